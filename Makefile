@@ -1,0 +1,55 @@
+# The commands of the project. `make` alone lists them.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc)
+SOURCES := src tests benchmarks setup workflow/scripts
+WORKFLOW := Snakefile workflow
+# Only what exists: a part that is not there is not an error.
+PYTHON_FILES = $(wildcard $(SOURCES))
+WORKFLOW_FILES = $(wildcard $(WORKFLOW))
+
+.PHONY: help setup lock doctor run lint format test test-slow benchmark clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: ## build the environment in .venv, or say that it is there
+	@bash setup/install.sh
+
+lock: ## write the versions now in .venv to setup/constraints.txt
+	@$(BIN)/python setup/lock.py
+
+doctor: ## say what the environment is made of and whether it works
+	@$(BIN)/python -m popinv.doctor
+
+run: setup ## run the workflow on config/config.yaml
+	@$(BIN)/snakemake --cores $(CORES)
+
+lint: ## check style and types
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	$(if $(WORKFLOW_FILES),$(BIN)/snakefmt --check $(WORKFLOW_FILES))
+	$(BIN)/mypy
+
+format: ## put the sources into the style that lint checks
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
+	$(BIN)/ruff format $(PYTHON_FILES)
+	$(if $(WORKFLOW_FILES),$(BIN)/snakefmt $(WORKFLOW_FILES))
+
+test: setup lint ## lint, then run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup ## run the tests that take long
+	$(BIN)/python -m pytest -m slow
+
+benchmark: setup ## run every benchmark, one after the other
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove what tools leave behind; the environment and results stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find src tests benchmarks workflow -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

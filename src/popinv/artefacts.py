@@ -1,0 +1,124 @@
+"""The Datasets that pass between stages: their variables, dims, units and attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.base import Observations, Parameter, Solutions
+
+__all__ = [
+    "arrays_dataset",
+    "arrays_of",
+    "observation_coordinates",
+    "parameter_coordinate",
+    "places",
+    "proposals",
+    "reasons_of",
+    "solves",
+    "variable",
+]
+
+
+def variable(
+    dims: str | Sequence[str], values: Any, long_name: str, units: str = "1", **attrs: Any
+) -> xr.Variable:
+    """Return a described variable."""
+    described = {"long_name": long_name, "units": units, **attrs}
+    return xr.Variable(dims, np.asarray(values), described)
+
+
+def parameter_coordinate(
+    parameters: Sequence[Parameter] | Sequence[str], dim: str, long_name: str
+) -> dict[str, xr.Variable]:
+    """Return the coordinate of named parameters along ``dim``."""
+    names = [p if isinstance(p, str) else p.name for p in parameters]
+    return {dim: variable(dim, np.array(names, dtype=np.str_), long_name)}
+
+
+def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
+    """Return one coordinate per axis of place or time, along ``observation``."""
+    return {
+        f"observation_{name}": variable(
+            "observation",
+            observations.coordinates[:, i],
+            f"{name} of the observation",
+            observations.coordinate_units,
+        )
+        for i, name in enumerate(observations.coordinate_names)
+    }
+
+
+def places(dataset: xr.Dataset) -> np.ndarray:
+    """Return the places of the observations, shape (d_y, k)."""
+    names = [str(n) for n in dataset.coords if str(n).startswith("observation_")]
+    return np.column_stack([dataset[name].values for name in names])
+
+
+def proposals(z: np.ndarray, names: Sequence[str], source: str) -> xr.Dataset:
+    """Parameters to be solved: ``z`` (sample, parameter)."""
+    return xr.Dataset(
+        {"z": variable(("sample", "parameter"), z, "parameters of the forward model")},
+        coords=parameter_coordinate(names, "parameter", "parameter of the forward model"),
+        attrs={"source": source},
+    )
+
+
+def solves(
+    z: np.ndarray,
+    solutions: Solutions,
+    parameters: Sequence[Parameter] | Sequence[str],
+    observations: Observations,
+) -> xr.Dataset:
+    """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success."""
+    meanings = sorted({str(r) for r in solutions.reason} - {""})
+    codes = {"": 0, **{reason: i + 1 for i, reason in enumerate(meanings)}}
+    return xr.Dataset(
+        {
+            "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
+            "y": variable(
+                ("sample", "observation"),
+                solutions.observations,
+                f"{observations.long_name or observations.name}, without noise",
+                observations.units,
+            ),
+            "reason": variable(
+                "sample",
+                np.array([codes[str(r)] for r in solutions.reason], dtype=np.int32),
+                "why the solve failed, 0 if it did not",
+                reasons=json.dumps(["", *meanings]),
+            ),
+        },
+        coords={
+            **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
+            **observation_coordinates(observations),
+        },
+    )
+
+
+def reasons_of(dataset: xr.Dataset) -> np.ndarray:
+    """Return the reasons of a solves Dataset as strings, shape (sample,)."""
+    names = np.array(json.loads(dataset["reason"].attrs["reasons"]), dtype=object)
+    return names[dataset["reason"].values]
+
+
+def arrays_dataset(
+    arrays: Mapping[str, np.ndarray], long_name: str, attrs: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Put named arrays of any shape into a Dataset, each with dims of its own."""
+    variables = {
+        name: variable(
+            [f"{name}_{axis}" for axis in range(np.ndim(values))], values, f"{name}, {long_name}"
+        )
+        for name, values in arrays.items()
+    }
+    return xr.Dataset(variables, attrs=dict(attrs or {}))
+
+
+def arrays_of(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what :func:`arrays_dataset` put in."""
+    return {str(name): dataset[name].values for name in dataset.data_vars}

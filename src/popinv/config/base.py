@@ -1,0 +1,47 @@
+"""What the sections of the configuration share: the base class and the kinds of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "Count",
+    "CountOrZero",
+    "Fraction",
+    "NonNegative",
+    "NotBoolean",
+    "Number",
+    "Positive",
+    "Section",
+    "Several",
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration: fixed once read, and without keys it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+def _number_only(value: Any) -> Any:
+    # Python counts true as 1. Text such as "1e-3" stays welcome: YAML reads 1e-3 as text.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "it must be a number")
+    return value
+
+
+# Stands last in an annotation, so that bounds before it reach the JSON schema.
+NotBoolean = BeforeValidator(_number_only)
+
+Number = Annotated[float, NotBoolean]
+Positive = Annotated[float, Field(gt=0), NotBoolean]
+NonNegative = Annotated[float, Field(ge=0), NotBoolean]
+Fraction = Annotated[float, Field(gt=0, lt=1), NotBoolean]
+Count = Annotated[int, Field(ge=1), NotBoolean]
+Several = Annotated[int, Field(ge=2), NotBoolean]
+CountOrZero = Annotated[int, Field(ge=0), NotBoolean]

@@ -1,0 +1,275 @@
+"""What one section of a study demands of another.
+
+Each check takes validated sections and yields problems whose paths begin at the study. A section
+that is itself at fault is None, and the checks that need it are left out: the message still holds
+everything that can be said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from popinv.config.forward import Forward, PorousFlow
+from popinv.config.law import Law, MeanAndStandardDeviation
+from popinv.config.messages import Problem, explain, listed, shown
+from popinv.config.noise import KernelNoise, Noise
+from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.config.observations import FileObservations, Observations, SyntheticObservations
+from popinv.config.study import default_section
+from popinv.errors import nearest
+
+__all__ = ["study_problems"]
+
+# A forward model's section comes first: the default law depends on it.
+_SECTIONS: dict[str, Any] = {
+    "forward": Forward,
+    "law": Law,
+    "noise": Noise,
+    "observations": Observations,
+    "active_learning": ActiveLearning,
+    "surrogate": Surrogate,
+    "descent": Descent,
+    "assessment": Assessment,
+}
+
+
+_LAW_OF_FIELD = {"cosine": "matern_field", "level_set": "level_set_field"}
+
+
+@cache
+def _adapter(section: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_SECTIONS[section])
+
+
+def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong between the sections of a study.
+
+    Parameters
+    ----------
+    study : mapping
+        The study as it stands in the file. What is wrong within a section is not repeated.
+    """
+    sections: dict[str, Any] = {}
+    for name in _SECTIONS:
+        try:
+            if name in study:
+                sections[name] = _adapter(name).validate_python(study[name])
+            else:
+                sections[name] = default_section(name, sections)
+        except ValidationError:
+            sections[name] = None
+    forward, law, noise = sections["forward"], sections["law"], sections["noise"]
+    observations, descent = sections["observations"], sections["descent"]
+    if forward:
+        yield from _forward(forward)
+    if law:
+        yield from _law(forward, law)
+    if forward and noise:
+        yield from _noise(forward, noise)
+    if isinstance(observations, SyntheticObservations):
+        yield from _truth(forward, law, noise, observations)
+        if descent and (descent.batch_size or 0) > observations.count:
+            yield Problem(
+                ("descent", "batch_size"),
+                f"got {descent.batch_size}, but there are {observations.count} observations "
+                "(observations.count); null uses all of them.",
+            )
+    if isinstance(observations, FileObservations) and forward:
+        yield from _file_sensors(forward)
+    if descent:
+        yield from _descent(descent)
+    if forward and sections["surrogate"]:
+        yield from _surrogate(forward, sections["surrogate"])
+    if sections["assessment"] and sections["assessment"].bootstrap == 1:
+        yield Problem(
+            ("assessment", "bootstrap"),
+            "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
+        )
+
+
+def _forward(forward: PorousFlow) -> Iterator[Problem]:
+    at = "forward"
+    if forward.modes < forward.dimension:
+        yield Problem((at, "modes"), f"got {forward.modes}, but it must be at least 2 in 2-D.")
+    if forward.modes > forward.elements:
+        yield Problem(
+            (at, "modes"),
+            f"got {forward.modes}, but the mesh has {forward.elements} elements a side, too few "
+            "to hold so many wave numbers; lower 'modes' or raise 'elements'.",
+        )
+    if forward.nonlinearity != "power" and forward.exponent != 2.0:
+        yield Problem(
+            (at, "exponent"),
+            f"got {forward.exponent:g}, but only 'nonlinearity: power' has an exponent, and the "
+            f"nonlinearity is '{forward.nonlinearity}'.",
+        )
+    if forward.field != "level_set" and forward.sharpness != 10.0:
+        yield Problem(
+            (at, "sharpness"),
+            f"got {forward.sharpness:g}, but only 'field: level_set' has a sharpness, and the "
+            f"field is '{forward.field}'.",
+        )
+    sensors = forward.sensors
+    for i, position in enumerate(sensors.positions or []):
+        if len(position) != forward.dimension:
+            yield Problem(
+                (at, "sensors", "positions", i),
+                f"got {shown(position)}, but in {forward.dimension} dimension(s) a position has "
+                f"{forward.dimension} coordinate(s).",
+            )
+    if sensors.placement == "regular" and forward.dimension == 2:
+        side = round(sensors.count**0.5)
+        if side**2 != sensors.count:
+            yield Problem(
+                (at, "sensors", "count"),
+                f"got {sensors.count}, but a regular grid in two dimensions has a square number "
+                f"of sensors, such as {max(side, 1) ** 2}.",
+            )
+
+
+def _law(forward: PorousFlow | None, law: Any) -> Iterator[Problem]:
+    if forward and law.kind in _LAW_OF_FIELD.values():
+        right = _LAW_OF_FIELD[forward.field]
+        if law.kind != right:
+            yield Problem(
+                ("law", "kind"),
+                f"got '{law.kind}', but the field of the forward model is '{forward.field}'; the "
+                f"law that goes with it is '{right}' (or normal, or lognormal).",
+            )
+    if forward and isinstance(law.start, dict):
+        names = forward.parameter_names()
+        yield from _names(
+            law.start, names, ("law", "start"), f"the forward model's {len(names)} parameters"
+        )
+    if isinstance(law.spread, dict):
+        yield from _names(law.spread, _law_names(law), ("law", "spread"), "the law's parameters")
+
+
+def _law_names(law: Any) -> tuple[str, ...]:
+    return tuple(law.start if isinstance(law.start, dict) else type(law.start).model_fields)
+
+
+def _names(
+    given: Mapping[str, Any], names: tuple[str, ...], at: tuple[str, ...], what: str
+) -> Iterator[Problem]:
+    for name in given:
+        if name not in names:
+            yield Problem(
+                (*at, name),
+                f"unknown parameter (given {shown(_plain(given[name]))}).{nearest(name, names)} "
+                f"Allowed here: {what}, {listed(names)}.",
+            )
+    missing = [name for name in names if name not in given]
+    if missing:
+        yield Problem(at, f"needs all of {what}; missing: {listed(missing)}.")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, MeanAndStandardDeviation) else value
+
+
+def _noise(forward: PorousFlow, noise: Any) -> Iterator[Problem]:
+    if not isinstance(noise, KernelNoise) or noise.nugget:
+        return
+    places = Counter(tuple(position) for position in forward.sensors.positions or [])
+    for place, times in places.items():
+        if times > 1:
+            yield Problem(
+                ("forward", "sensors", "positions"),
+                f"{times} sensors are at {shown(list(place))}, where correlated noise without a "
+                "nugget would be the same number; set 'noise.nugget: true', or merge them.",
+            )
+
+
+def _truth(
+    forward: PorousFlow | None, law: Any, noise: Any, observations: SyntheticObservations
+) -> Iterator[Problem]:
+    at = ("observations", "truth")
+    truth = observations.truth
+    if law and isinstance(law.start, dict):
+        names = forward.parameter_names() if forward else _law_names(law)
+        yield from _names(truth.law, names, (*at, "law"), "the law's parameters")
+        known = {name: value for name, value in truth.law.items() if name in names}
+        yield from _values(known, dict[str, MeanAndStandardDeviation], (*at, "law"))
+    elif law:
+        yield from _names(truth.law, _law_names(law), (*at, "law"), "the law's parameters")
+        known = {name: truth.law[name] for name in _law_names(law) if name in truth.law}
+        yield from _values(known, type(law.start), (*at, "law"))
+    if noise:
+        names = tuple(noise.start.model_dump())
+        yield from _names(truth.noise, names, (*at, "noise"), "the noise's parameters")
+        if noise.kind == "diagonal" and isinstance(truth.noise.get("standard_deviation"), list):
+            yield from _list_per_sensor(
+                forward, cast("list[float]", truth.noise["standard_deviation"]), (*at, "noise")
+            )
+        else:
+            known_noise = {name: truth.noise[name] for name in names if name in truth.noise}
+            yield from _values(known_noise, type(noise.start), (*at, "noise"))
+
+
+def _values(given: dict[str, Any], annotation: Any, at: tuple[str, ...]) -> Iterator[Problem]:
+    try:
+        TypeAdapter(annotation).validate_python(given)
+    except ValidationError as error:
+        for problem in explain(error, annotation):
+            yield problem.under(*at)
+
+
+def _list_per_sensor(
+    forward: PorousFlow | None, values: list[float], at: tuple[str, ...]
+) -> Iterator[Problem]:
+    at = (*at, "standard_deviation")
+    if forward and len(values) != forward.sensors.count:
+        yield Problem(
+            at,
+            f"got {len(values)} numbers, but there are {forward.sensors.count} sensors; give one "
+            "for each, or one number for all.",
+        )
+    for i, value in enumerate(values):
+        if value <= 0:
+            yield Problem((*at, i), f"got {shown(value)}, but it must be greater than 0.")
+
+
+def _file_sensors(forward: PorousFlow) -> Iterator[Problem]:
+    if forward.sensors.placement == "random":
+        yield Problem(
+            ("forward", "sensors"),
+            "observations from a file were taken at known places; give them as "
+            "'sensors: {positions: [...]}', in the order of the file's columns (or "
+            "'placement: regular').",
+        )
+
+
+def _descent(descent: Descent) -> Iterator[Problem]:
+    if descent.final_learning_rate > descent.learning_rate:
+        yield Problem(
+            ("descent", "final_learning_rate"),
+            f"got {descent.final_learning_rate:g}, but it must be at most descent.learning_rate "
+            f"({descent.learning_rate:g}): the rate decays.",
+        )
+    if 0 < descent.pooled_directions < descent.directions:
+        yield Problem(
+            ("descent", "pooled_directions"),
+            f"got {descent.pooled_directions}, but each step takes {descent.directions} "
+            "(descent.directions) from the pool; 0 draws fresh ones.",
+        )
+
+
+def _surrogate(forward: PorousFlow, surrogate: Surrogate) -> Iterator[Problem]:
+    if surrogate.network == "fno" and surrogate.fourier_modes > forward.elements // 2:
+        yield Problem(
+            ("surrogate", "fourier_modes"),
+            f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
+            f"carries at most {forward.elements // 2}.",
+        )
+    if surrogate.network == "fno" and forward.field != "cosine":
+        yield Problem(
+            ("surrogate", "network"),
+            "got 'fno', which reads fields that are linear in the parameters (forward.field: "
+            "cosine); for a level set use 'mlp'.",
+        )

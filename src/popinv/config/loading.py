@@ -1,0 +1,155 @@
+"""Reading the configuration: every problem in one message, every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from popinv.config.checks import study_problems
+from popinv.config.messages import Problem, explain, report
+from popinv.config.study import Config
+from popinv.errors import ConfigError, nearest
+
+__all__ = ["Config", "as_mapping", "json_schema", "load", "load_file", "read_yaml"]
+
+
+def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Config:
+    """Check a configuration and fill in its defaults.
+
+    Parameters
+    ----------
+    mapping : mapping
+        The configuration as read from YAML. A section that is empty there counts as left out.
+    source : str
+        The name of the file, for the message.
+
+    Returns
+    -------
+    Config
+        With a seed in every study.
+
+    Raises
+    ------
+    ConfigError
+        With all problems: the file, the keys, the values given, and what is allowed.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{source}: the file must hold lines of 'key: value', with 'studies'")
+    data = _tidy(mapping)
+    problems: list[Problem] = []
+    config: Config | None = None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += explain(error, Config)
+    studies = data.get("studies")
+    for name, study in (studies if isinstance(studies, dict) else {}).items():
+        if isinstance(study, dict):
+            problems += [problem.under("studies", name) for problem in study_problems(study)]
+    if config is None or problems:
+        raise ConfigError(report(source, problems, data))
+    seeded = {
+        name: study.model_copy(update={"seed": config.seed}) if study.seed is None else study
+        for name, study in config.studies.items()
+    }
+    return config.model_copy(update={"studies": seeded})
+
+
+def load_file(path: str | PathLike[str]) -> Config:
+    """Read, check and complete a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, if it is not YAML or holds a key twice, or as in :func:`load`.
+    """
+    return load(read_yaml(path), str(path))
+
+
+def as_mapping(config: Config) -> dict[str, Any]:
+    """Return the configuration as nested dicts of JSON types, all defaults filled in.
+
+    ``load(as_mapping(config))`` is ``config`` again.
+    """
+    return config.model_dump(mode="json")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration file."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping, refusing a key given twice.
+
+    Raises
+    ------
+    ConfigError
+        With the file and the line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        folder = path.parent
+        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        hint = nearest(path.name, names)
+        raise ConfigError(f"{path}: there is no such configuration file.{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: {error.problem or 'this is not YAML'}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: this is not YAML ({error})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: the file must hold lines of 'key: value', with 'studies'")
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which would let the last of two equal keys win, made to refuse them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, str | int | float | bool | None) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key}' is given twice, first in line {seen[key]}",
+                    problem_mark=key_node.start_mark,
+                )
+            if isinstance(key, str | int | float | bool | None):
+                seen[key] = line
+        return super().construct_mapping(node, deep=deep)
+
+
+def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    """Copy into plain dicts with text keys, without the sections that are left empty."""
+    data = {str(key): _plain(value) for key, value in mapping.items()}
+    studies = data.get("studies")
+    if isinstance(studies, dict):
+        for name, study in studies.items():
+            if isinstance(study, dict):
+                studies[name] = {k: v for k, v in study.items() if v is not None}
+    return data
+
+
+def _plain(value: Any) -> Any:
+    # A study may be called 2024, which YAML reads as a number.
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value

@@ -1,0 +1,183 @@
+"""How a study is computed: active learning, surrogate, descent and assessment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from popinv.config.base import (
+    Count,
+    CountOrZero,
+    Fraction,
+    NonNegative,
+    NotBoolean,
+    Positive,
+    Section,
+    Several,
+)
+
+__all__ = ["ActiveLearning", "Assessment", "Descent", "Surrogate"]
+
+# Zero or at least so many: fewer resamples than this say nothing about an interval.
+_FEWEST_BOOTSTRAPS = 2
+_FEWEST_NULL_RESAMPLES = 20
+
+
+class ActiveLearning(Section):
+    """Where and how often the forward model is solved to train the surrogate."""
+
+    rounds: Count = Field(
+        default=4,
+        description="Rounds of solving, training and descending. A round whose surrogate is "
+        "already good enough passes its predecessor's result on.",
+    )
+    first_design: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=2000, description="Solves of the first round, spread broadly about the start."
+    )
+    solves_per_round: Count = Field(
+        default=1000,
+        description="Solves of each later round, at parameters from the current estimate.",
+    )
+    chunk_size: Count = Field(default=500, description="Solves per job.")
+    recency_decay: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
+        default=0.5,
+        description="Weight of a round's solves in training relative to the next round's; 1 "
+        "weighs all rounds alike.",
+    )
+    threshold: Positive = Field(
+        default=0.1,
+        description="The surrogate is good enough when its error on fresh solves is below this, "
+        "in standard deviations of the noise.",
+    )
+    descent_iterations: Count = Field(
+        default=150,
+        description="Steps of each round's own descent, which decides where to solve next. It is "
+        "separate from `descent`, so that changing that repeats no solve.",
+    )
+    failure_budget: Annotated[float, Field(ge=0, lt=1), NotBoolean] = Field(
+        default=0.05, description="Share of the solves that may fail before the study stops."
+    )
+
+
+class Surrogate(Section):
+    """The network that stands in for the forward model."""
+
+    network: Literal["mlp", "fno"] = Field(
+        default="mlp",
+        description="`mlp` maps the parameters to the observations; `fno` is a Fourier neural "
+        "operator that reads the field on the mesh.",
+    )
+    width: Count = Field(default=128, description="Width of the layers (`fno`: channels).")
+    depth: Count = Field(default=3, description="Hidden layers (`mlp`).")
+    fourier_layers: Count = Field(default=4, description="Fourier layers (`fno`).")
+    fourier_modes: Count = Field(
+        default=12,
+        description="Fourier modes kept along each side (`fno`); at most half the elements.",
+    )
+    max_epochs: Count = Field(
+        default=400, description="Most passes over the training set in a round."
+    )
+    patience: Count = Field(
+        default=40,
+        description="Passes without improvement on the validation set before training stops.",
+    )
+    learning_rate: Positive = Field(default=1e-3, description="First learning rate of Adam.")
+    batch_size: Count = Field(default=256, description="Training samples per step.")
+    validation_fraction: Fraction = Field(
+        default=0.1, description="Share of the solves kept for validation."
+    )
+
+
+class Descent(Section):
+    """The descent on the law and the noise together."""
+
+    policy: Literal["cut", "full", "plain"] = Field(
+        default="cut",
+        description="What the noise covariance does in the metric of the sliced Wasserstein "
+        "distance: it weighs but is held fixed in the gradient (`cut`), it weighs and is "
+        "differentiated too (`full`), or it does not weigh (`plain`). The last two are there to "
+        "show the difference.",
+    )
+    optimiser: Literal["gauss_newton", "adam"] = Field(
+        default="gauss_newton",
+        description="Steps preconditioned by the curvature of the loss, which do not crawl along "
+        "ridges, or Adam's.",
+    )
+    debias: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether to subtract half the distance between two samples of the model, so "
+        "that a finite sample does not bias the answer. The draws of a step are then two halves.",
+    )
+    iterations: Count = Field(default=400, description="Steps of the descent.")
+    learning_rate: Positive = Field(
+        default_factory=lambda values: 0.05 if values.get("optimiser") == "adam" else 0.3,
+        description="First learning rate: the share of a Gauss-Newton step, or Adam's step in the "
+        "unconstrained coordinates.",
+        json_schema_extra={"x-default": "0.3, or 0.05 with `adam`"},
+    )
+    final_learning_rate: Positive = Field(
+        default_factory=lambda values: 0.003 if values.get("optimiser") == "adam" else 0.02,
+        description="Last learning rate; it falls geometrically.",
+        json_schema_extra={"x-default": "0.02, or 0.003 with `adam`"},
+    )
+    max_step: Positive = Field(
+        default=0.5,
+        description="Longest step in any parameter, in units of its `law.spread` (for the noise: "
+        "of half a factor e).",
+    )
+    model_samples: Several = Field(default=2000, description="Systems simulated at each step.")
+    batch_size: Several | None = Field(
+        default=None, description="Observations used at each step; `null` uses all."
+    )
+    directions: Count = Field(
+        default=200,
+        description="Random directions of the sliced Wasserstein distance at each step.",
+    )
+    pooled_directions: CountOrZero = Field(
+        default=0,
+        description="Size of a fixed pool that the directions are taken from; 0 draws fresh ones "
+        "at each step.",
+    )
+    averaging: Annotated[float, Field(ge=0, le=1), NotBoolean] = Field(
+        default=0.3,
+        description="The answer is the mean of this last share of the steps; 0 takes the last.",
+    )
+    regularisation: NonNegative = Field(
+        default=0.0,
+        description="Standard deviation of a Gaussian about the start that keeps the law near it, "
+        "where positive quantities are counted in logarithms; 0 is none.",
+    )
+    restarts: Count = Field(
+        default=1,
+        description="Descents: the first from where active learning ended, further ones from starts "
+        "drawn with `law.spread`; the one of smallest loss in a fixed metric is kept.",
+    )
+    checkpoint_every: Count = Field(
+        default=50,
+        description="Steps between the checkpoints that an interrupted descent resumes from.",
+    )
+
+
+class Assessment(Section):
+    """What is computed to judge the answer."""
+
+    null_resamples: Annotated[int, Field(ge=_FEWEST_NULL_RESAMPLES), NotBoolean] = Field(
+        default=500,
+        description="Resamples of the held-out discrepancy as it is when model and data agree.",
+    )
+    bootstrap: CountOrZero = Field(
+        default=20,
+        description="Resamples of the systems, each with a descent of its own, for the "
+        f"confidence intervals; 0 for none, else at least {_FEWEST_BOOTSTRAPS}.",
+    )
+    oracles: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether to compare, on synthetic data, with the law estimated when the noise "
+        "is known and the noise estimated when the law is known.",
+    )
+    surrogate_check: Count = Field(
+        default=500, description="Fresh solves on which the surrogate is judged at the end."
+    )

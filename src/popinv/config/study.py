@@ -1,0 +1,106 @@
+"""The whole configuration: the studies and what they share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from popinv.config.base import CountOrZero, Section
+from popinv.config.forward import Forward
+from popinv.config.law import Law, default_law
+from popinv.config.noise import Noise, default_noise
+from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.config.observations import Observations
+
+__all__ = ["RESERVED_NAMES", "Config", "Study"]
+
+# Folders beside the studies' own.
+RESERVED_NAMES = ("downstream", "report", "benchmarks")
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise PydanticCustomError(
+            "study_name",
+            "a study's name is the name of its folder: letters, digits, - and _, beginning with a "
+            "letter or a digit",
+        )
+    if name.lower() in RESERVED_NAMES:
+        raise PydanticCustomError(
+            "study_name",
+            "this name is taken by a folder of the workflow ({names}); choose another",
+            {"names": ", ".join(RESERVED_NAMES)},
+        )
+    return name
+
+
+def _inside_working_directory(folder: str) -> str:
+    path = PurePath(folder)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise PydanticCustomError(
+            "results", "it must be a folder inside the working directory, such as 'results'"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9._/-]+", folder):
+        raise PydanticCustomError(
+            "results", "the name of a folder holds letters, digits, and the signs . _ - /"
+        )
+    return path.as_posix()
+
+
+class Study(Section):
+    """One population: its forward model, its laws, its observations, and the computation."""
+
+    seed: CountOrZero | None = Field(
+        default=None,
+        description="Seed of this study.",
+        json_schema_extra={"x-default": "the top-level seed"},
+    )
+    forward: Forward = Field(description="The forward model.")
+    law: Law = Field(
+        default_factory=lambda values: default_law(values["forward"].field),
+        description="The law of the parameters over the population.",
+        json_schema_extra={"x-default": "the field law that goes with `forward.field`"},
+    )
+    noise: Noise = Field(
+        default_factory=default_noise,
+        description="The family of noise covariances.",
+        json_schema_extra={"x-default": "`{kind: kernel}`"},
+    )
+    observations: Observations = Field(description="Where the observations come from.")
+    active_learning: ActiveLearning = Field(
+        default_factory=ActiveLearning, description="Where the forward model is solved."
+    )
+    surrogate: Surrogate = Field(
+        default_factory=Surrogate, description="The network that stands in for the forward model."
+    )
+    descent: Descent = Field(default_factory=Descent, description="The descent on law and noise.")
+    assessment: Assessment = Field(
+        default_factory=Assessment, description="What is computed to judge the answer."
+    )
+
+
+class Config(Section):
+    """The configuration of the workflow."""
+
+    seed: CountOrZero = Field(
+        default=1,
+        description="Seed of every random number of the studies that have none of their own.",
+    )
+    results: Annotated[str, AfterValidator(_inside_working_directory)] = Field(
+        default="results", description="Folder of the results, inside the working directory."
+    )
+    studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
+        min_length=1, description="The studies, by name; each has a folder in `results`."
+    )
+
+
+def default_section(name: str, sections: dict[str, Any]) -> Any:
+    """Return what a study has where its mapping lacks a section, or None if it must be given."""
+    field = Study.model_fields[name]
+    if field.is_required() or (name == "law" and sections.get("forward") is None):
+        return None
+    return field.get_default(call_default_factory=True, validated_data=sections)

@@ -1,0 +1,143 @@
+"""The look of every figure, in one place.
+
+Colours are those of Okabe and Ito, which people with any colour vision tell apart; what a colour
+means is the same in all figures. Figures are made without pyplot and under settings that start
+from matplotlib's own defaults, so that neither the user's settings nor what was drawn before
+changes a file, and nothing is left changed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = [
+    "CHECK",
+    "DATA",
+    "DIVERGING",
+    "FAILURE",
+    "LIGHT",
+    "MODEL",
+    "ORACLE",
+    "SEQUENTIAL",
+    "TRUTH",
+    "axis_label",
+    "new_figure",
+    "note",
+    "readable",
+    "save",
+    "style",
+    "styled",
+]
+
+P = ParamSpec("P")
+
+MODEL = "#0072B2"  # blue: whatever was recovered
+TRUTH = "#D55E00"  # vermilion, dashed: whatever is true
+DATA = "#000000"
+ORACLE = "#CC79A7"
+CHECK = "#009E73"
+FAILURE = "#D55E00"
+LIGHT = "#8C8C8C"
+SEQUENTIAL = "cividis"
+DIVERGING = "RdBu_r"
+
+_DPI = 150
+_SETTINGS: dict[str, Any] = {
+    "figure.facecolor": "white",
+    "figure.titlesize": 14,
+    "figure.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4D4D4D",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.limits": (-3, 4),
+    "axes.formatter.use_mathtext": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#4D4D4D",
+    "ytick.color": "#4D4D4D",
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "legend.frameon": True,
+    "legend.framealpha": 0.9,
+    "legend.edgecolor": "none",
+    "legend.fontsize": 9.5,
+    "lines.linewidth": 1.8,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the project's settings, and put back what was there before."""
+    with matplotlib.rc_context():
+        defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if "backend" not in k}
+        matplotlib.rcParams.update({**defaults, **_SETTINGS})
+        yield
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Decorate a function that draws, so that it draws in the project's style."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(title: str, width: float, height: float) -> Figure:
+    """Return an empty figure with a title, size in inches."""
+    figure = Figure(figsize=(width, height))
+    figure.suptitle(title)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG; the same figure gives the same bytes."""
+    with style():
+        # Without these matplotlib writes its own version into the file.
+        title = figure.get_suptitle()
+        figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
+
+
+def axis_label(quantity: str, units: str = "1") -> str:
+    """Return "quantity [units]", without units where there are none."""
+    return quantity if units in ("", "1") else f"{quantity} [{units}]"
+
+
+def readable(name: str) -> str:
+    """Return the name of a parameter with spaces."""
+    return name.replace("_", " ")
+
+
+def note(axes: Axes, text: str) -> None:
+    """Write a sentence in the middle of axes that have nothing else to show."""
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=LIGHT, wrap=True
+    )
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Return the centred mean over a window that shrinks at the ends, shape of ``values``."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    i = np.arange(len(values))
+    half = np.minimum.reduce([np.full(len(values), window // 2), i, i[::-1]])
+    return (total[i + half + 1] - total[i - half]) / (2 * half + 1)

@@ -1,0 +1,77 @@
+"""How good the surrogate is, and how it was trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from popinv.figures.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, styled
+
+__all__ = ["draw_surrogate_error"]
+
+
+@styled
+def draw_surrogate_error(
+    check: xr.Dataset, surrogate: xr.Dataset, threshold: float | None = None
+) -> Figure:
+    """Draw the surrogate's error on each round's fresh solves, and its last training.
+
+    Parameters
+    ----------
+    check : Dataset
+        ``surrogate_error`` (round_number,), the last entry being the final check.
+    surrogate : Dataset
+        ``training_loss`` and ``validation_loss`` by epoch.
+    threshold : float, optional
+        Below this the surrogate counts as good enough.
+    """
+    figure = new_figure("Error of the surrogate", 11, 4.6)
+    left, right = figure.subplots(1, 2)
+    _errors(left, check["surrogate_error"].values, threshold)
+    _training(right, surrogate)
+    return figure
+
+
+def _errors(ax: Axes, error: np.ndarray, threshold: float | None) -> None:
+    number = np.arange(len(error))
+    seen = np.flatnonzero(~np.isnan(error))
+    ax.plot(seen, error[seen], color=MODEL, lw=1.2)
+    rounds = seen[seen < len(error) - 1]
+    ax.plot(rounds, error[rounds], "o", color=MODEL, ms=7, label="on a round's fresh solves")
+    if len(seen) and seen[-1] == len(error) - 1:
+        ax.plot(seen[-1], error[-1], "D", color=CHECK, ms=8, label="final check")
+    for i in seen:
+        ax.annotate(f"{error[i]:.2g}", (i, error[i]), (7, 5), textcoords="offset points")
+    if threshold is not None:
+        label = f"good enough, below {threshold:g}"
+        ax.axhline(threshold, color=TRUTH, ls="--", lw=1.4, label=label)
+    ax.set_yscale("log")
+    values = np.append(error[seen], [] if threshold is None else threshold)
+    if len(values):
+        ax.set_ylim(values.min() / 1.6, values.max() * 2.2)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        note(ax, "no surrogate was judged")
+    ax.set_xticks(number, [*(str(i) for i in number[:-1]), "check"])
+    ax.set_xlim(-0.4, len(error) - 0.4)
+    for i in np.flatnonzero(np.isnan(error)):
+        text = "no surrogate\nyet" if i == 0 else "no new\nsolves"
+        ax.annotate(text, (i, 0.04), xycoords=("data", "axes fraction"), ha="center", color=LIGHT)
+    ax.set(title="Error of the surrogate that a round starts with", xlabel="round")
+    ax.set_ylabel("root mean square error,\nstandard deviations of the noise")
+    ax.legend(loc="upper right")
+
+
+def _training(ax: Axes, surrogate: xr.Dataset) -> None:
+    for name, colour in (("training", LIGHT), ("validation", MODEL)):
+        loss = surrogate[f"{name}_loss"].values
+        ax.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=1.4, label=name)
+    best = int(np.argmin(loss))
+    ax.plot(best + 1, loss[best], "o", color=CHECK, label=f"kept, epoch {best + 1}")
+    ax.set_yscale("log")
+    ax.set(title="Last training", xlabel="epoch", ylabel="mean squared error, standardised")
+    ax.legend(loc="upper right")

@@ -1,0 +1,101 @@
+"""Fingerprints of code: which source a stage of the workflow really depends on.
+
+Snakemake reruns a rule when its script changes, but does not see the modules that the script
+imports. Each rule therefore carries, as a parameter, a hash of the package modules its stage
+imports, directly or through other modules. The imports are read from the source, so that nothing
+heavy is imported to learn them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+__all__ = ["fingerprint", "imported_modules"]
+
+_ROOT = Path(__file__).parent
+_PACKAGE = _ROOT.name
+
+
+def _source_of(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] != _PACKAGE:
+        return None
+    path = _ROOT.joinpath(*parts[1:])
+    if path.is_dir():
+        return path / "__init__.py"
+    file = path.with_suffix(".py")
+    return file if file.is_file() else None
+
+
+@cache
+def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
+    """Return the code without comments, layout and docstrings, and the names it imports."""
+    tree = ast.parse(path.read_text())
+    names: set[str] = set()
+    for node in tree.body:
+        # Only imports at the top of a module count. What a function imports depends on the
+        # configuration (which forward model, which plot), and the rule names it itself.
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:]
+    return ast.dump(tree), frozenset(names)
+
+
+def imported_modules(*roots: str) -> dict[str, Path]:
+    """Return the package modules that the roots import, themselves included.
+
+    Parameters
+    ----------
+    *roots : str
+        Module names (``"popinv.forward.porous_flow"``) or paths of scripts.
+
+    Returns
+    -------
+    dict
+        Module name to source file, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If a root is neither a module of the package nor a file.
+    """
+    found: dict[str, Path] = {}
+    pending: list[str] = []
+    for root in roots:
+        path = _source_of(root)
+        if path is None and root.endswith(".py") and Path(root).is_file():
+            _, names = _code_and_imports(Path(root).resolve())
+            pending.extend(names)
+        elif path is None:
+            raise ValueError(f"'{root}' is neither a module of {_PACKAGE} nor a script")
+        else:
+            pending.append(root)
+    while pending:
+        name = pending.pop()
+        path = _source_of(name)
+        if path is None or name in found:
+            continue
+        found[name] = path
+        _, names = _code_and_imports(path)
+        pending.extend(names)
+    return dict(sorted(found.items()))
+
+
+def fingerprint(*roots: str) -> str:
+    """Return a hash of the code of every module that the roots import.
+
+    Comments, docstrings and layout do not count: only what can change a result does.
+    """
+    digest = hashlib.sha256()
+    for name, path in imported_modules(*roots).items():
+        digest.update(name.encode())
+        digest.update(_code_and_imports(path)[0].encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,90 @@
+"""The contract every forward model keeps.
+
+A forward model maps parameters of one physical system to its noise-free observations,
+``y = G(z)``, for many systems at a time. It is deterministic; a system that cannot be solved
+becomes a NaN row with a reason, and the other rows of the batch are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+__all__ = ["ForwardModel", "Observations", "Parameter", "Solutions"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of z: its name, its unit ("1" if none) and a sentence for plots and tables."""
+
+    name: str
+    units: str = "1"
+    long_name: str = ""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What one observation vector holds.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (d_y, k)
+        Place (and time) of each entry, in ``coordinate_units``.
+    coordinate_names : sequence of str, length k
+        For example ``("x",)`` or ``("x", "t")``.
+    name, units, long_name : str
+        The observed quantity.
+    """
+
+    coordinates: np.ndarray
+    coordinate_names: Sequence[str]
+    name: str
+    units: str = "1"
+    long_name: str = ""
+    coordinate_units: str = "1"
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """The outcome of a batch of solves.
+
+    Parameters
+    ----------
+    observations : ndarray of shape (n, d_y)
+        Noise-free observations; a failed row is NaN throughout.
+    reason : ndarray of str, shape (n,)
+        Empty where the solve succeeded, else why it failed.
+    """
+
+    observations: np.ndarray
+    reason: np.ndarray
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Boolean mask of shape (n,): True where the solve failed."""
+        return self.reason != ""
+
+
+@runtime_checkable
+class ForwardModel(Protocol):
+    """Anything with named parameters, described observations and a batched ``solve``."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The d_z entries of z, in order."""
+        ...
+
+    @property
+    def observations(self) -> Observations:
+        """The d_y entries of y, in order."""
+        ...
+
+    def solve(self, z: np.ndarray) -> Solutions:
+        """Solve for z of shape (n, d_z); never raises for a single bad row."""
+        ...

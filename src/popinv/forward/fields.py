@@ -1,0 +1,269 @@
+"""Log-permeability fields from a vector of parameters.
+
+A field maps one row of parameters z to the logarithm of the permeability, a(x), at given points
+of the unit interval or the unit square. Both fields here are built from the cosine functions
+
+    cos_j(x) = prod_d cos(pi k_jd x_d),
+
+the eigenfunctions of the Laplacian with zero normal derivative on the boundary; ``wavenumbers``
+gives the multi-indices k_j. Nothing here needs a finite-element package.
+
+The value at a point is a function of the row and the point alone, bit for bit: sums run over the
+modes in their order, in compiled loops over single rows, never through a matrix product whose
+order of summation could depend on the size of the batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Protocol
+
+import numba
+import numpy as np
+
+from popinv.errors import ConfigError, DataError
+from popinv.forward.base import Parameter
+
+__all__ = ["CosineField", "Field", "LevelSetField", "wavenumbers"]
+
+
+def wavenumbers(dimension: int, modes: int) -> np.ndarray:
+    """Multi-indices k_j of the cosine functions, in the order of the parameters.
+
+    In one dimension k = 1, ..., ``modes``. In two dimensions all (k_1, k_2) other than (0, 0)
+    with both entries in 0, ..., ``modes`` - 1, sorted by k_1**2 + k_2**2 and, where that is
+    equal, by (k_1, k_2) as in a dictionary.
+
+    Parameters
+    ----------
+    dimension : {1, 2}
+        Number of space dimensions.
+    modes : int
+        Number of wavenumbers per direction, at least 1 in one and 2 in two dimensions.
+
+    Returns
+    -------
+    ndarray of int, shape (n_modes, dimension)
+        n_modes is ``modes`` in one and ``modes**2 - 1`` in two dimensions.
+
+    Raises
+    ------
+    ConfigError
+        If the dimension is neither 1 nor 2, or there would be no function.
+
+    Examples
+    --------
+    >>> wavenumbers(2, 2).tolist()
+    [[0, 1], [1, 0], [1, 1]]
+    """
+    if dimension not in (1, 2):
+        raise ConfigError(f"The dimension of a field is 1 or 2, not {dimension!r}.")
+    if isinstance(modes, bool) or modes != int(modes) or modes < dimension:
+        raise ConfigError(
+            f"A field in {dimension} dimension(s) needs modes >= {dimension}, a whole number; "
+            f"it got {modes!r}."
+        )
+    if dimension == 1:
+        return np.arange(1, int(modes) + 1)[:, None]
+    pairs = [k for k in itertools.product(range(int(modes)), repeat=2) if k != (0, 0)]
+    return np.array(sorted(pairs, key=lambda k: (k[0] ** 2 + k[1] ** 2, k)))
+
+
+class Field(Protocol):
+    """A log-permeability field: named parameters, a basis at points, and values from both."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The d_z entries of z, in order."""
+        ...
+
+    def basis(self, points: np.ndarray) -> np.ndarray:
+        """Cosine functions at points of shape (n_points, dimension)."""
+        ...
+
+    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
+        """Log-permeability of shape (n, n_points) for z of shape (n, d_z)."""
+        ...
+
+
+class _CosineBasis:
+    """What both fields share: the cosine functions and the names of their coefficients."""
+
+    def __init__(self, dimension: int, modes: int) -> None:
+        self.wavenumbers = wavenumbers(dimension, modes)
+        self.dimension = dimension
+        self.modes = int(modes)
+
+    def _mode_parameters(self, quantity: str) -> tuple[Parameter, ...]:
+        return tuple(
+            Parameter(
+                name="mode_" + "_".join(str(number) for number in k),
+                long_name=f"coefficient of cosine mode {', '.join(map(str, k))} of the {quantity}",
+            )
+            for k in self.wavenumbers.tolist()
+        )
+
+    def basis(self, points: np.ndarray) -> np.ndarray:
+        """Cosine functions at the given points.
+
+        Parameters
+        ----------
+        points : array_like of float, shape (n_points, dimension)
+
+        Returns
+        -------
+        ndarray of shape (n_modes, n_points)
+            Entry (j, p) is prod_d cos(pi k_jd x_pd).
+
+        Raises
+        ------
+        DataError
+            If the points have another dimension than the field.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.dimension:
+            raise DataError(
+                f"Points of a field in {self.dimension} dimension(s) have shape "
+                f"(n_points, {self.dimension}), not {points.shape}."
+            )
+        values = np.ones((len(self.wavenumbers), len(points)))
+        for d in range(self.dimension):
+            values *= np.cos(np.pi * np.outer(self.wavenumbers[:, d], points[:, d]))
+        return values
+
+
+class CosineField(_CosineBasis):
+    """Log-permeability as a mean plus a cosine series.
+
+    a(x) = z_0 + sum_{j=1}^{m} z_j cos_j(x),   cos_j(x) = prod_d cos(pi k_jd x_d)
+
+    With Gaussian coefficients whose variances follow a spectral density this is the truncated
+    Whittle-Matern field of the Laplacian with zero normal derivative at the boundary.
+
+    Parameters
+    ----------
+    dimension : {1, 2}
+        Number of space dimensions.
+    modes : int
+        Wavenumbers per direction, see `wavenumbers`.
+
+    Notes
+    -----
+    z = (mean, mode_1, ..., mode_m) in one dimension and (mean, mode_0_1, mode_1_0, ...) in two,
+    named by wavenumber.
+    """
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Mean and coefficients, in the order of z."""
+        mean = Parameter(name="mean", long_name="mean of the log-permeability")
+        return (mean, *self._mode_parameters("log-permeability"))
+
+    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
+        """Log-permeability at the points of a basis.
+
+        Parameters
+        ----------
+        z : ndarray of float64, shape (n, 1 + n_modes)
+        basis : ndarray of shape (n_modes, n_points)
+            From `basis`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_points)
+            a(x_p) of each row; not finite where the row is not.
+        """
+        values = np.empty((len(z), basis.shape[1]))
+        _cosine_series(np.ascontiguousarray(z, dtype=np.float64), basis, values)
+        return values
+
+
+class LevelSetField(_CosineBasis):
+    """Two materials separated by a smoothed level set.
+
+    a(x) = log(kappa_1 + (kappa_2 - kappa_1) / 2 * (1 + tanh(sharpness f(x)))),
+    f(x) = sum_{j=1}^{m} c_j cos_j(x),   z = (log kappa_1, log kappa_2, c_1, ..., c_m)
+
+    f is used as it is given: the width of the transition between the materials is 1 / sharpness
+    in units of f, so a population law that wants the same width for every system normalises the
+    coefficients, for instance to unit L2 norm of f.
+
+    Parameters
+    ----------
+    dimension : {1, 2}
+        Number of space dimensions.
+    modes : int
+        Wavenumbers per direction, see `wavenumbers`.
+    sharpness : float, default 10
+        Steepness of the transition, positive.
+
+    Raises
+    ------
+    ConfigError
+        If the sharpness is not a positive finite number.
+    """
+
+    def __init__(self, dimension: int, modes: int, sharpness: float = 10.0) -> None:
+        super().__init__(dimension, modes)
+        if not (math.isfinite(sharpness) and sharpness > 0):
+            raise ConfigError(f"The sharpness of a level set is positive, not {sharpness!r}.")
+        self.sharpness = float(sharpness)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Log-permeabilities of the two materials and coefficients, in the order of z."""
+        return (
+            Parameter("log_kappa_1", long_name="log-permeability where the level set is negative"),
+            Parameter("log_kappa_2", long_name="log-permeability where the level set is positive"),
+            *self._mode_parameters("level-set function"),
+        )
+
+    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
+        """Log-permeability at the points of a basis.
+
+        Parameters
+        ----------
+        z : ndarray of float64, shape (n, 2 + n_modes)
+        basis : ndarray of shape (n_modes, n_points)
+            From `basis`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_points)
+            a(x_p) of each row; not finite where the row is not, or where a permeability
+            overflows.
+        """
+        values = np.empty((len(z), basis.shape[1]))
+        _level_set(np.ascontiguousarray(z, dtype=np.float64), basis, self.sharpness, values)
+        return values
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_modes(coefficients: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
+    # Modes outermost: each point's sum runs over the modes in order, and the inner loop over
+    # points holds no reduction, so vectorisation cannot change the order of summation.
+    for j in range(basis.shape[0]):
+        coefficient = coefficients[j]
+        for p in range(basis.shape[1]):
+            values[p] += coefficient * basis[j, p]
+
+
+@numba.njit(nogil=True, cache=True)
+def _cosine_series(z: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
+    for i in range(z.shape[0]):
+        values[i, :] = z[i, 0]
+        _add_modes(z[i, 1:], basis, values[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _level_set(z: np.ndarray, basis: np.ndarray, sharpness: float, values: np.ndarray) -> None:
+    for i in range(z.shape[0]):
+        values[i, :] = 0.0
+        _add_modes(z[i, 2:], basis, values[i])
+        kappa_1 = math.exp(z[i, 0])
+        kappa_2 = math.exp(z[i, 1])
+        for p in range(basis.shape[1]):
+            step = 0.5 * (1.0 + math.tanh(sharpness * values[i, p]))
+            # A convex combination: never below the smaller permeability, not even by rounding.
+            values[i, p] = math.log(kappa_1 * (1.0 - step) + kappa_2 * step)

@@ -1,0 +1,350 @@
+"""Steady flow through a porous medium with a random permeability, for many systems at a time.
+
+Firedrake assembles, once, everything that does not depend on the permeability (see
+`popinv.forward.porous_operators`). A system then costs the cells' permeabilities, a banded
+matrix filled from them, one LAPACK factorisation and solve, and a sparse product with the
+observation matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from popinv.errors import ConfigError, DataError, nearest
+from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.fields import CosineField, Field, LevelSetField
+from popinv.forward.porous_kernels import (
+    aligned_rows,
+    exponentiate,
+    fill,
+    invert_kirchhoff,
+    observe,
+    rounding_bounds,
+    solve_in_place,
+)
+from popinv.forward.porous_operators import Discretisation, PorousOperators, preassemble
+
+__all__ = ["PorousFlow"]
+
+_FIELDS = ("cosine", "level_set")
+_NONLINEARITIES = ("none", "quadratic", "power")
+_DEFAULT_ELEMENTS = {1: 200, 2: 32}
+_DEFAULT_MODES = {1: 20, 2: 6}
+
+# Matrices of a batch that are in memory together: small enough for the second-level cache.
+_BUFFER_VALUES = 2**17
+
+# A bound for the worst case; the errors themselves are typically a hundred times smaller.
+_LARGEST_ROUNDING_ERROR = 1e-4
+
+
+class PorousFlow:
+    r"""Porous medium flow observed at points.
+
+    The pressure u of a system with log-permeability a solves
+
+        -div( exp(a(x)) kappa(u) grad u ) = f   in (0, 1)^d,      u = 0 on the boundary,
+
+    and is observed at sensors, y_i = u(x_i). Term by term:
+
+    - exp(a(x)): permeability of the medium; a comes from z through a field of
+      `popinv.forward.fields`;
+    - kappa(u): dependence on the pressure itself; 1 (``"none"``, Darcy's law), 1 + u^2
+      (``"quadratic"``) or \|u\|^m (``"power"``, the porous medium equation);
+    - f: source, the same for all systems;
+    - u = 0: the boundary is kept at the reference pressure.
+
+    All quantities are dimensionless.
+
+    Parameters
+    ----------
+    sensors : array_like of shape (d_y, dimension), or (d_y,) in one dimension
+        Points of observation, strictly inside the domain.
+    dimension : {1, 2}, default 1
+        Number of space dimensions.
+    elements : int, optional
+        Cells in one dimension (default 200); squares per side, each cut into two triangles, in
+        two (default 32). At least 3.
+    field : {"cosine", "level_set"}, default "cosine"
+        The kind of log-permeability.
+    modes : int, optional
+        Wavenumbers per direction of the field, default 20 in one and 6 in two dimensions.
+    source : float or callable, default 10
+        f: a number, or a function from the UFL spatial coordinate to a UFL expression.
+    nonlinearity : {"none", "quadratic", "power"}, default "none"
+        The kind of kappa.
+    exponent : float, default 1
+        m > 0 of the ``"power"`` nonlinearity; not used otherwise.
+    sharpness : float, default 10
+        Of the ``"level_set"`` field; not used otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If an argument has a value that is not allowed, or a sensor is not inside the domain.
+
+    Notes
+    -----
+    *Discretisation.* Continuous piecewise linear elements. The permeability is taken at the cell
+    midpoints (the one-point rule, which keeps the second order of the elements).
+
+    *Nonlinearity.* Kirchhoff's transform v = K(u) = int_0^u kappa(s) ds turns the equation into
+    the linear one, -div(exp(a) grad v) = f, with v = 0 on the boundary because K(0) = 0. So v is
+    computed by the linear solver, observed, and u = K^{-1}(v) is taken in closed form:
+
+        quadratic   K(u) = u + u^3 / 3          u = 2 sinh(asinh(3 v / 2) / 3)
+        power       K(u) = u \|u\|^m / (m + 1)    u = sign(v) ((m + 1) \|v\|)^(1 / (m + 1))
+
+    For the power, u^m itself is a diffusivity only where u >= 0, which holds if f >= 0 (maximum
+    principle); elsewhere kappa is continued as \|u\|^m, which makes K odd and invertible.
+
+    *Reproducibility.* An observation is a function of its row of z alone, bit for bit: rows are
+    computed one by one with a fixed order of summation, whatever else is in the batch.
+    """
+
+    def __init__(
+        self,
+        sensors: np.ndarray,
+        *,
+        dimension: int = 1,
+        elements: int | None = None,
+        field: str = "cosine",
+        modes: int | None = None,
+        source: float | Callable[[Any], Any] = 10.0,
+        nonlinearity: str = "none",
+        exponent: float = 1.0,
+        sharpness: float = 10.0,
+    ) -> None:
+        if dimension not in (1, 2):
+            raise ConfigError(f"porous_flow: dimension is 1 or 2, not {dimension!r}.")
+        self.dimension = int(dimension)
+        elements = _DEFAULT_ELEMENTS[dimension] if elements is None else elements
+        if elements != int(elements) or elements < 3:
+            raise ConfigError(f"porous_flow: elements is a whole number >= 3, not {elements!r}.")
+        self.elements = int(elements)
+        _check_choice("field", field, _FIELDS)
+        _check_choice("nonlinearity", nonlinearity, _NONLINEARITIES)
+        if not (math.isfinite(exponent) and exponent > 0):
+            raise ConfigError(f"porous_flow: exponent is positive, not {exponent!r}.")
+        if not callable(source) and not math.isfinite(source):
+            raise ConfigError(f"porous_flow: source is a finite number, not {source!r}.")
+        self.source = source
+        self.nonlinearity = nonlinearity
+        self.exponent = float(exponent)
+        self.sensors = _checked_sensors(sensors, self.dimension)
+        modes = _DEFAULT_MODES[dimension] if modes is None else modes
+        self.field: Field = (
+            CosineField(self.dimension, modes)
+            if field == "cosine"
+            else LevelSetField(self.dimension, modes, sharpness)
+        )
+        self.operators: PorousOperators = preassemble(self._discretise())
+        self._basis = self.field.basis(self.operators.midpoints)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The entries of z, in order: those of the field."""
+        return self.field.parameters
+
+    @cached_property
+    def observations(self) -> Observations:
+        """The pressure at the sensors, in their order."""
+        return Observations(
+            coordinates=self.sensors,
+            coordinate_names=("x", "y")[: self.dimension],
+            name="u",
+            long_name="pressure",
+        )
+
+    def solve(self, z: np.ndarray) -> Solutions:
+        """Solve for a batch of systems.
+
+        Parameters
+        ----------
+        z : array_like of shape (n, d_z)
+            One system a row, in the order of `parameters`.
+
+        Returns
+        -------
+        Solutions
+            A system that cannot be solved (z not finite, permeability out of the range of
+            floating-point numbers or too uneven to solve accurately, matrix not positive
+            definite, solution not finite) is a NaN row with its reason.
+
+        Raises
+        ------
+        DataError
+            If z is not a table of numbers with d_z columns.
+        """
+        z, values, reasons = self._start(z)
+        rows = max(1, _BUFFER_VALUES // self.operators.buffer_length)
+        for start in range(0, len(z), rows):
+            part = slice(start, start + rows)
+            self._solve_part(z[part], values[part], reasons[part])
+        invert_kirchhoff(values, _NONLINEARITIES.index(self.nonlinearity), self.exponent)
+        return _finish(values, reasons)
+
+    def _solve_part(self, z: np.ndarray, values: np.ndarray, reasons: np.ndarray) -> None:
+        """Fill in the observations of v, and the reasons, of a few systems."""
+        op = self.operators
+        kappa = self._permeability(z, reasons)
+        # Every row starts at the same alignment, so that LAPACK's kernels take the same path.
+        matrices = aligned_rows(len(z), op.buffer_length)
+        entries = np.empty((len(z), len(op.slots)))
+        finite = fill(kappa, op.slots, op.pointer, op.cells, op.weights, matrices, entries)
+        vectors = aligned_rows(len(z), op.unknowns)
+        vectors[:, : op.unknowns] = op.load
+        for i in range(len(z)):
+            if reasons[i]:
+                continue
+            if not finite[i]:
+                reasons[i] = "the stiffness matrix overflows: log-permeability too high"
+                continue
+            info = solve_in_place(matrices[i], vectors[i], op)
+            if info != 0:
+                reasons[i] = (
+                    f"the stiffness matrix is not positive definite (pivot {info} of "
+                    f"{op.unknowns}): the permeability varies too strongly"
+                )
+        bounds = rounding_bounds(entries, op.rows, op.columns, vectors, op.largest_load)
+        for row in np.flatnonzero(bounds > _LARGEST_ROUNDING_ERROR):
+            reasons[row] = reasons[row] or (
+                "the permeability varies too strongly: rounding errors may reach "
+                f"{bounds[row]:.0e} of the solution"
+            )
+        observe(
+            vectors,
+            op.observation_pointer,
+            op.observation_columns,
+            op.observation_weights,
+            values,
+        )
+
+    def solve_with_firedrake(self, z: np.ndarray) -> Solutions:
+        """Solve each system with Firedrake's own ``solve``: slow, the reference for `solve`.
+
+        The same mesh, elements and permeability per cell. In the linear case the answers agree
+        up to rounding. In the nonlinear ones Newton's method solves for u directly, so that u
+        instead of v = K(u) is piecewise linear: the answers differ by the discretisation error.
+
+        Parameters
+        ----------
+        z : array_like of shape (n, d_z)
+
+        Returns
+        -------
+        Solutions
+
+        Raises
+        ------
+        DataError
+            If z is not a table of numbers with d_z columns.
+        """
+        z, values, reasons = self._start(z)
+        for i, kappa in enumerate(self._permeability(z, reasons)):
+            if reasons[i]:
+                continue
+            try:
+                if self.nonlinearity == "none":
+                    values[i] = self.discretisation.solve_linear(kappa)
+                else:
+                    values[i] = self.discretisation.solve_newton(
+                        kappa, self._diffusivity, self._diffusivity_degree
+                    )
+            except RuntimeError as error:  # Firedrake's ConvergenceError among them
+                reasons[i] = f"Firedrake: {error}"
+        return _finish(values, reasons)
+
+    @cached_property
+    def discretisation(self) -> Discretisation:
+        """The Firedrake objects behind `solve_with_firedrake`, made on first use.
+
+        `solve` needs arrays only; not keeping the mesh leaves the model small and picklable.
+        """
+        return self._discretise()
+
+    def _discretise(self) -> Discretisation:
+        return Discretisation(self.dimension, self.elements, self.source, self.sensors)
+
+    def _diffusivity(self, u: Any) -> Any:
+        return 1 + u**2 if self.nonlinearity == "quadratic" else abs(u) ** self.exponent
+
+    @property
+    def _diffusivity_degree(self) -> int:
+        return 2 if self.nonlinearity == "quadratic" else math.ceil(self.exponent) + 1
+
+    def _start(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Check z; return it with empty values and with reasons for the rows not finite."""
+        try:
+            z = np.ascontiguousarray(z, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"porous_flow: z is not a table of numbers: {error}") from error
+        width = len(self.parameters)
+        if z.ndim != 2 or z.shape[1] != width:
+            raise DataError(f"porous_flow: z has shape (n, {width}), not {z.shape}.")
+        reasons = np.full(len(z), "", dtype=object)
+        for i, j in zip(*_first_not_finite(z), strict=True):
+            reasons[i] = f"parameter '{self.parameters[j].name}' is {z[i, j]}"
+        return z, np.empty((len(z), len(self.sensors))), reasons
+
+    def _permeability(self, z: np.ndarray, reasons: np.ndarray) -> np.ndarray:
+        """Permeability of each cell, (n, n_cells); fills in the reasons of rows out of range."""
+        kappa = self.field.evaluate(z, self._basis)
+        lowest, highest = exponentiate(kappa)
+        for i in np.flatnonzero(~((lowest > 0) & (highest < np.inf))):
+            if reasons[i]:
+                continue
+            if lowest[i] == 0:
+                reasons[i] = "the permeability underflows to zero: log-permeability too low"
+            else:
+                reasons[i] = "the permeability overflows: log-permeability too high"
+        return kappa
+
+
+def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(
+            f"porous_flow: {key} is one of {', '.join(allowed)}, not {value!r}."
+            + nearest(str(value), allowed)
+        )
+
+
+def _checked_sensors(sensors: np.ndarray, dimension: int) -> np.ndarray:
+    try:
+        sensors = np.array(sensors, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"porous_flow: sensors are not numbers: {error}") from error
+    if dimension == 1 and sensors.ndim == 1:
+        sensors = sensors[:, None]
+    if sensors.ndim != 2 or sensors.shape[1] != dimension or len(sensors) == 0:
+        raise ConfigError(
+            f"porous_flow: sensors have shape (d_y, {dimension}), not {sensors.shape}."
+        )
+    # Written so that NaN counts as outside.
+    outside = ~np.all((sensors > 0) & (sensors < 1), axis=1)
+    if np.any(outside):
+        i = int(np.flatnonzero(outside)[0])
+        raise ConfigError(
+            f"porous_flow: sensor {i} at {tuple(sensors[i].tolist())} is not strictly inside "
+            f"(0, 1){'^2' if dimension == 2 else ''}"
+            f" ({np.count_nonzero(outside)} such sensor(s) of {len(sensors)})."
+        )
+    return sensors
+
+
+def _first_not_finite(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    bad = ~np.isfinite(z)
+    rows = np.flatnonzero(bad.any(axis=1))
+    return rows, bad[rows].argmax(axis=1)
+
+
+def _finish(values: np.ndarray, reasons: np.ndarray) -> Solutions:
+    for i in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+        reasons[i] = reasons[i] or "the solution is not finite"
+    values[reasons != ""] = np.nan
+    return Solutions(observations=values, reason=reasons.astype(str))

@@ -1,0 +1,358 @@
+"""Finite-element operators of porous medium flow, assembled once by Firedrake.
+
+With linear elements and a permeability that is constant in each cell, the stiffness matrix is
+linear in the cell permeabilities: A(kappa) = sum_c kappa_c A_c, where A_c is the stiffness matrix
+of cell c alone. `Discretisation` holds the Firedrake objects; `preassemble` takes from them
+A_c, the load vector, the boundary condition and the observation matrix as plain arrays, after
+which solving needs neither Firedrake nor PETSc.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+__all__ = ["Discretisation", "PorousOperators", "load_firedrake", "preassemble"]
+
+# Enough for a smooth source times a linear test function to keep order 2 with room to spare,
+# where Firedrake's own estimate for, say, an exponential of cosines would be far higher.
+_SOURCE_QUADRATURE_DEGREE = 4
+
+
+@functools.cache
+def load_firedrake() -> ModuleType:
+    """Import Firedrake on first use, set up for one process and one thread.
+
+    Returns
+    -------
+    module
+        ``firedrake``; settings of the environment that are already there are kept.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # PETSc reads the command line; complaints about the caller's own options help nobody.
+    os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
+    with warnings.catch_warnings():
+        # Parallel partitioners and direct solvers, which one process does not use.
+        warnings.filterwarnings("ignore", message="No external package for")
+        import firedrake
+
+    return firedrake
+
+
+class Discretisation:
+    """Linear elements on the unit interval or square, as Firedrake objects.
+
+    Parameters
+    ----------
+    dimension : {1, 2}
+        Number of space dimensions.
+    elements : int
+        Cells in one dimension; squares per side, two triangles each, in two.
+    source : float or callable
+        f, or a function from the UFL spatial coordinate to a UFL expression for f.
+    sensors : ndarray of shape (d_y, dimension)
+        Points of observation, inside the domain.
+
+    Attributes
+    ----------
+    space : firedrake.FunctionSpace
+        Continuous, piecewise linear functions.
+    permeability : firedrake.Function
+        Piecewise constant; one value per cell, in the order of ``midpoints``.
+    midpoints : ndarray of shape (n_cells, dimension)
+        Cell midpoints.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        elements: int,
+        source: float | Callable[[Any], Any],
+        sensors: np.ndarray,
+    ) -> None:
+        fd = load_firedrake()
+        # One process per batch of systems: the mesh must not be spread over an MPI launcher's
+        # ranks, so it lives on this process alone.
+        if dimension == 1:
+            self.mesh = fd.UnitIntervalMesh(elements, comm=fd.COMM_SELF)
+        else:
+            self.mesh = fd.UnitSquareMesh(elements, elements, comm=fd.COMM_SELF)
+        self.dimension = dimension
+        self.sensors = sensors
+        self.space = fd.FunctionSpace(self.mesh, "CG", 1)
+        cells = fd.FunctionSpace(self.mesh, "DG", 0)
+        self.permeability = fd.Function(cells)
+        coordinates = fd.Function(fd.VectorFunctionSpace(self.mesh, "DG", 0))
+        x = fd.SpatialCoordinate(self.mesh)
+        coordinates.interpolate(x)
+        self.midpoints = coordinates.dat.data_ro.reshape(-1, dimension).copy()
+        # A Constant and not a float: a number inside a form is compiled into the kernel.
+        self.source = source(x) if callable(source) else fd.Constant(source)
+        self.condition = fd.DirichletBC(self.space, 0, "on_boundary")
+
+    def load_form(self) -> Any:
+        """Linear form int f v dx."""
+        fd = load_firedrake()
+        dx = fd.dx(metadata={"quadrature_degree": _SOURCE_QUADRATURE_DEGREE})
+        return self.source * fd.TestFunction(self.space) * dx
+
+    def stiffness_form(self) -> Any:
+        """Bilinear form int kappa grad u . grad v dx with the piecewise constant permeability."""
+        fd = load_firedrake()
+        u, v = fd.TrialFunction(self.space), fd.TestFunction(self.space)
+        return fd.inner(self.permeability * fd.grad(u), fd.grad(v)) * fd.dx
+
+    @functools.cached_property
+    def observe(self) -> Callable[[Any], np.ndarray]:
+        """Function from a Firedrake function to its values at the sensors, shape (d_y,)."""
+        return load_firedrake().PointEvaluator(self.mesh, self.sensors).evaluate
+
+    def solve_linear(self, permeability: np.ndarray) -> np.ndarray:
+        """Assemble and solve one linear system with Firedrake's own ``solve``.
+
+        Parameters
+        ----------
+        permeability : ndarray of shape (n_cells,)
+
+        Returns
+        -------
+        ndarray of shape (d_y,)
+            Solution at the sensors.
+        """
+        return self.observe(self._solution(permeability))
+
+    def _solution(self, permeability: np.ndarray) -> Any:
+        fd = load_firedrake()
+        self.permeability.dat.data[:] = permeability
+        u = fd.Function(self.space)
+        fd.solve(self.stiffness_form() == self.load_form(), u, bcs=self.condition)
+        return u
+
+    def solve_newton(
+        self, permeability: np.ndarray, diffusivity: Callable[[Any], Any], degree: int
+    ) -> np.ndarray:
+        """Solve -div(exp(a) kappa(u) grad u) = f for u itself, by Newton's method.
+
+        Parameters
+        ----------
+        permeability : ndarray of shape (n_cells,)
+            exp(a) in each cell.
+        diffusivity : callable
+            kappa, from a Firedrake function to a UFL expression.
+        degree : int
+            Polynomial degree up to which kappa(u) is integrated exactly.
+
+        Returns
+        -------
+        ndarray of shape (d_y,)
+            Solution at the sensors.
+
+        Raises
+        ------
+        firedrake.ConvergenceError
+            If Newton's method does not converge.
+        """
+        fd = load_firedrake()
+        # The linear solution is a positive start where the source is positive, which the
+        # degenerate diffusivity u^m needs: at u = 0 its matrix would vanish.
+        u = self._solution(permeability)
+        v = fd.TestFunction(self.space)
+        dx = fd.dx(metadata={"quadrature_degree": degree})
+        flux = self.permeability * diffusivity(u) * fd.grad(u)
+        fd.solve(
+            fd.inner(flux, fd.grad(v)) * dx - self.load_form() == 0,
+            u,
+            bcs=self.condition,
+            solver_parameters={
+                "snes_rtol": 1e-12,
+                "snes_atol": 1e-14,
+                "snes_max_it": 100,
+                "snes_linesearch_type": "bt",
+                "ksp_type": "preonly",
+                "pc_type": "lu",
+            },
+        )
+        return self.observe(u)
+
+
+@dataclass(frozen=True)
+class PorousOperators:
+    """The discretisation as arrays, for unknowns ordered to give a narrow band.
+
+    The lower triangle of the stiffness matrix lies in a flat buffer of ``buffer_length`` values:
+    in one dimension the diagonal and then the subdiagonal; in two, LAPACK's lower band storage
+    (column after column of ``bandwidth`` + 1 values). Slot ``slots[s]`` of the buffer is
+
+        sum over t in pointer[s], ..., pointer[s + 1] - 1 of weights[t] * kappa[cells[t]].
+
+    Parameters
+    ----------
+    midpoints : ndarray of shape (n_cells, dimension)
+        Cell midpoints.
+    unknowns, bandwidth, buffer_length : int
+        Number of unknowns, of subdiagonals, and of values in the buffer.
+    slots, pointer, cells, weights : ndarray
+        The stiffness matrix as above.
+    rows, columns : ndarray of int
+        Row and column of each slot, the row never above the column.
+    load : ndarray of shape (unknowns,)
+        int f phi_i dx.
+    largest_load : ndarray of shape (unknowns,)
+        The load of a constant source as large as f at its largest, in absolute value.
+    observation_pointer, observation_columns, observation_weights : ndarray
+        Observation matrix, (d_y, unknowns), by compressed rows.
+    """
+
+    midpoints: np.ndarray
+    unknowns: int
+    bandwidth: int
+    buffer_length: int
+    slots: np.ndarray
+    pointer: np.ndarray
+    cells: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    load: np.ndarray
+    largest_load: np.ndarray
+    observation_pointer: np.ndarray
+    observation_columns: np.ndarray
+    observation_weights: np.ndarray
+
+
+def preassemble(discretisation: Discretisation) -> PorousOperators:
+    """Assemble with Firedrake everything that does not depend on the permeability.
+
+    Parameters
+    ----------
+    discretisation : Discretisation
+
+    Returns
+    -------
+    PorousOperators
+    """
+    fd = load_firedrake()
+    space = discretisation.space
+    nodes = space.cell_node_map().values
+    interior = np.ones(space.node_count, dtype=bool)
+    interior[discretisation.condition.nodes] = False
+
+    order = _narrow_order(space, discretisation.mesh, nodes, interior)
+    position = np.full(len(interior), -1)
+    position[order] = np.arange(len(order))
+
+    # Lower triangle, one triple per pair of interior nodes in a cell.
+    element = _element_matrices(discretisation)
+    local = nodes.shape[1]
+    rows = np.repeat(position[nodes], local, axis=1).ravel()
+    columns = np.tile(position[nodes], (1, local)).ravel()
+    cells = np.repeat(np.arange(len(nodes)), local * local)
+    keep = (columns >= 0) & (rows >= columns)
+    rows, columns, cells = rows[keep], columns[keep], cells[keep]
+    weights = element.reshape(-1)[keep]
+
+    unknowns = len(order)
+    bandwidth = int(np.max(rows - columns, initial=0))
+    if discretisation.dimension == 1:
+        flat = (rows - columns) * unknowns + columns
+        buffer_length = 2 * unknowns
+    else:
+        flat = columns * (bandwidth + 1) + (rows - columns)
+        buffer_length = unknowns * (bandwidth + 1)
+    by_slot = np.lexsort((cells, flat))
+    slots, first = np.unique(flat[by_slot], return_index=True)
+
+    load = fd.assemble(discretisation.load_form()).dat.data_ro[order]
+    unit = fd.assemble(fd.TestFunction(space) * fd.dx).dat.data_ro[order]
+    matrix = _observation_matrix(discretisation)[:, order].tocsr()
+    matrix.sort_indices()
+    return PorousOperators(
+        midpoints=discretisation.midpoints,
+        unknowns=unknowns,
+        bandwidth=bandwidth,
+        buffer_length=buffer_length,
+        slots=slots,
+        pointer=np.append(first, len(flat)),
+        cells=cells[by_slot],
+        weights=weights[by_slot],
+        rows=rows[by_slot][first],
+        columns=columns[by_slot][first],
+        load=load,
+        largest_load=unit * np.max(np.abs(load) / unit),
+        observation_pointer=matrix.indptr.astype(np.int64),
+        observation_columns=matrix.indices.astype(np.int64),
+        observation_weights=matrix.data.copy(),
+    )
+
+
+def _element_matrices(discretisation: Discretisation) -> np.ndarray:
+    """Stiffness matrix of every cell, shape (n_cells, d + 1, d + 1).
+
+    On the broken space, whose functions are those of the continuous one cut at the cell
+    boundaries, the assembled matrix consists of the element matrices, one block per cell.
+    """
+    fd = load_firedrake()
+    broken = discretisation.space.broken_space()
+    u, v = fd.TrialFunction(broken), fd.TestFunction(broken)
+    matrix = _to_scipy(fd.assemble(fd.inner(fd.grad(u), fd.grad(v)) * fd.dx))
+    nodes = broken.cell_node_map().values
+    blocks = matrix[
+        np.repeat(nodes, nodes.shape[1], axis=1).ravel(),
+        np.tile(nodes, (1, nodes.shape[1])).ravel(),
+    ]
+    return np.asarray(blocks).reshape(len(nodes), nodes.shape[1], nodes.shape[1])
+
+
+def _observation_matrix(discretisation: Discretisation) -> csr_matrix:
+    """Matrix from nodal values to point values, shape (d_y, n_nodes)."""
+    fd = load_firedrake()
+    points = fd.VertexOnlyMesh(discretisation.mesh, discretisation.sensors)
+    found = fd.FunctionSpace(points, "DG", 0)
+    matrix = _to_scipy(fd.assemble(fd.interpolate(fd.TrialFunction(discretisation.space), found)))
+    # The vertex-only mesh sorts its points by cell; carry the index of each sensor along.
+    given = fd.FunctionSpace(points.input_ordering, "DG", 0)
+    index = fd.Function(given)
+    index.dat.data[:] = np.arange(len(discretisation.sensors))
+    row_of = fd.assemble(fd.interpolate(index, found)).dat.data_ro.astype(int)
+    return matrix[np.argsort(row_of)]
+
+
+def _to_scipy(matrix: Any) -> csr_matrix:
+    pointer, columns, values = matrix.petscmat.getValuesCSR()
+    return csr_matrix((values, columns, pointer), shape=matrix.petscmat.getSize())
+
+
+def _narrow_order(space: Any, mesh: Any, nodes: np.ndarray, interior: np.ndarray) -> np.ndarray:
+    """Interior nodes in the order, of a few candidates, that gives the smallest bandwidth."""
+    fd = load_firedrake()
+    coordinates = fd.Function(fd.VectorFunctionSpace(mesh, "CG", 1)).interpolate(
+        fd.SpatialCoordinate(mesh)
+    )
+    points = np.round(coordinates.dat.data_ro.reshape(len(interior), -1), 12)
+    inside = np.flatnonzero(interior)
+    local = nodes.shape[1]
+    rows = np.repeat(nodes, local, axis=1).ravel()
+    columns = np.tile(nodes, (1, local)).ravel()
+    graph = csr_matrix((np.ones(len(rows)), (rows, columns)))[inside][:, inside]
+
+    candidates = [inside[reverse_cuthill_mckee(graph, symmetric_mode=True)]]
+    for sign in (1.0, -1.0):
+        key = points[inside] * np.array([sign] + [1.0] * (points.shape[1] - 1))
+        candidates += [inside[np.lexsort(key.T)], inside[np.lexsort(key.T[::-1])]]
+
+    def bandwidth(order: np.ndarray) -> int:
+        position = np.full(len(interior), -1)
+        position[order] = np.arange(len(order))
+        both = interior[rows] & interior[columns]
+        return int(np.max(np.abs(position[rows[both]] - position[columns[both]]), initial=0))
+
+    return min(candidates, key=bandwidth)

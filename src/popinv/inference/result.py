@@ -1,0 +1,87 @@
+"""The outcome of a descent as a Dataset, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.artefacts import parameter_coordinate, variable
+from popinv.inference.descent import Descent, Problem
+
+__all__ = ["estimate_dataset", "noise_covariance", "parameters_of", "resamples_dataset"]
+
+
+def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
+    """Return Gamma(gamma), shape (d_y, d_y)."""
+    return problem.noise.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
+
+
+def estimate_dataset(
+    problem: Problem, descent: Descent, attrs: dict[str, Any] | None = None
+) -> xr.Dataset:
+    """Return alpha, gamma, their natural values, Gamma, and the record of the descent."""
+    d_alpha, path = problem.d_alpha, descent.state.path
+    alpha_dim, gamma_dim = "law_parameter", "noise_parameter"
+    law_path = problem.law.to_natural(path[:, :d_alpha])
+    noise_path = problem.noise.to_natural(path[:, d_alpha:])
+    return xr.Dataset(
+        {
+            "alpha": variable(alpha_dim, descent.alpha, "law, unconstrained"),
+            "gamma": variable(gamma_dim, descent.gamma, "noise, unconstrained"),
+            "law": variable(
+                alpha_dim, problem.law.to_natural(descent.alpha), "parameters of the law"
+            ),
+            "noise": variable(
+                gamma_dim, problem.noise.to_natural(descent.gamma), "parameters of the noise"
+            ),
+            "noise_covariance": variable(
+                ("observation", "observation_other"),
+                noise_covariance(problem, descent.gamma),
+                "covariance of the noise",
+            ),
+            "law_path": variable(("iteration", alpha_dim), law_path, "law along the descent"),
+            "noise_path": variable(
+                ("iteration", gamma_dim), noise_path, "noise along the descent"
+            ),
+            "loss": variable("iteration", descent.state.loss, "weighted loss"),
+            "fixed_loss": variable(
+                "iteration",
+                descent.state.fixed_loss,
+                "loss in the fixed metric of the data's variances, NaN where not evaluated",
+            ),
+        },
+        coords={
+            **parameter_coordinate(problem.law.names, alpha_dim, "parameter of the law"),
+            **parameter_coordinate(problem.noise.names, gamma_dim, "parameter of the noise"),
+        },
+        attrs=attrs or {},
+    )
+
+
+def parameters_of(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return (alpha, gamma), unconstrained."""
+    return dataset["alpha"].values, dataset["gamma"].values
+
+
+def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:
+    """Return the parameters of each resample, unconstrained."""
+    d_alpha = problem.d_alpha
+    return xr.Dataset(
+        {
+            "alpha": variable(
+                ("resample", "law_parameter"), answers[:, :d_alpha], "law, unconstrained"
+            ),
+            "gamma": variable(
+                ("resample", "noise_parameter"), answers[:, d_alpha:], "noise, unconstrained"
+            ),
+        },
+        coords={
+            **parameter_coordinate(problem.law.names, "law_parameter", "parameter of the law"),
+            **parameter_coordinate(
+                problem.noise.names, "noise_parameter", "parameter of the noise"
+            ),
+        },
+    )

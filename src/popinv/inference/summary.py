@@ -1,0 +1,141 @@
+"""The answer of a study as one Dataset, and the numbers that judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.inference.assessment import (
+    heldout_test,
+    law_errors,
+    ratio,
+    relative_frobenius_error,
+)
+from popinv.inference.descent import Problem
+from popinv.inference.identifiability import identifiability
+from popinv.inference.resampling import normal_interval
+from popinv.inference.result import parameters_of
+
+__all__ = ["metrics", "population_dataset"]
+
+_UNITS = (("law", "alpha", "law_parameter"), ("noise", "gamma", "noise_parameter"))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.asarray(values) ** 2)))
+
+
+def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Return the final descent, with intervals where systems were resampled, and predicted errors.
+
+    ``law_lower`` and ``law_upper`` (and the same for ``noise``) are the ends of 95 % intervals in
+    natural values; ``law_predicted_error`` is the standard error that the first two moments allow
+    at this number of systems, in the unconstrained coordinates.
+    """
+    population = loaded["descent"].copy()
+    alpha, gamma = parameters_of(population)
+    natural = {"law": problem.law.to_natural, "noise": problem.noise.to_natural}
+    if "resamples" in loaded:
+        for name, unconstrained, dim in _UNITS:
+            low, high = normal_interval(
+                population[unconstrained].values, loaded["resamples"][unconstrained].values
+            )
+            long_name = f"end of the 95 % interval of the {name}"
+            population[f"{name}_lower"] = variable(dim, natural[name](low), f"lower {long_name}")
+            population[f"{name}_upper"] = variable(dim, natural[name](high), f"upper {long_name}")
+    known = identifiability(problem, alpha, gamma)
+    names = problem.law.names + problem.noise.names
+    d_alpha = problem.d_alpha
+    for name, dim, part in (
+        ("law", "law_parameter", slice(None, d_alpha)),
+        ("noise", "noise_parameter", slice(d_alpha, None)),
+    ):
+        population[f"{name}_predicted_error"] = variable(
+            dim,
+            known.standard_errors[part],
+            f"standard error of the {name}, unconstrained, that two moments allow",
+        )
+    return population.assign_attrs(
+        weakest_direction=known.describe_weakest(names),
+        weakest_direction_error=known.weakest_error,
+    )
+
+
+def metrics(
+    problem: Problem,
+    population: xr.Dataset,
+    loaded: Mapping[str, xr.Dataset],
+    assessment: Mapping[str, Any],
+) -> dict[str, float | int | str]:
+    """Return the study's flat table of numbers; see the README for the meaning of each."""
+    alpha, gamma = parameters_of(population)
+    found: dict[str, float | int | str] = {
+        "systems": int(len(problem.data)),
+        "observations_per_system": int(problem.data.shape[1]),
+    }
+    for label, name in (("alpha", "law"), ("noise", "noise")):
+        for parameter in population[f"{name}_parameter"].values:
+            row = population.sel({f"{name}_parameter": parameter})
+            found[f"{label}_{parameter}"] = float(row[name])
+            if f"{name}_lower" in population:
+                found[f"{label}_{parameter}_lower"] = float(row[f"{name}_lower"])
+                found[f"{label}_{parameter}_upper"] = float(row[f"{name}_upper"])
+            found[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
+    if "truth" in loaded:
+        found |= _against_truth(population, loaded)
+    test = heldout_test(
+        problem,
+        alpha,
+        gamma,
+        loaded["observations"]["y_heldout"].values,
+        assessment["null_resamples"],
+    )
+    check = loaded["check"]
+    return found | {
+        "heldout_energy_distance": test.statistic,
+        "heldout_energy_null_95": test.null_95,
+        "heldout_p_value": test.p_value,
+        "surrogate_whitened_rmse": float(check["surrogate_error"].values[-1]),
+        "solver_calls": int(check["solver_calls"].sum()),
+        "solver_failures": int(check["solver_failures"].sum()),
+        "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
+        "weakest_direction": str(population.attrs["weakest_direction"]),
+        "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
+    }
+
+
+def _against_truth(
+    population: xr.Dataset, loaded: Mapping[str, xr.Dataset]
+) -> dict[str, float | int | str]:
+    truth = loaded["truth"]
+    law, true_law = population["law"].values, truth["law"].values
+    true_covariance = truth["noise_covariance"].values
+    errors = law_errors(law, true_law)
+    covariance_error = relative_frobenius_error(
+        population["noise_covariance"].values, true_covariance
+    )
+    found: dict[str, float | int | str] = {}
+    for label, name in (("alpha", "law"), ("noise", "noise")):
+        for parameter in truth[f"{name}_parameter"].values:
+            value = truth[name].sel({f"{name}_parameter": parameter})
+            found[f"{label}_true_{parameter}"] = float(value)
+    found |= {
+        "alpha_relative_error_max": float(errors.max()),
+        "alpha_relative_error_rms": _rms(errors),
+        "noise_covariance_relative_frobenius_error": covariance_error,
+    }
+    if "noise_known" in loaded:
+        oracle_errors = law_errors(loaded["noise_known"]["law"].values, true_law)
+        found["alpha_oracle_relative_error_rms"] = _rms(oracle_errors)
+        found["alpha_error_to_oracle"] = ratio(_rms(errors), _rms(oracle_errors))
+    if "law_known" in loaded:
+        oracle_error = relative_frobenius_error(
+            loaded["law_known"]["noise_covariance"].values, true_covariance
+        )
+        found["noise_oracle_relative_frobenius_error"] = oracle_error
+        found["noise_error_to_oracle"] = ratio(covariance_error, oracle_error)
+    return found

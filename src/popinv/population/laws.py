@@ -1,0 +1,98 @@
+"""Laws of the parameters over a population: reparameterised and differentiable.
+
+A law maps standard normal numbers omega to parameters z, ``z = T(alpha, omega)``, so that
+gradients with respect to alpha pass through the sample. alpha is unconstrained: positive
+quantities are carried by their logarithm. People read and write the natural values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+__all__ = ["Law", "LognormalLaw", "NormalLaw"]
+
+
+class Law(ABC):
+    """The law mu(alpha) of z.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The entries of alpha, as the user reads them.
+    positive : tuple of bool
+        Whether an entry is positive, and so carried by its logarithm.
+    d_omega, d_z : int
+        Standard normal numbers in, parameters out.
+    """
+
+    names: tuple[str, ...]
+    positive: tuple[bool, ...]
+    d_omega: int
+    d_z: int
+
+    @abstractmethod
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""
+
+    def to_natural(self, alpha: np.ndarray) -> np.ndarray:
+        """Return the values people read, for unconstrained alpha (..., d_alpha)."""
+        return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), alpha)
+
+    def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
+        """Return unconstrained alpha for named natural values.
+
+        Raises
+        ------
+        ValueError
+            If names do not fit, or a positive quantity is not positive.
+        """
+        if isinstance(values, Mapping):
+            if set(values) != set(self.names):
+                raise ValueError(f"expected the names {self.names}, got {tuple(values)}")
+            values = [values[name] for name in self.names]
+        natural = np.asarray(values, dtype=float)
+        positive = np.array(self.positive)
+        if natural.shape != positive.shape:
+            raise ValueError(f"expected {len(positive)} values, got shape {natural.shape}")
+        if np.any(natural[positive] <= 0):
+            raise ValueError("a positive quantity of the law was given a value that is not")
+        return np.where(positive, np.log(np.where(positive, natural, 1.0)), natural)
+
+
+class NormalLaw(Law):
+    """Independent normal parameters, ``z_i = m_i + s_i omega_i``.
+
+    alpha holds the means, then the logarithms of the standard deviations.
+
+    Parameters
+    ----------
+    parameters : sequence of str
+        Names of the entries of z.
+    """
+
+    def __init__(self, parameters: Sequence[str]) -> None:
+        self.d_z = self.d_omega = len(parameters)
+        self.names = tuple(
+            [f"{name}_mean" for name in parameters]
+            + [f"{name}_standard_deviation" for name in parameters]
+        )
+        self.positive = (False,) * self.d_z + (True,) * self.d_z
+
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_z) to z (n, d_z)."""
+        return alpha[..., : self.d_z] + torch.exp(alpha[..., self.d_z :]) * omega
+
+
+class LognormalLaw(NormalLaw):
+    """Independent lognormal parameters, ``log z_i = m_i + s_i omega_i``.
+
+    The mean and the standard deviation are those of log z.
+    """
+
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_z) to positive z (n, d_z)."""
+        return torch.exp(super().sample(alpha, omega))

@@ -1,0 +1,47 @@
+"""Draws from a population: parameters for the solver, and observations with noise.
+
+Row i of a stage depends on (seed, stage, i) alone, so that a population can be drawn, solved and
+observed in any number of pieces.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from popinv.population.laws import Law
+from popinv.population.noise import NoiseModel
+from popinv.seeds import standard_normal_rows
+
+__all__ = ["broad_parameters", "noise_rows", "parameters"]
+
+
+def parameters(law: Law, alpha: np.ndarray, seed: int, stage: str, count: int) -> np.ndarray:
+    """Return z (count, d_z) drawn from mu(alpha)."""
+    omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
+    with torch.no_grad():
+        return law.sample(torch.from_numpy(alpha), torch.from_numpy(omega)).numpy()
+
+
+def broad_parameters(
+    law: Law, alpha: np.ndarray, spread: np.ndarray, seed: int, stage: str, count: int
+) -> np.ndarray:
+    """Return z (count, d_z), each row from a law of its own about alpha.
+
+    ``alpha_i = alpha + spread * eta_i`` with eta_i standard normal, ``z_i ~ mu(alpha_i)``: a
+    first design that covers the populations one could believe in before seeing data.
+    """
+    eta = standard_normal_rows(seed, f"{stage}/eta", 0, count, len(alpha))
+    omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
+    rows = torch.from_numpy(alpha + spread * eta)
+    with torch.no_grad():
+        return law.sample(rows, torch.from_numpy(omega)).numpy()
+
+
+def noise_rows(
+    noise: NoiseModel, gamma: np.ndarray, seed: int, stage: str, count: int
+) -> np.ndarray:
+    """Return noise (count, d_y) drawn from N(0, Gamma(gamma))."""
+    e = standard_normal_rows(seed, f"{stage}/noise", 0, count, noise.d_y)
+    with torch.no_grad():
+        return noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()

@@ -1,0 +1,59 @@
+"""Random numbers addressed by name.
+
+Every draw of a study is a function of (seed, stage, index) alone: never of how many draws were
+made before it, of how the work was cut into chunks, or of the number of cores. A stage is a
+string such as ``"descent/2"``; an index is the global number of a row or of an iteration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+__all__ = ["generator", "standard_normal_rows"]
+
+
+def _key(seed: int, stage: str) -> int:
+    digest = hashlib.sha256(f"{int(seed)}:{stage}".encode()).digest()
+    return int.from_bytes(digest[:16], "little")
+
+
+def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
+    """Return the random generator of one (seed, stage, index).
+
+    Philox is a counter-based generator: the key holds (seed, stage), and the highest word of the
+    counter holds the index, so that every index owns a stream of 2**192 numbers.
+
+    Parameters
+    ----------
+    seed : int
+        The study's seed.
+    stage : str
+        Name of the stage that draws.
+    index : int, default 0
+        Global index of the row or iteration, not negative.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    counter = np.array([0, 0, 0, index], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=_key(seed, stage), counter=counter))
+
+
+def standard_normal_rows(
+    seed: int, stage: str, start: int, count: int, width: int
+) -> np.ndarray:
+    """Standard normal rows start, ..., start + count - 1 of an endless table.
+
+    Row i is the same whatever range it is asked for in.
+
+    Returns
+    -------
+    numpy.ndarray of shape (count, width)
+    """
+    rows = np.empty((count, width))
+    for i in range(count):
+        rows[i] = generator(seed, stage, start + i).standard_normal(width)
+    return rows

@@ -1,0 +1,68 @@
+"""From the ``surrogate`` section of a checked configuration to the network and its training."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.build import Section, forward_field
+from popinv.surrogate.design import recency_weights
+from popinv.surrogate.training import TrainingData, TrainingSettings
+
+__all__ = ["network_inputs", "training_data", "training_settings"]
+
+
+def network_inputs(surrogate: Section, forward: Section) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the network's hyperparameters and its fixed matrices.
+
+    A Fourier neural operator reads the log-permeability on the nodes of the mesh, to which a
+    fixed matrix takes the parameters.
+    """
+    if surrogate["network"] == "mlp":
+        return {"kind": "mlp", "width": surrogate["width"], "depth": surrogate["depth"]}, {}
+    dimension, side = forward["dimension"], forward["elements"]
+    line = (np.arange(side) + 0.5) / side
+    grid = np.array(list(itertools.product(line, repeat=dimension)))
+    field = forward_field(forward)
+    evaluation = np.concatenate([np.ones((len(grid), 1)), field.basis(grid).T], axis=1)
+    hyperparameters = {
+        "kind": "fno",
+        "grid_shape": [side] * dimension,
+        "width": surrogate["width"],
+        "modes": [surrogate["fourier_modes"]] * dimension,
+        "layers": surrogate["fourier_layers"],
+    }
+    return hyperparameters, {"evaluation": evaluation}
+
+
+def training_settings(
+    surrogate: Section, forward: Section, seed: int, round_number: int
+) -> TrainingSettings:
+    """Return how to train in a round."""
+    hyperparameters, fixed = network_inputs(surrogate, forward)
+    return TrainingSettings(
+        seed=seed,
+        stage=f"train/{round_number}",
+        hyperparameters=hyperparameters,
+        fixed=fixed or None,
+        learning_rate=surrogate["learning_rate"],
+        batch_size=surrogate["batch_size"],
+        max_epochs=surrogate["max_epochs"],
+        patience=surrogate["patience"],
+        validation_fraction=surrogate["validation_fraction"],
+    )
+
+
+def training_data(solves: xr.Dataset, round_number: int, recency_decay: float) -> TrainingData:
+    """Return the successful solves, the later rounds weighing more."""
+    kept = np.flatnonzero(solves["reason"].values == 0)
+    rounds = solves["round"].values[kept]
+    return TrainingData(
+        z=solves["z"].values[kept],
+        y=solves["y"].values[kept],
+        weights=recency_weights(rounds, round_number, recency_decay),
+        rows=kept,
+    )

@@ -1,0 +1,108 @@
+"""The record of solves: gathered from chunks, counted, and used to judge the last surrogate."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import reasons_of, variable
+from popinv.errors import SolverError
+from popinv.surrogate.design import whitened_rmse
+from popinv.surrogate.networks import Surrogate
+
+__all__ = ["check_failures", "collect", "judge"]
+
+_ROUND = ("solver_calls", "solver_failures", "surrogate_error")
+
+
+def _codes(reasons: np.ndarray) -> xr.Variable:
+    meanings = ["", *sorted(set(reasons) - {""})]
+    return variable(
+        "sample",
+        np.array([meanings.index(r) for r in reasons], dtype=np.int32),
+        "why the solve failed, 0 if it did not",
+        reasons=json.dumps(meanings),
+    )
+
+
+def _joined(first: xr.Dataset, second: xr.Dataset, dim: str, names: Sequence[str]) -> xr.Dataset:
+    return xr.concat([first[list(names)], second[list(names)]], dim=dim, combine_attrs="override")
+
+
+def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join the chunks of a round, in order, and count its calls and failures.
+
+    Returns
+    -------
+    Dataset
+        ``z``, ``y``, ``reason`` and ``round`` along ``sample``; ``solver_calls``,
+        ``solver_failures`` and ``surrogate_error`` (NaN until judged) along ``round_number``.
+        The attribute ``converged`` is 0.
+    """
+    joined = xr.concat([chunk[["z", "y"]] for chunk in chunks], "sample", combine_attrs="override")
+    reasons = np.concatenate([reasons_of(chunk) for chunk in chunks])
+    joined["reason"] = _codes(reasons)
+    joined["round"] = variable("sample", np.zeros(len(reasons), dtype=np.int32), "round")
+    joined["solver_calls"] = variable("round_number", [len(reasons)], "solver calls in the round")
+    joined["solver_failures"] = variable(
+        "round_number", [int(np.sum(reasons != ""))], "failed solves in the round"
+    )
+    joined["surrogate_error"] = variable(
+        "round_number",
+        [np.nan],
+        "error of the previous surrogate on the round's solves, root mean square, "
+        "in standard deviations of the noise",
+    )
+    return joined.assign_attrs(converged=0)
+
+
+def check_failures(fresh: xr.Dataset, budget: float) -> None:
+    """Stop if more than the tolerated share of a round's solves failed.
+
+    Raises
+    ------
+    SolverError
+        Saying how many failed, and why.
+    """
+    reasons = reasons_of(fresh)
+    failed = reasons[reasons != ""]
+    if len(failed) > budget * len(reasons):
+        counts = "; ".join(f"{n} times: {why}" for why, n in Counter(failed).most_common(3))
+        raise SolverError(
+            f"{len(failed)} of {len(reasons)} solves failed ({counts}). The study tolerates a "
+            f"share of {budget:g} (active_learning.failure_budget)."
+        )
+
+
+def judge(
+    fresh: xr.Dataset,
+    previous: xr.Dataset,
+    surrogate: Surrogate,
+    estimate: xr.Dataset,
+    threshold: float,
+) -> xr.Dataset:
+    """Append fresh solves to the earlier ones, with the last surrogate's error on them.
+
+    The attribute ``converged`` of the result is 1 if the error is below the threshold, or if an
+    earlier round found so and this one therefore solved nothing.
+    """
+    number = previous.sizes["round_number"]
+    fresh = fresh.copy()
+    fresh["round"] = fresh["round"] + number
+    fresh["round"].attrs = dict(previous["round"].attrs)
+    solved = fresh["reason"].values == 0
+    error = np.nan
+    if solved.any():
+        cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
+        truth = fresh["y"].values[solved]
+        error = whitened_rmse(surrogate.predict(fresh["z"].values[solved]), truth, cholesky)
+    fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
+    samples = _joined(previous, fresh, "sample", ("z", "y", "round"))
+    rounds = _joined(previous, fresh, "round_number", _ROUND)
+    samples["reason"] = _codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
+    converged = previous.attrs["converged"] if not len(solved) else int(error < threshold)
+    return samples.merge(rounds).assign_attrs(converged=converged)

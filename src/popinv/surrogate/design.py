@@ -1,0 +1,126 @@
+"""Adaptive empirical measures: where the training rows come from and how much each counts.
+
+Round j draws m parameters from the population law of that moment, mu(alpha_j), and solves the
+forward model there. The surrogate of round k is fitted under the measure of all rows so far,
+
+    rho_k = sum_{j <= k} w_j (1/m) sum_{i <= m} delta_{z_i^(j)},    w_j proportional to decay^(k-j),
+
+so that it is most accurate where the current law puts its mass, and no solve is thrown away.
+
+The idea of adaptive empirical measures is that of Vadeboncoeur, Girolami and Stuart, "Efficient
+deconvolution in populational inverse problems" (arXiv 2505.19841). The schedule here (rounds
+and weights geometric in their age) is our own reconstruction and may differ from theirs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+__all__ = ["effective_size", "recency_weights", "whitened_rmse"]
+
+
+def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) -> np.ndarray:
+    """Weight of every training row in the empirical measure rho_k.
+
+    A row of round j, which has m_j rows, weighs
+
+        decay^(k-j) / m_j / sum_i decay^(k-i),    i over the rounds that have rows,
+
+    so a round's total does not depend on how many of its solves succeeded, and with equal m_j
+    the weight falls by the factor ``decay`` from each round to the one before.
+
+    Parameters
+    ----------
+    round_of_row : ndarray of int, shape (n,)
+        The round that drew each row.
+    current_round : int
+        k, not before any of the rows.
+    decay : float in [0, 1]
+        1 counts all rounds alike, 0 counts the newest round that has rows alone.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Not negative, sum 1.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, a row is newer than ``current_round``, or ``decay`` is outside
+        [0, 1].
+    """
+    rounds = np.asarray(round_of_row)
+    if rounds.ndim != 1 or rounds.size == 0:
+        raise ValueError(f"round_of_row must be a non-empty vector, not of shape {rounds.shape}")
+    if not 0.0 <= decay <= 1.0:
+        raise ValueError(f"decay is {decay}, must lie in [0, 1]")
+    if rounds.max() > current_round:
+        raise ValueError(f"a row is of round {rounds.max()}, after the current {current_round}")
+    values, inverse, counts = np.unique(rounds, return_inverse=True, return_counts=True)
+    # Ages are counted from the newest round with rows: the common factor cancels on normalising,
+    # and decay = 0 keeps a meaning when the current round has no rows of its own.
+    of_round = float(decay) ** (values.max() - values)
+    return (of_round / of_round.sum() / counts)[inverse]
+
+
+def effective_size(weights: np.ndarray) -> float:
+    """Return the number of equally weighted rows that carry as much information (Kish).
+
+        (sum_i w_i)^2 / sum_i w_i^2
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n,)
+        Not negative, not all zero; need not sum to 1.
+
+    Returns
+    -------
+    float
+        Between 1 and n.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or all are zero.
+    """
+    w = np.asarray(weights, dtype=float)
+    if not np.all(np.isfinite(w)) or np.any(w < 0) or not np.any(w > 0):
+        raise ValueError("weights must be finite, not negative, and not all zero")
+    w = w / w.max()
+    return float(w.sum() ** 2 / np.square(w).sum())
+
+
+def whitened_rmse(prediction: np.ndarray, truth: np.ndarray, cholesky: np.ndarray) -> float:
+    """Surrogate error in standard deviations of the noise.
+
+        sqrt( mean_i |L^{-1} (F_hat(z_i) - F(z_i))|^2 / d_y ),    Gamma = L L^T
+
+    An error that is not small against 1 is taken for noise by the deconvolution.
+
+    Parameters
+    ----------
+    prediction, truth : ndarray of shape (n, d_y)
+        Surrogate and forward model at the same parameters, in the units of the observations.
+    cholesky : ndarray of shape (d_y, d_y)
+        Lower triangular factor L of the noise covariance.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree or there are no rows.
+    """
+    prediction, truth = np.asarray(prediction, dtype=float), np.asarray(truth, dtype=float)
+    if prediction.shape != truth.shape or prediction.ndim != 2 or prediction.size == 0:
+        raise ValueError(
+            f"prediction {prediction.shape} and truth {truth.shape} must be equal, not empty "
+            "and of two dimensions"
+        )
+    if cholesky.shape != (truth.shape[1], truth.shape[1]):
+        raise ValueError(f"cholesky is {cholesky.shape} for {truth.shape[1]} observations")
+    whitened = solve_triangular(cholesky, (prediction - truth).T, lower=True)
+    return float(np.sqrt(np.mean(np.square(whitened))))

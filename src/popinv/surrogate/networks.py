@@ -1,0 +1,398 @@
+"""Networks from parameters to observations, and the surrogate that carries one.
+
+Both networks map standardised parameters of shape (n, d_z) to standardised observations of shape
+(n, d_y). ``MLP`` is for parameters that are a plain vector, ``FNO`` for the coefficients of a
+random field on a regular grid in one or two dimensions. ``Surrogate`` adds the change of units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from popinv.errors import ConfigError, DataError, nearest
+
+__all__ = ["FNO", "MLP", "SpectralConvolution", "Standardisation", "Surrogate", "build_network"]
+
+ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def _activation(name: str) -> nn.Module:
+    if name not in ACTIVATIONS:
+        raise ConfigError(
+            f"activation is '{name}', allowed: {', '.join(ACTIVATIONS)}."
+            + nearest(name, ACTIVATIONS)
+        )
+    return ACTIVATIONS[name]()
+
+
+class MLP(nn.Module):
+    """Fully connected network: ``depth`` hidden layers of ``width`` units, linear at the end.
+
+    Parameters
+    ----------
+    d_in, d_out : int
+        d_z and d_y.
+    width, depth : int
+        Units per hidden layer and number of hidden layers; depth 0 is an affine map.
+    activation : {"silu", "gelu", "tanh", "relu"}
+    """
+
+    def __init__(
+        self, d_in: int, d_out: int, width: int = 128, depth: int = 3, activation: str = "silu"
+    ) -> None:
+        super().__init__()
+        sizes = [d_in] + [width] * depth
+        layers: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            layers += [nn.Linear(a, b), _activation(activation)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Map (n, d_z) to (n, d_y), both standardised."""
+        return self.layers(z)
+
+
+class SpectralConvolution(nn.Module):
+    """Linear map that multiplies the lowest Fourier frequencies of a field by a matrix each.
+
+        out_o(x) = (1/|G|) sum_k exp(2 pi i k.x) sum_i R_{i,o}(k) in_hat_i(k),   |k_a| < modes_a
+
+    The field is real, so along the last axis only k >= 0 is stored and the rest follows by
+    conjugation. Along the other axes both signs are kept: with one sign only, waves that run
+    down-right and waves that run up-right could not both be represented.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels in and out.
+    grid_shape : sequence of int, length 1 or 2
+    modes : sequence of int
+        Frequencies 0, ..., modes - 1 (and their negatives) per axis.
+
+    Raises
+    ------
+    ConfigError
+        If the grid is too coarse for the frequencies.
+    """
+
+    rows: torch.Tensor
+
+    def __init__(self, width: int, grid_shape: Sequence[int], modes: Sequence[int]) -> None:
+        super().__init__()
+        self.grid_shape, self.axes = tuple(grid_shape), tuple(range(2, 2 + len(grid_shape)))
+        for m, g in zip(modes, grid_shape, strict=True):
+            # Below the Nyquist frequency of an even grid, whose sign is not defined.
+            if not 1 <= m <= (g + 1) // 2:
+                raise ConfigError(f"modes is {m}, must lie in 1..{(g + 1) // 2} on {g} grid points")
+        self.last = modes[-1]
+        kept = [2 * m - 1 for m in modes[:-1]] + [modes[-1]]
+        if len(modes) == 2:
+            signed = torch.cat([torch.arange(modes[0]), torch.arange(1 - modes[0], 0)])
+            self.register_buffer("rows", signed % grid_shape[0], persistent=False)
+        # Real and imaginary parts lie in a last axis: storage and optimiser see real numbers only.
+        self.weight = nn.Parameter(torch.randn(width, width, *kept, 2) / (width * math.sqrt(2)))
+
+    def forward(self, field: torch.Tensor) -> torch.Tensor:
+        """Map (n, width, *grid_shape) to the same shape."""
+        spectrum = torch.fft.rfftn(field, dim=self.axes)
+        low = spectrum[..., : self.last]
+        if len(self.axes) == 2:
+            low = low[:, :, self.rows]
+        low = torch.einsum("bi...,io...->bo...", low, torch.view_as_complex(self.weight))
+        if len(self.axes) == 2:
+            low = torch.zeros_like(spectrum[..., : self.last]).index_copy(2, self.rows, low)
+        # The inverse transform fills the frequencies missing at the end of the last axis with 0.
+        return torch.fft.irfftn(low, s=self.grid_shape, dim=self.axes)
+
+
+class FNO(nn.Module):
+    """Fourier neural operator from the coefficients of a field to its observations.
+
+        v_0 = P(E z, x),   v_{l+1} = act(K_l v_l + A_l v_l),   y = R Q(v_L)
+
+    with E the evaluation matrix, x the grid coordinates, P and Q pointwise maps over channels,
+    K_l spectral convolutions, A_l pointwise linear maps, and R the read-out. The evaluation
+    matrix is applied to standardised coefficients, so their standardisation uses one common
+    scale, without which the smooth field would come out rough.
+
+    Parameters
+    ----------
+    evaluation : ndarray of shape (n_grid, d_z)
+        Field values on the grid (C order) per unit coefficient.
+    grid_shape : sequence of int, length 1 or 2
+        Its product is n_grid.
+    d_out : int
+        d_y.
+    width : int
+        Channels.
+    modes : int or sequence of int
+        Frequencies kept per axis.
+    layers : int
+    activation : str
+    readout : ndarray of shape (d_y, n_grid), optional
+        Fixed interpolation matrix from the grid to the sensors; learned if left out.
+
+    Raises
+    ------
+    ConfigError
+        If the shapes do not agree or the grid is too coarse for ``modes``.
+
+    Notes
+    -----
+    Li et al., "Fourier neural operator for parametric partial differential equations", ICLR 2021.
+    """
+
+    evaluation: torch.Tensor
+    places: torch.Tensor
+    interpolation: torch.Tensor
+
+    def __init__(
+        self,
+        evaluation: np.ndarray,
+        grid_shape: Sequence[int],
+        d_out: int,
+        width: int = 32,
+        modes: int | Sequence[int] = 12,
+        layers: int = 4,
+        activation: str = "silu",
+        readout: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        grid = tuple(int(g) for g in grid_shape)
+        if len(grid) not in (1, 2) or math.prod(grid) != len(evaluation):
+            raise ConfigError(
+                f"grid_shape {grid} must have 1 or 2 axes and match the {len(evaluation)} rows "
+                "of the evaluation matrix"
+            )
+        if readout is not None and readout.shape != (d_out, len(evaluation)):
+            raise ConfigError(
+                f"readout has shape {readout.shape}, must be {(d_out, len(evaluation))}"
+            )
+        modes = (modes,) * len(grid) if isinstance(modes, int) else tuple(modes)
+        axes = torch.meshgrid(*[torch.linspace(-1, 1, g) for g in grid], indexing="ij")
+        self.grid_shape = grid
+        self.register_buffer("evaluation", torch.as_tensor(evaluation, dtype=torch.float64))
+        self.register_buffer("places", torch.stack(axes).reshape(len(grid), -1), persistent=False)
+        self.fixed_readout = readout is not None
+        self.lift = nn.Conv1d(1 + len(grid), width, 1)
+        self.spectral = nn.ModuleList(
+            SpectralConvolution(width, grid, modes) for _ in range(layers)
+        )
+        self.pointwise = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(layers))
+        self.project = nn.Sequential(
+            nn.Conv1d(width, 2 * width, 1), _activation(activation), nn.Conv1d(2 * width, 1, 1)
+        )
+        self.activation = _activation(activation)
+        if readout is None:
+            self.readout = nn.Linear(len(evaluation), d_out)
+        else:
+            self.register_buffer("interpolation", torch.as_tensor(readout, dtype=torch.float64))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Map (n, d_z) to (n, d_y), both standardised."""
+        field = z @ self.evaluation.T.to(z.dtype)
+        places = self.places.expand(len(z), *self.places.shape)
+        v = self.lift(torch.cat([field[:, None], places], dim=1))
+        for spectral, pointwise in zip(self.spectral, self.pointwise, strict=True):
+            convolved = spectral(v.unflatten(2, self.grid_shape)).flatten(2)
+            v = self.activation(convolved + pointwise(v))
+        out = self.project(v)[:, 0]
+        return out @ self.interpolation.T.to(z.dtype) if self.fixed_readout else self.readout(out)
+
+
+def build_network(
+    hyperparameters: Mapping[str, Any],
+    d_in: int,
+    d_out: int,
+    fixed: Mapping[str, np.ndarray] | None = None,
+) -> nn.Module:
+    """Build a network from plain values, as they stand in a configuration or an artefact.
+
+    Parameters
+    ----------
+    hyperparameters : mapping
+        ``kind`` ("mlp" or "fno"), ``dtype`` ("float32" or "float64", default "float32") and the
+        keyword options of the class: width, depth, activation, or grid_shape, width, modes,
+        layers, activation.
+    d_in, d_out : int
+        d_z and d_y.
+    fixed : mapping of str to ndarray, optional
+        The matrices of an FNO: ``evaluation`` and, if it is fixed, ``readout``.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind, option or dtype, or an FNO without an evaluation matrix.
+    """
+    options = dict(hyperparameters)
+    kind, dtype = options.pop("kind", "mlp"), options.pop("dtype", "float32")
+    allowed = {
+        "mlp": ("width", "depth", "activation"),
+        "fno": ("grid_shape", "width", "modes", "layers", "activation"),
+    }
+    if kind not in allowed:
+        raise ConfigError(f"kind is '{kind}', allowed: mlp, fno.{nearest(kind, allowed)}")
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is '{dtype}', allowed: float32, float64.{nearest(dtype, DTYPES)}")
+    for name in options:
+        if name not in allowed[kind]:
+            raise ConfigError(
+                f"'{name}' is not an option of {kind}, allowed: {', '.join(allowed[kind])}."
+                + nearest(name, allowed[kind])
+            )
+    if kind == "mlp":
+        return MLP(d_in, d_out, **options).to(DTYPES[dtype])
+    matrices: dict[str, Any] = dict(fixed or {})
+    if "evaluation" not in matrices or "grid_shape" not in options:
+        raise ConfigError("an fno needs the option grid_shape and an evaluation matrix")
+    if matrices["evaluation"].shape[1] != d_in:
+        raise ConfigError(
+            f"the evaluation matrix has {matrices['evaluation'].shape[1]} columns for {d_in} "
+            "parameters"
+        )
+    return FNO(d_out=d_out, **matrices, **options).to(DTYPES[dtype])
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Affine change of units: standardised = (physical - mean) / scale.
+
+    A column that is constant in the data gets scale 1, so it is passed to the network as 0. The
+    network then never learnt what the column does: if it varies later, the surrogate answers
+    with its random initial dependence until it is trained on rows that vary. Draw the rows of
+    the first round with every parameter spread that a later round may move.
+
+    Parameters
+    ----------
+    input_mean, input_scale : ndarray of shape (d_z,)
+    output_mean, output_scale : ndarray of shape (d_y,)
+    """
+
+    input_mean: np.ndarray
+    input_scale: np.ndarray
+    output_mean: np.ndarray
+    output_scale: np.ndarray
+
+    @classmethod
+    def from_data(
+        cls,
+        z: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None = None,
+        evaluation: np.ndarray | None = None,
+        common_output: bool = False,
+    ) -> Standardisation:
+        """Weighted means and standard deviations of the columns.
+
+        With an ``evaluation`` matrix all inputs share one scale, that which gives the field
+        ``evaluation @ z`` variance 1 on average over the grid; with ``common_output`` all outputs
+        share their root mean square scale, so that they stay values of one smooth function.
+        """
+        mean_z, mean_y = (np.average(a, axis=0, weights=weights) for a in (z, y))
+        scale_z, scale_y = (
+            _scale(np.average(np.square(a - mean), axis=0, weights=weights), mean)
+            for a, mean in ((z, mean_z), (y, mean_y))
+        )
+        if evaluation is not None:
+            field = (z - mean_z) @ evaluation.T
+            scale = math.sqrt(np.average(np.square(field).mean(axis=1), weights=weights))
+            scale_z = np.full(len(mean_z), scale if scale > 0 else 1.0)
+        if common_output:
+            scale_y = np.full(len(mean_y), math.sqrt(np.mean(np.square(scale_y))))
+        return cls(mean_z, scale_z, mean_y, scale_y)
+
+
+def _scale(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    scale = np.sqrt(variance)
+    # The mean of equal numbers is rounded, so a constant column's variance is not always 0.
+    return np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A trained network in physical units: y = mean_y + scale_y * network((z - mean_z) / scale_z).
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its weights are frozen: gradients flow to z alone.
+    standardisation : Standardisation
+    hyperparameters : mapping
+        What ``build_network`` needs; plain numbers, strings and lists.
+    """
+
+    network: nn.Module
+    standardisation: Standardisation
+    hyperparameters: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self.network.requires_grad_(False)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Map parameters of shape (n, d_z) to observations of shape (n, d_y).
+
+        Differentiable in z. The answer has the dtype of z; the network computes in its own,
+        float32 unless asked otherwise, with the change of units done in the dtype of z.
+        """
+        s = self.standardisation
+        mean_z, scale_z, mean_y, scale_y = (
+            torch.as_tensor(getattr(s, f.name), dtype=z.dtype, device=z.device) for f in fields(s)
+        )
+        inner = ((z - mean_z) / scale_z).to(next(self.network.parameters()).dtype)
+        return mean_y + scale_y * self.network(inner).to(z.dtype)
+
+    def predict(self, z: np.ndarray, rows: int = 4096) -> np.ndarray:
+        """Map an array of shape (n, d_z), ``rows`` at a time, without gradients."""
+        with torch.no_grad():
+            parts = torch.as_tensor(z, dtype=torch.float64).split(rows)
+            return torch.cat([self(part) for part in parts]).numpy()
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything but the hyperparameters, as arrays: see ``from_arrays``."""
+        arrays = {f.name: getattr(self.standardisation, f.name) for f in fields(Standardisation)}
+        for name, tensor in self.network.state_dict().items():
+            arrays[f"network.{name}"] = tensor.detach().cpu().numpy().copy()
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], hyperparameters: Mapping[str, Any]
+    ) -> Surrogate:
+        """Rebuild the surrogate that ``to_arrays`` took apart.
+
+        Raises
+        ------
+        DataError
+            If an array is missing or of the wrong shape.
+        ConfigError
+            If the hyperparameters are not those of a network.
+        """
+        wanted = [f.name for f in fields(Standardisation)]
+        missing = [name for name in wanted if name not in arrays]
+        if missing:
+            raise DataError(f"the surrogate lacks the arrays {', '.join(missing)}")
+        standardisation = Standardisation(*(np.array(arrays[name]) for name in wanted))
+        prefix = "network."
+        state = {
+            name[len(prefix) :]: torch.from_numpy(np.array(value))
+            for name, value in arrays.items()
+            if name.startswith(prefix)
+        }
+        names = {"evaluation": "evaluation", "interpolation": "readout"}
+        fixed = {to: state[name].numpy() for name, to in names.items() if name in state}
+        d_in, d_out = len(standardisation.input_mean), len(standardisation.output_mean)
+        network = build_network(hyperparameters, d_in, d_out, fixed)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise DataError(f"the surrogate's arrays do not fit its network: {error}") from error
+        return cls(network, standardisation, dict(hyperparameters))

@@ -1,0 +1,28 @@
+"""A fixed number of threads for the numerics, whatever the machine offers.
+
+Sums in matrix products depend in their last digit on the number of threads, so that number
+belongs to the computation, not to the machine: with one thread the same configuration gives the
+same arrays on any number of cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+__all__ = ["fixed_threads"]
+
+
+@contextmanager
+def fixed_threads(count: int = 1) -> Iterator[None]:
+    """Set the threads of torch and of NumPy's linear algebra, and put them back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(limits=count, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)

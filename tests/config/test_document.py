@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from popinv.config.document import main, readme, schema
+from popinv.config.loading import load
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def test_documentation_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "--folder", str(CONFIG)]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["README.md", "schema.json"])
+def test_drift_is_found(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ["--folder", str(tmp_path)]
+    assert main(["--check", *folder]) == 1
+    assert main(folder) == 0
+    assert main(["--check", *folder]) == 0
+    file = tmp_path / name
+    file.write_text(file.read_text() + "\n")
+    capsys.readouterr()
+    assert main(["--check", *folder]) == 1
+    assert name in capsys.readouterr().err
+
+
+def test_every_key_has_a_meaning_and_a_default() -> None:
+    rows = [line.split(" | ") for line in readme().splitlines() if line.startswith("| `")]
+    assert len(rows) > 60
+    for row in rows:
+        assert len(row) == 5, row
+        key, kind, default, _, meaning = (cell.strip(" |") for cell in row)
+        assert kind, key
+        assert default, key
+        assert meaning.endswith("."), key
+
+
+def test_every_key_of_the_schema_is_in_the_tables() -> None:
+    text = readme()
+    keys: set[str] = set()
+
+    def collect(node: Any) -> None:
+        if isinstance(node, dict):
+            keys.update(node.get("properties", ()))
+            for value in node.values():
+                collect(value)
+
+    collect(json.loads(schema()))
+    # Keys of parameters named by the user are explained in the text.
+    for key in keys:
+        assert re.search(rf"\b{key}\b", text), key
+
+
+def test_examples_in_the_text_are_valid() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", readme(), re.DOTALL)
+    assert len(examples) == 3
+    for example in examples[1:]:
+        load(yaml.safe_load(example))

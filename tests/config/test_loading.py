@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from popinv.config.law import flat_values
+from popinv.config.loading import as_mapping, json_schema, load, load_file, read_yaml
+from popinv.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = """
+studies:
+  small:
+    forward: {kind: porous_flow}
+    observations:
+      truth:
+        law: {mean: 0.5, standard_deviation: 0.6, length: 0.3}
+        noise: {amplitude: 0.1, length: 0.1}
+"""
+
+
+def test_default_configuration_is_valid_and_round_trips() -> None:
+    config = load_file(ROOT / "config" / "config.yaml")
+    assert load(as_mapping(config)) == config
+
+
+def test_minimal_study_has_all_sections_filled_in() -> None:
+    mapping = as_mapping(load(yaml.safe_load(MINIMAL)))
+    study = mapping["studies"]["small"]
+    assert mapping["results"] == "results"
+    assert study["seed"] == mapping["seed"] == 1
+    assert study["law"]["kind"] == "matern_field"
+    assert study["noise"] == {
+        "kind": "kernel",
+        "kernel": "exponential",
+        "nugget": False,
+        "start": {"amplitude": 0.3, "length": 0.3},
+    }
+    assert study["forward"]["elements"] == 200
+    assert study["forward"]["sensors"] == {"positions": None, "count": 50, "placement": "random"}
+    assert study["descent"]["batch_size"] is None
+    json.dumps(mapping)  # JSON types alone
+
+
+def test_every_leaf_of_the_mapping_can_be_looked_up(mapping: dict[str, Any]) -> None:
+    study = as_mapping(load(mapping))["studies"]["flow"]
+    for section in ("active_learning", "surrogate", "descent", "assessment"):
+        assert study[section]
+
+
+def test_defaults_depend_on_dimension_and_field(study: dict[str, Any], mapping: Any) -> None:
+    study["forward"] = {"kind": "porous_flow", "dimension": 2, "field": "level_set"}
+    del study["law"]
+    study["observations"]["truth"]["law"] = {
+        "inverse_length": 8,
+        "permeability_1": 1,
+        "permeability_2": 2,
+    }
+    config = load(mapping).studies["flow"]
+    assert (config.forward.elements, config.forward.modes) == (32, 6)
+    assert config.law.kind == "level_set_field"
+
+
+def test_positions_are_points_and_set_count_and_placement(mapping: dict[str, Any]) -> None:
+    sensors = load(mapping).studies["flow"].forward.sensors
+    assert sensors.positions == [[0.2], [0.4], [0.6]]
+    assert (sensors.count, sensors.placement) == (3, "given")
+
+
+def test_study_seed_overrides_the_top_one(study: dict[str, Any], mapping: dict[str, Any]) -> None:
+    assert load(mapping).studies["flow"].seed == 3
+    study["seed"] = 8
+    assert load(mapping).studies["flow"].seed == 8
+
+
+def test_empty_sections_count_as_left_out(study: dict[str, Any], mapping: dict[str, Any]) -> None:
+    study["descent"] = None
+    assert load(mapping).studies["flow"].descent.iterations == 1500
+
+
+def test_text_that_is_a_number_becomes_one(study: dict[str, Any], mapping: dict[str, Any]) -> None:
+    # YAML reads 1e-3 as text.
+    study["surrogate"] = yaml.safe_load("learning_rate: 1e-3")
+    study["observations"]["truth"]["law"]["mean"] = "1e-1"
+    loaded = as_mapping(load(mapping))["studies"]["flow"]
+    assert loaded["surrogate"]["learning_rate"] == 0.001
+    assert loaded["observations"]["truth"]["law"]["mean"] == 0.1
+
+
+def test_nugget_has_a_start_where_there_is_one(study: dict[str, Any], mapping: Any) -> None:
+    study["noise"]["nugget"] = True
+    study["observations"]["truth"]["noise"]["nugget"] = 0.02
+    assert as_mapping(load(mapping))["studies"]["flow"]["noise"]["start"]["nugget"] == 0.1
+
+
+def test_a_study_may_be_named_by_a_number(mapping: dict[str, Any]) -> None:
+    mapping["studies"] = {2024: mapping["studies"]["flow"]}
+    assert list(as_mapping(load(mapping))["studies"]) == ["2024"]
+
+
+def test_normal_law_has_the_parameters_of_the_forward_model(study: Any, mapping: Any) -> None:
+    study["forward"]["modes"] = 2
+    each = {"mean": 0.0, "standard_deviation": 0.5}
+    names = ("mean", "mode_1", "mode_2")
+    study["law"] = {"kind": "normal", "start": {name: dict(each) for name in names}}
+    study["law"]["spread"] = dict.fromkeys(names, 0.1)
+    study["observations"]["truth"]["law"] = {name: dict(each) for name in names}
+    assert load(mapping).studies["flow"].law.spread == dict.fromkeys(names, 0.1)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize("field", ["cosine", "level_set"])
+def test_parameter_names_are_those_of_the_fields(dimension: int, field: str) -> None:
+    fields = pytest.importorskip("popinv.forward.fields")
+    from popinv.config.forward import PorousFlow
+
+    model = {"cosine": fields.CosineField, "level_set": fields.LevelSetField}[field]
+    expected = tuple(parameter.name for parameter in model(dimension, 3).parameters)
+    forward = PorousFlow(kind="porous_flow", dimension=dimension, field=field, modes=3)
+    assert forward.parameter_names() == expected
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(MINIMAL)
+    with pytest.raises(ConfigError, match=r"no such configuration file.*'config.yaml'"):
+        load_file(tmp_path / "confg.yaml")
+
+
+def test_duplicate_keys_are_refused_with_both_lines(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(MINIMAL + "  small: {}\n")
+    with pytest.raises(
+        ConfigError, match="line 9: the key 'small' is given twice, first in line 3"
+    ):
+        read_yaml(file)
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2", "- 1\n- 2\n", "", "text", "a: b: c", "\tx: 1"])
+def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        load_file(file)
+
+
+def test_yaml_merge_keys_work(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        MINIMAL.replace("  small:", "  small: &small")
+        + "  other:\n    <<: *small\n    descent: {iterations: 5}\n"
+    )
+    assert load_file(file).studies["other"].descent.iterations == 5
+
+
+def _leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if not isinstance(node, dict):
+        return [path]
+    return [path, *(leaf for key in node for leaf in _leaves(node[key], (*path, key)))]
+
+
+_FULL = as_mapping(load_file(ROOT / "config" / "config.yaml"))
+_PATHS = [path for path in _leaves(_FULL) if path]
+_JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(allow_nan=True),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+def _at(mapping: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any] | None:
+    node: Any = mapping
+    for step in path[:-1]:
+        node = node.get(step) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) and path[-1] in node else None
+
+
+def _check(mapping: dict[str, Any]) -> None:
+    """Pass where the mapping is valid or refused with a message, and in no other case."""
+    try:
+        config = load(mapping)
+    except ConfigError:
+        return
+    assert load(as_mapping(config)) == config
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(_PATHS), max_size=6))
+def test_any_keys_left_out_give_a_configuration_or_a_message(paths: list[Any]) -> None:
+    mapping = copy.deepcopy(_FULL)
+    for path in paths:
+        if (node := _at(mapping, path)) is not None:
+            del node[path[-1]]
+    _check(mapping)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_PATHS), _JUNK), min_size=1, max_size=3))
+def test_any_values_give_a_configuration_or_a_message(changes: list[Any]) -> None:
+    mapping = copy.deepcopy(_FULL)
+    for path, value in changes:
+        if (node := _at(mapping, path)) is not None:
+            node[path[-1]] = value
+    _check(mapping)
+
+
+def test_schema_names_every_section() -> None:
+    properties = json_schema()["$defs"]["Study"]["properties"]
+    assert {"forward", "law", "noise", "observations", "descent"} <= properties.keys()
+
+
+def test_default_configuration_agrees_with_the_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    content = read_yaml(ROOT / "config" / "config.yaml")
+    jsonschema.validate(content, json_schema())
+    content["studies"]["porous_flow"]["noise"]["start"]["length"] = -1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, json_schema())
+
+
+def test_flat_values() -> None:
+    assert flat_values({"mean": 1.0, "length": 2.0}) == {"mean": 1.0, "length": 2.0}
+    nested = {"k": {"mean": 1.0, "standard_deviation": 2.0}}
+    assert flat_values(nested) == {"k_mean": 1.0, "k_standard_deviation": 2.0}
+
+
+def test_import_brings_nothing_heavy() -> None:
+    code = (
+        "import sys, popinv.config.loading\n"
+        "print([m for m in ('torch', 'firedrake', 'matplotlib', 'xarray', 'numpy', 'numba')"
+        " if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,134 @@
+"""Errors, oracles, the held-out test, intervals and restarts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from problems import curve_problem
+
+from popinv.checkpoints import Checkpoint
+from popinv.inference.assessment import (
+    best_of,
+    heldout_test,
+    law_errors,
+    oracle,
+    ratio,
+    relative_frobenius_error,
+    sample_model,
+)
+from popinv.inference.descent import DescentSettings, begin, run
+from popinv.inference.resampling import bootstrap, normal_interval
+from popinv.inference.restarts import descend
+
+SMALL = DescentSettings(iterations=40, model_samples=400, directions=24, checkpoint_every=10)
+
+
+def test_errors_are_relative_but_near_zero():
+    errors = law_errors(np.array([1.1, 0.05, -2.2]), np.array([1.0, 0.0, -2.0]))
+    np.testing.assert_allclose(errors, [0.1, 0.05, 0.1])
+
+
+def test_relative_frobenius_error_and_ratio():
+    assert relative_frobenius_error(2 * np.eye(3), np.eye(3)) == pytest.approx(1.0)
+    assert ratio(0.2, 0.1) == pytest.approx(2.0)
+    assert ratio(0.0, 0.0) == 1.0
+
+
+def test_heldout_test_accepts_the_truth_and_rejects_a_wrong_noise():
+    problem, alpha, gamma = curve_problem(count=300)
+    p_values = []
+    for seed in range(1, 7):
+        heldout = curve_problem(count=300, seed=100 + seed)[0].data
+        p_values.append(heldout_test(problem, alpha, gamma, heldout, 40).p_value)
+    # Uniform under the null: all six below .3 has probability 7e-4, as have all above .7.
+    assert min(p_values) < 0.7 and max(p_values) > 0.3
+    wrong = heldout_test(problem, alpha, gamma + np.log(2.0), heldout, 40)
+    assert wrong.p_value == pytest.approx(1 / 41)
+    assert wrong.statistic > wrong.null_95
+
+
+def test_an_oracle_estimates_only_what_it_does_not_know():
+    problem, alpha, gamma = curve_problem(count=300)
+    start = alpha + 0.8, gamma + 0.8
+    found = oracle(problem, SMALL, (alpha, gamma), start, "noise")
+    np.testing.assert_allclose(found.gamma, gamma, rtol=1e-14)
+    assert np.abs(found.alpha - alpha).max() < 0.4
+    found = oracle(problem, SMALL, (alpha, gamma), start, "law")
+    np.testing.assert_allclose(found.alpha, alpha, rtol=1e-14)
+    assert np.abs(found.gamma - gamma).max() < 0.4
+
+
+def test_bootstrap_errors_agree_with_the_scatter_over_populations():
+    answers, predicted = [], None
+    settings = DescentSettings(iterations=60, model_samples=400, directions=24)
+    for seed in range(12):
+        problem, alpha, gamma = curve_problem(count=200, seed=seed)
+        found = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+        answers.append(np.concatenate([found.alpha, found.gamma]))
+        if predicted is None:
+            resampled = bootstrap(
+                problem, settings, found.alpha, found.gamma, 12, iterations=60, progress=False
+            )
+            predicted = resampled.std(axis=0, ddof=1)
+    scatter = np.std(answers, axis=0, ddof=1)
+    # A deviation from 12 draws has a relative error of 21 %, so a ratio of two of 30 %; the
+    # six ratios are held to three of those in the logarithm.
+    assert np.all(np.abs(np.log(predicted / scatter)) < 0.9)
+
+
+def test_normal_interval_has_its_width():
+    answers = np.random.default_rng(0).standard_normal((4000, 2)) * [1.0, 2.0]
+    low, high = normal_interval(np.array([0.0, 1.0]), answers)
+    np.testing.assert_allclose(high - low, 2 * 1.96 * np.array([1.0, 2.0]), rtol=0.04)
+    np.testing.assert_allclose((low + high) / 2, [0.0, 1.0])
+
+
+def test_restarts_keep_the_best_and_resume_exactly(tmp_path):
+    problem, alpha, gamma = curve_problem(count=200)
+    whole = descend(problem, SMALL, (alpha, gamma), restarts=2)
+
+    class Killed(Exception):
+        pass
+
+    class Fragile(Checkpoint):
+        writes = 0
+
+        def write(self, arrays):
+            super().write(arrays)
+            Fragile.writes += 1
+            if Fragile.writes == 7:
+                raise Killed
+
+    checkpoint = Fragile(tmp_path / "state.zarr", {"study": 1})
+    with pytest.raises(Killed):
+        descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
+    kept = checkpoint.read()
+    assert kept["0.iteration"] == 40 and kept["1.iteration"] == 20
+    resumed = descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
+    np.testing.assert_array_equal(resumed.alpha, whole.alpha)
+    np.testing.assert_array_equal(resumed.state.path, whole.state.path)
+
+
+def test_a_checkpoint_of_other_inputs_is_not_used(tmp_path, capsys):
+    Checkpoint(tmp_path / "state.zarr", {"seed": 1}).write({"a": np.ones(2)})
+    assert Checkpoint(tmp_path / "state.zarr", {"seed": 2}).read() is None
+    assert "seed: stored 1, now 2" in capsys.readouterr().out
+    assert not (tmp_path / "state.zarr").exists()
+
+
+def test_best_of_prefers_the_smaller_fixed_loss():
+    problem, alpha, gamma = curve_problem(count=200)
+    held = DescentSettings(iterations=20, model_samples=400, directions=24, learning_rate=1e-6,
+                           final_learning_rate=1e-7)
+    near = run(begin(alpha, gamma, held), problem, held, progress=False)
+    far = run(begin(alpha + 1.0, gamma, held), problem, held, progress=False)
+    assert best_of([far, near]) == 1
+
+
+def test_model_samples_have_the_models_covariance():
+    problem, alpha, gamma = curve_problem(count=10)
+    still = np.concatenate([alpha[:2], [-20.0, -20.0]])
+    sample = sample_model(problem, still, gamma, 20_000, "test")
+    expected = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
+    np.testing.assert_allclose(np.cov(sample.T), expected, atol=0.04 * 0.01)

@@ -1,0 +1,273 @@
+"""The coupled descent: gradients, fixed points, invariances, and exact resumption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from problems import curve_problem, noise_problem, silent
+
+from popinv.errors import DataError, DivergenceError
+from popinv.inference import descent as module
+from popinv.inference.descent import (
+    DescentSettings,
+    Problem,
+    begin,
+    estimate,
+    run,
+    state_from_arrays,
+    state_to_arrays,
+    step,
+)
+from popinv.population.laws import NormalLaw
+from popinv.population.noise import IsotropicNoise
+from popinv.transport.sliced import directions
+
+SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)
+
+
+def loss_at(problem, settings, p, metric_at):
+    """Return J(p; B) of the first step with its random numbers, the metric taken elsewhere."""
+    state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings)
+    u = module._metric_directions(
+        problem,
+        replace(settings, policy="cut" if settings.policy != "plain" else "plain"),
+        torch.from_numpy(metric_at),
+        module._unit_directions(problem, settings, 0),
+    )
+    original = module._metric_directions
+    module._metric_directions = lambda *args: u
+    try:
+        return step(state, problem, settings)[1]["loss"]
+    finally:
+        module._metric_directions = original
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("policy", ["cut", "plain", "full"])
+def test_gradient_equals_finite_differences(policy, debias):
+    problem, alpha, gamma = curve_problem(count=100)
+    settings = replace(SMALL, policy=policy, debias=debias, regularisation=2.0)
+    p = np.concatenate([alpha, gamma]) + 0.2
+    # The regularisation is about the start, so it is left out of the differences below.
+    plain = replace(settings, regularisation=0.0)
+    gradient = step(begin(p[:4], p[4:], plain), problem, plain)[1]["gradient"]
+    h = 1e-6
+    for i in range(len(p)):
+        shift = h * np.eye(len(p))[i]
+        if policy == "full":
+            up, down = (loss_at(problem, plain, q, metric_at=q) for q in (p + shift, p - shift))
+        else:
+            up, down = (loss_at(problem, plain, q, metric_at=p) for q in (p + shift, p - shift))
+        # The loss is piecewise smooth: ranks that swap within 2h move it by O(h), and the
+        # differences carry rounding of about 1e-16 / h.
+        assert gradient[i] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-5)
+
+
+def test_cut_and_full_differ_in_the_noise_alone():
+    problem, alpha, gamma = curve_problem(count=100)
+    state = begin(alpha + 0.1, gamma + 0.3, SMALL)
+    cut = step(state, problem, SMALL)[1]["gradient"]
+    full = step(begin(alpha + 0.1, gamma + 0.3, SMALL), problem, replace(SMALL, policy="full"))
+    np.testing.assert_allclose(cut[:4], full[1]["gradient"][:4], rtol=1e-12)
+    assert np.all(np.abs(cut[4:] - full[1]["gradient"][4:]) > 1e-3)
+
+
+def test_one_system_without_noise_gives_the_gaussian_misfit():
+    # N = 1, a fixed z and no model noise: J = |Gamma^{-1/2} (y - G(z))|^2 / 2 (arXiv 2405.17955).
+    _, alpha, gamma = curve_problem(count=1)
+    problem, _, _ = curve_problem(count=1)
+    # One draw (twice, to be a sample) without spread; orthogonal directions make it exact.
+    still = replace(problem, simulate=lambda z: 0 * z[:, :1] + torch.ones(8))
+    theta = torch.from_numpy(directions(np.random.default_rng(0), 8, 8))
+    p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    u = module._metric_directions(still, SMALL, p, theta)
+    data = torch.from_numpy(problem.data)
+    value = module._half_sw(data, torch.ones((1, 8), dtype=torch.float64), u)
+    residual = problem.noise.whiten(p[4:], data - 1)
+    assert float(value) == pytest.approx(float((residual**2).sum()) / 2, rel=1e-12)
+
+
+def test_any_square_root_of_the_covariance_gives_the_same_loss():
+    problem, alpha, gamma = curve_problem(count=200)
+    noise = problem.noise
+    covariance = noise.covariance(torch.from_numpy(gamma))
+    values, vectors = torch.linalg.eigh(covariance)
+    symmetric = (vectors * values**-0.5) @ vectors.T
+    data = torch.from_numpy(problem.data)
+    sample = data.flip(0) * 1.1
+    whitened = noise.whiten(torch.from_numpy(gamma), data), noise.whiten(
+        torch.from_numpy(gamma), sample
+    )
+    # The roots differ by a rotation, so equal in mean over all directions: many are taken.
+    theta = torch.from_numpy(directions(np.random.default_rng(0), 4000, 8))
+    one = module._half_sw(*whitened, theta)
+    other = module._half_sw(data @ symmetric, sample @ symmetric, theta)
+    assert float(one) == pytest.approx(float(other), rel=0.02)
+
+
+@pytest.mark.parametrize("factor", [0.05, 20.0])
+@pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
+def test_without_signal_the_noise_is_found_from_far_away(factor, optimiser):
+    problem = noise_problem(deviation=2.0)
+    rates = {"learning_rate": 0.1, "final_learning_rate": 0.01} if optimiser == "adam" else {}
+    # Adam first forgets the large gradients of the far start.
+    iterations = 500 if optimiser == "adam" else 250
+    settings = DescentSettings(
+        optimiser=optimiser, iterations=iterations, model_samples=1000, directions=20, **rates
+    )
+    start = problem.noise.from_natural({"standard_deviation": 2.0 * factor})
+    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    # The data's own deviation is the answer; the descent's noise is well below 1 %.
+    assert np.exp(found.gamma[0]) == pytest.approx(problem.data.std(), rel=0.01)
+    np.testing.assert_array_equal(found.alpha, np.zeros(2))
+
+
+def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing_neither():
+    # The distance of two samples of one law is not zero but a floor f: the cut then stops at
+    # sigma = s (1 - f'), the full gradient at s (1 + f'), and half the model's own floor mends it.
+    problem = noise_problem(count=1000, d_y=12)
+    gap = {}
+    for name, changes in {
+        "cut": {"model_samples": 50},
+        "full": {"model_samples": 50, "policy": "full"},
+        "debiased": {"model_samples": 100, "debias": True},
+    }.items():
+        settings = DescentSettings(
+            optimiser="adam", iterations=300, directions=24, batch_size=50,
+            learning_rate=0.05, final_learning_rate=0.005,
+        )
+        settings = replace(settings, **{"debias": False, **changes})
+        found = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
+        gap[name] = found.gamma[0] - np.log(problem.data.std())
+    assert gap["cut"] < -0.03
+    assert gap["full"] > 0.03
+    # The averaged iterates scatter by about half a per cent.
+    assert abs(gap["debiased"]) < 0.015
+
+
+def test_a_small_model_sample_does_not_bias_the_debiased_descent():
+    # N = 40 data standing for the whole law: with as few draws, the plain loss shrinks sigma.
+    gaps = {True: [], False: []}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        problem = replace(noise_problem(), data=rng.standard_normal((40, 4)), seed=seed)
+        for debias in gaps:
+            settings = DescentSettings(
+                debias=debias,
+                iterations=150,
+                model_samples=80 if debias else 40,
+                directions=20,
+                learning_rate=0.1,
+            )
+            found = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
+            gaps[debias].append(found.gamma[0] - np.log(problem.data.std()))
+    assert abs(np.mean(gaps[True])) < 0.4 * abs(np.mean(gaps[False]))
+    assert np.mean(gaps[False]) < 0
+
+
+def test_started_at_the_truth_it_stays_within_the_sampling_error():
+    problem, alpha, gamma = curve_problem(count=1000)
+    settings = DescentSettings(iterations=80, model_samples=1000, directions=64)
+    found = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    # Standard errors at N = 1000 are about 2 to 4 % in each; four of them.
+    np.testing.assert_allclose(found.alpha, alpha, atol=0.12)
+    np.testing.assert_allclose(found.gamma, gamma, atol=0.15)
+
+
+def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
+    problem, alpha, gamma = curve_problem(count=500)
+    settings = DescentSettings(iterations=200, model_samples=1000, directions=64)
+    ends = []
+    for direction in ([1, 1], [1, -1], [-1, 1], [-1, -1]):
+        start = gamma + np.log(5.0) * np.array(direction)
+        ends.append(run(begin(alpha + 0.5, start, settings), problem, settings, None, False).gamma)
+    # Their scatter is far below the sampling error of the noise at N = 500, about 5 %.
+    assert np.ptp(ends, axis=0).max() < 0.02
+
+
+@pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
+@pytest.mark.parametrize("pool", [0, 40])
+def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
+    problem, alpha, gamma = curve_problem(count=60)
+    settings = replace(
+        SMALL, optimiser=optimiser, pooled_directions=pool, batch_size=50, checkpoint_every=5
+    )
+    whole = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    kept = {}
+
+    class Killed(Exception):
+        pass
+
+    def kill(state):
+        kept.update({name: array.copy() for name, array in state_to_arrays(state).items()})
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(begin(alpha, gamma, settings), problem, settings, kill, progress=False)
+    state = state_from_arrays(kept)
+    assert state.iteration == 5
+    resumed = run(state, problem, settings, progress=False)
+    np.testing.assert_array_equal(resumed.alpha, whole.alpha)
+    np.testing.assert_array_equal(resumed.gamma, whole.gamma)
+    for name, array in state_to_arrays(whole.state).items():
+        np.testing.assert_array_equal(state_to_arrays(resumed.state)[name], array)
+
+
+def test_held_parameters_do_not_move():
+    problem, alpha, gamma = curve_problem(count=60)
+    found = run(
+        begin(alpha + 0.3, gamma, SMALL), replace(problem, free_noise=False), SMALL, None, False
+    )
+    np.testing.assert_array_equal(found.gamma, gamma)
+    assert np.all(found.alpha != alpha + 0.3)
+
+
+def test_strong_regularisation_holds_the_law_at_the_start():
+    problem, alpha, gamma = curve_problem(count=60)
+    held = run(
+        begin(alpha + 0.3, gamma, SMALL), problem, replace(SMALL, regularisation=1e-4), None, False
+    )
+    np.testing.assert_allclose(held.alpha, alpha + 0.3, atol=1e-3)
+
+
+def test_the_answer_is_the_mean_of_the_last_share():
+    problem, alpha, gamma = curve_problem(count=60)
+    found = run(begin(alpha, gamma, SMALL), problem, SMALL, progress=False)
+    np.testing.assert_allclose(
+        np.concatenate([found.alpha, found.gamma]), found.state.path[6:].mean(axis=0), rtol=1e-15
+    )
+    np.testing.assert_array_equal(estimate(found.state, replace(SMALL, averaging=0.0)),
+                                  found.state.path[-1])
+
+
+def test_no_step_is_longer_than_allowed():
+    problem, alpha, gamma = curve_problem(count=60)
+    found = run(begin(alpha + 2, gamma - 2, SMALL), problem, SMALL, progress=False)
+    path = np.vstack([np.concatenate([alpha + 2, gamma - 2]), found.state.path])
+    assert np.abs(np.diff(path, axis=0)).max() <= SMALL.max_step * 0.5 * (1 + 1e-12)
+
+
+def test_a_number_that_is_not_finite_stops_the_descent():
+    problem = noise_problem()
+    bad = replace(problem, simulate=lambda z: torch.full((len(z), 4), torch.nan))
+    with pytest.raises(DivergenceError, match="step 0 of the descent"):
+        run(begin(np.zeros(2), np.zeros(1), SMALL), bad, SMALL, progress=False)
+
+
+def test_a_checkpoint_of_another_descent_is_refused():
+    problem, alpha, gamma = curve_problem(count=60)
+    with pytest.raises(DataError, match="12 iterations, the settings ask for 13"):
+        run(begin(alpha, gamma, SMALL), problem, replace(SMALL, iterations=13), progress=False)
+    with pytest.raises(DataError, match="lacks iteration"):
+        state_from_arrays({})
+
+
+def test_law_without_signal_is_left_alone():
+    # A direction in which nothing can be learned must not break the preconditioner.
+    data = np.random.default_rng(0).standard_normal((100, 4))
+    problem = Problem(data, silent(4), NormalLaw(["a"]), IsotropicNoise(4), np.full(3, 0.5))
+    found = run(begin(np.zeros(2), np.zeros(1), SMALL), problem, SMALL, progress=False)
+    assert np.isfinite(found.alpha).all() and np.isfinite(found.gamma).all()

@@ -1,0 +1,136 @@
+"""Laws: closed-form moments, differentiability, names, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from popinv.forward.fields import wavenumbers
+from popinv.population.fields import LevelSetLaw, MaternLaw
+from popinv.population.laws import LognormalLaw, NormalLaw
+from popinv.population.synthetic import broad_parameters, parameters
+
+LAWS = {
+    "matern_1d": (MaternLaw(1, 8, 1.5), [0.5, 0.6, 0.3]),
+    "matern_2d": (MaternLaw(2, 4, 2.0), [-0.5, 0.4, 0.2]),
+    "level_set_1d": (LevelSetLaw(1, 8), [5.0, 0.5, 3.0]),
+    "level_set_2d": (LevelSetLaw(2, 4), [5.0, 0.5, 3.0]),
+    "normal": (NormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 2.0]),
+    "lognormal": (LognormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 0.1]),
+}
+
+
+def omega(law, count: int = 6) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).standard_normal((count, law.d_omega)))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_gradients_with_respect_to_alpha(name):
+    law, natural = LAWS[name]
+    alpha = torch.from_numpy(law.from_natural(natural)).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda a: law.sample(a, omega(law)), alpha)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_natural_values_round_trip(name):
+    law, natural = LAWS[name]
+    np.testing.assert_allclose(law.to_natural(law.from_natural(natural)), natural, rtol=1e-14)
+    named = dict(zip(law.names, natural, strict=True))
+    np.testing.assert_array_equal(law.from_natural(named), law.from_natural(natural))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_one_alpha_per_row_equals_row_by_row(name):
+    law, natural = LAWS[name]
+    base = torch.from_numpy(law.from_natural(natural))
+    alphas = base + 0.1 * torch.arange(6, dtype=torch.float64)[:, None]
+    together = law.sample(alphas, omega(law))
+    for i in range(6):
+        alone = law.sample(alphas[i], omega(law)[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@given(length=st.floats(0.02, 5), deviation=st.floats(0.05, 3))
+def test_standard_deviation_of_a_matern_field_is_that_of_its_picture(dimension, length, deviation):
+    law = MaternLaw(dimension, 6, 1.5)
+    q = law.spectrum(torch.tensor(length, dtype=torch.float64)).numpy()
+    n = 64
+    line = (np.arange(n) + 0.5) / n
+    points = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
+    k = wavenumbers(dimension, 6)
+    cosines = np.prod(np.cos(np.pi * k[:, None, :] * points[None]), axis=-1)
+    # The pointwise variance sum_j s^2 q_j cos_j(x)^2, averaged over the domain; the mid-point
+    # rule is exact for these cosines.
+    variance = (deviation**2 * q[:, None] * cosines**2).sum(axis=0).mean()
+    assert variance == pytest.approx(deviation**2, rel=1e-12)
+
+
+def test_matern_spectrum_follows_the_formula():
+    law, length = MaternLaw(2, 3, 1.0), 0.4
+    q = law.spectrum(torch.tensor(length, dtype=torch.float64)).numpy()
+    k2 = (wavenumbers(2, 3) ** 2).sum(axis=1)
+    formula = (1 + length**2 * np.pi**2 * k2) ** -2.0
+    np.testing.assert_allclose(q / q[0], formula / formula[0], rtol=1e-13)
+
+
+def test_matern_sample_has_the_moments_of_alpha():
+    law = MaternLaw(1, 5, 1.5)
+    alpha = law.from_natural([0.7, 0.5, 0.2])
+    z = parameters(law, alpha, seed=1, stage="test", count=4000)
+    assert np.all(z[:, 0] == 0.7)
+    q = law.spectrum(torch.tensor(0.2, dtype=torch.float64)).numpy()
+    # Relative standard error of a variance at 4000 draws: sqrt(2/4000) = 2.2 %; four of them.
+    np.testing.assert_allclose(z[:, 1:].var(axis=0), 0.25 * q, rtol=0.09)
+
+
+def test_level_set_coefficients_have_unit_norm_and_permeabilities_pass_through():
+    law = LevelSetLaw(1, 8)
+    z = parameters(law, law.from_natural([4.0, 0.5, 3.0]), 1, "test", 50)
+    np.testing.assert_allclose(z[:, :2], np.log([[0.5, 3.0]] * 50), rtol=1e-14)
+    # L2 norm on (0, 1): cosines have mean square 1/2.
+    np.testing.assert_allclose((z[:, 2:] ** 2).sum(axis=1) / 2, 1.0, rtol=1e-13)
+
+
+def test_a_longer_inverse_length_roughens_the_level_set():
+    law = LevelSetLaw(1, 8)
+    smooth, rough = (
+        parameters(law, law.from_natural([v, 1.0, 2.0]), 1, "test", 200)[:, 2:] for v in (1.0, 20.0)
+    )
+    k2 = np.arange(1, 9) ** 2
+    assert (smooth**2 @ k2).mean() < (rough**2 @ k2).mean()
+
+
+def test_lognormal_is_the_exponential_of_normal():
+    law, log_law = NormalLaw(["a", "b"]), LognormalLaw(["a", "b"])
+    alpha = torch.from_numpy(law.from_natural([1.0, -2.0, 0.5, 2.0]))
+    torch.testing.assert_close(
+        log_law.sample(alpha, omega(law)), torch.exp(law.sample(alpha, omega(law)))
+    )
+    assert law.names == ("a_mean", "b_mean", "a_standard_deviation", "b_standard_deviation")
+
+
+def test_a_broad_design_varies_alpha_from_row_to_row():
+    law = NormalLaw(["a"])
+    alpha = law.from_natural([1.0, 0.5])
+    z = broad_parameters(law, alpha, np.array([2.0, 0.0]), 1, "test", 4000)
+    # Var z = spread^2 + s^2 = 4.25, within four standard errors (2.2 % each).
+    assert z.var() == pytest.approx(4.25, rel=0.09)
+    again = broad_parameters(law, alpha, np.array([2.0, 0.0]), 1, "test", 10)
+    np.testing.assert_array_equal(again, z[:10])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mean": 0.0, "length": 1.0}, "expected the names"),
+        ({"mean": 0.0, "standard_deviation": -1.0, "length": 1.0}, "positive"),
+        ([1.0, 2.0], "expected 3 values"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        MaternLaw(1, 4, 1.5).from_natural(values)

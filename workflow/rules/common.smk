@@ -1,0 +1,48 @@
+"""What the rules share: the checked configuration, and fingerprints of the code they run."""
+
+import sys
+
+from popinv.config.loading import as_mapping, load, load_file
+from popinv.errors import PopinvError
+from popinv.fingerprint import fingerprint
+from popinv.workflow import (
+    FIGURES,
+    chunk_count,
+    forward_module,
+    is_synthetic,
+    last_round,
+    refuse_foreign_stores,
+    solve_count,
+)
+
+
+def checked(given, files):
+    """Return the configuration with every default filled in, or stop with one message."""
+    try:
+        source = ", ".join(files) or "config"
+        # Reading the file again catches what YAML readers let pass, such as a key given twice.
+        for file in files:
+            load_file(file)
+        complete = as_mapping(load(given, source))
+        refuse_foreign_stores(complete)
+        return complete
+    except PopinvError as error:
+        if workflow.is_main_process:
+            print(f"\n{error}\n", file=sys.stderr)
+        raise SystemExit(1)
+
+
+complete = checked(dict(config), workflow.configfiles)
+config.clear()
+config.update(complete)
+
+
+def code_of(rule, *modules):
+    """Fingerprint of a rule's script and of the modules that its configuration selects."""
+    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py", *modules)
+
+
+def studies(synthetic):
+    """Pattern of the names of the synthetic studies, or of those with a file."""
+    names = [n for n, s in config["studies"].items() if is_synthetic(s) == synthetic]
+    return "|".join(names) or "(?!)"

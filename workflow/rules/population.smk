@@ -1,0 +1,84 @@
+"""The observations: a synthetic population from a known truth, or the user's own."""
+
+
+# Draw the parameters of a synthetic population from its true law.
+rule draw_population:
+    output:
+        proposals="<results>/{study}/rounds/truth/proposals.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/draw_population.log",
+    benchmark:
+        "<results>/{study}/benchmarks/draw_population.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=True),
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        truth=lookup(dpath="studies/{study}/observations/truth/law", within=config),
+        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], "truth"),
+        code=code_of("draw_population"),
+    message:
+        "{wildcards.study}: drawing a population from its true law"
+    script:
+        "../scripts/draw_population.py"
+
+
+# Add noise to the solved population and set some systems aside.
+rule observe_population:
+    input:
+        solves="<results>/{study}/rounds/truth/solves.zarr/zarr.json",
+    output:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        truth="<results>/{study}/truth.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/observe_population.log",
+    benchmark:
+        "<results>/{study}/benchmarks/observe_population.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=True),
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        observations=lookup(dpath="studies/{study}/observations", within=config),
+        code=code_of("observe_population"),
+    message:
+        "{wildcards.study}: observing the population through noise"
+    script:
+        "../scripts/observe_population.py"
+
+
+# Bring the user's own observations into the same form.
+rule import_observations:
+    input:
+        file=lookup(dpath="studies/{study}/observations/file", within=config),
+    output:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/import_observations.log",
+    benchmark:
+        "<results>/{study}/benchmarks/import_observations.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=False),
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        observations=lookup(dpath="studies/{study}/observations", within=config),
+        code=code_of("import_observations"),
+    message:
+        "{wildcards.study}: reading the observations from {input.file}"
+    script:
+        "../scripts/import_observations.py"

@@ -1,0 +1,28 @@
+"""Gather the answer, and judge it."""
+
+import json
+from pathlib import Path
+
+from popinv import storage
+from popinv.inference.build import descent_problem
+from popinv.inference.summary import metrics, population_dataset
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_of
+
+with job(snakemake):
+    given = snakemake.params
+    study = {key: given[key] for key in ("forward", "law", "noise")}
+    loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
+    surrogate = surrogate_of(loaded["surrogate"])
+    data = loaded["observations"]["y"].values
+    problem = descent_problem(study, data, surrogate, given.seed, "assess")
+    population = population_dataset(problem, loaded)
+    figures = metrics(problem, population, loaded, given.assessment)
+    storage.save(
+        population,
+        snakemake.output.population,
+        config={**study, "assessment": given.assessment},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )
+    Path(snakemake.output.metrics).write_text(json.dumps(figures, indent=2) + "\n")

@@ -1,0 +1,28 @@
+"""Gather a round's chunks, count failures, and judge the last surrogate on the fresh solves."""
+
+from popinv import storage
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.collect import check_failures, collect, judge
+
+with job(snakemake):
+    given = snakemake.params
+    fresh = collect([storage.load(path) for path in snakemake.input.chunks])
+    check_failures(fresh, given.failure_budget)
+    previous = {
+        name: storage.load(snakemake.input[f"previous_{name}"])
+        for name in ("solves", "surrogate", "estimate")
+        if f"previous_{name}" in snakemake.input.keys()
+    }
+    if previous:
+        surrogate = surrogate_of(previous["surrogate"])
+        fresh = judge(fresh, previous["solves"], surrogate, previous["estimate"], given.threshold)
+        errors = ", ".join(f"{e:.3f}" for e in fresh["surrogate_error"].values)
+        print(f"surrogate error on fresh solves, in noise standard deviations: {errors}")
+    storage.save(
+        fresh,
+        snakemake.output.solves,
+        config={"threshold": given.threshold, "failure_budget": given.failure_budget},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )

@@ -1,0 +1,29 @@
+"""The descent of the study with the noise, or the law, known."""
+
+from popinv import storage
+from popinv.inference.assessment import oracle
+from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.result import estimate_dataset, parameters_of
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_of
+
+with job(snakemake):
+    given, known = snakemake.params, snakemake.wildcards.known
+    study = {key: given[key] for key in ("forward", "law", "noise")}
+    data = storage.load(snakemake.input.observations)["y"].values
+    surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
+    problem = descent_problem(study, data, surrogate, given.seed, "oracle")
+    result = oracle(
+        problem,
+        descent_settings(given.descent),
+        truth=parameters_of(storage.load(snakemake.input.truth)),
+        start=parameters_of(storage.load(snakemake.input.estimate)),
+        known=known,
+    )
+    storage.save(
+        estimate_dataset(problem, result),
+        snakemake.output.oracle,
+        config={**study, "descent": given.descent, "known": known},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )

@@ -1,0 +1,38 @@
+"""The coupled descent on law and noise."""
+
+from pathlib import Path
+
+from popinv import storage
+from popinv.checkpoints import Checkpoint
+from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.restarts import descend
+from popinv.inference.result import estimate_dataset, parameters_of
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_of
+
+with job(snakemake):
+    given = snakemake.params
+    study = {key: given[key] for key in ("forward", "law", "noise")}
+    observations = storage.load(snakemake.input.observations)
+    fitted = storage.load(snakemake.input.surrogate)
+    estimate = storage.load(snakemake.input.estimate)
+    problem = descent_problem(
+        study, observations["y"].values, surrogate_of(fitted), given.seed, "descent"
+    )
+    config = {**study, "descent": given.descent}
+    hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
+    checkpoint = Checkpoint(Path(given.checkpoint), {**config, "inputs": hashes})
+    settings = descent_settings(given.descent)
+    result = descend(
+        problem, settings, parameters_of(estimate), given.descent["restarts"], checkpoint
+    )
+    dataset = estimate_dataset(problem, result)
+    print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
+    storage.save(
+        dataset,
+        snakemake.output.descent,
+        config=config,
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )
+    checkpoint.clear()

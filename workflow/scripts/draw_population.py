@@ -1,0 +1,21 @@
+"""Draw the parameters of a synthetic population from its true law."""
+
+from popinv import storage
+from popinv.artefacts import proposals
+from popinv.forward.build import forward_field
+from popinv.job import job
+from popinv.population.build import law, law_values
+from popinv.population.synthetic import parameters
+
+with job(snakemake):
+    given = snakemake.params
+    model = law(given.law, given.forward)
+    alpha = law_values(given.law, given.truth, given.forward)
+    z = parameters(model, alpha, given.seed, "truth", given.samples)
+    storage.save(
+        proposals(z, forward_field(given.forward).parameters, source="true law"),
+        snakemake.output.proposals,
+        config={"law": given.law, "truth": given.truth, "samples": given.samples},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )

@@ -1,0 +1,45 @@
+"""Train the surrogate on all solves so far, from its last weights."""
+
+from pathlib import Path
+
+from popinv import storage
+from popinv.checkpoints import Checkpoint
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
+from popinv.surrogate.build import training_data, training_settings
+from popinv.surrogate.training import state_from_arrays, state_to_arrays, train
+
+with job(snakemake):
+    given, number = snakemake.params, int(snakemake.wildcards.round)
+    solves = storage.load(snakemake.input.solves)
+    config = {"surrogate": given.surrogate, "recency_decay": given.recency_decay}
+    last = snakemake.input.get("previous_surrogate")
+    previous = None if last is None else storage.load(last)
+    if solves.attrs["converged"]:
+        print("the last surrogate is good enough and is passed on")
+        dataset = previous.assign_attrs(converged=1)
+    else:
+        initial = None if previous is None else surrogate_of(previous)
+        settings = training_settings(given.surrogate, given.forward, given.seed, number)
+        data = training_data(solves, number, given.recency_decay)
+        inputs = {"solves": solves.attrs["content_sha256"], "seed": given.seed, **config}
+        checkpoint = Checkpoint(Path(given.checkpoint), inputs)
+        kept = checkpoint.read()
+        surrogate, history = train(
+            data,
+            settings,
+            initial,
+            checkpoint=lambda state: checkpoint.write(state_to_arrays(state)),
+            resume=None if kept is None else state_from_arrays(kept),
+        )
+        best = min(history["validation_loss"])
+        print(f"{len(data.z)} solves, validation loss {best:.3g}")
+        dataset = surrogate_dataset(surrogate, history, {"converged": 0})
+        checkpoint.clear()
+    storage.save(
+        dataset,
+        snakemake.output.surrogate,
+        config=config,
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )

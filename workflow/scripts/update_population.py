@@ -1,0 +1,36 @@
+"""Descend with the round's surrogate, to know where to solve next."""
+
+from popinv import storage
+from popinv.inference.build import descent_problem, round_settings, start
+from popinv.inference.descent import begin, run
+from popinv.inference.result import estimate_dataset, parameters_of
+from popinv.job import job
+from popinv.surrogate.artefact import surrogate_of
+
+with job(snakemake):
+    given, number = snakemake.params, int(snakemake.wildcards.round)
+    study = {key: given[key] for key in ("forward", "law", "noise")}
+    fitted = storage.load(snakemake.input.surrogate)
+    last = snakemake.input.get("previous_estimate")
+    previous = None if last is None else storage.load(last)
+    if fitted.attrs["converged"]:
+        print("the last estimate is passed on")
+        dataset = previous.assign_attrs(converged=1)
+    else:
+        data = storage.load(snakemake.input.observations)["y"].values
+        stage = f"update/{number}"
+        problem = descent_problem(study, data, surrogate_of(fitted), given.seed, stage)
+        alpha, gamma = start(study, problem) if previous is None else parameters_of(previous)
+        settings = round_settings(given.iterations)
+        result = run(
+            begin(alpha, gamma, settings), problem, settings, description=f"round {number}"
+        )
+        dataset = estimate_dataset(problem, result, {"converged": 0})
+        print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
+    storage.save(
+        dataset,
+        snakemake.output.estimate,
+        config={**study, "iterations": given.iterations},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )
