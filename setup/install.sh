@@ -3,6 +3,7 @@
 # Builds the environment of this checkout in .venv.
 #
 #   bash setup/install.sh            (or: make setup)
+#   bash setup/install.sh --check    only says whether everything is there
 #
 # PETSc and the packages compiled against it are built once per machine, in a
 # store outside every checkout, because their binaries carry the absolute path
@@ -104,7 +105,7 @@ inputs_hash() {
 import pathlib, sys, tomllib
 project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())
 print(sys.version, project["build-system"], project["project"])' "$ROOT/pyproject.toml"
-        say "$ROOT $CACHE"
+        say "$ROOT"
     } | sha256sum | cut -c 1-64
 }
 
@@ -337,6 +338,7 @@ main() {
         say "setup: everything is there, nothing to do"
         return
     fi
+    [ "${1:-}" != --check ] || die "not everything is there: run make setup"
     # A background job of a script ignores the keyboard's interrupt: end it too.
     trap 'kill 0' INT
     # One set-up at a time in one checkout.

@@ -141,7 +141,9 @@ def test_doctor_explains_an_environment_without_firedrake(tmp_path: Path) -> Non
     (tmp_path / "firedrake.py").write_text("raise ImportError('libpetsc.so is gone')\n")
     done = run_doctor("--quiet", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert re.search(r"^! Poisson solve: .*libpetsc\.so is gone", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^! Poisson solve: .*libpetsc\.so is gone", done.stdout, re.MULTILINE | re.DOTALL
+    )
 
 
 def test_install_script_is_valid_bash() -> None:
@@ -157,9 +159,20 @@ def test_shell_scripts_pass_shellcheck() -> None:
 
 @pytest.mark.skipif(not STAMP.exists(), reason="not an environment made by make setup")
 def test_second_setup_does_nothing() -> None:
+    # Firedrake, where a test of this process has imported it, moves the cache folder.
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", str(INSTALL), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
+
+    # Without this a set-up out of date would be brought up to date by the test.
+    check = run("--check")
+    assert check.returncode == 0, check.stderr
     before = STAMP.stat().st_mtime_ns
-    done = subprocess.run(
-        ["bash", str(INSTALL)], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = run()
+    assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stdout
     assert STAMP.stat().st_mtime_ns == before

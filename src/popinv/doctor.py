@@ -33,6 +33,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 SOLVE_SECONDS = 600
 # On the mesh of `poisson_error` the discretisation error is 7e-5.
 SOLVE_TOLERANCE = 1e-3
+# How much of what a failed solve said is shown: MPI needs a dozen lines for a reason.
+STDERR_LINES = 15
 # Not through a command-line option: PETSc reads the command line for its own.
 SOLVE_PROGRAM = "from popinv.doctor import poisson_error; print('error', poisson_error())"
 
@@ -223,8 +225,9 @@ def _judge_solve(done: subprocess.CompletedProcess[str], seconds: float) -> Find
     topic = "Poisson solve"
     answer = re.search(r"^error (\S+)$", done.stdout, re.MULTILINE)
     if done.returncode != 0 or answer is None:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        return Finding(topic, f"failed (status {done.returncode}): {said[-1]}", ok=False)
+        said = done.stderr.strip().splitlines()[-STDERR_LINES:] or ["it said nothing"]
+        text = "\n      ".join([f"failed (status {done.returncode}):", *said])
+        return Finding(topic, text, ok=False)
     error = float(answer[1])
     # Written so that a NaN is a failure.
     if not error < SOLVE_TOLERANCE:

@@ -106,7 +106,7 @@ rule collect_solves:
 # Train the surrogate on all solves so far, from its last weights.
 rule train_surrogate:
     input:
-        unpack(earlier("surrogate")),
+        unpack(earlier("surrogate", "estimate")),
         solves="<results>/{study}/rounds/{round}/solves.zarr/zarr.json",
     output:
         surrogate="<results>/{study}/rounds/{round}/surrogate.zarr/zarr.json",
@@ -124,7 +124,7 @@ rule train_surrogate:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
-        checkpoint="<results>/.checkpoints/{study}/train_surrogate.{round}.zarr",
+        checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
         code=code_of("train_surrogate"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"

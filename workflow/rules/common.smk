@@ -19,7 +19,7 @@ from popinv.workflow import (
 def checked(given, files):
     """Return the configuration with every default filled in, or stop with one message."""
     try:
-        source = ", ".join(files) or "config"
+        source = ", ".join(map(str, files)) or "config"
         # Reading the file again catches what YAML readers let pass, such as a key given twice.
         for file in files:
             load_file(file)

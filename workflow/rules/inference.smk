@@ -44,7 +44,7 @@ rule deconvolve:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
-        checkpoint="<results>/.checkpoints/{study}/deconvolve.zarr",
+        checkpoint=config["results"] + "/.checkpoints/{study}/deconvolve.zarr",
         code=code_of("deconvolve"),
     message:
         "{wildcards.study}: recovering the law and the noise"

@@ -76,14 +76,14 @@ class Surrogate(Section):
         description="Fourier modes kept along each side (`fno`); at most half the elements.",
     )
     max_epochs: Count = Field(
-        default=400, description="Most passes over the training set in a round."
+        default=200, description="Most passes over the training set in a round."
     )
     patience: Count = Field(
-        default=40,
+        default=50,
         description="Passes without improvement on the validation set before training stops.",
     )
-    learning_rate: Positive = Field(default=1e-3, description="First learning rate of Adam.")
-    batch_size: Count = Field(default=256, description="Training samples per step.")
+    learning_rate: Positive = Field(default=5e-3, description="First learning rate of Adam.")
+    batch_size: Count = Field(default=64, description="Training samples per step.")
     validation_fraction: Fraction = Field(
         default=0.1, description="Share of the solves kept for validation."
     )

@@ -11,9 +11,10 @@ from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, readable, runn
 
 __all__ = ["draw_descent"]
 
-_COLUMNS = 3
 # More parameters than this of one kind share a panel.
 _PANELS = 6
+# A loss that falls by more than this factor is drawn on a logarithmic axis.
+_LONG_FALL = 10
 # Intervals are drawn at the end, over this share of the iterations.
 _END = 0.15
 
@@ -35,25 +36,27 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
         count = population.sizes[f"{kind}_parameter"]
         together = [list(range(count))] if count > _PANELS else [[i] for i in range(count)]
         panels += [(kind, rows) for rows in together]
-    rows = -(-(2 + len(panels)) // _COLUMNS)
-    figure = new_figure("Course of the descent", 11, 1 + 2.6 * rows)
-    axes = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
+    # One place more than there are panels, for the legend.
+    places = 3 + len(panels)
+    columns = min((3, 4), key=lambda c: (-places % c, c))
+    rows = -(-places // columns)
+    figure = new_figure("Course of the descent", 3.3 * columns, 0.8 + 2.7 * rows)
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     flat = axes.ravel()
     _weighted_loss(flat[0], population["loss"].values)
     _fixed_loss(flat[1], population["fixed_loss"].values)
     for ax, (kind, chosen) in zip(flat[2:], panels, strict=False):
         _paths(ax, population, truth, kind, chosen)
-    for ax in flat[2 + len(panels) :]:
-        ax.remove()
-    for column in range(_COLUMNS):
-        last = [ax for ax in axes[:, column] if ax.figure is not None]
-        if last:
-            last[-1].set_xlabel("iteration")
-            last[-1].xaxis.set_tick_params(labelbottom=True)
+    used = 2 + len(panels)
     by_label: dict[str, object] = {}
-    for ax in flat[2 : 2 + len(panels)]:
+    for i, ax in enumerate(flat):
         by_label |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(by_label.values()), list(by_label), loc="outside lower center", ncols=5)
+        if i >= used:
+            ax.set_axis_off()
+        elif i + columns >= used:
+            ax.xaxis.set_tick_params(labelbottom=True)
+    figure.supxlabel("iteration")
+    flat[used].legend(list(by_label.values()), list(by_label), loc="center left")
     return figure
 
 
@@ -62,18 +65,19 @@ def _weighted_loss(ax: Axes, loss: np.ndarray) -> None:
     ax.plot(iteration, loss, color=LIGHT, lw=0.7, label="each iteration")
     smooth = running_mean(loss, max(1, len(loss) // 20))
     ax.plot(iteration, smooth, color=MODEL, label="running mean")
-    # The loss of a finite sample scatters about its limit and may be negative once debiased:
-    # linear near the scatter at the end, logarithmic above.
+    # The loss of a finite sample scatters about its limit and may be negative once debiased: a
+    # long fall is drawn logarithmic above that scatter and linear within it.
     end = loss[-max(2, len(loss) // 4) :]
-    ax.set_yscale("symlog", linthresh=max(4 * float(np.std(end)), 1e-12))
+    scatter = 4 * float(np.std(end)) + float(np.abs(np.mean(end)))
+    if smooth.max() > _LONG_FALL * scatter > 0:
+        ax.set_yscale("symlog", linthresh=scatter)
     ax.set(title="Loss, weighted by the noise")
-    ax.legend(loc="upper right")
 
 
 def _fixed_loss(ax: Axes, loss: np.ndarray) -> None:
     seen = np.flatnonzero(~np.isnan(loss))
     ax.plot(seen + 1, loss[seen], color=MODEL)
-    if np.all(loss[seen] > 0):
+    if len(seen) and loss[seen].min() > 0 and loss[seen].max() > _LONG_FALL * loss[seen].min():
         ax.set_yscale("log")
     ax.set(title="Loss in a fixed metric")
 
@@ -102,7 +106,9 @@ def _paths(
             ax.axhline(true[0], color=TRUTH, ls="--", lw=1.5, label="truth")
         else:
             ends = np.full(len(rows), iteration[-1])
-            ax.plot(ends, truth[kind].values[rows], "_", color=TRUTH, ms=10, label="truth, at the end")
+            ax.plot(
+                ends, truth[kind].values[rows], "_", color=TRUTH, ms=10, label="truth, at the end"
+            )
     name = readable(str(population[f"{kind}_parameter"].values[rows[0]]))
     title = f"{kind}: {name}" if alone else f"{kind}: all {len(rows)} parameters"
     ax.set_title(title)

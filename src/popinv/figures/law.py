@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from scipy.ndimage import gaussian_filter1d
 
 from popinv.figures.style import (
     MODEL,
@@ -23,7 +24,9 @@ __all__ = ["FieldDraws", "MarginalDraws", "draw_law"]
 
 _STRIPS = 6
 _EXAMPLES = 3
-_BINS = 60
+# A density is a fine histogram, smoothed over about a fiftieth of its range.
+_BINS = 240
+_SMOOTHING = 4.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,11 @@ class FieldDraws:
     Parameters
     ----------
     points : ndarray of shape (n,)
-        The line on which ``recovered`` and ``true`` are known; the middle entry is the mid-point
-        of the domain.
+        The line on which ``recovered`` and ``true`` are known.
     recovered, true : ndarray of shape (m, n); ``true`` may be None
         From the same random numbers, so that row i of one is comparable with row i of the other.
+    recovered_middle, true_middle : ndarray of shape (k,)
+        At the mid-point of the domain, from more draws.
     squares : pair of ndarray of shape (examples, side, side), or None
         In two dimensions, the examples over the whole domain.
     """
@@ -44,6 +48,8 @@ class FieldDraws:
     points: np.ndarray
     recovered: np.ndarray
     true: np.ndarray | None
+    recovered_middle: np.ndarray
+    true_middle: np.ndarray | None
     squares: tuple[np.ndarray, np.ndarray | None] | None = None
 
 
@@ -77,23 +83,21 @@ def draw_law(
     """
     title = "Recovered law of the parameters"
     figure = new_figure(title + (" against the truth" if truth is not None else ""), 11, 8)
-    left, right = figure.subfigures(1, 2, wspace=0.02)
+    left, right = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
     if isinstance(draws, FieldDraws):
-        upper_left, lower_left = left.subfigures(2, 1, hspace=0.02)
+        upper_left, lower_left = left.subfigures(2, 1, hspace=0.02, squeeze=False)[:, 0]
         _parameters(upper_left, population, truth, oracle)
-        upper_right, lower_right = right.subfigures(2, 1, hspace=0.02)
+        upper_right, lower_right = right.subfigures(2, 1, hspace=0.02, squeeze=False)[:, 0]
         _band(lower_left.subplots(), draws)
-        middle = len(draws.points) // 2
-        true = None if draws.true is None else draws.true[:, middle]
         axes = upper_right.subplots()
-        _density(axes, draws.recovered[:, middle], true)
+        _density(axes, draws.recovered_middle, draws.true_middle)
         axes.set(title="Log-permeability at the mid-point", xlabel="log-permeability")
         axes.set_ylabel("density over the population")
         axes.legend()
         _examples(lower_right, draws)
     else:
         _parameters(left, population, truth, oracle)
-        grid = np.atleast_1d(right.subplots(len(draws.names), 1))
+        grid = right.subplots(len(draws.names), 1, squeeze=False)[:, 0]
         for i, (ax, name) in enumerate(zip(grid, draws.names, strict=True)):
             true = None if draws.true is None else draws.true[:, i]
             _density(ax, draws.recovered[:, i], true)
@@ -108,16 +112,20 @@ def _parameters(
     names = [str(n) for n in population["law_parameter"].values]
     if len(names) <= _STRIPS:
         # Parameters of different sizes do not share an axis.
-        grid = np.atleast_1d(figure.subplots(len(names), 1))
+        grid = figure.subplots(len(names), 1, squeeze=False)[:, 0]
         groups = [(ax, [i]) for i, ax in enumerate(grid)]
     else:
-        grid = np.atleast_1d(figure.subplots(1, 1))
+        grid = figure.subplots(1, 1, squeeze=False)[:, 0]
         groups = [(grid[0], list(range(len(names))))]
     for ax, rows in groups:
         _strip(ax, rows, population, truth, oracle)
         if len(rows) == 1:
             ax.set_title(f"{readable(names[rows[0]])}: {_in_words(population, truth, rows[0])}")
-            ax.set(yticks=[], ylim=(-1, 1))
+            ax.set_ylim(-1, 1)
+            # An empty label keeps the axis away from the edge of the figure.
+            ax.set_yticks([0], ["   "])
+            ax.tick_params(axis="y", length=0)
+            ax.grid(axis="y", visible=False)
             ax.margins(x=0.15)
             ax.spines["left"].set_visible(False)
         else:
@@ -159,31 +167,44 @@ def _strip(
 def _density(ax: Axes, recovered: np.ndarray, true: np.ndarray | None) -> None:
     both = recovered if true is None else np.concatenate([recovered, true])
     low, high = np.quantile(both, [0.001, 0.999])
-    # A law may hold a parameter at one value; its density is then a single bar.
-    pad = 0.02 * (high - low) or 0.5
+    # A law may hold a parameter at one value; its density is then a single peak.
+    pad = 0.1 * (high - low) or 0.5
     edges = np.linspace(low - pad, high + pad, _BINS + 1)
-    height, _ = np.histogram(recovered, edges, density=True)
-    ax.stairs(height, edges, fill=True, color=MODEL, alpha=0.35, label="recovered")
+    centres = (edges[:-1] + edges[1:]) / 2
+
+    def density(values: np.ndarray) -> np.ndarray:
+        height, _ = np.histogram(values, edges)
+        share = height / (len(values) * (edges[1] - edges[0]))
+        return gaussian_filter1d(share, _SMOOTHING, mode="constant")
+
+    height = density(recovered)
+    ax.fill_between(centres, height, color=MODEL, alpha=0.2, lw=0)
+    ax.plot(centres, height, color=MODEL, label="recovered")
     if true is not None:
-        height, _ = np.histogram(true, edges, density=True)
-        ax.stairs(height, edges, color=TRUTH, lw=1.8, ls="--", label="truth")
+        ax.plot(centres, density(true), color=TRUTH, ls="--", label="truth")
     ax.set_ylim(bottom=0)
+
+
+def _range(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # The mean, not the median: where a field takes one of two values the median jumps between.
+    low, high = np.quantile(fields, (0.05, 0.95), axis=0)
+    return low, fields.mean(axis=0), high
 
 
 def _band(ax: Axes, draws: FieldDraws) -> None:
     x = draws.points
-    low, median, high = np.quantile(draws.recovered, (0.05, 0.5, 0.95), axis=0)
+    low, mean, high = _range(draws.recovered)
     ax.fill_between(x, low, high, color=MODEL, alpha=0.2, lw=0, label="recovered, 5–95 %")
-    ax.plot(x, median, color=MODEL, label="recovered, median")
+    ax.plot(x, mean, color=MODEL, label="recovered, mean")
     if draws.true is not None:
-        for i, q in enumerate(np.quantile(draws.true, (0.05, 0.5, 0.95), axis=0)):
-            label = "truth, 5, 50, 95 %" if i == 0 else None
-            ax.plot(x, q, color=TRUTH, ls="--", lw=1.5, label=label)
+        for i, curve in enumerate(_range(draws.true)):
+            label = "truth" if i == 0 else None
+            ax.plot(x, curve, color=TRUTH, ls="--", lw=1.5, label=label)
     ax.set_title("Pointwise range of the log-permeability")
     ax.set(xlabel="x" if draws.squares is None else "x, at y = 0.5", ylabel="log-permeability")
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top + 0.25 * (top - bottom))
-    ax.legend(ncols=3, loc="upper center", fontsize=8.5)
+    ax.legend(ncols=3, loc="upper center", fontsize=8, columnspacing=1.0)
 
 
 def _examples(figure: SubFigure, draws: FieldDraws) -> None:
@@ -193,10 +214,10 @@ def _examples(figure: SubFigure, draws: FieldDraws) -> None:
     ax = figure.subplots()
     for i in range(min(_EXAMPLES, len(draws.recovered))):
         first = i == 0
-        label = "from the recovered law" if first else None
+        label = "recovered" if first else None
         ax.plot(draws.points, draws.recovered[i], color=MODEL, label=label)
         if draws.true is not None:
-            label = "from the true law, same random numbers" if first else None
+            label = "truth, same random numbers" if first else None
             ax.plot(draws.points, draws.true[i], color=TRUTH, ls="--", lw=1.4, label=label)
     ax.set(title="Sample fields", xlabel="x", ylabel="log-permeability")
     bottom, top = ax.get_ylim()
@@ -217,5 +238,6 @@ def _squares(figure: SubFigure, recovered: np.ndarray, true: np.ndarray | None) 
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
         axes[0].set_ylabel(f"{whose} law")
-    grid[0, 0].set_title("Sample fields, the same random numbers in each column", fontsize=10.5)
+    title = "Sample fields" + ("" if true is None else ", the same random numbers in each column")
+    figure.suptitle(title, fontsize=11.5, fontweight="normal")
     figure.colorbar(image, ax=grid, label="log-permeability")

@@ -12,7 +12,9 @@ from popinv.inference.assessment import relative_frobenius_error
 
 __all__ = ["draw_noise_covariance"]
 
-_BINS = 15
+_BINS = 40
+# Share of the variance below which a covariance is zero to the eye.
+_VISIBLE = 0.05
 
 
 @styled
@@ -44,7 +46,7 @@ def draw_noise_covariance(
     estimate = population["noise_covariance"].values
     name = "true" if reference_is_true else "empirical"
     figure = new_figure(f"Noise covariance: recovered and {name}", 11, 7.5)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.1, 1), hspace=0.03)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.1, 1), hspace=0.03, squeeze=False)[:, 0]
     squared = units if units in ("", "1") else f"{units}²"
     axes = top.subplots(1, 3, sharex=True, sharey=True)
     error = relative_frobenius_error(estimate, reference)
@@ -66,7 +68,7 @@ def draw_noise_covariance(
         ax.set(title=title, xlabel="number of the sensor")
         ax.grid(False)
     axes[0].set_ylabel("number of the sensor")
-    top.colorbar(image, ax=list(axes), label=axis_label("covariance", squared))
+    top.colorbar(image, ax=list(axes), label=axis_label("covariance", squared), shrink=0.85)
 
     half = None if resampled is None else 1.96 * resampled.std(axis=0, ddof=1)
     ax = bottom.subplots()
@@ -114,7 +116,10 @@ def _against_distance(
         ax.plot(centres, means, "s", color=DATA, ms=5, label="empirical, mean of many pairs")
         ax.plot(0, np.diag(reference).mean(), "s", color=DATA, ms=5, clip_on=False)
     ax.axhline(0, color="#4D4D4D", lw=0.8)
-    ax.set_xlim(0, d[-1] * 1.02 if len(d) else 1.0)
+    # Beyond a few lengths all is zero, and the plot would be mostly that.
+    curves = [estimate, reference] if reference_is_true else [estimate]
+    far = max(d[np.abs(pairs(c)) > _VISIBLE * c[0, 0]].max(initial=0) for c in curves)
+    ax.set_xlim(0, min(1.02 * d[-1], 2 * far) if far else d[-1])
 
 
 def _by_sensor(

@@ -7,7 +7,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.artefacts import places
 from popinv.figures.style import (
     DATA,
     DIVERGING,
@@ -23,6 +22,7 @@ __all__ = ["QUANTILES", "draw_observations"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EXAMPLES = 6
+_PLACE = "observation_"
 # Standard error of the median of N normal numbers, in standard deviations over sqrt(N).
 _MEDIAN_ERROR = np.sqrt(np.pi / 2)
 
@@ -38,18 +38,17 @@ def draw_observations(observations: xr.Dataset, sample: np.ndarray) -> Figure:
     sample : ndarray of shape (m, d_y)
         Observations of the fitted model, noise included.
     """
-    where = places(observations)
-    if where.shape[1] == 2:
-        return _maps(observations, where, sample)
-    return _bands(observations, where, sample)
+    # Sorted, because a store does not keep the order of its coordinates.
+    names = sorted(str(n) for n in observations.coords if str(n).startswith(_PLACE))
+    if len(names) == 2:
+        return _maps(observations, names, sample)
+    return _bands(observations, names, sample)
 
 
-def _bands(observations: xr.Dataset, where: np.ndarray, sample: np.ndarray) -> Figure:
+def _bands(observations: xr.Dataset, names: list[str], sample: np.ndarray) -> Figure:
     data = observations["y"]
-    if where.shape[1] == 1:
-        coordinate = next(n for n in observations.coords if str(n).startswith("observation_"))
-        x, units = where[:, 0], observations[coordinate].attrs.get("units", "1")
-        x_label = axis_label(f"{str(coordinate).removeprefix('observation_')}, sensor place", units)
+    if len(names) == 1:
+        x, x_label = _place(observations, names[0])
     else:
         x, x_label = np.arange(1.0, data.shape[1] + 1), "number of the observation"
     order = np.argsort(x, kind="stable")
@@ -79,13 +78,19 @@ def _bands(observations: xr.Dataset, where: np.ndarray, sample: np.ndarray) -> F
     return figure
 
 
+def _place(observations: xr.Dataset, name: str) -> tuple[np.ndarray, str]:
+    coordinate = observations[name]
+    label = f"{name.removeprefix(_PLACE)}, sensor place"
+    return coordinate.values, axis_label(label, coordinate.attrs.get("units", "1"))
+
+
 def _differences(axes: Axes, x: np.ndarray, difference: np.ndarray, count: int) -> None:
     half = 1.96 * _MEDIAN_ERROR / np.sqrt(count)
-    label = "95 % sampling range of a median"
+    label = "95 % sampling range of the median"
     axes.axhspan(-half, half, color=LIGHT, alpha=0.2, lw=0, label=label)
     axes.axhline(0, color=LIGHT, lw=1)
     for i, line in ((0, ":"), (2, "-"), (4, "--")):
-        axes.plot(x, difference[i], line, color=DATA, lw=1.2, label=f"{QUANTILES[i]:.0%} quantile")
+        axes.plot(x, difference[i], line, color=DATA, lw=1.2, label=f"{100 * QUANTILES[i]:g} %")
     largest = max(float(np.abs(difference).max()), half)
     axes.set_ylim(-1.2 * largest, 2.2 * largest)
     axes.set_title("Difference of the quantiles, data minus model")
@@ -93,33 +98,35 @@ def _differences(axes: Axes, x: np.ndarray, difference: np.ndarray, count: int) 
     axes.legend(ncols=4, loc="upper center")
 
 
-def _maps(observations: xr.Dataset, where: np.ndarray, sample: np.ndarray) -> Figure:
+def _maps(observations: xr.Dataset, names: list[str], sample: np.ndarray) -> Figure:
     data = observations["y"]
-    y, name = data.values, data.attrs["long_name"]
+    values, name = data.values, data.attrs["long_name"]
+    (x, x_label), (y, y_label) = (_place(observations, n) for n in names)
     figure = new_figure("Observations and the fitted model's push-forward, by sensor", 11, 7.5)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    names = [str(n).removeprefix("observation_") for n in observations.coords if "observation_" in n]
     # Differences are judged against the standard error of the data's mean and deviation.
-    spread, root = y.std(axis=0), np.sqrt(len(y))
-    rows = (("mean", np.mean, spread / root), ("standard deviation", np.std, spread / root / 2**0.5))
-    for axes, (statistic, function, error) in zip(grid, rows, strict=True):
-        values = [function(y, axis=0), function(sample, axis=0)]
-        low, high = np.min(values), np.max(values)
-        for ax, value, whose in zip(axes, values, ("data", "model"), strict=False):
-            dots = ax.scatter(*where.T, c=value, vmin=low, vmax=high, cmap=SEQUENTIAL, s=70)
+    spread, root = values.std(axis=0), np.sqrt(len(values))
+    rows = (
+        ("mean", [values.mean(axis=0), sample.mean(axis=0)], spread / root),
+        ("standard deviation", [spread, sample.std(axis=0)], spread / root / 2**0.5),
+    )
+    for axes, (statistic, both, error) in zip(grid, rows, strict=True):
+        low, high = np.min(both), np.max(both)
+        for ax, value, whose in zip(axes, both, ("data", "model"), strict=False):
+            dots = ax.scatter(x, y, c=value, vmin=low, vmax=high, cmap=SEQUENTIAL, s=70)
             ax.set_title(f"{statistic.capitalize()}, {whose}")
         figure.colorbar(dots, ax=list(axes[:2]), label=axis_label(name, data.attrs["units"]))
-        difference = (values[0] - values[1]) / error
+        difference = (both[0] - both[1]) / error
         largest = max(3.0, float(np.abs(difference).max()))
         dots = axes[2].scatter(
-            *where.T, c=difference, vmin=-largest, vmax=largest, cmap=DIVERGING, s=70, ec=LIGHT
+            x, y, c=difference, vmin=-largest, vmax=largest, cmap=DIVERGING, s=70, ec=LIGHT
         )
         axes[2].set_title("Data minus model")
         figure.colorbar(dots, ax=axes[2], label="standard errors")
     for ax in grid.flat:
         ax.set_aspect("equal")
     for ax in grid[-1]:
-        ax.set_xlabel(f"{names[0]}, sensor place")
+        ax.set_xlabel(x_label)
     for ax in grid[:, 0]:
-        ax.set_ylabel(f"{names[1]}, sensor place")
+        ax.set_ylabel(y_label)
     return figure

@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
-from popinv.figures.style import CHECK, DATA, FAILURE, MODEL, new_figure, note, styled
+from popinv.figures.style import CHECK, DATA, FAILURE, MODEL, ORACLE, new_figure, note, styled
 
 __all__ = ["Plane", "draw_solver_calls"]
 
@@ -19,6 +21,8 @@ _MOST = 8
 _BINS = 60
 # Contours hold these shares of the population.
 _SHARES = (0.9, 0.5)
+
+View = tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,11 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
     rows = -(-(len(shown) + 1) // _COLUMNS)
     figure = new_figure("Where the solver was called", 11, 1 + 3.1 * rows)
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    limits = _limits(plane)
-    contour = _contour(plane.population, limits)
     of_round, failed = check["round"].values, check["reason"].values != 0
+    # The first design is broad by intention; the others share a closer view, marked in the first.
+    broad = _limits(plane.solves[of_round == 0], plane.population)
+    close = _limits(plane.solves[of_round > 0], plane.population)
+    contour = _contour(plane.population, close)
     for ax, number in zip(axes, shown, strict=False):
         here, last = of_round == number, number == count - 1
         colour = CHECK if last else MODEL
@@ -71,29 +77,65 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
         ax.set_title(f"{name.capitalize()}: {int(here.sum())} solves")
         if not here.any():
             note(ax, "no new solves:\nthe surrogate was good enough")
-        ax.set(xlim=limits[0], ylim=limits[1], xlabel=plane.labels[0], ylabel=plane.labels[1])
+        view = broad if number == 0 else close
+        ax.set(xlim=view[0], ylim=view[1], xlabel=plane.labels[0], ylabel=plane.labels[1])
+    _frame(axes[0], close)
+    _legend(figure, bool(failed.any()))
     _counts(axes[len(shown)], check)
     for ax in axes[len(shown) + 1 :]:
         ax.remove()
     return figure
 
 
-def _limits(plane: Plane) -> tuple[tuple[float, float], tuple[float, float]]:
-    # A few solves of a broad first design lie far out and would make all others one dot.
-    low, high = np.nanquantile(plane.solves, [0.005, 0.995], axis=0)
-    low = np.minimum(low, np.quantile(plane.population, 0.005, axis=0))
-    high = np.maximum(high, np.quantile(plane.population, 0.995, axis=0))
-    pad = np.where(high > low, 0.06 * (high - low), 0.5)
+def _limits(solves: np.ndarray, population: np.ndarray) -> View:
+    # A few solves lie far out and would make all others one dot.
+    ends = [np.quantile(population, [0.005, 0.995], axis=0)]
+    if len(solves):
+        ends.append(np.nanquantile(solves, [0.005, 0.995], axis=0))
+    low, high = np.min(ends, axis=(0, 1)), np.max(ends, axis=(0, 1))
+    pad = np.where(high > low, 0.08 * (high - low), 0.5)
     return (low[0] - pad[0], high[0] + pad[0]), (low[1] - pad[1], high[1] + pad[1])
 
 
+def _frame(ax: Axes, view: View) -> None:
+    (left, right), (bottom, top) = view
+    frame = Rectangle(
+        (left, bottom), right - left, top - bottom, fill=False, ec=ORACLE, lw=1.5, zorder=3
+    )
+    ax.add_patch(frame)
+
+
+def _legend(figure: Figure, failures: bool) -> None:
+    handles = [
+        Line2D([], [], marker="o", ls="", ms=4, color=MODEL, label="solve"),
+        Line2D(
+            [], [], color=DATA, lw=1.3, label="contours of 50 and 90 % of the recovered population"
+        ),
+        Line2D(
+            [],
+            [],
+            marker="s",
+            ls="",
+            ms=9,
+            mfc="none",
+            color=ORACLE,
+            label="view of the later rounds",
+        ),
+    ]
+    if failures:
+        handles.insert(1, Line2D([], [], marker="x", ls="", color=FAILURE, label="failed solve"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+
+
 def _contour(
-    population: np.ndarray, limits: tuple[tuple[float, float], tuple[float, float]]
+    population: np.ndarray, limits: View
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
     """Return x, y, a smoothed density, and the levels that hold the shares of the population."""
-    density, x, y = np.histogram2d(*population.T, bins=_BINS, range=limits)
+    density, x, y = np.histogram2d(
+        population[:, 0], population[:, 1], bins=_BINS, range=np.array(limits)
+    )
     # The smoothing also gives width to a population that lies on a line.
-    density = gaussian_filter(density, 1.2)
+    density = gaussian_filter(density, 1.5)
     ranked = np.sort(density.ravel())[::-1]
     held = np.cumsum(ranked) / ranked.sum()
     levels = [float(ranked[np.searchsorted(held, share)]) for share in _SHARES]

@@ -51,13 +51,14 @@ SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 
 _DPI = 150
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "figure.titlesize": 14,
     "figure.titleweight": "bold",
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
+    "figure.labelsize": 10.5,
     "font.size": 10.5,
     "axes.titlesize": 11.5,
     "axes.titlelocation": "left",
@@ -87,8 +88,10 @@ _SETTINGS: dict[str, Any] = {
 def style() -> Iterator[None]:
     """Apply the project's settings, and put back what was there before."""
     with matplotlib.rc_context():
-        defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if "backend" not in k}
-        matplotlib.rcParams.update({**defaults, **_SETTINGS})
+        for key, value in matplotlib.rcParamsDefault.items():
+            if "backend" not in key:
+                matplotlib.rcParams[key] = value
+        matplotlib.rcParams.update(_SETTINGS)
         yield
 
 

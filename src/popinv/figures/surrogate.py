@@ -44,23 +44,30 @@ def _errors(ax: Axes, error: np.ndarray, threshold: float | None) -> None:
     if len(seen) and seen[-1] == len(error) - 1:
         ax.plot(seen[-1], error[-1], "D", color=CHECK, ms=8, label="final check")
     for i in seen:
-        ax.annotate(f"{error[i]:.2g}", (i, error[i]), (7, 5), textcoords="offset points")
+        ax.annotate(
+            f"{error[i]:.2g}",
+            (i, error[i]),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
     if threshold is not None:
         label = f"good enough, below {threshold:g}"
         ax.axhline(threshold, color=TRUTH, ls="--", lw=1.4, label=label)
     ax.set_yscale("log")
     values = np.append(error[seen], [] if threshold is None else threshold)
     if len(values):
-        ax.set_ylim(values.min() / 1.6, values.max() * 2.2)
+        ax.set_ylim(values.min() / 1.6, values.max() * 3)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     else:
         note(ax, "no surrogate was judged")
-    ax.set_xticks(number, [*(str(i) for i in number[:-1]), "check"])
-    ax.set_xlim(-0.4, len(error) - 0.4)
+    ticks = [*(str(i) for i in number[:-1]), "check"]
     for i in np.flatnonzero(np.isnan(error)):
-        text = "no surrogate\nyet" if i == 0 else "no new\nsolves"
-        ax.annotate(text, (i, 0.04), xycoords=("data", "axes fraction"), ha="center", color=LIGHT)
+        ticks[i] += "\n(none yet)" if i == 0 else "\n(no solves)"
+    ax.set_xticks(number, ticks)
+    ax.set_xlim(-0.5, len(error) - 0.5)
     ax.set(title="Error of the surrogate that a round starts with", xlabel="round")
     ax.set_ylabel("root mean square error,\nstandard deviations of the noise")
     ax.legend(loc="upper right")

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import Section, forward_field
+from popinv.forward.build import Section, forward_field, sensors
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.training import TrainingData, TrainingSettings
 
 __all__ = ["network_inputs", "training_data", "training_settings"]
 
 
-def network_inputs(surrogate: Section, forward: Section) -> tuple[dict[str, Any], dict[str, Any]]:
+def network_inputs(
+    surrogate: Section, forward: Section, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the network's hyperparameters and its fixed matrices.
 
-    A Fourier neural operator reads the log-permeability on the nodes of the mesh, to which a
-    fixed matrix takes the parameters.
+    A Fourier neural operator works on the mid-points of the mesh: one fixed matrix takes the
+    parameters to the log-permeability there, another interpolates to the sensors.
     """
     if surrogate["network"] == "mlp":
         return {"kind": "mlp", "width": surrogate["width"], "depth": surrogate["depth"]}, {}
@@ -28,6 +30,7 @@ def network_inputs(surrogate: Section, forward: Section) -> tuple[dict[str, Any]
     grid = np.array(list(itertools.product(line, repeat=dimension)))
     field = forward_field(forward)
     evaluation = np.concatenate([np.ones((len(grid), 1)), field.basis(grid).T], axis=1)
+    readout = _interpolation(sensors(forward, seed), line)
     hyperparameters = {
         "kind": "fno",
         "grid_shape": [side] * dimension,
@@ -35,19 +38,44 @@ def network_inputs(surrogate: Section, forward: Section) -> tuple[dict[str, Any]
         "modes": [surrogate["fourier_modes"]] * dimension,
         "layers": surrogate["fourier_layers"],
     }
-    return hyperparameters, {"evaluation": evaluation}
+    return hyperparameters, {"evaluation": evaluation, "readout": readout}
+
+
+def _interpolation(places: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Return the matrix of linear interpolation from a grid, ``line`` on each side, to places.
+
+    Beyond the outermost nodes, half a mesh width from the boundary, the value is theirs.
+    """
+    rows = np.ones((len(places), 1))
+    hats = np.eye(len(line))
+    for axis in places.T:
+        weights = np.column_stack([np.interp(axis, line, hat) for hat in hats])
+        rows = (rows[:, :, None] * weights[:, None, :]).reshape(len(places), -1)
+    return rows
 
 
 def training_settings(
-    surrogate: Section, forward: Section, seed: int, round_number: int
+    surrogate: Section,
+    forward: Section,
+    seed: int,
+    round_number: int,
+    estimate: xr.Dataset | None = None,
 ) -> TrainingSettings:
-    """Return how to train in a round."""
-    hyperparameters, fixed = network_inputs(surrogate, forward)
+    """Return how to train in a round.
+
+    Once there is an estimate of the noise, errors are measured in its standard deviations: those
+    the descent sees.
+    """
+    hyperparameters, fixed = network_inputs(surrogate, forward, seed)
+    whitening = None
+    if estimate is not None:
+        whitening = np.linalg.inv(np.linalg.cholesky(estimate["noise_covariance"].values))
     return TrainingSettings(
         seed=seed,
         stage=f"train/{round_number}",
         hyperparameters=hyperparameters,
         fixed=fixed or None,
+        whitening=whitening,
         learning_rate=surrogate["learning_rate"],
         batch_size=surrogate["batch_size"],
         max_epochs=surrogate["max_epochs"],

@@ -1,0 +1,192 @@
+"""A table of what was recovered, for the terminal.
+
+Use: ``python -m popinv.summary results/*/metrics.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from popinv.errors import DataError
+
+__all__ = ["main", "read_metrics", "table"]
+
+Metrics = Mapping[str, Any]
+
+# More parameters of one kind than this are cut short; metrics.json has them all.
+_MOST = 12
+_KINDS = (("law", "alpha"), ("noise", "noise"))
+_ORACLES = (
+    ("law", "alpha_relative_error_rms", "alpha_oracle_relative_error_rms"),
+    (
+        "noise covariance",
+        "noise_covariance_relative_frobenius_error",
+        "noise_oracle_relative_frobenius_error",
+    ),
+)
+
+
+def read_metrics(path: str | Path) -> dict[str, Any]:
+    """Return the numbers of a study.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it does not hold a JSON object.
+    """
+    try:
+        found = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: there is no such file. A study's metrics.json is there once it is finished."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: must hold names and numbers, not a {type(found).__name__}")
+    return found
+
+
+def table(metrics_paths: Sequence[str | Path]) -> str:
+    """Return recovered against true values, and what judges them, for each study.
+
+    Parameters
+    ----------
+    metrics_paths : sequence of path
+        ``metrics.json`` of each study; the study is named by its folder.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or unreadable.
+    """
+    studies = [(Path(path), read_metrics(path)) for path in metrics_paths]
+    blocks = [_study(path, metrics) for path, metrics in studies]
+    if len(studies) > 1:
+        blocks.append(_together([metrics for _, metrics in studies]))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _study(path: Path, metrics: Metrics) -> str:
+    name = path.resolve().parent.name
+    heading = f"{name}: {metrics.get('systems', '?')} systems"
+    if "observations_per_system" in metrics:
+        heading += f", {metrics['observations_per_system']} observations each"
+    lines = [heading, "-" * len(heading), *_aligned(_parameters(metrics)), ""]
+    judged = [*_judgement(metrics), ("figures", str(path.parent / "figures"))]
+    width = max(len(label) for label, _ in judged)
+    return "\n".join(lines + [f"{label:<{width}}  {text}" for label, text in judged])
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
+    """Return the rows of the table, a heading first, without columns that would be empty."""
+    rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true")]
+    for kind, prefix in _KINDS:
+        end = "_predicted_error"
+        names = [
+            key.removeprefix(f"{prefix}_").removesuffix(end)
+            for key in metrics
+            if key.startswith(f"{prefix}_") and key.endswith(end)
+        ]
+        for name in names[:_MOST]:
+            key = f"{prefix}_{name}"
+            low, high = metrics.get(f"{key}_lower"), metrics.get(f"{key}_upper")
+            true = metrics.get(f"{prefix}_true_{name}")
+            rows.append(
+                (
+                    kind,
+                    name.replace("_", " "),
+                    _number(metrics[key]),
+                    "" if low is None or high is None else f"{_number(low)} to {_number(high)}",
+                    "" if true is None else _number(true),
+                )
+            )
+        if len(names) > _MOST:
+            rows.append((kind, f"and {len(names) - _MOST} more in metrics.json", "", "", ""))
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [tuple(row[i] for i in kept) for row in rows]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _judgement(metrics: Metrics) -> list[tuple[str, str]]:
+    found = []
+    if "alpha_relative_error_max" in metrics:
+        text = f"largest relative error {metrics['alpha_relative_error_max']:.3f}"
+        if "alpha_error_to_oracle" in metrics:
+            text += (
+                f"; root mean square {metrics['alpha_error_to_oracle']:.2f} times that of an "
+                "estimate that knows the noise"
+            )
+        found.append(("law", text))
+    if "noise_covariance_relative_frobenius_error" in metrics:
+        text = f"relative error {metrics['noise_covariance_relative_frobenius_error']:.3f}"
+        if "noise_error_to_oracle" in metrics:
+            text += (
+                f", {metrics['noise_error_to_oracle']:.2f} times that of an estimate that knows "
+                "the law"
+            )
+        found.append(("noise covariance", text))
+    if "heldout_p_value" in metrics:
+        p = metrics["heldout_p_value"]
+        verdict = "no sign of misfit" if p >= 0.05 else "model and data differ"
+        found.append(("held-out observations", f"p-value {p:.3g}: {verdict}"))
+    if "surrogate_whitened_rmse" in metrics:
+        error = metrics["surrogate_whitened_rmse"]
+        found.append(("surrogate", f"error {error:.3g} standard deviations of the noise"))
+    if "solver_calls" in metrics:
+        failures = metrics.get("solver_failures", 0)
+        found.append(("solver", f"{metrics['solver_calls']} calls, {failures} failed"))
+    return found
+
+
+def _together(studies: Sequence[Metrics]) -> str:
+    """Return the root mean square errors over the studies, relative to their oracles."""
+    parts = []
+    for name, error, oracle in _ORACLES:
+        both = [m for m in studies if error in m and oracle in m]
+        if not both:
+            continue
+        # The number of studies cancels.
+        total = math.sqrt(sum(m[error] ** 2 for m in both))
+        total_oracle = math.sqrt(sum(m[oracle] ** 2 for m in both))
+        ratio = total / total_oracle if total_oracle > 0 else math.inf
+        mean = total / math.sqrt(len(both))
+        count = f"{len(both)} {'study' if len(both) == 1 else 'studies'}"
+        parts.append(f"{name} {mean:.3f}, {ratio:.2f} times the oracle's ({count})")
+    return f"Root mean square errors over the studies: {'; '.join(parts)}" if parts else ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m popinv.summary", description=__doc__)
+    parser.add_argument("metrics", nargs="+", help="metrics.json of each study")
+    given = parser.parse_args(arguments)
+    try:
+        print(table(given.metrics))
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,496 @@
+"""Figures of small synthetic studies: what they show is what the artefacts hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from popinv.artefacts import solves
+from popinv.figures import draw, draw_all
+from popinv.figures.descent import draw_descent
+from popinv.figures.draws import law_draws, plane
+from popinv.figures.law import FieldDraws, MarginalDraws
+from popinv.figures.observations import QUANTILES, draw_observations
+from popinv.figures.solver import Plane, draw_solver_calls
+from popinv.figures.style import (
+    CHECK,
+    MODEL,
+    TRUTH,
+    axis_label,
+    new_figure,
+    running_mean,
+    save,
+    style,
+)
+from popinv.figures.surrogate import draw_surrogate_error
+from popinv.forward.base import Observations, Solutions
+from popinv.inference.descent import DescentSettings, Problem, begin, run
+from popinv.inference.result import estimate_dataset, resamples_dataset
+from popinv.inference.summary import population_dataset
+from popinv.population.fields import LevelSetLaw, MaternLaw
+from popinv.population.laws import Law, NormalLaw
+from popinv.population.noise import DiagonalNoise, IsotropicNoise, KernelNoise, NoiseModel
+from popinv.population.observe import observations_dataset, truth_dataset
+from popinv.surrogate.artefact import surrogate_dataset
+from popinv.surrogate.collect import collect, judge
+from popinv.workflow import FIGURES
+
+LINE = np.linspace(0.1, 0.9, 6)[:, None]
+SQUARE = np.array([[x, y] for x in (0.2, 0.5, 0.8) for y in (0.1, 0.6)])
+SYSTEMS, HELDOUT, ITERATIONS = 60, 20, 12
+
+
+@dataclass(frozen=True)
+class Study:
+    """A fitted problem and its artefacts."""
+
+    problem: Problem
+    loaded: dict[str, xr.Dataset]
+
+    def without(self, *names: str) -> Study:
+        """Return the study as it is without a truth, or without resamples."""
+        kept = {k: v for k, v in self.loaded.items() if k not in names}
+        if "resamples" in names:
+            ends = [v for v in kept["population"] if str(v).endswith(("_lower", "_upper"))]
+            kept["population"] = kept["population"].drop_vars(ends)
+        return Study(self.problem, kept)
+
+    def draw(self, name: str) -> Figure:
+        return draw(name, self.problem, self.loaded)
+
+
+def make_study(
+    law: Law,
+    alpha: np.ndarray,
+    noise: NoiseModel,
+    gamma: np.ndarray,
+    places: np.ndarray,
+    forward: dict[str, Any] | None = None,
+) -> Study:
+    rng = np.random.default_rng(3)
+    matrix = torch.from_numpy(rng.standard_normal((law.d_z, len(places))) / law.d_z)
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return z @ matrix
+
+    names = [f"parameter_{i}" for i in range(law.d_z)]
+    what = Observations(places, ("x", "y")[: places.shape[1]], "u", "m", "head", "km")
+
+    def solved(count: int, spread: float, failed: int = 0) -> xr.Dataset:
+        rows = alpha + spread * rng.standard_normal((count, len(alpha)))
+        omega = rng.standard_normal((count, law.d_omega))
+        z = law.sample(torch.from_numpy(rows), torch.from_numpy(omega))
+        y, reason = simulate(z).numpy().copy(), np.full(count, "", dtype=object)
+        y[:failed], reason[:failed] = np.nan, "did not converge"
+        return solves(z.numpy(), Solutions(y, reason), names, what)
+
+    population = solved(SYSTEMS + HELDOUT, 0.0)
+    e = torch.from_numpy(rng.standard_normal((SYSTEMS + HELDOUT, len(places))))
+    y = population["y"].values + noise.sample(torch.from_numpy(gamma), e).numpy()
+    scale = np.full(len(alpha) + len(gamma), 0.5)
+    problem = Problem(y[:SYSTEMS], simulate, law, noise, scale, stage="figures")
+    settings = DescentSettings(iterations=ITERATIONS, model_samples=60, directions=20)
+    descent = estimate_dataset(
+        problem, run(begin(alpha + 0.1, gamma + 0.1, settings), problem, settings, progress=False)
+    )
+    centre = np.concatenate([descent["alpha"].values, descent["gamma"].values])
+    resamples = centre + 0.05 * rng.standard_normal((5, len(centre)))
+    loaded = {
+        "observations": observations_dataset(y, what, HELDOUT),
+        "truth": truth_dataset(law, alpha, noise, gamma, population),
+        "descent": descent,
+        "noise_known": descent.assign(law=descent["law"] * 1.01),
+        "resamples": resamples_dataset(problem, resamples),
+    }
+    loaded["population"] = population_dataset(problem, loaded).assign_attrs(
+        config=json.dumps({} if forward is None else {"forward": forward})
+    )
+    inexact = SimpleNamespace(predict=lambda z: z @ matrix.numpy() + 0.05)
+    record = collect([solved(50, 0.5, failed=4)])
+    for fresh in (solved(30, 0.1), solved(0, 0.0), solved(20, 0.0)):
+        record = judge(collect([fresh]), record, inexact, loaded["population"], 0.1)
+    loaded["check"] = record.assign_attrs(config=json.dumps({"threshold": 0.1}))
+    network = SimpleNamespace(to_arrays=dict, hyperparameters={})
+    history = {
+        "training_loss": np.array([1.0, 0.1, 0.02, 0.01]),
+        "validation_loss": np.array([1.1, 0.2, 0.05, 0.07]),
+    }
+    loaded["surrogate"] = surrogate_dataset(network, history, {})  # type: ignore[arg-type]
+    return Study(problem, loaded)
+
+
+def line_study() -> Study:
+    noise = KernelNoise(LINE, "exponential")
+    gamma = noise.from_natural({"amplitude": 0.1, "length": 0.3})
+    forward = {"kind": "porous_flow", "dimension": 1, "modes": 4, "field": "cosine"}
+    return make_study(
+        MaternLaw(1, 4, 1.5), np.array([0.5, -0.9, -1.2]), noise, gamma, LINE, forward
+    )
+
+
+def square_study() -> Study:
+    noise = DiagonalNoise(len(SQUARE))
+    gamma = np.log(np.linspace(0.1, 0.2, len(SQUARE)))
+    forward = {
+        "kind": "porous_flow",
+        "dimension": 2,
+        "modes": 3,
+        "field": "level_set",
+        "sharpness": 10.0,
+    }
+    return make_study(LevelSetLaw(2, 3), np.array([1.6, -0.7, 1.0]), noise, gamma, SQUARE, forward)
+
+
+def vector_study() -> Study:
+    law = NormalLaw(["a", "b", "c", "d"])
+    alpha = np.array([0.0, 1.0, 2.0, 3.0, -1.0, -0.5, 0.0, 0.5])
+    return make_study(law, alpha, IsotropicNoise(len(LINE)), np.log([0.2]), LINE)
+
+
+@pytest.fixture(scope="module")
+def line() -> Study:
+    return line_study()
+
+
+@pytest.fixture(scope="module")
+def square() -> Study:
+    return square_study()
+
+
+@pytest.fixture(scope="module")
+def vector() -> Study:
+    return vector_study()
+
+
+def all_axes(figure: Figure) -> list[Axes]:
+    figures, found = [figure], []
+    while figures:
+        this = figures.pop(0)
+        found += this.get_axes() if this is figure else []
+        figures += this.subfigs
+    return found
+
+
+def titled(figure: Figure, start: str) -> Axes:
+    (found,) = [ax for ax in all_axes(figure) if ax.get_title(loc="left").startswith(start)]
+    return found
+
+
+def labelled(ax: Axes, label: str) -> np.ndarray:
+    """Return x and y of the line of this label, shape (2, n)."""
+    (line,) = [item for item in ax.get_lines() if item.get_label() == label]
+    return np.array(line.get_data(), dtype=float)
+
+
+def digests(folder) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path) -> None:
+    for name in ("first", "second"):
+        draw_all(line.problem, line.loaded, tmp_path / name)
+    first = digests(tmp_path / "first")
+    assert set(first) == {f"{name}.png" for name in FIGURES}
+    assert first == digests(tmp_path / "second")
+
+
+def test_settings_neither_leak_out_nor_in(line: Study, tmp_path) -> None:
+    save(line.draw("descent"), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "savefig.bbox": "tight"}):
+        before = dict(matplotlib.rcParams)
+        save(line.draw("descent"), tmp_path / "b.png")
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_style_is_undone_after_an_error() -> None:
+    before = dict(matplotlib.rcParams)
+    with pytest.raises(RuntimeError), style():
+        raise RuntimeError
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("absent", [(), ("truth", "noise_known", "resamples")])
+@pytest.mark.parametrize("kind", ["line", "square", "vector"])
+def test_every_figure_of_every_study(
+    name: str, absent: tuple[str, ...], kind: str, request: pytest.FixtureRequest
+) -> None:
+    study: Study = request.getfixturevalue(kind).without(*absent)
+    figure = study.draw(name)
+    assert figure.get_suptitle()
+    # Laying out finds what only drawing shows, such as a label that does not fit.
+    figure.draw_without_rendering()
+    shown = [ax for ax in all_axes(figure) if ax.axison and ax.has_data()]
+    assert shown
+    colours = {line.get_color() for ax in shown for line in ax.get_lines()}
+    truthful = name in ("law", "noise_covariance", "descent")
+    assert not (absent and truthful and TRUTH in colours)
+
+
+def test_unknown_figure(line: Study) -> None:
+    with pytest.raises(ValueError, match="there is no figure 'nothing'; the figures are obs"):
+        line.draw("nothing")
+
+
+def test_observations_on_a_line_show_the_quantiles(line: Study) -> None:
+    observations = line.loaded["observations"]
+    sample = np.random.default_rng(0).normal(size=(500, len(LINE)))
+    figure = draw_observations(observations, sample)
+    top, bottom = all_axes(figure)
+    expected = np.quantile(observations["y"].values, 0.5, axis=0)
+    shown = labelled(top, "data, 5, 25, 50, 75, 95 %")
+    np.testing.assert_allclose(shown, [LINE[:, 0], expected])
+    np.testing.assert_allclose(labelled(top, "model, median")[1], np.quantile(sample, 0.5, axis=0))
+    band = top.collections[0].get_datalim(top.transData)
+    quantiles = np.quantile(sample, QUANTILES, axis=0)
+    assert (band.y0, band.y1) == pytest.approx((quantiles[0].min(), quantiles[-1].max()))
+    assert top.get_ylabel() == "observed head [m]"
+    assert bottom.get_xlabel() == "x, sensor place [km]"
+    assert labelled(bottom, "50 %")[1] == pytest.approx(
+        (expected - quantiles[2]) / observations["y"].values.std(axis=0)
+    )
+
+
+def test_observations_are_sorted_by_place(line: Study) -> None:
+    shuffle = np.random.default_rng(0).permutation(len(LINE))
+    observations = line.loaded["observations"].isel(observation=shuffle)
+    figure = draw_observations(observations, observations["y"].values)
+    x, median = labelled(all_axes(figure)[0], "model, median")
+    assert x == pytest.approx(LINE[:, 0])
+    assert median == pytest.approx(np.median(line.loaded["observations"]["y"].values, axis=0))
+
+
+def test_observations_on_a_square_show_x_across(square: Study) -> None:
+    observations = square.loaded["observations"]
+    # A store may give the coordinates back in another order.
+    turned = observations.drop_vars("observation_x").assign_coords(
+        observation_x=observations["observation_x"]
+    )
+    figure = draw_observations(turned, observations["y"].values + 0.01)
+    ax = titled(figure, "Mean, data")
+    (dots,) = ax.collections
+    np.testing.assert_array_equal(dots.get_offsets(), SQUARE)
+    np.testing.assert_allclose(dots.get_array(), observations["y"].values.mean(axis=0))
+    assert ax.get_ylabel() == "y, sensor place [km]"
+    assert titled(figure, "Standard deviation, data").get_xlabel() == "x, sensor place [km]"
+
+
+def test_observations_in_three_coordinates_are_shown_by_number(line: Study) -> None:
+    observations = line.loaded["observations"]
+    for name in ("y", "t"):
+        observations = observations.assign_coords(
+            {f"observation_{name}": observations["observation_x"]}
+        )
+    figure = draw_observations(observations, observations["y"].values)
+    assert all_axes(figure)[1].get_xlabel() == "number of the observation"
+
+
+def test_law_shows_estimate_interval_truth_and_oracle(line: Study) -> None:
+    figure, population = line.draw("law"), line.loaded["population"]
+    for i, name in enumerate(("mean", "standard deviation", "length")):
+        ax = titled(figure, f"{name}: ")
+        low, high = population["law_lower"].values[i], population["law_upper"].values[i]
+        assert f"({low:.3g} to {high:.3g}), true" in ax.get_title(loc="left")
+        assert labelled(ax, "recovered")[0] == pytest.approx(population["law"].values[i])
+        known = line.loaded["noise_known"]["law"].values[i]
+        assert labelled(ax, "noise known")[0] == pytest.approx(known)
+        segments = {c.get_label(): c.get_segments()[0] for c in ax.collections}
+        np.testing.assert_allclose(segments["95 % interval"][:, 0], [low, high])
+        true = line.loaded["truth"]["law"].values[i]
+        np.testing.assert_allclose(segments["truth"][:, 0], true)
+
+
+def test_density_of_the_law_is_a_density(line: Study) -> None:
+    ax = titled(line.draw("law"), "Log-permeability at the mid-point")
+    for label in ("recovered", "truth"):
+        x, density = labelled(ax, label)
+        assert density.min() >= 0
+        assert np.trapezoid(density, x) == pytest.approx(1, abs=0.01)
+
+
+def test_laws_are_compared_on_the_same_random_numbers(line: Study) -> None:
+    truth = line.loaded["truth"]
+    same = line.loaded["population"].assign(alpha=truth["alpha"])
+    draws = law_draws(line.problem, same, truth, [])
+    assert isinstance(draws, FieldDraws)
+    np.testing.assert_array_equal(draws.recovered, draws.true)
+    # Mean plus cosines: with four of them and length 0.3 the spread is the law's within a few %.
+    assert draws.recovered.mean() == pytest.approx(0.5, abs=0.02)
+    assert draws.recovered.var(axis=0).mean() ** 0.5 == pytest.approx(np.exp(-0.9), rel=0.05)
+
+
+def test_sample_maps_have_y_upwards(square: Study) -> None:
+    draws = law_draws(square.problem, square.loaded["population"], square.loaded["truth"], [])
+    assert isinstance(draws, FieldDraws)
+    assert draws.squares is not None
+    maps, true = draws.squares
+    assert true is not None
+    # The row nearest to y = 1/2 is the field on the line at y = 1/2, to the width of a cell.
+    across = np.interp(
+        (np.arange(maps.shape[2]) + 0.5) / maps.shape[2], draws.points, draws.true[0]
+    )
+    middle = true[0][[maps.shape[1] // 2 - 1, maps.shape[1] // 2]].mean(axis=0)
+    np.testing.assert_allclose(middle, across, atol=0.2)
+
+
+def test_law_of_named_parameters_shows_those_that_vary_most(vector: Study) -> None:
+    draws = law_draws(vector.problem, vector.loaded["population"], None, list("abcd"))
+    assert isinstance(draws, MarginalDraws)
+    assert draws.names == ("a", "b", "c", "d")
+    assert draws.true is None
+    ax = titled(vector.draw("law"), "Parameters of the law")
+    assert [t.get_text() for t in ax.get_yticklabels()][:2] == ["a mean", "b mean"]
+    assert labelled(ax, "recovered")[0] == pytest.approx(vector.loaded["population"]["law"].values)
+
+
+def test_noise_covariance_shares_one_scale(line: Study) -> None:
+    figure, population = line.draw("noise_covariance"), line.loaded["population"]
+    estimate = population["noise_covariance"].values
+    true = line.loaded["truth"]["noise_covariance"].values
+    panels = [titled(figure, start) for start in ("Recovered", "True", "Difference")]
+    for ax, expected in zip(panels, (estimate, true, estimate - true), strict=True):
+        (image,) = ax.images
+        np.testing.assert_allclose(image.get_array(), expected)
+        largest = max(np.abs(estimate).max(), np.abs(true).max())
+        assert image.get_clim() == pytest.approx((-largest, largest))
+    curve = titled(figure, "Covariance against distance")
+    assert curve.get_ylabel() == "covariance [m²]"
+    distance, covariance = labelled(curve, "true")
+    np.testing.assert_allclose(covariance, 0.01 * np.exp(-distance / 0.3), rtol=1e-6)
+
+
+def test_noise_covariance_without_truth_compares_with_the_data(line: Study) -> None:
+    study = line.without("truth")
+    figure = study.draw("noise_covariance")
+    (image,) = titled(figure, "Empirical").images
+    assert "recovered and empirical" in figure.get_suptitle()
+    # The right law and noise leave about the noise's covariance, at this number of systems.
+    data = np.cov(line.problem.data, rowvar=False)
+    assert np.all(np.diag(image.get_array()) < np.diag(data))
+
+
+def test_noise_of_no_kernel_is_shown_by_sensor(square: Study) -> None:
+    ax = titled(square.draw("noise_covariance"), "Variance of the noise at each sensor")
+    expected = np.linspace(0.1, 0.2, len(SQUARE)) ** 2
+    np.testing.assert_allclose(labelled(ax, "true")[1], expected)
+
+
+def test_descent_shows_paths_truth_and_intervals(line: Study) -> None:
+    figure, population = line.draw("descent"), line.loaded["population"]
+    ax = titled(figure, "noise: length")
+    np.testing.assert_allclose(labelled(ax, "path")[1], population["noise_path"].values[:, 1])
+    np.testing.assert_allclose(labelled(ax, "truth")[1], 0.3)
+    assert labelled(ax, "answer")[1] == pytest.approx(population["noise"].values[1])
+    band = ax.collections[0].get_datalim(ax.transData)
+    ends = population["noise_lower"].values[1], population["noise_upper"].values[1]
+    assert (band.y0, band.y1) == pytest.approx(ends)
+    loss = titled(figure, "Loss, weighted by the noise")
+    np.testing.assert_allclose(labelled(loss, "each iteration")[1], population["loss"].values)
+    fixed = population["fixed_loss"].values
+    (line_shown,) = titled(figure, "Loss in a fixed metric").get_lines()
+    np.testing.assert_allclose(line_shown.get_ydata(), fixed[~np.isnan(fixed)])
+
+
+def test_many_parameters_share_a_panel(vector: Study) -> None:
+    figure = draw_descent(vector.loaded["population"])
+    assert len(titled(figure, "law: all 8 parameters").get_lines()) == 8
+
+
+def test_surrogate_error_by_round(line: Study) -> None:
+    check = line.loaded["check"]
+    figure = draw_surrogate_error(check, line.loaded["surrogate"], threshold=0.1)
+    left, right = all_axes(figure)
+    error = check["surrogate_error"].values
+    assert np.isnan(error).tolist() == [True, False, True, False]
+    np.testing.assert_allclose(labelled(left, "on a round's fresh solves"), [[1], [error[1]]])
+    np.testing.assert_allclose(labelled(left, "final check"), [[3], [error[3]]])
+    np.testing.assert_allclose(labelled(left, "good enough, below 0.1")[1], 0.1)
+    ticks = [t.get_text() for t in left.get_xticklabels()]
+    assert ticks == ["0\n(none yet)", "1", "2\n(no solves)", "check"]
+    np.testing.assert_allclose(labelled(right, "validation")[1], [1.1, 0.2, 0.05, 0.07])
+    np.testing.assert_allclose(labelled(right, "kept, epoch 3"), [[3], [0.05]])
+
+
+def test_surrogate_error_where_none_was_judged(line: Study) -> None:
+    check = line.loaded["check"]
+    nothing = check.assign(surrogate_error=check["surrogate_error"] * np.nan)
+    figure = draw_surrogate_error(nothing, line.loaded["surrogate"])
+    figure.draw_without_rendering()
+    assert any("no surrogate" in t.get_text() for t in all_axes(figure)[0].texts)
+
+
+def test_solver_calls_by_round(line: Study) -> None:
+    figure, check = line.draw("solver_calls"), line.loaded["check"]
+    first, second = titled(figure, "Round 0: 50 solves"), titled(figure, "Round 1: 30 solves")
+    empty, last = titled(figure, "Round 2: 0 solves"), titled(figure, "Final check: 20 solves")
+    assert [len(c.get_offsets()) for c in first.collections[:2]] == [46, 4]
+    assert [len(c.get_offsets()) for c in second.collections[:2]] == [30, 0]
+    assert "no new solves" in empty.texts[0].get_text()
+    assert matplotlib.colors.to_hex(last.collections[0].get_facecolor()[0]).upper() == CHECK
+    bars = titled(figure, "100 calls, 4 failed")
+    heights = [b.get_height() for b in bars.patches]
+    assert heights == [*check["solver_calls"].values, *check["solver_failures"].values]
+
+
+def test_a_field_is_placed_by_its_means_over_thirds(line: Study) -> None:
+    names = [str(n) for n in line.loaded["check"]["parameter"].values]
+    placed = plane(line.problem, line.loaded["population"], line.loaded["check"], names)
+    z = line.loaded["check"]["z"].values
+    k = np.arange(1, 5)
+    # The integral of cos(pi k x) over the first third, and over the last by symmetry.
+    first = 3 * np.sin(np.pi * k / 3) / (np.pi * k)
+    expected = z[:, :1] + z[:, 1:] @ np.column_stack([first, first * (-1.0) ** k])
+    np.testing.assert_allclose(placed.solves, expected, atol=5e-3)
+
+
+def test_contours_hold_their_share_of_the_population(line: Study) -> None:
+    rng = np.random.default_rng(0)
+    check = line.loaded["check"]
+    solved = rng.standard_normal((check.sizes["sample"], 2))
+    population = rng.standard_normal((20000, 2))
+    figure = draw_solver_calls(check, Plane(("p", "q"), solved, population))
+    ax = titled(figure, "Round 1")
+    contours = next(c for c in ax.collections if hasattr(c, "levels"))
+    for path, share in zip(contours.get_paths(), (0.9, 0.5), strict=True):
+        radius = np.sqrt(-2 * np.log(1 - share))
+        assert np.median(np.hypot(*path.vertices.T)) == pytest.approx(radius, rel=0.1)
+
+
+def test_a_population_on_a_line_can_be_drawn(line: Study) -> None:
+    check = line.loaded["check"]
+    on_line = np.column_stack([np.full(100, 2.0), np.linspace(0, 1, 100)])
+    figure = draw_solver_calls(check, Plane(("p", "q"), on_line, on_line))
+    figure.draw_without_rendering()
+    assert titled(figure, "Round 0").get_xlabel() == "p"
+
+
+def test_axis_label() -> None:
+    assert axis_label("head") == "head"
+    assert axis_label("head", "m") == "head [m]"
+
+
+def test_running_mean() -> None:
+    np.testing.assert_allclose(running_mean(np.array([1.0, 2, 6, 4]), 3), [1, 3, 4, 4])
+
+
+def test_title_goes_into_the_file_and_the_version_does_not(tmp_path) -> None:
+    save(new_figure("A title", 2, 2), tmp_path / "figure.png")
+    content = (tmp_path / "figure.png").read_bytes()
+    assert b"A title" in content
+    assert b"matplotlib" not in content.lower()
+
+
+def test_colours_have_one_meaning() -> None:
+    assert len({MODEL, TRUTH, CHECK}) == 3

@@ -1,0 +1,164 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from popinv.errors import DataError
+from popinv.summary import main, table
+
+METRICS = {
+    "systems": 1000,
+    "observations_per_system": 50,
+    "alpha_mean": 0.512,
+    "alpha_mean_lower": 0.48,
+    "alpha_mean_upper": 0.54,
+    "alpha_mean_predicted_error": 0.01,
+    "noise_amplitude": 0.098,
+    "noise_amplitude_lower": 0.095,
+    "noise_amplitude_upper": 0.101,
+    "noise_amplitude_predicted_error": 0.02,
+    "heldout_energy_distance": 0.01,
+    "heldout_p_value": 0.4,
+    "surrogate_whitened_rmse": 0.0712,
+    "solver_calls": 5500,
+    "solver_failures": 3,
+}
+TRUE = {
+    "alpha_true_mean": 0.5,
+    "noise_true_amplitude": 0.1,
+    "alpha_relative_error_max": 0.024,
+    "alpha_relative_error_rms": 0.03,
+    "noise_covariance_relative_frobenius_error": 0.04,
+    "alpha_oracle_relative_error_rms": 0.02,
+    "alpha_error_to_oracle": 1.5,
+    "noise_oracle_relative_frobenius_error": 0.05,
+    "noise_error_to_oracle": 0.8,
+}
+
+
+def write(folder, name: str, metrics: dict) -> str:
+    path = folder / name / "metrics.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(metrics))
+    return str(path)
+
+
+def row(text: str, start: str) -> list[str]:
+    (found,) = [line for line in text.splitlines() if line.startswith(start)]
+    return found.split()
+
+
+def test_recovered_beside_true(tmp_path) -> None:
+    text = table([write(tmp_path, "soil", METRICS | TRUE)])
+    assert text.startswith("soil: 1000 systems, 50 observations each\n")
+    assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
+    assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
+    assert "largest relative error 0.024; root mean square 1.50 times" in text
+    assert "relative error 0.040, 0.80 times" in text
+    assert "p-value 0.4: no sign of misfit" in text
+    assert "error 0.0712 standard deviations" in text
+    assert "5500 calls, 3 failed" in text
+    assert str(tmp_path / "soil" / "figures") in text
+    assert "Root mean square errors over the studies" not in text
+
+
+def test_columns_line_up(tmp_path) -> None:
+    lines = table([write(tmp_path, "soil", METRICS | TRUE)]).splitlines()
+    heading = next(line for line in lines if "recovered" in line)
+    for line in lines[lines.index(heading) + 1 : lines.index(heading) + 3]:
+        for column in ("recovered", "95 % interval", "true"):
+            at = heading.index(column)
+            assert line[at] != " "
+            assert line[at - 1] == " "
+
+
+def test_without_truth_and_intervals(tmp_path) -> None:
+    bare = {k: v for k, v in METRICS.items() if not k.endswith(("_lower", "_upper"))}
+    text = table([write(tmp_path, "soil", bare)])
+    heading = next(line for line in text.splitlines() if "recovered" in line)
+    assert "true" not in heading
+    assert "interval" not in heading
+    assert row(text, "law     mean") == ["law", "mean", "0.512"]
+
+
+def test_misfit_is_said(tmp_path) -> None:
+    text = table([write(tmp_path, "soil", METRICS | {"heldout_p_value": 0.004})])
+    assert "p-value 0.004: model and data differ" in text
+
+
+def test_many_parameters_are_cut_short(tmp_path) -> None:
+    many = {
+        f"noise_standard_deviation_{i}{end}": 0.1
+        for i in range(1, 51)
+        for end in ("", "_predicted_error")
+    }
+    text = table([write(tmp_path, "soil", many)])
+    assert "standard deviation 12" in text
+    assert "standard deviation 13" not in text
+    # The amplitude is absent here, so all fifty are of one kind.
+    assert "and 38 more in metrics.json" in text
+
+
+def test_several_studies_together(tmp_path) -> None:
+    other = (
+        METRICS
+        | TRUE
+        | {
+            "alpha_relative_error_rms": 0.04,
+            "alpha_oracle_relative_error_rms": 0.01,
+            "noise_covariance_relative_frobenius_error": 0.03,
+        }
+    )
+    paths = [
+        write(tmp_path, "first", METRICS | TRUE),
+        write(tmp_path, "second", other),
+        write(tmp_path, "own_data", METRICS),
+    ]
+    last = table(paths).splitlines()[-1]
+    # sqrt(mean(0.03^2, 0.04^2)) = 0.0354 against sqrt(mean(0.02^2, 0.01^2)) = 0.0158.
+    assert "law 0.035, 2.24 times the oracle's (2 studies)" in last
+    # sqrt(mean(0.04^2, 0.03^2)) against 0.05.
+    assert "noise covariance 0.035, 0.71 times the oracle's (2 studies)" in last
+
+
+def test_several_studies_without_truth(tmp_path) -> None:
+    paths = [write(tmp_path, name, METRICS) for name in ("a", "b")]
+    assert "oracle" not in table(paths)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such file"),
+        ("{", "is not valid JSON"),
+        ("[1]", "must hold names and numbers, not a list"),
+    ],
+)
+def test_bad_files(tmp_path, capsys, content: str | None, message: str) -> None:
+    path = tmp_path / "metrics.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        table([path])
+    assert main([str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert str(path) in err
+    assert message in err
+
+
+def test_a_folder_is_no_file(tmp_path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        table([tmp_path])
+
+
+def test_command(tmp_path) -> None:
+    path = write(tmp_path, "soil", METRICS | TRUE)
+    command = [sys.executable, "-m", "popinv.summary", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip("\n") == table([path])

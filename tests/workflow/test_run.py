@@ -1,0 +1,156 @@
+"""A whole run: what it leaves behind, and what a second one repeats."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from conftest import Workflow
+
+from popinv import storage
+from popinv.workflow import FIGURES
+
+pytestmark = pytest.mark.firedrake
+
+METRICS = {
+    "alpha_true_mean",
+    "alpha_mean",
+    "alpha_true_standard_deviation",
+    "alpha_standard_deviation",
+    "alpha_true_length",
+    "alpha_length",
+    "alpha_relative_error_max",
+    "noise_covariance_relative_frobenius_error",
+    "heldout_energy_distance",
+    "heldout_energy_null_95",
+    "heldout_p_value",
+    "alpha_error_to_oracle",
+    "noise_error_to_oracle",
+    "surrogate_whitened_rmse",
+    "solver_calls",
+    "solver_failures",
+}
+
+
+def result(workflow: Workflow, name: str):
+    return storage.load(workflow.folder / "results" / "tiny" / name)
+
+
+def test_metrics_are_flat_finite_and_complete(finished):
+    metrics = json.loads((finished.folder / "results/tiny/metrics.json").read_text())
+    assert METRICS <= set(metrics)
+    for name, value in metrics.items():
+        assert isinstance(value, str) or math.isfinite(value), name
+    assert metrics["solver_calls"] == 80 + 40 + 40
+    assert metrics["solver_failures"] == 0
+    assert metrics["alpha_true_length"] == pytest.approx(0.3)
+
+
+def test_metrics_agree_with_the_population_store(finished):
+    metrics = json.loads((finished.folder / "results/tiny/metrics.json").read_text())
+    population, truth = result(finished, "population.zarr"), result(finished, "truth.zarr")
+    assert metrics["alpha_mean"] == float(population["law"].sel(law_parameter="mean"))
+    gap = population["noise_covariance"].values - truth["noise_covariance"].values
+    error = np.linalg.norm(gap) / np.linalg.norm(truth["noise_covariance"].values)
+    assert metrics["noise_covariance_relative_frobenius_error"] == pytest.approx(error)
+    low, high = population["law_lower"].values, population["law_upper"].values
+    assert np.all((low < population["law"].values) & (population["law"].values < high))
+
+
+def test_observations_are_solves_plus_noise(finished):
+    observations, truth = result(finished, "observations.zarr"), result(finished, "truth.zarr")
+    y = np.concatenate([observations["y"].values, observations["y_heldout"].values])
+    assert y.shape == (100, 8)
+    noise = y - truth["y_clean"].values
+    # 800 entries of standard deviation .1, correlated: a generous factor around it.
+    assert 0.08 < noise.std() < 0.12
+
+
+def test_every_store_is_described(finished):
+    stores = sorted((finished.folder / "results").rglob("*.zarr"))
+    assert len(stores) > 20
+    for store in stores:
+        dataset = storage.load(store)
+        attributes = {"config", "seed", "package_version", "created_by", "content_sha256"}
+        assert attributes <= set(dataset.attrs), store
+        for name, variable in dataset.variables.items():
+            assert {"units", "long_name"} <= set(variable.attrs), (store, name)
+
+
+def test_figures_logs_and_benchmarks_are_there_and_checkpoints_are_gone(finished):
+    study = finished.folder / "results" / "tiny"
+    for figure in FIGURES:
+        assert (study / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert "done in" in (study / "logs" / "deconvolve.log").read_text()
+    assert (study / "benchmarks" / "deconvolve.tsv").exists()
+    assert not list((finished.folder / "results" / ".checkpoints").rglob("*.zarr"))
+
+
+def test_a_finished_run_has_nothing_to_do(finished, tiny):
+    assert "Nothing to be done" in finished.dry_run(tiny)
+
+
+def test_a_descent_setting_reruns_no_solve_and_no_training(finished, tiny):
+    tiny["studies"]["tiny"]["descent"]["learning_rate"] = 0.25
+    printed = finished.dry_run(tiny)
+    assert "tiny: recovering the law and the noise" in printed
+    assert "solving" not in printed and "training" not in printed
+
+
+def test_the_noise_truth_reruns_no_first_design(finished, tiny):
+    tiny["studies"]["tiny"]["observations"]["truth"]["noise"]["amplitude"] = 0.12
+    printed = finished.dry_run(tiny)
+    assert "tiny: observing the population through noise" in printed
+    assert "round 1: solving chunk 0" in printed
+    for untouched in ("round truth: solving", "round 0: solving", "round 0: training"):
+        assert untouched not in printed
+
+
+def test_an_added_study_leaves_the_finished_one_alone(finished, tiny):
+    tiny["studies"]["other"] = copy.deepcopy(tiny["studies"]["tiny"])
+    printed = finished.dry_run(tiny)
+    assert "other, round 0: solving chunk 0" in printed
+    assert "tiny" not in printed.split("Building DAG of jobs")[1].replace(str(finished.folder), "")
+
+
+def test_an_assessment_setting_reruns_the_assessment_alone(finished, tiny):
+    tiny["studies"]["tiny"]["assessment"]["null_resamples"] = 25
+    printed = finished.dry_run(tiny)
+    assert "tiny: assessing the answer" in printed
+    for untouched in ("solving", "training", "recovering", "resampling"):
+        assert untouched not in printed
+
+
+def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_path):
+    # One more run, cut into other chunks, whose descent is killed once in the middle.
+    workflow = Workflow(tmp_path)
+    study = tiny["studies"]["tiny"]
+    study["active_learning"]["chunk_size"] = 27
+    workflow.configure(tiny)
+    process = subprocess.Popen(
+        workflow.command("results/tiny/descent.zarr/zarr.json"), cwd=tmp_path, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env=os.environ,
+    )  # fmt: skip
+    checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr/zarr.json"
+    deadline = time.monotonic() + 400
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert checkpoint.exists(), "the descent ended, or never began, before it could be killed"
+    killed = subprocess.run(["pkill", "-KILL", "-f", f"{tmp_path}.*deconvolve.py"])
+    process.wait()
+    assert killed.returncode == 0
+    assert process.returncode != 0
+    assert checkpoint.exists()
+    done = workflow.run("results/tiny/descent.zarr/zarr.json", "--rerun-incomplete")
+    assert done.returncode == 0, done.stdout
+    for name in ("descent.zarr", "rounds/1/solves.zarr", "observations.zarr"):
+        whole, pieces = result(finished, name), result(workflow, name)
+        for variable in whole.variables:
+            np.testing.assert_array_equal(pieces[variable].values, whole[variable].values)
+
