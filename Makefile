@@ -27,8 +27,9 @@ lock: ## write the versions now in .venv to setup/constraints.txt
 doctor: ## say what the environment is made of and whether it works
 	@$(BIN)/python -m popinv.doctor
 
-run: setup ## run the workflow on config/config.yaml
+run: setup ## run the workflow on config/config.yaml, and print what it found
 	@$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/python -m popinv.summary results/*/metrics.json
 
 lint: ## check style and types
 	$(BIN)/ruff check $(PYTHON_FILES)

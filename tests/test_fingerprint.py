@@ -46,8 +46,12 @@ def test_an_unknown_module_is_refused():
 def printed(root: Path) -> str:
     code = "from popinv.fingerprint import fingerprint; print(fingerprint('popinv.seeds'))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)},
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        cwd=root,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 

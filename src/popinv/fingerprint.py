@@ -17,6 +17,7 @@ __all__ = ["fingerprint", "imported_modules"]
 
 _ROOT = Path(__file__).parent
 _PACKAGE = _ROOT.name
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 def _source_of(module: str) -> Path | None:
@@ -43,9 +44,9 @@ def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:]
+    for part in ast.walk(tree):
+        if isinstance(part, _DOCUMENTED) and ast.get_docstring(part):
+            part.body = part.body[1:]
     return ast.dump(tree), frozenset(names)
 
 

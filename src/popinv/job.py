@@ -53,7 +53,7 @@ def job(snakemake: Any) -> Iterator[None]:
     started = time.monotonic()
     stdout, stderr = sys.stdout, sys.stderr
     with path.open("w") as log:
-        sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
         try:
             yield
             log.write(f"{snakemake.rule}: done in {time.monotonic() - started:.1f} s\n")

@@ -42,10 +42,8 @@ def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=_key(seed, stage), counter=counter))
 
 
-def standard_normal_rows(
-    seed: int, stage: str, start: int, count: int, width: int
-) -> np.ndarray:
-    """Standard normal rows start, ..., start + count - 1 of an endless table.
+def standard_normal_rows(seed: int, stage: str, start: int, count: int, width: int) -> np.ndarray:
+    """Return standard normal rows start, ..., start + count - 1 of an endless table.
 
     Row i is the same whatever range it is asked for in.
 

@@ -96,5 +96,6 @@ def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake
 def _remembered(path: str, metadata: str) -> bool:
     # Snakemake splits long names into folders; such a path is looked up by its first part.
     record = urlsafe_b64encode(path.encode()).decode()
-    return (Path(metadata) / record[:254]).exists() or (Path(metadata) / f"@{record[:253]}").exists()
-
+    return (Path(metadata) / record[:254]).exists() or (
+        Path(metadata) / f"@{record[:253]}"
+    ).exists()

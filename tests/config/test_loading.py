@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from popinv.config.law import flat_values
 from popinv.config.loading import as_mapping, json_schema, load, load_file, read_yaml
+from popinv.config.numerics import Descent
 from popinv.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,7 @@ def test_study_seed_overrides_the_top_one(study: dict[str, Any], mapping: dict[s
 
 def test_empty_sections_count_as_left_out(study: dict[str, Any], mapping: dict[str, Any]) -> None:
     study["descent"] = None
-    assert load(mapping).studies["flow"].descent.iterations == 1500
+    assert load(mapping).studies["flow"].descent == Descent()
 
 
 def test_text_that_is_a_number_becomes_one(study: dict[str, Any], mapping: dict[str, Any]) -> None:

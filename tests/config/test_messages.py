@@ -331,7 +331,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
     "rate that grows": (
         set_at("descent", "final_learning_rate", 1.0),
         "descent.final_learning_rate",
-        ["at most descent.learning_rate (0.05)"],
+        ["at most descent.learning_rate (0.3)"],
     ),
     "pool smaller than the draw": (
         set_at("descent", "pooled_directions", 10),

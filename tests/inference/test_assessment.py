@@ -42,7 +42,8 @@ def test_heldout_test_accepts_the_truth_and_rejects_a_wrong_noise():
         heldout = curve_problem(count=300, seed=100 + seed)[0].data
         p_values.append(heldout_test(problem, alpha, gamma, heldout, 40).p_value)
     # Uniform under the null: all six below .3 has probability 7e-4, as have all above .7.
-    assert min(p_values) < 0.7 and max(p_values) > 0.3
+    assert min(p_values) < 0.7
+    assert max(p_values) > 0.3
     wrong = heldout_test(problem, alpha, gamma + np.log(2.0), heldout, 40)
     assert wrong.p_value == pytest.approx(1 / 41)
     assert wrong.statistic > wrong.null_95
@@ -104,7 +105,8 @@ def test_restarts_keep_the_best_and_resume_exactly(tmp_path):
     with pytest.raises(Killed):
         descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
     kept = checkpoint.read()
-    assert kept["0.iteration"] == 40 and kept["1.iteration"] == 20
+    assert kept["0.iteration"] == 40
+    assert kept["1.iteration"] == 20
     resumed = descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
     np.testing.assert_array_equal(resumed.alpha, whole.alpha)
     np.testing.assert_array_equal(resumed.state.path, whole.state.path)
@@ -119,8 +121,13 @@ def test_a_checkpoint_of_other_inputs_is_not_used(tmp_path, capsys):
 
 def test_best_of_prefers_the_smaller_fixed_loss():
     problem, alpha, gamma = curve_problem(count=200)
-    held = DescentSettings(iterations=20, model_samples=400, directions=24, learning_rate=1e-6,
-                           final_learning_rate=1e-7)
+    held = DescentSettings(
+        iterations=20,
+        model_samples=400,
+        directions=24,
+        learning_rate=1e-6,
+        final_learning_rate=1e-7,
+    )
     near = run(begin(alpha, gamma, held), problem, held, progress=False)
     far = run(begin(alpha + 1.0, gamma, held), problem, held, progress=False)
     assert best_of([far, near]) == 1

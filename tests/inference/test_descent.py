@@ -77,8 +77,7 @@ def test_cut_and_full_differ_in_the_noise_alone():
 
 def test_one_system_without_noise_gives_the_gaussian_misfit():
     # N = 1, a fixed z and no model noise: J = |Gamma^{-1/2} (y - G(z))|^2 / 2 (arXiv 2405.17955).
-    _, alpha, gamma = curve_problem(count=1)
-    problem, _, _ = curve_problem(count=1)
+    problem, alpha, gamma = curve_problem(count=1)
     # One draw (twice, to be a sample) without spread; orthogonal directions make it exact.
     still = replace(problem, simulate=lambda z: 0 * z[:, :1] + torch.ones(8))
     theta = torch.from_numpy(directions(np.random.default_rng(0), 8, 8))
@@ -91,15 +90,16 @@ def test_one_system_without_noise_gives_the_gaussian_misfit():
 
 
 def test_any_square_root_of_the_covariance_gives_the_same_loss():
-    problem, alpha, gamma = curve_problem(count=200)
+    problem, _, gamma = curve_problem(count=200)
     noise = problem.noise
     covariance = noise.covariance(torch.from_numpy(gamma))
     values, vectors = torch.linalg.eigh(covariance)
     symmetric = (vectors * values**-0.5) @ vectors.T
     data = torch.from_numpy(problem.data)
     sample = data.flip(0) * 1.1
-    whitened = noise.whiten(torch.from_numpy(gamma), data), noise.whiten(
-        torch.from_numpy(gamma), sample
+    whitened = (
+        noise.whiten(torch.from_numpy(gamma), data),
+        noise.whiten(torch.from_numpy(gamma), sample),
     )
     # The roots differ by a rotation, so equal in mean over all directions: many are taken.
     theta = torch.from_numpy(directions(np.random.default_rng(0), 4000, 8))
@@ -136,8 +136,12 @@ def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing
         "debiased": {"model_samples": 100, "debias": True},
     }.items():
         settings = DescentSettings(
-            optimiser="adam", iterations=300, directions=24, batch_size=50,
-            learning_rate=0.05, final_learning_rate=0.005,
+            optimiser="adam",
+            iterations=300,
+            directions=24,
+            batch_size=50,
+            learning_rate=0.05,
+            final_learning_rate=0.005,
         )
         settings = replace(settings, **{"debias": False, **changes})
         found = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
@@ -239,8 +243,9 @@ def test_the_answer_is_the_mean_of_the_last_share():
     np.testing.assert_allclose(
         np.concatenate([found.alpha, found.gamma]), found.state.path[6:].mean(axis=0), rtol=1e-15
     )
-    np.testing.assert_array_equal(estimate(found.state, replace(SMALL, averaging=0.0)),
-                                  found.state.path[-1])
+    np.testing.assert_array_equal(
+        estimate(found.state, replace(SMALL, averaging=0.0)), found.state.path[-1]
+    )
 
 
 def test_no_step_is_longer_than_allowed():
@@ -270,4 +275,5 @@ def test_law_without_signal_is_left_alone():
     data = np.random.default_rng(0).standard_normal((100, 4))
     problem = Problem(data, silent(4), NormalLaw(["a"]), IsotropicNoise(4), np.full(3, 0.5))
     found = run(begin(np.zeros(2), np.zeros(1), SMALL), problem, SMALL, progress=False)
-    assert np.isfinite(found.alpha).all() and np.isfinite(found.gamma).all()
+    assert np.isfinite(found.alpha).all()
+    assert np.isfinite(found.gamma).all()

@@ -20,8 +20,12 @@ def test_a_normal_mean_and_deviation_seen_without_noise():
     problem = Problem(
         np.zeros((400, 1)), lambda z: z, NormalLaw(["a"]), IsotropicNoise(1), np.ones(3)
     )
-    known = identifiability(replace(problem, free_noise=False), np.array([1.0, np.log(2.0)]),
-                            np.array([-12.0]), samples=20_000)
+    known = identifiability(
+        replace(problem, free_noise=False),
+        np.array([1.0, np.log(2.0)]),
+        np.array([-12.0]),
+        samples=20_000,
+    )
     # The noise is not identifiable here, but it is uncorrelated with the mean; the deviation
     # and the noise are one number, so only the mean has a finite error.
     assert known.standard_errors[0] == pytest.approx(2 / np.sqrt(400), rel=0.05)

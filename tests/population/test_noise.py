@@ -53,7 +53,9 @@ def test_samples_are_differentiable_in_gamma(model):
     assert torch.autograd.gradcheck(lambda g: model.sample(g, e), gamma, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("kernel", "nu"), [("exponential", 0.5), ("matern32", 1.5), ("matern52", 2.5)])
+@pytest.mark.parametrize(
+    ("kernel", "nu"), [("exponential", 0.5), ("matern32", 1.5), ("matern52", 2.5)]
+)
 def test_kernels_are_matern_of_their_order(kernel, nu):
     r = np.linspace(0.05, 4, 30)
     scaled = np.sqrt(2 * nu) * r

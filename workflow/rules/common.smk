@@ -2,6 +2,7 @@
 
 import sys
 
+from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
 from popinv.fingerprint import fingerprint
@@ -24,7 +25,9 @@ def checked(given, files):
         for file in files:
             load_file(file)
         complete = as_mapping(load(given, source))
-        refuse_foreign_stores(complete)
+        if workflow.is_main_process:
+            check_data_files(load(complete, source))
+            refuse_foreign_stores(complete)
         return complete
     except PopinvError as error:
         if workflow.is_main_process:

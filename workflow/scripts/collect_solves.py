@@ -10,9 +10,9 @@ with job(snakemake):
     fresh = collect([storage.load(path) for path in snakemake.input.chunks])
     check_failures(fresh, given.failure_budget)
     previous = {
-        name: storage.load(snakemake.input[f"previous_{name}"])
-        for name in ("solves", "surrogate", "estimate")
-        if f"previous_{name}" in snakemake.input.keys()
+        name.removeprefix("previous_"): storage.load(path)
+        for name, path in snakemake.input.items()
+        if name.startswith("previous_")
     }
     if previous:
         surrogate = surrogate_of(previous["surrogate"])

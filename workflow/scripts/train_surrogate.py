@@ -21,9 +21,7 @@ with job(snakemake):
     else:
         initial = None if previous is None else surrogate_of(previous)
         estimate = None if last is None else storage.load(snakemake.input.previous_estimate)
-        settings = training_settings(
-            given.surrogate, given.forward, given.seed, number, estimate
-        )
+        settings = training_settings(given.surrogate, given.forward, given.seed, number, estimate)
         data = training_data(solves, number, given.recency_decay)
         inputs = {"solves": solves.attrs["content_sha256"], "seed": given.seed, **config}
         checkpoint = Checkpoint(Path(given.checkpoint), inputs)

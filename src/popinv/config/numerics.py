@@ -151,7 +151,7 @@ class Descent(Section):
     )
     restarts: Count = Field(
         default=1,
-        description="Descents: the first from where active learning ended, further ones from starts "
+        description="Descents: the first from where active learning ended, more from starts "
         "drawn with `law.spread`; the one of smallest loss in a fixed metric is kept.",
     )
     checkpoint_every: Count = Field(

@@ -79,7 +79,7 @@ def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Fig
         reference = loaded["truth"]["noise_covariance"].values
     else:
         # With the right law, what the signal leaves of the data's covariance is the noise's.
-        data = np.cov(problem.data, rowvar=False)
+        data = np.atleast_2d(np.cov(problem.data, rowvar=False))
         reference = data - noise_free_covariance(problem, population)
     resampled = None
     if "resamples" in loaded:

@@ -133,4 +133,5 @@ def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarra
     """Return the covariance of the fitted model's observations without noise, (d_y, d_y)."""
     z = _parameters(problem, parameters_of(population)[0], _omega(problem, _DRAWS))
     with torch.no_grad():
-        return np.cov(problem.simulate(torch.from_numpy(z)).numpy(), rowvar=False)
+        y = problem.simulate(torch.from_numpy(z)).numpy()
+    return np.atleast_2d(np.cov(y, rowvar=False))

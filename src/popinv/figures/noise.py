@@ -119,7 +119,8 @@ def _against_distance(
     # Beyond a few lengths all is zero, and the plot would be mostly that.
     curves = [estimate, reference] if reference_is_true else [estimate]
     far = max(d[np.abs(pairs(c)) > _VISIBLE * c[0, 0]].max(initial=0) for c in curves)
-    ax.set_xlim(0, min(1.02 * d[-1], 2 * far) if far else d[-1])
+    furthest = d[-1] if len(d) else 1.0
+    ax.set_xlim(0, min(1.02 * furthest, 2 * far) if far else furthest)
 
 
 def _by_sensor(

@@ -55,23 +55,22 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
     plane : Plane
     """
     count = check.sizes["round_number"]
-    # The first rounds and the last say most where there are more than fit.
+    # Where there are more rounds than fit: evenly chosen, the first and the last among them.
     shown = np.unique(np.linspace(0, count - 1, min(count, _MOST)).round().astype(int))
     rows = -(-(len(shown) + 1) // _COLUMNS)
     figure = new_figure("Where the solver was called", 11, 1 + 3.1 * rows)
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     of_round, failed = check["round"].values, check["reason"].values != 0
     # The first design is broad by intention; the others share a closer view, marked in the first.
-    broad = _limits(plane.solves[of_round == 0], plane.population)
+    broad = _limits(plane.solves, plane.population)
     close = _limits(plane.solves[of_round > 0], plane.population)
     contour = _contour(plane.population, close)
     for ax, number in zip(axes, shown, strict=False):
         here, last = of_round == number, number == count - 1
         colour = CHECK if last else MODEL
         good, bad = plane.solves[here & ~failed], plane.solves[here & failed]
-        dots = ax.scatter(*good.T, s=5, color=colour, alpha=0.35, lw=0, label="solved")
+        ax.scatter(*good.T, s=5, color=colour, alpha=0.35, lw=0, label="solved")
         ax.scatter(*bad.T, s=28, marker="x", color=FAILURE, lw=1.2, label="failed")
-        dots.set_rasterized(True)
         ax.contour(*contour, colors=[DATA], linewidths=1.3)
         name = "final check" if last else f"round {number}"
         ax.set_title(f"{name.capitalize()}: {int(here.sum())} solves")

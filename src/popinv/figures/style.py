@@ -132,9 +132,16 @@ def readable(name: str) -> str:
 
 
 def note(axes: Axes, text: str) -> None:
-    """Write a sentence in the middle of axes that have nothing else to show."""
+    """Write a sentence in the middle of axes that lack what they would show."""
     axes.text(
-        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=LIGHT, wrap=True
+        0.5,
+        0.5,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color="#4D4D4D",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )
 
 

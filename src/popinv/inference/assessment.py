@@ -21,7 +21,7 @@ import torch
 from popinv.inference.descent import Descent, DescentSettings, Problem, begin, run
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
-from popinv.transport.energy import slicing_constant, sliced_energy_distance
+from popinv.transport.energy import sliced_energy_distance, slicing_constant
 from popinv.transport.sliced import directions
 
 __all__ = [

@@ -3,8 +3,8 @@ r"""Coupled descent on the law of the parameters and the law of the noise.
 With N observations y and M draws of the model,
 
 .. math::
-    J(p; B) = \tfrac{d_y}{2}\, SW^2_{2,B}\bigl(\nu_N,\; G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr)
-    + h(\alpha), \qquad p = (\alpha, \gamma),
+    J(p; B) = \tfrac{d_y}{2}\, SW^2_{2,B}\bigl(\nu_N,\;
+    G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha), \qquad p = (\alpha, \gamma),
 
 where the metric B weighs the directions, theta -> B^{-1/2} theta. Gamma enters twice: in the
 simulated noise and, as B, in the metric. The policies differ in what the second does:
@@ -126,9 +126,7 @@ class Problem:
     @property
     def free(self) -> np.ndarray:
         """Boolean mask (n_p,) of the entries of p that move."""
-        return np.array(
-            [self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names)
-        )
+        return np.array([self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names))
 
     def model(self, p: torch.Tensor, omega: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """Return y = G(T(alpha, omega)) + L(gamma) e, shape (M, d_y)."""
@@ -401,5 +399,5 @@ def state_from_arrays(arrays: Mapping[str, np.ndarray]) -> DescentState:
     missing = [f.name for f in fields(DescentState) if f.name not in arrays]
     if missing:
         raise DataError(f"the checkpoint of a descent lacks {', '.join(missing)}")
-    kept = {f.name: np.array(arrays[f.name]) for f in fields(DescentState)}
-    return DescentState(**{**kept, "iteration": int(kept["iteration"])})
+    kept = {f.name: np.array(arrays[f.name]) for f in fields(DescentState) if f.name != "iteration"}
+    return DescentState(iteration=int(arrays["iteration"]), **kept)

@@ -43,9 +43,7 @@ def estimate_dataset(
                 "covariance of the noise",
             ),
             "law_path": variable(("iteration", alpha_dim), law_path, "law along the descent"),
-            "noise_path": variable(
-                ("iteration", gamma_dim), noise_path, "noise along the descent"
-            ),
+            "noise_path": variable(("iteration", gamma_dim), noise_path, "noise along the descent"),
             "loss": variable("iteration", descent.state.loss, "weighted loss"),
             "fixed_loss": variable(
                 "iteration",

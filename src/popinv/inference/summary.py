@@ -74,7 +74,7 @@ def metrics(
     """Return the study's flat table of numbers; see the README for the meaning of each."""
     alpha, gamma = parameters_of(population)
     found: dict[str, float | int | str] = {
-        "systems": int(len(problem.data)),
+        "systems": len(problem.data),
         "observations_per_system": int(problem.data.shape[1]),
     }
     for label, name in (("alpha", "law"), ("noise", "noise")):
