@@ -19,7 +19,7 @@ from popinv.inference.assessment import (
 )
 from popinv.inference.descent import DescentSettings, begin, run
 from popinv.inference.resampling import bootstrap, normal_interval
-from popinv.inference.restarts import descend
+from popinv.inference.restarts import descend, starts_near
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24, checkpoint_every=10)
 
@@ -87,7 +87,10 @@ def test_normal_interval_has_its_width():
 
 def test_restarts_keep_the_best_and_resume_exactly(tmp_path):
     problem, alpha, gamma = curve_problem(count=200)
-    whole = descend(problem, SMALL, (alpha, gamma), restarts=2)
+    starts = starts_near(problem, (alpha, gamma), 2)
+    np.testing.assert_array_equal(starts[0][0], alpha)
+    assert np.all(starts[1][0] != alpha)
+    whole = descend(problem, SMALL, starts)
 
     class Killed(Exception):
         pass
@@ -103,11 +106,11 @@ def test_restarts_keep_the_best_and_resume_exactly(tmp_path):
 
     checkpoint = Fragile(tmp_path / "state.zarr", {"study": 1})
     with pytest.raises(Killed):
-        descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
+        descend(problem, SMALL, starts, checkpoint)
     kept = checkpoint.read()
     assert kept["0.iteration"] == 40
     assert kept["1.iteration"] == 20
-    resumed = descend(problem, SMALL, (alpha, gamma), 2, checkpoint)
+    resumed = descend(problem, SMALL, starts, checkpoint)
     np.testing.assert_array_equal(resumed.alpha, whole.alpha)
     np.testing.assert_array_equal(resumed.state.path, whole.state.path)
 

@@ -56,7 +56,8 @@ def test_a_linear_map_is_learned(dtype):
     surrogate, _ = train(TrainingData(z, y), chosen)
     fresh = rng.standard_normal((100, 3)) * [0.1, 1, 10]
     error = surrogate.predict(fresh) - 100 * (fresh @ matrix.T + shift)
-    assert np.sqrt(np.mean(error**2)) < 0.02 * y.std()
+    # The arcsinh of the outputs bends the map, so it is learnt as any smooth one is.
+    assert np.sqrt(np.mean(error**2)) < 0.05 * y.std()
 
 
 def test_an_fno_learns_a_nonlinear_functional_of_a_field():
@@ -107,8 +108,21 @@ def test_heavier_rows_are_fitted_better():
         assert surrogate.predict(z[:1])[0, 0] == pytest.approx(2 * share - 1, abs=0.1)
 
 
-@pytest.mark.parametrize("whitening", [None, np.diag([1.0, 10.0])])
-def test_a_row_from_the_tail_does_not_outweigh_all_others(whitening):
+def test_a_row_from_the_tail_hardly_matters_for_standardised_outputs():
+    data = curved_data(n=200)
+    row = np.flatnonzero(~validation_mask(np.arange(200), 0, 0.1))[0]
+    errors = []
+    for size in (0.0, 1e4):
+        y = data.y.copy()
+        y[row] += size
+        surrogate, _ = train(dataclasses.replace(data, y=y), settings(max_epochs=40))
+        gap = np.abs(surrogate.predict(data.z) - data.y)
+        errors.append(np.median(np.delete(gap, row, axis=0)))
+    assert errors[1] < 2 * errors[0]
+
+
+def test_a_row_from_the_tail_does_not_outweigh_all_others_when_whitened():
+    whitening = np.diag([1.0, 10.0])
     data = curved_data(n=200)
     mask = validation_mask(np.arange(200), 0, 0.1)
     row = np.flatnonzero(~mask)[0]

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from conftest import TINY, Workflow
+from tiny_study import TINY, Workflow
 
 
 @pytest.fixture

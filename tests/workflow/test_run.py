@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import Workflow
+from tiny_study import Workflow
 
 from popinv import storage
 from popinv.workflow import FIGURES

@@ -5,7 +5,7 @@ from pathlib import Path
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.inference.build import descent_problem, descent_settings
-from popinv.inference.restarts import descend
+from popinv.inference.restarts import descend, starts_near
 from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
@@ -23,9 +23,8 @@ with job(snakemake):
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
     checkpoint = Checkpoint(Path(given.checkpoint), {**config, "inputs": hashes})
     settings = descent_settings(given.descent)
-    result = descend(
-        problem, settings, parameters_of(estimate), given.descent["restarts"], checkpoint
-    )
+    starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
+    result = descend(problem, settings, starts, checkpoint)
     dataset = estimate_dataset(problem, result)
     print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
     storage.save(

@@ -2,7 +2,7 @@
 
 from popinv import storage
 from popinv.inference.build import descent_problem, round_settings, start
-from popinv.inference.descent import begin, run
+from popinv.inference.restarts import descend
 from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
@@ -20,11 +20,12 @@ with job(snakemake):
         data = storage.load(snakemake.input.observations)["y"].values
         stage = f"update/{number}"
         problem = descent_problem(study, data, surrogate_of(fitted), given.seed, stage)
-        alpha, gamma = start(study, problem) if previous is None else parameters_of(previous)
+        # An early surrogate can lead the estimate astray; the study's start then leads it back.
+        starts = [start(study, problem)]
+        if previous is not None:
+            starts.insert(0, parameters_of(previous))
         settings = round_settings(given.iterations)
-        result = run(
-            begin(alpha, gamma, settings), problem, settings, description=f"round {number}"
-        )
+        result = descend(problem, settings, starts, description=f"round {number}")
         dataset = estimate_dataset(problem, result, {"converged": 0})
         print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
     storage.save(

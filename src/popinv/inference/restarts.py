@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,48 +20,48 @@ from popinv.inference.descent import (
 )
 from popinv.seeds import generator
 
-__all__ = ["descend", "start_near"]
+__all__ = ["descend", "starts_near"]
+
+Start = tuple[np.ndarray, np.ndarray]
 
 
-def start_near(problem: Problem, p: np.ndarray, index: int) -> np.ndarray:
-    """Return start number ``index``: p itself, then draws about it with the problem's scale."""
-    if index == 0:
-        return p
-    draw = generator(problem.seed, f"{problem.stage}/start", index).standard_normal(len(p))
-    return p + np.where(problem.free, problem.scale * draw, 0.0)
+def starts_near(problem: Problem, start: Start, count: int) -> list[Start]:
+    """Return the given start, then draws about it with the problem's scale."""
+    p = np.concatenate(start)
+    starts = [start]
+    for index in range(1, count):
+        draw = generator(problem.seed, f"{problem.stage}/start", index).standard_normal(len(p))
+        moved = p + np.where(problem.free, problem.scale * draw, 0.0)
+        starts.append((moved[: problem.d_alpha], moved[problem.d_alpha :]))
+    return starts
 
 
 def descend(
     problem: Problem,
     settings: DescentSettings,
-    start: tuple[np.ndarray, np.ndarray],
-    restarts: int = 1,
+    starts: Sequence[Start],
     checkpoint: Checkpoint | None = None,
+    description: str = "descent",
 ) -> Descent:
     """Descend from each start and return the descent that ends at the smallest fixed loss.
 
-    A checkpoint holds the descents that are done and the state of the one under way, so that an
-    interrupted call goes on where it stopped and returns the same bits.
+    All descents see the same random numbers, so that their losses compare. A checkpoint holds
+    the descents that are done and the state of the one under way: an interrupted call goes on
+    where it stopped and returns the same bits.
     """
-    p = np.concatenate(start)
     kept = {} if checkpoint is None else checkpoint.read() or {}
     done: list[Descent] = []
-    for index in range(restarts):
-        this = replace(problem, stage=f"{problem.stage}/{index}")
+    for index, (alpha, gamma) in enumerate(starts):
         ours = {k.split(".", 1)[1]: v for k, v in kept.items() if k.startswith(f"{index}.")}
-        first = start_near(problem, p, index)
-        state = (
-            state_from_arrays(ours)
-            if ours
-            else begin(first[: problem.d_alpha], first[problem.d_alpha :], settings)
-        )
+        state = state_from_arrays(ours) if ours else begin(alpha, gamma, settings)
 
         def save(state: DescentState, index: int = index) -> None:
             if checkpoint is not None:
                 kept.update({f"{index}.{k}": v for k, v in state_to_arrays(state).items()})
                 checkpoint.write(kept)
 
-        name = "descent" if restarts == 1 else f"descent {index + 1} of {restarts}"
-        done.append(run(state, this, settings, save, description=name))
-        save(done[-1].state)
-    return done[best_of(done)] if restarts > 1 else done[0]
+        name = f"{description}, start {index + 1} of {len(starts)}"
+        done.append(run(state, problem, settings, save, description=name))
+        if index + 1 < len(starts):
+            save(done[-1].state)
+    return done[best_of(done)]

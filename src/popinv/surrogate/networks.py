@@ -264,7 +264,14 @@ def build_network(
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Affine change of units: standardised = (physical - mean) / scale.
+    """Change of units: affine for inputs, logarithmic in the tails for outputs.
+
+        inputs   (z - mean) / scale, with mean and standard deviation;
+        outputs  arcsinh((y - mean) / scale), with median and scaled median deviation.
+
+    The solutions of a broad first design are heavy-tailed (a log-permeability a standard deviation
+    lower multiplies the pressure), and one row of the tail can be a thousand times the rest. The
+    arcsinh, linear about the median, keeps the tail from drowning them, and is undone exactly.
 
     A column that is constant in the data gets scale 1, so it is passed to the network as 0. The
     network then never learnt what the column does: if it varies later, the surrogate answers
@@ -291,17 +298,19 @@ class Standardisation:
         evaluation: np.ndarray | None = None,
         common_output: bool = False,
     ) -> Standardisation:
-        """Weighted means and standard deviations of the columns.
+        """Weighted means and deviations of the inputs, medians and robust scales of the outputs.
 
         With an ``evaluation`` matrix all inputs share one scale, that which gives the field
         ``evaluation @ z`` variance 1 on average over the grid; with ``common_output`` all outputs
         share their root mean square scale, so that they stay values of one smooth function.
         """
-        mean_z, mean_y = (np.average(a, axis=0, weights=weights) for a in (z, y))
-        scale_z, scale_y = (
-            _scale(np.average(np.square(a - mean), axis=0, weights=weights), mean)
-            for a, mean in ((z, mean_z), (y, mean_y))
-        )
+        mean_z, mean_y = np.average(z, axis=0, weights=weights), np.median(y, axis=0)
+        scale_z = _scale(np.average(np.square(z - mean_z), axis=0, weights=weights), mean_z)
+        # 1.4826 makes the median deviation of a normal sample its standard deviation. It is 0
+        # where more than half the rows agree; the standard deviation then serves.
+        robust = np.square(1.4826 * np.median(np.abs(y - mean_y), axis=0))
+        spread = np.square(y - mean_y).mean(axis=0)
+        scale_y = _scale(np.where(robust > 0, robust, spread), mean_y)
         if evaluation is not None:
             field = (z - mean_z) @ evaluation.T
             scale = math.sqrt(np.average(np.square(field).mean(axis=1), weights=weights))
@@ -309,6 +318,14 @@ class Standardisation:
         if common_output:
             scale_y = np.full(len(mean_y), math.sqrt(np.mean(np.square(scale_y))))
         return cls(mean_z, scale_z, mean_y, scale_y)
+
+    def standard_inputs(self, z: np.ndarray) -> np.ndarray:
+        """Return the inputs as the network reads them."""
+        return (z - self.input_mean) / self.input_scale
+
+    def standard_outputs(self, y: np.ndarray) -> np.ndarray:
+        """Return the outputs as the network answers them."""
+        return np.arcsinh((y - self.output_mean) / self.output_scale)
 
 
 def _scale(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -319,7 +336,9 @@ def _scale(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A trained network in physical units: y = mean_y + scale_y * network((z - mean_z) / scale_z).
+    """A trained network in physical units.
+
+        y = mean_y + scale_y sinh(network((z - mean_z) / scale_z))
 
     Parameters
     ----------
@@ -348,7 +367,7 @@ class Surrogate:
             torch.as_tensor(getattr(s, f.name), dtype=z.dtype, device=z.device) for f in fields(s)
         )
         inner = ((z - mean_z) / scale_z).to(next(self.network.parameters()).dtype)
-        return mean_y + scale_y * self.network(inner).to(z.dtype)
+        return mean_y + scale_y * torch.sinh(self.network(inner).to(z.dtype))
 
     def predict(self, z: np.ndarray, rows: int = 4096) -> np.ndarray:
         """Map an array of shape (n, d_z), ``rows`` at a time, without gradients."""

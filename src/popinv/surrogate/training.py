@@ -64,7 +64,8 @@ class TrainingProblem:
     """Data and settings made ready: standardised tensors and a network to compute in.
 
     ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
-    of standardised outputs to the error that is squared, the identity if None.
+    of scaled outputs (y - mean) / scale to the whitened error; without it, the error of the
+    standardised outputs counts.
     """
 
     network: nn.Module
@@ -151,18 +152,17 @@ def prepare(
                 f"whitening is {settings.whitening.shape} for {y.shape[1]} observations"
             )
         error_map = torch.as_tensor(settings.whitening * s.output_scale, dtype=dtype)
-    if settings.relative_beyond is not None:
-        centred = y - np.average(y[kept], axis=0, weights=weights[kept])
-        scaling = np.diag(1 / s.output_scale) if settings.whitening is None else settings.whitening
-        distance = np.linalg.norm(centred @ scaling.T, axis=1)
+    # Standardised outputs have no tail to guard against.
+    if settings.relative_beyond is not None and settings.whitening is not None:
+        distance = np.linalg.norm((y - s.output_mean) @ settings.whitening.T, axis=1)
         usual = settings.relative_beyond * np.median(distance[kept])
         if usual > 0:
             weights = weights / (1 + np.square(distance / usual))
 
     def side(mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         arrays = (
-            (z[mask] - s.input_mean) / s.input_scale,
-            (y[mask] - s.output_mean) / s.output_scale,
+            s.standard_inputs(z[mask]),
+            s.standard_outputs(y[mask]),
             weights[mask] / weights[mask].mean(),
         )
         a, b, c = (torch.as_tensor(array, dtype=dtype) for array in arrays)
@@ -221,9 +221,11 @@ def initial_state(problem: TrainingProblem, settings: TrainingSettings) -> Train
 def _loss(
     problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    error = problem.network(z) - y
-    if problem.error_map is not None:
-        error = error @ problem.error_map.T
+    answer = problem.network(z)
+    if problem.error_map is None:
+        error = answer - y
+    else:
+        error = (torch.sinh(answer) - torch.sinh(y)) @ problem.error_map.T
     return (weights * error.square().mean(dim=1)).mean()
 
 

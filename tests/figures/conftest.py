@@ -1,4 +1,4 @@
-"""Make the problems of this folder importable by its tests."""
+"""Make the studies of this folder importable by its tests."""
 
 from __future__ import annotations
 

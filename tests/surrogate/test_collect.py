@@ -1,0 +1,102 @@
+"""The record of solves: joined in order, failures counted, the last surrogate judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from popinv.artefacts import reasons_of, solves, variable
+from popinv.errors import SolverError
+from popinv.forward.base import Observations, Solutions
+from popinv.surrogate.build import training_data
+from popinv.surrogate.collect import check_failures, collect, judge
+from popinv.surrogate.networks import MLP, Standardisation, Surrogate
+
+WHERE = Observations(np.array([[0.25], [0.75]]), ("x",), "u")
+
+
+def chunk(z: np.ndarray, reasons: list[str] | None = None) -> xr.Dataset:
+    reason = np.array(reasons or [""] * len(z), dtype=object)
+    y = np.column_stack([z.sum(axis=1), z[:, 0]])
+    y[reason != ""] = np.nan
+    return solves(z, Solutions(y, reason), ["a", "b"], WHERE)
+
+
+class Offset:
+    """Answers the truth of :func:`chunk` plus a constant."""
+
+    def __init__(self, gap: float) -> None:
+        self.gap = gap
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        return np.column_stack([z.sum(axis=1), z[:, 0]]) + self.gap
+
+
+def estimate(deviation: float) -> xr.Dataset:
+    covariance = deviation**2 * np.eye(2)
+    return xr.Dataset({"noise_covariance": variable(("a", "b"), covariance, "covariance")})
+
+
+Z = np.random.default_rng(0).standard_normal((5, 2))
+
+
+def test_chunks_join_in_order_with_their_failures():
+    joined = collect([chunk(Z[:2], ["", "overflow"]), chunk(Z[2:], ["singular", "", "overflow"])])
+    np.testing.assert_array_equal(joined["z"].values, Z)
+    assert list(reasons_of(joined)) == ["", "overflow", "singular", "", "overflow"]
+    assert joined["solver_calls"].values.tolist() == [5]
+    assert joined["solver_failures"].values.tolist() == [3]
+    assert joined.attrs["converged"] == 0
+
+
+def test_too_many_failures_stop_the_study_and_say_why():
+    joined = collect([chunk(Z, ["", "overflow", "", "", "overflow"])])
+    check_failures(joined, budget=0.4)
+    with pytest.raises(SolverError, match=r"2 of 5 solves failed \(2 times: overflow\)"):
+        check_failures(joined, budget=0.39)
+
+
+@pytest.mark.parametrize(("threshold", "converged"), [(0.3, 1), (0.2, 0)])
+def test_the_surrogates_error_is_in_noise_standard_deviations(threshold, converged):
+    first, fresh = collect([chunk(Z[:2])]), collect([chunk(Z[2:], ["", "", "overflow"])])
+    judged = judge(fresh, first, Offset(0.05), estimate(0.2), threshold)
+    assert judged["surrogate_error"].values[1] == pytest.approx(0.25)
+    assert np.isnan(judged["surrogate_error"].values[0])
+    assert judged.attrs["converged"] == converged
+    assert judged["round"].values.tolist() == [0, 0, 1, 1, 1]
+    assert judged["solver_failures"].values.tolist() == [0, 1]
+
+
+def test_a_round_without_solves_stays_converged():
+    first = collect([chunk(Z)])
+    second = judge(collect([chunk(Z)]), first, Offset(0.0), estimate(1.0), 0.1)
+    third = judge(collect([chunk(Z[:0])]), second, Offset(0.0), estimate(1.0), 0.1)
+    assert third.attrs["converged"] == 1
+    assert third["solver_calls"].values.tolist() == [5, 5, 0]
+    assert third.sizes["sample"] == 10
+
+
+def test_training_data_leave_failures_out_and_weigh_recent_rounds_more():
+    first, fresh = collect([chunk(Z, ["", "", "", "", "overflow"])]), collect([chunk(Z)])
+    data = training_data(judge(fresh, first, Offset(0.0), estimate(1.0), 0.1), 1, 0.5)
+    assert data.rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert np.isfinite(data.y).all()
+    assert data.weights[0] < data.weights[-1]
+
+
+def test_a_surrogate_survives_storage(tmp_path):
+    from popinv import storage
+    from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
+
+    network = MLP(2, 2, width=4, depth=1)
+    one = np.ones(2)
+    surrogate = Surrogate(
+        network,
+        Standardisation(one, 2 * one, 3 * one, one),
+        {"kind": "mlp", "width": 4, "depth": 1},
+    )
+    dataset = surrogate_dataset(surrogate, {"validation_loss": np.ones(3)}, {"converged": 0})
+    storage.save(dataset, tmp_path / "s.zarr", config={}, seed=0, created_by="test")
+    loaded = surrogate_of(storage.load(tmp_path / "s.zarr"))
+    np.testing.assert_array_equal(loaded.predict(Z), surrogate.predict(Z))

@@ -1,0 +1,57 @@
+"""From the configuration to a network, for parameters and for fields."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from popinv.config.loading import as_mapping, load
+from popinv.forward.build import forward_field, sensors
+from popinv.surrogate.build import network_inputs, training_settings
+from popinv.surrogate.training import TrainingData, train
+
+
+def study(dimension: int, **surrogate) -> dict:
+    truth = {
+        "law": {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3},
+        "noise": {"amplitude": 0.1, "length": 0.1},
+    }
+    forward = {"kind": "porous_flow", "dimension": dimension, "elements": 16, "modes": 3}
+    forward["sensors"] = {"count": 9, "placement": "random"}
+    given = {"forward": forward, "observations": {"truth": truth}, "surrogate": surrogate}
+    return as_mapping(load({"studies": {"a": given}}, "test"))["studies"]["a"]
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_read_out_interpolates_linear_functions_exactly(dimension):
+    s = study(dimension, network="fno", fourier_modes=4)
+    _, fixed = network_inputs(s["surrogate"], s["forward"], seed=1)
+    line = (np.arange(16) + 0.5) / 16
+    grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
+    places = np.clip(sensors(s["forward"], 1), line[0], line[-1])
+    slope = np.array([2.0, -3.0])[:dimension]
+    np.testing.assert_allclose(fixed["readout"] @ (1 + grid @ slope), 1 + places @ slope)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_evaluation_matrix_gives_the_log_permeability(dimension):
+    s = study(dimension, network="fno", fourier_modes=4)
+    _, fixed = network_inputs(s["surrogate"], s["forward"], seed=1)
+    field = forward_field(s["forward"])
+    z = np.random.default_rng(0).standard_normal((2, len(field.parameters)))
+    line = (np.arange(16) + 0.5) / 16
+    grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
+    np.testing.assert_allclose(z @ fixed["evaluation"].T, field.evaluate(z, field.basis(grid)))
+
+
+@pytest.mark.parametrize("network", ["mlp", "fno"])
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_each_network_learns_from_the_configuration_alone(network, dimension):
+    options = {"width": 8, "fourier_layers": 2, "fourier_modes": 4, "max_epochs": 40}
+    s = study(dimension, network=network, depth=1, **options)
+    field = forward_field(s["forward"])
+    z = np.random.default_rng(0).standard_normal((64, len(field.parameters)))
+    y = field.evaluate(z, field.basis(sensors(s["forward"], 1)))
+    settings = training_settings(s["surrogate"], s["forward"], 1, 0)
+    _, history = train(TrainingData(z, y), settings, progress=False)
+    assert history["validation_loss"].min() < 0.9 * history["validation_loss"][0]

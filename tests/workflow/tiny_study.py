@@ -1,0 +1,90 @@
+"""A tiny study with real Firedrake solves, and a folder to run it in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+TINY: dict[str, Any] = {
+    "seed": 3,
+    "studies": {
+        "tiny": {
+            "forward": {
+                "kind": "porous_flow",
+                "elements": 40,
+                "modes": 4,
+                "sensors": {"count": 8, "placement": "random"},
+            },
+            "noise": {"kind": "kernel", "start": {"amplitude": 0.2, "length": 0.2}},
+            "observations": {
+                "count": 60,
+                "heldout": 40,
+                "truth": {
+                    "law": {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3},
+                    "noise": {"amplitude": 0.1, "length": 0.1},
+                },
+            },
+            "active_learning": {
+                "rounds": 2,
+                "first_design": 80,
+                "solves_per_round": 40,
+                "chunk_size": 40,
+                "threshold": 0.001,
+                "descent_iterations": 20,
+            },
+            "surrogate": {"width": 16, "depth": 2, "max_epochs": 20},
+            "descent": {
+                "iterations": 60,
+                "model_samples": 100,
+                "directions": 16,
+                "checkpoint_every": 10,
+            },
+            "assessment": {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 40},
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A working directory with a configuration, and Snakemake to run there."""
+
+    folder: Path
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Write the configuration."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of Snakemake."""
+        return [
+            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+            "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"),
+            "--workflow-profile", "none", "--cores", "2", *arguments,
+        ]  # fmt: skip
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and return what it printed, both streams together."""
+        return subprocess.run(
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+            env=os.environ,
+        )
+
+    def dry_run(self, config: dict[str, Any]) -> str:
+        """Return what a dry run with this configuration prints."""
+        self.configure(config)
+        done = self.run("--dry-run")
+        assert done.returncode == 0, done.stdout
+        return done.stdout
