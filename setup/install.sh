@@ -295,7 +295,8 @@ make_environment() {
     make_venv "$VENV"
     for name in "${COMPILED[@]}"; do wheels+=("$(wheel_of "$name")"); done
     touch "$unfinished"
-    if ! "$VENV/bin/python" -m pip install --quiet --no-build-isolation --constraint "$CONSTRAINTS" \
+    if ! "$VENV/bin/python" -m pip install --quiet \
+        --constraint "$CONSTRAINTS" --build-constraint "$CONSTRAINTS" \
         "${wheels[@]}" --editable "${ROOT}[firedrake,test,lint]"; then
         rm -f "$unfinished"
         die "pip could not install the environment (see above)"

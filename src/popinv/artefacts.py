@@ -55,7 +55,12 @@ def observation_coordinates(observations: Observations) -> dict[str, xr.Variable
 
 def places(dataset: xr.Dataset) -> np.ndarray:
     """Return the places of the observations, shape (d_y, k)."""
-    names = [str(n) for n in dataset.coords if str(n).startswith("observation_")]
+    # A store gives its coordinates in no particular order; x, y and t are in that of the alphabet
+    # but for time, which comes last.
+    names = sorted(
+        (str(n) for n in dataset.coords if str(n).startswith("observation_")),
+        key=lambda name: (name.endswith("_t"), name),
+    )
     return np.column_stack([dataset[name].values for name in names])
 
 
