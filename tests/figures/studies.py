@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from popinv.artefacts import solves
 from popinv.figures import draw
 from popinv.forward.base import Observations, Solutions
-from popinv.inference.descent import DescentSettings, Problem, begin, run
+from popinv.inference.descent import run
+from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.result import estimate_dataset, resamples_dataset
 from popinv.inference.summary import population_dataset
 from popinv.population.fields import LevelSetLaw, MaternLaw

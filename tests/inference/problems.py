@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from popinv.inference.descent import Problem
+from popinv.inference.problem import Problem
 from popinv.population.laws import NormalLaw
 from popinv.population.noise import IsotropicNoise, KernelNoise
 

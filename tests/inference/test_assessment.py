@@ -17,7 +17,8 @@ from popinv.inference.assessment import (
     relative_frobenius_error,
     sample_model,
 )
-from popinv.inference.descent import DescentSettings, begin, run
+from popinv.inference.descent import run
+from popinv.inference.problem import DescentSettings, begin
 from popinv.inference.resampling import bootstrap, normal_interval
 from popinv.inference.restarts import descend, starts_near
 

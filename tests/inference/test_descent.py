@@ -11,15 +11,13 @@ from problems import curve_problem, noise_problem, silent
 
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
-from popinv.inference.descent import (
+from popinv.inference.descent import estimate, run, step
+from popinv.inference.problem import (
     DescentSettings,
     Problem,
     begin,
-    estimate,
-    run,
     state_from_arrays,
     state_to_arrays,
-    step,
 )
 from popinv.population.laws import NormalLaw
 from popinv.population.noise import IsotropicNoise

@@ -9,8 +9,8 @@ import pytest
 import torch
 from problems import curve_problem
 
-from popinv.inference.descent import Problem
 from popinv.inference.identifiability import identifiability
+from popinv.inference.problem import Problem
 from popinv.population.laws import NormalLaw
 from popinv.population.noise import IsotropicNoise
 

@@ -11,7 +11,8 @@ from popinv.errors import SolverError
 from popinv.forward.base import Observations, Solutions
 from popinv.surrogate.build import training_data
 from popinv.surrogate.collect import check_failures, collect, judge
-from popinv.surrogate.networks import MLP, Standardisation, Surrogate
+from popinv.surrogate.networks import MLP, Surrogate
+from popinv.surrogate.standardisation import Standardisation
 
 WHERE = Observations(np.array([[0.25], [0.75]]), ("x",), "u")
 

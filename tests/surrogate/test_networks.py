@@ -9,10 +9,10 @@ from popinv.surrogate.networks import (
     FNO,
     MLP,
     SpectralConvolution,
-    Standardisation,
     Surrogate,
     build_network,
 )
+from popinv.surrogate.standardisation import Standardisation
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.inference.assessment import sample_model
-from popinv.inference.descent import Problem
+from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
 from popinv.population.noise import KernelNoise
 from popinv.workflow import FIGURES

@@ -15,7 +15,7 @@ from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.solver import Plane
 from popinv.forward.build import forward_field
 from popinv.forward.fields import Field
-from popinv.inference.descent import Problem
+from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.seeds import generator
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.descent import Descent, DescentSettings, Problem, begin, run
+from popinv.inference.descent import Descent, run
+from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import sliced_energy_distance, slicing_constant

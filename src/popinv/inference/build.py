@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from popinv.forward.build import Section, observed
-from popinv.inference.descent import DescentSettings, Problem
+from popinv.inference.problem import DescentSettings, Problem
 from popinv.population.build import law, law_spread, law_values, noise
 from popinv.surrogate.networks import Surrogate
 

@@ -33,9 +33,9 @@ package's own choices.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,24 +43,12 @@ from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.curvature import gauss_newton_matrix, tangents
-from popinv.population.laws import Law
-from popinv.population.noise import NoiseModel
+from popinv.inference.problem import DescentSettings, DescentState, Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 
-__all__ = [
-    "Descent",
-    "DescentSettings",
-    "DescentState",
-    "Problem",
-    "begin",
-    "estimate",
-    "run",
-    "state_from_arrays",
-    "state_to_arrays",
-    "step",
-]
+__all__ = ["Descent", "estimate", "run", "step"]
 
 _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
@@ -70,113 +58,12 @@ _MONITOR_EVERY = 10
 
 
 @dataclass(frozen=True)
-class DescentSettings:
-    """How to descend; see the configuration's ``descent`` section for the meaning of each."""
-
-    policy: Literal["cut", "full", "plain"] = "cut"
-    optimiser: Literal["gauss_newton", "adam"] = "gauss_newton"
-    debias: bool = True
-    iterations: int = 400
-    learning_rate: float = 0.3
-    final_learning_rate: float = 0.02
-    max_step: float = 0.5
-    model_samples: int = 1000
-    batch_size: int | None = None
-    directions: int = 200
-    pooled_directions: int = 0
-    averaging: float = 0.3
-    regularisation: float = 0.0
-    checkpoint_every: int = 50
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is fitted to what.
-
-    Parameters
-    ----------
-    data : ndarray of shape (N, d_y)
-        Observations.
-    simulate : callable
-        G or its surrogate: Tensor (M, d_z) to Tensor (M, d_y), differentiable.
-    law, noise : Law, NoiseModel
-    scale : ndarray of shape (n_p,)
-        Natural size of a change of each entry of p; no step is longer than ``max_step`` of it.
-    seed, stage : int, str
-        Address of the random draws.
-    free_law, free_noise : bool
-        Whether alpha and gamma move; an oracle holds one of them at the truth.
-    """
-
-    data: np.ndarray
-    simulate: Callable[[torch.Tensor], torch.Tensor]
-    law: Law
-    noise: NoiseModel
-    scale: np.ndarray
-    seed: int = 0
-    stage: str = "descent"
-    free_law: bool = True
-    free_noise: bool = True
-
-    @property
-    def d_alpha(self) -> int:
-        """Number of parameters of the law."""
-        return len(self.law.names)
-
-    @property
-    def free(self) -> np.ndarray:
-        """Boolean mask (n_p,) of the entries of p that move."""
-        return np.array([self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names))
-
-    def model(self, p: torch.Tensor, omega: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Return y = G(T(alpha, omega)) + L(gamma) e, shape (M, d_y)."""
-        alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
-        return self.simulate(self.law.sample(alpha, omega)) + self.noise.sample(gamma, e)
-
-
-@dataclass(frozen=True)
-class DescentState:
-    """Everything an interrupted descent needs to go on.
-
-    ``path`` (iterations, n_p), ``loss`` (iterations,) and ``fixed_loss`` (iterations,) are filled
-    up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated.
-    """
-
-    iteration: int
-    parameters: np.ndarray
-    start: np.ndarray
-    curvature: np.ndarray
-    first_moment: np.ndarray
-    second_moment: np.ndarray
-    path: np.ndarray
-    loss: np.ndarray
-    fixed_loss: np.ndarray
-
-
-@dataclass(frozen=True)
 class Descent:
     """The outcome: averaged parameters and the state that led there."""
 
     alpha: np.ndarray
     gamma: np.ndarray
     state: DescentState
-
-
-def begin(alpha: np.ndarray, gamma: np.ndarray, settings: DescentSettings) -> DescentState:
-    """Return the state before the first step."""
-    p = np.concatenate([alpha, gamma]).astype(float)
-    n_p, count = len(p), settings.iterations
-    return DescentState(
-        iteration=0,
-        parameters=p,
-        start=p,
-        curvature=np.zeros((n_p, n_p)),
-        first_moment=np.zeros(n_p),
-        second_moment=np.zeros(n_p),
-        path=np.full((count, n_p), np.nan),
-        loss=np.full(count, np.nan),
-        fixed_loss=np.full(count, np.nan),
-    )
 
 
 def _unit_directions(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
@@ -381,23 +268,3 @@ def _readable(problem: Problem, p: np.ndarray, most: int = 6) -> str:
     values = np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
     shown = [f"{n} {v:.3g}" for n, v in zip(names, values, strict=True)][:most]
     return " ".join(shown)
-
-
-def state_to_arrays(state: DescentState) -> dict[str, np.ndarray]:
-    """Return the state as named arrays, for storage."""
-    return {f.name: np.asarray(getattr(state, f.name)) for f in fields(DescentState)}
-
-
-def state_from_arrays(arrays: Mapping[str, np.ndarray]) -> DescentState:
-    """Return the state that :func:`state_to_arrays` took apart.
-
-    Raises
-    ------
-    DataError
-        If an array is missing.
-    """
-    missing = [f.name for f in fields(DescentState) if f.name not in arrays]
-    if missing:
-        raise DataError(f"the checkpoint of a descent lacks {', '.join(missing)}")
-    kept = {f.name: np.array(arrays[f.name]) for f in fields(DescentState) if f.name != "iteration"}
-    return DescentState(iteration=int(arrays["iteration"]), **kept)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from popinv.inference.curvature import tangents
-from popinv.inference.descent import Problem
+from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.stats import norm
 from tqdm import tqdm
 
-from popinv.inference.descent import DescentSettings, Problem, begin, run
+from popinv.inference.descent import run
+from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.seeds import generator
 
 __all__ = ["bootstrap", "normal_interval"]

@@ -8,13 +8,12 @@ import numpy as np
 
 from popinv.checkpoints import Checkpoint
 from popinv.inference.assessment import best_of
-from popinv.inference.descent import (
-    Descent,
+from popinv.inference.descent import Descent, run
+from popinv.inference.problem import (
     DescentSettings,
     DescentState,
     Problem,
     begin,
-    run,
     state_from_arrays,
     state_to_arrays,
 )

@@ -9,7 +9,8 @@ import torch
 import xarray as xr
 
 from popinv.artefacts import parameter_coordinate, variable
-from popinv.inference.descent import Descent, Problem
+from popinv.inference.descent import Descent
+from popinv.inference.problem import Problem
 
 __all__ = ["estimate_dataset", "noise_covariance", "parameters_of", "resamples_dataset"]
 

@@ -15,8 +15,8 @@ from popinv.inference.assessment import (
     ratio,
     relative_frobenius_error,
 )
-from popinv.inference.descent import Problem
 from popinv.inference.identifiability import identifiability
+from popinv.inference.problem import Problem
 from popinv.inference.resampling import normal_interval
 from popinv.inference.result import parameters_of
 

@@ -18,8 +18,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -30,7 +29,8 @@ from tqdm import tqdm
 
 from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
-from popinv.surrogate.networks import Standardisation, Surrogate, build_network
+from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.training_state import (
     TrainingData,
     TrainingDiverged,
@@ -39,6 +39,7 @@ from popinv.surrogate.training_state import (
     state_from_arrays,
     state_to_arrays,
 )
+from popinv.threads import fixed_threads
 
 __all__ = [
     "TrainingData",
@@ -366,7 +367,7 @@ def train(
     TrainingDiverged
         If the loss is not finite; a ``DivergenceError`` that holds the last good state.
     """
-    with _threads(settings.threads):
+    with fixed_threads(settings.threads):
         problem = prepare(data, settings, initial)
         state = initial_state(problem, settings) if resume is None else resume
         if state.fingerprint != problem.fingerprint:
@@ -394,13 +395,3 @@ def train(
         "learning_rate": state.learning_rates,
     }
     return surrogate, history
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,82 @@
+"""The units in which a network computes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Standardisation"]
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Change of units: affine for inputs, logarithmic in the tails for outputs.
+
+        inputs   (z - mean) / scale, with mean and standard deviation;
+        outputs  arcsinh((y - mean) / scale), with median and scaled median deviation.
+
+    The solutions of a broad first design are heavy-tailed (a log-permeability a standard deviation
+    lower multiplies the pressure), and one row of the tail can be a thousand times the rest. The
+    arcsinh, linear about the median, keeps the tail from drowning them, and is undone exactly.
+
+    A column that is constant in the data gets scale 1, so it is passed to the network as 0. The
+    network then never learnt what the column does: if it varies later, the surrogate answers
+    with its random initial dependence until it is trained on rows that vary. Draw the rows of
+    the first round with every parameter spread that a later round may move.
+
+    Parameters
+    ----------
+    input_mean, input_scale : ndarray of shape (d_z,)
+    output_mean, output_scale : ndarray of shape (d_y,)
+    """
+
+    input_mean: np.ndarray
+    input_scale: np.ndarray
+    output_mean: np.ndarray
+    output_scale: np.ndarray
+
+    @classmethod
+    def from_data(
+        cls,
+        z: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None = None,
+        evaluation: np.ndarray | None = None,
+        common_output: bool = False,
+    ) -> Standardisation:
+        """Weighted means and deviations of the inputs, medians and robust scales of the outputs.
+
+        With an ``evaluation`` matrix all inputs share one scale, that which gives the field
+        ``evaluation @ z`` variance 1 on average over the grid; with ``common_output`` all outputs
+        share their root mean square scale, so that they stay values of one smooth function.
+        """
+        mean_z, mean_y = np.average(z, axis=0, weights=weights), np.median(y, axis=0)
+        scale_z = _scale(np.average(np.square(z - mean_z), axis=0, weights=weights), mean_z)
+        # 1.4826 makes the median deviation of a normal sample its standard deviation. It is 0
+        # where more than half the rows agree; the standard deviation then serves.
+        robust = np.square(1.4826 * np.median(np.abs(y - mean_y), axis=0))
+        spread = np.square(y - mean_y).mean(axis=0)
+        scale_y = _scale(np.where(robust > 0, robust, spread), mean_y)
+        if evaluation is not None:
+            field = (z - mean_z) @ evaluation.T
+            scale = math.sqrt(np.average(np.square(field).mean(axis=1), weights=weights))
+            scale_z = np.full(len(mean_z), scale if scale > 0 else 1.0)
+        if common_output:
+            scale_y = np.full(len(mean_y), math.sqrt(np.mean(np.square(scale_y))))
+        return cls(mean_z, scale_z, mean_y, scale_y)
+
+    def standard_inputs(self, z: np.ndarray) -> np.ndarray:
+        """Return the inputs as the network reads them."""
+        return (z - self.input_mean) / self.input_scale
+
+    def standard_outputs(self, y: np.ndarray) -> np.ndarray:
+        """Return the outputs as the network answers them."""
+        return np.arcsinh((y - self.output_mean) / self.output_scale)
+
+
+def _scale(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    scale = np.sqrt(variance)
+    # The mean of equal numbers is rounded, so a constant column's variance is not always 0.
+    return np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
