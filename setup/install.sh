@@ -231,7 +231,7 @@ with_compilers() {
 
 build_petsc() {
     [ ! -e "$STORE/petsc.done" ] || return 0
-    say "      about five minutes on two cores; log: $STORE/logs/petsc.log"
+    say "      five to ten minutes on two cores; log: $STORE/logs/petsc.log"
     # Left to itself, make compiles one file at a time on a machine in use.
     logged "$STORE/logs/petsc.log" with_compilers \
         PETSC_CONFIGURE_OPTIONS="$PETSC_OPTIONS --with-make-np=$JOBS --with-make-load=$((8 * JOBS))" \

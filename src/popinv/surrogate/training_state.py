@@ -69,9 +69,9 @@ class TrainingSettings:
     relative_beyond : float, optional
         With a whitening matrix, rows whose outputs lie further from the median than so many
         median distances count by their relative error instead: the weight of a row at distance r
-        is multiplied by 1 / (1 + (r / (relative_beyond median r))^2). Otherwise a single row from the tail of a
-        heavy-tailed population can outweigh all others, in training and in choosing the best
-        epoch.
+        is multiplied by 1 / (1 + (r / (relative_beyond median r))^2). Otherwise a single row from
+        the tail of a heavy-tailed population can outweigh all others, in training and in choosing
+        the best epoch.
     batch_size, max_epochs : int
     patience : int
         Stop after so many epochs without a better validation loss.
