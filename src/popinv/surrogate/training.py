@@ -65,8 +65,8 @@ class TrainingProblem:
     """Data and settings made ready: standardised tensors and a network to compute in.
 
     ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
-    of scaled outputs (y - mean) / scale to the whitened error; without it, the error of the
-    standardised outputs counts.
+    of scaled outputs (y - mean) / scale to the whitened error (which is taken to first order);
+    without it, the error of the standardised outputs counts.
     """
 
     network: nn.Module
@@ -226,7 +226,9 @@ def _loss(
     if problem.error_map is None:
         error = answer - y
     else:
-        error = (torch.sinh(answer) - torch.sinh(y)) @ problem.error_map.T
+        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
+        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
+        error = ((answer - y) * torch.cosh(y)) @ problem.error_map.T
     return (weights * error.square().mean(dim=1)).mean()
 
 
