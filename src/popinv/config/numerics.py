@@ -41,7 +41,7 @@ class ActiveLearning(Section):
     )
     chunk_size: Count = Field(default=500, description="Solves per job.")
     recency_decay: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
-        default=0.5,
+        default=0.2,
         description="Weight of a round's solves in training relative to the next round's; 1 "
         "weighs all rounds alike.",
     )
@@ -79,10 +79,15 @@ class Surrogate(Section):
         default=200, description="Most passes over the training set in a round."
     )
     patience: Count = Field(
-        default=50,
+        default=100,
         description="Passes without improvement on the validation set before training stops.",
     )
     learning_rate: Positive = Field(default=5e-3, description="First learning rate of Adam.")
+    refit_learning_rate: Positive = Field(
+        default=1e-3,
+        description="The same in later rounds, which start from the last weights and would be "
+        "thrown off by larger steps.",
+    )
     batch_size: Count = Field(default=64, description="Training samples per step.")
     validation_fraction: Fraction = Field(
         default=0.1, description="Share of the solves kept for validation."

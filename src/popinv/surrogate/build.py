@@ -63,8 +63,8 @@ def training_settings(
 ) -> TrainingSettings:
     """Return how to train in a round.
 
-    Once there is an estimate of the noise, errors are measured in its standard deviations: those
-    the descent sees.
+    The first round has no estimate of the noise and trains afresh; later ones measure errors in
+    the noise's standard deviations, as the descent does, and start from the last weights.
     """
     hyperparameters, fixed = network_inputs(surrogate, forward, seed)
     whitening = None
@@ -76,7 +76,7 @@ def training_settings(
         hyperparameters=hyperparameters,
         fixed=fixed or None,
         whitening=whitening,
-        learning_rate=surrogate["learning_rate"],
+        learning_rate=surrogate["learning_rate" if estimate is None else "refit_learning_rate"],
         batch_size=surrogate["batch_size"],
         max_epochs=surrogate["max_epochs"],
         patience=surrogate["patience"],
