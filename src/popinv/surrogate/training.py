@@ -3,9 +3,9 @@
 The loss of a row is the squared error of its standardised outputs or, with a whitening matrix
 W = L^{-1} of the noise covariance L L^T, the squared error in standard deviations of the noise,
 
-    loss_i = |W (F_hat(z_i) - F(z_i))|^2 / d_y,
+    loss_i = |W (F_hat(z_i) - F(z_i))|^2 / d_y
 
-and the objective is the mean of loss_i under the row weights (times the weight of
+(to first order in the error of the standardised outputs), and the objective is the mean of loss_i under the row weights (times the weight of
 ``TrainingSettings.relative_beyond`` against rows from the tail of the population). A training
 that was interrupted and resumed from a checkpoint gives the same weights bit for bit as one that
 was not.
