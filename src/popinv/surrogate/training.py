@@ -5,10 +5,10 @@ W = L^{-1} of the noise covariance L L^T, the squared error in standard deviatio
 
     loss_i = |W (F_hat(z_i) - F(z_i))|^2 / d_y
 
-(to first order in the error of the standardised outputs), and the objective is the mean of loss_i under the row weights (times the weight of
-``TrainingSettings.relative_beyond`` against rows from the tail of the population). A training
-that was interrupted and resumed from a checkpoint gives the same weights bit for bit as one that
-was not.
+(to first order in the error of the standardised outputs), and the objective is the mean of loss_i
+under the row weights (times the weight of ``TrainingSettings.relative_beyond`` against rows from
+the tail of the population). A training that was interrupted and resumed from a checkpoint gives
+the same weights bit for bit as one that was not.
 """
 
 from __future__ import annotations
