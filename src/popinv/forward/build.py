@@ -60,6 +60,6 @@ def observed(forward: Section, seed: int) -> Observations:
         coordinate_names=("x", "y")[:dimension],
         name="u",
         units="1",
-        long_name="pressure head",
+        long_name="pressure",
         coordinate_units="1",
     )
