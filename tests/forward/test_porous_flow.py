@@ -392,3 +392,11 @@ def test_a_sensor_outside_is_refused_by_name(outside):
 def test_arguments_that_make_no_sense_are_refused(argument, value, message):
     with pytest.raises(ConfigError, match=message):
         PorousFlow(**{"sensors": SENSORS_1D, argument: value})
+
+
+@pytest.mark.firedrake
+def test_building_a_model_leaves_subnormal_numbers_alone():
+    model = PorousFlow(np.array([[0.5]]), elements=8, modes=3)
+    model.solve_with_firedrake(np.zeros((1, 4)))
+    # A product, so that the processor computes it and no constant is folded.
+    assert np.float64(5e-324) * np.ones(3)[1] > 0

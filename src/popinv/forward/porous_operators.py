@@ -38,6 +38,11 @@ def load_firedrake() -> ModuleType:
         ``firedrake``; settings of the environment that are already there are kept.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Kernels linked with -ffast-math switch off subnormal numbers for the whole process when they
+    # are loaded: results of other code would then depend on whether a solver was built before.
+    flags = os.environ.get("PYOP2_CFLAGS", "")
+    if "-fno-fast-math" not in flags:
+        os.environ["PYOP2_CFLAGS"] = f"{flags} -fno-fast-math".strip()
     # PETSc reads the command line; complaints about the caller's own options help nobody.
     os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
     with warnings.catch_warnings():
