@@ -182,16 +182,6 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
     return dataset
 
 
-def stored_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the configuration a store was written with, reading only its ``zarr.json``."""
-    store = store_of(path)
-    try:
-        attributes = json.loads((store / "zarr.json").read_text())["attributes"]
-        return json.loads(attributes["config"])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{store}: was not written by popinv") from error
-
-
 def check_config(store: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise DataError naming each key in which two configurations differ."""
     before, after = _flat(stored), _flat(json.loads(json.dumps(expected)))

@@ -24,9 +24,10 @@ def checked(given, files):
         # Reading the file again catches what YAML readers let pass, such as a key given twice.
         for file in files:
             load_file(file)
-        complete = as_mapping(load(given, source))
+        model = load(given, source)
+        complete = as_mapping(model)
         if workflow.is_main_process:
-            check_data_files(load(complete, source))
+            check_data_files(model)
             refuse_foreign_stores(complete)
         return complete
     except PopinvError as error:
