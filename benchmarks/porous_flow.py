@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.porous_flow import PorousFlow
-from popinv.forward.porous_operators import Discretisation, load_firedrake
+from popinv.forward.firedrake import load_firedrake
+from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.operators import Discretisation
 
 TURNS = 5
 fd = load_firedrake()

@@ -41,8 +41,12 @@ def parameter_coordinate(
 
 
 def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
-    """Return one coordinate per axis of place or time, along ``observation``."""
-    return {
+    """Return one coordinate per axis of place or time, and the labels, along ``observation``."""
+    labels = {}
+    if observations.labels:
+        values = np.array(observations.labels, dtype=np.str_)
+        labels["label"] = variable("observation", values, "observed quantity")
+    return labels | {
         f"observation_{name}": variable(
             "observation",
             observations.coordinates[:, i],

@@ -56,7 +56,7 @@ def imported_modules(*roots: str) -> dict[str, Path]:
     Parameters
     ----------
     *roots : str
-        Module names (``"popinv.forward.porous_flow"``) or paths of scripts.
+        Module names (``"popinv.forward.porous_flow.model"``) or paths of scripts.
 
     Returns
     -------

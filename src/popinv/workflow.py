@@ -13,7 +13,7 @@ from popinv.errors import ConfigError
 __all__ = [
     "FIGURES",
     "chunk_count",
-    "forward_module",
+    "forward_modules",
     "is_synthetic",
     "last_round",
     "refuse_foreign_stores",
@@ -35,9 +35,13 @@ def is_synthetic(study: Mapping[str, Any]) -> bool:
     return "truth" in study["observations"]
 
 
-def forward_module(forward: Mapping[str, Any]) -> str:
-    """Return the name of the module that solves, for the fingerprint of its code."""
-    return f"popinv.forward.{forward['kind']}"
+def forward_modules(forward: Mapping[str, Any], solves: bool = False) -> tuple[str, ...]:
+    """Return the modules that a forward model brings to a stage, for the fingerprint of its code.
+
+    Every stage reads the model's description; only those that solve need the solver.
+    """
+    package = f"popinv.forward.{forward['kind']}"
+    return (f"{package}.description", *([f"{package}.model"] if solves else []))
 
 
 def last_round(study: Mapping[str, Any]) -> int:

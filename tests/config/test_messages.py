@@ -200,7 +200,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
             set_at("observations", "truth", "noise", {"standard_deviation": [0.1, 0.2]}),
         ),
         "observations.truth.noise.standard_deviation",
-        ["2 numbers", "3 sensors"],
+        ["2 numbers", "3 observations of each system"],
     ),
     "negative entry in a diagonal truth": (
         several(

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from popinv.config.loading import as_mapping, load
-from popinv.forward.build import forward_field, forward_model, observed, sensors
+from popinv.forward.build import forward_model, observed
+from popinv.forward.build import parameters as forward_parameters
+from popinv.forward.sensors import sensors
 from popinv.population.build import law, law_spread, law_values, noise
 
 NOISE = {"amplitude": 0.1, "length": 0.1}
@@ -37,7 +39,7 @@ def test_every_variant_solves_what_its_law_draws(name):
     s = STUDIES[name]
     model, what = forward_model(s["forward"], seed=1), observed(s["forward"], seed=1)
     drawn = law(s["law"], s["forward"])
-    assert drawn.d_z == len(model.parameters) == len(forward_field(s["forward"]).parameters)
+    assert drawn.d_z == len(model.parameters) == len(forward_parameters(s["forward"]))
     alpha = law_values(s["law"], s["law"]["start"], s["forward"])
     assert law_spread(s["law"], s["forward"]).shape == alpha.shape
     from popinv.population.synthetic import parameters

@@ -14,8 +14,8 @@ from scipy.integrate import cumulative_simpson
 
 from popinv.errors import ConfigError, DataError
 from popinv.forward.base import ForwardModel
-from popinv.forward.porous_flow import PorousFlow
-from popinv.forward.porous_operators import load_firedrake
+from popinv.forward.firedrake import load_firedrake
+from popinv.forward.porous_flow.model import PorousFlow
 
 pytestmark = pytest.mark.firedrake
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from popinv.config.loading import as_mapping, load
-from popinv.forward.build import forward_field, sensors
+from popinv.forward.build import field as forward_field
+from popinv.forward.sensors import sensors
 from popinv.surrogate.build import network_inputs, training_settings
 from popinv.surrogate.training import TrainingData, train
 

@@ -65,9 +65,7 @@ rule solve_chunk:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
         chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
-        code=lambda wildcards: code_of(
-            "solve_chunk", forward_module(config["studies"][wildcards.study]["forward"])
-        ),
+        code=code_of("solve_chunk", solves=True),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:

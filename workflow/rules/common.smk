@@ -9,7 +9,7 @@ from popinv.fingerprint import fingerprint
 from popinv.workflow import (
     FIGURES,
     chunk_count,
-    forward_module,
+    forward_modules,
     is_synthetic,
     last_round,
     refuse_foreign_stores,
@@ -41,9 +41,15 @@ config.clear()
 config.update(complete)
 
 
-def code_of(rule, *modules):
-    """Fingerprint of a rule's script and of the modules that its configuration selects."""
-    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py", *modules)
+def code_of(rule, solves=False):
+    """Params function: fingerprint of a rule's script and of what its study's model selects."""
+
+    def code(wildcards):
+        forward = config["studies"][wildcards.study]["forward"]
+        script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
+        return fingerprint(script, *forward_modules(forward, solves))
+
+    return code
 
 
 def studies(synthetic):

@@ -2,7 +2,7 @@
 
 from popinv import storage
 from popinv.artefacts import proposals
-from popinv.forward.build import forward_field
+from popinv.forward.build import parameters as forward_parameters
 from popinv.job import job
 from popinv.population.build import law, law_values
 from popinv.population.synthetic import parameters
@@ -13,7 +13,7 @@ with job(snakemake):
     alpha = law_values(given.law, given.truth, given.forward)
     z = parameters(model, alpha, given.seed, "truth", given.samples)
     storage.save(
-        proposals(z, forward_field(given.forward).parameters, source="true law"),
+        proposals(z, forward_parameters(given.forward), source="true law"),
         snakemake.output.proposals,
         config={"law": given.law, "truth": given.truth, "samples": given.samples},
         seed=given.seed,

@@ -2,7 +2,7 @@
 
 from popinv import storage
 from popinv.artefacts import proposals
-from popinv.forward.build import forward_field
+from popinv.forward.build import parameters as forward_parameters
 from popinv.job import job
 from popinv.population.build import law, law_spread, law_values
 from popinv.population.synthetic import broad_parameters, parameters
@@ -23,7 +23,7 @@ with job(snakemake):
         z = parameters(model, estimate["alpha"].values, given.seed, stage, wanted)
         source = "current estimate"
     storage.save(
-        proposals(z, forward_field(given.forward).parameters, source),
+        proposals(z, forward_parameters(given.forward), source),
         snakemake.output.proposals,
         config={"law": given.law, "samples": given.samples},
         seed=given.seed,

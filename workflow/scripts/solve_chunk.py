@@ -16,7 +16,8 @@ with job(snakemake):
     )
     z, what = rows["z"].values, observed(given.forward, given.seed)
     if len(z):
-        solutions = forward_model(given.forward, given.seed).solve(z)
+        stage = f"solve/{snakemake.wildcards.round}"
+        solutions = forward_model(given.forward, given.seed).solve(z, stage, start)
     else:
         solutions = Solutions(np.empty((0, len(what))), np.empty(0, dtype=object))
     print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")

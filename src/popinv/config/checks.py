@@ -14,8 +14,9 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from popinv.config.forward import Forward, PorousFlow
-from popinv.config.law import Law, MeanAndStandardDeviation
+from popinv.config.forward import Forward, ForwardSection
+from popinv.config.forward.porous_flow import PorousFlow
+from popinv.config.law import Law, MaternFieldLaw, MeanAndStandardDeviation
 from popinv.config.messages import Problem, explain, listed, shown
 from popinv.config.noise import KernelNoise, Noise
 from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
@@ -25,7 +26,7 @@ from popinv.errors import nearest
 
 __all__ = ["study_problems"]
 
-# A forward model's section comes first: the default law depends on it.
+# A forward model's section comes first: the default law and noise depend on it.
 _SECTIONS: dict[str, Any] = {
     "forward": Forward,
     "law": Law,
@@ -37,8 +38,7 @@ _SECTIONS: dict[str, Any] = {
     "assessment": Assessment,
 }
 
-
-_LAW_OF_FIELD = {"cosine": "matern_field", "level_set": "level_set_field"}
+_FIELD_LAWS = ("matern_field", "level_set_field")
 
 
 @cache
@@ -66,7 +66,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     forward, law, noise = sections["forward"], sections["law"], sections["noise"]
     observations, descent = sections["observations"], sections["descent"]
     if forward:
-        yield from _forward(forward)
+        for problem in forward.problems():
+            yield problem.under("forward")
     if law:
         yield from _law(forward, law)
     if forward and noise:
@@ -92,66 +93,41 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _forward(forward: PorousFlow) -> Iterator[Problem]:
-    at = "forward"
-    if forward.modes < forward.dimension:
-        yield Problem((at, "modes"), f"got {forward.modes}, but it must be at least 2 in 2-D.")
-    if forward.modes > forward.elements:
+def _law(forward: ForwardSection | None, law: Any) -> Iterator[Problem]:
+    if forward and law.kind in _FIELD_LAWS and law.kind != forward.field_law():
+        right = forward.field_law()
+        field = getattr(forward, "field", "none")
         yield Problem(
-            (at, "modes"),
-            f"got {forward.modes}, but the mesh has {forward.elements} elements a side, too few "
-            "to hold so many wave numbers; lower 'modes' or raise 'elements'.",
+            ("law", "kind"),
+            f"got '{law.kind}', but the field of the forward model is '{field}'; the "
+            + (
+                f"law that goes with it is '{right}' (or normal, or lognormal)."
+                if right
+                else "laws that go with that are 'normal' and 'lognormal'."
+            ),
         )
-    if forward.nonlinearity != "power" and forward.exponent != 2.0:
-        yield Problem(
-            (at, "exponent"),
-            f"got {forward.exponent:g}, but only 'nonlinearity: power' has an exponent, and the "
-            f"nonlinearity is '{forward.nonlinearity}'.",
+    elif forward and isinstance(law, MaternFieldLaw):
+        yield from _names(
+            law.start.beside,
+            forward.beside_field(),
+            ("law", "start", "beside"),
+            "the parameters beside the field",
         )
-    if forward.field != "level_set" and forward.sharpness != 10.0:
-        yield Problem(
-            (at, "sharpness"),
-            f"got {forward.sharpness:g}, but only 'field: level_set' has a sharpness, and the "
-            f"field is '{forward.field}'.",
-        )
-    sensors = forward.sensors
-    for i, position in enumerate(sensors.positions or []):
-        if len(position) != forward.dimension:
-            yield Problem(
-                (at, "sensors", "positions", i),
-                f"got {shown(position)}, but in {forward.dimension} dimension(s) a position has "
-                f"{forward.dimension} coordinate(s).",
-            )
-    if sensors.placement == "regular" and forward.dimension == 2:
-        side = round(sensors.count**0.5)
-        if side**2 != sensors.count:
-            yield Problem(
-                (at, "sensors", "count"),
-                f"got {sensors.count}, but a regular grid in two dimensions has a square number "
-                f"of sensors, such as {max(side, 1) ** 2}.",
-            )
-
-
-def _law(forward: PorousFlow | None, law: Any) -> Iterator[Problem]:
-    if forward and law.kind in _LAW_OF_FIELD.values():
-        right = _LAW_OF_FIELD[forward.field]
-        if law.kind != right:
-            yield Problem(
-                ("law", "kind"),
-                f"got '{law.kind}', but the field of the forward model is '{forward.field}'; the "
-                f"law that goes with it is '{right}' (or normal, or lognormal).",
-            )
     if forward and isinstance(law.start, dict):
         names = forward.parameter_names()
         yield from _names(
             law.start, names, ("law", "start"), f"the forward model's {len(names)} parameters"
         )
     if isinstance(law.spread, dict):
-        yield from _names(law.spread, _law_names(law), ("law", "spread"), "the law's parameters")
+        names = _law_names(law)
+        if isinstance(law, MaternFieldLaw) and law.start.beside:
+            names = (*names[:-1], *law.start.beside)
+        yield from _names(law.spread, names, ("law", "spread"), "the law's parameters")
 
 
 def _law_names(law: Any) -> tuple[str, ...]:
-    return tuple(law.start if isinstance(law.start, dict) else type(law.start).model_fields)
+    # As the section is written out: without the keys that do not apply.
+    return tuple(law.start if isinstance(law.start, dict) else law.start.model_dump())
 
 
 def _names(
@@ -173,10 +149,11 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, MeanAndStandardDeviation) else value
 
 
-def _noise(forward: PorousFlow, noise: Any) -> Iterator[Problem]:
+def _noise(forward: ForwardSection, noise: Any) -> Iterator[Problem]:
     if not isinstance(noise, KernelNoise) or noise.nugget:
         return
-    places = Counter(tuple(position) for position in forward.sensors.positions or [])
+    sensors = getattr(forward, "sensors", None)
+    places = Counter(tuple(position) for position in (sensors and sensors.positions) or [])
     for place, times in places.items():
         if times > 1:
             yield Problem(
@@ -187,7 +164,7 @@ def _noise(forward: PorousFlow, noise: Any) -> Iterator[Problem]:
 
 
 def _truth(
-    forward: PorousFlow | None, law: Any, noise: Any, observations: SyntheticObservations
+    forward: ForwardSection | None, law: Any, noise: Any, observations: SyntheticObservations
 ) -> Iterator[Problem]:
     at = ("observations", "truth")
     truth = observations.truth
@@ -200,6 +177,10 @@ def _truth(
         yield from _names(truth.law, _law_names(law), (*at, "law"), "the law's parameters")
         known = {name: truth.law[name] for name in _law_names(law) if name in truth.law}
         yield from _values(known, type(law.start), (*at, "law"))
+        if isinstance(beside := known.get("beside"), dict):
+            names = tuple(law.start.beside)
+            what = "the parameters beside the field"
+            yield from _names(beside, names, (*at, "law", "beside"), what)
     if noise:
         names = tuple(noise.start.model_dump())
         yield from _names(truth.noise, names, (*at, "noise"), "the noise's parameters")
@@ -221,22 +202,23 @@ def _values(given: dict[str, Any], annotation: Any, at: tuple[str, ...]) -> Iter
 
 
 def _list_per_sensor(
-    forward: PorousFlow | None, values: list[float], at: tuple[str, ...]
+    forward: ForwardSection | None, values: list[float], at: tuple[str, ...]
 ) -> Iterator[Problem]:
     at = (*at, "standard_deviation")
-    if forward and len(values) != forward.sensors.count:
+    if forward and len(values) != forward.observation_count():
         yield Problem(
             at,
-            f"got {len(values)} numbers, but there are {forward.sensors.count} sensors; give one "
-            "for each, or one number for all.",
+            f"got {len(values)} numbers, but there are {forward.observation_count()} observations "
+            "of each system; give one for each, or one number for all.",
         )
     for i, value in enumerate(values):
         if value <= 0:
             yield Problem((*at, i), f"got {shown(value)}, but it must be greater than 0.")
 
 
-def _file_sensors(forward: PorousFlow) -> Iterator[Problem]:
-    if forward.sensors.placement == "random":
+def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
+    sensors = getattr(forward, "sensors", None)
+    if sensors and sensors.placement == "random":
         yield Problem(
             ("forward", "sensors"),
             "observations from a file were taken at known places; give them as "
@@ -260,16 +242,18 @@ def _descent(descent: Descent) -> Iterator[Problem]:
         )
 
 
-def _surrogate(forward: PorousFlow, surrogate: Surrogate) -> Iterator[Problem]:
-    if surrogate.network == "fno" and surrogate.fourier_modes > forward.elements // 2:
+def _surrogate(forward: ForwardSection, surrogate: Surrogate) -> Iterator[Problem]:
+    if surrogate.network != "fno":
+        return
+    if not isinstance(forward, PorousFlow) or forward.field != "cosine":
+        yield Problem(
+            ("surrogate", "network"),
+            "got 'fno', which reads the fields of porous flow that are linear in the parameters "
+            "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
+        )
+    elif surrogate.fourier_modes > forward.elements // 2:
         yield Problem(
             ("surrogate", "fourier_modes"),
             f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
             f"carries at most {forward.elements // 2}.",
-        )
-    if surrogate.network == "fno" and forward.field != "cosine":
-        yield Problem(
-            ("surrogate", "network"),
-            "got 'fno', which reads fields that are linear in the parameters (forward.field: "
-            "cosine); for a level set use 'mlp'.",
         )

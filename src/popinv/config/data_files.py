@@ -64,7 +64,7 @@ def check_data_files(config: Config) -> None:
             continue
         at = f"studies.{name}.observations.file"
         try:
-            values = check_observation_file(observations.file, study.forward.sensors.count)
+            values = check_observation_file(observations.file, study.forward.observation_count())
         except DataError as error:
             raise DataError(f"{at}: {error}") from error
         kept = len(values) - round(observations.heldout_fraction * len(values))

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from popinv.config.base import NonNegative, Number, Positive, Section
 
@@ -18,21 +24,40 @@ __all__ = [
     "MaternFieldParameters",
     "MeanAndStandardDeviation",
     "NormalLaw",
-    "default_law",
     "flat_values",
 ]
 
 
-class MaternFieldParameters(Section):
-    """The unknowns of a Whittle-Matern log-permeability."""
+class MeanAndStandardDeviation(Section):
+    """The unknowns of one normal, or lognormal, parameter."""
 
-    mean: Number = Field(default=0.0, description="Mean of the log-permeability.")
+    mean: Number = Field(description="Mean (lognormal: of the logarithm).")
     standard_deviation: Positive = Field(
-        default=1.0, description="Standard deviation of the log-permeability."
+        description="Standard deviation (lognormal: of the logarithm)."
+    )
+
+
+class MaternFieldParameters(Section):
+    """The unknowns of a Whittle-Matern field: log-permeability, or logarithm of the stiffness."""
+
+    mean: Number = Field(default=0.0, description="Mean of the field.")
+    standard_deviation: Positive = Field(
+        default=1.0, description="Standard deviation of the field."
     )
     length: Positive = Field(
         default=0.5, description="Correlation length; the side of the domain is 1."
     )
+    beside: dict[str, MeanAndStandardDeviation] = Field(
+        default_factory=dict,
+        description="The lognormal laws of the parameters that stand beside the field "
+        "(elastodynamics: `damping`), as `{mean: ..., standard_deviation: ...}` by name.",
+        json_schema_extra={"x-default": "none"},
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_beside(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name != "beside" or value}
 
 
 class LevelSetFieldParameters(Section):
@@ -48,15 +73,6 @@ class LevelSetFieldParameters(Section):
     )
     permeability_2: Positive = Field(
         default=3.0, description="Permeability of the second material."
-    )
-
-
-class MeanAndStandardDeviation(Section):
-    """The unknowns of one normal, or lognormal, parameter."""
-
-    mean: Number = Field(description="Mean (lognormal: of the logarithm).")
-    standard_deviation: Positive = Field(
-        description="Standard deviation (lognormal: of the logarithm)."
     )
 
 
@@ -133,13 +149,6 @@ Law = Annotated[
 ]
 
 
-def default_law(field: str) -> MaternFieldLaw | LevelSetFieldLaw:
-    """Return the law that goes with a field of the forward model."""
-    if field == "level_set":
-        return LevelSetFieldLaw(kind="level_set_field")
-    return MaternFieldLaw(kind="matern_field")
-
-
 def flat_values(values: Mapping[str, Any]) -> dict[str, float]:
     """Return the values of a law by the names of its parameters.
 
@@ -157,7 +166,9 @@ def flat_values(values: Mapping[str, Any]) -> dict[str, float]:
     """
     flat: dict[str, float] = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if name == "beside":
+            flat.update(flat_values(value))
+        elif isinstance(value, Mapping):
             flat.update({f"{name}_{key}": number for key, number in value.items()})
         else:
             flat[name] = value

@@ -10,7 +10,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from popinv.config.base import Positive, Section
 
-__all__ = ["DiagonalNoise", "IsotropicNoise", "KernelNoise", "Noise", "default_noise"]
+__all__ = ["DiagonalNoise", "IsotropicNoise", "KernelNoise", "Noise"]
 
 # Where the nugget starts when there is one and nothing is said.
 _NUGGET = 0.1
@@ -99,8 +99,3 @@ class KernelNoise(Section):
 
 
 Noise = Annotated[IsotropicNoise | DiagonalNoise | KernelNoise, Field(discriminator="kind")]
-
-
-def default_noise() -> KernelNoise:
-    """Return the noise of a study that does not describe it."""
-    return KernelNoise(kind="kernel")

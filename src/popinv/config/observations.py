@@ -23,8 +23,12 @@ def _noise_value_kind(value: Any) -> str:
     return "<several>" if isinstance(value, list | tuple) else "<one>"
 
 
-LawValue = Annotated[
+NamedValue = Annotated[
     Annotated[Number, Tag("<one>")] | Annotated[dict[str, Number], Tag("<several>")],
+    Discriminator(_law_value_kind),
+]
+LawValue = Annotated[
+    Annotated[Number, Tag("<one>")] | Annotated[dict[str, NamedValue], Tag("<several>")],
     Discriminator(_law_value_kind),
 ]
 NoiseValue = Annotated[

@@ -6,13 +6,13 @@ import re
 from pathlib import PurePath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from popinv.config.base import CountOrZero, Section
 from popinv.config.forward import Forward
-from popinv.config.law import Law, default_law
-from popinv.config.noise import Noise, default_noise
+from popinv.config.law import Law
+from popinv.config.noise import Noise
 from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
 from popinv.config.observations import Observations
 
@@ -61,14 +61,14 @@ class Study(Section):
     )
     forward: Forward = Field(description="The forward model.")
     law: Law = Field(
-        default_factory=lambda values: default_law(values["forward"].field),
+        default_factory=lambda values: values["forward"].default_law(),
         description="The law of the parameters over the population.",
-        json_schema_extra={"x-default": "the field law that goes with `forward.field`"},
+        json_schema_extra={"x-default": "that of the forward model; your own simulator needs one"},
     )
     noise: Noise = Field(
-        default_factory=default_noise,
+        default_factory=lambda values: values["forward"].default_noise(),
         description="The family of noise covariances.",
-        json_schema_extra={"x-default": "`{kind: kernel}`"},
+        json_schema_extra={"x-default": "`{kind: kernel}` for porous flow, else `diagonal`"},
     )
     observations: Observations = Field(description="Where the observations come from.")
     active_learning: ActiveLearning = Field(
@@ -101,6 +101,9 @@ class Config(Section):
 def default_section(name: str, sections: dict[str, Any]) -> Any:
     """Return what a study has where its mapping lacks a section, or None if it must be given."""
     field = Study.model_fields[name]
-    if field.is_required() or (name == "law" and sections.get("forward") is None):
+    if field.is_required() or (name in ("law", "noise") and sections.get("forward") is None):
         return None
-    return field.get_default(call_default_factory=True, validated_data=sections)
+    default = field.get_default(call_default_factory=True, validated_data=sections)
+    # A forward model gives its defaults as mappings, for the section to complete.
+    section: Any = field.annotation
+    return TypeAdapter(section).validate_python(default)

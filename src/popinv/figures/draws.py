@@ -13,7 +13,7 @@ import xarray as xr
 
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.solver import Plane
-from popinv.forward.build import forward_field
+from popinv.forward.build import field
 from popinv.forward.fields import Field
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
@@ -34,9 +34,8 @@ _MARGINALS = 4
 def field_of(population: xr.Dataset) -> tuple[Field, int] | None:
     """Return the study's log-permeability field and its dimension, None if it has no such field."""
     forward: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
-    if "field" not in forward:
-        return None
-    return forward_field(forward), int(forward["dimension"])
+    found = field(forward) if forward else None
+    return None if found is None else (found, int(forward["dimension"]))
 
 
 def _omega(problem: Problem, count: int) -> np.ndarray:

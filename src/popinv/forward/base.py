@@ -37,6 +37,10 @@ class Observations:
         For example ``("x",)`` or ``("x", "t")``.
     name, units, long_name : str
         The observed quantity.
+    labels : sequence of str, length d_y, optional
+        Names of the entries, where they are different quantities. Their order is free but for
+        time series: the coordinate ``"t"`` stands last and runs fastest, so that entry
+        ``s * n_t + k`` is the k-th time at the s-th place.
     """
 
     coordinates: np.ndarray
@@ -45,6 +49,7 @@ class Observations:
     units: str = "1"
     long_name: str = ""
     coordinate_units: str = "1"
+    labels: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -85,6 +90,10 @@ class ForwardModel(Protocol):
         """The d_y entries of y, in order."""
         ...
 
-    def solve(self, z: np.ndarray) -> Solutions:
-        """Solve for z of shape (n, d_z); never raises for a single bad row."""
+    def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
+        """Solve for z of shape (n, d_z); never raises for a single bad row.
+
+        A model with randomness inside (an initial state, say) draws that of row i from the
+        generator of (seed, stage, first + i), whatever else is in the batch.
+        """
         ...

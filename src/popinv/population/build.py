@@ -8,9 +8,9 @@ import numpy as np
 
 from popinv.config.law import flat_values
 from popinv.forward.base import Observations
-from popinv.forward.build import Section, forward_field
+from popinv.forward.build import Section, parameters
 from popinv.population.fields import LevelSetLaw, MaternLaw
-from popinv.population.laws import Law, LognormalLaw, NormalLaw
+from popinv.population.laws import Law, LognormalLaw, NormalLaw, ProductLaw
 from popinv.population.noise import DiagonalNoise, IsotropicNoise, KernelNoise, NoiseModel
 
 __all__ = ["law", "law_spread", "law_values", "noise"]
@@ -20,10 +20,12 @@ def law(section: Section, forward: Section) -> Law:
     """Return the law of the ``law`` section for the parameters of the forward model."""
     kind = section["kind"]
     if kind == "matern_field":
-        return MaternLaw(forward["dimension"], forward["modes"], section["smoothness"])
+        of_field = MaternLaw(forward["dimension"], forward["modes"], section["smoothness"])
+        beside = tuple(section["start"].get("beside", ()))
+        return ProductLaw(of_field, LognormalLaw(beside)) if beside else of_field
     if kind == "level_set_field":
         return LevelSetLaw(forward["dimension"], forward["modes"])
-    names = [parameter.name for parameter in forward_field(forward).parameters]
+    names = [parameter.name for parameter in parameters(forward)]
     return NormalLaw(names) if kind == "normal" else LognormalLaw(names)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-__all__ = ["Law", "LognormalLaw", "NormalLaw"]
+__all__ = ["Law", "LognormalLaw", "NormalLaw", "ProductLaw"]
 
 
 class Law(ABC):
@@ -96,3 +96,32 @@ class LognormalLaw(NormalLaw):
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_z) to positive z (n, d_z)."""
         return torch.exp(super().sample(alpha, omega))
+
+
+class ProductLaw(Law):
+    """Two independent groups of parameters, ``z = (z_first, z_second)``.
+
+    alpha, omega and z are those of the first law followed by those of the second.
+
+    Parameters
+    ----------
+    first, second : Law
+    """
+
+    def __init__(self, first: Law, second: Law) -> None:
+        self._first, self._second = first, second
+        self.names = first.names + second.names
+        self.positive = first.positive + second.positive
+        self.d_omega = first.d_omega + second.d_omega
+        self.d_z = first.d_z + second.d_z
+
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_omega) to z (n, d_z)."""
+        split = len(self._first.names)
+        return torch.cat(
+            [
+                self._first.sample(alpha[..., :split], omega[:, : self._first.d_omega]),
+                self._second.sample(alpha[..., split:], omega[:, self._first.d_omega :]),
+            ],
+            dim=1,
+        )

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import Section, forward_field, sensors
+from popinv.forward.build import Section
+from popinv.forward.fields import CosineField
+from popinv.forward.sensors import sensors
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.training import TrainingData, TrainingSettings
 
@@ -28,7 +30,7 @@ def network_inputs(
     dimension, side = forward["dimension"], forward["elements"]
     line = (np.arange(side) + 0.5) / side
     grid = np.array(list(itertools.product(line, repeat=dimension)))
-    field = forward_field(forward)
+    field = CosineField(dimension, forward["modes"])
     evaluation = np.concatenate([np.ones((len(grid), 1)), field.basis(grid).T], axis=1)
     readout = _interpolation(sensors(forward, seed), line)
     hyperparameters = {

@@ -1,7 +1,7 @@
 """Steady flow through a porous medium with a random permeability, for many systems at a time.
 
 Firedrake assembles, once, everything that does not depend on the permeability (see
-`popinv.forward.porous_operators`). A system then costs the cells' permeabilities, a banded
+`popinv.forward.porous_flow.operators`). A system then costs the cells' permeabilities, a banded
 matrix filled from them, one LAPACK factorisation and solve, and a sparse product with the
 observation matrix.
 """
@@ -9,7 +9,7 @@ observation matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from popinv.errors import ConfigError, DataError, nearest
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.fields import CosineField, Field, LevelSetField
-from popinv.forward.porous_kernels import (
+from popinv.forward.porous_flow.kernels import (
     aligned_rows,
     exponentiate,
     fill,
@@ -27,9 +27,10 @@ from popinv.forward.porous_kernels import (
     rounding_bounds,
     solve_in_place,
 )
-from popinv.forward.porous_operators import Discretisation, PorousOperators, preassemble
+from popinv.forward.porous_flow.operators import Discretisation, PorousOperators, preassemble
+from popinv.forward.sensors import sensors
 
-__all__ = ["PorousFlow"]
+__all__ = ["PorousFlow", "forward_model"]
 
 _FIELDS = ("cosine", "level_set")
 _NONLINEARITIES = ("none", "quadratic", "power")
@@ -161,13 +162,15 @@ class PorousFlow:
             long_name="pressure",
         )
 
-    def solve(self, z: np.ndarray) -> Solutions:
+    def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.
 
         Parameters
         ----------
         z : array_like of shape (n, d_z)
             One system a row, in the order of `parameters`.
+        stage, first : str, int
+            Not used: nothing is random here.
 
         Returns
         -------
@@ -304,6 +307,14 @@ class PorousFlow:
             else:
                 reasons[i] = "the permeability overflows: log-permeability too high"
         return kappa
+
+
+def forward_model(forward: Mapping[str, Any], seed: int) -> PorousFlow:
+    """Return the forward model of a ``forward`` section."""
+    return PorousFlow(
+        sensors(forward, seed),
+        **{key: forward[key] for key in forward if key not in ("kind", "sensors")},
+    )
 
 
 def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:

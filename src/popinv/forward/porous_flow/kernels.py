@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from scipy.linalg import lapack
 
-from popinv.forward.porous_operators import PorousOperators
+from popinv.forward.porous_flow.operators import PorousOperators
 
 __all__ = [
     "aligned_rows",

@@ -10,47 +10,21 @@ which solving needs neither Firedrake nor PETSc.
 from __future__ import annotations
 
 import functools
-import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-__all__ = ["Discretisation", "PorousOperators", "load_firedrake", "preassemble"]
+from popinv.forward.firedrake import load_firedrake
+
+__all__ = ["Discretisation", "PorousOperators", "preassemble"]
 
 # Enough for a smooth source times a linear test function to keep order 2 with room to spare,
 # where Firedrake's own estimate for, say, an exponential of cosines would be far higher.
 _SOURCE_QUADRATURE_DEGREE = 4
-
-
-@functools.cache
-def load_firedrake() -> ModuleType:
-    """Import Firedrake on first use, set up for one process and one thread.
-
-    Returns
-    -------
-    module
-        ``firedrake``; settings of the environment that are already there are kept.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Kernels linked with -ffast-math switch off subnormal numbers for the whole process when they
-    # are loaded: results of other code would then depend on whether a solver was built before.
-    flags = os.environ.get("PYOP2_CFLAGS", "")
-    if "-fno-fast-math" not in flags:
-        os.environ["PYOP2_CFLAGS"] = f"{flags} -fno-fast-math".strip()
-    # PETSc reads the command line; complaints about the caller's own options help nobody.
-    os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
-    with warnings.catch_warnings():
-        # Parallel partitioners and direct solvers, which one process does not use.
-        warnings.filterwarnings("ignore", message="No external package for")
-        import firedrake
-
-    return firedrake
 
 
 class Discretisation:
