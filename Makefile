@@ -7,7 +7,7 @@ SHELL := /usr/bin/env bash
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
-SOURCES := src tests benchmarks setup workflow/scripts
+SOURCES := src tests benchmarks setup config workflow/scripts
 WORKFLOW := Snakefile workflow
 # Only what exists: a part that is not there is not an error.
 PYTHON_FILES = $(wildcard $(SOURCES))

@@ -28,13 +28,16 @@ pathvars:
 
 wildcard_constraints:
     study="|".join(config["studies"]),
-    round="truth|check|[0-9]+",
+    round="truth|check|fixed|systems_[0-9]+|[0-9]+",
     chunk="[0-9]+",
 
 
 include: "workflow/rules/population.smk"
 include: "workflow/rules/active_learning.smk"
 include: "workflow/rules/inference.smk"
+include: "workflow/rules/baselines.smk"
+include: "workflow/rules/sampling_error.smk"
+include: "workflow/rules/evidence.smk"
 
 
 # Everything about every study of the configuration.
@@ -43,3 +46,13 @@ rule all:
     input:
         expand("<results>/{study}/metrics.json", study=config["studies"]),
         expand("<results>/{study}/figures/{figure}.png", study=config["studies"], figure=FIGURES),
+        [
+            f"<results>/{study}/baselines/comparison.json"
+            for study, section in config["studies"].items()
+            if section["assessment"]["baselines"]
+        ],
+        [
+            f"<results>/{study}/figures/{figure}.png"
+            for study, section in config["studies"].items()
+            for figure in evidence_figures(section)
+        ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +163,44 @@ def test_command(tmp_path) -> None:
     command = [sys.executable, "-m", "popinv.summary", path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip("\n") == table([path])
+
+
+def test_baselines_beside_the_metrics_are_shown(tmp_path) -> None:
+    path = write(tmp_path, "soil", METRICS | TRUE)
+    common = {"seconds": 12.4, "solver_calls": 10, "note": ""}
+    law, noise = "alpha_relative_error_rms", "noise_covariance_relative_frobenius_error"
+    comparison = {
+        "blind": {"systems": 1000, law: 0.04, noise: 0.011, **common},
+        "noise_known": {"systems": 1000, law: 0.05, noise: None, **common},
+        "nuts": {"systems": 100, law: 0.1, noise: 0.2, **common, "note": "100 of 1000 systems"},
+    }
+    assert "compared" not in table([path])
+    folder = Path(path).parent / "baselines"
+    folder.mkdir()
+    (folder / "comparison.json").write_text(json.dumps(comparison))
+    block = table([path]).split("compared with other methods")[1].splitlines()
+    rows = [line.split() for line in block[3:]]
+    assert rows[0] == ["this", "study", "0.040", "0.011", "1000", "12"]
+    assert rows[1] == ["noise", "known", "0.050", "1000", "12"]
+    assert rows[2][:6] == ["hierarchical", "Bayes", "0.100", "0.200", "100", "12"]
+    assert block[-1].endswith("100 of 1000 systems")
+
+
+def test_what_the_data_cannot_tell_is_said(tmp_path) -> None:
+    warned = METRICS | {"identifiability_warning": "10 systems do not determine 1 combination"}
+    assert "warning: 10 systems do not determine" in table([write(tmp_path, "soil", warned)])
+    quiet = METRICS | {"identifiability_warning": "none"}
+    assert "identifiability" not in table([write(tmp_path, "sand", quiet)])
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ({"noise_misfit": "none seen", "noise_misfit_p_value": 0.4}, "none seen (p-value 0.4)"),
+        ({"noise_misfit": "second moments differ", "noise_misfit_p_value": 0.01}, "differ (p-val"),
+        ({"noise_misfit": "not judged: why"}, "not judged: why"),
+    ],
+)
+def test_the_misfit_of_the_noise_has_a_line(found: dict, line: str, tmp_path) -> None:
+    text = table([write(tmp_path, "soil", METRICS | found)])
+    assert line in next(row for row in text.splitlines() if row.startswith("noise family"))

@@ -16,6 +16,7 @@ __all__ = [
     "arrays_of",
     "observation_coordinates",
     "parameter_coordinate",
+    "place_coordinates",
     "places",
     "proposals",
     "reasons_of",
@@ -52,20 +53,22 @@ def observation_coordinates(observations: Observations) -> dict[str, xr.Variable
             observations.coordinates[:, i],
             f"{name} of the observation",
             observations.coordinate_units,
+            # A store gives its coordinates in no particular order.
+            axis=i,
         )
         for i, name in enumerate(observations.coordinate_names)
     }
 
 
+def place_coordinates(dataset: xr.Dataset) -> list[str]:
+    """Return the names of the coordinates of place and time, in the order of the observations'."""
+    names = [str(n) for n in dataset.coords if str(n).startswith("observation_")]
+    return sorted(names, key=lambda name: dataset[name].attrs["axis"])
+
+
 def places(dataset: xr.Dataset) -> np.ndarray:
-    """Return the places of the observations, shape (d_y, k)."""
-    # A store gives its coordinates in no particular order; x, y and t are in that of the alphabet
-    # but for time, which comes last.
-    names = sorted(
-        (str(n) for n in dataset.coords if str(n).startswith("observation_")),
-        key=lambda name: (name.endswith("_t"), name),
-    )
-    return np.column_stack([dataset[name].values for name in names])
+    """Return the places (and times, last) of the observations, shape (d_y, k)."""
+    return np.column_stack([dataset[name].values for name in place_coordinates(dataset)])
 
 
 def proposals(z: np.ndarray, names: Sequence[str], source: str) -> xr.Dataset:

@@ -30,6 +30,17 @@ _ORACLES = (
         "noise_oracle_relative_frobenius_error",
     ),
 )
+# Errors in the comparison of baselines, and how its methods are called.
+_COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
+_METHODS = {
+    "blind": "this study",
+    "noise_known": "noise known",
+    "law_known": "law known",
+    "full": "full gradient",
+    "plain": "unweighted distance",
+    "two_stage": "two-stage fit",
+    "nuts": "hierarchical Bayes",
+}
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
@@ -69,7 +80,9 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
         If a file is missing or unreadable.
     """
     studies = [(Path(path), read_metrics(path)) for path in metrics_paths]
-    blocks = [_study(path, metrics) for path, metrics in studies]
+    blocks = [
+        block for path, metrics in studies for block in (_study(path, metrics), _baselines(path))
+    ]
     if len(studies) > 1:
         blocks.append(_together([metrics for _, metrics in studies]))
     return "\n\n".join(block for block in blocks if block)
@@ -84,6 +97,27 @@ def _study(path: Path, metrics: Metrics) -> str:
     judged = [*_judgement(metrics), ("figures", str(path.parent / "figures"))]
     width = max(len(label) for label, _ in judged)
     return "\n".join(lines + [f"{label:<{width}}  {text}" for label, text in judged])
+
+
+def _baselines(path: Path) -> str:
+    """Return the errors and cost of the methods that the study was compared with, if it was."""
+    file = path.parent / "baselines" / "comparison.json"
+    if not file.exists():
+        return ""
+    rows = [("method", "error of the law", "error of the noise", "systems", "seconds", "")]
+    for name, row in read_metrics(file).items():
+        errors = [row.get(key) for key in _COMPARED]
+        rows.append(
+            (
+                _METHODS.get(name, name.replace("_", " ")),
+                *("" if error is None else f"{error:.3f}" for error in errors),
+                str(row["systems"]),
+                f"{row['seconds']:.0f}",
+                row["note"],
+            )
+        )
+    heading = f"{path.resolve().parent.name}: compared with other methods (relative errors)"
+    return "\n".join([heading, "-" * len(heading), *_aligned(rows)])
 
 
 def _number(value: float) -> str:
@@ -145,10 +179,26 @@ def _judgement(metrics: Metrics) -> list[tuple[str, str]]:
                 "the law"
             )
         found.append(("noise covariance", text))
+    if "sampling_error_share" in metrics:
+        share = metrics["sampling_error_share"]
+        text = f"{share:.3g} of the noise's variance, mean over observations"
+        if "noise_plus_sampling_relative_frobenius_error" in metrics:
+            error = metrics["noise_plus_sampling_relative_frobenius_error"]
+            text += f"; noise covariance against true noise with it: relative error {error:.3f}"
+        found.append(("sampling error", text))
     if "heldout_p_value" in metrics:
         p = metrics["heldout_p_value"]
         verdict = "no sign of misfit" if p >= 0.05 else "model and data differ"
         found.append(("held-out observations", f"p-value {p:.3g}: {verdict}"))
+    if "noise_misfit" in metrics:
+        text = f"misfit of the second moments {metrics['noise_misfit']}"
+        if metrics["noise_misfit"] != "none seen":
+            text = metrics["noise_misfit"]
+        if "noise_misfit_p_value" in metrics:
+            text += f" (p-value {metrics['noise_misfit_p_value']:.3g})"
+        found.append(("noise family", text))
+    if metrics.get("identifiability_warning", "none") != "none":
+        found.append(("identifiability", f"warning: {metrics['identifiability_warning']}"))
     if "surrogate_whitened_rmse" in metrics:
         error = metrics["surrogate_whitened_rmse"]
         found.append(("surrogate", f"error {error:.3g} standard deviations of the noise"))

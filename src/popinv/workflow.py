@@ -8,26 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from popinv.config.forward import Forward, ForwardSection
 from popinv.errors import ConfigError
+from popinv.forward.external.files import simulator_hash
 
 __all__ = [
-    "FIGURES",
     "chunk_count",
+    "coverage_blocks",
+    "evidence_figures",
     "forward_modules",
+    "has_sampling_error",
     "is_synthetic",
     "last_round",
     "refuse_foreign_stores",
+    "replications_of",
+    "simulator_of",
     "solve_count",
 ]
-
-FIGURES = (
-    "observations",
-    "law",
-    "noise_covariance",
-    "descent",
-    "surrogate_error",
-    "solver_calls",
-)
 
 
 def is_synthetic(study: Mapping[str, Any]) -> bool:
@@ -44,6 +43,23 @@ def forward_modules(forward: Mapping[str, Any], solves: bool = False) -> tuple[s
     return (f"{package}.description", *([f"{package}.model"] if solves else []))
 
 
+def simulator_of(study: Mapping[str, Any]) -> str:
+    """Return a hash of the files of the user's own simulator; it is constant where there is none.
+
+    Snakemake does not see these files: as a parameter of the rule that solves, the hash repeats
+    the solves when they change.
+    """
+    return simulator_hash(study["forward"])
+
+
+def has_sampling_error(study: Mapping[str, Any]) -> bool:
+    """Whether the sampling error of the forward model is to be measured by repeated solves."""
+    if not study["assessment"]["repeats"]:
+        return False
+    section: ForwardSection = TypeAdapter(Forward).validate_python(study["forward"])
+    return section.has_sampling_error()
+
+
 def last_round(study: Mapping[str, Any]) -> int:
     """Return the number of the last round of active learning; the first is 0."""
     return int(study["active_learning"]["rounds"]) - 1
@@ -53,19 +69,48 @@ def solve_count(study: Mapping[str, Any], round_name: str) -> int:
     """Return how many systems a round solves at most.
 
     Besides the numbered rounds there is ``truth``, the synthetic population itself, and
-    ``check``, the fresh solves on which the last surrogate is judged.
+    ``check``, the fresh solves on which the last surrogate is judged. A study that asks for
+    evidence has ``fixed``, the broad design that active learning is compared with, and
+    ``systems_N``, further populations of N systems.
     """
     learning, observations = study["active_learning"], study["observations"]
     if round_name == "truth":
         return int(observations["count"] + observations["heldout"])
     if round_name == "check":
         return int(study["assessment"]["surrogate_check"])
+    if round_name == "fixed":
+        return int(max(study["evidence"]["design_counts"], default=0))
+    if round_name.startswith("systems_"):
+        return int(round_name.removeprefix("systems_")) * int(study["evidence"]["repeats"])
     return int(learning["first_design"] if round_name == "0" else learning["solves_per_round"])
 
 
 def chunk_count(study: Mapping[str, Any], round_name: str) -> int:
     """Return the number of chunk jobs of a round."""
     return -(-solve_count(study, round_name) // int(study["active_learning"]["chunk_size"]))
+
+
+def coverage_blocks(study: Mapping[str, Any]) -> int:
+    """Return the number of jobs among which the replications for the coverage are shared out."""
+    asked = study["evidence"]
+    return -(-int(asked["coverage_replications"]) // int(asked["coverage_block"]))
+
+
+def replications_of(study: Mapping[str, Any], block: int) -> tuple[int, int]:
+    """Return the first replication of a job, and how many it has."""
+    asked = study["evidence"]
+    size, first = int(asked["coverage_block"]), block * int(asked["coverage_block"])
+    return first, min(size, int(asked["coverage_replications"]) - first)
+
+
+def evidence_figures(study: Mapping[str, Any]) -> list[str]:
+    """Return the names of the figures of the evidence that a study asks for."""
+    asked = {
+        "evidence_error_against_systems": study["evidence"]["system_counts"],
+        "evidence_designs": study["evidence"]["design_counts"],
+        "evidence_coverage": study["evidence"]["coverage_replications"],
+    }
+    return [figure for figure, wanted in asked.items() if wanted]
 
 
 def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake/metadata") -> None:

@@ -60,6 +60,6 @@ def test_every_key_of_the_schema_is_in_the_tables() -> None:
 
 def test_examples_in_the_text_are_valid() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", readme(), re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) >= 4
     for example in examples[1:]:
         load(yaml.safe_load(example))

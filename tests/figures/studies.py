@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -10,27 +11,39 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from popinv.artefacts import solves
 from popinv.figures import draw
 from popinv.forward.base import Observations, Solutions
-from popinv.inference.descent import run
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, resamples_dataset
 from popinv.inference.summary import population_dataset
+from popinv.inference.traits import fitted_observations
 from popinv.population.fields import LevelSetLaw, MaternLaw
-from popinv.population.laws import Law, NormalLaw
-from popinv.population.noise import DiagonalNoise, IsotropicNoise, KernelNoise, NoiseModel
+from popinv.population.laws import Law, LognormalLaw, NormalLaw, ProductLaw
+from popinv.population.noise import (
+    BlockNoise,
+    DiagonalNoise,
+    FullNoise,
+    IsotropicNoise,
+    KernelNoise,
+    NoiseModel,
+)
 from popinv.population.observe import observations_dataset, truth_dataset
 from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.collect import collect, judge
 
 LINE = np.linspace(0.1, 0.9, 6)[:, None]
 SQUARE = np.array([[x, y] for x in (0.2, 0.5, 0.8) for y in (0.1, 0.6)])
+PLACES, TIMES = np.array([0.3, 0.6, 1.0]), np.linspace(0.5, 8.0, 16)
+QUANTITIES = ("x", "x_squared", "x_lag_1", "x_lag_2")
 # What a study of the user's own data without intervals lacks.
 ABSENT = ("truth", "noise_known", "resamples")
 SYSTEMS, HELDOUT, ITERATIONS = 60, 20, 12
+
+Simulate = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,22 +65,63 @@ class Study:
         return draw(name, self.problem, self.loaded)
 
 
+def all_axes(figure: Figure) -> list[Axes]:
+    return list(figure.get_axes())
+
+
+def titled(figure: Figure, start: str) -> Axes:
+    """Return the one panel whose title begins like this."""
+    (found,) = [ax for ax in all_axes(figure) if ax.get_title(loc="left").startswith(start)]
+    return found
+
+
+def labelled(ax: Axes, label: str) -> np.ndarray:
+    """Return x and y of the line of this label, shape (2, n)."""
+    (line,) = [item for item in ax.get_lines() if item.get_label() == label]
+    return np.array(line.get_data(), dtype=float)
+
+
+def at_places(places: np.ndarray) -> Observations:
+    return Observations(places, ("x", "y")[: places.shape[1]], "u", "m", "head", "km")
+
+
+def over_time(places: np.ndarray, times: np.ndarray) -> Observations:
+    where = np.column_stack([np.repeat(places, len(times)), np.tile(times, len(places))])
+    return Observations(where, ("x", "t"), "u", "mm", "displacement")
+
+
+def estimate(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> xr.Dataset:
+    """Return what a descent leaves that ends near (alpha, gamma)."""
+    end = np.concatenate([alpha, gamma])
+    away = np.exp(-np.arange(ITERATIONS) / 3)
+    state = SimpleNamespace(
+        path=end + 0.5 * away[:, None],
+        loss=1 + away,
+        fixed_loss=np.where(np.arange(ITERATIONS) % 2, np.nan, 1 + away),
+    )
+    descent = SimpleNamespace(alpha=alpha, gamma=gamma, state=state)
+    return estimate_dataset(problem, descent)  # type: ignore[arg-type]
+
+
 def make_study(
     law: Law,
     alpha: np.ndarray,
     noise: NoiseModel,
     gamma: np.ndarray,
-    places: np.ndarray,
+    what: Observations,
     forward: dict[str, Any] | None = None,
+    simulate: Simulate | None = None,
+    names: Sequence[str] = (),
+    missing: float = 0.0,
 ) -> Study:
     rng = np.random.default_rng(3)
-    matrix = torch.from_numpy(rng.standard_normal((law.d_z, len(places))) / law.d_z)
+    if simulate is None:
+        matrix = torch.from_numpy(rng.standard_normal((law.d_z, len(what))) / law.d_z)
 
-    def simulate(z: torch.Tensor) -> torch.Tensor:
-        return z @ matrix
+        def simulate(z: torch.Tensor) -> torch.Tensor:
+            return z @ matrix
 
-    names = [f"parameter_{i}" for i in range(law.d_z)]
-    what = Observations(places, ("x", "y")[: places.shape[1]], "u", "m", "head", "km")
+    names = names or [f"parameter_{i}" for i in range(law.d_z)]
 
     def solved(count: int, spread: float, failed: int = 0) -> xr.Dataset:
         rows = alpha + spread * rng.standard_normal((count, len(alpha)))
@@ -78,27 +132,28 @@ def make_study(
         return solves(z.numpy(), Solutions(y, reason), names, what)
 
     population = solved(SYSTEMS + HELDOUT, 0.0)
-    e = torch.from_numpy(rng.standard_normal((SYSTEMS + HELDOUT, len(places))))
+    e = torch.from_numpy(rng.standard_normal((SYSTEMS + HELDOUT, len(what))))
     y = population["y"].values + noise.sample(torch.from_numpy(gamma), e).numpy()
+    y[rng.uniform(size=y.shape) < missing] = np.nan
+    observations = observations_dataset(y, what, HELDOUT)
+    data, traits = fitted_observations(observations)
     scale = np.full(len(alpha) + len(gamma), 0.5)
-    problem = Problem(y[:SYSTEMS], simulate, law, noise, scale, stage="figures")
-    settings = DescentSettings(iterations=ITERATIONS, model_samples=60, directions=20)
-    descent = estimate_dataset(
-        problem, run(begin(alpha + 0.1, gamma + 0.1, settings), problem, settings, progress=False)
-    )
-    centre = np.concatenate([descent["alpha"].values, descent["gamma"].values])
-    resamples = centre + 0.05 * rng.standard_normal((5, len(centre)))
+    problem = Problem(data, simulate, law, noise, scale, stage="figures", traits=traits)
+    near = alpha + 0.03, gamma + 0.03
+    resamples = np.concatenate(near) + 0.05 * rng.standard_normal((5, len(alpha) + len(gamma)))
+    descent = estimate(problem, *near)
     loaded = {
-        "observations": observations_dataset(y, what, HELDOUT),
+        "observations": observations,
         "truth": truth_dataset(law, alpha, noise, gamma, population),
         "descent": descent,
         "noise_known": descent.assign(law=descent["law"] * 1.01),
         "resamples": resamples_dataset(problem, resamples),
+        **{f"estimate_{r}": estimate(problem, alpha + 0.3 / (1 + r), gamma) for r in range(3)},
     }
     loaded["population"] = population_dataset(problem, loaded).assign_attrs(
         config=json.dumps({} if forward is None else {"forward": forward})
     )
-    inexact = SimpleNamespace(predict=lambda z: z @ matrix.numpy() + 0.05)
+    inexact = SimpleNamespace(predict=lambda z: simulate(torch.from_numpy(z)).numpy() + 0.05)
     record = collect([solved(50, 0.5, failed=4)])
     for fresh in (solved(30, 0.1), solved(0, 0.0), solved(20, 0.0)):
         record = judge(collect([fresh]), record, inexact, loaded["population"], 0.1)
@@ -112,13 +167,13 @@ def make_study(
     return Study(problem, loaded)
 
 
-def line_study() -> Study:
+def line_study(missing: float = 0.0) -> Study:
     noise = KernelNoise(LINE, "exponential")
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.3})
     forward = {"kind": "porous_flow", "dimension": 1, "modes": 4, "field": "cosine"}
-    return make_study(
-        MaternLaw(1, 4, 1.5), np.array([0.5, -0.9, -1.2]), noise, gamma, LINE, forward
-    )
+    alpha = np.array([0.5, -0.9, -1.2])
+    law, what = MaternLaw(1, 4, 1.5), at_places(LINE)
+    return make_study(law, alpha, noise, gamma, what, forward, missing=missing)
 
 
 def square_study() -> Study:
@@ -131,10 +186,83 @@ def square_study() -> Study:
         "field": "level_set",
         "sharpness": 10.0,
     }
-    return make_study(LevelSetLaw(2, 3), np.array([1.6, -0.7, 1.0]), noise, gamma, SQUARE, forward)
+    alpha = np.array([1.6, -0.7, 1.0])
+    return make_study(LevelSetLaw(2, 3), alpha, noise, gamma, at_places(SQUARE), forward)
 
 
 def vector_study() -> Study:
     law = NormalLaw(["a", "b", "c", "d"])
     alpha = np.array([0.0, 1.0, 2.0, 3.0, -1.0, -0.5, 0.0, 0.5])
-    return make_study(law, alpha, IsotropicNoise(len(LINE)), np.log([0.2]), LINE)
+    return make_study(law, alpha, IsotropicNoise(len(LINE)), np.log([0.2]), at_places(LINE))
+
+
+def series_study() -> Study:
+    """Return a bar of random stiffness: a field, a parameter beside it, and time series."""
+    forward = {"kind": "elastodynamics", "dimension": 1, "modes": 4, "field": "cosine"}
+    law = ProductLaw(MaternLaw(1, 4, 1.5), LognormalLaw(["damping"]))
+    alpha = np.array([0.3, -1.0, -1.0, -1.0, -0.7])
+    noise = BlockNoise(DiagonalNoise(len(PLACES)), len(TIMES))
+    gamma = np.concatenate([np.log([0.05, 0.08, 0.12]), np.arctanh([0.6])])
+    place, time = (torch.from_numpy(np.asarray(v)) for v in (PLACES, TIMES))
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        frequency = 1.2 * torch.exp(0.5 * (z[:, :1] + 0.3 * z[:, 1:2]))
+        vibration = torch.exp(-0.5 * z[:, -1:] * time) * torch.cos(frequency * time)
+        return (place[:, None] * vibration[:, None, :]).flatten(1)
+
+    names = ["mean", *(f"mode_{k}" for k in range(1, 5)), "damping"]
+    what = over_time(PLACES, TIMES)
+    return make_study(law, alpha, noise, gamma, what, forward, simulate, names)
+
+
+def quantities_study(windows: int = 1) -> Study:
+    """Return averages of a chaotic system: quantities of different sizes, with names."""
+    count = len(QUANTITIES) * windows
+    labels, axes, where = QUANTITIES, ("quantity",), np.arange(len(QUANTITIES))[:, None]
+    noise: NoiseModel = FullNoise(count)
+    size = torch.tensor([1.0, 8.0, 3.0, 0.1], dtype=torch.float64).repeat_interleave(windows)
+    if windows > 1:
+        labels = tuple(f"{q}, window {w + 1}" for q in QUANTITIES for w in range(windows))
+        axes = ("quantity", "t")
+        time = np.tile(10.0 * np.arange(windows), len(QUANTITIES))
+        where = np.column_stack([np.repeat(where[:, 0], windows), time])
+        noise = DiagonalNoise(count)
+    what = Observations(where, axes, "average", "1", "average", labels=labels)
+    deviations = 0.1 * size.numpy()
+    if isinstance(noise, FullNoise):
+        natural = {name: 0.3 for name in noise.names}
+        natural |= {f"standard_deviation_{i + 1}": d for i, d in enumerate(deviations)}
+        gamma = noise.from_natural(natural)
+    else:
+        gamma = np.log(deviations)
+    power = torch.arange(1, count + 1) / 10
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return size * z[:, :1] ** power + 0.1 * size * torch.log(z[:, 1:2])
+
+    law = LognormalLaw(["forcing", "coupling", "time_scale", "space_scale"])
+    alpha = np.array([2.1, 0.0, 2.3, 2.3, -1.6, -0.2, -2.3, -2.3])
+    names = ["forcing", "coupling", "time_scale", "space_scale"]
+    return make_study(law, alpha, noise, gamma, what, simulate=simulate, names=names)
+
+
+def numbers_study() -> Study:
+    """Return a simulator with many parameters, three coordinates of its answers, and gaps."""
+    law = NormalLaw([f"rate_{i}" for i in range(20)])
+    alpha = np.concatenate([np.linspace(-1, 1, 20), np.linspace(-2, 0, 20)])
+    where = np.random.default_rng(0).uniform(size=(9, 3))
+    what = Observations(where, ("lon", "lat", "depth"), "c", "g/l", "concentration")
+    noise = IsotropicNoise(9)
+    return make_study(law, alpha, noise, np.log([0.1]), what, missing=0.2)
+
+
+def full_study(d_y: int = 50) -> Study:
+    """Return a study with noise of any covariance, and so more than a thousand parameters."""
+    places = np.linspace(0, 1, d_y + 2)[1:-1, None]
+    noise = FullNoise(d_y)
+    natural = dict.fromkeys(noise.names, 0.2)
+    natural |= {name: 0.1 for name in noise.names[:d_y]}
+    gamma = noise.from_natural(natural)
+    law = NormalLaw(["a", "b"])
+    alpha = np.array([0.0, 1.0, -0.5, 0.0])
+    return make_study(law, alpha, noise, gamma, at_places(places))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
@@ -29,6 +29,7 @@ IDS = [type(m).__name__ + "-" + "-".join(m.names[:3]) + f"-{i}" for i, m in enum
 
 
 @pytest.mark.parametrize("model", MODELS, ids=IDS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_covariance_is_positive_definite_and_whitening_is_its_inverse_root(model, data):
     values = [data.draw(st.floats(-4, 2), label=name) for name in model.names]

@@ -10,7 +10,7 @@ from popinv.artefacts import reasons_of, solves, variable
 from popinv.errors import SolverError
 from popinv.forward.base import Observations, Solutions
 from popinv.surrogate.build import training_data
-from popinv.surrogate.collect import check_failures, collect, judge
+from popinv.surrogate.collect import check_failures, collect, failure_counts, judge
 from popinv.surrogate.networks import MLP, Surrogate
 from popinv.surrogate.standardisation import Standardisation
 
@@ -56,6 +56,13 @@ def test_too_many_failures_stop_the_study_and_say_why():
     check_failures(joined, budget=0.4)
     with pytest.raises(SolverError, match=r"2 of 5 solves failed \(2 times: overflow\)"):
         check_failures(joined, budget=0.39)
+
+
+def test_failures_are_counted_by_reason():
+    joined = collect([chunk(Z, ["stuck", "overflow", "", "a", "overflow"])])
+    assert failure_counts(joined).startswith("2 times: overflow; 1 time: ")
+    assert failure_counts(joined, most=1) == "2 times: overflow; 2 times: 2 other reasons"
+    assert failure_counts(collect([chunk(Z)])) == ""
 
 
 @pytest.mark.parametrize(("threshold", "converged"), [(0.3, 1), (0.2, 0)])

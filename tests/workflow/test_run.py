@@ -15,7 +15,7 @@ import pytest
 from tiny_study import Workflow
 
 from popinv import storage
-from popinv.workflow import FIGURES
+from popinv.figure_names import FIGURES
 
 pytestmark = pytest.mark.firedrake
 
@@ -126,6 +126,15 @@ def test_an_assessment_setting_reruns_the_assessment_alone(finished, tiny):
     printed = finished.dry_run(tiny)
     assert "tiny: assessing the answer" in printed
     for untouched in ("solving", "training", "recovering", "resampling"):
+        assert untouched not in printed
+
+
+def test_baselines_are_added_beside_what_is_there(finished, tiny):
+    tiny["studies"]["tiny"]["assessment"]["baselines"] = ["plain", "two_stage"]
+    printed = finished.dry_run(tiny)
+    for asked in ("descending with the policy plain", "each system by itself", "comparing"):
+        assert f"tiny: {asked}" in printed
+    for untouched in ("solving", "training", "recovering", "assessing", "policy full"):
         assert untouched not in printed
 
 

@@ -5,7 +5,9 @@ def previous_round(wildcards):
     """The round whose surrogate and estimate a round builds on, or None."""
     if wildcards.round == "check":
         return last_round(config["studies"][wildcards.study])
-    return None if wildcards.round in ("truth", "0") else int(wildcards.round) - 1
+    if wildcards.round == "0" or not wildcards.round.isdigit():
+        return None
+    return int(wildcards.round) - 1
 
 
 def earlier(*artefacts):
@@ -32,7 +34,7 @@ rule propose_parameters:
     benchmark:
         "<results>/{study}/benchmarks/propose_parameters.{round}.tsv"
     wildcard_constraints:
-        round="check|[0-9]+",
+        round="check|fixed|[0-9]+",
     resources:
         mem_mb=1000,
         runtime=10,
@@ -65,6 +67,7 @@ rule solve_chunk:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
         chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
+        simulator=lambda wildcards: simulator_of(config["studies"][wildcards.study]),
         code=code_of("solve_chunk", solves=True),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"

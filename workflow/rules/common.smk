@@ -5,14 +5,19 @@ import sys
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
+from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
 from popinv.workflow import (
-    FIGURES,
     chunk_count,
+    coverage_blocks,
+    evidence_figures,
     forward_modules,
+    has_sampling_error,
     is_synthetic,
     last_round,
     refuse_foreign_stores,
+    replications_of,
+    simulator_of,
     solve_count,
 )
 
@@ -41,13 +46,16 @@ config.clear()
 config.update(complete)
 
 
-def code_of(rule, solves=False):
-    """Params function: fingerprint of a rule's script and of what its study's model selects."""
+def code_of(rule, solves=False, also=()):
+    """Params function: fingerprint of a rule's script and of what its study's model selects.
+
+    ``also`` names modules that the script's imports do not show, since a function imports them.
+    """
 
     def code(wildcards):
         forward = config["studies"][wildcards.study]["forward"]
         script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
-        return fingerprint(script, *forward_modules(forward, solves))
+        return fingerprint(script, *forward_modules(forward, solves), *also)
 
     return code
 

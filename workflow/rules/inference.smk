@@ -15,12 +15,20 @@ def evidence(wildcards):
     found = {}
     if study["assessment"]["bootstrap"]:
         found["resamples"] = f"{folder}/resamples.zarr/zarr.json"
+    if has_sampling_error(study):
+        found["sampling_error"] = f"{folder}/sampling_error.zarr/zarr.json"
     if is_synthetic(study):
         found["truth"] = f"{folder}/truth.zarr/zarr.json"
         if study["assessment"]["oracles"]:
             found["noise_known"] = f"{folder}/oracles/noise_known.zarr/zarr.json"
             found["law_known"] = f"{folder}/oracles/law_known.zarr/zarr.json"
     return found
+
+
+def judged_by(wildcards):
+    """Params function: the assessment's settings, without those of rules of their own."""
+    section = config["studies"][wildcards.study]["assessment"]
+    return {key: value for key, value in section.items() if key != "baselines"}
 
 
 # The coupled descent on law and noise.
@@ -75,6 +83,7 @@ rule consult_oracle:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
+        truth=lookup(dpath="studies/{study}/observations/truth", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
         code=code_of("consult_oracle"),
     message:
@@ -135,7 +144,7 @@ rule assess_population:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        assessment=lookup(dpath="studies/{study}/assessment", within=config),
+        assessment=judged_by,
         code=code_of("assess_population"),
     message:
         "{wildcards.study}: assessing the answer"
@@ -143,10 +152,18 @@ rule assess_population:
         "../scripts/assess_population.py"
 
 
+def estimates(wildcards):
+    """The population as each round estimated it, for the figure of the solver calls."""
+    rounds = range(last_round(config["studies"][wildcards.study]) + 1)
+    folder = f"<results>/{wildcards.study}/rounds"
+    return {f"estimate_{r}": f"{folder}/{r}/estimate.zarr/zarr.json" for r in rounds}
+
+
 # Draw every figure of a study.
 rule plot_figures:
     input:
         unpack(evidence),
+        unpack(estimates),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr/zarr.json",

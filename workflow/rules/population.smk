@@ -4,12 +4,13 @@
 # Draw the parameters of a synthetic population from its true law.
 rule draw_population:
     output:
-        proposals="<results>/{study}/rounds/truth/proposals.zarr/zarr.json",
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
     log:
-        "<results>/{study}/logs/draw_population.log",
+        "<results>/{study}/logs/draw_population.{round}.log",
     benchmark:
-        "<results>/{study}/benchmarks/draw_population.tsv"
+        "<results>/{study}/benchmarks/draw_population.{round}.tsv"
     wildcard_constraints:
+        round="truth|systems_[0-9]+",
         study=studies(synthetic=True),
     resources:
         mem_mb=1000,
@@ -19,10 +20,10 @@ rule draw_population:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         truth=lookup(dpath="studies/{study}/observations/truth/law", within=config),
-        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], "truth"),
+        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
         code=code_of("draw_population"),
     message:
-        "{wildcards.study}: drawing a population from its true law"
+        "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
     script:
         "../scripts/draw_population.py"
 

@@ -14,8 +14,7 @@ with job(snakemake):
     study = {key: given[key] for key in ("forward", "law", "noise")}
     loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
     surrogate = surrogate_of(loaded["surrogate"])
-    data = loaded["observations"]["y"].values
-    problem = descent_problem(study, data, surrogate, given.seed, "assess")
+    problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
     population = population_dataset(problem, loaded)
     figures = metrics(problem, population, loaded, given.assessment)
     storage.save(

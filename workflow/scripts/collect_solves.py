@@ -3,11 +3,12 @@
 from popinv import storage
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
-from popinv.surrogate.collect import check_failures, collect, judge
+from popinv.surrogate.collect import check_failures, collect, failure_counts, judge
 
 with job(snakemake):
     given = snakemake.params
     fresh = collect([storage.load(path) for path in snakemake.input.chunks])
+    print(f"{fresh.sizes['sample']} solves; failed: {failure_counts(fresh) or 'none'}")
     check_failures(fresh, given.failure_budget)
     previous = {
         name.removeprefix("previous_"): storage.load(path)

@@ -10,9 +10,12 @@ from popinv.surrogate.artefact import surrogate_of
 with job(snakemake):
     given, known = snakemake.params, snakemake.wildcards.known
     study = {key: given[key] for key in ("forward", "law", "noise")}
-    data = storage.load(snakemake.input.observations)["y"].values
+    if known == "noise":
+        # It may come from another family than the study's own.
+        study["noise"] = given.truth["noise_model"] or given.noise
+    observations = storage.load(snakemake.input.observations)
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
-    problem = descent_problem(study, data, surrogate, given.seed, "oracle")
+    problem = descent_problem(study, observations, surrogate, given.seed, "oracle")
     result = oracle(
         problem,
         descent_settings(given.descent),

@@ -16,9 +16,7 @@ with job(snakemake):
     observations = storage.load(snakemake.input.observations)
     fitted = storage.load(snakemake.input.surrogate)
     estimate = storage.load(snakemake.input.estimate)
-    problem = descent_problem(
-        study, observations["y"].values, surrogate_of(fitted), given.seed, "descent"
-    )
+    problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, "descent")
     config = {**study, "descent": given.descent}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
     checkpoint = Checkpoint(Path(given.checkpoint), {**config, "inputs": hashes})

@@ -11,7 +11,7 @@ with job(snakemake):
     given = snakemake.params
     model = law(given.law, given.forward)
     alpha = law_values(given.law, given.truth, given.forward)
-    z = parameters(model, alpha, given.seed, "truth", given.samples)
+    z = parameters(model, alpha, given.seed, snakemake.wildcards.round, given.samples)
     storage.save(
         proposals(z, forward_parameters(given.forward), source="true law"),
         snakemake.output.proposals,

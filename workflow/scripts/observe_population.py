@@ -3,27 +3,33 @@
 from popinv import storage
 from popinv.forward.build import observed
 from popinv.job import job
-from popinv.population.build import law, law_values, noise
+from popinv.population.build import law, law_values, true_noise
 from popinv.population.observe import observations_dataset, truth_dataset
-from popinv.population.synthetic import noise_rows
+from popinv.population.synthetic import noise_rows, noise_scales
 
 with job(snakemake):
     given = snakemake.params
     solves = storage.load(snakemake.input.solves)
     what = observed(given.forward, given.seed)
-    noise_model = noise(given.noise, what)
-    truth = given.observations["truth"]
+    truth, spread = given.observations["truth"], given.observations["noise_scale"]
+    noise_model = true_noise(given.noise, truth, what)
     gamma = noise_model.from_natural(truth["noise"])
     clean = solves["y"].values
-    y = clean + noise_rows(noise_model, gamma, given.seed, "truth", len(clean))
+    xi = noise_rows(noise_model, gamma, given.seed, "truth", len(clean))
+    scale = None
+    if spread is not None:
+        scale = noise_scales(spread["low"], spread["high"], given.seed, "truth", len(clean))
+        xi = scale[:, None] * xi
     config = {key: given[key] for key in ("forward", "law", "noise", "observations")}
     written = {"config": config, "seed": given.seed, "created_by": snakemake.rule}
     solved = solves["reason"].values == 0
-    storage.save(
-        observations_dataset(y[solved], what, heldout=given.observations["heldout"]),
-        snakemake.output.observations,
-        **written,
+    observations = observations_dataset(
+        (clean + xi)[solved],
+        what,
+        heldout=given.observations["heldout"],
+        noise_scale=None if scale is None else scale[solved],
     )
+    storage.save(observations, snakemake.output.observations, **written)
     model = law(given.law, given.forward)
     alpha = law_values(given.law, truth["law"], given.forward)
     storage.save(

@@ -13,6 +13,5 @@ with job(snakemake):
     study = {key: given[key] for key in ("forward", "law", "noise")}
     loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
     surrogate = surrogate_of(loaded["surrogate"])
-    data = loaded["observations"]["y"].values
-    problem = descent_problem(study, data, surrogate, given.seed, "figures")
+    problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "figures")
     draw_all(problem, loaded, Path(snakemake.output[0]).parent)

@@ -10,9 +10,9 @@ from popinv.surrogate.artefact import surrogate_of
 with job(snakemake):
     given = snakemake.params
     study = {key: given[key] for key in ("forward", "law", "noise")}
-    data = storage.load(snakemake.input.observations)["y"].values
+    observations = storage.load(snakemake.input.observations)
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
-    problem = descent_problem(study, data, surrogate, given.seed, "bootstrap")
+    problem = descent_problem(study, observations, surrogate, given.seed, "bootstrap")
     alpha, gamma = parameters_of(storage.load(snakemake.input.descent))
     settings = descent_settings(given.descent)
     answers = bootstrap(problem, settings, alpha, gamma, given.resamples)

@@ -17,9 +17,9 @@ with job(snakemake):
         print("the last estimate is passed on")
         dataset = previous.assign_attrs(converged=1)
     else:
-        data = storage.load(snakemake.input.observations)["y"].values
+        observations = storage.load(snakemake.input.observations)
         stage = f"update/{number}"
-        problem = descent_problem(study, data, surrogate_of(fitted), given.seed, stage)
+        problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, stage)
         # An early surrogate can lead the estimate astray; the study's start then leads it back.
         starts = [start(study, problem)]
         if previous is not None:

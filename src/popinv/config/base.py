@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 __all__ = [
     "Count",
     "CountOrZero",
     "Fraction",
+    "Given",
     "NonNegative",
     "NotBoolean",
     "Number",
@@ -45,3 +46,13 @@ Fraction = Annotated[float, Field(gt=0, lt=1), NotBoolean]
 Count = Annotated[int, Field(ge=1), NotBoolean]
 Several = Annotated[int, Field(ge=2), NotBoolean]
 CountOrZero = Annotated[int, Field(ge=0), NotBoolean]
+
+
+def _given(value: Any) -> Any:
+    if value is None or value == {}:
+        raise PydanticKnownError("missing")
+    return value
+
+
+# For a key whose default can be computed in some cases only: null or {} then says that it cannot.
+Given = BeforeValidator(_given)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from popinv.config.evidence import Evidence, evidence_problems
 from popinv.config.forward import Forward, ForwardSection
+from popinv.config.forward.external import ExternalSection
 from popinv.config.forward.porous_flow import PorousFlow
 from popinv.config.law import Law, MaternFieldLaw, MeanAndStandardDeviation
 from popinv.config.messages import Problem, explain, listed, shown
@@ -36,6 +38,7 @@ _SECTIONS: dict[str, Any] = {
     "surrogate": Surrogate,
     "descent": Descent,
     "assessment": Assessment,
+    "evidence": Evidence,
 }
 
 _FIELD_LAWS = ("matern_field", "level_set_field")
@@ -84,12 +87,23 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _file_sensors(forward)
     if descent:
         yield from _descent(descent)
+    if descent and noise:
+        yield from _full_noise(descent, noise)
     if forward and sections["surrogate"]:
         yield from _surrogate(forward, sections["surrogate"])
+    if sections["evidence"]:
+        yield from evidence_problems(sections["evidence"], observations, sections["assessment"])
+    if sections["assessment"]:
+        yield from _baselines(sections["assessment"], law, descent)
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
             "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
+        )
+    if sections["assessment"] and sections["assessment"].repeats == 1:
+        yield Problem(
+            ("assessment", "repeats"),
+            "got 1, but it must be 0 (no sampling error) or at least 2: one solve has no spread.",
         )
 
 
@@ -150,8 +164,15 @@ def _plain(value: Any) -> Any:
 
 
 def _noise(forward: ForwardSection, noise: Any) -> Iterator[Problem]:
+    for problem in noise.problems(forward):
+        yield problem.under("noise")
+    for problem in noise.value_problems(noise.start, forward):
+        yield problem.under("noise", "start")
     if not isinstance(noise, KernelNoise) or noise.nugget:
         return
+    if isinstance(forward, ExternalSection):
+        for problem in forward.repeated_places():
+            yield problem.under("forward")
     sensors = getattr(forward, "sensors", None)
     places = Counter(tuple(position) for position in (sensors and sensors.positions) or [])
     for place, times in places.items():
@@ -181,16 +202,25 @@ def _truth(
             names = tuple(law.start.beside)
             what = "the parameters beside the field"
             yield from _names(beside, names, (*at, "law", "beside"), what)
-    if noise:
-        names = tuple(noise.start.model_dump())
-        yield from _names(truth.noise, names, (*at, "noise"), "the noise's parameters")
-        if noise.kind == "diagonal" and isinstance(truth.noise.get("standard_deviation"), list):
-            yield from _list_per_sensor(
-                forward, cast("list[float]", truth.noise["standard_deviation"]), (*at, "noise")
-            )
-        else:
-            known_noise = {name: truth.noise[name] for name in names if name in truth.noise}
-            yield from _values(known_noise, type(noise.start), (*at, "noise"))
+    if forward and truth.noise_model:
+        for problem in truth.noise_model.problems(forward):
+            yield problem.under(*at, "noise_model")
+    if true_noise := truth.noise_model or noise:
+        yield from _true_noise(forward, true_noise, truth.noise, (*at, "noise"))
+
+
+def _true_noise(
+    forward: ForwardSection | None, noise: Any, given: Mapping[str, Any], at: tuple[str, ...]
+) -> Iterator[Problem]:
+    names = tuple(noise.start.model_dump())
+    yield from _names(given, names, at, "the noise's parameters")
+    known = {name: given[name] for name in names if name in given}
+    wrong = list(_values(known, type(noise.start), at))
+    yield from wrong
+    if forward and not wrong:
+        values = type(noise.start).model_validate(known)
+        for problem in noise.value_problems(values, forward):
+            yield problem.under(*at)
 
 
 def _values(given: dict[str, Any], annotation: Any, at: tuple[str, ...]) -> Iterator[Problem]:
@@ -199,21 +229,6 @@ def _values(given: dict[str, Any], annotation: Any, at: tuple[str, ...]) -> Iter
     except ValidationError as error:
         for problem in explain(error, annotation):
             yield problem.under(*at)
-
-
-def _list_per_sensor(
-    forward: ForwardSection | None, values: list[float], at: tuple[str, ...]
-) -> Iterator[Problem]:
-    at = (*at, "standard_deviation")
-    if forward and len(values) != forward.observation_count():
-        yield Problem(
-            at,
-            f"got {len(values)} numbers, but there are {forward.observation_count()} observations "
-            "of each system; give one for each, or one number for all.",
-        )
-    for i, value in enumerate(values):
-        if value <= 0:
-            yield Problem((*at, i), f"got {shown(value)}, but it must be greater than 0.")
 
 
 def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
@@ -240,6 +255,36 @@ def _descent(descent: Descent) -> Iterator[Problem]:
             f"got {descent.pooled_directions}, but each step takes {descent.directions} "
             "(descent.directions) from the pool; 0 draws fresh ones.",
         )
+
+
+def _full_noise(descent: Descent, noise: Any) -> Iterator[Problem]:
+    if noise.kind != "full":
+        return
+    for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
+        if getattr(descent, key) != needed:
+            yield Problem(
+                ("descent", key),
+                f"got '{getattr(descent, key)}', but noise of kind 'full' moves by a step of its "
+                f"own that needs '{needed}'; leave it out, or choose another noise.",
+            )
+
+
+def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Iterator[Problem]:
+    for i, name in enumerate(assessment.baselines):
+        at = ("assessment", "baselines", i)
+        if name in assessment.baselines[:i]:
+            yield Problem(at, f"'{name}' is asked for twice; leave one out.")
+        elif descent and name == descent.policy:
+            yield Problem(
+                at, f"got '{name}', which is the study's own descent.policy already; leave it out."
+            )
+        elif law and name == "two_stage" and law.kind == "level_set_field":
+            yield Problem(
+                at,
+                "got 'two_stage', which needs the density of the law, and that of a "
+                "'level_set_field' has no closed form; leave it out (full, plain and nuts do "
+                "without).",
+            )
 
 
 def _surrogate(forward: ForwardSection, surrogate: Surrogate) -> Iterator[Problem]:

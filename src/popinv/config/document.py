@@ -71,14 +71,97 @@ studies:
 ```
 
 The path is relative to the working directory. Each row of the file is one system, each column one
-sensor, in the order of `positions`. All values are finite numbers in the unit of the forward
-model's output; leave out systems with missing values, and any column that only counts the rows.
+sensor, in the order of `positions`. Where the forward model has time, the columns are all times
+at the first sensor, then all times at the second, and so on. Values are in the unit of the forward
+model's output.
 
 - `.csv`: numbers separated by commas (or semicolons, or tabs), with or without a first line of
-  column names.
-- `.nc`: NetCDF; the variable `observations` of two dimensions (systems, sensors), or the only
-  variable of two dimensions.
+  column names. `system_column` and `noise_scale_column` name columns that hold something else.
+- `.nc`: NetCDF. The variable `observations` has the dimensions (system, observation) or (system,
+  place, time); another name will do if no other variable has two or three dimensions. A variable
+  `noise_scale` (system) and a coordinate of the dimension `system` are read where they are there.
 - `.zarr`: zarr; as NetCDF.
+
+**Missing values** are an empty cell, `NA` or `NaN` (in NetCDF and zarr `NaN` or the fill value);
+text and infinities never are. They stop the run with the row and the column, unless
+`missing: mask` is set. Then the entries that are missing hold the mean of those that are not, and
+each simulated system lacks the entries that an observed system, drawn at random, lacks. Data and
+model then have the same law at the right answer, provided that absence does not depend on the
+value: a sensor that fails when the pressure is high biases the answer. Every system needs one
+observation at least, every sensor two among the systems that are learned from.
+
+**Known noise scales** say that some systems were observed with more noise than others: the noise of
+system n has the covariance `s_n^2 Gamma`, and Gamma, which is recovered, is that of scale 1. The
+scales are positive, without unit, and have nothing to do with the systems' parameters.
+
+```yaml
+studies:
+  gaps_and_scales:
+    forward:
+      kind: porous_flow
+      sensors: {positions: [0.1, 0.25, 0.4, 0.55, 0.7, 0.85]}
+    observations:
+      file: data/observations.csv       # a first line such as sample,scale,p1,p2,p3,p4,p5,p6
+      missing: mask
+      system_column: sample
+      noise_scale_column: scale
+```
+
+## Your own simulator
+
+Any simulator can stand in for the forward models that come with the package: a function in Python,
+a server that speaks UM-Bridge, or a program that reads and writes files. Say what its parameters
+are called, what it returns, and give the law of the parameters, for which there is no default then:
+
+```yaml
+studies:
+  mine:
+    forward:
+      kind: python
+      function: simulator:solve         # solve() in simulator.py
+      path: my_simulator                # the folder of simulator.py
+      parameters: [ka, {name: volume, units: L}]
+      observations: {name: concentration, units: mg/L, times: [0.5, 1, 2, 4, 8]}
+    law:
+      kind: lognormal
+      start:
+        ka: {mean: 0, standard_deviation: 0.5}
+        volume: {mean: 4, standard_deviation: 0.5}
+    observations: {file: data/observations.csv}
+```
+
+- `python`: `def solve(z)` takes an array with a row for each system and a column for each
+  parameter, and returns one with a row for each system and a column for each observation.
+- `umbridge`: one request for each system; input and output vectors are put one after the other.
+- `executable`: `command: [./simulator, "{input}", "{output}"]` is run in the working directory,
+  with two files in a temporary folder.
+
+`config/examples/own_simulator.yaml`, `own_simulator_umbridge.yaml` and
+`own_simulator_executable.yaml` call one simulator in the three ways.
+
+**Failures.** A system whose call raises an exception, ends with an error, crashes, exceeds
+`time_limit` or returns a value that is not finite is recorded as failed, with the reason, and the
+others are kept: a call of several systems that fails is halved until the systems at fault stand
+alone. The reasons and their numbers are in `logs/collect_solves.*.log` and in `metrics.json`;
+`active_learning.failure_budget` says how many failures a study tolerates. A simulator that cannot
+be used at all stops the run: it cannot be imported, started or reached, it returns an array of
+another shape than described, or ten systems, each called alone, crashed it or ran out of time
+before any succeeded.
+
+**Each row on its own.** The observations of a system must depend on its own parameters only, not on
+what else is in the call. The first system of each job is therefore solved twice, once alone; where
+the results differ the run stops. A simulator that draws random numbers takes them from a seed that
+it is given for each system: as the argument `seeds` of the function, or as the column `seed` of the
+program's input (`pass_seed: true`).
+
+**Changes.** The solves are repeated when the simulator changes: the module of the function and what
+it imports from the folder `path` (comments do not count), or the program and those of its arguments
+that are files; and the files listed under `files`. A server's code cannot be seen: change
+`version`.
+
+**Cores.** Jobs run side by side, each with one call at a time, and libraries are told to use one
+thread (`OMP_NUM_THREADS=1`). `parallel` allows more calls within a job, for a server with several
+workers above all.
 
 ## All keys
 
@@ -198,7 +281,8 @@ def _type(node: _Schema, root: _Schema) -> str:
     if node.get("type") == "object":
         each = node.get("additionalProperties")
         inner = _type(each, root) if isinstance(each, dict) else "mapping"
-        return "mapping" if inner == "mapping" else f"mapping of names to {inner}s"
+        plural = inner if inner.endswith("s") else f"{inner}s"
+        return "mapping" if inner == "mapping" else f"mapping of names to {plural}"
     return {
         "boolean": "true or false",
         "integer": "whole number",

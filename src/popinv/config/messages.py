@@ -204,9 +204,15 @@ def _follow(annotation: Any, step: str | int) -> tuple[Any, bool]:
 
 
 def _bare(annotation: Any) -> Any:
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return annotation
+    """Return the type without its metadata, and without None beside it."""
+    while True:
+        members = _members(annotation)
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif len(members) == 1:
+            annotation = members[0]
+        else:
+            return annotation
 
 
 def _members(annotation: Any) -> list[Any]:

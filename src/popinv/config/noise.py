@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from popinv.config.base import Positive, Section
+from popinv.config.base import Count, NonNegative, Section
+from popinv.config.forward.base import ForwardSection
+from popinv.config.messages import Problem
+from popinv.config.noise_parameters import (
+    LENGTH,
+    NUGGET,
+    PLACE_CORRELATION,
+    AutoregressiveParameters,
+    BlockParameters,
+    FullParameters,
+    KernelParameters,
+    StandardDeviation,
+    StandardDeviations,
+)
 
-__all__ = ["DiagonalNoise", "IsotropicNoise", "KernelNoise", "Noise"]
+__all__ = [
+    "AutoregressiveNoise",
+    "BlockNoise",
+    "DiagonalNoise",
+    "FullNoise",
+    "IsotropicNoise",
+    "KernelNoise",
+    "Noise",
+    "NoiseSection",
+]
 
-# Where the nugget starts when there is one and nothing is said.
-_NUGGET = 0.1
-
-
-class StandardDeviation(Section):
-    """The unknown of uncorrelated noise."""
-
-    standard_deviation: Positive = Field(
-        default=0.3,
-        description="Standard deviation at every sensor, in the unit of the observations.",
-    )
-
-
-class KernelParameters(Section):
-    """The unknowns of noise that is correlated from sensor to sensor."""
-
-    amplitude: Positive = Field(
-        default=0.3,
-        description="Standard deviation of the correlated part, in the unit of the observations.",
-    )
-    length: Positive = Field(
-        default=0.3, description="Correlation length; the side of the domain is 1."
-    )
-    nugget: Positive | None = Field(
-        default=None,
-        description="Standard deviation of the uncorrelated part, where there is one.",
-        json_schema_extra={"x-default": f"{_NUGGET} where `nugget: true`"},
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_absent_nugget(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        return {name: value for name, value in values.items() if value is not None}
+_Kernel = Literal["exponential", "matern32", "matern52", "squared_exponential"]
+_KERNELS = ("exponential", "matern32", "matern52", "squared_exponential")
 
 
-class IsotropicNoise(Section):
+class NoiseSection(Section):
+    """What the rest of a study may ask of its noise."""
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield what does not fit the forward model, with paths that begin at the section."""
+        yield from ()
+
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield lists of the wrong length and the like among start or true values.
+
+        Parameters
+        ----------
+        values : Section
+            Of the type of the section's ``start``.
+        forward : ForwardSection
+        """
+        yield from ()
+
+
+class IsotropicNoise(NoiseSection):
     """Uncorrelated noise of the same size at every sensor."""
 
     kind: Literal["isotropic"] = Field(description="One unknown standard deviation.")
@@ -56,23 +67,27 @@ class IsotropicNoise(Section):
     )
 
 
-class DiagonalNoise(Section):
+class DiagonalNoise(NoiseSection):
     """Uncorrelated noise, each sensor with its own size."""
 
     kind: Literal["diagonal"] = Field(description="An unknown standard deviation for each sensor.")
-    start: StandardDeviation = Field(
-        default_factory=StandardDeviation,
-        description="Where the descent starts: one number for all sensors.",
+    start: StandardDeviations = Field(
+        default_factory=StandardDeviations, description="Where the descent starts."
     )
 
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield a list that is not one number for each observation."""
+        count = forward.observation_count()
+        yield from _length(values, "standard_deviation", count, f"{count} observations")
 
-class KernelNoise(Section):
+
+class KernelNoise(NoiseSection):
     """Stationary noise that is correlated from sensor to sensor."""
 
     kind: Literal["kernel"] = Field(
         description="A stationary kernel over the places of the sensors."
     )
-    kernel: Literal["exponential", "matern32", "matern52", "squared_exponential"] = Field(
+    kernel: _Kernel = Field(
         default="exponential", description="How the correlation falls with distance."
     )
     nugget: bool = Field(
@@ -90,7 +105,7 @@ class KernelNoise(Section):
         if "nugget" not in info.data:
             return start
         if info.data["nugget"] and start.nugget is None:
-            return start.model_copy(update={"nugget": _NUGGET})
+            return start.model_copy(update={"nugget": NUGGET})
         if start.nugget is not None and not info.data["nugget"]:
             raise PydanticCustomError(
                 "nugget", "a nugget is given, but the noise has none; set 'nugget: true' beside it"
@@ -98,4 +113,176 @@ class KernelNoise(Section):
         return start
 
 
-Noise = Annotated[IsotropicNoise | DiagonalNoise | KernelNoise, Field(discriminator="kind")]
+class AutoregressiveNoise(NoiseSection):
+    """Stationary noise in time at each place, independent from place to place."""
+
+    kind: Literal["autoregressive"] = Field(
+        description="A stationary autoregression in time, for time series at regular times."
+    )
+    order: Count = Field(
+        default=1,
+        description="Number of earlier values that a value depends on; the number of times less "
+        "one leaves the correlation in time unrestricted but for being stationary.",
+    )
+    start: AutoregressiveParameters = Field(
+        default_factory=AutoregressiveParameters, description="Where the descent starts."
+    )
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield a forward model without regular times, or with too few."""
+        yield from _times(self.kind, self.order, forward)
+
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield a list that is not one number for each lag."""
+        yield from _length(values, "correlation", self.order, f"{self.order} lags (order)")
+
+
+class BlockNoise(NoiseSection):
+    """Noise whose covariance is a product of one over places and one in time."""
+
+    kind: Literal["blocks"] = Field(
+        description="A covariance over the places (or quantities) times a stationary "
+        "autoregression in time, for time series at regular times."
+    )
+    places: Literal[
+        "isotropic",
+        "diagonal",
+        "exponential",
+        "matern32",
+        "matern52",
+        "squared_exponential",
+        "full",
+    ] = Field(
+        default="isotropic",
+        description="Over the places: independent and alike, independent, a stationary kernel of "
+        "their coordinates, or unrestricted (for few places).",
+    )
+    order: Count = Field(
+        default=1, description="As that of `autoregressive` noise, the same at every place."
+    )
+    start: BlockParameters = Field(
+        default_factory=BlockParameters, description="Where the descent starts."
+    )
+
+    @field_validator("start")
+    @classmethod
+    def _places_agree(cls, start: BlockParameters, info: ValidationInfo) -> BlockParameters:
+        if "places" not in info.data:
+            return start
+        places = info.data["places"]
+        for key, kinds, default in (
+            ("length", _KERNELS, LENGTH),
+            ("place_correlation", ("full",), PLACE_CORRELATION),
+        ):
+            given = getattr(start, key)
+            if places in kinds and given is None:
+                start = start.model_copy(update={key: default})
+            if places not in kinds and given is not None:
+                raise PydanticCustomError(
+                    "blocks",
+                    "'{key}' is given, but places '{places}' have none; leave it out",
+                    {"key": key, "places": places},
+                )
+        return start
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield a forward model without regular times, or with too few."""
+        yield from _times(self.kind, self.order, forward)
+
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield lists of the wrong length, and correlations that do not go together."""
+        yield from _length(values, "time_correlation", self.order, f"{self.order} lags (order)")
+        places = forward.observation_count() // (forward.time_count() or 1)
+        if self.places in ("diagonal", "full"):
+            yield from _length(values, "standard_deviation", places, f"{places} places")
+        elif isinstance(values.standard_deviation, list):
+            yield Problem(
+                ("standard_deviation",),
+                f"got a list, but places '{self.places}' have one standard deviation for all.",
+            )
+        if self.places == "full":
+            yield from _pairs(values, "place_correlation", places)
+
+
+class FullNoise(NoiseSection):
+    """Noise of unrestricted covariance."""
+
+    kind: Literal["full"] = Field(
+        description="An unknown standard deviation for each observation and an unknown "
+        "correlation for each pair: for up to about 60 observations."
+    )
+    shrinkage: NonNegative = Field(
+        default=0.1,
+        description="Strength of the pull towards uncorrelated noise, relative to what the data "
+        "would say if there were nothing but noise; it shrinks small correlations by "
+        "1 / (1 + shrinkage). Where law and noise can trade variance, it decides.",
+    )
+    start: FullParameters = Field(
+        default_factory=FullParameters, description="Where the descent starts."
+    )
+
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield lists of the wrong length, and correlations that do not go together."""
+        count = forward.observation_count()
+        yield from _length(values, "standard_deviation", count, f"{count} observations")
+        yield from _pairs(values, "correlation", count)
+
+
+def _times(kind: str, order: int, forward: ForwardSection) -> Iterator[Problem]:
+    times = forward.time_count()
+    if times is None or times < 2:
+        yield Problem(
+            ("kind",),
+            f"got '{kind}', which is correlated in time, but the observations of "
+            f"'{getattr(forward, 'kind', 'this forward model')}' as configured are no time "
+            "series; choose 'isotropic', 'diagonal', 'kernel' or 'full'.",
+        )
+    elif not forward.times_are_regular():
+        yield Problem(
+            ("kind",),
+            f"got '{kind}', which needs equally spaced times; choose 'kernel' (over place and "
+            "time) or 'full', or observe at regular times.",
+        )
+    elif order >= times:
+        yield Problem(
+            ("order",), f"got {order}, but with {times} times it must be at most {times - 1}."
+        )
+
+
+def _length(values: Any, key: str, count: int, what: str) -> Iterator[Problem]:
+    given = getattr(values, key)
+    if isinstance(given, list) and len(given) != count:
+        yield Problem(
+            (key,),
+            f"got {len(given)} numbers, but there are {what} of each system; give one for each, "
+            "or one number.",
+        )
+
+
+def _pairs(values: Any, key: str, count: int) -> Iterator[Problem]:
+    given, wanted = getattr(values, key), count * (count - 1) // 2
+    if isinstance(given, list) and len(given) != wanted:
+        yield Problem(
+            (key,),
+            f"got {len(given)} numbers, but {count} have {wanted} pairs; give one for each, or "
+            "one number.",
+        )
+        return
+    # Imported here, as nothing else of the configuration needs it and most runs neither.
+    import numpy as np
+
+    matrix = np.eye(count)
+    rows, columns = np.tril_indices(count, -1)
+    matrix[rows, columns] = matrix[columns, rows] = given
+    if np.linalg.eigvalsh(matrix)[0] <= 1e-12:
+        yield Problem(
+            (key,),
+            "these correlations do not go together: no noise has them (their matrix is not "
+            "positive definite).",
+        )
+
+
+Noise = Annotated[
+    IsotropicNoise | DiagonalNoise | KernelNoise | AutoregressiveNoise | BlockNoise | FullNoise,
+    Field(discriminator="kind"),
+]

@@ -19,6 +19,8 @@ from popinv.config.base import (
 
 __all__ = ["ActiveLearning", "Assessment", "Descent", "Surrogate"]
 
+Baseline = Literal["full", "plain", "two_stage", "nuts"]
+
 # Zero or at least so many: fewer resamples than this say nothing about an interval.
 _FEWEST_BOOTSTRAPS = 2
 _FEWEST_NULL_RESAMPLES = 20
@@ -185,4 +187,19 @@ class Assessment(Section):
     )
     surrogate_check: Count = Field(
         default=500, description="Fresh solves on which the surrogate is judged at the end."
+    )
+    baselines: list[Baseline] = Field(
+        default=[],
+        description="Other methods to compare with, on the same observations and through the same "
+        "surrogate: the descent with another `descent.policy` (`full`, `plain`), fitting each "
+        "system by itself and pooling the fits (`two_stage`), or hierarchical Bayes by the "
+        "No-U-Turn sampler on at most 100 systems (`nuts`, which needs `pip install numpyro`).",
+    )
+    repeats: CountOrZero = Field(
+        default=8,
+        description="Solves of one system from as many initial states, which show the sampling "
+        "error of forward models that have one (Lorenz-96); 0 for none, else at least 2.",
+    )
+    repeated_systems: Several = Field(
+        default=64, description="Systems of the recovered law that are solved so often."
     )

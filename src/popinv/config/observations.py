@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import Fraction, Number, Section, Several
+from popinv.config.base import Fraction, Number, Positive, Section, Several
+from popinv.config.noise import Noise
 
-__all__ = ["FILE_TYPES", "FileObservations", "Observations", "SyntheticObservations", "Truth"]
+__all__ = [
+    "FILE_TYPES",
+    "FileObservations",
+    "NoiseScale",
+    "Observations",
+    "SyntheticObservations",
+    "Truth",
+]
 
 FILE_TYPES = (".csv", ".nc", ".zarr")
 
@@ -44,9 +52,32 @@ class Truth(Section):
         description="The true parameters of the law, with the names of `law.start`."
     )
     noise: dict[str, NoiseValue] = Field(
-        description="The true parameters of the noise, with the names of `noise.start`; "
-        "`diagonal` noise takes one number for all sensors or a list with one for each."
+        description="The true parameters of the noise, with the names and forms of `noise.start`."
     )
+    noise_model: Noise | None = Field(
+        default=None,
+        description="The family that the true noise comes from, as a section like `noise`, where "
+        "it is another: to see what a wrong family does. `truth.noise` then has the names of its "
+        "`start`, whose values do not matter.",
+        json_schema_extra={"x-default": "the study's `noise`"},
+    )
+
+
+class NoiseScale(Section):
+    """The range of the systems' known noise scales, drawn log-uniformly."""
+
+    low: Positive = Field(description="The smallest noise scale.")
+    high: Positive = Field(description="The largest noise scale.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NoiseScale:
+        if self.low > self.high:
+            raise PydanticCustomError(
+                "noise_scale",
+                "'low' is {low}, but it must be at most 'high' ({high})",
+                {"low": self.low, "high": self.high},
+            )
+        return self
 
 
 class SyntheticObservations(Section):
@@ -55,6 +86,11 @@ class SyntheticObservations(Section):
     count: Several = Field(default=1000, description="Number of systems observed.")
     heldout: Several = Field(
         default=1000, description="Number of further systems, kept for the assessment."
+    )
+    noise_scale: NoiseScale | None = Field(
+        default=None,
+        description="`{low: 0.5, high: 2}` gives each system a known noise scale s, drawn "
+        "log-uniformly: its noise is s xi, with xi of the covariance Gamma. null: 1 for all.",
     )
     truth: Truth = Field(description="What the population is drawn from.")
 
@@ -80,6 +116,39 @@ class FileObservations(Section):
     heldout_fraction: Fraction = Field(
         default=0.2, description="Share of the systems kept for the assessment, drawn at random."
     )
+    missing: Literal["refuse", "mask"] = Field(
+        default="refuse",
+        description="What becomes of missing values: `refuse` stops with the row and the column, "
+        "`mask` learns from what was observed, which is right where absence does not depend on "
+        "the value.",
+    )
+    system_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a CSV file with the systems' names; they are kept "
+        "beside the observations.",
+    )
+    noise_scale_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a CSV file with the systems' known noise scales.",
+    )
+
+    @model_validator(mode="after")
+    def _columns_of_csv(self) -> FileObservations:
+        columns = [self.system_column, self.noise_scale_column]
+        named = [name for name in columns if name is not None]
+        if named and PurePath(self.file).suffix.lower() != ".csv":
+            raise PydanticCustomError(
+                "columns",
+                "only a CSV file has named columns; NetCDF and zarr files have a variable "
+                "'noise_scale' and a coordinate of the systems instead",
+            )
+        if len(named) != len(set(named)):
+            raise PydanticCustomError(
+                "columns", "'system_column' and 'noise_scale_column' must be different columns"
+            )
+        return self
 
 
 def _source(value: Any) -> str | None:

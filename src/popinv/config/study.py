@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import CountOrZero, Section
+from popinv.config.base import CountOrZero, Given, Section
+from popinv.config.evidence import Evidence
 from popinv.config.forward import Forward
 from popinv.config.law import Law
 from popinv.config.noise import Noise
@@ -60,7 +61,7 @@ class Study(Section):
         json_schema_extra={"x-default": "the top-level seed"},
     )
     forward: Forward = Field(description="The forward model.")
-    law: Law = Field(
+    law: Annotated[Law, Given] = Field(
         default_factory=lambda values: values["forward"].default_law(),
         description="The law of the parameters over the population.",
         json_schema_extra={"x-default": "that of the forward model; your own simulator needs one"},
@@ -80,6 +81,10 @@ class Study(Section):
     descent: Descent = Field(default_factory=Descent, description="The descent on law and noise.")
     assessment: Assessment = Field(
         default_factory=Assessment, description="What is computed to judge the answer."
+    )
+    evidence: Evidence = Field(
+        default_factory=Evidence,
+        description="What is computed to judge the method, where the truth is known.",
     )
 
 

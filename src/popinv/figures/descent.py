@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from popinv.figures.arrangement import evenly
 from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, readable, running_mean, styled
 
 __all__ = ["draw_descent"]
 
-# More parameters than this of one kind share a panel.
-_PANELS = 6
+# More parameters than this do not have a panel each: those of one kind share it.
+_PANELS = 8
+# Panels in all that want four columns, and letters that do not fit over one of them.
+_WIDE = 12
+_LONG_TITLE = 28
+# Of those of one kind, no more than this are drawn.
+_LINES = 24
+# Paths that differ by more than this factor share a logarithmic axis.
+_UNEQUAL = 30
 # A loss that falls by more than this factor is drawn on a logarithmic axis.
 _LONG_FALL = 10
 # Intervals are drawn at the end, over this share of the iterations.
@@ -31,33 +42,54 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
     truth : Dataset, optional
         ``law`` and ``noise``.
     """
-    panels: list[tuple[str, list[int]]] = []
+    panels: list[tuple[str, str, list[int]]] = []
     for kind in ("law", "noise"):
-        count = population.sizes[f"{kind}_parameter"]
-        together = [list(range(count))] if count > _PANELS else [[i] for i in range(count)]
-        panels += [(kind, rows) for rows in together]
-    # One place more than there are panels, for the legend.
-    places = 3 + len(panels)
-    columns = min((3, 4), key=lambda c: (-places % c, c))
+        names = [str(name) for name in population[f"{kind}_parameter"].values]
+        panels += [(kind, title, rows) for title, rows in _together(names)]
+    places = 2 + len(panels)
+    columns = 4 if places > _WIDE else min((3, 4), key=lambda c: (-places % c, c))
     rows = -(-places // columns)
-    figure = new_figure("Course of the descent", 3.3 * columns, 0.8 + 2.7 * rows)
+    figure = new_figure("Course of the descent", 3.3 * columns, 1.4 + 2.7 * rows)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     flat = axes.ravel()
     _weighted_loss(flat[0], population["loss"].values)
     _fixed_loss(flat[1], population["fixed_loss"].values)
-    for ax, (kind, chosen) in zip(flat[2:], panels, strict=False):
+    for ax, (kind, title, chosen) in zip(flat[2:], panels, strict=False):
         _paths(ax, population, truth, kind, chosen)
-    used = 2 + len(panels)
-    by_label: dict[str, object] = {}
+        title = f"{kind}: {title}"
+        ax.set_title(title, fontsize=11.5 if len(title) <= _LONG_TITLE else 9.5)
+    by_label: dict[str, Artist] = {}
     for i, ax in enumerate(flat):
         by_label |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        if i >= used:
-            ax.set_axis_off()
-        elif i + columns >= used:
+        if i >= places:
+            ax.remove()
+        elif i + columns >= places:
             ax.xaxis.set_tick_params(labelbottom=True)
-    figure.supxlabel("iteration")
-    flat[used].legend(list(by_label.values()), list(by_label), loc="center left")
+            ax.set_xlabel("iteration")
+    handles, labels = list(by_label.values()), list(by_label)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _together(names: list[str]) -> list[tuple[str, list[int]]]:
+    """Return the title of each panel and the rows of the parameters drawn in it."""
+    if len(names) <= _PANELS:
+        return [(readable(name), [i]) for i, name in enumerate(names)]
+    groups: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        # "standard_deviation_3" and "correlation_1_2" are numbered, "mode_3_mean" ends in its kind.
+        ends = [kind for kind in ("mean", "standard_deviation") if name.endswith(f"_{kind}")]
+        kind = ends[0] if ends else re.sub(r"(_\d+)+$", "", name)
+        groups.setdefault(kind, []).append(i)
+    if len(groups) > _PANELS:
+        groups = {"parameter": list(range(len(names)))}
+    panels = []
+    for kind, rows in groups.items():
+        shown = [rows[i] for i in evenly(len(rows), _LINES)]
+        how_many = f"{len(shown)} of {len(rows)}" if len(shown) < len(rows) else f"all {len(rows)}"
+        title = f"{how_many} {readable(kind)}s" if len(rows) > 1 else readable(names[rows[0]])
+        panels.append((title, shown))
+    return panels
 
 
 def _weighted_loss(ax: Axes, loss: np.ndarray) -> None:
@@ -100,7 +132,9 @@ def _paths(
             )
     if alone:
         ax.plot(iteration[-1], population[kind].values[rows], "o", color=MODEL, label="answer")
-    if truth is not None:
+    dim = f"{kind}_parameter"
+    # Truth of another family of noise has other parameters.
+    if truth is not None and np.array_equal(truth[dim], population[dim]):
         true = np.unique(truth[kind].values[rows])
         if alone or len(true) == 1:
             ax.axhline(true[0], color=TRUTH, ls="--", lw=1.5, label="truth")
@@ -109,6 +143,5 @@ def _paths(
             ax.plot(
                 ends, truth[kind].values[rows], "_", color=TRUTH, ms=10, label="truth, at the end"
             )
-    name = readable(str(population[f"{kind}_parameter"].values[rows[0]]))
-    title = f"{kind}: {name}" if alone else f"{kind}: all {len(rows)} parameters"
-    ax.set_title(title)
+    if not alone and path.min() > 0 and path.max() > _UNEQUAL * path.min():
+        ax.set_yscale("log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ import torch
 import xarray as xr
 
 from popinv.figures.law import FieldDraws, MarginalDraws
+from popinv.figures.marginals import Marginal, is_wide
 from popinv.figures.solver import Plane
-from popinv.forward.build import field
+from popinv.figures.style import axis_label, readable
+from popinv.forward.base import Parameter
+from popinv.forward.build import field, parameters
 from popinv.forward.fields import Field
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
@@ -27,15 +30,37 @@ _LINE = 101
 _SIDE = 48
 _EXAMPLES = 3
 # Points of the domain over which a field is averaged.
-_QUADRATURE = {1: 99, 2: 24}
-_MARGINALS = 4
+_QUADRATURE = {1: 99, 2: 12}
+_MARGINALS = 6
+# Longer names of a field share the label of an axis with nothing else.
+_LONG_NAME = 18
+
+
+def _forward(population: xr.Dataset) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
+    return found
 
 
 def field_of(population: xr.Dataset) -> tuple[Field, int] | None:
-    """Return the study's log-permeability field and its dimension, None if it has no such field."""
-    forward: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
+    """Return the random field of the study and its dimension, None if it has none."""
+    forward = _forward(population)
     found = field(forward) if forward else None
     return None if found is None else (found, int(forward["dimension"]))
+
+
+def _described(population: xr.Dataset, names: list[str]) -> list[Parameter]:
+    """Return the parameters of the forward model, in the order of z."""
+    forward = _forward(population)
+    return list(parameters(forward)) if forward else [Parameter(name) for name in names]
+
+
+def _most_varied(z: np.ndarray, most: int) -> np.ndarray:
+    """Return which columns vary most, whatever their units, in their order."""
+    spread, mean = np.nanstd(z, axis=0), np.nanmean(z, axis=0)
+    # The denominator vanishes only for a column of zeros, which does not vary.
+    variation = spread / np.maximum(np.abs(mean) + spread, 1e-300)
+    # Equal in all respects but for rounding: the earlier column first.
+    return np.sort(np.argsort(-variation.round(6), kind="stable")[:most])
 
 
 def _omega(problem: Problem, count: int) -> np.ndarray:
@@ -65,14 +90,16 @@ def law_draws(
     omega = _omega(problem, _DENSITY_DRAWS)
     recovered = _parameters(problem, parameters_of(population)[0], omega)
     true = None if truth is None else _parameters(problem, truth["alpha"].values, omega)
+    described = _described(population, names)
+
+    def marginal(i: int) -> Marginal:
+        column = None if true is None else true[:, i]
+        return Marginal(described[i].name, described[i].units, recovered[:, i], column)
+
     found = field_of(population)
     if found is None:
-        chosen = np.sort(np.argsort(-recovered.std(axis=0), kind="stable")[:_MARGINALS])
-        return MarginalDraws(
-            names=tuple(names[i] for i in chosen),
-            recovered=recovered[:, chosen],
-            true=None if true is None else true[:, chosen],
-        )
+        chosen = _most_varied(recovered, _MARGINALS)
+        return MarginalDraws(tuple(marginal(i) for i in chosen), len(described))
     field, dimension = found
     line = np.linspace(0, 1, _LINE)
     points = np.column_stack([line, np.full((_LINE, dimension - 1), 0.5)])
@@ -88,44 +115,91 @@ def law_draws(
 
         squares = (maps(recovered), None if true is None else maps(true))
     middle = field.basis(np.full((1, dimension), 0.5))
+    own = len(field.parameters)
+    true_middle = None if true is None else field.evaluate(true, middle)[:, 0]
     return FieldDraws(
+        quantity=field.quantity,
         points=line,
         recovered=field.evaluate(recovered[:_DRAWS], basis),
         true=None if true is None else field.evaluate(true[:_DRAWS], basis),
-        recovered_middle=field.evaluate(recovered, middle)[:, 0],
-        true_middle=None if true is None else field.evaluate(true, middle)[:, 0],
+        middle=Marginal(field.quantity, "1", field.evaluate(recovered, middle)[:, 0], true_middle),
+        beside=tuple(marginal(i) for i in range(own, len(described))),
         squares=squares,
     )
 
 
-def plane(problem: Problem, population: xr.Dataset, check: xr.Dataset, names: list[str]) -> Plane:
-    """Place solves and population in two readable quantities.
+def plane(
+    problem: Problem,
+    population: xr.Dataset,
+    estimates: Sequence[xr.Dataset],
+    check: xr.Dataset,
+    names: list[str],
+) -> Plane:
+    """Place solves and populations in two readable quantities.
 
     A field is placed by its means over the first and the last third of the domain (halves would
     not do: the mean over the whole domain is the same for all systems of some laws); other
-    systems by the two parameters that vary most among the solves.
+    systems by the two parameters that vary most among the solves, in logarithms where they spread
+    over a large factor.
+
+    Parameters
+    ----------
+    problem : Problem
+    population : Dataset
+        ``alpha`` finally recovered.
+    estimates : sequence of Dataset
+        ``alpha`` at the end of every round.
+    check : Dataset
+        The record of all solves.
+    names : list of str
+        The parameters of the forward model.
     """
     z = check["z"].values
-    drawn = _parameters(problem, parameters_of(population)[0], _omega(problem, _DENSITY_DRAWS))
+    omega = _omega(problem, _DENSITY_DRAWS)
+    drawn = [_parameters(problem, e["alpha"].values, omega) for e in (*estimates, population)]
     found = field_of(population)
     if found is None:
-        deviation = np.nanstd(z, axis=0)
-        chosen = np.sort(np.argsort(-deviation, kind="stable")[:2])
-        # A single parameter is shown against itself.
-        chosen = np.resize(chosen, 2)
-        labels = (names[chosen[0]].replace("_", " "), names[chosen[1]].replace("_", " "))
-        return Plane(labels, z[:, chosen], drawn[:, chosen])
-    field, dimension = found
+        labels, place = _two_parameters(_described(population, names), z)
+        title = f": the two of {len(names)} parameters that vary most" if len(names) > 2 else ""
+    else:
+        labels, place = _two_means(*found)
+        title = ""
+    return Plane(labels, title, place(z), tuple(place(each) for each in drawn))
+
+
+def _two_parameters(
+    described: list[Parameter], z: np.ndarray
+) -> tuple[tuple[str, str], Callable[[np.ndarray], np.ndarray]]:
+    # A single parameter is shown against itself.
+    chosen = np.resize(_most_varied(z, 2), 2)
+    wide = np.array([is_wide(z[:, i]) for i in chosen])
+
+    def label(i: int, logarithm: bool) -> str:
+        name = readable(described[i].name)
+        name = f"log₁₀ of the {name}" if logarithm else name
+        return axis_label(name, described[i].units)
+
+    def place(values: np.ndarray) -> np.ndarray:
+        pair = values[:, chosen]
+        return np.where(wide, np.log10(np.where(wide, pair, 1.0)), pair)
+
+    labels = (label(chosen[0], wide[0]), label(chosen[1], wide[1]))
+    return labels, place
+
+
+def _two_means(
+    field: Field, dimension: int
+) -> tuple[tuple[str, str], Callable[[np.ndarray], np.ndarray]]:
     points = _grid(_QUADRATURE[dimension], dimension)
     basis = field.basis(points)
     first, last = points[:, 0] < 1 / 3, points[:, 0] > 2 / 3
 
-    def place(parameters: np.ndarray) -> np.ndarray:
-        a = field.evaluate(parameters, basis)
+    def place(values: np.ndarray) -> np.ndarray:
+        a = field.evaluate(values, basis)
         return np.column_stack([a[:, first].mean(axis=1), a[:, last].mean(axis=1)])
 
-    labels = ("mean log-permeability, x < 1/3", "mean log-permeability, x > 2/3")
-    return Plane(labels, place(z), place(drawn))
+    name = f"mean {field.quantity}," + ("\n" if len(field.quantity) > _LONG_NAME else " ")
+    return (f"{name}x < 1/3", f"{name}x > 2/3"), place
 
 
 def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarray:

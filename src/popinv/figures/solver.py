@@ -32,15 +32,19 @@ class Plane:
     Parameters
     ----------
     labels : (str, str)
+    title : str
+        What the two are of all there is to be seen, empty if there is no more.
     solves : ndarray of shape (samples, 2)
         Of the solved systems, in the order of the record.
-    population : ndarray of shape (m, 2)
-        Of systems drawn from the recovered law.
+    populations : tuple of ndarray of shape (m, 2)
+        Of systems drawn from the law estimated at the end of every round and, last, from the law
+        finally recovered.
     """
 
     labels: tuple[str, str]
+    title: str
     solves: np.ndarray
-    population: np.ndarray
+    populations: tuple[np.ndarray, ...]
 
 
 @styled
@@ -58,24 +62,25 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
     # Where there are more rounds than fit: evenly chosen, the first and the last among them.
     shown = np.unique(np.linspace(0, count - 1, min(count, _MOST)).round().astype(int))
     rows = -(-(len(shown) + 1) // _COLUMNS)
-    figure = new_figure("Where the solver was called", 11, 1 + 3.1 * rows)
+    figure = new_figure(f"Where the solver was called{plane.title}", 11, 1 + 3.1 * rows)
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     of_round, failed = check["round"].values, check["reason"].values != 0
     # The first design is broad by intention; the others share a closer view, marked in the first.
-    broad = _limits(plane.solves, plane.population)
-    close = _limits(plane.solves[of_round > 0], plane.population)
-    contour = _contour(plane.population, close)
+    everyone = np.concatenate([plane.populations[number] for number in shown])
+    broad = _limits(plane.solves, everyone)
+    close = _limits(plane.solves[of_round > 0], everyone)
     for ax, number in zip(axes, shown, strict=False):
         here, last = of_round == number, number == count - 1
         colour = CHECK if last else MODEL
         good, bad = plane.solves[here & ~failed], plane.solves[here & failed]
         ax.scatter(*good.T, s=5, color=colour, alpha=0.35, lw=0, label="solved")
         ax.scatter(*bad.T, s=28, marker="x", color=FAILURE, lw=1.2, label="failed")
+        contour = _contour(plane.populations[number], close)
         ax.contour(*contour, colors=[DATA], linewidths=1.3)
         name = "final check" if last else f"round {number}"
         ax.set_title(f"{name.capitalize()}: {int(here.sum())} solves")
         if not here.any():
-            note(ax, "no new solves:\nthe surrogate was good enough")
+            note(ax, "no new solves:\nthe surrogate was good enough", height=0.1)
         view = broad if number == 0 else close
         ax.set(xlim=view[0], ylim=view[1], xlabel=plane.labels[0], ylabel=plane.labels[1])
     _frame(axes[0], close)
@@ -108,7 +113,11 @@ def _legend(figure: Figure, failures: bool) -> None:
     handles = [
         Line2D([], [], marker="o", ls="", ms=4, color=MODEL, label="solve"),
         Line2D(
-            [], [], color=DATA, lw=1.3, label="contours of 50 and 90 % of the recovered population"
+            [],
+            [],
+            color=DATA,
+            lw=1.3,
+            label="50 and 90 % of the population estimated at the end of the round",
         ),
         Line2D(
             [],

@@ -28,12 +28,14 @@ __all__ = [
     "MODEL",
     "ORACLE",
     "SEQUENTIAL",
+    "SYSTEMS",
     "TRUTH",
     "axis_label",
     "new_figure",
     "note",
     "readable",
     "save",
+    "squared",
     "style",
     "styled",
 ]
@@ -47,6 +49,8 @@ ORACLE = "#CC79A7"
 CHECK = "#009E73"
 FAILURE = "#D55E00"
 LIGHT = "#8C8C8C"
+# Single systems, told apart also where colours are not seen by their lightness.
+SYSTEMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 
@@ -131,11 +135,18 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def note(axes: Axes, text: str) -> None:
-    """Write a sentence in the middle of axes that lack what they would show."""
+def squared(units: str) -> str:
+    """Return the unit of a square."""
+    if units in ("", "1"):
+        return units
+    return f"{units}²" if units.isalpha() else f"({units})²"
+
+
+def note(axes: Axes, text: str, height: float = 0.5) -> None:
+    """Write a sentence in the middle of axes that lack what they would show, or at a height."""
     axes.text(
         0.5,
-        0.5,
+        height,
         text,
         transform=axes.transAxes,
         ha="center",

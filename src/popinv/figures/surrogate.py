@@ -12,6 +12,8 @@ from popinv.figures.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, s
 
 __all__ = ["draw_surrogate_error"]
 
+_FEW_ROUNDS = 6
+
 
 @styled
 def draw_surrogate_error(
@@ -64,11 +66,18 @@ def _errors(ax: Axes, error: np.ndarray, threshold: float | None) -> None:
     else:
         note(ax, "no surrogate was judged")
     ticks = [*(str(i) for i in number[:-1]), "check"]
+    words = "round"
+    few = len(error) <= _FEW_ROUNDS
     for i in np.flatnonzero(np.isnan(error)):
-        ticks[i] += "\n(none yet)" if i == 0 else "\n(no solves)"
+        if few:
+            ticks[i] += "\n(none yet)" if i == 0 else "\n(no solves)"
+        elif i > 0:
+            # Where there is no room, brackets.
+            ticks[i] = f"({ticks[i]})"
+            words = "round, in brackets where nothing was solved"
     ax.set_xticks(number, ticks)
     ax.set_xlim(-0.5, len(error) - 0.5)
-    ax.set(title="Error of the surrogate that a round starts with", xlabel="round")
+    ax.set(title="Error of the surrogate that a round starts with", xlabel=words)
     ax.set_ylabel("root mean square error,\nstandard deviations of the noise")
     ax.legend(loc="upper right")
 

@@ -1,7 +1,8 @@
-"""Log-permeability fields from a vector of parameters.
+"""Fields of the logarithm of a material's property from a vector of parameters.
 
-A field maps one row of parameters z to the logarithm of the permeability, a(x), at given points
-of the unit interval or the unit square. Both fields here are built from the cosine functions
+A field maps one row of parameters z to the logarithm of a property, a(x), such as the
+log-permeability, at given points of the unit interval or the unit square. Both fields here are
+built from the cosine functions
 
     cos_j(x) = prod_d cos(pi k_jd x_d),
 
@@ -71,11 +72,16 @@ def wavenumbers(dimension: int, modes: int) -> np.ndarray:
 
 
 class Field(Protocol):
-    """A log-permeability field: named parameters, a basis at points, and values from both."""
+    """A random field: what it is of, named parameters, a basis at points, and values from both."""
+
+    @property
+    def quantity(self) -> str:
+        """What the values are, in words: "log-permeability", for example."""
+        ...
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The d_z entries of z, in order."""
+        """The entries of z that describe the field, in order; others may follow them."""
         ...
 
     def basis(self, points: np.ndarray) -> np.ndarray:
@@ -83,14 +89,15 @@ class Field(Protocol):
         ...
 
     def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Log-permeability of shape (n, n_points) for z of shape (n, d_z)."""
+        """Values of shape (n, n_points) for z of shape (n, d_z)."""
         ...
 
 
 class _CosineBasis:
     """What both fields share: the cosine functions and the names of their coefficients."""
 
-    def __init__(self, dimension: int, modes: int) -> None:
+    def __init__(self, dimension: int, modes: int, *, quantity: str = "log-permeability") -> None:
+        self.quantity = quantity
         self.wavenumbers = wavenumbers(dimension, modes)
         self.dimension = dimension
         self.modes = int(modes)
@@ -134,7 +141,7 @@ class _CosineBasis:
 
 
 class CosineField(_CosineBasis):
-    """Log-permeability as a mean plus a cosine series.
+    """The logarithm of a property as a mean plus a cosine series.
 
     a(x) = z_0 + sum_{j=1}^{m} z_j cos_j(x),   cos_j(x) = prod_d cos(pi k_jd x_d)
 
@@ -147,6 +154,8 @@ class CosineField(_CosineBasis):
         Number of space dimensions.
     modes : int
         Wavenumbers per direction, see `wavenumbers`.
+    quantity : str, default "log-permeability"
+        What the field is, for names and plots.
 
     Notes
     -----
@@ -157,15 +166,16 @@ class CosineField(_CosineBasis):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Mean and coefficients, in the order of z."""
-        mean = Parameter(name="mean", long_name="mean of the log-permeability")
-        return (mean, *self._mode_parameters("log-permeability"))
+        mean = Parameter(name="mean", long_name=f"mean of the {self.quantity}")
+        return (mean, *self._mode_parameters(self.quantity))
 
     def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Log-permeability at the points of a basis.
+        """Values of the field at the points of a basis.
 
         Parameters
         ----------
         z : ndarray of float64, shape (n, 1 + n_modes)
+            Further columns, of parameters beside the field, are not looked at.
         basis : ndarray of shape (n_modes, n_points)
             From `basis`.
 
@@ -197,6 +207,8 @@ class LevelSetField(_CosineBasis):
         Wavenumbers per direction, see `wavenumbers`.
     sharpness : float, default 10
         Steepness of the transition, positive.
+    quantity : str, default "log-permeability"
+        What the field is, for names and plots.
 
     Raises
     ------
@@ -204,27 +216,35 @@ class LevelSetField(_CosineBasis):
         If the sharpness is not a positive finite number.
     """
 
-    def __init__(self, dimension: int, modes: int, sharpness: float = 10.0) -> None:
-        super().__init__(dimension, modes)
+    def __init__(
+        self,
+        dimension: int,
+        modes: int,
+        sharpness: float = 10.0,
+        *,
+        quantity: str = "log-permeability",
+    ) -> None:
+        super().__init__(dimension, modes, quantity=quantity)
         if not (math.isfinite(sharpness) and sharpness > 0):
             raise ConfigError(f"The sharpness of a level set is positive, not {sharpness!r}.")
         self.sharpness = float(sharpness)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Log-permeabilities of the two materials and coefficients, in the order of z."""
+        """Values of the two materials and coefficients, in the order of z."""
         return (
-            Parameter("log_kappa_1", long_name="log-permeability where the level set is negative"),
-            Parameter("log_kappa_2", long_name="log-permeability where the level set is positive"),
+            Parameter("log_kappa_1", long_name=f"{self.quantity} where the level set is negative"),
+            Parameter("log_kappa_2", long_name=f"{self.quantity} where the level set is positive"),
             *self._mode_parameters("level-set function"),
         )
 
     def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Log-permeability at the points of a basis.
+        """Values of the field at the points of a basis.
 
         Parameters
         ----------
         z : ndarray of float64, shape (n, 2 + n_modes)
+            Further columns, of parameters beside the field, are not looked at.
         basis : ndarray of shape (n_modes, n_points)
             From `basis`.
 

@@ -3,7 +3,8 @@ r"""How good is the answer: against the truth, the oracles, and observations kep
 Held-out test. With X a large sample of the fitted model and Y the held-out observations, the
 statistic is the energy distance of Y to X, on observations divided by the standard deviations of
 the fitted data and estimated over random projections. Its null distribution is that of the same
-statistic for samples of the model in the place of Y.
+statistic for samples of the model in the place of Y. Noise scales and gaps of Y are those of X
+and of the samples too.
 
 Oracles. The blind answer is compared with the law estimated when the noise is known and the noise
 estimated when the law is known, by the same descent on the same data: what they leave is the
@@ -20,6 +21,7 @@ import torch
 
 from popinv.inference.descent import Descent, run
 from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.traits import Traits
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import sliced_energy_distance, slicing_constant
@@ -61,14 +63,26 @@ def ratio(error: float, oracle_error: float) -> float:
 
 
 def sample_model(
-    problem: Problem, alpha: np.ndarray, gamma: np.ndarray, count: int, stage: str, index: int = 0
+    problem: Problem,
+    alpha: np.ndarray,
+    gamma: np.ndarray,
+    count: int,
+    stage: str,
+    index: int = 0,
+    traits: Traits | None = None,
 ) -> np.ndarray:
-    """Return observations (count, d_y) of the fitted model, noise included."""
+    """Return observations (count, d_y) of the fitted model, noise included.
+
+    Given the traits of n systems, row i takes those of system i modulo n; otherwise the noise has
+    scale 1 and every entry is seen, whatever the traits of the problem's own systems.
+    """
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
+    systems = None if traits is None else np.arange(count) % len(traits)
+    p = torch.from_numpy(np.concatenate([alpha, gamma]))
     with torch.no_grad():
-        return problem.model(torch.from_numpy(np.concatenate([alpha, gamma])), omega, e).numpy()
+        return replace(problem, traits=traits).model(p, omega, e, systems).numpy()
 
 
 @dataclass(frozen=True)
@@ -90,16 +104,34 @@ class HeldOutTest:
 
 
 def heldout_test(
-    problem: Problem, alpha: np.ndarray, gamma: np.ndarray, heldout: np.ndarray, resamples: int
+    problem: Problem,
+    alpha: np.ndarray,
+    gamma: np.ndarray,
+    heldout: np.ndarray,
+    resamples: int,
+    traits: Traits | None = None,
 ) -> HeldOutTest:
-    """Compare held-out observations (n, d_y) with the fitted model."""
+    """Compare held-out observations with the fitted model.
+
+    Parameters
+    ----------
+    problem : Problem
+    alpha, gamma : ndarray
+        The fitted model.
+    heldout : ndarray of shape (n, d_y)
+        Unseen entries filled.
+    resamples : int
+        Size of the null sample.
+    traits : Traits, optional
+        Those of the n held-out systems; every sample of the null has exactly these.
+    """
     d_y = heldout.shape[1]
     scale = problem.data.std(axis=0)
     frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
     frame = frame / scale[:, None]
     with fixed_threads():
         reference = sample_model(
-            problem, alpha, gamma, _REFERENCE_SAMPLES, stage="heldout/reference"
+            problem, alpha, gamma, _REFERENCE_SAMPLES, "heldout/reference", traits=traits
         )
 
         def statistic(sample: np.ndarray) -> float:
@@ -107,7 +139,7 @@ def heldout_test(
             return value / slicing_constant(d_y)
 
         null = [
-            statistic(sample_model(problem, alpha, gamma, len(heldout), "heldout/null", b))
+            statistic(sample_model(problem, alpha, gamma, len(heldout), "heldout/null", b, traits))
             for b in range(resamples)
         ]
         return HeldOutTest(statistic(heldout), np.array(null))

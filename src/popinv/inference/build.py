@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
 from popinv.forward.build import Section, observed
 from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.traits import fitted_observations
 from popinv.population.build import law, law_spread, law_values, noise
 from popinv.surrogate.networks import Surrogate
 
 __all__ = ["descent_problem", "descent_settings", "round_settings", "start"]
 
-# Steps of the noise are bounded in its logarithms; a factor e is a large change of any of them.
-_NOISE_SCALE = 0.5
+# Of a law's entry whose spread is zero; a factor e is a large change of most of them.
+_LAW_SCALE = 0.5
 
 
 def descent_settings(section: Section) -> DescentSettings:
@@ -23,29 +25,44 @@ def descent_settings(section: Section) -> DescentSettings:
 
 def descent_problem(
     study: Section,
-    data: np.ndarray,
+    observations: xr.Dataset,
     surrogate: Surrogate,
     seed: int,
     stage: str,
     free_law: bool = True,
     free_noise: bool = True,
 ) -> Problem:
-    """Return the problem of fitting the study's law and noise to data through a surrogate."""
+    """Return the problem of fitting the study's law and noise through a surrogate.
+
+    Parameters
+    ----------
+    study : mapping
+        With the sections ``forward``, ``law`` and ``noise``.
+    observations : Dataset
+        The study's ``observations.zarr``; its noise scales and gaps become the problem's traits.
+    surrogate : Surrogate
+    seed, stage : int, str
+        Address of the random draws.
+    free_law, free_noise : bool
+        Whether law and noise move.
+    """
     forward = study["forward"]
+    data, traits = fitted_observations(observations)
     noise_model = noise(study["noise"], observed(forward, seed))
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(study["law"], forward)
-    scale = np.where(spread > 0, spread, _NOISE_SCALE)
+    scale = np.where(spread > 0, spread, _LAW_SCALE)
     return Problem(
         data=data,
         simulate=surrogate,
         law=law(study["law"], forward),
         noise=noise_model,
-        scale=np.concatenate([scale, np.full(len(noise_model.names), _NOISE_SCALE)]),
+        scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,
         stage=stage,
         free_law=free_law,
         free_noise=free_noise,
+        traits=traits,
     )
 
 

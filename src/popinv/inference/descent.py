@@ -22,12 +22,16 @@ not a gradient field: the loss need not fall monotonically, and its values under
 not compare. A second loss in the fixed metric of the data's variances is recorded for that.
 
 The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.inference.curvature`, or is
-Adam's in the plain coordinates; both with a learning rate that decays geometrically, and the
-answer is the mean of the last iterates. Two finite samples of one law are not at distance zero,
-and descending on their distance shrinks the model: with ``debias``, half the distance between two
+Adam's in the plain coordinates; an unrestricted covariance takes the step of
+:mod:`popinv.inference.covariance_step`. The learning rate decays geometrically, and the answer is
+the mean of the last iterates. Two finite samples of one law are not at distance zero, and
+descending on their distance shrinks the model: with ``debias``, half the distance between two
 samples of the model is subtracted, so that the expected gradient vanishes at the truth exactly
 when these are as large as the data. Preconditioner, step lengths and this correction are this
 package's own choices.
+
+Where observed systems have noise scales or unseen entries, the model's draws take theirs; see
+:mod:`popinv.inference.traits`.
 """
 
 from __future__ import annotations
@@ -42,8 +46,14 @@ import torch
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
+from popinv.inference.covariance_step import (
+    curvature_factor,
+    joint_step,
+    moves_full_covariance,
+)
 from popinv.inference.curvature import gauss_newton_matrix, tangents
 from popinv.inference.problem import DescentSettings, DescentState, Problem
+from popinv.population.noise.full import FullNoise
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions, projected_wasserstein_squared
@@ -131,12 +141,13 @@ def step(
     rng = generator(problem.seed, f"{problem.stage}/draws", k)
     omega = torch.from_numpy(rng.standard_normal((settings.model_samples, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((settings.model_samples, problem.noise.d_y)))
+    systems = problem.random_systems(f"{problem.stage}/systems", k, settings.model_samples)
     theta = _unit_directions(problem, settings, k)
     data = _batch(problem, settings, k)
 
     p = torch.from_numpy(state.parameters.copy()).requires_grad_(True)
     u = _metric_directions(problem, settings, p, theta)
-    sample = problem.model(p, omega, e)
+    sample = problem.model(p, omega, e, systems)
     loss = (_debiased if settings.debias else _half_sw)(data, sample, u)
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])
@@ -157,14 +168,31 @@ def step(
         # The first matrices are taken far from the answer and are soon out of date.
         if settings.optimiser == "gauss_newton" and (k % _CURVATURE_EVERY == 0 or k in (5, 10)):
             m = min(_CURVATURE_ROWS, settings.model_samples)
-            columns = tangents(lambda q: problem.model(q, omega[:m], e[:m]), p.detach())
-            curvature = gauss_newton_matrix(sample[:m], columns, u).numpy()
+            draws = omega[:m], e[:m], None if systems is None else systems[:m]
+            if moves_full_covariance(problem, settings):
+                curvature = curvature_factor(problem, settings, p.detach(), draws, k)
+            else:
+                curvature = _curvature(problem, p.detach(), draws, sample[:m], u)
     state = replace(
         _move(state, problem, settings, gradient.numpy(), curvature),
         iteration=k + 1,
     )
     state.path[k], state.loss[k], state.fixed_loss[k] = state.parameters, loss.item(), fixed_loss
     return state, {"loss": loss.item(), "gradient": gradient.numpy()}
+
+
+def _curvature(
+    problem: Problem,
+    p: torch.Tensor,
+    draws: tuple[torch.Tensor, torch.Tensor, np.ndarray | None],
+    sample: torch.Tensor,
+    u: torch.Tensor,
+) -> np.ndarray:
+    # An unrestricted covariance that is held has far too many parameters to differentiate in vain.
+    held = isinstance(problem.noise, FullNoise) and not problem.free_noise
+    first = problem.d_alpha if held else len(p)
+    columns = tangents(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
+    return gauss_newton_matrix(sample, columns, u).numpy()
 
 
 def _move(
@@ -177,6 +205,9 @@ def _move(
     k, free = state.iteration, problem.free
     share = k / max(1, settings.iterations - 1)
     rate = settings.learning_rate * (settings.final_learning_rate / settings.learning_rate) ** share
+    if moves_full_covariance(problem, settings):
+        parameters = joint_step(problem, settings, state.parameters, gradient, curvature, rate)
+        return replace(state, parameters=parameters, curvature=curvature)
     first = _BETA_1 * state.first_moment + (1 - _BETA_1) * gradient
     second = _BETA_2 * state.second_moment + (1 - _BETA_2) * gradient**2
     change = np.zeros_like(gradient)
@@ -184,7 +215,8 @@ def _move(
         mean, square = first / (1 - _BETA_1 ** (k + 1)), second / (1 - _BETA_2 ** (k + 1))
         change[free] = -rate * (mean / (np.sqrt(square) + 1e-12))[free]
     else:
-        matrix = curvature[np.ix_(free, free)].copy()
+        known = free[: len(curvature)]
+        matrix = curvature[np.ix_(known, known)].copy()
         if settings.regularisation:
             prior = np.arange(len(gradient)) < problem.d_alpha
             matrix += np.diag(prior[free] / settings.regularisation**2)

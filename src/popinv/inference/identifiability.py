@@ -1,16 +1,26 @@
 r"""How well N observations can determine the law and the noise at all.
 
-The mean m and the covariance C of an observation are functions of p = (alpha, gamma). A Gaussian
-likelihood with these moments carries the information
+With D the derivatives of the moments of :mod:`popinv.inference.moments` (mean, covariance, some
+third moments, each in sampling standard deviations of one system) with respect to p = (alpha,
+gamma), and S the natural scale of each parameter, the singular values of
+
+.. math:: \sqrt{N}\, D\, S
+
+say by how many standard errors the moments of N systems move when the parameters go the whole
+scale in a direction. The information ``N D^T D`` has as inverse the standard errors that these
+moments allow; without the third moments it is that of the Slepian-Bangs formula,
 
 .. math::
     I_{ij} = N \bigl( \partial_i m^T C^{-1} \partial_j m
-             + \tfrac12 \operatorname{tr} C^{-1} \partial_i C\, C^{-1} \partial_j C \bigr),
+             + \tfrac12 \operatorname{tr} C^{-1} \partial_i C\, C^{-1} \partial_j C \bigr).
 
-the standard Slepian-Bangs formula. Its inverse predicts the standard errors that the first two
-moments allow, and its weakest eigenvector the combination of parameters known least. An
-eigenvalue near zero means that moments of order two do not determine that combination; a
-nonlinear model may still do so through higher ones.
+A direction in which the moments move by less than about one standard error over the whole scale
+is not determined by them: the data leave it where the start put it. That is a warning, which
+names the direction. Moments that are not among these could still determine it.
+
+D comes from draws, whose errors would pass for information, more so the more moments there are.
+It is therefore computed twice from independent draws, D_1 and D_2, and ``D^T D`` estimated by the
+symmetric part of ``D_1^T D_2``, in which the errors average to zero.
 """
 
 from __future__ import annotations
@@ -20,80 +30,142 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from popinv.inference.curvature import tangents
+from popinv.inference.moments import (
+    matched_normals,
+    noise_derivatives,
+    reference_moments,
+    signal_derivatives,
+)
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-__all__ = ["Identifiability", "identifiability", "moment_information"]
+__all__ = ["Identifiability", "identifiability"]
+
+# A singular value below this, in standard errors over the whole scale, is a warning.
+_LEAST_MOVEMENT = 1.0
+# More directions than this are counted, not named.
+_NAMED = 3
+# The law's or the noise's part of a direction is named if it is at least so long, and in it the
+# entries that are at least this share of the largest.
+_LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
 
 
 @dataclass(frozen=True)
 class Identifiability:
-    """Predicted standard errors in the unconstrained coordinates, and the weakest direction.
+    """Predicted standard errors in the unconstrained coordinates, and what is known least.
 
     Attributes
     ----------
     standard_errors : ndarray of shape (n_p,)
-    weakest : ndarray of shape (n_p,)
-        Unit vector, in units of ``Problem.scale``.
+        Zero for parameters that are held.
+    singular_values : ndarray of shape (n_free,)
+        Descending: standard errors by which the moments move over the whole scale.
+    directions : ndarray of shape (n_free, n_p)
+        The unit vectors, in units of ``Problem.scale``, that go with them.
     weakest_error : float
-        Predicted standard error along it, in the same units.
+        Predicted standard error along the weakest direction, in the same units.
+    systems, d_alpha : int
+        N, and how many of the parameters are the law's.
     """
 
     standard_errors: np.ndarray
-    weakest: np.ndarray
+    singular_values: np.ndarray
+    directions: np.ndarray
     weakest_error: float
+    systems: int
+    d_alpha: int
+
+    @property
+    def weakest(self) -> np.ndarray:
+        """The direction known least, a unit vector (n_p,) in units of ``Problem.scale``."""
+        return self.directions[-1]
 
     def describe_weakest(self, names: tuple[str, ...], most: int = 3) -> str:
         """Return the weakest direction in the user's names, largest entries first."""
-        order = np.argsort(-np.abs(self.weakest))[:most]
-        return " ".join(f"{self.weakest[i]:+.2f} {names[i]}" for i in order)
+        return _named(self.weakest, names, range(len(names)), most)
+
+    def warning(self, names: tuple[str, ...], most: int = 3) -> str:
+        """Return what the data cannot tell, in the user's names, or "none"."""
+        weak = np.flatnonzero(self.singular_values < _LEAST_MOVEMENT)[::-1]
+        if not len(weak):
+            return "none"
+        named = "; ".join(
+            f"{self._trade(i, names, most)} ({self.singular_values[i]:.2g})" for i in weak[:_NAMED]
+        )
+        more = f"; and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+        return (
+            f"{self.systems} systems do not determine {len(weak)} combination"
+            f"{'s' if len(weak) > 1 else ''} of the parameters. Along these directions, the mean, "
+            "covariance and third moments of the observations move by less than one standard "
+            "error (in brackets: by how many) over the parameters' whole scale, so that the "
+            f"answer there is that of the start: {named}{more}"
+        )
+
+    def _trade(self, i: int, names: tuple[str, ...], most: int) -> str:
+        # A noise of many parameters would otherwise crowd out those of the law.
+        parts = (range(self.d_alpha), range(self.d_alpha, len(names)))
+        return " ".join(filter(None, (_named(self.directions[i], names, p, most) for p in parts)))
 
 
-def moment_information(
-    mean_tangents: np.ndarray, covariance: np.ndarray, covariance_tangents: np.ndarray
-) -> np.ndarray:
-    """Return the information of one observation, shape (n_p, n_p).
-
-    Parameters
-    ----------
-    mean_tangents : ndarray of shape (n_p, d_y)
-    covariance : ndarray of shape (d_y, d_y)
-    covariance_tangents : ndarray of shape (n_p, d_y, d_y)
-    """
-    solved = np.linalg.solve(covariance, covariance_tangents)
-    from_mean = mean_tangents @ np.linalg.solve(covariance, mean_tangents.T)
-    return from_mean + 0.5 * np.einsum("iab,jba->ij", solved, solved)
+def _named(direction: np.ndarray, names: tuple[str, ...], among: range, most: int) -> str:
+    sizes = np.abs(direction[among.start : among.stop])
+    if np.linalg.norm(sizes) < _LEAST_PART:
+        return ""
+    # What rounds to zero says nothing either.
+    least = max(0.005, _LEAST_ENTRY * sizes.max())
+    order = among.start + np.argsort(-sizes, kind="stable")[:most]
+    return " ".join(f"{direction[i]:+.2f} {names[i]}" for i in order if abs(direction[i]) >= least)
 
 
 def identifiability(
     problem: Problem, alpha: np.ndarray, gamma: np.ndarray, samples: int = 4000
 ) -> Identifiability:
-    """Predict the standard errors at (alpha, gamma) for the problem's N observations."""
-    rng = generator(problem.seed, "identifiability")
-    omega = torch.from_numpy(rng.standard_normal((samples, problem.law.d_omega)))
-    # The noise's part of the moments is known in closed form, so no noise is drawn.
-    quiet = torch.zeros((1, problem.noise.d_y), dtype=torch.float64)
-    d_alpha = problem.d_alpha
-    p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    """Predict what the problem's N observations can tell at (alpha, gamma).
 
-    def moments(q: torch.Tensor) -> torch.Tensor:
-        signal = problem.model(q, omega, quiet)
-        centred = signal - signal.mean(dim=0)
-        covariance = centred.T @ centred / samples + problem.noise.covariance(q[d_alpha:])
-        return torch.cat([signal.mean(dim=0)[None], covariance])
+    Where systems have noise scales s, the covariance is that of the population, with the mean of
+    s^2 times Gamma; what is gained by knowing which system has which s is left out. Missing
+    entries are not counted: the prediction is that of systems of which everything was seen.
 
+    Parameters
+    ----------
+    problem : Problem
+        Parameters that it holds count as known.
+    alpha, gamma : ndarray
+        Unconstrained.
+    samples : int
+        Draws of the law, in two independent halves; more if the law has many random numbers.
+    """
+    width = problem.law.d_omega
+    pairs = max(samples // 4, 2 * width)
+    halves = [
+        matched_normals(generator(problem.seed, "identifiability", half), pairs, width)
+        for half in range(2)
+    ]
+    law, noise = torch.from_numpy(np.array(alpha)), torch.from_numpy(np.array(gamma))
     with fixed_threads(), torch.no_grad():
-        here = moments(p).numpy()
-        columns = tangents(moments, p).numpy()
-    information = len(problem.data) * moment_information(columns[:, 0], here[1:], columns[:, 1:])
-    scaled = information * np.outer(problem.scale, problem.scale)
-    values, vectors = np.linalg.eigh(scaled)
+        moments = reference_moments(problem, law, noise, torch.cat(halves))
+        of_noise = noise_derivatives(problem, noise, moments)
+        one, two = (
+            np.concatenate([signal_derivatives(problem, law, half, moments), of_noise], axis=1)
+            for half in halves
+        )
+        free = problem.free
+        scale = problem.scale[free]
+        count = len(problem.data)
+        product = count * (one[:, free] * scale).T @ (two[:, free] * scale)
+        values, vectors = np.linalg.eigh((product + product.T) / 2)
     floor = max(values[-1], 1.0) * 1e-14
-    inverse = (vectors / np.maximum(values, floor)) @ vectors.T
+    variances = (vectors**2) @ (1 / np.maximum(values, floor))
+    standard_errors = np.zeros(len(free))
+    standard_errors[free] = np.sqrt(variances) * scale
+    directions = np.zeros((len(values), len(free)))
+    directions[:, free] = vectors.T[::-1]
     return Identifiability(
-        standard_errors=np.sqrt(np.diag(inverse)) * problem.scale,
-        weakest=vectors[:, 0],
+        standard_errors=standard_errors,
+        singular_values=np.sqrt(np.maximum(values[::-1], 0.0)),
+        directions=directions,
         weakest_error=float(1 / np.sqrt(max(values[0], floor))),
+        systems=count,
+        d_alpha=problem.d_alpha,
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
 from popinv.errors import DataError
+from popinv.inference.traits import Traits
 from popinv.population.laws import Law
 from popinv.population.noise import NoiseModel
+from popinv.seeds import generator
 
 __all__ = [
     "DescentSettings",
@@ -60,6 +62,8 @@ class Problem:
         Address of the random draws.
     free_law, free_noise : bool
         Whether alpha and gamma move; an oracle holds one of them at the truth.
+    traits : Traits, optional
+        Noise scales and masks of the N systems, where they have any.
     """
 
     data: np.ndarray
@@ -71,6 +75,7 @@ class Problem:
     stage: str = "descent"
     free_law: bool = True
     free_noise: bool = True
+    traits: Traits | None = None
 
     @property
     def d_alpha(self) -> int:
@@ -82,10 +87,40 @@ class Problem:
         """Boolean mask (n_p,) of the entries of p that move."""
         return np.array([self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names))
 
-    def model(self, p: torch.Tensor, omega: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Return y = G(T(alpha, omega)) + L(gamma) e, shape (M, d_y)."""
+    def model(
+        self,
+        p: torch.Tensor,
+        omega: torch.Tensor,
+        e: torch.Tensor,
+        systems: np.ndarray | None = None,
+    ) -> torch.Tensor:
+        """Return y = G(T(alpha, omega)) + s L(gamma) e, shape (M, d_y), unseen entries filled.
+
+        Parameters
+        ----------
+        p : Tensor of shape (n_p,)
+        omega, e : Tensor of shape (M, d_omega), (M, d_y)
+            Standard normal numbers.
+        systems : ndarray of int, shape (M,), optional
+            The observed system whose traits each row takes. Without it, or without traits, the
+            scale s is 1 and every entry is seen.
+        """
         alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
-        return self.simulate(self.law.sample(alpha, omega)) + self.noise.sample(gamma, e)
+        signal, noise = self.simulate(self.law.sample(alpha, omega)), self.noise.sample(gamma, e)
+        if self.traits is None or systems is None:
+            return signal + noise
+        return self.traits.observe(signal, noise, systems)
+
+    def of_systems(self, systems: np.ndarray) -> Problem:
+        """Return the problem with some of the systems alone; they may come up several times."""
+        traits = None if self.traits is None else self.traits.of(systems)
+        return replace(self, data=self.data[systems], traits=traits)
+
+    def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
+        """Draw the systems whose traits simulated ones take; None where there are no traits."""
+        if self.traits is None:
+            return None
+        return generator(self.seed, stage, index).integers(len(self.traits), size=count)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ from popinv.artefacts import parameter_coordinate, variable
 from popinv.inference.descent import Descent
 from popinv.inference.problem import Problem
 
-__all__ = ["estimate_dataset", "noise_covariance", "parameters_of", "resamples_dataset"]
+__all__ = [
+    "answer_dataset",
+    "estimate_dataset",
+    "noise_covariance",
+    "parameters_of",
+    "resamples_dataset",
+]
 
 
 def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
@@ -20,36 +26,23 @@ def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
     return problem.noise.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
 
 
-def estimate_dataset(
-    problem: Problem, descent: Descent, attrs: dict[str, Any] | None = None
+def answer_dataset(
+    problem: Problem, alpha: np.ndarray, gamma: np.ndarray, attrs: dict[str, Any] | None = None
 ) -> xr.Dataset:
-    """Return alpha, gamma, their natural values, Gamma, and the record of the descent."""
-    d_alpha, path = problem.d_alpha, descent.state.path
+    """Return alpha, gamma, their natural values, and Gamma."""
     alpha_dim, gamma_dim = "law_parameter", "noise_parameter"
-    law_path = problem.law.to_natural(path[:, :d_alpha])
-    noise_path = problem.noise.to_natural(path[:, d_alpha:])
     return xr.Dataset(
         {
-            "alpha": variable(alpha_dim, descent.alpha, "law, unconstrained"),
-            "gamma": variable(gamma_dim, descent.gamma, "noise, unconstrained"),
-            "law": variable(
-                alpha_dim, problem.law.to_natural(descent.alpha), "parameters of the law"
-            ),
+            "alpha": variable(alpha_dim, alpha, "law, unconstrained"),
+            "gamma": variable(gamma_dim, gamma, "noise, unconstrained"),
+            "law": variable(alpha_dim, problem.law.to_natural(alpha), "parameters of the law"),
             "noise": variable(
-                gamma_dim, problem.noise.to_natural(descent.gamma), "parameters of the noise"
+                gamma_dim, problem.noise.to_natural(gamma), "parameters of the noise"
             ),
             "noise_covariance": variable(
                 ("observation", "observation_other"),
-                noise_covariance(problem, descent.gamma),
+                noise_covariance(problem, gamma),
                 "covariance of the noise",
-            ),
-            "law_path": variable(("iteration", alpha_dim), law_path, "law along the descent"),
-            "noise_path": variable(("iteration", gamma_dim), noise_path, "noise along the descent"),
-            "loss": variable("iteration", descent.state.loss, "weighted loss"),
-            "fixed_loss": variable(
-                "iteration",
-                descent.state.fixed_loss,
-                "loss in the fixed metric of the data's variances, NaN where not evaluated",
             ),
         },
         coords={
@@ -57,6 +50,26 @@ def estimate_dataset(
             **parameter_coordinate(problem.noise.names, gamma_dim, "parameter of the noise"),
         },
         attrs=attrs or {},
+    )
+
+
+def estimate_dataset(
+    problem: Problem, descent: Descent, attrs: dict[str, Any] | None = None
+) -> xr.Dataset:
+    """Return the answer of a descent and the record of how it got there."""
+    d_alpha, path = problem.d_alpha, descent.state.path
+    law_path = problem.law.to_natural(path[:, :d_alpha])
+    noise_path = problem.noise.to_natural(path[:, d_alpha:])
+    along = "along the descent"
+    return answer_dataset(problem, descent.alpha, descent.gamma, attrs).assign(
+        law_path=variable(("iteration", "law_parameter"), law_path, f"law {along}"),
+        noise_path=variable(("iteration", "noise_parameter"), noise_path, f"noise {along}"),
+        loss=variable("iteration", descent.state.loss, "weighted loss"),
+        fixed_loss=variable(
+            "iteration",
+            descent.state.fixed_loss,
+            "loss in the fixed metric of the data's variances, NaN where not evaluated",
+        ),
     )
 
 

@@ -16,13 +16,15 @@ from popinv.inference.assessment import (
     relative_frobenius_error,
 )
 from popinv.inference.identifiability import identifiability
+from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import normal_interval
+from popinv.inference.resampling import noise_interval, normal_interval
 from popinv.inference.result import parameters_of
+from popinv.inference.sampling_error import sampling_error_metrics
+from popinv.inference.traits import heldout_observations
+from popinv.surrogate.collect import failure_counts
 
 __all__ = ["metrics", "population_dataset"]
-
-_UNITS = (("law", "alpha", "law_parameter"), ("noise", "gamma", "noise_parameter"))
 
 
 def _rms(values: np.ndarray) -> float:
@@ -33,20 +35,23 @@ def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr
     """Return the final descent, with intervals where systems were resampled, and predicted errors.
 
     ``law_lower`` and ``law_upper`` (and the same for ``noise``) are the ends of 95 % intervals in
-    natural values; ``law_predicted_error`` is the standard error that the first two moments allow
-    at this number of systems, in the unconstrained coordinates.
+    natural values; ``law_predicted_error`` is the standard error that the first three moments
+    allow at this number of systems, in the unconstrained coordinates.
     """
     population = loaded["descent"].copy()
     alpha, gamma = parameters_of(population)
-    natural = {"law": problem.law.to_natural, "noise": problem.noise.to_natural}
     if "resamples" in loaded:
-        for name, unconstrained, dim in _UNITS:
-            low, high = normal_interval(
-                population[unconstrained].values, loaded["resamples"][unconstrained].values
-            )
-            long_name = f"end of the 95 % interval of the {name}"
-            population[f"{name}_lower"] = variable(dim, natural[name](low), f"lower {long_name}")
-            population[f"{name}_upper"] = variable(dim, natural[name](high), f"upper {long_name}")
+        answers = loaded["resamples"]
+        ends = {
+            "law": map(problem.law.to_natural, normal_interval(alpha, answers["alpha"].values)),
+            "noise": noise_interval(problem.noise, gamma, answers["gamma"].values),
+        }
+        for name, (low, high) in ends.items():
+            dim, long_name = f"{name}_parameter", f"end of the 95 % interval of the {name}"
+            population[f"{name}_lower"] = variable(dim, low, f"lower {long_name}")
+            population[f"{name}_upper"] = variable(dim, high, f"upper {long_name}")
+    if "sampling_error" in loaded:
+        population = population.merge(loaded["sampling_error"], combine_attrs="override")
     known = identifiability(problem, alpha, gamma)
     names = problem.law.names + problem.noise.names
     d_alpha = problem.d_alpha
@@ -57,9 +62,15 @@ def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr
         population[f"{name}_predicted_error"] = variable(
             dim,
             known.standard_errors[part],
-            f"standard error of the {name}, unconstrained, that two moments allow",
+            f"standard error of the {name}, unconstrained, that three moments allow",
         )
+    population["identifiability_singular_values"] = variable(
+        "direction",
+        known.singular_values,
+        "standard errors by which the moments move over the parameters' whole scale",
+    )
     return population.assign_attrs(
+        identifiability_warning=known.warning(names),
         weakest_direction=known.describe_weakest(names),
         weakest_direction_error=known.weakest_error,
     )
@@ -87,12 +98,21 @@ def metrics(
             found[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
     if "truth" in loaded:
         found |= _against_truth(population, loaded)
-    test = heldout_test(
-        problem,
-        alpha,
-        gamma,
-        loaded["observations"]["y_heldout"].values,
-        assessment["null_resamples"],
+    if "sampling_error" in loaded:
+        found |= sampling_error_metrics(
+            population["noise_covariance"].values,
+            population["sampling_error_covariance"].values,
+            loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
+            problem.traits.mean_square_scale if problem.traits else 1.0,
+        )
+    heldout, traits = heldout_observations(loaded["observations"], problem.traits)
+    resamples = assessment["null_resamples"]
+    test = heldout_test(problem, alpha, gamma, heldout, resamples, traits)
+    estimates = None
+    if "resamples" in loaded:
+        estimates = np.concatenate([loaded["resamples"][n].values for n in ("alpha", "gamma")], 1)
+    found |= noise_misfit_metrics(
+        problem, (alpha, gamma), heldout, resamples, loaded["observations"], traits, estimates
     )
     check = loaded["check"]
     return found | {
@@ -102,7 +122,9 @@ def metrics(
         "surrogate_whitened_rmse": float(check["surrogate_error"].values[-1]),
         "solver_calls": int(check["solver_calls"].sum()),
         "solver_failures": int(check["solver_failures"].sum()),
+        "solver_failure_reasons": failure_counts(check) or "none",
         "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
+        "identifiability_warning": str(population.attrs["identifiability_warning"]),
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
@@ -120,7 +142,9 @@ def _against_truth(
     )
     found: dict[str, float | int | str] = {}
     for label, name in (("alpha", "law"), ("noise", "noise")):
-        for parameter in truth[f"{name}_parameter"].values:
+        same = np.array_equal(truth[f"{name}_parameter"], population[f"{name}_parameter"])
+        # Truth of another family has no values for this one's parameters.
+        for parameter in truth[f"{name}_parameter"].values if same else ():
             value = truth[name].sel({f"{name}_parameter": parameter})
             found[f"{label}_true_{parameter}"] = float(value)
     found |= {

@@ -65,6 +65,22 @@ class MaternLaw(Law):
         coefficients = deviation[..., None] * torch.sqrt(self.spectrum(length)) * omega
         return torch.cat([mean.expand(len(omega))[:, None], coefficients], dim=1)
 
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the log density of the coefficients, for each row of z (n, 1 + modes).
+
+        The mean is the same number in all systems and has no density: the first entry of z is
+        left out, and the result does not depend on the mean.
+        """
+        variance = torch.exp(2 * alpha[..., 1, None]) * self.spectrum(torch.exp(alpha[..., 2]))
+        logs = torch.log(2 * math.pi * variance).sum(dim=-1)
+        return -0.5 * ((z[:, 1:] ** 2 / variance).sum(dim=-1) + logs)
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return alpha of largest likelihood of the coefficients; the mean is that of z[:, 0]."""
+        alpha = super().most_likely(z, start)
+        alpha[0] = z[:, 0].mean()
+        return alpha
+
 
 class LevelSetLaw(Law):
     r"""Two permeabilities, separated by the zero level of a random field.

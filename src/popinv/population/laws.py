@@ -7,11 +7,14 @@ quantities are carried by their logarithm. People read and write the natural val
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+
+from popinv.minimisation import minimise
 
 __all__ = ["Law", "LognormalLaw", "NormalLaw", "ProductLaw"]
 
@@ -37,6 +40,43 @@ class Law(ABC):
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return log p(z | alpha) for each row of z (n, d_z), shape (n,).
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has no density in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no density in closed form")
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z (n, d_z) in coordinates that range over the whole line: logs of the positive."""
+        return z
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`unbounded`."""
+        return x
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return alpha of largest likelihood for parameters z (n, d_z) that are known.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        start : ndarray of shape (d_alpha,)
+            Unconstrained; where the search begins.
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has no density in closed form.
+        DivergenceError
+            If the search ends where the density is zero or not finite.
+        """
+        known = torch.from_numpy(z)
+        return minimise(lambda alpha: -self.log_density(alpha, known).mean(), start)
 
     def to_natural(self, alpha: np.ndarray) -> np.ndarray:
         """Return the values people read, for unconstrained alpha (..., d_alpha)."""
@@ -86,6 +126,17 @@ class NormalLaw(Law):
         """Map omega (n, d_z) to z (n, d_z)."""
         return alpha[..., : self.d_z] + torch.exp(alpha[..., self.d_z :]) * omega
 
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return log p(z | alpha) = sum_i log N(z_i; m_i, s_i**2) for each row of z (n, d_z)."""
+        mean, log_deviation = alpha[..., : self.d_z], alpha[..., self.d_z :]
+        return _standard_normal_log_density((z - mean) * torch.exp(-log_deviation)) - torch.sum(
+            log_deviation, dim=-1
+        )
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the means and the logarithms of the standard deviations of z (n, d_z)."""
+        return np.concatenate([z.mean(axis=0), np.log(z.std(axis=0))])
+
 
 class LognormalLaw(NormalLaw):
     """Independent lognormal parameters, ``log z_i = m_i + s_i omega_i``.
@@ -96,6 +147,23 @@ class LognormalLaw(NormalLaw):
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_z) to positive z (n, d_z)."""
         return torch.exp(super().sample(alpha, omega))
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the normal log density of log z, less the sum of log z, for each row of z."""
+        logs = self.unbounded(z)
+        return super().log_density(alpha, logs) - logs.sum(dim=-1)
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return log z."""
+        return torch.log(z)
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Return exp x."""
+        return torch.exp(x)
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the means and the logarithms of the standard deviations of log z (n, d_z)."""
+        return super().most_likely(np.log(z), start)
 
 
 class ProductLaw(Law):
@@ -125,3 +193,34 @@ class ProductLaw(Law):
             ],
             dim=1,
         )
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the sum of both log densities, for each row of z (n, d_z)."""
+        split, cut = len(self._first.names), self._first.d_z
+        return self._first.log_density(alpha[..., :split], z[:, :cut]) + self._second.log_density(
+            alpha[..., split:], z[:, cut:]
+        )
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return both groups in unbounded coordinates."""
+        cut = self._first.d_z
+        return torch.cat([self._first.unbounded(z[:, :cut]), self._second.unbounded(z[:, cut:])], 1)
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`unbounded`."""
+        cut = self._first.d_z
+        return torch.cat([self._first.bounded(x[:, :cut]), self._second.bounded(x[:, cut:])], 1)
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return what is most likely for each group, which are independent."""
+        split, cut = len(self._first.names), self._first.d_z
+        return np.concatenate(
+            [
+                self._first.most_likely(z[:, :cut], start[:split]),
+                self._second.most_likely(z[:, cut:], start[split:]),
+            ]
+        )
+
+
+def _standard_normal_log_density(x: torch.Tensor) -> torch.Tensor:
+    return -0.5 * (x**2).sum(dim=-1) - 0.5 * x.shape[-1] * math.log(2 * math.pi)

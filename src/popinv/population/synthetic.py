@@ -11,9 +11,9 @@ import torch
 
 from popinv.population.laws import Law
 from popinv.population.noise import NoiseModel
-from popinv.seeds import standard_normal_rows
+from popinv.seeds import generator, standard_normal_rows
 
-__all__ = ["broad_parameters", "noise_rows", "parameters"]
+__all__ = ["broad_parameters", "noise_rows", "noise_scales", "parameters"]
 
 
 def parameters(law: Law, alpha: np.ndarray, seed: int, stage: str, count: int) -> np.ndarray:
@@ -45,3 +45,9 @@ def noise_rows(
     e = standard_normal_rows(seed, f"{stage}/noise", 0, count, noise.d_y)
     with torch.no_grad():
         return noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
+
+
+def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
+    """Return noise scales (count,) between low and high, their logarithms uniform."""
+    shares = [generator(seed, f"{stage}/noise_scale", i).random() for i in range(count)]
+    return low * (high / low) ** np.array(shares)

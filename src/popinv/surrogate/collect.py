@@ -14,7 +14,7 @@ from popinv.errors import SolverError
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["check_failures", "collect", "judge"]
+__all__ = ["check_failures", "collect", "failure_counts", "judge"]
 
 _ROUND = ("solver_calls", "solver_failures", "surrogate_error")
 
@@ -60,6 +60,29 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
     return joined.assign_attrs(converged=0)
 
 
+def failure_counts(solves: xr.Dataset, most: int = 5) -> str:
+    """Return why solves failed and how often, the most frequent reasons first.
+
+    Parameters
+    ----------
+    solves : Dataset
+        With ``reason``, as :func:`collect` returns it.
+    most : int
+        So many reasons at most; the others are counted together.
+
+    Returns
+    -------
+    str
+        Such as ``"3 times: time limit of 60 s; 1 time: no root"``; empty without failures.
+    """
+    reasons = reasons_of(solves)
+    counts = Counter(str(reason) for reason in reasons[reasons != ""]).most_common()
+    told = [f"{n} time{'s' if n > 1 else ''}: {why}" for why, n in counts[:most]]
+    if others := counts[most:]:
+        told.append(f"{sum(n for _, n in others)} times: {len(others)} other reasons")
+    return "; ".join(told)
+
+
 def check_failures(fresh: xr.Dataset, budget: float) -> None:
     """Stop if more than the tolerated share of a round's solves failed.
 
@@ -69,12 +92,11 @@ def check_failures(fresh: xr.Dataset, budget: float) -> None:
         Saying how many failed, and why.
     """
     reasons = reasons_of(fresh)
-    failed = reasons[reasons != ""]
-    if len(failed) > budget * len(reasons):
-        counts = "; ".join(f"{n} times: {why}" for why, n in Counter(failed).most_common(3))
+    failed = int(np.sum(reasons != ""))
+    if failed > budget * len(reasons):
         raise SolverError(
-            f"{len(failed)} of {len(reasons)} solves failed ({counts}). The study tolerates a "
-            f"share of {budget:g} (active_learning.failure_budget)."
+            f"{failed} of {len(reasons)} solves failed ({failure_counts(fresh)}). The study "
+            f"tolerates a share of {budget:g} (active_learning.failure_budget)."
         )
 
 

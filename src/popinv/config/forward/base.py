@@ -30,6 +30,14 @@ class ForwardSection(Section):
         """Return the length of the time series at each place, None if there is no time."""
         return None
 
+    def times_are_regular(self) -> bool:
+        """Return whether the times are equally spaced, where there are any."""
+        return True
+
+    def has_sampling_error(self) -> bool:
+        """Return whether two solves at the same parameters differ by a sampling error."""
+        return False
+
     def field_law(self) -> str | None:
         """Return the kind of the law that goes with the random field, None without a field."""
         return None

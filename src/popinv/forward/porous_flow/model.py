@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError, DataError, nearest
+from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
 from popinv.forward.fields import CosineField, Field, LevelSetField
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
@@ -128,8 +129,8 @@ class PorousFlow:
         if elements != int(elements) or elements < 3:
             raise ConfigError(f"porous_flow: elements is a whole number >= 3, not {elements!r}.")
         self.elements = int(elements)
-        _check_choice("field", field, _FIELDS)
-        _check_choice("nonlinearity", nonlinearity, _NONLINEARITIES)
+        check_choice("porous_flow", "field", field, _FIELDS)
+        check_choice("porous_flow", "nonlinearity", nonlinearity, _NONLINEARITIES)
         if not (math.isfinite(exponent) and exponent > 0):
             raise ConfigError(f"porous_flow: exponent is positive, not {exponent!r}.")
         if not callable(source) and not math.isfinite(source):
@@ -137,7 +138,7 @@ class PorousFlow:
         self.source = source
         self.nonlinearity = nonlinearity
         self.exponent = float(exponent)
-        self.sensors = _checked_sensors(sensors, self.dimension)
+        self.sensors = checked_places("porous_flow", sensors, self.dimension)
         modes = _DEFAULT_MODES[dimension] if modes is None else modes
         self.field: Field = (
             CosineField(self.dimension, modes)
@@ -184,13 +185,14 @@ class PorousFlow:
         DataError
             If z is not a table of numbers with d_z columns.
         """
-        z, values, reasons = self._start(z)
+        z, reasons = checked_rows("porous_flow", z, self.parameters)
+        values = np.empty((len(z), len(self.sensors)))
         rows = max(1, _BUFFER_VALUES // self.operators.buffer_length)
         for start in range(0, len(z), rows):
             part = slice(start, start + rows)
             self._solve_part(z[part], values[part], reasons[part])
         invert_kirchhoff(values, _NONLINEARITIES.index(self.nonlinearity), self.exponent)
-        return _finish(values, reasons)
+        return finished(values, reasons)
 
     def _solve_part(self, z: np.ndarray, values: np.ndarray, reasons: np.ndarray) -> None:
         """Fill in the observations of v, and the reasons, of a few systems."""
@@ -248,7 +250,8 @@ class PorousFlow:
         DataError
             If z is not a table of numbers with d_z columns.
         """
-        z, values, reasons = self._start(z)
+        z, reasons = checked_rows("porous_flow", z, self.parameters)
+        values = np.empty((len(z), len(self.sensors)))
         for i, kappa in enumerate(self._permeability(z, reasons)):
             if reasons[i]:
                 continue
@@ -261,7 +264,7 @@ class PorousFlow:
                     )
             except RuntimeError as error:  # Firedrake's ConvergenceError among them
                 reasons[i] = f"Firedrake: {error}"
-        return _finish(values, reasons)
+        return finished(values, reasons)
 
     @cached_property
     def discretisation(self) -> Discretisation:
@@ -280,20 +283,6 @@ class PorousFlow:
     @property
     def _diffusivity_degree(self) -> int:
         return 2 if self.nonlinearity == "quadratic" else math.ceil(self.exponent) + 1
-
-    def _start(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Check z; return it with empty values and with reasons for the rows not finite."""
-        try:
-            z = np.ascontiguousarray(z, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"porous_flow: z is not a table of numbers: {error}") from error
-        width = len(self.parameters)
-        if z.ndim != 2 or z.shape[1] != width:
-            raise DataError(f"porous_flow: z has shape (n, {width}), not {z.shape}.")
-        reasons = np.full(len(z), "", dtype=object)
-        for i, j in zip(*_first_not_finite(z), strict=True):
-            reasons[i] = f"parameter '{self.parameters[j].name}' is {z[i, j]}"
-        return z, np.empty((len(z), len(self.sensors))), reasons
 
     def _permeability(self, z: np.ndarray, reasons: np.ndarray) -> np.ndarray:
         """Permeability of each cell, (n, n_cells); fills in the reasons of rows out of range."""
@@ -315,47 +304,3 @@ def forward_model(forward: Mapping[str, Any], seed: int) -> PorousFlow:
         sensors(forward, seed),
         **{key: forward[key] for key in forward if key not in ("kind", "sensors")},
     )
-
-
-def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(
-            f"porous_flow: {key} is one of {', '.join(allowed)}, not {value!r}."
-            + nearest(str(value), allowed)
-        )
-
-
-def _checked_sensors(sensors: np.ndarray, dimension: int) -> np.ndarray:
-    try:
-        sensors = np.array(sensors, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"porous_flow: sensors are not numbers: {error}") from error
-    if dimension == 1 and sensors.ndim == 1:
-        sensors = sensors[:, None]
-    if sensors.ndim != 2 or sensors.shape[1] != dimension or len(sensors) == 0:
-        raise ConfigError(
-            f"porous_flow: sensors have shape (d_y, {dimension}), not {sensors.shape}."
-        )
-    # Written so that NaN counts as outside.
-    outside = ~np.all((sensors > 0) & (sensors < 1), axis=1)
-    if np.any(outside):
-        i = int(np.flatnonzero(outside)[0])
-        raise ConfigError(
-            f"porous_flow: sensor {i} at {tuple(sensors[i].tolist())} is not strictly inside "
-            f"(0, 1){'^2' if dimension == 2 else ''}"
-            f" ({np.count_nonzero(outside)} such sensor(s) of {len(sensors)})."
-        )
-    return sensors
-
-
-def _first_not_finite(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    bad = ~np.isfinite(z)
-    rows = np.flatnonzero(bad.any(axis=1))
-    return rows, bad[rows].argmax(axis=1)
-
-
-def _finish(values: np.ndarray, reasons: np.ndarray) -> Solutions:
-    for i in np.flatnonzero(~np.isfinite(values).all(axis=1)):
-        reasons[i] = reasons[i] or "the solution is not finite"
-    values[reasons != ""] = np.nan
-    return Solutions(observations=values, reason=reasons.astype(str))

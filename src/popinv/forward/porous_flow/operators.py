@@ -15,9 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from popinv.forward.assembly import (
+    cell_unknowns,
+    element_matrices,
+    lower_triangle,
+    narrow_order,
+    observation_matrix,
+)
 from popinv.forward.firedrake import load_firedrake
 
 __all__ = ["Discretisation", "PorousOperators", "preassemble"]
@@ -221,38 +226,29 @@ def preassemble(discretisation: Discretisation) -> PorousOperators:
     """
     fd = load_firedrake()
     space = discretisation.space
-    nodes = space.cell_node_map().values
     interior = np.ones(space.node_count, dtype=bool)
     interior[discretisation.condition.nodes] = False
+    coordinates = fd.Function(fd.VectorFunctionSpace(discretisation.mesh, "CG", 1)).interpolate(
+        fd.SpatialCoordinate(discretisation.mesh)
+    )
+    points = coordinates.dat.data_ro.reshape(len(interior), -1)
+    cells = cell_unknowns(space)
+    order = narrow_order(cells, interior, points)
+    elements = element_matrices(space, lambda u, v: fd.inner(fd.grad(u), fd.grad(v)) * fd.dx)
+    lower = lower_triangle(cells, order, elements)
 
-    order = _narrow_order(space, discretisation.mesh, nodes, interior)
-    position = np.full(len(interior), -1)
-    position[order] = np.arange(len(order))
-
-    # Lower triangle, one triple per pair of interior nodes in a cell.
-    element = _element_matrices(discretisation)
-    local = nodes.shape[1]
-    rows = np.repeat(position[nodes], local, axis=1).ravel()
-    columns = np.tile(position[nodes], (1, local)).ravel()
-    cells = np.repeat(np.arange(len(nodes)), local * local)
-    keep = (columns >= 0) & (rows >= columns)
-    rows, columns, cells = rows[keep], columns[keep], cells[keep]
-    weights = element.reshape(-1)[keep]
-
-    unknowns = len(order)
-    bandwidth = int(np.max(rows - columns, initial=0))
+    unknowns, bandwidth = lower.unknowns, lower.bandwidth
+    below = lower.rows - lower.columns
     if discretisation.dimension == 1:
-        flat = (rows - columns) * unknowns + columns
+        slots = below * unknowns + lower.columns
         buffer_length = 2 * unknowns
     else:
-        flat = columns * (bandwidth + 1) + (rows - columns)
+        slots = lower.columns * (bandwidth + 1) + below
         buffer_length = unknowns * (bandwidth + 1)
-    by_slot = np.lexsort((cells, flat))
-    slots, first = np.unique(flat[by_slot], return_index=True)
 
     load = fd.assemble(discretisation.load_form()).dat.data_ro[order]
     unit = fd.assemble(fd.TestFunction(space) * fd.dx).dat.data_ro[order]
-    matrix = _observation_matrix(discretisation)[:, order].tocsr()
+    matrix = observation_matrix(space, discretisation.sensors)[:, order].tocsr()
     matrix.sort_indices()
     return PorousOperators(
         midpoints=discretisation.midpoints,
@@ -260,78 +256,14 @@ def preassemble(discretisation: Discretisation) -> PorousOperators:
         bandwidth=bandwidth,
         buffer_length=buffer_length,
         slots=slots,
-        pointer=np.append(first, len(flat)),
-        cells=cells[by_slot],
-        weights=weights[by_slot],
-        rows=rows[by_slot][first],
-        columns=columns[by_slot][first],
+        pointer=lower.pointer,
+        cells=lower.cells,
+        weights=lower.weights,
+        rows=lower.rows,
+        columns=lower.columns,
         load=load,
         largest_load=unit * np.max(np.abs(load) / unit),
         observation_pointer=matrix.indptr.astype(np.int64),
         observation_columns=matrix.indices.astype(np.int64),
         observation_weights=matrix.data.copy(),
     )
-
-
-def _element_matrices(discretisation: Discretisation) -> np.ndarray:
-    """Stiffness matrix of every cell, shape (n_cells, d + 1, d + 1).
-
-    On the broken space, whose functions are those of the continuous one cut at the cell
-    boundaries, the assembled matrix consists of the element matrices, one block per cell.
-    """
-    fd = load_firedrake()
-    broken = discretisation.space.broken_space()
-    u, v = fd.TrialFunction(broken), fd.TestFunction(broken)
-    matrix = _to_scipy(fd.assemble(fd.inner(fd.grad(u), fd.grad(v)) * fd.dx))
-    nodes = broken.cell_node_map().values
-    blocks = matrix[
-        np.repeat(nodes, nodes.shape[1], axis=1).ravel(),
-        np.tile(nodes, (1, nodes.shape[1])).ravel(),
-    ]
-    return np.asarray(blocks).reshape(len(nodes), nodes.shape[1], nodes.shape[1])
-
-
-def _observation_matrix(discretisation: Discretisation) -> csr_matrix:
-    """Matrix from nodal values to point values, shape (d_y, n_nodes)."""
-    fd = load_firedrake()
-    points = fd.VertexOnlyMesh(discretisation.mesh, discretisation.sensors)
-    found = fd.FunctionSpace(points, "DG", 0)
-    matrix = _to_scipy(fd.assemble(fd.interpolate(fd.TrialFunction(discretisation.space), found)))
-    # The vertex-only mesh sorts its points by cell; carry the index of each sensor along.
-    given = fd.FunctionSpace(points.input_ordering, "DG", 0)
-    index = fd.Function(given)
-    index.dat.data[:] = np.arange(len(discretisation.sensors))
-    row_of = fd.assemble(fd.interpolate(index, found)).dat.data_ro.astype(int)
-    return matrix[np.argsort(row_of)]
-
-
-def _to_scipy(matrix: Any) -> csr_matrix:
-    pointer, columns, values = matrix.petscmat.getValuesCSR()
-    return csr_matrix((values, columns, pointer), shape=matrix.petscmat.getSize())
-
-
-def _narrow_order(space: Any, mesh: Any, nodes: np.ndarray, interior: np.ndarray) -> np.ndarray:
-    """Interior nodes in the order, of a few candidates, that gives the smallest bandwidth."""
-    fd = load_firedrake()
-    coordinates = fd.Function(fd.VectorFunctionSpace(mesh, "CG", 1)).interpolate(
-        fd.SpatialCoordinate(mesh)
-    )
-    points = np.round(coordinates.dat.data_ro.reshape(len(interior), -1), 12)
-    inside = np.flatnonzero(interior)
-    local = nodes.shape[1]
-    rows = np.repeat(nodes, local, axis=1).ravel()
-    columns = np.tile(nodes, (1, local)).ravel()
-    graph = csr_matrix((np.ones(len(rows)), (rows, columns)))[inside][:, inside]
-
-    candidates = [inside[reverse_cuthill_mckee(graph, symmetric_mode=True)]]
-    for sign in (1.0, -1.0):
-        key = points[inside] * np.array([sign] + [1.0] * (points.shape[1] - 1))
-        candidates += [inside[np.lexsort(key.T)], inside[np.lexsort(key.T[::-1])]]
-
-    def bandwidth(order: np.ndarray) -> int:
-        position = np.full(len(interior), -1)
-        position[order] = np.arange(len(order))
-        both = interior[rows] & interior[columns]
-        return int(np.max(np.abs(position[rows[both]] - position[columns[both]]), initial=0))
-
-    return min(candidates, key=bandwidth)

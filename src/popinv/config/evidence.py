@@ -1,0 +1,91 @@
+"""What a synthetic study computes as evidence that the method works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from popinv.config.base import Count, CountOrZero, NotBoolean, Section, Several
+from popinv.config.messages import Problem, listed
+from popinv.config.numerics import Assessment
+from popinv.config.observations import FileObservations
+
+__all__ = ["Evidence", "evidence_problems"]
+
+_FEWEST_SYSTEMS = 10
+_Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), NotBoolean]
+
+
+class Evidence(Section):
+    """Evidence that the method works, for synthetic studies; all of it is off by default."""
+
+    system_counts: list[_Size] = Field(
+        default=[],
+        description="Numbers of systems, ascending, at each of which new data sets are drawn from "
+        "the truth and fitted, to see how the errors fall; empty for none.",
+    )
+    repeats: Several = Field(default=4, description="Data sets for each number of systems.")
+    through: Literal["surrogate", "solver"] = Field(
+        default="surrogate",
+        description="What those systems are observed through: the final `surrogate`, which is "
+        "quick, or the `solver`, with new solves for every one of them.",
+    )
+    iterations: Count = Field(default=150, description="Steps of each of those descents.")
+    design_counts: list[_Size] = Field(
+        default=[],
+        description="Numbers of solves, ascending, of a fixed design spread broadly about the "
+        "start, whose surrogates are compared with those of active learning; empty for none.",
+    )
+    coverage_replications: CountOrZero = Field(
+        default=0,
+        description="Data sets of the study's size, drawn from the truth through the surrogate "
+        "and each fitted and resampled as the study is, to see how often the intervals hold the "
+        "truth; 0 for none.",
+    )
+    coverage_block: Count = Field(default=5, description="Of these, data sets per job.")
+
+
+def evidence_problems(
+    evidence: Evidence, observations: Any, assessment: Assessment | None
+) -> Iterator[Problem]:
+    """Yield what is wrong with the section, or between it and others.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    observations : FileObservations, SyntheticObservations or None
+        None, like ``assessment``, if that section is itself at fault.
+    assessment : Assessment or None
+    """
+    wanted = [
+        name
+        for name in ("system_counts", "design_counts", "coverage_replications")
+        if getattr(evidence, name)
+    ]
+    if wanted and isinstance(observations, FileObservations):
+        yield Problem(
+            ("evidence",),
+            f"asks for {listed(wanted)}, which compare with a known truth, but the observations "
+            f"come from a file ('{observations.file}'); leave 'evidence' out, or use a synthetic "
+            "study ('observations.truth').",
+        )
+    # A slope with its uncertainty takes three points, a curve two.
+    for name, fewest, purpose in (
+        ("system_counts", 3, "a slope with its uncertainty needs at least three numbers"),
+        ("design_counts", 2, "a curve needs at least two numbers"),
+    ):
+        counts = getattr(evidence, name)
+        if counts != sorted(set(counts)):
+            yield Problem(
+                ("evidence", name), f"got {counts}, but the numbers must ascend, each given once."
+            )
+        if 0 < len(counts) < fewest:
+            yield Problem(("evidence", name), f"got {counts}, but {purpose}.")
+    if evidence.coverage_replications and assessment and not assessment.bootstrap:
+        yield Problem(
+            ("evidence", "coverage_replications"),
+            f"got {evidence.coverage_replications}, but the study has no intervals "
+            "(assessment.bootstrap: 0).",
+        )

@@ -1,0 +1,204 @@
+r"""How the errors of law and noise fall with the number N of systems.
+
+With everything else equal the errors are sampling errors, and fall as N^{-1/2}. Several data sets
+of each N are drawn from the truth and fitted; the exponent is the least-squares slope of
+:math:`\log` error against :math:`\log N`, the error being the root mean square over the data sets.
+(A single one can be close to zero by luck, where its logarithm would count for much.) A slope that
+flattens at large N shows an error that
+data do not remove: the surrogate's, or the descent's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from scipy.stats import linregress
+
+from popinv.artefacts import variable
+from popinv.errors import DataError, DivergenceError
+from popinv.inference.assessment import law_errors, relative_frobenius_error
+from popinv.inference.descent import run
+from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.result import noise_covariance
+
+__all__ = ["Slope", "error_metrics", "errors_of_repeats", "fit_slope", "settings_of_size"]
+
+# Fewer draws than this do not show the curvature that preconditions the steps.
+_FEWEST_DRAWS = 40
+_NAMES = ("law_error", "noise_error")
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A fitted power law, error = exp(intercept) N**slope, with the slope's standard error."""
+
+    slope: float
+    standard_error: float
+    intercept: float
+
+
+def fit_slope(counts: np.ndarray, errors: np.ndarray) -> Slope:
+    """Fit log error against log N by least squares, NaN errors left out.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n,)
+        Numbers of systems, of at least two values.
+    errors : ndarray of shape (n,)
+        Positive, or NaN where no descent succeeded.
+
+    Raises
+    ------
+    DataError
+        If fewer than three errors at two different N are left: no residual tells how certain the
+        slope is.
+    """
+    counts, errors = np.asarray(counts, dtype=float), np.asarray(errors, dtype=float)
+    seen = np.isfinite(errors)
+    if seen.sum() < 3 or len(np.unique(counts[seen])) < 2:
+        raise DataError(
+            f"a slope with its error needs errors at three numbers of systems; there are "
+            f"{seen.sum()}, as all other descents diverged. Larger numbers of systems "
+            "(evidence.system_counts) are easier to fit."
+        )
+    fit = linregress(np.log(counts[seen]), np.log(errors[seen]))
+    return Slope(float(fit.slope), float(fit.stderr), float(fit.intercept))
+
+
+def settings_of_size(
+    settings: DescentSettings, count: int, study_count: int, iterations: int
+) -> DescentSettings:
+    """Return the settings of a study of ``study_count`` systems for ``count`` systems.
+
+    The number of draws keeps its ratio to the number of observations they are compared with,
+    which the correction for finite samples asks for.
+
+    Parameters
+    ----------
+    settings : DescentSettings
+        Those of the study.
+    count, study_count : int
+        Systems here, and in the study.
+    iterations : int
+        Steps of the descent.
+    """
+    batch = settings.batch_size
+    here, there = (min(batch or n, n) for n in (count, study_count))
+    draws = max(_FEWEST_DRAWS, 2 * round(settings.model_samples * here / there / 2))
+    return replace(
+        settings,
+        iterations=iterations,
+        model_samples=draws,
+        batch_size=batch if batch is not None and batch < count else None,
+    )
+
+
+def errors_of_repeats(
+    problem: Problem,
+    settings: DescentSettings,
+    start: tuple[np.ndarray, np.ndarray],
+    true_law: np.ndarray,
+    true_covariance: np.ndarray,
+    repeats: int,
+) -> xr.Dataset:
+    """Split the systems into data sets, descend on each, and compare with the truth.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the systems of all repeats, of which each repeat takes a share.
+    settings : DescentSettings
+    start : (alpha, gamma)
+        Where every descent starts.
+    true_law : ndarray of shape (d_alpha,)
+        Natural values.
+    true_covariance : ndarray of shape (d_y, d_y)
+    repeats : int
+
+    Returns
+    -------
+    Dataset
+        Along ``repeat``: ``systems``; ``law`` and ``noise``, natural values; ``law_error``, the
+        root mean square of the parameters' relative errors; ``noise_error``, the relative
+        Frobenius error of Gamma. A descent that diverged is a row of NaN.
+    """
+    parts = np.array_split(np.arange(len(problem.data)), repeats)
+    laws = np.full((repeats, problem.d_alpha), np.nan)
+    noises = np.full((repeats, len(problem.noise.names)), np.nan)
+    errors = np.full((2, repeats), np.nan)
+    for r, rows in enumerate(parts):
+        part = replace(problem.of_systems(rows), stage=f"{problem.stage}/{r}")
+        name = f"{len(rows)} systems, repeat {r + 1} of {repeats}"
+        try:
+            found = run(begin(*start, settings), part, settings, description=name)
+        except DivergenceError as error:
+            print(f"{name}: {error}")
+            continue
+        laws[r] = problem.law.to_natural(found.alpha)
+        noises[r] = problem.noise.to_natural(found.gamma)
+        gamma = noise_covariance(problem, found.gamma)
+        errors[0, r] = np.sqrt(np.mean(law_errors(laws[r], true_law) ** 2))
+        errors[1, r] = relative_frobenius_error(gamma, true_covariance)
+    return xr.Dataset(
+        {
+            "systems": variable("repeat", [len(rows) for rows in parts], "number of systems"),
+            "law": variable(("repeat", "law_parameter"), laws, "parameters of the law"),
+            "noise": variable(("repeat", "noise_parameter"), noises, "parameters of the noise"),
+            "law_error": variable(
+                "repeat", errors[0], "relative error of the law, root mean square"
+            ),
+            "noise_error": variable(
+                "repeat", errors[1], "relative Frobenius error of the noise covariance"
+            ),
+        }
+    )
+
+
+def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, float | int]]:
+    """Join the data sets of every N and fit the slopes.
+
+    Parameters
+    ----------
+    parts : sequence of Dataset
+        From :func:`errors_of_repeats`, one for each N.
+
+    Returns
+    -------
+    errors : Dataset
+        Along ``data_set``: ``systems``, ``law``, ``noise``, ``law_error``, ``noise_error``;
+        along ``size``, one for each N: ``size_systems``, and ``law_error_rms`` and
+        ``noise_error_rms``, root mean squares over the data sets.
+    metrics : dict
+        For law and noise: the slope, its standard error and the fit's intercept; how many data
+        sets there were, and how many of their descents diverged.
+
+    Raises
+    ------
+    DataError
+        As in :func:`fit_slope`.
+    """
+    joined = xr.concat([part.rename(repeat="data_set") for part in parts], "data_set")
+    metrics: dict[str, float | int] = {
+        "error_data_sets": joined.sizes["data_set"],
+        "error_descents_diverged": int(np.isnan(joined["law_error"].values).sum()),
+    }
+    sizes = np.array([part["systems"].values.mean() for part in parts])
+    joined["size_systems"] = variable("size", sizes, "number of systems")
+    for name in _NAMES:
+        rms = np.array([_root_mean_square(part[name].values) for part in parts])
+        long_name = f"{joined[name].attrs['long_name']}, root mean square over data sets"
+        joined[f"{name}_rms"] = variable("size", rms, long_name)
+        fit = fit_slope(sizes, rms)
+        metrics[f"{name}_slope"] = fit.slope
+        metrics[f"{name}_slope_standard_error"] = fit.standard_error
+        metrics[f"{name}_intercept"] = fit.intercept
+    return joined, metrics
+
+
+def _root_mean_square(errors: np.ndarray) -> float:
+    """Return that of the errors that are not NaN, or NaN if all are."""
+    seen = errors[np.isfinite(errors)]
+    return float(np.sqrt(np.mean(seen**2))) if len(seen) else float("nan")

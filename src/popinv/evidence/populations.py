@@ -1,0 +1,58 @@
+"""Further populations of a synthetic study, drawn from its truth and observed as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.base import Observations
+from popinv.population.observe import observations_dataset
+from popinv.population.synthetic import noise_scales
+from popinv.seeds import standard_normal_rows
+
+__all__ = ["observe_again"]
+
+
+def observe_again(
+    clean: np.ndarray,
+    covariance: np.ndarray,
+    what: Observations,
+    seed: int,
+    stage: str,
+    noise_scale: Mapping[str, float] | None = None,
+) -> xr.Dataset:
+    """Add the true noise to noise-free observations, y = G(z) + s xi with xi ~ N(0, Gamma).
+
+    The noise is drawn from its covariance, so that the family it comes from does not matter.
+    Systems whose solve failed (NaN rows) are left out, as they are in the study.
+
+    Parameters
+    ----------
+    clean : ndarray of shape (n, d_y)
+        Noise-free observations of n systems, from the solver or a surrogate.
+    covariance : ndarray of shape (d_y, d_y)
+        The true Gamma.
+    what : Observations
+        What the columns are.
+    seed, stage : int, str
+        Address of the draws; row i depends on (seed, stage, i) alone.
+    noise_scale : mapping, optional
+        ``low`` and ``high`` of the known noise scales s; without it s is 1.
+
+    Returns
+    -------
+    Dataset
+        As ``observations.zarr``, with no system held out.
+    """
+    count, d_y = clean.shape
+    e = standard_normal_rows(seed, f"{stage}/noise", 0, count, d_y)
+    noise = e @ np.linalg.cholesky(covariance).T
+    scale = None
+    if noise_scale is not None:
+        scale = noise_scales(noise_scale["low"], noise_scale["high"], seed, stage, count)
+        noise = scale[:, None] * noise
+    solved = ~np.isnan(clean).any(axis=1)
+    kept = None if scale is None else scale[solved]
+    return observations_dataset((clean + noise)[solved], what, heldout=0, noise_scale=kept)

@@ -1,0 +1,209 @@
+"""How the observations of a study are laid out: along a line, over time, on a map, or by name.
+
+Figures know the observations only by the coordinates of a Dataset: places and times
+(``observation_x``, ``observation_t``, ...) and, where entries are different quantities, ``label``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import place_coordinates
+from popinv.figures.style import axis_label, readable
+
+__all__ = ["NUMBER", "Arrangement", "Panel", "arrangement", "columns_for", "evenly"]
+
+NUMBER = "number of the observation"
+_PREFIX = "observation_"
+_TIME = "observation_t"
+# What the usual names of coordinates stand for.
+_MEANING = {
+    "observation_t": "t, time",
+    "observation_entry": NUMBER,
+    **{f"observation_{axis}": f"{axis}, place of the sensor" for axis in "xyz"},
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Observations that make up one curve.
+
+    Parameters
+    ----------
+    title : str
+        The place or the quantity, empty where all observations are on the same curve.
+    rows : ndarray of int, shape (n,)
+        Which observations, in the order of ``x``.
+    x : ndarray of shape (n,)
+        Place, time or number.
+    """
+
+    title: str
+    rows: np.ndarray
+    x: np.ndarray
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The layout of all observations.
+
+    Parameters
+    ----------
+    panels : tuple of Panel
+        Every observation once; curves over one coordinate or over the number of the observation.
+    x_label : str
+        Of all panels.
+    over_time : bool
+        Whether the panels are time series.
+    shared_scale : bool
+        Whether all panels show the same quantity.
+    map : ndarray of shape (d_y, 2), optional
+        Places in the plane, where there are two coordinates and no curves to be drawn.
+    map_labels : (str, str)
+    names : tuple of str
+        Names of the observations where each is a quantity of its own, else empty.
+    """
+
+    panels: tuple[Panel, ...]
+    x_label: str
+    over_time: bool = False
+    shared_scale: bool = True
+    map: np.ndarray | None = None
+    map_labels: tuple[str, str] = ("", "")
+    names: tuple[str, ...] = ()
+
+    def ticks(self, most: int = 24) -> tuple[np.ndarray, list[str]] | None:
+        """Return numbers of observations, from 1, and what to call them on an axis, or None.
+
+        Names stand at every observation, titles of curves in the middle of each curve's
+        observations; at most ``most`` are given. None where the numbers say it all.
+        """
+        if self.names:
+            places, names = np.arange(1.0, len(self.names) + 1), list(self.names)
+        elif len(self.panels) > 1:
+            places = np.array([panel.rows.mean() + 1 for panel in self.panels])
+            names = [panel.title for panel in self.panels]
+        else:
+            return None
+        kept = evenly(len(names), most)
+        return places[kept], [names[i] for i in kept]
+
+
+def columns_for(count: int) -> int:
+    """Return how many columns a grid of so many panels has."""
+    return 2 if count == 4 else min(count, 3)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return at most so many of 0, ..., count - 1, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def arrangement(observations: xr.Dataset) -> Arrangement:
+    """Return how the observations are laid out.
+
+    Parameters
+    ----------
+    observations : Dataset
+        With the coordinates of :func:`popinv.artefacts.observation_coordinates`.
+
+    Notes
+    -----
+    With several times per place there is one curve over time for each place; with labels that
+    repeat, one curve for each; with labels that do not, every observation stands for itself. One
+    coordinate is a line, two are a map. All else is shown by the number of the observation.
+    """
+    count = observations.sizes["observation"]
+    axes = place_coordinates(observations)
+    labels = observations["label"].values.astype(str) if "label" in observations.coords else None
+    values = {name: observations[name].values for name in axes}
+    others = [name for name in axes if name != _TIME]
+    if others and _TIME in axes and np.ptp(values[_TIME]) == 0:
+        # A single time tells no observation from another.
+        axes = others
+    if _TIME in axes:
+        series = _groups([tuple(values[name][i] for name in others) for i in range(count)])
+        if max(map(len, series)) > 1:
+            x_label = _label(observations, _TIME)
+            return _curves(
+                observations, series, values[_TIME], x_label, labels, others, over_time=True
+            )
+    if labels is not None:
+        groups = _groups([(label,) for label in labels])
+        if len(groups) == count:
+            number = np.arange(1.0, count + 1)
+            panel = Panel("", np.arange(count), number)
+            names = tuple(readable(label) for label in labels.tolist())
+            return Arrangement((panel,), "", shared_scale=False, names=names)
+        along = others if len(others) == 1 else axes
+        if len(along) == 1:
+            x, x_label = values[along[0]], _label(observations, along[0])
+        else:
+            x, x_label = np.arange(1.0, count + 1), NUMBER
+        return _curves(observations, groups, x, x_label, labels, [])
+    if len(axes) == 1:
+        rows = np.argsort(values[axes[0]], kind="stable")
+        panel = Panel("", rows, values[axes[0]][rows])
+        return Arrangement((panel,), _label(observations, axes[0]))
+    panel = Panel("", np.arange(count), np.arange(1.0, count + 1))
+    if len(axes) == 2:
+        plane = np.column_stack([values[name] for name in axes])
+        first, second = (_label(observations, name) for name in axes)
+        return Arrangement((panel,), NUMBER, map=plane, map_labels=(first, second))
+    return Arrangement((panel,), NUMBER)
+
+
+def _groups(keys: list[tuple[object, ...]]) -> list[np.ndarray]:
+    found: dict[tuple[object, ...], list[int]] = {}
+    for i, key in enumerate(keys):
+        found.setdefault(key, []).append(i)
+    return [np.array(rows) for rows in found.values()]
+
+
+def _label(observations: xr.Dataset, name: str) -> str:
+    quantity = _MEANING.get(name, name.removeprefix(_PREFIX).replace("_", " "))
+    return axis_label(quantity, observations[name].attrs.get("units", "1"))
+
+
+def _curves(
+    observations: xr.Dataset,
+    groups: list[np.ndarray],
+    x: np.ndarray,
+    x_label: str,
+    labels: np.ndarray | None,
+    others: list[str],
+    over_time: bool = False,
+) -> Arrangement:
+    panels = []
+    for rows in groups:
+        ordered = rows[np.argsort(x[rows], kind="stable")]
+        title = _title(observations, rows[0], others)
+        if labels is not None:
+            title = readable(_common_name(labels[rows].tolist())) or title
+        panels.append(Panel(title, ordered, x[ordered]))
+    if len(panels) == 1:
+        panels = [Panel("", panels[0].rows, panels[0].x)]
+    return Arrangement(tuple(panels), x_label, over_time, shared_scale=labels is None)
+
+
+def _common_name(labels: list[str]) -> str:
+    # Labels name the quantity alone or, behind a comma or in brackets at the end, the time too.
+    without_time = [re.sub(r"\s*(,[^,]*|\([^(]*\)|\[[^\[]*\])$", "", label) for label in labels]
+    for names in (labels, without_time):
+        if len(set(names)) == 1:
+            return names[0]
+    return ""
+
+
+def _title(observations: xr.Dataset, row: int, others: list[str]) -> str:
+    words = []
+    for name in others:
+        value = f"{observations[name].values[row]:.3g}"
+        units = observations[name].attrs.get("units", "1")
+        unit = "" if units in ("", "1") else f" {units}"
+        words.append(f"{name.removeprefix(_PREFIX)} = {value}{unit}")
+    return ", ".join(words)

@@ -1,0 +1,1 @@
+"""A program of one's own, which reads and writes files."""

@@ -1,0 +1,101 @@
+"""The two files between this package and a program: parameters in, observations out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from popinv.errors import SolverError
+from popinv.forward.external.evaluation import CallFailed
+
+__all__ = ["read_output", "write_input"]
+
+
+def write_input(path: Path, names: Sequence[str], z: np.ndarray, seeds: np.ndarray | None) -> None:
+    """Write the parameters of some systems, with 17 digits, which is exact.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.npy``.
+    names : sequence of str, length d_z
+    z : ndarray of shape (n, d_z)
+    seeds : ndarray of int, shape (n,), or None
+        A last column, where given.
+    """
+    if path.suffix == ".npy":
+        np.save(path, z if seeds is None else np.column_stack([z, seeds]))
+        return
+    header, rows = list(names), [[f"{value:.17g}" for value in row] for row in z]
+    if seeds is not None:
+        header.append("seed")
+        for row, seed in zip(rows, seeds, strict=True):
+            row.append(str(seed))
+    path.write_text("".join(",".join(row) + "\n" for row in [header, *rows]))
+
+
+def read_output(path: Path) -> np.ndarray:
+    """Read what a program wrote.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` (numbers separated by commas or spaces) or ``.npy``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, d_y)
+
+    Raises
+    ------
+    CallFailed
+        If there is no such file.
+    SolverError
+        If it is not a table of numbers.
+    """
+    if not path.exists():
+        raise CallFailed("the program wrote no output file")
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise SolverError(f"the program's output is not a .npy file: {error}") from error
+    if values.dtype.kind not in "iuf":
+        raise SolverError(
+            f"the program's output has entries of type {values.dtype}, but they must be numbers"
+        )
+    return values.astype(np.float64)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise SolverError(f"the program's output is not text: {error}") from error
+    lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows: list[list[float]] = []
+    for i, (number, line) in enumerate(lines):
+        cells = [cell.strip() for cell in line.split(",")] if "," in line else line.split()
+        try:
+            rows.append([float(cell) for cell in cells])
+        except ValueError as error:
+            if i == 0 and not any(map(_is_number, cells)):
+                continue  # the names
+            raise SolverError(f"the program's output, line {number}: {error}") from None
+        if len(rows[-1]) != len(rows[0]):
+            raise SolverError(
+                f"the program's output, line {number}: has {len(rows[-1])} columns, but the lines "
+                f"before have {len(rows[0])}"
+            )
+    return np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)

@@ -1,0 +1,108 @@
+"""A program that is run once for each batch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from popinv.errors import SolverError
+from popinv.forward.executable.files import read_output, write_input
+from popinv.forward.external.evaluation import CallFailed
+from popinv.forward.external.messages import ended, last_lines, time_limit
+
+__all__ = ["Program"]
+
+_REASON_LINES = 3
+
+
+class Program:
+    """A program that reads a file of parameters and writes one of observations.
+
+    It runs in the working directory; the two files are in a temporary folder that goes with the
+    call.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments, with ``{input}`` and ``{output}``.
+    names : sequence of str
+        Names of the parameters.
+    file_format : {"csv", "npy"}
+    pass_seed : bool
+        Whether the input has a last column ``seed``.
+    seconds : float
+        Time limit of a call.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        names: Sequence[str],
+        file_format: str,
+        pass_seed: bool,
+        seconds: float,
+    ) -> None:
+        self._command, self._names, self._format = command, names, file_format
+        self._pass_seed, self._seconds = pass_seed, seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Run the program for a batch.
+
+        Raises
+        ------
+        CallFailed
+            If it takes too long, ends with another status than 0, or writes no output; the reason
+            ends with the last lines that it printed.
+        SolverError
+            If it cannot be started, or its output is not a table of numbers.
+        """
+        with tempfile.TemporaryDirectory(prefix="popinv_") as folder:
+            given, output = (Path(folder, f"{name}.{self._format}") for name in ("input", "output"))
+            write_input(given, self._names, z, seeds if self._pass_seed else None)
+            self._run(given, output)
+            return read_output(output)
+
+    def close(self) -> None:
+        """End the program, if it is running."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                # The whole session: the program may have started others.
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _run(self, given: Path, output: Path) -> None:
+        # Only these two words: other braces are the program's own.
+        words = {"{input}": str(given), "{output}": str(output)}
+        command = list(self._command)
+        for word, path in words.items():
+            command = [part.replace(word, path) for part in command]
+        with tempfile.TemporaryFile() as printed:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SolverError(f"{command[0]}: cannot be started ({error.strerror})") from error
+            try:
+                status = self._process.wait(self._seconds)
+            except subprocess.TimeoutExpired:
+                self.close()
+                raise CallFailed(time_limit(self._seconds), lost=True) from None
+            finally:
+                process, self._process = self._process, None
+                process.wait()
+            if status != 0:
+                said = " | ".join(line.strip() for line in last_lines(printed, _REASON_LINES))
+                # Signals are crashes; a program that says no has taken no more than its time.
+                raise CallFailed(ended(status) + (f": {said}" if said else ""), lost=status < 0)

@@ -1,0 +1,1 @@
+"""What the simulators of one's own share, however they are called."""

@@ -1,0 +1,243 @@
+"""Many systems through a simulator that may fail, hang or crash: keep the good ones.
+
+The simulator is called with several systems at a time. Where a call fails, its systems are halved
+until those at fault stand alone: they become NaN rows with the reason, the others are kept. Which
+row fails is therefore decided by a call with that row alone, not by what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from popinv.errors import SolverError
+
+__all__ = ["CallFailed", "Simulator", "evaluate", "one_line"]
+
+_LONGEST_REASON = 300
+# So many lost calls of one system each, without a single success, and the simulator is given up:
+# time limits and restarts for all other systems too could take days.
+_HOPELESS = 10
+# A call with one system may take another path through the simulator than a call with many; more
+# than rounding it must not change.
+_TOLERANCE = 1e-6
+
+
+class CallFailed(Exception):
+    """A call of the simulator failed.
+
+    Parameters
+    ----------
+    reason : str
+        Why, for the record of the solves.
+    lost : bool
+        Whether the call ran out of time or took the simulator with it, so that it was expensive.
+    """
+
+    def __init__(self, reason: str, lost: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.lost = one_line(reason), lost
+
+
+class Simulator(Protocol):
+    """One running simulator, which is called with one batch after another."""
+
+    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return the observations of a batch, a row for each of z (n, d_z).
+
+        Raises
+        ------
+        CallFailed
+            If systems of this batch are at fault.
+        SolverError
+            If the simulator cannot be used at all.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the simulator, also in the middle of a call."""
+        ...
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, cut short, as reasons are stored."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
+
+
+def evaluate(
+    simulators: Sequence[Simulator],
+    z: np.ndarray,
+    seeds: np.ndarray,
+    width: int,
+    rows_per_call: int,
+    retries: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Call the simulators, each in a thread of its own, for all systems; then close them.
+
+    Parameters
+    ----------
+    simulators : sequence of Simulator
+        As many as calls may run at a time.
+    z : ndarray of shape (n, d_z)
+    seeds : ndarray of int, shape (n,)
+    width : int
+        Number of observations of each system, d_y.
+    rows_per_call : int
+        Most systems in one call.
+    retries : int
+        How often a failed call with one system is repeated.
+
+    Returns
+    -------
+    values : ndarray of shape (n, d_y)
+        NaN throughout for a failed row.
+    reasons : ndarray of object, shape (n,)
+        Empty where the row succeeded.
+
+    Raises
+    ------
+    SolverError
+        If the simulator cannot be used, returns something else than d_y numbers for each system,
+        or another result for a system alone than for the same system among others.
+    """
+    batches = _Batches(z, seeds, width, retries)
+    free: queue.SimpleQueue[Simulator] = queue.SimpleQueue()
+    for simulator in simulators:
+        free.put(simulator)
+
+    def run(start: int) -> None:
+        simulator = free.get()
+        try:
+            batches.run(simulator, start, min(start + rows_per_call, len(z)))
+        finally:
+            free.put(simulator)
+
+    try:
+        with ThreadPoolExecutor(len(simulators)) as pool:
+            try:
+                starts = range(0, len(z), rows_per_call)
+                for done in as_completed([pool.submit(run, start) for start in starts]):
+                    done.result()
+            except BaseException:
+                # Before the pool waits for its threads, which may be in a long call.
+                batches.stopped = True
+                _close(simulators)
+                raise
+    finally:
+        _close(simulators)
+    return batches.values, batches.reasons
+
+
+def _close(simulators: Sequence[Simulator]) -> None:
+    for simulator in simulators:
+        simulator.close()
+
+
+@dataclass
+class _Batches:
+    """The systems, and what has become of them so far."""
+
+    z: np.ndarray
+    seeds: np.ndarray
+    width: int
+    retries: int
+    stopped: bool = False
+    succeeded: bool = False
+    lost: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.values = np.full((len(self.z), self.width), np.nan)
+        self.reasons = np.full(len(self.z), "", dtype=object)
+
+    def run(self, simulator: Simulator, start: int, stop: int) -> None:
+        """Solve rows start, ..., stop - 1."""
+        if start == 0 and stop > 1:
+            self._begin(simulator, stop)
+        else:
+            self._solve(simulator, start, stop)
+
+    def _begin(self, simulator: Simulator, stop: int) -> None:
+        """Solve the first rows, and the very first one alone too: the results must agree."""
+        self._solve(simulator, 0, 1)
+        if self.reasons[0]:
+            self._solve(simulator, 1, stop)
+            return
+        alone = self.values[0].copy()
+        self._solve(simulator, 0, stop)
+        if self.reasons[0]:
+            return
+        gap = np.abs(alone - self.values[0]).max()
+        if gap > _TOLERANCE * np.abs(alone).max():
+            raise SolverError(
+                f"the simulator gives other observations for one system alone than for the same "
+                f"system among {stop} (they differ by up to {gap:.3g}). Each row must depend on "
+                "its own parameters only; a simulator that draws random numbers must draw them "
+                "from the seed that it is given for each row (see config/README.md)."
+            )
+
+    def _solve(self, simulator: Simulator, start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        try:
+            values = self._call(simulator, rows)
+        except CallFailed as failure:
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                self._solve(simulator, start, middle)
+                self._solve(simulator, middle, stop)
+            else:
+                self._give_up(start, failure)
+            return
+        finite = np.isfinite(values).all(axis=1)
+        values[~finite] = np.nan
+        self.values[rows] = values
+        self.reasons[rows] = np.where(
+            finite, "", "the simulator returned a value that is not finite"
+        )
+        self.succeeded = self.succeeded or bool(finite.any())
+
+    def _call(self, simulator: Simulator, rows: slice) -> np.ndarray:
+        alone = rows.stop - rows.start == 1
+        for attempt in range(1 + (self.retries if alone else 0)):
+            if self.stopped:
+                raise SolverError("stopped, because another call failed")
+            try:
+                values = simulator.call(self.z[rows], self.seeds[rows])
+            except CallFailed:
+                if not alone or attempt == self.retries:
+                    raise
+                continue
+            return self._checked(values, rows.stop - rows.start)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _checked(self, values: np.ndarray, count: int) -> np.ndarray:
+        if values.shape == (count, self.width):
+            return values
+        hint = ""
+        if values.shape == (self.width, count):
+            hint = " It looks transposed."
+        elif values.ndim != 2:
+            hint = " The result has a row for each system, also where there is one only."
+        raise SolverError(
+            f"the simulator returned an array of shape {values.shape} for {count} system(s), but "
+            f"{(count, self.width)} is expected: a row for each system, and a column for each of "
+            f"the {self.width} observations that the configuration describes.{hint}"
+        )
+
+    def _give_up(self, row: int, failure: CallFailed) -> None:
+        self.values[row], self.reasons[row] = np.nan, failure.reason
+        if not failure.lost or self.succeeded:
+            return
+        self.lost.append(failure.reason)
+        if len(self.lost) >= _HOPELESS:
+            counts = "; ".join(f"{n} times: {why}" for why, n in Counter(self.lost).most_common(3))
+            raise SolverError(
+                f"the simulator is given up: the first {_HOPELESS} systems were lost, each called "
+                f"by itself, and none has succeeded ({counts})"
+            )

@@ -1,0 +1,43 @@
+"""What a process printed, and how it ended, in words."""
+
+from __future__ import annotations
+
+import signal
+from typing import IO
+
+__all__ = ["ended", "last_lines", "time_limit"]
+
+# Enough for the end of a traceback, and for a reason that is still read.
+_TAIL_BYTES = 4000
+
+
+def last_lines(printed: IO[bytes], most: int) -> list[str]:
+    """Return the last lines of a file that a process printed to, without empty ones."""
+    end = printed.seek(0, 2)
+    printed.seek(max(0, end - _TAIL_BYTES))
+    text = printed.read().decode(errors="replace")
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-most:]
+
+
+def ended(status: int) -> str:
+    """Return how a process ended, from its return code.
+
+    Examples
+    --------
+    >>> ended(-9)
+    'the process died (signal 9, SIGKILL)'
+    >>> ended(3)
+    'the process ended with exit status 3'
+    """
+    if status >= 0:
+        return f"the process ended with exit status {status}"
+    try:
+        name = f", {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        name = ""
+    return f"the process died (signal {-status}{name})"
+
+
+def time_limit(seconds: float) -> str:
+    """Return the reason of a call that took too long."""
+    return f"time limit of {seconds:g} s"

@@ -1,0 +1,98 @@
+"""The forward model around a simulator of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from popinv.forward.base import Solutions
+from popinv.forward.checks import checked_rows, finished
+from popinv.forward.external.description import observed, parameters
+from popinv.forward.external.evaluation import Simulator, evaluate
+from popinv.seeds import generator
+
+__all__ = ["ExternalModel", "row_seeds"]
+
+# Fits the signed 32-bit integers of C and Fortran.
+_SEEDS = 2**31
+
+
+def row_seeds(seed: int, stage: str, first: int, count: int) -> np.ndarray:
+    """Return one seed for each of rows first, ..., first + count - 1 of a stage.
+
+    Returns
+    -------
+    ndarray of int64, shape (count,)
+        Between 0 and 2**31 - 1; that of a row is the same whatever batch it is in.
+    """
+    rows = range(first, first + count)
+    return np.array([generator(seed, stage, i).integers(_SEEDS) for i in rows], dtype=np.int64)
+
+
+class ExternalModel:
+    """A simulator that is not part of this package, as a forward model.
+
+    Parameters
+    ----------
+    forward : mapping
+        The checked section.
+    seed : int
+        The study's seed, from which those of the rows derive.
+    start : callable
+        Returns a new `Simulator`; called once for each of the section's ``parallel`` calls.
+    rows_per_call : int
+        Most systems in one call.
+    """
+
+    def __init__(
+        self,
+        forward: Mapping[str, Any],
+        seed: int,
+        start: Callable[[], Simulator],
+        rows_per_call: int,
+    ) -> None:
+        self._forward, self._seed, self._start = forward, seed, start
+        self._rows_per_call = rows_per_call
+        self.parameters = parameters(forward)
+        self.observations = observed(forward, seed)
+
+    def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
+        """Call the simulator for a batch of systems.
+
+        Parameters
+        ----------
+        z : array_like of shape (n, d_z)
+            One system a row.
+        stage, first : str, int
+            Row i is given the seed of (study's seed, stage, first + i).
+
+        Returns
+        -------
+        Solutions
+            A system whose call raises, crashes, exceeds the time limit or returns a value that is
+            not finite is a NaN row with its reason.
+
+        Raises
+        ------
+        DataError
+            If z is not a table of numbers with d_z columns.
+        SolverError
+            If the simulator cannot be used at all, or returns something else than a row of d_y
+            numbers for each system.
+        """
+        z, reasons = checked_rows(self._forward["kind"], z, self.parameters)
+        values = np.full((len(z), len(self.observations)), np.nan)
+        rows = np.flatnonzero(reasons == "")
+        seeds = row_seeds(self._seed, stage, first, len(z))
+        if len(rows):
+            values[rows], reasons[rows] = evaluate(
+                [self._start() for _ in range(self._forward["parallel"])],
+                z[rows],
+                seeds[rows],
+                len(self.observations),
+                self._rows_per_call,
+                self._forward["retries"],
+            )
+        return finished(values, reasons)

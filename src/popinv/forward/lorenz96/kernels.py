@@ -1,0 +1,291 @@
+r"""Compiled loops of Lorenz-96: its equations in time, and averages taken while they run.
+
+With K slow variables X_k on a ring and, for two scales, J fast variables Y_jk for each,
+
+    X_k'  = X_{k-1} (X_{k+1} - X_{k-2}) - d X_k + F - h c mean_j(Y_jk)
+    Y_jk' = -c b Y_{j+1,k} (Y_{j+2,k} - Y_{j-1,k}) - c Y_jk + (h c / J) X_k
+
+where d = 1 and the fast variables form one ring of length K J, Y_{J+1,k} = Y_{1,k+1}. With one
+scale the last term of the first equation is absent. The advection conserves sum_k X_k^2 and
+sum_jk Y_jk^2, each for itself; with the coupling their sum is conserved, and damping and forcing
+alone change it. The time step is the classical Runge-Kutta method of order 4.
+
+A block holds `MEMBERS` members. The slow variables of a block are a row of numbers
+``i = k MEMBERS + m``, m for the member, and the fast variables one such row for each j, so that
+they line up with the slow variable that drives them: every loop is one run over contiguous
+numbers with the same operations for all, which compilers vectorise well. Arithmetic is that of
+IEEE 754, without contraction or reordering, so that a member's trajectory does not depend on its
+place among the others, bit for bit.
+
+An observable is the product of two fields, shifted against each other by some places of the ring
+(see `popinv.forward.lorenz96.description.OBSERVABLES`). Its value is the mean over the K places
+and over samples at regular times in the window; no trajectory is stored.
+
+All of it is one module because Numba keeps compiled functions by module, and would not notice a
+change in a function of another module that they call.
+
+Source: E. N. Lorenz, Predictability: a problem partly solved (1996), equations 1 to 3. There the
+couplings are (h c / b) sum_j Y_jk and (h c / b) X_k: the same with h = h_Lorenz J / b.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+__all__ = ["FIELDS", "MEMBERS", "SLOW_DAMPING", "advance_block", "window_averages"]
+
+# Known when the loops are compiled: only then can the compiler tell which of the shifted reads of
+# a row overlap. 32 was the fastest of 8, 16 and 32, with one scale and with two.
+MEMBERS = 32
+
+SLOW_DAMPING = 1.0
+
+# What observables are products of, each one number for every slow variable: 1, the slow variable,
+# and means over the fast variables of its sector.
+FIELDS = ("one", "x", "y", "y_squared", "y_neighbours")
+_ONE, _X, _Y, _Y_SQUARED, _Y_NEIGHBOURS = range(len(FIELDS))
+
+# Rows of the coefficients of a block.
+_FORCING, _FEEDBACK, _ADVECTION, _DECAY, _DRIVE = range(5)
+
+# Neighbours on the ring that are kept before a variable's row and after it: places of the slow
+# variables, and layers of the fast ones.
+_SLOW_BEFORE, _SLOW_AFTER = 2, 1
+_FAST_BEFORE, _FAST_AFTER = 1, 2
+_START = _SLOW_BEFORE * MEMBERS
+
+
+@numba.njit(nogil=True, cache=True)
+def _slow_part(x):
+    """Return the slow variables of a state, without the neighbours about them."""
+    return x[_START : x.size - _SLOW_AFTER * MEMBERS]
+
+
+@numba.njit(nogil=True, cache=True)
+def _layers(y):
+    """Return the first and the end of the rows of fast variables in a state's ``y``."""
+    return _FAST_BEFORE, y.shape[0] - _FAST_AFTER
+
+
+@numba.njit(nogil=True, cache=True)
+def _allocate(slow, fast):
+    """Return four states with room for neighbours, the first as given, and a row of scratch.
+
+    Returns
+    -------
+    (ndarray of shape (4, ...), ndarray of shape (4, J + 3, K MEMBERS), ndarray)
+        Slow and fast variables of the states, and the scratch.
+    """
+    n, fast_rows = slow.size, fast.shape[0]
+    x = np.zeros((4, n + (_SLOW_BEFORE + _SLOW_AFTER) * MEMBERS))
+    y = np.zeros((4, fast_rows + _FAST_BEFORE + _FAST_AFTER, n))
+    x[0, _START : _START + n] = slow
+    y[0, _FAST_BEFORE : _FAST_BEFORE + fast_rows] = fast
+    return x, y, np.empty(n)
+
+
+@numba.njit(nogil=True, cache=True)
+def _copy(source, target):
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _wrap_slow(x):
+    """Fill in the neighbours on the ring of a state's slow variables, in place."""
+    n = x.size - (_SLOW_BEFORE + _SLOW_AFTER) * MEMBERS
+    for i in range(_START):
+        x[i] = x[i + n]
+    for i in range(_START, _START + _SLOW_AFTER * MEMBERS):
+        x[i + n] = x[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _wrap_fast(y):
+    """Fill in the neighbours on the ring of a state's fast variables, in place."""
+    n = y.shape[1]
+    first, end = _layers(y)
+    # Before the first of a sector stands the last of the sector before; after the last, the first
+    # two of the sector after.
+    _copy(y[end - 1][: n - MEMBERS], y[first - 1][MEMBERS:])
+    _copy(y[end - 1][n - MEMBERS :], y[first - 1][:MEMBERS])
+    for j in range(_FAST_AFTER):
+        _copy(y[first + j][MEMBERS:], y[end + j][: n - MEMBERS])
+        _copy(y[first + j][:MEMBERS], y[end + j][n - MEMBERS :])
+
+
+@numba.njit(nogil=True, cache=True)
+def _slow_stage(x, base, out, forcing, damping, ahead):
+    """Set ``out`` to ``base`` + ``ahead`` times the slope of the slow variables ``x``."""
+    _wrap_slow(x)
+    for i in range(forcing.size):
+        here = i + _START
+        advected = x[i + MEMBERS] * (x[i + _START + MEMBERS] - x[i])
+        out[here] = base[here] + ahead * (advected - damping * x[here] + forcing[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _fast_stage(before, here, after, two_after, driven, decay, advection, base, out, ahead):
+    # One array more in this loop, and the compiler would not check them all for overlap: it would
+    # not vectorise.
+    for i in range(out.size):
+        advected = advection[i] * (after[i] * (two_after[i] - before[i]))
+        out[i] = base[i] + ahead * (driven[i] - decay[i] * here[i] - advected)
+
+
+@numba.njit(nogil=True, cache=True)
+def _multiply(first, second, product):
+    for i in range(product.size):
+        product[i] = first[i] * second[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _forcing_with_feedback(y, coefficients, forcing):
+    first, end = _layers(y)
+    _copy(y[first], forcing)
+    for j in range(first + 1, end):
+        layer = y[j]
+        for i in range(forcing.size):
+            forcing[i] += layer[i]
+    alone, feedback = coefficients[_FORCING], coefficients[_FEEDBACK]
+    share = 1.0 / (end - first)
+    for i in range(forcing.size):
+        forcing[i] = alone[i] - feedback[i] * (share * forcing[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _both_stages(x, y, base_x, base_y, out_x, out_y, scratch, coefficients, damping, ahead):
+    """Set ``out`` to ``base`` + ``ahead`` times the slope of the state (x, y)."""
+    _wrap_fast(y)
+    _forcing_with_feedback(y, coefficients, scratch)
+    _slow_stage(x, base_x, out_x, scratch, damping, ahead)
+    _multiply(coefficients[_DRIVE], _slow_part(x), scratch)
+    decay, advection = coefficients[_DECAY], coefficients[_ADVECTION]
+    start, end = _layers(y)
+    for j in range(start, end):
+        _fast_stage(
+            y[j - 1], y[j], y[j + 1], y[j + 2], scratch, decay, advection, base_y[j], out_y[j],
+            ahead,
+        )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def _combine(start, first, second, third):
+    share = 1.0 / 3.0  # a product: divisions are slow
+    for i in range(start.size):
+        second[i] = share * (first[i] + 2.0 * second[i] + third[i] - start[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _run(x, y, scratch, coefficients, damping, time_step, steps, now):
+    """Make Runge-Kutta steps from the state with index ``now``, 0 or 1; return that of the end.
+
+    With the stages s_1 = u + dt/2 f(u), s_2 = u + dt/2 f(s_1), s_3 = u + dt f(s_2), a step is
+    u + dt/6 (f(u) + 2 f(s_1) + 2 f(s_2) + f(s_3)) = (s_1 + 2 s_2 + s_3 - u) / 3 + dt/6 f(s_3),
+    which needs no slopes to be kept.
+    """
+    # Views are taken here, once: each costs as much as some loops of a stage.
+    x_u, x_1, x_2, x_3 = x[now], x[1 - now], x[2], x[3]
+    y_u, y_1, y_2, y_3 = y[now], y[1 - now], y[2], y[3]
+    forcing, (start, end) = coefficients[_FORCING], _layers(y_u)
+    half, sixth = time_step / 2, time_step / 6
+    if start == end:
+        for _ in range(steps):
+            _slow_stage(x_u, x_u, x_1, forcing, damping, half)
+            _slow_stage(x_1, x_u, x_2, forcing, damping, half)
+            _slow_stage(x_2, x_u, x_3, forcing, damping, time_step)
+            _combine(x_u, x_1, x_2, x_3)
+            _slow_stage(x_3, x_2, x_1, forcing, damping, sixth)
+            x_u, x_1 = x_1, x_u
+        return (now + steps) % 2
+    for _ in range(steps):
+        _both_stages(x_u, y_u, x_u, y_u, x_1, y_1, scratch, coefficients, damping, half)
+        _both_stages(x_1, y_1, x_u, y_u, x_2, y_2, scratch, coefficients, damping, half)
+        _both_stages(x_2, y_2, x_u, y_u, x_3, y_3, scratch, coefficients, damping, time_step)
+        _combine(x_u, x_1, x_2, x_3)
+        for j in range(start, end):
+            _combine(y_u[j], y_1[j], y_2[j], y_3[j])
+        _both_stages(x_3, y_3, x_2, y_2, x_1, y_1, scratch, coefficients, damping, sixth)
+        x_u, x_1, y_u, y_1 = x_1, x_u, y_1, y_u
+    return (now + steps) % 2
+
+
+@numba.njit(nogil=True, cache=True)
+def advance_block(slow, fast, coefficients, time_step, steps, damping):
+    """Return a block's rows of slow and fast variables after so many steps."""
+    x, y, scratch = _allocate(slow, fast)
+    end = _run(x, y, scratch, coefficients, damping, time_step, steps, 0)
+    return _slow_part(x[end]), y[end, _FAST_BEFORE : y.shape[1] - _FAST_AFTER]
+
+
+@numba.njit(nogil=True, cache=True)
+def _measure(x, y, fields):
+    """Set the fields at each place, shape (n_fields, K MEMBERS), from a state."""
+    slow = _slow_part(x)
+    fields[_X, :] = slow
+    start, end = _layers(y)
+    if start == end:
+        return
+    _wrap_fast(y)
+    fields[_Y:, :] = 0.0
+    share = 1.0 / (end - start)
+    for j in range(start, end):
+        for i in range(slow.size):
+            fields[_Y, i] += share * y[j, i]
+            fields[_Y_SQUARED, i] += share * y[j, i] ** 2
+            fields[_Y_NEIGHBOURS, i] += share * y[j, i] * y[j + 1, i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_products(first, second, lag, total):
+    """Add the products of two fields (K, MEMBERS) over the ring to ``total`` (MEMBERS,)."""
+    variables = first.shape[0]
+    for k in range(variables):
+        other = (k + lag) % variables
+        for m in range(MEMBERS):
+            total[m] += first[k, m] * second[other, m]
+
+
+@numba.njit(nogil=True, cache=True)
+def window_averages(
+    slow, fast, coefficients, products, time_step, spin_up, windows, samples, sample_every
+):
+    """Return the averages of a block over successive windows after the spin-up.
+
+    Parameters
+    ----------
+    slow : ndarray of shape (K MEMBERS,)
+        Initial state, as rows of the integrator.
+    fast : ndarray of shape (J, K MEMBERS)
+    coefficients : ndarray of shape (5, K MEMBERS)
+    products : ndarray of int, shape (n_quantities, 3)
+        First field, second field and lag of each observable.
+    time_step : float
+    spin_up : int
+        Steps before the first window.
+    windows : int
+        Number of windows.
+    samples : int
+        Samples in each window.
+    sample_every : int
+        Steps from sample to sample.
+
+    Returns
+    -------
+    ndarray of shape (n_quantities, windows, MEMBERS)
+    """
+    x, y, scratch = _allocate(slow, fast)
+    now = _run(x, y, scratch, coefficients, SLOW_DAMPING, time_step, spin_up, 0)
+    quantities, variables = len(products), slow.size // MEMBERS
+    fields = np.ones((_Y_NEIGHBOURS + 1, slow.size))
+    by_place = fields.reshape(len(fields), variables, MEMBERS)
+    totals = np.zeros((quantities, windows, MEMBERS))
+    for window in range(windows):
+        for _ in range(samples):
+            now = _run(x, y, scratch, coefficients, SLOW_DAMPING, time_step, sample_every, now)
+            _measure(x[now], y[now], fields)
+            for q in range(quantities):
+                first, second, lag = products[q]
+                _add_products(by_place[first], by_place[second], lag, totals[q, window])
+    return totals / (samples * variables)

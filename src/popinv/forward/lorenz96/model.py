@@ -1,0 +1,169 @@
+"""Lorenz-96 observed through averages over time, for many systems at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from popinv.errors import DataError
+from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.lorenz96.description import OBSERVABLES, observed, parameters
+from popinv.forward.lorenz96.integrator import Coefficients, blocks, rows
+from popinv.forward.lorenz96.kernels import FIELDS, MEMBERS, window_averages
+from popinv.seeds import generator
+
+__all__ = ["Lorenz96", "forward_model"]
+
+# Mean and standard deviation of the initial slow variables, near those of the attractor at
+# F = 8, and standard deviation of the fast ones. The spin-up is there to forget them.
+_SLOW_MEAN, _SLOW_DEVIATION, _FAST_DEVIATION = 2.0, 3.5, 0.1
+
+
+class Lorenz96:
+    r"""Lorenz-96 with one scale or two, observed through averages.
+
+    One scale, z = (F):
+
+        X_k' = X_{k-1} (X_{k+1} - X_{k-2}) - X_k + F
+
+    Two scales, z = (F, h, c, b):
+
+        X_k'  = X_{k-1} (X_{k+1} - X_{k-2}) - X_k + F - h c mean_j(Y_jk)
+        Y_jk' = -c b Y_{j+1,k} (Y_{j+2,k} - Y_{j-1,k}) - c Y_jk + (h c / J) X_k
+
+    An observation is the mean of a product such as X_k X_{k+1} over the places k and over a
+    window of time; all places are alike, so that the mean over them only lessens the sampling
+    error. The initial state of row i is drawn from (seed, stage + "/initial_state", first + i),
+    and a finite window never quite forgets it: two solves at the same z with other stages
+    differ by the sampling error of the averages.
+
+    Time is in the units of the equations: the damping time of X is 1, which Lorenz reads as
+    5 days. All quantities are dimensionless.
+
+    Parameters
+    ----------
+    forward : mapping
+        The checked section of the configuration; see
+        `popinv.config.forward.lorenz96.Lorenz96` for its keys.
+    seed : int
+        The study's seed.
+
+    Notes
+    -----
+    The classical Runge-Kutta method of order 4 with a fixed step; see
+    `popinv.forward.lorenz96.kernels`. A trajectory that leaves the range of floating-point
+    numbers makes its row fail.
+
+    References
+    ----------
+    E. N. Lorenz (1996), Predictability: a problem partly solved. E. N. Lorenz and K. A. Emanuel
+    (1998), Optimal sites for supplementary weather observations, J. Atmos. Sci. 55, 399-414.
+    """
+
+    def __init__(self, forward: Mapping[str, Any], seed: int) -> None:
+        self.parameters: tuple[Parameter, ...] = parameters(forward)
+        self.observations: Observations = observed(forward, seed)
+        self.seed = int(seed)
+        self.variables = int(forward["variables"])
+        self.subvariables = int(forward["subvariables"]) if forward["scales"] == 2 else 0
+        self.time_step = float(forward["time_step"])
+        self.windows = int(forward["windows"])
+        self.sample_every = int(forward["sample_every"])
+        self.spin_up_steps = round(forward["spin_up"] / self.time_step)
+        self.samples = round(forward["window"] / (self.sample_every * self.time_step))
+        chosen = [OBSERVABLES[name] for name in forward["observables"]]
+        self.products = np.array(
+            [(FIELDS.index(p.first), FIELDS.index(p.second), p.lag) for p in chosen]
+        )
+
+    def initial_states(
+        self, indices: np.ndarray, stage: str = "solve"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the initial states of the systems with these global indices.
+
+        Returns
+        -------
+        (ndarray of shape (n, K), ndarray of shape (n, K, J))
+            Independent normal numbers; J = 0 for one scale.
+        """
+        slow = np.empty((len(indices), self.variables))
+        fast = np.empty((*slow.shape, self.subvariables))
+        for i, index in enumerate(indices):
+            rng = generator(self.seed, f"{stage}/initial_state", int(index))
+            slow[i] = _SLOW_MEAN + _SLOW_DEVIATION * rng.standard_normal(self.variables)
+            fast[i] = _FAST_DEVIATION * rng.standard_normal(fast.shape[1:])
+        return slow, fast
+
+    def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
+        """Integrate each system and average over the windows.
+
+        Parameters
+        ----------
+        z : array_like of float, shape (n, d_z)
+            (F), or (F, h, c, b).
+        stage : str, default "solve"
+            Names the initial states, with the seed and the row's global index.
+        first : int, default 0
+            Global index of the first row.
+
+        Returns
+        -------
+        Solutions
+            Averages (n, n_quantities * windows), window fastest. A row fails if it is not
+            finite, has a time scale that is not positive, or leaves the range of numbers.
+
+        Raises
+        ------
+        DataError
+            If z is not two-dimensional with d_z columns.
+        """
+        z = np.asarray(z, dtype=np.float64)
+        if z.ndim != 2 or z.shape[1] != len(self.parameters):
+            raise DataError(
+                f"lorenz96: z has shape (n, {len(self.parameters)}), not {z.shape}: its columns "
+                f"are {', '.join(p.name for p in self.parameters)}."
+            )
+        values = np.full((len(z), len(self.observations)), np.nan)
+        reasons = self._reasons(z)
+        good = np.flatnonzero(reasons == "")
+        if len(good):
+            values[good] = self._averages(z[good], stage, first + good)
+        lost = (reasons == "") & ~np.isfinite(values).all(axis=1)
+        reasons[lost] = "the trajectory left the range of numbers"
+        values[lost] = np.nan
+        return Solutions(observations=values, reason=reasons.astype(str))
+
+    def _reasons(self, z: np.ndarray) -> np.ndarray:
+        reasons = np.full(len(z), "", dtype=object)
+        for i, parameter in enumerate(self.parameters):
+            if parameter.name == "time_scale":
+                # Fast variables with negative damping grow without bound.
+                reasons[z[:, i] <= 0] = "time_scale is not positive"
+            reasons[~np.isfinite(z[:, i])] = f"{parameter.name} is not finite"
+        return reasons
+
+    def _averages(self, z: np.ndarray, stage: str, indices: np.ndarray) -> np.ndarray:
+        coefficients = Coefficients.of(z, self.subvariables)
+        slow, fast = self.initial_states(indices, stage)
+        found = np.empty((len(z), len(self.observations)))
+        for chosen in blocks(len(z)):
+            averages = window_averages(
+                *rows(slow[chosen], fast[chosen]),
+                coefficients.rows(chosen, self.variables),
+                self.products,
+                self.time_step,
+                self.spin_up_steps,
+                self.windows,
+                self.samples,
+                self.sample_every,
+            )
+            # The last block repeats its last member, with the same answer.
+            found[chosen] = averages.reshape(-1, MEMBERS).T
+        return found
+
+
+def forward_model(forward: Mapping[str, Any], seed: int) -> Lorenz96:
+    """Return Lorenz-96 as the ``forward`` section describes it."""
+    return Lorenz96(forward, seed)

@@ -1,0 +1,145 @@
+"""A worker process, seen from the one that solves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing import Pipe
+from typing import IO, Any
+
+import numpy as np
+
+from popinv.errors import SolverError
+from popinv.forward.external.evaluation import CallFailed
+from popinv.forward.external.messages import ended, last_lines, time_limit
+from popinv.forward.python import worker
+
+__all__ = ["WorkerProcess"]
+
+# Imports may be slow, on a shared file system above all.
+_START_LIMIT = 300.0
+_LOOK_EVERY = 0.5
+_LEAVE_LIMIT = 1.0
+_SHOWN_LINES = 20
+
+
+class WorkerProcess:
+    """The user's function in a process that is started when needed, and again after it is lost.
+
+    Parameters
+    ----------
+    function : str
+        ``module:function``.
+    folder : str
+        Where the module is.
+    seconds : float
+        Time limit of a call.
+    """
+
+    def __init__(self, function: str, folder: str, seconds: float) -> None:
+        self._arguments = (os.path.abspath(folder), function)
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        # Whoever stops the solves may close while a thread is in a call.
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._printed: IO[bytes] | None = None
+
+    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return what the function returns for a batch.
+
+        Raises
+        ------
+        CallFailed
+            If the function raises, takes too long, or takes its process with it.
+        SolverError
+            If it cannot be imported, or returns something else than numbers.
+        """
+        if self._process is None:
+            self._start()
+        # A process that is gone shows when the answer is waited for.
+        with contextlib.suppress(OSError):
+            self._connection.send((z, seeds))
+        kind, content = self._receive(self._seconds)
+        if kind == worker.FAILED:
+            raise CallFailed(content)
+        if kind == worker.UNUSABLE:
+            raise SolverError(content)
+        return content
+
+    def close(self) -> None:
+        """End the process, and pass on the last lines of what it printed."""
+        self._end(_LEAVE_LIMIT)
+
+    def _end(self, patience: float) -> None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None:
+            return
+        # An idle process leaves by itself then, and in order.
+        self._connection.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        with contextlib.suppress(ProcessLookupError):
+            # The whole session: the function may have started processes of its own.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert self._printed is not None
+        for line in last_lines(self._printed, _SHOWN_LINES):
+            print(f"simulator: {line}")
+        self._printed.close()
+
+    def _start(self) -> None:
+        self._connection, theirs = Pipe()
+        # It is read when the process is gone.
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115
+        # Without -P the working directory, full of the user's files, would come before the
+        # installed packages; -u keeps what is printed before a crash. A fork would not do: this
+        # process has threads.
+        command = [sys.executable, "-P", "-u", "-m", worker.__name__, str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            [*command, *self._arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._printed,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        try:
+            kind, content = self._receive(_START_LIMIT)
+        except CallFailed as failure:
+            raise SolverError(f"the process of the simulator: {failure.reason}") from None
+        if kind != worker.READY:
+            self.close()
+            raise SolverError(content)
+
+    def _receive(self, seconds: float) -> tuple[str, Any]:
+        """Wait for an answer; end the process if there is none."""
+        process = self._process
+        assert process is not None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if self._connection.poll(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic()))):
+                    return self._connection.recv()
+            except (EOFError, OSError):
+                break
+            # A process that it started may keep the connection open.
+            if process.poll() is not None and not self._connection.poll():
+                break
+        else:
+            self._end(patience=0.0)
+            raise CallFailed(time_limit(seconds), lost=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LEAVE_LIMIT)
+        status = process.poll()
+        self._end(patience=0.0)
+        reason = "the process closed its connection" if status is None else ended(status)
+        raise CallFailed(reason, lost=True)

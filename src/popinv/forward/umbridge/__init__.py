@@ -1,0 +1,1 @@
+"""A simulator of one's own behind the UM-Bridge protocol."""

@@ -1,0 +1,120 @@
+"""One table of what each method finds, and at what cost, on one study.
+
+All methods see the same observations and go through the same surrogate, so that they share its
+solver calls and its error; they differ in what they do with it. Seconds are those of the job, its
+start-up and loading included.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.errors import DataError
+from popinv.inference.assessment import law_errors, relative_frobenius_error
+
+__all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]
+
+LAW_ERROR = "alpha_relative_error_rms"
+NOISE_ERROR = "noise_covariance_relative_frobenius_error"
+# What an oracle was told is not an error of its own.
+_GIVEN = {"noise_known": NOISE_ERROR, "law_known": LAW_ERROR}
+# Gelman and Rubin's statistic of a chain that has settled is below this, by common advice.
+_SETTLED_R_HAT = 1.05
+
+
+def comparison(
+    answers: Mapping[str, xr.Dataset],
+    seconds: Mapping[str, float],
+    systems: int,
+    solver_calls: int,
+    truth: xr.Dataset | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return errors, cost and estimates of each method.
+
+    Parameters
+    ----------
+    answers : mapping of str to Dataset
+        ``law``, ``noise`` and ``noise_covariance`` of each method.
+    seconds : mapping of str to float
+        Wall-clock time of each.
+    systems : int
+        N. A method that has used fewer says so in its attribute ``systems_used``.
+    solver_calls : int
+        Solves behind the surrogate that all share.
+    truth : Dataset, optional
+        Without it there are no errors.
+
+    Returns
+    -------
+    dict of dict
+        By method: ``systems``, the errors, ``seconds``, ``solver_calls``, ``note`` and the
+        parameters of the law, ``alpha_<name>``. An error that does not exist is None.
+    """
+    table: dict[str, dict[str, Any]] = {}
+    for name, answer in answers.items():
+        errors: dict[str, float | None] = {LAW_ERROR: None, NOISE_ERROR: None}
+        if truth is not None:
+            law = law_errors(answer["law"].values, truth["law"].values)
+            errors[LAW_ERROR] = float(np.sqrt(np.mean(law**2)))
+            errors[NOISE_ERROR] = relative_frobenius_error(
+                answer["noise_covariance"].values, truth["noise_covariance"].values
+            )
+            if name in _GIVEN:
+                errors[_GIVEN[name]] = None
+        used = int(answer.attrs.get("systems_used", systems))
+        table[name] = {
+            "systems": used,
+            **errors,
+            "seconds": float(seconds[name]),
+            "solver_calls": solver_calls,
+            "note": _note(answer, used, systems),
+        } | {
+            f"alpha_{parameter}": float(value)
+            for parameter, value in answer["law"].to_series().items()
+        }
+    return table
+
+
+def _note(answer: xr.Dataset, used: int, systems: int) -> str:
+    notes = []
+    if used < systems:
+        notes.append(f"{used} of {systems} systems")
+    if "law_split_r_hat" in answer:
+        worst = max(float(answer[f"{part}_split_r_hat"].max()) for part in ("law", "noise"))
+        if not worst <= _SETTLED_R_HAT:
+            notes.append(f"the chain has not settled (split R-hat {worst:.2f})")
+        if answer.attrs["divergences"]:
+            notes.append(f"{answer.attrs['divergences']} divergences")
+    return "; ".join(notes)
+
+
+def seconds_of(path: str | Path) -> float:
+    """Return the wall-clock seconds in a benchmark file of Snakemake.
+
+    Raises
+    ------
+    DataError
+        If the file is not one.
+    """
+    with Path(path).open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        return float(rows[-1]["s"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: is not a benchmark file with a column 's'") from None
+
+
+def write_table(table: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Write the table as CSV, a row for each method; what does not exist stays empty."""
+    columns = list(dict.fromkeys(key for row in table.values() for key in row))
+    with Path(path).open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["method", *columns], lineterminator="\n")
+        writer.writeheader()
+        for name, row in table.items():
+            writer.writerow({"method": name, **row})

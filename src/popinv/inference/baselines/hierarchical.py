@@ -1,0 +1,190 @@
+r"""Hierarchical Bayes: the joint posterior of law, noise and every system's parameters.
+
+.. math::
+    p(\alpha, \gamma, \omega^{1..N} \mid y) \propto p(\alpha)\, p(\gamma) \prod_n
+    N(\omega^n; 0, I)\, N\bigl(y^n; G(T(\alpha, \omega^n)), s_n^2\, \Gamma(\gamma)\bigr),
+
+sampled by NUTS. Systems enter through the standard normal omega that the law maps to parameters
+(the non-centred form), so that any law of the package will do, with or without a density.
+The prior of alpha and gamma is normal in the unconstrained coordinates about the start, with a
+few times the scale of a natural change: wide beside what the data say, unless they say nothing.
+
+Where its model is right this is the reference for accuracy. It needs the model to be
+differentiable, which the surrogate is, and its cost grows faster than the number of systems. It
+is therefore run on some of the systems only, 100 of them or all if there are fewer: its errors
+are those of that many systems, not of the study's N.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.errors import ConfigError
+from popinv.inference.baselines.likelihood import log_likelihood
+from popinv.inference.problem import Problem
+from popinv.inference.result import answer_dataset
+from popinv.seeds import generator
+from popinv.threads import fixed_threads
+
+__all__ = ["Energy", "NutsSettings", "Posterior", "posterior_dataset", "sample_posterior"]
+
+# The prior's standard deviation, in natural scales of a change.
+_PRIOR_SCALES = 3.0
+
+
+@dataclass(frozen=True)
+class NutsSettings:
+    """Most systems, iterations of the one chain, and the depth of its trajectories."""
+
+    systems: int = 100
+    warmup: int = 500
+    samples: int = 500
+    tree_depth: int = 8
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws of (alpha, gamma), shape (samples, n_p), and how the chain behaved.
+
+    ``split_r_hat`` and ``effective_samples`` have an entry for each of the n_p parameters.
+    """
+
+    draws: np.ndarray
+    systems: int
+    divergences: int
+    leapfrog_steps: int
+    split_r_hat: np.ndarray
+    effective_samples: np.ndarray
+
+
+class Energy:
+    """Minus the log posterior of ``q = (standardised alpha, standardised gamma, omega)``.
+
+    In these coordinates the prior of everything is standard normal.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the systems that are used.
+    centre : ndarray of shape (n_p,)
+        Mean of the prior of (alpha, gamma).
+    """
+
+    def __init__(self, problem: Problem, centre: np.ndarray) -> None:
+        self._problem = problem
+        self._centre = torch.from_numpy(np.asarray(centre, dtype=float))
+        self._width = torch.from_numpy(_PRIOR_SCALES * np.asarray(problem.scale, dtype=float))
+        self._data = torch.from_numpy(problem.data)
+        self.dimension = len(centre) + len(problem.data) * problem.law.d_omega
+
+    def parameters(self, q: np.ndarray) -> np.ndarray:
+        """Return (alpha, gamma) of positions q (..., dimension)."""
+        head = q[..., : len(self._centre)]
+        return self._centre.numpy() + self._width.numpy() * head
+
+    def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the energy and its gradient; infinity and zeros where it is not finite."""
+        position = torch.from_numpy(q.copy()).requires_grad_(True)
+        n_p, d_alpha = len(self._centre), self._problem.d_alpha
+        p = self._centre + self._width * position[:n_p]
+        omega = position[n_p:].reshape(len(self._data), -1)
+        try:
+            signal = self._problem.simulate(self._problem.law.sample(p[:d_alpha], omega))
+            fit = log_likelihood(self._problem, p[d_alpha:], self._data - signal).sum()
+            energy = 0.5 * (position**2).sum() - fit
+            (gradient,) = torch.autograd.grad(energy, position)
+        except torch.linalg.LinAlgError:
+            return float("inf"), np.zeros_like(q)
+        if not (torch.isfinite(energy) and torch.isfinite(gradient).all()):
+            return float("inf"), np.zeros_like(q)
+        return energy.item(), gradient.numpy()
+
+
+def sample_posterior(
+    problem: Problem,
+    start: tuple[np.ndarray, np.ndarray],
+    settings: NutsSettings | None = None,
+    progress: bool = True,
+) -> Posterior:
+    """Sample the posterior of (alpha, gamma) given some of the problem's systems.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : (alpha, gamma)
+        Unconstrained: where the chain begins, and the centre of the prior.
+    settings : NutsSettings, optional
+    progress : bool
+        Show a bar on standard error, if that is a terminal.
+
+    Raises
+    ------
+    ConfigError
+        If numpyro is not installed.
+    """
+    try:
+        from popinv.inference.baselines.numpyro_sampler import sample
+    except ImportError as error:
+        raise ConfigError(
+            f"assessment.baselines asks for 'nuts', which needs numpyro ({error}). Install it "
+            "with `.venv/bin/python -m pip install -e '.[bayes]'`, or leave 'nuts' out."
+        ) from None
+    settings = settings or NutsSettings()
+    count = min(settings.systems, len(problem.data))
+    chosen = generator(problem.seed, "nuts/systems").choice(len(problem.data), count, replace=False)
+    energy = Energy(problem.of_systems(np.sort(chosen)), np.concatenate(start))
+    with fixed_threads():
+        chain = sample(
+            energy,
+            np.zeros(energy.dimension),
+            seed=int(generator(problem.seed, "nuts").integers(2**31)),
+            warmup=settings.warmup,
+            samples=settings.samples,
+            tree_depth=settings.tree_depth,
+            progress=progress and sys.stderr.isatty(),
+        )
+    n_p = len(problem.free)
+    return Posterior(
+        draws=energy.parameters(chain.positions),
+        systems=count,
+        divergences=chain.divergences,
+        leapfrog_steps=chain.leapfrog_steps,
+        split_r_hat=chain.split_r_hat[:n_p],
+        effective_samples=chain.effective_samples[:n_p],
+    )
+
+
+def posterior_dataset(problem: Problem, posterior: Posterior) -> xr.Dataset:
+    """Return the posterior mean as the answer, 95 % intervals, and the chain's diagnostics."""
+    d_alpha, draws = problem.d_alpha, posterior.draws
+    mean = draws.mean(axis=0)
+    found = answer_dataset(
+        problem,
+        mean[:d_alpha],
+        mean[d_alpha:],
+        {
+            "systems_used": posterior.systems,
+            "divergences": posterior.divergences,
+            "leapfrog_steps": posterior.leapfrog_steps,
+        },
+    )
+    for name, dim, part, natural in (
+        ("law", "law_parameter", slice(None, d_alpha), problem.law.to_natural),
+        ("noise", "noise_parameter", slice(d_alpha, None), problem.noise.to_natural),
+    ):
+        low, high = np.quantile(natural(draws[:, part]), [0.025, 0.975], axis=0)
+        interval = f"end of the 95 % posterior interval of the {name}"
+        found[f"{name}_lower"] = variable(dim, low, f"lower {interval}")
+        found[f"{name}_upper"] = variable(dim, high, f"upper {interval}")
+        r_hat, effective = posterior.split_r_hat[part], posterior.effective_samples[part]
+        found[f"{name}_split_r_hat"] = variable(dim, r_hat, f"split R-hat of the {name}")
+        found[f"{name}_effective_samples"] = variable(
+            dim, effective, f"effective number of posterior draws of the {name}"
+        )
+    return found

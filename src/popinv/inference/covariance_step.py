@@ -1,0 +1,253 @@
+r"""The step of law and unrestricted covariance together, in whitened coordinates.
+
+The noise moves by ``L -> L (I + E)`` with E symmetric. With the metric held (policy ``cut``) and
+t = <theta, L^{-1} y> the whitened projection of the model, to first order
+
+.. math::
+    \partial_E Q_\theta = (\theta^T E\, \theta)\, h_\theta, \qquad
+    h_\theta(u) = E[\langle\theta, e\rangle \mid t = Q_\theta(u)],
+
+as the part of e across theta does not depend on t. No noise parameter needs a tangent of its own:
+the Gauss-Newton matrix of (alpha, E) (:mod:`popinv.inference.curvature`) follows from h and the
+law's tangents, averaged over directions,
+
+.. math::
+    H_{EE} = d\, E_\theta\Bigl[ (\theta\theta^T) \otimes (\theta\theta^T) \int h_\theta^2 \Bigr],
+    \qquad
+    H_{\alpha E} = d\, E_\theta\Bigl[ \theta\theta^T \int h_\theta\, \partial_\alpha Q_\theta
+    \Bigr].
+
+Without signal h is the normal quantile function and H is
+``H[E, E] = (2 tr E^2 + (tr E)^2) / (d + 2)``, whose step is
+``E = -(d + 2) / 2 (A - tr(A) / (d + 2) I)`` for the gradient A. With signal, law and noise can
+trade variance along the signal's modes; a joint step does not crawl along that valley.
+
+Shrinkage adds ``shrinkage / (d + 2)`` times the Kullback-Leibler divergence of N(0, Gamma) from
+N(0, D), D = diag(Gamma) held,
+
+.. math::
+    \mathrm{KL}(D \,\|\, \Gamma) = \tfrac12\bigl(\operatorname{tr} \Gamma^{-1} D
+    - \log\det \Gamma^{-1} D - d\bigr),
+
+as so many further observations of uncorrelated noise would: it keeps any direction from
+collapsing. It weighs more where the data say less. All of this is this package's own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import cho_solve, cholesky
+
+from popinv.errors import ConfigError
+from popinv.inference.curvature import tangents
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.population.noise.base import STEP_SCALE
+from popinv.population.noise.full import FullNoise
+from popinv.seeds import generator
+from popinv.transport.sliced import directions
+
+__all__ = ["curvature_factor", "joint_step", "moves_full_covariance"]
+
+_DAMPING = 1e-3
+# The mean of the noise over a bin errs by 1 / rows, which adds to what is a small number where the
+# signal is large.
+_ROWS_PER_BIN = 100
+# Of h^2, which is 1 without signal. Where signal is strong the sample says little about the noise,
+# and a whole Newton step would follow its randomness.
+_LEAST_CURVATURE = 0.3
+# Longest change of any eigenvalue of E's part without trace, relative to ``max_step``.
+_LONGEST_ACROSS = 0.2
+# Directions of the curvature for each entry of E: below one the matrix would be singular.
+_DIRECTIONS_PER_ENTRY = 2
+
+
+def moves_full_covariance(problem: Problem, settings: DescentSettings) -> bool:
+    """Whether the step is the one of this module.
+
+    Raises
+    ------
+    ConfigError
+        If it is, but optimiser or policy are others than the one it is made for.
+    """
+    if not (isinstance(problem.noise, FullNoise) and problem.free_noise):
+        return False
+    if settings.optimiser != "gauss_newton" or settings.policy != "cut":
+        raise ConfigError(
+            f"descent: optimiser '{settings.optimiser}' with policy '{settings.policy}' cannot "
+            "move noise of kind 'full'; it needs optimiser 'gauss_newton' and policy 'cut'."
+        )
+    return True
+
+
+def curvature_factor(
+    problem: Problem,
+    settings: DescentSettings,
+    p: torch.Tensor,
+    draws: tuple[torch.Tensor, torch.Tensor, np.ndarray | None],
+    index: int,
+) -> np.ndarray:
+    """Return the lower Cholesky factor of the damped Gauss-Newton matrix of (alpha, E).
+
+    Parameters
+    ----------
+    problem : Problem
+        With a noise of kind :class:`FullNoise`; without alpha where the law is held.
+    settings : DescentSettings
+    p : Tensor of shape (n_p,)
+    draws : (omega, e, systems)
+        Arguments of :meth:`Problem.model`, m rows.
+    index : int
+        Number of the step, for the directions.
+
+    Returns
+    -------
+    ndarray of shape (n, n), n = d_alpha + d_y (d_y + 1) / 2
+    """
+    noise, d_alpha = _full(problem), problem.d_alpha if problem.free_law else 0
+    d_y, gamma = noise.d_y, p[problem.d_alpha :]
+    rows, columns, weights = _entries(d_y)
+    count = max(settings.directions, _DIRECTIONS_PER_ENTRY * len(rows))
+    rng = generator(problem.seed, f"{problem.stage}/curvature", index)
+    theta = torch.from_numpy(directions(rng, count, d_y))
+    factor = noise.cholesky(gamma)
+    u = torch.linalg.solve_triangular(factor.T, theta, upper=True)
+    omega, e, systems = draws
+    sample = problem.model(p, omega, e, systems)
+    order = torch.argsort(sample @ u, dim=0)
+    bins = max(1, len(sample) // _ROWS_PER_BIN)
+    used = bins * (len(sample) // bins)
+
+    def quantile_tangent(change: torch.Tensor) -> torch.Tensor:
+        ordered = torch.gather(change @ u, 0, order[:used])
+        return ordered.reshape(bins, used // bins, count).mean(dim=1)
+
+    # The noise's own part holds scales and gaps of the systems, where there are any.
+    of_noise = quantile_tangent(sample - problem.model(p, omega, torch.zeros_like(e), systems))
+    of_law = torch.zeros((d_alpha, bins, count), dtype=p.dtype)
+    if d_alpha:
+        changes = tangents(
+            lambda alpha: problem.model(torch.cat([alpha, gamma]), omega, e, systems), p[:d_alpha]
+        )
+        of_law = torch.stack([quantile_tangent(change) for change in changes])
+    squares = theta.numpy()[rows] * theta.numpy()[columns] * weights[:, None]
+    own = np.maximum((of_noise**2).mean(dim=0).numpy(), _LEAST_CURVATURE)
+    mixed = (of_law * of_noise).mean(dim=1).numpy()
+    flat = of_law.reshape(d_alpha, bins * count).numpy()
+    matrix = np.zeros((d_alpha + len(rows), d_alpha + len(rows)))
+    matrix[:d_alpha, :d_alpha] = flat @ flat.T / bins
+    matrix[:d_alpha, d_alpha:] = mixed @ squares.T
+    matrix[d_alpha:, :d_alpha] = matrix[:d_alpha, d_alpha:].T
+    matrix[d_alpha:, d_alpha:] = (squares * own) @ squares.T
+    matrix *= d_y / count
+    matrix[d_alpha:, d_alpha:] += _unseen(matrix[d_alpha:, d_alpha:], settings)
+    matrix[d_alpha:, d_alpha:] += _shrinkage_curvature(noise, factor.numpy())
+    if settings.regularisation:
+        matrix[:d_alpha, :d_alpha] += np.eye(d_alpha) / settings.regularisation**2
+    diagonal = np.diag(matrix)
+    return cholesky(matrix + np.diag(_DAMPING * diagonal + 1e-12 * diagonal.max()), lower=True)
+
+
+def joint_step(
+    problem: Problem,
+    settings: DescentSettings,
+    p: np.ndarray,
+    gradient: np.ndarray,
+    factor: np.ndarray,
+    rate: float,
+) -> np.ndarray:
+    """Return p after a step of law and covariance.
+
+    The trace of E over d_y, the change of all standard deviations alike, is at most ``max_step`` of
+    half a factor e; eigenvalues of the rest at most a fifth of ``max_step``, and the law's step at
+    most ``max_step`` of its scale.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+    p, gradient : ndarray of shape (n_p,)
+    factor : ndarray
+        From :func:`curvature_factor`.
+    rate : float
+        Learning rate.
+    """
+    noise, d_alpha = _full(problem), problem.d_alpha if problem.free_law else 0
+    d_y, gamma = noise.d_y, p[problem.d_alpha :]
+    rows, columns, weights = _entries(d_y)
+    whitened = noise.whitened_gradient(gamma, gradient[problem.d_alpha :])
+    whitened += _shrinkage_gradient(noise, noise.cholesky(torch.from_numpy(gamma)).numpy())
+    slope = np.concatenate([gradient[:d_alpha], whitened[rows, columns] * weights])
+    newton = cho_solve((factor, True), slope)
+    move = np.zeros((d_y, d_y))
+    move[rows, columns] = newton[d_alpha:] / weights
+    move[columns, rows] = move[rows, columns]
+    trace = np.trace(move) / d_y
+    values, vectors = np.linalg.eigh(-rate * (move - trace * np.eye(d_y)))
+    # Direction by direction, so that one the sample says little about does not hold up the others.
+    across = _LONGEST_ACROSS * settings.max_step
+    along = settings.max_step * STEP_SCALE
+    move = (vectors * np.clip(values, -across, across)) @ vectors.T
+    move += np.clip(-rate * trace, -along, along) * np.eye(d_y)
+    moved = p.copy()
+    moved[problem.d_alpha :] = noise.moved(gamma, move)
+    if d_alpha:
+        change = -rate * newton[:d_alpha]
+        excess = np.max(np.abs(change) / (settings.max_step * problem.scale[:d_alpha]))
+        moved[:d_alpha] += change / max(1.0, excess)
+    return moved
+
+
+def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:
+    """Return what stiffens all of E but its trace, given the curvature in E.
+
+    K directions show K of the d (d + 1) / 2 numbers in E, so that a step may follow them by the
+    share s = K / (K + d (d + 1) / 2) alone: the curvature is multiplied by 1 / s.
+    """
+    count = len(curvature)
+    rows, columns, _ = _entries(round((np.sqrt(8 * count + 1) - 1) / 2))
+    identity = (rows == columns) / np.sqrt(np.sum(rows == columns))
+    share = settings.directions / (settings.directions + count)
+    across = np.outer(identity, identity @ curvature)
+    rest = (
+        curvature
+        - across
+        - across.T
+        + (identity @ curvature @ identity) * np.outer(identity, identity)
+    )
+    return (1 / share - 1) * rest
+
+
+def _full(problem: Problem) -> FullNoise:
+    assert isinstance(problem.noise, FullNoise)
+    return problem.noise
+
+
+def _entries(d_y: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns and weights that make the lower triangle of E an isometric vector."""
+    rows, columns = np.tril_indices(d_y)
+    return rows, columns, np.where(rows == columns, 1.0, np.sqrt(2.0))
+
+
+def _diagonal_seen(factor: np.ndarray) -> np.ndarray:
+    """Return L^{-1} diag(Gamma) L^{-T}."""
+    solved = np.linalg.solve(factor, np.diag(np.linalg.norm(factor, axis=1)))
+    return solved @ solved.T
+
+
+def _shrinkage_gradient(noise: FullNoise, factor: np.ndarray) -> np.ndarray:
+    """Return I - L^{-1} D L^{-T}, weighted: the divergence's derivative in E."""
+    weight = noise.shrinkage / (noise.d_y + 2)
+    return weight * (np.eye(noise.d_y) - _diagonal_seen(factor))
+
+
+def _shrinkage_curvature(noise: FullNoise, factor: np.ndarray) -> np.ndarray:
+    """Return the matrix of E -> M E + E M, M = L^{-1} D L^{-T}, weighted."""
+    rows, columns, weights = _entries(noise.d_y)
+    entry, count = np.arange(len(rows)), len(rows)
+    basis = np.zeros((count, noise.d_y, noise.d_y))
+    basis[entry, rows, columns] = 1 / weights
+    basis[entry, columns, rows] = 1 / weights
+    seen = _diagonal_seen(factor) @ basis
+    image = seen + np.swapaxes(seen, 1, 2)
+    return noise.shrinkage / (noise.d_y + 2) * image[:, rows, columns] * weights

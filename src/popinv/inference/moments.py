@@ -1,0 +1,188 @@
+r"""The moments of an observation, and how they move with the law and the noise.
+
+The moments are the mean, the covariance, and some third central moments of ``y = G(z) + xi``.
+Each is measured in its own sampling standard deviation for one system, so that the derivative of
+moment k with respect to a parameter, times sqrt(N), says by how many standard errors of N systems
+it moves. With C the covariance of y, ``C = L L^T`` and ``u = L^{-1}(y - E y)``:
+
+mean
+    ``L^{-1} d m``; the sample mean of u has covariance I / N.
+covariance
+    the entries of ``E = L^{-1} (d C) L^{-T}`` on and above the diagonal, those on it divided by
+    sqrt(2): for Gaussian data the sample covariance of u has independent entries of variance 1/N,
+    2/N on the diagonal. The squares sum to tr(E^2) / 2, as in the Slepian-Bangs formula.
+third moments
+    ``d E (v^T u)^3`` for a few unit vectors v, decorrelated by the covariance of
+    ``(v^T u)^3 - 3 v^T u``, the influence of one system on the sample's third central moment
+    (for Gaussian data ``6 (v^T w)^3`` between v and w). It is estimated from draws, since the
+    sixth moments of a skewed signal are far from Gaussian ones. For Gaussian data third moments
+    are uncorrelated with the other two; for others their correlation is left out.
+
+Third moments along which v? Gaussian noise has none, so they can only come from the signal, and
+are seen best where it is strongest: the leading principal directions of the whitened signal, and
+the observations themselves, at most 2 d_y. All of them together would be d_y^3 / 6 numbers, most
+of them zero but for what the draws leave.
+
+The signal's part comes from draws of omega that come in pairs (omega, -omega) and have covariance
+I exactly: for a linear model of normal parameters all these moments are then exact, and a trade
+between law and noise is not hidden by the error of the draws. The noise's part is a formula, so
+that no draw is made for it, and the matrix of derivatives is the largest array there is. The
+construction is this package's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+__all__ = [
+    "Moments",
+    "matched_normals",
+    "noise_derivatives",
+    "reference_moments",
+    "signal_derivatives",
+]
+
+# Central differences: the network computes in single precision, the noise in double.
+_SIGNAL_STEP, _NOISE_STEP = 1e-3, 1e-4
+# Share of the variance along a principal direction that the signal must have to be followed.
+_LEAST_SIGNAL = 0.05
+# Combinations of third moments of smaller relative variance are not well estimated, and left out.
+_LEAST_VARIANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The units in which moments are measured, at one (alpha, gamma).
+
+    Parameters
+    ----------
+    mean : Tensor of shape (d_y,)
+    factor : Tensor of shape (d_y, d_y)
+        L, the Cholesky factor of the covariance of an observation.
+    directions : Tensor of shape (d_y, K)
+        Unit vectors v of the third moments, for whitened observations.
+    decorrelation : Tensor of shape (K, K')
+        Takes third moments to uncorrelated ones of unit sampling variance.
+    """
+
+    mean: torch.Tensor
+    factor: torch.Tensor
+    directions: torch.Tensor
+    decorrelation: torch.Tensor
+
+    def whiten(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``L^{-1} (y - mean)`` for each row of y (n, d_y)."""
+        return torch.linalg.solve_triangular(self.factor, (y - self.mean).T, upper=False).T
+
+    def packed(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Return a symmetric matrix (d_y, d_y) as independent entries of unit variance."""
+        rows, columns = torch.triu_indices(*matrix.shape)
+        entries = matrix[rows, columns]
+        return torch.where(rows == columns, entries / 2**0.5, entries)
+
+    def of(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the sample's moments, (n,) of them, for observations y (M, d_y)."""
+        u = self.whiten(y)
+        centred = u - u.mean(dim=0)
+        covariance = self.packed(centred.T @ centred / len(u))
+        third = ((centred @ self.directions) ** 3).mean(dim=0) @ self.decorrelation
+        return torch.cat([u.mean(dim=0), covariance, third])
+
+
+def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.Tensor:
+    """Return pairs (omega, -omega) of standard normal rows, their covariance I exactly.
+
+    Returns
+    -------
+    Tensor of shape (2 pairs, width)
+
+    Raises
+    ------
+    ValueError
+        If there are fewer pairs than columns.
+    """
+    if pairs < width:
+        raise ValueError(f"{pairs} pairs of draws cannot have covariance I in {width} dimensions")
+    draws = rng.standard_normal((pairs, width))
+    factor = np.linalg.cholesky(draws.T @ draws / pairs)
+    matched = torch.from_numpy(np.linalg.solve(factor, draws.T).T)
+    return torch.cat([matched, -matched])
+
+
+def _mean_square_scale(problem: Problem) -> float:
+    return 1.0 if problem.traits is None else problem.traits.mean_square_scale
+
+
+def _signal(problem: Problem, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+    return problem.simulate(problem.law.sample(alpha, omega))
+
+
+def reference_moments(
+    problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
+) -> Moments:
+    """Return the units of the moments at (alpha, gamma), from draws omega (M, d_omega)."""
+    signal = _signal(problem, alpha, omega)
+    mean = signal.mean(dim=0)
+    centred = signal - mean
+    of_noise = _mean_square_scale(problem) * problem.noise.covariance(gamma)
+    factor = torch.linalg.cholesky(centred.T @ centred / len(signal) + of_noise)
+    u = torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+    share, principal = torch.linalg.eigh(u.T @ u / len(u))
+    single = factor.T / torch.linalg.norm(factor, dim=1)
+    directions = torch.cat([principal[:, share > _LEAST_SIGNAL].flip(1), single], dim=1)
+    rng = generator(problem.seed, "identifiability/noise")
+    e = torch.from_numpy(rng.standard_normal(signal.shape))
+    noise_factor = torch.linalg.cholesky(of_noise)
+    noisy = u + torch.linalg.solve_triangular(factor, noise_factor @ e.T, upper=False).T
+    projected = noisy @ directions
+    influence = projected**3 - 3 * projected
+    influence = influence - influence.mean(dim=0)
+    variance, vectors = torch.linalg.eigh(influence.T @ influence / len(influence))
+    kept = variance > _LEAST_VARIANCE * variance[-1]
+    return Moments(mean, factor, directions, vectors[:, kept] / torch.sqrt(variance[kept]))
+
+
+def signal_derivatives(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, moments: Moments
+) -> np.ndarray:
+    """Return the derivatives of one system's moments in alpha, shape (moments, d_alpha).
+
+    Parameters
+    ----------
+    alpha : Tensor of shape (d_alpha,)
+    omega : Tensor of shape (M, d_omega)
+        Draws that all differences share.
+    moments : Moments
+        Units, held fixed.
+    """
+    columns = []
+    for shift in _SIGNAL_STEP * torch.eye(len(alpha), dtype=alpha.dtype):
+        plus, minus = (moments.of(_signal(problem, alpha + s, omega)) for s in (shift, -shift))
+        columns.append((plus - minus).numpy() / (2 * _SIGNAL_STEP))
+    return np.stack(columns, axis=1)
+
+
+def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: Moments) -> np.ndarray:
+    """Return the derivatives of one system's moments in gamma, shape (moments, d_gamma).
+
+    Only the covariance moves. One parameter is taken at a time, so that no array is larger than
+    the result.
+    """
+    d_y, scale = problem.noise.d_y, _mean_square_scale(problem)
+    entries = d_y * (d_y + 1) // 2
+    derivatives = np.zeros((d_y + entries + moments.decorrelation.shape[1], len(gamma)))
+    for i in range(len(gamma)):
+        shift = torch.zeros_like(gamma)
+        shift[i] = _NOISE_STEP
+        change = problem.noise.covariance(gamma + shift) - problem.noise.covariance(gamma - shift)
+        half = torch.linalg.solve_triangular(moments.factor, change, upper=False)
+        whole = torch.linalg.solve_triangular(moments.factor, half.T, upper=False)
+        packed = moments.packed(whole).numpy()
+        derivatives[d_y : d_y + entries, i] = scale * packed / (2 * _NOISE_STEP)
+    return derivatives

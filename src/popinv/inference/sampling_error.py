@@ -1,0 +1,109 @@
+"""The sampling error of forward models with randomness inside, such as averages of chaos.
+
+Solved twice at the same parameters, from other initial states, such a model answers
+
+    G(z) + e,    e of mean zero and covariance S(z),
+
+and what a population shows beside the law of G(z) is the measurement noise and this error
+together: the noise that is recovered is near Gamma + S, with S the mean of S(z) over the
+population. S is measured here by repeated solves, as the mean of the unbiased covariances within
+systems, so that the two can be told apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.errors import SolverError
+from popinv.inference.assessment import relative_frobenius_error
+
+__all__ = ["sampling_error_dataset", "sampling_error_metrics", "within_system_covariance"]
+
+
+def within_system_covariance(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean over systems of the covariance between repeats, and its standard error.
+
+    Parameters
+    ----------
+    y : ndarray of shape (repeats, systems, d_y)
+        Solves of the same systems; a failed one is NaN, and its system is left out.
+
+    Returns
+    -------
+    (ndarray of shape (d_y, d_y), ndarray of shape (d_y, d_y))
+        S = mean_s S_s with S_s = sum_r (y_rs - mean_r y_rs)(y_rs - mean_r y_rs)^T / (repeats - 1),
+        unbiased, and the standard error of each entry from the spread of S_s.
+
+    Raises
+    ------
+    SolverError
+        If fewer than two systems were solved in all repeats.
+    """
+    whole = np.isfinite(y).all(axis=(0, 2))
+    if whole.sum() < 2:
+        raise SolverError(
+            f"Only {whole.sum()} of {len(whole)} systems were solved in all {len(y)} repeats; the "
+            "sampling error needs at least 2. See why the solves fail, or set "
+            "'assessment.repeats: 0' to go without it."
+        )
+    deviations = y[:, whole] - y[:, whole].mean(axis=0)
+    each = np.einsum("rsi,rsj->sij", deviations, deviations) / (len(y) - 1)
+    return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
+
+
+def sampling_error_dataset(y: np.ndarray) -> xr.Dataset:
+    """Return the covariance of the sampling error from repeats (repeats, systems, d_y)."""
+    covariance, standard_error = within_system_covariance(y)
+    dims = ("observation", "observation_other")
+    return xr.Dataset(
+        {
+            "sampling_error_covariance": variable(
+                dims, covariance, "covariance of the sampling error, mean over systems"
+            ),
+            "sampling_error_covariance_standard_error": variable(
+                dims, standard_error, "standard error of the covariance of the sampling error"
+            ),
+        },
+        attrs={
+            "repeats": y.shape[0],
+            "systems": int(np.isfinite(y).all(axis=(0, 2)).sum()),
+        },
+    )
+
+
+def sampling_error_metrics(
+    noise: np.ndarray,
+    sampling_error: np.ndarray,
+    true_noise: np.ndarray | None = None,
+    mean_square_scale: float = 1.0,
+) -> dict[str, float | int | str]:
+    """Compare the recovered noise with the sampling error in it.
+
+    Parameters
+    ----------
+    noise, sampling_error : ndarray of shape (d_y, d_y)
+        Recovered Gamma, and S.
+    true_noise : ndarray of shape (d_y, d_y), optional
+        Gamma of the measurements alone, where it is known.
+    mean_square_scale : float, default 1
+        Mean of the squared known scales of the systems' noise; the sampling error has none.
+
+    Returns
+    -------
+    dict
+        ``sampling_error_share``, trace(Gamma^-1 S) / d_y: the sampling error's mean share of the
+        recovered variance, in the units of the noise; with a known truth also
+        ``noise_plus_sampling_relative_frobenius_error``, the error of Gamma against the true
+        noise and the sampling error together.
+    """
+    share = sampling_error / mean_square_scale
+    found: dict[str, float | int | str] = {
+        "sampling_error_share": float(np.trace(np.linalg.solve(noise, share)) / len(noise))
+    }
+    if true_noise is not None:
+        found["noise_plus_sampling_relative_frobenius_error"] = relative_frobenius_error(
+            noise, true_noise + share
+        )
+    return found

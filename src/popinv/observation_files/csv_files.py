@@ -1,0 +1,155 @@
+"""Tables of observations in CSV files: rows are systems, columns are sensors.
+
+Commas, semicolons or tabs separate the cells; a first line without a number is one of column
+names. They matter only where a column is named that does not hold observations. An empty cell,
+``NA`` and ``NaN`` are missing values.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from popinv.errors import DataError, nearest
+from popinv.observation_files.table import ObservationTable
+
+__all__ = ["read_csv"]
+
+
+def read_csv(
+    file: Path, system_column: str | None = None, noise_scale_column: str | None = None
+) -> ObservationTable:
+    """Read a CSV file.
+
+    Parameters
+    ----------
+    file : Path
+    system_column, noise_scale_column : str, optional
+        Names of the columns, in the first line, with the systems' names and noise scales.
+
+    Raises
+    ------
+    DataError
+        If the file is not text, has lines of unequal length, a cell that is neither a number nor
+        missing (with line and column), or lacks a named column. The message does not name the
+        file.
+    """
+    lines = _lines(file)
+    numbers = [i for i, line in enumerate(lines) if line.strip()]
+    if not numbers:
+        return ObservationTable(np.empty((0, 0)), [], [])
+    first = lines[numbers[0]]
+    separator = next((mark for mark in ",;\t" if mark in first), ",")
+    header = [cell.strip() for cell in _cells(first, separator)]
+    named = {
+        key: _column(name, key, header)
+        for key, name in (
+            ("system_column", system_column),
+            ("noise_scale_column", noise_scale_column),
+        )
+        if name is not None
+    }
+    if named or _is_header(header):
+        numbers = numbers[1:]
+    width = len(header)
+    rows = [lines[i] for i in numbers]
+    table = None if "system_column" in named else _fast(rows, separator, width)
+    ids = np.array([], dtype=np.str_)
+    if table is None:
+        table, ids = _slow(rows, numbers, separator, width, named.get("system_column"))
+    observed = [column for column in range(width) if column not in named.values()]
+    scale = named.get("noise_scale_column")
+    return ObservationTable(
+        table[:, observed],
+        rows=[f"line {i + 1}" for i in numbers],
+        columns=[f"column {column + 1}" for column in observed],
+        noise_scale=None if scale is None else table[:, scale],
+        system_ids=ids if "system_column" in named else None,
+    )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not a text file ({error})") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})") from None
+
+
+def _is_header(cells: list[str]) -> bool:
+    # A line in which everything is missing is a system without observations, to be refused.
+    return not any(map(_is_number, cells)) and not all(map(_is_missing, cells))
+
+
+def _column(name: str, key: str, header: list[str]) -> int:
+    found = [i for i, cell in enumerate(header) if cell == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{len(found)} columns are called '{name}' (observations.{key})")
+    if not _is_header(header):
+        raise DataError(
+            f"there is no column '{name}' (observations.{key}): the first line holds no names"
+        )
+    shown = ", ".join(header[:5]) + (", ..." if len(header) > 5 else "")
+    raise DataError(
+        f"there is no column '{name}' (observations.{key}); the first line names {shown}."
+        f"{nearest(name, header)}"
+    )
+
+
+def _fast(rows: list[str], separator: str, width: int) -> np.ndarray | None:
+    """Read with the reader written in C; None where something is not to its taste."""
+    if not rows:
+        return np.empty((0, width))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = np.loadtxt(rows, delimiter=separator, ndmin=2, comments=None)
+    except (ValueError, UserWarning):
+        return None
+    return values if values.shape == (len(rows), width) else None
+
+
+def _slow(
+    rows: list[str], numbers: list[int], separator: str, width: int, text: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read cell by cell; the column ``text`` may hold anything, and is returned beside."""
+    values, names = np.full((len(rows), width), np.nan), []
+    for row, (number, line) in enumerate(zip(numbers, rows, strict=True)):
+        cells = [cell.strip() for cell in _cells(line, separator)]
+        if len(cells) != width:
+            raise DataError(
+                f"line {number + 1} has {len(cells)} columns, but the lines before it have {width}"
+            )
+        for column, cell in enumerate(cells):
+            if column == text:
+                names.append(cell)
+            elif _is_number(cell):
+                values[row, column] = float(cell)
+            elif not _is_missing(cell):
+                raise DataError(
+                    f"line {number + 1}, column {column + 1} is '{cell}', not a number. Every "
+                    "observation must be a finite number; missing are an empty cell, NA and NaN."
+                )
+    return values, np.array(names, dtype=np.str_)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.casefold() in ("", "na", "nan")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

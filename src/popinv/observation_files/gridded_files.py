@@ -1,0 +1,111 @@
+"""Tables of observations in NetCDF and zarr files.
+
+The variable ``observations`` has the dimensions (system, observation) or (system, place, time);
+``noise_scale``, where it is there, has the dimension of the systems. Dimensions that are called
+``system`` and ``time`` are put into this order; otherwise the order is taken as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from popinv.errors import DataError
+from popinv.observation_files.table import ObservationTable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["read_gridded"]
+
+_NAME, _SCALE = "observations", "noise_scale"
+
+
+def read_gridded(file: Path) -> ObservationTable:
+    """Read a NetCDF (.nc) or zarr (.zarr) file; NaN and the file's fill value are missing.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, has no variable that could be meant, or holds no numbers. The
+        message does not name the file.
+    """
+    import xarray as xr  # slow to import, and CSV files do not need it
+
+    try:
+        if file.suffix.lower() == ".zarr":
+            dataset = xr.open_zarr(file, consolidated=False, chunks=None)
+        else:
+            dataset = xr.open_dataset(file)
+        with dataset:
+            return _table(dataset)
+    except DataError:
+        raise
+    except Exception as error:  # each of the readers behind xarray has errors of its own
+        hint = " NetCDF-4 files need the package h5netcdf." if "backends" in str(error) else ""
+        raise DataError(f"cannot be read ({type(error).__name__}: {error}).{hint}") from error
+
+
+def _table(dataset: xr.Dataset) -> ObservationTable:
+    array = _observations(dataset)
+    # A stable sort: dimensions of other names keep their order.
+    order = sorted(array.dims, key=lambda dim: {"system": 0, "time": 2}.get(str(dim), 1))
+    array = array.transpose(*order)
+    values = _numbers(array)
+    count = values.shape[1] if values.ndim == 2 else 0
+    columns = [f"column {i + 1} of '{array.name}'" for i in range(count)]
+    time_count = None
+    if values.ndim == 3:
+        time_count = values.shape[2]
+        columns = [
+            f"{array.dims[1]} {place + 1}, {array.dims[2]} {time + 1} of '{array.name}'"
+            for place in range(values.shape[1])
+            for time in range(time_count)
+        ]
+    return ObservationTable(
+        values.reshape(len(values), -1) if values.size else np.empty((0, 0)),
+        rows=[f"row {i + 1}" for i in range(len(values))],
+        columns=columns,
+        noise_scale=_noise_scale(dataset, array.dims[0], len(values)),
+        system_ids=_system_ids(array),
+        time_count=time_count,
+    )
+
+
+def _observations(dataset: xr.Dataset) -> xr.DataArray:
+    tables = [str(name) for name, array in dataset.items() if array.ndim in (2, 3)]
+    if _NAME in tables:
+        return dataset[_NAME]
+    if len(tables) == 1:
+        return dataset[tables[0]]
+    raise DataError(
+        f"needs a variable '{_NAME}' of the dimensions (system, observation) or (system, place, "
+        f"time); its variables of two or three dimensions: {', '.join(tables) or 'none'}"
+    )
+
+
+def _numbers(array: xr.DataArray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"variable '{array.name}' holds {array.dtype}, not numbers")
+    return np.asarray(array.values, dtype=float)
+
+
+def _noise_scale(dataset: xr.Dataset, systems: object, count: int) -> np.ndarray | None:
+    if _SCALE not in dataset:
+        return None
+    array = dataset[_SCALE]
+    if array.ndim != 1 or len(array) != count:
+        raise DataError(
+            f"variable '{_SCALE}' has the dimensions {dict(array.sizes)}, but it holds one number "
+            f"for each of the {count} systems, along '{systems}'"
+        )
+    return _numbers(array)
+
+
+def _system_ids(array: xr.DataArray) -> np.ndarray | None:
+    systems = array.dims[0]
+    if systems not in array.coords:
+        return None
+    return np.array([str(name) for name in array[systems].values], dtype=np.str_)

@@ -1,0 +1,73 @@
+"""Reading a file of observations, whichever of the three formats it has.
+
+Whatever cannot be an observation (text, infinity) is refused with its place. What is missing (an
+empty cell, NA, NaN) is refused too, or kept as NaN where the caller asks for that.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from popinv.errors import DataError, nearest
+from popinv.observation_files.csv_files import read_csv
+from popinv.observation_files.gridded_files import read_gridded
+from popinv.observation_files.table import ObservationTable, check_table
+
+__all__ = ["read_observations"]
+
+
+def read_observations(
+    path: str | os.PathLike[str],
+    *,
+    mask_missing: bool = False,
+    system_column: str | None = None,
+    noise_scale_column: str | None = None,
+) -> ObservationTable:
+    """Read observations from a CSV (.csv), NetCDF (.nc) or zarr (.zarr) file.
+
+    Parameters
+    ----------
+    path : path
+        Relative to the working directory, or absolute.
+    mask_missing : bool
+        Whether missing values are kept, as NaN, rather than refused.
+    system_column, noise_scale_column : str, optional
+        Columns of a CSV file that do not hold observations.
+
+    Returns
+    -------
+    ObservationTable
+
+    Raises
+    ------
+    DataError
+        If the file is missing (with the nearest name that exists), is none of the three types,
+        cannot be read, is empty, or holds something else than observations (with row and column).
+    """
+    file = Path(path)
+    if not file.exists():
+        raise DataError(f"{path}: there is no such file.{_nearest_file(file)}")
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".csv":
+            table = read_csv(file, system_column, noise_scale_column)
+        elif suffix in (".nc", ".zarr"):
+            table = read_gridded(file)
+        else:
+            raise DataError("an observation file ends in .csv, .nc or .zarr")
+        check_table(table, mask_missing)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return table
+
+
+def _nearest_file(file: Path) -> str:
+    folder = file.parent
+    if not folder.is_dir():
+        return f" There is no folder '{folder}' in '{Path.cwd()}'."
+    # Names are compared without their endings too: data.csv for data.nc is a likely slip.
+    names = [entry.name for entry in folder.iterdir()]
+    same_stem = [name for name in names if Path(name).stem == file.stem]
+    hint = nearest(file.name, same_stem or names)
+    return hint.replace("'", f"'{folder}/", 1) if hint and str(folder) != "." else hint

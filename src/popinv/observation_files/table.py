@@ -1,0 +1,107 @@
+"""A table of observations, and the checks that do not depend on the file's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from popinv.errors import DataError
+
+__all__ = ["ObservationTable", "check_table"]
+
+_ADVICE = (
+    "Every observation must be a finite number; leave out the systems that lack one, or say that "
+    "what is missing shall be masked: 'observations.missing: mask'."
+)
+
+
+@dataclass(frozen=True)
+class ObservationTable:
+    """What a file holds, and where in the file each of it stands.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, d_y)
+        One row per system, NaN where nothing was observed. Observations with a time axis are
+        place-major, time fastest.
+    rows, columns : sequence of str, length n, d_y
+        The places of rows and columns for messages, such as "line 2" and "column 3".
+    noise_scale : ndarray of shape (n,), optional
+        Known factor on the standard deviation of each system's noise.
+    system_ids : ndarray of str, shape (n,), optional
+        What the file calls the systems.
+    time_count : int, optional
+        Length of the time axis, where the file has one of its own.
+    """
+
+    values: np.ndarray
+    rows: Sequence[str]
+    columns: Sequence[str]
+    noise_scale: np.ndarray | None = None
+    system_ids: np.ndarray | None = None
+    time_count: int | None = None
+
+
+def check_table(table: ObservationTable, mask_missing: bool) -> None:
+    """Check that a table holds observations.
+
+    Raises
+    ------
+    DataError
+        At an infinite value; at a missing one, unless ``mask_missing``; at a system or a column
+        without any observation; at a noise scale that is not positive and finite; and at two
+        systems of one name. The message names row and column, not the file.
+    """
+    values = table.values
+    if values.size == 0:
+        raise DataError("holds no observations")
+    _refuse(table, np.isinf(values), "is infinite", "Every observation must be a finite number.")
+    missing = np.isnan(values)
+    if not mask_missing:
+        _refuse(table, missing, "is missing", _ADVICE)
+    for row in np.flatnonzero(missing.all(axis=1))[:1]:
+        raise DataError(
+            f"{table.rows[row]} holds no observation at all; a system of which nothing was "
+            "observed says nothing, so leave it out"
+        )
+    for column in np.flatnonzero(missing.all(axis=0))[:1]:
+        raise DataError(
+            f"{table.columns[column]} holds no observation of any system; leave out the sensor, "
+            "here and in the study's forward model"
+        )
+    if table.noise_scale is not None:
+        _check_scale(table, table.noise_scale)
+    if table.system_ids is not None:
+        _check_ids(table, table.system_ids)
+
+
+def _refuse(table: ObservationTable, bad: np.ndarray, what: str, advice: str) -> None:
+    if not bad.any():
+        return
+    count, (row, column) = int(bad.sum()), np.argwhere(bad)[0]
+    others = f" (the first of {count} such values)" if count > 1 else ""
+    raise DataError(f"{table.rows[row]}, {table.columns[column]} {what}{others}. {advice}")
+
+
+def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
+    for row in np.flatnonzero(~(np.isfinite(scale) & (scale > 0)))[:1]:
+        given = "missing" if np.isnan(scale[row]) else f"{scale[row]:g}"
+        raise DataError(
+            f"{table.rows[row]}: the noise scale is {given}, but every system needs one that is "
+            "positive and finite"
+        )
+
+
+def _check_ids(table: ObservationTable, ids: np.ndarray) -> None:
+    seen: dict[str, int] = {}
+    for row, name in enumerate(map(str, ids)):
+        if not name:
+            raise DataError(f"{table.rows[row]}: the system has no name")
+        if name in seen:
+            raise DataError(
+                f"{table.rows[seen[name]]} and {table.rows[row]} are both of system '{name}', "
+                "but each system is observed once and has one row"
+            )
+        seen[name] = row

@@ -1,0 +1,128 @@
+r"""What every model of the observation noise offers, xi ~ N(0, Gamma(gamma)).
+
+gamma is unconstrained and Gamma(gamma) positive definite by construction. ``Gamma = L L^T`` with
+L lower triangular; any other square root differs by a rotation, to which the sliced Wasserstein
+distance is blind.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["STEP_SCALE", "NoiseModel", "one_or_each"]
+
+# A factor e in a standard deviation, or as much in atanh of a correlation, is a large change;
+# half of it is the natural size of one.
+STEP_SCALE = 0.5
+
+
+class NoiseModel(ABC):
+    """A family of covariances of shape (d_y, d_y).
+
+    Attributes
+    ----------
+    names : tuple of str
+        The parameters as the user reads them, as many as gamma has entries.
+    d_y : int
+        Number of observations per system.
+    """
+
+    names: tuple[str, ...]
+    d_y: int
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Boolean mask (n,): which parameters are in (-1, 1); the others are positive."""
+        return np.zeros(len(self.names), dtype=bool)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Natural size of a change of each entry of gamma, shape (n,)."""
+        return np.full(len(self.names), STEP_SCALE)
+
+    @abstractmethod
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return Gamma, shape (d_y, d_y)."""
+
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the lower triangular L with Gamma = L L^T."""
+        return torch.linalg.cholesky(self.covariance(gamma))
+
+    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y): xi = L e."""
+        return e @ self.cholesky(gamma).T
+
+    def whiten(self, gamma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return L^{-1} x for each row of x (n, d_y)."""
+        return torch.linalg.solve_triangular(self.cholesky(gamma), x.T, upper=False).T
+
+    def unbounded(self, natural: np.ndarray) -> np.ndarray:
+        """Map each natural value to the real line: log if positive, atanh if a correlation.
+
+        Parameters
+        ----------
+        natural : ndarray of shape (..., n)
+        """
+        inside, values = self.correlations, np.asarray(natural, dtype=float)
+        mapped = np.empty_like(values)
+        mapped[..., inside] = np.arctanh(values[..., inside])
+        mapped[..., ~inside] = np.log(values[..., ~inside])
+        return mapped
+
+    def bounded(self, unbounded: np.ndarray) -> np.ndarray:
+        """Undo :meth:`unbounded`: exp of what is positive, tanh of correlations."""
+        inside, values = self.correlations, np.asarray(unbounded, dtype=float)
+        mapped = np.empty_like(values)
+        mapped[..., inside] = np.tanh(values[..., inside])
+        mapped[..., ~inside] = np.exp(values[..., ~inside])
+        return mapped
+
+    def to_natural(self, gamma: np.ndarray) -> np.ndarray:
+        """Return the values people read, for unconstrained gamma of shape (..., n)."""
+        return self.bounded(gamma)
+
+    def from_natural(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Return unconstrained gamma for named values.
+
+        Raises
+        ------
+        ValueError
+            If names do not fit, a value is not positive, or a correlation not within (-1, 1).
+        """
+        return self.unbounded(self._natural(values))
+
+    def _natural(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Return the named values in order, each within its domain."""
+        values = self._expand(values)
+        if set(values) != set(self.names):
+            raise ValueError(f"expected the names {self.names}, got {tuple(values)}")
+        natural = np.array([float(values[name]) for name in self.names])
+        inside = self.correlations
+        if np.any(natural[~inside] <= 0):
+            raise ValueError("the noise needs positive values")
+        if np.any(np.abs(natural[inside]) >= 1):
+            raise ValueError("a correlation lies between -1 and 1, both left out")
+        return natural
+
+    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return values by name, for values by the keys of the configuration or by name."""
+        return values
+
+
+def one_or_each(value: Any, names: Sequence[str]) -> dict[str, float]:
+    """Return a value for each name: the same number for all, or a list with one for each.
+
+    Raises
+    ------
+    ValueError
+        If a list has another length than there are names.
+    """
+    each = np.asarray(value, dtype=float)
+    if each.ndim and each.shape != (len(names),):
+        raise ValueError(f"expected one number or {len(names)}, got {each.size}")
+    return dict(zip(names, np.broadcast_to(each, len(names)).tolist(), strict=True))

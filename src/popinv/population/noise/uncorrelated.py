@@ -1,0 +1,55 @@
+"""Noise that is independent from observation to observation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from popinv.population.noise.base import NoiseModel, one_or_each
+
+__all__ = ["DiagonalNoise", "IsotropicNoise"]
+
+
+class IsotropicNoise(NoiseModel):
+    """Gamma = sigma**2 I.
+
+    Parameters
+    ----------
+    d_y : int
+        Number of observations per system.
+    """
+
+    names = ("standard_deviation",)
+
+    def __init__(self, d_y: int) -> None:
+        self.d_y = d_y
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return sigma**2 I for gamma = (log sigma,)."""
+        return torch.exp(2 * gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
+
+
+class DiagonalNoise(NoiseModel):
+    """Gamma = diag(sigma_1**2, ..., sigma_d**2): every sensor has its own noise.
+
+    Parameters
+    ----------
+    d_y : int
+        Number of observations per system.
+    """
+
+    def __init__(self, d_y: int) -> None:
+        self.d_y = d_y
+        self.names = tuple(f"standard_deviation_{i + 1}" for i in range(d_y))
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the diagonal matrix for gamma = (log sigma_1, ..., log sigma_d)."""
+        return torch.diag(torch.exp(2 * gamma))
+
+    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        # One number for all sensors, or one per sensor, under the name of the family's parameter.
+        if set(values) != {"standard_deviation"}:
+            return values
+        return one_or_each(values["standard_deviation"], self.names)

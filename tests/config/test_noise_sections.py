@@ -1,0 +1,173 @@
+"""Sections of the noise: what they become, and what is said where they do not fit."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from popinv.config.loading import as_mapping, load
+from popinv.errors import ConfigError
+
+SERIES: dict[str, Any] = {
+    "forward": {
+        "kind": "executable",
+        "command": ["./simulate", "{input}", "{output}"],
+        "parameters": ["a"],
+        "observations": {"count": 2, "times": [0.1, 0.2, 0.3]},
+    },
+    "law": {"kind": "normal", "start": {"a": {"mean": 0.0, "standard_deviation": 1.0}}},
+    "observations": {
+        "truth": {"law": {"a": {"mean": 0.0, "standard_deviation": 1.0}}, "noise": {}},
+    },
+}
+STARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "autoregressive": (
+        {"kind": "autoregressive"},
+        {"standard_deviation": 0.3, "correlation": 0.3},
+    ),
+    "order two": (
+        {"kind": "autoregressive", "order": 2},
+        {"standard_deviation": 0.3, "correlation": [0.5, -0.2]},
+    ),
+    "isotropic blocks": (
+        {"kind": "blocks"},
+        {"standard_deviation": 0.3, "time_correlation": 0.3},
+    ),
+    "kernel blocks": (
+        {"kind": "blocks", "places": "matern32"},
+        {"standard_deviation": 0.3, "length": 0.3, "time_correlation": 0.3},
+    ),
+    "full blocks": (
+        {"kind": "blocks", "places": "full"},
+        {"standard_deviation": [0.1, 0.2], "place_correlation": [0.5], "time_correlation": 0.3},
+    ),
+    "full": (
+        {"kind": "full"},
+        {"standard_deviation": [0.1] * 6, "correlation": [0.1] * 15},
+    ),
+}
+
+
+def study(noise: dict[str, Any], truth: dict[str, Any]) -> dict[str, Any]:
+    found = copy.deepcopy(SERIES)
+    found["noise"] = noise
+    found["observations"]["truth"]["noise"] = truth
+    return found
+
+
+def message(given: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load({"studies": {"mine": given}})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_start_and_truth_take_the_same_values(name: str) -> None:
+    noise, values = STARTS[name]
+    given = study({**noise, "start": values}, values)
+    written = as_mapping(load({"studies": {"mine": given}}))["studies"]["mine"]
+    assert written["noise"]["start"] == values
+    assert written["observations"]["truth"]["noise"] == values
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_defaults_of_the_start_have_the_names_of_the_truth(name: str) -> None:
+    noise, values = STARTS[name]
+    written = as_mapping(load({"studies": {"mine": study(noise, values)}}))["studies"]["mine"]
+    assert set(written["noise"]["start"]) == set(values)
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "correlation of one": (
+        {"kind": "autoregressive"},
+        {"standard_deviation": 0.3, "correlation": 1.0},
+        "observations.truth.noise.correlation",
+        "less than 1",
+    ),
+    "too many lags": (
+        {"kind": "autoregressive", "order": 2},
+        {"standard_deviation": 0.3, "correlation": [0.1, 0.2, 0.3]},
+        "observations.truth.noise.correlation",
+        "got 3 numbers, but there are 2 lags (order)",
+    ),
+    "order beyond the times": (
+        {"kind": "autoregressive", "order": 3},
+        {"standard_deviation": 0.3, "correlation": 0.1},
+        "noise.order",
+        "with 3 times it must be at most 2",
+    ),
+    "length without a kernel": (
+        {"kind": "blocks", "start": {"length": 0.2}},
+        {"standard_deviation": 0.3, "time_correlation": 0.1},
+        "noise.start",
+        "'length' is given, but places 'isotropic' have none",
+    ),
+    "list for places alike": (
+        {"kind": "blocks"},
+        {"standard_deviation": [0.3, 0.2], "time_correlation": 0.1},
+        "observations.truth.noise.standard_deviation",
+        "have one standard deviation for all",
+    ),
+    "list for other places": (
+        {"kind": "blocks", "places": "diagonal", "start": {"standard_deviation": [1, 2, 3]}},
+        {"standard_deviation": 0.3, "time_correlation": 0.1},
+        "noise.start.standard_deviation",
+        "there are 2 places of each system",
+    ),
+    "impossible correlations": (
+        {"kind": "full"},
+        {"standard_deviation": 0.3, "correlation": -0.5},
+        "observations.truth.noise.correlation",
+        "do not go together",
+    ),
+    "wrong number of pairs": (
+        {"kind": "full", "start": {"correlation": [0.1, 0.2]}},
+        {"standard_deviation": 0.3, "correlation": 0},
+        "noise.start.correlation",
+        "6 have 15 pairs",
+    ),
+    "list for a diagonal start": (
+        {"kind": "diagonal", "start": {"standard_deviation": [0.1, 0.2]}},
+        {"standard_deviation": 0.3},
+        "noise.start.standard_deviation",
+        "there are 6 observations of each system",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_does_not_fit_is_told(case: str) -> None:
+    noise, truth, key, part = CASES[case]
+    lines = message(study(noise, truth)).splitlines()
+    assert part in lines[lines.index(f"  studies.mine.{key}") + 1]
+
+
+@pytest.mark.parametrize("kind", ["autoregressive", "blocks"])
+def test_noise_in_time_needs_regular_times(kind: str) -> None:
+    given = study(*STARTS["isotropic blocks" if kind == "blocks" else kind])
+    given["forward"]["observations"]["times"] = [0.1, 0.2, 0.4]
+    assert "needs equally spaced times" in message(given)
+    del given["forward"]["observations"]["times"]
+    assert "are no time series" in message(given)
+
+
+@pytest.mark.parametrize("changes", [{"optimiser": "adam"}, {"policy": "full"}])
+def test_unrestricted_noise_has_a_step_of_its_own(changes: dict[str, str]) -> None:
+    given = study(*STARTS["full"])
+    given["descent"] = changes
+    text = message(given)
+    assert "moves by a step of its own" in text
+    assert f"studies.mine.descent.{next(iter(changes))}" in text
+
+
+def test_truth_may_come_from_another_family() -> None:
+    noise, values = STARTS["order two"]
+    given = study({"kind": "diagonal"}, values)
+    assert "unknown parameter" in message(given)
+    given["observations"]["truth"]["noise_model"] = noise
+    truth = as_mapping(load({"studies": {"mine": given}}))["studies"]["mine"]["observations"]
+    assert truth["truth"]["noise_model"]["order"] == 2
+    given["observations"]["truth"]["noise_model"] = {**noise, "order": 4}
+    assert "studies.mine.observations.truth.noise_model.order" in message(given)

@@ -1,0 +1,74 @@
+"""The sections of synthetic observations and of the user's own file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from popinv.config.loading import as_mapping, load
+from popinv.errors import ConfigError
+
+
+def own(study: dict[str, Any], **keys: Any) -> None:
+    study["observations"] = {"file": "y.csv", **keys}
+
+
+def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
+    assert as_mapping(load(mapping))["studies"]["flow"]["observations"]["noise_scale"] is None
+    own(study)
+    found = as_mapping(load(mapping))["studies"]["flow"]["observations"]
+    assert found["missing"] == "refuse"
+    assert found["system_column"] is None
+    assert found["noise_scale_column"] is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"missing": "drop"}, ["observations.missing", "refuse", "mask"]),
+        ({"noise_scale_column": ""}, ["observations.noise_scale_column"]),
+        (
+            {"system_column": "a", "noise_scale_column": "a"},
+            ["observations", "must be different columns"],
+        ),
+        (
+            {"file": "y.nc", "system_column": "a"},
+            ["observations", "only a CSV file has named columns", "'noise_scale'"],
+        ),
+        ({"noise_scale": {"low": 1, "high": 2}}, ["observations.noise_scale", "unknown key"]),
+    ],
+)
+def test_faults_of_a_file(
+    mapping: dict[str, Any], study: dict[str, Any], keys: dict[str, Any], words: list[str]
+) -> None:
+    own(study, **keys)
+    with pytest.raises(ConfigError) as caught:
+        load(mapping)
+    assert "1 problem" in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        ({"low": 2, "high": 0.5}, ["observations.noise_scale", "at most 'high' (0.5)"]),
+        ({"low": 0, "high": 2}, ["observations.noise_scale.low", "greater than 0"]),
+        ({"low": 0.5}, ["observations.noise_scale.high", "is missing"]),
+        ({"low": 0.5, "hihg": 2}, ["Did you mean 'high'?"]),
+    ],
+)
+def test_faults_of_noise_scales(
+    mapping: dict[str, Any], study: dict[str, Any], scale: dict[str, Any], words: list[str]
+) -> None:
+    study["observations"]["noise_scale"] = scale
+    with pytest.raises(ConfigError) as caught:
+        load(mapping)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_range_of_one_value_is_allowed(mapping: dict[str, Any], study: dict[str, Any]) -> None:
+    study["observations"]["noise_scale"] = {"low": 2, "high": 2}
+    assert load(mapping)

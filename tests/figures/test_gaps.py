@@ -1,0 +1,42 @@
+"""Figures of observations with gaps and noise scales."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from studies import Study, line_study, square_study
+
+from popinv.figure_names import FIGURES
+from popinv.inference.traits import fitted_observations
+
+
+@pytest.fixture(scope="module", params=[line_study, square_study])
+def gapped(request: pytest.FixtureRequest) -> Study:
+    """Return a study with gaps, of which two sensors were never both seen in one system."""
+    study = request.param().without("truth", "noise_known", "resamples")
+    observations = study.loaded["observations"].copy(deep=True)
+    y = observations["y"].values
+    y[np.random.default_rng(0).random(y.shape) < 0.2] = np.nan
+    y[::2, 0], y[1::2, 1] = np.nan, np.nan
+    observations = observations.assign(
+        y=(("system", "observation"), y, observations["y"].attrs),
+        noise_scale=("system", np.linspace(0.5, 2, len(y))),
+    )
+    data, traits = fitted_observations(observations)
+    return Study(
+        replace(study.problem, data=data, traits=traits),
+        {**study.loaded, "observations": observations},
+    )
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_where_there_are_gaps(gapped: Study, name: str) -> None:
+    figure = gapped.draw(name)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        for limits in (axes.get_xlim(), axes.get_ylim()):
+            assert np.isfinite(limits).all(), axes.get_title()
+        for image in axes.images:
+            assert np.isfinite(image.get_clim()).all(), axes.get_title()

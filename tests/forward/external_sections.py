@@ -1,0 +1,32 @@
+"""Checked ``forward`` sections of simulators of one's own, for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from popinv.config.loading import as_mapping, load
+
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+
+
+def section(**forward: Any) -> dict[str, Any]:
+    """Return the section with every default, as the workflow hands it to the models."""
+    given = {"parameters": ["a", "b"], "observations": {"count": 3}, **forward}
+    names = [p if isinstance(p, str) else p["name"] for p in given["parameters"]]
+    study = {
+        "forward": given,
+        "law": {"kind": "normal", "start": dict.fromkeys(names, ONE)},
+        "observations": {"file": "y.csv"},
+    }
+    return as_mapping(load({"studies": {"own": study}}, "test"))["studies"]["own"]["forward"]
+
+
+def problem(**forward: Any) -> str:
+    """Return the message that a section is refused with."""
+    from popinv.errors import ConfigError
+
+    try:
+        section(**forward)
+    except ConfigError as error:
+        return str(error)
+    raise AssertionError("nothing was refused")

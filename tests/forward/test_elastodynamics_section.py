@@ -1,0 +1,118 @@
+"""The configuration of elastodynamics: its defaults, laws and refusals, and what they describe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from popinv.config.forward.elastodynamics import Elastodynamics
+from popinv.config.loading import as_mapping, load
+from popinv.errors import ConfigError
+from popinv.forward.build import field, forward_model, observed, parameters
+from popinv.population.build import law, law_values, noise
+from popinv.population.synthetic import parameters as draw
+
+DAMPING = {"mean": -1.0, "standard_deviation": 0.3}
+STIFFNESS = {"mean": 0.2, "standard_deviation": 0.4}
+UNIFORM = {"stiffness": STIFFNESS, "damping": DAMPING}
+RANDOM = {
+    "mean": 0.2,
+    "standard_deviation": 0.4,
+    "length": 0.3,
+    "beside": {"damping": DAMPING},
+}
+
+
+def study(forward=None, truth=None, **sections):
+    forward = {"kind": "elastodynamics", **(forward or {})}
+    if truth is None:
+        truth = RANDOM if forward.get("field") == "cosine" else UNIFORM
+    observations = {"truth": {"law": truth, "noise": {"standard_deviation": 0.05}}}
+    given = {"forward": forward, "observations": observations, **sections}
+    return as_mapping(load({"studies": {"a": given}}, "test"))["studies"]["a"]
+
+
+VARIANTS = {
+    "bar": {},
+    "bar_load": {"excitation": "load", "stiffness_damping": 0.001},
+    "bar_field": {"field": "cosine", "modes": 3},
+    "beam": {"dimension": 2},
+    "beam_field": {"dimension": 2, "field": "cosine", "modes": 2, "excitation": "load"},
+}
+
+
+@pytest.mark.firedrake
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_solves_what_its_law_draws(name):
+    s = study({"elements": 8, "times": 5, **VARIANTS[name]})
+    forward = forward_model(s["forward"], seed=1)
+    described = observed(s["forward"], seed=1)
+    assert forward.parameters == parameters(s["forward"])
+    np.testing.assert_array_equal(forward.observations.coordinates, described.coordinates)
+    for key in ("coordinate_names", "name", "units", "long_name"):
+        assert getattr(forward.observations, key) == getattr(described, key)
+    drawn = law(s["law"], s["forward"])
+    assert drawn.d_z == len(forward.parameters)
+    for values in (s["law"]["start"], s["observations"]["truth"]["law"]):
+        alpha = law_values(s["law"], values, s["forward"])
+        solutions = forward.solve(draw(drawn, alpha, 1, "test", 3))
+        assert not solutions.failed.any(), solutions.reason
+        assert solutions.observations.shape == (3, len(described))
+    assert noise(s["noise"], described).d_y == len(described)
+
+
+def test_defaults():
+    s = study()
+    assert s["law"]["kind"] == "lognormal"
+    assert s["noise"]["kind"] == "isotropic"
+    assert s["forward"]["sensors"]["positions"] == [[0.3], [0.6], [0.9]]
+    assert field(s["forward"]) is None
+    assert (s["forward"]["amplitude"], s["forward"]["duration"]) == (1.0, 8.0)
+    beam = study({"dimension": 2, "excitation": "load", "field": "cosine"})
+    assert beam["law"]["kind"] == "matern_field"
+    assert list(beam["law"]["start"]["beside"]) == ["damping"]
+    assert beam["forward"]["sensors"]["positions"] == [[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]]
+    assert (beam["forward"]["amplitude"], beam["forward"]["duration"]) == (0.01, 60.0)
+    assert field(beam["forward"]).quantity == "logarithm of the stiffness"
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize("kind", ["none", "cosine"])
+def test_the_section_and_the_description_agree(dimension, kind):
+    mapping = study({"dimension": dimension, "field": kind, "times": 7})["forward"]
+    section = Elastodynamics(**mapping)
+    described = observed(mapping, seed=2)
+    assert section.parameter_names() == tuple(p.name for p in parameters(mapping))
+    assert section.observation_count() == len(described) == 21
+    assert section.time_count() == 7
+    # Place-major, time fastest, from the first interval to the end.
+    times = described.coordinates[:, -1].reshape(3, 7)
+    np.testing.assert_allclose(times, np.tile(section.duration * np.arange(1, 8) / 7, (3, 1)))
+    assert tuple(described.coordinate_names) == (("x", "t") if dimension == 1 else ("x", "y", "t"))
+
+
+@pytest.mark.parametrize(
+    ("forward", "words"),
+    [
+        ({"excitation": "pul"}, "excitation"),
+        ({"amplitude": 0.0}, "amplitude"),
+        ({"height": 0.1}, "only 'dimension: 2' has this key"),
+        ({"poisson_ratio": 0.2}, "only 'dimension: 2' has this key"),
+        ({"dimension": 2, "poisson_ratio": 0.5}, "poisson_ratio"),
+        ({"field": "cosine", "elements": 4, "modes": 5}, "lower 'modes' or raise 'elements'"),
+        ({"dimension": 2, "field": "cosine", "modes": 1}, "at least 2 in 2-D"),
+        ({"sensors": {"positions": [[0.2, 0.3]]}}, "in 1 dimension"),
+        ({"duratoin": 3.0}, "Did you mean 'duration'"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(forward, words):
+    with pytest.raises(ConfigError, match=words):
+        study(forward)
+
+
+def test_a_law_of_a_field_needs_a_field():
+    with pytest.raises(ConfigError, match=r"law\.kind"):
+        study({}, law={"kind": "matern_field"})
+    with pytest.raises(ConfigError, match="damping"):
+        study({"field": "cosine"}, law={"kind": "matern_field"})

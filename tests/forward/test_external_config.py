@@ -1,0 +1,222 @@
+"""The sections of one's own simulator, what they describe, and the files they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from external_sections import ONE, problem, section
+
+from popinv.config.data_files import check_data_files
+from popinv.config.loading import load
+from popinv.errors import ConfigError
+from popinv.forward.build import observed, parameters
+from popinv.forward.external.files import check_simulator, simulator_files, simulator_hash
+
+PYTHON = {"kind": "python", "function": "simulator:solve"}
+PROGRAM = {"kind": "executable", "command": ["./program", "{input}", "{output}"]}
+SERVER = {"kind": "umbridge", "url": "http://localhost:4242"}
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    Path("own/simulator.py").write_text("import helper\n\ndef solve(z):\n    return helper.f(z)\n")
+    Path("own/helper.py").write_text("from package import part\nf = part.f\n")
+    Path("own/package").mkdir()
+    Path("own/package/__init__.py").write_text("")
+    Path("own/package/part.py").write_text("from .other import f\n")
+    Path("own/package/other.py").write_text("import numpy\n\ndef f(z):\n    return z\n")
+    Path("own/unrelated.py").write_text("")
+    Path("program").write_text("#!/bin/sh\n")
+    Path("program").chmod(0o755)
+
+
+def test_parameters_have_names_and_units() -> None:
+    given = ["a", {"name": "b", "units": "m", "long_name": "depth"}]
+    a, b = parameters(section(**PYTHON, parameters=given))
+    assert (a.name, a.units) == ("a", "1")
+    assert (b.name, b.units, b.long_name) == ("b", "m", "depth")
+
+
+@pytest.mark.parametrize(
+    ("observations", "names", "coordinates"),
+    [
+        ({"count": 3}, ("entry",), [[0], [1], [2]]),
+        ({"labels": ["u", "v"]}, ("entry",), [[0], [1]]),
+        ({"coordinates": {"x": [1, 2], "z": [5, 6]}}, ("x", "z"), [[1, 5], [2, 6]]),
+        ({"times": [0, 1, 4]}, ("t",), [[0], [1], [4]]),
+        ({"times": {"first": 1, "step": 0.5, "count": 3}}, ("t",), [[1], [1.5], [2]]),
+        (
+            {"coordinates": {"x": [7, 8]}, "times": [0, 1]},
+            ("x", "t"),
+            [[7, 0], [7, 1], [8, 0], [8, 1]],
+        ),
+        ({"count": 2, "times": [3, 4]}, ("entry", "t"), [[0, 3], [0, 4], [1, 3], [1, 4]]),
+    ],
+)
+def test_observations_are_laid_out_with_time_fastest(observations, names, coordinates) -> None:
+    forward = section(**PYTHON, observations=observations)
+    what = observed(forward, seed=1)
+    assert tuple(what.coordinate_names) == names
+    np.testing.assert_array_equal(what.coordinates, coordinates)
+    study = {
+        "forward": {**PYTHON, "parameters": ["a"], "observations": observations},
+        "law": {"kind": "normal", "start": {"a": ONE}},
+        "observations": {"file": "y.csv"},
+    }
+    model = load({"studies": {"own": study}}).studies["own"].forward
+    assert model.observation_count() == len(what)
+    assert model.time_count() == (len(set(what.coordinates[:, -1])) if names[-1] == "t" else None)
+
+
+def test_labels_are_repeated_over_time() -> None:
+    forward = section(**PYTHON, observations={"labels": ["u", "v"], "times": [0, 1]})
+    assert list(observed(forward, 1).labels) == ["u", "u", "v", "v"]
+
+
+@pytest.mark.parametrize(
+    ("forward", "parts"),
+    [
+        ({**PYTHON, "observations": {"name": "c"}}, ["observations.count", "is missing"]),
+        ({**PYTHON, "parameters": ["a", "a"]}, ["parameters[1]", "taken already"]),
+        ({**PYTHON, "parameters": ["a b"]}, ["parameters[0]", "letters, digits"]),
+        ({**PYTHON, "parameters": []}, ["parameters", "at least one"]),
+        ({**PYTHON, "function": "simulator"}, ["function", "'module:function'"]),
+        ({**PYTHON, "path": "../elsewhere"}, ["path", "inside the working directory"]),
+        ({**PYTHON, "path": "/tmp"}, ["path", "inside the working directory"]),
+        ({**PYTHON, "time_limit": 0}, ["time_limit", "greater than 0"]),
+        ({**PYTHON, "observations": {"times": [0, 2, 1]}}, ["times", "increase"]),
+        ({**PYTHON, "observations": {"coordinates": {"t": [1, 2]}}}, ["coordinates.t", "'times'"]),
+        (
+            {**PYTHON, "observations": {"count": 3, "coordinates": {"x": [1, 2]}}},
+            ["coordinates.x", "2 entries", "3"],
+        ),
+        ({**PROGRAM, "command": ["./program", "{input}"]}, ["command", "missing: {output}"]),
+        (
+            {**PROGRAM, "command": ["./program", "{inptu}", "{output}"]},
+            ["{inptu}", "Did you mean 'input'?"],
+        ),
+        ({**PROGRAM, "parameters": ["a", "seed"], "pass_seed": True}, ["pass_seed", "rename"]),
+        ({**SERVER, "url": "localhost:4242"}, ["url", "http://localhost:4242"]),
+        ({**SERVER, "modle": "x"}, ["modle", "Did you mean 'model'?"]),
+    ],
+)
+def test_faults_are_named(forward: dict[str, Any], parts: list[str]) -> None:
+    message = problem(**forward)
+    for part in ["studies.own.forward", *parts]:
+        assert part in message
+
+
+def test_a_law_is_asked_for() -> None:
+    forward = {**PYTHON, "parameters": ["a"], "observations": {"count": 3}}
+    with pytest.raises(ConfigError, match=r"studies\.own\.law\n +is missing"):
+        load({"studies": {"own": {"forward": forward, "observations": {"file": "y.csv"}}}})
+
+
+def test_kernel_noise_needs_a_nugget_where_places_coincide() -> None:
+    observations = {"coordinates": {"x": [1, 2, 1]}}
+    study = {
+        "forward": {**PYTHON, "parameters": ["a"], "observations": observations},
+        "law": {"kind": "normal", "start": {"a": ONE}},
+        "noise": {"kind": "kernel"},
+        "observations": {"file": "y.csv"},
+    }
+    with pytest.raises(ConfigError, match=r"coordinates\n +2 entries are at \[1\.0\]"):
+        load({"studies": {"own": study}})
+    study["noise"]["nugget"] = True
+    load({"studies": {"own": study}})
+
+
+def fault(**forward: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check_simulator(section(**forward))
+    return str(caught.value)
+
+
+def test_what_is_there_passes() -> None:
+    check_simulator(section(**PYTHON, path="own", files=["own/helper.py"]))
+    check_simulator(section(kind="python", function="numpy.linalg:norm"))
+    check_simulator(section(**PROGRAM))
+    check_simulator(section(kind="executable", command=["sh", "{input}", "{output}"]))
+    check_simulator(section(**SERVER))
+
+
+@pytest.mark.parametrize(
+    ("forward", "parts"),
+    [
+        (PYTHON, ["function", "no module 'simulator'", "folder '.'"]),
+        ({**PYTHON, "path": "owm"}, ["path", "'owm'", "Did you mean 'own'?"]),
+        (
+            {**PYTHON, "path": "own", "function": "simulater:solve"},
+            ["no module 'simulater'", "Did you mean 'simulator'?"],
+        ),
+        (
+            {**PYTHON, "path": "own", "function": "simulator:sovle"},
+            ["does not define 'sovle'", "Did you mean 'solve'?"],
+        ),
+        ({**PYTHON, "path": "own", "files": ["own/mesh"]}, ["files[0]", "'own/mesh'"]),
+        (
+            {**PROGRAM, "command": ["./progam", "{input}", "{output}"]},
+            ["command[0]", "no file './progam'", "Did you mean 'program'?"],
+        ),
+        (
+            {**PROGRAM, "command": ["program", "{input}", "{output}"]},
+            ["no program 'program' on PATH", "'./program'"],
+        ),
+        (
+            {**PROGRAM, "command": ["own/helper.py", "{input}", "{output}"]},
+            ["not executable", "chmod +x"],
+        ),
+    ],
+)
+def test_files_that_are_not_there_are_named(forward: dict[str, Any], parts: list[str]) -> None:
+    message = fault(**forward)
+    for part in parts:
+        assert part in message
+
+
+def test_a_module_with_a_syntax_error_is_named() -> None:
+    Path("own/simulator.py").write_text("def solve(z)\n")
+    assert "own/simulator.py" in fault(**PYTHON, path="own")
+
+
+def test_the_study_is_named_before_any_work() -> None:
+    forward = {**PYTHON, "parameters": ["a"], "observations": {"count": 3}}
+    law = {"kind": "normal", "start": {"a": ONE}}
+    study = {"forward": forward, "law": law, "observations": {"file": "y.csv"}}
+    with pytest.raises(ConfigError, match=r"studies\.own\.forward\.function: .*no module"):
+        check_data_files(load({"studies": {"own": study}}))
+
+
+def test_nothing_is_imported_by_the_check() -> None:
+    Path("own/simulator.py").write_text("open('imported', 'w')\n\ndef solve(z):\n    return z\n")
+    check_simulator(section(**PYTHON, path="own"))
+    simulator_hash(section(**PYTHON, path="own"))
+    assert not Path("imported").exists()
+
+
+def test_the_hash_follows_imports_inside_the_folder() -> None:
+    forward = section(**PYTHON, path="own", files=["program"])
+    files = {str(path) for path in simulator_files(forward)}
+    package = {f"own/package/{name}.py" for name in ("__init__", "part", "other")}
+    assert files == {"own/simulator.py", "own/helper.py", "program", *package}
+    before = simulator_hash(forward)
+    Path("own/unrelated.py").write_text("x = 1\n")
+    Path("own/package/other.py").write_text("# a comment\nimport numpy\ndef f(z):\n    return z\n")
+    assert simulator_hash(forward) == before
+    Path("own/package/other.py").write_text("def f(z):\n    return 2 * z\n")
+    assert simulator_hash(forward) != before
+
+
+def test_the_hash_follows_the_program_and_its_arguments() -> None:
+    forward = section(**PROGRAM)
+    before = simulator_hash(forward)
+    Path("program").write_text("#!/bin/sh\nexit 1\n")
+    assert simulator_hash(forward) != before
+    script = section(kind="executable", command=["python", "own/helper.py", "{input}", "{output}"])
+    assert [str(path) for path in simulator_files(script)] == ["own/helper.py"]
+    assert simulator_files(section(**SERVER)) == ()

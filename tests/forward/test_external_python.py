@@ -1,0 +1,224 @@
+"""A function of one's own: good rows are kept whatever happens to the others."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from external_sections import section
+
+from popinv.errors import DataError, SolverError
+from popinv.forward.build import forward_model
+
+# b chooses what happens to a row; 0 is a good one.
+MODULE = """
+    import os, signal, sys, time
+    import numpy as np
+
+    def solve(z):
+        for b in z[:, 1]:
+            if b == 1:
+                raise ValueError("no root")
+            if b == 2:
+                os._exit(3)
+            if b == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if b == 4:
+                time.sleep(60)
+            if b == 5:
+                sys.exit("enough")
+        y = np.stack([z[:, 0], z[:, 0] ** 2, np.sin(z[:, 0])], axis=1)
+        y[z[:, 1] == 6, 1] = np.nan
+        return y
+
+    def transposed(z):
+        return solve(z).T
+
+    def flat(z):
+        return z[:, 0]
+
+    def words(z):
+        return [["a", "b", "c"] for _ in z]
+
+    def complex_numbers(z):
+        return solve(z) + 1j
+
+    def ragged(z):
+        return [[1.0], [1.0, 2.0]]
+
+    def centred(z):
+        return solve(z) - solve(z).mean(axis=0)
+
+    def unseeded(z):
+        return np.random.standard_normal((len(z), 3))
+
+    def seeded(z, seeds):
+        draws = [np.random.default_rng(seed).standard_normal(3) for seed in seeds]
+        return z[:, :1] + np.array(draws)
+
+    def talking(z):
+        print("hello from the simulator")
+        os.write(1, b"and from below\\n")
+        return solve(z)
+
+    def flaky(z):
+        if len(z) == 1 and not os.path.exists("tried"):
+            open("tried", "w").close()
+            raise RuntimeError("licence server busy")
+        return solve(z)
+
+    def whoami(z):
+        with open("pids", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        return solve(z)
+
+    def sleepy(z):
+        whoami(z)
+        time.sleep(60)
+"""
+GOOD = np.column_stack([np.linspace(-1.0, 2.0, 11), np.zeros(11)])
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
+
+
+def model(function: str = "solve", seed: int = 1, **keys: Any):
+    keys = {"path": "own", "time_limit": 20, **keys}
+    forward = section(kind="python", function=f"simulator:{function}", **keys)
+    return forward_model(forward, seed)
+
+
+def expected(z: np.ndarray) -> np.ndarray:
+    return np.stack([z[:, 0], z[:, 0] ** 2, np.sin(z[:, 0])], axis=1)
+
+
+def test_a_batch_goes_in_and_a_batch_comes_out() -> None:
+    solutions = model().solve(GOOD)
+    assert not solutions.failed.any()
+    np.testing.assert_allclose(solutions.observations, expected(GOOD), rtol=1e-15)
+
+
+@pytest.mark.parametrize("keys", [{"rows_per_call": 1}, {"rows_per_call": 4, "parallel": 3}])
+def test_rows_do_not_depend_on_how_they_are_called(keys: dict[str, int]) -> None:
+    z = GOOD.copy()
+    z[[2, 7], 1] = 1, 6
+    whole, parts = model().solve(z), model(**keys).solve(z)
+    # sin of a vector may differ in the last digit from sin of a number.
+    np.testing.assert_allclose(parts.observations, whole.observations, rtol=1e-14)
+    np.testing.assert_array_equal(parts.reason, whole.reason)
+
+
+def test_bad_rows_are_isolated_with_their_reasons() -> None:
+    z = GOOD.copy()
+    kinds = {1: 1, 3: 2, 4: 3, 8: 5, 9: 6}
+    for row, kind in kinds.items():
+        z[row, 1] = kind
+    solutions = model().solve(z)
+    good = np.array([i not in kinds for i in range(len(z))])
+    np.testing.assert_array_equal(solutions.failed, ~good)
+    assert np.isnan(solutions.observations[~good]).all()
+    np.testing.assert_allclose(solutions.observations[good], expected(z[good]), rtol=1e-15)
+    assert solutions.reason[1] == "ValueError: no root (simulator.py, line 8)"
+    assert solutions.reason[3] == "the process ended with exit status 3"
+    assert solutions.reason[4] == "the process died (signal 9, SIGKILL)"
+    assert solutions.reason[8].startswith("SystemExit: enough")
+    assert solutions.reason[9] == "the simulator returned a value that is not finite"
+
+
+def test_a_row_without_end_is_stopped() -> None:
+    z = GOOD[:3].copy()
+    z[1, 1] = 4
+    solutions = model(time_limit=1).solve(z)
+    assert list(solutions.reason) == ["", "time limit of 1 s", ""]
+    np.testing.assert_allclose(solutions.observations[[0, 2]], expected(z[[0, 2]]), rtol=1e-15)
+
+
+def test_parameters_that_are_not_finite_are_not_passed_on() -> None:
+    z = GOOD[:3].copy()
+    z[1, 0] = np.inf
+    solutions = model().solve(z)
+    assert list(solutions.reason) == ["", "parameter 'a' is inf", ""]
+
+
+def test_a_failed_row_is_tried_again() -> None:
+    assert not model("flaky", retries=1).solve(GOOD[:1]).failed.any()
+    Path("tried").unlink()
+    assert "licence server busy" in model("flaky").solve(GOOD[:1]).reason[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        ("transposed", ["shape (3, 1)", "(1, 3) is expected", "transposed"]),
+        ("flat", ["shape (1,)", "(1, 3) is expected", "a row for each system"]),
+        ("words", ["not a table of numbers", "<U1"]),
+        ("complex_numbers", ["not a table of numbers", "complex128"]),
+        ("ragged", ["not a table of numbers"]),
+        ("centred", ["for one system alone than for the same system among 11"]),
+        ("unseeded", ["draws random numbers", "seed"]),
+    ],
+)
+def test_a_function_that_breaks_the_contract_is_refused(function: str, parts: list[str]) -> None:
+    with pytest.raises(SolverError) as caught:
+        model(function).solve(GOOD)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_an_import_that_fails_is_told() -> None:
+    Path("own/simulator.py").write_text("import no_such_package\n")
+    with pytest.raises(SolverError, match=r"simulator:solve.*no_such_package.*line 1"):
+        model().solve(GOOD)
+
+
+def test_a_table_of_another_width_is_refused() -> None:
+    with pytest.raises(DataError, match=r"python: z has shape \(n, 2\), not \(5, 3\)"):
+        model().solve(np.zeros((5, 3)))
+
+
+def test_seeds_belong_to_the_rows() -> None:
+    whole = model("seeded", rows_per_call=4).solve(GOOD, "solve/0", 100)
+    part = model("seeded").solve(GOOD[6:], "solve/0", 106)
+    np.testing.assert_array_equal(part.observations, whole.observations[6:])
+    for other in (
+        model("seeded", seed=2).solve(GOOD, "solve/0", 100),
+        model("seeded").solve(GOOD, "solve/1", 100),
+        model("seeded").solve(GOOD, "solve/0", 101),
+    ):
+        assert np.all(other.observations != whole.observations)
+
+
+def test_what_it_prints_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    assert not model("talking").solve(GOOD).failed.any()
+    printed = capfd.readouterr().out
+    assert "simulator: hello from the simulator" in printed
+    assert "simulator: and from below" in printed
+
+
+def test_no_process_stays_behind() -> None:
+    model("whoami", parallel=2, rows_per_call=3).solve(GOOD)
+    pids = {int(pid) for pid in Path("pids").read_text().split()}
+    assert pids
+    assert os.getpid() not in pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_simulator_that_never_answers_is_given_up() -> None:
+    with pytest.raises(SolverError, match=r"given up.*10 systems.*time limit of 0\.2 s"):
+        model("sleepy", time_limit=0.2, rows_per_call=1).solve(np.tile(GOOD, (20, 1)))
+    # Ten systems, the first of them once more or less, and not all 220.
+    assert 10 <= len(Path("pids").read_text().split()) <= 11
+
+
+def test_no_rows() -> None:
+    assert model().solve(np.empty((0, 2))).observations.shape == (0, 3)

@@ -1,0 +1,169 @@
+"""A simulator behind UM-Bridge, with a real server of the package ``umbridge``."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from external_sections import section
+
+from popinv.errors import ConfigError, SolverError
+from popinv.forward.build import forward_model
+from popinv.forward.external.evaluation import CallFailed
+from popinv.forward.umbridge.client import UMBridgeClient
+
+pytest.importorskip("umbridge")
+
+SERVER = Path(__file__).with_name("umbridge_server.py")
+GOOD = np.column_stack([np.random.default_rng(0).normal(size=9), np.zeros(9)])
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    log = (tmp_path_factory.mktemp("server") / "log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), str(port)], stdout=log, stderr=subprocess.STDOUT
+    )
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert server.poll() is None, Path(log.name).read_text()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+    log.close()
+
+
+def model(url: str, **keys: Any):
+    keys = {"model": "good", "time_limit": 20, "retries": 0, **keys}
+    return forward_model(section(kind="umbridge", url=url, **keys), seed=1)
+
+
+def expected(z: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    return np.stack([factor * z[:, 0], z[:, 0] ** 2, -z[:, 0]], axis=1)
+
+
+def test_each_system_is_a_request(url: str) -> None:
+    solutions = model(url).solve(GOOD)
+    assert not solutions.failed.any()
+    np.testing.assert_allclose(solutions.observations, expected(GOOD), rtol=1e-15)
+    together = model(url, parallel=4).solve(GOOD)
+    np.testing.assert_array_equal(together.observations, solutions.observations)
+
+
+def test_settings_are_passed_on(url: str) -> None:
+    solutions = model(url + "/", config={"factor": 3.0}).solve(GOOD)
+    np.testing.assert_allclose(solutions.observations, expected(GOOD, 3.0), rtol=1e-15)
+
+
+def test_failed_evaluations_are_rows_with_reasons(url: str) -> None:
+    z = GOOD.copy()
+    z[[1, 3, 4, 8], 1] = 1, 6, 7, 4
+    solutions = model(url, time_limit=1).solve(z)
+    good = np.array([i not in (1, 3, 4, 8) for i in range(len(z))])
+    np.testing.assert_array_equal(solutions.failed, ~good)
+    np.testing.assert_allclose(solutions.observations[good], expected(z[good]), rtol=1e-15)
+    assert solutions.reason[1].startswith("the server answered 500 Internal Server Error")
+    assert solutions.reason[3] == "the simulator returned a value that is not finite"
+    assert "InvalidOutput" in solutions.reason[4]
+    assert solutions.reason[8] == "time limit of 1 s"
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        ({"model": "god"}, ["forward.model", "'god'", "good, derivative", "Did you mean 'good'?"]),
+        ({"model": "derivative"}, ["does not support Evaluate"]),
+        ({"observations": {"count": 4}}, ["forward.observations: 4", "has 3", "[2, 1]"]),
+        ({"parameters": ["a"]}, ["forward.parameters: 1", "has 2", "[1, 1]"]),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(url: str, keys: Any, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        model(url, **keys).solve(GOOD[:, : len(keys.get("parameters", "ab"))])
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_an_absent_server_is_told() -> None:
+    with pytest.raises(SolverError, match=r"no UM-Bridge server answers there.*forward\.url"):
+        model(f"http://127.0.0.1:{free_port()}").solve(GOOD)
+
+
+class _Imitation(http.server.BaseHTTPRequestHandler):
+    """A server whose evaluations end the connection, and which may be gone afterwards."""
+
+    gone = False
+
+    def reply(self, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        if not self.gone:
+            self.reply({"protocolVersion": 1.0, "models": ["m"]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answers = {
+            "/ModelInfo": {"support": {"Evaluate": True}},
+            "/InputSizes": {"inputSizes": [2]},
+            "/OutputSizes": {"outputSizes": [3]},
+        }
+        if self.path in answers:
+            self.reply(answers[self.path])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("gone", "error"), [(False, CallFailed), (True, SolverError)])
+def test_a_lost_connection_is_the_rows_fault_only_if_the_server_lives(gone, error) -> None:
+    handler = type("Handler", (_Imitation,), {"gone": False})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        client = UMBridgeClient(address, "m", {}, 2, 3, seconds=5.0, patience=1.0)
+        handler.gone = gone
+        with pytest.raises(error):
+            client.call(GOOD[:1], np.zeros(1))
+        server.shutdown()
+
+
+def test_something_else_than_a_umbridge_server() -> None:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>welcome</html>")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SolverError, match=r"not a UM-Bridge server.*welcome"):
+            model(f"http://127.0.0.1:{server.server_port}").solve(GOOD)
+        server.shutdown()

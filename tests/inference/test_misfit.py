@@ -1,0 +1,126 @@
+"""The misfit flag: its size under the null, its power, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from problems import curve_problem
+
+from popinv.inference.assessment import HeldOutTest
+from popinv.inference.descent import run
+from popinv.inference.misfit import (
+    Misfit,
+    describe_excess,
+    noise_misfit,
+    noise_misfit_metrics,
+)
+from popinv.inference.problem import DescentSettings, begin
+from popinv.inference.resampling import bootstrap
+from popinv.population.noise import AutoregressiveNoise, DiagonalNoise, FullNoise, IsotropicNoise
+
+SETTINGS = DescentSettings(iterations=80, model_samples=600, directions=32)
+OBSERVATIONS = xr.Dataset({"y": (("system", "observation"), np.zeros((1, 8)))})
+
+
+def fitted(problem, alpha, noise, start):
+    scale = np.concatenate([problem.scale[:4], noise.scale])
+    problem = replace(problem, noise=noise, scale=scale)
+    found = run(begin(alpha, start, SETTINGS), problem, SETTINGS, progress=False)
+    return problem, (found.alpha, found.gamma)
+
+
+def test_its_size_is_right_where_the_truth_is_known():
+    problem, alpha, gamma = curve_problem(count=50)
+    rejected = 0
+    for seed in range(100):
+        heldout = curve_problem(count=50, seed=1000 + seed)[0].data
+        one = replace(problem, seed=seed)
+        rejected += noise_misfit(one, (alpha, gamma), heldout, 40).test.p_value < 0.1
+    # Binomial with probability .1 (3 of 41 ranks: .073): 2 to 15 with probability .98.
+    assert 2 <= rejected <= 15
+
+
+@pytest.mark.parametrize("family", ["isotropic", "diagonal"])
+def test_independent_noise_on_correlated_data_is_flagged(family):
+    problem, alpha, _ = curve_problem(count=600)
+    noise = {"isotropic": IsotropicNoise(8), "diagonal": DiagonalNoise(8)}[family]
+    start = np.full(len(noise.names), np.log(0.1))
+    problem, estimate = fitted(problem, alpha, noise, start)
+    heldout = curve_problem(count=400, seed=5)[0].data
+    found = noise_misfit_metrics(problem, estimate, heldout, 60, OBSERVATIONS)
+    assert found["noise_misfit_p_value"] == pytest.approx(1 / 61)
+    assert found["noise_misfit_statistic"] > found["noise_misfit_null_95"]
+    assert str(found["noise_misfit"]).startswith("second moments differ, most by ")
+    assert "law or surrogate that is wrong can do this too" in str(found["noise_misfit"])
+
+
+def test_the_right_family_is_not_flagged():
+    problem, alpha, gamma = curve_problem(count=600)
+    problem, estimate = fitted(problem, alpha, problem.noise, gamma)
+    p_values = []
+    for seed in range(5):
+        heldout = curve_problem(count=400, seed=50 + seed)[0].data
+        found = noise_misfit_metrics(problem, estimate, heldout, 60, OBSERVATIONS)
+        p_values.append(found["noise_misfit_p_value"])
+        if p_values[-1] >= 0.05:
+            assert found["noise_misfit"] == "none seen"
+    # Under the null the median of five is below .05 with probability .001.
+    assert np.median(p_values) > 0.05
+
+
+def test_unrestricted_noise_is_judged_with_the_error_of_its_estimate():
+    # The estimate of every entry errs as much as the held-out moments do.
+    problem, alpha, gamma = curve_problem(count=300)
+    noise = FullNoise(8, shrinkage=0.05)
+    factor = torch.linalg.cholesky(problem.noise.covariance(torch.from_numpy(gamma)))
+    problem, estimate = fitted(problem, alpha, noise, noise.from_cholesky(factor).numpy())
+    heldout = curve_problem(count=300, seed=7)[0].data
+    assert "not judged" in str(
+        noise_misfit_metrics(problem, estimate, heldout, 20, OBSERVATIONS)["noise_misfit"]
+    )
+    short = replace(SETTINGS, model_samples=300)
+    answers = bootstrap(problem, short, *estimate, resamples=6, iterations=30, progress=False)
+    with_error = noise_misfit(problem, estimate, heldout, 60, estimates=answers).test
+    without = noise_misfit(problem, estimate, heldout, 60).test
+    assert with_error.null.mean() > 1.2 * without.null.mean()
+    assert with_error.p_value > 0.02
+
+
+def of_excess(excess: np.ndarray, significance: np.ndarray | None = None) -> Misfit:
+    test = HeldOutTest(1.0, np.zeros(20))
+    return Misfit(test, excess, excess if significance is None else significance)
+
+
+def test_it_names_the_pair_or_the_observation():
+    names = [f"observation {i}" for i in range(1, 5)]
+    excess = np.zeros((4, 4))
+    excess[3, 1] = excess[1, 3] = -0.4
+    text = describe_excess(of_excess(excess), names)
+    assert text == "excess correlation -0.40 between observation 2 and observation 4"
+    excess[2, 2] = 0.9
+    assert describe_excess(of_excess(excess), names) == "variance +90% at observation 3"
+
+
+def test_it_names_the_lag_of_a_time_series():
+    series = np.arange(12).reshape(2, 6)
+    one = AutoregressiveNoise(2, 6)
+    gamma = one.from_natural({"standard_deviation": 1.0, "correlation": 0.3})
+    excess = one.covariance(torch.from_numpy(gamma)).numpy() - np.eye(12)
+    text = describe_excess(of_excess(excess), ["a"] * 12, series)
+    assert text == "excess correlation +0.30 in time at lag 1"
+
+
+def test_time_series_are_recognised_by_their_coordinate():
+    problem, alpha, gamma = curve_problem(count=300)
+    times = xr.Variable("observation", np.tile(np.arange(4.0), 2))
+    observations = OBSERVATIONS.assign_coords(observation_t=times)
+    heldout = curve_problem(count=300, seed=7)[0].data.copy()
+    # Correlation from each time to the next, at both places.
+    extra = np.random.default_rng(0).standard_normal((300, 2, 5))
+    heldout += 0.2 * (extra[:, :, 1:] + extra[:, :, :-1]).reshape(300, 8)
+    text = noise_misfit_metrics(problem, (alpha, gamma), heldout, 30, observations)
+    assert "second moments differ" in str(text["noise_misfit"])

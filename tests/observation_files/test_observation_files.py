@@ -1,0 +1,320 @@
+"""Files of observations: what is read, what is missing, what is refused and where."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import hypothesis.extra.numpy as arrays
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+
+from popinv.errors import DataError
+from popinv.observation_files import read_observations
+from popinv.observation_files.heldout import heldout_split
+
+VALUES = np.random.default_rng(0).normal(size=(6, 3))
+FORMATS = ("csv", "nc", "zarr")
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+
+
+def text(values: np.ndarray = VALUES, separator: str = ",") -> str:
+    return "".join(separator.join(map(repr, row)) + "\n" for row in values.tolist())
+
+
+def write(content: str, name: str = "data/y.csv") -> str:
+    Path(name).write_text(content)
+    return name
+
+
+def dataset(values: np.ndarray = VALUES, name: str = "observations") -> xr.Dataset:
+    return xr.Dataset({name: (("system", "sensor"), values), "x": ("sensor", np.arange(3.0))})
+
+
+def netcdf(content: xr.Dataset, path: str = "data/y.nc") -> str:
+    content.to_netcdf(path, engine="scipy")
+    return path
+
+
+def stored(values: np.ndarray, suffix: str) -> str:
+    if suffix == "csv":
+        return write(text(values))
+    content = xr.Dataset({"observations": (("system", "sensor"), values)})
+    if suffix == "nc":
+        return netcdf(content)
+    content.to_zarr("data/y.zarr", consolidated=False, mode="w")
+    return "data/y.zarr"
+
+
+def fault(path: str, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        read_observations(path, **options)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(),
+        "a,b,c\n" + text(),
+        '"sensor 1","sensor 2","sensor 3"\r\n' + text().replace("\n", "\r\n"),
+        "\ufeffa,b,c\n" + text(),
+        "\n" + text() + "\n\n",
+        text(separator=";"),
+        text(separator="\t"),
+        text().replace(",", " , "),
+        text().rstrip("\n"),
+    ],
+)
+def test_csv_is_read(content: str) -> None:
+    table = read_observations(write(content))
+    np.testing.assert_array_equal(table.values, VALUES)
+    assert table.noise_scale is None
+    assert table.system_ids is None
+    assert table.time_count is None
+
+
+def test_one_sensor() -> None:
+    assert read_observations(write("1\n2\n3\n4\n")).values.shape == (4, 1)
+
+
+def test_zarr_and_netcdf_are_read() -> None:
+    dataset().to_zarr("data/y.zarr", consolidated=False)
+    netcdf(dataset(name="pressure"))
+    for path in ("data/y.zarr", "data/y.nc"):
+        np.testing.assert_array_equal(read_observations(path).values, VALUES)
+
+
+def test_observations_go_before_other_tables() -> None:
+    path = netcdf(dataset().assign(truth=(("system", "sensor"), 0 * VALUES)))
+    np.testing.assert_array_equal(read_observations(path).values, VALUES)
+
+
+def test_several_tables_without_the_name() -> None:
+    message = fault(netcdf(dataset(name="a").assign(b=(("system", "sensor"), VALUES))))
+    assert "'observations'" in message
+    assert "a, b" in message
+
+
+def test_time_runs_fastest_whatever_the_order_of_the_dimensions() -> None:
+    values = np.arange(24.0).reshape(2, 3, 4)
+    whole = xr.Dataset({"observations": (("system", "place", "time"), values)})
+    for order in (("system", "place", "time"), ("time", "system", "place")):
+        table = read_observations(netcdf(whole.transpose(*order)))
+        np.testing.assert_array_equal(table.values, values.reshape(2, 12))
+        assert table.time_count == 4
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_what_is_written_is_read_bit_for_bit(suffix: str, data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 4)))
+    numbers = st.floats(allow_infinity=False, allow_nan=True)
+    values = data.draw(arrays.arrays(float, shape, elements=numbers))
+    # One of each row and each column is observed.
+    values[np.arange(shape[0]), np.arange(shape[0]) % shape[1]] = 1.5
+    values[np.arange(shape[1]) % shape[0], np.arange(shape[1])] = -2.5
+    table = read_observations(stored(values, suffix), mask_missing=True)
+    np.testing.assert_array_equal(table.values, values)
+
+
+# --- missing values -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_missing_value_is_refused_with_row_column_and_key(suffix: str) -> None:
+    values = VALUES.copy()
+    values[4, 1] = values[5, 2] = np.nan
+    message = fault(stored(values, suffix))
+    place = "line 5, column 2" if suffix == "csv" else "row 5, column 2 of 'observations'"
+    assert f"{place} is missing (the first of 2 such values)" in message
+    assert "'observations.missing: mask'" in message
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_missing_value_is_kept_where_it_is_to_be_masked(suffix: str) -> None:
+    values = VALUES.copy()
+    values[4, 1] = values[5, 2] = np.nan
+    np.testing.assert_array_equal(
+        read_observations(stored(values, suffix), mask_missing=True).values, values
+    )
+
+
+@pytest.mark.parametrize("cell", ["", " ", "NA", "NaN", "nan", "na", '""'])
+@pytest.mark.parametrize("header", ["", "a,b,c\n"])
+def test_cells_that_count_as_missing(cell: str, header: str) -> None:
+    path = write(f"{header}1,2,3\n4,{cell},6\n7,8,9\n")
+    found = read_observations(path, mask_missing=True).values
+    np.testing.assert_array_equal(found, [[1, 2, 3], [4, math.nan, 6], [7, 8, 9]])
+    assert f"line {2 + header.count(chr(10))}, column 2 is missing" in fault(path)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("inf", "is infinite"),
+        ("-Infinity", "is infinite"),
+        ("n/a", "is 'n/a', not a number"),
+        ("missing", "is 'missing', not a number"),
+        ("0.1.2", "is '0.1.2', not a number"),
+    ],
+)
+@pytest.mark.parametrize("header", ["", "a,b,c\n", "\n"])
+def test_text_and_infinity_are_never_missing(
+    cell: str, words: str, header: str, mask: bool
+) -> None:
+    path = write(f"{header}1,2,3\n4,{cell},6\n7,8,9\n1,1,1\n")
+    line = 2 + header.count("\n")
+    assert f"line {line}, column 2 {words}" in fault(path, mask_missing=mask)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_infinity_in_gridded_files(suffix: str) -> None:
+    values = VALUES.copy()
+    values[2, 0] = -np.inf
+    message = fault(stored(values, suffix), mask_missing=True)
+    assert "row 3, column 1 of 'observations' is infinite" in message
+
+
+def test_the_place_of_a_missing_value_of_a_time_series() -> None:
+    values = np.ones((4, 2, 5))
+    values[3, 1, 2] = np.nan
+    path = netcdf(xr.Dataset({"observations": (("system", "place", "time"), values)}))
+    assert "row 4, place 2, time 3 of 'observations' is missing" in fault(path)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_system_or_a_sensor_without_any_observation(suffix: str) -> None:
+    empty_row, empty_column = VALUES.copy(), VALUES.copy()
+    empty_row[3], empty_column[:, 2] = np.nan, np.nan
+    row, column = fault(stored(empty_row, suffix), mask_missing=True), "column 3"
+    assert ("line 4" if suffix == "csv" else "row 4") + " holds no observation at all" in row
+    assert column in (message := fault(stored(empty_column, suffix), mask_missing=True))
+    assert "of any system" in message
+
+
+def test_a_first_line_without_any_observation_is_no_line_of_names() -> None:
+    assert "line 1 holds no observation" in fault(write("NA,NA\n1,2\n"), mask_missing=True)
+
+
+# --- names and noise scales ---------------------------------------------------------------------
+
+
+def test_named_columns_of_a_csv_file() -> None:
+    path = write("p1,sample,scale,p2\n1,core 7,0.5,2\n3,core 9,2,NA\n5,7,1,6\n")
+    table = read_observations(
+        path, mask_missing=True, system_column="sample", noise_scale_column="scale"
+    )
+    np.testing.assert_array_equal(table.values, [[1, 2], [3, math.nan], [5, 6]])
+    np.testing.assert_array_equal(table.noise_scale, [0.5, 2, 1])
+    np.testing.assert_array_equal(table.system_ids, ["core 7", "core 9", "7"])
+    # Messages count the columns of the file, not those of the observations.
+    message = fault(path, system_column="sample", noise_scale_column="scale")
+    assert "line 3, column 4 is missing" in message
+
+
+def test_a_line_of_names_may_hold_numbers_where_columns_are_named() -> None:
+    path = write("scale,0.25,0.5\n1,2,3\n2,4,5\n")
+    table = read_observations(path, noise_scale_column="scale")
+    np.testing.assert_array_equal(table.values, [[2, 3], [4, 5]])
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("a,scales,b\n", "the first line names a, scales, b. Did you mean 'scales'?"),
+        ("scale,scale,b\n", "2 columns are called 'scale' (observations.noise_scale_column)"),
+        ("", "the first line holds no names"),
+    ],
+)
+def test_a_column_that_cannot_be_found(header: str, words: str) -> None:
+    message = fault(write(f"{header}1,2,3\n4,5,6\n"), noise_scale_column="scale")
+    assert words in message
+    assert "observations.noise_scale_column" in message
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"), [("0", "is 0"), ("-1", "is -1"), ("NA", "is missing"), ("inf", "is inf")]
+)
+def test_a_noise_scale_that_is_not_positive_and_finite(scale: str, words: str) -> None:
+    message = fault(write(f"a,s\n1,1\n2,{scale}\n"), noise_scale_column="s", mask_missing=True)
+    assert f"line 3: the noise scale {words}" in message
+
+
+def test_two_systems_of_one_name() -> None:
+    message = fault(write("a,s\n1,x\n2,y\n3,x\n"), system_column="s")
+    assert "line 2 and line 4 are both of system 'x'" in message
+    assert "line 3: the system has no name" in fault(write("a,s\n1,x\n2,\n"), system_column="s")
+
+
+# zarr warns that its text is not in the specification yet.
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_noise_scales_and_names_of_gridded_files(suffix: str) -> None:
+    scale = np.linspace(0.5, 2, 6)
+    content = dataset().assign(noise_scale=("system", scale))
+    content = content.assign_coords(system=[f"s{i}" for i in range(6)])
+    if suffix == "zarr":
+        content.to_zarr("data/y.zarr", consolidated=False)
+    else:
+        netcdf(content)
+    table = read_observations(f"data/y.{suffix}")
+    np.testing.assert_array_equal(table.noise_scale, scale)
+    np.testing.assert_array_equal(table.system_ids, [f"s{i}" for i in range(6)])
+
+
+def test_noise_scales_of_the_wrong_length() -> None:
+    message = fault(netcdf(dataset().assign(noise_scale=("sensor", np.ones(3)))))
+    assert "one number for each of the 6 systems" in message
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_missing_file_with_the_nearest() -> None:
+    write(text(), "data/observations.csv")
+    assert "no such file. Did you mean 'data/observations.csv'?" in fault("data/observation.csv")
+    assert "Did you mean 'data/observations.csv'?" in fault("data/observations.nc")
+    assert "no folder 'dat'" in fault("dat/observations.csv")
+
+
+def test_lines_of_unequal_length() -> None:
+    assert "line 2 has 2 columns" in fault(write("1,2,3\n4,5\n"))
+    assert "line 3 has 4 columns" in fault(write("a,b,c\n1,2,3\n4,5,6,7\n"))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "a,b,c\n"])
+def test_empty(content: str) -> None:
+    assert "no observations" in fault(write(content))
+
+
+def test_files_that_are_not_what_their_names_say() -> None:
+    Path("data/y.csv").write_bytes(b"\xff\xfe\x00\x81")
+    assert "not a text file" in fault("data/y.csv")
+    assert "cannot be read" in fault(write("nonsense", "data/y.nc"))
+    assert "ends in .csv, .nc or .zarr" in fault(write("1,2\n", "data/y.txt"))
+    Path("data/z.csv").mkdir()
+    assert "cannot be read" in fault("data/z.csv")
+
+
+@given(count=st.integers(2, 200), share=st.floats(0.01, 0.99), seed=st.integers(0, 5))
+def test_the_split_takes_every_system_once(count: int, share: float, seed: int) -> None:
+    kept, heldout = heldout_split(count, share, seed)
+    assert len(heldout) == round(share * count)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, heldout])), np.arange(count))

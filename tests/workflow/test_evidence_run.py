@@ -1,0 +1,55 @@
+"""Evidence asked for after a study is finished."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from popinv import storage
+from popinv.workflow import evidence_figures
+
+pytestmark = pytest.mark.firedrake
+
+EVIDENCE = {
+    "system_counts": [10, 20, 40],
+    "repeats": 2,
+    "iterations": 10,
+    "through": "solver",
+    "design_counts": [40, 80],
+    "coverage_replications": 2,
+    "coverage_block": 1,
+}
+
+
+def test_evidence_is_made_from_the_finished_study(finished, tiny):
+    study = tiny["studies"]["tiny"]
+    study["evidence"] = EVIDENCE
+    printed = finished.dry_run(tiny)
+    for untouched in ("recovering", "assessing", "round 0: solving", "round truth: solving"):
+        assert untouched not in printed
+    # Three sizes of data sets and the broad design, in chunks of 40.
+    assert len(re.findall(r"Job \d+: tiny, round systems_20: solving", printed)) == 1
+    assert len(re.findall(r"Job \d+: tiny, round systems_40: solving", printed)) == 2
+    assert len(re.findall(r"Job \d+: tiny, round fixed: solving", printed)) == 2
+    done = finished.run()
+    assert done.returncode == 0, done.stdout
+
+    folder = finished.folder / "results" / "tiny"
+    for figure in evidence_figures(study):
+        assert (folder / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    errors = json.loads((folder / "evidence/error_against_systems.json").read_text())
+    assert errors["error_observed_through"] == "solver"
+    assert errors["error_data_sets"] == 6
+    designs = json.loads((folder / "evidence/designs.json").read_text())
+    assert designs["design_calls_active"] == 120
+    last = storage.load(folder / "rounds/check/solves.zarr")["surrogate_error"].values[-1]
+    # The same surrogate and solves; the noise is the final estimate instead of the last round's.
+    assert 0.3 < designs["design_error"] / last < 3
+    coverage = json.loads((folder / "evidence/coverage.json").read_text())
+    assert coverage["coverage_replications"] == 2
+    assert {coverage[f"coverage_alpha_{name}"] for name in ("mean", "length")} <= {0.0, 0.5, 1.0}
+    blocks = [storage.load(folder / f"evidence/replications/{b}.zarr") for b in (0, 1)]
+    assert np.all(blocks[0]["law"].values != blocks[1]["law"].values)

@@ -1,0 +1,137 @@
+"""Other methods on the same observations, through the same surrogate, and their comparison."""
+
+# The job that makes a baseline, as its benchmark file is called.
+BASELINE_JOBS = {
+    "full": "descend_with_policy.full",
+    "plain": "descend_with_policy.plain",
+    "two_stage": "fit_two_stage",
+    "nuts": "sample_posterior",
+}
+
+
+def compared(wildcards):
+    """Answer and benchmark file of every method that a study compares, and its truth."""
+    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    jobs = {"blind": ("descent", "deconvolve")}
+    found = {}
+    if is_synthetic(study):
+        found["truth"] = f"{folder}/truth.zarr/zarr.json"
+        if study["assessment"]["oracles"]:
+            for known in ("noise", "law"):
+                name = f"{known}_known"
+                jobs[name] = (f"oracles/{name}", f"consult_oracle.{known}")
+    for name in study["assessment"]["baselines"]:
+        jobs[name] = (f"baselines/{name}", BASELINE_JOBS[name])
+    for name, (store, job) in jobs.items():
+        found[name] = f"{folder}/{store}.zarr/zarr.json"
+        found[f"{name}_time"] = f"{folder}/benchmarks/{job}.tsv"
+    return found
+
+
+# The descent with a gradient that also passes through the metric, or without the metric.
+rule descend_with_policy:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        estimate=final("estimate"),
+    output:
+        answer="<results>/{study}/baselines/{policy}.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/descend_with_policy.{policy}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/descend_with_policy.{policy}.tsv"
+    wildcard_constraints:
+        policy="full|plain",
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        descent=lookup(dpath="studies/{study}/descent", within=config),
+        checkpoint=config["results"] + "/.checkpoints/{study}/descend_with_policy.{policy}.zarr",
+        code=code_of("descend_with_policy"),
+    message:
+        "{wildcards.study}: descending with the policy {wildcards.policy}"
+    script:
+        "../scripts/descend_with_policy.py"
+
+
+# Every system by itself, then the law of the fitted parameters.
+rule fit_two_stage:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        estimate=final("estimate"),
+    output:
+        answer="<results>/{study}/baselines/two_stage.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/fit_two_stage.log",
+    benchmark:
+        "<results>/{study}/benchmarks/fit_two_stage.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        code=code_of("fit_two_stage"),
+    message:
+        "{wildcards.study}: fitting each system by itself"
+    script:
+        "../scripts/fit_two_stage.py"
+
+
+# Hierarchical Bayes on some of the systems; needs numpyro.
+rule sample_posterior:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        estimate=final("estimate"),
+    output:
+        answer="<results>/{study}/baselines/nuts.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/sample_posterior.log",
+    benchmark:
+        "<results>/{study}/benchmarks/sample_posterior.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=480,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        code=code_of("sample_posterior", also=["popinv.inference.baselines.numpyro_sampler"]),
+    message:
+        "{wildcards.study}: sampling the posterior of law and noise"
+    script:
+        "../scripts/sample_posterior.py"
+
+
+# One table of errors and cost.
+rule compare_baselines:
+    input:
+        unpack(compared),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+    output:
+        comparison="<results>/{study}/baselines/comparison.json",
+        table="<results>/{study}/baselines/comparison.csv",
+    log:
+        "<results>/{study}/logs/compare_baselines.log",
+    benchmark:
+        "<results>/{study}/benchmarks/compare_baselines.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_of("compare_baselines"),
+    message:
+        "{wildcards.study}: comparing the baselines"
+    script:
+        "../scripts/compare_baselines.py"

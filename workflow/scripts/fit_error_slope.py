@@ -1,0 +1,26 @@
+"""Fit how the errors fall with the number of systems."""
+
+import json
+from pathlib import Path
+
+from popinv import storage
+from popinv.evidence.convergence import error_metrics
+from popinv.figures.evidence import draw_error_against_systems
+from popinv.figures.style import save
+from popinv.job import job
+
+with job(snakemake):
+    given = snakemake.params
+    errors, metrics = error_metrics([storage.load(path) for path in snakemake.input.errors])
+    metrics["error_observed_through"] = given.through
+    text = json.dumps(metrics, indent=2) + "\n"
+    print(text)
+    storage.save(
+        errors,
+        snakemake.output.errors,
+        config={"through": given.through},
+        seed=given.seed,
+        created_by=snakemake.rule,
+    )
+    save(draw_error_against_systems(errors, metrics), Path(snakemake.output.figure))
+    Path(snakemake.output.metrics).write_text(text)
