@@ -132,7 +132,7 @@ def test_an_assessment_setting_reruns_the_assessment_alone(finished, tiny):
 def test_baselines_are_added_beside_what_is_there(finished, tiny):
     tiny["studies"]["tiny"]["assessment"]["baselines"] = ["plain", "two_stage"]
     printed = finished.dry_run(tiny)
-    for asked in ("descending with the policy plain", "each system by itself", "comparing"):
+    for asked in ("descending with the policy plain", "fitting each system by itself", "comparing"):
         assert f"tiny: {asked}" in printed
     for untouched in ("solving", "training", "recovering", "assessing", "policy full"):
         assert untouched not in printed
