@@ -12,7 +12,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popinv.config.law import flat_values
 from popinv.config.loading import as_mapping, json_schema, load, load_file, read_yaml
 from popinv.config.numerics import Descent
 from popinv.errors import ConfigError
@@ -229,12 +228,6 @@ def test_default_configuration_agrees_with_the_schema() -> None:
     content["studies"]["porous_flow"]["noise"]["start"]["length"] = -1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, json_schema())
-
-
-def test_flat_values() -> None:
-    assert flat_values({"mean": 1.0, "length": 2.0}) == {"mean": 1.0, "length": 2.0}
-    nested = {"k": {"mean": 1.0, "standard_deviation": 2.0}}
-    assert flat_values(nested) == {"k_mean": 1.0, "k_standard_deviation": 2.0}
 
 
 def test_import_brings_nothing_heavy() -> None:

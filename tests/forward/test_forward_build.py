@@ -16,11 +16,28 @@ MATERN = {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3}
 LEVEL_SET = {"inverse_length": 5.0, "permeability_1": 0.5, "permeability_2": 3.0}
 
 
-def study(forward: dict, truth: dict, **sections) -> dict:
+LOGNORMAL = {"mean": 0.0, "standard_deviation": 0.2}
+BAR = {"stiffness": LOGNORMAL, "damping": LOGNORMAL}
+BAR_FIELD = {**MATERN, "beside": {"damping": LOGNORMAL}}
+SCALES = dict.fromkeys(("forcing", "coupling", "time_scale", "space_scale"), LOGNORMAL)
+
+
+def study(forward: dict, truth: dict, noise: dict = NOISE, **sections) -> dict:
     forward = {"kind": "porous_flow", "elements": 24, **forward}
-    observations = {"truth": {"law": truth, "noise": NOISE}}
+    if forward["kind"] == "lorenz96":
+        del forward["elements"]
+    observations = {"truth": {"law": truth, "noise": noise}}
     given = {"forward": forward, "observations": observations, **sections}
     return as_mapping(load({"studies": {"a": given}}, "test"))["studies"]["a"]
+
+
+def elastodynamics(forward: dict, truth: dict) -> dict:
+    return study({"kind": "elastodynamics", **forward}, truth, {"standard_deviation": 0.1})
+
+
+def lorenz96(forward: dict, truth: dict) -> dict:
+    forward = {"kind": "lorenz96", "spin_up": 1.0, "window": 1.0, **forward}
+    return study(forward, truth, {"standard_deviation": 0.1})
 
 
 STUDIES = {
@@ -30,6 +47,14 @@ STUDIES = {
     "level_set_2d": study({"dimension": 2, "modes": 3, "field": "level_set"}, LEVEL_SET),
     "quadratic": study({"modes": 3, "nonlinearity": "quadratic"}, MATERN),
     "power": study({"modes": 3, "nonlinearity": "power", "exponent": 2.0}, MATERN),
+    "bar": elastodynamics({}, BAR),
+    "bar_field": elastodynamics({"field": "cosine", "modes": 3}, BAR_FIELD),
+    "beam": elastodynamics({"dimension": 2, "elements": 5}, BAR),
+    "beam_field": elastodynamics(
+        {"dimension": 2, "elements": 5, "field": "cosine", "modes": 2}, BAR_FIELD
+    ),
+    "one_scale": lorenz96({"windows": 2}, {"forcing": {"mean": 8.0, "standard_deviation": 1.0}}),
+    "two_scales": lorenz96({"scales": 2, "variables": 6, "subvariables": 4}, SCALES),
 }
 
 
@@ -47,8 +72,13 @@ def test_every_variant_solves_what_its_law_draws(name):
     solutions = model.solve(parameters(drawn, alpha, 1, "test", 3))
     assert not solutions.failed.any()
     assert solutions.observations.shape == (3, len(what))
-    assert np.all(solutions.observations > 0)
+    if s["forward"]["kind"] == "porous_flow":
+        assert np.all(solutions.observations > 0)
     assert noise(s["noise"], what).d_y == len(what)
+    section = load({"studies": {"a": s}}, "test").studies["a"].forward
+    assert section.parameter_names() == tuple(p.name for p in model.parameters)
+    assert section.observation_count() == len(what)
+    assert section.time_count() in (None, len(set(what.coordinates[:, -1])))
     np.testing.assert_array_equal(model.observations.coordinates, what.coordinates)
     assert (model.observations.units, model.observations.long_name) == (
         what.units,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from popinv.forward.fields import wavenumbers
+from popinv.population.build import flat_values
 from popinv.population.fields import LevelSetLaw, MaternLaw
 from popinv.population.laws import LognormalLaw, NormalLaw, ProductLaw
 from popinv.population.synthetic import broad_parameters, parameters
@@ -195,3 +196,9 @@ def test_a_level_set_law_says_that_it_has_no_density():
     law = LevelSetLaw(1, 4)
     with pytest.raises(NotImplementedError, match="LevelSetLaw has no density"):
         law.log_density(torch.zeros(3), torch.zeros((1, 6)))
+
+
+def test_flat_values() -> None:
+    assert flat_values({"mean": 1.0, "length": 2.0}) == {"mean": 1.0, "length": 2.0}
+    nested = {"k": {"mean": 1.0, "standard_deviation": 2.0}}
+    assert flat_values(nested) == {"k_mean": 1.0, "k_standard_deviation": 2.0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,7 +23,6 @@ __all__ = [
     "MaternFieldParameters",
     "MeanAndStandardDeviation",
     "NormalLaw",
-    "flat_values",
 ]
 
 
@@ -92,9 +90,11 @@ _SPREAD = (
 _START = "Where the descent starts, in the natural scale."
 _NAMED_START = (
     "Where the descent starts: `{mean: ..., standard_deviation: ...}` for every parameter of the "
-    "forward model, by name. Porous flow has `mean` (field `cosine`) or `log_kappa_1`, "
-    "`log_kappa_2` (field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions "
-    "`mode_0_1`, `mode_1_0`, ...)."
+    "forward model, by name. Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, "
+    "with two scales also `coupling`, `time_scale` and `space_scale`; your own simulator those of "
+    "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
+    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, "
+    "`mode_1_0`, ...)."
 )
 
 
@@ -147,29 +147,3 @@ class LognormalLaw(Section):
 Law = Annotated[
     MaternFieldLaw | LevelSetFieldLaw | NormalLaw | LognormalLaw, Field(discriminator="kind")
 ]
-
-
-def flat_values(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the values of a law by the names of its parameters.
-
-    Laws of named parameters nest their values by parameter in the file; the others are flat.
-
-    Parameters
-    ----------
-    values : mapping
-        ``law.start`` or ``observations.truth.law``, as JSON types.
-
-    Examples
-    --------
-    >>> flat_values({"mode_1": {"mean": 0.0, "standard_deviation": 2.0}})
-    {'mode_1_mean': 0.0, 'mode_1_standard_deviation': 2.0}
-    """
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        if name == "beside":
-            flat.update(flat_values(value))
-        elif isinstance(value, Mapping):
-            flat.update({f"{name}_{key}": number for key, number in value.items()})
-        else:
-            flat[name] = value
-    return flat

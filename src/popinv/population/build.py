@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from popinv.config.law import flat_values
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.forward.build import Section, parameters
@@ -23,7 +23,7 @@ from popinv.population.noise import (
     NoiseModel,
 )
 
-__all__ = ["law", "law_spread", "law_values", "noise", "true_noise"]
+__all__ = ["flat_values", "law", "law_spread", "law_values", "noise", "true_noise"]
 
 
 def law(section: Section, forward: Section) -> Law:
@@ -122,3 +122,29 @@ def _regular_times(kind: str, observations: Observations) -> int:
             "at every place and fastest in the order of the observations."
         )
     return count
+
+
+def flat_values(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the values of a law by the names of its parameters.
+
+    Laws of named parameters nest their values by parameter in the file; the others are flat.
+
+    Parameters
+    ----------
+    values : mapping
+        ``law.start`` or ``observations.truth.law``, as JSON types.
+
+    Examples
+    --------
+    >>> flat_values({"mode_1": {"mean": 0.0, "standard_deviation": 2.0}})
+    {'mode_1_mean': 0.0, 'mode_1_standard_deviation': 2.0}
+    """
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if name == "beside":
+            flat.update(flat_values(value))
+        elif isinstance(value, Mapping):
+            flat.update({f"{name}_{key}": number for key, number in value.items()})
+        else:
+            flat[name] = value
+    return flat
