@@ -8,6 +8,7 @@ import torch
 from problems import curve_problem
 
 from popinv.checkpoints import Checkpoint
+from popinv.errors import DivergenceError
 from popinv.inference.assessment import (
     best_of,
     heldout_test,
@@ -114,6 +115,17 @@ def test_restarts_keep_the_best_and_resume_exactly(tmp_path):
     resumed = descend(problem, SMALL, starts, checkpoint)
     np.testing.assert_array_equal(resumed.alpha, whole.alpha)
     np.testing.assert_array_equal(resumed.state.path, whole.state.path)
+
+
+def test_a_start_that_diverges_is_left_out(capsys):
+    problem, alpha, gamma = curve_problem(200)
+    astray = np.full_like(alpha, np.nan), gamma
+    alone = descend(problem, SMALL, [(alpha, gamma)])
+    kept = descend(problem, SMALL, [astray, (alpha, gamma)])
+    np.testing.assert_array_equal(kept.alpha, alone.alpha)
+    assert "start 1 of 2 is left out" in capsys.readouterr().out
+    with pytest.raises(DivergenceError, match="not finite"):
+        descend(problem, SMALL, [astray, astray])
 
 
 def test_a_checkpoint_of_other_inputs_is_not_used(tmp_path, capsys):

@@ -202,3 +202,9 @@ def test_flat_values() -> None:
     assert flat_values({"mean": 1.0, "length": 2.0}) == {"mean": 1.0, "length": 2.0}
     nested = {"k": {"mean": 1.0, "standard_deviation": 2.0}}
     assert flat_values(nested) == {"k_mean": 1.0, "k_standard_deviation": 2.0}
+
+
+def test_logarithmic_marks_the_lognormal_parameters():
+    field = MaternLaw(1, 2, 1.5)
+    assert ProductLaw(field, LognormalLaw(["damping"])).logarithmic == (False,) * 3 + (True,)
+    assert NormalLaw(["a", "b"]).logarithmic == (False, False)

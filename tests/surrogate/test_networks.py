@@ -179,6 +179,29 @@ def test_inputs_have_mean_0_and_scale_1_under_the_weights():
     np.testing.assert_allclose(np.average(a**2, axis=0, weights=w), 1)
 
 
+def test_parameters_that_are_positive_by_their_law_are_read_by_their_logarithms():
+    rng = np.random.default_rng(0)
+    logs = rng.standard_normal((60, 2))
+    z, y = np.exp(logs), rng.random((60, 2))
+    by_log = Standardisation.from_data(z, y, logarithmic=(True, False))
+    plain = Standardisation.from_data(logs, y)
+    expected = plain.standard_inputs(logs)[:, 0]
+    np.testing.assert_allclose(by_log.standard_inputs(z)[:, 0], expected, rtol=1e-12)
+    kept = Standardisation.from_data(z, y).standard_inputs(z)[:, 1]
+    np.testing.assert_array_equal(by_log.standard_inputs(z)[:, 1], kept)
+
+    network = build_network({"kind": "mlp", "width": 8, "dtype": "float64"}, 2, 2)
+    of_logs = Surrogate(network, by_log, {"kind": "mlp", "width": 8, "dtype": "float64"})
+    answer = of_logs.predict(z)
+    inner = network(torch.from_numpy(by_log.standard_inputs(z))).detach().numpy()
+    expected = by_log.output_mean + by_log.output_scale * np.sinh(inner)
+    np.testing.assert_allclose(answer, expected, rtol=1e-12)
+    again = Surrogate.from_arrays(of_logs.to_arrays(), of_logs.hyperparameters)
+    np.testing.assert_array_equal(again.predict(z), answer)
+    few = torch.from_numpy(z[:3]).requires_grad_(True)
+    assert torch.autograd.gradcheck(of_logs, (few,))
+
+
 def test_outputs_are_scaled_by_what_is_usual_and_their_tail_is_logarithmic():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((4000, 2)) * [1, 5] + 4

@@ -123,6 +123,7 @@ rule train_surrogate:
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",

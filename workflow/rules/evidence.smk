@@ -115,6 +115,7 @@ rule train_fixed_design:
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         code=code_of("train_fixed_design"),
     message:

@@ -3,6 +3,7 @@
 from popinv import storage
 from popinv.evidence.designs import train_fixed, trained_rounds
 from popinv.job import job
+from popinv.population.build import law
 from popinv.surrogate.artefact import surrogate_dataset
 
 with job(snakemake):
@@ -16,6 +17,7 @@ with job(snakemake):
         given.seed,
         storage.load(snakemake.input.descent),
         trainings,
+        law(given.law, given.forward).logarithmic,
     )
     print(f"{solves} solves, trained {trainings} times")
     storage.save(

@@ -5,6 +5,7 @@ from pathlib import Path
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.job import job
+from popinv.population.build import law
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.training import state_from_arrays, state_to_arrays, train
@@ -21,7 +22,10 @@ with job(snakemake):
     else:
         initial = None if previous is None else surrogate_of(previous)
         estimate = None if last is None else storage.load(snakemake.input.previous_estimate)
-        settings = training_settings(given.surrogate, given.forward, given.seed, number, estimate)
+        logarithmic = law(given.law, given.forward).logarithmic
+        settings = training_settings(
+            given.surrogate, given.forward, given.seed, number, estimate, logarithmic
+        )
         data = training_data(solves, number, given.recency_decay)
         inputs = {"solves": solves.attrs["content_sha256"], "seed": given.seed, **config}
         checkpoint = Checkpoint(Path(given.checkpoint), inputs)

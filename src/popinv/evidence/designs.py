@@ -91,6 +91,7 @@ def train_fixed(
     seed: int,
     estimate: xr.Dataset,
     trainings: int,
+    logarithmic: tuple[bool, ...] | None = None,
 ) -> tuple[Surrogate, Mapping[str, np.ndarray]]:
     """Train a surrogate on the first solves of the broad design as active learning trains its own.
 
@@ -112,6 +113,8 @@ def train_fixed(
         The final estimate, with ``noise_covariance``.
     trainings : int
         How often active learning trained.
+    logarithmic : tuple of bool, length d_z, optional
+        Parameters that the network reads by their logarithms.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def train_fixed(
     history: Mapping[str, np.ndarray] = {}
     for number in range(trainings):
         whitened_by = None if number == 0 else estimate
-        settings = training_settings(surrogate, forward, seed, number, whitened_by)
+        settings = training_settings(surrogate, forward, seed, number, whitened_by, logarithmic)
         settings = replace(settings, stage=f"train_fixed/{count}/{number}")
         fitted, history = train(data, settings, fitted)
     if fitted is None:

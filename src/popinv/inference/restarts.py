@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from popinv.checkpoints import Checkpoint
+from popinv.errors import DivergenceError
 from popinv.inference.assessment import best_of
 from popinv.inference.descent import Descent, run
 from popinv.inference.problem import (
@@ -47,9 +48,18 @@ def descend(
     All descents see the same random numbers, so that their losses compare. A checkpoint holds
     the descents that are done and the state of the one under way: an interrupted call goes on
     where it stopped and returns the same bits.
+
+    A surrogate that has not seen the neighbourhood of a start can send the descent from there
+    astray; it is then left out, with a message.
+
+    Raises
+    ------
+    DivergenceError
+        If every descent diverges.
     """
     kept = {} if checkpoint is None else checkpoint.read() or {}
     done: list[Descent] = []
+    diverged: list[DivergenceError] = []
     for index, (alpha, gamma) in enumerate(starts):
         ours = {k.split(".", 1)[1]: v for k, v in kept.items() if k.startswith(f"{index}.")}
         state = state_from_arrays(ours) if ours else begin(alpha, gamma, settings)
@@ -60,7 +70,14 @@ def descend(
                 checkpoint.write(kept)
 
         name = f"{description}, start {index + 1} of {len(starts)}"
-        done.append(run(state, problem, settings, save, description=name))
+        try:
+            done.append(run(state, problem, settings, save, description=name))
+        except DivergenceError as error:
+            print(f"start {index + 1} of {len(starts)} is left out: {error}")
+            diverged.append(error)
+            continue
         if index + 1 < len(starts):
             save(done[-1].state)
+    if not done:
+        raise diverged[0]
     return done[best_of(done)]

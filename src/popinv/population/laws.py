@@ -37,6 +37,11 @@ class Law(ABC):
     d_omega: int
     d_z: int
 
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """For each entry of z, whether it is positive and its logarithm the natural coordinate."""
+        return (False,) * self.d_z
+
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""
@@ -144,6 +149,11 @@ class LognormalLaw(NormalLaw):
     The mean and the standard deviation are those of log z.
     """
 
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """True throughout."""
+        return (True,) * self.d_z
+
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_z) to positive z (n, d_z)."""
         return torch.exp(super().sample(alpha, omega))
@@ -182,6 +192,11 @@ class ProductLaw(Law):
         self.positive = first.positive + second.positive
         self.d_omega = first.d_omega + second.d_omega
         self.d_z = first.d_z + second.d_z
+
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """As the two laws say."""
+        return self._first.logarithmic + self._second.logarithmic
 
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z)."""

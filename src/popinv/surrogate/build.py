@@ -62,8 +62,9 @@ def training_settings(
     seed: int,
     round_number: int,
     estimate: xr.Dataset | None = None,
+    logarithmic: tuple[bool, ...] | None = None,
 ) -> TrainingSettings:
-    """Return how to train in a round.
+    """Return how to train in a round; ``logarithmic`` marks the parameters read by their logs.
 
     The first round has no estimate of the noise and trains afresh; later ones measure errors in
     the noise's standard deviations, as the descent does, and start from the last weights.
@@ -78,6 +79,7 @@ def training_settings(
         hyperparameters=hyperparameters,
         fixed=fixed or None,
         whitening=whitening,
+        logarithmic=logarithmic,
         learning_rate=surrogate["learning_rate" if estimate is None else "refit_learning_rate"],
         batch_size=surrogate["batch_size"],
         max_epochs=surrogate["max_epochs"],

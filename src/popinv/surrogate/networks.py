@@ -267,7 +267,9 @@ def build_network(
 class Surrogate:
     """A trained network in physical units.
 
-        y = mean_y + scale_y sinh(network((z - mean_z) / scale_z))
+        y = mean_y + scale_y sinh(network((z - mean_z) / scale_z)),
+
+    with log z in the place of z where the standardisation says so.
 
     Parameters
     ----------
@@ -293,8 +295,12 @@ class Surrogate:
         """
         s = self.standardisation
         mean_z, scale_z, mean_y, scale_y = (
-            torch.as_tensor(getattr(s, f.name), dtype=z.dtype, device=z.device) for f in fields(s)
+            torch.as_tensor(values, dtype=z.dtype, device=z.device)
+            for values in (s.input_mean, s.input_scale, s.output_mean, s.output_scale)
         )
+        mask = torch.as_tensor(s.input_logarithmic, device=z.device)
+        if mask.any():
+            z = torch.where(mask, torch.log(torch.where(mask, z, 1.0)), z)
         inner = ((z - mean_z) / scale_z).to(next(self.network.parameters()).dtype)
         return mean_y + scale_y * torch.sinh(self.network(inner).to(z.dtype))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,8 @@ __all__ = ["Standardisation"]
 class Standardisation:
     """Change of units: affine for inputs, logarithmic in the tails for outputs.
 
-        inputs   (z - mean) / scale, with mean and standard deviation;
+        inputs   (z - mean) / scale, with mean and standard deviation; log z in the place of z
+                 where a parameter is positive by its law;
         outputs  arcsinh((y - mean) / scale), with median and scaled median deviation.
 
     The solutions of a broad first design are heavy-tailed (a log-permeability a standard deviation
@@ -29,13 +32,25 @@ class Standardisation:
     Parameters
     ----------
     input_mean, input_scale : ndarray of shape (d_z,)
+        Of the logarithm, where that is taken.
     output_mean, output_scale : ndarray of shape (d_y,)
+    input_logarithmic : ndarray of bool, shape (d_z,), optional
+        Where the logarithm is taken; nowhere if left out.
     """
 
     input_mean: np.ndarray
     input_scale: np.ndarray
     output_mean: np.ndarray
     output_scale: np.ndarray
+    input_logarithmic: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        mask = (
+            np.zeros(len(self.input_mean))
+            if self.input_logarithmic is None
+            else (self.input_logarithmic)
+        )
+        object.__setattr__(self, "input_logarithmic", np.asarray(mask, dtype=bool))
 
     @classmethod
     def from_data(
@@ -45,6 +60,7 @@ class Standardisation:
         weights: np.ndarray | None = None,
         evaluation: np.ndarray | None = None,
         common_output: bool = False,
+        logarithmic: Sequence[bool] | None = None,
     ) -> Standardisation:
         """Weighted means and deviations of the inputs, medians and robust scales of the outputs.
 
@@ -52,6 +68,8 @@ class Standardisation:
         ``evaluation @ z`` variance 1 on average over the grid; with ``common_output`` all outputs
         share their root mean square scale, so that they stay values of one smooth function.
         """
+        mask = np.zeros(z.shape[1], dtype=bool) if logarithmic is None else np.array(logarithmic)
+        z = _logarithms(z, mask)
         mean_z, mean_y = np.average(z, axis=0, weights=weights), np.median(y, axis=0)
         scale_z = _scale(np.average(np.square(z - mean_z), axis=0, weights=weights), mean_z)
         # 1.4826 makes the median deviation of a normal sample its standard deviation. It is 0
@@ -65,15 +83,20 @@ class Standardisation:
             scale_z = np.full(len(mean_z), scale if scale > 0 else 1.0)
         if common_output:
             scale_y = np.full(len(mean_y), math.sqrt(np.mean(np.square(scale_y))))
-        return cls(mean_z, scale_z, mean_y, scale_y)
+        return cls(mean_z, scale_z, mean_y, scale_y, mask)
 
     def standard_inputs(self, z: np.ndarray) -> np.ndarray:
         """Return the inputs as the network reads them."""
-        return (z - self.input_mean) / self.input_scale
+        mask: Any = self.input_logarithmic
+        return (_logarithms(z, mask) - self.input_mean) / self.input_scale
 
     def standard_outputs(self, y: np.ndarray) -> np.ndarray:
         """Return the outputs as the network answers them."""
         return np.arcsinh((y - self.output_mean) / self.output_scale)
+
+
+def _logarithms(z: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return np.where(mask, np.log(np.where(mask, z, 1.0)), z)
 
 
 def _scale(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -131,8 +131,9 @@ def prepare(
                 settings.hyperparameters, z.shape[1], y.shape[1], settings.fixed
             )
         evaluation = None if settings.fixed is None else settings.fixed.get("evaluation")
+        common = getattr(network, "fixed_readout", False)
         standardisation = Standardisation.from_data(
-            z[kept], y[kept], weights[kept], evaluation, getattr(network, "fixed_readout", False)
+            z[kept], y[kept], weights[kept], evaluation, common, settings.logarithmic
         )
     else:
         if dict(settings.hyperparameters) != dict(initial.hyperparameters):

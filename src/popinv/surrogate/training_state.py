@@ -59,6 +59,8 @@ class TrainingSettings:
         The matrices of an FNO.
     whitening : ndarray of shape (d_y, d_y), optional
         W = L^{-1}: the loss is then in units of the noise.
+    logarithmic : tuple of bool, length d_z, optional
+        Parameters that the network reads by their logarithms.
     learning_rate : float
         At the start.
     schedule : {"cosine", "plateau", "constant"}
@@ -101,6 +103,7 @@ class TrainingSettings:
     hyperparameters: Mapping[str, Any] = field(default_factory=lambda: {"kind": "mlp"})
     fixed: Mapping[str, np.ndarray] | None = None
     whitening: np.ndarray | None = None
+    logarithmic: tuple[bool, ...] | None = None
     learning_rate: float = 5e-3
     schedule: str = "cosine"
     plateau_factor: float = 0.5
