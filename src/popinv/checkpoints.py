@@ -7,7 +7,6 @@ settings as the one that wrote it, and goes when the job has succeeded.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from popinv import storage
 from popinv.artefacts import arrays_dataset, arrays_of
 from popinv.errors import DataError
+from popinv.whole_files import discard
 
 __all__ = ["Checkpoint"]
 
@@ -54,4 +54,4 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Delete the checkpoint."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        discard(self.path)

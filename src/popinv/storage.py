@@ -20,8 +20,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +30,8 @@ import xarray as xr
 
 from popinv import __version__
 from popinv.errors import DataError
+from popinv.plain_zarr import refuse_code
+from popinv.whole_files import written_whole
 
 __all__ = ["content_sha256", "load", "save", "store_of"]
 
@@ -41,6 +41,10 @@ _UNHASHED = {"content_sha256", "package_version"}
 
 # Rows along the first axis per zarr chunk: about 8 MB of doubles at 1000 columns.
 _ROWS_PER_CHUNK = 1000
+
+_MENDING = (
+    "Delete the folder {} and run again: what is missing is made anew, and comes out the same."
+)
 
 
 def store_of(path: str | os.PathLike[str]) -> Path:
@@ -74,6 +78,8 @@ def _check_described(dataset: xr.Dataset) -> None:
         missing = [key for key in ("units", "long_name") if key not in variable.attrs]
         if missing:
             raise ValueError(f"variable '{name}' has no {' and no '.join(missing)}")
+        if variable.dtype.kind == "O":
+            raise ValueError(f"variable '{name}' holds Python objects, not numbers or text")
 
 
 def _encoding(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
@@ -116,7 +122,9 @@ def save(
     Raises
     ------
     ValueError
-        If a variable has no ``units`` or ``long_name``.
+        If a variable has no ``units`` or ``long_name``, or holds Python objects.
+    DataError
+        If the store cannot be written; what was there before is still there then.
     """
     _check_described(dataset)
     target = store_of(path)
@@ -127,19 +135,12 @@ def save(
         created_by=created_by,
     )
     dataset.attrs["content_sha256"] = content_sha256(dataset)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with warnings.catch_warnings():
-            # zarr warns that variable-length strings are not in the specification yet.
-            warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-            dataset.to_zarr(
-                partial, mode="w", zarr_format=3, consolidated=False, encoding=_encoding(dataset)
-            )
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with written_whole(target) as partial, warnings.catch_warnings():
+        # zarr warns that variable-length strings are not in the specification yet.
+        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        dataset.to_zarr(
+            partial, mode="w", zarr_format=3, consolidated=False, encoding=_encoding(dataset)
+        )
 
 
 def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None) -> xr.Dataset:
@@ -155,27 +156,33 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
     Raises
     ------
     DataError
-        If there is no store, if it was not written by popinv, if its content does not match its
-        hash, or if it was written with another configuration.
+        If there is no store, if its metadata names a codec that could run code, if it was not
+        written by popinv, if its content does not match its hash, or if it was written with
+        another configuration.
     """
     store = store_of(path)
     if not (store / "zarr.json").is_file():
         raise DataError(f"{store}: there is no zarr store here")
     try:
+        refuse_code(store)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-            dataset = xr.open_zarr(store, consolidated=False, mask_and_scale=False, chunks=None)
+            # Without decoding: 'hours' is a unit here, and numbers stay as they were written.
+            dataset = xr.open_zarr(
+                store, consolidated=False, mask_and_scale=False, decode_times=False, chunks=None
+            )
             dataset.load()
     except Exception as error:
-        raise DataError(f"{store}: cannot be read ({type(error).__name__}: {error})") from error
+        what = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+        raise DataError(f"{store}: cannot be read ({what}). {_MENDING.format(store)}") from error
     stored = dataset.attrs.get("content_sha256")
     if stored is None:
         raise DataError(f"{store}: was not written by popinv (no content_sha256 attribute)")
     found = content_sha256(dataset)
     if found != stored:
         raise DataError(
-            f"{store}: the content does not match its hash (stored {stored[:12]}, found "
-            f"{found[:12]}); the store is damaged. Delete it and run again."
+            f"{store}: the content does not match its hash (stored {str(stored)[:12]}, found "
+            f"{found[:12]}): the store is damaged. {_MENDING.format(store)}"
         )
     if config is not None:
         check_config(store, json.loads(dataset.attrs["config"]), config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from popinv.errors import ConfigError
 from popinv.forward.external.files import simulator_hash
 
 __all__ = [
+    "check_results_folder",
     "chunk_count",
     "coverage_blocks",
     "evidence_figures",
@@ -111,6 +113,28 @@ def evidence_figures(study: Mapping[str, Any]) -> list[str]:
         "evidence_coverage": study["evidence"]["coverage_replications"],
     }
     return [figure for figure, wanted in asked.items() if wanted]
+
+
+def check_results_folder(results: str | os.PathLike[str]) -> None:
+    """Stop before any work if nothing can be written to the folder of the results.
+
+    Raises
+    ------
+    ConfigError
+        Naming the folder, and what is in the way.
+    """
+    folder = Path(results)
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        what = "leads nowhere" if folder.is_symlink() else "is no folder"
+        raise ConfigError(f"results: {folder} {what}. Delete it, or name another folder.")
+    # On a read-only file system this fails for root too.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"results: {folder} cannot be written to (a read-only file system, or another's "
+            "folder). Make it writable, or name another folder."
+        )
 
 
 def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake/metadata") -> None:

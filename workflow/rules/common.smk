@@ -1,13 +1,16 @@
 """What the rules share: the checked configuration, and fingerprints of the code they run."""
 
 import sys
+import time
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
 from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
+from popinv.job import killed_jobs
 from popinv.workflow import (
+    check_results_folder,
     chunk_count,
     coverage_blocks,
     evidence_figures,
@@ -20,6 +23,8 @@ from popinv.workflow import (
     simulator_of,
     solve_count,
 )
+
+STARTED = time.time()
 
 
 def checked(given, files):
@@ -58,6 +63,19 @@ def code_of(rule, solves=False, also=()):
         return fingerprint(script, *forward_modules(forward, solves), *also)
 
     return code
+
+
+onstart:
+    try:
+        check_results_folder(config["results"])
+    except PopinvError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        raise SystemExit(1)
+
+
+onerror:
+    if said := killed_jobs(config["results"], STARTED):
+        print(f"\n{said}\n", file=sys.stderr)
 
 
 def studies(synthetic):

@@ -1,13 +1,13 @@
 """Gather the answer, and judge it."""
 
 import json
-from pathlib import Path
 
 from popinv import storage
 from popinv.inference.build import descent_problem
 from popinv.inference.summary import metrics, population_dataset
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
+from popinv.whole_files import write_text
 
 with job(snakemake):
     given = snakemake.params
@@ -24,4 +24,4 @@ with job(snakemake):
         seed=given.seed,
         created_by=snakemake.rule,
     )
-    Path(snakemake.output.metrics).write_text(json.dumps(figures, indent=2) + "\n")
+    write_text(snakemake.output.metrics, json.dumps(figures, indent=2) + "\n")

@@ -1,11 +1,11 @@
 """Put the study's answer, its oracles and its baselines into one table."""
 
 import json
-from pathlib import Path
 
 from popinv import storage
 from popinv.inference.baselines.comparison import comparison, seconds_of, write_table
 from popinv.job import job
+from popinv.whole_files import write_text
 
 with job(snakemake):
     ending = "_time"
@@ -20,5 +20,5 @@ with job(snakemake):
         solver_calls=int(check["solver_calls"].sum()),
         truth=storage.load(given["truth"]) if "truth" in given else None,
     )
-    Path(snakemake.output.comparison).write_text(json.dumps(table, indent=2) + "\n")
+    write_text(snakemake.output.comparison, json.dumps(table, indent=2) + "\n")
     write_table(table, snakemake.output.table)

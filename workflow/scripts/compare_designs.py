@@ -9,6 +9,7 @@ from popinv.figures.evidence import draw_designs
 from popinv.figures.style import save
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
+from popinv.whole_files import write_text
 
 with job(snakemake):
     given = snakemake.params
@@ -34,4 +35,4 @@ with job(snakemake):
         created_by=snakemake.rule,
     )
     save(draw_designs(curves, metrics), Path(snakemake.output.figure))
-    Path(snakemake.output.metrics).write_text(text)
+    write_text(snakemake.output.metrics, text)

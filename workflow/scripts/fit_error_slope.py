@@ -8,6 +8,7 @@ from popinv.evidence.convergence import error_metrics
 from popinv.figures.evidence import draw_error_against_systems
 from popinv.figures.style import save
 from popinv.job import job
+from popinv.whole_files import write_text
 
 with job(snakemake):
     given = snakemake.params
@@ -23,4 +24,4 @@ with job(snakemake):
         created_by=snakemake.rule,
     )
     save(draw_error_against_systems(errors, metrics), Path(snakemake.output.figure))
-    Path(snakemake.output.metrics).write_text(text)
+    write_text(snakemake.output.metrics, text)

@@ -8,6 +8,7 @@ from popinv.evidence.coverage import coverage, coverage_metrics
 from popinv.figures.evidence import draw_coverage
 from popinv.figures.style import save
 from popinv.job import job
+from popinv.whole_files import write_text
 
 with job(snakemake):
     given = snakemake.params
@@ -24,4 +25,4 @@ with job(snakemake):
         created_by=snakemake.rule,
     )
     save(draw_coverage(found), Path(snakemake.output.figure))
-    Path(snakemake.output.metrics).write_text(text)
+    write_text(snakemake.output.metrics, text)

@@ -19,6 +19,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from popinv.whole_files import written_whole
+
 __all__ = [
     "CHECK",
     "DATA",
@@ -118,11 +120,11 @@ def new_figure(title: str, width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG; the same figure gives the same bytes."""
-    with style():
+    """Write a PNG, whole or not at all; the same figure gives the same bytes."""
+    with style(), written_whole(path) as partial:
         # Without these matplotlib writes its own version into the file.
         title = figure.get_suptitle()
-        figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
+        figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
 
 
 def axis_label(quantity: str, units: str = "1") -> str:

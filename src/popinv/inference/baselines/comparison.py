@@ -17,6 +17,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.inference.assessment import law_errors, relative_frobenius_error
+from popinv.whole_files import written_whole
 
 __all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]
 
@@ -111,9 +112,15 @@ def seconds_of(path: str | Path) -> float:
 
 
 def write_table(table: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
-    """Write the table as CSV, a row for each method; what does not exist stays empty."""
+    """Write the table as CSV, a row for each method; what does not exist stays empty.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
     columns = list(dict.fromkeys(key for row in table.values() for key in row))
-    with Path(path).open("w", newline="") as file:
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["method", *columns], lineterminator="\n")
         writer.writeheader()
         for name, row in table.items():

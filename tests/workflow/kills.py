@@ -1,0 +1,128 @@
+"""Killing jobs of a running workflow, and comparing what is left with an undisturbed run."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from popinv import storage
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill of one job of a rule.
+
+    Parameters
+    ----------
+    rule : str
+    cpu_seconds : float
+        When the job's process has used so much processor time.
+    once : Path, optional
+        Not before this is there.
+    """
+
+    rule: str
+    cpu_seconds: float = 0.0
+    once: Path | None = None
+
+
+def scripts(folder: Path) -> dict[int, str]:
+    """Return the Python processes that run the rules' scripts in a folder, with their rules."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if len(words) < 2 or b"/.snakemake/scripts/" not in words[1]:
+                continue
+            if os.path.samefile(entry / "cwd", folder):
+                # A script is run as tmpabc123.name_of_the_rule.py.
+                found[int(entry.name)] = words[1].decode().split(".")[-2]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+class Killer(threading.Thread):
+    """Kills jobs in a folder by a plan; ``with`` starts it and ends it."""
+
+    def __init__(self, folder: Path, plan: list[Kill]) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.plan = folder, list(plan)
+        self.killed: list[Kill] = []
+        self._finished = threading.Event()
+
+    def __enter__(self) -> Killer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finished.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._finished.wait(0.02):
+            for pid, rule in scripts(self.folder).items():
+                due = next((kill for kill in self.plan if kill.rule == rule), None)
+                if due is not None and (due.once is None or due.once.exists()):
+                    with contextlib.suppress(OSError):
+                        if cpu_seconds(pid) >= due.cpu_seconds:
+                            os.kill(pid, signal.SIGKILL)
+                            self.plan.remove(due)
+                            self.killed.append(due)
+                            time.sleep(0.2)  # until it is gone
+
+
+def seeded_kills(finished: Path, rules: list[str], seed: int, most: float = 0.7) -> list[Kill]:
+    """Return a kill for each rule, at a random share of what a job of it took undisturbed."""
+    rng = np.random.default_rng(seed)
+    plan = []
+    for rule in rules:
+        files = (finished / "results/tiny/benchmarks").glob(f"{rule}.*tsv")
+        taken = []
+        for file in files:
+            with file.open(newline="") as lines:
+                taken.append(float(next(csv.DictReader(lines, delimiter="\t"))["cpu_time"]))
+        plan.append(Kill(rule, most * rng.random() * min(taken)))
+    return plan
+
+
+def assert_same_results(found: Path, expected: Path, skip: str = "") -> None:
+    """Assert that every store, and all else but logs and times, is that of the undisturbed run."""
+    left, right = (folder / "results/tiny" for folder in (found, expected))
+    assert not list((found / "results").rglob("*.partial"))
+    assert not list((found / "results/.checkpoints").rglob("*.zarr"))
+    names = sorted(str(path.relative_to(right)) for path in right.rglob("*.zarr"))
+    names = [name for name in names if not skip or skip not in name]
+    assert len(names) > 20
+    for name in names:
+        ours, theirs = storage.load(left / name), storage.load(right / name)
+        assert set(ours.variables) == set(theirs.variables), name
+        for variable in theirs.variables:
+            np.testing.assert_array_equal(
+                ours[variable].values, theirs[variable].values, err_msg=f"{name}: {variable}"
+            )
+        if not skip:
+            assert ours.attrs == theirs.attrs, name
+    if (left / "metrics.json").exists() or not skip:
+        assert json.loads((left / "metrics.json").read_text()) == json.loads(
+            (right / "metrics.json").read_text()
+        )
+    if not skip:
+        for figure in sorted((right / "figures").iterdir()):
+            assert (left / "figures" / figure.name).read_bytes() == figure.read_bytes(), figure
