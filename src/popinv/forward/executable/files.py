@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from popinv.errors import SolverError
+from popinv.forward.external import messages
 from popinv.forward.external.evaluation import CallFailed
 
 __all__ = ["read_output", "write_input"]
@@ -53,21 +55,36 @@ def read_output(path: Path) -> np.ndarray:
     CallFailed
         If there is no such file.
     SolverError
-        If it is not a table of numbers.
+        If it is not a table of numbers, or too large to be one.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise CallFailed("the program wrote no output file")
+    if not path.is_file():
+        # A pipe would be waited for without end.
+        raise SolverError("the program's output is not a regular file")
+    if (size := path.stat().st_size) > messages.LARGEST_ANSWER:
+        raise SolverError(
+            f"the program's output has {size} bytes, but at most {messages.LARGEST_ANSWER} are "
+            "read; if that is no mistake, lower 'forward.rows_per_call'"
+        )
     if path.suffix == ".csv":
         return _read_csv(path)
+    return _read_npy(path)
+
+
+def _read_npy(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise SolverError(f"the program's output is not a .npy file: {error}") from error
+        # Mapped first: what the header promises is not allocated before it is there. Objects,
+        # which only pickle could restore, are refused.
+        values = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, TypeError, OSError, EOFError, OverflowError) as error:
+        why = str(error).split(". ")[0]
+        raise SolverError(f"the program's output is not a .npy file of numbers: {why}") from error
     if values.dtype.kind not in "iuf":
         raise SolverError(
             f"the program's output has entries of type {values.dtype}, but they must be numbers"
         )
-    return values.astype(np.float64)
+    return np.array(values, dtype=np.float64)
 
 
 def _is_number(cell: str) -> bool:

@@ -16,6 +16,7 @@ from popinv.errors import SolverError
 from popinv.forward.executable.files import read_output, write_input
 from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import ended, last_lines, time_limit
+from popinv.forward.external.reaper import Reaper
 
 __all__ = ["Program"]
 
@@ -52,6 +53,7 @@ class Program:
         self._command, self._names, self._format = command, names, file_format
         self._pass_seed, self._seconds = pass_seed, seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._reaper = Reaper()
 
     def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Run the program for a batch.
@@ -73,9 +75,8 @@ class Program:
     def close(self) -> None:
         """End the program, if it is running."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                # The whole session: the program may have started others.
-                os.killpg(self._process.pid, signal.SIGKILL)
+            _end(self._process)
+        self._reaper.close()
 
     def _run(self, given: Path, output: Path) -> None:
         # Only these two words: other braces are the program's own.
@@ -94,15 +95,24 @@ class Program:
                 )
             except OSError as error:
                 raise SolverError(f"{command[0]}: cannot be started ({error.strerror})") from error
+            self._reaper.watch(self._process.pid)
             try:
                 status = self._process.wait(self._seconds)
             except subprocess.TimeoutExpired:
-                self.close()
                 raise CallFailed(time_limit(self._seconds), lost=True) from None
             finally:
                 process, self._process = self._process, None
+                # What it has left in the background would pile up, call by call.
+                _end(process)
                 process.wait()
+                self._reaper.watch(None)
             if status != 0:
                 said = " | ".join(line.strip() for line in last_lines(printed, _REASON_LINES))
                 # Signals are crashes; a program that says no has taken no more than its time.
                 raise CallFailed(ended(status) + (f": {said}" if said else ""), lost=status < 0)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program with all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from typing import IO
 
-__all__ = ["ended", "last_lines", "time_limit"]
+__all__ = ["LARGEST_ANSWER", "ended", "last_lines", "time_limit"]
+
+# Bytes. What a simulator returns in one call is read into memory; a mistake must not fill it.
+LARGEST_ANSWER = 2**30
 
 # Enough for the end of a traceback, and for a reason that is still read.
 _TAIL_BYTES = 4000

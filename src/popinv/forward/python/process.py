@@ -17,8 +17,10 @@ import numpy as np
 
 from popinv.errors import SolverError
 from popinv.forward.external.evaluation import CallFailed
-from popinv.forward.external.messages import ended, last_lines, time_limit
+from popinv.forward.external.messages import LARGEST_ANSWER, ended, last_lines, time_limit
+from popinv.forward.external.reaper import Reaper
 from popinv.forward.python import worker
+from popinv.forward.python.exchange import ASKED, FAILED, READY, UNUSABLE, pack, unpack
 
 __all__ = ["WorkerProcess"]
 
@@ -27,6 +29,8 @@ _START_LIMIT = 300.0
 _LOOK_EVERY = 0.5
 _LEAVE_LIMIT = 1.0
 _SHOWN_LINES = 20
+# What surrounds the numbers of an answer.
+_HEADER = 2**16
 
 
 class WorkerProcess:
@@ -49,6 +53,7 @@ class WorkerProcess:
         # Whoever stops the solves may close while a thread is in a call.
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._reaper = Reaper()
         self._printed: IO[bytes] | None = None
 
     def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -63,19 +68,17 @@ class WorkerProcess:
         """
         if self._process is None:
             self._start()
-        # A process that is gone shows when the answer is waited for.
-        with contextlib.suppress(OSError):
-            self._connection.send((z, seeds))
-        kind, content = self._receive(self._seconds)
-        if kind == worker.FAILED:
-            raise CallFailed(content)
-        if kind == worker.UNUSABLE:
-            raise SolverError(content)
-        return content
+        kind, text, arrays = self._answer(self._seconds, pack(ASKED, "", z, seeds))
+        if kind == FAILED:
+            raise CallFailed(text)
+        if kind == UNUSABLE or len(arrays) != 1:
+            raise SolverError(text or "the process of the simulator answered without numbers")
+        return arrays[0]
 
     def close(self) -> None:
         """End the process, and pass on the last lines of what it printed."""
         self._end(_LEAVE_LIMIT)
+        self._reaper.close()
 
     def _end(self, patience: float) -> None:
         with self._lock:
@@ -86,10 +89,9 @@ class WorkerProcess:
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-        with contextlib.suppress(ProcessLookupError):
-            # The whole session: the function may have started processes of its own.
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
+        self._reaper.watch(None)
         assert self._printed is not None
         for line in last_lines(self._printed, _SHOWN_LINES):
             print(f"simulator: {line}")
@@ -112,25 +114,46 @@ class WorkerProcess:
             start_new_session=True,
         )
         theirs.close()
+        self._reaper.watch(self._process.pid)
         try:
-            kind, content = self._receive(_START_LIMIT)
+            kind, text, _ = self._answer(_START_LIMIT)
         except CallFailed as failure:
             raise SolverError(f"the process of the simulator: {failure.reason}") from None
-        if kind != worker.READY:
+        if kind != READY:
             self.close()
-            raise SolverError(content)
+            raise SolverError(text)
 
-    def _receive(self, seconds: float) -> tuple[str, Any]:
-        """Wait for an answer; end the process if there is none."""
+    def _answer(
+        self, seconds: float, question: bytes | None = None
+    ) -> tuple[str, str, list[np.ndarray]]:
+        """Ask, if there is something to ask, and wait for an answer; without, end the process."""
         process = self._process
         assert process is not None
-        deadline = time.monotonic() + seconds
+        # A process that stops in the middle of a message would be waited for without end.
+        watchdog = threading.Timer(seconds + _LOOK_EVERY, _kill, [process])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            # A process that is gone shows when the answer is waited for.
+            with contextlib.suppress(OSError):
+                if question is not None:
+                    self._connection.send_bytes(question)
+            return self._receive(process, time.monotonic() + seconds, seconds)
+        finally:
+            watchdog.cancel()
+
+    def _receive(
+        self, process: subprocess.Popen[bytes], deadline: float, seconds: float
+    ) -> tuple[str, str, list[np.ndarray]]:
         while time.monotonic() < deadline:
             try:
                 if self._connection.poll(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic()))):
-                    return self._connection.recv()
+                    return unpack(self._connection.recv_bytes(LARGEST_ANSWER + _HEADER))
             except (EOFError, OSError):
                 break
+            except ValueError as error:
+                self._end(patience=0.0)
+                raise SolverError(f"the process of the simulator: {error}") from None
             # A process that it started may keep the connection open.
             if process.poll() is not None and not self._connection.poll():
                 break
@@ -139,7 +162,16 @@ class WorkerProcess:
             raise CallFailed(time_limit(seconds), lost=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_LEAVE_LIMIT)
+        if time.monotonic() >= deadline:
+            self._end(patience=0.0)
+            raise CallFailed(time_limit(seconds), lost=True)
         status = process.poll()
         self._end(patience=0.0)
         reason = "the process closed its connection" if status is None else ended(status)
         raise CallFailed(reason, lost=True)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with all that it has started, in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

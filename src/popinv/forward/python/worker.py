@@ -10,8 +10,6 @@ import importlib
 import inspect
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -20,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FAILED", "READY", "UNUSABLE", "VALUES", "answer", "main"]
+from popinv.forward.external.messages import LARGEST_ANSWER
+from popinv.forward.python.exchange import FAILED, READY, UNUSABLE, VALUES, pack, unpack
 
-# What an answer is about.
-READY, UNUSABLE, VALUES, FAILED = "ready", "unusable", "values", "failed"
+__all__ = ["answer", "main"]
 
 Function = Callable[..., Any]
 
@@ -66,20 +64,16 @@ def answer(function: Function, z: np.ndarray, seeds: np.ndarray) -> tuple[str, A
         # Complex numbers would lose their imaginary part, and text be read as numbers.
         if values.dtype.kind not in "biufO":
             raise TypeError(f"its entries are of type {values.dtype}")
+        if values.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in values.flat):
+            raise TypeError("some of its entries are text")
+        if 8 * values.size > LARGEST_ANSWER:
+            raise TypeError(f"its shape {values.shape} is too large for one call")
         return VALUES, values.astype(np.float64)
     except (Exception, SystemExit) as error:
         return UNUSABLE, (
             f"the function returned a {type(result).__name__} that is not a table of numbers: "
             f"{error}"
         )
-
-
-def _leave_with_parent() -> None:
-    """End the process when the one that started it is gone, even in the middle of a call."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,21 +87,23 @@ def main(arguments: Sequence[str]) -> int:
     descriptor, folder, target = arguments
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
     sys.path.insert(0, folder)
     try:
         function = _function(target)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        connection.send((UNUSABLE, f"'{target}' cannot be imported: {_described(error)}"))
+        message = f"'{target}' cannot be imported: {_described(error)}"
+        connection.send_bytes(pack(UNUSABLE, message))
         return 1
-    connection.send((READY, None))
+    connection.send_bytes(pack(READY))
     while True:
         try:
-            z, seeds = connection.recv()
+            _, _, (z, seeds) = unpack(connection.recv_bytes())
         except EOFError:
             return 0
-        connection.send(answer(function, z, seeds))
+        kind, content = answer(function, z, seeds)
+        reply = pack(kind, "", content) if kind == VALUES else pack(kind, content)
+        connection.send_bytes(reply)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ a simulator that hangs would turn into a job that never ends.
 from __future__ import annotations
 
 import json
+import queue
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +19,7 @@ import requests
 
 from popinv.errors import ConfigError, SolverError, nearest
 from popinv.forward.external.evaluation import CallFailed, one_line
-from popinv.forward.external.messages import time_limit
+from popinv.forward.external.messages import LARGEST_ANSWER, time_limit
 
 __all__ = ["UMBridgeClient"]
 
@@ -101,37 +103,60 @@ class UMBridgeClient:
             "config": self._settings,
         }
         try:
-            response = self._session.post(
-                f"{self._url}/Evaluate", json=body, timeout=(_ANSWER_LIMIT, self._seconds)
-            )
-        except requests.ReadTimeout:
+            return self._values(*self._evaluate(body))
+        except (requests.ReadTimeout, TimeoutError):
             raise CallFailed(time_limit(self._seconds), lost=True) from None
         except requests.RequestException as error:
             self._wait_for_server()
             raise CallFailed(f"the connection was lost ({_cause(error)})", lost=True) from None
-        return self._values(response)
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
 
-    def _values(self, response: requests.Response) -> np.ndarray:
-        # The server of the package umbridge writes nan and inf, as Python does.
-        text = _NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], response.text)
+    def _evaluate(self, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
+        """Return the server's answer and its text.
+
+        The time limit of ``requests`` is one of silence: a server that sends a byte now and then
+        keeps it waiting. The request is therefore made in a thread of its own, which is left
+        behind, with its session, when the time is up.
+        """
+        session, done = self._session, queue.SimpleQueue[Any]()
+
+        def ask() -> None:
+            try:
+                address, limits = f"{self._url}/Evaluate", (_ANSWER_LIMIT, self._seconds)
+                with session.post(address, json=body, timeout=limits, stream=True) as response:
+                    done.put((response, _limited_text(response)))
+            except BaseException as error:
+                done.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
         try:
-            answer = json.loads(text)
-        except ValueError:
+            answer = done.get(timeout=self._seconds + 1.0)
+        except queue.Empty:
+            self._session = requests.Session()
+            raise TimeoutError from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _values(self, response: requests.Response, text: str) -> np.ndarray:
+        # The server of the package umbridge writes nan and inf, as Python does.
+        try:
+            answer = json.loads(_NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], text))
+        except (ValueError, RecursionError):
             raise CallFailed(
-                f"the server answered {response.status_code} {response.reason}: {response.text}"
+                f"the server answered {response.status_code} {response.reason}: {text}"
             ) from None
         if isinstance(answer, dict) and "error" in answer:
             raise CallFailed(f"the server answered {response.status_code}: {answer['error']}")
         try:
-            return np.concatenate([np.asarray(v, np.float64) for v in answer["output"]])[None]
-        except (KeyError, TypeError, ValueError) as error:
+            return np.concatenate([_vector(part) for part in answer["output"]])[None]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SolverError(
                 f"{self._url}: the answer has no 'output' that is a list of lists of numbers: "
-                f"{one_line(response.text)}"
+                f"{one_line(text)}"
             ) from error
 
     def _wait_for_server(self) -> None:
@@ -178,13 +203,15 @@ class UMBridgeClient:
                 f"{_PROTOCOL} is needed"
             )
         models = info.get("models", [])
+        if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+            raise SolverError(f"{self._url}/Info: 'models' is no list of names: {info}")
         if self._model not in models:
             raise ConfigError(
                 f"forward.model: got '{self._model}', but the server at {self._url} has: "
                 f"{', '.join(models) or 'no model'}.{nearest(self._model, models)}"
             )
         support = self._ask("ModelInfo", {"name": self._model}).get("support", {})
-        if not support.get("Evaluate", False):
+        if not isinstance(support, dict) or not support.get("Evaluate", False):
             raise ConfigError(
                 f"forward.model: '{self._model}' at {self._url} does not support Evaluate"
             )
@@ -192,14 +219,37 @@ class UMBridgeClient:
     def _sizes(self, what: str, key: str, total: int, named: str) -> Sequence[int]:
         answer = self._ask(what, {"name": self._model, "config": self._settings})
         sizes = answer.get(key)
-        if sizes is None:
-            raise SolverError(f"{self._url}/{what}: the answer has no '{key}': {answer}")
+        if not isinstance(sizes, list) or not all(type(n) is int and n >= 0 for n in sizes):
+            raise SolverError(
+                f"{self._url}/{what}: the answer has no '{key}' that is a list of whole numbers: "
+                f"{one_line(str(answer))}"
+            )
         if sum(sizes) != total:
             raise ConfigError(
                 f"forward.{named}: {total} are given, but the model '{self._model}' at {self._url} "
                 f"has {sum(sizes)} ({key}: {sizes})"
             )
         return sizes
+
+
+def _limited_text(response: requests.Response) -> str:
+    """Return the body of an answer, which is read in parts and not beyond all measure."""
+    parts, size = [], 0
+    for part in response.iter_content(2**16):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ANSWER:
+            raise SolverError(
+                f"{response.url}: the answer has more than {LARGEST_ANSWER} bytes and is not read"
+            )
+    return b"".join(parts).decode(errors="replace")
+
+
+def _vector(part: Any) -> np.ndarray:
+    """Return a list of numbers as an array; null is NaN, text and truth values are refused."""
+    if not all(number is None or type(number) in (int, float) for number in part):
+        raise TypeError("not a list of numbers")
+    return np.array(part, dtype=np.float64)
 
 
 def _cause(error: requests.RequestException) -> str:
