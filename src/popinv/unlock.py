@@ -11,6 +11,7 @@ in the same directory, the lock stays.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,11 @@ def _ancestors(pid: int) -> set[int]:
     return found
 
 
+def _described(command: str) -> str:
+    script = re.search(r"\.snakemake/scripts/tmp[^.]*\.(\w+)\.py", command)
+    return f"a job of the rule {script[1]}" if script else "Snakemake"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Unlock, or say why not; return the exit status."""
     passed_on = list(sys.argv[1:] if arguments is None else arguments)
@@ -71,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if running := at_work():
         print("The lock stays, for these processes are still at work here:", file=sys.stderr)
         for pid, command in running.items():
-            shown = command if len(command) <= 100 else command[:97] + "..."
-            print(f"  {pid}  {shown}", file=sys.stderr)
+            print(f"  {pid}  {_described(command)}", file=sys.stderr)
         print(
             "Wait until they have finished, or end them (kill NUMBER), and unlock again.",
             file=sys.stderr,

@@ -19,7 +19,9 @@ with job(snakemake):
     problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, "descent")
     config = {**study, "descent": given.descent}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
-    checkpoint = Checkpoint(Path(given.checkpoint), {**config, "inputs": hashes})
+    checkpoint = Checkpoint(
+        Path(given.checkpoint), {**config, "inputs": hashes, "seed": given.seed, "code": given.code}
+    )
     settings = descent_settings(given.descent)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
     result = descend(problem, settings, starts, checkpoint)

@@ -21,7 +21,9 @@ with job(snakemake):
     problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, "descent")
     config = {**study, "descent": {**given.descent, "policy": policy}}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
-    checkpoint = Checkpoint(Path(given.checkpoint), {**config, "inputs": hashes})
+    checkpoint = Checkpoint(
+        Path(given.checkpoint), {**config, "inputs": hashes, "seed": given.seed, "code": given.code}
+    )
     settings = replace(descent_settings(given.descent), policy=policy)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
     result = descend(problem, settings, starts, checkpoint, description=policy)

@@ -8,7 +8,7 @@ from popinv.job import job
 from popinv.population.build import law
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.build import training_data, training_settings
-from popinv.surrogate.training import state_from_arrays, state_to_arrays, train
+from popinv.surrogate.resumable import train_resumably
 
 with job(snakemake):
     given, number = snakemake.params, int(snakemake.wildcards.round)
@@ -16,6 +16,7 @@ with job(snakemake):
     config = {"surrogate": given.surrogate, "recency_decay": given.recency_decay}
     last = snakemake.input.get("previous_surrogate")
     previous = None if last is None else storage.load(last)
+    checkpoint = None
     if solves.attrs["converged"]:
         print("the last surrogate is good enough and is passed on")
         dataset = previous.assign_attrs(converged=1)
@@ -27,20 +28,13 @@ with job(snakemake):
             given.surrogate, given.forward, given.seed, number, estimate, logarithmic
         )
         data = training_data(solves, number, given.recency_decay)
-        inputs = {"solves": solves.attrs["content_sha256"], "seed": given.seed, **config}
-        checkpoint = Checkpoint(Path(given.checkpoint), inputs)
-        kept = checkpoint.read()
-        surrogate, history = train(
-            data,
-            settings,
-            initial,
-            checkpoint=lambda state: checkpoint.write(state_to_arrays(state)),
-            resume=None if kept is None else state_from_arrays(kept),
-        )
+        inputs = [d.attrs["content_sha256"] for d in (solves, previous, estimate) if d is not None]
+        given_to = {**config, "inputs": inputs, "seed": given.seed, "code": given.code}
+        checkpoint = Checkpoint(Path(given.checkpoint), given_to)
+        surrogate, history = train_resumably(data, settings, checkpoint, initial)
         best = min(history["validation_loss"])
         print(f"{len(data.z)} solves, validation loss {best:.3g}")
         dataset = surrogate_dataset(surrogate, history, {"converged": 0})
-        checkpoint.clear()
     storage.save(
         dataset,
         snakemake.output.surrogate,
@@ -48,3 +42,5 @@ with job(snakemake):
         seed=given.seed,
         created_by=snakemake.rule,
     )
+    if checkpoint is not None:
+        checkpoint.clear()

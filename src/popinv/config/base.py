@@ -18,6 +18,7 @@ __all__ = [
     "Positive",
     "Section",
     "Several",
+    "plain_path",
 ]
 
 
@@ -34,6 +35,23 @@ def _number_only(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number_type", "it must be a number")
     return value
+
+
+# Of the name of a file or a folder, in bytes, on common file systems.
+_LONGEST_PART = 255
+
+
+def plain_path(path: str) -> str:
+    """Refuse what no path has, or what Snakemake reads as a pattern."""
+    if any(not sign.isprintable() or sign in "{}<>*?" for sign in path):
+        raise PydanticCustomError(
+            "path", "a path here has none of the signs { } < > * ?, and no line breaks"
+        )
+    if any(len(part.encode()) > _LONGEST_PART for part in path.split("/")):
+        raise PydanticCustomError(
+            "path", "each part of a path has at most {most} bytes", {"most": _LONGEST_PART}
+        )
+    return path
 
 
 # Stands last in an annotation, so that bounds before it reach the JSON schema.

@@ -40,7 +40,12 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{source}: the file must hold lines of 'key: value', with 'studies'")
-    data = _tidy(mapping)
+    try:
+        data = _tidy(mapping)
+    except RecursionError:
+        raise ConfigError(
+            f"{source}: a part of the file contains itself (through & and *), without end"
+        ) from None
     problems: list[Problem] = []
     config: Config | None = None
     try:
@@ -108,7 +113,8 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: {error.problem or 'this is not YAML'}") from None
-    except yaml.YAMLError as error:
+    # Beside its own errors PyYAML lets those of int(), of dates and of deep nesting through.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: this is not YAML ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the file must hold lines of 'key: value', with 'studies'")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import Fraction, Number, Positive, Section, Several
+from popinv.config.base import Fraction, Number, Positive, Section, Several, plain_path
 from popinv.config.noise import Noise
 
 __all__ = [
@@ -103,7 +103,7 @@ def _known_type(file: str) -> str:
             "the name of an observation file ends in {types}",
             {"types": ", ".join(FILE_TYPES[:-1]) + " or " + FILE_TYPES[-1]},
         )
-    return file
+    return plain_path(file)
 
 
 class FileObservations(Section):
@@ -111,7 +111,7 @@ class FileObservations(Section):
 
     file: Annotated[str, AfterValidator(_known_type)] = Field(
         description="A CSV (.csv), NetCDF (.nc) or zarr (.zarr) file, relative to the working "
-        "directory; rows are systems, columns are sensors."
+        "directory or absolute; rows are systems, columns are sensors."
     )
     heldout_fraction: Fraction = Field(
         default=0.2, description="Share of the systems kept for the assessment, drawn at random."

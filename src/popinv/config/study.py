@@ -21,6 +21,8 @@ __all__ = ["RESERVED_NAMES", "Config", "Study"]
 
 # Folders beside the studies' own.
 RESERVED_NAMES = ("downstream", "report", "benchmarks")
+# File systems allow 255, and other names are made from it.
+_LONGEST_NAME = 100
 
 
 def _folder_name(name: str) -> str:
@@ -29,6 +31,10 @@ def _folder_name(name: str) -> str:
             "study_name",
             "a study's name is the name of its folder: letters, digits, - and _, beginning with a "
             "letter or a digit",
+        )
+    if len(name) > _LONGEST_NAME:
+        raise PydanticCustomError(
+            "study_name", "a study's name has at most {most} characters", {"most": _LONGEST_NAME}
         )
     if name.lower() in RESERVED_NAMES:
         raise PydanticCustomError(
@@ -48,6 +54,10 @@ def _inside_working_directory(folder: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._/-]+", folder):
         raise PydanticCustomError(
             "results", "the name of a folder holds letters, digits, and the signs . _ - /"
+        )
+    if any(part.startswith(".") for part in path.parts):
+        raise PydanticCustomError(
+            "results", "hidden folders are those of other programs, such as .git and .snakemake"
         )
     return path.as_posix()
 
@@ -96,7 +106,8 @@ class Config(Section):
         description="Seed of every random number of the studies that have none of their own.",
     )
     results: Annotated[str, AfterValidator(_inside_working_directory)] = Field(
-        default="results", description="Folder of the results, inside the working directory."
+        default="results", description="Folder of the results, inside the working directory. To have them "
+        "elsewhere, make it a link, or give Snakemake another working directory (`--directory`)."
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."

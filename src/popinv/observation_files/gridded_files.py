@@ -14,6 +14,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
+from popinv.plain_zarr import refuse_code
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,16 +30,19 @@ def read_gridded(file: Path) -> ObservationTable:
     Raises
     ------
     DataError
-        If the file cannot be read, has no variable that could be meant, or holds no numbers. The
+        If the file cannot be read, names a decoder that could run code, has no variable that could be meant, or holds no numbers. The
         message does not name the file.
     """
     import xarray as xr  # slow to import, and CSV files do not need it
 
     try:
+        # A unit such as hours is a unit: the numbers are not to become durations.
         if file.suffix.lower() == ".zarr":
-            dataset = xr.open_zarr(file, consolidated=False, chunks=None)
+            if file.is_dir():
+                refuse_code(file)
+            dataset = xr.open_zarr(file, consolidated=False, chunks=None, decode_timedelta=False)
         else:
-            dataset = xr.open_dataset(file)
+            dataset = xr.open_dataset(file, decode_timedelta=False)
         with dataset:
             return _table(dataset)
     except DataError:

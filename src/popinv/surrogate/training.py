@@ -279,9 +279,8 @@ def step(
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingDiverged(
-                f"the training loss is {value} in epoch {state.epoch + 1}; the best validation "
-                f"loss so far is {state.best_loss:.4g}. A lower learning_rate (now {rate:.3g}) "
-                "may help",
+                f"the training loss is {value} in epoch {state.epoch + 1}, at a learning_rate of "
+                f"{rate:.3g}; the best validation loss so far is {state.best_loss:.4g}",
                 state,
             )
         total += value * len(batch)
@@ -298,7 +297,9 @@ def step(
     training_loss, validation_loss = total / len(z), _validation_loss(problem)
     if not math.isfinite(validation_loss):
         raise TrainingDiverged(
-            f"the validation loss is {validation_loss} after epoch {state.epoch + 1}", state
+            f"the validation loss is {validation_loss} after epoch {state.epoch + 1}, at a "
+            f"learning_rate of {rate:.3g}; the best so far is {state.best_loss:.4g}",
+            state,
         )
     better = validation_loss < state.best_loss
     since_best = 0 if better else state.epochs_since_best + 1

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import Count, CountOrZero, Given, Number, Positive, Section
+from popinv.config.base import (
+    Count,
+    CountOrZero,
+    Given,
+    Number,
+    Positive,
+    Section,
+    plain_path,
+)
 from popinv.config.forward.base import ForwardSection
 from popinv.config.messages import Problem, listed, shown
 from popinv.errors import nearest
@@ -37,7 +45,15 @@ def _inside(folder: str) -> str:
         raise PydanticCustomError(
             "inside", "it must be a path inside the working directory, such as 'simulator'"
         )
-    return path.as_posix()
+    return plain_path(path.as_posix())
+
+
+def _words(command: list[str]) -> list[str]:
+    if not command[0] or any("\0" in word for word in command):
+        raise PydanticCustomError(
+            "command", "the first word is the program, and no word holds a null character"
+        )
+    return command
 
 
 def _module_and_function(target: str) -> str:
@@ -298,7 +314,7 @@ class Executable(ExternalSection):
     """Your own program, which reads a file of parameters and writes a file of observations."""
 
     kind: Literal["executable"] = Field(description="A program.")
-    command: Annotated[list[str], Field(min_length=1)] = Field(
+    command: Annotated[list[str], Field(min_length=1), AfterValidator(_words)] = Field(
         description="The program and its arguments, such as `[./simulator, '{input}', "
         "'{output}']`; `{input}` and `{output}` become the paths of the two files. No shell reads "
         "it."
