@@ -1,0 +1,257 @@
+"""What goes wrong outside the package: what is said, what is kept, and how it goes on.
+
+The study's simulator is a small function in Python, so that jobs are short; files in the working
+directory make it fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_study import Workflow
+
+from popinv import storage
+from popinv.artefacts import reasons_of
+
+SIMULATOR = """
+import os, signal, time
+import numpy as np
+
+def solve(z):
+    if len(z) == 20 and os.path.exists("kills_its_job"):
+        if open("kills_its_job").read() == "once":
+            os.remove("kills_its_job")
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    y = z @ np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    if os.path.exists("returns_nan"):
+        y[z[:, 0] > float(open("returns_nan").read()), 1] = np.nan
+    return y
+"""
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+STUDY: dict[str, Any] = {
+    "forward": {
+        "kind": "python",
+        "function": "simulator:solve",
+        "parameters": ["a", "b"],
+        "observations": {"count": 3},
+    },
+    "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
+    "observations": {
+        "count": 40,
+        "heldout": 20,
+        "truth": {
+            "law": {"a": {"mean": 0.3, "standard_deviation": 0.5}, "b": ONE},
+            "noise": {"standard_deviation": 0.1},
+        },
+    },
+    "active_learning": {"first_design": 60, "chunk_size": 40, "failure_budget": 0.4},
+    "surrogate": {"width": 8, "depth": 1, "max_epochs": 12},
+}
+ROUND = "results/own/rounds/0"
+SOLVES, SURROGATE = f"{ROUND}/solves.zarr/zarr.json", f"{ROUND}/surrogate.zarr/zarr.json"
+
+
+def prepared(folder: Path) -> Workflow:
+    (folder / "simulator.py").write_text(SIMULATOR)
+    workflow = Workflow(folder)
+    workflow.configure({"studies": {"own": STUDY}})
+    return workflow
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    return prepared(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """Return the workflow after an undisturbed first round of solves."""
+    folder = tmp_path_factory.mktemp("solved")
+    # Behind a link, as where the results are to lie on another disk.
+    (folder / "scratch").mkdir()
+    (folder / "results").symlink_to("scratch")
+    made = prepared(folder)
+    done = made.run(SOLVES)
+    assert done.returncode == 0, done.stdout
+    return made
+
+
+@pytest.fixture
+def again(solved: Workflow, tmp_path: Path) -> Workflow:
+    """Return a copy of the solved study, for a test to damage."""
+    shutil.copytree(solved.folder, tmp_path / "copy")
+    return Workflow(tmp_path / "copy")
+
+
+def assert_same(found: Workflow, expected: Workflow, *names: str) -> None:
+    for name in names or ("chunks/0.zarr", "chunks/1.zarr", "solves.zarr"):
+        ours, theirs = (storage.load(w.folder / ROUND / name) for w in (found, expected))
+        assert ours.attrs == theirs.attrs
+        for variable in theirs.variables:
+            np.testing.assert_array_equal(ours[variable].values, theirs[variable].values)
+    assert not list((found.folder / "results").rglob("*.partial"))
+
+
+def refused(workflow: Workflow, *arguments: str, parts: list[str]) -> str:
+    done = workflow.run(*arguments)
+    assert done.returncode == 1
+    for part in parts:
+        assert part in done.stdout, done.stdout
+    return done.stdout
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Mount a file system in memory on a folder, where that is allowed."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here, as in some containers")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, workflow):
+    results = workflow.folder / "results"
+    with mounted(results, "size=100k"):
+        refused(
+            workflow,
+            SOLVES,
+            parts=[".zarr: cannot be written (No space left on device). Make room on that disk"],
+        )
+        remount(results, "size=100m")
+        done = workflow.run(SOLVES)
+        assert done.returncode == 0, done.stdout
+        assert_same(workflow, solved)
+
+
+def test_a_folder_that_cannot_be_written_stops_the_run_before_any_work(workflow):
+    with mounted(workflow.folder / "results", "size=1m,ro"):
+        said = refused(
+            workflow, SOLVES, parts=["results: results cannot be written to", "read-only"]
+        )
+        assert "Traceback" not in said
+        assert "solving" not in said.split("Job stats")[1]
+        assert not list((workflow.folder / "results").iterdir())
+
+
+def test_a_job_that_is_killed_once_is_tried_again_to_the_same_result(solved, workflow):
+    # As the system does for lack of memory.
+    (workflow.folder / "kills_its_job").write_text("once")
+    done = workflow.run(SOLVES, "--retries", "1")
+    assert done.returncode == 0, done.stdout
+    assert "Trying to restart job" in done.stdout
+    assert not (workflow.folder / "kills_its_job").exists()
+    assert_same(workflow, solved)
+
+
+def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, workflow):
+    flag = workflow.folder / "kills_its_job"
+    flag.write_text("always")
+    refused(
+        workflow,
+        SOLVES,
+        "--keep-going",
+        parts=[
+            "1 job was killed and could not say why, most often by the system for lack of memory",
+            "results/own/logs/solve_chunk.0.1.log",
+            "--set-resources",
+        ],
+    )
+    storage.load(workflow.folder / ROUND / "chunks/0.zarr")
+    flag.unlink()
+    done = workflow.run(SOLVES)
+    assert done.returncode == 0, done.stdout
+    assert "solving chunk 1" in done.stdout
+    assert "solving chunk 0" not in done.stdout
+    assert_same(workflow, solved)
+
+
+def test_nan_in_part_of_a_chunk_is_recorded_and_too_much_of_it_stops_the_study(workflow):
+    flag = workflow.folder / "returns_nan"
+    flag.write_text("1.0")
+    done = workflow.run(SOLVES)
+    assert done.returncode == 0, done.stdout
+    solves = storage.load(workflow.folder / SOLVES)
+    failed = solves["z"].values[:, 0] > 1.0
+    assert 0 < failed.sum() < 24
+    reasons = reasons_of(solves)
+    np.testing.assert_array_equal(reasons != "", failed)
+    assert set(reasons) == {"", "the simulator returned a value that is not finite"}
+    assert np.isnan(solves["y"].values[failed]).all()
+    assert np.isfinite(solves["y"].values[~failed]).all()
+    # Every solve of the population itself fails.
+    flag.write_text("-inf")
+    truth = "results/own/rounds/truth/solves.zarr/zarr.json"
+    refused(
+        workflow,
+        truth,
+        parts=[
+            "60 of 60 solves failed (60 times: the simulator returned a value that is not finite)",
+            "tolerates a share of 0.4 (active_learning.failure_budget)",
+        ],
+    )
+    assert not (workflow.folder / truth).exists()
+
+
+def damage(store: Path, how: str) -> None:
+    """Change one file of a variable's numbers."""
+    (file,) = [path for path in (store / "y" / "c").rglob("*") if path.is_file()]
+    content = bytearray(file.read_bytes())
+    if how == "cut off":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+def test_damaged_stores_are_named_and_made_anew_once_they_are_deleted(solved, again):
+    chunks = again.folder / ROUND / "chunks"
+    damage(chunks / "0.zarr", "cut off")
+    damage(chunks / "1.zarr", "one bit")
+    shutil.rmtree(again.folder / ROUND / "solves.zarr")
+    for chunk in (0, 1):
+        name = f"{ROUND}/chunks/{chunk}.zarr"
+        refused(again, SOLVES, parts=[f"{name}: ", f"Delete the folder {name} and run again"])
+        shutil.rmtree(again.folder / name)
+    done = again.run(SOLVES)
+    assert done.returncode == 0, done.stdout
+    assert_same(again, solved)
+
+
+def test_a_surrogate_that_diverges_is_told_and_the_solves_are_kept(again):
+    study = copy.deepcopy(STUDY)
+    study["surrogate"]["learning_rate"] = 1e30
+    again.configure({"studies": {"own": study}})
+    kept = "results/.checkpoints/own/train_surrogate.0.zarr"
+    said = refused(
+        again,
+        SURROGATE,
+        parts=["diverged", "Lower surrogate.learning_rate (now 1e+30)", f"kept in {kept}"],
+    )
+    assert "Traceback" not in said
+    assert np.isfinite(storage.load(again.folder / kept)["best_weights"].values).all()
+    again.configure({"studies": {"own": STUDY}})
+    done = again.run(SURROGATE)
+    assert done.returncode == 0, done.stdout
+    assert "solving" not in done.stdout
+    assert "an old checkpoint is not used" in done.stdout
+    assert not (again.folder / kept).exists()
