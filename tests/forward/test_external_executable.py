@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
+import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from external_sections import section
 
 from popinv.errors import SolverError
 from popinv.forward.build import forward_model
+from popinv.forward.executable.files import read_output
+from popinv.forward.external import messages
 
 # b chooses what happens to a system; 0 is a good one. Without NumPy, so that it starts fast.
 PROGRAM = """
@@ -165,3 +171,85 @@ def test_files_go_with_the_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     model().solve(GOOD)
     assert not os.listdir(folder)
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+def shell(script: str, **keys: Any):
+    """Return a model whose program is a shell script, with the output file as $2."""
+    Path("script").write_text(f"#!/bin/sh\n{script}\n")
+    Path("script").chmod(0o755)
+    return model(command=["./script", "{input}", "{output}"], **keys)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(pid: int, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while is_running(pid):
+        assert time.monotonic() < deadline, f"process {pid} is still running"
+        time.sleep(0.05)
+
+
+def test_a_pipe_in_the_place_of_the_output_is_not_waited_for() -> None:
+    with pytest.raises(SolverError, match="not a regular file"):
+        shell('mkfifo "$2"').solve(GOOD[:1])
+
+
+def test_an_output_beyond_all_measure_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "LARGEST_ANSWER", 1000)
+    with pytest.raises(SolverError, match=r"2000 bytes, but at most 1000.*rows_per_call"):
+        shell('head -c 2000 /dev/zero > "$2"').solve(GOOD[:1])
+
+
+def test_an_npy_file_that_promises_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    head = io.BytesIO()
+    promised = {"descr": "<f8", "fortran_order": False, "shape": (10**15, 3)}
+    np.lib.format.write_array_header_1_0(head, promised)
+    (tmp_path / "output.npy").write_bytes(head.getvalue() + bytes(80))
+    with pytest.raises(SolverError, match=r"not a \.npy file of numbers"):
+        read_output(tmp_path / "output.npy")
+
+
+def test_what_a_program_leaves_in_the_background_ends_with_the_call() -> None:
+    solve = shell('sleep 600 & echo $! >> pids; echo "1,2,3" > "$2"').solve
+    assert not solve(GOOD[:1]).failed.any()
+    for pid in map(int, Path("pids").read_text().split()):
+        wait_until_gone(pid)
+
+
+def test_a_program_and_what_it_started_end_when_the_job_is_killed(tmp_path: Path) -> None:
+    shell("sleep 600 & echo $! $$ > pids; wait", time_limit=600)
+    code = """
+        import numpy as np, sys
+        from popinv.forward.executable.program import Program
+        command = ["./script", "{input}", "{output}"]
+        Program(command, ["a"], "csv", False, 600.0).call(np.ones((1, 1)), np.ones(1))
+    """
+    job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    deadline = time.monotonic() + 60
+    while not Path("pids").exists() or len(Path("pids").read_text().split()) < 2:
+        assert time.monotonic() < deadline
+        assert job.poll() is None
+        time.sleep(0.05)
+    # The watchman has been told by then, a moment after the start.
+    time.sleep(0.5)
+    pids = [int(pid) for pid in Path("pids").read_text().split()]
+    assert all(map(is_running, pids))
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    for pid in pids:
+        wait_until_gone(pid)
+
+
+def test_no_process_stays_behind() -> None:
+    assert not model(parallel=2, rows_per_call=3).solve(GOOD).failed.any()
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not [pid for pid in children if b"killpg" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +79,15 @@ MODULE = """
         with open("pids", "a") as file:
             file.write(f"{os.getpid()}\\n")
         return solve(z)
+
+    def stopped(z):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def texts(z):
+        return np.full((len(z), 3), "1", dtype=object)
+
+    def endless(z):
+        return np.broadcast_to(1.0, (2**20, 2**20))
 
     def sleepy(z):
         whoami(z)
@@ -161,6 +174,8 @@ def test_a_failed_row_is_tried_again() -> None:
         ("flat", ["shape (1,)", "(1, 3) is expected", "a row for each system"]),
         ("words", ["not a table of numbers", "<U1"]),
         ("complex_numbers", ["not a table of numbers", "complex128"]),
+        ("texts", ["not a table of numbers", "some of its entries are text"]),
+        ("endless", ["not a table of numbers", "too large for one call"]),
         ("ragged", ["not a table of numbers"]),
         ("centred", ["for one system alone than for the same system among 11"]),
         ("unseeded", ["draws random numbers", "seed"]),
@@ -218,6 +233,33 @@ def test_a_simulator_that_never_answers_is_given_up() -> None:
         model("sleepy", time_limit=0.2, rows_per_call=1).solve(np.tile(GOOD, (20, 1)))
     # Ten systems, the first of them once more or less, and not all 220.
     assert 10 <= len(Path("pids").read_text().split()) <= 11
+
+
+def test_a_process_that_has_stopped_is_ended_at_the_time_limit() -> None:
+    # It holds its connection open, and does not react to anything but the end.
+    assert set(model("stopped", time_limit=0.5).solve(GOOD[:1]).reason) == {"time limit of 0.5 s"}
+
+
+def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
+    code = """
+        import numpy as np
+        from popinv.forward.python.process import WorkerProcess
+        WorkerProcess("simulator:sleepy", "own", 600.0).call(np.zeros((1, 2)), np.ones(1, int))
+    """
+    job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    deadline = time.monotonic() + 60
+    while not Path("pids").exists() or not Path("pids").read_text().endswith("\n"):
+        assert time.monotonic() < deadline
+        assert job.poll() is None
+        time.sleep(0.05)
+    pid = int(Path("pids").read_text())
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    while (
+        Path(f"/proc/{pid}").exists() and "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    ):
+        assert time.monotonic() < deadline, "the process is still running"
+        time.sleep(0.05)
 
 
 def test_no_rows() -> None:

@@ -20,6 +20,7 @@ from external_sections import section
 from popinv.errors import ConfigError, SolverError
 from popinv.forward.build import forward_model
 from popinv.forward.external.evaluation import CallFailed
+from popinv.forward.umbridge import client as umbridge_client
 from popinv.forward.umbridge.client import UMBridgeClient
 
 pytest.importorskip("umbridge")
@@ -150,6 +151,98 @@ def test_a_lost_connection_is_the_rows_fault_only_if_the_server_lives(gone, erro
         with pytest.raises(error):
             client.call(GOOD[:1], np.zeros(1))
         server.shutdown()
+
+
+def answering(body: bytes, pause: float = 0.0) -> type[_Imitation]:
+    """Return a server that answers an evaluation so, in ten pieces with pauses between them."""
+
+    class Answering(_Imitation):
+        def do_POST(self) -> None:
+            if self.path != "/Evaluate":
+                return super().do_POST()
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            size = -(-len(body) // 10)
+            for start in range(0, len(body), size):
+                time.sleep(pause)
+                self.wfile.write(body[start : start + size])
+                self.wfile.flush()
+
+    return Answering
+
+
+def evaluated(handler: type[_Imitation], seconds: float = 5.0) -> np.ndarray:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            client = UMBridgeClient(address, "m", {}, 2, 3, seconds, patience=1.0)
+            return client.call(GOOD[:1], np.zeros(1))
+        finally:
+            server.shutdown()
+
+
+def test_a_server_that_dribbles_its_answer_runs_out_of_time() -> None:
+    # Never silent for long enough to look dead, and yet without end.
+    slow = answering(b'{"output": [[1.0, 2.0, 3.0]]}', pause=0.5)
+    with pytest.raises(CallFailed, match=r"time limit of 1 s"):
+        evaluated(slow, seconds=1.0)
+    assert evaluated(answering(b'{"output": [[1.0, 2.0, 3.0]]}')).tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_an_answer_beyond_all_measure_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(umbridge_client, "LARGEST_ANSWER", 1000)
+    with pytest.raises(SolverError, match="more than 1000 bytes"):
+        evaluated(answering(b" " * 2000))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"output": [["1", "2", "3"]]}',
+        b'{"output": [[true, 2, 3]]}',
+        b'{"output": [[[1, 2, 3]]]}',
+        b'{"output": 1}',
+        b'{"output": [[1e5, 1, 1' + b"0" * 400 + b"]]}",
+        b"[]",
+    ],
+)
+def test_an_answer_that_is_no_list_of_numbers_is_refused(answer: bytes) -> None:
+    with pytest.raises(SolverError, match="no 'output' that is a list of lists of numbers"):
+        evaluated(answering(answer))
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"not JSON"])
+def test_an_answer_that_is_not_json_is_a_failed_evaluation(answer: bytes) -> None:
+    with pytest.raises(CallFailed, match="the server answered 200 OK"):
+        evaluated(answering(answer))
+
+
+def test_what_has_no_value_is_not_finite() -> None:
+    assert np.isnan(evaluated(answering(b'{"output": [[null, NaN, nan]]}'))).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "message"),
+    [
+        ("/InputSizes", {"inputSizes": "2"}, "no 'inputSizes' that is a list of whole numbers"),
+        ("/InputSizes", {"inputSizes": [1.5]}, "no 'inputSizes' that is a list of whole numbers"),
+        ("/ModelInfo", {"support": 1}, "does not support Evaluate"),
+    ],
+)
+def test_a_server_that_describes_itself_badly_is_refused(path, answer, message) -> None:
+    class Wrong(_Imitation):
+        def do_POST(self) -> None:
+            if self.path != path:
+                return super().do_POST()
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.reply(answer)
+
+    with pytest.raises((ConfigError, SolverError), match=message):
+        evaluated(Wrong)
 
 
 def test_something_else_than_a_umbridge_server() -> None:
