@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import re
-import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -136,30 +133,3 @@ def test_baselines_are_added_beside_what_is_there(finished, tiny):
         assert f"tiny: {asked}" in printed
     for untouched in ("solving", "training", "recovering", "assessing", "policy full"):
         assert untouched not in printed
-
-
-def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_path):
-    # One more run, cut into other chunks, whose descent is killed once in the middle.
-    workflow = Workflow(tmp_path)
-    study = tiny["studies"]["tiny"]
-    study["active_learning"]["chunk_size"] = 27
-    workflow.configure(tiny)
-    target = "results/tiny/descent.zarr/zarr.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(workflow.command(target), cwd=tmp_path, env=os.environ, **quiet)
-    checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr/zarr.json"
-    deadline = time.monotonic() + 400
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert checkpoint.exists(), "the descent ended, or never began, before it could be killed"
-    killed = subprocess.run(["pkill", "-KILL", "-f", f"{tmp_path}.*deconvolve.py"])
-    process.wait()
-    assert killed.returncode == 0
-    assert process.returncode != 0
-    assert checkpoint.exists()
-    done = workflow.run(target, "--rerun-incomplete")
-    assert done.returncode == 0, done.stdout
-    for name in ("descent.zarr", "rounds/1/solves.zarr", "observations.zarr"):
-        whole, pieces = result(finished, name), result(workflow, name)
-        for variable in whole.variables:
-            np.testing.assert_array_equal(pieces[variable].values, whole[variable].values)

@@ -106,8 +106,9 @@ class Config(Section):
         description="Seed of every random number of the studies that have none of their own.",
     )
     results: Annotated[str, AfterValidator(_inside_working_directory)] = Field(
-        default="results", description="Folder of the results, inside the working directory. To have them "
-        "elsewhere, make it a link, or give Snakemake another working directory (`--directory`)."
+        default="results",
+        description="Folder of the results, inside the working directory. To have them "
+        "elsewhere, make it a link, or give Snakemake another working directory (`--directory`).",
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."

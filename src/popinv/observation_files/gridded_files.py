@@ -30,8 +30,8 @@ def read_gridded(file: Path) -> ObservationTable:
     Raises
     ------
     DataError
-        If the file cannot be read, names a decoder that could run code, has no variable that could be meant, or holds no numbers. The
-        message does not name the file.
+        If the file cannot be read, names a decoder that could run code, has no variable that could
+        be meant, or holds no numbers. The message does not name the file.
     """
     import xarray as xr  # slow to import, and CSV files do not need it
 

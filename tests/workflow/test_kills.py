@@ -1,0 +1,161 @@
+"""Jobs killed at any moment, and Snakemake too: the end is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from kills import Kill, Killer, assert_identical, assert_same_results, scripts, seeded_kills
+from tiny_study import ROOT, Workflow
+
+pytestmark = pytest.mark.firedrake
+
+# What makes the population, the rounds, and the answer; and what judges it.
+FIRST = [
+    "draw_population",
+    "propose_parameters",
+    "solve_chunk",
+    "collect_solves",
+    "observe_population",
+    "train_surrogate",
+    "update_population",
+]
+LAST = ["consult_oracle", "resample_systems", "assess_population", "plot_figures"]
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_path):
+    # One more run, cut into other chunks, in which a job of every rule is killed once, that of
+    # the descent in the middle.
+    workflow = Workflow(tmp_path)
+    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 27
+    workflow.configure(tiny)
+    checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr/zarr.json"
+    plan = [*seeded_kills(finished.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
+    with Killer(tmp_path, plan) as killer:
+        done = workflow.run("results/tiny/descent.zarr/zarr.json", "--retries", "2")
+    assert done.returncode == 0, done.stdout
+    assert {kill.rule for kill in killer.killed} == {*FIRST, "deconvolve"}
+    stores = [f"rounds/1/{name}.zarr" for name in ("solves", "surrogate", "estimate")]
+    assert_same_results(
+        tmp_path, finished.folder, ["descent.zarr", "observations.zarr", "truth.zarr", *stores]
+    )
+
+
+def copy_without_the_answer(finished: Workflow, folder) -> Workflow:
+    """Return a copy of the finished study that lacks what follows on the rounds."""
+    shutil.copytree(finished.folder, folder)
+    study = folder / "results/tiny"
+    for name in ("descent.zarr", "oracles", "resamples.zarr", "population.zarr", "figures"):
+        shutil.rmtree(study / name)
+    (study / "metrics.json").unlink()
+    return Workflow(folder)
+
+
+def wait_for(condition, seconds: float = 300.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp_path):
+    workflow = copy_without_the_answer(finished, tmp_path / "copy")
+    folder = workflow.folder
+    snakemake = subprocess.Popen(workflow.command(), cwd=folder, env=os.environ, **QUIET)
+    orphans = wait_for(lambda: {p: r for p, r in scripts(folder).items() if r == "deconvolve"})
+    for pid in orphans:
+        os.kill(pid, signal.SIGSTOP)
+    snakemake.kill()
+    snakemake.wait()
+
+    # The lock is left behind, and is not taken away while a job is still there.
+    locked = workflow.run()
+    assert locked.returncode == 1
+    assert "cannot be locked" in locked.stdout
+    assert "--unlock" in locked.stdout
+    unlock = [sys.executable, "-m", "popinv.unlock", *workflow.command()[3:9]]
+    told = subprocess.run(unlock, cwd=folder, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "a job of the rule deconvolve" in told.stderr
+    for pid in scripts(folder):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not scripts(folder))
+    told = subprocess.run(unlock, cwd=folder, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+
+    # Killed jobs stop the run; the next run goes on.
+    with Killer(folder, seeded_kills(finished.folder, LAST[:2], seed=2)) as killer:
+        done = workflow.run("--rerun-incomplete")
+    assert done.returncode == 1
+    assert "most often by the system for lack of memory" in done.stdout
+    assert {kill.rule for kill in killer.killed} == set(LAST[:2])
+    with Killer(folder, seeded_kills(finished.folder, LAST[2:], seed=3)) as killer:
+        done = workflow.run("--retries", "2")
+    assert done.returncode == 0, done.stdout
+    assert {kill.rule for kill in killer.killed} == set(LAST[2:])
+    assert_identical(folder, finished.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [100, 200])
+def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
+    # From nothing to the end; whenever the run stops for a job that was killed, it starts again.
+    workflow = Workflow(tmp_path)
+    workflow.configure(tiny)
+    rules = [*FIRST, "deconvolve", *LAST]
+    plan = [
+        kill
+        for moment in range(3)
+        for kill in seeded_kills(finished.folder, rules, seed + moment, most=0.9)
+    ]
+    with Killer(tmp_path, plan) as killer:
+        for _ in range(len(plan) + 1):
+            done = workflow.run("--rerun-incomplete", "--keep-going")
+            if done.returncode == 0:
+                break
+            assert "killed and could not say why" in done.stdout
+    assert done.returncode == 0, done.stdout
+    killed = Counter(kill.rule for kill in killer.killed)
+    assert set(killed) == set(rules)
+    assert killed.total() > 2 * len(rules)
+    assert_identical(tmp_path, finished.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(4))
+def test_snakemake_killed_with_all_its_jobs(finished, tiny, tmp_path, moment):
+    # As by the end of a batch job, or a power failure: nothing is left to run on.
+    workflow = Workflow(tmp_path)
+    workflow.configure(tiny)
+    snakemake = subprocess.Popen(
+        workflow.command(), cwd=tmp_path, env=os.environ, start_new_session=True, **QUIET
+    )
+    wait_for(lambda: scripts(tmp_path))
+    with pytest.raises(subprocess.TimeoutExpired):
+        snakemake.wait(4.0 + 9.0 * moment)
+    os.killpg(snakemake.pid, signal.SIGKILL)
+    snakemake.wait()
+    wait_for(lambda: not scripts(tmp_path))
+    unlock = [sys.executable, "-m", "popinv.unlock", *workflow.command()[3:9]]
+    assert subprocess.run(unlock, cwd=tmp_path, **QUIET).returncode == 0
+    done = workflow.run("--rerun-incomplete")
+    assert done.returncode == 0, done.stdout
+    assert_identical(tmp_path, finished.folder)
+
+
+def test_the_thorough_tests_cover_every_rule_of_the_default_study():
+    rules = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
+    optional = {
+        "compare_baselines", "compare_designs", "descend_with_policy", "fit_error_slope",
+        "fit_two_stage", "import_observations", "measure_coverage", "measure_error",
+        "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
+    }  # fmt: skip
+    assert rules - optional == {*FIRST, "deconvolve", *LAST}
