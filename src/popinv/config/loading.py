@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from popinv.config.checks import study_problems
 from popinv.config.messages import Problem, explain, report
-from popinv.config.study import Config
+from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, nearest
 
 __all__ = ["Config", "as_mapping", "json_schema", "load", "load_file", "read_yaml"]
@@ -148,7 +148,12 @@ def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     if isinstance(studies, dict):
         for name, study in studies.items():
             if isinstance(study, dict):
-                studies[name] = {k: v for k, v in study.items() if v is not None}
+                studies[name] = {
+                    # An unknown key is one also where nothing follows it.
+                    key: value
+                    for key, value in study.items()
+                    if value is not None or key not in Study.model_fields
+                }
     return data
 
 

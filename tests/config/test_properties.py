@@ -1,0 +1,334 @@
+"""Any valid configuration round-trips, and anything else is refused by a message with its key."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import pytest
+import yaml
+from conftest import STUDY
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
+
+from popinv.config.loading import as_mapping, load, read_yaml
+from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.errors import ConfigError
+
+SECTIONS = {
+    "active_learning": ActiveLearning,
+    "surrogate": Surrogate,
+    "descent": Descent,
+    "assessment": Assessment,
+}
+POSITIVE = st.floats(1e-6, 1e6)
+NUMBER = st.floats(-1e6, 1e6)
+
+
+def bounds(metadata: list[Any]) -> tuple[float, float, bool, bool]:
+    low, high, above, below = -1e6, 1e6, False, False
+    for part in metadata:
+        if isinstance(part, FieldInfo):
+            return bounds(part.metadata)
+        if isinstance(part, annotated_types.Ge | annotated_types.Gt):
+            low, above = (
+                float(part.ge if isinstance(part, annotated_types.Ge) else part.gt),
+                (isinstance(part, annotated_types.Gt)),
+            )
+        if isinstance(part, annotated_types.Le | annotated_types.Lt):
+            high, below = (
+                float(part.le if isinstance(part, annotated_types.Le) else part.lt),
+                (isinstance(part, annotated_types.Lt)),
+            )
+    return low, high, above, below
+
+
+def values(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
+    """Return the values that a key of such a type may have."""
+    if get_origin(annotation) is Annotated:
+        return values(get_args(annotation)[0], [*get_args(annotation)[1:], *metadata])
+    if get_origin(annotation) in (Union, UnionType):
+        return st.one_of(*(values(member, metadata) for member in get_args(annotation)))
+    if annotation is type(None):
+        return st.none()
+    if get_origin(annotation) is Literal:
+        return st.sampled_from(get_args(annotation))
+    if get_origin(annotation) is list:
+        return st.lists(values(get_args(annotation)[0], []), max_size=2, unique=True)
+    if annotation is bool:
+        return st.booleans()
+    low, high, above, below = bounds(metadata)
+    if annotation is int:
+        return st.integers(int(low), 10_000)
+    assert annotation is float
+    return st.floats(low, high, exclude_min=above, exclude_max=below)
+
+
+def sections(model: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Return mappings with some of a section's keys."""
+    keys = {
+        name: values(field.annotation, list(field.metadata))
+        for name, field in model.model_fields.items()
+    }
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a valid study of porous flow: sections that fit each other."""
+    study: dict[str, Any] = {name: draw(sections(model)) for name, model in SECTIONS.items()}
+    descent, assessment = study["descent"], study["assessment"]
+    # What one key demands of another.
+    for name, other in (("bootstrap", 2), ("repeats", 2)):
+        if assessment.get(name) == 1:
+            assessment[name] = other
+    if "baselines" in assessment:
+        policy = descent.get("policy", "cut")
+        assessment["baselines"] = [name for name in assessment["baselines"] if name != policy]
+    if 0 < descent.get("pooled_directions", 0) < descent.get("directions", 200):
+        descent["pooled_directions"] = 0
+    rates = sorted([draw(POSITIVE), draw(POSITIVE)])
+    descent.update(final_learning_rate=rates[0], learning_rate=rates[1])
+    if study["surrogate"].get("network") == "fno":
+        study["surrogate"]["fourier_modes"] = draw(st.integers(1, 100))
+    places = st.floats(0.01, 0.99)
+    positions = draw(st.lists(places, min_size=1, max_size=4, unique_by=lambda x: round(x, 4)))
+    study["forward"] = {"kind": "porous_flow", "sensors": {"positions": positions}}
+    study["noise"] = {"kind": "kernel", "start": {"amplitude": draw(POSITIVE)}}
+    study["observations"] = {
+        "count": draw(st.integers(2, 10_000)),
+        "truth": {
+            "law": {
+                "mean": draw(NUMBER),
+                "standard_deviation": draw(POSITIVE),
+                "length": draw(POSITIVE),
+            },
+            "noise": {"amplitude": draw(POSITIVE), "length": draw(POSITIVE)},
+        },
+    }
+    if (descent.get("batch_size") or 0) > study["observations"]["count"]:
+        descent["batch_size"] = None
+    if draw(st.booleans()):
+        study["seed"] = draw(st.integers(0, 2**63))
+    return {name: section for name, section in study.items() if section != {}}
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True)
+MAPPINGS = st.fixed_dictionaries(
+    {"studies": st.dictionaries(NAMES, studies(), min_size=1, max_size=2)},
+    optional={"seed": st.integers(0, 2**63), "results": NAMES},
+)
+
+
+@settings(max_examples=60)
+@given(MAPPINGS)
+def test_any_valid_mapping_round_trips(mapping):
+    assume(
+        not {name.lower() for name in mapping["studies"]} & {"downstream", "report", "benchmarks"}
+    )
+    config = load(mapping)
+    complete = as_mapping(config)
+    assert load(complete) == config
+    # Through the formats that it passes on its way: YAML, and JSON in the stores.
+    assert load(yaml.safe_load(yaml.safe_dump(complete))) == config
+    assert json.loads(json.dumps(complete)) == complete
+    # What was given is what it says.
+    for name, study in mapping["studies"].items():
+        for section in SECTIONS:
+            for key, value in study.get(section, {}).items():
+                assert complete["studies"][name][section][key] == value
+
+
+COMPLETE = as_mapping(load({"seed": 3, "studies": {"flow": copy.deepcopy(STUDY)}}))
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if not isinstance(node, dict) or not node:
+        return [path]
+    return [path, *(leaf for key in node for leaf in leaves(node[key], (*path, key)))]
+
+
+PATHS = [path for path in leaves(COMPLETE) if path]
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=3)
+    | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300)
+@given(path=st.sampled_from(PATHS), junk=JUNK)
+def test_any_value_is_taken_or_refused_by_the_name_of_its_key(path, junk):
+    mapping = copy.deepcopy(COMPLETE)
+    node = mapping
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = junk
+    message = refusal(mapping)
+    if message is not None:
+        # Another key may be what is wrong then: that of a section, or one within what was given.
+        assert message.startswith("given.yaml: ")
+        assert str(path[-1]) in message or str(path[-2]) in message
+
+
+@settings(max_examples=100)
+@given(path=st.sampled_from(PATHS), key=st.text(min_size=1, max_size=8), junk=JUNK)
+def test_any_unknown_key_is_refused_by_name(path, key, junk):
+    mapping = copy.deepcopy(COMPLETE)
+    node = mapping
+    for step in path[:-1]:
+        node = node[step]
+    assume(key not in node)
+    node[key] = junk
+    message = refusal(mapping)
+    # A law's truth, and the studies themselves, have names that a user chooses.
+    if path[:1] == ("studies",) and len(path) > 2:
+        assert message is not None
+        assert key in message
+
+
+def refusal(mapping: Any) -> str | None:
+    """Return the message that a configuration is refused with, or None if it is taken."""
+    try:
+        config = load(mapping, "given.yaml")
+    except ConfigError as error:
+        return str(error)
+    assert load(as_mapping(config)) == config
+    return None
+
+
+def reading_refusal(file: Path) -> str | None:
+    try:
+        return refusal(read_yaml(file))
+    except ConfigError as error:
+        return str(error)
+
+
+@settings(max_examples=100)
+@given(JUNK)
+def test_anything_at_the_top_is_taken_or_refused(junk):
+    refusal(junk)
+    refusal({"studies": junk})
+    refusal({"studies": {"flow": junk}})
+
+
+@settings(max_examples=150)
+@given(st.text(max_size=40) | st.text("a: &*!{}[]|>-?,\n\t\"'#%@`1.e", max_size=40))
+def test_any_text_is_yaml_or_refused_by_the_name_of_the_file(tmp_path_factory, text):
+    file = tmp_path_factory.getbasetemp() / "given.yaml"
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        content = text.encode(errors="surrogatepass")
+    file.write_bytes(content)
+    message = reading_refusal(file)
+    assert message is None or "given.yaml" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "studies: {a: &b {forward: *b}}",
+        "a: !!timestamp x",
+        "a: 2024-13-45",
+        "a: !!int x",
+    ],
+)
+def test_what_yaml_stumbles_over_is_refused(tmp_path, text):
+    (tmp_path / "given.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"given\.yaml"):
+        load(read_yaml(tmp_path / "given.yaml"), "given.yaml")
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "a/b",
+        ".hidden",
+        "a b",
+        "",
+        "-x",
+        "x" * 101,
+        "a\n",
+        "a{b}",
+        "Report",
+        "ä",
+        "a\0",
+        "..",
+    ],
+)
+def test_a_study_has_the_name_of_one_folder(mapping, name):
+    mapping["studies"] = {name: mapping["studies"]["flow"]}
+    message = refusal(mapping)
+    assert message is not None
+    assert "name" in message
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/tmp/results",
+        "../results",
+        "a/../../b",
+        ".",
+        "",
+        "a b",
+        "~/x",
+        ".snakemake",
+        "a/.git",
+        "{x}",
+    ],
+)
+def test_results_stay_in_the_working_directory(mapping, folder):
+    mapping["results"] = folder
+    message = refusal(mapping)
+    assert message is not None
+    assert "results" in message
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", "a\0b", "a\nb", "{x}", "a" * 300])
+@pytest.mark.parametrize("key", ["path", "files"])
+def test_a_simulator_stays_in_the_working_directory(mapping, study, path, key):
+    one = {"mean": 0, "standard_deviation": 1}
+    study.update(
+        forward={
+            "kind": "python",
+            "function": "simulator:solve",
+            "parameters": ["a"],
+            "observations": {"count": 3},
+            key: [path] if key == "files" else path,
+        },
+        law={"kind": "normal", "start": {"a": one}},
+        noise={"kind": "diagonal"},
+        observations={"file": "y.csv"},
+    )
+    message = refusal(mapping)
+    assert message is not None
+    assert f"studies.flow.forward.{key}" in message
+
+
+@pytest.mark.parametrize("file", ["a\0.csv", "a\n.csv", "{system}.csv", "<results>/y.csv", "*.csv"])
+def test_an_observation_file_is_a_plain_path(mapping, study, file):
+    study["observations"] = {"file": file}
+    message = refusal(mapping)
+    assert message is not None
+    assert "studies.flow.observations.file" in message
