@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,30 @@ def test_rows_do_not_depend_on_the_range_they_are_asked_for_in(start, cut, count
     first = standard_normal_rows(3, "stage", start, cut, 4)
     second = standard_normal_rows(3, "stage", start + cut, count, 4)
     np.testing.assert_array_equal(whole, np.concatenate([first, second]))
+
+
+@given(
+    seed=st.integers(0, 2**64),
+    stage=st.text(max_size=20),
+    cuts=st.lists(st.integers(0, 30), max_size=6).map(sorted),
+)
+def test_any_split_into_chunks_gives_the_same_rows(seed, stage, cuts):
+    whole = standard_normal_rows(seed, stage, 0, 30, 3)
+    ends = [0, *cuts, 30]
+    parts = [
+        standard_normal_rows(seed, stage, start, stop - start, 3) for start, stop in pairwise(ends)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(standard_normal_rows(seed, stage, 0, 17, 3), whole[:17])
+    assert np.isfinite(whole).all()
+    assert len(np.unique(whole)) == whole.size
+
+
+@given(seed=st.integers(0, 2**64), stage=st.text(max_size=20), index=st.integers(0, 2**63))
+def test_an_address_gives_the_same_draws_whatever_was_drawn_before(seed, stage, index):
+    first = generator(seed, stage, index).standard_normal(4)
+    generator(seed, stage, index + 1).standard_normal(100)
+    np.testing.assert_array_equal(generator(seed, stage, index).standard_normal(4), first)
 
 
 def test_seed_stage_and_index_each_change_the_draws():

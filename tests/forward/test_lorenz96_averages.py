@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from popinv.config.forward.lorenz96 import Lorenz96 as Section
 from popinv.config.forward.lorenz96 import Observable
@@ -234,3 +237,16 @@ def test_contradictions_are_named(keys, at, text):
     problems = list(Section(kind="lorenz96", **keys).problems())
     assert [problem.path[0] for problem in problems] == [at]
     assert text in problems[0].text
+
+
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, 40), max_size=4).map(sorted), first=st.integers(0, 10**9))
+def test_any_split_into_chunks_gives_the_same_solves(cuts, first):
+    model = forward_model(section(**ONE), 5)
+    z = np.linspace(7.0, 12.0, 40)[:, None]
+    whole = model.solve(z, "solve/0", first).observations
+    parts = [
+        model.solve(z[start:stop], "solve/0", first + start).observations
+        for start, stop in pairwise([0, *cuts, 40])
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -6,10 +6,13 @@ import os
 import pickle
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson
 
 from popinv.errors import ConfigError, DataError
@@ -400,3 +403,12 @@ def test_building_a_model_leaves_subnormal_numbers_alone():
     model.solve_with_firedrake(np.zeros((1, 4)))
     # A product, so that the processor computes it and no constant is folded.
     assert np.float64(5e-324) * np.ones(3)[1] > 0
+
+
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, 60), max_size=4).map(sorted))
+def test_any_split_into_chunks_gives_the_same_solves(line, cuts):
+    z = draws(line, 60)
+    whole = line.solve(z).observations
+    parts = [line.solve(z[a:b]).observations for a, b in pairwise([0, *cuts, 60])]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from popinv.artefacts import reasons_of, solves, variable
 from popinv.errors import SolverError
@@ -108,3 +112,27 @@ def test_a_surrogate_survives_storage(tmp_path):
     storage.save(dataset, tmp_path / "s.zarr", config={}, seed=0, created_by="test")
     loaded = surrogate_of(storage.load(tmp_path / "s.zarr"))
     np.testing.assert_array_equal(loaded.predict(Z), surrogate.predict(Z))
+
+
+@given(
+    reasons=st.lists(st.sampled_from(["", "", "overflow", "singular"]), min_size=1, max_size=12),
+    data=st.data(),
+)
+def test_any_split_into_chunks_is_collected_to_the_same_record(reasons, data):
+    z = np.random.default_rng(1).standard_normal((len(reasons), 2))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(z)), max_size=4)))
+    whole = collect([chunk(z, reasons)])
+    parts = [chunk(z[a:b], reasons[a:b]) for a, b in pairwise([0, *cuts, len(z)])]
+    xr.testing.assert_identical(collect(parts), whole)
+
+
+@given(count=st.integers(1, 30), budget=st.floats(0, 1, exclude_max=True), data=st.data())
+def test_the_budget_is_a_share_of_the_solves_and_no_budget_covers_all(count, budget, data):
+    failed = data.draw(st.integers(0, count))
+    reasons = ["overflow"] * failed + [""] * (count - failed)
+    record = collect([chunk(np.zeros((count, 2)), reasons)])
+    if failed == count or failed > budget * count:
+        with pytest.raises(SolverError, match=rf"{failed} of {count} .*failure_budget"):
+            check_failures(record, budget)
+    else:
+        check_failures(record, budget)
