@@ -13,7 +13,7 @@ WORKFLOW := Snakefile workflow
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run lint format test test-slow benchmark clean
+.PHONY: help setup lock doctor run unlock lint format test test-slow benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -30,6 +30,9 @@ doctor: ## say what the environment is made of and whether it works
 run: setup ## run the workflow on config/config.yaml, and print what it found
 	@$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m popinv.summary results/*/metrics.json
+
+unlock: ## take away the lock that a killed Snakemake has left, unless something still runs
+	@$(BIN)/python -m popinv.unlock
 
 lint: ## check style and types
 	$(BIN)/ruff check $(PYTHON_FILES)
