@@ -80,6 +80,14 @@ def test_a_killed_job_is_found_by_its_log(tmp_path):
     for part in ("1 job was killed", "lack of memory", f"  {path}\n", "--set-resources"):
         assert part in said
     assert "solve.log" not in said
+    # One that was killed before it opened its log is known from Snakemake alone.
+    (tmp_path / "snakemake.log").write_text(
+        "Command 'set -euo pipefail;  python tmp1.draw.py' died with <Signals.SIGKILL: 9>.\n"
+        "Error in rule draw:\n    jobid: 5\n    log: results/study/logs/draw.log (check log file)\n"
+    )
+    said = killed_jobs(tmp_path, 0, [tmp_path / "snakemake.log", tmp_path / "none.log"])
+    for part in ("2 jobs were killed", "  results/study/logs/draw.log\n", f"  {path}\n"):
+        assert part in said
     assert killed_jobs(tmp_path, since=time.time() + 60) == ""
 
 

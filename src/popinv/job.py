@@ -8,10 +8,11 @@ in the log. A log without a last line of these is that of a job that was killed.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,8 @@ from popinv.errors import PopinvError
 __all__ = ["job", "killed_jobs"]
 
 _STARTED, _DONE, _FAILED = ": started, process ", ": done in ", ": failed after "
+# How Snakemake tells of a process that a signal has ended, and then of its job's log.
+_DIED = re.compile(r"died with <Signals\.\w+: \d+>.*?^ *log: (\S+)", re.DOTALL | re.MULTILINE)
 
 
 class _Tee:
@@ -101,7 +104,9 @@ def _say(log: TextIO, line: str) -> None:
         log.write(line + "\n")
 
 
-def killed_jobs(results: str | os.PathLike[str], since: float) -> str:
+def killed_jobs(
+    results: str | os.PathLike[str], since: float, told: Iterable[str | os.PathLike[str]] = ()
+) -> str:
     """Return what to say about jobs that were killed, or nothing if none was.
 
     Parameters
@@ -110,16 +115,20 @@ def killed_jobs(results: str | os.PathLike[str], since: float) -> str:
         The folder of the results, whose studies each have a folder ``logs``.
     since : float
         When the workflow started, in seconds as of ``time.time``; older logs do not count.
+    told : iterable of path
+        Snakemake's own logs. They tell of jobs on this machine that were killed before they
+        opened a log.
     """
-    logs = [log for log in sorted(Path(results).glob("*/logs/*.log")) if _is_cut_off(log, since)]
+    logs = {str(log) for log in Path(results).glob("*/logs/*.log") if _is_cut_off(log, since)}
+    for path in told:
+        with suppress(OSError):
+            logs.update(_DIED.findall(Path(path).read_text(errors="replace")))
     if not logs:
         return ""
-    several = len(logs) > 1
     return (
-        f"{len(logs)} {'jobs were' if several else 'job was'} killed and could not say why, "
-        "most often by the system for lack of memory. "
-        f"{'Their logs end' if several else 'The log ends'} in the middle:\n"
-        + "".join(f"  {log}\n" for log in logs)
+        f"{len(logs)} {'job was' if len(logs) == 1 else 'jobs were'} killed and could not say "
+        "why, most often by the system for lack of memory. What they had said until then is in:\n"
+        + "".join(f"  {log}\n" for log in sorted(logs))
         + _MORE_MEMORY
     )
 

@@ -74,7 +74,8 @@ onstart:
 
 
 onerror:
-    if said := killed_jobs(config["results"], STARTED):
+    told = [log] if isinstance(log, str) else log or []
+    if said := killed_jobs(config["results"], STARTED, told):
         print(f"\n{said}\n", file=sys.stderr)
 
 

@@ -74,8 +74,9 @@ class Program:
 
     def close(self) -> None:
         """End the program, if it is running."""
-        if self._process is not None:
-            _end(self._process)
+        process = self._process  # the call may end meanwhile
+        if process is not None:
+            _end(process)
         self._reaper.close()
 
     def _run(self, given: Path, output: Path) -> None:
