@@ -91,16 +91,16 @@ def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp
     told = subprocess.run(unlock, cwd=folder, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
 
-    # Killed jobs stop the run; the next run goes on.
-    with Killer(folder, seeded_kills(finished.folder, LAST[:2], seed=2)) as killer:
+    # A killed job stops the run; the next run goes on.
+    with Killer(folder, seeded_kills(finished.folder, LAST[:1], seed=2)) as killer:
         done = workflow.run("--rerun-incomplete")
     assert done.returncode == 1
     assert "most often by the system for lack of memory" in done.stdout
-    assert {kill.rule for kill in killer.killed} == set(LAST[:2])
-    with Killer(folder, seeded_kills(finished.folder, LAST[2:], seed=3)) as killer:
+    assert {kill.rule for kill in killer.killed} == set(LAST[:1])
+    with Killer(folder, seeded_kills(finished.folder, LAST[1:], seed=3)) as killer:
         done = workflow.run("--retries", "2")
     assert done.returncode == 0, done.stdout
-    assert {kill.rule for kill in killer.killed} == set(LAST[2:])
+    assert {kill.rule for kill in killer.killed} == set(LAST[1:])
     assert_identical(folder, finished.folder)
 
 
