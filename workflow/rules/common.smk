@@ -1,12 +1,14 @@
 """What the rules share: the checked configuration, and fingerprints of the code they run."""
 
 import sys
+from functools import cache
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
 from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
+from popinv.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow import (
     chunk_count,
     coverage_blocks,
@@ -14,6 +16,7 @@ from popinv.workflow import (
     forward_modules,
     has_sampling_error,
     is_synthetic,
+    ranks_of,
     last_round,
     refuse_foreign_stores,
     replications_of,
@@ -64,3 +67,43 @@ def studies(synthetic):
     """Pattern of the names of the synthetic studies, or of those with a file."""
     names = [n for n, s in config["studies"].items() if is_synthetic(s) == synthetic]
     return "|".join(names) or "(?!)"
+
+
+def sharing(solves):
+    """Pattern of the names of the studies whose solves are shared by processes, or not."""
+    names = [n for n, s in config["studies"].items() if (ranks_of(s) > 1) == solves]
+    return "|".join(names) or "(?!)"
+
+
+@cache
+def sizes_of(study):
+    """The sizes that the resources of a study's jobs follow from."""
+    return sizes(config["studies"][study])
+
+
+def needed(rulename, study, wildcards):
+    """What a job needs, were its study this one."""
+    return demand(rulename, sizes_of(study), dict(wildcards.items()))
+
+
+def memory(wildcards, attempt, rulename):
+    """Resource function: megabytes that a job asks for, twice as many at each further attempt."""
+    return memory_mb(needed(rulename, wildcards.study, wildcards), attempt)
+
+
+def runtime(wildcards, attempt, rulename):
+    """Resource function: minutes that a job asks for, twice as many at each further attempt."""
+    return runtime_minutes(needed(rulename, wildcards.study, wildcards), attempt)
+
+
+def of_array(convert):
+    """Resource function: the most that the chunks of any study ask for.
+
+    All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
+    """
+
+    def most(wildcards, attempt, rulename):
+        studies = [name for name, study in config["studies"].items() if ranks_of(study) == 1]
+        return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
+
+    return most
