@@ -34,8 +34,8 @@ _PLAIN_MB = 900.0
 _FIGURES_MB = 300.0
 # What the arrays below may come to in copies that are not counted one by one.
 _MARGIN = 1.5
-# Floating-point operations a second of one core, of code that is not a matrix product.
-_FLOPS = 1e9
+# Floating-point operations a second of one core, in the products of matrices that networks are.
+_FLOPS = 5e9
 # Start of Snakemake and Python, compilation of kernels, a busy file system.
 _START_SECONDS = 600.0
 _OF_A_FILE = 1000

@@ -79,15 +79,26 @@ def reason_to_skip() -> str | None:
 
 
 def install() -> None:
-    """Install Debian's packages where a program is missing."""
+    """Install Debian's packages where a program is missing.
+
+    Here and not in the set-up, as nothing but these tests needs Slurm's daemons.
+
+    Raises
+    ------
+    RuntimeError
+        If that fails, as without a network.
+    """
     if all(shutil.which(program) for program in PROGRAMS):
         return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # At run level 1 Debian starts no service upon its installation.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES]
     # The package lists may be missing or out of date: fetch them only then.
-    if subprocess.run(command, env=environment, capture_output=True).returncode:
-        subprocess.run(["apt-get", "update", "--quiet"], check=True, capture_output=True)
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+    for attempt in (command, ["apt-get", "update", "--quiet"], command):
+        done = subprocess.run(attempt, env=environment, capture_output=True, text=True)
+        if attempt is command and done.returncode == 0:
+            return
+    raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -107,3 +107,17 @@ def of_array(convert):
         return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
 
     return most
+
+
+# Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
+# handed the same ones again: with a limit below the number of jobs they would wait for ever.
+onstart:
+    if getattr(workflow.executor_settings, "array_jobs", None):
+        limit = min(workflow.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs)
+        jobs = len(list(workflow.dag.needrun_jobs()))
+        if limit < jobs:
+            raise WorkflowError(
+                f"At most {limit} jobs can be submitted at a time (--jobs, "
+                f"--max-jobs-per-timespan), but there are {jobs}, and arrays need all that are "
+                "ready at once. Raise these limits, or turn arrays off: --slurm-array-jobs none."
+            )
