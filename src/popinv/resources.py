@@ -35,7 +35,7 @@ _FIGURES_MB = 300.0
 # What the arrays below may come to in copies that are not counted one by one.
 _MARGIN = 1.5
 # Floating-point operations a second of one core, in the products of matrices that networks are.
-_FLOPS = 5e9
+_FLOPS = 2e10
 # Start of Snakemake and Python, compilation of kernels, a busy file system.
 _START_SECONDS = 600.0
 _OF_A_FILE = 1000
@@ -65,6 +65,8 @@ class Sizes:
         Systems observed, those kept aside included.
     training : int
         Solves of all rounds of active learning.
+    largest : int
+        Solves of the largest round, whatever it is for.
     cost : ForwardCost
         What solving takes.
     """
@@ -74,6 +76,7 @@ class Sizes:
     observed: int
     systems: int
     training: int
+    largest: int
     cost: ForwardCost
 
 
@@ -89,8 +92,16 @@ def sizes(study: Study) -> Sizes:
         systems=_systems(study, observed),
         training=solve_count(study, "0")
         + (int(learning["rounds"]) - 1) * int(learning["solves_per_round"]),
+        largest=max(solve_count(study, name) for name in _rounds(study)),
         cost=forward_cost(study["forward"], parameters, observed),
     )
+
+
+def _rounds(study: Study) -> list[str]:
+    """Return one name of each sort of rounds that a study has."""
+    names = ["0", "1", "check", "fixed"]
+    names += [f"systems_{count}" for count in study["evidence"]["system_counts"]]
+    return [*names, "truth"] if is_synthetic(study) else names
 
 
 def _systems(study: Study, observed: int) -> int:
@@ -139,7 +150,9 @@ def _weights(of: Sizes) -> float:
     network = of.study["surrogate"]
     width = network["width"]
     if network["network"] == "fno":
-        return of.cost.cells * network["fourier_layers"] * width * (width + 4 * math.log2(2 + width))
+        return (
+            of.cost.cells * network["fourier_layers"] * width * (width + 4 * math.log2(2 + width))
+        )
     return width * (of.row + network["depth"] * width)
 
 
@@ -169,19 +182,18 @@ def _descent(of: Sizes, systems: int, descents: float = 1, iterations: int | Non
     asked = of.study["descent"]
     samples, directions = asked["model_samples"], asked["directions"]
     data = min(systems, asked["batch_size"] or systems)
-    numbers = 3 * (systems + samples) * of.row
+    # Covariances and their factors, besides the samples.
+    numbers = 3 * (systems + samples) * of.row + 8 * of.observed**2
     numbers += 10 * (data + samples) * directions + 3 * samples * _activations(of)
     if of.study["noise"]["kind"] == "full":
         numbers += 4 * (of.observed * (of.observed + 1) / 2) ** 2
-    of_step = samples * 8 * _weights(of) / _FLOPS + 3e-7 * (data + samples) * directions + 5e-3
+    of_step = samples * 8 * _weights(of) / _FLOPS + 1e-7 * (data + samples) * directions + 5e-3
     steps = (asked["iterations"] if iterations is None else iterations) * descents
     return Demand(_WITH_TORCH_MB + _megabytes(numbers), steps * of_step)
 
 
 def _update(of: Sizes, wildcards: Wildcards) -> Demand:
-    return _descent(
-        of, of.systems, iterations=of.study["active_learning"]["descent_iterations"]
-    )
+    return _descent(of, of.systems, iterations=of.study["active_learning"]["descent_iterations"])
 
 
 def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
@@ -206,35 +218,35 @@ def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
 # --- everything else -----------------------------------------------------------------------------
 
 
-def _solve(of: Sizes, solves: int, stored: int) -> Demand:
-    cost = of.cost
+def _solve(of: Sizes, solves: int, read: int, base: float = _PLAIN_MB) -> Demand:
+    numbers = 2 * (read + solves) * of.row
     return Demand(
-        _PLAIN_MB + cost.megabytes + _megabytes(4 * stored * of.row),
-        cost.setup_seconds + solves * cost.seconds,
+        base + of.cost.megabytes + _megabytes(numbers),
+        of.cost.setup_seconds + solves * of.cost.seconds,
     )
 
 
 def _solve_chunk(of: Sizes, wildcards: Wildcards) -> Demand:
-    # The same for every round, since the jobs of an array ask for the same: the whole round's
-    # proposals are read, and a chunk of them is solved.
-    learning = of.study["active_learning"]
-    return _solve(of, learning["chunk_size"], max(of.systems, of.training))
+    # That of the largest round, since all jobs of an array ask for the same; a round's proposals
+    # are read as a whole.
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    return _solve(of, solves, of.largest)
 
 
 def _solve_distributed(of: Sizes, wildcards: Wildcards) -> Demand:
-    learning, cost = of.study["active_learning"], of.cost
-    ranks = of.study["forward"]["ranks"]
+    cost, ranks = of.cost, of.study["forward"]["ranks"]
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    each = _PLAIN_MB + cost.firedrake_megabytes + _megabytes(2 * (of.largest + solves) * of.row)
     return Demand(
-        ranks * _PLAIN_MB + cost.distributed_megabytes + _megabytes(4 * of.training * of.row),
-        cost.setup_seconds + learning["chunk_size"] * cost.distributed_seconds / ranks,
+        ranks * each + cost.distributed_megabytes,
+        cost.setup_seconds + solves * cost.distributed_seconds / ranks,
     )
 
 
 def _repeat(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = of.study["assessment"]
     solves = max(1, asked["repeats"]) * asked["repeated_systems"]
-    needed = _solve(of, solves, solves)
-    return Demand(needed.megabytes + _WITH_TORCH_MB - _PLAIN_MB, needed.seconds)
+    return _solve(of, solves, solves, _WITH_TORCH_MB)
 
 
 def _rows(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], Demand]:
@@ -247,7 +259,9 @@ def _rows(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], Dem
         if "systems" in wildcards:
             rows += int(wildcards["systems"]) * int(of.study["evidence"]["repeats"])
         numbers = copies * rows * of.row
-        return Demand((_WITH_TORCH_MB if torch else _PLAIN_MB) + _megabytes(numbers), 1e-6 * numbers)
+        return Demand(
+            (_WITH_TORCH_MB if torch else _PLAIN_MB) + _megabytes(numbers), 1e-6 * numbers
+        )
 
     return needed
 
@@ -256,6 +270,7 @@ def _judge(of: Sizes, wildcards: Wildcards) -> Demand:
     # The held-out test compares with 4000 draws along 200 directions, again for each resample.
     draws = of.systems + 4000
     numbers = 6 * (of.systems + of.training) * of.row + draws * (2000 + _activations(of))
+    numbers += 8 * of.observed**2
     seconds = of.study["assessment"]["null_resamples"] * draws * 200 * 2e-7
     return Demand(_WITH_TORCH_MB + _megabytes(numbers), seconds)
 
@@ -267,7 +282,9 @@ def _plot(of: Sizes, wildcards: Wildcards) -> Demand:
 
 def _two_stage(of: Sizes, wildcards: Wildcards) -> Demand:
     numbers = 6 * of.systems * of.row + 2000 * of.row * _activations(of)
-    return Demand(_WITH_TORCH_MB + _megabytes(numbers), of.systems * 200 * 8 * _weights(of) / _FLOPS)
+    return Demand(
+        _WITH_TORCH_MB + _megabytes(numbers), of.systems * 200 * 8 * _weights(of) / _FLOPS
+    )
 
 
 def _posterior(of: Sizes, wildcards: Wildcards) -> Demand:

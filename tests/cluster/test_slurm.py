@@ -104,8 +104,8 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     local = start(here.command(*TARGETS[:2]), here.folder)
     try:
         cancelled = cancel_one_chunk(cluster, remote)
-        printed = finish(remote, there.folder, 900)
-        finish(local, here.folder, 600)
+        printed = finish(remote, there.folder, 1500)
+        finish(local, here.folder, 1500)
     finally:
         for process in (local, remote):
             process.kill()

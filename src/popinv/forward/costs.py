@@ -37,15 +37,17 @@ class ForwardCost:
         Once for each job.
     cells : int
         Cells of the mesh on which the field lives, 1 without a mesh.
+    firedrake_megabytes : float
+        Part of ``megabytes`` that each process takes, however many there are.
     distributed_megabytes, distributed_seconds : float
-        The same where one solve is spread over processes: memory beside that of the processes
-        themselves, and the time of all of them together.
+        Where a solve is shared by processes: memory beside that, and time, of all together.
     """
 
     megabytes: float
     seconds: float
     setup_seconds: float = 0.0
     cells: int = 1
+    firedrake_megabytes: float = 0.0
     distributed_megabytes: float = 0.0
     distributed_seconds: float = 0.0
 
@@ -89,6 +91,7 @@ def _porous_flow(forward: Section, parameters: int, observed: int) -> ForwardCos
         seconds=(2 * unknowns * (bandwidth + 5) ** 2 + 20 * cells * parameters) / _FLOPS,
         setup_seconds=120 + 2e-4 * cells,
         cells=cells,
+        firedrake_megabytes=_FIREDRAKE_MB,
         # Conjugate gradients with algebraic multigrid, its hierarchy built anew for each system.
         distributed_megabytes=1e-6 * (on_cells + 2000 * unknowns),
         distributed_seconds=0.1 + 1e-4 * unknowns,

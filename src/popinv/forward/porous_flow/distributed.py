@@ -158,8 +158,8 @@ class DistributedPorousFlow:
             if solver.getConvergedReason() > 0:
                 return ""
             return (
-                f"the iteration ended after {solver.getIterationNumber()} steps without converging: the "
-                "permeability varies too strongly"
+                f"the iteration ended after {solver.getIterationNumber()} steps without "
+                "converging: the permeability varies too strongly"
             )
         finally:
             solver.destroy()
