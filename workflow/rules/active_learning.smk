@@ -106,9 +106,9 @@ rule solve_chunk_distributed:
     resources:
         mem_mb=memory,
         runtime=runtime,
-        # The launcher; a profile names another. Threads are for a workstation, where the
-        # processes take that many cores: to Slurm they are tasks of one core.
-        mpi="mpiexec",
+        # Threads are for a workstation, where the processes take that many cores: to Slurm they
+        # are tasks of one core.
+        mpi=launcher,
         tasks=lambda wildcards: ranks_of(config["studies"][wildcards.study]),
         cpus_per_task=1,
     params:
@@ -117,7 +117,9 @@ rule solve_chunk_distributed:
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
     shell:
-        "{resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
+        # Snakemake sets the first of these to the number of threads.
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+        " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
         " {workflow.basedir}/workflow/scripts/solve_chunk_distributed.py"
         " {input.proposals:q} {output.solves:q} --round {wildcards.round} --chunk {wildcards.chunk}"
         " --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,5 +1,6 @@
 """What the rules share: the checked configuration, and fingerprints of the code they run."""
 
+import os
 import sys
 from functools import cache
 
@@ -107,6 +108,11 @@ def of_array(convert):
         return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
 
     return most
+
+
+def launcher(wildcards):
+    """Resource function: what starts the processes of MPI, within a Slurm job and elsewhere."""
+    return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
 
 
 # Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
