@@ -59,6 +59,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
+MinJobAge=3600
 KillWait=2
 MailProg=/bin/true
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN

@@ -1,6 +1,8 @@
 """The rounds: propose, solve, collect, train, and aim at where the population seems to be."""
 
+import hashlib
 import json
+from pathlib import Path
 
 
 def previous_round(wildcards):
@@ -34,6 +36,12 @@ def distributed_settings(wildcards):
         "chunk_size": study["active_learning"]["chunk_size"],
     }
     return json.dumps(settings, sort_keys=True)
+
+
+def program_of(rule):
+    """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
+    program = Path(workflow.basedir, "workflow/scripts", f"{rule}.py").read_bytes()
+    return hashlib.sha256(program).hexdigest()[:16]
 
 
 # Propose parameters to solve: broadly at first, then from the current estimate.
@@ -114,6 +122,7 @@ rule solve_chunk_distributed:
     params:
         settings=distributed_settings,
         code=code_of("solve_chunk_distributed"),
+        program=program_of("solve_chunk_distributed"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
     shell:

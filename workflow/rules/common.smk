@@ -118,7 +118,8 @@ def launcher(wildcards):
 # Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
 # handed the same ones again: with a limit below the number of jobs they would wait for ever.
 onstart:
-    if getattr(workflow.executor_settings, "array_jobs", None):
+    arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
+    if "solve_chunk" in arrays or "all" in arrays:
         limit = min(workflow.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs)
         jobs = len(list(workflow.dag.needrun_jobs()))
         if limit < jobs:

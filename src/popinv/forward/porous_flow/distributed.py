@@ -155,7 +155,7 @@ class DistributedPorousFlow:
             solver.getPC().setType("gamg")
             solver.setTolerances(rtol=_TOLERANCE, atol=0.0, max_it=_MOST_ITERATIONS)
             solver.solve(load, solution)
-            if int(solver.getConvergedReason()) > 0:
+            if solver.is_converged:
                 return ""
             return (
                 f"the iteration ended after {solver.getIterationNumber()} steps without "
