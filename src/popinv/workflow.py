@@ -24,6 +24,7 @@ __all__ = [
     "has_sampling_error",
     "is_synthetic",
     "last_round",
+    "ranks_of",
     "refuse_foreign_stores",
     "replications_of",
     "simulator_of",
@@ -65,6 +66,11 @@ def has_sampling_error(study: Mapping[str, Any]) -> bool:
 def last_round(study: Mapping[str, Any]) -> int:
     """Return the number of the last round of active learning; the first is 0."""
     return int(study["active_learning"]["rounds"]) - 1
+
+
+def ranks_of(study: Mapping[str, Any]) -> int:
+    """Return the number of processes that solve each system together."""
+    return int(study["forward"].get("ranks", 1))
 
 
 def solve_count(study: Mapping[str, Any], round_name: str) -> int:

@@ -12,6 +12,8 @@ import pytest
 from tiny_study import Workflow
 
 from popinv import storage
+from popinv.config.loading import as_mapping, load
+from popinv.demand import comparison
 from popinv.figure_names import FIGURES
 
 pytestmark = pytest.mark.firedrake
@@ -88,6 +90,16 @@ def test_figures_logs_and_benchmarks_are_there_and_checkpoints_are_gone(finished
     assert "done in" in (study / "logs" / "deconvolve.log").read_text()
     assert (study / "benchmarks" / "deconvolve.tsv").exists()
     assert not list((finished.folder / "results" / ".checkpoints").rglob("*.zarr"))
+
+
+def test_no_job_needed_more_than_it_would_ask_a_cluster_for(finished, tiny, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    table = comparison(as_mapping(load(tiny)))
+    assert len(table) >= 10
+    for rule, jobs, asked_mb, needed_mb, _, _ in table:
+        assert jobs >= 1
+        # Beside what is measured, three processes of Snakemake may count, of 145 MB each.
+        assert needed_mb + 3 * 145 < asked_mb, rule
 
 
 def test_a_finished_run_has_nothing_to_do(finished, tiny):

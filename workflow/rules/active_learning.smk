@@ -1,5 +1,9 @@
 """The rounds: propose, solve, collect, train, and aim at where the population seems to be."""
 
+import hashlib
+import json
+from pathlib import Path
+
 
 def previous_round(wildcards):
     """The round whose surrogate and estimate a round builds on, or None."""
@@ -23,6 +27,23 @@ def earlier(*artefacts):
     return inputs
 
 
+def distributed_settings(wildcards):
+    """Params function: what a command has to be told that a script looks up, as JSON."""
+    study = config["studies"][wildcards.study]
+    settings = {
+        "seed": study["seed"],
+        "forward": study["forward"],
+        "chunk_size": study["active_learning"]["chunk_size"],
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def program_of(rule):
+    """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
+    program = Path(workflow.basedir, "workflow/scripts", f"{rule}.py").read_bytes()
+    return hashlib.sha256(program).hexdigest()[:16]
+
+
 # Propose parameters to solve: broadly at first, then from the current estimate.
 rule propose_parameters:
     input:
@@ -36,8 +57,8 @@ rule propose_parameters:
     wildcard_constraints:
         round="check|fixed|[0-9]+",
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -60,9 +81,11 @@ rule solve_chunk:
         "<results>/{study}/logs/solve_chunk.{round}.{chunk}.log",
     benchmark:
         "<results>/{study}/benchmarks/solve_chunk.{round}.{chunk}.tsv"
+    wildcard_constraints:
+        study=sharing(solves=False),
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=of_array(memory_mb),
+        runtime=of_array(runtime_minutes),
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -73,6 +96,42 @@ rule solve_chunk:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
         "../scripts/solve_chunk.py"
+
+
+# The same, each system solved by several processes together.
+rule solve_chunk_distributed:
+    input:
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+    output:
+        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/solve_chunk_distributed.{round}.{chunk}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/solve_chunk_distributed.{round}.{chunk}.tsv"
+    wildcard_constraints:
+        study=sharing(solves=True),
+    threads: lambda wildcards: ranks_of(config["studies"][wildcards.study])
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+        # Threads are for a workstation, where the processes take that many cores: to Slurm they
+        # are tasks of one core.
+        mpi=launcher,
+        tasks=lambda wildcards: ranks_of(config["studies"][wildcards.study]),
+        cpus_per_task=1,
+    params:
+        settings=distributed_settings,
+        code=code_of("solve_chunk_distributed"),
+        program=program_of("solve_chunk_distributed"),
+    message:
+        "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
+    shell:
+        # Snakemake sets the first of these to the number of threads.
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+        " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
+        " {workflow.basedir}/workflow/scripts/solve_chunk_distributed.py"
+        " {input.proposals:q} {output.solves:q} --round {wildcards.round} --chunk {wildcards.chunk}"
+        " --settings {params.settings:q} > {log:q} 2>&1"
 
 
 # Gather the chunks, count failures, and judge the last surrogate on these fresh solves.
@@ -91,8 +150,8 @@ rule collect_solves:
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         threshold=lookup(dpath="studies/{study}/active_learning/threshold", within=config),
@@ -118,8 +177,8 @@ rule train_surrogate:
     wildcard_constraints:
         round="[0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -149,8 +208,8 @@ rule update_population:
     wildcard_constraints:
         round="[0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),

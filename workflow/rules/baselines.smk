@@ -43,8 +43,8 @@ rule descend_with_policy:
     wildcard_constraints:
         policy="full|plain",
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -72,8 +72,8 @@ rule fit_two_stage:
     benchmark:
         "<results>/{study}/benchmarks/fit_two_stage.tsv"
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -99,8 +99,8 @@ rule sample_posterior:
     benchmark:
         "<results>/{study}/benchmarks/sample_posterior.tsv"
     resources:
-        mem_mb=3000,
-        runtime=480,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -127,8 +127,8 @@ rule compare_baselines:
     benchmark:
         "<results>/{study}/benchmarks/compare_baselines.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         code=code_of("compare_baselines"),
     message:

@@ -1,7 +1,9 @@
 """What the rules share: the checked configuration, and fingerprints of the code they run."""
 
+import os
 import sys
 import time
+from functools import cache
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
@@ -9,6 +11,7 @@ from popinv.errors import PopinvError
 from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
 from popinv.job import killed_jobs
+from popinv.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow import (
     check_results_folder,
     chunk_count,
@@ -17,6 +20,7 @@ from popinv.workflow import (
     forward_modules,
     has_sampling_error,
     is_synthetic,
+    ranks_of,
     last_round,
     refuse_foreign_stores,
     replications_of,
@@ -83,3 +87,63 @@ def studies(synthetic):
     """Pattern of the names of the synthetic studies, or of those with a file."""
     names = [n for n, s in config["studies"].items() if is_synthetic(s) == synthetic]
     return "|".join(names) or "(?!)"
+
+
+def sharing(solves):
+    """Pattern of the names of the studies whose solves are shared by processes, or not."""
+    names = [n for n, s in config["studies"].items() if (ranks_of(s) > 1) == solves]
+    return "|".join(names) or "(?!)"
+
+
+@cache
+def sizes_of(study):
+    """The sizes that the resources of a study's jobs follow from."""
+    return sizes(config["studies"][study])
+
+
+def needed(rulename, study, wildcards):
+    """What a job needs, were its study this one."""
+    return demand(rulename, sizes_of(study), dict(wildcards.items()))
+
+
+def memory(wildcards, attempt, rulename):
+    """Resource function: megabytes that a job asks for, twice as many at each further attempt."""
+    return memory_mb(needed(rulename, wildcards.study, wildcards), attempt)
+
+
+def runtime(wildcards, attempt, rulename):
+    """Resource function: minutes that a job asks for, twice as many at each further attempt."""
+    return runtime_minutes(needed(rulename, wildcards.study, wildcards), attempt)
+
+
+def of_array(convert):
+    """Resource function: the most that the chunks of any study ask for.
+
+    All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
+    """
+
+    def most(wildcards, attempt, rulename):
+        studies = [name for name, study in config["studies"].items() if ranks_of(study) == 1]
+        return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
+
+    return most
+
+
+def launcher(wildcards):
+    """Resource function: what starts the processes of MPI, within a Slurm job and elsewhere."""
+    return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
+
+
+# Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
+# handed the same ones again: with a limit below the number of jobs they would wait for ever.
+onstart:
+    arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
+    if "solve_chunk" in arrays or "all" in arrays:
+        limit = min(workflow.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs)
+        jobs = len(list(workflow.dag.needrun_jobs()))
+        if limit < jobs:
+            raise WorkflowError(
+                f"At most {limit} jobs can be submitted at a time (--jobs, "
+                f"--max-jobs-per-timespan), but there are {jobs}, and arrays need all that are "
+                "ready at once. Raise these limits, or turn arrays off: --slurm-array-jobs none."
+            )

@@ -47,8 +47,8 @@ rule measure_error:
     wildcard_constraints:
         systems="[0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -83,8 +83,8 @@ rule fit_error_slope:
     benchmark:
         "<results>/{study}/benchmarks/fit_error_slope.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         through=lookup(dpath="studies/{study}/evidence/through", within=config),
@@ -110,8 +110,8 @@ rule train_fixed_design:
     wildcard_constraints:
         solves="[0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -144,8 +144,8 @@ rule compare_designs:
     benchmark:
         "<results>/{study}/benchmarks/compare_designs.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         solves=lookup(dpath="studies/{study}/evidence/design_counts", within=config),
@@ -171,8 +171,8 @@ rule replicate_study:
     wildcard_constraints:
         block="[0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -210,8 +210,8 @@ rule measure_coverage:
     benchmark:
         "<results>/{study}/benchmarks/measure_coverage.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         replications=lookup(dpath="studies/{study}/evidence/coverage_replications", within=config),

@@ -44,8 +44,8 @@ rule deconvolve:
     benchmark:
         "<results>/{study}/benchmarks/deconvolve.tsv"
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -76,8 +76,8 @@ rule consult_oracle:
     wildcard_constraints:
         known="noise|law",
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -105,8 +105,8 @@ rule resample_systems:
     benchmark:
         "<results>/{study}/benchmarks/resample_systems.tsv"
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -137,8 +137,8 @@ rule assess_population:
     benchmark:
         "<results>/{study}/benchmarks/assess_population.tsv"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -183,8 +183,8 @@ rule plot_figures:
     benchmark:
         "<results>/{study}/benchmarks/plot_figures.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),

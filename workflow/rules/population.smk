@@ -13,8 +13,8 @@ rule draw_population:
         round="truth|systems_[0-9]+",
         study=studies(synthetic=True),
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -42,8 +42,8 @@ rule observe_population:
     wildcard_constraints:
         study=studies(synthetic=True),
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
@@ -70,8 +70,8 @@ rule import_observations:
     wildcard_constraints:
         study=studies(synthetic=False),
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),

@@ -12,8 +12,8 @@ rule repeat_solves:
     benchmark:
         "<results>/{study}/benchmarks/repeat_solves.tsv"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),

@@ -18,6 +18,17 @@ __all__ = ["ForwardSection", "Sensors"]
 class ForwardSection(Section):
     """What the rest of a study may ask of its forward model, before anything is solved."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shares_no_solve(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "ranks" in given and "ranks" not in cls.model_fields:
+            raise PydanticCustomError(
+                "ranks",
+                "this kind of forward model is solved by one process: leave 'ranks' out (only "
+                "porous_flow can share a solve among processes)",
+            )
+        return given
+
     @abstractmethod
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the entries of z, as the forward model orders them."""

@@ -54,6 +54,12 @@ class PorousFlow(ForwardSection):
     )
     exponent: Positive = Field(default=2.0, description="The exponent (nonlinearity `power`).")
     sensors: Sensors = Field(default_factory=Sensors, description="Where each system is observed.")
+    ranks: Count = Field(
+        default=1,
+        description="Processes that solve each system together, by MPI; for meshes that outgrow "
+        "one process. Answers agree with those of one process up to the tolerance of an "
+        "iteration, about 1e-10.",
+    )
 
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the field's parameters."""
@@ -91,6 +97,12 @@ class PorousFlow(ForwardSection):
                 ("modes",),
                 f"got {self.modes}, but the mesh has {self.elements} elements a side, too few "
                 "to hold so many wave numbers; lower 'modes' or raise 'elements'.",
+            )
+        if self.ranks > self.elements:
+            yield Problem(
+                ("ranks",),
+                f"got {self.ranks}, but a mesh with {self.elements} elements a side can be shared "
+                f"by at most {self.elements} processes.",
             )
         if self.nonlinearity != "power" and self.exponent != 2.0:
             yield Problem(

@@ -31,10 +31,17 @@ from popinv.forward.porous_flow.kernels import (
 from popinv.forward.porous_flow.operators import Discretisation, PorousOperators, preassemble
 from popinv.forward.sensors import sensors
 
-__all__ = ["PorousFlow", "forward_model"]
+__all__ = [
+    "LARGEST_ROUNDING_ERROR",
+    "NONLINEARITIES",
+    "PorousFlow",
+    "forward_model",
+    "out_of_range",
+    "too_uneven",
+]
 
 _FIELDS = ("cosine", "level_set")
-_NONLINEARITIES = ("none", "quadratic", "power")
+NONLINEARITIES = ("none", "quadratic", "power")
 _DEFAULT_ELEMENTS = {1: 200, 2: 32}
 _DEFAULT_MODES = {1: 20, 2: 6}
 
@@ -42,7 +49,7 @@ _DEFAULT_MODES = {1: 20, 2: 6}
 _BUFFER_VALUES = 2**17
 
 # A bound for the worst case; the errors themselves are typically a hundred times smaller.
-_LARGEST_ROUNDING_ERROR = 1e-4
+LARGEST_ROUNDING_ERROR = 1e-4
 
 
 class PorousFlow:
@@ -130,7 +137,7 @@ class PorousFlow:
             raise ConfigError(f"porous_flow: elements is a whole number >= 3, not {elements!r}.")
         self.elements = int(elements)
         check_choice("porous_flow", "field", field, _FIELDS)
-        check_choice("porous_flow", "nonlinearity", nonlinearity, _NONLINEARITIES)
+        check_choice("porous_flow", "nonlinearity", nonlinearity, NONLINEARITIES)
         if not (math.isfinite(exponent) and exponent > 0):
             raise ConfigError(f"porous_flow: exponent is positive, not {exponent!r}.")
         if not callable(source) and not math.isfinite(source):
@@ -191,7 +198,7 @@ class PorousFlow:
         for start in range(0, len(z), rows):
             part = slice(start, start + rows)
             self._solve_part(z[part], values[part], reasons[part])
-        invert_kirchhoff(values, _NONLINEARITIES.index(self.nonlinearity), self.exponent)
+        invert_kirchhoff(values, NONLINEARITIES.index(self.nonlinearity), self.exponent)
         return finished(values, reasons)
 
     def _solve_part(self, z: np.ndarray, values: np.ndarray, reasons: np.ndarray) -> None:
@@ -217,11 +224,8 @@ class PorousFlow:
                     f"{op.unknowns}): the permeability varies too strongly"
                 )
         bounds = rounding_bounds(entries, op.rows, op.columns, vectors, op.largest_load)
-        for row in np.flatnonzero(bounds > _LARGEST_ROUNDING_ERROR):
-            reasons[row] = reasons[row] or (
-                "the permeability varies too strongly: rounding errors may reach "
-                f"{bounds[row]:.0e} of the solution"
-            )
+        for row in np.flatnonzero(bounds > LARGEST_ROUNDING_ERROR):
+            reasons[row] = reasons[row] or too_uneven(bounds[row])
         observe(
             vectors,
             op.observation_pointer,
@@ -289,18 +293,30 @@ class PorousFlow:
         kappa = self.field.evaluate(z, self._basis)
         lowest, highest = exponentiate(kappa)
         for i in np.flatnonzero(~((lowest > 0) & (highest < np.inf))):
-            if reasons[i]:
-                continue
-            if lowest[i] == 0:
-                reasons[i] = "the permeability underflows to zero: log-permeability too low"
-            else:
-                reasons[i] = "the permeability overflows: log-permeability too high"
+            reasons[i] = reasons[i] or out_of_range(lowest[i], highest[i])
         return kappa
+
+
+def out_of_range(lowest: float, highest: float) -> str:
+    """Return why a permeability between these cannot be computed with, or nothing."""
+    if lowest > 0 and highest < np.inf:
+        return ""
+    if lowest == 0:
+        return "the permeability underflows to zero: log-permeability too low"
+    return "the permeability overflows: log-permeability too high"
+
+
+def too_uneven(bound: float) -> str:
+    """Return why a system with such a bound on its rounding errors is not answered."""
+    return (
+        "the permeability varies too strongly: rounding errors may reach "
+        f"{bound:.0e} of the solution"
+    )
 
 
 def forward_model(forward: Mapping[str, Any], seed: int) -> PorousFlow:
     """Return the forward model of a ``forward`` section."""
     return PorousFlow(
         sensors(forward, seed),
-        **{key: forward[key] for key in forward if key not in ("kind", "sensors")},
+        **{key: forward[key] for key in forward if key not in ("kind", "ranks", "sensors")},
     )

@@ -45,6 +45,8 @@ class Discretisation:
         f, or a function from the UFL spatial coordinate to a UFL expression for f.
     sensors : ndarray of shape (d_y, dimension)
         Points of observation, inside the domain.
+    comm : mpi4py communicator, optional
+        Processes that the mesh is spread over; without one it lives on this process alone.
 
     Attributes
     ----------
@@ -62,14 +64,16 @@ class Discretisation:
         elements: int,
         source: float | Callable[[Any], Any],
         sensors: np.ndarray,
+        comm: Any = None,
     ) -> None:
         fd = load_firedrake()
-        # One process per batch of systems: the mesh must not be spread over an MPI launcher's
-        # ranks, so it lives on this process alone.
+        # One process per batch of systems unless asked otherwise: the mesh must not be spread
+        # over an MPI launcher's ranks by itself.
+        comm = fd.COMM_SELF if comm is None else comm
         if dimension == 1:
-            self.mesh = fd.UnitIntervalMesh(elements, comm=fd.COMM_SELF)
+            self.mesh = fd.UnitIntervalMesh(elements, comm=comm)
         else:
-            self.mesh = fd.UnitSquareMesh(elements, elements, comm=fd.COMM_SELF)
+            self.mesh = fd.UnitSquareMesh(elements, elements, comm=comm)
         self.dimension = dimension
         self.sensors = sensors
         self.space = fd.FunctionSpace(self.mesh, "CG", 1)

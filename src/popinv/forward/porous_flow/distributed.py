@@ -1,0 +1,186 @@
+"""Porous flow with each system solved by several processes together.
+
+For meshes whose solve outgrows one process. The mesh is spread over the processes of an MPI
+communicator, Firedrake assembles the matrix of a system there, and PETSc solves it by conjugate
+gradients with algebraic multigrid. Everything else (field, elements, midpoint rule, Kirchhoff's
+transform, what counts as failed) is that of `popinv.forward.porous_flow.model`, whose answers it
+gives up to the tolerance of the iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from popinv.errors import ConfigError
+from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.checks import checked_rows, finished
+from popinv.forward.firedrake import load_firedrake
+from popinv.forward.porous_flow.description import field, observed
+from popinv.forward.porous_flow.kernels import exponentiate, invert_kirchhoff
+from popinv.forward.porous_flow.model import (
+    LARGEST_ROUNDING_ERROR,
+    NONLINEARITIES,
+    out_of_range,
+    too_uneven,
+)
+from popinv.forward.porous_flow.operators import Discretisation
+
+__all__ = ["DistributedPorousFlow", "forward_model"]
+
+# Relative to the load, in the norm of the preconditioned residual.
+_TOLERANCE = 1e-13
+_MOST_ITERATIONS = 500
+
+
+class DistributedPorousFlow:
+    """Porous medium flow, each system solved by all processes of a communicator.
+
+    Parameters
+    ----------
+    forward : mapping
+        The ``forward`` section of a checked configuration.
+    seed : int
+        The study's seed, from which random places of sensors are drawn.
+    comm : mpi4py communicator
+        The processes. Every method is to be called by all of them with the same arguments.
+
+    Raises
+    ------
+    ConfigError
+        If there are more processes than rows of cells to share out.
+
+    Notes
+    -----
+    *Reproducibility.* With the same number of processes an observation is a function of its row
+    of z alone, bit for bit: nothing of one solve is kept for the next. With another number the
+    answers agree up to the tolerance of the iteration.
+    """
+
+    def __init__(self, forward: Mapping[str, Any], seed: int, comm: Any) -> None:
+        if comm.size > forward["elements"]:
+            raise ConfigError(
+                f"porous_flow: {comm.size} processes cannot share a mesh with "
+                f"{forward['elements']} elements a side."
+            )
+        self.comm = comm
+        self.field = field(forward)
+        self.observations: Observations = observed(forward, seed)
+        self.nonlinearity = NONLINEARITIES.index(forward["nonlinearity"])
+        self.exponent = float(forward["exponent"])
+        self.discretisation = Discretisation(
+            forward["dimension"],
+            forward["elements"],
+            forward["source"],
+            self.observations.coordinates,
+            comm,
+        )
+        fd = load_firedrake()
+        found = self.discretisation
+        self._basis = self.field.basis(found.midpoints)
+        self._load = fd.assemble(found.load_form())
+        found.condition.zero(self._load)
+        self._solution = fd.Function(found.space)
+        self._matrix: Any = None
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The entries of z, in order: those of the field."""
+        return self.field.parameters
+
+    def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
+        """Solve for a batch of systems, one after the other.
+
+        Parameters
+        ----------
+        z : array_like of shape (n, d_z)
+            One system a row, in the order of `parameters`; the same on every process.
+        stage, first : str, int
+            Not used: nothing is random here.
+
+        Returns
+        -------
+        Solutions
+            The same on every process.
+
+        Raises
+        ------
+        DataError
+            If z is not a table of numbers with d_z columns.
+        """
+        z, reasons = checked_rows("porous_flow", z, self.parameters)
+        values = np.empty((len(z), len(self.observations)))
+        for i in range(len(z)):
+            reasons[i] = reasons[i] or self._solve_one(z[i : i + 1])
+            if not reasons[i]:
+                values[i] = self.discretisation.observe(self._solution)
+        invert_kirchhoff(values, self.nonlinearity, self.exponent)
+        return finished(values, reasons)
+
+    def _solve_one(self, z: np.ndarray) -> str:
+        """Solve for one row of z; return why it cannot be solved, or nothing."""
+        fd = load_firedrake()
+        from mpi4py import MPI
+
+        found = self.discretisation
+        kappa = self.field.evaluate(z, self._basis)
+        lowest, highest = (float(bound[0]) for bound in exponentiate(kappa))
+        lowest = self.comm.allreduce(lowest, MPI.MIN)
+        highest = self.comm.allreduce(highest, MPI.MAX)
+        if reason := out_of_range(lowest, highest):
+            return reason
+        found.permeability.dat.data[:] = kappa[0]
+        # The matrix keeps its place and pattern.
+        self._matrix = fd.assemble(found.stiffness_form(), bcs=found.condition, tensor=self._matrix)
+        matrix = self._matrix.petscmat
+        if not np.isfinite(matrix.norm()):
+            return "the stiffness matrix overflows: log-permeability too high"
+        with self._load.dat.vec_ro as load, self._solution.dat.vec_wo as solution:
+            if reason := self._iterate(matrix, load, solution):
+                return reason
+            bound = self._rounding_bound(matrix, load, solution)
+        return too_uneven(bound) if bound > LARGEST_ROUNDING_ERROR else ""
+
+    def _iterate(self, matrix: Any, load: Any, solution: Any) -> str:
+        from petsc4py import PETSc
+
+        # A new one for each system: the smoothers' estimates of eigenvalues would otherwise
+        # depend, in the last digits, on the systems solved before.
+        solver = PETSc.KSP().create(self.comm)
+        try:
+            solver.setOperators(matrix)
+            solver.setType("cg")
+            solver.getPC().setType("gamg")
+            solver.setTolerances(rtol=_TOLERANCE, atol=0.0, max_it=_MOST_ITERATIONS)
+            solver.solve(load, solution)
+            if solver.is_converged:
+                return ""
+            return (
+                f"the iteration ended after {solver.getIterationNumber()} steps without "
+                "converging: the permeability varies too strongly"
+            )
+        finally:
+            solver.destroy()
+
+    def _rounding_bound(self, matrix: Any, load: Any, solution: Any) -> float:
+        """Bound of `popinv.forward.porous_flow.kernels.rounding_bounds`, for all processes.
+
+        The matrix has no positive entry beside its diagonal D, and the solution has one sign:
+        abs(A) abs(u) = 2 D abs(u) - abs(A u), and A u is the load.
+        """
+        diagonal = matrix.getDiagonal()
+        loads, values = np.abs(load.array_r), np.abs(solution.array_r)
+        rows = loads > 0  # not on the boundary, and not without a source
+        total = 2 * diagonal.array_r[rows] * values[rows] - loads[rows]
+        here = np.max(np.abs(total) / loads[rows], initial=0.0) * np.finfo(float).eps
+        diagonal.destroy()
+        from mpi4py import MPI
+
+        return float(self.comm.allreduce(float(here), MPI.MAX))
+
+
+def forward_model(forward: Mapping[str, Any], seed: int, comm: Any) -> DistributedPorousFlow:
+    """Return the forward model of a ``forward`` section, on the processes of a communicator."""
+    return DistributedPorousFlow(forward, seed, comm)

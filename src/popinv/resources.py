@@ -1,0 +1,325 @@
+"""Memory and time that a job asks of a cluster, from the size of its study.
+
+Each rule has a function here that adds up the arrays which grow with the problem and the
+operations on them. They are upper bounds, not predictions: a job that asks for too much waits a
+little longer in the queue, one that asks for too little is killed. A retry asks for twice what
+the attempt before it did. What real runs needed stands in their benchmark files;
+:mod:`popinv.demand` sets the two side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from popinv.config.forward import Forward, ForwardSection
+from popinv.forward.costs import ForwardCost, forward_cost
+from popinv.workflow import is_synthetic, solve_count
+
+__all__ = ["RULES", "Demand", "Sizes", "demand", "memory_mb", "runtime_minutes", "sizes"]
+
+Study = Mapping[str, Any]
+Wildcards = Mapping[str, str]
+
+# Python with the package, and the processes of Snakemake around it, which on a cluster count
+# towards the job: with torch, and without.
+_WITH_TORCH_MB = 1200.0
+_PLAIN_MB = 900.0
+# A matplotlib figure at print resolution, several at once.
+_FIGURES_MB = 300.0
+# What the arrays below may come to in copies that are not counted one by one.
+_MARGIN = 1.5
+# Floating-point operations a second of one core, in the products of matrices that networks are.
+_FLOPS = 2e10
+# Start of Snakemake and Python, compilation of kernels, a busy file system.
+_START_SECONDS = 600.0
+_OF_A_FILE = 1000
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a job needs at its first attempt: megabytes, and seconds."""
+
+    megabytes: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that a study's demands follow from.
+
+    Parameters
+    ----------
+    study : mapping
+        The study's section of a checked configuration.
+    row : int
+        Numbers of a solved system: parameters and observations.
+    observed : int
+        Observations of a system.
+    systems : int
+        Systems observed, those kept aside included.
+    training : int
+        Solves of all rounds of active learning.
+    largest : int
+        Solves of the largest round, whatever it is for.
+    cost : ForwardCost
+        What solving takes.
+    """
+
+    study: Study
+    row: int
+    observed: int
+    systems: int
+    training: int
+    largest: int
+    cost: ForwardCost
+
+
+def sizes(study: Study) -> Sizes:
+    """Return the sizes of a study of a checked configuration."""
+    section: ForwardSection = TypeAdapter(Forward).validate_python(study["forward"])
+    parameters, observed = len(section.parameter_names()), section.observation_count()
+    learning = study["active_learning"]
+    return Sizes(
+        study=study,
+        row=parameters + observed,
+        observed=observed,
+        systems=_systems(study, observed),
+        training=solve_count(study, "0")
+        + (int(learning["rounds"]) - 1) * int(learning["solves_per_round"]),
+        largest=max(solve_count(study, name) for name in _rounds(study)),
+        cost=forward_cost(study["forward"], parameters, observed),
+    )
+
+
+def _rounds(study: Study) -> list[str]:
+    """Return one name of each sort of rounds that a study has."""
+    names = ["0", "1", "check", "fixed"]
+    names += [f"systems_{count}" for count in study["evidence"]["system_counts"]]
+    return [*names, "truth"] if is_synthetic(study) else names
+
+
+def _systems(study: Study, observed: int) -> int:
+    if is_synthetic(study):
+        return solve_count(study, "truth")
+    # How many are in the user's file is not known yet: as many as there is room for, at four bytes
+    # a number.
+    file = Path(study["observations"]["file"])
+    files = [f for f in file.rglob("*") if f.is_file()] if file.is_dir() else [file]
+    total = sum(f.stat().st_size for f in files if f.exists())
+    return max(_OF_A_FILE, total // (4 * observed))
+
+
+def demand(rule: str, of: Sizes, wildcards: Wildcards) -> Demand:
+    """Return what a job of a rule needs at its first attempt.
+
+    Raises
+    ------
+    KeyError
+        If the rule is not one of `RULES`.
+    """
+    return RULES[rule](of, wildcards)
+
+
+def memory_mb(needed: Demand, attempt: int = 1) -> int:
+    """Return megabytes to ask for, in steps of 100; twice as many at each further attempt."""
+    return math.ceil(needed.megabytes / 100) * 100 * 2 ** (attempt - 1)
+
+
+def runtime_minutes(needed: Demand, attempt: int = 1) -> int:
+    """Return minutes to ask for, in steps of 10; twice as many at each further attempt."""
+    seconds = _START_SECONDS + 2 * needed.seconds
+    return math.ceil(seconds / 600) * 10 * 2 ** (attempt - 1)
+
+
+def _megabytes(numbers: float) -> float:
+    """Memory of so many double-precision numbers, with the margin."""
+    return _MARGIN * 8e-6 * numbers
+
+
+# --- the surrogate -------------------------------------------------------------------------------
+
+
+def _weights(of: Sizes) -> float:
+    """Operations per system that one pass forward through the surrogate takes, halved."""
+    network = of.study["surrogate"]
+    width = network["width"]
+    if network["network"] == "fno":
+        return (
+            of.cost.cells * network["fourier_layers"] * width * (width + 4 * math.log2(2 + width))
+        )
+    return width * (of.row + network["depth"] * width)
+
+
+def _activations(of: Sizes) -> float:
+    """Numbers per system that a pass keeps for the gradient."""
+    network = of.study["surrogate"]
+    if network["network"] == "fno":
+        return 4.0 * of.cost.cells * network["fourier_layers"] * network["width"]
+    return 2.0 * network["depth"] * network["width"] + of.row
+
+
+def _training(of: Sizes, solves: int) -> Demand:
+    network = of.study["surrogate"]
+    epochs, batch = network["max_epochs"], network["batch_size"]
+    # The validation set goes through the network whole.
+    at_once = max(batch, network["validation_fraction"] * solves)
+    numbers = 6 * solves * of.row + 2 * at_once * _activations(of)
+    seconds = epochs * (solves * 6 * _weights(of) / _FLOPS + 2e-3 * (1 + solves / batch))
+    return Demand(_WITH_TORCH_MB + _megabytes(numbers), seconds)
+
+
+# --- the descent ---------------------------------------------------------------------------------
+
+
+def _descent(of: Sizes, systems: int, descents: float = 1, iterations: int | None = None) -> Demand:
+    """One descent after the other: memory of one, time of all."""
+    asked = of.study["descent"]
+    samples, directions = asked["model_samples"], asked["directions"]
+    data = min(systems, asked["batch_size"] or systems)
+    # Covariances and their factors, besides the samples.
+    numbers = 3 * (systems + samples) * of.row + 8 * of.observed**2
+    numbers += 10 * (data + samples) * directions + 3 * samples * _activations(of)
+    if of.study["noise"]["kind"] == "full":
+        numbers += 4 * (of.observed * (of.observed + 1) / 2) ** 2
+    of_step = samples * 8 * _weights(of) / _FLOPS + 1e-7 * (data + samples) * directions + 5e-3
+    steps = (asked["iterations"] if iterations is None else iterations) * descents
+    return Demand(_WITH_TORCH_MB + _megabytes(numbers), steps * of_step)
+
+
+def _update(of: Sizes, wildcards: Wildcards) -> Demand:
+    return _descent(of, of.systems, iterations=of.study["active_learning"]["descent_iterations"])
+
+
+def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
+    return _descent(of, of.systems, of.study["descent"]["restarts"])
+
+
+def _resample(of: Sizes, wildcards: Wildcards) -> Demand:
+    return _descent(of, of.systems, max(1, of.study["assessment"]["bootstrap"]))
+
+
+def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["evidence"]
+    return _descent(of, int(wildcards["systems"]), asked["repeats"], asked["iterations"])
+
+
+def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["evidence"]
+    descents = asked["coverage_block"] * (1 + of.study["assessment"]["bootstrap"])
+    return _descent(of, of.systems, descents)
+
+
+# --- everything else -----------------------------------------------------------------------------
+
+
+def _solve(of: Sizes, solves: int, read: int, base: float = _PLAIN_MB) -> Demand:
+    numbers = 2 * (read + solves) * of.row
+    return Demand(
+        base + of.cost.megabytes + _megabytes(numbers),
+        of.cost.setup_seconds + solves * of.cost.seconds,
+    )
+
+
+def _solve_chunk(of: Sizes, wildcards: Wildcards) -> Demand:
+    # That of the largest round, since all jobs of an array ask for the same; a round's proposals
+    # are read as a whole.
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    return _solve(of, solves, of.largest)
+
+
+def _solve_distributed(of: Sizes, wildcards: Wildcards) -> Demand:
+    cost, ranks = of.cost, of.study["forward"]["ranks"]
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    each = _PLAIN_MB + cost.firedrake_megabytes + _megabytes(2 * (of.largest + solves) * of.row)
+    return Demand(
+        ranks * each + cost.distributed_megabytes,
+        cost.setup_seconds + solves * cost.distributed_seconds / ranks,
+    )
+
+
+def _repeat(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["assessment"]
+    solves = max(1, asked["repeats"]) * asked["repeated_systems"]
+    return _solve(of, solves, solves, _WITH_TORCH_MB)
+
+
+def _rows(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], Demand]:
+    """Rules that hold all systems or all solves a few times over."""
+
+    def needed(of: Sizes, wildcards: Wildcards) -> Demand:
+        rows = of.systems + of.training
+        if "round" in wildcards:
+            rows += solve_count(of.study, wildcards["round"])
+        if "systems" in wildcards:
+            rows += int(wildcards["systems"]) * int(of.study["evidence"]["repeats"])
+        numbers = copies * rows * of.row
+        return Demand(
+            (_WITH_TORCH_MB if torch else _PLAIN_MB) + _megabytes(numbers), 1e-6 * numbers
+        )
+
+    return needed
+
+
+def _judge(of: Sizes, wildcards: Wildcards) -> Demand:
+    # The held-out test compares with 4000 draws along 200 directions, again for each resample.
+    draws = of.systems + 4000
+    numbers = 6 * (of.systems + of.training) * of.row + draws * (2000 + _activations(of))
+    numbers += 8 * of.observed**2
+    seconds = of.study["assessment"]["null_resamples"] * draws * 200 * 2e-7
+    return Demand(_WITH_TORCH_MB + _megabytes(numbers), seconds)
+
+
+def _plot(of: Sizes, wildcards: Wildcards) -> Demand:
+    needed = _judge(of, wildcards)
+    return Demand(needed.megabytes + _FIGURES_MB, 120 + needed.seconds)
+
+
+def _two_stage(of: Sizes, wildcards: Wildcards) -> Demand:
+    numbers = 6 * of.systems * of.row + 2000 * of.row * _activations(of)
+    return Demand(
+        _WITH_TORCH_MB + _megabytes(numbers), of.systems * 200 * 8 * _weights(of) / _FLOPS
+    )
+
+
+def _posterior(of: Sizes, wildcards: Wildcards) -> Demand:
+    # At most 100 systems; most of it is JAX.
+    return Demand(2 * _WITH_TORCH_MB + _megabytes(6 * of.systems * of.row), 6 * 3600)
+
+
+def _fixed_design(of: Sizes, wildcards: Wildcards) -> Demand:
+    return _training(of, int(wildcards["solves"]))
+
+
+RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
+    "draw_population": _rows(4),
+    "observe_population": _rows(6),
+    "import_observations": _rows(6),
+    "propose_parameters": _rows(4),
+    "solve_chunk": _solve_chunk,
+    "solve_chunk_distributed": _solve_distributed,
+    "collect_solves": _rows(6),
+    "train_surrogate": lambda of, wildcards: _training(of, of.training),
+    "update_population": _update,
+    "deconvolve": _deconvolve,
+    "consult_oracle": lambda of, wildcards: _descent(of, of.systems),
+    "resample_systems": _resample,
+    "assess_population": _judge,
+    "plot_figures": _plot,
+    "repeat_solves": _repeat,
+    "descend_with_policy": _deconvolve,
+    "fit_two_stage": _two_stage,
+    "sample_posterior": _posterior,
+    "compare_baselines": _rows(2),
+    "measure_error": _measure_error,
+    "fit_error_slope": _rows(1),
+    "train_fixed_design": _fixed_design,
+    "compare_designs": _rows(6),
+    "replicate_study": _replicate,
+    "measure_coverage": _rows(1),
+}

@@ -1,0 +1,202 @@
+"""A study on a real Slurm: the same arrays as without, though a job is cancelled and one killed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from slurm_cluster import PARTITION, Cluster
+from tiny_study import ROOT, TINY, Workflow
+
+from popinv import storage
+
+pytestmark = pytest.mark.firedrake
+
+# What this cluster has that others have not: one partition to name, no accounting, jobs that end
+# within seconds, and a user who is root.
+MACHINE = [
+    "--default-resources", f"slurm_partition={PARTITION}",
+    "--slurm-no-account",
+    "--slurm-status-command", "squeue",
+    "--slurm-init-seconds-before-status-checks", "1",
+    "--latency-wait", "5",
+]  # fmt: skip
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+TOO_LITTLE_MB, ENOUGH_MB = 150, 2000
+
+
+def short_study() -> dict[str, Any]:
+    """Return the tiny study in fewer steps, each of which costs a cluster seconds of waiting."""
+    config = copy.deepcopy(TINY)
+    study = config["studies"]["tiny"]
+    study["active_learning"]["rounds"] = 1
+    study["assessment"].update(bootstrap=0, oracles=False)
+    # The same round 0 once more, each system solved by two processes.
+    shared = copy.deepcopy(study)
+    shared["forward"]["ranks"] = 2
+    shared["active_learning"]["chunk_size"] = 80
+    config["studies"]["shared"] = shared
+    return config
+
+
+TARGETS = [
+    "results/tiny/metrics.json",
+    "results/tiny/figures/law.png",
+    "results/shared/rounds/0/solves.zarr/zarr.json",
+]
+
+
+def on_slurm(workflow: Workflow, *arguments: str) -> list[str]:
+    """Return the command that runs a workflow through the shipped profile."""
+    profile = str(ROOT / "workflow" / "profiles" / "slurm")
+    return workflow.command("--profile", profile, *MACHINE, *arguments)
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    output = (folder / "printed").open("w")
+    environment = {**os.environ, **AS_ROOT}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=output, stderr=output, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str], folder: Path, seconds: float) -> str:
+    """Wait for a run to end, and return what it printed."""
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    finally:
+        printed = (folder / "printed").read_text()
+        print(printed[-5000:])
+    return printed
+
+
+def cancel_one_chunk(cluster: Cluster, process: subprocess.Popen[str]) -> str:
+    """Cancel the first task of an array of chunks that is seen running, and return its id."""
+    while process.poll() is None:
+        for job, comment in cluster.jobs("RUNNING").items():
+            if comment.startswith("rule_solve_chunk_wildcards") and "_" in job:
+                subprocess.run(["scancel", job], check=True)
+                return job
+        time.sleep(0.2)
+    raise AssertionError("the run ended without an array of chunks")
+
+
+@pytest.fixture(scope="module")
+def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run the study on the cluster and beside it, and return where and what was printed."""
+    here, there = (Workflow(tmp_path_factory.mktemp(name)) for name in ("here", "there"))
+    for workflow in (here, there):
+        workflow.configure(short_study())
+    # The first attempt of one job is given less memory than it needs.
+    memory = f"deconvolve:mem_mb={TOO_LITTLE_MB} if attempt == 1 else {ENOUGH_MB}"
+    remote = start(on_slurm(there, "--set-resources", memory, "--", *TARGETS), there.folder)
+    local = start(here.command(*TARGETS[:2]), here.folder)
+    try:
+        cancelled = cancel_one_chunk(cluster, remote)
+        printed = finish(remote, there.folder, 1500)
+        finish(local, here.folder, 1500)
+    finally:
+        for process in (local, remote):
+            process.kill()
+    jobs = cluster.query("squeue", "--noheader", "--states=all", "--format=%i|%T|%m|%k")
+    assert local.returncode == 0
+    assert remote.returncode == 0, cluster.logs()
+    rows = [line.split("|") for line in jobs.splitlines()]
+    return {
+        "here": here.folder,
+        "there": there.folder,
+        "printed": printed,
+        "cancelled": cancelled,
+        "jobs": [
+            {"id": i, "state": state, "memory": int(memory.rstrip("M")), "what": what}
+            for i, state, memory, what in rows
+        ],
+    }
+
+
+def jobs_of(run: dict[str, Any], rule: str) -> list[dict[str, Any]]:
+    return [job for job in run["jobs"] if job["what"].startswith(f"rule_{rule}_wildcards")]
+
+
+def test_every_array_of_every_store_is_that_of_a_local_run(run):
+    here, there = run["here"] / "results", run["there"] / "results"
+    stores = sorted(path.relative_to(here) for path in here.rglob("*.zarr"))
+    assert len(stores) > 12
+    assert stores == sorted(
+        path.relative_to(there) for path in there.rglob("*.zarr") if "shared" not in path.parts
+    )
+    for store in stores:
+        ours, theirs = storage.load(here / store), storage.load(there / store)
+        assert ours.attrs["content_sha256"] == theirs.attrs["content_sha256"], store
+        assert set(ours.variables) == set(theirs.variables)
+        for name in ours.variables:
+            np.testing.assert_array_equal(
+                theirs[name].values, ours[name].values, err_msg=f"{store}: {name}"
+            )
+    metrics = [json.loads((f / "tiny" / "metrics.json").read_text()) for f in (here, there)]
+    assert metrics[0] == metrics[1]
+
+
+def test_chunks_are_submitted_as_arrays(run):
+    chunks = jobs_of(run, "solve_chunk")
+    tasks = {job["id"] for job in chunks if "_" in job["id"]}
+    # Three chunks of the truth and two of round 0.
+    assert len(tasks) == 5
+    assert "Submitted array job" in run["printed"]
+
+
+def test_a_cancelled_job_is_repeated_with_twice_the_memory(run):
+    (cancelled,) = (job for job in run["jobs"] if job["id"] == run["cancelled"])
+    assert cancelled["state"] == "CANCELLED"
+    # The repetition is one job; that of the check is another, at its first attempt.
+    repeated = [job for job in jobs_of(run, "solve_chunk") if "_" not in job["id"]]
+    assert sorted(job["state"] for job in repeated) == ["COMPLETED", "COMPLETED"]
+    # An array asks for a little more, in which its commands are kept.
+    first, second = sorted(job["memory"] for job in repeated)
+    assert second == 2 * first
+    assert first <= cancelled["memory"] < 1.1 * first
+
+
+def test_a_job_out_of_memory_is_repeated_with_more(run):
+    states = {job["memory"]: job["state"] for job in jobs_of(run, "deconvolve")}
+    assert states == {TOO_LITTLE_MB: "FAILED", ENOUGH_MB: "COMPLETED"}
+    (log,) = (run["there"] / "logs" / "slurm" / "rule_deconvolve").rglob("*.log")
+    assert "exceeded memory limit" in log.read_text()
+    assert len(re.findall("Trying to restart job", run["printed"])) == 2
+
+
+def test_processes_that_share_a_solve_find_what_one_finds(run):
+    together = storage.load(run["there"] / "results/shared/rounds/0/solves.zarr")
+    alone = storage.load(run["there"] / "results/tiny/rounds/0/solves.zarr")
+    np.testing.assert_array_equal(together["z"].values, alone["z"].values)
+    largest = np.abs(alone["y"].values).max()
+    assert np.abs(together["y"].values - alone["y"].values).max() < 1e-10 * largest
+    log = run["there"] / "results/shared/logs/solve_chunk_distributed.0.0.log"
+    assert "80 solves by 2 processes, 0 failed" in log.read_text()
+
+
+def test_a_limit_that_would_lose_chunks_of_an_array_is_refused(cluster, tmp_path):
+    workflow = Workflow(tmp_path)
+    workflow.configure(short_study())
+    done = subprocess.run(
+        on_slurm(workflow, "--jobs", "2"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "At most 2 jobs can be submitted at a time" in done.stdout
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,126 @@
+"""Systems solved by two processes together have the answers of one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from popinv.config.forward import Forward
+from popinv.config.loading import load
+from popinv.errors import ConfigError
+from popinv.forward.porous_flow.model import forward_model
+
+pytestmark = [
+    pytest.mark.firedrake,
+    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
+]
+
+# Of the largest observation. The residual is reduced by 1e-13; the matrix's condition, some 1e4
+# times the contrast of the permeability, stands between that and the answer.
+TOLERANCE = 1e-10
+
+
+def section(**keys: Any) -> dict[str, Any]:
+    given = {"kind": "porous_flow", "modes": 4, "sensors": {"count": 9}, "ranks": 2, **keys}
+    return TypeAdapter(Forward).validate_python(given).model_dump(mode="json")
+
+
+def by_two(forward: dict[str, Any], z: np.ndarray, folder: Path) -> list[dict[str, np.ndarray]]:
+    """Solve by two processes, and return what each of them found."""
+    (folder / "section").write_text(json.dumps(forward))
+    np.save(folder / "z.npy", z)
+    environment = {
+        **os.environ,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        # As many processes as there are, on however many cores.
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    program = Path(__file__).with_name("distributed_solves.py")
+    command = ["mpiexec", "--bind-to", "none", "-n", "2", sys.executable, "-m", "mpi4py", program]
+    done = subprocess.run(
+        [*command, folder / "section", folder / "z.npy", folder / "answers"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return [dict(np.load(folder / f"answers.{rank}.npz")) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"dimension": 1, "elements": 60},
+        {"dimension": 2, "elements": 20, "field": "level_set", "nonlinearity": "quadratic"},
+    ],
+    ids=["line", "square"],
+)
+def test_two_processes_agree_with_one(keys, tmp_path):
+    forward = section(**keys)
+    alone = forward_model(forward, 3)
+    names = [parameter.name for parameter in alone.parameters]
+    z = 0.4 * np.random.default_rng(0).standard_normal((10, len(names)))
+    z[1] *= 4  # strong contrast
+    z[3, 0] = np.nan
+    z[4, 0] = 1e4
+    z[5, 0] = -1e4
+    z[6] = 0.0
+    z[6, 0] = 709.7  # a finite permeability, but not four times it
+    # Permeable inside, nearly tight along the boundary: too uneven to solve accurately.
+    z[7] = 0.0
+    for name in ["mode_2"] if keys["dimension"] == 1 else ["mode_0_2", "mode_2_0"]:
+        z[7, names.index(name)] = -20.0
+    expected = alone.solve(z)
+    first, second = by_two(forward, z, tmp_path)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    # A row's answer does not depend on the rows before it, bit for bit.
+    np.testing.assert_array_equal(first["part"], first["observations"][2:])
+    np.testing.assert_array_equal(first["reason"] != "", expected.failed)
+    for row in (3, 4, 5):
+        assert first["reason"][row] == expected.reason[row]
+    good = ~expected.failed
+    assert good.sum() >= 5
+    gap = np.abs(first["observations"] - expected.observations)[good].max()
+    assert gap < TOLERANCE * np.abs(expected.observations[good]).max()
+
+
+STUDY: dict[str, Any] = {
+    "observations": {
+        "truth": {
+            "law": {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3},
+            "noise": {"amplitude": 0.1, "length": 0.1},
+        }
+    }
+}
+
+
+def refused(forward: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as error:
+        load({"studies": {"one": {"forward": forward, **STUDY}}})
+    return str(error.value)
+
+
+def test_more_processes_than_elements_are_refused():
+    message = refused({"kind": "porous_flow", "elements": 20, "ranks": 21})
+    assert "studies.one.forward.ranks" in message
+    assert "at most 20 processes" in message
+
+
+@pytest.mark.parametrize("kind", ["elastodynamics", "lorenz96"])
+def test_other_forward_models_are_solved_by_one_process(kind):
+    message = refused({"kind": kind, "ranks": 2})
+    assert "studies.one.forward" in message
+    assert "only porous_flow can share a solve" in message

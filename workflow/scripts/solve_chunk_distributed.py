@@ -1,0 +1,55 @@
+"""Solve the forward model for one chunk of the proposals, each system by all processes together.
+
+A program of its own, which the MPI launcher starts once for each process; the first one writes.
+"""
+
+import argparse
+import json
+
+from mpi4py import MPI
+
+from popinv import storage
+from popinv.artefacts import solves
+from popinv.errors import PopinvError
+from popinv.forward.porous_flow.distributed import forward_model
+
+RULE = "solve_chunk_distributed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("proposals", "solves"):
+        parser.add_argument(name)
+    parser.add_argument("--settings", type=json.loads, help="seed, forward and chunk_size")
+    parser.add_argument("--round")
+    parser.add_argument("--chunk", type=int)
+    asked, comm = parser.parse_args(), MPI.COMM_WORLD
+    given, first = asked.settings, comm.rank == 0
+    if comm.size != given["forward"]["ranks"]:
+        # Such as a launcher of another MPI, which starts that many processes of one each.
+        raise PopinvError(
+            f"{given['forward']['ranks']} processes were asked for, but the launcher's "
+            f"communicator has {comm.size}"
+        )
+    start = asked.chunk * given["chunk_size"]
+    rows = storage.load(asked.proposals).isel(sample=slice(start, start + given["chunk_size"]))
+    model, z = forward_model(given["forward"], given["seed"], comm), rows["z"].values
+    solutions = model.solve(z, f"solve/{asked.round}", start)
+    if first:
+        print(f"{len(z)} solves by {comm.size} processes, {int(solutions.failed.sum())} failed")
+        storage.save(
+            solves(z, solutions, list(rows["parameter"].values), model.observations),
+            asked.solves,
+            config={"forward": given["forward"]},
+            seed=given["seed"],
+            created_by=RULE,
+        )
+    comm.Barrier()
+
+
+try:
+    main()
+except PopinvError as error:
+    print(f"\n{RULE}: {error}\n", flush=True)
+    # The others may be waiting for this process.
+    MPI.COMM_WORLD.Abort(1)
