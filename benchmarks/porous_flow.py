@@ -73,4 +73,3 @@ def _contest(dimension: int, peer: str, few: int) -> Contest:
         peer_units=few,
         tolerance=1e-9,
     )
-

@@ -16,12 +16,12 @@ class Disagreement(Exception):
 
 
 def largest_difference(ours: Any, peer: Any) -> float:
-    """Return the largest difference of two arrays, relative to the peer's largest value.
+    """Return the largest difference of two answers, relative to the peer's largest value.
 
     Where ours has more rows than the peer's, which is slower and does fewer systems, the first
     rows are compared.
     """
-    ours, peer = np.asarray(ours), np.asarray(peer)
+    ours, peer = np.atleast_1d(ours), np.atleast_1d(peer)
     ours = ours[: len(peer)]
     if ours.shape != peer.shape:
         raise Disagreement(f"answers of shapes {ours.shape} and {peer.shape} do not compare")

@@ -83,9 +83,7 @@ def scikit_fem(model: Elastodynamics) -> Solve:
 
     def march(modulus: float, damping: float) -> np.ndarray:
         elastic = modulus * stiffness
-        factors = splu(
-            ((1 + dt / 2 * damping) * mass + dt**2 / 4 * elastic).tocsc(), **options
-        )
+        factors = splu(((1 + dt / 2 * damping) * mass + dt**2 / 4 * elastic).tocsc(), **options)
         u, v = shape.copy(), np.zeros_like(shape)
         a = of_mass.solve(-(elastic @ u))
         seen = np.empty((len(model.sensors), len(model.times)))
