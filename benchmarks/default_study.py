@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
+from benchmarks.machine import ROOT
 from popinv.config.loading import as_mapping, load_file
 from popinv.forward.base import ForwardModel
 from popinv.forward.build import forward_model, observed
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SEED = 1
-_CONFIG = Path(__file__).resolve().parents[1] / "config" / "config.yaml"
+_CONFIG = ROOT / "config" / "config.yaml"
 
 
 @functools.cache

@@ -77,11 +77,10 @@ def loss_difference(problem: Problem, settings: DescentSettings, p: np.ndarray) 
     state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings)
     _, info = step(state, problem, settings)
     rng = generator(problem.seed, f"{problem.stage}/draws", 0)
-    shapes = (
-        (settings.model_samples, problem.law.d_omega),
-        (settings.model_samples, problem.noise.d_y),
+    omega, e = (
+        torch.from_numpy(rng.standard_normal((settings.model_samples, width)))
+        for width in (problem.law.d_omega, problem.noise.d_y)
     )
-    omega, e = (torch.from_numpy(rng.standard_normal(shape)) for shape in shapes)
     rng = generator(problem.seed, f"{problem.stage}/directions", 0)
     theta = torch.from_numpy(directions(rng, settings.directions, problem.noise.d_y))
     other = Predecessor(problem, p, settings.directions, 1)

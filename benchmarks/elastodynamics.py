@@ -19,10 +19,10 @@ __all__ = ["rows"]
 
 _PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
 _WORK = {
-    1: ("elastic_bar", "one elastic bar, 100 elements, 800 time steps, 60 observations"),
+    1: ("elastic_bar", "one elastic bar, 100 elements, 800 steps, 60 observations"),
     2: (
         "plane_strain",
-        "one cantilever in plane strain, 720 unknowns, 400 time steps, 60 observations",
+        "one cantilever in plane strain, 720 unknowns, 400 steps, 60 observations",
     ),
 }
 _SYSTEMS = {1: 200, 2: 10}

@@ -7,7 +7,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["confine", "cpu_model", "load_average", "missing", "versions"]
+__all__ = ["ROOT", "confine", "cpu_model", "load_average", "missing", "versions"]
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def confine() -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-
 from benchmarks.peers import porous_flow as peers
 from benchmarks.rows import Contest, Row
 from popinv.forward.porous_flow.model import PorousFlow

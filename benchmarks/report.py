@@ -11,11 +11,11 @@ from typing import Any
 from benchmarks.machine import cpu_model, load_average, versions
 from benchmarks.rows import Measurement, Row
 
-__all__ = ["NOT_INSTALLED", "read", "record", "save", "table", "write_docs"]
+__all__ = ["BEGIN", "END", "NOT_INSTALLED", "read", "record", "save", "table", "write_docs"]
 
 NOT_INSTALLED = "peer not installed"
-_BEGIN = "<!-- written by `python -m benchmarks --write-docs`: do not edit -->"
-_END = "<!-- end -->"
+BEGIN = "<!-- written by `python -m benchmarks --write-docs`: do not edit -->"
+END = "<!-- end -->"
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -110,11 +110,11 @@ def write_docs(results: Results, page: Path) -> None:
         If the page does not hold the two marks.
     """
     text = page.read_text()
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{page} lacks the lines '{_BEGIN}' and '{_END}'")
-    page.write_text("\n".join([before + _BEGIN, "", _markdown(results), "", _END + after]))
+        raise ValueError(f"{page} lacks the lines '{BEGIN}' and '{END}'")
+    page.write_text("\n".join([before + BEGIN, "", _markdown(results), "", END + after]))
 
 
 def _markdown(results: Results) -> str:

@@ -91,8 +91,6 @@ def jax_scan(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: i
     """Return a compiled ``lax.scan`` over steps of one member, mapped over the members."""
     import jax
 
-    # A setting of the process; in single precision the answers would not agree.
-    jax.config.update("jax_enable_x64", True)
     numpy = jax.numpy
 
     def member(x: Any, y: Any, forcing: Any, h: Any, c: Any, b: Any) -> Any:
@@ -108,5 +106,12 @@ def jax_scan(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: i
 
         return jax.lax.scan(body, (x, y), None, length=steps)[0]
 
-    given = numpy.asarray(x), numpy.asarray(y), tuple(map(numpy.asarray, vars(of).values()))
-    return lambda: jax.block_until_ready(whole(*given))
+    # JAX rounds to single precision unless told not to.
+    with jax.enable_x64(True):
+        given = numpy.asarray(x), numpy.asarray(y), tuple(map(numpy.asarray, vars(of).values()))
+
+    def march() -> tuple[Any, Any]:
+        with jax.enable_x64(True):
+            return jax.block_until_ready(whole(*given))
+
+    return march

@@ -104,11 +104,8 @@ def scikit_fem(dimension: int, elements: int, sensors: np.ndarray, field: Field)
 
     ticks = np.linspace(0, 1, elements + 1)
     if dimension == 1:
-        mesh, element, piecewise = (
-            skfem.MeshLine(ticks),
-            skfem.ElementLineP1(),
-            skfem.ElementLineP0(),
-        )
+        mesh = skfem.MeshLine(ticks)
+        element, piecewise = skfem.ElementLineP1(), skfem.ElementLineP0()
     else:
         mesh = skfem.MeshTri.init_tensor(ticks, ticks)
         # Mirrored, so that the diagonals run like those of Firedrake's mesh.

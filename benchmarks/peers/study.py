@@ -90,8 +90,5 @@ def plain_study(
             covariance = problem.noise.covariance(gamma).numpy()
         surrogate = plain_training(TrainingData(z, y), how(number, covariance), surrogate)
         through = replace(problem, simulate=surrogate)
-        # As in the package, later rounds also descend from the study's start; the descent from
-        # the last estimate is the one that is kept.
-        starts = [p, start] if number else [start]
-        p = [descend(through, q, directions, iterations[0]) for q in starts][0]
+        p = descend(through, p, directions, iterations[0])
     return descend(through, p, directions, iterations[1])
