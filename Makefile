@@ -48,7 +48,7 @@ test: setup lint ## lint, then run the tests
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-benchmark: setup ## time the package beside its peers (a quarter of an hour)
+benchmark: setup ## time the package beside its peers (less than a quarter of an hour)
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove what tools leave behind; the environment and results stay

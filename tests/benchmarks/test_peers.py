@@ -33,7 +33,6 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 @pytest.mark.parametrize("peer", [porous_flow.firedrake_built_once, porous_flow.scikit_fem])
 @pytest.mark.parametrize(("dimension", "elements"), [(1, 12), (2, 5)])
 def test_porous_flow(peer, dimension: int, elements: int) -> None:
-    pytest.importorskip("firedrake")
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
     model = PorousFlow(places, dimension=dimension, elements=elements, modes=3)
@@ -45,7 +44,6 @@ def test_porous_flow(peer, dimension: int, elements: int) -> None:
 @pytest.mark.firedrake
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_elastodynamics(dimension: int) -> None:
-    pytest.importorskip("firedrake")
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
     model = Elastodynamics(places, dimension=dimension, elements=6, times=3, steps=60)
