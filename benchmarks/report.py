@@ -11,11 +11,24 @@ from typing import Any
 from benchmarks.machine import cpu_model, load_average, versions
 from benchmarks.rows import Measurement, Row
 
-__all__ = ["BEGIN", "END", "NOT_INSTALLED", "read", "record", "save", "table", "write_docs"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "NOT_INSTALLED",
+    "number",
+    "read",
+    "record",
+    "save",
+    "seconds",
+    "table",
+    "write_docs",
+]
 
 NOT_INSTALLED = "peer not installed"
 BEGIN = "<!-- written by `python -m benchmarks --write-docs`: do not edit -->"
 END = "<!-- end -->"
+# Load average above which others than the benchmark were at work.
+_QUIET = 1.5
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -66,7 +79,7 @@ def table(results: Results, errors: Mapping[str, str]) -> str:
     lines = [("row", "ours", "peer", "ratio", "range", "target", "difference")]
     for name, row in results.items():
         if row["ratio"] is None:
-            lines.append((name, "", "", row["note"], "", f"{row['target']:.3g}", ""))
+            lines.append((name, "", "", row["note"], "", number(row["target"]), ""))
             continue
         low, high = row["ratio_range"]
         mark = "" if row["ratio"] >= row["target"] else " missed"
@@ -75,9 +88,9 @@ def table(results: Results, errors: Mapping[str, str]) -> str:
                 name,
                 seconds(row["ours_seconds"]),
                 seconds(row["peer_seconds"]),
-                f"{row['ratio']:.3g}",
-                f"{low:.3g} to {high:.3g}",
-                f"{row['target']:.3g}{mark}",
+                number(row["ratio"]),
+                f"{number(low)} to {number(high)}",
+                f"{number(row['target'])}{mark}",
                 f"{row['difference']:.0e}",
             )
         )
@@ -99,6 +112,11 @@ def seconds(value: float) -> str:
         if value * factor >= 1:
             return f"{value * factor:.3g} {unit}"
     return f"{value * 1e9:.3g} ns"
+
+
+def number(ratio: float) -> str:
+    """Return a ratio with three digits, or all before the point."""
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def write_docs(results: Results, page: Path) -> None:
@@ -123,20 +141,22 @@ def _markdown(results: Results) -> str:
     for cpu in sorted({row["cpu"] for row in measured}):
         loads = [row["load_average"] for row in measured if row["cpu"] == cpu]
         lines.append(f"On {cpu}; load average {min(loads)} to {max(loads)}, of which 1 is our own.")
+        if max(loads) > _QUIET:
+            lines.append("The machine was in use: the ratios are preliminary.")
     header = ("row", "popinv", "peer", "times faster", "lowest to highest", "target", "versions")
     lines += ["", f"| {' | '.join(header)} |", "|---|---|---|---|---|---|---|"]
     for name, row in results.items():
         cells = [f"`{name}`"]
         if row["ratio"] is None:
-            cells += ["", "", row["note"], "", f"{row['target']:.3g}", ""]
+            cells += ["", "", row["note"], "", number(row["target"]), ""]
         else:
             low, high = row["ratio_range"]
             cells += [
                 seconds(row["ours_seconds"]),
                 seconds(row["peer_seconds"]),
-                f"{row['ratio']:.3g}",
-                f"{low:.3g} to {high:.3g}",
-                f"{row['target']:.3g}",
+                number(row["ratio"]),
+                f"{number(low)} to {number(high)}",
+                number(row["target"]),
                 row["peer_version"],
             ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -160,6 +160,21 @@ def test_docs_get_the_table_between_the_marks(tmp_path) -> None:
     assert "| `a/missing` |  |  | peer not installed |" in text
 
 
+def test_docs_say_when_the_machine_was_in_use(tmp_path) -> None:
+    results, _ = runner.run([row("a/good", toy(clock := Clock()))], clock, lambda message: None)
+    page = tmp_path / "page.md"
+    page.write_text(f"{report.BEGIN}\n{report.END}\n")
+    for load, said in ((1.1, 0), (4.0, 1)):
+        results["a/good"]["load_average"] = load
+        report.write_docs(results, page)
+        assert page.read_text().count("preliminary") == said
+
+
+def test_ratios_are_written_without_exponents() -> None:
+    written = [report.number(ratio) for ratio in (0.7692, 4.4386, 55.16, 150.0, 4438.59)]
+    assert written == ["0.769", "4.44", "55.2", "150", "4439"]
+
+
 def test_page_of_the_documentation_has_the_marks_and_every_group() -> None:
     page = (machine.ROOT / runner.PAGE).read_text()
     assert page.count(report.BEGIN) == page.count(report.END) == 1
