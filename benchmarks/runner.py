@@ -36,22 +36,21 @@ def all_rows() -> list[Row]:
 
 
 def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """Return the rows of these names or of these groups, all if there are none.
+    """Return the rows whose names begin with one of these, all if there are none.
 
     Raises
     ------
     SystemExit
-        If a name is unknown.
+        If no row begins with a name.
     """
-    groups = {row.name.partition("/")[0] for row in rows}
-    known = {row.name for row in rows} | groups
     for name in names:
-        if name not in known:
+        if not any(row.name.startswith(name) for row in rows):
+            groups = dict.fromkeys(row.name.partition("/")[0] for row in rows)
             raise SystemExit(
-                f"benchmarks: there is no '{name}'; the groups are {', '.join(sorted(groups))}, "
+                f"benchmarks: no row begins with '{name}'; the groups are {', '.join(groups)}, "
                 "and --list names their rows"
             )
-    return [r for r in rows if not names or r.name in names or r.name.partition("/")[0] in names]
+    return [row for row in rows if not names or row.name.startswith(tuple(names))]
 
 
 def run(
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only", metavar="NAME", action="append", default=[],
-        help="only this row or group of rows; may be repeated. Nothing is written then, unless "
+        help="only rows whose names begin so; may be repeated. Nothing is written then, unless "
         "--output is given",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help=f"where to write (default: {RESULTS})")

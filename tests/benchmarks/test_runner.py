@@ -137,7 +137,7 @@ def test_command_writes_only_what_is_whole_or_asked_for(tmp_path, monkeypatch, c
     assert runner.main([]) == 1  # the second row is in error
     assert list(report.read(tmp_path / runner.RESULTS)) == ["a/one"]
     assert "ERROR b/two" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="there is no 'c'; the groups are a, b"):
+    with pytest.raises(SystemExit, match="no row begins with 'c'; the groups are a, b"):
         runner.main(["--only", "c"])
 
 
