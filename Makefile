@@ -51,8 +51,8 @@ test: setup lint ## lint, then run the tests
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-benchmark: setup ## run every benchmark, one after the other
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+benchmark: setup ## time the package beside its peers (less than a quarter of an hour)
+	@$(BIN)/python -m benchmarks
 
 clean: ## remove what tools leave behind; the environment and results stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

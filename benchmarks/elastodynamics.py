@@ -1,105 +1,80 @@
-"""Elastodynamics beside two ways of using Firedrake, in one run.
+"""Damped vibration: a batch of systems beside three ways of marching through them one by one.
 
-- naive: ``solve(a == L, u, bcs)`` for every time step of every system, as in a first script;
-- built once: one ``LinearVariationalSolver`` for each system, whose factorised matrix all its
-  time steps share;
-- popinv: `Elastodynamics.solve` on the whole batch.
-
-All three run Newmark's method on the same mesh with the same time step. For Firedrake the clock
-runs from the stiffness of each cell, for popinv from z, for all to the observations; kernels are
-compiled before. Processor time of one thread; the fastest turn counts, where there are several.
-
-Run it with ``python benchmarks/elastodynamics.py``; nothing is asserted.
+All run Newmark's method on the same mesh with the same elements and time step, from z to the
+observations.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
+import functools
 
 import numpy as np
 
+from benchmarks.peers import elastodynamics as peers
+from benchmarks.rows import Contest, Row
 from popinv.forward.elastodynamics.model import Elastodynamics
-from popinv.forward.elastodynamics.reference import newmark, solve_afresh
-from popinv.forward.firedrake import load_firedrake
+from popinv.seeds import generator
 
-PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
-TURNS = 3
+__all__ = ["rows"]
+
+_PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
+_WORK = {
+    1: ("elastic_bar", "one elastic bar, 100 elements, 800 steps, 60 observations"),
+    2: (
+        "plane_strain",
+        "one cantilever in plane strain, 720 unknowns, 400 steps, 60 observations",
+    ),
+}
+_SYSTEMS = {1: 200, 2: 10}
+# Of each peer: words, distributions, systems in a call, repeats.
+_PEERS = {
+    "firedrake_naive": ("Firedrake, solve(a == L, u) in every step", ("firedrake",), (1, 1), 3),
+    "firedrake_built_once": (
+        "Firedrake, one LinearVariationalSolver for each system",
+        ("firedrake",),
+        (2, 2),
+        5,
+    ),
+    "scikit_fem": (
+        "scikit-fem matrices assembled once, splu once for each system",
+        ("scikit-fem", "scipy"),
+        (10, 4),
+        5,
+    ),
+}
 
 
-def built_once(left: Any, right: Any, unknown: Any, condition: Any) -> Callable[[], Any]:
-    fd = load_firedrake()
-    problem = fd.LinearVariationalProblem(
-        left, right, unknown, bcs=condition, constant_jacobian=True
-    )
-    return fd.LinearVariationalSolver(problem).solve
-
-
-def firedrake_loop(
-    model: Elastodynamics, z: np.ndarray, prepare: Callable[..., Callable[[], Any]], times: int
-) -> tuple[float, np.ndarray]:
-    """Seconds per system, and the observations at the first ``times`` times."""
-    cells = len(model.operators.midpoints)
-    start = time.process_time()
-    values = [
-        newmark(
-            model.discretisation,
-            np.full(cells, stiffness),
-            (damping, 0.0),
-            plucked=True,
-            amplitude=1.0,
-            source=None,
-            time_step=model.time_step,
-            times=times,
-            steps=model.steps,
-            prepare=prepare,
-        ).ravel()
-        for stiffness, damping in z
+def rows() -> list[Row]:
+    """Return the rows of the bar and of the cantilever."""
+    return [
+        Row(
+            name=f"{_WORK[dimension][0]}/{name}",
+            work=_WORK[dimension][1],
+            peer=words,
+            packages=packages,
+            target=10.0 if name == "firedrake_naive" else 1.0,
+            prepare=functools.partial(_contest, dimension, name, few[dimension - 1], repeats),
+        )
+        for dimension in (1, 2)
+        for name, (words, packages, few, repeats) in _PEERS.items()
     ]
-    return (time.process_time() - start) / len(z), np.array(values)
 
 
-def compare(dimension: int, systems: int, target: float | None) -> None:
-    """Time the three ways and print a table."""
-    rng = np.random.default_rng(0)
-    start = time.process_time()
-    model = Elastodynamics(PLACES[:, :dimension], dimension=dimension)
-    model.solve(np.ones((1, 2)))
-    construction = time.process_time() - start
-    z = np.exp(0.3 * rng.standard_normal((systems, 2))) * [1.0, 0.2]
+@functools.cache
+def _model(dimension: int) -> Elastodynamics:
+    return Elastodynamics(_PLACES[:, :dimension], dimension=dimension)
 
-    best = {"naive": np.inf, "built once": np.inf, "popinv": np.inf}
-    answers = {}
-    for name, prepare, few, turns in (
-        ("naive", solve_afresh, 1, 1),
-        ("built once", built_once, 2, TURNS),
-    ):
-        firedrake_loop(model, z[:1], prepare, times=1)  # compiles
-        for _ in range(turns):
-            seconds, answers[name] = firedrake_loop(model, z[:few], prepare, len(model.times))
-            best[name] = min(best[name], seconds)
-    for _ in range(TURNS):
-        start = time.process_time()
-        answers["popinv"] = model.solve(z).observations
-        best["popinv"] = min(best["popinv"], (time.process_time() - start) / systems)
 
-    steps = model.steps * len(model.times)
-    print(
-        f"\n{dimension}-D, {model.elements} elements along the length, "
-        f"{model.operators.stiffness.unknowns} unknowns, {steps} time steps; "
-        f"construction and first solve {construction:.1f} s"
+def _contest(dimension: int, peer: str, few: int, repeats: int) -> Contest:
+    model = _model(dimension)
+    normal = generator(0, f"benchmarks/elastodynamics/{dimension}").standard_normal
+    z = np.exp(0.3 * normal((_SYSTEMS[dimension], 2))) * [1.0, 0.2]
+    solve = getattr(peers, peer)(model)
+    return Contest(
+        ours=lambda: model.solve(z).observations,
+        peer=lambda: solve(z[:few]),
+        ours_units=len(z),
+        peer_units=few,
+        tolerance=1e-9,
+        repeats=repeats,
     )
-    print(f"{'way':<12}{'s per system':>15}{'popinv faster by':>18}{'difference':>13}")
-    for name, seconds in best.items():
-        ratio = seconds / best["popinv"]
-        few = len(answers[name])
-        difference = np.abs(answers[name] - answers["popinv"][:few]).max()
-        print(f"{name:<12}{seconds:>15.5f}{ratio:>18.1f}{difference:>13.1e}")
-    if target is not None:
-        print(f"target: at least {target:g} times faster than naive")
-
-
-if __name__ == "__main__":
-    compare(dimension=1, systems=200, target=10)
-    compare(dimension=2, systems=10, target=None)

@@ -1,178 +1,98 @@
-"""Lorenz-96 beside other ways to integrate many members, in one run.
+"""Lorenz-96: trajectories of many members beside four other ways to integrate them.
 
-One scale, 36 variables, 1000 members, double precision, the classical Runge-Kutta method:
-
-- popinv: `Lorenz96.solve`, which also takes the averages (six observables every tenth step);
-- hand-blocked: a Numba kernel as one writes it by hand, with blocks of 32 members innermost and
-  ``fastmath``, for the trajectory alone;
-- NumPy: all members at once, shifted with ``np.roll``;
-- torch: the same with ``torch.roll``;
-- JAX: the same with ``jnp.roll`` in a compiled ``lax.scan``; left out where JAX is not installed.
-
-Each way runs for a while of its own steps, in turn with the others, and the fastest turn counts.
-The process is confined to one core at the start, where the system allows that, since JAX has no
-other way to be held to one thread; and time is counted in the processor's seconds, so that other
-work on the machine counts less. Two scales are timed for popinv alone.
-
-Run it with ``python benchmarks/lorenz96.py``; nothing is asserted.
+The classical Runge-Kutta method in double precision from the same states to the same time, short
+enough that chaos has not yet blown up the rounding, so that the states at the end compare.
 """
 
 from __future__ import annotations
 
-import os
-import time
+import functools
 from collections.abc import Callable
+from typing import Any
 
-THREADS = 1
-for library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{library}_NUM_THREADS"] = str(THREADS)
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+import numpy as np
 
-import numba  # noqa: E402
-import numpy as np  # noqa: E402
+from benchmarks.peers.lorenz96 import Coefficients, jax_scan, numpy_roll, torch_roll
+from benchmarks.peers.lorenz96_numba import hand_blocked
+from benchmarks.rows import Contest, Row, largest_difference
+from popinv.forward.lorenz96 import integrator
+from popinv.seeds import generator
 
-from popinv.forward.lorenz96.model import Lorenz96  # noqa: E402
+__all__ = ["example", "rows"]
 
-MEMBERS, VARIABLES, FORCING, TIME_STEP = 1000, 36, 8.0, 0.01
-BLOCK, TURNS = 32, 5
+_VARIABLES = 36
+# Of each number of scales: members, fast variables for each slow one, time step, steps.
+_SIZES = {1: (1000, 0, 0.01, 200), 2: (128, 10, 0.005, 100)}
+_WORK = {
+    1: "one step of one member, one scale, 36 variables, 1000 members",
+    2: "one step of one member, two scales, 36 x 10 variables, 128 members",
+}
+# A fifth of the time of JAX, and at most 1.3 times that of the reference in Numba.
+_PEERS = {
+    "jax": ("JAX, jitted scan of vmapped steps", ("jax",), jax_scan, 5.0),
+    "numpy": ("NumPy, np.roll", ("numpy",), numpy_roll, 1.0),
+    "torch": ("torch, torch.roll", ("torch",), torch_roll, 1.0),
+    "numba": ("Numba, hand-blocked, fastmath", ("numba",), hand_blocked, 1 / 1.3),
+}
 
-
-def section(scales: int, steps: int) -> dict:
-    """Return a section as the configuration checks and completes it."""
-    time_step = TIME_STEP if scales == 1 else 0.005
-    names = ["x", "x_squared", "x_lag_1", "x_lag_2", "x_lag_3", "x_lag_4"]
-    return {
-        "scales": scales, "variables": VARIABLES, "subvariables": 10, "time_step": time_step,
-        "spin_up": 0.0, "window": steps * time_step, "windows": 1, "sample_every": 10,
-        "observables": names if scales == 1 else [*names, "y", "y_squared", "x_y"],
-    }  # fmt: skip
-
-
-@numba.njit(fastmath=True)
-def block_slope(x, slope):
-    variables = x.shape[0]
-    for k in range(variables):
-        after, before, two_before = (k + 1) % variables, k - 1, k - 2
-        for m in range(BLOCK):
-            slope[k, m] = x[before, m] * (x[after, m] - x[two_before, m]) - x[k, m] + FORCING
+Given = tuple[np.ndarray, np.ndarray, Coefficients]
 
 
-@numba.njit(fastmath=True)
-def hand_blocked(x, steps):
-    a, b = np.empty_like(x), np.empty_like(x)
-    total = np.empty_like(x)
-    for _ in range(steps):
-        block_slope(x, a)
-        for k in range(x.shape[0]):
-            for m in range(BLOCK):
-                total[k, m] = x[k, m] + TIME_STEP / 6 * a[k, m]
-                b[k, m] = x[k, m] + TIME_STEP / 2 * a[k, m]
-        for weight, ahead in ((TIME_STEP / 3, TIME_STEP / 2), (TIME_STEP / 3, TIME_STEP)):
-            block_slope(b, a)
-            for k in range(x.shape[0]):
-                for m in range(BLOCK):
-                    total[k, m] += weight * a[k, m]
-                    b[k, m] = x[k, m] + ahead * a[k, m]
-        block_slope(b, a)
-        for k in range(x.shape[0]):
-            for m in range(BLOCK):
-                x[k, m] = total[k, m] + TIME_STEP / 6 * a[k, m]
+def rows() -> list[Row]:
+    """Return the rows of one scale and of two."""
+    names = {1: "lorenz96_one_scale", 2: "lorenz96_two_scales"}
+    return [
+        Row(
+            name=f"{names[scales]}/{name}",
+            work=_WORK[scales],
+            peer=words,
+            packages=packages,
+            target=target,
+            prepare=functools.partial(_contest, scales, peer),
+        )
+        for scales in (1, 2)
+        for name, (words, packages, peer, target) in _PEERS.items()
+    ]
 
 
-def rolled_step(x, roll):
-    """One Runge-Kutta step of states (members, variables), for any library with a roll."""
-
-    def slope(u):
-        return roll(u, 1) * (roll(u, -1) - roll(u, 2)) - u + FORCING
-
-    k_1 = slope(x)
-    k_2 = slope(x + TIME_STEP / 2 * k_1)
-    k_3 = slope(x + TIME_STEP / 2 * k_2)
-    k_4 = slope(x + TIME_STEP * k_3)
-    return x + TIME_STEP / 6 * (k_1 + 2 * k_2 + 2 * k_3 + k_4)
+def example(members: int, subvariables: int) -> Given:
+    """Return states with the members last, x (K, n) and y (K J, n), and coefficients."""
+    normal = generator(0, f"benchmarks/lorenz96/{subvariables}").standard_normal
+    x = 2 + 3.5 * normal((_VARIABLES, members))
+    y = 0.1 * normal((_VARIABLES * subvariables, members))
+    spread = 0.05 * normal((4, members))
+    return x, y, Coefficients(*(np.array([[10.0], [1.0], [10.0], [10.0]]) * np.exp(spread)))
 
 
-def ways(start: np.ndarray) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Return for each way its number of steps and a function that makes them."""
-    found: dict[str, tuple[int, Callable[[], object]]] = {}
-    model, z = Lorenz96(section(1, 5000), seed=1), np.full((MEMBERS, 1), FORCING)
-    found["popinv, with averages"] = (5000, lambda: model.solve(z))
+def ours(given: Given, dt: float, steps: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Return the package's march from the same states, to states with the members last."""
+    x, y, of = given
+    each = len(y) // len(x)
+    z = np.column_stack([of.forcing, of.coupling, of.time_scale, of.space_scale])
+    coefficients = integrator.Coefficients.of(z if each else z[:, :1], each)
+    slow = np.ascontiguousarray(x.T)
+    fast = np.ascontiguousarray(y.T).reshape(x.shape[1], len(x), each)
 
-    blocks = [np.resize(start[i : i + BLOCK], (BLOCK, VARIABLES)) for i in range(0, MEMBERS, BLOCK)]
-    blocks = [np.ascontiguousarray(block.T) for block in blocks]
-    found["hand-blocked Numba"] = (2000, lambda: [hand_blocked(block, 2000) for block in blocks])
+    def march() -> tuple[np.ndarray, np.ndarray]:
+        slow_end, fast_end = integrator.advance(slow, fast, coefficients, dt, steps)
+        return slow_end.T, fast_end.reshape(x.shape[1], -1).T
 
-    def with_numpy(steps: int = 100) -> np.ndarray:
-        x = start
-        for _ in range(steps):
-            x = rolled_step(x, lambda u, shift: np.roll(u, shift, axis=1))
-        return x
-
-    found["NumPy roll"] = (100, with_numpy)
-    try:
-        import torch
-    except ImportError:
-        print("torch is not installed and is left out")
-    else:
-        torch.set_num_threads(THREADS)
-
-        def with_torch(steps: int = 100) -> torch.Tensor:
-            x = torch.from_numpy(start)
-            for _ in range(steps):
-                x = rolled_step(x, lambda u, shift: torch.roll(u, shift, dims=1))
-            return x
-
-        found["torch roll"] = (100, with_torch)
-    try:
-        import jax
-    except ImportError:
-        print("JAX is not installed and is left out")
-    else:
-        jax.config.update("jax_enable_x64", True)
-        numpy_of_jax = jax.numpy
-
-        # Variables first or last: both are natural, and the faster one is not known beforehand.
-        for label, axis in (("JAX scan, members first", 1), ("JAX scan, members last", 0)):
-            x_start = numpy_of_jax.asarray(start if axis else np.ascontiguousarray(start.T))
-
-            def body(x, _, axis=axis):
-                roll = numpy_of_jax.roll
-                return rolled_step(x, lambda u, shift: roll(u, shift, axis=axis)), None
-
-            scan = jax.jit(lambda x, body=body: jax.lax.scan(body, x, None, length=200)[0])
-            found[label] = (200, lambda x=x_start, scan=scan: scan(x).block_until_ready())
-    return found
+    return march
 
 
-def main() -> None:
-    start = 2 + 3.5 * np.random.default_rng(0).standard_normal((MEMBERS, VARIABLES))
-    found = ways(start)
-    best = dict.fromkeys(found, np.inf)
-    for turn in range(TURNS + 1):  # the first turn compiles
-        for name, (steps, work) in found.items():
-            began = time.process_time()
-            work()
-            seconds = (time.process_time() - began) / (steps * MEMBERS)
-            if turn:
-                best[name] = min(best[name], seconds)
-    reference = best["popinv, with averages"]
-    print(f"{MEMBERS} members, {VARIABLES} variables, float64, {THREADS} thread each")
-    print(f"{'way':<26}{'member-steps per second':>25}{'popinv faster by':>18}")
-    for name, seconds in best.items():
-        print(f"{name:<26}{1 / seconds:>25.3g}{seconds / reference:>18.2f}")
-
-    members, steps = 128, 1000
-    two = Lorenz96(section(2, steps), seed=1)
-    z = np.tile([10.0, 1.0, 10.0, 10.0], (members, 1))
-    two.solve(z)
-    times = []
-    for _ in range(TURNS):
-        began = time.process_time()
-        two.solve(z)
-        times.append(time.process_time() - began)
-    print(f"two scales, 36 x 10, with averages: {members * steps / min(times):.3g} a second")
+def _contest(scales: int, peer: Callable[..., Callable[[], Any]]) -> Contest:
+    members, subvariables, dt, steps = _SIZES[scales]
+    given = example(members, subvariables)
+    return Contest(
+        ours=ours(given, dt, steps),
+        peer=peer(*given, dt, steps),
+        ours_units=members * steps,
+        peer_units=members * steps,
+        tolerance=1e-8,
+        difference=difference,
+    )
 
 
-if __name__ == "__main__":
-    main()
+def difference(ours: Any, peer: Any) -> float:
+    """Return the largest difference of slow or of fast variables."""
+    return max(largest_difference(a, b) for a, b in zip(ours, peer, strict=True) if np.size(b))

@@ -1,0 +1,53 @@
+"""The machine that times are taken on, and holding the process to one thread of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["ROOT", "confine", "cpu_model", "load_average", "missing", "versions"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def confine() -> None:
+    """Hold the process to one core, and the numerical libraries to one thread.
+
+    To be called before they are imported. JAX can be held to one thread in no other way.
+    """
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def cpu_model() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def load_average() -> float:
+    """Return the number of processes that wanted to run in the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
+
+
+def missing(packages: tuple[str, ...]) -> list[str]:
+    """Return those of the distributions that are not installed."""
+    absent = []
+    for package in packages:
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            absent.append(package)
+    return absent
+
+
+def versions(packages: tuple[str, ...]) -> str:
+    """Return names and versions of installed distributions, such as ``"numpy 2.4.6"``."""
+    return ", ".join(f"{package} {metadata.version(package)}" for package in packages)

@@ -1,0 +1,152 @@
+"""The default study, reduced, beside a straightforward pipeline of the peers' parts.
+
+Both sides build the solver, draw and solve in two rounds, train on all solves so far, descend in
+each round and once more at the end, on the same observations with the same numbers of systems,
+solves, epochs, directions and iterations. The second descent of later rounds, from the study's
+start, is left out. Neither side includes a workflow manager, files, or the assessment.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from benchmarks import default_study
+from benchmarks.peers.porous_flow import firedrake_built_once
+from benchmarks.peers.study import plain_study
+from benchmarks.rows import Contest, Row
+from popinv.forward.build import forward_model
+from popinv.forward.porous_flow.description import field
+from popinv.forward.sensors import sensors
+from popinv.inference.build import descent_problem, descent_settings, round_settings, start
+from popinv.inference.problem import Problem
+from popinv.inference.restarts import descend
+from popinv.inference.result import noise_covariance
+from popinv.population.synthetic import parameters
+from popinv.surrogate.build import training_settings
+from popinv.surrogate.design import recency_weights
+from popinv.surrogate.training import TrainingData, TrainingSettings, train
+
+__all__ = ["difference", "package_study", "rows"]
+
+_SYSTEMS, _SOLVES, _ROUNDS, _EPOCHS, _DIRECTIONS = 1000, 1000, 2, 60, 200
+_ROUND_ITERATIONS, _ITERATIONS = 60, 120
+
+
+def rows() -> list[Row]:
+    """Return the row."""
+    return [
+        Row(
+            name="whole_study/peers",
+            work=f"default study, reduced: {_ROUNDS} rounds of {_SOLVES} solves, {_EPOCHS} epochs, "
+            f"{_ROUND_ITERATIONS} iterations a round and {_ITERATIONS} at the end",
+            peer="Firedrake solver built once, PyTorch loop, predecessor's descent",
+            packages=("firedrake", "torch"),
+            target=1.0,
+            prepare=_contest,
+        )
+    ]
+
+
+def _reduced() -> dict[str, Any]:
+    given = default_study.section()
+    surrogate = {**given["surrogate"], "max_epochs": _EPOCHS}
+    descent = {**given["descent"], "iterations": _ITERATIONS, "directions": _DIRECTIONS}
+    return {**given, "surrogate": surrogate, "descent": descent}
+
+
+def _contest() -> Contest:
+    given = _reduced()
+    observations = default_study.observe(default_study.solver(), _SYSTEMS)
+    design = default_study.first_design(_SOLVES)
+    empty: Any = None  # each side puts its own surrogate there
+    problem = descent_problem(given, observations, empty, default_study.SEED, "descent")
+    first = np.concatenate(start(given, problem))
+    forward = given["forward"]
+
+    def theirs() -> np.ndarray:
+        solve = firedrake_built_once(
+            forward["dimension"],
+            forward["elements"],
+            sensors(forward, default_study.SEED),
+            field(forward),
+        )
+        iterations = (_ROUND_ITERATIONS, _ITERATIONS)
+        how = functools.partial(_training, given, problem)
+        return plain_study(problem, solve, design, first, how, _ROUNDS, _DIRECTIONS, iterations)
+
+    return Contest(
+        ours=lambda: package_study(given, problem, design, _ROUNDS, _ROUND_ITERATIONS),
+        peer=theirs,
+        tolerance=0.2,
+        repeats=3,
+        difference=lambda ours, peer: difference(problem, ours, peer),
+    )
+
+
+def _training(
+    given: dict[str, Any], problem: Problem, number: int, covariance: np.ndarray | None
+) -> TrainingSettings:
+    estimate = None
+    if covariance is not None:
+        estimate = xr.Dataset({"noise_covariance": (("row", "column"), covariance)})
+    return training_settings(
+        given["surrogate"],
+        given["forward"],
+        problem.seed,
+        number,
+        estimate,
+        problem.law.logarithmic,
+    )
+
+
+def package_study(
+    given: dict[str, Any], problem: Problem, design: np.ndarray, rounds: int, iterations: int
+) -> np.ndarray:
+    """Return (alpha, gamma), unconstrained, as the workflow's stages find them.
+
+    Parameters
+    ----------
+    given : mapping
+        The study's section.
+    problem : Problem
+        Its simulator is not used.
+    design : ndarray of shape (n, d_z)
+        Parameters of the first round; later rounds have as many.
+    rounds : int
+    iterations : int
+        Of each round's descents.
+    """
+    model = forward_model(given["forward"], problem.seed)
+    z, y, of_round = design, model.solve(design).observations, np.zeros(len(design), dtype=int)
+    surrogate, covariance, found = None, None, start(given, problem)
+    settings = replace(round_settings(iterations), directions=given["descent"]["directions"])
+    for number in range(rounds):
+        if number:
+            more = parameters(problem.law, found[0], problem.seed, f"propose/{number}", len(design))
+            z = np.concatenate([z, more])
+            y = np.concatenate([y, model.solve(more).observations])
+            of_round = np.append(of_round, np.full(len(more), number))
+            covariance = noise_covariance(problem, found[1])
+        weights = recency_weights(of_round, number, given["active_learning"]["recency_decay"])
+        how = _training(given, problem, number, covariance)
+        surrogate, _ = train(TrainingData(z, y, weights), how, surrogate, progress=False)
+        through = replace(problem, simulate=surrogate)
+        result = descend(through, settings, [found])
+        found = result.alpha, result.gamma
+    result = descend(through, descent_settings(given["descent"]), [found])
+    return np.concatenate([result.alpha, result.gamma])
+
+
+def difference(problem: Problem, ours: np.ndarray, peer: np.ndarray) -> float:
+    """Return the largest difference of the laws' parameters, in units of about a factor e.
+
+    Positive ones are compared by their logarithms. The noise is not compared: after so few steps
+    Adam is still on its ridge, along which amplitude and length trade against each other.
+    """
+    d_alpha = problem.d_alpha
+    return float(np.max(np.abs(ours[:d_alpha] - peer[:d_alpha])))

@@ -1,0 +1,157 @@
+"""The peers of the benchmarks agree with the package, which they share no solver with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import descent_step, lorenz96, surrogate_training
+from benchmarks.peers import elastodynamics, porous_flow
+from benchmarks.peers.lorenz96 import jax_scan, numpy_roll, torch_roll
+from benchmarks.peers.lorenz96_numba import BLOCK, hand_blocked
+from benchmarks.peers.predecessor import Predecessor
+from benchmarks.peers.sliced_wasserstein import by_pot, by_sorting, with_gradient
+from benchmarks.peers.study import plain_study
+from benchmarks.peers.training import data_loader, indexed
+from benchmarks.sliced_wasserstein import difference
+from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.porous_flow.model import PorousFlow
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.population.laws import NormalLaw
+from popinv.population.noise import KernelNoise
+from popinv.population.synthetic import broad_parameters
+from popinv.seeds import generator
+from popinv.surrogate.training import TrainingData, TrainingSettings
+from popinv.transport.sliced import directions, sliced_wasserstein_squared
+
+PLACES = np.linspace(0.05, 0.95, 8)[:, None]
+TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
+
+
+@pytest.mark.firedrake
+@pytest.mark.parametrize("peer", [porous_flow.firedrake_built_once, porous_flow.scikit_fem])
+@pytest.mark.parametrize(("dimension", "elements"), [(1, 12), (2, 5)])
+def test_porous_flow(peer, dimension: int, elements: int) -> None:
+    rng = generator(0, "test")
+    places = rng.uniform(0.05, 0.95, (4, dimension))
+    model = PorousFlow(places, dimension=dimension, elements=elements, modes=3)
+    z = 0.5 * rng.standard_normal((3, len(model.parameters)))
+    found = peer(dimension, elements, places, model.field)(z)
+    np.testing.assert_allclose(found, model.solve(z).observations, rtol=1e-10)
+
+
+@pytest.mark.firedrake
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_elastodynamics(dimension: int) -> None:
+    # Off the middle of the cantilever, where a mirrored mesh would show.
+    places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
+    model = Elastodynamics(places, dimension=dimension, elements=6, times=3, steps=60)
+    z = np.array([[1.0, 0.2], [1.7, 0.0]])
+    found = elastodynamics.scikit_fem(model)(z)
+    np.testing.assert_allclose(found, model.solve(z).observations, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("peer", [numpy_roll, torch_roll, jax_scan, hand_blocked])
+@pytest.mark.parametrize("subvariables", [0, 4])
+def test_lorenz96(peer, subvariables: int) -> None:
+    if peer is jax_scan:
+        pytest.importorskip("jax")
+    # Neither a whole number of blocks nor less than one.
+    given = lorenz96.example(BLOCK + 5, subvariables)
+    before = [array.copy() for array in given[:2]]
+    ours, peers = lorenz96.ours(given, 0.005, 20)(), peer(*given, 0.005, 20)()
+    assert lorenz96.difference(ours, peers) < 1e-11
+    assert np.abs(ours[0] - before[0]).max() > 0.1  # they have moved
+    for array, kept in zip(given[:2], before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+@pytest.mark.parametrize("distance", [by_pot, by_sorting])
+def test_sliced_wasserstein(distance) -> None:
+    if distance is by_pot:
+        pytest.importorskip("ot")
+    rng = generator(0, "test")
+    data, model = rng.standard_normal((40, 5)), 0.3 + rng.standard_normal((40, 5))
+    theta = directions(rng, 12, 5)
+    peer = with_gradient(distance, data, model, theta)
+    assert difference(sliced_wasserstein_squared(data, model, theta), peer()) < 1e-12
+
+
+@pytest.mark.parametrize(("loader", "options"), [(data_loader, {}), (indexed, {"fused": True})])
+@pytest.mark.parametrize("whitened", [True, False])
+def test_training(loader, options, whitened: bool) -> None:
+    rng = generator(0, "test")
+    z = rng.standard_normal((150, 2))
+    y = np.column_stack([np.sin(z[:, 0]), z[:, 0] * z[:, 1], np.exp(0.3 * z[:, 1])])
+    settings = TrainingSettings(
+        hyperparameters={"kind": "mlp", "width": 16, "depth": 2, "dtype": "float64"},
+        whitening=10 * np.eye(3) if whitened else None,
+        batch_size=32,
+        max_epochs=8,
+    )
+    contest = surrogate_training.contest(TrainingData(z, y), settings, loader, options)
+    ours, plain = contest.ours(), contest.peer()
+    # In double precision rounding leaves no doubt that all steps are the same.
+    assert ours == pytest.approx(plain, rel=1e-8)
+    assert contest.peer() == plain  # each call starts from the first weights
+
+
+def curve(z: torch.Tensor) -> torch.Tensor:
+    """Map (decay, height) to a curve at PLACES."""
+    x = torch.from_numpy(PLACES[:, 0])
+    return torch.exp(-z[:, :1] * x) + 0.5 * z[:, 1:] * torch.sin(torch.pi * x)
+
+
+def curve_problem(count: int) -> tuple[Problem, np.ndarray]:
+    """Return a population of curves with correlated noise, and the true (alpha, gamma)."""
+    law, noise = NormalLaw(["decay", "height"]), KernelNoise(PLACES, "exponential")
+    gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
+    rng = generator(0, "test/population")
+    omega, e = (torch.from_numpy(rng.standard_normal((count, width))) for width in (2, 8))
+    data = curve(law.sample(torch.from_numpy(TRUE_ALPHA), omega))
+    data = data + noise.sample(torch.from_numpy(gamma), e)
+    problem = Problem(data.numpy(), curve, law, noise, np.full(6, 0.5))
+    return problem, np.concatenate([TRUE_ALPHA, gamma])
+
+
+def test_predecessor_has_the_loss_and_gradient_of_the_descent() -> None:
+    problem, truth = curve_problem(50)
+    settings = DescentSettings(debias=False, model_samples=50, directions=20, iterations=1)
+    point = truth + np.array([0.3, -0.2, 0.5, 0.1, 0.4, -0.3])
+    assert descent_step.loss_difference(problem, settings, point) < 1e-10
+    # The comparison can fail: with the correction for finite samples the loss is another one.
+    other = DescentSettings(debias=True, model_samples=50, directions=20, iterations=1)
+    assert descent_step.loss_difference(problem, other, point) > 1e-2
+
+
+def test_predecessor_descends_to_the_truth() -> None:
+    problem, truth = curve_problem(300)
+    descent = Predecessor(problem, truth + 0.3, directions=30, iterations=200, learning_rate=0.03)
+    losses = [descent.iterate() for _ in range(200)]
+    assert np.mean(losses[-20:]) < 0.5 * losses[0]
+    np.testing.assert_allclose(descent.p.detach().numpy()[:4], truth[:4], atol=0.15)
+
+
+def test_plain_study_recovers_the_law() -> None:
+    problem, truth = curve_problem(300)
+    start = truth + 0.3
+    design = broad_parameters(problem.law, start[:4], np.full(4, 0.3), 0, "test/design", 200)
+    asked: list[tuple[int, bool]] = []
+
+    def how(number: int, covariance: np.ndarray | None) -> TrainingSettings:
+        asked.append((number, covariance is not None))
+        network = {"kind": "mlp", "width": 32, "depth": 2}
+        return TrainingSettings(
+            stage=f"train/{number}",
+            hyperparameters=network,
+            whitening=None if covariance is None else np.linalg.inv(np.linalg.cholesky(covariance)),
+            max_epochs=40,
+        )
+
+    def solve(z: np.ndarray) -> np.ndarray:
+        return curve(torch.from_numpy(z)).numpy()
+
+    found = plain_study(problem, solve, design, start, how, 2, 30, (60, 100))
+    assert asked == [(0, False), (1, True)]
+    np.testing.assert_allclose(found[:4], truth[:4], atol=0.2)
