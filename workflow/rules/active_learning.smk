@@ -23,6 +23,11 @@ def earlier(*artefacts):
     return inputs
 
 
+def judging(wildcards):
+    """What collecting imports where there is a surrogate to judge on the fresh solves."""
+    return [] if previous_round(wildcards) is None else ["popinv.surrogate.artefact"]
+
+
 # Propose parameters to solve: broadly at first, then from the current estimate.
 rule propose_parameters:
     input:
@@ -43,7 +48,7 @@ rule propose_parameters:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
-        code=code_of("propose_parameters"),
+        code=code_of("propose_parameters", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -68,7 +73,7 @@ rule solve_chunk:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
         simulator=lambda wildcards: simulator_of(config["studies"][wildcards.study]),
-        code=code_of("solve_chunk", solves=True),
+        code=code_of("solve_chunk", "solver"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
@@ -97,7 +102,7 @@ rule collect_solves:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         threshold=lookup(dpath="studies/{study}/active_learning/threshold", within=config),
         failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
-        code=code_of("collect_solves"),
+        code=code_of("collect_solves", also=judging),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
@@ -127,7 +132,7 @@ rule train_surrogate:
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
-        code=code_of("train_surrogate"),
+        code=code_of("train_surrogate", "law", "network"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -157,7 +162,7 @@ rule update_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         iterations=lookup(dpath="studies/{study}/active_learning/descent_iterations", within=config),
-        code=code_of("update_population"),
+        code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:
