@@ -28,6 +28,13 @@ def judging(wildcards):
     return [] if previous_round(wildcards) is None else ["popinv.surrogate.artefact"]
 
 
+def judged_by_threshold(wildcards):
+    """Params function: the largest error of a good surrogate, None where there is none to judge."""
+    if previous_round(wildcards) is None:
+        return None
+    return config["studies"][wildcards.study]["active_learning"]["threshold"]
+
+
 # Propose parameters to solve: broadly at first, then from the current estimate.
 rule propose_parameters:
     input:
@@ -100,7 +107,7 @@ rule collect_solves:
         runtime=10,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
-        threshold=lookup(dpath="studies/{study}/active_learning/threshold", within=config),
+        threshold=judged_by_threshold,
         failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
         code=code_of("collect_solves", also=judging),
     message:
