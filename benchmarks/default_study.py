@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from popinv.population.build import law, law_spread, law_values, noise
 
 from benchmarks.machine import ROOT
 from popinv.config.loading import as_mapping, load_file
@@ -15,7 +16,6 @@ from popinv.forward.base import ForwardModel
 from popinv.forward.build import forward_model, observed
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
-from popinv.population.build import law, law_spread, law_values, noise
 from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs

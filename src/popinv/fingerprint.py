@@ -1,9 +1,13 @@
 """Fingerprints of code: which source a stage of the workflow really depends on.
 
-Snakemake reruns a rule when its script changes, but does not see the modules that the script
-imports. Each rule therefore carries, as a parameter, a hash of the package modules its stage
-imports, directly or through other modules. The imports are read from the source, so that nothing
-heavy is imported to learn them.
+Snakemake does not see the modules that a script imports. Each rule therefore carries, as a
+parameter, a hash of its script and of the package modules that this imports, directly or through
+other modules. The imports are read from the source, so that nothing heavy is imported to learn
+them.
+
+Only imports at the top of a module count. What a function imports depends on the configuration
+(which forward model, which noise): :mod:`popinv.selection` says what a study selects, and the rule
+names it.
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ __all__ = ["fingerprint", "imported_modules"]
 
 _ROOT = Path(__file__).parent
 _PACKAGE = _ROOT.name
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
 def _source_of(module: str) -> Path | None:
     parts = module.split(".")
     if parts[0] != _PACKAGE:
@@ -37,21 +42,25 @@ def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
     tree = ast.parse(path.read_text())
     names: set[str] = set()
     for node in tree.body:
-        # Only imports at the top of a module count. What a function imports depends on the
-        # configuration (which forward model, which plot), and the rule names it itself.
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     for part in ast.walk(tree):
-        if isinstance(part, _DOCUMENTED) and ast.get_docstring(part):
+        if isinstance(part, _DOCUMENTED) and ast.get_docstring(part) is not None:
             part.body = part.body[1:]
     return ast.dump(tree), frozenset(names)
 
 
+def _packages_of(module: str) -> list[str]:
+    """Return the packages around a module, whose ``__init__`` Python runs before it."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
 def imported_modules(*roots: str) -> dict[str, Path]:
-    """Return the package modules that the roots import, themselves included.
+    """Return the package modules that Python runs when it imports the roots, themselves included.
 
     Parameters
     ----------
@@ -71,11 +80,9 @@ def imported_modules(*roots: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     pending: list[str] = []
     for root in roots:
-        path = _source_of(root)
-        if path is None and root.endswith(".py") and Path(root).is_file():
-            _, names = _code_and_imports(Path(root).resolve())
-            pending.extend(names)
-        elif path is None:
+        if root.endswith(".py") and Path(root).is_file():
+            pending.extend(_code_and_imports(Path(root).resolve())[1])
+        elif _source_of(root) is None:
             raise ValueError(f"'{root}' is neither a module of {_PACKAGE} nor a script")
         else:
             pending.append(root)
@@ -85,18 +92,26 @@ def imported_modules(*roots: str) -> dict[str, Path]:
         if path is None or name in found:
             continue
         found[name] = path
-        _, names = _code_and_imports(path)
-        pending.extend(names)
+        pending.extend(_packages_of(name))
+        pending.extend(_code_and_imports(path)[1])
     return dict(sorted(found.items()))
 
 
+@cache
 def fingerprint(*roots: str) -> str:
-    """Return a hash of the code of every module that the roots import.
+    """Return a hash of the code of the roots and of every module that they import.
 
-    Comments, docstrings and layout do not count: only what can change a result does.
+    Comments, docstrings and layout do not count: only what can change a result does. A hash is
+    computed once in a process, however many jobs ask for it.
+
+    Parameters
+    ----------
+    *roots : str
+        As in :func:`imported_modules`.
     """
+    scripts = {Path(root).name: Path(root).resolve() for root in roots if root.endswith(".py")}
     digest = hashlib.sha256()
-    for name, path in imported_modules(*roots).items():
+    for name, path in {**scripts, **imported_modules(*roots)}.items():
         digest.update(name.encode())
         digest.update(_code_and_imports(path)[0].encode())
     return digest.hexdigest()[:16]

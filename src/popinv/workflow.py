@@ -20,7 +20,6 @@ __all__ = [
     "chunk_count",
     "coverage_blocks",
     "evidence_figures",
-    "forward_modules",
     "has_sampling_error",
     "is_synthetic",
     "last_round",
@@ -35,15 +34,6 @@ __all__ = [
 def is_synthetic(study: Mapping[str, Any]) -> bool:
     """Whether the observations are drawn from a known truth."""
     return "truth" in study["observations"]
-
-
-def forward_modules(forward: Mapping[str, Any], solves: bool = False) -> tuple[str, ...]:
-    """Return the modules that a forward model brings to a stage, for the fingerprint of its code.
-
-    Every stage reads the model's description; only those that solve need the solver.
-    """
-    package = f"popinv.forward.{forward['kind']}"
-    return (f"{package}.description", *([f"{package}.model"] if solves else []))
 
 
 def simulator_of(study: Mapping[str, Any]) -> str:

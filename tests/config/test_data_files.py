@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.config.data_files import check_data_files, check_observation_file, read_table
+from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.forward import ForwardSection
 from popinv.config.loading import as_mapping, load
 from popinv.config.observations import FileObservations
 from popinv.errors import DataError
+from popinv.forward.build import observed
+from popinv.observation_files.fit import read_fitting
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 
@@ -138,7 +140,7 @@ def test_the_job_reads_what_was_checked() -> None:
     complete = config(write(lines), **keys)
     check_data_files(complete)
     study = as_mapping(complete)["studies"]["mine"]
-    table = read_table(study["observations"], study["forward"])
+    table = read_fitting(study["observations"], observed(study["forward"], seed=1))
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))
     np.testing.assert_array_equal(table.system_ids, [f"n{i}" for i in range(6)])

@@ -15,23 +15,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from popinv.artefacts import solves
-from popinv.figures import draw
+from popinv.figures.study import draw
 from popinv.forward.base import Observations, Solutions
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, resamples_dataset
 from popinv.inference.summary import population_dataset
 from popinv.inference.traits import fitted_observations
-from popinv.population.fields import LevelSetLaw, MaternLaw
-from popinv.population.laws import Law, LognormalLaw, NormalLaw, ProductLaw
-from popinv.population.noise import (
-    BlockNoise,
-    DiagonalNoise,
-    FullNoise,
-    IsotropicNoise,
-    KernelNoise,
-    NoiseModel,
-)
-from popinv.population.observe import observations_dataset, truth_dataset
+from popinv.population.laws.base import Law
+from popinv.population.laws.level_set_field import LevelSetLaw
+from popinv.population.laws.lognormal import LognormalLaw
+from popinv.population.laws.matern_field import MaternLaw
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.laws.product import ProductLaw
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.blocks import BlockNoise
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.observe import observations_dataset
+from popinv.population.truth import truth_dataset
 from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.collect import collect, judge
 

@@ -23,15 +23,15 @@ from studies import (
 )
 
 from popinv.figure_names import FIGURES
-from popinv.figures import draw_all
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.observations import QUANTILES, draw_observations
 from popinv.figures.solver import Plane, draw_solver_calls
+from popinv.figures.study import draw_all
 from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
 from popinv.figures.surrogate import draw_surrogate_error
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import KernelNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.kernel import KernelNoise
 
 
 @pytest.fixture(scope="module")

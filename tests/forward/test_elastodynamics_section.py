@@ -9,7 +9,8 @@ from popinv.config.forward.elastodynamics import Elastodynamics
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
 from popinv.forward.build import field, forward_model, observed, parameters
-from popinv.population.build import law, law_values, noise
+from popinv.population.laws.build import law, law_values
+from popinv.population.noise.build import noise
 from popinv.population.synthetic import parameters as draw
 
 DAMPING = {"mean": -1.0, "standard_deviation": 0.3}

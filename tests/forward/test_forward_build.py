@@ -9,7 +9,8 @@ from popinv.config.loading import as_mapping, load
 from popinv.forward.build import forward_model, observed
 from popinv.forward.build import parameters as forward_parameters
 from popinv.forward.sensors import sensors
-from popinv.population.build import law, law_spread, law_values, noise
+from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.noise.build import noise
 
 NOISE = {"amplitude": 0.1, "length": 0.1}
 MATERN = {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3}

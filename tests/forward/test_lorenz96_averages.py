@@ -18,7 +18,8 @@ from popinv.forward.base import ForwardModel
 from popinv.forward.build import field, forward_model, observed, parameters
 from popinv.forward.lorenz96.description import OBSERVABLES
 from popinv.forward.lorenz96.integrator import Coefficients, advance
-from popinv.population.build import law, law_values, noise
+from popinv.population.laws.build import law, law_values
+from popinv.population.noise.build import noise
 from popinv.population.synthetic import parameters as draw
 from popinv.seeds import generator
 from popinv.workflow import has_sampling_error

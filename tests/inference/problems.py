@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from popinv.inference.problem import Problem
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import IsotropicNoise, KernelNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.kernel import KernelNoise
 
 PLACES = np.linspace(0.05, 0.95, 8)[:, None]
 

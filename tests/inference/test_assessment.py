@@ -9,19 +9,14 @@ from problems import curve_problem
 
 from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
-from popinv.inference.assessment import (
-    best_of,
-    heldout_test,
-    law_errors,
-    oracle,
-    ratio,
-    relative_frobenius_error,
-    sample_model,
-)
+from popinv.inference.assessment import heldout_test
 from popinv.inference.descent import run
+from popinv.inference.errors import law_errors, ratio, relative_frobenius_error
+from popinv.inference.fitted_samples import sample_model
+from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentSettings, begin
 from popinv.inference.resampling import bootstrap, normal_interval
-from popinv.inference.restarts import descend, starts_near
+from popinv.inference.restarts import best_of, descend, starts_near
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24, checkpoint_every=10)
 

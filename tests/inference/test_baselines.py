@@ -20,8 +20,9 @@ from popinv.inference.baselines.two_stage import first_design_prior, fit_systems
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.inference.traits import Traits
-from popinv.population.laws import LognormalLaw, NormalLaw
-from popinv.population.noise import IsotropicNoise
+from popinv.population.laws.lognormal import LognormalLaw
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
 
 
 def with_traits(problem: Problem) -> Problem:

@@ -11,12 +11,13 @@ from problems import curve_problem, silent
 
 from popinv.errors import ConfigError
 from popinv.inference import covariance_step as module
-from popinv.inference.assessment import relative_frobenius_error
 from popinv.inference.descent import run
+from popinv.inference.errors import relative_frobenius_error
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.result import noise_covariance
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import DiagonalNoise, FullNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
 
 
 def problem_of(data, shrinkage: float) -> Problem:

@@ -19,8 +19,8 @@ from popinv.inference.problem import (
     state_from_arrays,
     state_to_arrays,
 )
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import IsotropicNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
 from popinv.transport.sliced import directions
 
 SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)

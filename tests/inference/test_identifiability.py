@@ -13,8 +13,11 @@ from popinv.inference.identifiability import identifiability
 from popinv.inference.linear_rank import linear_gaussian_rank
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
-from popinv.population.laws import LognormalLaw, NormalLaw
-from popinv.population.noise import DiagonalNoise, FullNoise, IsotropicNoise
+from popinv.population.laws.lognormal import LognormalLaw
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.isotropic import IsotropicNoise
 
 TALL = np.array([[1.0, 0.3], [-0.5, 1.0], [0.8, 0.6], [0.2, -1.1], [1.2, 0.1]])
 

@@ -20,7 +20,10 @@ from popinv.inference.misfit import (
 )
 from popinv.inference.problem import DescentSettings, begin
 from popinv.inference.resampling import bootstrap
-from popinv.population.noise import AutoregressiveNoise, DiagonalNoise, FullNoise, IsotropicNoise
+from popinv.population.noise.autoregressive import AutoregressiveNoise
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.isotropic import IsotropicNoise
 
 SETTINGS = DescentSettings(iterations=80, model_samples=600, directions=32)
 OBSERVATIONS = xr.Dataset({"y": (("system", "observation"), np.zeros((1, 8)))})

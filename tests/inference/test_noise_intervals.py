@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from popinv.inference.resampling import noise_interval, normal_interval
-from popinv.population.noise import AutoregressiveNoise, FullNoise
+from popinv.population.noise.autoregressive import AutoregressiveNoise
+from popinv.population.noise.full import FullNoise
 
 
 def test_elementwise_families_have_the_interval_of_gamma():

@@ -9,8 +9,11 @@ from problems import silent
 
 from popinv.inference.descent import run
 from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import AutoregressiveNoise, BlockNoise, FullNoise, KernelNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.autoregressive import AutoregressiveNoise
+from popinv.population.noise.blocks import BlockNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.kernel import KernelNoise
 
 PLACES = np.array([[0.2], [0.5]])
 FAMILIES = {

@@ -11,9 +11,11 @@ import xarray as xr
 from problems import curve, curve_problem
 
 from popinv.errors import DataError
-from popinv.inference.assessment import heldout_test, oracle, sample_model
+from popinv.inference.assessment import heldout_test
 from popinv.inference.descent import run, step
+from popinv.inference.fitted_samples import sample_model
 from popinv.inference.identifiability import identifiability
+from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.traits import (
@@ -22,8 +24,8 @@ from popinv.inference.traits import (
     heldout_observations,
     observed_covariance,
 )
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import IsotropicNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
 
 SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)
 LONGER = DescentSettings(iterations=120, model_samples=1000, directions=48)

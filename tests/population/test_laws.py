@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from popinv.forward.fields import wavenumbers
-from popinv.population.build import flat_values
-from popinv.population.fields import LevelSetLaw, MaternLaw
-from popinv.population.laws import LognormalLaw, NormalLaw, ProductLaw
+from popinv.population.laws.build import flat_values
+from popinv.population.laws.level_set_field import LevelSetLaw
+from popinv.population.laws.lognormal import LognormalLaw
+from popinv.population.laws.matern_field import MaternLaw
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.laws.product import ProductLaw
 from popinv.population.synthetic import broad_parameters, parameters
 
 LAWS = {

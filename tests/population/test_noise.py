@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
 
-from popinv.population.noise import KERNELS, DiagonalNoise, IsotropicNoise, KernelNoise
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.kernel import KERNELS, KernelNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.sort(np.random.default_rng(0).uniform(size=(12, 1)), axis=0)

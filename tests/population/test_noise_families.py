@@ -11,16 +11,13 @@ from scipy.linalg import toeplitz as scipy_toeplitz
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
-from popinv.population.build import noise
-from popinv.population.noise import (
-    AutoregressiveNoise,
-    BlockNoise,
-    DiagonalNoise,
-    FullNoise,
-    IsotropicNoise,
-    KernelNoise,
-)
-from popinv.population.noise.autoregressive import autoregressive_factor
+from popinv.population.noise.autoregressive import AutoregressiveNoise, autoregressive_factor
+from popinv.population.noise.blocks import BlockNoise
+from popinv.population.noise.build import noise
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.kernel import KernelNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.array([[0.1], [0.4], [0.9]])

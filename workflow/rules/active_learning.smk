@@ -44,6 +44,18 @@ def program_of(rule):
     return hashlib.sha256(program).hexdigest()[:16]
 
 
+def judging(wildcards):
+    """What collecting imports where there is a surrogate to judge on the fresh solves."""
+    return [] if previous_round(wildcards) is None else ["popinv.surrogate.artefact"]
+
+
+def judged_by_threshold(wildcards):
+    """Params function: the largest error of a good surrogate, None where there is none to judge."""
+    if previous_round(wildcards) is None:
+        return None
+    return config["studies"][wildcards.study]["active_learning"]["threshold"]
+
+
 # Propose parameters to solve: broadly at first, then from the current estimate.
 rule propose_parameters:
     input:
@@ -64,7 +76,7 @@ rule propose_parameters:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
-        code=code_of("propose_parameters"),
+        code=code_of("propose_parameters", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -91,7 +103,7 @@ rule solve_chunk:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
         simulator=lambda wildcards: simulator_of(config["studies"][wildcards.study]),
-        code=code_of("solve_chunk", solves=True),
+        code=code_of("solve_chunk", "solver"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
@@ -154,9 +166,9 @@ rule collect_solves:
         runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
-        threshold=lookup(dpath="studies/{study}/active_learning/threshold", within=config),
+        threshold=judged_by_threshold,
         failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
-        code=code_of("collect_solves"),
+        code=code_of("collect_solves", also=judging),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
@@ -186,7 +198,7 @@ rule train_surrogate:
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
-        code=code_of("train_surrogate"),
+        code=code_of("train_surrogate", "law", "network"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -216,7 +228,7 @@ rule update_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         iterations=lookup(dpath="studies/{study}/active_learning/descent_iterations", within=config),
-        code=code_of("update_population"),
+        code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

@@ -28,6 +28,11 @@ def compared(wildcards):
     return found
 
 
+def numpyro_sampler(wildcards):
+    """What only a study with this baseline imports."""
+    return ["popinv.inference.baselines.numpyro_sampler"]
+
+
 # The descent with a gradient that also passes through the metric, or without the metric.
 rule descend_with_policy:
     input:
@@ -52,7 +57,7 @@ rule descend_with_policy:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/descend_with_policy.{policy}.zarr",
-        code=code_of("descend_with_policy"),
+        code=code_of("descend_with_policy", "law", "noise"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
@@ -79,7 +84,7 @@ rule fit_two_stage:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        code=code_of("fit_two_stage"),
+        code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
@@ -106,7 +111,7 @@ rule sample_posterior:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        code=code_of("sample_posterior", also=["popinv.inference.baselines.numpyro_sampler"]),
+        code=code_of("sample_posterior", "law", "noise", also=numpyro_sampler),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:

@@ -12,12 +12,12 @@ from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
 from popinv.job import killed_jobs
 from popinv.resources import demand, memory_mb, runtime_minutes, sizes
+from popinv.selection import selected_modules
 from popinv.workflow import (
     check_results_folder,
     chunk_count,
     coverage_blocks,
     evidence_figures,
-    forward_modules,
     has_sampling_error,
     is_synthetic,
     ranks_of,
@@ -55,16 +55,17 @@ config.clear()
 config.update(complete)
 
 
-def code_of(rule, solves=False, also=()):
-    """Params function: fingerprint of a rule's script and of what its study's model selects.
+def code_of(rule, *uses, also=lambda wildcards: ()):
+    """Params function: fingerprint of a rule's script and of what its study selects.
 
-    ``also`` names modules that the script's imports do not show, since a function imports them.
+    ``uses`` names what the stage uses of the study (see popinv.selection), and ``also`` further
+    modules that the script's imports do not show, since a function imports them.
     """
+    script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
 
     def code(wildcards):
-        forward = config["studies"][wildcards.study]["forward"]
-        script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
-        return fingerprint(script, *forward_modules(forward, solves), *also)
+        study = config["studies"][wildcards.study]
+        return fingerprint(script, *selected_modules(study, *uses), *also(wildcards))
 
     return code
 

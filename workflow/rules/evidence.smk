@@ -59,7 +59,7 @@ rule measure_error:
         descent=lookup(dpath="studies/{study}/descent", within=config),
         iterations=lookup(dpath="studies/{study}/evidence/iterations", within=config),
         repeats=lookup(dpath="studies/{study}/evidence/repeats", within=config),
-        code=code_of("measure_error"),
+        code=code_of("measure_error", "law", "noise"),
     message:
         "{wildcards.study}: fitting new data sets of {wildcards.systems} systems"
     script:
@@ -117,7 +117,7 @@ rule train_fixed_design:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
-        code=code_of("train_fixed_design"),
+        code=code_of("train_fixed_design", "law", "network"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
@@ -185,7 +185,7 @@ rule replicate_study:
         replications=lambda wildcards: replications_of(
             config["studies"][wildcards.study], int(wildcards.block)
         ),
-        code=code_of("replicate_study"),
+        code=code_of("replicate_study", "law", "noise"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:

@@ -53,7 +53,7 @@ rule deconvolve:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/deconvolve.zarr",
-        code=code_of("deconvolve"),
+        code=code_of("deconvolve", "law", "noise"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
@@ -85,7 +85,7 @@ rule consult_oracle:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         truth=lookup(dpath="studies/{study}/observations/truth", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
-        code=code_of("consult_oracle"),
+        code=code_of("consult_oracle", "law", "noise", "true_noise"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
     script:
@@ -114,7 +114,7 @@ rule resample_systems:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
         resamples=lookup(dpath="studies/{study}/assessment/bootstrap", within=config),
-        code=code_of("resample_systems"),
+        code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
@@ -145,7 +145,7 @@ rule assess_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         assessment=judged_by,
-        code=code_of("assess_population"),
+        code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
@@ -190,7 +190,7 @@ rule plot_figures:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        code=code_of("plot_figures"),
+        code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"
     script:

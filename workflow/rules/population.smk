@@ -1,6 +1,13 @@
 """The observations: a synthetic population from a known truth, or the user's own."""
 
 
+def true_law(wildcards):
+    """Params function: the law with the true values where those of the start are."""
+    study = config["studies"][wildcards.study]
+    law = {key: value for key, value in study["law"].items() if key != "spread"}
+    return {**law, "start": study["observations"]["truth"]["law"]}
+
+
 # Draw the parameters of a synthetic population from its true law.
 rule draw_population:
     output:
@@ -18,10 +25,9 @@ rule draw_population:
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
         forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        truth=lookup(dpath="studies/{study}/observations/truth/law", within=config),
+        law=true_law,
         samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
-        code=code_of("draw_population"),
+        code=code_of("draw_population", "law"),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
     script:
@@ -50,7 +56,7 @@ rule observe_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         observations=lookup(dpath="studies/{study}/observations", within=config),
-        code=code_of("observe_population"),
+        code=code_of("observe_population", "law", "true_noise"),
     message:
         "{wildcards.study}: observing the population through noise"
     script:
@@ -78,7 +84,7 @@ rule import_observations:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         observations=lookup(dpath="studies/{study}/observations", within=config),
-        code=code_of("import_observations"),
+        code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:

@@ -20,7 +20,7 @@ rule repeat_solves:
         law=lookup(dpath="studies/{study}/law", within=config),
         repeats=lookup(dpath="studies/{study}/assessment/repeats", within=config),
         systems=lookup(dpath="studies/{study}/assessment/repeated_systems", within=config),
-        code=code_of("repeat_solves", solves=True),
+        code=code_of("repeat_solves", "solver", "law"),
     message:
         "{wildcards.study}: repeating solves for their sampling error"
     script:

@@ -2,7 +2,6 @@
 
 from popinv import storage
 from popinv.job import job
-from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.collect import check_failures, collect, failure_counts, judge
 
 with job(snakemake):
@@ -16,6 +15,9 @@ with job(snakemake):
         if name.startswith("previous_")
     }
     if previous:
+        # Imported here: the first round has no surrogate to judge, and needs no tensor library.
+        from popinv.surrogate.artefact import surrogate_of
+
         surrogate = surrogate_of(previous["surrogate"])
         fresh = judge(fresh, previous["solves"], surrogate, previous["estimate"], given.threshold)
         errors = ", ".join(f"{e:.3f}" for e in fresh["surrogate_error"].values)

@@ -1,8 +1,8 @@
 """The descent of the study with the noise, or the law, known."""
 
 from popinv import storage
-from popinv.inference.assessment import oracle
 from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.oracle import oracle
 from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of

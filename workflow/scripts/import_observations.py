@@ -3,16 +3,16 @@
 import numpy as np
 
 from popinv import storage
-from popinv.config.data_files import read_table
 from popinv.forward.build import observed
 from popinv.job import job
+from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
 from popinv.population.observe import observations_dataset
 
 with job(snakemake):
     given = snakemake.params
     what = observed(given.forward, given.seed)
-    table = read_table(given.observations, given.forward)
+    table = read_fitting(given.observations, what)
     kept, heldout = heldout_split(
         len(table.values), given.observations["heldout_fraction"], given.seed
     )

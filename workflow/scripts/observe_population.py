@@ -3,16 +3,19 @@
 from popinv import storage
 from popinv.forward.build import observed
 from popinv.job import job
-from popinv.population.build import law, law_values, true_noise
-from popinv.population.observe import observations_dataset, truth_dataset
+from popinv.population.laws.build import law, law_values
+from popinv.population.noise.build import noise
+from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import noise_rows, noise_scales
+from popinv.population.truth import truth_dataset
 
 with job(snakemake):
     given = snakemake.params
     solves = storage.load(snakemake.input.solves)
     what = observed(given.forward, given.seed)
     truth, spread = given.observations["truth"], given.observations["noise_scale"]
-    noise_model = true_noise(given.noise, truth, what)
+    # The truth may come from another family than the one that is fitted.
+    noise_model = noise(truth["noise_model"] or given.noise, what)
     gamma = noise_model.from_natural(truth["noise"])
     clean = solves["y"].values
     xi = noise_rows(noise_model, gamma, given.seed, "truth", len(clean))

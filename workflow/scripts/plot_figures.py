@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from popinv import storage
-from popinv.figures import draw_all
+from popinv.figures.study import draw_all
 from popinv.inference.build import descent_problem
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of

@@ -4,7 +4,7 @@ from popinv import storage
 from popinv.artefacts import proposals
 from popinv.forward.build import parameters as forward_parameters
 from popinv.job import job
-from popinv.population.build import law, law_spread, law_values
+from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.synthetic import broad_parameters, parameters
 
 with job(snakemake):

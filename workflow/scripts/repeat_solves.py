@@ -7,7 +7,7 @@ from popinv.forward.build import forward_model
 from popinv.inference.result import parameters_of
 from popinv.inference.sampling_error import sampling_error_dataset
 from popinv.job import job
-from popinv.population.build import law
+from popinv.population.laws.build import law
 from popinv.population.synthetic import parameters
 
 with job(snakemake):

@@ -10,7 +10,7 @@ from popinv.forward.build import observed
 from popinv.inference.build import descent_problem, descent_settings
 from popinv.inference.result import parameters_of
 from popinv.job import job
-from popinv.population.build import law
+from popinv.population.laws.build import law
 from popinv.population.synthetic import parameters
 from popinv.surrogate.artefact import surrogate_of
 

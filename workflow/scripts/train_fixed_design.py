@@ -3,7 +3,7 @@
 from popinv import storage
 from popinv.evidence.designs import train_fixed, trained_rounds
 from popinv.job import job
-from popinv.population.build import law
+from popinv.population.laws.build import law
 from popinv.surrogate.artefact import surrogate_dataset
 
 with job(snakemake):

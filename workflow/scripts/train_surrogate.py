@@ -5,7 +5,7 @@ from pathlib import Path
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.job import job
-from popinv.population.build import law
+from popinv.population.laws.build import law
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.resumable import train_resumably

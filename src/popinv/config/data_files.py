@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-from pydantic import TypeAdapter
 
-from popinv.config.forward import Forward, ForwardSection
+from popinv.config.forward import ForwardSection
 from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import check_simulator
 from popinv.observation_files import ObservationTable, read_observations
+from popinv.observation_files.fit import check_fits
 from popinv.observation_files.heldout import heldout_split
 
-__all__ = ["check_data_files", "check_observation_file", "read_table"]
-
-# Fewer systems than this do not make a population, whatever is held out.
-_FEWEST_SYSTEMS = 4
+__all__ = ["check_data_files", "check_observation_file"]
 
 
 def check_observation_file(
@@ -52,35 +46,8 @@ def check_observation_file(
         system_column=observations.system_column,
         noise_scale_column=observations.noise_scale_column,
     )
-    values, width = table.values, forward.observation_count()
-    if table.time_count is not None and table.time_count != forward.time_count():
-        times = forward.time_count()
-        raise DataError(
-            f"{path}: has a time axis of length {table.time_count}, but the forward model has "
-            f"{'no time' if times is None else f'{times} times'}"
-        )
-    if values.shape[1] != width:
-        raise DataError(
-            f"{path}: has {values.shape[1]} columns of observations, but the study has "
-            f"{_expected(forward)} (rows are systems, columns are sensors).{_hint(values, width)}"
-        )
-    if len(values) < _FEWEST_SYSTEMS:
-        raise DataError(
-            f"{path}: has {len(values)} rows, but a population needs at least {_FEWEST_SYSTEMS}"
-        )
+    check_fits(table, path, forward.observation_count(), forward.time_count())
     return table
-
-
-def read_table(observations: Mapping[str, Any], forward: Mapping[str, Any]) -> ObservationTable:
-    """Read the observation file of a study given as plain mappings.
-
-    Raises
-    ------
-    DataError
-        As :func:`check_observation_file`.
-    """
-    model: ForwardSection = TypeAdapter(Forward).validate_python(dict(forward))
-    return check_observation_file(FileObservations(**observations), model)
 
 
 def check_data_files(config: Config) -> None:
@@ -134,21 +101,3 @@ def _check_split(
             f"{len(kept)} systems to learn from, and at least 2 are needed; leave out the sensor, "
             "or hold out fewer systems"
         )
-
-
-def _expected(forward: ForwardSection) -> str:
-    count, times = forward.observation_count(), forward.time_count()
-    return f"{count} sensors" if times is None else f"{count // times} sensors at {times} times"
-
-
-def _hint(values: np.ndarray, width: int) -> str:
-    rows, columns = values.shape
-    if rows == width:
-        return " It looks transposed."
-    counts = values[:, 0] - values[0, 0]
-    if columns == width + 1 and np.array_equal(counts, np.arange(rows)):
-        return (
-            " Its first column counts the rows; leave it out, or name it in "
-            "'observations.system_column'."
-        )
-    return ""

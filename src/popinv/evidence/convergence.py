@@ -19,8 +19,8 @@ from scipy.stats import linregress
 
 from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.assessment import law_errors, relative_frobenius_error
 from popinv.inference.descent import run
+from popinv.inference.errors import law_errors, relative_frobenius_error
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.result import noise_covariance
 

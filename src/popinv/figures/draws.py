@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from popinv.figures.solver import Plane
 from popinv.figures.style import axis_label, readable
 from popinv.forward.base import Parameter
 from popinv.forward.build import field, parameters
-from popinv.forward.fields import Field
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.seeds import generator
+
+if TYPE_CHECKING:
+    from popinv.forward.fields import Field
 
 __all__ = ["field_of", "law_draws", "noise_free_covariance", "plane"]
 

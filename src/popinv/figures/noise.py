@@ -14,7 +14,7 @@ from popinv.figures.noise_curves import (
     draw_deviations,
 )
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
-from popinv.inference.assessment import relative_frobenius_error
+from popinv.inference.errors import relative_frobenius_error
 
 __all__ = ["draw_noise_covariance"]
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from popinv.forward.base import ForwardModel, Observations, Parameter
-from popinv.forward.fields import Field
+
+if TYPE_CHECKING:
+    from popinv.forward.fields import Field
 
 __all__ = ["Section", "field", "forward_model", "observed", "parameters"]
 

@@ -8,7 +8,8 @@ import xarray as xr
 from popinv.forward.build import Section, observed
 from popinv.inference.problem import DescentSettings, Problem
 from popinv.inference.traits import fitted_observations
-from popinv.population.build import law, law_spread, law_values, noise
+from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.noise.build import noise
 from popinv.surrogate.networks import Surrogate
 
 __all__ = ["descent_problem", "descent_settings", "round_settings", "start"]

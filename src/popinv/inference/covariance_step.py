@@ -35,6 +35,8 @@ collapsing. It weighs more where the data say less. All of this is this package'
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 import torch
 from scipy.linalg import cho_solve, cholesky
@@ -43,9 +45,11 @@ from popinv.errors import ConfigError
 from popinv.inference.curvature import tangents
 from popinv.inference.problem import DescentSettings, Problem
 from popinv.population.noise.base import STEP_SCALE
-from popinv.population.noise.full import FullNoise
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
+
+if TYPE_CHECKING:  # the descent on other noise does not depend on this family's code
+    from popinv.population.noise.full import FullNoise
 
 __all__ = ["curvature_factor", "joint_step", "moves_full_covariance"]
 
@@ -70,7 +74,7 @@ def moves_full_covariance(problem: Problem, settings: DescentSettings) -> bool:
     ConfigError
         If it is, but optimiser or policy are others than the one it is made for.
     """
-    if not (isinstance(problem.noise, FullNoise) and problem.free_noise):
+    if not (problem.noise.unrestricted and problem.free_noise):
         return False
     if settings.optimiser != "gauss_newton" or settings.policy != "cut":
         raise ConfigError(
@@ -219,8 +223,8 @@ def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:
 
 
 def _full(problem: Problem) -> FullNoise:
-    assert isinstance(problem.noise, FullNoise)
-    return problem.noise
+    assert problem.noise.unrestricted
+    return cast("FullNoise", problem.noise)
 
 
 def _entries(d_y: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

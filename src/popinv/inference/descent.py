@@ -53,7 +53,6 @@ from popinv.inference.covariance_step import (
 )
 from popinv.inference.curvature import gauss_newton_matrix, tangents
 from popinv.inference.problem import DescentSettings, DescentState, Problem
-from popinv.population.noise.full import FullNoise
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions, projected_wasserstein_squared
@@ -189,7 +188,7 @@ def _curvature(
     u: torch.Tensor,
 ) -> np.ndarray:
     # An unrestricted covariance that is held has far too many parameters to differentiate in vain.
-    held = isinstance(problem.noise, FullNoise) and not problem.free_noise
+    held = problem.noise.unrestricted and not problem.free_noise
     first = problem.d_alpha if held else len(p)
     columns = tangents(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
     return gauss_newton_matrix(sample, columns, u).numpy()

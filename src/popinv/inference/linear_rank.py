@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from popinv.population.noise import NoiseModel
+from popinv.population.noise.base import NoiseModel
 
 __all__ = ["LinearRank", "linear_gaussian_rank"]
 

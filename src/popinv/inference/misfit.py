@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.inference.assessment import HeldOutTest, sample_model
+from popinv.inference.assessment import HeldOutTest
+from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
-from popinv.population.noise import FullNoise
 from popinv.threads import fixed_threads
 
 __all__ = ["Misfit", "describe_excess", "noise_misfit", "noise_misfit_metrics"]
@@ -169,7 +169,7 @@ def noise_misfit_metrics(
     observations : Dataset
         With the coordinates of the observations.
     """
-    if isinstance(problem.noise, FullNoise) and estimates is None:
+    if problem.noise.unrestricted and estimates is None:
         return {
             "noise_misfit": "not judged: unrestricted noise fits the error of every entry, and "
             "without resampled systems (assessment.bootstrap) its size is unknown"

@@ -11,8 +11,8 @@ import torch
 
 from popinv.errors import DataError
 from popinv.inference.traits import Traits
-from popinv.population.laws import Law
-from popinv.population.noise import NoiseModel
+from popinv.population.laws.base import Law
+from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 
 __all__ = [

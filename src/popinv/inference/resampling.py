@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from popinv.inference.descent import run
 from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.noise import NoiseModel
+from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 
 __all__ = ["bootstrap", "noise_interval", "normal_interval"]

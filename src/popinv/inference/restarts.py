@@ -8,7 +8,6 @@ import numpy as np
 
 from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
-from popinv.inference.assessment import best_of
 from popinv.inference.descent import Descent, run
 from popinv.inference.problem import (
     DescentSettings,
@@ -20,7 +19,7 @@ from popinv.inference.problem import (
 )
 from popinv.seeds import generator
 
-__all__ = ["descend", "starts_near"]
+__all__ = ["best_of", "descend", "starts_near"]
 
 Start = tuple[np.ndarray, np.ndarray]
 
@@ -81,3 +80,15 @@ def descend(
     if not done:
         raise diverged[0]
     return done[best_of(done)]
+
+
+def best_of(descents: Sequence[Descent]) -> int:
+    """Return the index of the descent with the smallest loss in the fixed metric at its end.
+
+    The weighted loss is not comparable between descents that end at different noise.
+    """
+    means = []
+    for descent in descents:
+        seen = descent.state.fixed_loss[~np.isnan(descent.state.fixed_loss)]
+        means.append(seen[-max(1, len(seen) // 4) :].mean())
+    return int(np.argmin(means))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
 from popinv.artefacts import parameter_coordinate, variable
-from popinv.inference.descent import Descent
-from popinv.inference.problem import Problem
+
+if TYPE_CHECKING:
+    from popinv.inference.descent import Descent
+    from popinv.inference.problem import Problem
 
 __all__ = [
     "answer_dataset",

@@ -17,7 +17,7 @@ import xarray as xr
 
 from popinv.artefacts import variable
 from popinv.errors import SolverError
-from popinv.inference.assessment import relative_frobenius_error
+from popinv.inference.errors import relative_frobenius_error
 
 __all__ = ["sampling_error_dataset", "sampling_error_metrics", "within_system_covariance"]
 

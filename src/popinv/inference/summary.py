@@ -9,12 +9,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.artefacts import variable
-from popinv.inference.assessment import (
-    heldout_test,
-    law_errors,
-    ratio,
-    relative_frobenius_error,
-)
+from popinv.inference.assessment import heldout_test
+from popinv.inference.errors import law_errors, ratio, relative_frobenius_error
 from popinv.inference.identifiability import identifiability
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem

@@ -1,17 +1,14 @@
-"""Observations and truth as Datasets."""
+"""Observations as a Dataset."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 import xarray as xr
 
-from popinv.artefacts import observation_coordinates, parameter_coordinate, variable
+from popinv.artefacts import observation_coordinates, variable
 from popinv.forward.base import Observations
-from popinv.population.laws import Law
-from popinv.population.noise import NoiseModel
 
-__all__ = ["observations_dataset", "truth_dataset"]
+__all__ = ["observations_dataset"]
 
 
 def observations_dataset(
@@ -62,28 +59,3 @@ def observations_dataset(
                 dim, system_ids[rows], f"name of the system{note}"
             )
     return xr.Dataset(variables, coords=coordinates)
-
-
-def truth_dataset(
-    law: Law, alpha: np.ndarray, noise: NoiseModel, gamma: np.ndarray, solves: xr.Dataset
-) -> xr.Dataset:
-    """Return the true parameters, the noise covariance, and every system's z and clean y."""
-    covariance = noise.covariance(torch.from_numpy(gamma)).numpy()
-    return xr.Dataset(
-        {
-            "alpha": variable("law_parameter", alpha, "true law, unconstrained"),
-            "gamma": variable("noise_parameter", gamma, "true noise, unconstrained"),
-            "law": variable("law_parameter", law.to_natural(alpha), "true law"),
-            "noise": variable("noise_parameter", noise.to_natural(gamma), "true noise"),
-            "noise_covariance": variable(
-                ("observation", "observation_other"), covariance, "true covariance of the noise"
-            ),
-            "z": solves["z"].variable,
-            "y_clean": solves["y"].variable,
-        },
-        coords={
-            **parameter_coordinate(law.names, "law_parameter", "parameter of the law"),
-            **parameter_coordinate(noise.names, "noise_parameter", "parameter of the noise"),
-            "parameter": solves["parameter"].variable,
-        },
-    )

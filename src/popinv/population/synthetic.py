@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from popinv.population.laws import Law
-from popinv.population.noise import NoiseModel
+from popinv.population.laws.base import Law
+from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator, standard_normal_rows
 
 __all__ = ["broad_parameters", "noise_rows", "noise_scales", "parameters"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,9 @@ import xarray as xr
 from popinv.artefacts import reasons_of, variable
 from popinv.errors import SolverError
 from popinv.surrogate.design import whitened_rmse
-from popinv.surrogate.networks import Surrogate
+
+if TYPE_CHECKING:
+    from popinv.surrogate.networks import Surrogate
 
 __all__ = ["check_failures", "collect", "failure_counts", "judge"]
 

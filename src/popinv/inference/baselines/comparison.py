@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.assessment import law_errors, relative_frobenius_error
+from popinv.inference.errors import law_errors, relative_frobenius_error
 from popinv.whole_files import written_whole
 
 __all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]

@@ -1,21 +1,6 @@
-"""Models of the observation noise, one family in each module."""
+"""Models of the observation noise, one kind in each module.
 
-from __future__ import annotations
-
-from popinv.population.noise.autoregressive import AutoregressiveNoise
-from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.blocks import BlockNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.kernel import KERNELS, KernelNoise
-from popinv.population.noise.uncorrelated import DiagonalNoise, IsotropicNoise
-
-__all__ = [
-    "KERNELS",
-    "AutoregressiveNoise",
-    "BlockNoise",
-    "DiagonalNoise",
-    "FullNoise",
-    "IsotropicNoise",
-    "KernelNoise",
-    "NoiseModel",
-]
+``base`` states what every model keeps to. The module of a kind is called as the kind is in the
+configuration and has a function ``noise``; ``build`` imports it where it is used, so that a stage
+depends on the code of its own study's noise alone.
+"""

@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.times import regular_times
 
 __all__ = [
     "AutoregressiveNoise",
@@ -30,8 +33,15 @@ __all__ = [
     "correlation_names",
     "kronecker",
     "lags",
+    "noise",
     "toeplitz",
 ]
+
+
+def noise(section: Section, observations: Observations) -> AutoregressiveNoise:
+    """Return the noise of kind ``autoregressive``; the observations' times must be regular."""
+    times = regular_times(section["kind"], observations)
+    return AutoregressiveNoise(len(observations) // times, times, section["order"])
 
 
 def autoregressive_factor(atanh_partial: torch.Tensor, times: int) -> torch.Tensor:

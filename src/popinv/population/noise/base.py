@@ -30,10 +30,16 @@ class NoiseModel(ABC):
         The parameters as the user reads them, as many as gamma has entries.
     d_y : int
         Number of observations per system.
+    unrestricted : bool
+        Whether every covariance is in the family, as in that of kind ``full``.
+    by_distance : bool
+        Whether the covariance of two observations is a function of their distance.
     """
 
     names: tuple[str, ...]
     d_y: int
+    unrestricted = False
+    by_distance = False
 
     @property
     def correlations(self) -> np.ndarray:

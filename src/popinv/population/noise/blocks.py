@@ -3,11 +3,15 @@ r"""Noise that is correlated in place and in time, separably."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
+from popinv.population.noise import build
 from popinv.population.noise.autoregressive import (
     autoregressive_factor,
     correlation_names,
@@ -16,9 +20,31 @@ from popinv.population.noise.autoregressive import (
     toeplitz,
 )
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.times import regular_times
 
-__all__ = ["BlockNoise"]
+__all__ = ["BlockNoise", "noise"]
+
+
+def noise(section: Section, observations: Observations) -> BlockNoise:
+    """Return the noise of kind ``blocks``; the observations' times must be regular."""
+    times = regular_times(section["kind"], observations)
+    at_places = replace(
+        observations,
+        coordinates=observations.coordinates[::times, :-1],
+        coordinate_names=observations.coordinate_names[:-1],
+        labels=observations.labels[::times],
+    )
+    places = build.noise(_over_places(section["places"]), at_places)
+    return BlockNoise(places, times, section["order"])
+
+
+def _over_places(places: str) -> Section:
+    """Return the ``noise`` section of the part over the places, which only names its kind."""
+    if places in ("isotropic", "diagonal"):
+        return {"kind": places}
+    if places == "full":
+        return {"kind": places, "shrinkage": 0.0}
+    return {"kind": "kernel", "kernel": places, "nugget": False}
 
 
 class BlockNoise(NoiseModel):
@@ -111,7 +137,7 @@ class BlockNoise(NoiseModel):
             return values
         rest = {key: value for key, value in values.items() if key != "time_correlation"}
         keys = {"place_correlation": "correlation"}
-        if isinstance(self.places, KernelNoise):
+        if "amplitude" in self.places.names:
             keys["standard_deviation"] = "amplitude"
         own = self.places._expand({keys.get(key, key): value for key, value in rest.items()})
         named = {_renamed(name): value for name, value in own.items()}

@@ -18,9 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, one_or_each
 
-__all__ = ["FullNoise", "pairs"]
+__all__ = ["FullNoise", "noise", "pairs"]
+
+
+def noise(section: Section, observations: Observations) -> FullNoise:
+    """Return the noise of kind ``full``."""
+    return FullNoise(len(observations), section["shrinkage"])
 
 
 def pairs(count: int) -> list[tuple[int, int]]:
@@ -41,6 +48,8 @@ class FullNoise(NoiseModel):
         Strength of the pull towards the diagonal in the descent, relative to what N observations
         of the noise alone would say; it shrinks small correlations by 1 / (1 + shrinkage).
     """
+
+    unrestricted = True
 
     def __init__(self, d_y: int, shrinkage: float = 0.0) -> None:
         self.d_y, self.shrinkage = d_y, shrinkage

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
 from popinv.population.noise.base import NoiseModel
 
-__all__ = ["KERNELS", "KernelNoise"]
+__all__ = ["KERNELS", "KernelNoise", "noise"]
 
 
 def _exponential(r: torch.Tensor) -> torch.Tensor:
@@ -38,6 +40,11 @@ KERNELS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+def noise(section: Section, observations: Observations) -> KernelNoise:
+    """Return the noise of kind ``kernel`` over the observations' places, and times if any."""
+    return KernelNoise(observations.coordinates, section["kernel"], section["nugget"])
+
+
 class KernelNoise(NoiseModel):
     r"""Stationary noise over the sensors' places, with an optional uncorrelated part.
 
@@ -58,6 +65,7 @@ class KernelNoise(NoiseModel):
     # Smooth kernels are singular to machine precision between close sensors. This share of the
     # variance is far below what any sample can show and keeps the Cholesky factor real.
     jitter = 1e-8
+    by_distance = True
 
     def __init__(self, coordinates: np.ndarray, kernel: str, nugget: bool = False) -> None:
         if kernel not in KERNELS:

@@ -1,4 +1,4 @@
-"""Noise that is independent from observation to observation."""
+"""Noise that is independent from observation to observation, each with a size of its own."""
 
 from __future__ import annotations
 
@@ -7,28 +7,16 @@ from typing import Any
 
 import torch
 
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
 from popinv.population.noise.base import NoiseModel, one_or_each
 
-__all__ = ["DiagonalNoise", "IsotropicNoise"]
+__all__ = ["DiagonalNoise", "noise"]
 
 
-class IsotropicNoise(NoiseModel):
-    """Gamma = sigma**2 I.
-
-    Parameters
-    ----------
-    d_y : int
-        Number of observations per system.
-    """
-
-    names = ("standard_deviation",)
-
-    def __init__(self, d_y: int) -> None:
-        self.d_y = d_y
-
-    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return sigma**2 I for gamma = (log sigma,)."""
-        return torch.exp(2 * gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
+def noise(section: Section, observations: Observations) -> DiagonalNoise:
+    """Return the noise of kind ``diagonal``."""
+    return DiagonalNoise(len(observations))
 
 
 class DiagonalNoise(NoiseModel):

@@ -1,4 +1,4 @@
-"""Laws of random fields on the unit interval and the unit square, by cosine expansions.
+"""Whittle-Matern fields on the unit interval and the unit square, by cosine expansions.
 
 The cosines are the eigenfunctions of the Laplacian with zero normal derivative at the boundary;
 which wave numbers are used is said by :func:`popinv.forward.fields.wavenumbers`.
@@ -11,10 +11,16 @@ import math
 import numpy as np
 import torch
 
+from popinv.forward.build import Section
 from popinv.forward.fields import wavenumbers
-from popinv.population.laws import Law
+from popinv.population.laws.base import Law
 
-__all__ = ["LevelSetLaw", "MaternLaw"]
+__all__ = ["MaternLaw", "law"]
+
+
+def law(section: Section, forward: Section) -> MaternLaw:
+    """Return the law of kind ``matern_field`` for the forward model's field."""
+    return MaternLaw(forward["dimension"], forward["modes"], section["smoothness"])
 
 
 class MaternLaw(Law):
@@ -80,35 +86,3 @@ class MaternLaw(Law):
         alpha = super().most_likely(z, start)
         alpha[0] = z[:, 0].mean()
         return alpha
-
-
-class LevelSetLaw(Law):
-    r"""Two permeabilities, separated by the zero level of a random field.
-
-    .. math::
-        c_j = \frac{\tilde c_j}{\|\tilde c\|}, \qquad
-        \tilde c_j = (\pi^2 |k_j|^2 + \lambda^2)^{-2} \omega_j
-
-    where the norm is the L2 norm of the field. alpha = (log lambda, log kappa_1, log kappa_2);
-    z = (log kappa_1, log kappa_2, c_1, ..., c_modes). The field's sign is symmetric, so the two
-    permeabilities are known up to exchange: a start with permeability_1 < permeability_2 names
-    them. Source: arXiv 2405.17955 (level-set prior of its one-dimensional Darcy example).
-    """
-
-    names = ("inverse_length", "permeability_1", "permeability_2")
-    positive = (True, True, True)
-
-    def __init__(self, dimension: int, modes: int) -> None:
-        k = wavenumbers(dimension, modes)
-        self._squared = torch.as_tensor(np.pi**2 * (k**2).sum(axis=1), dtype=torch.float64)
-        self._average = torch.as_tensor(0.5 ** (k > 0).sum(axis=1), dtype=torch.float64)
-        self.d_omega = len(k)
-        self.d_z = self.d_omega + 2
-
-    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
-        """Map omega (n, modes) to z (n, 2 + modes)."""
-        inverse_length = alpha[..., 0].exp()
-        c = (self._squared + inverse_length[..., None] ** 2) ** -2 * omega
-        c = c / torch.sqrt((c**2 * self._average).sum(dim=1, keepdim=True))
-        permeabilities = alpha[..., 1:3].expand(len(omega), 2)
-        return torch.cat([permeabilities, c], dim=1)

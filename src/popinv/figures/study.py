@@ -1,0 +1,113 @@
+"""The figures of a study, drawn from its artefacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
+
+from popinv.artefacts import places
+from popinv.figure_names import FIGURES
+from popinv.figures.arrangement import arrangement
+from popinv.figures.descent import draw_descent
+from popinv.figures.draws import law_draws, noise_free_covariance, plane
+from popinv.figures.examples import draw_examples
+from popinv.figures.law import draw_law
+from popinv.figures.noise import draw_noise_covariance
+from popinv.figures.noise_curves import NoiseComparison
+from popinv.figures.observations import draw_observations
+from popinv.figures.solver import draw_solver_calls
+from popinv.figures.style import save
+from popinv.figures.surrogate import draw_surrogate_error
+from popinv.inference.fitted_samples import sample_model
+from popinv.inference.problem import Problem
+from popinv.inference.result import noise_covariance, parameters_of
+from popinv.inference.traits import observed_covariance
+
+__all__ = ["draw", "draw_all"]
+
+_SAMPLES = 4000
+
+
+def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:
+    """Draw every figure of a study as ``folder/{name}.png``.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was fitted to what.
+    loaded : mapping of str to Dataset
+        ``observations``, ``surrogate``, ``population`` and ``check``; ``estimate_0``,
+        ``estimate_1``, ..., one for each round; and, where there are, ``truth``, ``resamples``
+        and ``noise_known``.
+    folder : path
+        Made if it is not there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES:
+        save(draw(name, problem, loaded), folder / f"{name}.png")
+
+
+def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
+    """Draw the figure of this name, one of :data:`popinv.figure_names.FIGURES`."""
+    population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
+    names = [str(n) for n in check["parameter"].values]
+    if name == "observations":
+        alpha, gamma = parameters_of(population)
+        # Quantiles are of what was seen, so the model's sample has the systems' noise but no gaps.
+        traits = None if problem.traits is None else problem.traits.without_gaps()
+        sample = sample_model(
+            problem, alpha, gamma, _SAMPLES, "figures/observations", traits=traits
+        )
+        return draw_observations(loaded["observations"], sample)
+    if name == "law":
+        draws = law_draws(problem, population, truth, names)
+        return draw_law(population, draws, truth, loaded.get("noise_known"))
+    if name == "noise_covariance":
+        return _noise_covariance(problem, loaded)
+    if name == "descent":
+        return draw_descent(population, truth)
+    if name == "surrogate_error":
+        threshold = json.loads(check.attrs.get("config", "{}")).get("threshold")
+        return draw_surrogate_error(check, loaded["surrogate"], threshold)
+    if name == "solver_calls":
+        rounds = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
+        return draw_solver_calls(check, plane(problem, population, rounds, check, names))
+    if name == "examples":
+        return draw_examples(loaded["observations"], truth)
+    raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
+
+
+def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
+    population, observations = loaded["population"], loaded["observations"]
+    if "truth" in loaded:
+        reference = loaded["truth"]["noise_covariance"].values
+    else:
+        # With the right law, what the signal leaves of the data's covariance is the noise's.
+        data = observed_covariance(problem.data, problem.traits)
+        reference = data - noise_free_covariance(problem, population)
+        if problem.traits is not None:
+            reference = reference / problem.traits.mean_square_scale
+    resampled = None
+    if "resamples" in loaded:
+        gammas = loaded["resamples"]["gamma"].values
+        resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
+    noise = NoiseComparison(
+        estimate=population["noise_covariance"].values,
+        reference=reference,
+        reference_is_true="truth" in loaded,
+        resampled=resampled,
+    )
+    where = places(observations)
+    return draw_noise_covariance(
+        noise,
+        arrangement(observations),
+        distance=cdist(where, where) if problem.noise.by_distance else None,
+        units=observations["y"].attrs["units"],
+    )

@@ -1,0 +1,108 @@
+"""Laws of the parameters over a population: reparameterised and differentiable.
+
+A law maps standard normal numbers omega to parameters z, ``z = T(alpha, omega)``, so that
+gradients with respect to alpha pass through the sample. alpha is unconstrained: positive
+quantities are carried by their logarithm. People read and write the natural values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+__all__ = ["Law"]
+
+
+class Law(ABC):
+    """The law mu(alpha) of z.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The entries of alpha, as the user reads them.
+    positive : tuple of bool
+        Whether an entry is positive, and so carried by its logarithm.
+    d_omega, d_z : int
+        Standard normal numbers in, parameters out.
+    """
+
+    names: tuple[str, ...]
+    positive: tuple[bool, ...]
+    d_omega: int
+    d_z: int
+
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """For each entry of z, whether it is positive and its logarithm the natural coordinate."""
+        return (False,) * self.d_z
+
+    @abstractmethod
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return log p(z | alpha) for each row of z (n, d_z), shape (n,).
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has no density in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no density in closed form")
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z (n, d_z) in coordinates that range over the whole line: logs of the positive."""
+        return z
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`unbounded`."""
+        return x
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return alpha of largest likelihood for parameters z (n, d_z) that are known.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        start : ndarray of shape (d_alpha,)
+            Unconstrained; where the search begins.
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has no density in closed form.
+        DivergenceError
+            If the search ends where the density is zero or not finite.
+        """
+        # Imported here, since few stages look for it.
+        from popinv.minimisation import minimise
+
+        known = torch.from_numpy(z)
+        return minimise(lambda alpha: -self.log_density(alpha, known).mean(), start)
+
+    def to_natural(self, alpha: np.ndarray) -> np.ndarray:
+        """Return the values people read, for unconstrained alpha (..., d_alpha)."""
+        return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), alpha)
+
+    def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
+        """Return unconstrained alpha for named natural values.
+
+        Raises
+        ------
+        ValueError
+            If names do not fit, or a positive quantity is not positive.
+        """
+        if isinstance(values, Mapping):
+            if set(values) != set(self.names):
+                raise ValueError(f"expected the names {self.names}, got {tuple(values)}")
+            values = [values[name] for name in self.names]
+        natural = np.asarray(values, dtype=float)
+        positive = np.array(self.positive)
+        if natural.shape != positive.shape:
+            raise ValueError(f"expected {len(positive)} values, got shape {natural.shape}")
+        if np.any(natural[positive] <= 0):
+            raise ValueError("a positive quantity of the law was given a value that is not")
+        return np.where(positive, np.log(np.where(positive, natural, 1.0)), natural)

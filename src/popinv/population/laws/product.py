@@ -1,0 +1,71 @@
+"""Two independent groups of parameters, each with a law of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from popinv.population.laws.base import Law
+
+__all__ = ["ProductLaw"]
+
+
+class ProductLaw(Law):
+    """Two independent groups of parameters, ``z = (z_first, z_second)``.
+
+    alpha, omega and z are those of the first law followed by those of the second.
+
+    Parameters
+    ----------
+    first, second : Law
+    """
+
+    def __init__(self, first: Law, second: Law) -> None:
+        self._first, self._second = first, second
+        self.names = first.names + second.names
+        self.positive = first.positive + second.positive
+        self.d_omega = first.d_omega + second.d_omega
+        self.d_z = first.d_z + second.d_z
+
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """As the two laws say."""
+        return self._first.logarithmic + self._second.logarithmic
+
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, d_omega) to z (n, d_z)."""
+        split = len(self._first.names)
+        return torch.cat(
+            [
+                self._first.sample(alpha[..., :split], omega[:, : self._first.d_omega]),
+                self._second.sample(alpha[..., split:], omega[:, self._first.d_omega :]),
+            ],
+            dim=1,
+        )
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the sum of both log densities, for each row of z (n, d_z)."""
+        split, cut = len(self._first.names), self._first.d_z
+        return self._first.log_density(alpha[..., :split], z[:, :cut]) + self._second.log_density(
+            alpha[..., split:], z[:, cut:]
+        )
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return both groups in unbounded coordinates."""
+        cut = self._first.d_z
+        return torch.cat([self._first.unbounded(z[:, :cut]), self._second.unbounded(z[:, cut:])], 1)
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`unbounded`."""
+        cut = self._first.d_z
+        return torch.cat([self._first.bounded(x[:, :cut]), self._second.bounded(x[:, cut:])], 1)
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return what is most likely for each group, which are independent."""
+        split, cut = len(self._first.names), self._first.d_z
+        return np.concatenate(
+            [
+                self._first.most_likely(z[:, :cut], start[:split]),
+                self._second.most_likely(z[:, cut:], start[split:]),
+            ]
+        )

@@ -1,0 +1,35 @@
+"""Noise that is independent from observation to observation, and everywhere of the same size."""
+
+from __future__ import annotations
+
+import torch
+
+from popinv.forward.base import Observations
+from popinv.forward.build import Section
+from popinv.population.noise.base import NoiseModel
+
+__all__ = ["IsotropicNoise", "noise"]
+
+
+def noise(section: Section, observations: Observations) -> IsotropicNoise:
+    """Return the noise of kind ``isotropic``."""
+    return IsotropicNoise(len(observations))
+
+
+class IsotropicNoise(NoiseModel):
+    """Gamma = sigma**2 I.
+
+    Parameters
+    ----------
+    d_y : int
+        Number of observations per system.
+    """
+
+    names = ("standard_deviation",)
+
+    def __init__(self, d_y: int) -> None:
+        self.d_y = d_y
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return sigma**2 I for gamma = (log sigma,)."""
+        return torch.exp(2 * gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)

@@ -1,0 +1,76 @@
+"""What reruns after an edit, as documented; and that parsing the workflow stays quick."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from reruns import CONFIG, Sandbox, documented, in_words, table
+from tiny_study import ROOT
+
+from popinv.fingerprint import imported_modules
+from popinv.selection import selected_modules
+
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+
+def test_the_documented_table_is_what_snakemake_plans(tmp_path):
+    assert documented() == table(tmp_path), "run: python tests/workflow/reruns.py"
+
+
+def test_a_result_that_came_out_the_same_stops_the_rerun(tmp_path):
+    sandbox = Sandbox(tmp_path)
+    sandbox.finish()
+    solves = sandbox.run / "results/porous/rounds/truth/solves.zarr/zarr.json"
+    # Made again, with the same hash in it: newer, but equal.
+    later = solves.stat().st_mtime + 100
+    os.utime(solves, (later, later))
+    assert in_words(sandbox.plan(CONFIG), "porous") == "nothing"
+    solves.write_text("another hash")
+    os.utime(solves, (later, later))
+    assert in_words(sandbox.plan(CONFIG), "porous").startswith("from `observe_population` on")
+
+
+def test_parsing_the_workflow_imports_nothing_heavy(tmp_path):
+    # Snakemake itself imports pandas where it is installed, but none of these.
+    command = [
+        sys.executable, "-X", "importtime", "-m", "snakemake",
+        "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(tmp_path), "--configfile", str(ROOT / "config" / "config.yaml"),
+        "--workflow-profile", "none", "--cores", "1", "--list-rules",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+    assert "popinv" in imported
+    assert not imported & {"torch", "firedrake", "xarray", "numba", "scipy", "matplotlib"}
+
+
+STUDY = {
+    "forward": {"kind": "elastodynamics"},
+    "law": {"kind": "lognormal", "start": {}},
+    "noise": {"kind": "blocks", "places": "matern32"},
+    "surrogate": {"network": "mlp"},
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "uses"), [("deconvolve", ("law", "noise")), ("solve_chunk", ("solver",))]
+)
+def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
+    selected = selected_modules(STUDY, *uses)
+    lines = (SCRIPTS / f"{script}.py").read_text().splitlines()
+    imports = [line for line in lines if line.startswith(("from popinv", "import popinv"))]
+    code = [*imports, *(f"import {name}" for name in selected), "import sys"]
+    code.append("print(*(m for m in sys.modules if m.split('.')[0] == 'popinv'))")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert loaded == set(imported_modules(str(SCRIPTS / f"{script}.py"), *selected))
+    if "noise" in uses:
+        assert "popinv.population.noise.kernel" in loaded
+        assert "popinv.population.noise.full" not in loaded
