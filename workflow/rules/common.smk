@@ -60,6 +60,11 @@ def code_of(rule, solves=False, also=()):
     return code
 
 
+def code_alone(rule):
+    """Fingerprint of a rule's script where no study's forward model takes part."""
+    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py")
+
+
 def studies(synthetic):
     """Pattern of the names of the synthetic studies, or of those with a file."""
     names = [n for n, s in config["studies"].items() if is_synthetic(s) == synthetic]

@@ -1,0 +1,42 @@
+"""Downstream methods: their own test problems, and their use on a study."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from popinv.config.base import Fraction, NotBoolean, Section
+
+__all__ = ["Bigram", "Downstream", "StudyDownstream"]
+
+
+class Downstream(Section):
+    """The downstream methods' own test problems, which `snakemake downstream` runs."""
+
+    size: Literal["workstation", "paper"] = Field(
+        default="workstation",
+        description="Size of the test problems: `workstation` takes at most 10 minutes for each "
+        "on two cores, `paper` is as large as the paper's where the data can be had.",
+    )
+
+
+class Bigram(Section):
+    """Scaling laws of gradient and sign descent on the symbols of the observed series."""
+
+    vocabulary: Annotated[int, Field(ge=10, le=2000), NotBoolean] = Field(
+        default=100, description="Symbols that the observed vectors are turned into."
+    )
+    target: Fraction = Field(
+        default=0.1, description="Relative loss whose number of steps is compared."
+    )
+
+
+class StudyDownstream(Section):
+    """Downstream methods that are used on the study; none unless named here."""
+
+    bigram: Bigram | None = Field(
+        default=None,
+        description="Which optimiser Zipf's law advises for a linear model of the observed "
+        "series; `{}` asks for it with the defaults. Needs observations with times.",
+    )
