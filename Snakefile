@@ -40,6 +40,7 @@ include: "workflow/rules/sampling_error.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/downstream.smk"
 include: "workflow/rules/bigram.smk"
+include: "workflow/rules/sgd_dynamics.smk"
 
 
 # Everything about every study of the configuration.

@@ -45,7 +45,7 @@ def test_gradient_descent_on_the_whole_matrix(exponent):
 @pytest.mark.parametrize("exponent", [0.4, 1.0, 2.0])
 @pytest.mark.parametrize("step", [0.003, 0.02, 0.11])
 def test_sign_descent_on_the_whole_matrix(exponent, step):
-    pi, target = zipf_matrices(exponent)
+    _pi, target = zipf_matrices(exponent)
     w = np.zeros_like(target)
     for steps in range(1, 12):
         w -= step * np.sign(w - target)
@@ -131,7 +131,9 @@ def test_reference_values_of_sign_descent():
     for tau, expected in ((0.5, 0.5356), (1, 0.3040), (2, 0.1216), (4, 0.0358)):
         assert sign_descent.limit(1.0, tau) == pytest.approx(expected, abs=6e-5)
     for tau, exact, limit in ((1, 0.1661, 0.1667), (5, 0.0562, 0.0569), (20, 0.0138, 0.0144)):
-        assert sign_descent.best_relative_loss(10**6, 0.25, tau)[0] == pytest.approx(exact, abs=6e-5)
+        assert sign_descent.best_relative_loss(10**6, 0.25, tau)[0] == pytest.approx(
+            exact, abs=6e-5
+        )
         assert sign_descent.limit(0.25, tau) == pytest.approx(limit, abs=6e-5)
     for share, exact in ((0.25, 0.620), (0.5, 0.387), (0.75, 0.174)):
         steps = sign_descent.horizon(10**6, 0.5, share)

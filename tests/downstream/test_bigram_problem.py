@@ -105,7 +105,7 @@ def test_byte_pairs_have_the_size_asked_for():
     symbols, size = byte_pair_symbols(texts, 250)
     assert size == 250
     assert len(symbols) == 5
-    assert all(0 <= s.min() and s.max() < 250 for s in symbols)
+    assert all(s.min() >= 0 and s.max() < 250 for s in symbols)
     with pytest.raises(ConfigError, match="at least 200"):
         byte_pair_symbols(texts, 50)
 

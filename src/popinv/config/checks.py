@@ -98,7 +98,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     if sections["assessment"]:
         yield from _baselines(sections["assessment"], law, descent)
     if forward and sections["downstream"]:
-        yield from _downstream(forward, sections["downstream"])
+        yield from _downstream(forward, noise, sections["downstream"])
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
@@ -291,7 +291,15 @@ def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Ite
             )
 
 
-def _downstream(forward: ForwardSection, downstream: StudyDownstream) -> Iterator[Problem]:
+def _downstream(
+    forward: ForwardSection, noise: Any, downstream: StudyDownstream
+) -> Iterator[Problem]:
+    if downstream.sgd_dynamics and noise and noise.kind == "full":
+        yield Problem(
+            ("downstream", "sgd_dynamics"),
+            "asked for, but noise of kind 'full' moves by steps of its own, which have no plain "
+            "gradient; leave it out, or choose another noise.",
+        )
     if downstream.bigram and (forward.time_count() or 1) < 2:
         yield Problem(
             ("downstream", "bigram"),

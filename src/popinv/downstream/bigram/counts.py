@@ -64,9 +64,9 @@ class Bigrams:
                     f"[0, {size})"
                 )
             codes.append(symbols[:-1] * size + symbols[1:])
-        pairs, counts = np.unique(np.concatenate(codes or [[]]), return_counts=True)
-        if not len(pairs):
+        if not sum(map(len, codes)):
             raise DataError("no sequence has two symbols, so there are no pairs to learn from")
+        pairs, counts = np.unique(np.concatenate(codes), return_counts=True)
         return cls(pairs // size, pairs % size, counts, int(size))
 
     @cached_property

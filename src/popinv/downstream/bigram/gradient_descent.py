@@ -25,8 +25,8 @@ from popinv.downstream.bigram.power_law import check_power_law, harmonic, powers
 from popinv.errors import ConfigError
 
 __all__ = [
-    "first_step_below",
     "finite_size",
+    "first_step_below",
     "large_time",
     "limit",
     "relative_loss",

@@ -246,17 +246,19 @@ def slope(sizes: np.ndarray, steps: np.ndarray) -> float:
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return the numbers of the test problem, flat."""
     found: dict[str, Any] = {}
-    largest = int(result["collapse_size"].max())
+    column = {
+        name: result[f"collapse_{name}"].values
+        for name in ("method", "exponent", "size", "relative_loss", "limit")
+    }
+    largest = int(column["size"].max())
+    gap = np.abs(column["relative_loss"] - column["limit"])
     for index, method in enumerate(METHODS):
-        for exponent in np.unique(result["collapse_exponent"].values):
-            chosen = (result["collapse_method"] == index) & (
-                result["collapse_exponent"] == exponent
-            )
-            gap = np.abs(result["collapse_relative_loss"] - result["collapse_limit"])
-            for size in np.unique(result["collapse_size"].values):
-                here = chosen & (result["collapse_size"] == size)
+        for exponent in np.unique(column["exponent"]):
+            for size in np.unique(column["size"]):
+                here = (column["method"] == index) & (column["exponent"] == exponent)
+                here &= column["size"] == size
                 name = f"collapse_gap_{method}_exponent_{exponent:g}_size_{int(size)}"
-                found[name] = float(gap.values[here.values].max())
+                found[name] = float(gap[here].max())
     # Large vocabularies alone, where the power law of the steps has set in.
     sizes = result["scaling_size"].values
     upper = sizes >= min(10**3, sizes[-2])
@@ -272,7 +274,9 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
         for size, steps in zip(
             result["cross_entropy_size"].values, result[name].values, strict=True
         ):
-            found[f"{name}_size_{int(size)}"] = float(steps) if np.isfinite(steps) else "not reached"
+            found[f"{name}_size_{int(size)}"] = (
+                float(steps) if np.isfinite(steps) else "not reached"
+            )
     return found
 
 

@@ -94,9 +94,7 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
         raise ConfigError(f"the method is '{method}', allowed: gradient, sign")
     size = bigrams.size
     target = np.zeros((size, size))
-    target[bigrams.first, bigrams.second] = (
-        bigrams.counts / bigrams.context_counts[bigrams.first]
-    )
+    target[bigrams.first, bigrams.second] = bigrams.counts / bigrams.context_counts[bigrams.first]
     w, weight = np.zeros_like(target), bigrams.marginals[:, None]
     for _ in range(steps):
         gradient = weight * (w - target)

@@ -49,7 +49,7 @@ _LIMIT_TERMS = 2_000_000
 
 
 def distance(initial: np.ndarray, step: float, steps: int) -> np.ndarray:
-    """Return \\|delta(t)\\| of the exact dynamics, shape of ``initial``."""
+    r"""Return \\|delta(t)\\| of the exact dynamics, shape of ``initial``."""
     whole = np.floor(initial / step)
     rest = initial - whole * step
     odd = (steps - whole) % 2 == 1
