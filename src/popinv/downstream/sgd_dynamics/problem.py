@@ -101,7 +101,7 @@ def comparisons(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare steps from the quadratic maximum of the double well to distance 1/2, Gaussian noise."""
+    """Compare steps from the double well's quadratic maximum to distance 1/2, Gaussian noise."""
     for rate in size.sticking_rates:
         runs = simulate(
             double_well(), noise("gaussian"), rate, 0.0, _FOREVER, size.paths, seed,
@@ -134,7 +134,7 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def thresholds(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare the share near the own minimum after 1.5 log(1/epsilon)/epsilon steps, from epsilon^power."""
+    """Compare the share near the own minimum at n = 1.5 log(1/epsilon)/epsilon."""
     rate = 1e-3
     steps = round(1.5 * math.log(1 / rate) / rate)
     for power in (0.25, 0.5, 0.75):
@@ -159,7 +159,7 @@ def near_one(runs: Runs) -> tuple[float, float]:
 
 
 def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare the same under Pareto noise of infinite variance, in units of its own sticking radius."""
+    """Compare that under Pareto noise of infinite variance, in units of its sticking radius."""
     rate, scale, alpha = 1e-3, 0.03, 1.5
     steps = round(1.5 * math.log(1 / rate) / rate)
     for multiple in (0.3, 1.0, 3.0, 10.0):
@@ -178,7 +178,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare the exponent of the sticking time at a quartic maximum, between the two smallest rates."""
+    """Compare the sticking time's exponent at a quartic maximum, at the two smallest rates."""
     found = []
     for rate in size.quartic_rates[-2:]:
         runs = simulate(
@@ -198,7 +198,7 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare the probability to leave a sharp maximum upwards, Laplace noise, at two learning rates."""
+    """Compare the probability to leave a sharp maximum upwards, Laplace noise, at two rates."""
     for right, left, y in (
         (1, 0.5, 0), (1, 0.5, 1), (1, 0.5, -1), (0.5, 0.5, 0), (0.5, 0.5, 2), (0.2, 0.1, 0),
         (2, 0.5, 0), (2, 0.5, -2),
