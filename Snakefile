@@ -39,6 +39,7 @@ include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sampling_error.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/downstream.smk"
+include: "workflow/rules/mwgrad.smk"
 include: "workflow/rules/bigram.smk"
 include: "workflow/rules/sgd_dynamics.smk"
 
