@@ -25,3 +25,33 @@ rule check_mwgrad_claims:
         "mwgrad: moving particles on four mixtures"
     script:
         "../scripts/check_mwgrad_claims.py"
+
+
+# Particles that serve a group of a study's systems at once.
+rule serve_group:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        descent="<results>/{study}/descent.zarr/zarr.json",
+    output:
+        metrics="<results>/{study}/downstream/mwgrad/metrics.json",
+        result="<results>/{study}/downstream/mwgrad/result.zarr/zarr.json",
+        figures="<results>/{study}/downstream/mwgrad/figures/group.png",
+    log:
+        "<results>/{study}/logs/serve_group.log",
+    benchmark:
+        "<results>/{study}/benchmarks/serve_group.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        mwgrad=lookup(dpath="studies/{study}/downstream/mwgrad", within=config),
+        code=code_of("serve_group"),
+    message:
+        "{wildcards.study}: moving particles that serve a group of systems"
+    script:
+        "../scripts/serve_group.py"

@@ -6,9 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from popinv.config.base import Fraction, NotBoolean, Section
+from popinv.config.base import (
+    Count,
+    CountOrZero,
+    Fraction,
+    NotBoolean,
+    Positive,
+    Section,
+)
 
-__all__ = ["Bigram", "Downstream", "SgdDynamics", "StudyDownstream"]
+__all__ = ["Bigram", "Downstream", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
 
 
 class Downstream(Section):
@@ -30,6 +37,22 @@ class Bigram(Section):
     target: Fraction = Field(
         default=0.1, description="Relative loss whose number of steps is compared."
     )
+
+
+class Mwgrad(Section):
+    """Particles that serve a group of observed systems at once."""
+
+    systems: list[CountOrZero] = Field(
+        default=[0, 1, 2, 3],
+        min_length=2,
+        max_length=20,
+        description="Numbers of the systems of the group, as in `observations.zarr`, from 0.",
+    )
+    particles: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=60, description="Particles."
+    )
+    iterations: Count = Field(default=600, description="Steps of each descent.")
+    rate: Positive = Field(default=0.03, description="Learning rate of Adam.")
 
 
 class SgdDynamics(Section):
@@ -56,13 +79,40 @@ class SgdDynamics(Section):
     )
 
 
+class Posterior(Section):
+    """The parameters of every observed system, with the recovered population as their prior."""
+
+    chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=2, description="Chains of each system."
+    )
+    warmup: Count = Field(default=300, description="Moves before the first draw.")
+    draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=200, description="Draws of each chain."
+    )
+    thin: Count = Field(default=5, description="Moves from one draw to the next.")
+    kept_draws: Count = Field(
+        default=100, description="Draws of each system that are kept in `posterior.zarr`."
+    )
+
+
 class StudyDownstream(Section):
     """Downstream methods that are used on the study; none unless named here."""
+
+    posterior: Posterior | None = Field(
+        default=None,
+        description="What each system's observation says of its own parameters; `{}` asks for it "
+        "with the defaults.",
+    )
 
     bigram: Bigram | None = Field(
         default=None,
         description="Which optimiser Zipf's law advises for a linear model of the observed "
         "series; `{}` asks for it with the defaults. Needs observations with times.",
+    )
+    mwgrad: Mwgrad | None = Field(
+        default=None,
+        description="Parameters that serve a group of systems at once; `{}` asks for the first "
+        "four.",
     )
     sgd_dynamics: SgdDynamics | None = Field(
         default=None,

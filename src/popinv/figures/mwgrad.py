@@ -49,3 +49,30 @@ def draw_accelerated(result: xr.Dataset) -> Figure:
     ax.set(xscale="log", xlabel="steps", ylabel="mean of −log p")
     ax.legend()
     return figure
+
+
+@styled
+def draw_group(result: xr.Dataset) -> Figure:
+    """Draw the particles of a group by rule of the weights, and what each system gives up."""
+    names = [str(name) for name in result["parameter"].values][:2]
+    figure = new_figure("One set of parameters for a group of systems", 10, 4.6)
+    left, right = figure.subplots(1, 2)
+    rules = {"minnorm": (MODEL, "weights of least norm"), "fixed": (LIGHT, "equal weights")}
+    systems = [str(number) for number in result["group"].values]
+    place = np.arange(len(systems))
+    for index, rule in enumerate(result["rule"].values):
+        colour, label = rules[str(rule)]
+        z = result["z"].values[index]
+        second = z[:, 1] if len(names) > 1 else np.zeros(len(z))
+        left.plot(z[:, 0], second, "o", ms=4, color=colour, label=label)
+        right.bar(
+            place + 0.4 * index - 0.2, result["regret"].values[index], 0.38, color=colour,
+            label=label,
+        )  # fmt: skip
+    left.set(title="particles", xlabel=readable(names[0]))
+    if len(names) > 1:
+        left.set_ylabel(readable(names[1]))
+    right.set_xticks(place, systems)
+    right.set(title="what each system gives up", xlabel="system", ylabel="rise of −log p")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

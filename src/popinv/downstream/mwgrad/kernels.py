@@ -29,7 +29,7 @@ class Kernel:
 
 
 def median_bandwidth(x: np.ndarray) -> float:
-    r"""Return s with s^2 = median \|x_i - x_j\|^2 / (2 log(n + 1)), i = j included; 1e-6 or more."""
+    r"""Return s, s^2 = median \|x_i - x_j\|^2 / (2 log(n + 1)), i = j included; 1e-6 at least."""
     square = _squares(x, x)
     return float(np.sqrt(max(np.median(square) / (2 * np.log(len(x) + 1)), 1e-12)))
 
