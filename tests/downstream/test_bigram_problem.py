@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from popinv import storage
 from popinv.artefacts import variable
 from popinv.downstream import packages
 from popinv.downstream.bigram import problem
@@ -29,15 +30,17 @@ def bigrams(size: int = 200) -> Bigrams:
 
 @pytest.fixture(scope="module")
 def result() -> xr.Dataset:
-    return xr.merge(
-        [
-            problem.collapse((100, 1000)),
-            problem.scaling((100, 1000, 10_000)),
-            problem.text({200: bigrams()}),
-            problem.cross_entropy_steps((10, 20)),
-        ],
-        combine_attrs="drop",
+    return problem.whole(
+        problem.collapse((100, 1000)),
+        problem.scaling((100, 1000, 10_000)),
+        problem.text({200: bigrams()}),
+        problem.cross_entropy_steps((10, 20)),
     )
+
+
+def test_the_result_can_be_stored(result, tmp_path):
+    storage.save(result, tmp_path / "result.zarr", config={}, seed=0, created_by="test")
+    xr.testing.assert_equal(storage.load(tmp_path / "result.zarr"), result)
 
 
 def test_numbers_are_flat_and_claims_have_sources(result, tmp_path):

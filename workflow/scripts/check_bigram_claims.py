@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import xarray as xr
-
 from popinv import storage
 from popinv.downstream.bigram import problem
 from popinv.downstream.bigram.counts import Bigrams
@@ -22,14 +20,11 @@ with job(snakemake):
         named[vocabulary] = Bigrams.of(symbols, learnt)
         print(f"{learnt} tokens, {len(named[vocabulary].counts)} different pairs")
     text = problem.text(named)
-    result = xr.merge(
-        [
-            problem.collapse(size.sizes),
-            problem.scaling(size.sizes),
-            text,
-            problem.cross_entropy_steps(size.cross_entropy_sizes),
-        ],
-        combine_attrs="drop",
+    result = problem.whole(
+        problem.collapse(size.sizes),
+        problem.scaling(size.sizes),
+        text,
+        problem.cross_entropy_steps(size.cross_entropy_sizes),
     )
     found = problem.metrics(result)
     storage.save(

@@ -20,7 +20,19 @@ from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import fitted_exponent
 from popinv.downstream.claims import Claim
 
-__all__ = ["SIZES", "Size", "claims", "collapse", "crossing", "metrics", "scaling", "text_curves"]
+__all__ = [
+    "SIZES",
+    "Size",
+    "claims",
+    "collapse",
+    "cross_entropy_steps",
+    "crossing",
+    "metrics",
+    "scaling",
+    "text",
+    "text_curves",
+    "whole",
+]
 
 EXPONENTS = (0.25, 0.5, 1.0, 1.5, 2.0)
 TARGETS = (0.3, 0.1, 0.05)
@@ -178,7 +190,8 @@ def text_curves(
 def text(named_bigrams: dict[int, Bigrams]) -> xr.Dataset:
     """Return the curves of every vocabulary, along ``vocabulary``."""
     curves = {v: text_curves(bigrams) for v, bigrams in named_bigrams.items()}
-    joined = xr.concat(list(curves.values()), "vocabulary", combine_attrs="drop")
+    joined = xr.concat(list(curves.values()), "vocabulary", combine_attrs="drop_conflicts")
+    joined.attrs.clear()
     joined["vocabulary"] = variable("vocabulary", list(curves), "tokens of the vocabulary")
     for name, text_of in (
         ("exponent", "fitted exponent of the contexts' frequencies"),
@@ -236,6 +249,13 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
         },
         attrs={"target": target},
     )
+
+
+def whole(*parts: xr.Dataset) -> xr.Dataset:
+    """Return the parts as one Dataset, without attributes of its own."""
+    merged = xr.merge(parts, combine_attrs="drop_conflicts")
+    merged.attrs.clear()
+    return merged
 
 
 def slope(sizes: np.ndarray, steps: np.ndarray) -> float:
