@@ -38,6 +38,11 @@ include: "workflow/rules/inference.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sampling_error.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/downstream.smk"
+include: "workflow/rules/posterior.smk"
+include: "workflow/rules/mwgrad.smk"
+include: "workflow/rules/bigram.smk"
+include: "workflow/rules/sgd_dynamics.smk"
 
 
 # Everything about every study of the configuration.
@@ -55,4 +60,10 @@ rule all:
             f"<results>/{study}/figures/{figure}.png"
             for study, section in config["studies"].items()
             for figure in evidence_figures(section)
+        ],
+        [
+            f"<results>/{study}/downstream/{method}/metrics.json"
+            for study, section in config["studies"].items()
+            for method, asked in section["downstream"].items()
+            if asked is not None
         ],

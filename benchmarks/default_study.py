@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from popinv.population.build import law, law_spread, law_values, noise
 
 from benchmarks.machine import ROOT
 from popinv.config.loading import as_mapping, load_file
@@ -16,6 +15,8 @@ from popinv.forward.base import ForwardModel
 from popinv.forward.build import forward_model, observed
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
+from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.noise.build import noise
 from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs

@@ -21,6 +21,7 @@ __all__ = [
     "proposals",
     "reasons_of",
     "solves",
+    "time_series",
     "variable",
 ]
 
@@ -69,6 +70,18 @@ def place_coordinates(dataset: xr.Dataset) -> list[str]:
 def places(dataset: xr.Dataset) -> np.ndarray:
     """Return the places (and times, last) of the observations, shape (d_y, k)."""
     return np.column_stack([dataset[name].values for name in place_coordinates(dataset)])
+
+
+def time_series(dataset: xr.Dataset) -> np.ndarray | None:
+    """Return the indices of the observations as histories, shape (places, times).
+
+    None where the observations have no times, or not the same ones at every place.
+    """
+    if "observation_t" not in dataset.coords:
+        return None
+    count = dataset.sizes["observation"]
+    times = len(np.unique(dataset["observation_t"].values))
+    return np.arange(count).reshape(-1, times) if count % times == 0 else None
 
 
 def proposals(z: np.ndarray, names: Sequence[str], source: str) -> xr.Dataset:

@@ -296,6 +296,35 @@ def _fixed_design(of: Sizes, wildcards: Wildcards) -> Demand:
     return _training(of, int(wildcards["solves"]))
 
 
+def _posteriors(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["downstream"]["posterior"]
+    rows = of.systems * asked["chains"]
+    numbers = rows * (asked["draws"] * of.row + 2 * _activations(of) + 6 * of.row)
+    moves = asked["warmup"] + asked["draws"] * asked["thin"]
+    # A move tries about five angles.
+    return Demand(
+        _WITH_TORCH_MB + _FIGURES_MB + _megabytes(2 * numbers),
+        moves * 5 * rows * 2 * _weights(of) / _FLOPS,
+    )
+
+
+def _group(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["downstream"]["mwgrad"]
+    evaluations = 3 * asked["iterations"] * len(asked["systems"])
+    return Demand(
+        _WITH_TORCH_MB + _FIGURES_MB + _megabytes(of.systems * of.row), evaluations * 0.01
+    )
+
+
+def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["downstream"]["sgd_dynamics"]
+    # Two lines, on each the places, and at a few critical points the noise and the runs.
+    slopes = 2 * (asked["places"] * asked["draws"] + 3 * asked["noise_draws"])
+    slopes += 2 * 3 * asked["paths"] * 200
+    needed = _descent(of, of.systems, iterations=slopes)
+    return Demand(needed.megabytes + _FIGURES_MB, needed.seconds)
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -322,4 +351,8 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "compare_designs": _rows(6),
     "replicate_study": _replicate,
     "measure_coverage": _rows(1),
+    "posterior": _posteriors,
+    "serve_group": _group,
+    "probe_descent": _probe,
+    "advise_optimiser": _rows(4),
 }

@@ -18,8 +18,8 @@ from benchmarks.sliced_wasserstein import difference
 from popinv.forward.elastodynamics.model import Elastodynamics
 from popinv.forward.porous_flow.model import PorousFlow
 from popinv.inference.problem import DescentSettings, Problem
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import KernelNoise
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.kernel import KernelNoise
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings

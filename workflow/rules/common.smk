@@ -70,6 +70,11 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
     return code
 
 
+def code_alone(rule):
+    """Fingerprint of a rule's script where no study's forward model takes part."""
+    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py")
+
+
 onstart:
     try:
         check_results_folder(config["results"])

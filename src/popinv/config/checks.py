@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from popinv.config.downstream import StudyDownstream
 from popinv.config.evidence import Evidence, evidence_problems
 from popinv.config.forward import Forward, ForwardSection
 from popinv.config.forward.external import ExternalSection
@@ -39,6 +40,7 @@ _SECTIONS: dict[str, Any] = {
     "descent": Descent,
     "assessment": Assessment,
     "evidence": Evidence,
+    "downstream": StudyDownstream,
 }
 
 _FIELD_LAWS = ("matern_field", "level_set_field")
@@ -95,6 +97,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from evidence_problems(sections["evidence"], observations, sections["assessment"])
     if sections["assessment"]:
         yield from _baselines(sections["assessment"], law, descent)
+    if forward and sections["downstream"]:
+        yield from _downstream(forward, noise, sections["downstream"])
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
@@ -285,6 +289,24 @@ def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Ite
                 "'level_set_field' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
             )
+
+
+def _downstream(
+    forward: ForwardSection, noise: Any, downstream: StudyDownstream
+) -> Iterator[Problem]:
+    if downstream.sgd_dynamics and noise and noise.kind == "full":
+        yield Problem(
+            ("downstream", "sgd_dynamics"),
+            "asked for, but noise of kind 'full' moves by steps of its own, which have no plain "
+            "gradient; leave it out, or choose another noise.",
+        )
+    if downstream.bigram and (forward.time_count() or 1) < 2:
+        yield Problem(
+            ("downstream", "bigram"),
+            "asked for, but it reads time series, and the observations of "
+            f"'{getattr(forward, 'kind', 'this forward model')}' as configured are none; leave it "
+            "out, or observe at several times.",
+        )
 
 
 def _surrogate(forward: ForwardSection, surrogate: Surrogate) -> Iterator[Problem]:

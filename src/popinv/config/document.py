@@ -214,6 +214,15 @@ def _is_section(node: _Schema, root: _Schema) -> bool:
     return all("properties" in _resolved(member, root) for member in members)
 
 
+def _optional_section(node: _Schema, root: _Schema) -> _Schema | None:
+    """Return the section of a key that may be null instead."""
+    others = [member for member in node.get("anyOf", []) if member.get("type") != "null"]
+    if len(others) != 1 or len(node["anyOf"]) != 2:
+        return None
+    section = _resolved(others[0], root)
+    return section if "properties" in section else None
+
+
 def _table(
     heading: str, node: _Schema, entries: Sequence[tuple[str, _Schema]] | None, root: _Schema
 ) -> Iterator[str]:
@@ -238,8 +247,10 @@ def _rows(node: _Schema, prefix: str, root: _Schema) -> Iterator[str]:
             # The mapping itself, then its keys: they have the defaults.
             yield _row(prefix + name, entry, name in required, root)
             yield from _rows(_resolved(entry, root), f"{prefix}{name}.", root)
-        else:
-            yield _row(prefix + name, entry, name in required, root)
+            continue
+        yield _row(prefix + name, entry, name in required, root)
+        if section := _optional_section(entry, root):
+            yield from _rows(section, f"{prefix}{name}.", root)
 
 
 def _row(path: str, node: _Schema, required: bool, root: _Schema) -> str:

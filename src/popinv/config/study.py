@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from popinv.config.base import CountOrZero, Given, Section
+from popinv.config.downstream import Downstream, StudyDownstream
 from popinv.config.evidence import Evidence
 from popinv.config.forward import Forward
 from popinv.config.law import Law
@@ -96,6 +97,9 @@ class Study(Section):
         default_factory=Evidence,
         description="What is computed to judge the method, where the truth is known.",
     )
+    downstream: StudyDownstream = Field(
+        default_factory=StudyDownstream, description="Further methods that use the answer."
+    )
 
 
 class Config(Section):
@@ -112,6 +116,10 @@ class Config(Section):
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."
+    )
+    downstream: Downstream = Field(
+        default_factory=Downstream,
+        description="The downstream methods' own test problems, which `snakemake downstream` runs.",
     )
 
 

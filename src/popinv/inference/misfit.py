@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from popinv.artefacts import time_series
 from popinv.inference.assessment import HeldOutTest
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
@@ -177,7 +178,7 @@ def noise_misfit_metrics(
     misfit = noise_misfit(problem, estimate, heldout, resamples, traits, estimates)
     text = "none seen"
     if misfit.test.p_value < _LEVEL:
-        where = describe_excess(misfit, _names(observations), _series(observations))
+        where = describe_excess(misfit, _names(observations), time_series(observations))
         text = f"second moments differ, most by {where}; {_CAVEAT}"
     return {
         "noise_misfit_statistic": misfit.test.statistic,
@@ -193,11 +194,3 @@ def _names(observations: xr.Dataset) -> list[str]:
         labels = observations["label"].values
         return [f"{name} ({label})" for name, label in zip(names, labels, strict=True)]
     return names
-
-
-def _series(observations: xr.Dataset) -> np.ndarray | None:
-    if "observation_t" not in observations.coords:
-        return None
-    count = observations.sizes["observation"]
-    times = len(np.unique(observations["observation_t"].values))
-    return np.arange(count).reshape(-1, times) if count % times == 0 else None

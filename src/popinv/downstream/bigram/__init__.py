@@ -1,0 +1,15 @@
+"""Scaling laws of gradient and sign descent for a linear bigram model under Zipf's law.
+
+A linear model W predicts the next symbol from the present one under the square loss; symbol k has
+the frequency pi_k, proportional to k^-a. Kunstner and Bach (arXiv 2505.19227) show how many steps
+gradient descent and sign descent need as the vocabulary d grows.
+
+``power_law``         frequencies and sums of powers
+``gradient_descent``  exact losses, limits, steps to a relative loss
+``sign_descent``      exact and simplified losses, the best step, limits, steps to a relative loss
+``counts``            bigrams of sequences of symbols, and both losses on them
+``adam``              Adam on the same losses
+``text``              the Brown corpus as symbols
+``problem``           the test problem: claims against what is measured
+``series``            observed series as symbols: which optimiser does the law advise
+"""

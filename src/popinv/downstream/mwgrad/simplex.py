@@ -1,0 +1,90 @@
+"""Weights over the simplex: projection, least norm, and the distance from optimality."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popinv.errors import ConfigError
+
+__all__ = ["kkt_gap", "least_norm", "project"]
+
+_TOLERANCE = 1e-12
+
+
+def project(w: np.ndarray) -> np.ndarray:
+    """Return the nearest point with w_k >= 0 and sum 1 (sort and threshold), shape (K,)."""
+    ordered = np.sort(w)[::-1]
+    excess = (np.cumsum(ordered) - 1) / np.arange(1, len(w) + 1)
+    last = np.flatnonzero(ordered > excess)[-1]
+    return np.maximum(w - excess[last], 0)
+
+
+def least_norm(gram: np.ndarray) -> np.ndarray:
+    """Return argmin w^T Q w over the simplex, by Wolfe's method.
+
+    Q is the Gram matrix of K vectors; the minimum is the point of least norm in their convex
+    hull. An active set grows by the vector that lies least beyond the present point, and shrinks
+    where the affine minimiser leaves the simplex; it ends after finitely many steps.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (K, K)
+        Symmetric, positive semi-definite up to rounding.
+
+    Returns
+    -------
+    ndarray of shape (K,)
+
+    Raises
+    ------
+    ConfigError
+        If Q is not a square matrix of finite numbers.
+    """
+    gram = np.asarray(gram, dtype=float)
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not np.isfinite(gram).all():
+        raise ConfigError(f"a Gram matrix is square and finite, got the shape {gram.shape}")
+    count = len(gram)
+    scale = max(float(np.trace(gram)) / count, np.finfo(float).tiny)
+    w = np.zeros(count)
+    w[np.argmin(np.diag(gram))] = 1
+    for _ in range(20 * count):
+        products = gram @ w
+        entering = int(np.argmin(products))
+        if products[entering] >= w @ products - _TOLERANCE * scale or w[entering] > 0:
+            break
+        active = np.append(np.flatnonzero(w > 0), entering)
+        while True:
+            affine = _affine_minimiser(gram[np.ix_(active, active)])
+            if (affine > _TOLERANCE).all():
+                w = np.zeros(count)
+                w[active] = affine
+                break
+            now = w[active]
+            falling = affine <= _TOLERANCE
+            share = np.min(now[falling] / np.maximum(now[falling] - affine[falling], _TOLERANCE))
+            moved = now + min(1.0, float(share)) * (affine - now)
+            moved[moved <= _TOLERANCE] = 0
+            w = np.zeros(count)
+            w[active] = moved / moved.sum()
+            active = np.flatnonzero(w > 0)
+            if len(active) == 1:
+                break
+    return w
+
+
+def _affine_minimiser(gram: np.ndarray) -> np.ndarray:
+    """Return argmin v^T Q v with sum 1, signs free; the shortest where there are many."""
+    count = len(gram)
+    system = np.zeros((count + 1, count + 1))
+    system[:count, :count] = gram / max(np.abs(gram).max(), np.finfo(float).tiny)
+    system[:count, count] = system[count, :count] = 1
+    right = np.zeros(count + 1)
+    right[count] = 1
+    return np.linalg.lstsq(system, right, rcond=None)[0][:count]
+
+
+def kkt_gap(gram: np.ndarray, w: np.ndarray) -> float:
+    """Return (w^T Q w - min_k (Q w)_k) / mean_k Q_kk: 0 where w is of least norm, else positive."""
+    products = gram @ w
+    scale = max(float(np.trace(gram)) / len(gram), np.finfo(float).tiny)
+    return float((w @ products - products.min()) / scale)

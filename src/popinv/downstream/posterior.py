@@ -1,0 +1,265 @@
+r"""The parameters of each observed system, given its observation and the recovered population.
+
+With the recovered law and noise at hand, every system n has the posterior density
+
+.. math:: p(\omega \mid y^{(n)}) \propto N(\omega; 0, I)\;
+    N\bigl(y^{(n)}; G(T(\alpha, \omega)),\; s_n^2\, \Gamma\bigr), \qquad z = T(\alpha, \omega),
+
+in the standard normal coordinates of the law: the population is the prior, the noise is known.
+Elliptical slice sampling (Murray, Adams and MacKay, AISTATS 2010) needs neither gradients nor
+tuning there; all systems and chains move together through the surrogate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.artefacts import parameter_coordinate, variable
+from popinv.inference.baselines.likelihood import Whitening
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+__all__ = [
+    "Posteriors",
+    "coverage_metrics",
+    "elliptical_slice",
+    "posterior_dataset",
+    "sample_posteriors",
+    "split_r_hat",
+]
+
+# Maps omega (rows, d_omega) and the rows' numbers to log-likelihoods (rows,).
+LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+LEVEL = 0.95
+# An angle is accepted long before; a bracket so small would be a likelihood that is not a function.
+_MOST_SHRINKINGS = 200
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Draws of every system.
+
+    Attributes
+    ----------
+    z : ndarray of shape (chains, draws, N, d_z)
+    r_hat : ndarray of shape (N, d_z)
+        Split R-hat of each parameter of each system.
+    evaluations : int
+        Calls of the surrogate, counted by system.
+    """
+
+    z: np.ndarray
+    r_hat: np.ndarray
+    evaluations: int
+
+
+def elliptical_slice(
+    log_likelihood: LogLikelihood,
+    omega: np.ndarray,
+    current: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Move every row once, leaving N(0, I) times its likelihood invariant.
+
+    A random ellipse through the row and a draw of the prior is searched, from a random angle
+    inwards, for a point above a random level of the likelihood.
+
+    Parameters
+    ----------
+    log_likelihood : callable
+    omega : ndarray of shape (rows, d_omega)
+    current : ndarray of shape (rows,)
+        Its log-likelihoods.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    omega : ndarray of shape (rows, d_omega)
+    current : ndarray of shape (rows,)
+    evaluations : int
+    """
+    rows = len(omega)
+    other = rng.standard_normal(omega.shape)
+    level = current + np.log(rng.random(rows))
+    angle = 2 * np.pi * rng.random(rows)
+    low, high = angle - 2 * np.pi, angle.copy()
+    moved, likelihood = omega.copy(), current.copy()
+    waiting, evaluations = np.arange(rows), 0
+    for _ in range(_MOST_SHRINKINGS):
+        turn = angle[waiting, None]
+        proposed = omega[waiting] * np.cos(turn) + other[waiting] * np.sin(turn)
+        found = log_likelihood(proposed, waiting)
+        evaluations += len(waiting)
+        accepted = found > level[waiting]
+        moved[waiting[accepted]] = proposed[accepted]
+        likelihood[waiting[accepted]] = found[accepted]
+        waiting = waiting[~accepted]
+        if not len(waiting):
+            break
+        # The bracket shrinks towards the present point, at angle 0.
+        below = angle[waiting] < 0
+        low[waiting[below]] = angle[waiting[below]]
+        high[waiting[~below]] = angle[waiting[~below]]
+        share = rng.random(len(waiting))
+        angle[waiting] = low[waiting] + share * (high[waiting] - low[waiting])
+    return moved, likelihood, evaluations
+
+
+def sample_posteriors(
+    problem: Problem,
+    estimate: tuple[np.ndarray, np.ndarray],
+    chains: int,
+    warmup: int,
+    draws: int,
+    thin: int,
+) -> Posteriors:
+    """Sample the posterior of every observed system.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the N observed systems; its stage addresses the draws.
+    estimate : (alpha, gamma)
+        Law and noise, unconstrained.
+    chains, warmup, draws, thin : int
+        Chains, moves before the first draw, draws of each chain, and moves from draw to draw.
+    """
+    count = len(problem.data)
+    alpha, gamma = (torch.from_numpy(np.asarray(part, dtype=float)) for part in estimate)
+    # All chains of all systems are rows of one problem; row r is system r modulo N.
+    every = problem.of_systems(np.tile(np.arange(count), chains))
+    data = torch.from_numpy(every.data)
+
+    def log_likelihood(omega: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            answer = every.simulate(every.law.sample(alpha, torch.from_numpy(omega)))
+            whiten = Whitening(every.of_systems(rows), gamma) if every.traits else whiten_all
+            white = whiten(data[torch.from_numpy(rows)] - answer)
+            # Noise and its determinant are fixed, so that the constant does not matter.
+            return (-0.5 * (white**2).sum(dim=1)).numpy()
+
+    with torch.no_grad():
+        whiten_all = _common_whitening(problem, gamma)
+    omega = generator(problem.seed, f"{problem.stage}/start").standard_normal(
+        (chains * count, problem.law.d_omega)
+    )
+    current = log_likelihood(omega, np.arange(len(omega)))
+    kept = np.empty((draws, chains * count, problem.law.d_z))
+    evaluations = len(omega)
+    steps = warmup + draws * thin
+    for move in tqdm(range(steps), desc="posteriors", unit="move", disable=None):
+        rng = generator(problem.seed, f"{problem.stage}/move", move)
+        omega, current, calls = elliptical_slice(log_likelihood, omega, current, rng)
+        evaluations += calls
+        index, rest = divmod(move - warmup + 1, thin)
+        if index >= 1 and rest == 0:
+            kept[index - 1] = problem.law.sample(alpha, torch.from_numpy(omega)).numpy()
+    z = kept.reshape(draws, chains, count, -1).swapaxes(0, 1)
+    return Posteriors(z, split_r_hat(z), evaluations)
+
+
+def _common_whitening(problem: Problem, gamma: torch.Tensor) -> Any:
+    factor = problem.noise.cholesky(gamma)
+
+    def whiten(residuals: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.solve_triangular(factor, residuals.T, upper=False).T
+
+    return whiten
+
+
+def split_r_hat(z: np.ndarray) -> np.ndarray:
+    """Return Gelman and Rubin's statistic of the chains' halves, shape of z without the first two.
+
+    Parameters
+    ----------
+    z : ndarray of shape (chains, draws, ...)
+        An odd draw at the end is left out.
+
+    Returns
+    -------
+    ndarray
+        sqrt(((n - 1)/n W + B/n) / W) with the variances W within and B between the halves of n
+        draws; 1 where nothing varies.
+    """
+    half = z.shape[1] // 2
+    halves = np.concatenate([z[:, :half], z[:, half : 2 * half]])
+    within = halves.var(axis=1, ddof=1).mean(axis=0)
+    between = half * halves.mean(axis=1).var(axis=0, ddof=1)
+    total = (half - 1) / half * within + between / half
+    return np.sqrt(np.where(within > 0, total / np.where(within > 0, within, 1), 1.0))
+
+
+def posterior_dataset(
+    posteriors: Posteriors, names: list[str], most: int, units: list[str]
+) -> xr.Dataset:
+    """Return mean, deviation and 95 % interval of every system's parameters, and some draws.
+
+    Parameters
+    ----------
+    posteriors : Posteriors
+    names, units : list of str
+        Of the parameters.
+    most : int
+        Draws of each system that are kept, from all chains.
+    """
+    z = posteriors.z.reshape(-1, *posteriors.z.shape[2:])
+    lower, upper = np.quantile(z, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    chosen = z[np.linspace(0, len(z) - 1, min(most, len(z))).round().astype(int)]
+    dims = ("system", "parameter")
+    note = "of the system's parameter, given its observation"
+    units_of = {"parameter_units": ", ".join(units)}
+    return xr.Dataset(
+        {
+            "mean": variable(dims, z.mean(axis=0), f"mean {note}", **units_of),
+            "deviation": variable(dims, z.std(axis=0, ddof=1), f"standard deviation {note}"),
+            "lower": variable(dims, lower, f"lower end of the 95 % interval {note}"),
+            "upper": variable(dims, upper, f"upper end of the 95 % interval {note}"),
+            "r_hat": variable(dims, posteriors.r_hat, "split R-hat"),
+            "z": variable(("draw", *dims), chosen, f"draws {note}"),
+        },
+        coords=parameter_coordinate(names, "parameter", "parameter of the forward model"),
+    )
+
+
+def coverage_metrics(
+    found: xr.Dataset, population: np.ndarray, truth: np.ndarray | None
+) -> dict[str, Any]:
+    """Return how much was learnt of single systems, and how often the intervals hold the truth.
+
+    Parameters
+    ----------
+    found : Dataset
+        From :func:`posterior_dataset`.
+    population : ndarray of shape (m, d_z)
+        Draws of the recovered law.
+    truth : ndarray of shape (N, d_z), optional
+        The systems' true parameters.
+
+    Returns
+    -------
+    dict
+        By parameter ``narrowing_<name>``, the mean posterior deviation over the population's, and
+        ``coverage_<name>``; ``coverage`` over all; ``r_hat_max`` and ``r_hat_99``.
+    """
+    metrics: dict[str, Any] = {"systems": found.sizes["system"], "level": LEVEL}
+    spread = population.std(axis=0, ddof=1)
+    narrowing = found["deviation"].values.mean(axis=0) / np.where(spread > 0, spread, 1.0)
+    names = [str(name) for name in found["parameter"].values]
+    metrics |= {f"narrowing_{n}": float(v) for n, v in zip(names, narrowing, strict=True)}
+    r_hat = found["r_hat"].values
+    metrics |= {"r_hat_max": float(r_hat.max()), "r_hat_99": float(np.quantile(r_hat, 0.99))}
+    if truth is not None:
+        inside = (found["lower"].values <= truth) & (truth <= found["upper"].values)
+        metrics |= {
+            f"coverage_{n}": float(v) for n, v in zip(names, inside.mean(axis=0), strict=True)
+        }
+        metrics["coverage"] = float(inside.mean())
+    return metrics

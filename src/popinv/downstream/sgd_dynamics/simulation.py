@@ -1,0 +1,126 @@
+"""Many paths of stochastic gradient descent, each followed until it leaves an interval.
+
+A path is computed by itself in compiled code and ends when it has left, so that finished paths
+cost nothing. Path i draws from the generator of (seed, stage, i): it is the same whatever other
+paths there are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from popinv.downstream.sgd_dynamics.landscapes import Landscape, evaluate_slope
+from popinv.downstream.sgd_dynamics.noises import KINDS, Noise, draw
+from popinv.errors import ConfigError
+from popinv.seeds import generator
+
+__all__ = ["Runs", "simulate"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What became of the paths.
+
+    Attributes
+    ----------
+    final : ndarray of shape (paths,)
+        Last point.
+    steps : ndarray of int, shape (paths,)
+        Steps taken.
+    side : ndarray of int, shape (paths,)
+        1 where the path left upwards, -1 downwards, 0 where it was still inside at the end.
+    """
+
+    final: np.ndarray
+    steps: np.ndarray
+    side: np.ndarray
+
+    @property
+    def mean_steps(self) -> tuple[float, float]:
+        """Mean number of steps and its standard error; of paths that have left only if all did."""
+        return float(self.steps.mean()), float(self.steps.std(ddof=1) / np.sqrt(len(self.steps)))
+
+    @property
+    def share_up(self) -> tuple[float, float]:
+        """Share of the paths that left upwards, of those that left, and its standard error."""
+        left = self.side != 0
+        share, count = float((self.side[left] > 0).mean()), int(left.sum())
+        return share, float(np.sqrt(max(share * (1 - share), 1 / count) / count))
+
+
+@numba.njit(cache=True, nogil=True)
+def _path(generator, x, rate, steps, low, high, breaks, coefficients, kind, scale, index):
+    for n in range(steps):
+        if x <= low:
+            return x, n, -1
+        if x >= high:
+            return x, n, 1
+        xi = draw(generator, kind, scale, index)
+        x += rate * (xi - evaluate_slope(x, breaks, coefficients))
+    side = -1 if x <= low else (1 if x >= high else 0)
+    return x, steps, side
+
+
+def simulate(
+    landscape: Landscape,
+    noise: Noise,
+    rate: float,
+    start: float,
+    steps: int,
+    paths: int,
+    seed: int,
+    stage: str,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Runs:
+    """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1}.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    noise : Noise
+    rate : float
+        The learning rate epsilon.
+    start : float
+        X_0.
+    steps : int
+        Most steps of a path.
+    paths : int
+    seed, stage : int, str
+        Address of the random draws.
+    within : (float, float)
+        A path ends when it is at one of these or beyond.
+
+    Raises
+    ------
+    ConfigError
+        If the rate or a count is not positive.
+
+    Warns
+    -----
+    RuntimeWarning
+        If epsilon times the largest curvature is 1 or more: steps then overshoot.
+    """
+    if not (rate > 0 and steps >= 1 and paths >= 1):
+        raise ConfigError(
+            f"rate {rate}, steps {steps}, paths {paths}: each must be positive, counts at least 1"
+        )
+    outermost = np.abs(landscape.breaks).max(initial=1.0)
+    if rate * landscape.steepness(-outermost, outermost) >= 1:
+        warnings.warn(
+            f"the learning rate {rate} times the largest curvature is 1 or more: steps overshoot",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    final = np.empty(paths)
+    taken, side = np.empty(paths, dtype=np.int64), np.empty(paths, dtype=np.int64)
+    fixed = (float(rate), int(steps), float(within[0]), float(within[1]))
+    of_law = (landscape.breaks, landscape.coefficients, KINDS.index(noise.kind))
+    for i in range(paths):
+        final[i], taken[i], side[i] = _path(
+            generator(seed, stage, i), float(start), *fixed, *of_law, noise.scale, noise.index
+        )
+    return Runs(final, taken, side)

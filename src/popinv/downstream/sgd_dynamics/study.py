@@ -1,0 +1,124 @@
+"""Two lines through a study's answer, probed for critical points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.downstream.sgd_dynamics.slices import (
+    Slice,
+    check_by_running,
+    line_slope,
+    slice_of,
+)
+from popinv.inference.curvature import gauss_newton_matrix, tangents
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.seeds import generator
+from popinv.threads import fixed_threads
+from popinv.transport.sliced import directions
+
+__all__ = ["lines", "probe", "result_dataset"]
+
+_ROWS = 500
+# A line reaches half its length beyond either end.
+_REACH = 0.5
+
+Line = tuple[np.ndarray, np.ndarray]
+
+
+def lines(
+    problem: Problem,
+    settings: DescentSettings,
+    solution: tuple[np.ndarray, np.ndarray],
+    restart: tuple[np.ndarray, np.ndarray],
+) -> dict[str, Line]:
+    """Return (origin, direction) of each line; both start at the solution, at t = 0.
+
+    ``restart`` reaches the start of a restart at t = 1. ``weakest`` is the direction in which the
+    loss is curved least, in units of the problem's scale, and one scale long.
+    """
+    origin = np.concatenate(solution)
+    found = {"restart": (origin, np.concatenate(restart) - origin)}
+    rng = generator(problem.seed, f"{problem.stage}/weakest")
+    p = torch.from_numpy(origin)
+    omega = torch.from_numpy(rng.standard_normal((_ROWS, problem.law.d_omega)))
+    e = torch.from_numpy(rng.standard_normal((_ROWS, problem.noise.d_y)))
+    theta = torch.from_numpy(directions(rng, settings.directions, problem.noise.d_y))
+    factor = problem.noise.cholesky(p[problem.d_alpha :])
+    u = torch.linalg.solve_triangular(factor.T, theta, upper=True)
+    columns = tangents(lambda q: problem.model(q, omega, e), p)
+    matrix = gauss_newton_matrix(problem.model(p, omega, e), columns, u).numpy()
+    scaled = problem.scale[:, None] * matrix * problem.scale
+    _, vectors = np.linalg.eigh(scaled)
+    found["weakest"] = (origin, problem.scale * vectors[:, 0])
+    return found
+
+
+def probe(
+    problem: Problem,
+    settings: DescentSettings,
+    origin: np.ndarray,
+    direction: np.ndarray,
+    asked: Mapping[str, Any],
+) -> tuple[Slice, dict[str, Any]]:
+    """Return the slice along a line, and what is found, predicted and run on it.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+        With the minibatch whose noise is asked for.
+    origin, direction : ndarray of shape (n_p,)
+    asked : mapping
+        ``places``, ``draws``, ``noise_draws``, ``rate`` and ``paths``.
+    """
+    slope = line_slope(problem, settings, origin, direction)
+    places = np.linspace(-_REACH, 1 + _REACH, asked["places"])
+    with fixed_threads():
+        found = slice_of(slope, places, asked["draws"], asked["noise_draws"])
+        metrics: dict[str, Any] = {"critical_points": len(found.points)}
+        maxima = [point for point in found.points if point.is_maximum]
+        metrics["maxima"] = len(maxima)
+        statements = []
+        for number, point in enumerate(found.points):
+            checked = check_by_running(slope, point, asked["rate"], asked["paths"])
+            statements.append(f"at {point.place:.3g} {checked.pop('statement')}")
+            numbers = {
+                "place": point.place,
+                "curvature": point.curvature,
+                "noise_deviation": point.deviation,
+                "tail_index": point.tail_index,
+                "tail_index_error": point.tail_index_error,
+                **checked,
+            }
+            metrics |= {f"point_{number}_{key}": value for key, value in numbers.items()}
+    if not found.points:
+        statements.append("no critical point on this line")
+    elif not maxima:
+        statements.append("there is no maximum on this line, so nothing to stick at")
+    metrics["statement"] = "; ".join(statements)
+    return found, metrics
+
+
+def result_dataset(slices: Mapping[str, Slice]) -> xr.Dataset:
+    """Return the slices as a Dataset along ``line`` and ``place``."""
+    dims = ("line", "place")
+    some = next(iter(slices.values()))
+    return xr.Dataset(
+        {
+            "slope": variable(dims, [s.slope for s in slices.values()], "mean slope of the loss"),
+            "slope_error": variable(
+                dims, [s.error for s in slices.values()], "standard error of the mean slope"
+            ),
+            "height": variable(dims, [s.height for s in slices.values()], "integral of the slope"),
+        },
+        coords={
+            "line": variable("line", np.array(list(slices), dtype=np.str_), "line"),
+            "place": variable("place", some.places, "place on the line, 0 at the solution"),
+        },
+    )

@@ -1,0 +1,202 @@
+r"""Time scales and probabilities near critical points, for small learning rates epsilon.
+
+The noise has the order a: 2 where its variance sigma^2 is finite, its tail index alpha in (1, 2)
+otherwise. A maximum at 0 has the order beta where f'(x) is near -c sign(x) \|x\|^beta: sharp 0,
+quadratic 1, quartic 3. All formulas are reconstructions (see the package).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import gamma, ndtr
+from scipy.stats import levy_stable
+
+from popinv.errors import ConfigError
+
+__all__ = [
+    "double_well_exit_time",
+    "escape_probability_heavy",
+    "escape_probability_quadratic",
+    "escape_probability_sharp_diffusion",
+    "escape_probability_sharp_laplace",
+    "heavy_exit_time",
+    "kramers_exit_time",
+    "markov_rates",
+    "quadratic_exit_time",
+    "stable_constant",
+    "sticking_exponent",
+    "sticking_radius",
+]
+
+
+def sticking_radius(rate: float, a: float, beta: float) -> float:
+    """Return r = epsilon^{(a-1)/(a+beta-1)}: closer to the maximum, noise outweighs the drift."""
+    return float(rate ** ((a - 1) / (a + beta - 1)))
+
+
+def sticking_exponent(a: float, beta: float) -> float:
+    """Return b where the steps near a maximum grow as epsilon^-b, up to a logarithm at beta = 1.
+
+    1 + (a-1)(beta-1)/(a+beta-1) for beta >= 1; 1 below, where leaving to a fixed distance takes
+    1/epsilon steps of drift.
+    """
+    return 1 + max(0.0, (a - 1) * (beta - 1) / (a + beta - 1))
+
+
+def escape_probability_quadratic(
+    start: float, rate: float, sigma: float, curvature: float = 1.0
+) -> float:
+    r"""Return the probability to leave a quadratic maximum upwards, noise of finite variance.
+
+    X_n (1 + epsilon kappa)^{-n} tends to a normal law about the start of the variance
+    epsilon sigma^2 / (2 kappa), so that it is Phi(x_0 / sqrt(epsilon sigma^2 / (2 kappa))).
+    """
+    return float(ndtr(start / math.sqrt(rate * sigma**2 / (2 * curvature))))
+
+
+def quadratic_exit_time(rate: float, level: float, sigma: float, curvature: float = 1.0) -> float:
+    r"""Return the mean steps from a quadratic maximum, f' = -kappa x, to \|X\| = level.
+
+    epsilon kappa E T = log(level sqrt(2 kappa/(epsilon sigma^2))) + (gamma_E + log 2)/2, the mean
+    of -log \|Z\| for a standard normal Z being (gamma_E + log 2)/2.
+    """
+    logarithm = math.log(level * math.sqrt(2 * curvature / (rate * sigma**2)))
+    return (logarithm + (np.euler_gamma + math.log(2)) / 2) / (rate * curvature)
+
+
+def double_well_exit_time(rate: float, level: float, sigma: float) -> float:
+    r"""Return the mean steps from 0 to \|X\| = level < 1 in f' = x^3 - x.
+
+    As :func:`quadratic_exit_time`, with the flow's time log(level / sqrt(1 - level^2)).
+    """
+    return quadratic_exit_time(rate, level / math.sqrt(1 - level**2), sigma)
+
+
+def stable_constant(alpha: float) -> float:
+    r"""Return C_alpha = (1-alpha)/(Gamma(2-alpha) cos(pi alpha/2)).
+
+    P(S > x) is near C_alpha x^-alpha / 2 where S has the characteristic function exp(-\|t\|^alpha).
+    """
+    if not 1 < alpha < 2:
+        raise ConfigError(f"the tail index is {alpha}, must lie between 1 and 2")
+    return float((1 - alpha) / (gamma(2 - alpha) * math.cos(math.pi * alpha / 2)))
+
+
+def escape_probability_heavy(
+    start: float, rate: float, alpha: float, scale: float, curvature: float = 1.0
+) -> float:
+    """Return the probability to leave a quadratic maximum upwards under symmetric Pareto noise.
+
+    F_S(x_0 / (s epsilon^{1-1/alpha} (alpha kappa C_alpha)^{-1/alpha})), F_S the distribution
+    function of the standard symmetric stable law.
+    """
+    width = scale * rate ** (1 - 1 / alpha)
+    width *= (alpha * curvature * stable_constant(alpha)) ** (-1 / alpha)
+    return float(levy_stable.cdf(start / width, alpha, 0.0))
+
+
+def escape_probability_sharp_laplace(
+    y: float, left: float, right: float, lam: float = 1.0
+) -> float:
+    r"""Return the probability to leave a sharp maximum upwards from X_0 = epsilon y, exactly.
+
+    Noise of the density (lam/2) exp(-lam \|x\|); y = 0 moves with the drift a_+ of the right.
+    With theta the root in (0, lam) of exp(-theta a) lam^2/(lam^2 - theta^2) = 1 for each drift a,
+    and R = (lam - theta)/(lam + theta) the probability to come back over 0 after an overshoot,
+
+        y >= 0:  1 - (1 - theta_+/lam) exp(-theta_+ y) (1 - R_-)/(1 - R_+ R_-),
+        y < 0:   (1 - theta_-/lam) exp(-theta_- \|y\|) (1 - R_+)/(1 - R_+ R_-).
+
+    epsilon has dropped out.
+    """
+    theta_right, theta_left = _laplace_root(right, lam), _laplace_root(left, lam)
+    back_right = (lam - theta_right) / (lam + theta_right)
+    back_left = (lam - theta_left) / (lam + theta_left)
+    both = 1 - back_right * back_left
+    if y >= 0:
+        down = (1 - back_left) / both
+        return 1 - (1 - theta_right / lam) * math.exp(-theta_right * y) * down
+    up = (1 - back_right) / both
+    return (1 - theta_left / lam) * math.exp(theta_left * y) * up
+
+
+def _laplace_root(drift: float, lam: float) -> float:
+    """Return theta in (0, lam) with theta drift = -log(1 - (theta/lam)^2)."""
+    if not (drift > 0 and lam > 0):
+        raise ConfigError(f"the drift {drift} and the rate {lam} of the noise must be positive")
+
+    def excess(share: float) -> float:
+        return share * lam * drift + math.log1p(-(share**2))
+
+    # Positive near 0, where the drift is linear and the noise quadratic; -inf at 1.
+    return lam * float(brentq(excess, 1e-12, 1 - 1e-16, xtol=1e-15))
+
+
+def escape_probability_sharp_diffusion(y: float, left: float, right: float, sigma: float) -> float:
+    """Return the same in the limit of drifts that are small beside the noise's deviation sigma."""
+    if y >= 0:
+        return 1 - left / (left + right) * math.exp(-2 * right * y / sigma**2)
+    return right / (left + right) * math.exp(2 * left * y / sigma**2)
+
+
+def kramers_exit_time(
+    rate: float, sigma: float, height: float, at_minimum: float, at_maximum: float
+) -> float:
+    r"""Return the mean steps over a barrier under Gaussian noise (Kramers).
+
+    2 pi / (epsilon sqrt(f''(m) \|f''(s)\|)) exp(2 height / (epsilon sigma^2)), to reach the far
+    side.
+    """
+    prefactor = 2 * math.pi / (rate * math.sqrt(at_minimum * abs(at_maximum)))
+    return prefactor * math.exp(2 * height / (rate * sigma**2))
+
+
+def heavy_exit_time(
+    rate: float, alpha: float, scale: float, down: float = math.inf, up: float = math.inf
+) -> float:
+    """Return the mean steps to leave a basin in one jump, symmetric Pareto noise.
+
+    1 / (P(epsilon xi > up) + P(epsilon xi < -down)), with the distances from the minimum to the
+    ends of its basin.
+    """
+    return 1 / (0.5 * (rate * scale) ** alpha * (down**-alpha + up**-alpha))
+
+
+def markov_rates(
+    minima: Sequence[float], maxima: Sequence[float], alpha: float, scale: float = 1.0
+) -> np.ndarray:
+    """Return the rates between basins in the time epsilon^alpha n, symmetric Pareto noise.
+
+    From basin i to j > i: (1/2) s^alpha [(s_{j-1} - m_i)^-alpha - (s_j - m_i)^-alpha], the last
+    basin reaching to infinity, and its mirror for j < i; the diagonal makes rows sum to zero.
+
+    Parameters
+    ----------
+    minima : sequence of float, length k
+        m_1 < ... < m_k.
+    maxima : sequence of float, length k - 1
+        s_1 < ... < s_{k-1}, one between each pair.
+
+    Returns
+    -------
+    ndarray of shape (k, k)
+    """
+    order = np.empty(2 * len(minima) - 1)
+    if len(maxima) != len(minima) - 1:
+        raise ConfigError(f"{len(minima)} minima have {len(minima) - 1} maxima between them")
+    order[::2], order[1::2] = minima, maxima
+    if np.any(np.diff(order) <= 0):
+        raise ConfigError("minima and maxima must alternate, ascending")
+    ends = np.concatenate([[-np.inf], maxima, [np.inf]])
+    rates = np.zeros((len(minima), len(minima)))
+    for i, m in enumerate(minima):
+        for j in range(len(minima)):
+            if j != i:
+                near, far = sorted(np.abs(ends[j : j + 2] - m))
+                rates[i, j] = 0.5 * scale**alpha * (near**-alpha - far**-alpha)
+        rates[i, i] = -rates[i].sum()
+    return rates

