@@ -56,6 +56,7 @@ from popinv.inference.problem import DescentSettings, DescentState, Problem
 from popinv.population.noise.full import FullNoise
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
+from popinv.transport.debiased import projected_debiased_wasserstein
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 
 __all__ = ["Descent", "estimate", "run", "step"]
@@ -107,10 +108,8 @@ def _half_sw(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch
 
 def _debiased(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     # Two halves of the draws stand for two independent samples of the model.
-    half = len(sample) // 2
-    first, second = sample[:half], sample[half:]
-    cross = (_half_sw(data, first, u) + _half_sw(data, second, u)) / 2
-    return cross - _half_sw(first, second, u) / 2
+    a, b = (u.T @ data.T).T, (u.T @ sample.T).T
+    return data.shape[1] / 2 * projected_debiased_wasserstein(a, b)
 
 
 def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
