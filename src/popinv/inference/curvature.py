@@ -24,7 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+
+from popinv.transport.sorting import sort_rows
 
 __all__ = ["gauss_newton_matrix", "tangents"]
 
@@ -75,11 +78,15 @@ def gauss_newton_matrix(
         Rows, adjacent in projection, over which the conditional mean is taken. More rows, less
         noise and less resolution in u.
     """
-    n_p, count, d_y = sample_tangents.shape
+    _, count, d_y = sample_tangents.shape
     bins = max(1, count // rows_per_bin)
     used = bins * (count // bins)
-    order = torch.argsort(sample @ directions, dim=0)[:used]
-    projected = sample_tangents @ directions
-    ordered = torch.gather(projected, 1, order.expand(n_p, *order.shape))
-    means = ordered.reshape(n_p, bins, used // bins, -1).mean(dim=2).reshape(n_p, -1)
+    order, _ = sort_rows((directions.T @ sample.T).numpy())
+    index = torch.from_numpy(order[:, :used].astype(np.int64))
+    means = torch.stack(
+        [
+            torch.gather(directions.T @ tangent.T, 1, index).reshape(-1, used // bins).mean(dim=1)
+            for tangent in sample_tangents
+        ]
+    )
     return d_y * means @ means.T / means.shape[1]

@@ -63,8 +63,7 @@ __all__ = ["Descent", "estimate", "run", "step"]
 
 _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
-_CURVATURE_ROWS = 500
-_CURVATURE_EVERY = 20
+_CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20
 _MONITOR_EVERY = 10
 
 
@@ -164,9 +163,8 @@ def step(
             scale = torch.from_numpy(problem.data.std(axis=0))
             fixed_loss = float(_half_sw(data, sample, theta / scale[:, None]))
         curvature = state.curvature
-        # The first matrices are taken far from the answer and are soon out of date.
-        if settings.optimiser == "gauss_newton" and (k % _CURVATURE_EVERY == 0 or k in (5, 10)):
-            m = min(_CURVATURE_ROWS, settings.model_samples)
+        if _curvature_is_due(settings, k):
+            m = min(settings.curvature_rows, settings.model_samples)
             draws = omega[:m], e[:m], None if systems is None else systems[:m]
             if moves_full_covariance(problem, settings):
                 curvature = curvature_factor(problem, settings, p.detach(), draws, k)
@@ -180,6 +178,13 @@ def step(
     return state, {"loss": loss.item(), "gradient": gradient.numpy()}
 
 
+def _curvature_is_due(settings: DescentSettings, k: int) -> bool:
+    if settings.optimiser != "gauss_newton" or not settings.curvature_every:
+        return False
+    # The first matrices are taken far from the answer and are soon out of date.
+    return k % settings.curvature_every == 0 or k in (5, 10)
+
+
 def _curvature(
     problem: Problem,
     p: torch.Tensor,
@@ -191,7 +196,8 @@ def _curvature(
     held = isinstance(problem.noise, FullNoise) and not problem.free_noise
     first = problem.d_alpha if held else len(p)
     columns = tangents(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
-    return gauss_newton_matrix(sample, columns, u).numpy()
+    rows_per_bin = max(_LEAST_ROWS_PER_BIN, len(sample) // _CURVATURE_BINS)
+    return gauss_newton_matrix(sample, columns, u, rows_per_bin).numpy()
 
 
 def _move(
