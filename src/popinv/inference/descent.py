@@ -51,7 +51,7 @@ from popinv.inference.covariance_step import (
     joint_step,
     moves_full_covariance,
 )
-from popinv.inference.curvature import gauss_newton_matrix, tangents
+from popinv.inference.curvature import each_tangent, gauss_newton_matrix
 from popinv.inference.problem import DescentSettings, DescentState, Problem
 from popinv.population.noise.full import FullNoise
 from popinv.seeds import generator
@@ -195,7 +195,7 @@ def _curvature(
     # An unrestricted covariance that is held has far too many parameters to differentiate in vain.
     held = isinstance(problem.noise, FullNoise) and not problem.free_noise
     first = problem.d_alpha if held else len(p)
-    columns = tangents(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
+    columns = each_tangent(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
     rows_per_bin = max(_LEAST_ROWS_PER_BIN, len(sample) // _CURVATURE_BINS)
     return gauss_newton_matrix(sample, columns, u, rows_per_bin).numpy()
 
