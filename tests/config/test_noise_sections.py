@@ -162,6 +162,16 @@ def test_unrestricted_noise_has_a_step_of_its_own(changes: dict[str, str]) -> No
     assert f"studies.mine.descent.{next(iter(changes))}" in text
 
 
+def test_unrestricted_noise_of_too_many_observations_is_refused() -> None:
+    given = study({"kind": "full"}, {"standard_deviation": 0.3, "correlation": 0})
+    given["forward"]["observations"] = {"count": 80}
+    load({"studies": {"mine": given}})
+    given["forward"]["observations"] = {"count": 81}
+    text = message(given)
+    assert "studies.mine.noise.kind" in text
+    assert "3321 unknowns for 81 observations" in text
+
+
 def test_truth_may_come_from_another_family() -> None:
     noise, values = STARTS["order two"]
     given = study({"kind": "diagonal"}, values)

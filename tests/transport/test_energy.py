@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
 from popinv.transport.energy import (
+    EnergyReference,
     couple_energy,
     energy_distance,
     projected_energy_distance,
@@ -183,3 +184,14 @@ def test_shapes_that_do_not_fit_are_refused(rng):
         sliced_energy_distance(x, x, directions(rng, 4, 3))
     with pytest.raises(ValueError, match="at least one direction and one point"):
         sliced_energy_distance(x, x[:0], directions(rng, 4, 2))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_a_prepared_reference_gives_the_same_distance(rng, n, m, offset):
+    # Ties between and within the samples too.
+    x = offset + np.round(rng.standard_normal((n, 3)), 1)
+    y = offset + np.round(0.5 + rng.standard_normal((m, 3)), 1)
+    frame = directions(rng, 7, 3)
+    expected, _ = sliced_energy_distance(x, y, frame)
+    assert EnergyReference.of(x, frame).distance(y) == pytest.approx(expected, rel=1e-9, abs=1e-12)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from popinv.transport.rows import evaluate_rows, sort_rows
+from popinv.transport.rows import evaluate_rows
 from popinv.transport.sliced import (
     SortedProjections,
     couple_wasserstein,
@@ -79,45 +79,6 @@ def test_directions_follow_from_the_generator():
 def test_directions_refuse_empty_sets(rng, count, dimension):
     with pytest.raises(ValueError, match="at least 1"):
         directions(rng, count, dimension)
-
-
-# --- sorting -------------------------------------------------------------------------------------
-
-
-def assert_sorted_stably(rows: np.ndarray) -> None:
-    order, ordered = sort_rows(rows)
-    expected = np.argsort(rows, axis=1, kind="stable")
-    np.testing.assert_array_equal(order, expected)
-    np.testing.assert_array_equal(ordered, np.take_along_axis(rows, expected, axis=1))
-
-
-@settings(max_examples=150, deadline=None)
-@given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=finite))
-def test_sort_rows_is_a_stable_argsort(rows):
-    assert_sorted_stably(rows)
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    arrays(
-        np.float32,
-        st.tuples(st.integers(1, 3), st.integers(1, 40)),
-        elements=st.floats(-4, 4, width=32),
-    )
-)
-def test_sort_rows_is_a_stable_argsort_in_single_precision(rows):
-    assert_sorted_stably(rows)
-
-
-@pytest.mark.parametrize("offset", [0.0, 1.0, -1e6])
-@pytest.mark.parametrize("spread", [1e-15, 1e-12, 1e-9, 1.0])
-def test_sort_rows_orders_values_that_share_their_leading_bits(rng, offset, spread):
-    assert_sorted_stably(offset + spread * rng.standard_normal((3, 5000)))
-    assert_sorted_stably(offset + spread * rng.integers(-40, 40, (3, 500)))
-
-
-def test_sort_rows_treats_signed_zeros_as_equal():
-    assert_sorted_stably(np.array([[0.0, -0.0, 1.0, -0.0, -1.0, 0.0]]))
 
 
 # --- closed forms --------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ __all__ = [
     "NoiseSection",
 ]
 
+# Of 80 observations there are 3240 unknowns, whose curvature takes 6 s and 1 GB; docs/cost.md.
+_MOST_OF_FULL = 80
+
 _Kernel = Literal["exponential", "matern32", "matern52", "squared_exponential"]
 _KERNELS = ("exponential", "matern32", "matern52", "squared_exponential")
 
@@ -209,7 +212,7 @@ class FullNoise(NoiseSection):
 
     kind: Literal["full"] = Field(
         description="An unknown standard deviation for each observation and an unknown "
-        "correlation for each pair: for up to about 60 observations."
+        f"correlation for each pair: for up to {_MOST_OF_FULL} observations."
     )
     shrinkage: NonNegative = Field(
         default=0.1,
@@ -220,6 +223,18 @@ class FullNoise(NoiseSection):
     start: FullParameters = Field(
         default_factory=FullParameters, description="Where the descent starts."
     )
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield more observations than the square of the number of their pairs allows."""
+        count = forward.observation_count()
+        if count > _MOST_OF_FULL:
+            pairs = count * (count + 1) // 2
+            yield Problem(
+                ("kind",),
+                f"got 'full', which has {pairs} unknowns for {count} observations and works with "
+                f"matrices of that order; it is for up to {_MOST_OF_FULL} observations. Choose "
+                "'kernel', 'autoregressive', 'blocks' or 'diagonal', or observe less.",
+            )
 
     def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
         """Yield lists of the wrong length, and correlations that do not go together."""

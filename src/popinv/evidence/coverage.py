@@ -30,7 +30,7 @@ def replicate(
     settings: DescentSettings,
     start: tuple[np.ndarray, np.ndarray],
     resamples: int,
-    iterations: int = 80,
+    iterations: int | None = None,
 ) -> xr.Dataset:
     """Fit one data set, and find its intervals from resampled systems.
 
@@ -44,7 +44,7 @@ def replicate(
         Where the descent starts.
     resamples : int
         Resamples for the intervals.
-    iterations : int
+    iterations : int, optional
         Steps of a resample's descent.
 
     Returns

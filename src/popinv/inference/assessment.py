@@ -18,7 +18,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
-from popinv.transport.energy import sliced_energy_distance, slicing_constant
+from popinv.transport.energy import EnergyReference, slicing_constant
 from popinv.transport.sliced import directions
 
 __all__ = ["HeldOutTest", "heldout_test"]
@@ -75,10 +75,10 @@ def heldout_test(
         reference = sample_model(
             problem, alpha, gamma, _REFERENCE_SAMPLES, "heldout/reference", traits=traits
         )
+        against = EnergyReference.of(reference, frame)
 
         def statistic(sample: np.ndarray) -> float:
-            value, _ = sliced_energy_distance(sample, reference, frame, threads=1)
-            return value / slicing_constant(d_y)
+            return against.distance(sample) / slicing_constant(d_y)
 
         null = [
             statistic(sample_model(problem, alpha, gamma, len(heldout), "heldout/null", b, traits))

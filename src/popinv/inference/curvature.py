@@ -22,11 +22,14 @@ noise form. The construction is this package's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 
-__all__ = ["gauss_newton_matrix", "tangents"]
+from popinv.transport.sorting import sort_rows
+
+__all__ = ["each_tangent", "gauss_newton_matrix", "tangents"]
 
 
 def tangents(
@@ -46,18 +49,24 @@ def tangents(
     -------
     Tensor of shape (n_p, M, d_y)
     """
-    columns = []
-    with torch.no_grad():
-        for i in range(len(parameters)):
-            shift = torch.zeros_like(parameters)
-            shift[i] = step
-            columns.append((model(parameters + shift) - model(parameters - shift)) / (2 * step))
-    return torch.stack(columns)
+    return torch.stack(list(each_tangent(model, parameters, step)))
+
+
+def each_tangent(
+    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor, step: float = 1e-4
+) -> Iterator[torch.Tensor]:
+    """Yield what :func:`tangents` returns, one parameter at a time: all can be too many to hold."""
+    for i in range(len(parameters)):
+        shift = torch.zeros_like(parameters)
+        shift[i] = step
+        with torch.no_grad():
+            tangent = (model(parameters + shift) - model(parameters - shift)) / (2 * step)
+        yield tangent
 
 
 def gauss_newton_matrix(
     sample: torch.Tensor,
-    sample_tangents: torch.Tensor,
+    sample_tangents: Iterable[torch.Tensor],
     directions: torch.Tensor,
     rows_per_bin: int = 20,
 ) -> torch.Tensor:
@@ -67,7 +76,7 @@ def gauss_newton_matrix(
     ----------
     sample : Tensor of shape (M, d_y)
         A sample of the model.
-    sample_tangents : Tensor of shape (n_p, M, d_y)
+    sample_tangents : Tensor of shape (n_p, M, d_y), or iterable of n_p of shape (M, d_y)
         Its tangents.
     directions : Tensor of shape (d_y, K)
         Whitened directions ``U = L^{-T} theta``.
@@ -75,11 +84,15 @@ def gauss_newton_matrix(
         Rows, adjacent in projection, over which the conditional mean is taken. More rows, less
         noise and less resolution in u.
     """
-    n_p, count, d_y = sample_tangents.shape
+    count, d_y = sample.shape
     bins = max(1, count // rows_per_bin)
     used = bins * (count // bins)
-    order = torch.argsort(sample @ directions, dim=0)[:used]
-    projected = sample_tangents @ directions
-    ordered = torch.gather(projected, 1, order.expand(n_p, *order.shape))
-    means = ordered.reshape(n_p, bins, used // bins, -1).mean(dim=2).reshape(n_p, -1)
+    order, _ = sort_rows((directions.T @ sample.T).numpy())
+    index = torch.from_numpy(order[:, :used].astype(np.int64))
+    means = torch.stack(
+        [
+            torch.gather(directions.T @ tangent.T, 1, index).reshape(-1, used // bins).mean(dim=1)
+            for tangent in sample_tangents
+        ]
+    )
     return d_y * means @ means.T / means.shape[1]

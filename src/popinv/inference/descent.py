@@ -51,18 +51,18 @@ from popinv.inference.covariance_step import (
     joint_step,
     moves_full_covariance,
 )
-from popinv.inference.curvature import gauss_newton_matrix, tangents
+from popinv.inference.curvature import each_tangent, gauss_newton_matrix
 from popinv.inference.problem import DescentSettings, DescentState, Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
+from popinv.transport.debiased import projected_debiased_wasserstein
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 
 __all__ = ["Descent", "estimate", "run", "step"]
 
 _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
-_CURVATURE_ROWS = 500
-_CURVATURE_EVERY = 20
+_CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20
 _MONITOR_EVERY = 10
 
 
@@ -106,10 +106,8 @@ def _half_sw(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch
 
 def _debiased(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     # Two halves of the draws stand for two independent samples of the model.
-    half = len(sample) // 2
-    first, second = sample[:half], sample[half:]
-    cross = (_half_sw(data, first, u) + _half_sw(data, second, u)) / 2
-    return cross - _half_sw(first, second, u) / 2
+    a, b = (u.T @ data.T).T, (u.T @ sample.T).T
+    return data.shape[1] / 2 * projected_debiased_wasserstein(a, b)
 
 
 def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
@@ -164,9 +162,8 @@ def step(
             scale = torch.from_numpy(problem.data.std(axis=0))
             fixed_loss = float(_half_sw(data, sample, theta / scale[:, None]))
         curvature = state.curvature
-        # The first matrices are taken far from the answer and are soon out of date.
-        if settings.optimiser == "gauss_newton" and (k % _CURVATURE_EVERY == 0 or k in (5, 10)):
-            m = min(_CURVATURE_ROWS, settings.model_samples)
+        if _curvature_is_due(settings, k):
+            m = min(settings.curvature_rows, settings.model_samples)
             draws = omega[:m], e[:m], None if systems is None else systems[:m]
             if moves_full_covariance(problem, settings):
                 curvature = curvature_factor(problem, settings, p.detach(), draws, k)
@@ -180,6 +177,13 @@ def step(
     return state, {"loss": loss.item(), "gradient": gradient.numpy()}
 
 
+def _curvature_is_due(settings: DescentSettings, k: int) -> bool:
+    if settings.optimiser != "gauss_newton" or not settings.curvature_every:
+        return False
+    # The first matrices are taken far from the answer and are soon out of date.
+    return k % settings.curvature_every == 0 or k in (5, 10)
+
+
 def _curvature(
     problem: Problem,
     p: torch.Tensor,
@@ -190,8 +194,9 @@ def _curvature(
     # An unrestricted covariance that is held has far too many parameters to differentiate in vain.
     held = problem.noise.unrestricted and not problem.free_noise
     first = problem.d_alpha if held else len(p)
-    columns = tangents(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
-    return gauss_newton_matrix(sample, columns, u).numpy()
+    columns = each_tangent(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
+    rows_per_bin = max(_LEAST_ROWS_PER_BIN, len(sample) // _CURVATURE_BINS)
+    return gauss_newton_matrix(sample, columns, u, rows_per_bin).numpy()
 
 
 def _move(

@@ -27,7 +27,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """How to descend; see the configuration's ``descent`` section for the meaning of each."""
+    """How to descend; see the configuration's ``descent`` section for the meaning of each.
+
+    ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0 the one
+    that the state begins with is kept; ``curvature_rows`` is the number of draws they are made of.
+    """
 
     policy: Literal["cut", "full", "plain"] = "cut"
     optimiser: Literal["gauss_newton", "adam"] = "gauss_newton"
@@ -43,6 +47,8 @@ class DescentSettings:
     averaging: float = 0.3
     regularisation: float = 0.0
     checkpoint_every: int = 50
+    curvature_every: int = 20
+    curvature_rows: int = 500
 
 
 @dataclass(frozen=True)
@@ -142,15 +148,20 @@ class DescentState:
     fixed_loss: np.ndarray
 
 
-def begin(alpha: np.ndarray, gamma: np.ndarray, settings: DescentSettings) -> DescentState:
-    """Return the state before the first step."""
+def begin(
+    alpha: np.ndarray,
+    gamma: np.ndarray,
+    settings: DescentSettings,
+    curvature: np.ndarray | None = None,
+) -> DescentState:
+    """Return the state before the first step, with the curvature to begin with if it is known."""
     p = np.concatenate([alpha, gamma]).astype(float)
     n_p, count = len(p), settings.iterations
     return DescentState(
         iteration=0,
         parameters=p,
         start=p,
-        curvature=np.zeros((n_p, n_p)),
+        curvature=np.zeros((n_p, n_p)) if curvature is None else curvature,
         first_moment=np.zeros(n_p),
         second_moment=np.zeros(n_p),
         path=np.full((count, n_p), np.nan),

@@ -27,6 +27,7 @@ Journal of Statistical Planning and Inference 143 (2013).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -37,8 +38,10 @@ from scipy.spatial.distance import cdist
 
 from popinv.transport.rows import mean_over_directions, projected_discrepancy
 from popinv.transport.sliced import project
+from popinv.transport.sorting import sort_rows
 
 __all__ = [
+    "EnergyReference",
     "couple_energy",
     "energy_distance",
     "projected_energy_distance",
@@ -179,6 +182,63 @@ def sliced_energy_distance(
     return mean_over_directions(
         couple_energy, project(x, frame), project(y, frame), frame, threads=threads
     )
+
+
+@numba.njit(nogil=True, cache=True)
+def _energy_to_rows(reference, sums, within, sample, values):
+    """Mean distances by ranks: sum_j |x - y_j| = x (2 r - n) + S_n - 2 S_r, r points below x."""
+    n, m = reference.shape[1], sample.shape[1]
+    for k in range(sample.shape[0]):
+        rank = 0
+        between = 0.0
+        own = 0.0
+        for i in range(m):
+            x = np.float64(sample[k, i])
+            while rank < n and reference[k, rank] <= x:
+                rank += 1
+            between += x * (2.0 * rank - n) + sums[k, n] - 2.0 * sums[k, rank]
+            own += x * (2.0 * i + 1.0 - m)
+        values[k] = 2.0 * between / n / m - 2.0 * own / m / m - within[k]
+
+
+@dataclass(frozen=True)
+class EnergyReference:
+    """A sample prepared for the sliced energy distances of many others to it.
+
+    Attributes
+    ----------
+    frame : ndarray of shape (d, K)
+        Directions theta_k as columns.
+    rows, sums, within : ndarrays of shapes (K, n), (K, n + 1), (K,)
+        Sorted projections, less their middle, which keeps sums of differences exact; the sums of
+        the first 0, 1, ..., n of them; and their mean distance from each other.
+    middle : ndarray of shape (K, 1)
+    """
+
+    frame: NDArray[Any]
+    rows: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    within: NDArray[np.float64]
+    middle: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, points: NDArray[Any], frame: NDArray[Any]) -> EnergyReference:
+        """Project points of shape (n, d) on the columns of `frame` (d, K), and sort."""
+        _, rows = sort_rows(project(points, frame))
+        n = rows.shape[1]
+        middle = rows[:, n // 2, None].copy()
+        rows = rows - middle
+        sums = np.zeros((len(rows), n + 1))
+        np.cumsum(rows, axis=1, out=sums[:, 1:])
+        within = 2.0 * (rows * (2.0 * np.arange(n) + 1.0 - n)).sum(axis=1) / n / n
+        return cls(frame, rows, sums, within, middle)
+
+    def distance(self, sample: NDArray[Any]) -> float:
+        """Return the value of `sliced_energy_distance` for a sample of shape (m, d)."""
+        _, rows = sort_rows(project(sample, self.frame) - self.middle)
+        values = np.empty(len(rows))
+        _energy_to_rows(self.rows, self.sums, self.within, rows, values)
+        return float(values.mean())
 
 
 def projected_energy_distance(

@@ -4,11 +4,9 @@ Everything here works on matrices of *rows*: one row per direction, contiguous i
 a sort wants them. The torch function takes the transposed, mathematical form (points x
 directions) and costs one transposition less when given a transposed view.
 
-Three decisions make it fast, none changes the answer:
+Two decisions make it fast, none changes the answer:
 
-- NumPy sorts (vectorised where the CPU has AVX-512 or AVX2), torch does not;
-- an argsort costs several sorts, so the index travels in the last bits of a 64-bit key and keys
-  are sorted; the order is then repaired to the exact, stable one (see `sort_rows`);
+- rows are sorted by `popinv.transport.sorting`, not by torch;
 - rows are independent, so threads take blocks of rows, and no sum ever crosses a block: the
   result has the same bits whatever the number of threads. (Matrix products around it have not:
   a BLAS may add up in another order with more threads. Where bits matter, hold BLAS and torch to
@@ -29,7 +27,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Couple", "evaluate_rows", "mean_over_directions", "projected_discrepancy", "sort_rows"]
+from popinv.transport.sorting import sort_rows
+
+__all__ = ["Couple", "evaluate_rows", "in_blocks", "mean_over_directions", "projected_discrepancy"]
 
 # Numbers per block of rows: a block and its temporaries stay in a core's second-level cache.
 _BLOCK_ENTRIES = 32_768
@@ -43,59 +43,7 @@ Couple = Callable[
 ]
 
 
-# --- sorting -------------------------------------------------------------------------------------
-
-
-@numba.njit(nogil=True, cache=True)
-def _pack(keys, index_bits):
-    """Turn the bits of doubles into integers of the same order, the low bits holding the index."""
-    low = (np.int64(1) << index_bits) - 1
-    top = np.int64(0x7FFFFFFFFFFFFFFF)
-    for k in range(keys.shape[0]):
-        for i in range(keys.shape[1]):
-            bits = keys[k, i]
-            # Negative doubles grow downwards as integers: flip all but the sign bit.
-            keys[k, i] = ((bits ^ ((bits >> 63) & top)) & ~low) | i
-
-
-@numba.njit(nogil=True, cache=True)
-def _unpack(keys, rows, index_bits, ordered):
-    """Replace sorted keys by the exact stable order, and gather the values in that order."""
-    low = (np.int64(1) << index_bits) - 1
-    size = keys.shape[1]
-    for k in range(keys.shape[0]):
-        row = rows[k]
-        order = keys[k]
-        values = ordered[k]
-        inversions = 0
-        previous = -np.inf
-        for i in range(size):
-            order[i] &= low
-            values[i] = row[order[i]]
-            inversions += values[i] < previous
-            previous = values[i]
-        if inversions == 0:
-            continue
-        # Values that agree in all their leading bits may be out of order by a few places. Values
-        # that nearly all agree (a spread far below the offset) are worth a proper sort instead.
-        budget = 16 * size
-        for i in range(1, size):
-            value = values[i]
-            index = order[i]
-            j = i
-            while j > 0 and values[j - 1] > value:
-                values[j] = values[j - 1]
-                order[j] = order[j - 1]
-                j -= 1
-            values[j] = value
-            order[j] = index
-            budget -= i - j
-            if budget < 0:
-                break
-        if budget < 0:
-            order[:] = np.argsort(row, kind="mergesort")
-            for i in range(size):
-                values[i] = row[order[i]]
+# --- all rows ------------------------------------------------------------------------------------
 
 
 @numba.njit(nogil=True, cache=True)
@@ -105,37 +53,7 @@ def _scatter(order, slopes, scale, out):
             out[k, order[k, i]] = scale * slopes[k, i]
 
 
-def sort_rows(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Sort every row, and say where each entry came from.
-
-    Equal to ``order = np.argsort(rows, axis=1, kind="stable")`` and ``rows[order]``, faster: the
-    lowest ceil(log2 n) bits of each double give way to its index, the integers are sorted, and
-    the few pairs that differ only in the lost bits are put right by insertion. (Single-precision
-    numbers lose nothing as doubles.) NaN entries keep some place and do no other harm.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (K, n), float64 or float32
-
-    Returns
-    -------
-    order : ndarray of shape (K, n), int64
-    ordered : ndarray of shape (K, n), dtype of `rows`
-    """
-    rows = np.ascontiguousarray(rows)
-    keys = np.add(rows, 0.0, dtype=np.float64).view(np.int64)  # adding turns -0.0 into 0.0
-    index_bits = max(1, (rows.shape[1] - 1).bit_length())
-    ordered = np.empty_like(rows)
-    _pack(keys, index_bits)
-    keys.sort(axis=1)
-    _unpack(keys, rows, index_bits, ordered)
-    return keys, ordered
-
-
-# --- all rows ------------------------------------------------------------------------------------
-
-
-def _check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
+def check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
     if data.ndim != 2 or model.ndim != 2:
         raise ValueError(f"projections must be matrices, got shapes {data.shape} and {model.shape}")
     if data.shape[0] != model.shape[0]:
@@ -151,6 +69,23 @@ def _check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
         raise ValueError(
             f"projections must be both float64 or both float32, got {data.dtype} and {model.dtype}"
         )
+
+
+def in_blocks(
+    block: Callable[[slice], None], count: int, n: int, m: int, threads: int | None = None
+) -> None:
+    """Call a function with slices of ``count`` rows of n and m numbers, in threads if it pays."""
+    height = max(1, _BLOCK_ENTRIES // max(n, m))
+    slices = [slice(start, start + height) for start in range(0, count, height)]
+    workers = min(threads or torch.get_num_threads(), len(slices))
+    if workers == 1 or count * (n + m) < _THREADING_ENTRIES:
+        for rows in slices:
+            block(rows)
+    else:
+        # A pool per call costs a tenth of a millisecond and survives a fork; a global one does not.
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(block, slices):
+                pass
 
 
 def evaluate_rows(
@@ -194,7 +129,7 @@ def evaluate_rows(
         On shapes or types that do not fit, or a gradient asked of data sorted beforehand, whose
         original order is lost.
     """
-    _check_rows(data, model)
+    check_rows(data, model)
     if data_sorted and data_gradient:
         raise ValueError("no gradient with respect to data that were sorted beforehand")
     data, model = np.ascontiguousarray(data), np.ascontiguousarray(model)
@@ -204,34 +139,23 @@ def evaluate_rows(
     model_gradients = np.empty(model.shape, model.dtype) if model_gradient else None
     factor = data.dtype.type(scale)
 
-    def block(start: int) -> None:
-        rows = slice(start, start + height)
+    def block(rows: slice) -> None:
         ordered_data, ordered_model = data[rows], model[rows]
         if data_gradients is not None:
             data_order, ordered_data = sort_rows(ordered_data)
         elif not data_sorted:
-            ordered_data = np.sort(ordered_data, axis=1)
+            _, ordered_data = sort_rows(ordered_data)
         if model_gradients is not None:
             model_order, ordered_model = sort_rows(ordered_model)
         else:
-            ordered_model = np.sort(ordered_model, axis=1)
+            _, ordered_model = sort_rows(ordered_model)
         values[rows], data_slopes, model_slopes = couple(ordered_data, ordered_model)
         if data_gradients is not None:
             _scatter(data_order, data_slopes, factor, data_gradients[rows])
         if model_gradients is not None:
             _scatter(model_order, model_slopes, factor, model_gradients[rows])
 
-    height = max(1, _BLOCK_ENTRIES // max(data.shape[1], model.shape[1]))
-    starts = range(0, count, height)
-    workers = min(threads or torch.get_num_threads(), len(starts))
-    if workers == 1 or data.size + model.size < _THREADING_ENTRIES:
-        for start in starts:
-            block(start)
-    else:
-        # A pool per call costs a tenth of a millisecond and survives a fork; a global one does not.
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(block, starts):
-                pass
+    in_blocks(block, count, data.shape[1], model.shape[1], threads)
     return values, data_gradients, model_gradients
 
 

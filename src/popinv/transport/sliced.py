@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from popinv.transport.rows import evaluate_rows, mean_over_directions, projected_discrepancy
+from popinv.transport.sorting import sort_rows
 
 __all__ = [
     "SortedProjections",
@@ -264,7 +265,7 @@ class SortedProjections:
     @classmethod
     def of(cls, points: NDArray[Any], frame: NDArray[Any]) -> SortedProjections:
         """Project points of shape (n, d) on the columns of `frame` (d, K), and sort."""
-        return cls(frame, np.sort(project(points, frame), axis=1))
+        return cls(frame, sort_rows(project(points, frame))[1])
 
     def select(self, columns: NDArray[np.integer] | slice) -> SortedProjections:
         """Keep some of the directions of the pool."""

@@ -18,6 +18,14 @@ def noise(section: Section, observations: Observations) -> DiagonalNoise:
     """Return the noise of kind ``diagonal``."""
     return DiagonalNoise(len(observations))
 
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return sigma I."""
+        return torch.exp(gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
+
+    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y): xi = sigma e."""
+        return torch.exp(gamma[0]) * e
+
 
 class DiagonalNoise(NoiseModel):
     """Gamma = diag(sigma_1**2, ..., sigma_d**2): every sensor has its own noise.
@@ -35,6 +43,14 @@ class DiagonalNoise(NoiseModel):
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the diagonal matrix for gamma = (log sigma_1, ..., log sigma_d)."""
         return torch.diag(torch.exp(2 * gamma))
+
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the diagonal matrix of standard deviations."""
+        return torch.diag(torch.exp(gamma))
+
+    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y): xi_i = sigma_i e_i."""
+        return torch.exp(gamma) * e
 
     def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         # One number for all sensors, or one per sensor, under the name of the family's parameter.

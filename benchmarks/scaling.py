@@ -1,0 +1,193 @@
+"""Measure how processor time and memory of each stage grow with the size of a study.
+
+    python benchmarks/scaling.py [--stages step heldout ...] [--largest 100000]
+
+Every size of every stage runs in a process of its own, on one thread, and reports processor
+seconds and the memory that it took beyond the imports (its peak less that after a warm-up). The
+forward model is a cheap formula and the surrogate an untrained network of the default size: only
+the sizes matter. Last in each row comes the exponent of the time from the size before it; nothing
+is asserted.
+
+=============  ==================================================================================
+step           one step of the descent on N systems, 50 observations, default settings
+batch          the same with batches of 1000 systems
+heldout        the held-out test of N systems, 20 resamples
+misfit         the test of the noise's family on N systems, 20 resamples
+storage        saving and loading observations of N systems
+training       one epoch on N solves
+observations   one step and its curvature, d observations, each with its own noise
+full           the curvature of unrestricted noise of d observations
+=============  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+if __name__ == "__main__":
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv import storage
+from popinv.artefacts import variable
+from popinv.inference.assessment import heldout_test
+from popinv.inference.covariance_step import curvature_factor
+from popinv.inference.descent import step
+from popinv.inference.misfit import noise_misfit
+from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.population.laws import NormalLaw
+from popinv.population.noise import DiagonalNoise, FullNoise, KernelNoise, NoiseModel
+from popinv.surrogate import training
+from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.standardisation import Standardisation
+from popinv.threads import fixed_threads
+
+SIZES = {
+    **dict.fromkeys(
+        ("step", "batch", "heldout", "misfit", "storage"), (100, 1000, 10_000, 100_000)
+    ),
+    "training": (100, 1000, 10_000),
+    "observations": (10, 100, 300, 1000),
+    "full": (20, 40, 80),
+}
+SETTINGS = DescentSettings(model_samples=2000)
+D_Z, D_Y = 21, 50
+
+
+def problem_of(count: int, d_y: int = D_Y, noise: NoiseModel | None = None) -> Problem:
+    """Return a problem of ``count`` systems, observed through an untrained network."""
+    torch.manual_seed(0)
+    hyperparameters = {"kind": "mlp", "width": 128, "depth": 3}
+    units = Standardisation(np.zeros(D_Z), np.ones(D_Z), np.zeros(d_y), np.ones(d_y))
+    surrogate = Surrogate(build_network(hyperparameters, D_Z, d_y), units, hyperparameters)
+    noise = noise or KernelNoise(np.linspace(0.01, 0.99, d_y)[:, None], "exponential")
+    law = NormalLaw([f"z_{i}" for i in range(D_Z)])
+    data = np.random.default_rng(0).standard_normal((count, d_y))
+    scale = np.concatenate([np.full(2 * D_Z, 0.5), noise.scale])
+    return Problem(data, surrogate, law, noise, scale)
+
+
+def parameters_of(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Return (alpha, gamma) of a spread-out law and a small noise."""
+    return np.zeros(2 * D_Z), np.full(len(problem.noise.names), -1.0)
+
+
+def one_step(problem: Problem, settings: DescentSettings, first: int = 3) -> Callable[[], Any]:
+    """Return a step without (or, first = 0, with) the curvature that every twentieth renews."""
+    state = begin(*parameters_of(problem), settings, np.eye(len(problem.scale)))
+    return lambda: step(replace(state, iteration=first), problem, settings)
+
+
+def work_of(stage: str, size: int) -> Callable[[], Any]:
+    """Return what is measured."""
+    if stage == "step":
+        return one_step(problem_of(size), SETTINGS)
+    if stage == "batch":
+        return one_step(problem_of(size), replace(SETTINGS, batch_size=min(size, 1000)))
+    if stage in ("heldout", "misfit"):
+        problem = problem_of(1000)
+        alpha, gamma = parameters_of(problem)
+        heldout = np.random.default_rng(1).standard_normal((size, D_Y))
+        if stage == "heldout":
+            return lambda: heldout_test(problem, alpha, gamma, heldout, 20)
+        return lambda: noise_misfit(problem, (alpha, gamma), heldout, 20)
+    if stage == "storage":
+        y = np.random.default_rng(0).standard_normal((size, D_Y))
+        dataset = xr.Dataset({"y": variable(("system", "observation"), y, "observations")})
+
+        def save_and_load() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = f"{folder}/y.zarr"
+                storage.save(dataset, path, config={}, seed=0, created_by="benchmark")
+                storage.load(path)
+
+        return save_and_load
+    if stage == "training":
+        rng = np.random.default_rng(0)
+        data = training.TrainingData(
+            rng.standard_normal((size, D_Z)), rng.standard_normal((size, D_Y))
+        )
+        settings = training.TrainingSettings()
+        ready = training.prepare(data, settings)
+        start = training.initial_state(ready, settings)
+        return lambda: training.step(start, ready, settings)
+    if stage == "observations":
+        return one_step(problem_of(1000, size, DiagonalNoise(size)), SETTINGS, first=0)
+    noise = FullNoise(size, 0.1)
+    problem = problem_of(300, size, noise)
+    gamma = noise.from_natural({"standard_deviation": 1.0, "correlation": 0.0})
+    p = torch.from_numpy(np.concatenate([parameters_of(problem)[0], gamma]))
+    rng = np.random.default_rng(0)
+    draws = (
+        torch.from_numpy(rng.standard_normal((500, D_Z))),
+        torch.from_numpy(rng.standard_normal((500, size))),
+        None,
+    )
+    return lambda: curvature_factor(problem, SETTINGS, p, draws, 0)
+
+
+def peak() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure(stage: str, size: int) -> dict[str, float]:
+    """Run one stage at one size, here: after the smallest size, which compiles what needs it."""
+    with fixed_threads():
+        smallest = SIZES[stage][0]
+        work_of(stage, smallest)()
+        before = peak()
+        work = work_of(stage, size)
+        started = time.process_time()
+        work()
+        return {"seconds": time.process_time() - started, "bytes": peak() - before}
+
+
+def in_its_own_process(stage: str, size: int) -> dict[str, float]:
+    """Run :func:`measure` in a fresh interpreter."""
+    command = [sys.executable, __file__, "--measure", stage, str(size)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def main() -> None:
+    """Print a table with a row per stage and size."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--stages", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--largest", type=int, default=100_000)
+    parser.add_argument("--measure", nargs=2, metavar=("STAGE", "SIZE"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure[0], int(given.measure[1]))))
+        return
+    print(f"{'stage':14}{'size':>8}{'CPU s':>10}{'MB':>8}{'exponent':>10}")
+    for stage in given.stages:
+        last: tuple[int, float] | None = None
+        for size in (size for size in SIZES[stage] if size <= given.largest):
+            found = in_its_own_process(stage, size)
+            exponent = ""
+            if last:
+                exponent = f"{math.log(found['seconds'] / last[1]) / math.log(size / last[0]):.2f}"
+            last = size, found["seconds"]
+            megabytes = found["bytes"] / 1e6
+            print(
+                f"{stage:14}{size:>8}{found['seconds']:>10.3f}{megabytes:>8.0f}{exponent:>10}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+r"""The squared Wasserstein distance of data to a law of which two samples are at hand.
+
+Two finite samples of one law are not at distance zero, and a model fitted by their distance
+shrinks. With D, F and S the quantile functions of the data and of two independent samples of the
+model, half the samples' own distance is therefore subtracted:
+
+.. math::
+    \tfrac12 \bigl( W_2^2(D, F) + W_2^2(D, S) - W_2^2(F, S) \bigr)
+    = \int_0^1 (F - D)(S - D)\, du .
+
+The right side is one sum instead of three, needs each sample sorted once, and says what is
+estimated: as F and S are independent, its mean over them is the squared distance of D to the
+*mean* quantile function of such samples. That is the data's own mean quantile function where the
+law is right and the samples are as large as the data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from popinv.transport.rows import check_rows, in_blocks
+from popinv.transport.sliced import quantile_plan
+from popinv.transport.sorting import sort_rows
+
+__all__ = ["debiased_rows", "projected_debiased_wasserstein"]
+
+
+@numba.njit(nogil=True, cache=True)
+def _couple(
+    data, data_order, first, first_order, second, second_order, plan, scale, values, slopes
+):
+    """Sum over the pieces of the plan; slopes go to the places the entries came from."""
+    source, target, weight = plan
+    data_slopes, first_slopes, second_slopes = slopes
+    for k in range(data.shape[0]):
+        total = 0.0
+        data_slopes[k] = 0.0
+        first_slopes[k] = 0.0
+        second_slopes[k] = 0.0
+        for piece in range(source.size):
+            i = source[piece]
+            j = target[piece]
+            one = np.float64(first[k, j]) - data[k, i]
+            other = np.float64(second[k, j]) - data[k, i]
+            total += weight[piece] * one * other
+            push = scale * weight[piece]
+            if data_slopes.size:
+                data_slopes[k, data_order[k, i]] -= push * (one + other)
+            first_slopes[k, first_order[k, j]] += push * other
+            second_slopes[k, second_order[k, j]] += push * one
+        values[k] = total
+
+
+@numba.njit(nogil=True, cache=True)
+def _couple_equal(
+    data, data_order, first, first_order, second, second_order, scale, values, slopes
+):
+    """Do the same for samples as large as the data, rank to rank."""
+    data_slopes, first_slopes, second_slopes = slopes
+    size = data.shape[1]
+    push = scale / size
+    for k in range(data.shape[0]):
+        total = 0.0
+        for i in range(size):
+            one = np.float64(first[k, i]) - data[k, i]
+            other = np.float64(second[k, i]) - data[k, i]
+            total += one * other
+            if data_slopes.size:
+                data_slopes[k, data_order[k, i]] = -push * (one + other)
+            first_slopes[k, first_order[k, i]] = push * other
+            second_slopes[k, second_order[k, i]] = push * one
+        values[k] = total / size
+
+
+def debiased_rows(
+    data: NDArray[Any],
+    model: NDArray[Any],
+    *,
+    data_gradient: bool = False,
+    scale: float = 1.0,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
+    """Evaluate ``int (F - D)(S - D) du`` on every row, with gradients.
+
+    Parameters
+    ----------
+    data, model : ndarrays of shapes (K, n), (K, m), both float64 or both float32
+        Projections, one row per direction, m at least 2. The first ``m // 2`` of the model are
+        one sample, as many that follow the other; of an odd m the last has no effect.
+    data_gradient : bool, default False
+        Whether the gradient with respect to the data is asked for.
+    scale : float, default 1
+        Factor on the gradients (not on the values).
+    threads : int, optional
+        As in `popinv.transport.rows.evaluate_rows`; the result does not depend on it.
+
+    Returns
+    -------
+    values : ndarray of shape (K,), float64
+    data_gradients : ndarray of shape (K, n), or None
+    model_gradients : ndarray of shape (K, m)
+
+    Raises
+    ------
+    ValueError
+        On shapes or types that do not fit.
+    """
+    check_rows(data, model)
+    count, n = data.shape
+    half = model.shape[1] // 2
+    if not half:
+        raise ValueError("two samples of the model need at least two points, got 1")
+    data, model = np.ascontiguousarray(data), np.ascontiguousarray(model)
+    values = np.empty(count)
+    data_gradients = np.empty(data.shape if data_gradient else (count, 0), data.dtype)
+    model_gradients = np.empty(model.shape, model.dtype)
+    model_gradients[:, 2 * half :] = 0.0
+
+    def block(rows: slice) -> None:
+        data_order, ordered = sort_rows(data[rows])
+        first = sort_rows(model[rows, :half])
+        second = sort_rows(model[rows, half : 2 * half])
+        both = first[1], first[0], second[1], second[0]
+        slopes = (
+            data_gradients[rows],
+            model_gradients[rows, :half],
+            model_gradients[rows, half : 2 * half],
+        )
+        if n == half:
+            _couple_equal(ordered, data_order, *both, scale, values[rows], slopes)
+        else:
+            plan = quantile_plan(n, half)
+            _couple(ordered, data_order, *both, plan, scale, values[rows], slopes)
+
+    in_blocks(block, count, n, 2 * half, threads)
+    return values, data_gradients if data_gradient else None, model_gradients
+
+
+class _Debiased(torch.autograd.Function):
+    """Mean over directions; gradients are made in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, threads: int | None) -> torch.Tensor:
+        values, data_gradient, model_gradient = debiased_rows(
+            a.detach().numpy().T,
+            b.detach().numpy().T,
+            data_gradient=ctx.needs_input_grad[0],
+            scale=1.0 / a.shape[1],
+            threads=threads,
+        )
+        ctx.gradients = [
+            None if gradient is None else torch.from_numpy(gradient).T
+            for gradient in (data_gradient, model_gradient)
+        ]
+        return torch.tensor(values.mean(), dtype=b.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, weight: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        data, model = (None if g is None else weight * g for g in ctx.gradients)
+        return data, model, None
+
+
+def projected_debiased_wasserstein(
+    a: torch.Tensor, b: torch.Tensor, *, threads: int | None = None
+) -> torch.Tensor:
+    """Mean over directions of the debiased squared W_2 of projections, differentiable once.
+
+    Parameters
+    ----------
+    a : torch.Tensor of shape (n, K)
+        Projected data. Its gradient is computed only if it requires one.
+    b : torch.Tensor of shape (m, K)
+        Projections of both samples of the model, one after the other.
+    threads : int, optional
+        As in `popinv.transport.rows.evaluate_rows`.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        Not negative on average over the samples of the model, but possibly for given ones.
+
+    Raises
+    ------
+    ValueError
+        On shapes or types that do not fit.
+    """
+    value: torch.Tensor = _Debiased.apply(a, b, threads)
+    return value

@@ -1,0 +1,161 @@
+"""Sorting the rows of a matrix, and saying where each entry came from.
+
+An argsort costs several sorts. Here the index of an entry travels in the last bits of an integer
+key instead, whose leading bits order like the entry; the keys are sorted, and the few neighbours
+that differ only in the lost bits are put right by insertion, so that the order is the exact,
+stable one. Keys of 32 bits hold the place of an entry between the row's least and largest, in
+equal steps; they sort more than twice as fast as keys of 64 bits. Those hold the double itself,
+and serve long rows, whose index would leave too few bits, and rows with far outliers.
+
+NumPy's sort is vectorised where the CPU has AVX-512 or AVX2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["sort_rows"]
+
+# Longest index that leaves a 32-bit key enough bits of the value.
+_LONGEST_SHORT_INDEX = 16
+# Places by which the entries of a row may move, on average, before another sort is better: keys of
+# 64 bits for short ones, a stable argsort for long ones.
+_MOVES_SHORT, _MOVES_LONG = 4, 16
+
+
+@numba.njit(nogil=True, cache=True)
+def _pack_short(rows, index_bits, keys):
+    """Place of each entry between least and largest, the low bits holding the index."""
+    top = 2.0 ** (32 - index_bits) - 1.0
+    shift = np.uint32(index_bits)
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        least = np.inf
+        largest = -np.inf
+        for i in range(row.size):
+            value = np.float64(row[i])
+            if value < least:
+                least = value
+            if value > largest:
+                largest = value
+        scale = top / (largest - least) if largest > least else 0.0
+        # Where the range is no number (infinite entries, or none at all), the index alone is left.
+        if not 0.0 < scale < np.inf:
+            scale = 0.0
+            least = 0.0
+        for i in range(row.size):
+            place = (np.float64(row[i]) - least) * scale
+            # NaN and infinite entries keep some place.
+            if not place > 0.0:
+                place = 0.0
+            if place > top:
+                place = top
+            keys[k, i] = (np.uint32(np.int64(place)) << shift) | np.uint32(i)
+
+
+@numba.njit(nogil=True, cache=True)
+def _pack_long(keys, index_bits):
+    """Turn the bits of doubles into integers of the same order, the low bits holding the index."""
+    low = (np.int64(1) << index_bits) - 1
+    top = np.int64(0x7FFFFFFFFFFFFFFF)
+    for k in range(keys.shape[0]):
+        for i in range(keys.shape[1]):
+            bits = keys[k, i]
+            # Negative doubles grow downwards as integers: flip all but the sign bit.
+            keys[k, i] = ((bits ^ ((bits >> 63) & top)) & ~low) | i
+
+
+@numba.njit(nogil=True, cache=True)
+def _unpack(keys, rows, index_bits, moves, order, ordered):
+    """Fill the exact stable order and the values in it; return the first row too far from it."""
+    low = (np.int64(1) << index_bits) - 1
+    size = keys.shape[1]
+    for k in range(keys.shape[0]):
+        row = rows[k]
+        places = order[k]
+        values = ordered[k]
+        inversions = 0
+        previous = -np.inf
+        for i in range(size):
+            place = np.int64(keys[k, i]) & low
+            value = row[place]
+            places[i] = place
+            values[i] = value
+            inversions += value < previous
+            previous = value
+        if inversions == 0:
+            continue
+        # Values that agree in all their leading bits may be out of order by a few places.
+        budget = moves * size
+        for i in range(1, size):
+            value = values[i]
+            place = places[i]
+            j = i
+            while j > 0 and values[j - 1] > value:
+                values[j] = values[j - 1]
+                places[j] = places[j - 1]
+                j -= 1
+            values[j] = value
+            places[j] = place
+            budget -= i - j
+            if budget < 0:
+                return k
+    return -1
+
+
+def _sort_long(
+    rows: NDArray[Any], index_bits: int, order: NDArray[np.int32], ordered: NDArray[Any]
+) -> None:
+    keys = np.add(rows, 0.0, dtype=np.float64).view(np.int64)  # adding turns -0.0 into 0.0
+    _pack_long(keys, index_bits)
+    keys.sort(axis=1)
+    done = 0
+    while done < len(rows):
+        rest = keys[done:], rows[done:], index_bits, _MOVES_LONG, order[done:], ordered[done:]
+        bad = _unpack(*rest)
+        if bad < 0:
+            return
+        # Values that nearly all agree (a spread far below the offset) are worth a proper sort.
+        order[done + bad] = np.argsort(rows[done + bad], kind="stable")
+        ordered[done + bad] = rows[done + bad][order[done + bad]]
+        done += bad + 1
+
+
+def sort_rows(rows: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Sort every row, and say where each entry came from.
+
+    Equal to ``order = np.argsort(rows, axis=1, kind="stable")`` and ``rows[order]``, faster. NaN
+    entries keep some place and do no other harm.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (K, n), float64 or float32
+
+    Returns
+    -------
+    order : ndarray of shape (K, n), int32
+    ordered : ndarray of shape (K, n), dtype of `rows`
+    """
+    rows = np.ascontiguousarray(rows)
+    index_bits = max(1, (rows.shape[1] - 1).bit_length())
+    order, ordered = np.empty(rows.shape, np.int32), np.empty_like(rows)
+    if index_bits > _LONGEST_SHORT_INDEX:
+        _sort_long(rows, index_bits, order, ordered)
+        return order, ordered
+    keys = np.empty(rows.shape, np.uint32)
+    _pack_short(rows, index_bits, keys)
+    keys.sort(axis=1)
+    done = 0
+    while done < len(rows):
+        rest = keys[done:], rows[done:], index_bits, _MOVES_SHORT, order[done:], ordered[done:]
+        bad = _unpack(*rest)
+        if bad < 0:
+            break
+        row = slice(done + bad, done + bad + 1)
+        _sort_long(rows[row], index_bits, order[row], ordered[row])
+        done += bad + 1
+    return order, ordered
