@@ -1,4 +1,4 @@
-"""One Slurm for all tests of the cluster."""
+"""One Slurm for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from slurm_cluster import Cluster, install, reason_to_skip, running_cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """Return a running Slurm, whose packages are installed where they are missing."""
     if reason := reason_to_skip():

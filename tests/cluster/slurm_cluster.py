@@ -7,10 +7,12 @@ and the inner srun then looks there.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -113,6 +115,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def _end_with_parent() -> None:
+    # Tests that are killed leave no daemons behind: PR_SET_PDEATHSIG.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 @dataclass
 class Cluster:
     """The daemons in a folder of their own, from ``start`` to ``stop``."""
@@ -195,7 +202,13 @@ class Cluster:
     def _daemon(self, *command: str) -> None:
         output = (self.folder / f"{command[0]}.out").open("wb")
         self.daemons.append(
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_end_with_parent,
+            )
         )
 
     def _until(self, condition, complaint: str, seconds: float = 60) -> None:

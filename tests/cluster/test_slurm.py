@@ -27,7 +27,6 @@ MACHINE = [
     "--slurm-no-account",
     "--slurm-status-command", "squeue",
     "--slurm-init-seconds-before-status-checks", "1",
-    "--latency-wait", "5",
 ]  # fmt: skip
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 TOO_LITTLE_MB, ENOUGH_MB = 150, 2000
@@ -159,8 +158,12 @@ def test_chunks_are_submitted_as_arrays(run):
 def test_a_cancelled_job_is_repeated_with_twice_the_memory(run):
     (cancelled,) = (job for job in run["jobs"] if job["id"] == run["cancelled"])
     assert cancelled["state"] == "CANCELLED"
+    # Though the others of its array wait for what the first of them makes.
+    chunks = jobs_of(run, "solve_chunk")
+    tasks = [job for job in chunks if "_" in job["id"] and job is not cancelled]
+    assert [job["state"] for job in tasks] == ["COMPLETED"] * 4
     # The repetition is one job; that of the check is another, at its first attempt.
-    repeated = [job for job in jobs_of(run, "solve_chunk") if "_" not in job["id"]]
+    repeated = [job for job in chunks if "_" not in job["id"]]
     assert sorted(job["state"] for job in repeated) == ["COMPLETED", "COMPLETED"]
     # An array asks for a little more, in which its commands are kept.
     first, second = sorted(job["memory"] for job in repeated)
