@@ -75,14 +75,6 @@ def code_alone(rule):
     return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py")
 
 
-onstart:
-    try:
-        check_results_folder(config["results"])
-    except PopinvError as error:
-        print(f"\n{error}\n", file=sys.stderr)
-        raise SystemExit(1)
-
-
 onerror:
     told = [log] if isinstance(log, str) else log or []
     if said := killed_jobs(config["results"], STARTED, told):
@@ -140,9 +132,12 @@ def launcher(wildcards):
     return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
 
 
-# Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
-# handed the same ones again: with a limit below the number of jobs they would wait for ever.
-onstart:
+def refuse_limited_arrays():
+    """Stop if chunks are submitted as arrays, but not all jobs may be submitted at once.
+
+    Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
+    handed the same ones again: with a limit below the number of jobs they would wait for ever.
+    """
     arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
     if "solve_chunk" in arrays or "all" in arrays:
         limit = min(workflow.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs)
@@ -153,3 +148,12 @@ onstart:
                 f"--max-jobs-per-timespan), but there are {jobs}, and arrays need all that are "
                 "ready at once. Raise these limits, or turn arrays off: --slurm-array-jobs none."
             )
+
+
+onstart:
+    try:
+        check_results_folder(config["results"])
+    except PopinvError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        raise SystemExit(1)
+    refuse_limited_arrays()
