@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noise_checks import check_whitening
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
 
@@ -127,19 +128,4 @@ def test_unknown_kernel_is_refused():
 @settings(max_examples=10)
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_noise_is_whitened_to_what_it_was_made_of_and_has_the_covariance(model, data, seed):
-    values = [data.draw(st.floats(-1, 1), label=name) for name in model.names]
-    gamma = torch.tensor(values, dtype=torch.float64)
-    # Columns that are orthonormal but for a factor: their sample covariance is exactly I.
-    rows = 3 * model.d_y
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((rows, model.d_y)))
-    e = torch.from_numpy(np.sqrt(rows) * q)
-    xi = model.sample(gamma, e)
-    covariance = model.covariance(gamma)
-    scale = float(covariance.abs().max())
-    torch.testing.assert_close(xi.T @ xi / rows, covariance, rtol=0, atol=1e-10 * scale)
-    # Whitening is an inverse square root: W Gamma W^T = I, and it undoes the sampling.
-    torch.testing.assert_close(model.whiten(gamma, xi), e, rtol=0, atol=1e-5)
-    root = model.whiten(gamma, torch.eye(model.d_y, dtype=torch.float64)).T
-    eye = torch.eye(model.d_y, dtype=torch.float64)
-    torch.testing.assert_close(root @ covariance @ root.T, eye, rtol=0, atol=1e-5)
-    assert torch.linalg.eigvalsh(covariance)[0] > -1e-13 * scale
+    check_whitening(model, data, seed)

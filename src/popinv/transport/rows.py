@@ -54,6 +54,7 @@ def _scatter(order, slopes, scale, out):
 
 
 def check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
+    """Raise ValueError unless the rows of two samples are of the same directions and dtype."""
     if data.ndim != 2 or model.ndim != 2:
         raise ValueError(f"projections must be matrices, got shapes {data.shape} and {model.shape}")
     if data.shape[0] != model.shape[0]:
