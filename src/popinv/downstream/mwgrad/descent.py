@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class Settings:
     """
 
     method: str = "blob"
-    weights: Literal["minnorm", "step", "fixed"] = "minnorm"
-    optimiser: Literal["plain", "adam", "accelerated"] = "plain"
+    weights: str = "minnorm"
+    optimiser: str = "plain"
     rate: float = 1e-2
     weight_rate: float = 1e-3
     bandwidth: float | None = None

@@ -13,6 +13,7 @@ with q the particles of the group and q_k those moved for the system alone, by t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,16 +102,16 @@ def serve_group(
     omega = generator(problem.seed, f"{problem.stage}/particles").standard_normal(
         (particles, problem.law.d_omega)
     )
-    settings = {"method": "gfsd", "optimiser": "adam", "rate": rate, "seed": problem.seed}
+    settings = Settings("gfsd", "fixed", "adam", rate, seed=problem.seed, stage=problem.stage)
     alone = []
     for target in targets:
-        state, _ = run(begin(omega, 1), [target], Settings(weights="fixed", **settings), iterations)
+        state, _ = run(begin(omega, 1), [target], settings, iterations)
         alone.append(-target.log_density(state.particles).mean())
     metrics: dict[str, Any] = {"group_size": len(systems), "particles": particles}
     answers, weights = [], []
     rules = ("minnorm", "fixed")
     for rule in rules:
-        chosen = Settings(weights=rule, stage=problem.stage, **settings)
+        chosen = replace(settings, weights=rule)
         state, record = run(begin(omega, len(targets)), targets, chosen, iterations)
         served = [-target.log_density(state.particles).mean() for target in targets]
         regrets = np.array(served) - np.array(alone)
