@@ -28,8 +28,8 @@ PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun", "munged")
 PARTITION = "test"
 LOCK = Path("/run/lock/popinv-slurm-test.lock")
-# More than the machine has: the tasks of an array that wait for the first one hold their places, and
-# its repetition needs one too.
+# More than the machine has: the tasks of an array that wait for the first one hold their places,
+# and its repetition needs one too.
 CPUS, MEMORY_MB = 16, 64000
 
 # What a test cluster needs to differ from a real one: everything runs as root, nothing is tracked
