@@ -157,5 +157,9 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "compare_baselines", "compare_designs", "descend_with_policy", "fit_error_slope",
         "fit_two_stage", "import_observations", "measure_coverage", "measure_error",
         "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
+        "solve_chunk_distributed",
+        # Downstream methods.
+        "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
+        "fetch_package", "posterior", "probe_descent", "serve_group",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}
