@@ -171,6 +171,8 @@ def test_what_was_asked_is_shown_beside_what_was_needed(tmp_path, monkeypatch, c
         ("solve_chunk.0.0", 12.0, "400.0"),
         ("solve_chunk.0.1", 30.0, "300.0"),
         ("deconvolve", 1.0, "NA"),
+        # Of a method that the study asked for once, and does no longer.
+        ("posterior", 1.0, "1.0"),
         ("somebody_elses", 1.0, "1.0"),
     ):
         (folder / f"{name}.tsv").write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")

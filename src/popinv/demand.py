@@ -17,7 +17,7 @@ from typing import Any
 
 from popinv.config.loading import as_mapping, load_file
 from popinv.errors import PopinvError
-from popinv.resources import RULES, demand, memory_mb, runtime_minutes, sizes
+from popinv.resources import RULES, NotAsked, demand, memory_mb, runtime_minutes, sizes
 
 __all__ = ["comparison", "main"]
 
@@ -60,7 +60,10 @@ def comparison(config: Mapping[str, Any]) -> list[tuple[str, int, float, float, 
             if rule not in RULES:
                 continue
             names = _WILDCARDS.get(rule, ())
-            needed = demand(rule, of, dict(zip(names, parts, strict=False)))
+            try:
+                needed = demand(rule, of, dict(zip(names, parts, strict=False)))
+            except NotAsked:  # left by an earlier run
+                continue
             megabytes, seconds = _measured(file)
             asked = memory_mb(needed), runtime_minutes(needed)
             found[rule].append((asked[0], megabytes, asked[1], seconds / 60))

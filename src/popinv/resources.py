@@ -21,7 +21,16 @@ from popinv.config.forward import Forward, ForwardSection
 from popinv.forward.costs import ForwardCost, forward_cost
 from popinv.workflow import is_synthetic, solve_count
 
-__all__ = ["RULES", "Demand", "Sizes", "demand", "memory_mb", "runtime_minutes", "sizes"]
+__all__ = [
+    "RULES",
+    "Demand",
+    "NotAsked",
+    "Sizes",
+    "demand",
+    "memory_mb",
+    "runtime_minutes",
+    "sizes",
+]
 
 Study = Mapping[str, Any]
 Wildcards = Mapping[str, str]
@@ -39,6 +48,10 @@ _FLOPS = 2e10
 # Start of Snakemake and Python, compilation of kernels, a busy file system.
 _START_SECONDS = 600.0
 _OF_A_FILE = 1000
+
+
+class NotAsked(LookupError):
+    """The study does not ask for the method whose rule this is."""
 
 
 @dataclass(frozen=True)
@@ -296,8 +309,15 @@ def _fixed_design(of: Sizes, wildcards: Wildcards) -> Demand:
     return _training(of, int(wildcards["solves"]))
 
 
+def _asked(of: Sizes, method: str) -> Mapping[str, Any]:
+    """Return the settings of a downstream method."""
+    if (settings := of.study["downstream"][method]) is None:
+        raise NotAsked(method)
+    return settings
+
+
 def _posteriors(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked = of.study["downstream"]["posterior"]
+    asked = _asked(of, "posterior")
     rows = of.systems * asked["chains"]
     numbers = rows * (asked["draws"] * of.row + 2 * _activations(of) + 6 * of.row)
     moves = asked["warmup"] + asked["draws"] * asked["thin"]
@@ -309,7 +329,7 @@ def _posteriors(of: Sizes, wildcards: Wildcards) -> Demand:
 
 
 def _group(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked = of.study["downstream"]["mwgrad"]
+    asked = _asked(of, "mwgrad")
     evaluations = 3 * asked["iterations"] * len(asked["systems"])
     return Demand(
         _WITH_TORCH_MB + _FIGURES_MB + _megabytes(of.systems * of.row), evaluations * 0.01
@@ -317,7 +337,7 @@ def _group(of: Sizes, wildcards: Wildcards) -> Demand:
 
 
 def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked = of.study["downstream"]["sgd_dynamics"]
+    asked = _asked(of, "sgd_dynamics")
     # Two lines, on each the places, and at a few critical points the noise and the runs.
     slopes = 2 * (asked["places"] * asked["draws"] + 3 * asked["noise_draws"])
     slopes += 2 * 3 * asked["paths"] * 200
