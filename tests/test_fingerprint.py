@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from popinv.fingerprint import fingerprint, imported_modules
+from popinv.selection import selected_modules
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 
@@ -27,7 +28,7 @@ def test_a_solve_does_not_depend_on_inference_or_surrogates():
 
 
 def test_training_does_not_depend_on_noise_or_transport():
-    modules = imported_modules(script("train_surrogate"))
+    modules = imported_modules(script("train_surrogate"), *selected_modules({}, "training"))
     assert "popinv.surrogate.training" in modules
     assert not [m for m in modules if m.startswith(("popinv.inference", "popinv.transport"))]
 

@@ -54,6 +54,16 @@ def _network(study: Section) -> tuple[str, ...]:
     return ("popinv.surrogate.fourier_inputs",) if fourier else ()
 
 
+def _training(study: Section) -> tuple[str, ...]:
+    modules = "surrogate.artefact", "surrogate.build", "surrogate.resumable"
+    return ("popinv.population.laws.build", *(f"popinv.{module}" for module in modules))
+
+
+def _descent(study: Section) -> tuple[str, ...]:
+    modules = "inference.build", "inference.restarts", "inference.result", "surrogate.artefact"
+    return tuple(f"popinv.{module}" for module in modules)
+
+
 USES: dict[str, Callable[[Section], tuple[str, ...]]] = {
     "forward": _forward,
     "solver": _solver,
@@ -61,9 +71,12 @@ USES: dict[str, Callable[[Section], tuple[str, ...]]] = {
     "noise": _noise,
     "true_noise": _true_noise,
     "network": _network,
+    "training": _training,
+    "descent": _descent,
 }
 """What a stage can use of a study: what its forward model is asked and answers, how that solves,
-the law, the noise that is fitted, the noise of a synthetic truth, and the surrogate's network."""
+the law, the noise that is fitted, the noise of a synthetic truth, the surrogate's network, and,
+where a round may have nothing to do and then imports nothing, training and descent."""
 
 
 def selected_modules(study: Section, *uses: str) -> tuple[str, ...]:

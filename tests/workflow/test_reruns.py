@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -74,3 +75,14 @@ def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
     if "noise" in uses:
         assert "popinv.population.noise.kernel" in loaded
         assert "popinv.population.noise.full" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("script", "use"), [("train_surrogate", "training"), ("update_population", "descent")]
+)
+def test_what_a_script_imports_late_is_named_by_its_stage(script, use):
+    lines = (SCRIPTS / f"{script}.py").read_text().splitlines()
+    late = {line.split()[1] for line in lines if line.startswith("        from popinv.")}
+    assert late == set(selected_modules(STUDY, use))
+    rules = (ROOT / "workflow" / "rules" / "active_learning.smk").read_text()
+    assert re.search(rf'code_of\("{script}", .*"{use}"\)', rules)

@@ -198,7 +198,7 @@ rule train_surrogate:
         surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
         recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
-        code=code_of("train_surrogate", "law", "network"),
+        code=code_of("train_surrogate", "law", "network", "training"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -228,7 +228,7 @@ rule update_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         iterations=lookup(dpath="studies/{study}/active_learning/descent_iterations", within=config),
-        code=code_of("update_population", "law", "noise"),
+        code=code_of("update_population", "law", "noise", "descent"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

@@ -5,10 +5,6 @@ from pathlib import Path
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.job import job
-from popinv.population.laws.build import law
-from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
-from popinv.surrogate.build import training_data, training_settings
-from popinv.surrogate.resumable import train_resumably
 
 with job(snakemake):
     given, number = snakemake.params, int(snakemake.wildcards.round)
@@ -21,6 +17,12 @@ with job(snakemake):
         print("the last surrogate is good enough and is passed on")
         dataset = previous.assign_attrs(converged=1)
     else:
+        # Imported here: passing on needs no tensor library.
+        from popinv.population.laws.build import law
+        from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
+        from popinv.surrogate.build import training_data, training_settings
+        from popinv.surrogate.resumable import train_resumably
+
         initial = None if previous is None else surrogate_of(previous)
         estimate = None if last is None else storage.load(snakemake.input.previous_estimate)
         logarithmic = law(given.law, given.forward).logarithmic

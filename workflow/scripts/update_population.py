@@ -1,11 +1,7 @@
 """Descend with the round's surrogate, to know where to solve next."""
 
 from popinv import storage
-from popinv.inference.build import descent_problem, round_settings, start
-from popinv.inference.restarts import descend
-from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.job import job
-from popinv.surrogate.artefact import surrogate_of
 
 with job(snakemake):
     given, number = snakemake.params, int(snakemake.wildcards.round)
@@ -17,6 +13,12 @@ with job(snakemake):
         print("the last estimate is passed on")
         dataset = previous.assign_attrs(converged=1)
     else:
+        # Imported here: passing on needs no tensor library.
+        from popinv.inference.build import descent_problem, round_settings, start
+        from popinv.inference.restarts import descend
+        from popinv.inference.result import estimate_dataset, parameters_of
+        from popinv.surrogate.artefact import surrogate_of
+
         observations = storage.load(snakemake.input.observations)
         stage = f"update/{number}"
         problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, stage)
