@@ -14,7 +14,7 @@ with job(snakemake):
         # It may come from another family than the study's own.
         study["noise"] = given.truth["noise_model"] or given.noise
     observations = storage.load(snakemake.input.observations)
-    surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
+    surrogate = surrogate_of(storage.load(snakemake.input.surrogate), snakemake.config["device"])
     problem = descent_problem(study, observations, surrogate, given.seed, "oracle")
     result = oracle(
         problem,

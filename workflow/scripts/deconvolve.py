@@ -16,7 +16,8 @@ with job(snakemake):
     observations = storage.load(snakemake.input.observations)
     fitted = storage.load(snakemake.input.surrogate)
     estimate = storage.load(snakemake.input.estimate)
-    problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, "descent")
+    surrogate = surrogate_of(fitted, snakemake.config["device"])
+    problem = descent_problem(study, observations, surrogate, given.seed, "descent")
     config = {**study, "descent": given.descent}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
     checkpoint = Checkpoint(

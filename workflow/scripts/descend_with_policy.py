@@ -18,7 +18,8 @@ with job(snakemake):
     fitted = storage.load(snakemake.input.surrogate)
     estimate = storage.load(snakemake.input.estimate)
     # The stage of the study's own descent: its random numbers and its start are the same.
-    problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, "descent")
+    surrogate = surrogate_of(fitted, snakemake.config["device"])
+    problem = descent_problem(study, observations, surrogate, given.seed, "descent")
     config = {**study, "descent": {**given.descent, "policy": policy}}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
     checkpoint = Checkpoint(

@@ -11,7 +11,7 @@ with job(snakemake):
     given = snakemake.params
     study = {key: given[key] for key in ("forward", "law", "noise")}
     observations = storage.load(snakemake.input.observations)
-    surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
+    surrogate = surrogate_of(storage.load(snakemake.input.surrogate), snakemake.config["device"])
     problem = descent_problem(study, observations, surrogate, given.seed, "bootstrap")
     alpha, gamma = parameters_of(storage.load(snakemake.input.descent))
     settings = descent_settings(given.descent)

@@ -27,7 +27,13 @@ with job(snakemake):
         estimate = None if last is None else storage.load(snakemake.input.previous_estimate)
         logarithmic = law(given.law, given.forward).logarithmic
         settings = training_settings(
-            given.surrogate, given.forward, given.seed, number, estimate, logarithmic
+            given.surrogate,
+            given.forward,
+            given.seed,
+            number,
+            estimate,
+            logarithmic,
+            snakemake.config["device"],
         )
         data = training_data(solves, number, given.recency_decay)
         inputs = [d.attrs["content_sha256"] for d in (solves, previous, estimate) if d is not None]

@@ -21,7 +21,8 @@ with job(snakemake):
 
         observations = storage.load(snakemake.input.observations)
         stage = f"update/{number}"
-        problem = descent_problem(study, observations, surrogate_of(fitted), given.seed, stage)
+        surrogate = surrogate_of(fitted, snakemake.config["device"])
+        problem = descent_problem(study, observations, surrogate, given.seed, stage)
         # An early surrogate can lead the estimate astray; the study's start then leads it back.
         starts = [start(study, problem)]
         if previous is not None:

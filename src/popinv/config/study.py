@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
@@ -113,6 +113,11 @@ class Config(Section):
         default="results",
         description="Folder of the results, inside the working directory. To have them "
         "elsewhere, make it a link, or give Snakemake another working directory (`--directory`).",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="Where surrogates are trained and used: on a GPU where there is one (`auto`), "
+        "or as said. A change reruns nothing, since results agree to rounding.",
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."

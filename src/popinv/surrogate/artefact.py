@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.artefacts import arrays_dataset, variable
+from popinv.surrogate.device import device_of
 from popinv.surrogate.networks import Surrogate
 
 __all__ = ["surrogate_dataset", "surrogate_of"]
@@ -31,11 +32,20 @@ def surrogate_dataset(
     return dataset
 
 
-def surrogate_of(dataset: xr.Dataset) -> Surrogate:
-    """Return the surrogate that :func:`surrogate_dataset` took apart."""
+def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Surrogate:
+    """Return the surrogate that :func:`surrogate_dataset` took apart, its network on a device.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+    device : {"cpu", "auto", "cuda"}
+        As in :func:`popinv.surrogate.device.device_of`.
+    """
     arrays = {
         str(name)[len(_PREFIX) :]: dataset[name].values
         for name in dataset.data_vars
         if str(name).startswith(_PREFIX)
     }
-    return Surrogate.from_arrays(arrays, json.loads(dataset.attrs["hyperparameters"]))
+    surrogate = Surrogate.from_arrays(arrays, json.loads(dataset.attrs["hyperparameters"]))
+    surrogate.network.to(device_of(device))
+    return surrogate

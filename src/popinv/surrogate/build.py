@@ -33,6 +33,7 @@ def training_settings(
     round_number: int,
     estimate: xr.Dataset | None = None,
     logarithmic: tuple[bool, ...] | None = None,
+    device: str = "cpu",
 ) -> TrainingSettings:
     """Return how to train in a round; ``logarithmic`` marks the parameters read by their logs.
 
@@ -55,6 +56,7 @@ def training_settings(
         max_epochs=surrogate["max_epochs"],
         patience=surrogate["patience"],
         validation_fraction=surrogate["validation_fraction"],
+        device=device,
     )
 
 

@@ -290,8 +290,9 @@ class Surrogate:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Map parameters of shape (n, d_z) to observations of shape (n, d_y).
 
-        Differentiable in z. The answer has the dtype of z; the network computes in its own,
-        float32 unless asked otherwise, with the change of units done in the dtype of z.
+        Differentiable in z. The answer has the dtype of z, and is where z is; the network computes
+        in its own dtype, float32 unless asked otherwise, and on its own device, with the change of
+        units done in the dtype of z.
         """
         s = self.standardisation
         mean_z, scale_z, mean_y, scale_y = (
@@ -301,8 +302,9 @@ class Surrogate:
         mask = torch.as_tensor(s.input_logarithmic, device=z.device)
         if mask.any():
             z = torch.where(mask, torch.log(torch.where(mask, z, 1.0)), z)
-        inner = ((z - mean_z) / scale_z).to(next(self.network.parameters()).dtype)
-        return mean_y + scale_y * torch.sinh(self.network(inner).to(z.dtype))
+        weights = next(self.network.parameters())
+        inner = ((z - mean_z) / scale_z).to(weights.device, weights.dtype)
+        return mean_y + scale_y * torch.sinh(self.network(inner).to(z.device, z.dtype))
 
     def predict(self, z: np.ndarray, rows: int = 4096) -> np.ndarray:
         """Map an array of shape (n, d_z), ``rows`` at a time, without gradients."""

@@ -1,36 +1,30 @@
 """Fitting a surrogate: one epoch as a pure step, and the loop around it.
 
-The loss of a row is the squared error of its standardised outputs or, with a whitening matrix
-W = L^{-1} of the noise covariance L L^T, the squared error in standard deviations of the noise,
-
-    loss_i = |W (F_hat(z_i) - F(z_i))|^2 / d_y
-
-(to first order in the error of the standardised outputs), and the objective is the mean of loss_i
-under the row weights (times the weight of ``TrainingSettings.relative_beyond`` against rows from
-the tail of the population). A training that was interrupted and resumed from a checkpoint gives
-the same weights bit for bit as one that was not.
+The objective is that of :mod:`popinv.surrogate.training_problem`. A training that was interrupted
+and resumed from a checkpoint gives the same weights bit for bit as one that was not.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv.surrogate.networks import Surrogate, build_network
-from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.training_problem import (
+    TrainingProblem,
+    loss_of,
+    prepare,
+    validation_loss_of,
+    validation_mask,
+)
 from popinv.surrogate.training_state import (
     TrainingData,
     TrainingDiverged,
@@ -60,149 +54,10 @@ __all__ = [
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
-@dataclass(frozen=True)
-class TrainingProblem:
-    """Data and settings made ready: standardised tensors and a network to compute in.
-
-    ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
-    of scaled outputs (y - mean) / scale to the whitened error (which is taken to first order);
-    without it, the error of the standardised outputs counts.
-    """
-
-    network: nn.Module
-    standardisation: Standardisation
-    training: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    validation: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    error_map: torch.Tensor | None
-    fingerprint: str
-
-
-def validation_mask(rows: np.ndarray, seed: int, fraction: float) -> np.ndarray:
-    """Mark the rows that validate: a function of (seed, row) alone, whatever rows join.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-    """
-    draws = [generator(seed, "surrogate/split", int(row)).random() for row in rows]
-    return np.array(draws) < fraction
-
-
-def prepare(
-    data: TrainingData, settings: TrainingSettings, initial: Surrogate | None = None
-) -> TrainingProblem:
-    """Check and standardise the data and build the network, with its initial weights.
-
-    Raises
-    ------
-    DataError
-        If shapes do not agree, a number is not finite, or no row is left to train on.
-    ConfigError
-        If the network is not that of ``initial``, or cannot be built.
-    """
-    z, y = np.asarray(data.z, dtype=float), np.asarray(data.y, dtype=float)
-    n = len(z)
-    weights = np.ones(n) if data.weights is None else np.asarray(data.weights, dtype=float)
-    rows = np.arange(n) if data.rows is None else np.asarray(data.rows)
-    if z.ndim != 2 or y.ndim != 2 or not n == len(y) == len(weights) == len(rows):
-        raise DataError(
-            f"z {z.shape}, y {y.shape}, weights {weights.shape} and rows {rows.shape} do not agree"
-        )
-    bad = ~(np.isfinite(z).all(1) & np.isfinite(y).all(1) & np.isfinite(weights) & (weights >= 0))
-    if bad.any():
-        raise DataError(
-            f"{bad.sum()} of {n} training rows hold a number that is not finite or a negative "
-            f"weight, the first is row {rows[bad][0]}; leave failed solves out"
-        )
-    held_out = validation_mask(rows, settings.seed, settings.validation_fraction)
-    held_out &= weights > 0
-    kept = ~held_out & (weights > 0)
-    if not kept.any():
-        raise DataError(f"no row is left to train on: {n} rows, {held_out.sum()} of them held out")
-    if not held_out.any():
-        held_out = kept
-
-    if initial is None:
-        # torch draws initial weights from its global generator: borrow it and put it back.
-        with torch.random.fork_rng(devices=[]):
-            draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
-            torch.manual_seed(int(draw))
-            network = build_network(
-                settings.hyperparameters, z.shape[1], y.shape[1], settings.fixed
-            )
-        evaluation = None if settings.fixed is None else settings.fixed.get("evaluation")
-        common = getattr(network, "fixed_readout", False)
-        standardisation = Standardisation.from_data(
-            z[kept], y[kept], weights[kept], evaluation, common, settings.logarithmic
-        )
-    else:
-        if dict(settings.hyperparameters) != dict(initial.hyperparameters):
-            raise ConfigError(
-                f"the network to start from is {dict(initial.hyperparameters)}, the one asked "
-                f"for {dict(settings.hyperparameters)}: start afresh to change it"
-            )
-        network, standardisation = copy.deepcopy(initial.network), initial.standardisation
-    network.requires_grad_(True)
-    dtype = next(network.parameters()).dtype
-    s = standardisation
-    if z.shape[1] != len(s.input_mean) or y.shape[1] != len(s.output_mean):
-        raise DataError(f"z {z.shape} and y {y.shape} do not fit the network to start from")
-    error_map = None
-    if settings.whitening is not None:
-        if settings.whitening.shape != (y.shape[1], y.shape[1]):
-            raise ConfigError(
-                f"whitening is {settings.whitening.shape} for {y.shape[1]} observations"
-            )
-        error_map = torch.as_tensor(settings.whitening * s.output_scale, dtype=dtype)
-    # Standardised outputs have no tail to guard against.
-    if settings.relative_beyond is not None and settings.whitening is not None:
-        distance = np.linalg.norm((y - s.output_mean) @ settings.whitening.T, axis=1)
-        usual = settings.relative_beyond * np.median(distance[kept])
-        if usual > 0:
-            weights = weights / (1 + np.square(distance / usual))
-
-    def side(mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        arrays = (
-            s.standard_inputs(z[mask]),
-            s.standard_outputs(y[mask]),
-            weights[mask] / weights[mask].mean(),
-        )
-        a, b, c = (torch.as_tensor(array, dtype=dtype) for array in arrays)
-        return a, b, c
-
-    return TrainingProblem(
-        network,
-        standardisation,
-        side(kept),
-        side(held_out),
-        error_map,
-        _fingerprint((z, y, weights, rows), settings, network, standardisation),
-    )
-
-
-def _fingerprint(
-    arrays: tuple[np.ndarray, ...],
-    settings: TrainingSettings,
-    network: nn.Module,
-    standardisation: Standardisation,
-) -> str:
-    plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
-    plain["hyperparameters"] = dict(settings.hyperparameters)
-    del plain["checkpoint_every"]
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
-    whitening = () if settings.whitening is None else (settings.whitening,)
-    # The matrices of an FNO are in its state, next to the initial weights.
-    inside = [tensor.detach().numpy() for tensor in network.state_dict().values()]
-    for array in (*arrays, *whitening, *asdict(standardisation).values(), *inside):
-        digest.update(str((array.shape, array.dtype)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def initial_state(problem: TrainingProblem, settings: TrainingSettings) -> TrainingState:
     """State before the first epoch, from the weights of the problem's network."""
-    weights = parameters_to_vector(problem.network.parameters()).detach().numpy().copy()
-    loss = _validation_loss(problem)
+    weights = parameters_to_vector(problem.network.parameters()).detach().cpu().numpy().copy()
+    loss = validation_loss_of(problem)
     return TrainingState(
         weights=weights,
         best_weights=weights,
@@ -218,27 +73,6 @@ def initial_state(problem: TrainingProblem, settings: TrainingSettings) -> Train
         learning_rates=np.empty(0),
         fingerprint=problem.fingerprint,
     )
-
-
-def _loss(
-    problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    answer = problem.network(z)
-    if problem.error_map is None:
-        error = answer - y
-    else:
-        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
-        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
-        error = ((answer - y) * torch.cosh(y)) @ problem.error_map.T
-    return (weights * error.square().mean(dim=1)).mean()
-
-
-def _validation_loss(problem: TrainingProblem) -> float:
-    total = 0.0
-    with torch.no_grad():
-        for part in zip(*(a.split(1024) for a in problem.validation), strict=True):
-            total += _loss(problem, *part).item() * len(part[0])
-    return total / len(problem.validation[0])
 
 
 def step(
@@ -265,7 +99,7 @@ def step(
     parameters = list(problem.network.parameters())
     # Cloned by torch, so always aligned alike: a product's last digit may depend on alignment.
     weights, m, v = (
-        torch.from_numpy(a).clone()
+        torch.from_numpy(a).clone().to(z.device)
         for a in (state.weights, state.first_moment, state.second_moment)
     )
     vector_to_parameters(weights, parameters)  # the parameters are views of ``weights`` from here
@@ -274,8 +108,8 @@ def step(
     last = max(1, settings.max_epochs * len(batches))
     updates, total, rate = state.updates, 0.0, state.learning_rate
     for batch in batches:
-        index = torch.from_numpy(batch)
-        loss = _loss(problem, z[index], y[index], row_weights[index])
+        index = torch.from_numpy(batch).to(z.device)
+        loss = loss_of(problem, z[index], y[index], row_weights[index])
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingDiverged(
@@ -294,7 +128,7 @@ def step(
         if settings.weight_decay > 0:
             weights.mul_(1 - rate * settings.weight_decay)
         weights.addcdiv_(m, root, value=-rate / (1 - BETA_1**updates))
-    training_loss, validation_loss = total / len(z), _validation_loss(problem)
+    training_loss, validation_loss = total / len(z), validation_loss_of(problem)
     if not math.isfinite(validation_loss):
         raise TrainingDiverged(
             f"the validation loss is {validation_loss} after epoch {state.epoch + 1}, at a "
@@ -308,10 +142,10 @@ def step(
     if settings.schedule == "plateau" and waited:
         next_rate *= settings.plateau_factor
     new = TrainingState(
-        weights=weights.numpy(),
-        best_weights=weights.numpy() if better else state.best_weights,
-        first_moment=m.numpy(),
-        second_moment=v.numpy(),
+        weights=weights.cpu().numpy(),
+        best_weights=weights.cpu().numpy() if better else state.best_weights,
+        first_moment=m.cpu().numpy(),
+        second_moment=v.cpu().numpy(),
         epoch=state.epoch + 1,
         updates=updates,
         learning_rate=next_rate,
@@ -358,6 +192,7 @@ def train(
     Returns
     -------
     surrogate : Surrogate
+        Its network is on the processor, wherever it was trained.
     history : dict of str to ndarray
         ``training_loss`` and ``learning_rate`` per epoch; ``validation_loss`` with that of the
         initial weights first.
@@ -391,8 +226,9 @@ def train(
                 bar.update()
                 if checkpoint is not None and state.epoch % settings.checkpoint_every == 0:
                     checkpoint(state)
-    vector_to_parameters(torch.from_numpy(state.best_weights).clone(), problem.network.parameters())
-    surrogate = Surrogate(problem.network, problem.standardisation, dict(settings.hyperparameters))
+    network = problem.network.cpu()
+    vector_to_parameters(torch.from_numpy(state.best_weights).clone(), network.parameters())
+    surrogate = Surrogate(network, problem.standardisation, dict(settings.hyperparameters))
     history = {
         "training_loss": state.training_loss,
         "validation_loss": state.validation_loss,

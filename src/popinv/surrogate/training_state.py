@@ -84,6 +84,9 @@ class TrainingSettings:
         of the study, not of the machine.
     checkpoint_every : int
         Epochs between checkpoints.
+    device : {"cpu", "auto", "cuda"}
+        Where to train, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
+        checkpoint of another device.
 
     Raises
     ------
@@ -116,6 +119,7 @@ class TrainingSettings:
     validation_fraction: float = 0.1
     threads: int = 1
     checkpoint_every: int = 10
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:

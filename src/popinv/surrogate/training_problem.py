@@ -1,0 +1,193 @@
+"""A training made ready: data checked, split and standardised, a network to compute in, a loss.
+
+The loss of a row is the squared error of its standardised outputs or, with a whitening matrix
+W = L^{-1} of the noise covariance L L^T, the squared error in standard deviations of the noise,
+
+    loss_i = |W (F_hat(z_i) - F(z_i))|^2 / d_y
+
+(to first order in the error of the standardised outputs), and the objective is the mean of loss_i
+under the row weights (times the weight of ``TrainingSettings.relative_beyond`` against rows from
+the tail of the population).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from popinv.errors import ConfigError, DataError
+from popinv.seeds import generator
+from popinv.surrogate.device import device_of
+from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.training_state import TrainingData, TrainingSettings
+
+__all__ = ["TrainingProblem", "loss_of", "prepare", "validation_loss_of", "validation_mask"]
+
+
+@dataclass(frozen=True)
+class TrainingProblem:
+    """Data and settings made ready: standardised tensors and a network to compute in.
+
+    ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
+    of scaled outputs (y - mean) / scale to the whitened error (which is taken to first order);
+    without it, the error of the standardised outputs counts.
+    """
+
+    network: nn.Module
+    standardisation: Standardisation
+    training: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    validation: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    error_map: torch.Tensor | None
+    fingerprint: str
+
+
+def validation_mask(rows: np.ndarray, seed: int, fraction: float) -> np.ndarray:
+    """Mark the rows that validate: a function of (seed, row) alone, whatever rows join.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    draws = [generator(seed, "surrogate/split", int(row)).random() for row in rows]
+    return np.array(draws) < fraction
+
+
+def prepare(
+    data: TrainingData, settings: TrainingSettings, initial: Surrogate | None = None
+) -> TrainingProblem:
+    """Check and standardise the data and build the network, with its initial weights.
+
+    Raises
+    ------
+    DataError
+        If shapes do not agree, a number is not finite, or no row is left to train on.
+    ConfigError
+        If the network is not that of ``initial``, or cannot be built.
+    """
+    z, y = np.asarray(data.z, dtype=float), np.asarray(data.y, dtype=float)
+    n, device = len(z), device_of(settings.device)
+    weights = np.ones(n) if data.weights is None else np.asarray(data.weights, dtype=float)
+    rows = np.arange(n) if data.rows is None else np.asarray(data.rows)
+    if z.ndim != 2 or y.ndim != 2 or not n == len(y) == len(weights) == len(rows):
+        raise DataError(
+            f"z {z.shape}, y {y.shape}, weights {weights.shape} and rows {rows.shape} do not agree"
+        )
+    bad = ~(np.isfinite(z).all(1) & np.isfinite(y).all(1) & np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        raise DataError(
+            f"{bad.sum()} of {n} training rows hold a number that is not finite or a negative "
+            f"weight, the first is row {rows[bad][0]}; leave failed solves out"
+        )
+    held_out = validation_mask(rows, settings.seed, settings.validation_fraction)
+    held_out &= weights > 0
+    kept = ~held_out & (weights > 0)
+    if not kept.any():
+        raise DataError(f"no row is left to train on: {n} rows, {held_out.sum()} of them held out")
+    if not held_out.any():
+        held_out = kept
+
+    if initial is None:
+        # torch draws initial weights from its global generator: borrow it and put it back.
+        with torch.random.fork_rng(devices=[]):
+            draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
+            torch.manual_seed(int(draw))
+            network = build_network(
+                settings.hyperparameters, z.shape[1], y.shape[1], settings.fixed
+            )
+        evaluation = None if settings.fixed is None else settings.fixed.get("evaluation")
+        common = getattr(network, "fixed_readout", False)
+        standardisation = Standardisation.from_data(
+            z[kept], y[kept], weights[kept], evaluation, common, settings.logarithmic
+        )
+    else:
+        if dict(settings.hyperparameters) != dict(initial.hyperparameters):
+            raise ConfigError(
+                f"the network to start from is {dict(initial.hyperparameters)}, the one asked "
+                f"for {dict(settings.hyperparameters)}: start afresh to change it"
+            )
+        network = copy.deepcopy(initial.network).cpu()
+        standardisation = initial.standardisation
+    network.requires_grad_(True)
+    dtype = next(network.parameters()).dtype
+    s = standardisation
+    if z.shape[1] != len(s.input_mean) or y.shape[1] != len(s.output_mean):
+        raise DataError(f"z {z.shape} and y {y.shape} do not fit the network to start from")
+    error_map = None
+    if settings.whitening is not None:
+        if settings.whitening.shape != (y.shape[1], y.shape[1]):
+            raise ConfigError(
+                f"whitening is {settings.whitening.shape} for {y.shape[1]} observations"
+            )
+        scaled = settings.whitening * s.output_scale
+        error_map = torch.as_tensor(scaled, dtype=dtype, device=device)
+    # Standardised outputs have no tail to guard against.
+    if settings.relative_beyond is not None and settings.whitening is not None:
+        distance = np.linalg.norm((y - s.output_mean) @ settings.whitening.T, axis=1)
+        usual = settings.relative_beyond * np.median(distance[kept])
+        if usual > 0:
+            weights = weights / (1 + np.square(distance / usual))
+
+    def side(mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        arrays = (
+            s.standard_inputs(z[mask]),
+            s.standard_outputs(y[mask]),
+            weights[mask] / weights[mask].mean(),
+        )
+        a, b, c = (torch.as_tensor(array, dtype=dtype, device=device) for array in arrays)
+        return a, b, c
+
+    fingerprint = _fingerprint((z, y, weights, rows), settings, network, standardisation)
+    network.to(device)
+    return TrainingProblem(
+        network, standardisation, side(kept), side(held_out), error_map, fingerprint
+    )
+
+
+def _fingerprint(
+    arrays: tuple[np.ndarray, ...],
+    settings: TrainingSettings,
+    network: nn.Module,
+    standardisation: Standardisation,
+) -> str:
+    plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
+    plain["hyperparameters"] = dict(settings.hyperparameters)
+    # What does not change the result.
+    del plain["checkpoint_every"], plain["device"]
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    whitening = () if settings.whitening is None else (settings.whitening,)
+    # The matrices of an FNO are in its state, next to the initial weights.
+    inside = [tensor.detach().numpy() for tensor in network.state_dict().values()]
+    for array in (*arrays, *whitening, *asdict(standardisation).values(), *inside):
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def loss_of(
+    problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Return the objective on some rows, as a scalar tensor."""
+    answer = problem.network(z)
+    if problem.error_map is None:
+        error = answer - y
+    else:
+        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
+        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
+        error = ((answer - y) * torch.cosh(y)) @ problem.error_map.T
+    return (weights * error.square().mean(dim=1)).mean()
+
+
+def validation_loss_of(problem: TrainingProblem) -> float:
+    """Return the objective on the validation rows."""
+    total = 0.0
+    with torch.no_grad():
+        for part in zip(*(a.split(1024) for a in problem.validation), strict=True):
+            total += loss_of(problem, *part).item() * len(part[0])
+    return total / len(problem.validation[0])
