@@ -175,8 +175,8 @@ def new_study(name: str, forward: str, observations: Path | None = None) -> list
         raise ConfigError(f"forward is '{forward}', allowed: {', '.join(KINDS)}")
     if not name.isidentifier():
         raise ConfigError(
-            f"the name is '{name}'; allowed are letters, digits and _, beginning with a letter, for "
-            "it names a file, a folder and the study"
+            f"the name is '{name}'; allowed are letters, digits and _, beginning with a letter: it "
+            "names a file, a folder and the study"
         )
     own = forward == OWN
     configuration, simulator = Path(f"{name}.yaml"), Path(name, "simulator.py")
