@@ -63,7 +63,9 @@ class MLP(nn.Module):
 
 
 class SpectralConvolution(nn.Module):
-    """Linear map that multiplies the lowest Fourier frequencies of a field by a matrix each::
+    """Linear map that multiplies the lowest Fourier frequencies of a field by a matrix each.
+
+    With the transform over the grid G::
 
         out_o(x) = (1/|G|) sum_k exp(2 pi i k.x) sum_i R_{i,o}(k) in_hat_i(k),   |k_a| < modes_a
 
