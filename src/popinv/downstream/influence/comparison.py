@@ -17,9 +17,13 @@ from popinv.downstream.influence import gradients, influence, landmarks
 from popinv.downstream.influence.gradients import Losses, Samples
 from popinv.downstream.influence.steps import Step
 
-__all__ = ["Scores", "correlation", "exact_scores", "spread_scores"]
+__all__ = ["SPREADS", "Scores", "correlation", "exact_scores", "spread_scores"]
 
 Spread = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+SPREADS: dict[str, Spread] = {
+    "kernel": landmarks.kernel_spread,
+    "linear": landmarks.linear_spread,
+}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
-from torch.func import jvp
+from torch.func import jvp, vmap
 
 from popinv.downstream.influence.gradients import Samples, parts
 from popinv.errors import ConfigError
@@ -69,11 +69,13 @@ def tangent_embeddings(
     """
     found = []
     for part in parts(samples, rows):
-        along = [
-            jvp(lambda weights, part=part: features(weights, *part), (theta,), (v,))[1].detach()
-            for v in tangents
-        ]
-        found.append(torch.cat(along, dim=1))
+
+        def along(v: Tensor, part: tuple[Tensor, ...] = part) -> Tensor:
+            return jvp(lambda weights: features(weights, *part), (theta,), (v,))[1]
+
+        # Together, so that the pass without tangent is made once.
+        together = vmap(along)(tangents).detach()
+        found.append(together.transpose(0, 1).flatten(1))
     return torch.cat(found)
 
 

@@ -16,17 +16,21 @@ from torch.nn.functional import one_hot
 from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks, robust
-from popinv.downstream.influence.comparison import correlation, exact_scores, spread_scores
+from popinv.downstream.influence.comparison import (
+    SPREADS,
+    correlation,
+    exact_scores,
+    spread_scores,
+)
 from popinv.downstream.influence.gradients import Flat, Losses, Samples
 from popinv.downstream.influence.networks import Perceptron, classification_losses
 from popinv.downstream.influence.selection import round_robin, top
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.seeds import generator
 
-__all__ = ["EMBEDDINGS", "SPREADS", "Domains", "Mixture", "compare", "comparisons", "domains"]
+__all__ = ["EMBEDDINGS", "Domains", "Mixture", "compare", "comparisons", "domains"]
 
-EMBEDDINGS = ("hidden", "logits", "loss", "hidden_and_label")
-SPREADS = {"kernel": landmarks.kernel_spread, "linear": landmarks.linear_spread}
+EMBEDDINGS = ("states", "hidden", "logits", "loss", "hidden_and_label")
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,19 @@ def domains(size: Mixture, seed: int) -> Domains:
 def embeddings(
     kind: str, flat: Flat, losses: Losses, theta: Tensor, pool: Samples, size: Mixture, seed: int
 ) -> Tensor:
-    """Return the pool's embeddings: two tangents of features, or many of the loss itself."""
+    """Return the pool's embeddings.
+
+    Two tangents of the hidden layer or of the logits, which see no label; many tangents of the
+    loss, or the hidden layer's with the label beside them, which do; or the hidden layer itself,
+    ``states``, as methods of representations take it.
+    """
     count = size.loss_tangents if kind == "loss" else 2
     rng = generator(seed, "influence/mixture/tangents")
     tangents = torch.from_numpy(rng.standard_normal((count, len(theta)))).to(theta.dtype)
     x, y = pool
+    if kind == "states":
+        with torch.no_grad():
+            return flat(theta, x, features=True)
     if kind == "loss":
         return landmarks.tangent_embeddings(
             lambda weights, *sample: losses(weights, *sample)[:, None], theta, pool, tangents
@@ -150,7 +162,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
                 numbers[f"correlation_{kind}_{rule}_{count}"] = correlation(
                     found, scores.of_each, chosen
                 )
-                if count == size.landmarks_used and rule == "kernel":
+                if count == size.landmarks_used and rule == "kernel" and kind != "states":
                     known[kind] = found
     with torch.no_grad():
         states = [flat(warm.theta, x, features=True) for x, _ in (drawn.pool, drawn.target)]

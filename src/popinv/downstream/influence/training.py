@@ -19,7 +19,7 @@ __all__ = ["Adam", "AdamState", "begin", "step", "train"]
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings: the learning rate, samples in a batch, decoupled decay, and what addresses draws."""
+    """Settings: learning rate, samples in a batch, decoupled decay, and what addresses draws."""
 
     rate: float = 3e-3
     batch_size: int = 64
@@ -106,9 +106,7 @@ def train(
         raise ConfigError("there are no samples to train on")
     shares = torch.ones(count) if weights is None else weights
     shares = shares.to(state.theta.dtype)
-    of_batch = grad_and_value(
-        lambda theta, share, *batch: (share * losses(theta, *batch)).mean()
-    )
+    of_batch = grad_and_value(lambda theta, share, *batch: (share * losses(theta, *batch)).mean())
     order: np.ndarray = np.empty(0, dtype=int)
     epoch = 0
     for number in range(steps):
