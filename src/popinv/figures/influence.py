@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
 
-__all__ = ["draw_landmarks", "draw_selections"]
+__all__ = ["draw_landmarks", "draw_selections", "draw_study"]
 
 
 @styled
@@ -58,4 +58,36 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
         ax.legend(fontsize=9)
     figure.axes[0].set_ylabel("correlation with the exact scores")
     figure.supxlabel("solid: kernel regression, dashed: linear", fontsize=10)
+    return figure
+
+
+@styled
+def draw_study(result: xr.Dataset) -> Figure:
+    """Draw the surrogate's error by what it was trained on, and by the candidates solved."""
+    curves = "candidate_error" in result
+    figure = new_figure("Which solves are worth it", 11 if curves else 6, 4.4)
+    axes = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
+    left = axes[0]
+    names = [str(name) for name in result["training"].values]
+    for place, values in enumerate(result["error"].values):
+        left.plot(values, np.full(len(values), place), "o", color=LIGHT, ms=4)
+        left.plot(values.mean(), place, "|", color=MODEL, ms=16, mew=2)
+    left.axvline(result.attrs["error_before"], color="black", lw=1, label="before")
+    left.set_yticks(range(len(names)), [readable(name) for name in names])
+    left.set(title="trained further on", xlabel="error, noise standard deviations")
+    left.legend()
+    if curves:
+        looks = {"influence": (MODEL, "-o"), "random": (LIGHT, "--o")}
+        for name, values in zip(
+            result["order"].values, result["candidate_error"].values, strict=True
+        ):
+            colour, line = looks[str(name)]
+            solved = result["candidates"].values
+            axes[1].plot(solved, values.mean(axis=0), line, color=colour, ms=5, label=str(name))
+            axes[1].plot(solved, values.T, ".", color=colour, ms=4, alpha=0.6)
+        axes[1].set(
+            xscale="log", yscale="log", title="candidates in the order of", xlabel="solved",
+            ylabel="error, noise standard deviations",
+        )  # fmt: skip
+        axes[1].legend()
     return figure
