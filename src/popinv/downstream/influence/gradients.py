@@ -75,8 +75,9 @@ class Flat:
     def __call__(self, theta: Tensor, *inputs: Any, **options: Any) -> Tensor:
         """Return the network's answer with these weights."""
         pieces = theta.split([shape.numel() for shape in self.shapes.values()])
+        # Copies, since complex weights are read at even places of their storage alone.
         weights = {
-            name: piece.view(shape)
+            name: piece.clone().view(shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
         return functional_call(self.module, weights, inputs, options)
