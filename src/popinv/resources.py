@@ -353,7 +353,7 @@ def _select(of: Sizes, wildcards: Wildcards) -> Demand:
     numbers = 3.0 * rows * max(asked["landmarks"] * rows, asked["targets"]) + 6 * rows * of.row
     numbers += 2 * asked["targets"] * _weights(of) + 1e8
     # Six trainings on the pool, and eight on candidates, beside the scores.
-    passes = asked["repeats"] * 14 * (asked["steps"] * network["batch_size"] + 10 * fresh)
+    passes = asked["repeats"] * 14 * (asked["steps"] * network["batch_size"] + fresh)
     passes += asked["repeats"] * 20 * rows
     return Demand(
         _WITH_TORCH_MB + _FIGURES_MB + _megabytes(numbers),

@@ -67,7 +67,8 @@ def test_influence_prefers_solves_near_the_population(solved):
     result, metrics = select_samples(solves, surrogate, surrogate, SETTINGS, ASKED, 0.5)
     assert metrics["pool"] == 138
     assert metrics["selected"] == 28
-    assert metrics["target"] == 20
+    assert metrics["target"] == 12
+    assert metrics["error_last_surrogate"] == metrics["error_before"]
     for side in ("selected", "pool"):
         assert sum(metrics[f"share_{side}_round_{i}"] for i in range(3)) == pytest.approx(1)
     assert metrics["share_selected_round_0"] < 0.75 * metrics["share_pool_round_0"]
@@ -87,7 +88,7 @@ def test_influence_prefers_solves_near_the_population(solved):
 
 def test_the_losses_are_those_of_the_studys_training(solved):
     solves, surrogate = solved
-    cut = Solves.of(solves)
+    cut = Solves.of(solves, 12)
     bench = Bench(cut, surrogate, SETTINGS, ASKED)
     rows = np.arange(len(cut.z))
     problem = prepare(
@@ -105,7 +106,7 @@ def test_the_losses_are_those_of_the_studys_training(solved):
 
 def test_a_training_never_ends_worse_on_the_target(solved, monkeypatch):
     solves, surrogate = solved
-    bench = Bench(Solves.of(solves), surrogate, replace(SETTINGS, learning_rate=30.0), ASKED)
+    bench = Bench(Solves.of(solves, 12), surrogate, replace(SETTINGS, learning_rate=30.0), ASKED)
     # Steps so large throw every look off, so that the weights stay what they were.
     assert bench.error_after(bench.solves.pool, "off") == bench.error(bench.theta)
 
@@ -122,7 +123,7 @@ def test_without_candidates_the_second_question_is_not_asked():
 
 def test_too_few_fresh_solves_are_refused():
     with pytest.raises(DataError, match="18 fresh ones succeeded"):
-        Solves.of(record(fresh=20, failed=[140, 141]))
+        Solves.of(record(fresh=20, failed=[140, 141]), 12)
 
 
 def test_solves_saved_are_counted_to_the_error_of_half_the_candidates():
@@ -152,7 +153,7 @@ def test_a_fourier_neural_operator_has_gradients_of_single_samples():
     fixed = {"evaluation": rng.standard_normal((8, 2))}
     network = build_network(hyperparameters, 2, 2, fixed)
     solves = record(rounds=(20, 10), fresh=20)
-    cut = Solves.of(solves)
+    cut = Solves.of(solves, 12)
     surrogate = Surrogate(
         network, Standardisation(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)), hyperparameters
     )

@@ -98,10 +98,10 @@ class Influence(Section):
     )
     targets: Count = Field(
         default=64,
-        description="Fresh solves, at the most, whose gradients stand for the population.",
+        description="Fresh solves, at the most, that stand for the population; the others judge.",
     )
     steps: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=400, description="Steps of each training."
+        default=1000, description="Steps of each training."
     )
     repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=4, description="Repeats of each training, whose spread is reported."

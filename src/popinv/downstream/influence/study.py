@@ -1,19 +1,17 @@
 r"""Which solves of a study to train its surrogate on, and which candidates to solve.
 
-The target is the population that the study has found: fresh solves drawn from it, those on which
-the study judges its last surrogate. Half of them are the target, the other half judges. A row's
-loss is that of the study's training, in standard deviations of the noise, and errors are whitened
-root mean squares.
+The target is the population that the study has found: a few of the fresh solves drawn from it, on
+which the study judges its last surrogate; the others judge here. A row's loss is that of the
+study's training, in standard deviations of the noise, and errors are whitened root mean squares.
+The clock is turned back to the first surrogate, which knows the broad design alone, and two
+questions are asked:
 
-Two questions are asked:
-
-1. The pool is every solve before. The last surrogate is trained further on what influence selects,
-   by exact scores and by landmarks, on as many random solves, on all, and on the target itself.
-2. The clock is turned back to the first surrogate, which knows the broad design alone; solves of
-   later rounds are candidates whose answers are hidden. Scores come from solved landmarks through
-   embeddings, which need no answer. The first surrogate is trained on the broad design, the
-   target, and the first n candidates in the order of influence, or in random order as active
-   learning takes them.
+1. The pool is every solve before. The first surrogate is trained further on what influence
+   selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
+2. Solves of later rounds are candidates whose answers are hidden. Scores come from solved
+   landmarks through embeddings, which need no answer. The first surrogate is trained on the broad
+   design, the target, and the first n candidates in the order of influence, or in random order as
+   active learning takes them.
 
 All trainings make as many steps and keep the weights that were best on the target.
 """
@@ -79,8 +77,8 @@ class Solves:
     test: np.ndarray
 
     @classmethod
-    def of(cls, record: xr.Dataset) -> Solves:
-        """Cut the record, whose last round are the fresh solves.
+    def of(cls, record: xr.Dataset, targets: int) -> Solves:
+        """Cut the record, whose last round are the fresh solves: at most half are the target.
 
         Raises
         ------
@@ -99,7 +97,8 @@ class Solves:
                 "(assessment.surrogate_check)"
             )
         z, y = record["z"].values[kept], record["y"].values[kept]
-        return cls(z, y, rounds, pool, fresh[::2], fresh[1::2])
+        count = min(targets, len(fresh) // 2)
+        return cls(z, y, rounds, pool, fresh[:count], fresh[count:])
 
 
 class Bench:
@@ -160,18 +159,17 @@ class Bench:
         return gradients.mean_loss(self.losses, theta, self.part(self.solves.target))
 
     def error(self, theta: Tensor) -> float:
-        """Return the whitened error on the test solves."""
+        """Return the whitened error on the test solves with these weights."""
         network = copy.deepcopy(self.surrogate.network)
         torch.nn.utils.vector_to_parameters(theta.clone(), network.parameters())
-        trained = replace(self.surrogate, network=network)
+        return self.error_of(replace(self.surrogate, network=network))
+
+    def error_of(self, surrogate: Surrogate) -> float:
+        """Return a surrogate's whitened error on the test solves."""
         z, y = self.solves.z[self.solves.test], self.solves.y[self.solves.test]
         # Whitening is the inverse of the covariance's lower factor.
         cholesky = np.linalg.inv(np.asarray(self.whitening))
-        return whitened_rmse(trained.predict(z), y, cholesky)
-
-    def targets(self) -> np.ndarray:
-        """Return the rows of the target samples whose gradients are taken."""
-        return self.solves.target[: self.asked.targets]
+        return whitened_rmse(surrogate.predict(z), y, cholesky)
 
     def embeddings(self, rows: np.ndarray, theta: Tensor) -> Tensor:
         """Return the derivatives of the network's answers along random directions."""
@@ -196,7 +194,7 @@ def select_samples(
     record : Dataset
         The record of solves, whose last round are the fresh ones.
     first, last : Surrogate
-        Those of the first and of the last round.
+        Those of the first and of the last round; the latter's error is for comparison.
     settings : TrainingSettings
         Of a refit, with a whitening matrix; its stage addresses the random draws.
     asked : Asked
@@ -211,12 +209,10 @@ def select_samples(
     dict
         The same as plain numbers, with statements.
     """
-    solves = Solves.of(record)
-    result, metrics = _selected(
-        Bench(solves, last, replace(settings, stage=f"{settings.stage}/pool"), asked),
-        recency_decay,
-    )
-    bench = Bench(solves, first, replace(settings, stage=f"{settings.stage}/candidates"), asked)
+    solves = Solves.of(record, asked.targets)
+    bench = Bench(solves, first, settings, asked)
+    result, metrics = _selected(bench, recency_decay)
+    metrics["error_last_surrogate"] = bench.error_of(last)
     candidates = solves.pool[solves.round_of[solves.pool] > 0]
     if len(candidates) < _FEWEST:
         metrics["candidates"] = len(candidates)
@@ -230,7 +226,7 @@ def select_samples(
 
 def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str, Any]]:
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
-    pool, stage = solves.pool, bench.adam.stage
+    pool, stage = solves.pool, f"{bench.adam.stage}/pool"
     size = max(1, round(asked.selected * len(pool)))
     count = max(2, round(asked.landmarks * len(pool)))
     rounds = solves.round_of[pool]
@@ -241,7 +237,7 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
         warm = bench.warm(pool, repeat)
         step = warm.frozen_step(bench.adam)
         scores = exact_scores(
-            bench.losses, warm.theta, step, bench.part(pool), bench.part(bench.targets()),
+            bench.losses, warm.theta, step, bench.part(pool), bench.part(solves.target),
             bench.at_a_time,
         )  # fmt: skip
         known = landmarks.draw_landmarks(
@@ -280,9 +276,9 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
     for name, values in shares.items():
         metrics |= {f"share_{name}_round_{i}": float(v) for i, v in enumerate(values)}
     metrics["selected_statement"] = (
-        f"trained further on {size} of {len(pool)} solves, the surrogate's error in the population "
-        f"goes from {before:.3g} to {metrics['error_selected']:.3g} with those that influence "
-        f"selects, {metrics['error_random']:.3g} with random ones, {metrics['error_all']:.3g} with "
+        f"trained further on {size} of {len(pool)} solves, the first surrogate's error in the "
+        f"population goes from {before:.3g} to {metrics['error_selected']:.3g} with those that "
+        f"influence selects, {metrics['error_random']:.3g} with random ones, {metrics['error_all']:.3g} with "
         f"all, and {metrics['error_target']:.3g} with the {len(solves.target)} fresh solves of the "
         "target themselves (standard deviations of the noise)"
     )
@@ -308,7 +304,7 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
 
 def _candidates(bench: Bench, candidates: np.ndarray) -> tuple[xr.Dataset, dict[str, Any]]:
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
-    stage, targets = bench.adam.stage, bench.targets()
+    stage = f"{bench.adam.stage}/candidates"
     solved = np.concatenate([solves.pool[solves.round_of[solves.pool] == 0], solves.target])
     broad = solved[: -len(solves.target)]
     counts = [round(len(candidates) * share) for share in (1 / 8, 1 / 4, 1 / 2, 1)]
@@ -324,7 +320,7 @@ def _candidates(bench: Bench, candidates: np.ndarray) -> tuple[xr.Dataset, dict[
         step = warm.frozen_step(bench.adam)
         of_targets, of_known = (
             gradients.sample_gradients(bench.losses, warm.theta, bench.part(rows), bench.at_a_time)
-            for rows in (targets, known)
+            for rows in (solves.target, known)
         )
         exact = influence.cosine_scores(of_known, of_targets, step).double().numpy()
         everywhere = np.concatenate([known, candidates])
