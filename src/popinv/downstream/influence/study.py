@@ -278,9 +278,9 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
     metrics["selected_statement"] = (
         f"trained further on {size} of {len(pool)} solves, the first surrogate's error in the "
         f"population goes from {before:.3g} to {metrics['error_selected']:.3g} with those that "
-        f"influence selects, {metrics['error_random']:.3g} with random ones, {metrics['error_all']:.3g} with "
-        f"all, and {metrics['error_target']:.3g} with the {len(solves.target)} fresh solves of the "
-        "target themselves (standard deviations of the noise)"
+        f"influence selects, {metrics['error_random']:.3g} with random ones, "
+        f"{metrics['error_all']:.3g} with all, and {metrics['error_target']:.3g} with the "
+        f"{len(solves.target)} fresh solves of the target (standard deviations of the noise)"
     )
     names = np.array(list(errors), dtype=np.str_)
     result = xr.Dataset(
