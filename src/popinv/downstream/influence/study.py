@@ -40,7 +40,7 @@ from popinv.evidence.designs import Calls, calls_to_reach
 from popinv.seeds import generator
 from popinv.surrogate.design import recency_weights, whitened_rmse
 from popinv.surrogate.networks import Surrogate
-from popinv.surrogate.training import prepare, row_losses
+from popinv.surrogate.training_problem import prepare, row_losses
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
 __all__ = ["Asked", "Solves", "select_samples"]
