@@ -11,7 +11,7 @@ questions are asked:
 2. Solves of later rounds are candidates whose answers are hidden. Scores come from solved
    landmarks through embeddings, which need no answer. The first surrogate is trained on the broad
    design, the target, and the first n candidates in the order of influence, or in random order as
-   active learning takes them.
+   active learning takes them, and the rounds weigh as in the study's own training.
 
 All trainings make as many steps and keep the weights that were best on the target.
 """
@@ -220,7 +220,7 @@ def select_samples(
             f"later rounds made {len(candidates)} solves, too few to ask which of them to make"
         )
         return result, metrics
-    found, numbers = _candidates(bench, candidates)
+    found, numbers = _candidates(bench, candidates, recency_decay)
     return xr.merge([result, found]), metrics | numbers
 
 
@@ -302,7 +302,9 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
     return result, metrics
 
 
-def _candidates(bench: Bench, candidates: np.ndarray) -> tuple[xr.Dataset, dict[str, Any]]:
+def _candidates(
+    bench: Bench, candidates: np.ndarray, recency_decay: float
+) -> tuple[xr.Dataset, dict[str, Any]]:
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
     stage = f"{bench.adam.stage}/candidates"
     solved = np.concatenate([solves.pool[solves.round_of[solves.pool] == 0], solves.target])
@@ -337,6 +339,12 @@ def _candidates(bench: Bench, candidates: np.ndarray) -> tuple[xr.Dataset, dict[
                     bench.error_after(
                         np.concatenate([solved, candidates[order[:count]]]),
                         f"{name}/{repeat}/{count}",
+                        # The target and what is solved now are one round, as the study weighs it.
+                        recency_weights(
+                            (np.arange(len(solved) + count) >= len(broad)).astype(int),
+                            1,
+                            recency_decay,
+                        ),
                     )
                     for count in counts
                 ]
@@ -369,7 +377,9 @@ def _saved(
         "candidates_statement": (
             f"{half} of {counts[-1]} candidates in random order bring the error to "
             f"{means['random'][2]:.3g}; in the order of influence that takes {reached.shown()} "
-            f"(the {target} solves of the target, which both have, not counted)"
+            f"(the {target} solves of the target, which both have, not counted); at {half} the "
+            f"lead is {metrics[f'lead_of_influence_{half}_candidates']:.2g} with a standard error "
+            f"of {metrics[f'lead_of_influence_{half}_candidates_standard_error']:.2g}"
         ),
     }
     result = xr.Dataset(
