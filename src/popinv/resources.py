@@ -345,6 +345,22 @@ def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(needed.megabytes + _FIGURES_MB, needed.seconds)
 
 
+def _select(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked, network = of.study["downstream"]["influence"], of.study["surrogate"]
+    fresh = of.study["assessment"]["surrogate_check"]
+    rows = of.training + fresh
+    # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
+    numbers = 3.0 * rows * max(asked["landmarks"] * rows, asked["targets"]) + 6 * rows * of.row
+    numbers += 2 * asked["targets"] * _weights(of) + 1e8
+    # Six trainings on the pool, and eight on candidates, beside the scores.
+    passes = asked["repeats"] * 14 * (asked["steps"] * network["batch_size"] + fresh)
+    passes += asked["repeats"] * 20 * rows
+    return Demand(
+        _WITH_TORCH_MB + _FIGURES_MB + _megabytes(numbers),
+        passes * 6 * _weights(of) / _FLOPS + 14 * asked["repeats"] * asked["steps"] * 5e-3,
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -375,4 +391,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "serve_group": _group,
     "probe_descent": _probe,
     "advise_optimiser": _rows(4),
+    "select_samples": _select,
 }

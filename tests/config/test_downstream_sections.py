@@ -12,7 +12,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics"}
+    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "influence"}
     assert set(asked.values()) == {None}
 
 
@@ -31,6 +31,7 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
+        ({"influence": {"repeats": 1}}, "repeats"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):
@@ -44,4 +45,12 @@ def test_unrestricted_noise_has_no_plain_gradient(mapping, study):
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
     study["downstream"] = {"sgd_dynamics": {}}
     with pytest.raises(ConfigError, match="no plain gradient"):
+        load(mapping)
+
+
+def test_selecting_samples_needs_fresh_solves(mapping, study):
+    study["downstream"] = {"influence": {}}
+    assert load(mapping)
+    study["assessment"] = {"surrogate_check": 19}
+    with pytest.raises(ConfigError, match="surrogate_check is 19"):
         load(mapping)

@@ -17,6 +17,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "influence": {"targets": 10, "steps": 20, "repeats": 2},
 }  # fmt: skip
 
 
@@ -41,10 +42,13 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
     assert found["sgd_dynamics"]["restart_statement"]
+    assert found["influence"]["pool"] == 120
+    assert found["influence"]["candidates"] == 40
     for picture in (
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "influence/figures/selection",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -61,5 +65,8 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    for rule in ("check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "fetch_package"):
+    for rule in (
+        "check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "check_influence_claims",
+        "fetch_package",
+    ):  # fmt: skip
         assert rule in done.stdout

@@ -43,6 +43,8 @@ _SECTIONS: dict[str, Any] = {
     "downstream": StudyDownstream,
 }
 
+# Fresh solves that selecting samples needs: half are the target.
+_FEWEST_FRESH = 20
 _FIELD_LAWS = ("matern_field", "level_set_field")
 
 
@@ -99,6 +101,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _baselines(sections["assessment"], law, descent)
     if forward and sections["downstream"]:
         yield from _downstream(forward, noise, sections["downstream"])
+    if sections["downstream"] and sections["assessment"]:
+        yield from _influence(sections["downstream"], sections["assessment"])
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
@@ -306,6 +310,15 @@ def _downstream(
             "asked for, but it reads time series, and the observations of "
             f"'{getattr(forward, 'kind', 'this forward model')}' as configured are none; leave it "
             "out, or observe at several times.",
+        )
+
+
+def _influence(downstream: StudyDownstream, assessment: Assessment) -> Iterator[Problem]:
+    if downstream.influence and assessment.surrogate_check < _FEWEST_FRESH:
+        yield Problem(
+            ("downstream", "influence"),
+            f"asked for, but assessment.surrogate_check is {assessment.surrogate_check}: its fresh "
+            f"solves are the target and the judge, and at least {_FEWEST_FRESH} are needed.",
         )
 
 

@@ -15,7 +15,15 @@ from popinv.config.base import (
     Section,
 )
 
-__all__ = ["Bigram", "Downstream", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
+__all__ = [
+    "Bigram",
+    "Downstream",
+    "Influence",
+    "Mwgrad",
+    "Posterior",
+    "SgdDynamics",
+    "StudyDownstream",
+]
 
 
 class Downstream(Section):
@@ -79,6 +87,27 @@ class SgdDynamics(Section):
     )
 
 
+class Influence(Section):
+    """Which solves to train the surrogate on, and which candidates to solve."""
+
+    selected: Fraction = Field(
+        default=0.1, description="Share of the solves that is selected to train further on."
+    )
+    landmarks: Fraction = Field(
+        default=0.25, description="Share of the solves whose gradients tell those of the others."
+    )
+    targets: Count = Field(
+        default=64,
+        description="Fresh solves, at the most, that stand for the population; the others judge.",
+    )
+    steps: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=1000, description="Steps of each training."
+    )
+    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=4, description="Repeats of each training, whose spread is reported."
+    )
+
+
 class Posterior(Section):
     """The parameters of every observed system, with the recovered population as their prior."""
 
@@ -119,4 +148,10 @@ class StudyDownstream(Section):
         description="Where plain stochastic gradient descent would stick on the study's loss, for "
         "how long, and which way it would leave; `{}` asks for it with the defaults. Not for "
         "noise of kind `full`.",
+    )
+    influence: Influence | None = Field(
+        default=None,
+        description="Which solves are worth training the surrogate on, and how many solves would "
+        "be saved if influence chose them; `{}` asks for it with the defaults. Needs "
+        "`assessment.surrogate_check`.",
     )
