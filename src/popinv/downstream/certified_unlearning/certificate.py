@@ -15,7 +15,7 @@ from typing import Any
 
 from popinv.downstream.certified_unlearning import conversion
 from popinv.downstream.certified_unlearning.accountant import Setting
-from popinv.downstream.certified_unlearning.records import Partition
+from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Holder, Removal
 from popinv.errors import DataError, PopinvError
 from popinv.whole_files import write_text
@@ -113,8 +113,14 @@ def write_certificate(document: Mapping[str, Any], path: Path) -> None:
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
-def verify(document: Mapping[str, Any]) -> None:
+def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
     """Follow a certificate again from its constants.
+
+    Parameters
+    ----------
+    document : mapping
+    records : Records, optional
+        Those that are left, to be compared with what the certificate says of them.
 
     Raises
     ------
@@ -123,6 +129,8 @@ def verify(document: Mapping[str, Any]) -> None:
     """
     try:
         _follow(document)
+        if records is not None and records.sha256 != document["remaining_records_sha256"]:
+            raise DataError("the records are not those that the certificate says are left")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"the certificate is not complete: {error!r}") from error
     except DataError:
@@ -144,7 +152,8 @@ def _follow(document: Mapping[str, Any]) -> None:
     partition = Partition(**placed)
     if partition.sha256 != digest or (partition.n, partition.batch) != (setting.n, setting.batch):
         raise DataError("the partition is not that of its seed, or not that of the constants")
-    left, epochs, gone = 0.0, learnt, set()
+    left, epochs = 0.0, learnt
+    gone: set[int] = set()
     for number, request in enumerate(document["requests"], start=1):
         records = request["records"]
         counts = partition.counts(records)
