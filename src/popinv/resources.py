@@ -325,6 +325,18 @@ def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(needed.megabytes + _FIGURES_MB, needed.seconds)
 
 
+def _forget(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["downstream"]["certified_unlearning"]
+    batches = math.ceil(of.systems / asked["batch_size"])
+    # An epoch's contraction is strong * batches; learning ends when the start is forgotten.
+    learnt = asked["epochs"] + 30 / (asked["strong_convexity"] * batches)
+    epochs = 4 * learnt + 2 * asked["epochs"] * len(asked["systems"])
+    numbers = 8 * of.systems * of.row
+    return Demand(
+        _PLAIN_MB + _FIGURES_MB + _megabytes(numbers), asked["repeats"] * epochs * batches * 1e-4
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -355,4 +367,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "serve_group": _group,
     "probe_descent": _probe,
     "advise_optimiser": _rows(4),
+    "forget_systems": _forget,
 }

@@ -375,7 +375,7 @@ def test_more_is_asked_of_a_smaller_epsilon():
         ([-1], "different numbers from 0 to 23"),
         ([3, 3], "different numbers from 0 to 23"),
         ([], "different numbers from 0 to 23"),
-        ([1, 5], r"records \[5\] were removed before"),
+        ([1, 5], r"records \[5\] are not there: removed before"),
     ],
 )
 def test_requests_for_what_is_not_there_are_refused(asked, said):

@@ -17,6 +17,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
 }  # fmt: skip
 
 
@@ -41,10 +42,12 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
     assert found["sgd_dynamics"]["restart_statement"]
+    assert found["certified_unlearning"]["epsilon"] <= 1
     for picture in (
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "certified_unlearning/figures/forgetting",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

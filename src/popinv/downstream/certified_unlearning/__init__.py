@@ -12,7 +12,10 @@ be as good as never having seen it, up to (epsilon, delta), follows from constan
 ``descent``      the iteration: learning and unlearning
 ``requests``     removal under certificate
 ``certificate``  the certificate as a document, and how to follow it again
-``problem``      the test problem: threes against eights
+``digits``       threes against eights
+``problem``      the test problem: epochs and accuracies
+``claims``       what is said of them, and what is found
+``scale``        features of a system that depend on no other
 ``readout``      a read-out of a study's observations, from which systems are removed
 
 Source: Chien, Wang, Chen and Li, "Certified machine unlearning via noisy stochastic gradient

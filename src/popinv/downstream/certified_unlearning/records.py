@@ -81,16 +81,22 @@ class Records:
     batches: tuple[Batch, ...]
 
     @classmethod
-    def of(cls, features: np.ndarray, targets: np.ndarray, partition: Partition) -> Records:
-        """Divide features (n, d) and targets (n, k)."""
+    def of(
+        cls,
+        features: np.ndarray,
+        targets: np.ndarray,
+        partition: Partition,
+        filled: np.ndarray | None = None,
+    ) -> Records:
+        """Divide features (n, d) and targets (n, k), of which only some places may be filled."""
         if len(features) != partition.n or len(targets) != partition.n:
             raise ConfigError(
                 f"{len(features)} features and {len(targets)} targets, but the partition is of "
                 f"{partition.n} records"
             )
         parts = partition.order.reshape(-1, partition.batch)
-        filled = np.ones(partition.batch)
-        return cls(partition, tuple(Batch(features[p], targets[p], filled) for p in parts))
+        there = np.ones(partition.n) if filled is None else filled.astype(float)
+        return cls(partition, tuple(Batch(features[p], targets[p], there[p]) for p in parts))
 
     @property
     def shape(self) -> tuple[int, int]:

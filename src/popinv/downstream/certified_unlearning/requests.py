@@ -192,7 +192,7 @@ def _check_records(holder: Holder, asked: tuple[int, ...]) -> None:
         )
     gone = [record for record in asked if not holder.records.filled(record)]
     if gone:
-        raise ConfigError(f"records {gone} were removed before")
+        raise ConfigError(f"records {gone} are not there: removed before, or never filled")
 
 
 def _check_replacements(
