@@ -12,7 +12,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics"}
+    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "certified_unlearning"}
     assert set(asked.values()) == {None}
 
 
@@ -31,6 +31,10 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
+        ({"certified_unlearning": {"systems": [2, 2]}}, "each is removed once"),
+        ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),
+        ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
+        ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):
@@ -44,4 +48,12 @@ def test_unrestricted_noise_has_no_plain_gradient(mapping, study):
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
     study["downstream"] = {"sgd_dynamics": {}}
     with pytest.raises(ConfigError, match="no plain gradient"):
+        load(mapping)
+
+
+def test_a_read_out_takes_its_scale_from_held_out_systems(mapping, study):
+    study["downstream"] = {"certified_unlearning": {}}
+    load(mapping)
+    study["observations"]["heldout"] = 7
+    with pytest.raises(ConfigError, match="set aside at least 8"):
         load(mapping)

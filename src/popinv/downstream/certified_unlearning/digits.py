@@ -33,18 +33,17 @@ _LOSS = Logistic()
 
 @dataclass(frozen=True)
 class Digits:
-    """Unit features (n, 784) and classes 1 or -1 (n, 1), to learn from and to test with."""
+    """Unit features (n, 784) and classes 1 or -1 (n, 1), to learn from and to test with.
+
+    ``strong`` is the weight m of the regulariser.
+    """
 
     features: np.ndarray
     targets: np.ndarray
     test_features: np.ndarray
     test_targets: np.ndarray
     seed: int
-
-    @property
-    def strong(self) -> float:
-        """The weight m = 1e-6 n of the regulariser."""
-        return 1e-6 * len(self.features)
+    strong: float
 
     def accuracy(self, parameters: np.ndarray) -> np.ndarray:
         """Return the share of test images that each run's parameters (784, 1, r) tell apart."""
@@ -61,8 +60,10 @@ class Digits:
         return Records.of(self.features, self.targets, partition)
 
 
-def digits_of(images: ImageSet, n: int, seed: int) -> Digits:
+def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) -> Digits:
     """Return n images of threes and eights, drawn at random: pixels less 1/2, of length 1.
+
+    The weight of the regulariser is the paper's 1e-6 n unless it is given.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def digits_of(images: ImageSet, n: int, seed: int) -> Digits:
     return Digits(
         _features(images.train[rows]), _targets(images.train_labels[rows]),
         _features(images.test[tested]), _targets(images.test_labels[tested]), seed,
+        1e-6 * n if strong is None else strong,
     )  # fmt: skip
 
 
