@@ -19,7 +19,7 @@ from popinv.figures.certified_unlearning import draw_digits, draw_forgetting
 from popinv.figures.style import save
 
 ASKED = {
-    "systems": [3, 30], "observation": -1, "components": 2, "epsilon": 1.0, "epochs": 4,
+    "systems": [3, 30], "observation": 3, "components": 2, "epsilon": 1.0, "epochs": 4,
     "batch_size": 8, "strong_convexity": 0.05, "clipping": 1.0, "radius": 20.0, "repeats": 3,
     "noise": "seeded",
 }  # fmt: skip
@@ -77,7 +77,7 @@ def test_a_quantity_that_tells_nothing_does_no_harm():
     reference = observations()["y_heldout"].values
     reference[:, 1] = 5.0
     reference[:, 2] = np.nan
-    scale = scale_of(reference, -1, 6)
+    scale = scale_of(reference, 3, 6)
     assert scale.target == 3
     assert scale.components.shape == (3, 1)
     assert np.isfinite(scale.features(reference)).all()
@@ -146,6 +146,11 @@ def test_seeded_noise_is_the_same_again_and_secret_noise_is_not(forgotten):
     assert "whoever has the seed" in forgotten[2]["batch"]["noise"]
 
 
+def test_the_middle_quantity_is_predicted_unless_another_is_named():
+    _, _, documents = forget_systems(observations(), ASKED | {"observation": None, "repeats": 2}, 1)
+    assert "predicts observed quantity 2 from" in documents["batch"]["covers"]
+
+
 def test_names_of_systems_are_those_of_the_file():
     data = observations().assign_coords(system_id=("system", [f"bore {i}" for i in range(45)]))
     _, _, documents = forget_systems(data, ASKED | {"repeats": 2}, 1)
@@ -177,7 +182,7 @@ def test_a_picture_of_forgetting(forgotten, tmp_path):
 # --- digits ---------------------------------------------------------------------------------------
 
 
-def few_digits(n: int = 96) -> digits.Digits:
+def few_digits(n: int = 96, strong: float = 0.05) -> digits.Digits:
     """Threes are bright on the left, eights on the right."""
     rng = np.random.default_rng(0)
     parts = []
@@ -188,7 +193,7 @@ def few_digits(n: int = 96) -> digits.Digits:
         pixels[labels == 3, :, :14] += 150
         pixels[labels == 8, :, 14:] += 150
         parts += [pixels, labels]
-    return digits.digits_of(ImageSet(*parts), n, 1, strong=0.05)
+    return digits.digits_of(ImageSet(*parts), n, 1, strong)
 
 
 def test_digits_are_units_of_two_classes():
@@ -221,7 +226,7 @@ def test_the_table_says_what_was_measured(monkeypatch, tmp_path):
     # Epochs are accounted for the real digits, ten requests of them; few are learnt from.
     monkeypatch.setattr(problem, "REQUESTS", 10)
     monkeypatch.setattr(problem, "_CODE", problem._CODE[:10])
-    result = problem.measure(few_digits(384), problem.Size(2, 3, 3, (32,)))
+    result = problem.measure(few_digits(384, 0.3), problem.Size(2, 3, 3, (32,)))
     found = problem.metrics(result)
     assert found["epochs_full"] == result["epochs"].sel({"method": "full"}).sum()
     table = claims.claims(result, found)

@@ -97,10 +97,10 @@ class CertifiedUnlearning(Section):
         description="Numbers of the systems to remove, as in `observations.zarr`, from 0; one by "
         "one in this order, and all at once.",
     )
-    observation: Annotated[int, Field(ge=-1), NotBoolean] = Field(
-        default=-1,
-        description="Number of the observed quantity that is predicted from the others, from 0; -1 "
-        "is the last.",
+    observation: CountOrZero | None = Field(
+        default=None,
+        description="Number of the observed quantity that is predicted from the others, from 0; "
+        "`null` is the middle one.",
     )
     components: Count = Field(
         default=6, description="Principal components of the others that it is predicted from."

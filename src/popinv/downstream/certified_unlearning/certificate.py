@@ -81,8 +81,10 @@ def _statement(holder: Holder) -> str:
         return "No record was removed."
     last = holder.removals[-1]
     count = sum(len(removal.records) for removal in holder.removals)
+    there = int(sum(batch.filled.sum() for batch in holder.records.batches))
+    there += sum(len(removal.records) for removal in holder.removals if not removal.replaced)
     return (
-        f"After {len(holder.removals)} requests, which removed {count} of {holder.setting.n} "
+        f"After {len(holder.removals)} requests, which removed {count} of {there} "
         f"records, the parameters are ({last.epsilon:.4g}, {last.goal.delta:.4g})-"
         "indistinguishable, in both directions, from those of learning anew without these records, "
         f"for {holder.model.epochs} epochs from the same random start over the same partition; the "

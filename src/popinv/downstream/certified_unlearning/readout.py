@@ -109,9 +109,9 @@ def forget_systems(
     systems, repeats, noise = (given.pop(key) for key in ("systems", "repeats", "noise"))
     aside = observations["y_heldout"].values
     half = len(aside) // 2
-    target, components = given.pop("observation"), given.pop("components")
-    scale = scale_of(aside[:half], target, components)
     y = observations["y"].values
+    target, components = given.pop("observation"), given.pop("components")
+    scale = scale_of(aside[:half], y.shape[1] // 2 if target is None else target, components)
     given["batch"] = given.pop("batch_size")
     readout = prepare(scale.features(y), scale.targets(y), seed, **given)
     names = None

@@ -65,12 +65,11 @@ def scale_of(reference: np.ndarray, target: int, components: int) -> Scale:
         If there is too little to take a scale from.
     """
     systems, quantities = reference.shape
-    if not -quantities <= target < quantities:
+    if not 0 <= target < quantities:
         raise ConfigError(
             f"downstream.certified_unlearning.observation is {target}: must be from 0 to "
-            f"{quantities - 1}, or -1 for the last"
+            f"{quantities - 1}"
         )
-    target %= quantities
     observed = np.isfinite(reference).sum(axis=0)
     if systems < 4 or quantities < 2 or observed[target] < 2:
         raise DataError(
