@@ -12,7 +12,6 @@ __all__ = ["draw_digits", "draw_forgetting"]
 
 _METHODS = {
     "full": ("noisy steps, full batch", MODEL, "-"),
-    "b512": ("noisy steps, batches of 512", SYSTEMS[4], "-"),
     "b128": ("noisy steps, batches of 128", CHECK, "-"),
     "langevin": ("Langevin unlearning", SYSTEMS[3], "--"),
     "delete": ("descent to delete", TRUTH, "--"),
@@ -28,7 +27,7 @@ _WAYS = {
 @styled
 def draw_digits(result: xr.Dataset) -> Figure:
     """Draw epochs over requests, accuracy over epsilon, and accuracy over noise."""
-    figure = new_figure("Removing images of threes and eights", 14, 4.8)
+    figure = new_figure("Removing images of threes and eights", 14, 6)
     left, middle, right = figure.subplots(1, 3)
     requests = np.arange(1, result.sizes["request"] + 1)
     for name, (label, colour, line) in _METHODS.items():
@@ -36,7 +35,7 @@ def draw_digits(result: xr.Dataset) -> Figure:
             total = result["epochs"].sel({"method": name}).values.cumsum()
             # What removes ten at a time has served nobody before the tenth.
             total = np.where(total > 0, total, np.nan)
-            left.plot(requests, total, color=colour, ls=line, label=label)
+            left.step(requests, total, where="post", color=colour, ls=line, label=label)
         if name in result["published"].values:
             at = {"published": name}
             middle.errorbar(
@@ -67,7 +66,7 @@ def draw_digits(result: xr.Dataset) -> Figure:
         title="A hundred records, ε = 0.01", xscale="log", xlabel="noise σ", ylabel="accuracy"
     )
     for ax in (left, middle, right):
-        ax.legend(loc="best")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
 
 
