@@ -44,6 +44,7 @@ include: "workflow/rules/mwgrad.smk"
 include: "workflow/rules/bigram.smk"
 include: "workflow/rules/sgd_dynamics.smk"
 include: "workflow/rules/influence.smk"
+include: "workflow/rules/certified_unlearning.smk"
 
 
 # Everything about every study of the configuration.

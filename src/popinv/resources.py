@@ -346,7 +346,7 @@ def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
 
 
 def _select(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked, network = of.study["downstream"]["influence"], of.study["surrogate"]
+    asked, network = _asked(of, "influence"), of.study["surrogate"]
     fresh = of.study["assessment"]["surrogate_check"]
     rows = of.training + fresh
     # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
@@ -358,6 +358,18 @@ def _select(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(
         _WITH_TORCH_MB + _FIGURES_MB + _megabytes(numbers),
         passes * 6 * _weights(of) / _FLOPS + 14 * asked["repeats"] * asked["steps"] * 5e-3,
+    )
+
+
+def _forget(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "certified_unlearning")
+    batches = math.ceil(of.systems / asked["batch_size"])
+    # An epoch's contraction is strong * batches; learning ends when the start is forgotten.
+    learnt = asked["epochs"] + 30 / (asked["strong_convexity"] * batches)
+    epochs = 4 * learnt + 2 * asked["epochs"] * len(asked["systems"])
+    numbers = 8 * of.systems * of.row
+    return Demand(
+        _PLAIN_MB + _FIGURES_MB + _megabytes(numbers), asked["repeats"] * epochs * batches * 1e-4
     )
 
 
@@ -392,4 +404,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "probe_descent": _probe,
     "advise_optimiser": _rows(4),
     "select_samples": _select,
+    "forget_systems": _forget,
 }

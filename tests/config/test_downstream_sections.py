@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
 
@@ -12,7 +13,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "influence"}
+    assert set(asked) == set(StudyDownstream.model_fields)
     assert set(asked.values()) == {None}
 
 
@@ -32,6 +33,10 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
         ({"influence": {"repeats": 1}}, "repeats"),
+        ({"certified_unlearning": {"systems": [2, 2]}}, "each is removed once"),
+        ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),
+        ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
+        ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):
@@ -53,4 +58,12 @@ def test_selecting_samples_needs_fresh_solves(mapping, study):
     assert load(mapping)
     study["assessment"] = {"surrogate_check": 19}
     with pytest.raises(ConfigError, match="surrogate_check is 19"):
+        load(mapping)
+
+
+def test_a_read_out_takes_its_scale_from_held_out_systems(mapping, study):
+    study["downstream"] = {"certified_unlearning": {}}
+    load(mapping)
+    study["observations"]["heldout"] = 7
+    with pytest.raises(ConfigError, match="set aside at least 8"):
         load(mapping)

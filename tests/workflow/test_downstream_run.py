@@ -18,6 +18,7 @@ ASKED = {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
+    "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
 }  # fmt: skip
 
 
@@ -44,11 +45,13 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert found["sgd_dynamics"]["restart_statement"]
     assert found["influence"]["pool"] == 120
     assert found["influence"]["candidates"] == 40
+    assert found["certified_unlearning"]["epsilon"] <= 1
     for picture in (
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
         "influence/figures/selection",
+        "certified_unlearning/figures/forgetting",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -162,5 +162,6 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
         "fetch_package", "posterior", "probe_descent", "serve_group",
         "check_influence_claims", "select_samples",
+        "check_certified_claims", "forget_systems",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

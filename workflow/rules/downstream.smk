@@ -1,6 +1,12 @@
 """What the downstream methods share: real data, and one target for all test problems."""
 
-DOWNSTREAM_METHODS = ["mwgrad", "bigram", "sgd_dynamics", "influence"]
+DOWNSTREAM_METHODS = [
+    "mwgrad",
+    "bigram",
+    "sgd_dynamics",
+    "influence",
+    "certified_unlearning",
+]
 
 
 # Fetch a data set that is published as a package.

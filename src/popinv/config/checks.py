@@ -101,6 +101,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _baselines(sections["assessment"], law, descent)
     if forward and sections["downstream"]:
         yield from _downstream(forward, noise, sections["downstream"])
+        yield from _certified_unlearning(observations, sections["downstream"])
     if sections["downstream"] and sections["assessment"]:
         yield from _influence(sections["downstream"], sections["assessment"])
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
@@ -320,6 +321,28 @@ def _influence(downstream: StudyDownstream, assessment: Assessment) -> Iterator[
             f"asked for, but assessment.surrogate_check is {assessment.surrogate_check}: its fresh "
             f"solves are the target and the judge, and at least {_FEWEST_FRESH} are needed.",
         )
+
+
+def _certified_unlearning(observations: Any, downstream: StudyDownstream) -> Iterator[Problem]:
+    asked = downstream.certified_unlearning
+    if not asked:
+        return
+    at = ("downstream", "certified_unlearning")
+    if len(set(asked.systems)) != len(asked.systems):
+        yield Problem((*at, "systems"), f"got {asked.systems}, but each is removed once.")
+    if isinstance(observations, SyntheticObservations):
+        if max(asked.systems) >= observations.count:
+            yield Problem(
+                (*at, "systems"),
+                f"got {max(asked.systems)}, but the {observations.count} systems have the numbers "
+                f"from 0 to {observations.count - 1}.",
+            )
+        if observations.heldout < 8:
+            yield Problem(
+                at,
+                "asked for, but the scale comes from half of the held-out systems, and there are "
+                f"{observations.heldout} (observations.heldout); set aside at least 8.",
+            )
 
 
 def _surrogate(forward: ForwardSection, surrogate: Surrogate) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from popinv.config.base import (
 
 __all__ = [
     "Bigram",
+    "CertifiedUnlearning",
     "Downstream",
     "Influence",
     "Mwgrad",
@@ -108,6 +109,52 @@ class Influence(Section):
     )
 
 
+class CertifiedUnlearning(Section):
+    """Removal of systems, under certificate, from a read-out of the observations."""
+
+    systems: list[CountOrZero] = Field(
+        default=[0, 1, 2],
+        min_length=1,
+        max_length=100,
+        description="Numbers of the systems to remove, as in `observations.zarr`, from 0; one by "
+        "one in this order, and all at once.",
+    )
+    observation: CountOrZero | None = Field(
+        default=None,
+        description="Number of the observed quantity that is predicted from the others, from 0; "
+        "`null` is the middle one.",
+    )
+    components: Count = Field(
+        default=6, description="Principal components of the others that it is predicted from."
+    )
+    epsilon: Positive = Field(
+        default=1.0, description="Of the guarantee; delta is one over the number of systems."
+    )
+    epochs: Count = Field(
+        default=5,
+        description="Epochs that removing a first system may take: the fewer, the more noise.",
+    )
+    batch_size: Count = Field(default=32, description="Systems in each batch of the partition.")
+    strong_convexity: Fraction = Field(
+        default=0.005, description="Weight of the regulariser, which is what forgets."
+    )
+    clipping: Positive = Field(
+        default=1.0,
+        description="Largest residual whose gradient counts in full, in deviations of the "
+        "predicted quantity.",
+    )
+    radius: Positive = Field(default=100.0, description="Of the ball that parameters stay in.")
+    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=10, description="Times that all is done, with other noise; the first is certified."
+    )
+    noise: Literal["seeded", "secret"] = Field(
+        default="seeded",
+        description="`seeded` noise is that of the study's seed: the same again in every run, but "
+        "whoever has the seed can take it away, so that it protects from nobody else. `secret` "
+        "noise is drawn anew and its seed forgotten.",
+    )
+
+
 class Posterior(Section):
     """The parameters of every observed system, with the recovered population as their prior."""
 
@@ -154,4 +201,10 @@ class StudyDownstream(Section):
         description="Which solves are worth training the surrogate on, and how many solves would "
         "be saved if influence chose them; `{}` asks for it with the defaults. Needs "
         "`assessment.surrogate_check`.",
+    )
+    certified_unlearning: CertifiedUnlearning | None = Field(
+        default=None,
+        description="What it takes to remove systems from a read-out that predicts one observed "
+        "quantity from the others, with a certificate; `{}` asks for the first three systems. "
+        "Needs at least 8 held-out systems.",
     )
