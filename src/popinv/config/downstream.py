@@ -89,7 +89,7 @@ class Posterior(Section):
     draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=200, description="Draws of each chain."
     )
-    thin: Count = Field(default=5, description="Moves from one draw to the next.")
+    thin: Count = Field(default=10, description="Moves from one draw to the next.")
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr`."
     )
