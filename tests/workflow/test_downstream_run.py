@@ -61,5 +61,8 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    for rule in ("check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "fetch_package"):
+    for rule in (
+        "check_mwgrad_claims", "check_mwgrad_images", "train_ensembles", "check_bigram_claims",
+        "check_sgd_claims", "fetch_package",
+    ):  # fmt: skip
         assert rule in done.stdout

@@ -160,6 +160,7 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "solve_chunk_distributed",
         # Downstream methods.
         "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
-        "fetch_package", "posterior", "probe_descent", "serve_group",
+        "check_mwgrad_images", "fetch_package", "posterior", "probe_descent", "serve_group",
+        "train_ensembles",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

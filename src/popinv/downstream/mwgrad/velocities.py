@@ -23,7 +23,7 @@ from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_ke
 from popinv.downstream.mwgrad.targets import LogDensity, Samples
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["METHODS", "gram", "velocities"]
+__all__ = ["METHODS", "gram", "neural_score", "repulsion", "velocities"]
 
 METHODS = ("svgd", "blob", "gfsd", "langevin", "neural")
 
@@ -71,16 +71,16 @@ def velocities(
         )
     kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
     scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
-    repulsion = _repulsion(method, x, kernel, step, generator)
+    shared = repulsion(method, x, kernel, step, generator)
     fields = np.empty((len(targets), *x.shape))
     for field, target, score in zip(fields, targets, scores, strict=True):
         if isinstance(target, Samples):
             field[:] = target.velocity(x)
         elif method == "svgd":
-            field[:] = kernel.values.T @ score / len(x) + repulsion
+            field[:] = kernel.values.T @ score / len(x) + shared
         else:
             assert score is not None
-            field[:] = score + repulsion
+            field[:] = score + shared
     if method == "svgd" and not any(isinstance(t, Samples) for t in targets):
         return fields, _stein_gram(np.array(scores), kernel)
     return fields, gram(fields)
@@ -92,14 +92,14 @@ def gram(fields: np.ndarray) -> np.ndarray:
     return flat @ flat.T / fields.shape[1]
 
 
-def _repulsion(
+def repulsion(
     method: str, x: np.ndarray, kernel: Kernel, step: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Return the part that all objectives share, -grad log q in the method's estimate, (n, d)."""
     if method == "langevin":
         return np.sqrt(2 / step) * generator.standard_normal(x.shape)
     if method == "neural":
-        return -_neural_score(x, generator)
+        return -neural_score(x, generator)
     if method == "svgd":
         # (1/n) sum_j grad_{x_j} K(x_j, x_i).
         return kernel.gradient.mean(axis=0)
@@ -125,7 +125,9 @@ def _stein_gram(scores: np.ndarray, kernel: Kernel) -> np.ndarray:
     return (both + mixed[:, None] + mixed[None, :] + trace) / n**2
 
 
-def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def neural_score(
+    x: np.ndarray, generator: np.random.Generator, steps: int = _INNER_STEPS, width: int = _WIDTH
+) -> np.ndarray:
     r"""Return grad log q from a density ratio learnt on the particles, shape (n, d).
 
     T maximises E_q T - log E_r exp T (Donsker and Varadhan) with r the normal law of the particles'
@@ -135,9 +137,9 @@ def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     standard = torch.from_numpy((x - mean) / deviation)
     draws = torch.from_numpy(generator.standard_normal((4 * len(x), x.shape[1])))
-    net = _net(x.shape[1], generator)
+    net = _net(x.shape[1], width, generator)
     optimiser = torch.optim.Adam(net.parameters(), lr=_INNER_RATE, betas=(0.5, 0.99))
-    for _ in range(_INNER_STEPS):
+    for _ in range(steps):
         ratio = torch.logsumexp(net(draws)[:, 0], 0) - np.log(len(draws))
         loss = ratio - net(standard).mean()
         optimiser.zero_grad()
@@ -148,8 +150,8 @@ def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return (gradient.numpy() - standard.numpy()) / deviation
 
 
-def _net(inputs: int, generator: np.random.Generator) -> Any:
-    net = nn.Sequential(nn.Linear(inputs, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, 1)).double()
+def _net(inputs: int, width: int, generator: np.random.Generator) -> Any:
+    net = nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, 1)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             draw = 0.3 * generator.standard_normal(tuple(parameter.shape))
