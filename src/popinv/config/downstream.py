@@ -49,7 +49,8 @@ class Mwgrad(Section):
         description="Numbers of the systems of the group, as in `observations.zarr`, from 0.",
     )
     particles: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=60, description="Particles."
+        default=200,
+        description="Particles; at least twice the standard normal numbers of the law.",
     )
     iterations: Count = Field(default=600, description="Steps of each descent.")
     rate: Positive = Field(default=0.03, description="Learning rate of Adam.")

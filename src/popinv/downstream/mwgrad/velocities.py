@@ -7,7 +7,12 @@ With K the radial kernel and s_k = grad log p_k:
 - Blob      GFSD's minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
             et al. 2018; the authors' released "Blob" is GFSD);
 - Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
-- neural    s_k - grad log q with log q learnt as a density ratio to a normal law.
+- neural    s_k - grad log q with log q learnt as a density ratio to a normal law;
+- normal    s_k(x_i) + C^-1 (x_i - m) with the particles' mean m and covariance C, q as normal.
+
+Kernels of one width lose their way in many dimensions: in every direction in which the target is
+narrower than the kernel the particles fall together. ``normal``, which is not among the authors',
+needs no width, and is exact for normal targets in any dimension below the number of particles.
 """
 
 from __future__ import annotations
@@ -25,7 +30,8 @@ from popinv.errors import ConfigError, nearest
 
 __all__ = ["METHODS", "gram", "neural_score", "repulsion", "velocities"]
 
-METHODS = ("svgd", "blob", "gfsd", "langevin", "neural")
+METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
+_WITH_KERNEL = ("svgd", "blob", "gfsd")
 
 _WIDTH, _INNER_STEPS, _INNER_RATE = 20, 100, 1e-2
 
@@ -63,27 +69,44 @@ def velocities(
     Raises
     ------
     ConfigError
-        For an unknown method.
+        For an unknown method, or where ``normal`` has no more particles than dimensions.
     """
     if method not in METHODS:
         raise ConfigError(
             f"velocity '{method}', allowed: {', '.join(METHODS)}.{nearest(method, METHODS)}"
         )
-    kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
+    kernel = None
+    if method in _WITH_KERNEL:
+        kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
     scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
     shared = repulsion(method, x, kernel, step, generator)
     fields = np.empty((len(targets), *x.shape))
     for field, target, score in zip(fields, targets, scores, strict=True):
         if isinstance(target, Samples):
             field[:] = target.velocity(x)
-        elif method == "svgd":
+        elif method == "svgd" and kernel is not None:
             field[:] = kernel.values.T @ score / len(x) + shared
         else:
             assert score is not None
             field[:] = score + shared
-    if method == "svgd" and not any(isinstance(t, Samples) for t in targets):
+    if method == "svgd" and kernel is not None and not any(isinstance(t, Samples) for t in targets):
         return fields, _stein_gram(np.array(scores), kernel)
     return fields, gram(fields)
+
+
+def _from_normal(x: np.ndarray) -> np.ndarray:
+    """Return C^-1 (x_i - m), shape (n, d)."""
+    n, d = x.shape
+    if n <= d:
+        raise ConfigError(
+            f"velocity 'normal' with {n} particles in {d} dimensions: must be more particles "
+            "than dimensions"
+        )
+    centred = x - x.mean(axis=0)
+    covariance = centred.T @ centred / n
+    # Rounding alone; a collapse is driven apart by its inverse.
+    covariance += 1e-12 * max(np.trace(covariance), 1e-12) * np.eye(d)
+    return np.linalg.solve(covariance, centred.T).T
 
 
 def gram(fields: np.ndarray) -> np.ndarray:
@@ -93,13 +116,16 @@ def gram(fields: np.ndarray) -> np.ndarray:
 
 
 def repulsion(
-    method: str, x: np.ndarray, kernel: Kernel, step: float, generator: np.random.Generator
+    method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Return the part that all objectives share, -grad log q in the method's estimate, (n, d)."""
     if method == "langevin":
         return np.sqrt(2 / step) * generator.standard_normal(x.shape)
     if method == "neural":
         return -neural_score(x, generator)
+    if method == "normal":
+        return _from_normal(x)
+    assert kernel is not None
     if method == "svgd":
         # (1/n) sum_j grad_{x_j} K(x_j, x_i).
         return kernel.gradient.mean(axis=0)
