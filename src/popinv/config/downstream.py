@@ -63,7 +63,7 @@ class SgdDynamics(Section):
         default=21, description="Places on each line at which the mean slope is measured."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
-        default=32, description="Draws for the mean slope at each place."
+        default=128, description="Draws for the mean slope at each place."
     )
     noise_draws: Annotated[int, Field(ge=50), NotBoolean] = Field(
         default=400, description="Draws for the gradient noise at a critical point."
