@@ -281,7 +281,12 @@ def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
 
 @pytest.mark.parametrize(
     ("rise", "curvature", "said"),
-    [(0.0, 0.01, "nowhere told from zero"), (2.0, 0.1, "upwards"), (-2.0, 0.1, "downwards")],
+    [
+        (0.0, 0.01, "nowhere told from zero"),
+        (2.0, 0.1, "rises all along"),
+        (-2.0, 0.1, "falls all along"),
+        (0.2, 0.2, "rises from"),
+    ],
 )
 def test_a_line_without_a_critical_point_says_why(rise, curvature, said):
     line = piecewise([], [[rise, curvature]])

@@ -7,12 +7,12 @@ regret,
 
 .. math:: r_k = E_q[-\log p_k] - E_{q_k}[-\log p_k],
 
-with q the particles of the group and q_k those moved for the system alone, by the same method. If
-the systems of the group had the same parameters, 2 r_k would be about as large as a chi-squared
-number with as many degrees of freedom as the system's observation tells of directions,
-d - tr C_k with the covariance C_k of q_k (the prior's is the identity). A regret beyond that says
-that the system's parameters are others than the group's. (Regret and test are ours, not the
-paper's.)
+with q the particles of the group and q_k those moved for the system alone, by the same method;
+both are normal laws in omega. If the systems of the group had the same parameters, 2 r_k would be
+about as large as a chi-squared number with as many degrees of freedom as the system's observation
+tells of directions, d - tr C_k with the covariance C_k of q_k (the prior's is the identity). A
+regret beyond that says that the system's parameters are others than the group's. (Regret and test
+are ours, not the paper's.)
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def serve_group(
     omega = generator(problem.seed, f"{problem.stage}/particles").standard_normal(
         (particles, dimension)
     )
-    settings = Settings("normal", "fixed", "adam", rate, seed=problem.seed, stage=problem.stage)
+    settings = Settings(
+        "normal", "fixed", "common_adam", rate, seed=problem.seed, stage=problem.stage
+    )
 
     def parameters(omega: np.ndarray) -> np.ndarray:
         return problem.law.sample(torch.from_numpy(estimate[0]), torch.from_numpy(omega)).numpy()

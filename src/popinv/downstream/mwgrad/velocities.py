@@ -8,11 +8,15 @@ With K the radial kernel and s_k = grad log p_k:
             et al. 2018; the authors' released "Blob" is GFSD);
 - Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
 - neural    s_k - grad log q with log q learnt as a density ratio to a normal law;
-- normal    s_k(x_i) + C^-1 (x_i - m) with the particles' mean m and covariance C, q as normal.
+- normal    a_k + (B_k + C^-1)(x_i - m) with the particles' mean m and covariance C, and s_k
+            replaced by its linear fit: the mean a_k and the symmetric part B_k of
+            E[s_k(x)(x - m)^T] C^-1.
 
 Kernels of one width lose their way in many dimensions: in every direction in which the target is
 narrower than the kernel the particles fall together. ``normal``, which is not among the authors',
-needs no width, and is exact for normal targets in any dimension below the number of particles.
+is the gradient within the normal laws (Lambert et al., NeurIPS 2022): it needs no width, takes
+normal particles to the normal law that is nearest to the target in KL, and is exact for normal
+targets.
 """
 
 from __future__ import annotations
@@ -84,6 +88,8 @@ def velocities(
     for field, target, score in zip(fields, targets, scores, strict=True):
         if isinstance(target, Samples):
             field[:] = target.velocity(x)
+        elif method == "normal":
+            field[:] = _linear_fit(x, score) + shared
         elif method == "svgd" and kernel is not None:
             field[:] = kernel.values.T @ score / len(x) + shared
         else:
@@ -94,8 +100,8 @@ def velocities(
     return fields, gram(fields)
 
 
-def _from_normal(x: np.ndarray) -> np.ndarray:
-    """Return C^-1 (x_i - m), shape (n, d)."""
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the particles less their mean, (n, d), and the inverse of their covariance, (d, d)."""
     n, d = x.shape
     if n <= d:
         raise ConfigError(
@@ -103,10 +109,20 @@ def _from_normal(x: np.ndarray) -> np.ndarray:
             "than dimensions"
         )
     centred = x - x.mean(axis=0)
-    covariance = centred.T @ centred / n
-    # Rounding alone; a collapse is driven apart by its inverse.
-    covariance += 1e-12 * max(np.trace(covariance), 1e-12) * np.eye(d)
-    return np.linalg.solve(covariance, centred.T).T
+    return centred, np.linalg.inv(centred.T @ centred / n)
+
+
+def _from_normal(x: np.ndarray) -> np.ndarray:
+    """Return C^-1 (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    return centred @ precision
+
+
+def _linear_fit(x: np.ndarray, score: Any) -> np.ndarray:
+    """Return a + B (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    b = score.T @ centred / len(x) @ precision
+    return score.mean(axis=0) + centred @ (b + b.T) / 2
 
 
 def gram(fields: np.ndarray) -> np.ndarray:

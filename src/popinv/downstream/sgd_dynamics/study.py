@@ -115,8 +115,14 @@ def _without_points(found: Slice) -> str:
             "the loss is so flat that its slope is nowhere told from zero: the data say little "
             "along this line, or more draws are needed"
         )
-    side = "upwards" if found.slope[clear][0] > 0 else "downwards"
-    return f"no critical point on this line: the loss goes {side} along all of it"
+    way = "rises" if found.slope[clear][0] > 0 else "falls"
+    if clear.all():
+        return f"no critical point on this line: the loss {way} all along it"
+    first, last = found.places[clear][[0, -1]]
+    return (
+        f"no critical point is told on this line: the loss {way} from {first:.2g} to {last:.2g}, "
+        "elsewhere its slope is not told from zero"
+    )
 
 
 def result_dataset(slices: Mapping[str, Slice]) -> xr.Dataset:
