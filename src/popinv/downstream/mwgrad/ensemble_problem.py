@@ -54,7 +54,7 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(6_400, 1, 64, 2_000, 8e-3),
+    "workstation": Size(6_400, 1, 64, 2_000, 4e-3),
     "paper": Size(120_000, 100, 256, 20_000, 1e-3),
 }
 
