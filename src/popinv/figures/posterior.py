@@ -85,7 +85,7 @@ def draw_calibration(found: xr.Dataset, population: np.ndarray) -> Figure:
         share = (np.arange(len(ordered)) + 1) / len(ordered)
         right.plot(ordered, share, lw=1.4, label=readable(str(found["parameter"].values[index])))
     right.set(
-        title="Effective sample sizes", xscale="log", xlabel="independent draws",
+        title="Effective sample sizes", xlim=(0, None), xlabel="independent draws",
         ylabel="share of the systems with fewer",
     )  # fmt: skip
     right.legend(fontsize=8)
