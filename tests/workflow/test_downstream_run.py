@@ -70,6 +70,6 @@ def test_the_test_problems_are_one_target(finished, tiny):
     assert done.returncode == 0, done.stdout
     for rule in (
         "check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "check_influence_claims",
-        "fetch_package",
+        "check_mwgrad_images", "train_ensembles", "check_certified_claims", "fetch_package",
     ):  # fmt: skip
         assert rule in done.stdout

@@ -2,6 +2,7 @@
 
 DOWNSTREAM_METHODS = [
     "mwgrad",
+    "mwgrad_images",
     "bigram",
     "sgd_dynamics",
     "influence",

@@ -58,7 +58,8 @@ class Mwgrad(Section):
         description="Numbers of the systems of the group, as in `observations.zarr`, from 0.",
     )
     particles: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=60, description="Particles."
+        default=200,
+        description="Particles; at least twice the standard normal numbers of the law.",
     )
     iterations: Count = Field(default=600, description="Steps of each descent.")
     rate: Positive = Field(default=0.03, description="Learning rate of Adam.")
@@ -71,7 +72,7 @@ class SgdDynamics(Section):
         default=21, description="Places on each line at which the mean slope is measured."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
-        default=32, description="Draws for the mean slope at each place."
+        default=128, description="Draws for the mean slope at each place."
     )
     noise_draws: Annotated[int, Field(ge=50), NotBoolean] = Field(
         default=400, description="Draws for the gradient noise at a critical point."
@@ -165,7 +166,7 @@ class Posterior(Section):
     draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=200, description="Draws of each chain."
     )
-    thin: Count = Field(default=5, description="Moves from one draw to the next.")
+    thin: Count = Field(default=10, description="Moves from one draw to the next.")
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr`."
     )
