@@ -22,7 +22,7 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
     (complete,) = as_mapping(load(mapping))["studies"].values()
     assert complete["downstream"]["posterior"]["chains"] == 2
     assert complete["downstream"]["mwgrad"]["systems"] == [3, 7]
-    assert complete["downstream"]["mwgrad"]["particles"] == 60
+    assert complete["downstream"]["mwgrad"]["particles"] == 200
 
 
 @pytest.mark.parametrize(
