@@ -142,6 +142,11 @@ def test_solves_saved_are_counted_to_the_error_of_half_the_candidates():
     _, metrics = _saved(errors, counts, 5)
     assert metrics["solves_by_influence"] == "> 80"
     assert metrics["solves_saved"] == "< -40"
+    errors["influence"] = [[0.01] * 4] * 2
+    assert _saved(errors, counts, 5)[1]["solves_saved"] == "> 30"
+    # Where random order is there at once, nothing is known of what is saved.
+    errors["random"] = [[0.05] * 4] * 2
+    assert "unknown" in _saved(errors, counts, 5)[1]["solves_saved"]
 
 
 def test_a_fourier_neural_operator_has_gradients_of_single_samples():

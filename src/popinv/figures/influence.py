@@ -86,8 +86,11 @@ def draw_study(result: xr.Dataset) -> Figure:
             axes[1].plot(solved, values.mean(axis=0), line, color=colour, ms=5, label=str(name))
             axes[1].plot(solved, values.T, ".", color=colour, ms=4, alpha=0.6)
         axes[1].set(
-            xscale="log", yscale="log", title="candidates in the order of", xlabel="solved",
+            xscale="log", title="candidates in the order of", xlabel="solved",
             ylabel="error, noise standard deviations",
         )  # fmt: skip
+        solved = result["candidates"].values
+        axes[1].set_xticks(solved, [str(count) for count in solved])
+        axes[1].minorticks_off()
         axes[1].legend()
     return figure

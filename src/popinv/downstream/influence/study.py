@@ -311,11 +311,18 @@ def _candidates(
     broad = solved[: -len(solves.target)]
     counts = [round(len(candidates) * share) for share in (1 / 8, 1 / 4, 1 / 2, 1)]
     errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
+    without: list[float] = []
+
+    def error_with(rows: np.ndarray, name: str) -> float:
+        # The target and what is solved now are one round, as the study weighs rounds.
+        newer = (np.arange(len(solved) + len(rows)) >= len(broad)).astype(int)
+        weights = recency_weights(newer, 1, recency_decay)
+        return bench.error_after(np.concatenate([solved, rows]), name, weights)
+
     for repeat in tqdm(range(asked.repeats), desc="candidates", unit="repeat", disable=None):
         rng = generator(seed, f"{stage}/landmarks", repeat)
-        drawn = landmarks.draw_landmarks(
-            len(broad), max(2, round(asked.landmarks * len(broad))), rng
-        )
+        count = max(2, round(asked.landmarks * len(broad)))
+        drawn = landmarks.draw_landmarks(len(broad), count, rng)
         # The target is solved too, and nearer to the candidates than the broad design.
         known = np.concatenate([broad[drawn], solves.target])
         warm = bench.warm(solved, repeat)
@@ -325,31 +332,20 @@ def _candidates(
             for rows in (solves.target, known)
         )
         exact = influence.cosine_scores(of_known, of_targets, step).double().numpy()
-        everywhere = np.concatenate([known, candidates])
-        embedded = bench.embeddings(everywhere, warm.theta).double().numpy()
-        spread = landmarks.kernel_spread(embedded, np.arange(len(known)), exact)[len(known) :]
+        embedded = bench.embeddings(np.concatenate([known, candidates]), warm.theta)
+        spread = landmarks.kernel_spread(embedded.double().numpy(), np.arange(len(known)), exact)
         turns = generator(seed, f"{stage}/turns", repeat)
         orders = {
-            "influence": round_robin(spread, len(candidates), turns),
+            "influence": round_robin(spread[len(known) :], len(candidates), turns),
             "random": generator(seed, f"{stage}/random", repeat).permutation(len(candidates)),
         }
         for name, order in orders.items():
             errors[name].append(
-                [
-                    bench.error_after(
-                        np.concatenate([solved, candidates[order[:count]]]),
-                        f"{name}/{repeat}/{count}",
-                        # The target and what is solved now are one round, as the study weighs it.
-                        recency_weights(
-                            (np.arange(len(solved) + count) >= len(broad)).astype(int),
-                            1,
-                            recency_decay,
-                        ),
-                    )
-                    for count in counts
-                ]
+                [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
             )
-    return _saved(errors, counts, len(solves.target))
+        without.append(error_with(candidates[:0], f"without/{repeat}"))
+    result, metrics = _saved(errors, counts, len(solves.target))
+    return result, metrics | {"error_without_candidates": float(np.mean(without))}
 
 
 def _saved(
@@ -358,9 +354,15 @@ def _saved(
     """Return the curves, and the solves to the error that half the candidates at random reach."""
     curves = {name: np.array(values) for name, values in errors.items()}
     means = {name: values.mean(axis=0) for name, values in curves.items()}
-    half = counts[2]
-    reached = calls_to_reach(np.array(counts), means["influence"], float(means["random"][2]))
-    saved = Calls(half - reached.value, {"<": ">", ">": "<"}.get(reached.relation, "="))  # type: ignore[arg-type]
+    half, reach = counts[2], float(means["random"][2])
+    by_random, by_influence = (
+        calls_to_reach(np.array(counts), means[name], reach) for name in ("random", "influence")
+    )
+    saved: float | str = "unknown: random order needs fewer than were tried"
+    if by_random.relation == "=":
+        beyond: dict[str, Any] = {"<": ">", ">": "<", "=": "="}
+        difference = by_random.value - by_influence.value
+        saved = Calls(difference, beyond[by_influence.relation]).shown()
     gap = curves["random"] - curves["influence"]
     metrics: dict[str, Any] = {"candidates": counts[-1]}
     for place, count in enumerate(counts):
@@ -371,15 +373,15 @@ def _saved(
         metrics[lead] = float(gap[:, place].mean())
         metrics[f"{lead}_standard_error"] = float(gap[:, place].std(ddof=1) / len(gap) ** 0.5)
     metrics |= {
-        "solves_by_random": half,
-        "solves_by_influence": reached.shown(),
-        "solves_saved": saved.shown(),
+        "solves_by_random": by_random.shown(),
+        "solves_by_influence": by_influence.shown(),
+        "solves_saved": saved,
         "candidates_statement": (
-            f"{half} of {counts[-1]} candidates in random order bring the error to "
-            f"{means['random'][2]:.3g}; in the order of influence that takes {reached.shown()} "
-            f"(the {target} solves of the target, which both have, not counted); at {half} the "
-            f"lead is {metrics[f'lead_of_influence_{half}_candidates']:.2g} with a standard error "
-            f"of {metrics[f'lead_of_influence_{half}_candidates_standard_error']:.2g}"
+            f"{half} of {counts[-1]} candidates in random order bring the error to {reach:.3g}, "
+            f"which {by_random.shown()} in random order and {by_influence.shown()} in the order of "
+            f"influence do too, beside the {target} solves of the target; at {half} the lead is "
+            f"{metrics[f'lead_of_influence_{half}_candidates']:.2g} with a standard error of "
+            f"{metrics[f'lead_of_influence_{half}_candidates_standard_error']:.2g}"
         ),
     }
     result = xr.Dataset(
