@@ -45,6 +45,7 @@ include: "workflow/rules/bigram.smk"
 include: "workflow/rules/sgd_dynamics.smk"
 include: "workflow/rules/influence.smk"
 include: "workflow/rules/certified_unlearning.smk"
+include: "workflow/rules/instance_unlearning.smk"
 
 
 # Everything about every study of the configuration.

@@ -373,6 +373,20 @@ def _forget(of: Sizes, wildcards: Wildcards) -> Demand:
     )
 
 
+def _withdraw(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "instance_unlearning")
+    # Gradients with each system left out, four to each parameter for their noise, and descents.
+    slopes = asked["systems"] * asked["places"] + max(asked["noise_draws"], 4 * 2 * of.row)
+    slopes += (1 + asked["withdrawn"]) * (of.study["descent"]["iterations"] + asked["steps"])
+    needed = _descent(of, of.systems, iterations=slopes)
+    trained = _training(of, of.training)
+    return Demand(
+        max(needed.megabytes, trained.megabytes) + _FIGURES_MB,
+        # Numbers of systems that do not divide the draws compare more slowly.
+        5 * needed.seconds + (10 * trained.seconds if asked["solves"] else 0),
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -402,6 +416,7 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "posterior": _posteriors,
     "serve_group": _group,
     "probe_descent": _probe,
+    "withdraw_systems": _withdraw,
     "advise_optimiser": _rows(4),
     "select_samples": _select,
     "forget_systems": _forget,

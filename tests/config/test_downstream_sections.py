@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from popinv.config.data_files import check_data_files
 from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DataError
 
 
 def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
-    assert complete["downstream"] == {"size": "workstation"}
+    assert complete["downstream"] == {"size": "workstation", "instance_images": "fashion-mnist"}
     asked = complete["studies"]["flow"]["downstream"]
     assert set(asked) == set(StudyDownstream.model_fields)
     assert set(asked.values()) == {None}
@@ -37,6 +38,7 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),
         ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
         ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
+        ({"instance_unlearning": {"order": 1}}, "order"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):
@@ -45,11 +47,15 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
         load(mapping)
 
 
-def test_unrestricted_noise_has_no_plain_gradient(mapping, study):
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("sgd_dynamics", "no plain gradient"), ("instance_unlearning", "steps of its own")],
+)
+def test_unrestricted_noise_has_no_plain_gradient(mapping, study, method, message):
     study["noise"] = {"kind": "full"}
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
-    study["downstream"] = {"sgd_dynamics": {}}
-    with pytest.raises(ConfigError, match="no plain gradient"):
+    study["downstream"] = {method: {}}
+    with pytest.raises(ConfigError, match=message):
         load(mapping)
 
 
@@ -67,3 +73,13 @@ def test_a_read_out_takes_its_scale_from_held_out_systems(mapping, study):
     study["observations"]["heldout"] = 7
     with pytest.raises(ConfigError, match="set aside at least 8"):
         load(mapping)
+
+
+def test_images_are_of_a_known_set_or_in_a_folder(mapping, tmp_path):
+    mapping["downstream"] = {"instance_images": "fashion-mnits"}
+    with pytest.raises(DataError, match="'fashion-mnist'"):
+        check_data_files(load(mapping))
+    for part in ("train", "test"):
+        (tmp_path / f"{part}_32x32.mat").touch()
+    mapping["downstream"] = {"instance_images": str(tmp_path)}
+    check_data_files(load(mapping))

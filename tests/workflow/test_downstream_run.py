@@ -14,6 +14,9 @@ pytestmark = pytest.mark.firedrake
 ASKED = {
     "posterior": {"chains": 2, "warmup": 20, "draws": 20, "thin": 1, "kept_draws": 10},
     "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20},
+    "instance_unlearning": {
+        "systems": 6, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 10, "solves": 5,
+    },
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
@@ -46,7 +49,10 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert found["influence"]["pool"] == 120
     assert found["influence"]["candidates"] == 40
     assert found["certified_unlearning"]["epsilon"] <= 1
+    assert "hardest to forget" in found["instance_unlearning"]["statement"]
+    assert found["instance_unlearning"]["solves_rerun_epochs"] == 20
     for picture in (
+        "instance_unlearning/figures/systems",
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
@@ -70,6 +76,7 @@ def test_the_test_problems_are_one_target(finished, tiny):
     assert done.returncode == 0, done.stdout
     for rule in (
         "check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "check_influence_claims",
-        "check_mwgrad_images", "train_ensembles", "check_certified_claims", "fetch_package",
+        "check_mwgrad_images", "train_ensembles", "check_certified_claims", "check_instance_claims",
+        "fetch_package",
     ):  # fmt: skip
         assert rule in done.stdout

@@ -7,6 +7,7 @@ DOWNSTREAM_METHODS = [
     "sgd_dynamics",
     "influence",
     "certified_unlearning",
+    "instance_unlearning",
 ]
 
 

@@ -299,6 +299,12 @@ def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Ite
 def _downstream(
     forward: ForwardSection, noise: Any, downstream: StudyDownstream
 ) -> Iterator[Problem]:
+    if downstream.instance_unlearning and noise and noise.kind == "full":
+        yield Problem(
+            ("downstream", "instance_unlearning"),
+            "asked for, but noise of kind 'full' moves by steps of its own, whose randomness is no "
+            "gradient's; leave it out, or choose another noise.",
+        )
     if downstream.sgd_dynamics and noise and noise.kind == "full":
         yield Problem(
             ("downstream", "sgd_dynamics"),

