@@ -145,7 +145,7 @@ def test_solves_saved_are_counted_to_the_error_of_half_the_candidates():
     errors["influence"] = [[0.01] * 4] * 2
     assert _saved(errors, counts, 5)[1]["solves_saved"] == "> 30"
     # Where random order is there at once, nothing is known of what is saved.
-    errors["random"] = [[0.05] * 4] * 2
+    errors["random"] = [[0.04, 0.05, 0.05, 0.05]] * 2
     assert "unknown" in _saved(errors, counts, 5)[1]["solves_saved"]
 
 
