@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "transport": {"basics"},
     "population": {"basics", "forward"},
     "observation_files": {"basics", "forward"},
-    "config": {"basics", "forward", "observation_files"},
+    # Of the downstream methods, what files of images have to hold.
+    "config": {"basics", "downstream", "forward", "observation_files"},
     "surrogate": {"basics", "forward"},
     "inference": {"basics", "forward", "population", "surrogate", "transport"},
     "evidence": {"basics", "forward", "inference", "population", "surrogate"},
@@ -43,10 +44,11 @@ ROWS = (
     ("basics",),
     ("forward", "transport"),
     ("observation_files", "population", "surrogate"),
-    ("config", "inference"),
+    ("inference",),
     ("evidence",),
-    ("command line", "downstream"),
-    ("figures",),
+    ("downstream",),
+    ("config", "figures"),
+    ("command line",),
 )
 
 
