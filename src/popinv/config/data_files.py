@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from popinv.config.forward import ForwardSection
 from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
-from popinv.downstream.images import SETS
-from popinv.downstream.instance_unlearning.colour_images import files_of
-from popinv.errors import ConfigError, DataError, nearest
+from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import check_simulator
 from popinv.observation_files import ObservationTable, read_observations
 from popinv.observation_files.fit import check_fits
@@ -62,18 +58,8 @@ def check_data_files(config: Config) -> None:
     ConfigError
         With the study, and what is wrong with its simulator.
     DataError
-        With the study, and what is wrong with its file; or if the folder of the test problem's
-        images holds none.
+        With the study, and what is wrong with its file.
     """
-    images = config.downstream.instance_images
-    if images not in SETS:
-        try:
-            files_of(Path(images))
-        except DataError as error:
-            raise DataError(
-                f"downstream.instance_images: got '{images}', allowed: {', '.join(SETS)}, or a "
-                f"folder of images.{nearest(images, SETS)} As a folder: {error}"
-            ) from error
     for name, study in config.studies.items():
         try:
             check_simulator(study.forward.model_dump())

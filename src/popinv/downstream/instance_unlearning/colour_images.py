@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from popinv.downstream.images import ImageSet
-from popinv.errors import DataError
+from popinv.downstream.images import SETS, ImageSet
+from popinv.errors import DataError, nearest
 
-__all__ = ["files_of", "read_folder"]
+__all__ = ["check_images", "files_of", "read_folder"]
 
 _CIFAR = (*(f"data_batch_{part}.bin" for part in range(1, 6)), "test_batch.bin")
 _SVHN = ("train_32x32.mat", "test_32x32.mat")
@@ -37,6 +37,25 @@ def files_of(folder: Path) -> list[Path]:
         f"{folder} must hold the files of CIFAR-10's binary version ({_CIFAR[0]} to "
         f"{_CIFAR[-1]}) or those of SVHN ({', '.join(_SVHN)})"
     )
+
+
+def check_images(images: str) -> None:
+    """Check that ``downstream.instance_images`` names a set that is fetched, or a folder of one.
+
+    Raises
+    ------
+    DataError
+        With what was given and what is allowed.
+    """
+    if images in SETS:
+        return
+    try:
+        files_of(Path(images))
+    except DataError as error:
+        raise DataError(
+            f"downstream.instance_images: got '{images}', allowed: {', '.join(SETS)}, or a "
+            f"folder of images.{nearest(images, SETS)} As a folder: {error}"
+        ) from error
 
 
 def read_folder(folder: Path) -> ImageSet:
