@@ -65,7 +65,8 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
         y=names, x=ratios, mode="markers", name="found",
         marker={"color": DATA, "size": 12, "symbol": "diamond"},
         text=[
-            f"statistic {rounded(statistic, 3)}, 95 % quantile {rounded(null, 3)}, p = {rounded(p, 2)}"
+            f"statistic {rounded(statistic, 3)}, 95 % quantile {rounded(null, 3)}, "
+            f"p = {rounded(p, 2)}"
             for _, statistic, null, p in tests
         ],
         hovertemplate="%{text}<extra></extra>",
@@ -140,7 +141,8 @@ def observation_charts(
         Chart(
             "differences",
             "Difference of the quantiles",
-            "Data minus model, in standard deviations of the data. Differences that stay within the grey range are sampling error; those that persist "
+            "Data minus model, in standard deviations of the data. Differences that stay within "
+            "the grey range are sampling error; those that persist "
             "over neighbours point to law, noise or surrogate.",
             "Quantiles of the data less those of the model, in standard deviations of the data; "
             f"the largest of the medians is {rounded(largest, 2)}.",
