@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import xarray as xr
 from tiny_study import TINY
 
 from popinv import storage
@@ -42,11 +44,67 @@ CLAIMS = [
 ]
 
 
+# Numbers of the evidence that the study asks for.
+EVIDENCE: dict[str, dict[str, Any]] = {
+    "coverage": {"coverage_replications": 20, "coverage_mean": 0.9},
+    "designs": {"design_error": 0.03, "design_calls_active": 200, "design_calls_fixed": "> 800"},
+    "error_against_systems": {
+        f"{name}_{key}": value
+        for name in ("law_error", "noise_error")
+        for key, value in (("slope", -0.5), ("slope_standard_error", 0.04), ("intercept", 0.1))
+    },
+}
+COMPARISON = {
+    "blind": {
+        "systems": 60,
+        "alpha_relative_error_rms": 0.1,
+        "noise_covariance_relative_frobenius_error": None,
+        "seconds": 12.0,
+        "note": "",
+    }
+}
+
+
 def configuration(**downstream: Any) -> dict[str, Any]:
-    """Return the section of the study, which is that of the tiny one."""
+    """Return the section of the study: that of the tiny one, with all that may be asked for."""
     config = copy.deepcopy(TINY)
-    config["studies"]["tiny"]["downstream"] = downstream
+    study = config["studies"]["tiny"]
+    study["downstream"] = downstream
+    study["assessment"]["baselines"] = ["plain"]
+    study["evidence"] = {
+        "system_counts": [10, 20, 40],
+        "design_counts": [40, 80],
+        "coverage_replications": 20,
+    }
     return as_mapping(load(config))["studies"]["tiny"]
+
+
+def evidence() -> dict[str, xr.Dataset]:
+    """Return what the charts of the evidence are drawn from."""
+    sizes, names = np.array([10.0, 20.0, 40.0]), ["mean", "length"]
+    errors = {
+        name: xr.Dataset({name: ("data_set", sizes**-0.5), f"{name}_rms": ("size", sizes**-0.5)})
+        for name in ("law_error", "noise_error")
+    }
+    systems = xr.Dataset({"systems": ("data_set", sizes), "size_systems": ("size", sizes)})
+    share = np.array([0.9, 0.95])
+    return {
+        "error_against_systems": xr.merge([systems, *errors.values()]),
+        "designs": xr.Dataset(
+            {
+                f"{design}_{key}": (design, values)
+                for design in ("active", "fixed")
+                for key, values in (("calls", [100, 200]), ("error", [0.1, 0.03]))
+            }
+        ),
+        "coverage": xr.Dataset(
+            {
+                f"law_coverage{end}": ("law_parameter", share + shift)
+                for end, shift in (("", 0.0), ("_lower", -0.1), ("_upper", 0.04))
+            },
+            coords={"law_parameter": names},
+        ),
+    }
 
 
 @dataclass(frozen=True)
@@ -99,6 +157,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (place / "figures").mkdir()
         (place / "figures" / "group.png").write_bytes(PIXEL)
     write_claims(CLAIMS, folder / "downstream/mwgrad/claims.csv")
+    for name, numbers in EVIDENCE.items():
+        write_metrics(numbers, tiny / "evidence" / f"{name}.json")
+    (tiny / "baselines").mkdir()
+    (tiny / "baselines" / "comparison.json").write_text(json.dumps(COMPARISON))
     (tiny / "figures").mkdir()
     (tiny / "figures" / "examples.png").write_bytes(PIXEL)
     return Results(folder, section, study)
@@ -112,10 +174,11 @@ def pages(results: Results) -> dict[str, Path]:
     method = gather_method(
         "mwgrad", results.folder, ["tiny"], "# Several objectives\n\nFirst `x`.\n"
     )
+    loaded = results.study.loaded | evidence()
     written = {
         "study": (
             folder / "studies/tiny.html",
-            page_of(study, results.study.problem, results.study.loaded),
+            page_of(study, results.study.problem, loaded),
         ),
         "method": (folder / "methods/mwgrad.html", method_page(method)),
         "index": (folder / "index.html", index_page([study], [method])),

@@ -113,6 +113,7 @@ def test_every_figure_is_drawn_and_described(wide):
     assert names >= {
         "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
         "observations", "differences", "loss", "paths", "solves", "surrogate", "stages",
+        "coverage", "errors", "designs",
     }  # fmt: skip
     for chart in charts:
         assert chart["marks"] > 0, chart
@@ -133,6 +134,8 @@ def test_the_tables_hold_the_numbers_of_metrics_json(browser, pages, results, wi
     tables = [results.tiny / "downstream/mwgrad/metrics.json"]
     if name == "study":
         tables.append(results.tiny / "metrics.json")
+        names = ("error_against_systems", "designs", "coverage")
+        tables += [results.tiny / "evidence" / f"{name}.json" for name in names]
     else:
         tables.insert(0, results.folder / "downstream/mwgrad/metrics.json")
     assert len(rows) == len(tables)

@@ -73,7 +73,7 @@ def reported_methods():
     return sorted(asked | {file.parent.name for file in folders})
 
 
-def users(method):
+def studies_using(method):
     """Names of the studies that ask for a method."""
     return [study for study in config["studies"] if method in methods_on(study)]
 
@@ -82,13 +82,13 @@ def method_results(wildcards):
     """Input function: all that a method has found."""
     found = [
         f"<results>/{study}/downstream/{wildcards.method}/metrics.json"
-        for study in users(wildcards.method)
+        for study in studies_using(wildcards.method)
     ]
     own = f"{config['results']}/downstream/{wildcards.method}/metrics.json"
     return [*found, own] if Path(own).exists() else found
 
 
-def about(method):
+def documentation_of(method):
     """The method's page of documentation, empty if it has none."""
     page = Path(workflow.basedir, "docs", "methods", f"{method}.md")
     return page.read_text(encoding="utf-8") if page.exists() else ""
@@ -123,8 +123,8 @@ rule write_method_page:
         runtime=20,
     params:
         results=config["results"],
-        studies=lambda wildcards: users(wildcards.method),
-        about=lambda wildcards: about(wildcards.method),
+        studies=lambda wildcards: studies_using(wildcards.method),
+        about=lambda wildcards: documentation_of(wildcards.method),
         benchmark=test_benchmark,
         look=templates_hash(),
         code=code_alone("write_method_page"),
@@ -152,8 +152,8 @@ rule report:
     params:
         results=config["results"],
         studies=config["studies"],
-        methods={method: users(method) for method in reported_methods()},
-        about={method: about(method) for method in reported_methods()},
+        methods={method: studies_using(method) for method in reported_methods()},
+        about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),
         code=code_alone("report"),
     message:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 from collections.abc import Iterable, Mapping
@@ -160,7 +159,7 @@ def _pictures(folder: Path, of: str) -> tuple[Picture, ...]:
     return tuple(
         Picture(
             name=readable(file.stem),
-            data=base64.b64encode(file.read_bytes()).decode(),
+            file=file,
             caption=_CAPTIONS.get(file.stem, readable(file.stem).capitalize()),
             alternative=f"{_CAPTIONS.get(file.stem, readable(file.stem))}: figure of the {of}",
         )

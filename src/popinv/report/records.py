@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 __all__ = [
@@ -106,12 +108,17 @@ class Store:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file, as it is embedded, and what it shows."""
+    """A PNG file and what it shows, in short and for those who do not see it."""
 
     name: str
-    data: str
+    file: Path
     caption: str
     alternative: str
+
+    @property
+    def data(self) -> str:
+        """The file as base64, read when it is embedded."""
+        return base64.b64encode(self.file.read_bytes()).decode()
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,8 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
             figure,
         )
     ]
-    names, paths = [], new_chart("iteration", "value")
+    names: list[str] = []
+    paths = new_chart("iteration", "value")
     for kind in ("law", "noise"):
         dim = f"{kind}_parameter"
         same = truth is not None and np.array_equal(truth[dim], population[dim])
