@@ -134,11 +134,18 @@ rule write_method_page:
         "../scripts/write_method_page.py"
 
 
+def pages():
+    """The pages of all studies and methods."""
+    return [
+        *(f"<results>/report/studies/{study}.html" for study in config["studies"]),
+        *(f"<results>/report/methods/{method}.html" for method in reported_methods()),
+    ]
+
+
 # Everything that is known about the studies of the configuration, as pages.
 rule report:
     input:
-        expand("<results>/report/studies/{study}.html", study=config["studies"]),
-        expand("<results>/report/methods/{method}.html", method=reported_methods()),
+        pages(),
     output:
         index="<results>/report/index.html",
     log:
