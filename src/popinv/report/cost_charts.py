@@ -95,7 +95,8 @@ def error_chart(check: xr.Dataset, threshold: float) -> Chart:
         x=[names[0], names[-1]], y=[threshold, threshold], mode="lines",
         name=f"good enough, below {threshold:g}", line={"color": TRUTH, "dash": "dash"},
     )  # fmt: skip
-    figure.update_yaxes(type="log", dtick="D2")
+    # With a format of their own, ticks between powers of ten are written out.
+    figure.update_yaxes(type="log", dtick="D2", tickformat=".3~g")
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     words = ", ".join(f"{names[i]} {rounded(float(error[i]), 2)}" for i in seen)
     return Chart(

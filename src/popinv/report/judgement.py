@@ -128,7 +128,11 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     found = str(metrics["noise_misfit"])
     fine = found == "none seen"
     p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
-    text = f"The chosen family explains the second moments{p}." if fine else f"{found}{p}."
+    text = (
+        f"The chosen family explains the second moments{p}."
+        if fine
+        else f"{found[:1].upper()}{found[1:]}{p}."
+    )
     yield Judgement(
         "Family of the noise",
         "good" if fine else "doubt",
