@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import numbers_of
+from small_results import numbers_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

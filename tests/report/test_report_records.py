@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import studies
 import yaml
-from conftest import CLAIMS, configuration
+from small_results import CLAIMS, configuration, studies
 
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
