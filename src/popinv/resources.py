@@ -402,6 +402,7 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "resample_systems": _resample,
     "assess_population": _judge,
     "plot_figures": _plot,
+    "write_study_page": _plot,
     "repeat_solves": _repeat,
     "descend_with_policy": _deconvolve,
     "fit_two_stage": _two_stage,

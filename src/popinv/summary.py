@@ -15,7 +15,7 @@ from typing import Any
 
 from popinv.errors import DataError
 
-__all__ = ["main", "read_metrics", "table"]
+__all__ = ["METHOD_NAMES", "main", "read_metrics", "table"]
 
 Metrics = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ _ORACLES = (
 )
 # Errors in the comparison of baselines, and how its methods are called.
 _COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
-_METHODS = {
+METHOD_NAMES = {
     "blind": "this study",
     "noise_known": "noise known",
     "law_known": "law known",
@@ -109,7 +109,7 @@ def _baselines(path: Path) -> str:
         errors = [row.get(key) for key in _COMPARED]
         rows.append(
             (
-                _METHODS.get(name, name.replace("_", " ")),
+                METHOD_NAMES.get(name, name.replace("_", " ")),
                 *("" if error is None else f"{error:.3f}" for error in errors),
                 str(row["systems"]),
                 f"{row['seconds']:.0f}",

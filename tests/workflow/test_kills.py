@@ -158,6 +158,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "fit_two_stage", "import_observations", "measure_coverage", "measure_error",
         "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
         "solve_chunk_distributed",
+        # Pages.
+        "report", "write_method_page", "write_study_page",
         # Downstream methods.
         "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
         "fetch_package", "posterior", "probe_descent", "serve_group",

@@ -13,7 +13,14 @@ from scipy.ndimage import gaussian_filter1d
 
 from popinv.figures.style import MODEL, ORACLE, TRUTH, axis_label, readable
 
-__all__ = ["Marginal", "draw_density", "draw_law_parameters", "is_wide"]
+__all__ = [
+    "Density",
+    "Marginal",
+    "density_of",
+    "draw_density",
+    "draw_law_parameters",
+    "is_wide",
+]
 
 # Up to so many parameters of a law each have an axis of their own.
 _STRIPS = 8
@@ -54,12 +61,22 @@ def logarithmic(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def draw_density(ax: Axes, marginal: Marginal) -> None:
-    """Draw the density of recovered and true values, on a logarithmic axis where that helps.
+@dataclass(frozen=True)
+class Density:
+    """Densities of a quantity over the population, all of shape (n,); ``true`` may be None.
 
-    On a logarithmic axis the density is that of the natural logarithm, so that areas are shares
-    of the population on either axis.
+    Where ``wide``, ``x`` is best shown on a logarithmic axis, and the density is that of the
+    natural logarithm, so that areas are shares of the population on either axis.
     """
+
+    x: np.ndarray
+    recovered: np.ndarray
+    true: np.ndarray | None
+    wide: bool
+
+
+def density_of(marginal: Marginal) -> Density:
+    """Return the smoothed densities of the recovered and the true draws."""
     recovered, true = marginal.recovered, marginal.true
     both = recovered if true is None else np.concatenate([recovered, true])
     wide = is_wide(both)
@@ -69,23 +86,32 @@ def draw_density(ax: Axes, marginal: Marginal) -> None:
     pad = 0.1 * (high - low) or 0.5
     edges = np.linspace(low - pad, high + pad, _BINS + 1)
     centres = (edges[:-1] + edges[1:]) / 2
-    x = np.exp(centres) if wide else centres
 
     def density(values: np.ndarray) -> np.ndarray:
         height, _ = np.histogram(transform(values), edges)
         share = height / (len(values) * (edges[1] - edges[0]))
         return gaussian_filter1d(share, _SMOOTHING, mode="constant")
 
-    height = density(recovered)
-    ax.fill_between(x, height, color=MODEL, alpha=0.2, lw=0)
-    ax.plot(x, height, color=MODEL, label="recovered")
-    if true is not None:
-        ax.plot(x, density(true), color=TRUTH, ls="--", label="truth")
-    if wide:
+    return Density(
+        np.exp(centres) if wide else centres,
+        density(recovered),
+        None if true is None else density(true),
+        wide,
+    )
+
+
+def draw_density(ax: Axes, marginal: Marginal) -> None:
+    """Draw the density of recovered and true values, on a logarithmic axis where that helps."""
+    found = density_of(marginal)
+    ax.fill_between(found.x, found.recovered, color=MODEL, alpha=0.2, lw=0)
+    ax.plot(found.x, found.recovered, color=MODEL, label="recovered")
+    if found.true is not None:
+        ax.plot(found.x, found.true, color=TRUTH, ls="--", label="truth")
+    if found.wide:
         logarithmic(ax)
     ax.set_ylim(bottom=0)
     ax.set_xlabel(axis_label(readable(marginal.name), marginal.units))
-    ax.set_ylabel("density of the logarithm" if wide else "density")
+    ax.set_ylabel("density of the logarithm" if found.wide else "density")
 
 
 def draw_law_parameters(

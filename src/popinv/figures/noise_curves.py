@@ -12,7 +12,9 @@ from popinv.figures.marginals import is_wide
 from popinv.figures.style import DATA, MODEL, TRUTH
 
 __all__ = [
+    "Autocorrelation",
     "NoiseComparison",
+    "autocorrelation",
     "draw_against_distance",
     "draw_autocorrelation",
     "draw_deviations",
@@ -96,15 +98,35 @@ def draw_against_distance(ax: Axes, noise: NoiseComparison, distance: np.ndarray
     ax.set_xlim(0, min(1.02 * furthest, 2 * far) if far else furthest)
 
 
-def draw_autocorrelation(ax: Axes, noise: NoiseComparison, layout: Arrangement) -> None:
-    """Draw the correlation against the lag at one place, a mean over pairs of equal lag."""
+@dataclass(frozen=True)
+class Autocorrelation:
+    """Correlation against the lag at one place, a mean over pairs of equal lag.
+
+    Parameters
+    ----------
+    lags : ndarray of shape (n,)
+    recovered, reference : ndarray of shape (n,)
+        The reference is over the recovered variance where it is empirical.
+    every : ndarray of shape (resamples, n), optional
+    title : str
+        Which place.
+    """
+
+    lags: np.ndarray
+    recovered: np.ndarray
+    reference: np.ndarray
+    every: np.ndarray | None
+    title: str
+
+
+def autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Autocorrelation:
+    """Return the noise's correlation against the lag at the middle one of all places."""
     panel = layout.panels[len(layout.panels) // 2]
     later, earlier = np.tril_indices(len(panel.x))
     lag = panel.x[later] - panel.x[earlier]
     # Times on a grid give lags that are equal but for rounding.
     step = max(_SAME_LAG * float(np.ptp(panel.x)), 1e-300)
     lags, group = np.unique(np.round(lag / step), return_inverse=True)
-    lags = lags * step
     members = np.bincount(group)
 
     def correlation(matrix: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -114,20 +136,32 @@ def draw_autocorrelation(ax: Axes, noise: NoiseComparison, layout: Arrangement) 
         scaled = block / np.sqrt(np.outer(variance, variance))
         return np.bincount(group, scaled[later, earlier]) / members
 
-    recovered = correlation(noise.estimate, noise.estimate)
+    every = None
     if noise.resampled is not None:
         every = np.array([correlation(matrix, matrix) for matrix in noise.resampled])
-        _band(ax, lags, recovered, noise.half_width(every))
-    ax.plot(lags, recovered, ".-", color=MODEL, label="recovered")
+    by = noise.reference if noise.reference_is_true else noise.estimate
+    return Autocorrelation(
+        lags * step,
+        correlation(noise.estimate, noise.estimate),
+        correlation(noise.reference, by),
+        every,
+        panel.title,
+    )
+
+
+def draw_autocorrelation(ax: Axes, noise: NoiseComparison, layout: Arrangement) -> None:
+    """Draw the correlation against the lag at one place, a mean over pairs of equal lag."""
+    found = autocorrelation(noise, layout)
+    if found.every is not None:
+        _band(ax, found.lags, found.recovered, noise.half_width(found.every))
+    ax.plot(found.lags, found.recovered, ".-", color=MODEL, label="recovered")
     if noise.reference_is_true:
-        true = correlation(noise.reference, noise.reference)
-        ax.plot(lags, true, color=TRUTH, ls="--", label="true")
+        ax.plot(found.lags, found.reference, color=TRUTH, ls="--", label="true")
     else:
-        empirical = correlation(noise.reference, noise.estimate)
         label = "empirical, over the recovered variance"
-        ax.plot(lags, empirical, "s", color=DATA, ms=4, label=label)
+        ax.plot(found.lags, found.reference, "s", color=DATA, ms=4, label=label)
     ax.axhline(0, color="#4D4D4D", lw=0.8)
-    where = f" at {panel.title}" if panel.title else ""
+    where = f" at {found.title}" if found.title else ""
     ax.set(title=f"Autocorrelation{where}", ylabel="correlation")
     ax.set_xlabel(layout.x_label.replace("t, time", "lag in time"))
     ax.legend()

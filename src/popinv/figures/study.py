@@ -29,7 +29,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
 from popinv.inference.traits import observed_covariance
 
-__all__ = ["draw", "draw_all"]
+__all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances"]
 
 _SAMPLES = 4000
 
@@ -59,13 +59,7 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
-        alpha, gamma = parameters_of(population)
-        # Quantiles are of what was seen, so the model's sample has the systems' noise but no gaps.
-        traits = None if problem.traits is None else problem.traits.without_gaps()
-        sample = sample_model(
-            problem, alpha, gamma, _SAMPLES, "figures/observations", traits=traits
-        )
-        return draw_observations(loaded["observations"], sample)
+        return draw_observations(loaded["observations"], model_sample(problem, population))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         return draw_law(population, draws, truth, loaded.get("noise_known"))
@@ -84,12 +78,16 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
 
 
-def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
-    population, observations = loaded["population"], loaded["observations"]
+def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseComparison:
+    """Return the recovered noise covariance and what it is compared with.
+
+    That is the truth where it is known; else, with the right law, what the signal leaves of the
+    data's covariance is the noise's.
+    """
+    population = loaded["population"]
     if "truth" in loaded:
         reference = loaded["truth"]["noise_covariance"].values
     else:
-        # With the right law, what the signal leaves of the data's covariance is the noise's.
         data = observed_covariance(problem.data, problem.traits)
         reference = data - noise_free_covariance(problem, population)
         if problem.traits is not None:
@@ -98,16 +96,33 @@ def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Fig
     if "resamples" in loaded:
         gammas = loaded["resamples"]["gamma"].values
         resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
-    noise = NoiseComparison(
+    return NoiseComparison(
         estimate=population["noise_covariance"].values,
         reference=reference,
         reference_is_true="truth" in loaded,
         resampled=resampled,
     )
+
+
+def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
+    """Return observations (count, d_y) of the fitted model, noise included, without gaps."""
+    # Quantiles are of what was seen, so the model's sample has the systems' noise but no gaps.
+    traits = None if problem.traits is None else problem.traits.without_gaps()
+    alpha, gamma = parameters_of(population)
+    return sample_model(problem, alpha, gamma, count, "figures/observations", traits=traits)
+
+
+def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:
+    """Return the distances between sensors (d_y, d_y), if the noise is stationary over them."""
     where = places(observations)
+    return cdist(where, where) if problem.noise.by_distance else None
+
+
+def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
+    observations = loaded["observations"]
     return draw_noise_covariance(
-        noise,
+        noise_comparison(problem, loaded),
         arrangement(observations),
-        distance=cdist(where, where) if problem.noise.by_distance else None,
+        distance=sensor_distances(problem, observations),
         units=observations["y"].attrs["units"],
     )

@@ -1,0 +1,138 @@
+"""Charts of what the answer cost: where and how often the solver was called, and each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from popinv.figures.arrangement import evenly
+from popinv.figures.solver import Plane
+from popinv.report.look import LIGHT, MODEL, SOLVES, TRUTH, Chart, faint, new_chart
+from popinv.report.records import Stage
+from popinv.report.words import duration, readable, rounded
+
+__all__ = ["error_chart", "round_names", "solves_chart", "stage_chart"]
+
+_DOTS = 600
+
+
+def round_names(count: int) -> list[str]:
+    """Return what the rounds of a record of solves are called, the last being the check."""
+    return [*(f"round {i}" for i in range(count - 1)), "final check"]
+
+
+def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
+    """Return where each round solved, beside the population as it was then estimated.
+
+    Parameters
+    ----------
+    check : Dataset
+        The record of all solves, the last round being the final check.
+    plane : Plane
+        Two quantities of every system.
+    """
+    count = check.sizes["round_number"]
+    of_round, failed = check["round"].values, check["reason"].values != 0
+    labels = [label.replace("\n", " ") for label in plane.labels]
+    figure = new_chart(labels[0], labels[1], height=440)
+    names, choices = round_names(count), []
+    everything = np.concatenate([plane.solves, plane.populations[-1]])
+    low, high = np.nanquantile(everything, [0.002, 0.998], axis=0)
+    pad = np.where(high > low, 0.08 * (high - low), 0.5)
+    ranges = np.column_stack([low - pad, high + pad])
+    figure.update_xaxes(range=ranges[0].tolist())
+    figure.update_yaxes(range=ranges[1].tolist())
+    for r in range(count):
+        here = of_round == r
+        people = plane.populations[min(r, len(plane.populations) - 1)]
+        people = people[evenly(len(people), _DOTS)]
+        figure.add_scatter(
+            x=people[:, 0], y=people[:, 1], mode="markers", meta=r, hoverinfo="skip",
+            name="population, as estimated at the end of the round",
+            marker={"color": faint(LIGHT, 0.55), "size": 5, "symbol": "circle-open"},
+        )  # fmt: skip
+        rows = np.flatnonzero(here & ~failed)
+        rows = rows[evenly(len(rows), _DOTS)] if len(rows) else rows
+        figure.add_scatter(
+            x=plane.solves[rows, 0], y=plane.solves[rows, 1], mode="markers", name="solves",
+            meta=r, marker={"color": faint(SOLVES if r == count - 1 else MODEL, 0.75), "size": 6},
+        )  # fmt: skip
+        bad = plane.solves[here & failed]
+        if len(bad):
+            figure.add_scatter(
+                x=bad[:, 0], y=bad[:, 1], mode="markers", name="failed solves", meta=r,
+                marker={"color": TRUTH, "size": 9, "symbol": "x"},
+            )  # fmt: skip
+        choices.append(f"{names[r]}, {int(here.sum())} solves")
+    return Chart(
+        "solves",
+        "Where the solver was called",
+        f"In two quantities of every system{plane.title}. The first round is spread broadly; the "
+        f"later ones follow the population. At most {_DOTS} dots of a kind are drawn.",
+        f"Where each round solved: {'; '.join(choices)}.",
+        figure,
+        control="slider",
+        control_label="Round",
+        choices=tuple(choices),
+    )
+
+
+def error_chart(check: xr.Dataset, threshold: float) -> Chart:
+    """Return the surrogate's error on each round's fresh solves."""
+    error = check["surrogate_error"].values
+    calls = check["solver_calls"].values
+    names = round_names(len(error))
+    seen = np.flatnonzero(~np.isnan(error))
+    figure = new_chart("", "error, in noise deviations", height=440)
+    figure.add_scatter(
+        x=[names[i] for i in seen], y=error[seen], mode="lines+markers", name="error",
+        line={"color": MODEL}, marker={"size": 9}, text=[f"{calls[i]} solves" for i in seen],
+        hovertemplate="%{y:.3g}, on %{text}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[names[0], names[-1]], y=[threshold, threshold], mode="lines",
+        name=f"good enough, below {threshold:g}", line={"color": TRUTH, "dash": "dash"},
+    )  # fmt: skip
+    # With a format of their own, ticks between powers of ten are written out.
+    figure.update_yaxes(type="log", dtick="D2", tickformat=".3~g")
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
+    words = ", ".join(f"{names[i]} {rounded(float(error[i]), 2)}" for i in seen)
+    return Chart(
+        "surrogate",
+        "Error of the surrogate",
+        "Of the surrogate that a round starts with, on the round's fresh solves: root mean "
+        "square, in standard deviations of the noise. An error near 1 would pass for noise.",
+        f"Error of the surrogate by round: {words or 'none was judged'}.",
+        figure,
+    )
+
+
+def stage_chart(stages: Sequence[Stage]) -> Chart | None:
+    """Return the time of every stage as bars."""
+    if not stages:
+        return None
+    names = [readable(stage.rule) for stage in stages]
+    figure = new_chart("time of all jobs together [s]", "", height=90 + 26 * len(stages))
+    figure.add_bar(
+        y=names, x=[stage.seconds for stage in stages], orientation="h",
+        marker={"color": MODEL}, text=[duration(stage.seconds) for stage in stages],
+        textposition="outside", cliponaxis=False, showlegend=False,
+        customdata=[[stage.jobs] for stage in stages],
+        hovertemplate="%{y}: %{x:.1f} s in %{customdata[0]} jobs<extra></extra>",
+    )  # fmt: skip
+    longest = max(stage.seconds for stage in stages)
+    figure.update_xaxes(range=[0, 1.18 * longest])
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    first = ", ".join(
+        f"{n} {duration(s.seconds)}" for n, s in list(zip(names, stages, strict=True))[:3]
+    )
+    return Chart(
+        "stages",
+        "Time by stage",
+        "Of all jobs of a stage together; those that ran at a time count each for itself.",
+        f"Time by stage, the longest first: {first}.",
+        figure,
+        wide=True,
+    )

@@ -1,0 +1,96 @@
+"""What a study asked, in sentences, from its configuration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from popinv.config.downstream import StudyDownstream
+from popinv.config.forward import Forward
+from popinv.config.law import Law
+from popinv.config.noise import Noise
+from popinv.report.words import readable, rounded
+
+__all__ = ["described", "question_of"]
+
+_SECTIONS: tuple[tuple[str, str, Any], ...] = (
+    ("forward", "Forward model", Forward),
+    ("law", "Law of the parameters", Law),
+    ("noise", "Noise", Noise),
+)
+# More names than this are counted, not listed.
+_NAMES = 8
+
+
+def described(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return terms and sentences about a study.
+
+    Parameters
+    ----------
+    study : mapping
+        The study's section of a checked configuration.
+    """
+    found = []
+    for name, term, section in _SECTIONS:
+        model = TypeAdapter(section).validate_python(study[name])
+        settings = "; ".join(
+            f"{readable(key)} {_value(value)}"
+            for key, value in study[name].items()
+            if key not in ("kind", "start") and _is_plain(value)
+        )
+        sentence = " ".join((inspect.getdoc(type(model)) or "").split())
+        found.append(
+            (term, f"`{study[name]['kind']}`: {sentence}" + (f" ({settings})" if settings else ""))
+        )
+        if name == "forward":
+            names = model.parameter_names()
+            listed = ", ".join(readable(n) for n in names[:_NAMES])
+            more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+            found.append(("Parameters of a system", f"{len(names)}: {listed}{more}."))
+    found.append(("Observations", _observations(study)))
+    return found
+
+
+def _observations(study: Mapping[str, Any]) -> str:
+    section = study["observations"]
+    if "truth" not in section:
+        return f"From `{section['file']}`; {_aside(section)}"
+    truth = section["truth"]
+    return (
+        f"Synthetic: {section['count']} systems drawn from the truth, and {section['heldout']} "
+        f"more to test on. Truth of the law: {_listed(truth['law'])}; of the noise: "
+        f"{_listed(truth['noise'])}."
+    )
+
+
+def _aside(section: Mapping[str, Any]) -> str:
+    return f"a share of {section['heldout_fraction']:g} of the systems was kept aside to test on."
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in list(values.items())[:_NAMES]:
+        inner = f"({_listed(value)})" if isinstance(value, Mapping) else _value(value)
+        parts.append(f"{readable(str(name))} {inner}")
+    if len(values) > _NAMES:
+        parts.append(f"and {len(values) - _NAMES} more")
+    return ", ".join(parts)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def _value(value: Any) -> str:
+    return rounded(value) if _is_plain(value) else str(value)
+
+
+def question_of(method: str) -> str:
+    """Return what a downstream method answers about a study, as the configuration explains it."""
+    field = StudyDownstream.model_fields.get(method)
+    if field is None or field.description is None:
+        return ""
+    return field.description.split(";")[0].rstrip(".") + "."

@@ -1,0 +1,139 @@
+"""From records and charts to HTML: every page is one file that holds all it needs."""
+
+from __future__ import annotations
+
+import base64
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from popinv import __version__
+from popinv.report import words
+from popinv.report.describing import described, question_of
+from popinv.report.look import DARK, Chart
+from popinv.report.records import Method, Study
+from popinv.summary import METHOD_NAMES
+
+__all__ = ["Reproduction", "index_page", "method_page", "reproduction", "study_page"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# What results depend on, besides Python itself.
+_PACKAGES = (
+    "popinv", "numpy", "scipy", "torch", "xarray", "zarr", "numba", "firedrake", "petsc4py",
+    "snakemake", "plotly",
+)  # fmt: skip
+# More parameters of the noise than this do not stand on the first table.
+_NOISE_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The configuration as YAML, the same as base64, and the versions of packages."""
+
+    configuration: str
+    encoded: str
+    versions: dict[str, str]
+
+
+def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
+    """Return what it takes to make a study again.
+
+    Parameters
+    ----------
+    name : str
+    study : mapping
+        The study's section of a checked configuration.
+    """
+    text = yaml.safe_dump({"studies": {name: dict(study)}}, sort_keys=False, allow_unicode=True)
+    return Reproduction(text, base64.b64encode(text.encode()).decode(), _versions())
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("popinv.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("duration", "inline", "memory", "number", "readable"):
+        environment.filters[name] = getattr(words, name)
+    environment.globals |= {
+        "asset": _asset,
+        "plotly": _plotly,
+        "colours": DARK,
+        "version": __version__,
+    }
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _plotly() -> Markup:
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs())
+
+
+def study_page(
+    study: Study, charts: Mapping[str, Sequence[Chart]], rounds: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return the page of a study.
+
+    Parameters
+    ----------
+    study : Study
+    charts : mapping of str to sequence of Chart
+        By section: ``law``, ``noise``, ``tests``, ``observations``, ``evidence``, ``descent``,
+        ``rounds``, ``stages``.
+    rounds : sequence of mapping
+        ``name``, ``calls``, ``failures`` and ``error`` of each round.
+    """
+    law = [p for p in study.parameters if p.kind == "law"]
+    noise = [p for p in study.parameters if p.kind == "noise"]
+    shown = [*law, *noise[:_NOISE_ROWS]]
+    return _environment().get_template("study.html").render(
+        study=study,
+        charts=charts,
+        rounds=rounds,
+        parameters=shown,
+        hidden=len(study.parameters) - len(shown),
+        intervals=any(p.lower is not None for p in shown),
+        described=described(study.config),
+        questions={name: question_of(name) or words.readable(name) for name in study.uses},
+        compared=METHOD_NAMES,
+        reproduction=reproduction(study.name, study.config),
+    )  # fmt: skip
+
+
+def method_page(method: Method) -> str:
+    """Return the page of a downstream method."""
+    return _environment().get_template("method.html").render(method=method, charts=())
+
+
+def index_page(studies: Sequence[Study], methods: Sequence[Method]) -> str:
+    """Return the page that leads to all others."""
+    template = _environment().get_template("index.html")
+    return template.render(studies=studies, methods=methods, charts=())

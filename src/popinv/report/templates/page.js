@@ -1,0 +1,120 @@
+"use strict";
+// Draws the charts of this page in the colours that it has, and lets them be chosen by keyboard.
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = matchMedia("(max-width: 40rem)");
+  const colours = JSON.parse(document.getElementById("colours").textContent);
+  const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).join(",");
+  const faint = Object.fromEntries(
+    Object.entries(colours).map(([light, other]) => [channels(light), channels(other)])
+  );
+
+  // Values in the colours of a dark page. Arrays of numbers come encoded and are left alone.
+  function darkened(value) {
+    if (typeof value === "string") {
+      if (value in colours) return colours[value];
+      return value.replace(/^rgba\((\d+,\d+,\d+),/, (all, c) => (c in faint ? `rgba(${faint[c]},` : all));
+    }
+    if (Array.isArray(value)) return value.map(darkened);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, darkened(entry)]));
+  }
+
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: true,
+    modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
+  };
+
+  const charts = [...document.querySelectorAll("figure.chart")].map((figure) => ({
+    figure,
+    plot: figure.querySelector(".plot"),
+    control: figure.querySelector(".control input, .control select"),
+    output: figure.querySelector("output"),
+    choices: JSON.parse(figure.dataset.choices || "[]"),
+    drawn: false,
+  }));
+
+  const chosen = (chart) => Number(chart.control ? chart.control.value : 0);
+  const shown = (chart, traces) =>
+    traces.map((trace) => trace.meta === undefined || trace.meta === chosen(chart));
+
+  function draw(chart) {
+    const text = chart.figure.querySelector("script").textContent;
+    const { data, layout } = dark.matches ? darkened(JSON.parse(text)) : JSON.parse(text);
+    if (chart.control) {
+      const visible = shown(chart, data);
+      data.forEach((trace, i) => { trace.visible = visible[i]; });
+    }
+    if (narrow.matches) {
+      layout.font.size = 12;
+      // A finger that scrolls the page must not zoom the chart.
+      layout.dragmode = false;
+    }
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: layout.font.color, activecolor: layout.font.color };
+    chart.drawn = true;
+    return Plotly.react(chart.plot, data, layout, config).then(() => describe(chart));
+  }
+
+  // The drawing is one image with a description; the buttons beside it are one stop of the keyboard.
+  function describe(chart) {
+    chart.plot.querySelectorAll("svg.main-svg").forEach((svg, i) => {
+      if (i === 0) {
+        svg.setAttribute("role", "img");
+        svg.setAttribute("aria-label", chart.plot.dataset.alternative);
+      } else {
+        svg.setAttribute("aria-hidden", "true");
+      }
+    });
+    const bar = chart.plot.querySelector(".modebar");
+    if (!bar) return;
+    bar.setAttribute("role", "toolbar");
+    bar.setAttribute("aria-label", `View of the chart: ${chart.figure.querySelector("strong").textContent}`);
+    const buttons = [...bar.querySelectorAll(".modebar-btn")];
+    buttons.forEach((button, i) => { button.tabIndex = i === 0 ? 0 : -1; });
+    bar.onkeydown = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const at = buttons.indexOf(document.activeElement);
+      if (!step || at < 0) return;
+      event.preventDefault();
+      const next = buttons[(at + step + buttons.length) % buttons.length];
+      buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
+      next.focus();
+    };
+  }
+
+  function choose(chart) {
+    if (chart.output) chart.output.textContent = chart.choices[chosen(chart)];
+    if (chart.control.type === "range") {
+      chart.control.setAttribute("aria-valuetext", chart.choices[chosen(chart)]);
+    }
+    if (chart.drawn) Plotly.restyle(chart.plot, { visible: shown(chart, chart.plot.data) });
+  }
+
+  // Regions that scroll sideways can be reached by keyboard; others need no stop.
+  function reach() {
+    document.querySelectorAll(".table, .picture, pre").forEach((region) => {
+      if (region.scrollWidth > region.clientWidth + 1) region.tabIndex = 0;
+      else region.removeAttribute("tabindex");
+    });
+  }
+
+  const visible = (chart) => !chart.figure.closest("details:not([open])");
+  const drawAll = () => Promise.all(charts.filter((c) => visible(c) && !c.drawn).map(draw));
+
+  charts.filter((chart) => chart.control).forEach((chart) => {
+    chart.control.addEventListener("input", () => choose(chart));
+    choose(chart);
+  });
+  document.querySelectorAll("details").forEach((details) =>
+    details.addEventListener("toggle", () => { drawAll(); reach(); })
+  );
+  dark.addEventListener("change", () => charts.filter((c) => c.drawn).forEach(draw));
+  addEventListener("resize", reach);
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((details) => { details.open = true; });
+  });
+  reach();
+  drawAll().then(() => { document.documentElement.dataset.drawn = "true"; });
+})();

@@ -1,0 +1,94 @@
+"""From a study's artefacts to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.figures.arrangement import arrangement
+from popinv.figures.draws import law_draws, plane
+from popinv.figures.study import model_sample, noise_comparison, sensor_distances
+from popinv.inference.problem import Problem
+from popinv.report.answer_charts import law_charts, noise_charts, parameter_chart
+from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
+from popinv.report.look import Chart
+from popinv.report.pages import study_page
+from popinv.report.records import Study
+from popinv.report.trust_charts import (
+    descent_charts,
+    evidence_charts,
+    observation_charts,
+    test_chart,
+)
+
+__all__ = ["page_of", "rounds_of"]
+
+
+def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> str:
+    """Return the page of a study, as HTML.
+
+    Parameters
+    ----------
+    study : Study
+    problem : Problem
+        What was fitted to what.
+    loaded : mapping of str to Dataset
+        ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
+        for each round; and, where there are, ``truth``, ``resamples``, ``noise_known``, and the
+        evidence: ``error_against_systems``, ``designs``, ``coverage``.
+    """
+    return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
+
+
+def charts_of(
+    study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]
+) -> dict[str, list[Chart]]:
+    """Return the charts of each section of the page; the arguments are those of `page_of`."""
+    population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
+    observations = loaded["observations"]
+    layout = arrangement(observations)
+    names = [str(name) for name in check["parameter"].values]
+    estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
+    draws = law_draws(problem, population, truth, names)
+    parameters = parameter_chart(study.parameters, loaded.get("noise_known"))
+    tests, stages = test_chart(study.metrics), stage_chart(study.stages)
+    threshold = float(study.config["active_learning"]["threshold"])
+    return {
+        "law": [*_if(parameters), *law_charts(draws)],
+        "noise": noise_charts(
+            noise_comparison(problem, loaded),
+            layout,
+            sensor_distances(problem, observations),
+            observations["y"].attrs["units"],
+        ),
+        "tests": _if(tests),
+        "observations": observation_charts(observations, layout, model_sample(problem, population)),
+        "evidence": evidence_charts(loaded, study.evidence),
+        "descent": descent_charts(population, truth),
+        "rounds": [
+            solves_chart(check, plane(problem, population, estimates, check, names)),
+            error_chart(check, threshold),
+        ],
+        "stages": _if(stages),
+    }
+
+
+def _if(chart: Chart | None) -> list[Chart]:
+    return [] if chart is None else [chart]
+
+
+def rounds_of(check: xr.Dataset) -> list[dict[str, Any]]:
+    """Return name, calls, failures and error (None where there is none) of every round."""
+    errors = check["surrogate_error"].values
+    return [
+        {
+            "name": name,
+            "calls": int(check["solver_calls"].values[r]),
+            "failures": int(check["solver_failures"].values[r]),
+            "error": None if np.isnan(errors[r]) else float(errors[r]),
+        }
+        for r, name in enumerate(round_names(check.sizes["round_number"]))
+    ]

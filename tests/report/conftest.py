@@ -1,0 +1,116 @@
+"""A small finished study on disk, its pages, and a browser to look at them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_results import (
+    CLAIMS,
+    COMPARISON,
+    EVIDENCE,
+    HEADER,
+    PIXEL,
+    Results,
+    configuration,
+    evidence,
+    studies,
+)
+
+from popinv import storage
+from popinv.downstream.claims import write_claims, write_metrics
+from popinv.inference.summary import metrics
+from popinv.report.gathering import gather_method, gather_study
+from popinv.report.pages import index_page, method_page
+from popinv.report.writing import page_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Return results as the workflow leaves them, of a study that has no solver behind it."""
+    folder = tmp_path_factory.mktemp("report") / "results"
+    study, section = studies.line_study(), configuration(mwgrad={})
+    tiny = folder / "tiny"
+    for name in ("observations", "truth", "population"):
+        storage.save(
+            study.loaded[name], tiny / f"{name}.zarr", config={}, seed=3, created_by=f"make_{name}"
+        )
+    found = metrics(study.problem, study.loaded["population"], study.loaded, {"null_resamples": 20})
+    write_metrics(found, tiny / "metrics.json")
+    benchmarks = tiny / "benchmarks"
+    benchmarks.mkdir()
+    for name, seconds, megabytes in (
+        ("solve_chunk.0.0", 12.0, "400.0"),
+        ("solve_chunk.0.1", 30.0, "300.0"),
+        ("deconvolve", 61.0, "NA"),
+        # Left by a configuration with more rounds, more chunks, another method, or by nobody.
+        ("solve_chunk.7.0", 1000.0, "1.0"),
+        ("solve_chunk.0.9", 1000.0, "1.0"),
+        ("posterior", 1000.0, "1.0"),
+        ("somebody_elses", 1000.0, "1.0"),
+        ("write_study_page", 1000.0, "1.0"),
+    ):
+        row = f"{seconds}\t0\t{megabytes}\t0\t0\t0\t0\t0\t0\t{seconds / 2}\n"
+        (benchmarks / f"{name}.tsv").write_text(HEADER + row)
+    for place in (tiny / "downstream/mwgrad", folder / "downstream/mwgrad"):
+        write_metrics(
+            {"regret_max": 0.123456789012, "particles": 60, "said": "<b>"}, place / "metrics.json"
+        )
+        (place / "figures").mkdir()
+        (place / "figures" / "group.png").write_bytes(PIXEL)
+    write_claims(CLAIMS, folder / "downstream/mwgrad/claims.csv")
+    for name, numbers in EVIDENCE.items():
+        write_metrics(numbers, tiny / "evidence" / f"{name}.json")
+    (tiny / "baselines").mkdir()
+    (tiny / "baselines" / "comparison.json").write_text(json.dumps(COMPARISON))
+    (tiny / "figures").mkdir()
+    (tiny / "figures" / "examples.png").write_bytes(PIXEL)
+    return Results(folder, section, study)
+
+
+@pytest.fixture(scope="session")
+def pages(results: Results) -> dict[str, Path]:
+    """Return the files of the three sorts of pages."""
+    folder = results.folder / "report"
+    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    method = gather_method(
+        "mwgrad", results.folder, ["tiny"], "# Several objectives\n\nFirst `x`.\n"
+    )
+    loaded = results.study.loaded | evidence()
+    written = {
+        "study": (
+            folder / "studies/tiny.html",
+            page_of(study, results.study.problem, loaded),
+        ),
+        "method": (folder / "methods/mwgrad.html", method_page(method)),
+        "index": (folder / "index.html", index_page([study], [method])),
+    }
+    for path, text in written.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return {name: path for name, (path, _) in written.items()}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return Debian's Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    # Its sandbox refuses to run as root, as in a container.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()

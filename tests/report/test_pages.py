@@ -1,0 +1,264 @@
+"""The pages in a real browser: they load, draw, hold the numbers, and can be read by anybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from small_results import numbers_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DRAWN = "html[data-drawn=true]"
+# Text and graphics of charts against the page, as the guidelines measure it.
+CONTRAST = """() => {
+  const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).map(Number);
+    return 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  };
+  const page = light(getComputedStyle(document.body).backgroundColor);
+  const ratio = (text) => {
+    const [low, high] = [light(text), page].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const seen = (selector, key) =>
+    [...document.querySelectorAll(selector)]
+      .map((e) => getComputedStyle(e)[key])
+      .filter((colour) => colour !== "none");
+  return {
+    text: Math.min(...seen(".plot svg text", "fill").map(ratio)),
+    lines: Math.min(...seen(".plot .js-line", "stroke").map(ratio)),
+  };
+}"""
+
+
+@dataclass
+class Visit:
+    """A page in the browser, and what it has said and asked for since it was opened."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+def visit(browser: Browser, file: Path, width: int, scheme: Any) -> Visit:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=False
+    )
+    visit = Visit(context.new_page())
+    visit.page.on("console", lambda message: visit.said.append(message.text))
+    visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
+    visit.page.on("request", lambda request: visit.asked.append(request.url))
+    visit.page.add_init_script(
+        "window.all = (selector) => [...document.querySelectorAll(selector)];"
+    )
+    visit.page.goto(file.as_uri())
+    visit.page.wait_for_selector(DRAWN)
+    return visit
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Browser, pages: dict[str, Path]) -> Iterator[Visit]:
+    """Return the study's page on a light screen of 1440 pixels."""
+    opened = visit(browser, pages["study"], 1440, "light")
+    yield opened
+    opened.page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [
+        ("study", 1440, "light"),
+        ("study", 390, "dark"),
+        ("method", 390, "light"),
+        ("method", 1440, "dark"),
+        ("index", 390, "dark"),
+    ],
+)
+def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    opened = visit(browser, pages[name], width, scheme)
+    page = opened.page
+    # Sections that are closed are part of the page.
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert opened.said == []
+    sent = [url for url in opened.asked if not url.startswith(("data:", "blob:"))]
+    assert sent == [pages[name].as_uri()]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert not found, json.dumps([(v["id"], v["nodes"][0]["html"][:200]) for v in found], indent=1)
+    if name == "study":
+        contrast = page.evaluate(CONTRAST)
+        assert contrast["text"] >= 4.5
+        assert contrast["lines"] >= 3.0
+    page.context.close()
+
+
+def test_every_figure_is_drawn_and_described(wide):
+    charts = wide.page.evaluate("""() => all('figure.chart').map((f) => ({
+        name: f.id,
+        marks: f.querySelectorAll('.plot .trace, .plot .hm image').length,
+        width: f.querySelector('.plot svg.main-svg').getBoundingClientRect().width,
+        words: f.querySelector('.plot svg[role=img]').getAttribute('aria-label'),
+        title: f.querySelector('figcaption strong').textContent,
+    }))""")
+    names = {chart["name"].removeprefix("chart-") for chart in charts}
+    assert names >= {
+        "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
+        "observations", "differences", "loss", "paths", "solves", "surrogate", "stages",
+        "coverage", "errors", "designs",
+    }  # fmt: skip
+    for chart in charts:
+        assert chart["marks"] > 0, chart
+        assert chart["width"] > 200, chart
+        assert len(chart["words"]) > 30, chart
+        assert chart["title"], chart
+    assert wide.page.evaluate("[...document.images].every((i) => i.alt && i.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("name", ["study", "method"])
+def test_the_tables_hold_the_numbers_of_metrics_json(browser, pages, results, wide, name):
+    opened = wide if name == "study" else visit(browser, pages[name], 1440, "light")
+    rows = opened.page.evaluate("""() => all('table.numbers').map(
+        (t) => Object.fromEntries([...t.tBodies[0].rows].map((r) => [
+            r.cells[0].textContent,
+            [r.querySelector('data')?.value ?? null, r.cells[1].textContent],
+        ])))""")
+    tables = [results.tiny / "downstream/mwgrad/metrics.json"]
+    if name == "study":
+        tables.append(results.tiny / "metrics.json")
+        names = ("error_against_systems", "designs", "coverage")
+        tables += [results.tiny / "evidence" / f"{name}.json" for name in names]
+    else:
+        tables.insert(0, results.folder / "downstream/mwgrad/metrics.json")
+    assert len(rows) == len(tables)
+    for shown, file in zip(rows, tables, strict=True):
+        expected = numbers_of(file)
+        assert list(shown) == list(expected)
+        for key, value in expected.items():
+            whole, text = shown[key]
+            if isinstance(value, str):
+                assert text == value
+                continue
+            assert float(whole) == value, key
+            assert float(text.replace("−", "-")) == pytest.approx(value, rel=1e-5), key
+
+
+def test_the_first_table_has_intervals_and_truth(wide, results):
+    metrics = numbers_of(results.tiny / "metrics.json")
+    rows = wide.page.evaluate("""() => all('#parameters tbody tr').map((r) =>
+        [r.cells[0].textContent, ...[...r.querySelectorAll('data')].map((d) => +d.value)])""")
+    assert rows[1] == [
+        "law: standard deviation",
+        *(metrics[f"alpha_{key}"] for key in (
+            "standard_deviation", "standard_deviation_lower", "standard_deviation_upper",
+            "true_standard_deviation",
+        )),
+    ]  # fmt: skip
+    assert [row[0] for row in rows] == [
+        "law: mean", "law: standard deviation", "law: length", "noise: amplitude", "noise: length",
+    ]  # fmt: skip
+
+
+def test_a_method_page_has_its_claims(browser, pages):
+    opened = visit(browser, pages["method"], 1440, "light")
+    rows = opened.page.evaluate("""() => all('table.claims tbody tr').map(
+        (r) => [r.className, ...[...r.cells].map((c) => c.textContent)])""")
+    assert rows == [
+        ["", "velocities agree <to rounding>", "paper", "0", "1e-09", "yes"],
+        ["missed", "weights sum to one", "reconstruction", "1", "0.5", "no"],
+    ]
+    assert "1 of 2 claims hold" in opened.page.inner_text("main")
+    assert opened.page.inner_text("h1") == "Several objectives"
+    opened.page.context.close()
+
+
+def test_a_keyboard_reaches_and_works_everything(browser, pages):
+    opened = visit(browser, pages["study"], 1440, "light")
+    page = opened.page
+    focused = "document.activeElement"
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{focused}.className") == "skip"
+    assert page.evaluate(f"{focused}.getBoundingClientRect().top") >= 0
+    assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    assert page.evaluate(f"{focused}.id") == "content"
+
+    # The slider over the rounds chooses what is drawn, and says so.
+    page.focus("#choose-solves")
+    before = page.inner_text("output[for=choose-solves]")
+    assert before == "round 0, 50 solves"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("output[for=choose-solves]") == "round 1, 30 solves"
+    assert page.get_attribute("#choose-solves", "aria-valuetext") == "round 1, 30 solves"
+    shown = page.evaluate(
+        "all('#chart-solves .plot')[0].data.filter((t) => t.visible).map((t) => t.meta)"
+    )
+    assert shown
+    assert set(shown) == {1}
+
+    # The buttons of a chart are one stop, arrows lead from one to the next, and they zoom.
+    reach = "document.querySelector('#chart-loss .modebar-btn').focus()"
+    page.evaluate(reach)
+    assert page.evaluate(f"getComputedStyle({focused}.closest('.modebar')).opacity") != "0"
+    first = page.evaluate(f"{focused}.getAttribute('aria-label')")
+    span = "all('#chart-loss .plot')[0].layout.xaxis.range.reduce((a, b) => b - a)"
+    before = page.evaluate(span)
+    page.keyboard.press("Enter")
+    assert page.evaluate(span) < before
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(f"{focused}.getAttribute('aria-label')") != first
+    stops = "all('#chart-loss .modebar-btn').filter((b) => b.tabIndex === 0).length"
+    assert page.evaluate(stops) == 1
+    assert opened.said == []
+    page.context.close()
+
+
+def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):
+    page = wide.page
+    page.evaluate("document.activeElement.blur()")
+    stops = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        stops.append(
+            page.evaluate("""() => {
+            const e = document.activeElement, s = getComputedStyle(e);
+            window.stops = [...(window.stops ?? []), e];
+            const order = window.stops.at(-2)?.compareDocumentPosition(e) ?? 4;
+            const follows = (order & Node.DOCUMENT_POSITION_FOLLOWING) > 0;
+            return [follows, `${s.outlineStyle} ${s.outlineWidth}`, e.outerHTML.slice(0, 80)];
+        }""")
+        )
+    assert [what for follows, _, what in stops if not follows] == []
+    assert [(outline, what) for _, outline, what in stops if outline != "solid 3px"] == []
+
+
+def test_charts_take_the_colours_of_the_page(wide):
+    colour = "() => all('#chart-density-log-permeability .plot')[0].data[0].line.color"
+    light = wide.page.evaluate(colour)
+    found = [light]
+    for scheme in ("dark", "light"):
+        wide.page.emulate_media(color_scheme=scheme)
+        # The page hears of it with the next frame.
+        wide.page.evaluate(
+            "new Promise((told) => requestAnimationFrame(() => setTimeout(told, 0)))"
+        )
+        found.append(wide.page.evaluate(colour))
+    assert found == ["#0072B2", "#56B4E9", "#0072B2"]
+
+
+def test_a_page_cannot_reach_the_network(wide):
+    # Not only does it ask for nothing: it is not allowed to.
+    refused = wide.page.evaluate(
+        "fetch('http://127.0.0.1:9/').then(() => 'answered', (error) => error.message)"
+    )
+    assert refused == "Failed to fetch"
+    assert any("Content Security Policy" in message for message in wide.said)
+    assert not any(url.startswith("http") for url in wide.asked)

@@ -1,0 +1,217 @@
+"""What the pages are filled with: gathered, judged, and written as people write it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import tomllib
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from small_results import CLAIMS, configuration, studies
+
+from popinv.config.loading import as_mapping, load
+from popinv.errors import DataError
+from popinv.report.describing import described, question_of
+from popinv.report.gathering import gather_method, gather_study
+from popinv.report.judgement import judgements, parameters_in
+from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
+from popinv.report.pages import reproduction
+from popinv.report.records import Parameter
+from popinv.report.words import duration, inline, number, rounded
+from popinv.report.writing import page_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_stages_are_of_the_jobs_that_the_study_has(results):
+    found = gather_study(results.tiny / "metrics.json", results.section)
+    stages = {stage.rule: stage for stage in found.stages}
+    assert list(stages) == ["deconvolve", "solve_chunk"]
+    solve = stages["solve_chunk"]
+    assert (solve.jobs, solve.seconds, solve.longest) == (2, 42.0, 30.0)
+    assert (solve.processor_seconds, solve.megabytes) == (21.0, 400.0)
+    assert stages["deconvolve"].megabytes is None
+
+
+def test_hashes_are_those_of_the_stores(results):
+    found = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    for store in found.stores:
+        attributes = json.loads((results.tiny / store.path / "zarr.json").read_text())["attributes"]
+        assert store.sha256 == attributes["content_sha256"]
+    assert {(s.path, s.rule) for s in found.stores} == {
+        (f"{name}.zarr", f"make_{name}") for name in ("observations", "truth", "population")
+    }
+
+
+def test_only_what_the_study_asks_for_is_told(results):
+    assert set(gather_study(results.tiny / "metrics.json", results.section).uses) == {"mwgrad"}
+    without = gather_study(results.tiny / "metrics.json", configuration())
+    assert without.uses == {}
+
+
+def test_what_is_missing_is_named(results, tmp_path):
+    with pytest.raises(DataError, match=r"metrics\.json: there is no such file"):
+        gather_study(tmp_path / "metrics.json", results.section)
+    (tmp_path / "zarr.json").write_text("{}")
+    with pytest.raises(DataError, match=r"zarr\.json: is not the metadata of a store"):
+        gather_study(results.tiny / "metrics.json", results.section, [tmp_path / "zarr.json"])
+
+
+def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
+    method = gather_method("mwgrad", results.folder, ["tiny", "other"])
+    assert method.title == "Mwgrad"
+    assert method.problem is not None
+    assert [row["claim"] for row in method.problem.claims] == [claim.claim for claim in CLAIMS]
+    assert [use.study for use in method.uses] == ["tiny"]
+    # One that has only numbers, of which nobody has heard.
+    folder = tmp_path / "downstream" / "brand_new"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text('{"score": 1.5}')
+    new = gather_method(
+        "brand_new", tmp_path, [], "# A new method\n\nIt *does* `this`.\n\n## More\n"
+    )
+    assert (new.title, new.about) == ("A new method", "It *does* `this`.")
+    assert new.problem is not None
+    assert (new.problem.metrics, new.problem.claims, new.problem.pictures) == (
+        {"score": 1.5},
+        (),
+        (),
+    )
+    assert question_of("brand_new") == ""
+    assert question_of("mwgrad") == "Parameters that serve a group of systems at once."
+
+
+GOOD = {
+    "alpha_mean": 1.0, "alpha_mean_lower": 0.5, "alpha_mean_upper": 1.5,
+    "alpha_mean_predicted_error": 0.1, "alpha_true_mean": 1.2, "alpha_relative_error_max": 0.1,
+    "noise_covariance_relative_frobenius_error": 0.1, "heldout_p_value": 0.5,
+    "heldout_energy_distance": 0.1, "heldout_energy_null_95": 0.2, "noise_misfit": "none seen",
+    "identifiability_warning": "none", "weakest_direction": "1.00 mean",
+    "weakest_direction_error": 0.1, "surrogate_whitened_rmse": 0.01, "solver_calls": 100,
+    "solver_failures": 0, "solver_failure_reasons": "none",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubted"),
+    [
+        ({}, None),
+        ({"heldout_p_value": 0.01}, "Held-out systems"),
+        ({"noise_misfit": "most by the correlation at lag 1"}, "Family of the noise"),
+        ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
+        ({"surrogate_whitened_rmse": 0.3}, "Surrogate"),
+        ({"solver_failures": 3}, "Solver"),
+    ],
+)
+def test_reasons_for_doubt(changed, doubted):
+    metrics = GOOD | changed
+    found = judgements(metrics, parameters_in(metrics), threshold=0.02)
+    assert [j.name for j in found if j.verdict == "doubt"] == ([doubted] if doubted else [])
+
+
+def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
+    missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
+    coverage = {"coverage_mean": 0.6, "coverage_replications": 40}
+    found = judgements(GOOD, missing, 0.02, coverage)
+    assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Coverage"]
+    assert "0 of 4 95 % intervals" in found[0].finding
+
+
+def test_the_configuration_on_the_page_gives_the_same_study(results):
+    made = reproduction("tiny", results.section)
+    again = as_mapping(load(yaml.safe_load(base64.b64decode(made.encoded))))
+    assert again["studies"]["tiny"] == results.section
+    assert made.versions["numpy"] == np.__version__
+
+
+def test_a_study_is_described_in_words(results):
+    terms = dict(described(results.section))
+    assert "Steady flow in a porous medium" in terms["Forward model"]
+    assert terms["Parameters of a system"] == "5: mean, mode 1, mode 2, mode 3, mode 4."
+    assert "60 systems drawn from the truth" in terms["Observations"]
+
+
+def test_numbers_are_rounded_for_people_and_whole_for_programs():
+    assert str(number(0.123456789)) == '<data value="0.123456789">0.1235</data>'
+    assert (rounded(-3.0), rounded(None), rounded(float("nan"))) == ("−3", "–", "nan")
+    assert str(number("<b>")) == "&lt;b&gt;"
+    assert [duration(s) for s in (2.31, 61.0, 300.0, 9000.0, None)] == [
+        "2.3 s", "61 s", "5.0 min", "2.5 h", "–",
+    ]  # fmt: skip
+    assert (
+        str(inline("a `b<c` **d** [e](https://f)")) == "a <code>b&lt;c</code> <strong>d</strong> e"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "known"),
+    [
+        (studies.square_study, True),
+        (studies.series_study, False),
+        (studies.quantities_study, True),
+        (studies.numbers_study, False),
+    ],
+    ids=lambda value: getattr(value, "__name__", "synthetic" if value else "own_data"),
+)
+def test_every_kind_of_study_has_a_page(make, known, results):
+    study = make() if known else make().without(*studies.ABSENT)
+    found = gather_study(results.tiny / "metrics.json", results.section)
+    page = page_of(found, study.problem, study.loaded)
+    charts = re.findall(r'<figure class="chart[^>]*id="chart-([^"]+)"', page)
+    assert len(charts) == len(set(charts)) >= 12
+    for text in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL):
+        figure = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        assert figure["data"]
+
+
+def seen_by(colour: str, matrix: np.ndarray) -> np.ndarray:
+    """Return a colour in CIE Lab as somebody sees it, by a matrix on linear sRGB."""
+    rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ np.clip(matrix @ linear, 0, 1) / np.array([0.9505, 1.0, 1.089])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.
+SIGHT = {
+    "full": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+         [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+         [0.004733, 0.691367, 0.303900]]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_colours_are_told_apart_with_any_colour_vision(sight, dark):
+    palette = [MODEL, TRUTH, DATA, ORACLE, SOLVES, PAPER]
+    colours = [seen_by(DARK[c] if dark else c, SIGHT[sight]) for c in palette]
+    closest = min(float(np.linalg.norm(a - b)) for a, b in combinations(colours, 2))
+    # About 2 is just noticeable side by side.
+    assert closest > 10
+
+
+def test_the_templates_are_part_of_the_package():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folder = ROOT / "src/popinv/report"
+    included = {f for p in declared["package-data"]["popinv.report"] for f in folder.glob(p)}
+    assert {f for f in folder.rglob("*") if f.is_file() and f.suffix in (".html", ".css", ".js")}
+    assert included >= {f for f in folder.rglob("*") if f.suffix in (".html", ".css", ".js")}

@@ -1,0 +1,41 @@
+"""The pages as Snakemake has them written."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+
+import pytest
+
+pytestmark = pytest.mark.firedrake
+
+
+def test_the_report_is_written_from_a_finished_study(finished, tiny):
+    printed = finished.dry_run(tiny)
+    assert "writing its page" not in printed
+    planned = finished.run("--dry-run", "report").stdout
+    for untouched in ("solving", "recovering", "assessing", "drawing"):
+        assert untouched not in planned
+    done = finished.run("report")
+    assert done.returncode == 0, done.stdout
+    folder = finished.folder / "results" / "report"
+    index = (folder / "index.html").read_text()
+    links = re.findall(r'href="((?:studies|methods)/[^"]+)"', index)
+    assert "studies/tiny.html" in links
+    for link in links:
+        assert (folder / link).is_file()
+    page = (folder / "studies/tiny.html").read_text()
+    assert "snakemake --configfile tiny.yaml" in page
+    assert "train surrogate" in page
+    for store in ("observations.zarr", "population.zarr", "rounds/1/surrogate.zarr"):
+        assert f"<code>{store}</code>" in page
+    again = finished.run("--dry-run", "report").stdout
+    assert "Nothing to be done" in again
+
+    # Snakemake's own report is still to be had.
+    archive = finished.folder / "report.zip"
+    done = finished.run("--report", str(archive))
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(archive) as opened:
+        assert any(name.endswith("report.html") for name in opened.namelist())
+    archive.unlink()

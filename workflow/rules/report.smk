@@ -1,0 +1,169 @@
+"""Pages that can be sent to a colleague: one for each study and each downstream method."""
+
+from popinv.report.identity import templates_hash
+
+
+def evidence_stores(wildcards):
+    """Input function: the evidence that a study asks for, by name."""
+    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    return {
+        name: f"{folder}/evidence/{name}.zarr/zarr.json"
+        for name, wanted in {
+            "error_against_systems": study["evidence"]["system_counts"],
+            "designs": study["evidence"]["design_counts"],
+            "coverage": study["evidence"]["coverage_replications"],
+        }.items()
+        if wanted
+    }
+
+
+def methods_on(study):
+    """Names of the downstream methods that a study asks for."""
+    return [
+        name for name, asked in config["studies"][study]["downstream"].items() if asked is not None
+    ]
+
+
+def other_results(wildcards):
+    """Input function: what a page reads by the name of its folder."""
+    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    return [
+        *([f"{folder}/baselines/comparison.json"] if study["assessment"]["baselines"] else []),
+        *(f"{folder}/downstream/{name}/metrics.json" for name in methods_on(wildcards.study)),
+    ]
+
+
+# A page for a study, with all that a colleague would ask.
+rule write_study_page:
+    input:
+        unpack(evidence),
+        unpack(estimates),
+        unpack(evidence_stores),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        metrics="<results>/{study}/metrics.json",
+        figures=expand("<results>/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
+        others=other_results,
+    output:
+        page="<results>/report/studies/{study}.html",
+    log:
+        "<results>/{study}/logs/write_study_page.log",
+    benchmark:
+        "<results>/{study}/benchmarks/write_study_page.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        study=lookup(dpath="studies/{study}", within=config),
+        look=templates_hash(),
+        code=code_of("write_study_page", "law", "noise"),
+    message:
+        "{wildcards.study}: writing its page"
+    script:
+        "../scripts/write_study_page.py"
+
+
+def reported_methods():
+    """Downstream methods that have a page: those that a study asks for, or that have run."""
+    folders = Path(config["results"], "downstream").glob("*/metrics.json")
+    asked = {name for study in config["studies"] for name in methods_on(study)}
+    return sorted(asked | {file.parent.name for file in folders})
+
+
+def studies_using(method):
+    """Names of the studies that ask for a method."""
+    return [study for study in config["studies"] if method in methods_on(study)]
+
+
+def method_results(wildcards):
+    """Input function: all that a method has found."""
+    found = [
+        f"<results>/{study}/downstream/{wildcards.method}/metrics.json"
+        for study in studies_using(wildcards.method)
+    ]
+    own = f"{config['results']}/downstream/{wildcards.method}/metrics.json"
+    return [*found, own] if Path(own).exists() else found
+
+
+def documentation_of(method):
+    """The method's page of documentation, empty if it has none."""
+    page = Path(workflow.basedir, "docs", "methods", f"{method}.md")
+    return page.read_text(encoding="utf-8") if page.exists() else ""
+
+
+def test_benchmark(wildcards):
+    """Params function: the benchmark file of a method's own test problem, or None."""
+    own = f"downstream/{wildcards.method}/metrics.json"
+    for rule in workflow.rules:
+        if any(
+            str(output).endswith(own) and "{study}" not in str(output) for output in rule.output
+        ):
+            return str(rule.benchmark)
+    return None
+
+
+# A page for a downstream method: its test problem, and what it found on each study.
+rule write_method_page:
+    input:
+        method_results,
+    output:
+        page="<results>/report/methods/{method}.html",
+    log:
+        "<results>/report/logs/write_method_page.{method}.log",
+    benchmark:
+        "<results>/report/benchmarks/write_method_page.{method}.tsv"
+    wildcard_constraints:
+        method="[a-z0-9_]+",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        results=config["results"],
+        studies=lambda wildcards: studies_using(wildcards.method),
+        about=lambda wildcards: documentation_of(wildcards.method),
+        benchmark=test_benchmark,
+        look=templates_hash(),
+        code=code_alone("write_method_page"),
+    message:
+        "{wildcards.method}: writing its page"
+    script:
+        "../scripts/write_method_page.py"
+
+
+def pages():
+    """The pages of all studies and methods."""
+    return [
+        *(f"<results>/report/studies/{study}.html" for study in config["studies"]),
+        *(f"<results>/report/methods/{method}.html" for method in reported_methods()),
+    ]
+
+
+# Everything that is known about the studies of the configuration, as pages.
+rule report:
+    input:
+        pages(),
+    output:
+        index="<results>/report/index.html",
+    log:
+        "<results>/report/logs/report.log",
+    benchmark:
+        "<results>/report/benchmarks/report.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        results=config["results"],
+        studies=config["studies"],
+        methods={method: studies_using(method) for method in reported_methods()},
+        about={method: documentation_of(method) for method in reported_methods()},
+        look=templates_hash(),
+        code=code_alone("report"),
+    message:
+        "writing the page that leads to all others"
+    script:
+        "../scripts/report.py"

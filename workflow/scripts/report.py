@@ -1,0 +1,18 @@
+"""Write the page that leads to those of the studies and the methods."""
+
+from popinv.job import job
+from popinv.report.gathering import gather_method, gather_study
+from popinv.report.pages import index_page
+from popinv.whole_files import write_text
+
+with job(snakemake):
+    given = snakemake.params
+    studies = [
+        gather_study(f"{given.results}/{name}/metrics.json", section)
+        for name, section in given.studies.items()
+    ]
+    methods = [
+        gather_method(name, given.results, users, given.about[name])
+        for name, users in given.methods.items()
+    ]
+    write_text(snakemake.output.index, index_page(studies, methods))
