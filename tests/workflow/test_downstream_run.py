@@ -17,6 +17,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
 }  # fmt: skip
 
 
@@ -41,10 +42,13 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
     assert found["sgd_dynamics"]["restart_statement"]
+    assert found["analog"]["error_power_tiki_taka_2"] > 0
+    assert "law_change" in " ".join(found["analog"])
     for picture in (
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "analog/figures/errors",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

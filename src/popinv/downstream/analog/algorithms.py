@@ -7,10 +7,10 @@ With U the update of a device (:func:`popinv.downstream.analog.devices.update`) 
     tiki_taka    P <- U(P, rate g),    W <- U(W, -transfer P)
     residual     P <- U(P, -rate g),   W <- U(W, transfer P),   g taken at W + mixing P
 
-(arXiv 2406.12774, sections 2 and 4; residual learning is of arXiv 2502.06309). Tiki-Taka's P has the
-sign of the gradient, that of residual learning the opposite one: a mixture of Tiki-Taka would
-have to be W - mixing P, and with the other sign it is unstable. The second array starts at 0, which
-has to be its symmetric point: gradient noise drives it there.
+(arXiv 2406.12774; residual learning is of arXiv 2502.06309). Tiki-Taka's P has the sign of the
+gradient, that of residual learning the opposite one: a mixture of Tiki-Taka would have to be
+W - mixing P, and with the other sign it is unstable. The second array starts at 0, which has to be
+its symmetric point: gradient noise drives it there.
 
 The paper's alpha is ``transfer`` of Tiki-Taka and ``rate`` of the others, its beta Tiki-Taka's
 ``rate``.
@@ -74,8 +74,7 @@ class Method:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(
-                f"method is '{self.kind}', allowed: {', '.join(KINDS)}."
-                + nearest(self.kind, KINDS)
+                f"method is '{self.kind}', allowed: {', '.join(KINDS)}." + nearest(self.kind, KINDS)
             )
         if self.kind != "digital" and self.device is None:
             raise ConfigError(f"method '{self.kind}' needs a device")

@@ -153,9 +153,7 @@ def symmetric_point(device: Device) -> float:
 def normalised(device: Device) -> Device:
     """Return the device with both responses divided by that at the symmetric point: F = 1 there."""
     scale = float(device.mean(np.float64(symmetric_point(device))))
-    return replace(
-        device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale
-    )
+    return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
 
 
 DEVICES = ("asymmetric_linear", "soft_bounds", "power", "exponential")

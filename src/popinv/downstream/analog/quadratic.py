@@ -80,7 +80,7 @@ def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
 
 
 def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Every method at falling rates."""
+    """Run every method at falling rates."""
     ald = asymmetric_linear(REACH)
     two = {"rate": FAST_RATE, "transfer": column(TRANSFERS), "device": ald}
     methods = {
@@ -107,7 +107,7 @@ def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
 
 
 def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Analog descent: dynamic ranges, noise, and where it starts."""
+    """Vary what analog descent depends on: dynamic range, noise, and where it starts."""
     d = len(problem.solution)
     inside = 0.9 * REACH * generator(seed, "analog/starts").uniform(-1, 1, (1, d))
     starts = {"zero": np.zeros((1, d)), "solution": problem.solution[None], "random": inside}
@@ -126,7 +126,7 @@ def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
 
 
 def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Tiki-Taka whose second array has its symmetric point at c reach instead of at 0."""
+    """Run Tiki-Taka whose second array has its symmetric point at c reach instead of at 0."""
     found: Numbers = {}
     c = column(SHIFTS)
     method = Method(
@@ -141,7 +141,7 @@ def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
 
 
 def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Analog descent and Tiki-Taka on each kind of device, of a range that holds the solution."""
+    """Run analog descent and Tiki-Taka on each kind of device, of a range that holds the solution."""
     found: Numbers = {}
     for name in DEVICES:
         # A half more than the solution needs below, where soft bounds end at -0.6 of the range.
@@ -160,7 +160,7 @@ def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
 
 
 def lower_bound(size: Size, seed: int) -> Numbers:
-    """Theorem 3's instance: f = |w - w*|^2/2, w* = reach/4, two-point noise, started at w*.
+    """Run Theorem 3's instance: f = |w - w*|^2/2, w* = reach/4, two-point noise, started at w*.
 
     Where the noise outweighs the gradient, the mean drift is 0 at a gradient whose square is
     sigma^2 u/(1 - u), u = (w/reach)^2.
@@ -189,7 +189,7 @@ def lower_bound(size: Size, seed: int) -> Numbers:
 
 
 def critical_point(size: Size, seed: int) -> Numbers:
-    """Where the gradient is noise alone: drift of W by a step, and the mean of P."""
+    """Compare with theory, where the gradient is noise: the drift of W, and the mean of P."""
     rng = generator(seed, "analog/critical_point")
     w, reach, sigma, rate, fast = 1.0, REACH, 0.5, 0.1, 0.02
     noise = sigma * rng.standard_normal(size.draws)
@@ -213,7 +213,7 @@ def critical_point(size: Size, seed: int) -> Numbers:
 
 
 def responses(size: Size, seed: int) -> Numbers:
-    """Single pulses near the end of the range, and increments as large as the range."""
+    """Try single pulses near the end of the range, and increments as large as the range."""
     rng = generator(seed, "analog/responses")
     reach, w, granularity = 1.0, np.full(size.draws, 0.9), 1e-3
     ald = asymmetric_linear(reach)
@@ -235,7 +235,7 @@ def responses(size: Size, seed: int) -> Numbers:
 
 
 def samples(problem: LeastSquares, seed: int) -> Numbers:
-    """The paper's Figure 1: a tiny noise, each sample an increment of its own or not."""
+    """Return the paper's Figure 1: a tiny noise, each sample an increment of its own or not."""
     found: Numbers = {}
     noise = 0.01 / math.sqrt(len(problem.solution))
     for name, each, analog in (
