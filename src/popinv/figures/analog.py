@@ -27,12 +27,13 @@ def draw_floor(found: Mapping[str, float]) -> Figure:
     """Draw the error on a quadratic problem against rate, dynamic range and noise."""
     figure = new_figure("Quadratic problem: the error that devices leave", 12, 4)
     rates, ranges, noises = figure.subplots(1, 3)
-    for name, values in (
+    lines: tuple[tuple[str, tuple[float, ...]], ...] = (
         ("digital", quadratic.RATES),
         ("analog", quadratic.RATES),
         ("tiki_taka", quadratic.TRANSFERS),
         ("residual", quadratic.TRANSFERS),
-    ):
+    )
+    for name, values in lines:
         squares = [found[f"{name}_{value:g}_squared_gradient"] for value in values]
         rates.plot(values, squares, "o-", ms=4, color=_COLOURS[name], label=_LABELS[name])
     rates.set(
@@ -40,12 +41,12 @@ def draw_floor(found: Mapping[str, float]) -> Figure:
         ylabel="mean squared gradient",
     )  # fmt: skip
     rates.legend(loc="best")
-    for ax, name, values, label in (
-        (ranges, "range", quadratic.RANGES, "dynamic range"),
-        (noises, "noise", quadratic.NOISES, "standard deviation of the gradient noise"),
+    for ax, name, places, label in (
+        (ranges, "range", list(quadratic.RANGES), "dynamic range"),
+        (noises, "noise", list(quadratic.NOISES), "standard deviation of the gradient noise"),
     ):
-        offs = [found[f"analog_{name}_{value:g}_bias"] for value in values]
-        ax.plot(values, offs, "o-", ms=4, color=_COLOURS["analog"], label=_LABELS["analog"])
+        offs = [found[f"analog_{name}_{place:g}_bias"] for place in places]
+        ax.plot(places, offs, "o-", ms=4, color=_COLOURS["analog"], label=_LABELS["analog"])
         ax.set(xscale="log", yscale="log", xlabel=label, ylabel="distance of the mean iterate")
         ax.legend(loc="best")
     return figure
@@ -59,14 +60,14 @@ def draw_accuracies(reached: Mapping[str, Mapping[str, list[float]]]) -> Figure:
     for ax, (kind, by_method) in zip(axes, reached.items(), strict=True):
         for name, accuracies in by_method.items():
             method, _, reach = name.rpartition("_") if name != "digital" else (name, "", "")
-            places = [float(reach)] if reach else list(RANGES[kind])
+            at = [float(reach)] if reach else list(RANGES[kind])
             ax.plot(
-                places, accuracies[-1:] * len(places), "o" if reach else "-",
+                at, accuracies[-1:] * len(at), "o" if reach else "-",
                 color=_COLOURS[method], label=_LABELS[method],
             )  # fmt: skip
         for method, expected in PAPER[kind].items():
-            values = expected if len(expected) > 1 else expected * len(RANGES[kind])
-            ax.plot(RANGES[kind], values, "x--", lw=0.8, color=_COLOURS[method], alpha=0.6)
+            paper = expected if len(expected) > 1 else expected * len(RANGES[kind])
+            ax.plot(RANGES[kind], paper, "x--", lw=0.8, color=_COLOURS[method], alpha=0.6)
         ax.plot([], [], "x--", lw=0.8, color=LIGHT, label="the paper's")
         handles, labels = ax.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))

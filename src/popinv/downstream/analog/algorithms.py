@@ -35,10 +35,10 @@ Update = Callable[[Device, Array, Array, Array | None], Array]
 
 @dataclass(frozen=True)
 class Weights:
-    """State of a training: the weights W, and the second array P of the methods that have one."""
+    """State of a training: the weights W, and the second array P, None where a method has none."""
 
     w: Array
-    p: Array | None = None
+    p: Array = None
 
 
 @dataclass(frozen=True)

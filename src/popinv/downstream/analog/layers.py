@@ -256,5 +256,5 @@ def apply_gradients(
             layer.weight.grad = layer.size = None
         for parameter in digital_parameters(network):
             if parameter.grad is not None:
-                parameter -= rate * parameter.grad
+                parameter.sub_(rate * parameter.grad)
                 parameter.grad = None

@@ -6,7 +6,7 @@ Each part returns numbers by name; :mod:`popinv.downstream.analog.claims` makes 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,12 +82,12 @@ def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
 def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     """Run every method at falling rates."""
     ald = asymmetric_linear(REACH)
-    two = {"rate": FAST_RATE, "transfer": column(TRANSFERS), "device": ald}
+    two = Method("tiki_taka", FAST_RATE, column(TRANSFERS), device=ald)
     methods = {
         "digital": (RATES, Method("digital", column(RATES))),
         "analog": (RATES, Method("analog", column(RATES), device=ald)),
-        "tiki_taka": (TRANSFERS, Method("tiki_taka", **two)),
-        "residual": (TRANSFERS, Method("residual", mixing=0.4, **two)),
+        "tiki_taka": (TRANSFERS, two),
+        "residual": (TRANSFERS, replace(two, kind="residual", mixing=0.4)),
     }
     found: Numbers = {}
     for name, (values, method) in methods.items():
@@ -141,7 +141,7 @@ def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
 
 
 def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Run analog descent and Tiki-Taka on each kind of device, of a range that holds the solution."""
+    """Run both on each kind of device, of a range that holds the solution."""
     found: Numbers = {}
     for name in DEVICES:
         # A half more than the solution needs below, where soft bounds end at -0.6 of the range.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,12 +127,10 @@ def measure_scales(problem: TrainingProblem, count: int, batch_size: int, seed: 
     of_devices = replace(problem, network=analog)
     rows = torch.from_numpy(rng.permutation(len(problem.training[0]))[:_CURVATURE_ROWS])
     data = [a[rows] for a in problem.training]
-    curvatures = []
-    for parameters in (
-        [layer.weight for layer in layers],
-        [layer.bias for layer in layers if layer.bias is not None],
-    ):
-        curvatures.append(_largest_curvature(of_devices, data, parameters, rng))
+    weights = [layer.weight for layer in layers]
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    curvature = _largest_curvature(of_devices, data, weights, rng)
+    bias_curvature = _largest_curvature(of_devices, data, biases, rng)
     sizes = []
     for _ in range(_SIZE_BATCHES):
         index = torch.from_numpy(rng.integers(len(problem.training[0]), size=batch_size))
@@ -140,13 +138,13 @@ def measure_scales(problem: TrainingProblem, count: int, batch_size: int, seed: 
             layer.size = None
         loss_of(of_devices, *(a[index] for a in problem.training)).backward()
         sizes += [float(layer.size.mean()) for layer in layers if layer.size is not None]
-    return Scales(*curvatures, float(np.mean(sizes)))
+    return Scales(curvature, bias_curvature, float(np.mean(sizes)))
 
 
 def _largest_curvature(
     problem: TrainingProblem,
     data: list[torch.Tensor],
-    parameters: list[torch.Tensor],
+    parameters: Sequence[torch.Tensor],
     rng: np.random.Generator,
 ) -> float:
     if not parameters:
