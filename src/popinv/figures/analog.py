@@ -40,7 +40,8 @@ def draw_floor(found: Mapping[str, float]) -> Figure:
         xscale="log", yscale="log", xlabel="rate (of transfer, where there are two arrays)",
         ylabel="mean squared gradient",
     )  # fmt: skip
-    rates.legend(loc="best")
+    rates.set_ylim(top=0.2)
+    rates.legend(loc="upper left")
     for ax, name, places, label in (
         (ranges, "range", list(quadratic.RANGES), "dynamic range"),
         (noises, "noise", list(quadratic.NOISES), "standard deviation of the gradient noise"),
@@ -48,6 +49,8 @@ def draw_floor(found: Mapping[str, float]) -> Figure:
         offs = [found[f"analog_{name}_{place:g}_bias"] for place in places]
         ax.plot(places, offs, "o-", ms=4, color=_COLOURS["analog"], label=_LABELS["analog"])
         ax.set(xscale="log", yscale="log", xlabel=label, ylabel="distance of the mean iterate")
+        ax.set_xticks(places, [f"{place:g}" for place in places])
+        ax.tick_params(axis="x", which="minor", labelbottom=False)
         ax.legend(loc="best")
     return figure
 
@@ -69,10 +72,11 @@ def draw_accuracies(reached: Mapping[str, Mapping[str, list[float]]]) -> Figure:
             paper = expected if len(expected) > 1 else expected * len(RANGES[kind])
             ax.plot(RANGES[kind], paper, "x--", lw=0.8, color=_COLOURS[method], alpha=0.6)
         ax.plot([], [], "x--", lw=0.8, color=LIGHT, label="the paper's")
-        handles, labels = ax.get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        ax.legend(unique.values(), unique.keys(), loc="best")
+        ax.set_xticks(RANGES[kind], [f"{reach:g}" for reach in RANGES[kind]])
         ax.set(title=kind.upper(), xlabel="dynamic range", ylabel="test accuracy in per cent")
+    handles, labels = axes[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    axes[0].legend(unique.values(), unique.keys(), loc="center right")
     return figure
 
 
