@@ -12,7 +12,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics"}
+    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "analog"}
     assert set(asked.values()) == {None}
 
 
@@ -28,6 +28,8 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
     ("asked", "message"),
     [
         ({"bigram": {}}, "reads time series"),
+        ({"analog": {"ranges": [1.0]}}, "analog.ranges"),
+        ({"analog": {"devices": ["linear"]}}, "soft_bounds"),
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
