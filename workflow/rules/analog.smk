@@ -19,7 +19,7 @@ rule check_analog_claims:
         "<results>/downstream/benchmarks/check_analog_claims.tsv"
     resources:
         mem_mb=2000,
-        runtime=1440,
+        runtime=4320,
     params:
         seed=lookup(dpath="seed", within=config),
         size=lookup(dpath="downstream/size", within=config),
