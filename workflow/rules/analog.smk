@@ -60,6 +60,6 @@ rule train_on_devices:
         analog=lookup(dpath="studies/{study}/downstream/analog", within=config),
         code=code_of("train_on_devices", "law", "noise", "network"),
     message:
-        "{wildcards.study}: training the surrogate's last layers on analog devices"
+        "{wildcards.study}: putting the surrogate's last layers on analog devices"
     script:
         "../scripts/train_on_devices.py"
