@@ -13,7 +13,7 @@ WORKFLOW := Snakefile workflow
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run unlock lint format test test-slow benchmark clean
+.PHONY: help setup lock doctor run unlock lint format test test-slow benchmark docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -53,6 +53,10 @@ test-slow: setup ## run the tests that take long
 
 benchmark: setup ## time the package beside its peers (less than a quarter of an hour)
 	@$(BIN)/python -m benchmarks
+
+docs: setup ## build the documentation into build/site; a warning is an error
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/site
+	@echo 'see build/site/index.html'
 
 clean: ## remove what tools leave behind; the environment and results stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

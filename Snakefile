@@ -43,6 +43,9 @@ include: "workflow/rules/posterior.smk"
 include: "workflow/rules/mwgrad.smk"
 include: "workflow/rules/bigram.smk"
 include: "workflow/rules/sgd_dynamics.smk"
+include: "workflow/rules/influence.smk"
+include: "workflow/rules/certified_unlearning.smk"
+include: "workflow/rules/instance_unlearning.smk"
 include: "workflow/rules/analog.smk"
 
 

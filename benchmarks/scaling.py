@@ -4,9 +4,9 @@
 
 Every size of every stage runs in a process of its own, on one thread, and reports processor
 seconds (the lesser of two runs) and the memory that it took beyond the imports (its peak less that
-after a warm-up). The forward model is a cheap formula and the surrogate an untrained network of
-the default size: only the sizes matter. Last in each row comes the exponent of the time from the
-size before it; nothing is asserted.
+after a warm-up). The surrogate is an untrained network of the default size: only the sizes matter.
+Last in each row comes the exponent of the time from the size before it, and after each stage the
+one fitted to all its sizes by least squares; nothing is asserted.
 
 =============  ==================================================================================
 step           one step of the descent on N systems, 50 observations, default settings
@@ -14,7 +14,9 @@ batch          the same with batches of 1000 systems
 heldout        the held-out test of N systems, 20 resamples
 misfit         the test of the noise's family on N systems, 20 resamples
 storage        saving and loading observations of N systems
+solve          N solves of porous flow in one dimension, 200 elements
 training       one epoch on N solves
+two_stage      the two-stage fit of N systems
 observations   one step and its curvature, d observations, each with its own noise
 full           the curvature of unrestricted noise of d observations
 =============  ==================================================================================
@@ -24,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import resource
 import subprocess
@@ -33,6 +34,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
@@ -44,23 +46,30 @@ import xarray as xr
 
 from popinv import storage
 from popinv.artefacts import variable
+from popinv.config.loading import as_mapping, load_file
+from popinv.forward.build import forward_model
 from popinv.inference.assessment import heldout_test
+from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
 from popinv.inference.misfit import noise_misfit
 from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.laws import NormalLaw
-from popinv.population.noise import DiagonalNoise, FullNoise, KernelNoise, NoiseModel
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.diagonal import DiagonalNoise
+from popinv.population.noise.full import FullNoise
+from popinv.population.noise.kernel import KernelNoise
 from popinv.surrogate import training
 from popinv.surrogate.networks import Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.threads import fixed_threads
 
+ROOT = Path(__file__).parents[1]
 SIZES = {
     **dict.fromkeys(
         ("step", "batch", "heldout", "misfit", "storage"), (100, 1000, 10_000, 100_000)
     ),
-    "training": (100, 1000, 10_000),
+    **dict.fromkeys(("solve", "training", "two_stage"), (100, 1000, 10_000)),
     "observations": (10, 100, 300, 1000),
     "full": (20, 40, 80),
 }
@@ -125,6 +134,14 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
         ready = training.prepare(data, settings)
         start = training.initial_state(ready, settings)
         return lambda: training.step(start, ready, settings)
+    if stage == "solve":
+        forward = as_mapping(load_file(ROOT / "config" / "config.yaml"))["studies"]["porous_flow"]
+        model = forward_model(forward["forward"], 0)
+        z = np.random.default_rng(0).standard_normal((size, D_Z))
+        return lambda: model.solve(z, "benchmark")
+    if stage == "two_stage":
+        problem = problem_of(size)
+        return lambda: two_stage(problem, parameters_of(problem))
     if stage == "observations":
         return one_step(problem_of(1000, size, DiagonalNoise(size)), SETTINGS, first=0)
     noise = FullNoise(size, 0.1)
@@ -166,6 +183,12 @@ def in_its_own_process(stage: str, size: int) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
+def fitted_exponent(done: list[tuple[int, float]]) -> float:
+    """Return the slope of log seconds against log size."""
+    sizes, seconds = np.log(np.array(done)).T
+    return float(np.polyfit(sizes, seconds, 1)[0])
+
+
 def main() -> None:
     """Print a table with a row per stage and size."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -178,18 +201,18 @@ def main() -> None:
         return
     print(f"{'stage':14}{'size':>8}{'CPU s':>10}{'MB':>8}{'exponent':>10}")
     for stage in given.stages:
-        last: tuple[int, float] | None = None
+        done: list[tuple[int, float]] = []
         for size in (size for size in SIZES[stage] if size <= given.largest):
             found = in_its_own_process(stage, size)
-            exponent = ""
-            if last:
-                exponent = f"{math.log(found['seconds'] / last[1]) / math.log(size / last[0]):.2f}"
-            last = size, found["seconds"]
+            done.append((size, found["seconds"]))
+            exponent = f"{fitted_exponent(done[-2:]):.2f}" if len(done) > 1 else ""
             megabytes = found["bytes"] / 1e6
             print(
                 f"{stage:14}{size:>8}{found['seconds']:>10.3f}{megabytes:>8.0f}{exponent:>10}",
                 flush=True,
             )
+        if len(done) > 2:
+            print(f"{stage:14}{'all':>8}{fitted_exponent(done):>28.2f}", flush=True)
 
 
 if __name__ == "__main__":

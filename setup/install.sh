@@ -297,7 +297,7 @@ make_environment() {
     touch "$unfinished"
     if ! "$VENV/bin/python" -m pip install --quiet \
         --constraint "$CONSTRAINTS" --build-constraint "$CONSTRAINTS" \
-        "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,test,lint,bayes,bench,downstream]"; then
+        "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,test,lint,bayes,bench,downstream,docs]"; then
         rm -f "$unfinished"
         die "pip could not install the environment (see above)"
     fi

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from tiny_study import ROOT, TINY
 
+from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.demand import comparison, main
-from popinv.resources import RULES, demand, memory_mb, runtime_minutes, sizes
+from popinv.resources import RULES, NotAsked, demand, memory_mb, runtime_minutes, sizes
 
 WILDCARDS = {"study": "tiny", "round": "0", "chunk": "0", "systems": "1000", "solves": "1000"}
 RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
@@ -23,7 +24,9 @@ def study(path: str = "", value: Any = None) -> dict[str, Any]:
     config = copy.deepcopy(TINY)
     config["studies"]["tiny"]["active_learning"]["first_design"] = 1000
     section = config["studies"]["tiny"]
-    section["downstream"] = {"posterior": {}, "mwgrad": {}, "sgd_dynamics": {}, "analog": {}}
+    # The tiny study has no times, which a bigram model needs.
+    methods = [name for name in StudyDownstream.model_fields if name != "bigram"]
+    section["downstream"] = {name: {} for name in methods}
     if path:
         *sections, key = path.split(".")
         for name in sections:
@@ -149,17 +152,13 @@ def test_examples_fit_a_workstation_and_a_few_days(path: Path):
     for section in as_mapping(load_file(path))["studies"].values():
         of = sizes(section)
         unused = {"solve_chunk_distributed"}
-        methods = {
-            "posterior": "posterior",
-            "mwgrad": "serve_group",
-            "sgd_dynamics": "probe_descent",
-            "analog": "train_on_devices",
-        }
-        unused |= {rule for name, rule in methods.items() if not section["downstream"][name]}
         if not section["evidence"]["coverage_replications"]:
             unused.add("replicate_study")
         for rule in set(RULES) - unused:
-            asked = demand(rule, of, WILDCARDS)
+            try:
+                asked = demand(rule, of, WILDCARDS)
+            except NotAsked:
+                continue
             assert 1000 <= memory_mb(asked) <= 16_000, rule
             assert 20 <= runtime_minutes(asked) <= 4 * 24 * 60, rule
 

@@ -345,6 +345,48 @@ def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(needed.megabytes + _FIGURES_MB, needed.seconds)
 
 
+def _select(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked, network = _asked(of, "influence"), of.study["surrogate"]
+    fresh = of.study["assessment"]["surrogate_check"]
+    rows = of.training + fresh
+    # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
+    numbers = 3.0 * rows * max(asked["landmarks"] * rows, asked["targets"]) + 6 * rows * of.row
+    numbers += 2 * asked["targets"] * _weights(of) + 1e8
+    # Six trainings on the pool, and eight on candidates, beside the scores.
+    passes = asked["repeats"] * 14 * (asked["steps"] * network["batch_size"] + fresh)
+    passes += asked["repeats"] * 20 * rows
+    return Demand(
+        _WITH_TORCH_MB + _FIGURES_MB + _megabytes(numbers),
+        passes * 6 * _weights(of) / _FLOPS + 14 * asked["repeats"] * asked["steps"] * 5e-3,
+    )
+
+
+def _forget(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "certified_unlearning")
+    batches = math.ceil(of.systems / asked["batch_size"])
+    # An epoch's contraction is strong * batches; learning ends when the start is forgotten.
+    learnt = asked["epochs"] + 30 / (asked["strong_convexity"] * batches)
+    epochs = 4 * learnt + 2 * asked["epochs"] * len(asked["systems"])
+    numbers = 8 * of.systems * of.row
+    return Demand(
+        _PLAIN_MB + _FIGURES_MB + _megabytes(numbers), asked["repeats"] * epochs * batches * 1e-4
+    )
+
+
+def _withdraw(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "instance_unlearning")
+    # Gradients with each system left out, four to each parameter for their noise, and descents.
+    slopes = asked["systems"] * asked["places"] + max(asked["noise_draws"], 4 * 2 * of.row)
+    slopes += (1 + asked["withdrawn"]) * (of.study["descent"]["iterations"] + asked["steps"])
+    needed = _descent(of, of.systems, iterations=slopes)
+    trained = _training(of, of.training)
+    return Demand(
+        max(needed.megabytes, trained.megabytes) + _FIGURES_MB,
+        # Numbers of systems that do not divide the draws compare more slowly.
+        5 * needed.seconds + (10 * trained.seconds if asked["solves"] else 0),
+    )
+
+
 def _devices(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = _asked(of, "analog")
     trainings = 1 + 3 * len(asked["devices"]) * len(asked["ranges"])
@@ -387,6 +429,9 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "posterior": _posteriors,
     "serve_group": _group,
     "probe_descent": _probe,
+    "withdraw_systems": _withdraw,
     "advise_optimiser": _rows(4),
+    "select_samples": _select,
+    "forget_systems": _forget,
     "train_on_devices": _devices,
 }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
 
 
 def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
-    assert complete["downstream"] == {"size": "workstation"}
+    assert complete["downstream"] == {"size": "workstation", "instance_images": "fashion-mnist"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "analog"}
+    assert set(asked) == set(StudyDownstream.model_fields)
     assert set(asked.values()) == {None}
 
 
@@ -21,7 +22,7 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
     (complete,) = as_mapping(load(mapping))["studies"].values()
     assert complete["downstream"]["posterior"]["chains"] == 2
     assert complete["downstream"]["mwgrad"]["systems"] == [3, 7]
-    assert complete["downstream"]["mwgrad"]["particles"] == 60
+    assert complete["downstream"]["mwgrad"]["particles"] == 200
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,12 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
+        ({"influence": {"repeats": 1}}, "repeats"),
+        ({"certified_unlearning": {"systems": [2, 2]}}, "each is removed once"),
+        ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),
+        ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
+        ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
+        ({"instance_unlearning": {"order": 1}}, "order"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):
@@ -41,9 +48,29 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
         load(mapping)
 
 
-def test_unrestricted_noise_has_no_plain_gradient(mapping, study):
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("sgd_dynamics", "no plain gradient"), ("instance_unlearning", "steps of its own")],
+)
+def test_unrestricted_noise_has_no_plain_gradient(mapping, study, method, message):
     study["noise"] = {"kind": "full"}
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
-    study["downstream"] = {"sgd_dynamics": {}}
-    with pytest.raises(ConfigError, match="no plain gradient"):
+    study["downstream"] = {method: {}}
+    with pytest.raises(ConfigError, match=message):
+        load(mapping)
+
+
+def test_selecting_samples_needs_fresh_solves(mapping, study):
+    study["downstream"] = {"influence": {}}
+    assert load(mapping)
+    study["assessment"] = {"surrogate_check": 19}
+    with pytest.raises(ConfigError, match="surrogate_check is 19"):
+        load(mapping)
+
+
+def test_a_read_out_takes_its_scale_from_held_out_systems(mapping, study):
+    study["downstream"] = {"certified_unlearning": {}}
+    load(mapping)
+    study["observations"]["heldout"] = 7
+    with pytest.raises(ConfigError, match="set aside at least 8"):
         load(mapping)

@@ -172,6 +172,37 @@ def test_the_neural_velocity_is_near_that_of_a_normal_sample():
     assert np.abs(found - (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
 
 
+def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
+    # Twelve dimensions, two of them narrow, where a kernel of one width lets particles collapse.
+    deviations = np.ones(12)
+    deviations[:2] = 0.1, 0.3
+    precision = torch.from_numpy(deviations**-2)
+    target = Differentiable(lambda x: -0.5 * ((x - 0.5) ** 2 * precision).sum(dim=1))
+    start = begin(points(60, 12), 1)
+    found = {
+        method: run(start, [target], Settings(method, "fixed", "common_adam", 0.05), 400)[0]
+        for method in ("normal", "gfsd")
+    }
+    x = found["normal"].particles
+    np.testing.assert_allclose(x.mean(axis=0), 0.5, atol=0.02)
+    np.testing.assert_allclose(np.cov(x.T, bias=True), np.diag(deviations**2), atol=0.02)
+    assert found["gfsd"].particles[:, 0].std() < 0.03
+    # Still the affine image of the start.
+    design = np.column_stack([np.ones(60), start.particles])
+    residual = x - design @ np.linalg.lstsq(design, x, rcond=None)[0]
+    assert np.abs(residual).max() < 1e-8
+
+
+def test_the_nearest_normal_law_of_a_density_that_is_not_normal():
+    # At the minimum of KL(q, p) over normal laws: E s = 0 and E s' = -1/C.
+    target = Differentiable(lambda x: -(x[:, 0] ** 4) / 4 - x[:, 0])
+    start = begin(points(4000, 1), 1)
+    settings = Settings("normal", "fixed", "common_adam", 0.05)
+    x = run(start, [target], settings, 400)[0].particles[:, 0]
+    assert np.mean(-(x**3) - 1) == pytest.approx(0, abs=0.02)
+    assert np.mean(-3 * x**2) == pytest.approx(-1 / x.var(), rel=0.05)
+
+
 def test_langevin_noise_has_its_variance():
     x = np.zeros((4000, 1))
     found = velocities("langevin", [normal([0.0])], x, 0.1, np.random.default_rng(0), 1.0)[0]
@@ -266,7 +297,7 @@ def test_the_four_mixtures_in_short():
     [
         (lambda: field("blub", points(), normal([0, 0])), "Did you mean 'blob'"),
         (lambda: Settings(weights="exact"), "allowed: minnorm, step, fixed"),
-        (lambda: Settings(optimiser="sgd"), "allowed: plain, adam, accelerated"),
+        (lambda: Settings(optimiser="sgd"), "allowed: plain, adam, common_adam, accelerated"),
         (lambda: Settings(rate=0), "must be positive"),
         (lambda: begin(points(), 2, np.array([0.5, 0.6])), "sum to 1"),
         (lambda: least_norm(np.array([[1.0, np.nan], [0.0, 1.0]])), "square and finite"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from test_posterior import closed_form, linear_problem
+from test_posterior import MATRIX, closed_form, linear_problem
 
 from popinv.downstream.mwgrad.study import group_targets, serve_group
 from popinv.errors import ConfigError
@@ -41,6 +43,59 @@ def test_least_norm_serves_a_group_and_no_system_is_beyond_the_farthest():
     for n in (0, 3):
         assert metrics[f"regret_fixed_system_{n}"] > -0.2
     assert draw_group(result).axes
+
+
+def test_particles_alone_are_the_posterior():
+    problem, estimate, _ = linear_problem(8)
+    result, metrics = serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
+    prior = np.exp(2 * estimate[0][2:])
+    for index, n in enumerate((1, 4)):
+        mean, covariance = closed_form(problem, estimate[1], n)
+        z = result["z_alone"].values[index]
+        np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.01)
+        np.testing.assert_allclose(np.cov(z.T, bias=True), covariance, atol=2e-3)
+        learnt = 2 - (np.diag(covariance) / prior).sum()
+        assert metrics[f"learnt_system_{n}"] == pytest.approx(learnt, abs=0.02)
+
+
+def test_equal_weights_end_at_the_geometric_mean_of_the_posteriors():
+    problem, estimate, _ = linear_problem(8)
+    result, metrics = serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
+    forms = [closed_form(problem, estimate[1], n) for n in (1, 4)]
+    # Without traits all systems have the same covariance.
+    mean = np.mean([form[0] for form in forms], axis=0)
+    z = result["z"].sel(rule="fixed").values
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.01)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), forms[0][1], atol=2e-3)
+    for n, form in zip((1, 4), forms, strict=True):
+        gap = mean - form[0]
+        expected = 0.5 * gap @ np.linalg.solve(form[1], gap)
+        assert metrics[f"regret_fixed_system_{n}"] == pytest.approx(expected, abs=0.02)
+
+
+def test_systems_with_the_same_parameters_are_told_from_others():
+    problem, estimate, z = linear_problem(60)
+    noise = problem.data - z @ MATRIX.T
+    # All have the parameters of the first, but for the last of each group, which is far off.
+    data = z[0] @ MATRIX.T + noise
+    for group in ([0, 1, 2], [3, 4, 5]):
+        same = replace(problem, data=data)
+        _, metrics = serve_group(same, estimate, group, 20, 200, 0.05, ["a", "b"])
+        whole = "one set of parameters may serve all systems of the group"
+        assert metrics["statement_fixed"] == whole
+        moved = data.copy()
+        moved[group[2]] += MATRIX @ [3, 0]
+        other = replace(problem, data=moved)
+        _, metrics = serve_group(other, estimate, group, 20, 200, 0.05, ["a", "b"])
+        assert metrics[f"p_value_fixed_system_{group[2]}"] < 1e-3
+        assert str(group[2]) in metrics["statement_fixed"]
+        assert "cannot have" in metrics["statement_fixed"]
+
+
+def test_too_few_particles_are_refused():
+    problem, estimate, _ = linear_problem(8)
+    with pytest.raises(ConfigError, match="particles is 3: must be at least 4"):
+        serve_group(problem, estimate, [0, 1], 3, 5, 0.05, ["a", "b"])
 
 
 @pytest.mark.parametrize("systems", [[0, 8], [1, 1], [-1, 2]])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from popinv.downstream.chains import effective_sample_size, split_r_hat
 from popinv.downstream.posterior import (
     coverage_metrics,
     elliptical_slice,
     posterior_dataset,
     sample_posteriors,
-    split_r_hat,
+    varying,
 )
-from popinv.figures.posterior import draw_systems
+from popinv.figures.posterior import draw_calibration, draw_systems
 from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
 from popinv.population.laws.normal import NormalLaw
@@ -82,19 +85,63 @@ def test_a_linear_model_has_its_closed_form(with_traits):
 def test_coverage_of_a_linear_model_is_nominal():
     problem, estimate, z = linear_problem(300)
     found = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=150, thin=3)
-    dataset = posterior_dataset(found, ["a", "b"], 50, ["1", "1"])
+    dataset = posterior_dataset(found, ["a", "b"], 50, ["1", "1"], z)
     assert dataset["z"].shape == (50, 300, 2)
-    population = problem.law.sample(
-        torch.from_numpy(ALPHA),
-        torch.from_numpy(np.random.default_rng(0).standard_normal((900, 2))),
-    ).numpy()
-    metrics = coverage_metrics(dataset, population, z)
-    # 600 intervals of 95 %: binomial deviation 0.9 %.
-    assert 0.91 < metrics["coverage"] < 0.985
+    omega = np.random.default_rng(0).standard_normal((900, 2))
+    population = problem.law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
+    metrics = coverage_metrics(dataset, population)
+    inside = (dataset["lower"].values <= z) & (z <= dataset["upper"].values)
+    assert metrics["coverage"] == pytest.approx(inside.mean(), abs=0.005)
+    # 600 intervals: 4 binomial deviations.
+    for name, level in (("coverage", 0.95), ("coverage_80", 0.8), ("coverage_50", 0.5)):
+        assert abs(metrics[name] - level) < 4 * (level * (1 - level) / 600) ** 0.5
+    assert min(metrics[f"rank_p_value_{name}"] for name in "ab") > 1e-3
     assert 0 < metrics["narrowing_a"] < 1
+    assert metrics["shared"] == "none"
+    assert 30 < metrics["effective_min"] <= metrics["effective_01"] < 300
     assert draw_systems(dataset, population, z).axes
-    assert "coverage" not in coverage_metrics(dataset, population, None)
-    assert draw_systems(dataset, population, None).axes
+    assert draw_calibration(dataset, population).axes
+    without = posterior_dataset(found, ["a", "b"], 50, ["1", "1"])
+    assert "coverage" not in coverage_metrics(without, population)
+    assert draw_systems(without, population, None).axes
+    assert draw_calibration(without, population).axes
+
+
+@pytest.mark.parametrize("wrong", ["narrow", "shifted"])
+def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong):
+    problem, estimate, z = linear_problem(300)
+    found = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=100, thin=2)
+    centre = found.z.mean(axis=(0, 1))
+    spread = found.z.std(axis=(0, 1))
+    draws = centre + (found.z - centre) / 2 if wrong == "narrow" else found.z + 0.5 * spread
+    dataset = posterior_dataset(replace(found, z=draws), ["a", "b"], 50, ["1", "1"], z)
+    metrics = coverage_metrics(dataset, z)
+    assert max(metrics[f"rank_p_value_{name}"] for name in "ab") < 1e-3
+    assert metrics["coverage"] < 0.93
+
+
+def test_what_all_systems_share_is_no_part_of_the_coverage():
+    problem, estimate, z = linear_problem(40)
+    found = sample_posteriors(problem, estimate, chains=2, warmup=20, draws=50, thin=1)
+    same = np.full((*found.z.shape[:3], 1), 0.3)
+    with_shared = replace(
+        found,
+        z=np.concatenate([same, found.z], axis=3),
+        r_hat=np.column_stack([np.ones(40), found.r_hat]),
+        effective=np.column_stack([np.full(40, 100.0), found.effective]),
+    )
+    truth = np.column_stack([np.full(40, 0.31), z])
+    # Rounding is no difference.
+    population = np.column_stack([0.3 + 1e-15 * np.arange(40), z])
+    np.testing.assert_array_equal(varying(population), [False, True, True])
+    dataset = posterior_dataset(with_shared, ["level", "a", "b"], 20, ["1"] * 3, truth)
+    metrics = coverage_metrics(dataset, population)
+    assert metrics["shared"] == "level"
+    assert not any(name.endswith("_level") for name in metrics)
+    own = posterior_dataset(found, ["a", "b"], 20, ["1"] * 2, z)
+    assert metrics["coverage"] == coverage_metrics(own, z)["coverage"]
+    drawn = [ax.get_title(loc="left") for ax in draw_systems(dataset, population, truth).axes]
+    assert drawn == ["a", "b"]
 
 
 def test_without_data_the_posterior_is_the_population():
@@ -124,3 +171,17 @@ def test_r_hat_sees_chains_apart():
     apart = same + np.arange(4.0)[:, None, None]
     assert np.all(split_r_hat(apart) > 1.3)
     assert np.all(split_r_hat(np.ones((2, 10, 1))) == 1)
+
+
+def test_effective_sample_sizes_are_those_of_autoregressive_chains():
+    rng = np.random.default_rng(1)
+    for coefficient in (0.0, 0.5, 0.9):
+        noise = rng.standard_normal((4, 1000, 50))
+        z = noise.copy()
+        for t in range(1, 1000):
+            z[:, t] = coefficient * z[:, t - 1] + (1 - coefficient**2) ** 0.5 * noise[:, t]
+        expected = 4000 * (1 - coefficient) / (1 + coefficient)
+        assert np.mean(effective_sample_size(z)) == pytest.approx(expected, rel=0.1)
+    apart = rng.standard_normal((2, 100, 3)) + 5 * np.arange(2.0)[:, None, None]
+    assert np.all(effective_sample_size(apart) < 10)
+    assert np.all(effective_sample_size(np.ones((2, 10, 1))) == 20)

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import kstest, laplace, levy_stable, norm, t
 
 from popinv.downstream.claims import flat
-from popinv.downstream.sgd_dynamics import problem, slices, theory
+from popinv.downstream.sgd_dynamics import problem, slices, study, theory
 from popinv.downstream.sgd_dynamics.landscapes import (
     double_well,
     piecewise,
@@ -256,6 +256,44 @@ def test_critical_points_of_a_known_landscape_are_found():
     lowest = found.places[np.argmin(found.height)]
     assert abs(abs(lowest) - 1) < 0.15
     assert figures.draw_slices({"restart": found}).axes
+
+
+def shared_noise(landscape, deviation: float):
+    """Return a stochastic slope whose noise is the same at every place, as a study's nearly is."""
+
+    def slope(x: float, k: int) -> float:
+        rng = np.random.default_rng(k)
+        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
+
+    return slope
+
+
+def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
+    flat = piecewise([], [[0.01, 0.1]])
+    found = slices.slice_of(shared_noise(flat, 0.2), np.linspace(-1, 1, 21), 100, 200)
+    (point,) = found.points
+    assert point.curvature == pytest.approx(0.1)
+    # The standard error of the mean slope is about 0.02.
+    assert point.place_error == pytest.approx(0.2, rel=0.3)
+    assert abs(point.place + 0.1) < 4 * point.place_error
+    assert not point.is_maximum
+
+
+@pytest.mark.parametrize(
+    ("rise", "curvature", "said"),
+    [
+        (0.0, 0.01, "nowhere told from zero"),
+        (2.0, 0.1, "rises all along"),
+        (-2.0, 0.1, "falls all along"),
+        (0.2, 0.2, "rises from"),
+    ],
+)
+def test_a_line_without_a_critical_point_says_why(rise, curvature, said):
+    line = piecewise([], [[rise, curvature]])
+    found = slices.slice_of(shared_noise(line, 0.2), np.linspace(-1, 1, 11), 16, 60)
+    assert not found.points
+    assert said in study._without_points(found)
+    assert figures.draw_slices({"weakest": found}).axes
 
 
 def test_sticking_and_floor_are_predicted():

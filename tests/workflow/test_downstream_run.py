@@ -14,10 +14,15 @@ pytestmark = pytest.mark.firedrake
 ASKED = {
     "posterior": {"chains": 2, "warmup": 20, "draws": 20, "thin": 1, "kept_draws": 10},
     "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20},
+    "instance_unlearning": {
+        "systems": 6, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 10, "solves": 5,
+    },
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
     "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
+    "influence": {"targets": 10, "steps": 20, "repeats": 2},
+    "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
 }  # fmt: skip
 
 
@@ -43,12 +48,20 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert np.sum(weights) == pytest.approx(1)
     assert found["sgd_dynamics"]["restart_statement"]
     assert found["analog"]["error_power_tiki_taka_2"] > 0
-    assert "law_change" in " ".join(found["analog"])
+    assert found["analog"]["analog_law_change"] > 0
+    assert found["influence"]["pool"] == 120
+    assert found["influence"]["candidates"] == 40
+    assert found["certified_unlearning"]["epsilon"] <= 1
+    assert "hardest to forget" in found["instance_unlearning"]["statement"]
+    assert found["instance_unlearning"]["solves_rerun_epochs"] == 20
     for picture in (
+        "instance_unlearning/figures/systems",
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
         "analog/figures/errors",
+        "influence/figures/selection",
+        "certified_unlearning/figures/forgetting",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -65,5 +78,9 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    for rule in ("check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "fetch_package"):
+    for rule in (
+        "check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "check_influence_claims",
+        "check_mwgrad_images", "train_ensembles", "check_certified_claims", "check_instance_claims",
+        "fetch_package",
+    ):  # fmt: skip
         assert rule in done.stdout

@@ -161,6 +161,10 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         # Downstream methods.
         "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
         "fetch_package", "posterior", "probe_descent", "serve_group",
+        "check_influence_claims", "select_samples",
+        "check_certified_claims", "forget_systems",
+        "check_mwgrad_images", "train_ensembles",
+        "check_instance_claims", "withdraw_systems",
         "check_analog_claims", "train_on_devices",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

@@ -7,6 +7,7 @@ from functools import cache
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
+from popinv.downstream.instance_unlearning.colour_images import check_images
 from popinv.errors import PopinvError
 from popinv.figure_names import FIGURES
 from popinv.fingerprint import fingerprint
@@ -42,6 +43,7 @@ def checked(given, files):
         complete = as_mapping(model)
         if workflow.is_main_process:
             check_data_files(model)
+            check_images(complete["downstream"]["instance_images"])
             refuse_foreign_stores(complete)
         return complete
     except PopinvError as error:

@@ -1,6 +1,15 @@
 """What the downstream methods share: real data, and one target for all test problems."""
 
-DOWNSTREAM_METHODS = ["mwgrad", "bigram", "sgd_dynamics", "analog"]
+DOWNSTREAM_METHODS = [
+    "mwgrad",
+    "mwgrad_images",
+    "bigram",
+    "sgd_dynamics",
+    "influence",
+    "certified_unlearning",
+    "instance_unlearning",
+    "analog",
+]
 
 
 # Fetch a data set that is published as a package.

@@ -18,7 +18,11 @@ rule posterior:
     output:
         posterior="<results>/{study}/posterior.zarr/zarr.json",
         metrics="<results>/{study}/downstream/posterior/metrics.json",
-        figures="<results>/{study}/downstream/posterior/figures/systems.png",
+        figures=expand(
+            "<results>/{study}/downstream/posterior/figures/{figure}.png",
+            figure=["systems", "calibration"],
+            allow_missing=True,
+        ),
     log:
         "<results>/{study}/logs/posterior.log",
     benchmark:

@@ -5,7 +5,7 @@ from pathlib import Path
 from popinv import storage
 from popinv.downstream.claims import write_metrics
 from popinv.downstream.posterior import coverage_metrics, posterior_dataset, sample_posteriors
-from popinv.figures.posterior import draw_systems
+from popinv.figures.posterior import draw_calibration, draw_systems
 from popinv.figures.style import save
 from popinv.forward.build import parameters as forward_parameters
 from popinv.inference.build import descent_problem
@@ -26,14 +26,14 @@ with job(snakemake):
     kept = asked.pop("kept_draws")
     with fixed_threads():
         posteriors = sample_posteriors(problem, estimate, **asked)
-    described = forward_parameters(given.forward)
-    names, units = [p.name for p in described], [p.units for p in described]
-    found = posterior_dataset(posteriors, names, kept, units)
-    population = parameters(problem.law, estimate[0], given.seed, "posterior/population", 2000)
     truth = snakemake.input.get("truth")
     if truth is not None:
         truth = storage.load(truth)["z"].values[: len(problem.data)]
-    metrics = coverage_metrics(found, population, truth)
+    described = forward_parameters(given.forward)
+    names, units = [p.name for p in described], [p.units for p in described]
+    found = posterior_dataset(posteriors, names, kept, units, truth)
+    population = parameters(problem.law, estimate[0], given.seed, "posterior/population", 2000)
+    metrics = coverage_metrics(found, population)
     metrics["surrogate_calls"] = posteriors.evaluations
     storage.save(
         found,
@@ -42,5 +42,7 @@ with job(snakemake):
         seed=given.seed,
         created_by=snakemake.rule,
     )
-    save(draw_systems(found, population, truth), Path(output.figures))
+    folder = Path(output.figures[0]).parent
+    save(draw_systems(found, population, truth), folder / "systems.png")
+    save(draw_calibration(found, population), folder / "calibration.png")
     write_metrics(metrics, Path(output.metrics))

@@ -186,6 +186,8 @@ def _sections(root: _Schema) -> Iterator[str]:
     study = _resolved(root["properties"]["studies"]["additionalProperties"], root)
     simple, nested = _split(root, root)
     yield from _table("### The whole file", root, simple + nested, root)
+    for name, entry in nested:
+        yield from _table(f"### `{name}`", _resolved(entry, root), None, root)
     simple, nested = _split(study, root)
     yield from _table("### `studies.<name>`", study, simple + nested, root)
     for name, _ in nested:

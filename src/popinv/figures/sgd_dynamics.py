@@ -63,6 +63,12 @@ def draw_slices(slices: Mapping[str, Any]) -> Figure:
             for ax in (height, slope):
                 ax.axvline(point.place, color=colour, ls="--", lw=1.2, label=what)
         slope.set(xlabel="place on the line", ylabel="slope")
+        # Loss and slope may grow by orders of magnitude towards a start.
+        sizes = np.abs(found.slope)
+        small = np.quantile(sizes, 0.25)
+        if small > 0 and sizes.max() > 100 * small:
+            slope.set_yscale("symlog", linthresh=small)
+            height.set_yscale("symlog", linthresh=max(np.quantile(found.height, 0.25), 1e-12))
         handles, labels = slope.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         slope.legend(unique.values(), unique.keys(), loc="best")

@@ -65,6 +65,8 @@ class MLP(nn.Module):
 class SpectralConvolution(nn.Module):
     """Linear map that multiplies the lowest Fourier frequencies of a field by a matrix each.
 
+    With the transform over the grid G::
+
         out_o(x) = (1/|G|) sum_k exp(2 pi i k.x) sum_i R_{i,o}(k) in_hat_i(k),   |k_a| < modes_a
 
     The field is real, so along the last axis only k >= 0 is stored and the rest follows by
@@ -103,7 +105,7 @@ class SpectralConvolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(width, width, *kept, 2) / (width * math.sqrt(2)))
 
     def forward(self, field: torch.Tensor) -> torch.Tensor:
-        """Map (n, width, *grid_shape) to the same shape."""
+        """Map shape (n, width, ...), the grid last, to the same shape."""
         spectrum = torch.fft.rfftn(field, dim=self.axes)
         low = spectrum[..., : self.last]
         if len(self.axes) == 2:

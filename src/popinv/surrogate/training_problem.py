@@ -28,7 +28,14 @@ from popinv.surrogate.networks import Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
-__all__ = ["TrainingProblem", "loss_of", "prepare", "validation_loss_of", "validation_mask"]
+__all__ = [
+    "TrainingProblem",
+    "loss_of",
+    "prepare",
+    "row_losses",
+    "validation_loss_of",
+    "validation_mask",
+]
 
 
 @dataclass(frozen=True)
@@ -170,18 +177,23 @@ def _fingerprint(
     return digest.hexdigest()
 
 
+def row_losses(
+    answer: torch.Tensor, y: torch.Tensor, error_map: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the loss of every row, without its weight, shape (n,); all is standardised."""
+    error = answer - y
+    if error_map is not None:
+        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
+        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
+        error = (error * torch.cosh(y)) @ error_map.T
+    return error.square().mean(dim=1)
+
+
 def loss_of(
     problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """Return the objective on some rows, as a scalar tensor."""
-    answer = problem.network(z)
-    if problem.error_map is None:
-        error = answer - y
-    else:
-        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
-        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
-        error = ((answer - y) * torch.cosh(y)) @ problem.error_map.T
-    return (weights * error.square().mean(dim=1)).mean()
+    return (weights * row_losses(problem.network(z), y, problem.error_map)).mean()
 
 
 def validation_loss_of(problem: TrainingProblem) -> float:

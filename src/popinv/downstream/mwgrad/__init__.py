@@ -12,5 +12,8 @@ released code and are otherwise derived anew, since the paper's body was not rea
 ``velocities``  SVGD, Blob, GFSD, neural and Langevin estimates
 ``descent``     the state and its step: weights, plain, Adam and accelerated moves
 ``mixtures``    the first test problem: four mixtures of normal laws
+``overlaid``    pairs of overlapping images; ``lenets``, networks with a head for each of two labels
+``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights
+``ensemble_problem``  the second test problem: ensembles on pairs of images
 ``study``       particles that serve a group of observed systems
 """

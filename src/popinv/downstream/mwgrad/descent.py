@@ -29,10 +29,11 @@ class Settings:
     weights : {"minnorm", "step", "fixed"}
         The weights of least norm at each step; one projected gradient step towards them,
         w <- Proj(w - eta Q w); or as they are.
-    optimiser : {"plain", "adam", "accelerated"}
-        x += h v; Adam on v; or with momentum, p <- a_t p + sqrt(h) v, x += sqrt(h) p,
-        a_t = (t - 1)/(t + 2): the accelerated variant of arXiv 2601.19220, whose discretisation is
-        reconstructed.
+    optimiser : {"plain", "adam", "common_adam", "accelerated"}
+        x += h v; Adam on v; Adam with one size for all particles in each coordinate, which moves
+        normal particles along linear fields to normal ones; or with momentum,
+        p <- a_t p + sqrt(h) v, x += sqrt(h) p, a_t = (t - 1)/(t + 2): the accelerated variant of
+        arXiv 2601.19220, whose discretisation is reconstructed.
     rate : float
         h.
     weight_rate : float
@@ -55,7 +56,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("weights", ("minnorm", "step", "fixed")),
-            ("optimiser", ("plain", "adam", "accelerated")),
+            ("optimiser", ("plain", "adam", "common_adam", "accelerated")),
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
@@ -134,7 +135,10 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
         momentum = (t - 1) / (t + 2) * state.first_moment + root * velocity
         return replace(state, particles=x + root * momentum, first_moment=momentum)
     first = _BETA_1 * state.first_moment + (1 - _BETA_1) * velocity
-    second = _BETA_2 * state.second_moment + (1 - _BETA_2) * velocity**2
+    size = velocity**2
+    if settings.optimiser == "common_adam":
+        size = np.broadcast_to(size.mean(axis=0), size.shape)
+    second = _BETA_2 * state.second_moment + (1 - _BETA_2) * size
     mean, square = first / (1 - _BETA_1**t), second / (1 - _BETA_2**t)
     change = settings.rate * mean / (np.sqrt(square) + _EPSILON)
     return replace(state, particles=x + change, first_moment=first, second_moment=second)

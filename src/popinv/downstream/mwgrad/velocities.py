@@ -7,7 +7,16 @@ With K the radial kernel and s_k = grad log p_k:
 - Blob      GFSD's minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
             et al. 2018; the authors' released "Blob" is GFSD);
 - Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
-- neural    s_k - grad log q with log q learnt as a density ratio to a normal law.
+- neural    s_k - grad log q with log q learnt as a density ratio to a normal law;
+- normal    a_k + (B_k + C^-1)(x_i - m) with the particles' mean m and covariance C, and s_k
+            replaced by its linear fit: the mean a_k and the symmetric part B_k of
+            E[s_k(x)(x - m)^T] C^-1.
+
+Kernels of one width lose their way in many dimensions: in every direction in which the target is
+narrower than the kernel the particles fall together. ``normal``, which is not among the authors',
+is the gradient within the normal laws (Lambert et al., NeurIPS 2022): it needs no width, takes
+normal particles to the normal law that is nearest to the target in KL, and is exact for normal
+targets.
 """
 
 from __future__ import annotations
@@ -23,9 +32,10 @@ from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_ke
 from popinv.downstream.mwgrad.targets import LogDensity, Samples
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["METHODS", "gram", "velocities"]
+__all__ = ["METHODS", "gram", "neural_score", "repulsion", "velocities"]
 
-METHODS = ("svgd", "blob", "gfsd", "langevin", "neural")
+METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
+_WITH_KERNEL = ("svgd", "blob", "gfsd")
 
 _WIDTH, _INNER_STEPS, _INNER_RATE = 20, 100, 1e-2
 
@@ -63,27 +73,56 @@ def velocities(
     Raises
     ------
     ConfigError
-        For an unknown method.
+        For an unknown method, or where ``normal`` has no more particles than dimensions.
     """
     if method not in METHODS:
         raise ConfigError(
             f"velocity '{method}', allowed: {', '.join(METHODS)}.{nearest(method, METHODS)}"
         )
-    kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
+    kernel = None
+    if method in _WITH_KERNEL:
+        kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
     scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
-    repulsion = _repulsion(method, x, kernel, step, generator)
+    shared = repulsion(method, x, kernel, step, generator)
     fields = np.empty((len(targets), *x.shape))
     for field, target, score in zip(fields, targets, scores, strict=True):
         if isinstance(target, Samples):
             field[:] = target.velocity(x)
-        elif method == "svgd":
-            field[:] = kernel.values.T @ score / len(x) + repulsion
+        elif method == "normal":
+            field[:] = _linear_fit(x, score) + shared
+        elif method == "svgd" and kernel is not None:
+            field[:] = kernel.values.T @ score / len(x) + shared
         else:
             assert score is not None
-            field[:] = score + repulsion
-    if method == "svgd" and not any(isinstance(t, Samples) for t in targets):
+            field[:] = score + shared
+    if method == "svgd" and kernel is not None and not any(isinstance(t, Samples) for t in targets):
         return fields, _stein_gram(np.array(scores), kernel)
     return fields, gram(fields)
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the particles less their mean, (n, d), and the inverse of their covariance, (d, d)."""
+    n, d = x.shape
+    if n <= d:
+        raise ConfigError(
+            f"velocity 'normal' with {n} particles in {d} dimensions: must be more particles "
+            "than dimensions"
+        )
+    centred = x - x.mean(axis=0)
+    return centred, np.linalg.inv(centred.T @ centred / n)
+
+
+def _from_normal(x: np.ndarray) -> np.ndarray:
+    """Return C^-1 (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    return centred @ precision
+
+
+def _linear_fit(x: np.ndarray, score: Any) -> np.ndarray:
+    """Return a + B (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    b = score.T @ centred / len(x) @ precision
+    return score.mean(axis=0) + centred @ (b + b.T) / 2
 
 
 def gram(fields: np.ndarray) -> np.ndarray:
@@ -92,14 +131,17 @@ def gram(fields: np.ndarray) -> np.ndarray:
     return flat @ flat.T / fields.shape[1]
 
 
-def _repulsion(
-    method: str, x: np.ndarray, kernel: Kernel, step: float, generator: np.random.Generator
+def repulsion(
+    method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Return the part that all objectives share, -grad log q in the method's estimate, (n, d)."""
     if method == "langevin":
         return np.sqrt(2 / step) * generator.standard_normal(x.shape)
     if method == "neural":
-        return -_neural_score(x, generator)
+        return -neural_score(x, generator)
+    if method == "normal":
+        return _from_normal(x)
+    assert kernel is not None
     if method == "svgd":
         # (1/n) sum_j grad_{x_j} K(x_j, x_i).
         return kernel.gradient.mean(axis=0)
@@ -125,7 +167,9 @@ def _stein_gram(scores: np.ndarray, kernel: Kernel) -> np.ndarray:
     return (both + mixed[:, None] + mixed[None, :] + trace) / n**2
 
 
-def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def neural_score(
+    x: np.ndarray, generator: np.random.Generator, steps: int = _INNER_STEPS, width: int = _WIDTH
+) -> np.ndarray:
     r"""Return grad log q from a density ratio learnt on the particles, shape (n, d).
 
     T maximises E_q T - log E_r exp T (Donsker and Varadhan) with r the normal law of the particles'
@@ -135,9 +179,9 @@ def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     standard = torch.from_numpy((x - mean) / deviation)
     draws = torch.from_numpy(generator.standard_normal((4 * len(x), x.shape[1])))
-    net = _net(x.shape[1], generator)
+    net = _net(x.shape[1], width, generator)
     optimiser = torch.optim.Adam(net.parameters(), lr=_INNER_RATE, betas=(0.5, 0.99))
-    for _ in range(_INNER_STEPS):
+    for _ in range(steps):
         ratio = torch.logsumexp(net(draws)[:, 0], 0) - np.log(len(draws))
         loss = ratio - net(standard).mean()
         optimiser.zero_grad()
@@ -148,8 +192,8 @@ def _neural_score(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return (gradient.numpy() - standard.numpy()) / deviation
 
 
-def _net(inputs: int, generator: np.random.Generator) -> Any:
-    net = nn.Sequential(nn.Linear(inputs, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, 1)).double()
+def _net(inputs: int, width: int, generator: np.random.Generator) -> Any:
+    net = nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, 1)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             draw = 0.3 * generator.standard_normal(tuple(parameter.shape))

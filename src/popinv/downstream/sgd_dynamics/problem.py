@@ -50,7 +50,7 @@ class Size:
 
 SIZES = {
     "workstation": Size(2000, 40_000, (1e-1, 1e-2, 1e-3), (1e-1, 1e-2, 1e-3), (0.15, 0.1)),
-    # The paper's own experiments are unknown to us; this is the size of our digest of the theory.
+    # The paper's own experiments are unknown to us; this is a larger size for the same tables.
     "paper": Size(
         10_000, 200_000, (1e-1, 1e-2, 1e-3, 1e-4), (1e-1, 1e-2, 1e-3, 3e-4), (0.15, 0.1, 0.08)
     ),

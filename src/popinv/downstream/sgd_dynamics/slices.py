@@ -14,6 +14,7 @@ predicts, and it is run to see.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,8 @@ class CriticalPoint:
         Standard deviation of the gradient noise there.
     tail_index, tail_index_error : float
         Hill's estimate and its standard error.
+    place_error : float
+        Standard error of t: that of the mean slope over the size of the curvature.
     """
 
     place: float
@@ -56,6 +59,7 @@ class CriticalPoint:
     deviation: float
     tail_index: float
     tail_index_error: float
+    place_error: float = 0.0
 
     @property
     def is_maximum(self) -> bool:
@@ -140,8 +144,10 @@ def slice_of(
 ) -> Slice:
     """Measure the mean slope at places on a line, find its zeros, and the noise there.
 
-    A zero counts where the mean slope changes its sign from one place to the next and differs
-    from zero by two standard errors at least at one of them.
+    A slope is clear where it differs from zero by two standard errors. Between two clear slopes of
+    opposite sign, with none that is clear between them, lies one zero: that of the straight line
+    fitted to the mean slopes from one to the other, whose slope is the curvature. All places share
+    their draws, so that the error moves the whole line.
 
     Parameters
     ----------
@@ -156,20 +162,22 @@ def slice_of(
     values = np.array([[slope(x, k) for k in range(draws)] for x in t])
     mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / draws**0.5
     points = []
-    clear = np.abs(mean) >= 2 * error
-    for i in np.flatnonzero(mean[:-1] * mean[1:] < 0):
-        if not (clear[i] or clear[i + 1]):
+    clear = np.flatnonzero(np.abs(mean) >= 2 * error)
+    for i, j in itertools.pairwise(clear):
+        if mean[i] * mean[j] > 0:
             continue
-        curvature = (mean[i + 1] - mean[i]) / (t[i + 1] - t[i])
-        place = t[i] - mean[i] / curvature
+        curvature, rise = np.polyfit(t[i : j + 1], mean[i : j + 1], 1)
+        place = np.clip(-rise / curvature, t[i], t[j])
         sample = np.array([slope(place, draws + k) for k in range(noise_draws)])
         deviations = sample - sample.mean()
         index, index_error = hill(deviations)
+        uncertain = error[np.argmin(np.abs(t - place))] / abs(curvature)
         points.append(
             CriticalPoint(
-                float(place), float(curvature), float(deviations.std(ddof=1)), index, index_error
+                float(place), float(curvature), float(deviations.std(ddof=1)), index, index_error,
+                float(uncertain),
             )
-        )
+        )  # fmt: skip
     return Slice(t, mean, error, tuple(points))
 
 

@@ -25,8 +25,9 @@ from popinv.transport.sliced import directions
 __all__ = ["lines", "probe", "result_dataset"]
 
 _ROWS = 500
-# A line reaches half its length beyond either end.
-_REACH = 0.5
+# A line reaches as far on the other side of the solution: at a restart the loss may rise steeply
+# beyond, and a direction of least curvature has no sign.
+_ENDS = (-1.0, 1.0)
 
 Line = tuple[np.ndarray, np.ndarray]
 
@@ -78,7 +79,7 @@ def probe(
         ``places``, ``draws``, ``noise_draws``, ``rate`` and ``paths``.
     """
     slope = line_slope(problem, settings, origin, direction)
-    places = np.linspace(-_REACH, 1 + _REACH, asked["places"])
+    places = np.linspace(*_ENDS, asked["places"])
     with fixed_threads():
         found = slice_of(slope, places, asked["draws"], asked["noise_draws"])
         metrics: dict[str, Any] = {"critical_points": len(found.points)}
@@ -87,9 +88,11 @@ def probe(
         statements = []
         for number, point in enumerate(found.points):
             checked = check_by_running(slope, point, asked["rate"], asked["paths"])
-            statements.append(f"at {point.place:.3g} {checked.pop('statement')}")
+            where = f"at {point.place:.2g} (within {2 * point.place_error:.2g})"
+            statements.append(f"{where} {checked.pop('statement')}")
             numbers = {
                 "place": point.place,
+                "place_error": point.place_error,
                 "curvature": point.curvature,
                 "noise_deviation": point.deviation,
                 "tail_index": point.tail_index,
@@ -98,11 +101,28 @@ def probe(
             }
             metrics |= {f"point_{number}_{key}": value for key, value in numbers.items()}
     if not found.points:
-        statements.append("no critical point on this line")
+        statements.append(_without_points(found))
     elif not maxima:
         statements.append("there is no maximum on this line, so nothing to stick at")
     metrics["statement"] = "; ".join(statements)
     return found, metrics
+
+
+def _without_points(found: Slice) -> str:
+    clear = np.abs(found.slope) >= 2 * found.error
+    if not clear.any():
+        return (
+            "the loss is so flat that its slope is nowhere told from zero: the data say little "
+            "along this line, or more draws are needed"
+        )
+    way = "rises" if found.slope[clear][0] > 0 else "falls"
+    if clear.all():
+        return f"no critical point on this line: the loss {way} all along it"
+    first, last = found.places[clear][[0, -1]]
+    return (
+        f"no critical point is told on this line: the loss {way} from {first:.2g} to {last:.2g}, "
+        "elsewhere its slope is not told from zero"
+    )
 
 
 def result_dataset(slices: Mapping[str, Slice]) -> xr.Dataset:

@@ -1,0 +1,188 @@
+"""The certificate: what was removed, from what, and what that is worth, as a JSON file.
+
+Everything that the guarantee follows from is in it, so that :func:`verify` can follow it again. The
+noise is not: whoever could rebuild it could take it away.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream.certified_unlearning.accountant import Setting
+from popinv.downstream.certified_unlearning.records import Partition, Records
+from popinv.downstream.certified_unlearning.requests import Holder, Removal
+from popinv.errors import DataError, PopinvError
+from popinv.whole_files import write_text
+
+__all__ = ["certificate", "verify", "write_certificate"]
+
+_VERSION = 1
+
+_ASSUMPTIONS = (
+    "Each record's loss is m-strongly convex and L-smooth, the learning rate at most 1/L.",
+    "Gradients of two records differ by at most 2 M everywhere (M where places stay empty).",
+    "Learning, unlearning and retraining go through the same batches in the same order.",
+    "The noise of every iteration is normal, independent, and unknown to the observer.",
+    "Which records are removed does not depend on parameters that were published.",
+    "The observer sees the parameters after a request, not those before it as well.",
+    "Features and targets of one record do not depend on other records.",
+)
+
+
+def certificate(
+    holder: Holder, *, noise: str, names: Sequence[str | int] | None = None, covers: str = ""
+) -> dict[str, Any]:
+    """Return the certificate of all requests that a model has served.
+
+    Parameters
+    ----------
+    holder : Holder
+    noise : str
+        In words, where the noise comes from and who could rebuild it.
+    names : sequence, optional
+        Of the records; their numbers otherwise.
+    covers : str
+        In words, what was learnt from the records, and what else was and is not covered.
+    """
+    setting, partition = holder.setting, holder.records.partition
+    constants = asdict(setting)
+    constants["radius"] = None if setting.radius == math.inf else setting.radius
+    return {
+        "certificate": "removal of records by projected noisy stochastic gradient descent",
+        "version": _VERSION,
+        "statement": _statement(holder),
+        "covers": covers,
+        "assumptions": list(_ASSUMPTIONS),
+        "constants": constants
+        | {"sigma": holder.sigma, "loss": repr(holder.loss), "learning_epochs": holder.learnt},
+        "partition": {
+            "n": partition.n,
+            "batch": partition.batch,
+            "seed": partition.seed,
+            "stage": partition.stage,
+            "sha256": partition.sha256,
+        },
+        "noise": noise,
+        "requests": [_request(removal, names) for removal in holder.removals],
+        "epochs": holder.model.epochs,
+        "remaining_records_sha256": holder.records.sha256,
+        "parameters_sha256": holder.parameters_sha256,
+    }
+
+
+def _statement(holder: Holder) -> str:
+    if not holder.removals:
+        return "No record was removed."
+    last = holder.removals[-1]
+    count = sum(len(removal.records) for removal in holder.removals)
+    there = int(sum(batch.filled.sum() for batch in holder.records.batches))
+    there += sum(len(removal.records) for removal in holder.removals if not removal.replaced)
+    return (
+        f"After {len(holder.removals)} requests, which removed {count} of {there} "
+        f"records, the parameters are ({last.epsilon:.4g}, {last.goal.delta:.4g})-"
+        "indistinguishable, in both directions, from those of learning anew without these records, "
+        f"for {holder.model.epochs} epochs from the same random start over the same partition; the "
+        f"Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
+    )
+
+
+def _request(removal: Removal, names: Sequence[str | int] | None) -> dict[str, Any]:
+    return {
+        "records": list(removal.records),
+        "names": [r if names is None else names[r] for r in removal.records],
+        "places": "filled by other records" if removal.replaced else "left empty",
+        "by_batch": {str(j): count for j, count in enumerate(removal.counts) if count},
+        "own_gap": removal.own_gap,
+        "gap": removal.gap,
+        "epochs": removal.epochs,
+        "form": removal.goal.form,
+        "coefficient": removal.coefficient,
+        "delta": removal.goal.delta,
+        "epsilon": removal.epsilon,
+        "epsilon_asked": removal.goal.epsilon,
+    }
+
+
+def write_certificate(document: Mapping[str, Any], path: Path) -> None:
+    """Write a certificate as JSON, after following it once more."""
+    verify(document)
+    write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
+    """Follow a certificate again from its constants.
+
+    Parameters
+    ----------
+    document : mapping
+    records : Records, optional
+        Those that are left, to be compared with what the certificate says of them.
+
+    Raises
+    ------
+    DataError
+        At the first number or place that does not follow.
+    """
+    try:
+        _follow(document)
+        if records is not None and records.sha256 != document["remaining_records_sha256"]:
+            raise DataError("the records are not those that the certificate says are left")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"the certificate is not complete: {error!r}") from error
+    except DataError:
+        raise
+    except PopinvError as error:
+        raise DataError(f"the certificate's constants give no guarantee: {error}") from error
+
+
+def _follow(document: Mapping[str, Any]) -> None:
+    if document["version"] != _VERSION:
+        raise DataError(f"the certificate's version is {document['version']}, not {_VERSION}")
+    given = dict(document["constants"])
+    sigma, learnt = given.pop("sigma"), given.pop("learning_epochs")
+    given.pop("loss")
+    given["radius"] = math.inf if given["radius"] is None else given["radius"]
+    setting = Setting(**given)
+    placed = dict(document["partition"])
+    digest = placed.pop("sha256")
+    partition = Partition(**placed)
+    if partition.sha256 != digest or (partition.n, partition.batch) != (setting.n, setting.batch):
+        raise DataError("the partition is not that of its seed, or not that of the constants")
+    left, epochs = 0.0, learnt
+    gone: set[int] = set()
+    for number, request in enumerate(document["requests"], start=1):
+        records = request["records"]
+        counts = partition.counts(records)
+        if {str(j): int(c) for j, c in enumerate(counts) if c} != request["by_batch"]:
+            raise DataError(f"request {number}: the records are not in the batches that it names")
+        if request["places"] == "left empty":
+            if gone & set(records) or len(set(records)) != len(records):
+                raise DataError(f"request {number}: a record is removed twice")
+            gone |= set(records)
+        elif setting.emptied:
+            raise DataError(f"request {number}: the constants are for places that stay empty")
+        own = setting.gap_of(counts)
+        gap = min(left + own, setting.widest)
+        coefficient = setting.coefficient(gap, sigma, request["epochs"], request["form"])
+        epsilon = conversion.epsilon(coefficient, request["delta"])
+        follows = {"own_gap": own, "gap": gap, "coefficient": coefficient, "epsilon": epsilon}
+        for name, value in follows.items():
+            if not math.isclose(value, request[name], rel_tol=1e-9, abs_tol=1e-300):
+                raise DataError(
+                    f"request {number}: {name} is given as {request[name]:g}, follows as {value:g}"
+                )
+        if epsilon > request["epsilon_asked"] * (1 + 1e-9):
+            raise DataError(
+                f"request {number}: epsilon = {epsilon:g} is more than was asked, "
+                f"{request['epsilon_asked']:g}"
+            )
+        left = setting.shrunk(gap, request["epochs"])
+        epochs += request["epochs"]
+    if epochs != document["epochs"]:
+        raise DataError(f"{document['epochs']} epochs in all, but the requests add up to {epochs}")

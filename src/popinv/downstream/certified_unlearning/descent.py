@@ -1,0 +1,114 @@
+r"""Projected noisy stochastic gradient descent over a fixed cyclic partition.
+
+One iteration, in the batch B:
+
+.. math::
+    w \leftarrow \Pi_R \Big( w - \eta \Big[ \frac1b \sum_{i \in B} \nabla \ell_i(w) + m w \Big]
+    + \sqrt{2 \eta \sigma^2} \, N(0, I) \Big).
+
+An epoch goes through the batches once, in their order; learning and unlearning are the same
+iteration on other records. Nothing is kept but the parameters.
+
+Source: the paper, Algorithm 1 and Section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.downstream.certified_unlearning.accountant import Setting
+from popinv.downstream.certified_unlearning.losses import Loss
+from popinv.downstream.certified_unlearning.records import Batch, Records
+from popinv.errors import ConfigError, DivergenceError
+from popinv.seeds import generator
+
+__all__ = ["Model", "Noise", "iterate", "project", "run", "start"]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of each epoch, a function of (seed, stage, epoch).
+
+    Attributes
+    ----------
+    sigma : float or ndarray of shape (r,)
+        Of all runs, or of each.
+    seed : int
+        Whoever has it can take the noise away again: see ``requests``.
+    stage : str
+    """
+
+    sigma: float | np.ndarray
+    seed: int
+    stage: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Parameters (d, k, r) of r independent runs on the same partition, and epochs so far."""
+
+    parameters: np.ndarray
+    epochs: int = 0
+
+
+def project(parameters: np.ndarray, radius: float) -> np.ndarray:
+    """Return each run's nearest point of the ball: what is inside stays where it is."""
+    if radius == math.inf:
+        return parameters
+    lengths = np.sqrt((parameters**2).sum(axis=(0, 1)))
+    return parameters * np.minimum(1, radius / np.maximum(lengths, 1e-300))
+
+
+def start(records: Records, setting: Setting, noise: Noise, runs: int = 1) -> Model:
+    """Return the start, N(0, 2 sigma^2/m) projected on the ball; 0 without strong convexity."""
+    shape = (*records.shape, runs)
+    if setting.strong == 0:
+        return Model(np.zeros(shape))
+    draw = generator(noise.seed, f"{noise.stage}/start").standard_normal(shape)
+    width = np.sqrt(2 / setting.strong) * noise.sigma
+    return Model(project(width * draw, setting.radius))
+
+
+def iterate(
+    parameters: np.ndarray, batch: Batch, loss: Loss, setting: Setting, push: np.ndarray | float
+) -> np.ndarray:
+    """Return the parameters after one iteration, ``push`` being its noise."""
+    d, k, r = parameters.shape
+    values = (batch.features @ parameters.reshape(d, k * r)).reshape(-1, k, r)
+    slopes = loss.slope(values, batch.targets[:, :, None]) * batch.filled[:, None, None]
+    gradient = (batch.features.T @ slopes.reshape(-1, k * r)).reshape(d, k, r) / setting.batch
+    moved = setting.contraction * parameters - setting.rate * gradient + push
+    return project(moved, setting.radius)
+
+
+def run(
+    model: Model, records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int
+) -> Model:
+    """Return the model after exactly so many epochs on the records.
+
+    Raises
+    ------
+    ConfigError
+        If the records are not divided as the setting says.
+    DivergenceError
+        If parameters are not finite.
+    """
+    partition = records.partition
+    if (partition.n, partition.batch) != (setting.n, setting.batch):
+        raise ConfigError(
+            f"{partition.n} records in batches of {partition.batch}, but the constants are for "
+            f"{setting.n} in batches of {setting.batch}"
+        )
+    width = math.sqrt(2 * setting.rate) * np.asarray(noise.sigma)
+    parameters = model.parameters
+    for epoch in range(model.epochs, model.epochs + epochs):
+        rng = generator(noise.seed, f"{noise.stage}/noise", epoch)
+        for batch in records.batches:
+            push = width * rng.standard_normal(parameters.shape)
+            parameters = iterate(parameters, batch, loss, setting, push)
+    if not np.isfinite(parameters).all():
+        raise DivergenceError("noisy gradient descent reached parameters that are not finite")
+    return replace(model, parameters=parameters, epochs=model.epochs + epochs)

@@ -1,0 +1,212 @@
+"""Threes against eights: a linear classifier of real images, from which images are removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.downstream.certified_unlearning.accountant import Setting
+from popinv.downstream.certified_unlearning.descent import Model, Noise, run, start
+from popinv.downstream.certified_unlearning.losses import Logistic, setting_of
+from popinv.downstream.certified_unlearning.records import Partition, Records
+from popinv.downstream.certified_unlearning.requests import Goal, learn, relearn, remove
+from popinv.downstream.images import ImageSet
+from popinv.errors import DataError
+from popinv.seeds import generator
+
+__all__ = [
+    "RADIUS",
+    "Digits",
+    "Served",
+    "accuracy_after_one",
+    "digits_of",
+    "largest_share_of_gap",
+    "replacements",
+    "serve",
+]
+
+_CLASSES = (3, 8)
+RADIUS = 100.0
+_LOSS = Logistic()
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Unit features (n, 784) and classes 1 or -1 (n, 1), to learn from and to test with.
+
+    ``strong`` is the weight m of the regulariser.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    test_features: np.ndarray
+    test_targets: np.ndarray
+    seed: int
+    strong: float
+
+    def accuracy(self, parameters: np.ndarray) -> np.ndarray:
+        """Return the share of test images that each run's parameters (784, 1, r) tell apart."""
+        right = (self.test_features @ parameters[:, 0] > 0) == (self.test_targets > 0)
+        return np.asarray(right.mean(axis=0))
+
+    def setting(self, batch: int) -> Setting:
+        """Return the constants, L = 1/4 + m and M = 1, with records replaced."""
+        return setting_of(_LOSS, self.features, 1, self.strong, batch, radius=RADIUS)
+
+    def records(self, batch: int, trial: int) -> Records:
+        """Return the records in a trial's partition."""
+        partition = Partition(len(self.features), batch, self.seed, f"digits/{batch}/{trial}")
+        return Records.of(self.features, self.targets, partition)
+
+
+def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) -> Digits:
+    """Return n images of threes and eights, drawn at random: pixels less 1/2, of length 1.
+
+    The weight of the regulariser is the paper's 1e-6 n unless it is given.
+
+    Raises
+    ------
+    DataError
+        If there are not so many.
+    """
+    rows = np.flatnonzero(np.isin(images.train_labels, _CLASSES))
+    if len(rows) < n:
+        raise DataError(f"{len(rows)} images of threes and eights, {n} are needed")
+    rows = generator(seed, "digits/rows").permutation(rows)[:n]
+    tested = np.flatnonzero(np.isin(images.test_labels, _CLASSES))
+    return Digits(
+        _features(images.train[rows]), _targets(images.train_labels[rows]),
+        _features(images.test[tested]), _targets(images.test_labels[tested]), seed,
+        1e-6 * n if strong is None else strong,
+    )  # fmt: skip
+
+
+def _features(pixels: np.ndarray) -> np.ndarray:
+    features = pixels.reshape(len(pixels), -1) / 255 - 0.5
+    return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+
+
+def _targets(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels == _CLASSES[0], 1.0, -1.0)[:, None]
+
+
+def replacements(seed: int, count: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random records (count, d), (count, 1): normal of length 1, any class."""
+    rng = generator(seed, "digits/replacements")
+    features = rng.standard_normal((count, d))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features, rng.choice([-1.0, 1.0], (count, 1))
+
+
+def removed_rows(digits: Digits, count: int) -> np.ndarray:
+    """Return the records that requests remove, one after the other."""
+    rng = generator(digits.seed, "digits/requests")
+    return rng.permutation(len(digits.features))[:count]
+
+
+@dataclass(frozen=True)
+class Served:
+    """Requests that were served: epochs of each, and accuracy (trials,) before and after.
+
+    Attributes
+    ----------
+    epochs : ndarray of int, shape (requests,)
+        Those of the first trial.
+    largest : int
+        The most that a request of any trial took.
+    learnt, unlearnt, retrained : ndarray of shape (trials,)
+        Accuracy after learning, after the last request, and of learning anew without the records.
+    """
+
+    epochs: np.ndarray
+    largest: int
+    learnt: np.ndarray
+    unlearnt: np.ndarray
+    retrained: np.ndarray
+
+
+def serve(
+    digits: Digits, batch: int, sigma: float, goal: Goal, learnt: int, requests: int, trials: int
+) -> Served:
+    """Learn, and serve requests for one record each."""
+    setting = digits.setting(batch)
+    rows = removed_rows(digits, requests)
+    features, targets = replacements(digits.seed, requests, digits.features.shape[1])
+    accuracies, epochs = [], []
+    for trial in range(trials):
+        noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
+        holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt)
+        before = holder.model
+        for i, row in enumerate(rows):
+            one = slice(i, i + 1)
+            holder = remove(holder, [int(row)], goal, (features[one], targets[one]))
+        anew = relearn(holder, replace(noise, stage=f"{noise.stage}/anew"))
+        models = (before, holder.model, anew)
+        accuracies.append([float(digits.accuracy(m.parameters)[0]) for m in models])
+        epochs.append([removal.epochs for removal in holder.removals])
+    found = np.array(accuracies).T
+    return Served(np.array(epochs[0]), int(np.max(epochs)), *found)
+
+
+def accuracy_after_one(
+    digits: Digits, batch: int, sigmas: np.ndarray, learnt: int, trials: int
+) -> np.ndarray:
+    """Return the accuracy (trials, sigmas) after one record was replaced, and one epoch.
+
+    All noises share the partition of a trial; with a single batch all trials do as well.
+    """
+    setting = digits.setting(batch)
+    row = int(removed_rows(digits, 1)[0])
+    features, targets = replacements(digits.seed, 1, digits.features.shape[1])
+    together = trials if batch == setting.n else 1
+    found = []
+    for trial in range(trials // together):
+        records = digits.records(batch, trial)
+        noise = Noise(np.tile(sigmas, together), digits.seed, f"digits/once/{batch}/{trial}")
+        model = start(records, setting, noise, len(sigmas) * together)
+        model = run(model, records, _LOSS, setting, noise, learnt)
+        left = records.replaced(row, features[0], targets[0])
+        model = run(model, left, _LOSS, setting, noise, 1)
+        found.append(digits.accuracy(model.parameters).reshape(together, len(sigmas)))
+    return np.concatenate(found)
+
+
+def noiseless(digits: Digits, steps: int, further: int) -> np.ndarray:
+    """Return the parameters (784,) of full descent with the step 2/(L + m).
+
+    ``steps`` on all records, and ``further`` on those with one replaced.
+    """
+    setting = digits.setting(len(digits.features))
+    step = 2 / (setting.smooth + setting.strong)
+    x, y = digits.features.copy(), digits.targets[:, 0].copy()
+    w = np.zeros(x.shape[1])
+    for i in range(steps + further):
+        if i == steps:
+            row = removed_rows(digits, 1)[0]
+            features, targets = replacements(digits.seed, 1, x.shape[1])
+            x[row], y[row] = features[0], targets[0, 0]
+        w = w - step * (x.T @ _LOSS.slope(x @ w, y) / len(x) + setting.strong * w)
+    return w
+
+
+def largest_share_of_gap(digits: Digits, batch: int, sigma: float, epochs: int) -> float:
+    """Return the largest distance of two runs with the same noise over its bound (Lemma 3.3).
+
+    One record, of the last batch, has the other class in the second run.
+    """
+    setting = digits.setting(batch)
+    records = digits.records(batch, 0)
+    row = int(records.partition.order[-1])
+    other = records.replaced(row, digits.features[row], -digits.targets[row])
+    noise = Noise(sigma, digits.seed, "digits/gap")
+    models: list[Model] = [start(records, setting, noise)] * 2
+    largest = 0.0
+    for epoch in range(1, epochs + 1):
+        models = [
+            run(model, data, _LOSS, setting, noise, 1)
+            for model, data in zip(models, (records, other), strict=True)
+        ]
+        distance = float(np.linalg.norm(models[0].parameters - models[1].parameters))
+        largest = max(largest, distance / setting.gap(epochs=epoch))
+    return largest

@@ -1,0 +1,120 @@
+r"""Convex losses of linear models, and the constants of their guarantee.
+
+A record is a feature x and k targets y; with parameters w of shape (d, k) its loss is
+
+.. math:: f(w) = \sum_{j=1}^k \ell(x \cdot w_j; y_j) + \frac{m}{2} |w|^2.
+
+Gradients of the data's part have the length of at most ``steepness`` |x| sqrt(k), and cancel in
+the difference of two records but for that; f is L-smooth with L = ``curvature`` |x|^2 + m.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import expit
+
+from popinv.downstream.certified_unlearning.accountant import Setting
+from popinv.errors import ConfigError
+
+__all__ = ["Huber", "Logistic", "Loss", "Quadratic", "setting_of"]
+
+
+class Loss(Protocol):
+    """The loss of one output."""
+
+    @property
+    def curvature(self) -> float:
+        """The largest second derivative."""
+
+    @property
+    def steepness(self) -> float:
+        """The largest size of the first derivative."""
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the first derivative in z."""
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """log(1 + exp(-y z)), with y = 1 or -1."""
+
+    curvature: float = 0.25
+    steepness: float = 1.0
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return -y/(1 + exp(y z))."""
+        return -y * expit(-y * z)
+
+
+@dataclass(frozen=True)
+class Huber:
+    """(z - y)^2/2 up to a residual of ``width``, linear beyond: the squared loss, clipped."""
+
+    width: float = 1.0
+    curvature: float = 1.0
+
+    @property
+    def steepness(self) -> float:
+        """The width, at which residuals are clipped."""
+        return self.width
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return z - y, clipped to the width."""
+        return np.clip(z - y, -self.width, self.width)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """(z - y)^2/2: no bound on its slope, so that no guarantee covers it. For exact laws."""
+
+    curvature: float = 1.0
+    steepness: float = math.inf
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return z - y."""
+        return z - y
+
+
+def setting_of(
+    loss: Loss,
+    features: np.ndarray,
+    outputs: int,
+    strong: float,
+    batch: int,
+    *,
+    bound: float = 1.0,
+    radius: float = math.inf,
+    emptied: bool = False,
+) -> Setting:
+    """Return the constants of learning with the rate 1/L.
+
+    Parameters
+    ----------
+    loss : Loss
+    features : ndarray of shape (n, d)
+        No longer than ``bound``, which also bounds records that come later.
+    outputs : int
+        k.
+    strong : float
+        m, the regulariser's.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is longer than the bound, or the loss has no bound on its slope.
+    """
+    longest = float(np.sqrt((features**2).sum(axis=1).max()))
+    if not longest <= bound * (1 + 1e-9):
+        raise ConfigError(
+            f"a record has a feature of length {longest:g}, but the guarantee is for at most "
+            f"{bound:g}: scale the features"
+        )
+    smooth = loss.curvature * bound**2 + strong
+    lipschitz = loss.steepness * bound * math.sqrt(outputs)
+    return Setting(
+        len(features), batch, 1 / smooth, strong, smooth, lipschitz, radius, emptied=emptied
+    )

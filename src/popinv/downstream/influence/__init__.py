@@ -1,0 +1,24 @@
+"""Influence distillation: which samples of a pool to train on, for the sake of a small target.
+
+A step of the optimiser on the pool, each sample with a weight, changes the target's loss; to
+first order in the learning rate a sample's share of that change is the product of its gradient
+with the target's. Robust weights follow in closed form, and the shares of most samples from those
+of a few landmarks (Nikdan, Cohen-Addad, Alistarh and Mirrokni, arXiv 2505.19051). Formulas follow
+the opening of the paper and the authors' released code and are otherwise derived anew, since the
+paper's body was not readable to us.
+
+``gradients``    losses as functions of one vector of weights, and their derivatives
+``steps``        the optimiser's step as a linear map of the gradient: SGD, momentum, Adam
+``influence``    the change of the target's loss by a weighted step, first and second order
+``robust``       weights that stand up to errors of the scores, by closed form and by descent
+``landmarks``    embeddings by forward mode, and scores spread from a few landmarks
+``selection``    the best of one score, or each target sample in its turn
+``costs``        operations that the methods need, by the paper's count
+``networks``     a small transformer and a perceptron
+``training``     training on a selection by Adam
+``exactness``    the test problem's first part: identities and orders of errors
+``mixture``      its second: a classification from several domains
+``language``     its third: a language model on a corpus of several categories
+``problem``      the parts together: numbers and claims
+``study``        which solves of a study to train on, and which candidates to solve
+"""

@@ -1,0 +1,160 @@
+"""The test problem's first part: identities of the formulas, and orders of their errors.
+
+On softmax regression, a perceptron and a transformer, all small enough for every number to be
+formed: the predicted against the actual change of the target's loss, the support of robust
+weights, what the second-order term changes, and the scores spread from all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from popinv.downstream.influence import gradients, influence, landmarks, robust
+from popinv.downstream.influence.gradients import Flat, Losses, Samples
+from popinv.downstream.influence.networks import (
+    Perceptron,
+    Transformer,
+    classification_losses,
+    language_losses,
+)
+from popinv.downstream.influence.selection import top
+from popinv.downstream.influence.steps import Step, gradient_step
+from popinv.downstream.influence.training import Adam, begin, step, train
+from popinv.seeds import generator
+
+__all__ = ["Case", "cases", "error_orders", "identities"]
+
+RATES = (0.02, 0.01, 0.005, 0.0025)
+_KEPT = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with weights of double precision, a pool and a target."""
+
+    name: str
+    flat: Flat
+    losses: Losses
+    pool: Samples
+    target: Samples
+
+
+def cases(seed: int, pool: int = 60, target: int = 20) -> Iterator[Case]:
+    """Yield a linear model, a perceptron and a transformer, on random data."""
+    rng = generator(seed, "influence/exactness")
+    teacher = rng.standard_normal((6, 4))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**63)))
+        for name, depth in (("softmax_regression", 0), ("perceptron", 1)):
+            flat = Flat.of(Perceptron(6, 4, width=16, depth=depth).double())
+            x = rng.standard_normal((pool + target, 6))
+            y = (x @ teacher + rng.gumbel(size=(pool + target, 4))).argmax(axis=1)
+            samples = (torch.from_numpy(x), torch.from_numpy(y))
+            yield _case(name, flat, classification_losses(flat), samples, pool)
+        flat = Flat.of(Transformer(12, 8, width=16, heads=2, layers=2).double())
+        # Each token follows the one before by a step of 0, 1 or 2.
+        strides = rng.integers(0, 3, (pool + target, 9))
+        tokens = torch.from_numpy(np.cumsum(strides, axis=1) % 12)
+        yield _case("transformer", flat, language_losses(flat), (tokens,), pool)
+
+
+def _case(name: str, flat: Flat, losses: Losses, samples: Samples, pool: int) -> Case:
+    sides = [tuple(tensor[part] for tensor in samples) for part in (slice(pool), slice(pool, None))]
+    return Case(name, flat, losses, *sides)
+
+
+def error_orders(case: Case, seed: int) -> dict[str, Any]:
+    """Return the errors of the predicted change for each learning rate, and their orders.
+
+    Weights of the pool are random. For Adam, warmed up on the pool, the step's second moment is
+    frozen; ``adam_thawed_gap`` is how far the change by a real step, which updates that moment,
+    is from the frozen one's, relative to it, at the smallest learning rate.
+    """
+    settings = Adam(batch_size=16, seed=seed, stage=f"influence/exactness/{case.name}")
+    warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
+    theta = warm.theta
+    rows = gradients.sample_gradients(case.losses, theta, case.pool)
+    g = gradients.mean_gradient(case.losses, theta, case.target)
+    w = torch.from_numpy(generator(seed, "influence/exactness/weights").exponential(size=len(rows)))
+    mean = rows.T @ w / len(rows)
+
+    def hessian(v: Tensor) -> Tensor:
+        return gradients.hessian_product(case.losses, theta, case.target, v)
+
+    def change(moved: Tensor) -> float:
+        before, after = (gradients.mean_loss(case.losses, at, case.target) for at in (theta, moved))
+        return after - before
+
+    # Moves of one length, so that the learning rates mean the same for both.
+    steps = {"gradient": gradient_step(theta), "adam": warm.frozen_step(settings)}
+    found: dict[str, Any] = {}
+    for kind, taken in steps.items():
+        move = taken.move(mean)
+        length = float(move.norm())
+        rates = [rate / length for rate in RATES]
+        actual = np.array([change(theta - rate * move) for rate in rates])
+        errors = []
+        for curved in (None, hessian):
+            predicted = [influence.predicted_change(move, g, rate, curved) for rate in rates]
+            errors.append(np.abs(np.array(predicted) - actual))
+        for order, line in zip(("first", "second"), errors, strict=True):
+            name = f"{case.name}_{kind}_{order}_order"
+            found[f"{name}_error_slope"] = float(np.polyfit(np.log(RATES), np.log(line), 1)[0])
+            found[f"{name}_relative_error"] = line[-1] / abs(actual[-1])
+        if kind == "adam":
+            thawed = change(step(warm, mean, settings, rates[-1]).theta)
+            found[f"{case.name}_adam_thawed_gap"] = abs(thawed / actual[-1] - 1)
+    return found
+
+
+def identities(case: Case, seed: int, rate: float = 1e-2) -> dict[str, Any]:
+    """Return how far the closed forms are from what they should equal.
+
+    Returns
+    -------
+    dict
+        ``support_overlap``: share of the best k that the robust weights keep.
+        ``penalty_interval_agrees``: whether exactly k weights are left just inside the interval's
+        ends, and k - 1 and k + 1 just outside, for several k.
+        ``closed_form_gap``: distance of the closed form from the optimum of the problem.
+        ``second_order_overlap``: share of the best k that is kept with the second-order term at a
+        practical learning rate; ``quadratic_share``: that term over the linear one.
+        ``all_landmarks_gap``: largest error of the scores spread from all samples, relative.
+    """
+    theta, name = case.flat.theta, case.name
+    rows = gradients.sample_gradients(case.losses, theta, case.pool)
+    g = gradients.mean_gradient(case.losses, theta, case.target)
+    plain: Step = gradient_step(theta)
+    p = influence.scores_of(rows, g, plain).numpy()
+    size = max(2, round(_KEPT * len(p)))
+    w, penalty = robust.weights_of_size(p, size)
+    kept, best = set(np.flatnonzero(w > 0)), set(top(p, size))
+    agrees = True
+    for k in (2, size, len(p) // 2):
+        lower, upper = robust.penalty_interval(p, k)
+        for at, expected in (
+            (lower * (1 - 1e-6), k - 1), (lower * (1 + 1e-6), k),
+            (upper * (1 - 1e-6), k), (upper * (1 + 1e-6), k + 1),
+        ):  # fmt: skip
+            agrees &= int((robust.robust_weights(p, at) > 0).sum()) == expected
+    matrix = influence.quadratic_matrix(
+        rows, plain, lambda v: gradients.hessian_product(case.losses, theta, case.target, v)
+    ).numpy()
+    curved, _ = robust.quadratic_weights_of_size(p, matrix, rate, size)
+    second = set(np.flatnonzero(curved > 0))
+    # Embeddings that know the gradients.
+    spread = landmarks.kernel_spread(rows.numpy(), np.arange(len(p)), p, damping=1e-10)
+    return {
+        f"{name}_support_overlap": len(kept & best) / size,
+        f"{name}_penalty_interval_agrees": agrees,
+        f"{name}_closed_form_gap": robust.first_order_gap(p, 0 * matrix, rate, penalty, w),
+        f"{name}_second_order_overlap": len(second & best) / size,
+        f"{name}_quadratic_share": float(rate / 2 * (w @ matrix @ w) / (p @ w)),
+        f"{name}_all_landmarks_gap": float(np.abs(spread - p).max() / np.abs(p).max()),
+    }

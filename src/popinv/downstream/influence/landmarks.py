@@ -1,0 +1,149 @@
+r"""Scores of a whole pool from those of a few landmarks.
+
+Gradients are formed for a few landmarks, cheap embeddings for all samples; scores of the
+landmarks, one column for each target sample, are spread to the others by how alike their
+embeddings are. An embedding is the derivative of a network's features along random directions of
+its weights, by forward mode, the same directions for every sample: it needs no label and no pass
+backwards.
+
+Of the two rules that spread scores, kernel regression is the authors' released code,
+
+.. math:: \hat p = K_{SL} (K_{LL} + \delta I)^{-1} p_L, \qquad
+    K_{ij} = \exp(-\|e_i - e_j\|^2 / 2\sigma^2),
+
+with sigma the median distance of landmarks and delta a hundredth of the mean of K's diagonal. The
+linear rule, p = E_S E_L^T (E_L E_L^T + mu I)^{-1} p_L, is a reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, cho_solve
+from torch import Tensor
+from torch.func import jvp, vmap
+
+from popinv.downstream.influence.gradients import Samples, parts
+from popinv.errors import ConfigError
+
+__all__ = ["draw_landmarks", "kernel_spread", "linear_spread", "projected", "tangent_embeddings"]
+
+_MOST_FOR_MEDIAN = 1000
+
+
+def draw_landmarks(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the numbers of landmarks drawn from a pool, ascending, shape (size,).
+
+    Raises
+    ------
+    ConfigError
+        If the pool has fewer samples.
+    """
+    if not 1 <= size <= count:
+        raise ConfigError(f"got {size} landmarks, must lie in 1..{count}, the samples of the pool")
+    return np.sort(rng.permutation(count)[:size])
+
+
+def tangent_embeddings(
+    features: Callable[..., Tensor],
+    theta: Tensor,
+    samples: Samples,
+    tangents: Tensor,
+    rows: int = 256,
+) -> Tensor:
+    """Return the derivatives of features along directions of the weights.
+
+    Parameters
+    ----------
+    features : callable
+        Maps theta and samples to an array of shape (n, h).
+    theta : Tensor of shape (d,)
+    samples : sequence of Tensor
+    tangents : Tensor of shape (V, d)
+
+    Returns
+    -------
+    Tensor of shape (n, V h)
+    """
+    found = []
+    for part in parts(samples, rows):
+
+        def along(v: Tensor, part: tuple[Tensor, ...] = part) -> Tensor:
+            return jvp(lambda weights: features(weights, *part), (theta,), (v,))[1]
+
+        # Together, so that the pass without tangent is made once.
+        together = vmap(along)(tangents).detach()
+        found.append(together.transpose(0, 1).flatten(1))
+    return torch.cat(found)
+
+
+def projected(rows: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+    """Return rows of length d as rows of length ``size`` with about the same products.
+
+    By a matrix of random signs over the square root of ``size``; rows that are no longer than that
+    stay as they are.
+    """
+    if rows.shape[1] <= size:
+        return rows
+    signs = torch.from_numpy(rng.integers(0, 2, (rows.shape[1], size), dtype=np.int8))
+    return rows @ ((2 * signs - 1).to(rows.dtype) / size**0.5)
+
+
+def kernel_spread(
+    embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-2
+) -> np.ndarray:
+    """Return the scores of all samples by kernel ridge regression from the landmarks'.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, h)
+    landmarks : ndarray of int, shape (l,)
+    scores : ndarray of shape (l,) or (l, m)
+        Of the landmarks.
+    damping : float
+        Relative to the kernel's value at distance 0.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, m)
+    """
+    everywhere = np.asarray(embeddings, dtype=float)
+    known = everywhere[landmarks]
+    distances = _squared_distances(known, known)
+    few = distances[:_MOST_FOR_MEDIAN, :_MOST_FOR_MEDIAN]
+    pairs = few[np.triu_indices(len(few), 1)]
+    # The median of the distances, not of their squares; the same for an odd number of pairs.
+    bandwidth = float(np.median(np.sqrt(pairs))) if len(pairs) else 1.0
+    if not bandwidth > 0:
+        raise ConfigError(
+            "at least half of the landmarks have the same embedding, so that no distance between "
+            "samples can be told; embed more of each sample"
+        )
+    kernel = np.exp(-distances / (2 * bandwidth**2))
+    kernel[np.diag_indices(len(kernel))] += damping
+    coefficients = cho_solve(cho_factor(kernel, lower=True), np.asarray(scores, dtype=float))
+    cross = np.exp(-_squared_distances(everywhere, known) / (2 * bandwidth**2))
+    return cross @ coefficients
+
+
+def linear_spread(
+    embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-4
+) -> np.ndarray:
+    """Return the scores of all samples by linear ridge regression; damping as in the kernel rule.
+
+    ``damping`` is relative to the mean squared length of the landmarks' embeddings.
+    """
+    everywhere = np.asarray(embeddings, dtype=float)
+    known = everywhere[landmarks]
+    gram = known @ known.T
+    scale = float(np.trace(gram)) / len(gram)
+    gram[np.diag_indices(len(gram))] += damping * (scale or 1.0)
+    coefficients = cho_solve(cho_factor(gram, lower=True), np.asarray(scores, dtype=float))
+    return everywhere @ (known.T @ coefficients)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return np.maximum(squares, 0)

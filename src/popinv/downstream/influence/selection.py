@@ -1,0 +1,73 @@
+"""From scores to a selection of k samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popinv.errors import ConfigError
+
+__all__ = ["round_robin", "top"]
+
+
+def top(scores: np.ndarray, size: int) -> np.ndarray:
+    """Return the numbers of the k largest scores, the best first; of equal ones the first.
+
+    Raises
+    ------
+    ConfigError
+        If k is not a number from 1 to n.
+    """
+    _check(size, len(scores))
+    return np.argsort(-np.asarray(scores, dtype=float), kind="stable")[:size]
+
+
+def round_robin(
+    scores: np.ndarray, size: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Return k different samples, which the target samples choose in turns.
+
+    Each takes the sample with its best score that is still there, until k are taken.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, m)
+        One column for each target sample.
+    size : int
+        k.
+    rng : Generator, optional
+        Draws the order of the target samples, which is that of the columns otherwise. The order
+        is drawn once, as in the released code.
+
+    Returns
+    -------
+    ndarray of int, shape (k,)
+        In the order of the turns.
+
+    Raises
+    ------
+    ConfigError
+        If k is not a number from 1 to n.
+    """
+    scores = np.asarray(scores, dtype=float)
+    count, targets = scores.shape
+    _check(size, count)
+    turns = np.arange(targets) if rng is None else rng.permutation(targets)
+    ranking = np.argsort(-scores, axis=0, kind="stable")
+    free = np.ones(count, dtype=bool)
+    place = np.zeros(targets, dtype=int)
+    chosen: list[int] = []
+    while True:
+        for target in turns:
+            column = ranking[:, target]
+            while not free[column[place[target]]]:
+                place[target] += 1
+            best = int(column[place[target]])
+            free[best] = False
+            chosen.append(best)
+            if len(chosen) == size:
+                return np.array(chosen)
+
+
+def _check(size: int, count: int) -> None:
+    if not 1 <= size <= count:
+        raise ConfigError(f"got {size} samples to select, must lie in 1..{count}")

@@ -1,0 +1,399 @@
+r"""Which solves of a study to train its surrogate on, and which candidates to solve.
+
+The target is the population that the study has found: a few of the fresh solves drawn from it, on
+which the study judges its last surrogate; the others judge here. A row's loss is that of the
+study's training, in standard deviations of the noise, and errors are whitened root mean squares.
+The clock is turned back to the first surrogate, which knows the broad design alone, and two
+questions are asked:
+
+1. The pool is every solve before. The first surrogate is trained further on what influence
+   selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
+2. Solves of later rounds are candidates whose answers are hidden. Scores come from solved
+   landmarks through embeddings, which need no answer. The first surrogate is trained on the broad
+   design, the target, and the first n candidates in the order of influence, or in random order as
+   active learning takes them, and the rounds weigh as in the study's own training.
+
+All trainings make as many steps and keep the weights that were best on the target.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from tqdm import tqdm
+
+from popinv.artefacts import variable
+from popinv.downstream.influence import gradients, influence, landmarks
+from popinv.downstream.influence.comparison import exact_scores
+from popinv.downstream.influence.gradients import Flat
+from popinv.downstream.influence.selection import round_robin
+from popinv.downstream.influence.training import Adam, AdamState, begin, train
+from popinv.errors import DataError
+from popinv.evidence.designs import Calls, calls_to_reach
+from popinv.seeds import generator
+from popinv.surrogate.design import recency_weights, whitened_rmse
+from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.training_problem import prepare, row_losses
+from popinv.surrogate.training_state import TrainingData, TrainingSettings
+
+__all__ = ["Asked", "Solves", "select_samples"]
+
+# Numbers of gradients that are held at a time.
+_HELD = 2e7
+# How often a training is judged on the target.
+_LOOKS = 10
+_WARM_STEPS = 30
+_TANGENTS = 8
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Settings: shares of the pool, target samples, steps and repeats of each training."""
+
+    selected: float
+    landmarks: float
+    targets: int
+    steps: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Solves:
+    """The record of solves that succeeded, cut into pool, target and test."""
+
+    z: np.ndarray
+    y: np.ndarray
+    round_of: np.ndarray
+    pool: np.ndarray
+    target: np.ndarray
+    test: np.ndarray
+
+    @classmethod
+    def of(cls, record: xr.Dataset, targets: int) -> Solves:
+        """Cut the record, whose last round are the fresh solves: at most half are the target.
+
+        Raises
+        ------
+        DataError
+            If too few solves succeeded for any of the three.
+        """
+        kept = np.flatnonzero(record["reason"].values == 0)
+        rounds = record["round"].values[kept]
+        # The number that the fresh solves have, even if none of them succeeded.
+        last = record.sizes["round_number"] - 1
+        fresh, pool = np.flatnonzero(rounds == last), np.flatnonzero(rounds < last)
+        if len(fresh) < 2 * _FEWEST or len(pool) < _FEWEST:
+            raise DataError(
+                f"{len(pool)} solves of the rounds and {len(fresh)} fresh ones succeeded; "
+                f"selecting needs at least {_FEWEST} and {2 * _FEWEST} "
+                "(assessment.surrogate_check)"
+            )
+        z, y = record["z"].values[kept], record["y"].values[kept]
+        count = min(targets, len(fresh) // 2)
+        return cls(z, y, rounds, pool, fresh[:count], fresh[count:])
+
+
+class Bench:
+    """One surrogate to train further, and everything its trainings share."""
+
+    def __init__(
+        self, solves: Solves, surrogate: Surrogate, settings: TrainingSettings, asked: Asked
+    ) -> None:
+        data = TrainingData(solves.z, solves.y)
+        # All rows in their order, none held out: the target judges.
+        whole = replace(settings, validation_fraction=0.0)
+        problem = prepare(data, whole, surrogate)
+        self.solves, self.surrogate, self.asked = solves, surrogate, asked
+        self.rows = problem.training
+        self.flat = Flat.of(problem.network)
+        self.theta = self.flat.theta
+        self.whitening = settings.whitening
+        self.adam = Adam(
+            settings.learning_rate, settings.batch_size, seed=settings.seed, stage=settings.stage
+        )
+        self.error_map = problem.error_map
+        self.at_a_time = int(np.clip(_HELD / len(self.theta), 1, 256))
+
+    def losses(self, theta: Tensor, z: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        """Return the rows' losses as the study's training weighs them."""
+        return weights * row_losses(self.flat(theta, z), y, self.error_map)
+
+    def part(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """Return the samples of these rows."""
+        index = torch.from_numpy(rows)
+        return tuple(tensor[index] for tensor in self.rows)
+
+    def warm(self, rows: np.ndarray, repeat: int) -> AdamState:
+        """Return the state after a few steps on these rows, for Adam's moments."""
+        adam = replace(self.adam, stage=f"{self.adam.stage}/warm/{repeat}")
+        return train(
+            self.losses, begin(self.theta), self.part(rows), adam, _WARM_STEPS, decay=False
+        )
+
+    def error_after(self, rows: np.ndarray, name: str, weights: np.ndarray | None = None) -> float:
+        """Train on rows and return the whitened error on the test solves."""
+        shares = None if weights is None else torch.from_numpy(weights / weights.mean())
+        best, least = self.theta, self.target_loss(self.theta)
+        state, steps = begin(self.theta), max(1, self.asked.steps // _LOOKS)
+        for look in range(_LOOKS):
+            # The rate falls to zero over all looks.
+            rate = self.adam.rate * (1 - look / _LOOKS)
+            stage = f"{self.adam.stage}/{name}/{look}"
+            adam = replace(self.adam, rate=rate, stage=stage)
+            state = train(self.losses, state, self.part(rows), adam, steps, shares, decay=False)
+            loss = self.target_loss(state.theta)
+            if loss < least:
+                best, least = state.theta, loss
+        return self.error(best)
+
+    def target_loss(self, theta: Tensor) -> float:
+        """Return the mean loss of the target."""
+        return gradients.mean_loss(self.losses, theta, self.part(self.solves.target))
+
+    def error(self, theta: Tensor) -> float:
+        """Return the whitened error on the test solves with these weights."""
+        network = copy.deepcopy(self.surrogate.network)
+        torch.nn.utils.vector_to_parameters(theta.clone(), network.parameters())
+        return self.error_of(replace(self.surrogate, network=network))
+
+    def error_of(self, surrogate: Surrogate) -> float:
+        """Return a surrogate's whitened error on the test solves."""
+        z, y = self.solves.z[self.solves.test], self.solves.y[self.solves.test]
+        # Whitening is the inverse of the covariance's lower factor.
+        cholesky = np.linalg.inv(np.asarray(self.whitening))
+        return whitened_rmse(surrogate.predict(z), y, cholesky)
+
+    def embeddings(self, rows: np.ndarray, theta: Tensor) -> Tensor:
+        """Return the derivatives of the network's answers along random directions."""
+        rng = generator(self.adam.seed, f"{self.adam.stage}/tangents")
+        tangents = torch.from_numpy(rng.standard_normal((_TANGENTS, len(theta)))).to(theta.dtype)
+        inputs = self.part(rows)[:1]
+        return landmarks.tangent_embeddings(self.flat, theta, inputs, tangents, self.at_a_time)
+
+
+def select_samples(
+    record: xr.Dataset,
+    first: Surrogate,
+    last: Surrogate,
+    settings: TrainingSettings,
+    asked: Asked,
+    recency_decay: float,
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Answer both questions of this module.
+
+    Parameters
+    ----------
+    record : Dataset
+        The record of solves, whose last round are the fresh ones.
+    first, last : Surrogate
+        Those of the first and of the last round; the latter's error is for comparison.
+    settings : TrainingSettings
+        Of a refit, with a whitening matrix; its stage addresses the random draws.
+    asked : Asked
+    recency_decay : float
+        How the study's own training weighs its rounds.
+
+    Returns
+    -------
+    Dataset
+        ``error`` along ``training`` and ``repeat``; ``share`` of the selection, and of the pool,
+        by ``round``; ``candidate_error`` along ``order``, ``candidates`` and ``repeat``.
+    dict
+        The same as plain numbers, with statements.
+    """
+    solves = Solves.of(record, asked.targets)
+    bench = Bench(solves, first, settings, asked)
+    result, metrics = _selected(bench, recency_decay)
+    metrics["error_last_surrogate"] = bench.error_of(last)
+    candidates = solves.pool[solves.round_of[solves.pool] > 0]
+    if len(candidates) < _FEWEST:
+        metrics["candidates"] = len(candidates)
+        metrics["candidates_statement"] = (
+            f"later rounds made {len(candidates)} solves, too few to ask which of them to make"
+        )
+        return result, metrics
+    found, numbers = _candidates(bench, candidates, recency_decay)
+    return xr.merge([result, found]), metrics | numbers
+
+
+def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str, Any]]:
+    solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
+    pool, stage = solves.pool, f"{bench.adam.stage}/pool"
+    size = max(1, round(asked.selected * len(pool)))
+    count = max(2, round(asked.landmarks * len(pool)))
+    rounds = solves.round_of[pool]
+    recency = recency_weights(rounds, int(rounds.max()), recency_decay)
+    errors: dict[str, list[float]] = {}
+    taken = np.zeros(int(rounds.max()) + 1)
+    for repeat in tqdm(range(asked.repeats), desc="selections", unit="repeat", disable=None):
+        warm = bench.warm(pool, repeat)
+        step = warm.frozen_step(bench.adam)
+        scores = exact_scores(
+            bench.losses, warm.theta, step, bench.part(pool), bench.part(solves.target),
+            bench.at_a_time,
+        )  # fmt: skip
+        known = landmarks.draw_landmarks(
+            len(pool), count, generator(seed, f"{stage}/landmarks", repeat)
+        )
+        embedded = bench.embeddings(pool, warm.theta).double().numpy()
+        spread = landmarks.kernel_spread(embedded, known, scores.of_each[known])
+
+        def turns(found: np.ndarray, repeat: int = repeat) -> np.ndarray:
+            return pool[round_robin(found, size, generator(seed, f"{stage}/turns", repeat))]
+
+        drawn = generator(seed, f"{stage}/random", repeat).permutation(len(pool))
+        chosen = {
+            "selected": turns(scores.of_each),
+            "landmarks": turns(spread),
+            "random": pool[drawn[:size]],
+            "all": pool,
+            "target": solves.target,
+        }
+        for name, rows in chosen.items():
+            errors.setdefault(name, []).append(bench.error_after(rows, f"{name}/{repeat}"))
+        errors.setdefault("all_as_weighed", []).append(
+            bench.error_after(pool, f"all_as_weighed/{repeat}", recency)
+        )
+        taken += np.bincount(solves.round_of[chosen["selected"]], minlength=len(taken))
+    before = bench.error(bench.theta)
+    whole = np.bincount(rounds, minlength=len(taken))
+    metrics: dict[str, Any] = {
+        "pool": len(pool), "selected": size, "landmarks": count, "target": len(solves.target),
+        "error_before": before,
+    }  # fmt: skip
+    for name, values in errors.items():
+        metrics[f"error_{name}"] = float(np.mean(values))
+        metrics[f"error_{name}_sd"] = float(np.std(values, ddof=1))
+    shares = {"selected": taken / taken.sum(), "pool": whole / whole.sum()}
+    for name, values in shares.items():
+        metrics |= {f"share_{name}_round_{i}": float(v) for i, v in enumerate(values)}
+    metrics["selected_statement"] = (
+        f"trained further on {size} of {len(pool)} solves, the first surrogate's error in the "
+        f"population goes from {before:.3g} to {metrics['error_selected']:.3g} with those that "
+        f"influence selects, {metrics['error_random']:.3g} with random ones, "
+        f"{metrics['error_all']:.3g} with all, and {metrics['error_target']:.3g} with the "
+        f"{len(solves.target)} fresh solves of the target (standard deviations of the noise)"
+    )
+    names = np.array(list(errors), dtype=np.str_)
+    result = xr.Dataset(
+        {
+            "error": variable(
+                ("training", "repeat"), list(errors.values()),
+                "error of the surrogate in the population, in noise standard deviations",
+            ),
+            "share": variable(
+                ("side", "pool_round"), list(shares.values()), "share that is of a round"
+            ),
+        },
+        coords={
+            "training": variable("training", names, "what the surrogate is trained further on"),
+            "side": variable("side", np.array(list(shares), dtype=np.str_), "selection or pool"),
+        },
+        attrs={"error_before": before},
+    )  # fmt: skip
+    return result, metrics
+
+
+def _candidates(
+    bench: Bench, candidates: np.ndarray, recency_decay: float
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
+    stage = f"{bench.adam.stage}/candidates"
+    solved = np.concatenate([solves.pool[solves.round_of[solves.pool] == 0], solves.target])
+    broad = solved[: -len(solves.target)]
+    counts = [round(len(candidates) * share) for share in (1 / 8, 1 / 4, 1 / 2, 1)]
+    errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
+    without: list[float] = []
+
+    def error_with(rows: np.ndarray, name: str) -> float:
+        # The target and what is solved now are one round, as the study weighs rounds.
+        newer = (np.arange(len(solved) + len(rows)) >= len(broad)).astype(int)
+        weights = recency_weights(newer, 1, recency_decay)
+        return bench.error_after(np.concatenate([solved, rows]), name, weights)
+
+    for repeat in tqdm(range(asked.repeats), desc="candidates", unit="repeat", disable=None):
+        rng = generator(seed, f"{stage}/landmarks", repeat)
+        count = max(2, round(asked.landmarks * len(broad)))
+        drawn = landmarks.draw_landmarks(len(broad), count, rng)
+        # The target is solved too, and nearer to the candidates than the broad design.
+        known = np.concatenate([broad[drawn], solves.target])
+        warm = bench.warm(solved, repeat)
+        step = warm.frozen_step(bench.adam)
+        of_targets, of_known = (
+            gradients.sample_gradients(bench.losses, warm.theta, bench.part(rows), bench.at_a_time)
+            for rows in (solves.target, known)
+        )
+        exact = influence.cosine_scores(of_known, of_targets, step).double().numpy()
+        embedded = bench.embeddings(np.concatenate([known, candidates]), warm.theta)
+        spread = landmarks.kernel_spread(embedded.double().numpy(), np.arange(len(known)), exact)
+        turns = generator(seed, f"{stage}/turns", repeat)
+        orders = {
+            "influence": round_robin(spread[len(known) :], len(candidates), turns),
+            "random": generator(seed, f"{stage}/random", repeat).permutation(len(candidates)),
+        }
+        for name, order in orders.items():
+            errors[name].append(
+                [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
+            )
+        without.append(error_with(candidates[:0], f"without/{repeat}"))
+    result, metrics = _saved(errors, counts, len(solves.target))
+    return result, metrics | {"error_without_candidates": float(np.mean(without))}
+
+
+def _saved(
+    errors: Mapping[str, Sequence[Sequence[float]]], counts: list[int], target: int
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the curves, and the solves to the error that half the candidates at random reach."""
+    curves = {name: np.array(values) for name, values in errors.items()}
+    means = {name: values.mean(axis=0) for name, values in curves.items()}
+    half, reach = counts[2], float(means["random"][2])
+    by_random, by_influence = (
+        calls_to_reach(np.array(counts), means[name], reach) for name in ("random", "influence")
+    )
+    saved: float | str = "unknown: random order needs fewer than were tried"
+    if by_random.relation == "=":
+        beyond: dict[str, Any] = {"<": ">", ">": "<", "=": "="}
+        difference = by_random.value - by_influence.value
+        saved = Calls(difference, beyond[by_influence.relation]).shown()
+    gap = curves["random"] - curves["influence"]
+    metrics: dict[str, Any] = {"candidates": counts[-1]}
+    for place, count in enumerate(counts):
+        for name, values in curves.items():
+            metrics[f"error_{name}_{count}_candidates"] = float(means[name][place])
+            metrics[f"error_{name}_{count}_candidates_sd"] = float(values[:, place].std(ddof=1))
+        lead = f"lead_of_influence_{count}_candidates"
+        metrics[lead] = float(gap[:, place].mean())
+        metrics[f"{lead}_standard_error"] = float(gap[:, place].std(ddof=1) / len(gap) ** 0.5)
+    metrics |= {
+        "solves_by_random": by_random.shown(),
+        "solves_by_influence": by_influence.shown(),
+        "solves_saved": saved,
+        "candidates_statement": (
+            f"{half} of {counts[-1]} candidates in random order bring the error to {reach:.3g}, "
+            f"which {by_random.shown()} in random order and {by_influence.shown()} in the order of "
+            f"influence do too, beside the {target} solves of the target; at {half} the lead is "
+            f"{metrics[f'lead_of_influence_{half}_candidates']:.2g} with a standard error of "
+            f"{metrics[f'lead_of_influence_{half}_candidates_standard_error']:.2g}"
+        ),
+    }
+    result = xr.Dataset(
+        {
+            "candidate_error": variable(
+                ("order", "repeat", "candidates"), list(curves.values()),
+                "error of the surrogate in the population, in noise standard deviations",
+            )
+        },
+        coords={
+            "order": variable("order", np.array(list(curves), dtype=np.str_), "order of solving"),
+            "candidates": variable("candidates", counts, "candidates that are solved"),
+        },
+    )  # fmt: skip
+    return result, metrics

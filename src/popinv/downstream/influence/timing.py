@@ -1,0 +1,122 @@
+"""The count of operations beside processor time, on a deep and narrow transformer.
+
+As deep as the published models, as narrow as a workstation needs: embeddings of the pool by forward
+mode through the first blocks, gradients of the landmarks, one pass forward of the pool, and all
+gradients of the pool. Weights are random, which time does not depend on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from popinv.downstream.influence import costs, gradients, landmarks
+from popinv.downstream.influence.gradients import Flat
+from popinv.downstream.influence.networks import Transformer, language_losses
+from popinv.seeds import generator
+
+__all__ = ["Timing", "measure"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A model of so many layers, and samples that are timed; the pool's size is for the sum."""
+
+    layers: int = 36
+    blocks: int = 4
+    width: int = 128
+    length: int = 64
+    vocabulary: int = 500
+    samples: int = 16
+    repeats: int = 3
+    pool: int = 200_000
+    landmarks: int = 4096
+    tangents: int = 2
+    targets: int = 100
+
+
+def measure(size: Timing, seed: int) -> dict[str, float]:
+    """Return processor seconds a sample, ratios of whole selections, and the count's ratios.
+
+    Returns
+    -------
+    dict
+        ``seconds_<part>`` for one sample; ``seconds_spread`` for the kernel regression's solve
+        and product with all target samples, at a quarter of the landmarks and a twentieth of the
+        pool, scaled up by the operations; ``tangent_passes``: what one tangent costs in passes
+        forward through the same blocks; ``ratio_measured`` and ``ratio_counted`` of one pass
+        forward of the pool to embeddings and landmarks, ``ratio_gradients_...`` of all gradients;
+        ``ratio_measured_with_spread`` with the regression.
+    """
+    rng = generator(seed, "influence/timing")
+    model = Transformer(size.vocabulary, size.length, size.width, 4, size.layers)
+    flat = Flat.of(model.requires_grad_(False))
+    tokens = torch.from_numpy(rng.integers(0, size.vocabulary, (size.samples, size.length + 1)))
+    tangents = torch.from_numpy(rng.standard_normal((size.tangents, len(flat.theta)))).float()
+    losses, theta = language_losses(flat), flat.theta
+
+    def features(weights: Tensor, tokens: Tensor) -> Tensor:
+        return flat(weights, tokens[:, :-1], blocks=size.blocks, features=True)[:, -1]
+
+    def forward(blocks: int | None) -> Callable[[], object]:
+        return lambda: model(tokens[:, :-1], blocks=blocks, features=True)
+
+    rows = 8
+
+    def by_rows(call: Callable[[], object]) -> float:
+        return _seconds(call, size.repeats) / size.samples
+
+    found = {
+        "forward": by_rows(forward(None)),
+        "forward_blocks": by_rows(forward(size.blocks)),
+        "tangent": by_rows(
+            lambda: landmarks.tangent_embeddings(features, theta, (tokens,), tangents, rows)
+        )
+        / size.tangents,
+        "gradient": by_rows(lambda: gradients.sample_gradients(losses, theta, (tokens,), rows)),
+    }
+    few, some = size.landmarks // 4, size.pool // 20
+    rows_of = rng.standard_normal((some, 64))
+    scores = rng.standard_normal((few, size.targets))
+    spread = _seconds(lambda: landmarks.kernel_spread(rows_of, np.arange(few), scores), 1)
+    solve = _seconds(lambda: landmarks.kernel_spread(rows_of[:few], np.arange(few), scores), 1)
+    # The solve grows as the cube of the landmarks at worst, the product as pool times landmarks.
+    whole_spread = 64 * solve + 80 * max(spread - solve, 0.0)
+    whole = {
+        "influence": size.pool * size.tangents * found["tangent"]
+        + size.landmarks * found["gradient"],
+        "representations": size.pool * found["forward"],
+        "gradients": size.pool * found["gradient"],
+    }
+    counted = costs.costs(
+        costs.Model("timed", 1e9, size.layers), size.pool, size.landmarks, size.tangents,
+        size.blocks,
+    )  # fmt: skip
+    return {
+        **{f"seconds_{name}": value for name, value in found.items()},
+        "seconds_spread": whole_spread,
+        "tangent_passes": found["tangent"] / found["forward_blocks"],
+        "gradient_passes": found["gradient"] / found["forward"],
+        "ratio_counted": costs.speed_up(counted),
+        "ratio_measured": whole["representations"] / whole["influence"],
+        "ratio_measured_with_spread": whole["representations"]
+        / (whole["influence"] + whole_spread),
+        "ratio_gradients_counted": costs.speed_up(counted, "gradients"),
+        "ratio_gradients_measured": whole["gradients"] / whole["influence"],
+    }
+
+
+def _seconds(call: Callable[[], object], repeats: int) -> float:
+    """Return the least processor time of a call, after one that warms up."""
+    times = []
+    with torch.no_grad():
+        for _ in range(repeats + 1):
+            began = time.process_time()
+            call()
+            times.append(time.process_time() - began)
+    return min(times[1:])

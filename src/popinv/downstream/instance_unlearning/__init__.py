@@ -1,0 +1,19 @@
+"""How hard each single point is to unlearn by fine-tuning.
+
+A model was trained with noisy gradient steps on a data set D; it should be made into one that has
+never seen a point x, by further steps on D without x. Sepahvand, Thudi, Isik, Bhattacharyya,
+Papernot, Triantafillou, Roy and Dziugaite (ICML 2025, arXiv 2505.18786) bound the number of these
+steps through the Renyi divergence P(x, alpha) between training with and without this very point,
+which follows from the gradients of x that were met in training. Of their paper only abstract,
+introduction and summaries were readable to us: theorem and constants here are reconstructions.
+
+``renyi``     P(x, alpha): losses of single steps, their composition, groups
+``bounds``    from P to a number of fine-tuning steps
+``gaussian``  chains whose laws are normal and known exactly, against which the bounds are held
+``networks``  stacks of classifiers that see the same images
+``training``  noisy, plain and sparse descent of a stack on batches drawn by Poisson sampling
+``scores``    gradients of each point, and other measures of difficulty
+``barriers``  losses along straight lines between weights
+``problem``   the test problem on images
+``study``     an observed, or a solved, system of a study withdraws
+"""

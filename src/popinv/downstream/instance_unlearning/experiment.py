@@ -1,0 +1,396 @@
+"""An experiment on images: whether losses of points tell how hard they are to unlearn.
+
+Models are trained on some images; forget sets are neighbours in rank of the loss P(x, alpha), the
+hardest points by other measures, and random points; references are trained without them, from the
+same initial weights and on the same batches. Fine-tuning has unlearned a set when the accuracy on
+it is that of the references.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from popinv.downstream.images import ImageSet
+from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
+from popinv.downstream.instance_unlearning.forgetting import (
+    hardest,
+    quantile_groups,
+    rank_correlation,
+    record_steps,
+    rows_kept,
+    steps_to_match,
+)
+from popinv.downstream.instance_unlearning.networks import (
+    Network,
+    Weights,
+    network,
+    stacked,
+    taken,
+)
+from popinv.downstream.instance_unlearning.renyi import instance_loss, sum_noise
+from popinv.downstream.instance_unlearning.scores import (
+    confidences,
+    gradient_norms,
+    label_errors,
+    memorisation,
+)
+from popinv.downstream.instance_unlearning.training import Data, Rule, Steps, descend
+from popinv.seeds import generator
+
+__all__ = [
+    "METHODS",
+    "SCORES",
+    "SIZES",
+    "Experiment",
+    "Outcome",
+    "Size",
+    "datasets",
+    "memorised_share",
+    "solve",
+]
+
+# How fine-tuning goes, and the training that it starts from.
+METHODS = {"sgld": "sgld", "sgd": "sgd", "l1": "sgd"}
+SCORES = ("privacy", "gradient_norm", "el2n", "c_proxy", "memorisation")
+# Points are left out of one model in so many.
+_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the problem is.
+
+    Attributes
+    ----------
+    network, width
+        See :func:`networks.network`.
+    points, tested : int
+        Images to train on and to test with.
+    steps, tuning : int
+        Of training, and of fine-tuning.
+    group, quantiles : int
+        Points of a forget set, and sets by rank of the loss.
+    runs, subsets : int
+        Trainings from different weights, and models for memorisation, in fours.
+    rate, batch, sigma, penalty : float
+        eta, b, sigma of Langevin descent, gamma_0 of sparse unlearning.
+    order : int
+        alpha of P(x, alpha).
+    tolerance : float
+        Of the accuracy on a forget set.
+    every : int
+        Steps between records.
+    """
+
+    network: str = "mlp"
+    width: int = 64
+    points: int = 3000
+    tested: int = 2000
+    steps: int = 500
+    tuning: int = 600
+    group: int = 100
+    quantiles: int = 8
+    runs: int = 3
+    subsets: int = 24
+    rate: float = 0.1
+    batch: float = 128
+    sigma: float = 0.005
+    penalty: float = 1e-3
+    order: int = 8
+    tolerance: float = 0.05
+    every: int = 100
+
+
+SIZES = {
+    "workstation": Size(),
+    # The paper's networks and numbers are unknown to us; this is what its data sets call for.
+    "paper": Size(
+        network="cnn", width=32, points=20_000, tested=5000, steps=6000, tuning=3000, group=500,
+        quantiles=10, runs=5, subsets=40, every=300,
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What was found with one training, ``sgld`` or ``sgd``.
+
+    Attributes
+    ----------
+    scores : dict of str to ndarray, shape (points,)
+        Of :data:`SCORES`.
+    names : list of str
+        Of the forget sets.
+    groups : ndarray of int, shape (groups, size)
+    trained, reference : ndarray of shape (runs, groups)
+        Accuracy on each forget set after training with it, and without it.
+    barriers : dict of str to ndarray, shape (runs, groups)
+        On the forget set, between models trained without it and those trained with it, or
+        fine-tuned, by both ways of :func:`barriers.loss_barrier`.
+    steps, reached : dict of str to ndarray, shape (runs, groups)
+        To unlearn each set, by method.
+    curves : dict of str to ndarray, shape (runs, records, groups)
+        Accuracy on each forget set along fine-tuning, by method.
+    at : ndarray of int, shape (records,)
+    numbers : dict
+        Other metrics.
+    """
+
+    scores: dict[str, np.ndarray]
+    names: list[str]
+    groups: np.ndarray
+    trained: np.ndarray
+    reference: np.ndarray
+    barriers: dict[str, np.ndarray] = field(default_factory=dict)
+    steps: dict[str, np.ndarray] = field(default_factory=dict)
+    reached: dict[str, np.ndarray] = field(default_factory=dict)
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
+    at: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def datasets(images: ImageSet, size: Size, seed: int) -> tuple[Data, Data]:
+    """Draw the points to train on and to test with, in units of the training points' spread.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many.
+    """
+    drawn = []
+    for part, count, pixels, labels in (
+        ("train", size.points, images.train, images.train_labels),
+        ("test", size.tested, images.test, images.test_labels),
+    ):
+        if count > len(labels):
+            raise ValueError(f"{count} images asked for, but the {part} set has {len(labels)}")
+        rng = generator(seed, f"instance_unlearning/{part}")
+        rows = np.sort(rng.choice(len(labels), count, replace=False))
+        values = pixels[rows].astype(np.float32) / 255
+        # Channels come first; grey images have one.
+        values = values[:, None] if values.ndim == 3 else values.transpose(0, 3, 1, 2)
+        drawn.append((values, labels[rows].astype(np.int64)))
+    mean, spread = drawn[0][0].mean(), drawn[0][0].std()
+    train, test = (
+        Data(torch.from_numpy(np.ascontiguousarray((v - mean) / spread)), torch.from_numpy(labels))
+        for v, labels in drawn
+    )
+    return train, test
+
+
+class Experiment:
+    """Data, network and settings; its methods are the parts of the experiment."""
+
+    def __init__(self, train: Data, test: Data, size: Size, seed: int) -> None:
+        self.train, self.test, self.size, self.seed = train, test, size, seed
+        _, *shape = train.images.shape
+        classes = int(train.labels.max()) + 1
+        self.network: Network = network(
+            size.network, (shape[0], shape[1], shape[2]), classes, size.width
+        )
+
+    def rule(self, method: str) -> Rule:
+        """Return how the method takes its steps."""
+        size = self.size
+        return Rule(
+            size.rate,
+            size.batch,
+            sigma=size.sigma if method == "sgld" else 0.0,
+            penalty=size.penalty if method == "l1" else 0.0,
+        )
+
+    def begin(self, run: int, models: int) -> Weights:
+        """Return a stack that starts from the same weights."""
+        rng = generator(self.seed, "instance_unlearning/weights", run)
+        return taken(stacked([self.network.initial(rng)]), np.zeros(models, dtype=int))
+
+    def trained(self, method: str, run: int, kept: np.ndarray, record: Any = None) -> Weights:
+        """Train a stack, each model on its own points; the batches are those of the run."""
+        steps = Steps(self.size.steps, self.seed, f"instance_unlearning/{method}/{run}")
+        start = self.begin(run, len(kept))
+        return descend(start, self.network, self.train, kept, self.rule(method), steps, record)
+
+    def right(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
+        """Return each model's accuracy on its own group, shape (groups,)."""
+        data, (count, size) = self.train, groups.shape
+        own = data.of(groups.ravel())
+        images = own.images.reshape(count, size, *own.images.shape[1:])
+        with torch.no_grad():
+            logits = torch.func.vmap(self.network.logits)(weights, images)
+        return (logits.argmax(2) == own.labels.reshape(count, size)).float().mean(1).numpy()
+
+    def tested(self, stacks: list[Weights]) -> float:
+        """Return the mean accuracy on the test images."""
+        rights = [confidences(self.network, stack, self.test)[1].mean() for stack in stacks]
+        return float(np.mean(rights))
+
+    def own_losses(self, start: Weights, end: Weights, groups: np.ndarray) -> np.ndarray:
+        """Return each pair's losses along its line on its own group, shape (groups, places)."""
+        rows = []
+        for model, group in enumerate(groups):
+            first, last = (taken(weights, np.array([model])) for weights in (start, end))
+            rows.append(losses_along(self.network, first, last, self.train.of(group))[0])
+        return np.array(rows)
+
+
+def memorised_share(problem: Experiment) -> np.ndarray:
+    """Return how much each point is memorised, from models trained on parts of the points."""
+    size, everyone = problem.size, len(problem.train)
+    kept = np.ones((size.subsets, everyone), dtype=bool)
+    for block in range(size.subsets // _BLOCK):
+        rng = generator(problem.seed, "instance_unlearning/subsets", block)
+        of = rng.permutation(np.arange(everyone) % _BLOCK)
+        kept[block * _BLOCK + of, np.arange(everyone)] = False
+    # Each block from weights and batches of its own, which no other training has.
+    right = []
+    for block in range(size.subsets // _BLOCK):
+        rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        weights = problem.trained("sgd", size.runs + block, kept[rows])
+        right.append(confidences(problem.network, weights, problem.train)[1])
+    return memorisation(np.concatenate(right), kept)
+
+
+def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
+    """Train, choose forget sets, train references, and unlearn by each method.
+
+    Parameters
+    ----------
+    problem : Experiment
+    training : {"sgld", "sgd"}
+    memorised : ndarray of shape (points,)
+    """
+    size = problem.size
+    originals, scores, numbers = _trained_on_all(problem, training, memorised)
+    names, groups = _forget_sets(problem, scores)
+    kept = rows_kept(groups, len(problem.train))
+    references = [problem.trained(training, run, kept) for run in range(size.runs)]
+    stacks = {"trained": [taken(one, np.zeros(len(groups), dtype=int)) for one in originals]}
+    outcome = Outcome(
+        scores,
+        names,
+        groups,
+        trained=np.array([problem.right(stack, groups) for stack in stacks["trained"]]),
+        reference=np.array([problem.right(stack, groups) for stack in references]),
+        at=record_steps(size.tuning + 1, 5),
+    )
+    for method in (method for method, start in METHODS.items() if start == training):
+        stacks[method] = _unlearn(problem, method, stacks["trained"], kept, outcome)
+        numbers[f"test_accuracy_unlearned_{method}"] = problem.tested(stacks[method])
+    for name, ends in stacks.items():
+        heights = [
+            problem.own_losses(end, reference, groups)
+            for end, reference in zip(ends, references, strict=True)
+        ]
+        for against in ("line", "mean"):
+            found = [loss_barrier(losses, against) for losses in heights]
+            outcome.barriers[f"{name}_above_{against}"] = np.array(found)
+    numbers[f"test_accuracy_trained_{training}"] = problem.tested(originals)
+    numbers[f"test_accuracy_reference_{training}"] = problem.tested(references)
+    outcome.numbers = numbers
+    return outcome
+
+
+def _trained_on_all(
+    problem: Experiment, training: str, memorised: np.ndarray
+) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, Any]]:
+    """Train on all points, and return the models, every point's scores, and numbers about them."""
+    size, data, net = problem.size, problem.train, problem.network
+    at = record_steps(size.steps, size.every)
+    norms: list[np.ndarray] = []
+    errors: list[np.ndarray] = []
+    beliefs: list[np.ndarray] = []
+
+    def look(k: int, weights: Weights) -> None:
+        if k in at:
+            norms.append(gradient_norms(net, weights, data)[0])
+            errors.append(label_errors(net, weights, data)[0])
+            beliefs.append(confidences(net, weights, data)[0][0])
+
+    everyone = np.ones((1, len(data)), dtype=bool)
+    originals = [problem.trained(training, run, everyone, look) for run in range(size.runs)]
+    shape = (size.runs, len(at), len(data))
+    recorded = np.reshape(norms, shape)
+    lengths = np.diff(np.append(at, size.steps))
+    losses, numbers = _privacy(problem, recorded, lengths, problem.rule(training).sigma)
+    share = lengths / lengths.sum()
+    early = (at > 0) & (at <= size.steps // 5)
+    scores = {
+        "privacy": losses,
+        "gradient_norm": np.tensordot(share, recorded.mean(axis=0), axes=1),
+        "el2n": np.reshape(errors, shape)[:, early].mean(axis=(0, 1)),
+        "c_proxy": 1 - np.tensordot(share, np.reshape(beliefs, shape).mean(axis=0), axes=1),
+        "memorisation": memorised,
+    }
+    return originals, scores, numbers
+
+
+def _unlearn(
+    problem: Experiment, method: str, stacks: list[Weights], kept: np.ndarray, outcome: Outcome
+) -> list[Weights]:
+    """Fine-tune every run's stack without its sets, and note how far each has got."""
+    size, groups, at = problem.size, outcome.groups, outcome.at
+    ends, curves = [], []
+    for run, stack in enumerate(stacks):
+        seen: list[np.ndarray] = []
+
+        def watch(k: int, weights: Weights, seen: list[np.ndarray] = seen) -> None:
+            if k in at:
+                seen.append(problem.right(weights, groups))
+
+        steps = Steps(size.tuning, problem.seed, f"instance_unlearning/tuning/{method}/{run}")
+        rule = problem.rule(method)
+        ends.append(descend(stack, problem.network, problem.train, kept, rule, steps, watch))
+        curves.append(seen)
+    wanted = outcome.reference.mean(axis=0)
+    matched = [steps_to_match(np.array(curve), wanted, size.tolerance, at) for curve in curves]
+    outcome.curves[method] = np.array(curves)
+    outcome.steps[method] = np.array([steps for steps, _ in matched])
+    outcome.reached[method] = np.array([reached for _, reached in matched])
+    return ends
+
+
+def _privacy(
+    problem: Experiment, recorded: np.ndarray, lengths: np.ndarray, sigma: float
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return P(x, alpha) of every point, and how far its ranking depends on the noise."""
+    size = problem.size
+    training = "sgld" if sigma else "sgd"
+    # Plain descent adds no noise: it is treated as if its own were normal, with the largest
+    # gradient for a deviation, where the ranking is nearly that of the squares' sum.
+    noise = sum_noise(size.rate, sigma, size.batch) if sigma else float(recorded.max())
+    share = size.batch / len(problem.train)
+
+    def of(noise: float) -> np.ndarray:
+        return instance_loss(recorded, lengths, share, noise, size.order)
+
+    losses = of(noise)
+    numbers = {
+        f"noise_on_sum_{training}": noise,
+        f"largest_gradient_{training}": float(recorded.max()),
+        f"privacy_median_{training}": float(np.median(losses)),
+        f"privacy_worst_case_{training}": float(
+            instance_loss(np.full((1, 1, 1), recorded.max()), lengths.sum(keepdims=True), share,
+                          noise, size.order)[0]
+        ),
+    }  # fmt: skip
+    for factor in (0.1, 0.3, 3.0, 10.0):
+        agreement = rank_correlation(losses, of(factor * noise))
+        numbers[f"privacy_ranking_noise_times_{factor:g}_{training}"] = agreement
+    return losses, numbers
+
+
+def _forget_sets(
+    problem: Experiment, scores: dict[str, np.ndarray]
+) -> tuple[list[str], np.ndarray]:
+    size = problem.size
+    by_rank = quantile_groups(scores["privacy"], size.group, size.quantiles)
+    rng = generator(problem.seed, "instance_unlearning/random_set")
+    random = rng.choice(len(problem.train), size.group, replace=False)
+    others = [hardest(scores[name], size.group) for name in SCORES[1:]]
+    names = [f"privacy_{i + 1}" for i in range(size.quantiles)]
+    names += [f"hardest_{name}" for name in SCORES[1:]] + ["random"]
+    return names, np.concatenate([by_rank, others, random[None]])

@@ -1,0 +1,139 @@
+"""Stacks of classifiers: weights with a leading axis, one model for each entry.
+
+The models of a stack are of one shape and see the same images, so that a stack of many costs little
+more than one. No layer normalises over a batch: the gradient of a single point must be its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import conv2d, cross_entropy, group_norm
+
+from popinv.errors import ConfigError, nearest
+
+__all__ = ["KINDS", "Network", "Weights", "network", "stacked", "taken"]
+
+# Name of a layer's weights to its tensor.
+Weights = dict[str, torch.Tensor]
+
+_GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Network:
+    """A classifier as a function of its weights.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        Of the weights of one model.
+    logits : callable
+        Maps weights of one model and images (n, channels, rows, columns) to logits (n, classes).
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    logits: Callable[[Weights, torch.Tensor], torch.Tensor]
+
+    def initial(self, rng: np.random.Generator) -> Weights:
+        """Draw the weights of one model: normal with variance 2 / fan-in, offsets zero."""
+        drawn = {}
+        for name, shape in self.shapes.items():
+            values = np.zeros(shape)
+            if len(shape) > 1:
+                # Dense layers are (in, out), convolutions (out, in, rows, columns).
+                fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
+                values = rng.standard_normal(shape) * math.sqrt(2 / fan_in)
+            drawn[name] = torch.from_numpy(values.astype(np.float32))
+        return drawn
+
+    def losses(self, weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy of every image, shape (n,)."""
+        return cross_entropy(self.logits(weights, images), labels, reduction="none")
+
+
+def network(kind: str, shape: tuple[int, int, int], classes: int, width: int) -> Network:
+    """Return a classifier of images.
+
+    Parameters
+    ----------
+    kind : {"mlp", "cnn"}
+        A perceptron with one hidden layer, or two convolutions with group normalisation.
+    shape : (channels, rows, columns)
+    classes : int
+    width : int
+        Hidden units; of the convolutions, channels of the first, half as many as of the second.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(
+            f"network is '{kind}', allowed: {', '.join(KINDS)}." + nearest(kind, KINDS)
+        )
+    return KINDS[kind](shape, classes, width)
+
+
+def _perceptron(shape: tuple[int, int, int], classes: int, width: int) -> Network:
+    def logits(weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(images.flatten(1) @ weights["first"] + weights["first_offset"])
+        return hidden @ weights["last"] + weights["last_offset"]
+
+    return Network(
+        {
+            "first": (math.prod(shape), width),
+            "first_offset": (width,),
+            "last": (width, classes),
+            "last_offset": (classes,),
+        },
+        logits,
+    )
+
+
+def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Network:
+    channels, rows, columns = shape
+
+    def reduced(length: int) -> int:
+        return ((length - 5) // 2 + 1 - 3) // 2 + 1
+
+    def logits(weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        hidden = images
+        for layer in ("first", "second"):
+            hidden = conv2d(hidden, weights[layer], weights[f"{layer}_offset"], stride=2)
+            hidden = torch.relu(group_norm(hidden, _GROUPS))
+        return hidden.flatten(1) @ weights["last"] + weights["last_offset"]
+
+    return Network(
+        {
+            "first": (width, channels, 5, 5),
+            "first_offset": (width,),
+            "second": (2 * width, width, 3, 3),
+            "second_offset": (2 * width,),
+            "last": (2 * width * reduced(rows) * reduced(columns), classes),
+            "last_offset": (classes,),
+        },
+        logits,
+    )
+
+
+KINDS: dict[str, Callable[[tuple[int, int, int], int, int], Network]] = {
+    "mlp": _perceptron,
+    "cnn": _convolutions,
+}
+
+
+def stacked(weights: list[Weights]) -> Weights:
+    """Return the models one after the other along a new first axis."""
+    return {name: torch.stack([w[name] for w in weights]) for name in weights[0]}
+
+
+def taken(weights: Weights, models: np.ndarray) -> Weights:
+    """Return some models of a stack, as a stack; a model may come up several times."""
+    index = torch.from_numpy(np.asarray(models, dtype=np.int64))
+    return {name: values[index] for name, values in weights.items()}

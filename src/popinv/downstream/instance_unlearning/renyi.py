@@ -1,0 +1,240 @@
+r"""The Renyi divergence between training with and without a point, from the point's gradients.
+
+.. math:: D_\alpha(P \| Q) = \frac{1}{\alpha - 1} \log E_Q\Bigl[\Bigl(\frac{P}{Q}\Bigr)^\alpha\Bigr]
+
+Training adds normal noise of standard deviation s to a sum of gradients over a batch, in which
+every point is with probability q, independently of the others. One step's divergence then depends
+on the norm g of the point's gradient alone; steps are composed with Hoelder's inequality.
+
+The worst case over points has g at its largest. The loss of a single point uses the gradients that
+this point really had, which is all there is to the gain.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+__all__ = [
+    "composed_loss",
+    "gaussian_step",
+    "group_step",
+    "hoelder_orders",
+    "instance_loss",
+    "poisson_step",
+    "sum_noise",
+]
+
+
+def sum_noise(rate: float, sigma: float, batch: float) -> float:
+    """Return the noise s on the sum of gradients that a Langevin update amounts to.
+
+    The update adds sqrt(2 eta sigma^2) N(0, I) after a step of length eta along the mean gradient
+    over b points, so that s = b sigma sqrt(2 / eta).
+
+    Parameters
+    ----------
+    rate, sigma : float
+        eta and sigma.
+    batch : float
+        b, the number of points that the sum is divided by.
+    """
+    return batch * sigma * math.sqrt(2 / rate)
+
+
+def gaussian_step(norm: np.ndarray, noise: float, order: float) -> np.ndarray:
+    """Return alpha g^2 / (2 s^2), the divergence of a step that every point takes part in."""
+    return order * np.square(norm) / (2 * noise**2)
+
+
+def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np.ndarray:
+    r"""Return the divergence of a step whose batch is drawn by Poisson sampling.
+
+    .. math:: \frac{1}{\alpha - 1} \log \sum_{k=0}^{\alpha} \binom{\alpha}{k}
+        (1 - q)^{\alpha - k} q^k \exp\frac{g^2 k (k - 1)}{2 s^2}
+
+    Parameters
+    ----------
+    norm : ndarray
+        g, of any shape.
+    share : float in (0, 1]
+        q.
+    noise : float
+        s.
+    order : int
+        alpha, at least 2.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``norm``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    References
+    ----------
+    Mironov, Talwar and Zhang, arXiv 1908.10530; with the norm of one point's gradient in place of
+    the largest, Thudi et al., arXiv 2307.00310.
+    """
+    if int(order) != order or order < 2:
+        raise ValueError(f"order is {order}, must be an integer of at least 2")
+    if not 0 < share <= 1 or not noise > 0:
+        raise ValueError(f"share is {share}, must lie in (0, 1]; noise is {noise}, must be > 0")
+    if share == 1:
+        return gaussian_step(norm, noise, order)
+    k = np.arange(int(order) + 1)
+    weight = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1)
+    weight = weight + (order - k) * math.log1p(-share) + k * math.log(share)
+    # The weights sum to 1: what exceeds it is summed alone, for without digits lost to that 1 a
+    # small divergence is found as exactly as a large one.
+    exponent = np.square(norm)[..., None] * (k * (k - 1.0)) / (2 * noise**2)
+    large = logsumexp(weight + exponent, axis=-1)
+    with np.errstate(over="ignore"):
+        small = np.log1p(np.sum(np.exp(weight) * np.expm1(np.minimum(exponent, 1.0)), axis=-1))
+    return np.where(exponent[..., -1] < 1, small, large) / (order - 1)
+
+
+def group_step(norm: float, size: int, share: float, noise: float, order: float) -> float:
+    r"""Return a bound of the same for a group that is left out as a whole.
+
+    With a batch drawn by Poisson sampling, m of the group's points are in it, m binomial. Their
+    sum of gradients is at most m g long, where g is the largest norm in the group, and worst if it
+    always points the same way: the divergence of the mixture over m of N(m g, s^2) from
+    N(0, s^2), an integral over the line. For a single point it is that of :func:`poisson_step`.
+    This package's own; the paper has no bound for groups.
+
+    Parameters
+    ----------
+    norm : float
+        g.
+    size : int
+        Points of the group.
+    share, noise, order : float
+        As in :func:`poisson_step`; the order need not be an integer.
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}, must be at least 1")
+    m = np.arange(size + 1)
+    if share == 1:
+        return float(gaussian_step(np.asarray(size * norm), noise, order))
+    weight = gammaln(size + 1) - gammaln(m + 1) - gammaln(size - m + 1)
+    weight = weight + m * math.log(share) + (size - m) * math.log1p(-share)
+    shift = norm / noise
+    x = np.linspace(-12.0, order * size * shift + 12.0, max(4001, int(order * size * shift * 60)))
+    ratio = logsumexp(weight + m * shift * x[:, None] - 0.5 * (m * shift) ** 2, axis=1)
+    log_density = -0.5 * x**2 - 0.5 * math.log(2 * math.pi)
+    total = logsumexp(order * ratio + log_density) + math.log(x[1] - x[0])
+    return max(0.0, float(total / (order - 1)))
+
+
+def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
+    r"""Return the orders at which the last, the last but one, ... step is taken.
+
+    .. math:: \alpha_0 = \alpha, \qquad \alpha_{i+1} - 1 = \frac{p}{p - 1} (\alpha_i - 1)
+
+    Parameters
+    ----------
+    order : float
+        alpha.
+    exponent : float
+        p > 1 of Hoelder's inequality; infinity keeps the order.
+    steps : int
+
+    Returns
+    -------
+    ndarray of shape (steps,)
+    """
+    if not exponent > 1:
+        raise ValueError(f"exponent is {exponent}, must exceed 1")
+    if math.isinf(exponent):
+        return np.full(steps, float(order))
+    return 1 + (order - 1) * np.exp(-np.arange(steps) * math.log1p(-1 / exponent))
+
+
+def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.ndarray:
+    r"""Return the divergence of a whole training from its steps'.
+
+    .. math:: D_\alpha \le \frac{1}{\alpha - 1} \sum_{i=0}^{T-1} \frac{(p-1)^i}{p^{i+1}}
+        \log E_\theta\bigl[e^{p (\alpha_i - 1) D_{\alpha_i}(\text{step } T - i \mid \theta)}\bigr]
+
+    Parameters
+    ----------
+    log_moments : ndarray of shape (T, ...)
+        The logarithms, of the last step first; theta is where trainings on D stand before the
+        step.
+    order, exponent : float
+        alpha and a finite p.
+    """
+    i = np.arange(len(log_moments))
+    weight = np.exp(i * math.log1p(-1 / exponent)) / exponent
+    return np.tensordot(weight, log_moments, axes=1) / (order - 1)
+
+
+def instance_loss(
+    norms: np.ndarray,
+    steps: np.ndarray,
+    share: float,
+    noise: float,
+    order: int = 8,
+    exponent: float | None = None,
+) -> np.ndarray:
+    """Estimate P(x, alpha) of every point from the gradients recorded in some trainings.
+
+    Between two records the gradients are taken to stay as they are. The expectation over trainings
+    is a mean over those that were recorded: with few of them the result is an estimate, no
+    certificate.
+
+    Parameters
+    ----------
+    norms : ndarray of shape (runs, records, points)
+        Norms of each point's gradient.
+    steps : ndarray of int, shape (records,)
+        Steps that each record stands for, in the order of time.
+    share, noise : float
+        q and s, see :func:`poisson_step`.
+    order : int
+        alpha.
+    exponent : float, optional
+        p; three times the number of steps if left out. With infinity the largest divergence of
+        all trainings counts at each step.
+
+    Returns
+    -------
+    ndarray of shape (points,)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree.
+    """
+    norms, steps = np.asarray(norms, dtype=float), np.asarray(steps)
+    if norms.ndim != 3 or norms.shape[1] != len(steps):
+        raise ValueError(
+            f"norms {norms.shape} must be of shape (runs, records, points) with the "
+            f"{len(steps)} records of steps"
+        )
+    total = int(steps.sum())
+    exponent = 3.0 * total if exponent is None else exponent
+    orders = hoelder_orders(order, exponent, total)
+    # A divergence does not fall with its order: the next integer is on the safe side.
+    whole = np.ceil(orders - 1e-9).astype(int)
+    record_of = np.repeat(np.arange(len(steps)), steps)[::-1]
+    weight = np.exp(np.arange(total) * math.log1p(-1 / exponent)) / exponent
+    loss, known = np.zeros(norms.shape[2]), {}
+    for i, (record, integer) in enumerate(zip(record_of, whole, strict=True)):
+        if (record, integer) not in known:
+            # Steps run backwards: an order or a record that was left does not come back.
+            known = {(record, integer): poisson_step(norms[:, record], share, noise, integer)}
+        step = known[record, integer]
+        if math.isinf(exponent):
+            loss += step.max(axis=0)
+            continue
+        power = exponent * (orders[i] - 1)
+        moment = logsumexp(power * step, axis=0) - math.log(len(step))
+        loss += weight[i] * moment / (order - 1)
+    return loss

@@ -1,0 +1,93 @@
+r"""How hard a point is, by several measures; larger is harder in all of them.
+
+``gradient_norm``  mean norm of the point's gradient over training
+``el2n``           mean norm of softmax less the one-hot label, early in training (Paul et al.,
+                   NeurIPS 2021)
+``c_proxy``        one less the mean confidence in the true class over training, as a cheap stand-in
+                   for the consistency score (Jiang et al., ICML 2021)
+``memorisation``   how much oftener models that were trained on the point are right about it than
+                   models that were not (Feldman and Zhang, NeurIPS 2020)
+
+Which measures the paper compares with could not be read; these are the usual ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from popinv.downstream.instance_unlearning.networks import Network, Weights
+from popinv.downstream.instance_unlearning.training import Data
+
+__all__ = ["confidences", "gradient_norms", "label_errors", "memorisation"]
+
+# Points whose gradients are held at once.
+_ROWS = 64
+
+
+def _logits(network: Network, weights: Weights, data: Data) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.func.vmap(lambda one: network.logits(one, data.images))(weights)
+
+
+def gradient_norms(network: Network, weights: Weights, data: Data) -> np.ndarray:
+    """Return the norm of every point's gradient, shape (models, n)."""
+
+    def loss(one: Weights, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return network.losses(one, image[None], label[None])[0]
+
+    of_points = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    models = next(iter(weights.values())).shape[0]
+    found = np.empty((models, len(data)))
+    for model in range(models):
+        one = {name: values[model] for name, values in weights.items()}
+        for first in range(0, len(data), _ROWS):
+            rows = slice(first, first + _ROWS)
+            gradients = of_points(one, data.images[rows], data.labels[rows])
+            squares = sum(g.flatten(1).square().sum(dim=1) for g in gradients.values())
+            found[model, rows] = torch.as_tensor(squares).sqrt().numpy()
+    return found
+
+
+def confidences(network: Network, weights: Weights, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of the true class, and whether it is the largest.
+
+    Returns
+    -------
+    confidence, right : ndarray of shape (models, n)
+    """
+    logits = _logits(network, weights, data)
+    own = torch.softmax(logits, dim=2)[:, torch.arange(len(data)), data.labels]
+    return own.numpy().astype(float), (logits.argmax(dim=2) == data.labels).numpy()
+
+
+def label_errors(network: Network, weights: Weights, data: Data) -> np.ndarray:
+    """Return the norm of softmax less the one-hot label, shape (models, n)."""
+    error = torch.softmax(_logits(network, weights, data), dim=2)
+    error[:, torch.arange(len(data)), data.labels] -= 1
+    return error.norm(dim=2).numpy().astype(float)
+
+
+def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the share of right answers with the point less that without it.
+
+    Parameters
+    ----------
+    right, kept : ndarray of bool, shape (models, n)
+        Whether a model is right about a point, and whether it was trained on it.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a point is in, or out of, the data of every model.
+    """
+    with_it, without = kept.sum(axis=0), (~kept).sum(axis=0)
+    if not (with_it.all() and without.all()):
+        raise ValueError(
+            "a point is part of the data of all models, or of none; draw more models' data"
+        )
+    return (right & kept).sum(axis=0) / with_it - (right & ~kept).sum(axis=0) / without

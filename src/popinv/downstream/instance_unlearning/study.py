@@ -1,0 +1,200 @@
+"""One system of a study withdraws: the answer to the questions that its user would have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import parameter_coordinate, variable
+from popinv.downstream.instance_unlearning.forgetting import rank_correlation
+from popinv.downstream.instance_unlearning.solves import SolveWithdrawal
+from popinv.downstream.instance_unlearning.withdrawal import (
+    Losses,
+    Tuning,
+    Withdrawal,
+    candidates,
+    check_problem,
+    linear_steps,
+    system_losses,
+    usual_distance,
+    whole_descent,
+    withdraw,
+)
+from popinv.inference.descent import Descent
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.threads import fixed_threads
+
+__all__ = ["forget_systems", "solves_metrics"]
+
+_EASE = ("easiest", "middling", "hardest")
+
+
+def forget_systems(
+    problem: Problem,
+    settings: DescentSettings,
+    start: tuple[np.ndarray, np.ndarray],
+    asked: Mapping[str, Any],
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its stage addresses the draws.
+    settings : DescentSettings
+        Of the study's descent. Steps are Gauss-Newton's and see all systems here.
+    start : (alpha, gamma)
+        Where the study's descent starts.
+    asked : mapping
+        ``systems``, ``withdrawn``, ``places``, ``noise_draws``, ``steps``, ``rate``, ``order`` and
+        ``epsilon``.
+
+    Returns
+    -------
+    Dataset
+        Losses by system; of the withdrawn ones the divergence along fine-tuning, and law and noise
+        with all systems, after fine-tuning, and after descending again without the system.
+    dict
+        The same in short.
+
+    Raises
+    ------
+    ConfigError
+        From :func:`withdrawal.check_problem`.
+    """
+    check_problem(problem)
+    settings = replace(settings, optimiser="gauss_newton", batch_size=None)
+    tuning = Tuning(asked["steps"], asked["rate"], asked["order"], asked["epsilon"])
+    with fixed_threads():
+        descent = whole_descent(problem, settings, start)
+        systems = candidates(problem, asked["systems"])
+        losses = system_losses(
+            problem, settings, descent, systems, asked["places"], asked["noise_draws"],
+            tuning.order,
+        )  # fmt: skip
+        ranks = np.linspace(0, len(systems) - 1, min(asked["withdrawn"], len(systems)))
+        chosen = np.argsort(losses.loss, kind="stable")[np.unique(ranks.round().astype(int))]
+        found = withdraw(
+            problem, settings, start, descent, losses.noise, systems[chosen].tolist(), tuning
+        )
+    expected = linear_steps(losses.loss, tuning.epsilon, tuning.rate)
+    metrics = _metrics(problem, settings, losses, expected, chosen, found, tuning)
+    return _dataset(problem, descent, losses, expected, found), metrics
+
+
+def _metrics(
+    problem: Problem,
+    settings: DescentSettings,
+    losses: Losses,
+    expected: np.ndarray,
+    chosen: np.ndarray,
+    found: list[Withdrawal],
+    tuning: Tuning,
+) -> dict[str, Any]:
+    distance = usual_distance(problem.data, losses.systems)
+    numbers: dict[str, Any] = {
+        "systems": len(losses.systems),
+        "loss_median": float(np.median(losses.loss)),
+        "loss_largest": float(losses.loss.max()),
+        "hardest_system": int(losses.systems[losses.loss.argmax()]),
+        "easiest_system": int(losses.systems[losses.loss.argmin()]),
+        "loss_correlation_distance": rank_correlation(losses.loss, distance),
+        "steps_expected_median": float(np.median(expected)),
+        "rerun_steps": settings.iterations,
+    }
+    for row, one in zip(chosen, found, strict=True):
+        name = f"system_{one.system}"
+        numbers |= {
+            f"{name}_loss": float(losses.loss[row]),
+            f"{name}_steps_expected": int(expected[row]),
+            f"{name}_steps": one.steps,
+            f"{name}_reached": one.reached,
+            f"{name}_divergence_before": float(one.divergence[0]),
+            f"{name}_divergence_after": float(one.divergence[-1]),
+        }
+    before = np.array([one.divergence[0] for one in found])
+    numbers |= {
+        "withdrawn": len(found),
+        "withdrawn_steps_above_expected": sum(
+            one.steps > expected[row] for row, one in zip(chosen, found, strict=True)
+        ),
+        "withdrawn_loss_correlation_divergence": rank_correlation(losses.loss[chosen], before),
+    }
+    last = found[-1]
+    done = f"{last.steps} steps" if last.reached else f"more than {tuning.steps} steps"
+    numbers["statement"] = (
+        f"system {last.system} is the hardest to forget: {done} of fine-tuning (expected: at most "
+        f"{int(expected[chosen[-1]])}) where descending again takes {settings.iterations}"
+    )
+    return numbers
+
+
+def _dataset(
+    problem: Problem,
+    descent: Descent,
+    losses: Losses,
+    expected: np.ndarray,
+    found: list[Withdrawal],
+) -> xr.Dataset:
+    d_alpha = problem.d_alpha
+
+    def natural(p: np.ndarray) -> np.ndarray:
+        parts = problem.law.to_natural(p[:d_alpha]), problem.noise.to_natural(p[d_alpha:])
+        return np.concatenate(parts)
+
+    whole = np.concatenate([descent.alpha, descent.gamma])
+    names = [*problem.law.names, *(f"noise {name}" for name in problem.noise.names)]
+    dims = ("withdrawn", "fitted")
+    return xr.Dataset(
+        {
+            "loss": variable("candidate", losses.loss, "Renyi divergence of leaving a system out"),
+            "norm": variable(
+                ("place", "candidate"), losses.norms, "change of the mean gradient, whitened"
+            ),
+            "steps_expected": variable("candidate", expected, "fine-tuning steps that suffice"),
+            "distance": variable(
+                "candidate", usual_distance(problem.data, losses.systems), "Mahalanobis distance"
+            ),
+            "divergence": variable(
+                ("withdrawn", "step"), [one.divergence for one in found],
+                "divergence from the rerun along fine-tuning",
+            ),
+            "steps": variable("withdrawn", [one.steps for one in found], "steps until forgotten"),
+            "with_all": variable("fitted", natural(whole), "law and noise with all systems"),
+            "forgotten": variable(
+                dims, [natural(one.forgotten) for one in found], "law and noise after fine-tuning"
+            ),
+            "rerun": variable(
+                dims, [natural(one.rerun) for one in found], "law and noise of a new descent"
+            ),
+        },
+        coords={
+            "candidate": variable("candidate", losses.systems, "number of the system"),
+            "withdrawn": variable(
+                "withdrawn", [one.system for one in found], "number of the system"
+            ),
+            **parameter_coordinate(names, "fitted", "parameter of law or noise"),
+        },
+    )  # fmt: skip
+
+
+def solves_metrics(found: list[SolveWithdrawal], losses: np.ndarray, epochs: int) -> dict[str, Any]:
+    """Return what became of withdrawn solves, flat; ``epochs`` is what a rerun takes."""
+    numbers: dict[str, Any] = {
+        "solves": len(losses),
+        "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),
+        "solves_rerun_epochs": epochs,
+    }
+    for ease, one in zip(_EASE, found, strict=True):
+        numbers |= {
+            f"solves_{ease}_error": one.trained,
+            f"solves_{ease}_error_rerun": one.rerun,
+            f"solves_{ease}_error_forgotten": float(one.error[-1]),
+            f"solves_{ease}_epochs": one.epochs,
+            f"solves_{ease}_reached": one.reached,
+        }
+    return numbers

@@ -1,0 +1,180 @@
+r"""Descent of a stack of classifiers, each on its own part of the points.
+
+A batch is drawn by Poisson sampling: each of the n points with probability q = b / n. A model that
+must not see some points takes the same batch without them, and divides the sum of gradients by b
+all the same, so that training with and without a point differ in this point's gradients alone:
+
+.. math:: \theta \leftarrow \theta - \frac{\eta}{b} \sum_{i \in B} m_i \nabla \ell_i(\theta)
+    - \eta \gamma_t\, \mathrm{sign}(\theta) + \sqrt{2 \eta \sigma^2}\, N(0, I).
+
+Langevin descent has sigma > 0; plain descent has neither noise nor gamma; sparse unlearning (Jia et
+al., NeurIPS 2023) has a penalty gamma_t |theta|_1 that falls to zero along the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from popinv.downstream.instance_unlearning.networks import Network, Weights
+from popinv.seeds import generator
+
+__all__ = ["Data", "Rule", "Steps", "batch", "descend", "step"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Points to train on.
+
+    Attributes
+    ----------
+    images : Tensor of shape (n, channels, rows, columns)
+    labels : Tensor of int, shape (n,)
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of(self, rows: np.ndarray) -> Data:
+        """Return some of the points."""
+        index = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        return Data(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a step is taken.
+
+    Attributes
+    ----------
+    rate, batch : float
+        eta and b.
+    sigma : float
+        Of Langevin descent.
+    penalty : float
+        gamma_0 of sparse unlearning.
+    """
+
+    rate: float
+    batch: float
+    sigma: float = 0.0
+    penalty: float = 0.0
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A run's length and the address of its random draws.
+
+    Attributes
+    ----------
+    count : int
+    seed, stage : int, str
+        The batches and the noise of step k are those of (seed, stage, k).
+    """
+
+    count: int
+    seed: int
+    stage: str
+
+
+def batch(points: int, share: float, steps: Steps, k: int) -> np.ndarray:
+    """Draw the rows of batch k, each with probability ``share``."""
+    draws = generator(steps.seed, f"{steps.stage}/batch", k).random(points)
+    return np.flatnonzero(draws < share)
+
+
+def step(
+    weights: Weights,
+    network: Network,
+    data: Data,
+    kept: torch.Tensor,
+    rule: Rule,
+    penalty: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Weights:
+    """Take one step with a batch.
+
+    Parameters
+    ----------
+    weights : dict
+        Of a stack of models.
+    network : Network
+    data : Data
+        The batch.
+    kept : Tensor of shape (models, points of the batch)
+        1 where a model sees a point, 0 where it does not.
+    rule : Rule
+    penalty : float
+        gamma_t.
+    rng : numpy.random.Generator, optional
+        Draws the noise, the same for all models; needed where the rule has noise.
+
+    Returns
+    -------
+    dict
+        New weights.
+    """
+
+    def total(one: Weights, mask: torch.Tensor) -> torch.Tensor:
+        return (mask * network.losses(one, data.images, data.labels)).sum() / rule.batch
+
+    gradients = torch.func.vmap(torch.func.grad(total))(weights, kept)
+    moved = {}
+    for name, values in weights.items():
+        new = values - rule.rate * gradients[name]
+        if penalty:
+            new -= rule.rate * penalty * values.sign()
+        if rule.sigma:
+            if rng is None:
+                raise ValueError("a rule with noise needs a generator")
+            noise = rng.standard_normal(values.shape[1:], dtype=np.float32)
+            new += math.sqrt(2 * rule.rate) * rule.sigma * torch.from_numpy(noise)
+        moved[name] = new
+    return moved
+
+
+def descend(
+    weights: Weights,
+    network: Network,
+    data: Data,
+    kept: np.ndarray,
+    rule: Rule,
+    steps: Steps,
+    record: Callable[[int, Weights], None] | None = None,
+) -> Weights:
+    """Take all steps of a run.
+
+    Parameters
+    ----------
+    weights, network, data
+        A stack of models, and all n points.
+    kept : ndarray of bool, shape (models, n)
+        The points that each model trains on.
+    rule, steps : Rule, Steps
+    record : callable, optional
+        Given the number of steps done and the weights, before the first step and after each.
+
+    Returns
+    -------
+    dict
+        The last weights.
+    """
+    mask = torch.from_numpy(np.asarray(kept, dtype=np.float32))
+    if record is not None:
+        record(0, weights)
+    for k in tqdm(range(steps.count), desc=steps.stage, unit="step", disable=None, mininterval=1):
+        rows = batch(len(data), rule.batch / len(data), steps, k)
+        rng = generator(steps.seed, f"{steps.stage}/noise", k) if rule.sigma else None
+        penalty = rule.penalty * (1 - k / steps.count)
+        weights = step(weights, network, data.of(rows), mask[:, rows], rule, penalty, rng)
+        if record is not None:
+            record(k + 1, weights)
+    return weights

