@@ -1,6 +1,6 @@
 """What the paper says of the error that devices leave, measured on quadratic problems.
 
-Each part returns numbers by name; :mod:`popinv.downstream.analog.claims` makes claims of them.
+Each part returns numbers by name; :mod:`popinv.downstream.analog.problem` makes claims of them.
 """
 
 from __future__ import annotations
