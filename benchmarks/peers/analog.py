@@ -25,11 +25,14 @@ def aihwkit_conductances(
     Soft bounds at +-reach without variation from device to device or from cycle to cycle: an
     asymmetric linear device. Increments arrive as stochastic pulses of size ``granularity``.
     """
-    from aihwkit.simulator.configs import SingleRPUConfig
-    from aihwkit.simulator.configs.devices import SoftBoundsReferenceDevice
-    from aihwkit.simulator.parameters.io import IOParameters
-    from aihwkit.simulator.parameters.training import UpdateParameters
-    from aihwkit.simulator.tiles import AnalogTile
+    try:
+        from aihwkit.simulator.configs import SingleRPUConfig
+        from aihwkit.simulator.configs.devices import SoftBoundsReferenceDevice
+        from aihwkit.simulator.parameters.io import IOParameters
+        from aihwkit.simulator.parameters.training import UpdateParameters
+        from aihwkit.simulator.tiles import AnalogTile
+    except ImportError as error:
+        raise UnusableError(f"AIHWKit does not load with this torch: {error}") from error
 
     device = SoftBoundsReferenceDevice(
         w_max=reach, w_min=-reach, dw_min=granularity, construction_seed=1,
