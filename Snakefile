@@ -47,6 +47,7 @@ include: "workflow/rules/sgd_dynamics.smk"
 include: "workflow/rules/influence.smk"
 include: "workflow/rules/certified_unlearning.smk"
 include: "workflow/rules/instance_unlearning.smk"
+include: "workflow/rules/analog.smk"
 
 
 # Everything about every study of the configuration.

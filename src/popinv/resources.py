@@ -387,6 +387,19 @@ def _withdraw(of: Sizes, wildcards: Wildcards) -> Demand:
     )
 
 
+def _devices(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "analog")
+    trainings = 1 + 3 * len(asked["devices"]) * len(asked["ranges"])
+    # The curvature keeps the graph of a thousand rows; a step is small, and mostly Python.
+    numbers = 3 * 1000 * _activations(of) + 6 * of.training * of.row
+    of_step = 6 * asked["batch_size"] * _weights(of) / _FLOPS + 5e-3
+    descents = _descent(of, of.systems, 5, iterations=asked["descent_iterations"])
+    return Demand(
+        descents.megabytes + _FIGURES_MB + _megabytes(numbers + trainings * of.row**2),
+        descents.seconds + trainings * asked["steps"] * of_step,
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -421,4 +434,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "advise_optimiser": _rows(4),
     "select_samples": _select,
     "forget_systems": _forget,
+    "train_on_devices": _devices,
 }

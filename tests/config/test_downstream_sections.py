@@ -29,6 +29,8 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
     ("asked", "message"),
     [
         ({"bigram": {}}, "reads time series"),
+        ({"analog": {"ranges": [1.0]}}, "analog.ranges"),
+        ({"analog": {"devices": ["linear"]}}, "soft_bounds"),
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),

@@ -20,6 +20,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
     "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
 }  # fmt: skip
@@ -46,6 +47,8 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
     assert found["sgd_dynamics"]["restart_statement"]
+    assert found["analog"]["error_power_tiki_taka_2"] > 0
+    assert found["analog"]["analog_law_change"] > 0
     assert found["influence"]["pool"] == 120
     assert found["influence"]["candidates"] == 40
     assert found["certified_unlearning"]["epsilon"] <= 1
@@ -56,6 +59,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "analog/figures/errors",
         "influence/figures/selection",
         "certified_unlearning/figures/forgetting",
     ):

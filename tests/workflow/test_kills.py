@@ -167,5 +167,6 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "check_certified_claims", "forget_systems",
         "check_mwgrad_images", "train_ensembles",
         "check_instance_claims", "withdraw_systems",
+        "check_analog_claims", "train_on_devices",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

@@ -16,6 +16,7 @@ from popinv.config.base import (
 )
 
 __all__ = [
+    "Analog",
     "Bigram",
     "CertifiedUnlearning",
     "Downstream",
@@ -200,6 +201,34 @@ class InstanceUnlearning(Section):
     )
 
 
+class Analog(Section):
+    """The surrogate's last layers, trained on analog devices."""
+
+    layers: Count = Field(default=1, description="Dense layers at the end that are analog.")
+    devices: list[Literal["asymmetric_linear", "soft_bounds", "power", "exponential"]] = Field(
+        default=["asymmetric_linear", "soft_bounds", "power", "exponential"],
+        min_length=1,
+        description="Models of how a conductance moves. The answer is sought on the first.",
+    )
+    ranges: list[Annotated[float, Field(gt=1), NotBoolean]] = Field(
+        default=[2.0, 5.0],
+        min_length=1,
+        description="Dynamic ranges, in units of a layer's largest weight. The answer is sought "
+        "with the first.",
+    )
+    steps: Count = Field(default=1000, description="Steps of each training.")
+    batch_size: Count = Field(default=64, description="Solves in a batch.")
+    rate: Fraction = Field(
+        default=0.3, description="Learning rate times the largest curvature of the loss."
+    )
+    memory: Annotated[float, Field(gt=1), NotBoolean] = Field(
+        default=30.0, description="Steps that the second array of two remembers."
+    )
+    descent_iterations: Count = Field(
+        default=100, description="Iterations of each descent, which starts from the answer."
+    )
+
+
 class Posterior(Section):
     """The parameters of every observed system, with the recovered population as their prior."""
 
@@ -258,4 +287,9 @@ class StudyDownstream(Section):
         description="What it takes to remove systems from a read-out that predicts one observed "
         "quantity from the others, with a certificate; `{}` asks for the first three systems. "
         "Needs at least 8 held-out systems.",
+    )
+    analog: Analog | None = Field(
+        default=None,
+        description="What becomes of the surrogate, and of the answer, if its last layers are "
+        "trained on analog devices; `{}` asks for it with the defaults.",
     )

@@ -1,0 +1,134 @@
+"""What training the surrogate on devices does to a study's errors and to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.downstream.analog.study import Fit
+from popinv.errors import DivergenceError
+from popinv.inference.build import round_settings
+from popinv.inference.errors import law_errors, relative_frobenius_error
+from popinv.inference.problem import Problem
+from popinv.inference.restarts import descend
+from popinv.inference.result import noise_covariance
+from popinv.surrogate.design import whitened_rmse
+from popinv.surrogate.networks import Surrogate
+
+__all__ = ["changes", "check_rows", "error_of", "metrics", "result_dataset", "statement"]
+
+Parameters = tuple[np.ndarray, np.ndarray]
+
+
+def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return (z, y) of the fresh solves that no surrogate was trained on."""
+    fresh = check["round"].values == check["round"].values.max()
+    fresh &= check["reason"].values == 0
+    return check["z"].values[fresh], check["y"].values[fresh]
+
+
+def error_of(
+    surrogate: Surrogate | None, rows: tuple[np.ndarray, np.ndarray], covariance: np.ndarray
+) -> float:
+    """Return the error in standard deviations of the noise, infinite if training diverged."""
+    if surrogate is None:
+        return float("inf")
+    z, y = rows
+    predicted = surrogate.predict(z)
+    if not np.isfinite(predicted).all():
+        return float("inf")
+    return whitened_rmse(predicted, y, np.linalg.cholesky(covariance))
+
+
+def changes(
+    problem: Problem, solution: Parameters, fits: Sequence[Fit], iterations: int
+) -> Iterator[tuple[str, dict[str, float | str]]]:
+    """Yield, by method, how a descent from the answer differs from that of the study's surrogate.
+
+    ``law_change`` is the largest relative change of a parameter of the law, ``noise_change`` that
+    of the noise covariance in the Frobenius norm. Both descents see the same random numbers, so
+    that all of the change is the surrogate's.
+    """
+    law, covariance = _answer(problem, solution, iterations)
+    for fit in fits:
+        if fit.surrogate is None:
+            yield fit.method, {"descent": "none: the training diverged"}
+            continue
+        try:
+            other = _answer(replace(problem, simulate=fit.surrogate), solution, iterations)
+        except DivergenceError as error:
+            yield fit.method, {"descent": f"diverged: {error}"}
+            continue
+        yield (
+            fit.method,
+            {
+                "law_change": float(law_errors(other[0], law).max()),
+                "noise_change": relative_frobenius_error(other[1], covariance),
+            },
+        )
+
+
+def _answer(
+    problem: Problem, solution: Parameters, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the law in natural values, and the noise covariance, after a descent."""
+    done = descend(problem, round_settings(iterations), [solution], description="on devices")
+    return problem.law.to_natural(done.alpha), noise_covariance(problem, done.gamma)
+
+
+def metrics(
+    errors: Mapping[tuple[str, str, float], float],
+    before: float,
+    chosen: tuple[str, float],
+    answers: Mapping[str, Mapping[str, float | str]],
+) -> dict[str, float | str]:
+    """Return all numbers, flat; ``chosen`` is the device and range of the descents."""
+    found: dict[str, float | str] = {"error_before": before}
+    for (device, method, reach), error in errors.items():
+        name = "error_digital" if method == "digital" else f"error_{device}_{method}_{reach:g}"
+        found[name] = error if np.isfinite(error) else "diverged"
+    found |= {"descent_device": chosen[0], "descent_range": chosen[1]}
+    for method, numbers in answers.items():
+        found |= {f"{method}_{name}": value for name, value in numbers.items()}
+    return found | {"statement": statement(errors, before, chosen)}
+
+
+def statement(
+    errors: Mapping[tuple[str, str, float], float], before: float, chosen: tuple[str, float]
+) -> str:
+    """Return in words what becomes of the error on the chosen device."""
+
+    def said(error: float) -> str:
+        return f"{error:.3g}" if np.isfinite(error) else "diverged"
+
+    named = {"analog": "analog descent", "tiki_taka": "Tiki-Taka", "residual": "residual learning"}
+    device, reach = chosen
+    digital = next(e for (_, method, _), e in errors.items() if method == "digital")
+    found = [f"{words} {said(errors[device, name, reach])}" for name, words in named.items()]
+    return (
+        f"the surrogate's error is {before:.3g} standard deviations of the noise; after training "
+        f"its last layers digitally {said(digital)}, on the {device.replace('_', ' ')} device of "
+        f"range {reach:g} by {', '.join(found)}"
+    )
+
+
+def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset:
+    """Return the errors along ``training``."""
+    devices, names, reaches = (np.array(column) for column in zip(*errors, strict=True))
+    return xr.Dataset(
+        {
+            "error": variable(
+                "training", list(errors.values()),
+                "error in standard deviations of the noise, infinite if training diverged",
+            ),
+            "device": variable("training", devices.astype(np.str_), "device"),
+            "method": variable("training", names.astype(np.str_), "method"),
+            "reach": variable(
+                "training", reaches, "dynamic range over the largest weight, 0 if digital"
+            ),
+        }
+    )  # fmt: skip

@@ -1,0 +1,255 @@
+"""Conductances that do not move as far as they are told.
+
+A wished increment dw changes a conductance w to
+
+    U(w, dw) = w + dw q_up(w)    if dw >= 0,
+               w + dw q_down(w)  otherwise,
+
+with positive responses q_up, falling, and q_down, rising in w. With the means F = (q_down + q_up)/2
+and the asymmetry G = (q_down - q_up)/2 this is (arXiv 2406.12774, equation of section 2)
+
+    U(w, dw) = w + dw F(w) - |dw| G(w).
+
+The symmetric point is where q_up = q_down, thus G = 0. Everything here works on arrays of NumPy and
+on tensors alike, element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from popinv.errors import ConfigError, nearest
+
+__all__ = [
+    "DEVICES",
+    "Device",
+    "asymmetric_linear",
+    "device",
+    "exponential",
+    "normalised",
+    "power",
+    "pulsed_update",
+    "soft_bounds",
+    "symmetric_point",
+    "update",
+]
+
+# Of NumPy or of torch.
+Array = Any
+
+# The lower bound of the named soft-bounds device, in units of its upper bound: that of a
+# resistive memory (w from -0.75 to 1.25).
+_LOWER = 0.6
+_GAMMA = 2.0
+# 2^-60 of the range: below the precision of a double.
+_HALVINGS = 60
+
+
+@dataclass(frozen=True)
+class Device:
+    """Responses of a kind of device.
+
+    Attributes
+    ----------
+    name : str
+    up, down : callable
+        q_up and q_down, from conductances to factors of the same shape.
+    low, high : float
+        The dynamic range: q_down(low) = 0 and q_up(high) = 0.
+    """
+
+    name: str
+    up: Callable[[Array], Array]
+    down: Callable[[Array], Array]
+    low: float
+    high: float
+
+    def mean(self, w: Array) -> Array:
+        """F, the factor of an increment on average over both directions."""
+        return (self.down(w) + self.up(w)) / 2
+
+    def asymmetry(self, w: Array) -> Array:
+        """G, positive where increments downwards go further than those upwards."""
+        return (self.down(w) - self.up(w)) / 2
+
+
+def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
+    """Return q_up = 1 - (w - centre)/reach, q_down = 1 + (w - centre)/reach.
+
+    F = 1 and G = (w - centre)/reach, so that U(w, dw) = w + dw - |dw| w / reach about 0. The range
+    reaches from centre - reach to centre + reach; either may be an array that goes with w.
+    """
+    return Device(
+        "asymmetric_linear",
+        lambda w: 1 - (w - centre) / reach,
+        lambda w: 1 + (w - centre) / reach,
+        centre - reach,
+        centre + reach,
+    )
+
+
+def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
+    """Return q_up = up (1 - w/high), q_down = down (1 - w/low), with low < 0 < high.
+
+    With ``up`` = 1 + c and ``down`` = 1 - c the symmetric point of the range from -tau to tau
+    moves from 0 to c tau.
+    """
+    return Device(
+        "soft_bounds",
+        lambda w: up * (1 - w / high),
+        lambda w: down * (1 - w / low),
+        low,
+        high,
+    )
+
+
+def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
+    """Return q_up = ((high - w)/(high - low))^up, q_down = ((w - low)/(high - low))^down.
+
+    Beyond the range, where a whole pulse may take a conductance, the response is 0.
+    """
+    width = high - low
+    return Device(
+        "power",
+        lambda w: ((high - w) / width).clip(0) ** up,
+        lambda w: ((w - low) / width).clip(0) ** down,
+        low,
+        high,
+    )
+
+
+def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
+    """Return q_up = 1 - exp(-up (high - w)/(high - low)), q_down = 1 - exp(-down (w - low)/...).
+
+    Beyond the range the response is 0.
+    """
+    width = high - low
+    return Device(
+        "exponential",
+        lambda w: 1 - math.e ** (-up * ((high - w) / width).clip(0)),
+        lambda w: 1 - math.e ** (-down * ((w - low) / width).clip(0)),
+        low,
+        high,
+    )
+
+
+def symmetric_point(device: Device) -> float:
+    """Return where increments up and down go equally far, by bisection of a scalar range."""
+    low, high = np.float64(device.low), np.float64(device.high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if device.asymmetry(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return float((low + high) / 2)
+
+
+def normalised(device: Device) -> Device:
+    """Return the device with both responses divided by that at the symmetric point: F = 1 there."""
+    scale = float(device.mean(np.float64(symmetric_point(device))))
+    return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
+
+
+DEVICES = ("asymmetric_linear", "soft_bounds", "power", "exponential")
+
+
+def device(name: str, reach: float) -> Device:
+    """Return a device by name, its symmetric point 0, F(0) = 1 and its upper bound ``reach``.
+
+    The range is symmetric, but for ``soft_bounds``, which ends at -0.6 ``reach``; the power and the
+    rate of the others are 2.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device, or the reach is not positive.
+    """
+    if name not in DEVICES:
+        raise ConfigError(
+            f"device is '{name}', allowed: {', '.join(DEVICES)}." + nearest(name, DEVICES)
+        )
+    if not (reach > 0 and math.isfinite(reach)):
+        raise ConfigError(f"the dynamic range of a device is {reach}, must be positive")
+    if name == "asymmetric_linear":
+        return asymmetric_linear(reach)
+    if name == "soft_bounds":
+        return soft_bounds(reach, -_LOWER * reach)
+    return normalised((power if name == "power" else exponential)(reach, -reach))
+
+
+def update(device: Device, w: Array, change: Array, size: Array | None = None) -> Array:
+    """Return the conductances after increments: w + change F(w) - size G(w).
+
+    Parameters
+    ----------
+    device : Device
+    w : array
+    change : array
+        The wished increment, or the sum of several that are made at once.
+    size : array, optional
+        The sum of their absolute values; |change| if left out, as of a single one.
+    """
+    size = abs(change) if size is None else size
+    return w + change * device.mean(w) - size * device.asymmetry(w)
+
+
+def pulsed_update(
+    device: Device,
+    w: Array,
+    change: Array,
+    size: Array | None,
+    granularity: float,
+    uniform: tuple[Array, Array],
+    normal: tuple[Array, Array] | None = None,
+    cycle_noise: float = 0.0,
+    longest: int | None = None,
+) -> Array:
+    """Return the conductances after increments in whole pulses.
+
+    Upwards go (size + change)/2 and downwards (size - change)/2, each in a number of pulses
+    rounded at random so that it is right on average. A pulse changes w by ``granularity`` times
+    the response times 1 + cycle_noise xi, xi standard normal and fresh for each. The pulses of one
+    call find the same response: where w moves far in one call, call for each pulse.
+
+    Parameters
+    ----------
+    device, w, change, size
+        As of :func:`update`.
+    granularity : float
+        The change by one pulse at the symmetric point.
+    uniform : pair of arrays
+        Uniform on [0, 1), for the pulses up and down.
+    normal : pair of arrays, optional
+        Standard normal; needed with cycle noise.
+    cycle_noise : float
+        Relative standard deviation of a pulse.
+    longest : int, optional
+        At most so many pulses in each direction.
+
+    Raises
+    ------
+    ConfigError
+        If the granularity is not positive, or cycle noise has nothing to be drawn from.
+    """
+    if not granularity > 0:
+        raise ConfigError(f"granularity is {granularity}, must be positive")
+    if cycle_noise and normal is None:
+        raise ConfigError(f"cycle_noise is {cycle_noise}, and no normal numbers are given for it")
+    size = abs(change) if size is None else size
+    moved = w
+    for sign, response, index in ((1, device.up, 0), (-1, device.down, 1)):
+        # Rounding may take the difference of two equal sums below 0.
+        wished = ((size + sign * change) / (2 * granularity)).clip(0)
+        pulses = (wished + uniform[index]) // 1
+        if longest is not None:
+            pulses = pulses.clip(0, longest)
+        if cycle_noise and normal is not None:
+            pulses = pulses + cycle_noise * pulses**0.5 * normal[index]
+        moved = moved + sign * granularity * pulses * response(w)
+    return moved

@@ -1,0 +1,260 @@
+"""Layers of a network whose weights are conductances.
+
+A layer multiplies with its matrix in both directions. What is special is the update: every sample
+of a batch, and every place of an image in a convolution, is a rank-one increment of its own, so
+that besides the gradient sum_b delta_b x_b^T the sum of sizes counts, which is a product as well:
+
+    sum_b |delta_b x_b^T| = sum_b |delta_b| |x_b|^T.
+
+Conductances are the weights, times a scale for each output that is digital and learnt, as is the
+bias. Reading the array may round inputs and outputs, bound the outputs and add noise to them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import unfold
+
+from popinv.downstream.analog.algorithms import Method, Weights, step
+from popinv.downstream.analog.algorithms import Update as Change
+from popinv.downstream.analog.devices import Device, pulsed_update, update
+
+__all__ = [
+    "AnalogConv1d",
+    "AnalogConv2d",
+    "AnalogLayer",
+    "AnalogLinear",
+    "Pulses",
+    "Reading",
+    "apply_gradients",
+    "digital_parameters",
+    "set_method",
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What converters and the array do to a product, inputs scaled to a largest value of 1.
+
+    Attributes
+    ----------
+    input_steps, output_steps : float
+        Steps of the converters over [-1, 1] and over [-bound, bound].
+    bound : float
+        Largest output.
+    noise : float
+        Standard deviation of the noise of an output.
+    draws : torch.Generator
+    """
+
+    draws: torch.Generator
+    input_steps: float = 254.0
+    output_steps: float = 254.0
+    bound: float = 20.0
+    noise: float = 0.1
+
+    def product(self, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """Return x @ matrix as it is read, x of shape (..., n)."""
+        scale = x.abs().amax(dim=-1, keepdim=True)
+        scale = torch.where(scale > 0, scale, 1.0)
+        half = self.input_steps / 2
+        read = torch.round(x / scale * half) / half @ matrix
+        read = read + self.noise * torch.empty_like(read).normal_(generator=self.draws)
+        half = self.output_steps / 2 / self.bound
+        return torch.round(read.clip(-self.bound, self.bound) * half) / half * scale
+
+
+class _Product(torch.autograd.Function):
+    """x W^T, and in the way back the size of the increments beside the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, layer: AnalogLayer
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return x @ weight.T if layer.reading is None else layer.reading.product(x, weight.T)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        delta, layer = grads[0], ctx.layer
+        down = None
+        if ctx.needs_input_grad[0]:
+            reading = layer.reading
+            down = delta @ weight if reading is None else reading.product(delta, weight)
+        rows, columns = delta.reshape(-1, delta.shape[-1]), x.reshape(-1, x.shape[-1])
+        if layer.needs_size:
+            size = rows.abs().T @ columns.abs()
+            layer.size = size if layer.size is None else layer.size + size
+        return down, rows.T @ columns, None
+
+
+class AnalogLayer(nn.Module):
+    """A matrix of conductances with digital scales and biases.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Columns and rows of the matrix.
+    bias : bool
+
+    Attributes
+    ----------
+    weight : Parameter of shape (n_out, n_in)
+        W; ``weight.grad`` is the sum over the increments of a batch.
+    second : Tensor or None
+        P.
+    size : Tensor or None
+        Sum of the increments' absolute values, of the last passes back.
+    reading : Reading or None
+        Exact products if None.
+    """
+
+    def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_out, n_in))
+        self.scale = nn.Parameter(torch.ones(n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+        self.second: torch.Tensor | None = None
+        self.size: torch.Tensor | None = None
+        self.mixing = 0.0
+        self.needs_size = True
+        self.reading: Reading | None = None
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw weights and biases uniformly from +-1/sqrt(n_in)."""
+        with torch.no_grad():
+            end = 1 / math.sqrt(self.weight.shape[1])
+            for parameter in (self.weight, self.bias):
+                if parameter is not None:
+                    drawn = rng.uniform(-end, end, tuple(parameter.shape))
+                    parameter.copy_(torch.from_numpy(drawn))
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., n_in) to (..., n_out)."""
+        weight: torch.Tensor = self.weight
+        if self.second is not None and self.mixing:
+            weight = weight + self.mixing * self.second
+        y = self.scale * _Product.apply(x, weight, self)
+        return y if self.bias is None else y + self.bias
+
+
+class AnalogLinear(AnalogLayer):
+    """Dense layer from (..., n_in) to (..., n_out)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., n_in) to (..., n_out)."""
+        return self.rows(x)
+
+
+class AnalogConv1d(AnalogLayer):
+    """Convolution of kernel 1, the same dense layer at every place."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, n_in, places) to (n, n_out, places)."""
+        return self.rows(x.transpose(1, 2)).transpose(1, 2)
+
+
+class AnalogConv2d(AnalogLayer):
+    """Convolution of a square kernel, without padding, as a product with the image's patches."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
+        super().__init__(channels_in * kernel**2, channels_out)
+        self.kernel = kernel
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, channels_in, h, w) to (n, channels_out, h - kernel + 1, w - kernel + 1)."""
+        height, width = (side - self.kernel + 1 for side in x.shape[2:])
+        patches = unfold(x, self.kernel).transpose(1, 2)
+        return self.rows(patches).transpose(1, 2).unflatten(2, (height, width))
+
+
+@dataclass(frozen=True)
+class Pulses:
+    """Moves conductances in whole pulses, see :func:`.devices.pulsed_update`."""
+
+    granularity: float
+    draws: torch.Generator
+    cycle_noise: float = 0.0
+    longest: int | None = None
+
+    def __call__(
+        self,
+        device: Device,
+        w: torch.Tensor,
+        change: torch.Tensor,
+        size: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the conductances after increments."""
+        uniform = [torch.empty_like(w).uniform_(generator=self.draws) for _ in range(2)]
+        normal = None
+        if self.cycle_noise:
+            first, second = (torch.empty_like(w).normal_(generator=self.draws) for _ in range(2))
+            normal = (first, second)
+        return pulsed_update(
+            device, w, change, size, self.granularity, (uniform[0], uniform[1]), normal,
+            self.cycle_noise, self.longest,
+        )  # fmt: skip
+
+
+def _layers(network: nn.Module) -> list[AnalogLayer]:
+    return [module for module in network.modules() if isinstance(module, AnalogLayer)]
+
+
+def digital_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Return what is trained digitally: everything but the conductances."""
+    analog = {id(layer.weight) for layer in _layers(network)}
+    return [p for p in network.parameters() if p.requires_grad and id(p) not in analog]
+
+
+def set_method(network: nn.Module, method: Method, reading: Reading | None = None) -> None:
+    """Make the layers ready for a method: second arrays at 0, and how they are read."""
+    for layer in _layers(network):
+        layer.second = torch.zeros_like(layer.weight.data) if method.has_second else None
+        layer.mixing, layer.reading = method.mixing, reading
+        layer.needs_size, layer.size = method.kind != "digital", None
+
+
+def apply_gradients(
+    network: nn.Module,
+    method: Method,
+    rate: float,
+    number: int,
+    by_column: bool = False,
+    change: Change = update,
+) -> None:
+    """Move all conductances by their gradients, digital parameters by plain descent.
+
+    Parameters
+    ----------
+    network : nn.Module
+        After a pass back; its gradients are taken away.
+    method : Method
+    rate : float
+        Of the digital parameters.
+    number : int
+        Of the step; with ``by_column`` it says which column of P is transferred.
+    by_column : bool
+        Transfer one column a step, as hardware does, or all.
+    change : callable
+        What moves conductances.
+    """
+    with torch.no_grad():
+        for layer in _layers(network):
+            state = Weights(layer.weight.data, layer.second)
+            gradient: Any = layer.weight.grad
+            column = number % layer.weight.shape[1] if by_column else None
+            new = step(state, gradient, method, layer.size, column, change)
+            layer.weight.data, layer.second = new.w, new.p
+            layer.weight.grad = layer.size = None
+        for parameter in digital_parameters(network):
+            if parameter.grad is not None:
+                parameter.sub_(rate * parameter.grad)
+                parameter.grad = None

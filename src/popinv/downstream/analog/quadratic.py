@@ -1,0 +1,247 @@
+"""What the paper says of the error that devices leave, measured on quadratic problems.
+
+Each part returns numbers by name; :mod:`popinv.downstream.analog.problem` makes claims of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.downstream.analog.algorithms import Method, begin, step
+from popinv.downstream.analog.devices import (
+    DEVICES,
+    asymmetric_linear,
+    device,
+    pulsed_update,
+    soft_bounds,
+    update,
+)
+from popinv.downstream.analog.least_squares import (
+    LeastSquares,
+    Trace,
+    analog_minimiser,
+    digital_error,
+    gaussian,
+    per_sample_losses,
+    run,
+    two_point,
+)
+from popinv.seeds import generator
+
+__all__ = ["NOISE", "RATES", "REACH", "TRANSFERS", "Size", "numbers"]
+
+REACH, NOISE = 2.0, 0.1
+RATES = (0.1, 0.03, 0.01, 0.003)
+TRANSFERS = (0.003, 0.001, 0.0003)
+FAST_RATE = 0.1
+RANGES = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+NOISES = (0.02, 0.05, 0.1, 0.2, 0.5)
+SHIFTS = (0.0, 0.1, 0.3)
+PER_SAMPLE_RATES = (0.2, 0.1, 0.05, 0.03)
+
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Steps of a training, of those of the lower bound, and rows of averages over draws."""
+
+    steps: int
+    bound_steps: int
+    draws: int
+
+
+def column(values: tuple[float, ...]) -> np.ndarray:
+    """Return numbers that go one with each row."""
+    return np.array(values)[:, None]
+
+
+def numbers(size: Size, seed: int) -> Numbers:
+    """Return all numbers of this module."""
+    problem = LeastSquares.drawn(seed)
+    found: Numbers = {}
+    for part in (rates, dependences, shifts, kinds_of_devices):
+        found |= part(problem, size, seed)
+    return (
+        found
+        | lower_bound(size, seed)
+        | critical_point(size, seed)
+        | responses(size, seed)
+        | samples(problem, seed)
+    )
+
+
+def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
+    """Return |mean iterate - w*|, one number a row."""
+    return np.linalg.norm(trace.mean - problem.solution, axis=1)
+
+
+def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+    """Run every method at falling rates."""
+    ald = asymmetric_linear(REACH)
+    two = Method("tiki_taka", FAST_RATE, column(TRANSFERS), device=ald)
+    methods = {
+        "digital": (RATES, Method("digital", column(RATES))),
+        "analog": (RATES, Method("analog", column(RATES), device=ald)),
+        "tiki_taka": (TRANSFERS, two),
+        "residual": (TRANSFERS, replace(two, kind="residual", mixing=0.4)),
+    }
+    found: Numbers = {}
+    for name, (values, method) in methods.items():
+        start = np.zeros((len(values), len(problem.solution)))
+        trace = run(
+            problem, method, gaussian(NOISE), start, size.steps, seed, f"rates/{name}", REACH
+        )
+        for rate, square, off in zip(
+            values, trace.squared_gradient, bias(problem, trace), strict=True
+        ):
+            found[f"{name}_{rate:g}_squared_gradient"] = square
+            found[f"{name}_{rate:g}_bias"] = off
+    for rate in RATES:
+        found[f"digital_{rate:g}_squared_gradient_theory"] = digital_error(problem, rate, NOISE)
+    penalised = analog_minimiser(problem, NOISE, REACH) - problem.solution
+    return found | {"analog_bias_theory": float(np.linalg.norm(penalised))}
+
+
+def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+    """Vary what analog descent depends on: dynamic range, noise, and where it starts."""
+    d = len(problem.solution)
+    inside = 0.9 * REACH * generator(seed, "analog/starts").uniform(-1, 1, (1, d))
+    starts = {"zero": np.zeros((1, d)), "solution": problem.solution[None], "random": inside}
+    rows = [(f"range_{r:g}", r, NOISE, starts["zero"]) for r in RANGES]
+    rows += [(f"noise_{s:g}", REACH, s, starts["zero"]) for s in NOISES]
+    rows += [(f"start_{name}", REACH, NOISE, start) for name, start in starts.items()]
+    names, reach, sigma, start = zip(*rows, strict=True)
+    method = Method("analog", 0.01, device=asymmetric_linear(column(reach)))
+    trace = run(
+        problem, method, gaussian(column(sigma)), np.concatenate(start), size.steps, seed,
+        "dependences", column(reach),
+    )  # fmt: skip
+    found = dict(zip((f"analog_{name}_bias" for name in names), bias(problem, trace), strict=True))
+    within = trace.largest / np.array(reach)
+    return found | {"analog_largest_weight_to_range": float(within.max())}
+
+
+def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+    """Run Tiki-Taka whose second array has its symmetric point at c reach instead of at 0."""
+    found: Numbers = {}
+    c = column(SHIFTS)
+    method = Method(
+        "tiki_taka", FAST_RATE, transfer=0.001, device=asymmetric_linear(REACH),
+        fast_device=soft_bounds(REACH, -REACH, 1 + c, 1 - c),
+    )  # fmt: skip
+    start = np.zeros((len(SHIFTS), len(problem.solution)))
+    trace = run(problem, method, gaussian(NOISE), start, size.steps, seed, "shifts", REACH)
+    for shift, off in zip(SHIFTS, bias(problem, trace), strict=True):
+        found[f"tiki_taka_shift_{shift:g}_bias"] = off
+    return found
+
+
+def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+    """Run both on each kind of device, of a range that holds the solution."""
+    found: Numbers = {}
+    for name in DEVICES:
+        # A half more than the solution needs below, where soft bounds end at -0.6 of the range.
+        model = device(name, 1.5 * float(abs(problem.solution).max()) / 0.6)
+        for method in (
+            Method("analog", 0.01, device=model),
+            Method("tiki_taka", FAST_RATE, transfer=0.001, device=model),
+        ):
+            start = np.zeros((1, len(problem.solution)))
+            trace = run(
+                problem, method, gaussian(NOISE), start, size.steps, seed,
+                f"devices/{method.kind}",
+            )  # fmt: skip
+            found[f"{method.kind}_{name}_bias"] = bias(problem, trace)[0]
+    return found
+
+
+def lower_bound(size: Size, seed: int) -> Numbers:
+    """Run Theorem 3's instance: f = |w - w*|^2/2, w* = reach/4, two-point noise, started at w*.
+
+    Where the noise outweighs the gradient, the mean drift is 0 at a gradient whose square is
+    sigma^2 u/(1 - u), u = (w/reach)^2.
+    """
+    d = 10
+    # The largest noise that the theorem allows is reach sqrt(D)/(4 sqrt 3).
+    sigma = 0.9 * REACH * math.sqrt(d) / (4 * math.sqrt(3))
+    solution = np.full(d, REACH / 4)
+    problem = LeastSquares(math.sqrt(d) * np.eye(d), solution)
+    found: Numbers = {}
+    rates = (0.03, 0.01, 0.003)
+    method = Method("analog", column(rates), device=asymmetric_linear(REACH))
+    start = np.tile(solution, (len(rates), 1))
+    trace = run(
+        problem, method, two_point(sigma, REACH), start, size.bound_steps, seed, "bound", REACH
+    )
+    # The mean gradient's square, without the fluctuations that fall with the rate.
+    floor = np.square(trace.mean - solution).sum(axis=1)
+    for k, rate in enumerate(rates):
+        unit = sigma**2 * trace.saturation[k]
+        found[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = (
+            trace.squared_gradient[k] / unit
+        )
+        found[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
+    return found
+
+
+def critical_point(size: Size, seed: int) -> Numbers:
+    """Compare with theory, where the gradient is noise: the drift of W, and the mean of P."""
+    rng = generator(seed, "analog/critical_point")
+    w, reach, sigma, rate, fast = 1.0, REACH, 0.5, 0.1, 0.02
+    noise = sigma * rng.standard_normal(size.draws)
+    # Every draw with its opposite, as its law has it: what is left of the mean is the drift.
+    noise = np.concatenate([noise, -noise])
+    mean_size = math.sqrt(2 / math.pi) * sigma
+    ald = asymmetric_linear(reach)
+    found: Numbers = {}
+    for method, factor in (
+        (Method("analog", rate, device=ald), rate),
+        (Method("tiki_taka", fast, transfer=rate, device=ald), rate * fast),
+    ):
+        moved = step(begin(np.full(len(noise), w), method), noise, method).w
+        drift = -float((moved - w).mean())
+        found[f"{method.kind}_drift_to_theory"] = drift / (factor / reach * mean_size * w)
+    p, steps = np.full(size.draws, 0.5), 50
+    for _ in range(steps):
+        p = update(ald, p, rate * sigma * rng.standard_normal(size.draws))
+    shrunk = (1 - rate / reach * mean_size) ** steps
+    return found | {"second_array_decay_to_theory": float(p.mean()) / 0.5 / shrunk}
+
+
+def responses(size: Size, seed: int) -> Numbers:
+    """Try single pulses near the end of the range, and increments as large as the range."""
+    rng = generator(seed, "analog/responses")
+    reach, w, granularity = 1.0, np.full(size.draws, 0.9), 1e-3
+    ald = asymmetric_linear(reach)
+    found: Numbers = {}
+    for name, sign in (("saturation", 1), ("fast_reset", -1)):
+        moved = pulsed_update(
+            ald, w, np.full_like(w, sign * granularity), None, granularity,
+            (rng.random(w.shape), rng.random(w.shape)),
+            (rng.standard_normal(w.shape), rng.standard_normal(w.shape)), 0.3,
+        )  # fmt: skip
+        found[f"{name}_factor"] = float(sign * (moved - w).mean() / granularity)
+    largest, w = 0.0, reach * rng.uniform(-1, 1, 1000)
+    for _ in range(size.draws // 20):
+        # Half of them the largest that are allowed.
+        change = reach * rng.uniform(-1, 1, len(w))
+        w = update(ald, w, np.where(rng.random(len(w)) < 0.5, change, reach * np.sign(change)))
+        largest = max(largest, float(abs(w).max()))
+    return found | {"largest_weight_to_range": largest / reach}
+
+
+def samples(problem: LeastSquares, seed: int) -> Numbers:
+    """Return the paper's Figure 1: a tiny noise, each sample an increment of its own or not."""
+    found: Numbers = {}
+    noise = 0.01 / math.sqrt(len(problem.solution))
+    for name, each, analog in (
+        ("digital", False, False), ("analog_batch", False, True), ("analog_samples", True, True),
+    ):  # fmt: skip
+        losses = per_sample_losses(problem, PER_SAMPLE_RATES, 3.0, noise, 2500, seed, each, analog)
+        for rate, loss in zip(PER_SAMPLE_RATES, losses, strict=True):
+            found[f"{name}_{rate:g}_loss"] = loss
+    return found

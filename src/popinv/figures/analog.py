@@ -1,0 +1,114 @@
+"""Training on analog devices: what error is left, and what a study's surrogate becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from popinv.downstream.analog import quadratic
+from popinv.downstream.analog.digits import PAPER, RANGES
+from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, new_figure, readable, styled
+
+__all__ = ["draw_accuracies", "draw_errors", "draw_floor"]
+
+_COLOURS = dict(zip(("digital", "analog", "tiki_taka", "residual"), SYSTEMS, strict=False))
+_LABELS = {
+    "digital": "digital descent",
+    "analog": "analog descent",
+    "tiki_taka": "Tiki-Taka",
+    "residual": "residual learning",
+}
+
+
+@styled
+def draw_floor(found: Mapping[str, float]) -> Figure:
+    """Draw the error on a quadratic problem against rate, dynamic range and noise."""
+    figure = new_figure("Quadratic problem: the error that devices leave", 12, 4)
+    rates, ranges, noises = figure.subplots(1, 3)
+    lines: tuple[tuple[str, tuple[float, ...]], ...] = (
+        ("digital", quadratic.RATES),
+        ("analog", quadratic.RATES),
+        ("tiki_taka", quadratic.TRANSFERS),
+        ("residual", quadratic.TRANSFERS),
+    )
+    for name, values in lines:
+        squares = [found[f"{name}_{value:g}_squared_gradient"] for value in values]
+        rates.plot(values, squares, "o-", ms=4, color=_COLOURS[name], label=_LABELS[name])
+    rates.set(
+        xscale="log", yscale="log", xlabel="rate (of transfer, where there are two arrays)",
+        ylabel="mean squared gradient",
+    )  # fmt: skip
+    rates.set_ylim(top=0.2)
+    rates.legend(loc="upper left")
+    for ax, name, places, label in (
+        (ranges, "range", list(quadratic.RANGES), "dynamic range"),
+        (noises, "noise", list(quadratic.NOISES), "standard deviation of the gradient noise"),
+    ):
+        offs = [found[f"analog_{name}_{place:g}_bias"] for place in places]
+        ax.plot(places, offs, "o-", ms=4, color=_COLOURS["analog"], label=_LABELS["analog"])
+        ax.set(xscale="log", yscale="log", xlabel=label, ylabel="distance of the mean iterate")
+        ax.set_xticks(places, [f"{place:g}" for place in places])
+        ax.tick_params(axis="x", which="minor", labelbottom=False)
+        ax.legend(loc="best")
+    return figure
+
+
+@styled
+def draw_accuracies(reached: Mapping[str, Mapping[str, list[float]]]) -> Figure:
+    """Draw the test accuracy of every training, and the paper's."""
+    figure = new_figure("MNIST on analog devices", 5.5 * len(reached), 4.2)
+    axes = figure.subplots(1, len(reached), squeeze=False)[0]
+    for ax, (kind, by_method) in zip(axes, reached.items(), strict=True):
+        for name, accuracies in by_method.items():
+            method, _, reach = name.rpartition("_") if name != "digital" else (name, "", "")
+            at = [float(reach)] if reach else list(RANGES[kind])
+            ax.plot(
+                at, accuracies[-1:] * len(at), "o" if reach else "-",
+                color=_COLOURS[method], label=_LABELS[method],
+            )  # fmt: skip
+        for method, expected in PAPER[kind].items():
+            paper = expected if len(expected) > 1 else expected * len(RANGES[kind])
+            ax.plot(RANGES[kind], paper, "x--", lw=0.8, color=_COLOURS[method], alpha=0.6)
+        ax.plot([], [], "x--", lw=0.8, color=LIGHT, label="the paper's")
+        ax.set_xticks(RANGES[kind], [f"{reach:g}" for reach in RANGES[kind]])
+        ax.set(title=kind.upper(), xlabel="dynamic range", ylabel="test accuracy in per cent")
+    handles, labels = axes[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    axes[0].legend(unique.values(), unique.keys(), loc="center right")
+    return figure
+
+
+@styled
+def draw_errors(
+    errors: Mapping[tuple[str, str, float], float], digital: float, before: float
+) -> Figure:
+    """Draw the surrogate's whitened error by device, method and dynamic range.
+
+    Parameters
+    ----------
+    errors : mapping
+        From (device, method, range) to the error.
+    digital, before : float
+        The error of digital training, and that of the study's surrogate.
+    """
+    devices = list(dict.fromkeys(device for device, _, _ in errors))
+    figure = new_figure("The surrogate's last layers on devices", 4 * len(devices), 4.2)
+    axes = figure.subplots(1, len(devices), squeeze=False, sharey=True)[0]
+    for ax, device in zip(axes, devices, strict=True):
+        ax.axhline(before, color=TRUTH, ls="--", lw=1.4, label="the study's surrogate")
+        ax.axhline(digital, color=_COLOURS["digital"], lw=1.2, label=_LABELS["digital"])
+        for method in dict.fromkeys(m for d, m, _ in errors if d == device):
+            chosen = {r: e for (d, m, r), e in errors.items() if (d, m) == (device, method)}
+            ax.plot(
+                list(chosen), list(chosen.values()), "o-", ms=4, color=_COLOURS[method],
+                label=_LABELS[method],
+            )  # fmt: skip
+        finite = [e for e in errors.values() if np.isfinite(e)]
+        if finite and min(finite) > 0:
+            ax.set(yscale="log")
+        ax.set(title=readable(device), xlabel="dynamic range over the largest weight")
+    axes[0].set(ylabel="error in standard deviations of the noise")
+    axes[0].legend(loc="best")
+    return figure
