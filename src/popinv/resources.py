@@ -345,6 +345,21 @@ def _probe(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(needed.megabytes + _FIGURES_MB, needed.seconds)
 
 
+def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "fedhl")
+    count = len(asked["ranks"])
+    solving = _solve(of, count * (asked["solves"] + asked["test_solves"]), 0, _WITH_TORCH_MB)
+    # Four ways to train; products and gradients of dense increments stand for every site at once.
+    dense = count * 4 * _weights(of)
+    rows = count * (asked["batch_size"] + asked["test_solves"])
+    steps = 4 * asked["rounds"] * asked["local_steps"]
+    return Demand(
+        solving.megabytes + _FIGURES_MB + _megabytes(6 * dense + rows * _activations(of)),
+        solving.seconds
+        + steps * (0.02 + (6 * rows * _weights(of) + 6 * dense * max(asked["ranks"])) / _FLOPS),
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -375,4 +390,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "serve_group": _group,
     "probe_descent": _probe,
     "advise_optimiser": _rows(4),
+    "adapt_sites": _sites,
 }

@@ -12,7 +12,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics"}
+    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics", "fedhl"}
     assert set(asked.values()) == {None}
 
 
@@ -31,6 +31,8 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
+        ({"fedhl": {"ranks": [4]}}, "ranks"),
+        ({"fedhl": {"error_power": 3}}, "error_power"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):

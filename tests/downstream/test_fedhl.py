@@ -322,9 +322,7 @@ def test_the_full_rank_base_learns_what_flexlora_loses():
     asked = federation(gradient=problem.gradient, local=Local(10, 0.05))
     losses = {}
     for method in ("fedhl", "flexlora"):
-        _, record = run(
-            replace(asked, method=method), 15, lambda w: {"loss": problem.loss(w["w"])}
-        )
+        _, record = run(replace(asked, method=method), 15, lambda w: {"loss": problem.loss(w["w"])})
         losses[method] = record["loss"][-1]
         assert len(record["loss"]) == 16
         assert len(record["bytes"]) == 15

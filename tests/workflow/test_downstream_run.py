@@ -17,6 +17,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
 }  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "fedhl/figures/sites",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -61,5 +63,11 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    for rule in ("check_mwgrad_claims", "check_bigram_claims", "check_sgd_claims", "fetch_package"):
+    for rule in (
+        "check_mwgrad_claims",
+        "check_bigram_claims",
+        "check_sgd_claims",
+        "fetch_package",
+        "check_fedhl_claims",
+    ):
         assert rule in done.stdout

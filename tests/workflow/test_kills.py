@@ -161,5 +161,6 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         # Downstream methods.
         "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
         "fetch_package", "posterior", "probe_descent", "serve_group",
+        "adapt_sites", "check_fedhl_claims",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

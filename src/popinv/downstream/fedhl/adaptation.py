@@ -129,7 +129,9 @@ def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
     return float((told == images.test_labels).double().mean())
 
 
-def squared_gradient(loss: ModuleLoss, increments: Dense, x: torch.Tensor, y: torch.Tensor) -> float:
+def squared_gradient(
+    loss: ModuleLoss, increments: Dense, x: torch.Tensor, y: torch.Tensor
+) -> float:
     """Return |grad f(W)|_F^2 over all adapted layers, of the mean loss on the given rows."""
     found = loss.gradient(increments, x, y)
     return float(sum((g.double() ** 2).sum() for g in found.values()))

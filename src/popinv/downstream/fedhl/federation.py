@@ -14,7 +14,7 @@ from popinv.downstream.fedhl import server
 from popinv.downstream.fedhl.clients import Gradient, Local, sample_clients, train
 from popinv.downstream.fedhl.lora import Adapters, Dense, Factors, fresh, products, truncated
 from popinv.downstream.fedhl.server import METHODS, Weighting
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
 
 __all__ = ["Federation", "State", "begin", "run", "step"]
@@ -152,6 +152,11 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
             shares = server.norm_weights(trained)
         factors = server.factor_mean(trained, shares)
         increments = {name: product[0] for name, product in products(factors).items()}
+    if not all(torch.isfinite(w).all() for w in increments.values()):
+        raise DivergenceError(
+            f"{method}: the increments are not finite after round {state.round + 1}, at a rate of "
+            f"{federation.local.rate:g} with {federation.local.steps} local steps: lower either"
+        )
     norm = _norm(state.increments)
     info = {
         "taking_part": chosen,
@@ -191,13 +196,11 @@ def _sent(
     if federation.method == "flora":
         return empty, state.increments, np.zeros(len(chosen))
     decomposition = server.decompose(state.increments)
-    start = {
-        name: truncated(*decomposition[name], empty[name], ranks.tolist()) for name in empty
-    }
+    start = {name: truncated(*decomposition[name], empty[name], ranks.tolist()) for name in empty}
     offset = None
     if federation.residual_at_client:
         offset = server.residuals(state.increments, products(start))
-    return start, offset, server.squared_truncation_errors(decomposition, ranks)
+    return start, offset, server.squared_truncation_errors(decomposition, ranks.tolist())
 
 
 def _sliced(factors: Factors, ranks: np.ndarray) -> Factors:
@@ -230,7 +233,9 @@ def run(
     """
     state = begin(federation)
     seen = [watch(state.increments)]
-    done: dict[str, list[float]] = {k: [] for k in ("truncation", "entropy", "bytes", "largest_weight")}
+    done: dict[str, list[float]] = {
+        k: [] for k in ("truncation", "entropy", "bytes", "largest_weight")
+    }
     for _ in tqdm(range(rounds), desc=description, unit="round", disable=None):
         state, info = step(state, federation)
         seen.append(watch(state.increments))

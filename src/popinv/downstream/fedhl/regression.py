@@ -55,6 +55,10 @@ class Regression:
         lost = w - self.targets
         return float(0.5 * ((lost @ self.moments) * lost).sum() / len(self.targets))
 
+    def watch(self, dense: Dense) -> dict[str, float]:
+        """Return the loss, to be recorded."""
+        return {"loss": self.loss(dense[_LAYER])}
+
     def optimum(self) -> float:
         """Return the least mean loss that any W has."""
         right = (self.targets @ self.moments).sum(dim=0)
@@ -120,7 +124,7 @@ def rows(rounds: int, seed: int) -> Iterator[tuple[Case, str, dict[str, np.ndarr
                 federation, method=method, weighting=weighting, residual_at_client=at_client
             )
             _, record = run(
-                chosen, rounds, lambda w, p=problem: {"loss": p.loss(w[_LAYER])},
+                chosen, rounds, problem.watch,
                 f"{case.name}, {rule}",
             )  # fmt: skip
             yield case, rule, record, optimum

@@ -72,9 +72,7 @@ class Weighting:
 
 def decompose(increments: Dense) -> Decomposition:
     """Return the singular value decompositions of all layers."""
-    return {
-        name: tuple(torch.linalg.svd(w, full_matrices=False)) for name, w in increments.items()
-    }  # type: ignore[return-value]
+    return {name: tuple(torch.linalg.svd(w, full_matrices=False)) for name, w in increments.items()}
 
 
 def squared_truncation_errors(decomposition: Decomposition, ranks: Sequence[int]) -> np.ndarray:
