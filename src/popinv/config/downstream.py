@@ -89,7 +89,7 @@ class FedHL(Section):
         description="Rank of the adapter that each site can afford; as many sites as ranks.",
     )
     shift: Positive = Field(
-        default=2.0,
+        default=1.0,
         description="Distance of each site's law from the recovered one, in units of `law.spread`.",
     )
     solves: Annotated[int, Field(ge=10), NotBoolean] = Field(
