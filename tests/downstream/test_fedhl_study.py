@@ -10,12 +10,16 @@ import pytest
 import torch
 import xarray as xr
 
+from popinv import storage
 from popinv.config.downstream import FedHL
+from popinv.downstream.claims import write_claims, write_metrics
 from popinv.downstream.fedhl import claims, problem, study
 from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, pretrained
 from popinv.downstream.fedhl.lora import ModuleLoss, adaptable
 from popinv.downstream.images import ImageSet
 from popinv.errors import SolverError
+from popinv.figures import fedhl as figures
+from popinv.figures.style import save
 from popinv.seeds import generator
 from popinv.surrogate.networks import MLP, Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
@@ -148,7 +152,7 @@ def test_the_network_learns_what_it_is_pretrained_on():
     assert accuracy(net, {}, data) > 0.9
 
 
-def test_all_parts_of_the_test_problem_end_in_metrics_and_claims():
+def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(tmp_path):
     ones = [problem.adaptation(images(1), images(2), TINY, seed) for seed in (1, 2)]
     zeros = problem.invariants(ones[0], TINY)
     assert zeros["idle_change_fedhl"] == 0
@@ -158,7 +162,12 @@ def test_all_parts_of_the_test_problem_end_in_metrics_and_claims():
     result = problem.merged(
         problem.grid(ones, TINY), problem.regressions(TINY, 1), problem.rates(ones, TINY)
     )
+    storage.save(result, tmp_path / "result.zarr", config={}, seed=1, created_by="test")
+    for draw_figure in (figures.draw_accuracy, figures.draw_losses):
+        save(draw_figure(result), tmp_path / "figure.png")
     found = claims.metrics(result, zeros)
+    write_claims(claims.claims(found), tmp_path / "claims.csv")
+    write_metrics(found, tmp_path / "metrics.json")
     values = result["accuracy"].sel(clients=100, concentration=0.1, rule="fedhl").isel(round=-1)
     assert found["accuracy_100_clients_0.1_fedhl"] == pytest.approx(float(values.mean()))
     assert found["bytes_10_clients_homogeneous_fedit"] < found["bytes_10_clients_homogeneous_fedhl"]

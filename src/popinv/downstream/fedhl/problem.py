@@ -282,7 +282,7 @@ def seeds_of(size: Size, seed: int) -> Iterator[int]:
 
 def merged(*parts: xr.Dataset) -> xr.Dataset:
     """Return all parts as one Dataset."""
-    return xr.merge(parts, join="exact", combine_attrs="drop")
+    return xr.merge(parts, join="exact", combine_attrs="drop_conflicts")
 
 
 def fitted_exponents(rate: xr.Dataset) -> dict[str, Any]:
