@@ -48,6 +48,7 @@ include: "workflow/rules/influence.smk"
 include: "workflow/rules/certified_unlearning.smk"
 include: "workflow/rules/instance_unlearning.smk"
 include: "workflow/rules/analog.smk"
+include: "workflow/rules/fedhl.smk"
 
 
 # Everything about every study of the configuration.

@@ -400,6 +400,21 @@ def _devices(of: Sizes, wildcards: Wildcards) -> Demand:
     )
 
 
+def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "fedhl")
+    count = len(asked["ranks"])
+    solving = _solve(of, count * (asked["solves"] + asked["test_solves"]), 0, _WITH_TORCH_MB)
+    # Four ways to train; products and gradients of dense increments stand for every site at once.
+    dense = count * 4 * _weights(of)
+    rows = count * (asked["batch_size"] + asked["test_solves"])
+    steps = 4 * asked["rounds"] * asked["local_steps"]
+    return Demand(
+        solving.megabytes + _FIGURES_MB + _megabytes(6 * dense + rows * _activations(of)),
+        solving.seconds
+        + steps * (0.02 + (6 * rows * _weights(of) + 6 * dense * max(asked["ranks"])) / _FLOPS),
+    )
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -435,4 +450,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "select_samples": _select,
     "forget_systems": _forget,
     "train_on_devices": _devices,
+    "adapt_sites": _sites,
 }

@@ -40,6 +40,8 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
         ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
         ({"instance_unlearning": {"order": 1}}, "order"),
+        ({"fedhl": {"ranks": [4]}}, "ranks"),
+        ({"fedhl": {"error_power": 3}}, "error_power"),
     ],
 )
 def test_what_cannot_be_is_refused(mapping, study, asked, message):

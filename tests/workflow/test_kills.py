@@ -168,5 +168,6 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "check_mwgrad_images", "train_ensembles",
         "check_instance_claims", "withdraw_systems",
         "check_analog_claims", "train_on_devices",
+        "adapt_sites", "check_fedhl_claims",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

@@ -8,6 +8,7 @@ DOWNSTREAM_METHODS = [
     "influence",
     "certified_unlearning",
     "instance_unlearning",
+    "fedhl",
     "analog",
 ]
 

@@ -27,6 +27,7 @@ __all__ = [
     "SgdDynamics",
     "StudyDownstream",
 ]
+__all__ = ["Bigram", "Downstream", "FedHL", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
 
 
 class Downstream(Section):
@@ -229,6 +230,41 @@ class Analog(Section):
     )
 
 
+class FedHL(Section):
+    """Sites with laws of their own adapt the surrogate without showing their data."""
+
+    ranks: list[Count] = Field(
+        default=[2, 4, 8, 16],
+        min_length=2,
+        max_length=20,
+        description="Rank of the adapter that each site can afford; as many sites as ranks.",
+    )
+    shift: Positive = Field(
+        default=1.0,
+        description="Distance of each site's law from the recovered one, in units of `law.spread`.",
+    )
+    solves: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=60, description="Systems that each site solves to train on."
+    )
+    test_solves: Annotated[int, Field(ge=10), NotBoolean] = Field(
+        default=100, description="Systems of each site that the errors are measured on."
+    )
+    rounds: Count = Field(default=30, description="Rounds of the federation.")
+    local_steps: Count = Field(default=10, description="Steps of each site in a round.")
+    batch_size: Count = Field(default=20, description="Systems in a step of a site.")
+    rate: Positive = Field(default=2e-3, description="Learning rate of Adam.")
+    error_power: Literal[0, 1, 2] = Field(
+        default=2,
+        description="Power of the squared truncation errors in the weights; 0 gives equal ones.",
+    )
+    epsilon: Positive = Field(default=1.0, description="What is added to that power.")
+    relative_epsilon: bool = Field(
+        default=True,
+        description="Whether `epsilon` is in units of the sites' mean. The paper's is not, and "
+        "tiny: the site of the largest rank then decides nearly alone.",
+    )
+
+
 class Posterior(Section):
     """The parameters of every observed system, with the recovered population as their prior."""
 
@@ -292,4 +328,9 @@ class StudyDownstream(Section):
         default=None,
         description="What becomes of the surrogate, and of the answer, if its last layers are "
         "trained on analog devices; `{}` asks for it with the defaults.",
+    )
+    fedhl: FedHL | None = Field(
+        default=None,
+        description="Sites with laws of their own adapt the surrogate together, without showing "
+        "their data; `{}` asks for four sites.",
     )

@@ -1,0 +1,142 @@
+"""A small network that learnt digits is adapted to clothes by a federation.
+
+Images are averaged to 14 x 14 pixels. A network of two hidden layers is trained on digits of MNIST
+in the ordinary way; then clients with a part each of some images of Fashion-MNIST adapt its three
+weight matrices, while its biases stay. Classes are told by the same ten outputs as the digits were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from popinv.downstream.fedhl.clients import Gradient
+from popinv.downstream.fedhl.lora import Dense, ModuleLoss, adaptable, apply
+from popinv.downstream.images import ImageSet
+from popinv.seeds import generator
+
+__all__ = ["Images", "chosen_images", "minibatches", "network", "pretrained", "squared_gradient"]
+
+_POOL, _CLASSES = 2, 10
+_PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of a set, averaged, from -0.5 to 0.5.
+
+    Attributes
+    ----------
+    x, test_x : Tensor of float32, shape (n, 196)
+    labels, test_labels : Tensor of int64, shape (n,)
+    """
+
+    x: torch.Tensor
+    labels: torch.Tensor
+    test_x: torch.Tensor
+    test_labels: torch.Tensor
+
+
+def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str) -> Images:
+    """Return so many images at random, averaged over squares of four pixels."""
+    rng = generator(seed, f"{stage}/images")
+    parts: list[torch.Tensor] = []
+    for count, pixels, labels in (
+        (train, images.train, images.train_labels),
+        (test, images.test, images.test_labels),
+    ):
+        rows = rng.choice(len(pixels), count, replace=False)
+        side = pixels.shape[1] // _POOL
+        pooled = pixels[rows].reshape(count, side, _POOL, side, _POOL).mean(axis=(2, 4))
+        parts.append(torch.from_numpy(pooled.reshape(count, -1) / 255 - 0.5).float())
+        parts.append(torch.from_numpy(labels[rows].astype(np.int64)))
+    return Images(*parts)
+
+
+def network(inputs: int, width: int, seed: int) -> nn.Module:
+    """Return an untrained network of two hidden layers."""
+    net = nn.Sequential(
+        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
+        nn.Linear(width, _CLASSES),
+    )  # fmt: skip
+    rng = generator(seed, "fedhl/network")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 2:
+                draw = rng.standard_normal(tuple(parameter.shape))
+                parameter.copy_(torch.from_numpy(draw * np.sqrt(2 / parameter.shape[1])))
+            else:
+                parameter.zero_()
+    return net
+
+
+def pretrained(images: Images, width: int, steps: int, seed: int) -> nn.Module:
+    """Return the network trained by Adam on the images, in the ordinary way."""
+    net = network(images.x.shape[1], width, seed)
+    optimiser = torch.optim.Adam(net.parameters(), lr=_PRETRAINING_RATE)
+    for step in range(steps):
+        rng = generator(seed, "fedhl/pretraining", step)
+        rows = torch.from_numpy(rng.integers(len(images.x), size=_PRETRAINING_BATCH))
+        loss = nn.functional.cross_entropy(net(images.x[rows]), images.labels[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return net
+
+
+def minibatches(
+    loss: ModuleLoss,
+    x: torch.Tensor,
+    target: torch.Tensor,
+    parts: Sequence[np.ndarray],
+    batch: int,
+    seed: int,
+    stage: str,
+) -> Gradient:
+    """Return the gradients of clients' losses on rows drawn from their own parts.
+
+    Parameters
+    ----------
+    loss : ModuleLoss
+    x, target : Tensor
+        Rows of all clients.
+    parts : sequence of ndarray of int
+        Each client's rows; drawn with repetition, since some have few.
+    batch : int
+    seed, stage : int, str
+        Address of the draws; those of a client do not depend on who else takes part.
+    """
+
+    def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
+        rows = []
+        for client in clients:
+            rng = generator(seed, f"{stage}/batch/{client}/{step}", number)
+            rows.append(parts[client][rng.integers(len(parts[client]), size=batch)])
+        chosen = torch.from_numpy(np.array(rows))
+        return loss.gradients(dense, x[chosen], target[chosen])
+
+    return gradient
+
+
+def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
+    """Return the share of test images that are told right."""
+    with torch.no_grad():
+        told = apply(module, increments, images.test_x).argmax(dim=1)
+    return float((told == images.test_labels).double().mean())
+
+
+def squared_gradient(
+    loss: ModuleLoss, increments: Dense, x: torch.Tensor, y: torch.Tensor
+) -> float:
+    """Return |grad f(W)|_F^2 over all adapted layers, of the mean loss on the given rows."""
+    found = loss.gradient(increments, x, y)
+    return float(sum((g.double() ** 2).sum() for g in found.values()))
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return the shapes of the adapted layers."""
+    return {name: (w.shape[0], w.shape[1]) for name, w in adaptable(module).items()}

@@ -1,0 +1,246 @@
+"""A federation: its settings, its state, and one round as a pure step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from popinv.downstream.fedhl import server
+from popinv.downstream.fedhl.clients import Gradient, Local, sample_clients, train
+from popinv.downstream.fedhl.lora import Adapters, Dense, Factors, fresh, products, truncated
+from popinv.downstream.fedhl.server import METHODS, Weighting
+from popinv.errors import ConfigError, DivergenceError, nearest
+from popinv.seeds import generator
+
+__all__ = ["Federation", "State", "begin", "run", "step"]
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Who adapts what, and how.
+
+    Parameters
+    ----------
+    method : str
+        One of ``server.METHODS``.
+    shapes : mapping of str to (m, n)
+        Of the adapted layers.
+    ranks : ndarray of int, shape (K,)
+        What each client can afford; FedIT takes the smallest for all.
+    sizes : ndarray of shape (K,)
+        Rows of data of each client; their shares are q_i.
+    gradient : callable
+        See ``clients.Gradient``.
+    local : Local
+    weighting : Weighting
+        Of FedHL.
+    share : float
+        Of the clients that take part in each round.
+    residual_at_client : bool
+        FedHL with W - W^{r_i} frozen into the client's base, so that it does not train against
+        what it cannot see; W then goes down in full. Not the paper's.
+    dtype : torch.dtype
+    seed, stage : int, str
+        Address of the random draws.
+    """
+
+    method: str
+    shapes: Mapping[str, tuple[int, int]]
+    ranks: np.ndarray
+    sizes: np.ndarray
+    gradient: Gradient
+    local: Local
+    weighting: Weighting = field(default_factory=Weighting)
+    share: float = 1.0
+    residual_at_client: bool = False
+    dtype: torch.dtype = torch.float32
+    seed: int = 0
+    stage: str = "fedhl"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(
+                f"method is '{self.method}', allowed: {', '.join(METHODS)}."
+                + nearest(self.method, METHODS)
+            )
+        if len(self.ranks) != len(self.sizes) or np.min(self.ranks) < 1:
+            raise ConfigError(
+                f"{len(self.ranks)} ranks from {np.min(self.ranks)} on for {len(self.sizes)} "
+                "clients: must be one for each, and at least 1"
+            )
+        if self.residual_at_client and self.method != "fedhl":
+            raise ConfigError(f"residual_at_client is for fedhl, not for '{self.method}'")
+
+
+@dataclass(frozen=True)
+class State:
+    """What the server keeps.
+
+    Parameters
+    ----------
+    increments : dict of Tensor
+        W of every layer.
+    factors : Adapters, optional
+        Their factors, for the methods that average those.
+    round : int
+        Rounds done.
+    """
+
+    increments: Dense
+    factors: Adapters | None
+    round: int = 0
+
+
+def begin(federation: Federation) -> State:
+    """Return the state in which W is zero."""
+    increments = {
+        name: torch.zeros(shape, dtype=federation.dtype)
+        for name, shape in federation.shapes.items()
+    }
+    factors = None
+    if federation.method in ("fedit", "hetlora"):
+        rank = _ranks(federation).max()
+        rng = generator(federation.seed, f"{federation.stage}/start")
+        factors = {
+            name: fresh(shape, [min(rank, *shape)], [rng], federation.dtype)
+            for name, shape in federation.shapes.items()
+        }
+    return State(increments, factors)
+
+
+def _ranks(federation: Federation) -> np.ndarray:
+    ranks = np.asarray(federation.ranks)
+    return np.full_like(ranks, ranks.min()) if federation.method == "fedit" else ranks
+
+
+def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
+    """Do one round.
+
+    Returns
+    -------
+    state : State
+    info : dict
+        ``taking_part``, ``weights`` and their ``entropy`` (over that of equal ones);
+        ``truncation``, the mean over clients of |E_i| / |W|, 0 while W is 0 and where clients
+        lose nothing; ``bytes``.
+    """
+    seed, stage = federation.seed, federation.stage
+    rng = generator(seed, f"{stage}/clients", state.round)
+    chosen = sample_clients(len(federation.ranks), federation.share, rng)
+    ranks = _ranks(federation)[chosen]
+    start, offset, errors = _sent(state, federation, chosen, ranks)
+    trained = train(start, offset, federation.gradient, chosen, state.round, federation.local)
+    shares = federation.sizes[chosen] / federation.sizes[chosen].sum()
+    factors, method = None, federation.method
+    if method == "fedhl":
+        shares = server.aggregation_weights(errors, federation.weighting)
+        increments = server.weighted_changes(
+            state.increments, products(start), products(trained), shares
+        )
+    elif method == "flexlora":
+        increments = server.weighted_products(products(trained), shares)
+    elif method == "flora":
+        added = server.weighted_products(products(trained), shares)
+        increments = {name: w + added[name] for name, w in state.increments.items()}
+    else:
+        if method == "hetlora":
+            shares = server.norm_weights(trained)
+        factors = server.factor_mean(trained, shares)
+        increments = {name: product[0] for name, product in products(factors).items()}
+    if not all(torch.isfinite(w).all() for w in increments.values()):
+        raise DivergenceError(
+            f"{method}: the increments are not finite after round {state.round + 1}, at a rate of "
+            f"{federation.local.rate:g} with {federation.local.steps} local steps: lower either"
+        )
+    norm = _norm(state.increments)
+    info = {
+        "taking_part": chosen,
+        "weights": shares,
+        "entropy": server.entropy(shares),
+        "truncation": float(np.sqrt(errors).mean() / norm) if norm > 0 else 0.0,
+        "bytes": server.round_bytes(
+            method, federation.shapes, ranks, len(federation.ranks),
+            torch.finfo(federation.dtype).bits // 8, federation.residual_at_client,
+        ),
+    }  # fmt: skip
+    return State(increments, factors, state.round + 1), info
+
+
+def _norm(increments: Dense) -> float:
+    return float(sum((w.double() ** 2).sum() for w in increments.values())) ** 0.5
+
+
+def _sent(
+    state: State, federation: Federation, chosen: np.ndarray, ranks: np.ndarray
+) -> tuple[Adapters, Dense | None, np.ndarray]:
+    """Return the factors and the offset that clients start from, and their squared errors."""
+    if state.factors is not None:
+        start = {name: _sliced(f, ranks) for name, f in state.factors.items()}
+        lost = server.residuals(state.increments, products(start))
+        squares = sum((e.double() ** 2).sum(dim=(1, 2)) for e in lost.values())
+        return start, None, torch.as_tensor(squares).numpy()
+    # Every client draws for itself, layer after layer.
+    rngs = [
+        generator(federation.seed, f"{federation.stage}/fresh/{client}", state.round)
+        for client in chosen
+    ]
+    empty = {
+        name: fresh(shape, np.minimum(ranks, min(shape)).tolist(), rngs, federation.dtype)
+        for name, shape in federation.shapes.items()
+    }
+    if federation.method == "flora":
+        return empty, state.increments, np.zeros(len(chosen))
+    decomposition = server.decompose(state.increments)
+    start = {name: truncated(*decomposition[name], empty[name], ranks.tolist()) for name in empty}
+    offset = None
+    if federation.residual_at_client:
+        offset = server.residuals(state.increments, products(start))
+    return start, offset, server.squared_truncation_errors(decomposition, ranks.tolist())
+
+
+def _sliced(factors: Factors, ranks: np.ndarray) -> Factors:
+    """Return the first r_i columns of B and rows of A for every client, the rest zero."""
+    kept = torch.arange(factors.b.shape[2]) < torch.from_numpy(ranks)[:, None]
+    return Factors(factors.b * kept[:, None, :], factors.a * kept[:, :, None])
+
+
+def run(
+    federation: Federation,
+    rounds: int,
+    watch: Callable[[Dense], Mapping[str, float]],
+    description: str = "rounds",
+) -> tuple[State, dict[str, np.ndarray]]:
+    """Do many rounds.
+
+    Parameters
+    ----------
+    federation : Federation
+    rounds : int
+    watch : callable
+        Given the increments at the start and after every round, returns what to record.
+
+    Returns
+    -------
+    state : State
+    record : dict of ndarray
+        What ``watch`` returned, rounds + 1 numbers each; ``truncation``, ``entropy``,
+        ``largest_weight`` and ``bytes`` of each round.
+    """
+    state = begin(federation)
+    seen = [watch(state.increments)]
+    done: dict[str, list[float]] = {
+        k: [] for k in ("truncation", "entropy", "bytes", "largest_weight")
+    }
+    for _ in tqdm(range(rounds), desc=description, unit="round", disable=None):
+        state, info = step(state, federation)
+        seen.append(watch(state.increments))
+        for name in ("truncation", "entropy", "bytes"):
+            done[name].append(info[name])
+        done["largest_weight"].append(float(info["weights"].max()))
+    record = {name: np.array([s[name] for s in seen]) for name in seen[0]}
+    return state, record | {name: np.array(values) for name, values in done.items()}

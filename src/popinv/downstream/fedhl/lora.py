@@ -1,0 +1,193 @@
+r"""Low-rank factors of the weights of any torch module.
+
+A weight w of shape (m, ...) is read as a matrix of m rows and gets an increment B A, with B of
+shape (m, r) and A of shape (r, n). Clients are stacked along a first axis and padded to the
+largest rank: columns of B and rows of A beyond a client's rank are zero. Since
+
+.. math:: \partial_B = G A^T, \qquad \partial_A = B^T G, \qquad G = \partial f / \partial (B A),
+
+both gradients vanish there, so that padding stays zero and changes nothing.
+
+Factors are effective ones: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each. A
+step of gradient descent on the unscaled factors then is one on these with s times the rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+
+from popinv.errors import ConfigError, nearest
+
+__all__ = [
+    "Adapters",
+    "Dense",
+    "Factors",
+    "ModuleLoss",
+    "adaptable",
+    "apply",
+    "factor_gradients",
+    "fresh",
+    "products",
+    "truncated",
+]
+
+# By layer: increments of shape (m, n), or of k clients (k, m, n).
+Dense = dict[str, torch.Tensor]
+
+# A singular value below this share of the largest is a zero that was rounded.
+_ZERO = {torch.float32: 1e-6, torch.float64: 1e-13}
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Factors of one layer.
+
+    Parameters
+    ----------
+    b : Tensor of shape (k, m, r)
+    a : Tensor of shape (k, r, n)
+    """
+
+    b: torch.Tensor
+    a: torch.Tensor
+
+    def product(self) -> torch.Tensor:
+        """Return B A, shape (k, m, n)."""
+        return self.b @ self.a
+
+
+Adapters = dict[str, Factors]
+
+
+def products(adapters: Adapters) -> Dense:
+    """Return B A of every layer, each of shape (k, m, n)."""
+    return {name: factors.product() for name, factors in adapters.items()}
+
+
+def adaptable(module: nn.Module, names: Sequence[str] | None = None) -> Dense:
+    """Return the module's weights that can be adapted, as matrices (m, n).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    names : sequence of str, optional
+        Of parameters with at least two axes; all of them if left out.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not that of such a parameter.
+    """
+    found = {
+        name: parameter.detach().reshape(len(parameter), -1)
+        for name, parameter in module.named_parameters()
+        if parameter.ndim >= 2
+    }
+    for name in names or ():
+        if name not in found:
+            raise ConfigError(
+                f"'{name}' is not a weight with two axes or more, allowed: {', '.join(found)}."
+                + nearest(name, found)
+            )
+    return {name: found[name] for name in names or found}
+
+
+def fresh(
+    shape: tuple[int, int], ranks: Sequence[int], rngs: Sequence[np.random.Generator],
+    dtype: torch.dtype,
+) -> Factors:  # fmt: skip
+    """Return factors whose product is zero: A normal of variance 1/n, B zero.
+
+    Parameters
+    ----------
+    shape : (m, n)
+    ranks : sequence of int
+        Of each client.
+    rngs : sequence of Generator
+        Of each client, or the same ones for clients that shall start alike.
+    dtype : torch.dtype
+    """
+    m, n = shape
+    a = torch.zeros(len(ranks), max(ranks), n, dtype=dtype)
+    for row, rank, rng in zip(a, ranks, rngs, strict=True):
+        row[:rank] = torch.from_numpy(rng.standard_normal((rank, n)) / np.sqrt(n)).to(dtype)
+    return Factors(torch.zeros(len(ranks), m, max(ranks), dtype=dtype), a)
+
+
+def truncated(
+    u: torch.Tensor, s: torch.Tensor, vh: torch.Tensor, empty: Factors, ranks: Sequence[int]
+) -> Factors:
+    r"""Return :math:`B = U_r S_r^{1/2}, A = S_r^{1/2} V_r^T`, the best approximation of rank r.
+
+    Where the matrix has no more singular values a column of B and a row of A would both be zero
+    and could never train: there the row of ``empty`` is taken instead, which adds nothing.
+
+    Parameters
+    ----------
+    u, s, vh : Tensor
+        Singular value decomposition of an (m, n) matrix.
+    empty : Factors
+        From :func:`fresh`.
+    ranks : sequence of int
+        Of the k clients.
+    """
+    b, a = torch.zeros_like(empty.b), empty.a.clone()
+    known = int((s > _ZERO[s.dtype] * s[0]).sum()) if s[0] > 0 else 0
+    root = s[:known].sqrt()
+    for i, rank in enumerate(ranks):
+        kept = min(rank, known)
+        b[i, :, :kept] = u[:, :kept] * root[:kept]
+        a[i, :kept] = root[:kept, None] * vh[:kept]
+    return Factors(b, a)
+
+
+def factor_gradients(adapters: Adapters, gradients: Mapping[str, torch.Tensor]) -> Adapters:
+    """Return the gradients G A^T and B^T G of the factors from those of their product."""
+    return {
+        name: Factors(gradients[name] @ f.a.mT, f.b.mT @ gradients[name])
+        for name, f in adapters.items()
+    }
+
+
+def apply(module: nn.Module, increments: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
+    """Return module(x) with the increments (m, n) added to its weights; the module stays as is."""
+    weights = dict(module.named_parameters())
+    changed = {name: weights[name] + d.view_as(weights[name]) for name, d in increments.items()}
+    return functional_call(module, changed, (x,))
+
+
+class ModuleLoss:
+    """Loss of a module with increments, and its gradients for many clients at once.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The base W_0, frozen. Nothing in it may depend on other rows of the batch.
+    loss : callable
+        Maps (output, target) to a number.
+    """
+
+    def __init__(
+        self, module: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> None:
+        self.module, self.loss = module.requires_grad_(False), loss
+        self._gradients = grad(self.value)
+
+    def value(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of one set of increments."""
+        return self.loss(apply(self.module, increments, x), target)
+
+    def gradient(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
+        """Return the gradient with respect to the increments, each (m, n)."""
+        return self._gradients(increments, x, target)
+
+    def gradients(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
+        """Return the same for k clients: increments (k, m, n), x and target (k, batch, ...)."""
+        return vmap(self._gradients)(increments, x, target)

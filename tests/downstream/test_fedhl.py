@@ -1,0 +1,388 @@
+"""Factors, the server's rules, training and divisions, against closed forms and each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from popinv.downstream.fedhl import server, splits
+from popinv.downstream.fedhl.clients import Local, sample_clients, train
+from popinv.downstream.fedhl.federation import Federation, begin, run, step
+from popinv.downstream.fedhl.lora import (
+    Factors,
+    ModuleLoss,
+    adaptable,
+    apply,
+    factor_gradients,
+    fresh,
+    products,
+    truncated,
+)
+from popinv.downstream.fedhl.regression import RANKS, regression
+from popinv.downstream.fedhl.server import METHODS, Weighting
+from popinv.errors import ConfigError
+
+SHAPES = {"w": (40, 30)}
+
+
+def federation(method: str = "fedhl", **changes) -> Federation:
+    """Return the mildly heterogeneous regression, a few short rounds."""
+    given = {
+        "ranks": RANKS, "sizes": np.ones(len(RANKS)), "local": Local(3, 0.05),
+        "gradient": regression(0.034, 1).gradient, "dtype": torch.float64, "seed": 1,
+    }  # fmt: skip
+    return Federation(method, SHAPES, **{**given, **changes})
+
+
+def after(rounds: int, asked: Federation):
+    state = begin(asked)
+    for _ in range(rounds):
+        state, info = step(state, asked)
+    return state, info
+
+
+def matrix(rank: int, shape=(7, 5), seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(
+        rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
+    )
+
+
+def sent(w: torch.Tensor, ranks: list[int]) -> Factors:
+    rngs = [np.random.default_rng(i) for i in ranks]
+    empty = fresh(tuple(w.shape), ranks, rngs, w.dtype)
+    return truncated(*torch.linalg.svd(w, full_matrices=False), empty, ranks)
+
+
+# --- factors -------------------------------------------------------------------------------------
+
+
+def test_what_is_sent_is_the_best_approximation_of_the_rank():
+    w = matrix(5)
+    found = sent(w, [1, 3, 5]).product()
+    u, s, vh = np.linalg.svd(w.numpy())
+    for product, rank in zip(found.numpy(), (1, 3, 5), strict=True):
+        np.testing.assert_allclose(product, (u[:, :rank] * s[:rank]) @ vh[:rank], atol=1e-12)
+
+
+def test_slots_without_a_singular_value_can_train_and_add_nothing():
+    w = matrix(2)
+    factors = sent(w, [4, 1])
+    np.testing.assert_allclose(factors.product()[0], w, atol=1e-12)
+    assert (factors.b[0, :, 2:] == 0).all()
+    assert (factors.a[0, 2:].norm(dim=1) > 0).all()
+    # Beyond the rank both are zero, so that nothing trains there.
+    assert (factors.a[1, 1:] == 0).all()
+    assert (factors.b[1, :, 1:] == 0).all()
+
+
+def test_gradients_of_factors_are_those_of_automatic_differentiation():
+    factors = sent(matrix(3), [2, 3])
+    target = matrix(5, seed=1)
+    b, a = (t.clone().requires_grad_(True) for t in (factors.b, factors.a))
+    (0.5 * (b @ a - target) ** 2).sum().backward()
+    found = factor_gradients({"w": factors}, {"w": factors.product() - target})["w"]
+    torch.testing.assert_close(found.b, b.grad)
+    torch.testing.assert_close(found.a, a.grad)
+
+
+def module() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv1d(2, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4)
+    ).double()
+
+
+def test_any_module_is_adapted_as_if_its_weights_were_changed():
+    net, changed = module(), module()
+    weights = adaptable(net)
+    assert {name: tuple(w.shape) for name, w in weights.items()} == {
+        "0.weight": (3, 6),
+        "3.weight": (4, 12),
+    }
+    increments = {name: matrix(2, tuple(w.shape)) for name, w in weights.items()}
+    x = torch.randn(5, 2, 4, dtype=torch.float64)
+    with torch.no_grad():
+        for name, parameter in changed.named_parameters():
+            if name in increments:
+                parameter += increments[name].view_as(parameter)
+    before = net(x)
+    torch.testing.assert_close(apply(net, increments, x), changed(x))
+    assert torch.equal(net(x), before)
+    with pytest.raises(ConfigError, match=r"'3.wight' is not .*'3.weight'\?"):
+        adaptable(net, ["3.wight"])
+
+
+def test_gradients_of_all_clients_at_once_are_those_of_each():
+    loss = ModuleLoss(module(), lambda out, target: ((out - target) ** 2).mean())
+    stacked = {
+        name: torch.stack([matrix(2, tuple(w.shape), seed) for seed in (1, 2)])
+        for name, w in adaptable(loss.module).items()
+    }
+    x = torch.randn(2, 5, 2, 4, dtype=torch.float64)
+    target = torch.randn(2, 5, 4, dtype=torch.float64)
+    together = loss.gradients(stacked, x, target)
+    for i in range(2):
+        own = {name: w[i].clone().requires_grad_(True) for name, w in stacked.items()}
+        loss.value(own, x[i], target[i]).backward()
+        for name, w in own.items():
+            torch.testing.assert_close(together[name][i], w.grad)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_padding_to_the_largest_rank_changes_nothing(optimiser):
+    problem, local = regression(0.1, 1), Local(4, 0.03, optimiser)
+    w = matrix(12, (40, 30)) / 10
+    together = train({"w": sent(w, [2, 12])}, None, problem.gradient, np.array([0, 9]), 0, local)
+    alone = train({"w": sent(w, [2])}, None, problem.gradient, np.array([0]), 0, local)
+    assert together["w"].b.shape[2] == 12
+    torch.testing.assert_close(together["w"].product()[0], alone["w"].product()[0])
+
+
+# --- the server ----------------------------------------------------------------------------------
+
+
+def test_truncation_errors_are_the_dense_norms_summed_over_layers():
+    increments = {"one": matrix(5), "two": matrix(3, (4, 6), 1)}
+    ranks = [1, 2, 4, 9]
+    found = server.squared_truncation_errors(server.decompose(increments), ranks)
+    expected = sum(
+        ((w - sent(w, ranks).product()) ** 2).sum(dim=(1, 2)) for w in increments.values()
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-20)
+    assert found[3] < 1e-20
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_weights_are_those_of_the_formula(power):
+    errors = np.array([0.0, 1.0, 3.0])
+    found = server.aggregation_weights(errors, Weighting(power, 0.5))
+    raw = 1 / (errors**power + 0.5)
+    np.testing.assert_allclose(found, raw / raw.sum())
+    relative = server.aggregation_weights(errors, Weighting(power, 0.5, relative=True))
+    raw = 1 / (errors**power + 0.5 * np.mean(errors**power))
+    np.testing.assert_allclose(relative, raw / raw.sum())
+
+
+def test_weights_minimise_the_bound_on_the_drift():
+    # sum p_i^2 c_i under sum p_i = 1, with c_i the squared errors: power 1.
+    errors = np.array([0.5, 1.0, 4.0])
+    best = server.aggregation_weights(errors, Weighting(1, 1e-12))
+    assert (best**2 * errors).sum() == pytest.approx(1 / (1 / errors).sum())
+
+
+def test_weights_in_the_limits():
+    errors = np.array([0.0, 1.0, 3.0])
+    equal = np.full(3, 1 / 3)
+    np.testing.assert_allclose(server.aggregation_weights(errors, Weighting(2, 1e12)), equal)
+    np.testing.assert_allclose(server.aggregation_weights(errors, Weighting(0)), equal)
+    for relative in (False, True):
+        weighting = Weighting(2, 1e-6, relative)
+        np.testing.assert_allclose(server.aggregation_weights(np.zeros(3), weighting), equal)
+    # A client that loses nothing decides alone once epsilon is small: the weights collapse.
+    collapsed = server.aggregation_weights(errors, Weighting())
+    assert collapsed[0] > 0.999
+    assert server.entropy(collapsed) < 0.01
+    assert server.entropy(equal) == pytest.approx(1)
+    tiny = server.aggregation_weights(np.array([1e-200, 1.0]), Weighting(2, 1e-300))
+    assert np.isfinite(tiny).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_of_every_method_sum_to_one(method):
+    _, info = after(3, federation(method, sizes=np.arange(1.0, 11.0)))
+    assert info["weights"].sum() == pytest.approx(1)
+    assert (info["weights"] > 0).all()
+
+
+@pytest.mark.parametrize("method", ["fedhl", "fedit", "flora"])
+def test_no_local_step_changes_nothing(method):
+    asked = federation(method)
+    state, _ = after(3, asked)
+    still, _ = step(state, replace(asked, local=Local(0, 0.05)))
+    if method == "fedit":
+        # Means of ten equal factors are rounded.
+        torch.testing.assert_close(still.increments, state.increments)
+    else:
+        assert torch.equal(still.increments["w"], state.increments["w"])
+
+
+def test_no_local_step_truncates_in_flexlora():
+    asked = federation("flexlora")
+    state, info = after(3, asked)
+    assert info["truncation"] > 0
+    still, _ = step(state, replace(asked, local=Local(0, 0.05)))
+    mean = sent(state.increments["w"], RANKS.tolist()).product().mean(dim=0)
+    torch.testing.assert_close(still.increments["w"], mean)
+    assert (still.increments["w"] - state.increments["w"]).norm() > 0.01
+
+
+def test_full_rank_everywhere_is_flexlora_with_equal_weights():
+    full = np.full(len(RANKS), 30)
+    ours, _ = after(4, federation("fedhl", ranks=full))
+    flex, _ = after(4, federation("flexlora", ranks=full))
+    assert ours.increments["w"].norm() > 0.1
+    torch.testing.assert_close(ours.increments["w"], flex.increments["w"], rtol=1e-9, atol=1e-12)
+
+
+def test_the_residual_is_kept_by_fedhl():
+    # Equivalent form: sum p_i (B_i' A_i' + E_i).
+    w, ranks = matrix(5), [1, 2]
+    weights = np.array([0.3, 0.7])
+    before = {"w": w}
+    approximation = {"w": sent(w, ranks).product()}
+    after_training = {"w": approximation["w"] + matrix(1, seed=3)}
+    kept = server.residuals(before, approximation)
+    found = server.weighted_changes(before, approximation, after_training, weights)
+    expected = torch.einsum("k,kmn->mn", torch.from_numpy(weights), after_training["w"] + kept["w"])
+    torch.testing.assert_close(found["w"], expected)
+
+
+def test_flora_adds_exactly_what_clients_learnt():
+    asked = federation("flora", ranks=np.full(10, 2))
+    problem = regression(0.034, 1)
+    state, _ = after(1, asked)
+    still, _ = step(state, asked)
+    stage = [f"{asked.stage}/fresh/{client}" for client in range(10)]
+    from popinv.seeds import generator
+
+    rngs = [generator(asked.seed, name, 1) for name in stage]
+    start = {"w": fresh((40, 30), [2] * 10, rngs, torch.float64)}
+    trained = train(start, state.increments, problem.gradient, np.arange(10), 1, asked.local)
+    # The stack of the factors has the mean of the products as its product.
+    f = trained["w"]
+    stacked_b = torch.cat(list(f.b / 10), dim=1)
+    stacked_a = torch.cat(list(f.a), dim=0)
+    torch.testing.assert_close(still.increments["w"] - state.increments["w"], stacked_b @ stacked_a)
+
+
+def test_means_of_factors_are_not_factors_of_the_mean():
+    state, _ = after(3, federation("fedit"))
+    assert state.factors is not None
+    assert state.factors["w"].b.shape == (1, 40, 2)
+    torch.testing.assert_close(state.increments["w"], products(state.factors)["w"][0])
+    assert torch.linalg.matrix_rank(state.increments["w"]) <= 2
+
+
+def test_hetlora_weighs_clients_by_norm_and_sends_slices():
+    trained = {"w": Factors(torch.ones(2, 3, 1), torch.tensor([[[1.0, 0]], [[0, 3.0]]]))}
+    np.testing.assert_allclose(server.norm_weights(trained), [0.25, 0.75])
+    zero = {"w": Factors(torch.zeros(2, 3, 1), torch.ones(2, 1, 2))}
+    np.testing.assert_allclose(server.norm_weights(zero), [0.5, 0.5])
+    _, info = after(3, federation("hetlora"))
+    assert 0 < info["truncation"] < 1
+
+
+def test_a_residual_at_the_client_is_part_of_its_base():
+    # Nobody is blind to the residual, so that all clients' first gradients are those of W itself.
+    seen = []
+    problem = regression(0.0, 1)
+
+    def gradient(dense, clients, number, local_step):
+        seen.append(dense["w"])
+        return problem.gradient(dense, clients, number, local_step)
+
+    asked = federation(gradient=gradient, local=Local(1, 0.05), residual_at_client=True)
+    state, _ = after(2, asked)
+    step(state, asked)
+    for w in seen[-1]:
+        torch.testing.assert_close(w, state.increments["w"])
+
+
+def test_bytes_count_factors_both_ways():
+    shapes = {"one": (40, 30), "head": (3, 30)}
+    ranks, number = [2, 5], 4
+    both = 2 * ((2 + 5) * 70 + (2 + 3) * 33) * number
+    assert server.round_bytes("fedhl", shapes, ranks, 10, number) == both
+    assert server.round_bytes("flexlora", shapes, ranks, 10, number) == both
+    # Up once; down to all ten clients of the federation.
+    assert server.round_bytes("flora", shapes, ranks, 10, number) == both / 2 * 11
+    dense = both / 2 + 2 * (40 * 30 + 3 * 30) * number
+    assert server.round_bytes("fedhl", shapes, ranks, 10, number, dense_download=True) == dense
+
+
+# --- the regression ------------------------------------------------------------------------------
+
+
+def test_the_optimum_of_the_regression_is_the_least_loss():
+    problem = regression(0.1, 2)
+    right = (problem.targets @ problem.moments).sum(dim=0)
+    w = torch.linalg.solve(problem.moments.sum(dim=0), right, left=False)
+    assert problem.loss(w) == pytest.approx(problem.optimum())
+    assert problem.loss(w + 0.01 * matrix(1, (40, 30))) > problem.optimum()
+    assert regression(0.0, 2).optimum() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_full_rank_base_learns_what_flexlora_loses():
+    problem = regression(0.0, 1)
+    asked = federation(gradient=problem.gradient, local=Local(10, 0.05))
+    losses = {}
+    for method in ("fedhl", "flexlora"):
+        _, record = run(replace(asked, method=method), 15, lambda w: {"loss": problem.loss(w["w"])})
+        losses[method] = record["loss"][-1]
+        assert len(record["loss"]) == 16
+        assert len(record["bytes"]) == 15
+    assert losses["fedhl"] < 0.1 * losses["flexlora"]
+
+
+# --- clients and divisions -----------------------------------------------------------------------
+
+
+def test_clients_are_sampled_without_repetition_and_take_part_by_seed():
+    found = sample_clients(100, 0.1, np.random.default_rng(0))
+    assert len(set(found)) == 10
+    assert sample_clients(3, 0.01, np.random.default_rng(0)).shape == (1,)
+    asked = federation(share=0.4)
+    _, first = after(1, asked)
+    _, second = after(2, asked)
+    assert len(first["taking_part"]) == 4
+    assert not np.array_equal(first["taking_part"], second["taking_part"])
+    assert torch.equal(after(2, asked)[0].increments["w"], after(2, asked)[0].increments["w"])
+
+
+@pytest.mark.parametrize("concentration", [1e-9, 0.1, 1.0, np.inf])
+def test_divisions_hold_every_row_once(concentration):
+    labels = np.repeat(np.arange(5), 40)
+    parts = splits.dirichlet(labels, 20, concentration, np.random.default_rng(0))
+    assert len(parts) == 20
+    assert min(map(len, parts)) >= 1
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(200))
+
+
+def test_a_small_concentration_gives_clients_few_classes():
+    labels = np.repeat(np.arange(10), 200)
+
+    def classes(concentration: float) -> float:
+        parts = splits.dirichlet(labels, 10, concentration, np.random.default_rng(1))
+        shares = [np.bincount(labels[p], minlength=10) / len(p) for p in parts]
+        return float(np.mean([(s > 0.05).sum() for s in shares]))
+
+    assert classes(0.1) < classes(1.0) < classes(np.inf) == 10
+
+
+def test_sites_are_kept_together():
+    parts = splits.site_wise(np.array([2, 0, 2, 5, 0]))
+    assert [p.tolist() for p in parts] == [[1, 4], [0, 2], [3]]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ConfigError, match=r"'fedlh', allowed: fedhl.*'fedhl'\?"):
+        federation("fedlh")
+    with pytest.raises(ConfigError, match="9 ranks"):
+        federation(ranks=RANKS[1:])
+    with pytest.raises(ConfigError, match="not for 'flora'"):
+        federation("flora", residual_at_client=True)
+    with pytest.raises(ConfigError, match="power is 3"):
+        Weighting(3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="epsilon is 0"):
+        Weighting(2, 0.0)
+    with pytest.raises(ConfigError, match="share of clients is 0"):
+        sample_clients(5, 0.0, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="concentration is 0"):
+        splits.dirichlet(np.zeros(5), 2, 0.0, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="6 clients"):
+        splits.homogeneous(5, 6, np.random.default_rng(0))

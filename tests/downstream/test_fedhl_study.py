@@ -1,0 +1,191 @@
+"""Sites that adapt a surrogate, on a function without a solver, and the test problem's parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from popinv import storage
+from popinv.config.downstream import FedHL
+from popinv.downstream.claims import write_claims, write_metrics
+from popinv.downstream.fedhl import claims, problem, study
+from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, pretrained
+from popinv.downstream.fedhl.lora import ModuleLoss, adaptable
+from popinv.downstream.images import ImageSet
+from popinv.errors import SolverError
+from popinv.figures import fedhl as figures
+from popinv.figures.style import save
+from popinv.seeds import generator
+from popinv.surrogate.networks import MLP, Surrogate, build_network
+from popinv.surrogate.standardisation import Standardisation
+
+ASKED = FedHL(
+    ranks=[1, 3, 6], solves=30, test_solves=20, rounds=4, local_steps=10, rate=1e-2
+).model_dump()
+
+
+def surrogate() -> Surrogate:
+    torch.manual_seed(0)
+    network = MLP(2, 6, width=16, depth=1)
+    units = Standardisation(np.zeros(2), np.ones(2), np.zeros(6), np.ones(6))
+    return Surrogate(network, units, {"width": 16, "depth": 1})
+
+
+def draw(alpha: np.ndarray, stage: str, count: int) -> np.ndarray:
+    return alpha + 0.3 * generator(0, stage).standard_normal((count, 2))
+
+
+def solve(z: np.ndarray, stage: str) -> np.ndarray:
+    return np.sin(z @ np.arange(12).reshape(2, 6) / 6)
+
+
+def sites() -> study.Sites:
+    alphas = study.site_laws(np.zeros(2), np.ones(2), 3, 1.0, seed=1)
+    return study.solved_sites(alphas, draw, solve, surrogate(), 30, 20)
+
+
+def test_laws_of_sites_lie_at_the_distance_asked_for():
+    spread = np.array([1.0, 2.0, 0.0])
+    alphas = study.site_laws(np.ones(3), spread, 5, 1.5, seed=1)
+    moved = (alphas - 1)[:, :2] / spread[:2]
+    assert (alphas[:, 2] == 1).all()
+    assert (np.linalg.norm(moved, axis=1) <= 1.5 + 1e-12).all()
+    assert len(np.unique(alphas[:, 0])) == 5
+    free = study.site_laws(np.zeros(2), np.ones(2), 4, 1.5, seed=1)
+    np.testing.assert_allclose(np.linalg.norm(free, axis=1), 1.5)
+
+
+def test_every_way_to_adapt_is_compared_at_every_site():
+    used, before = surrogate(), surrogate()
+    found, metrics = study.adapt(used, sites(), ASKED, seed=1)
+    assert found["error"].shape == (5, 3)
+    assert found["curve"].shape == (2, 5)
+    error = {way: found["error"].sel(way=way).values for way in study.WAYS}
+    for way in ("alone", "flexlora", "fedhl", "pooled"):
+        assert error[way].mean() < error["common"].mean()
+    assert metrics["error_fedhl_mean"] == pytest.approx(error["fedhl"].mean())
+    assert found["curve"].sel(federated="fedhl").values[-1] == pytest.approx(error["fedhl"].mean())
+    assert metrics["sites_better_than_common"] == (error["fedhl"] < error["common"]).sum()
+    shapes = [tuple(w.shape) for w in adaptable(used.network).values()]
+    numbers = sum(min(rank, *shape) * sum(shape) for rank in ASKED["ranks"] for shape in shapes)
+    assert metrics["bytes_fedhl"] == metrics["bytes_flexlora"] == 2 * 4 * 4 * numbers
+    # The surrogate itself is left as it was.
+    for ours, theirs in zip(used.network.parameters(), before.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_site_alone_learns_from_its_own_solves_only():
+    whole = sites()
+    alone = study.adapt(surrogate(), whole, ASKED, seed=1)[0]["error"].sel(way="alone").values
+    rows = torch.from_numpy(whole.site == 2)
+    other = replace(whole, y=torch.where(rows[:, None], whole.y + 1, whole.y))
+    changed = study.adapt(surrogate(), other, ASKED, seed=1)[0]["error"].sel(way="alone").values
+    np.testing.assert_array_equal(changed[:2], alone[:2])
+    assert changed[2] > alone[2]
+
+
+def test_failed_solves_are_left_out_and_few_are_refused():
+    def failing(share: float):
+        def answers(z: np.ndarray, stage: str) -> np.ndarray:
+            y = solve(z, stage)
+            y[: round(share * len(y))] = np.nan
+            return y
+
+        return answers
+
+    alphas = np.zeros((2, 2))
+    found = study.solved_sites(alphas, draw, failing(0.5), surrogate(), 30, 20)
+    assert found.site.tolist() == [0] * 15 + [1] * 15
+    assert torch.isfinite(found.y).all()
+    with pytest.raises(SolverError, match=r"Site 0: only 2 of 20 .* 'downstream.fedhl.shift'"):
+        study.solved_sites(alphas, draw, failing(0.9), surrogate(), 60, 20)
+
+
+def test_a_fourier_network_is_adapted_too():
+    evaluation = np.random.default_rng(0).standard_normal((16, 3))
+    options = {"kind": "fno", "grid_shape": [16], "width": 4, "modes": 3, "layers": 1}
+    network = build_network(options, 3, 5, {"evaluation": evaluation})
+    loss = ModuleLoss(network, torch.nn.functional.mse_loss)
+    increments = {name: torch.zeros(2, *w.shape) for name, w in adaptable(network).items()}
+    x, y = torch.randn(2, 7, 3), torch.randn(2, 7, 5)
+    found = loss.gradients(increments, x, y)
+    for i in range(2):
+        one = loss.gradient({name: w[i] for name, w in increments.items()}, x[i], y[i])
+        for name, gradient in one.items():
+            torch.testing.assert_close(found[name][i], gradient, rtol=1e-3, atol=1e-6)
+
+
+# --- the test problem ----------------------------------------------------------------------------
+
+TINY = problem.Size(200, 60, 12, 5, 2, 2, 2, 4, (1, 2))
+
+
+def images(seed: int) -> ImageSet:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(300, dtype=np.uint8) % 10
+    pixels = np.clip(
+        20 * labels[:, None, None] + rng.integers(0, 50, (300, 28, 28)), 0, 255
+    ).astype(np.uint8)
+    return ImageSet(pixels, labels, pixels[:80], labels[:80])
+
+
+def test_images_are_averaged_and_labelled():
+    found = chosen_images(images(0), 300, 80, 1, "test")
+    assert found.x.shape == (300, 196)
+    order = np.argsort(found.labels.numpy(), kind="stable")
+    # The brightness of a class is 20 of 255 above that of the class before it.
+    means = found.x.mean(dim=1).numpy()[order].reshape(10, 30).mean(axis=1)
+    np.testing.assert_allclose(np.diff(means), 20 / 255, atol=0.01)
+
+
+def test_the_network_learns_what_it_is_pretrained_on():
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.integers(0, 10, 400))
+    x = torch.nn.functional.one_hot(labels, 10).float() + 0.1 * torch.randn(400, 10)
+    data = Images(x, labels, x, labels)
+    net = pretrained(data, 16, 150, 1)
+    assert accuracy(net, {}, data) > 0.9
+
+
+def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(tmp_path):
+    ones = [problem.adaptation(images(1), images(2), TINY, seed) for seed in (1, 2)]
+    zeros = problem.invariants(ones[0], TINY)
+    assert zeros["idle_change_fedhl"] == 0
+    assert zeros["idle_change_flexlora"] > 0
+    assert zeros["weight_sum_error"] < 1e-12
+    assert zeros["full_rank_difference"] < 1e-4
+    result = problem.merged(
+        problem.grid(ones, TINY), problem.regressions(TINY, 1), problem.rates(ones, TINY)
+    )
+    storage.save(result, tmp_path / "result.zarr", config={}, seed=1, created_by="test")
+    for draw_figure in (figures.draw_accuracy, figures.draw_losses):
+        save(draw_figure(result), tmp_path / "figure.png")
+    found = claims.metrics(result, zeros)
+    write_claims(claims.claims(found), tmp_path / "claims.csv")
+    write_metrics(found, tmp_path / "metrics.json")
+    values = result["accuracy"].sel(clients=100, concentration=0.1, rule="fedhl").isel(round=-1)
+    assert found["accuracy_100_clients_0.1_fedhl"] == pytest.approx(float(values.mean()))
+    assert found["bytes_10_clients_homogeneous_fedit"] < found["bytes_10_clients_homogeneous_fedhl"]
+    # The stack goes to all, so that its bytes grow with the clients; the others' do not.
+    many, few = (found[f"bytes_{k}_clients_1_flora"] for k in (100, 10))
+    assert many > 5 * few
+    table = claims.claims(found)
+    assert {row.source for row in table} == {"paper", "reconstruction", "this package"}
+    assert all(not re.search(r"nan", str(row.ours)) for row in table)
+
+
+def test_exponents_are_those_of_a_power_law():
+    horizons = np.array([4, 8, 16])
+    squares = np.array([2.0, 3.0])[None, None] * (horizons**-0.7)[None, :, None]
+    rate = xr.Dataset(
+        {"squared_gradient": (("rate_rule", "horizon", "seed"), squares)},
+        coords={"rate_rule": ["fedhl"], "horizon": horizons},
+    )
+    found = problem.fitted_exponents(rate)
+    assert found["rate_exponent_fedhl"] == pytest.approx(-0.7)
+    assert found["rate_exponent_fedhl_standard_error"] == pytest.approx(0, abs=1e-12)
