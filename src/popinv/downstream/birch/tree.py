@@ -120,15 +120,15 @@ class Conditions:
         return int(self.distances.max(initial=0))
 
 
-def check(tree: Tree) -> Conditions:
-    """Check the three conditions on a recorded run.
+def check(tree: Tree, most: int | None = None) -> Conditions:
+    """Check the three conditions on a recorded run, or on its first ``most`` gradients.
 
     From z^k one walks to the main branch, which is met in x^m. What lies below is common to both
     paths, so that only the walked edges are compared with those from x^m to x^k; the walks are as
     long as the side branches are.
     """
     place = {node: k for k, node in enumerate(tree.main)}
-    edges = [tree.gradient[node] for node in tree.main[1:]]
+    edges = [tree.gradient[node] for node in tree.main[1:]][:most]
     at_edge: dict[int, list[int]] = {}
     for k, gradient in enumerate(edges):
         at_edge.setdefault(gradient, []).append(k)
