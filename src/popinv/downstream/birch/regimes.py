@@ -29,7 +29,6 @@ REGIMES = {
 }
 _LOOKS, _FINE_LOOKS = 8, 16
 _FIRST = 1000
-# Two rates in every octave would change no order that we saw.
 _OCTAVE = 2.0
 
 
@@ -110,8 +109,9 @@ def workers_of(regime: str, count: int) -> Workers:
     return Workers(compute, message)
 
 
-def settings_of(name: str, count: int) -> list[dict[str, float]]:
-    """Return the settings of a method that are tried with n workers."""
+def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:
+    """Return the settings of a method that are tried with some workers."""
+    count, unit = workers.count, min(workers.compute)
     spans = (16, 64, 256, 1024)
     wide = (64, 256, 1024)
     grids: dict[str, Iterable[dict[str, float]]] = {
@@ -128,8 +128,7 @@ def settings_of(name: str, count: int) -> list[dict[str, float]]:
         "nested_local_async": (
             {"sites": 4, "servers": 2, "inner": b // 8, "batch": b} for b in wide
         ),
-        # In the time of ten of the units in which workers compute.
-        "meta_local": ({"bound": r, "period": 10.0 * m} for r in wide for m in (2, 8)),
+        "meta_local": ({"bound": r, "period": unit * m} for r in wide for m in (2, 8)),
     }
     return list(grids.get(name, [{}]))
 
@@ -157,7 +156,7 @@ def fastest(
 
     A setting is followed only as long as it could still be the fastest.
     """
-    tried = settings_of(name, workers.count) if settings is None else settings
+    tried = settings_of(name, workers) if settings is None else settings
     best, simulated = Reached({}, math.nan, math.inf, None, 0, 0), 0
     for setting in tried:
         run = Run(workers, policy(name, workers.count, setting))
