@@ -43,6 +43,7 @@ include: "workflow/rules/posterior.smk"
 include: "workflow/rules/mwgrad.smk"
 include: "workflow/rules/bigram.smk"
 include: "workflow/rules/sgd_dynamics.smk"
+include: "workflow/rules/birch.smk"
 
 
 # Everything about every study of the configuration.

@@ -23,7 +23,7 @@ def study(path: str = "", value: Any = None) -> dict[str, Any]:
     config = copy.deepcopy(TINY)
     config["studies"]["tiny"]["active_learning"]["first_design"] = 1000
     section = config["studies"]["tiny"]
-    section["downstream"] = {"posterior": {}, "mwgrad": {}, "sgd_dynamics": {}}
+    section["downstream"] = {"posterior": {}, "mwgrad": {}, "sgd_dynamics": {}, "birch": {}}
     if path:
         *sections, key = path.split(".")
         for name in sections:
@@ -153,6 +153,7 @@ def test_examples_fit_a_workstation_and_a_few_days(path: Path):
             "posterior": "posterior",
             "mwgrad": "serve_group",
             "sgd_dynamics": "probe_descent",
+            "birch": "train_distributed",
         }
         unused |= {rule for name, rule in methods.items() if not section["downstream"][name]}
         if not section["evidence"]["coverage_replications"]:

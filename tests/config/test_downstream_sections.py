@@ -12,7 +12,7 @@ def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
     assert complete["downstream"] == {"size": "workstation"}
     asked = complete["studies"]["flow"]["downstream"]
-    assert set(asked) == {"posterior", "bigram", "mwgrad", "sgd_dynamics"}
+    assert set(asked) == {"posterior", "bigram", "birch", "mwgrad", "sgd_dynamics"}
     assert set(asked.values()) == {None}
 
 

@@ -17,6 +17,7 @@ ASKED = {
     "sgd_dynamics": {
         "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
     },
+    "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
 }  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "posterior/figures/systems",
         "mwgrad/figures/group",
         "sgd_dynamics/figures/slices",
+        "birch/figures/training",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -159,7 +159,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
         "solve_chunk_distributed",
         # Downstream methods.
-        "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
+        "advise_optimiser", "check_bigram_claims", "check_birch_claims", "check_mwgrad_claims",
+        "check_sgd_claims", "train_distributed",
         "fetch_package", "posterior", "probe_descent", "serve_group",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

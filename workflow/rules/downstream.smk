@@ -1,6 +1,6 @@
 """What the downstream methods share: real data, and one target for all test problems."""
 
-DOWNSTREAM_METHODS = ["mwgrad", "bigram", "sgd_dynamics"]
+DOWNSTREAM_METHODS = ["mwgrad", "bigram", "sgd_dynamics", "birch"]
 
 
 # Fetch a data set that is published as a package.

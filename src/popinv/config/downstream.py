@@ -15,7 +15,7 @@ from popinv.config.base import (
     Section,
 )
 
-__all__ = ["Bigram", "Downstream", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
+__all__ = ["Bigram", "Birch", "Downstream", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
 
 
 class Downstream(Section):
@@ -37,6 +37,25 @@ class Bigram(Section):
     target: Fraction = Field(
         default=0.1, description="Relative loss whose number of steps is compared."
     )
+
+
+class Birch(Section):
+    """The surrogate trained by worker processes of unequal speed."""
+
+    seconds: list[Positive] = Field(
+        default=[0.01, 0.01, 0.02, 0.04],
+        min_length=2,
+        max_length=16,
+        description="Least time of a gradient of each worker, in seconds; a worker that is done "
+        "sooner waits.",
+    )
+    message: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False), NotBoolean] = Field(
+        default=0.01, description="Time of a message from worker to server, in seconds."
+    )
+    gradients: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=800, description="Gradients that each policy applies."
+    )
+    batch_size: Count = Field(default=32, description="Solves in a gradient.")
 
 
 class Mwgrad(Section):
@@ -108,6 +127,11 @@ class StudyDownstream(Section):
         default=None,
         description="Which optimiser Zipf's law advises for a linear model of the observed "
         "series; `{}` asks for it with the defaults. Needs observations with times.",
+    )
+    birch: Birch | None = Field(
+        default=None,
+        description="Which way of sharing work suits unequal machines that train the surrogate; "
+        "`{}` asks for it with the defaults. Starts a process for each worker.",
     )
     mwgrad: Mwgrad | None = Field(
         default=None,

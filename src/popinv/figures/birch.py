@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from popinv.downstream.birch.catalogue import METHODS
 from popinv.downstream.birch.tree import Tree
@@ -65,6 +66,7 @@ def _draw_tree(ax: Axes, tree: Tree) -> None:
     colours = [MODEL if node in main else SYSTEMS[1] for node in range(len(tree.base))]
     ax.scatter(depth, [-y for y in lane], c=colours, s=12, zorder=3)
     ax.set_yticks([])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(False)
     ax.margins(y=0.15)
 

@@ -235,7 +235,7 @@ def small_trees() -> dict[str, Tree]:
         "dual_process": {"batch": 6, "most": 8}, "cycle": {"group": 2},
         "async_local": {"steps": 3, "delay": 3}, "async_batch": {"steps": 3, "delay": 3},
         "local_async": {"clusters": 2, "batch": 6},
-        "nested_local_async": {"sites": 1, "servers": 2, "inner": 4, "batch": 10},
+        "nested_local_async": {"sites": 2, "servers": 2, "inner": 3, "batch": 9},
         "meta_local": {"bound": 6, "period": 2.5},
     }  # fmt: skip
     found = {}
