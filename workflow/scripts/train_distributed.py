@@ -18,8 +18,9 @@ with job(snakemake):
     settings = training_settings(
         given.surrogate, given.forward, given.seed, 0, logarithmic=logarithmic
     )
+    solves = storage.load(snakemake.input.solves)
     # All rounds weigh the same.
-    data = replace(training_data(storage.load(snakemake.input.solves), 0, 1.0), weights=None)
+    data = replace(training_data(solves, int(solves["round"].max()), 1.0), weights=None)
     learning = Learning.of(data, replace(settings, stage="birch"), given.birch["batch_size"])
     result, metrics = compare(learning, given.birch)
     print(f"fastest: {metrics['fastest_real']}, simulated {metrics['fastest_simulated']}")

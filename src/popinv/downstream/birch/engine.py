@@ -151,9 +151,7 @@ class Run:
     def _push(self, duration: float, worker: int, messages: int, content: Any) -> None:
         # The serial number keeps what happens at one time in the order in which it was begun.
         self._serial += 1
-        heapq.heappush(
-            self._events, (self.now + duration, self._serial, worker, messages, content)
-        )
+        heapq.heappush(self._events, (self.now + duration, self._serial, worker, messages, content))
 
     def _send(self, duration: float, worker: int, messages: int, content: Any) -> None:
         self.messages += messages

@@ -210,7 +210,9 @@ class RealRun(LiveRun):
         except (EOFError, ConnectionResetError):
             raise DataError(f"worker process {worker} has ended before its work did") from None
 
-    def until(self, applied: int, time_limit: float = math.inf, computed: int | None = None) -> None:
+    def until(
+        self, applied: int, time_limit: float = math.inf, computed: int | None = None
+    ) -> None:
         """Go on until so many gradients are applied, then let the workers finish."""
         begun = time.perf_counter()
         self.policy.begin(self)

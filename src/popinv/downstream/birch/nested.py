@@ -67,9 +67,7 @@ class NestedLocalAsync(Policy):
         it, the next the square, ...
     """
 
-    def __init__(
-        self, clusters: Sequence[int], batches: Sequence[int], near: float = 0.1
-    ) -> None:
+    def __init__(self, clusters: Sequence[int], batches: Sequence[int], near: float = 0.1) -> None:
         if not clusters or len(clusters) != len(batches) or min(*clusters, *batches) < 1:
             raise ConfigError(
                 f"clusters {list(clusters)} and batches {list(batches)}: as many of each, at least "
@@ -144,7 +142,9 @@ class NestedLocalAsync(Policy):
             group = group.parent
         if full is not None:
             full.waiting = True
-            heads = [min(part.workers, key=run.workers.message.__getitem__) for part in full.children]
+            heads = [
+                min(part.workers, key=run.workers.message.__getitem__) for part in full.children
+            ]
             run.reduce(heads, (full, full.version), self.near**full.depth)
 
     def _synchronise(self, run: Run, group: _Group) -> None:

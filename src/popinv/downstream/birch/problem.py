@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,8 +28,16 @@ from popinv.downstream.images import ImageSet
 from popinv.seeds import generator
 
 __all__ = [
-    "SIZES", "Distance", "Promise", "Size", "compare", "distances", "promise", "ratios",
-    "small_trees", "tasks",
+    "SIZES",
+    "Distance",
+    "Promise",
+    "Size",
+    "compare",
+    "distances",
+    "promise",
+    "ratios",
+    "small_trees",
+    "tasks",
 ]
 
 # Gradients of each fastest run whose conditions are checked.

@@ -122,9 +122,7 @@ def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:
         "cycle": ({"group": max(1, count // part)} for part in (1, 4, 16)),
         "async_local": ({"steps": m, "delay": r // m} for r in wide for m in (2, 8)),
         "async_batch": ({"steps": m, "delay": r // m} for r in wide for m in (2, 8)),
-        "local_async": (
-            {"clusters": c, "batch": b} for b in wide for c in sorted({4, count // 4})
-        ),
+        "local_async": ({"clusters": c, "batch": b} for b in wide for c in sorted({4, count // 4})),
         "nested_local_async": (
             {"sites": 4, "servers": 2, "inner": b // 8, "batch": b} for b in wide
         ),

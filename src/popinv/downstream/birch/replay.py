@@ -79,9 +79,7 @@ def _places(base, gradient, point, main):
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(
-    base, gradient, point, main, looks, places, rates, problem, start, generator, found
-):
+def _walk(base, gradient, point, main, looks, places, rates, problem, start, generator, found):
     """Walk through the tree; write the points of the main branch at ``looks`` to ``found``."""
     node_place, gradient_place, first, node_places, gradient_places = places
     kind, deviation, images, labels = problem

@@ -84,7 +84,9 @@ def cycle_group(problem: Problem, workers: int) -> int:
     if problem.noise <= 0:
         return workers
     asked = max(1, math.ceil(workers**2 / problem.noise))
-    return min((s for s in range(1, workers + 1) if workers % s == 0 and s >= asked), default=workers)
+    return min(
+        (s for s in range(1, workers + 1) if workers % s == 0 and s >= asked), default=workers
+    )
 
 
 def optimal_time(problem: Problem, compute: Sequence[float]) -> float:
@@ -115,9 +117,7 @@ def rounds_time(problem: Problem, compute: Sequence[float], message: float) -> f
     return message * problem.steps + optimal_time(problem, compute)
 
 
-def ringmaster_time(
-    problem: Problem, compute: Sequence[float], message: Sequence[float]
-) -> float:
+def ringmaster_time(problem: Problem, compute: Sequence[float], message: Sequence[float]) -> float:
     """Return the optimal time with h_i + tau_i in place of h_i: a reconstruction."""
     together = [h + tau for h, tau in zip(compute, message, strict=True)]
     return optimal_time(problem, together)

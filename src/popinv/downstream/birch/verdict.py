@@ -30,9 +30,7 @@ _EQUAL = 1.02
 _CLOSE = 1.5
 
 
-def claims(
-    result: xr.Dataset, measured: list[Distance], kept: list[Promise]
-) -> list[Claim]:
+def claims(result: xr.Dataset, measured: list[Distance], kept: list[Promise]) -> list[Claim]:
     """Return the table of claims."""
     return [*_regimes(result), *_distances(result, measured), *_promises(kept)]
 
@@ -52,20 +50,27 @@ def _regimes(result: xr.Dataset) -> list[Claim]:
                 Claim(
                     f"{words}: the five compared methods are close (within a factor {_CLOSE:g} in "
                     "the geometric mean over tasks and workers)",
-                    "paper", "all close", ours, max(of.values()) <= _CLOSE * lowest,
+                    "paper",
+                    "all close",
+                    ours,
+                    max(of.values()) <= _CLOSE * lowest,
                 )  # fmt: skip
             )
         found.append(
             Claim(
                 f"{words}: fastest of the compared, none of the others faster by more than 2 %",
-                "paper", _titles(first), ours,
+                "paper",
+                _titles(first),
+                ours,
                 max(of[m] for m in first) <= _EQUAL * min(of[m] for m in others),
             )  # fmt: skip
         )
         found.append(
             Claim(
                 f"{words}: slowest of the compared",
-                "paper", _titles(last), ours,
+                "paper",
+                _titles(last),
+                ours,
                 min(of[m] for m in last) > max(of[m] for m in rest),
             )  # fmt: skip
         )
@@ -87,7 +92,10 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             found.append(
                 Claim(
                     f"{title}: the conditions hold, the largest distance is not bounded",
-                    "reconstruction", "not bounded", float(largest), held,
+                    "reconstruction",
+                    "not bounded",
+                    float(largest),
+                    held,
                 )  # fmt: skip
             )
             continue
@@ -95,14 +103,18 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             Claim(
                 f"{title}: the conditions hold and this is the largest distance R",
                 "paper" if METHODS[d.name].source == "paper" else "reconstruction",
-                float(d.expected), float(largest), held and largest == d.expected,
+                float(d.expected),
+                float(largest),
+                held and largest == d.expected,
             )  # fmt: skip
         )
         if d.name == "cycle":
             found.append(
                 Claim(
                     f"{title}: messages under way at once are those of a group, not n",
-                    "paper", d.settings["group"], float(d.most_in_flight),
+                    "paper",
+                    d.settings["group"],
+                    float(d.most_in_flight),
                     d.most_in_flight == d.settings["group"],
                 )  # fmt: skip
             )
@@ -111,7 +123,10 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
     found.append(
         Claim(
             "the conditions hold on the recorded trees of all fastest runs",
-            "paper", float(arrived.sum()), float(held_in), held_in == int(arrived.sum()),
+            "paper",
+            float(arrived.sum()),
+            float(held_in),
+            held_in == int(arrived.sum()),
         )  # fmt: skip
     )
     return found
@@ -160,7 +175,9 @@ def write_table(result: xr.Dataset, regime: str, path: Path) -> None:
             cells = [part.sel(task=t, workers=n, method=name) for t, n in columns]
             times = [f"{float(cell['time']):.5g}" for cell in cells]
             settings = [
-                "; ".join(x for x in (str(c["settings"].values), f"rate {float(c['rate']):.3g}") if x)
+                "; ".join(
+                    x for x in (str(c["settings"].values), f"rate {float(c['rate']):.3g}") if x
+                )
                 for c in cells
             ]
             writer.writerow([METHODS[str(name)].title, *times, *settings])
