@@ -73,7 +73,8 @@ def _draw_tree(ax: Axes, tree: Tree) -> None:
 
 def _places(tree: Tree, main: set[int]) -> tuple[list[int], list[int]]:
     """Return each node's edges from the root, and its lane: 0 of the main branch."""
-    depth, first_child = [0], {}
+    depth = [0]
+    first_child: dict[int, int] = {}
     for node in range(1, len(tree.base)):
         base = tree.base[node]
         depth.append(depth[base] + 1)
@@ -107,12 +108,12 @@ def draw_regime(result: xr.Dataset, regime: str) -> Figure:
         f"Loss over simulated time: {readable(regime)}", 4.6 * len(counts), 3.6 * len(tasks) + 1.2
     )
     axes = figure.subplots(len(tasks), len(counts), squeeze=False)
-    names = [str(name) for name in part["method"].values]
+    names = [str(name) for name in part["algorithm"].values]
     for row, task in enumerate(tasks):
         for column, count in enumerate(counts):
             ax, cell = axes[row, column], part.sel(task=task, workers=count)
             for place, name in enumerate(names):
-                of = cell.sel(method=name)
+                of = cell.sel(algorithm=name)
                 ax.loglog(
                     of["curve_time"], of["curve_loss"], lw=1.3, label=METHODS[name].title,
                     color=SYSTEMS[place % len(SYSTEMS)], ls=_DASHES[place // len(SYSTEMS)],

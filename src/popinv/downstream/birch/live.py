@@ -128,7 +128,9 @@ class Team:
         for worker, least in enumerate(self.seconds):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=_work, args=(theirs, worker, least, self.slope), daemon=True
+                target=_work,
+                args=(theirs, worker, least, self.slope, [*self.connections, ours]),
+                daemon=True,
             )
             process.start()
             theirs.close()
@@ -151,8 +153,17 @@ class Team:
                 process.join()
 
 
-def _work(connection: Connection, worker: int, least: float, slope: Slope) -> None:
+def _work(
+    connection: Connection,
+    worker: int,
+    least: float,
+    slope: Slope,
+    inherited: Sequence[Connection],
+) -> None:
     """Answer points with gradients until the other end is closed."""
+    # As long as a copy of the other end is open, its closing is not seen.
+    for other in inherited:
+        other.close()
     count = 0
     while True:
         try:
@@ -229,10 +240,13 @@ class RealRun(LiveRun):
                 continue
             patience = self._events[0][0] - self.now if self._events else _PATIENCE
             busy = [self.team.connections[worker] for worker in self._at]
-            ready = wait(busy, patience) if busy else time.sleep(patience)
+            if not busy and not self._events:
+                raise DataError("no worker has anything to do, and no message is under way")
+            # Without connections this only waits.
+            ready = wait(busy, patience)
             if not ready and not self._events:
                 raise DataError(f"no worker has answered for {_PATIENCE:g} s")
-            for connection in ready or ():
+            for connection in ready:
                 worker = worker_of[id(connection)]
                 self.now = time.perf_counter() - begun
                 gradient = self.take(worker, self._at.pop(worker))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ class NestedLocalAsync(Policy):
                 f"clusters {list(clusters)} and batches {list(batches)}: as many of each, at least "
                 "one, and each at least 1"
             )
-        if any(inner > outer for outer, inner in zip(batches, batches[1:], strict=False)):
+        if any(inner > outer for outer, inner in itertools.pairwise(batches)):
             raise ConfigError(f"batches {list(batches)} must not grow from the outermost inwards")
         if not 0 <= near <= 1:
             raise ConfigError(f"near {near}, must lie between 0 and 1")

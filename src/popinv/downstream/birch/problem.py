@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -100,14 +101,14 @@ def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Along ``regime``, ``task``, ``workers`` and ``method``: the time to the target with the
+        Along ``regime``, ``task``, ``workers`` and ``algorithm``: the time to the target with the
         fastest settings and step size (infinite where none arrived), these, and what the run
         was like; and the loss over time along ``look``.
     """
     names = list(METHODS)
-    dims = {
+    dims: dict[str, list[Any]] = {
         "regime": list(REGIMES), "task": [task.name for task in found],
-        "workers": list(size.workers), "method": names,
+        "workers": list(size.workers), "algorithm": names,
     }  # fmt: skip
     shape = tuple(len(values) for values in dims.values())
     kinds = {
@@ -178,8 +179,9 @@ def ratios(result: xr.Dataset) -> xr.DataArray:
 
     Infinite for a method that did not arrive everywhere.
     """
-    relative = result["time"] / result["time"].min("method")
-    return np.exp(np.log(relative).mean(["task", "workers"]))
+    relative = result["time"] / result["time"].min("algorithm")
+    logarithm = relative.copy(data=np.log(relative.values)).mean(["task", "workers"])
+    return logarithm.copy(data=np.exp(logarithm.values))
 
 
 # --- the conditions ------------------------------------------------------------------------------

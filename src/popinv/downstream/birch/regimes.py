@@ -132,7 +132,7 @@ def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:
 
 
 def losses(
-    run: Run, task: Task, looks: np.ndarray, rates: Sequence[float], seed: int
+    run: Run, task: Task, looks: np.ndarray, rates: Sequence[float] | np.ndarray, seed: int
 ) -> np.ndarray:
     """Return f - inf f along the main branch, shape (looks, rates); infinite where astray."""
     points = points_on_main_branch(

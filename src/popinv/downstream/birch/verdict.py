@@ -38,7 +38,7 @@ def claims(result: xr.Dataset, measured: list[Distance], kept: list[Promise]) ->
 def _regimes(result: xr.Dataset) -> list[Claim]:
     found, relative = [], ratios(result)
     for regime, (first, last) in _STATED.items():
-        of = {m: float(relative.sel(regime=regime, method=m)) for m in _COMPARED}
+        of = {m: float(relative.sel(regime=regime, algorithm=m)) for m in _COMPARED}
         lowest = min(of.values())
         ours = ", ".join(
             f"{METHODS[m].title} {of[m] / lowest:.2f}" for m in sorted(of, key=lambda m: of[m])
@@ -54,7 +54,7 @@ def _regimes(result: xr.Dataset) -> list[Claim]:
                     "all close",
                     ours,
                     max(of.values()) <= _CLOSE * lowest,
-                )  # fmt: skip
+                )
             )
         found.append(
             Claim(
@@ -63,7 +63,7 @@ def _regimes(result: xr.Dataset) -> list[Claim]:
                 _titles(first),
                 ours,
                 max(of[m] for m in first) <= _EQUAL * min(of[m] for m in others),
-            )  # fmt: skip
+            )
         )
         found.append(
             Claim(
@@ -72,7 +72,7 @@ def _regimes(result: xr.Dataset) -> list[Claim]:
                 _titles(last),
                 ours,
                 min(of[m] for m in last) > max(of[m] for m in rest),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -96,7 +96,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
                     "not bounded",
                     float(largest),
                     held,
-                )  # fmt: skip
+                )
             )
             continue
         found.append(
@@ -106,7 +106,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
                 float(d.expected),
                 float(largest),
                 held and largest == d.expected,
-            )  # fmt: skip
+            )
         )
         if d.name == "cycle":
             found.append(
@@ -116,7 +116,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
                     d.settings["group"],
                     float(d.most_in_flight),
                     d.most_in_flight == d.settings["group"],
-                )  # fmt: skip
+                )
             )
     arrived = np.isfinite(result["time"].values)
     held_in = int(result["conditions"].values[arrived].sum())
@@ -127,7 +127,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             float(arrived.sum()),
             float(held_in),
             held_in == int(arrived.sum()),
-        )  # fmt: skip
+        )
     )
     return found
 
@@ -171,8 +171,8 @@ def write_table(result: xr.Dataset, regime: str, path: Path) -> None:
         columns = [(t, n) for t in part["task"].values for n in part["workers"].values]
         heads = [f"{t}, {n} workers" for t, n in columns]
         writer.writerow(["method", *heads, *(f"settings, {head}" for head in heads)])
-        for name in part["method"].values:
-            cells = [part.sel(task=t, workers=n, method=name) for t, n in columns]
+        for name in part["algorithm"].values:
+            cells = [part.sel(task=t, workers=n, algorithm=name) for t, n in columns]
             times = [f"{float(cell['time']):.5g}" for cell in cells]
             settings = [
                 "; ".join(
