@@ -22,7 +22,7 @@ from popinv.downstream.birch.objectives import (
     values,
 )
 from popinv.downstream.birch.problem import distances
-from popinv.downstream.birch.regimes import REGIMES, Task, fastest, settings_of, workers_of
+from popinv.downstream.birch.regimes import REGIMES, Task, fastest, settings_of, settled, workers_of
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Tree, check, distance, representation
 from popinv.errors import ConfigError
@@ -378,6 +378,12 @@ def test_the_search_finds_the_setting_that_is_there_first():
     )[0]
     assert values(bowl, point)[0] - bowl.lowest <= task.target
     assert both.run.tree.time[both.applied] == both.time
+
+
+def test_points_within_a_sum_are_not_looked_at():
+    run = Run(Workers((1.0,) * 4, (0.0,) * 4), policy("minibatch", 4, {}))
+    run.until(12)
+    np.testing.assert_array_equal(settled(run, np.array([0, 1, 4, 5.2, 11])), [0, 4, 8, 12])
 
 
 def test_a_target_out_of_reach_is_said_to_be():

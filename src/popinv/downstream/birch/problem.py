@@ -22,7 +22,15 @@ from popinv.downstream.birch import theory
 from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import Objective, logistic, pooled, quadratic
-from popinv.downstream.birch.regimes import REGIMES, Reached, Task, fastest, losses, workers_of
+from popinv.downstream.birch.regimes import (
+    REGIMES,
+    Reached,
+    Task,
+    fastest,
+    losses,
+    settled,
+    workers_of,
+)
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Conditions, Tree, check
 from popinv.downstream.images import ImageSet
@@ -135,7 +143,7 @@ def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
         for key, value in _what(best).items():
             numbers[key][at] = value
         if best.run is not None:
-            looks = np.unique(np.geomspace(1, best.applied, _CURVE).round().astype(int))
+            looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
             loss = losses(best.run, task, looks, [best.rate], seed)[:, 0]
             curves["curve_time"][at][: len(looks)] = np.asarray(best.run.tree.time)[looks]
             curves["curve_loss"][at][: len(looks)] = loss

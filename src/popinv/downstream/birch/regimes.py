@@ -18,7 +18,16 @@ from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
 
-__all__ = ["REGIMES", "Reached", "Task", "fastest", "losses", "settings_of", "workers_of"]
+__all__ = [
+    "REGIMES",
+    "Reached",
+    "Task",
+    "fastest",
+    "losses",
+    "settings_of",
+    "settled",
+    "workers_of",
+]
 
 # The paper's, where it says; that a gradient takes 10 in the last and in the second is ours.
 REGIMES = {
@@ -131,6 +140,16 @@ def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:
     return list(grids.get(name, [{}]))
 
 
+def settled(run: Run, places: np.ndarray) -> np.ndarray:
+    """Return the last node of the main branch at the time of each place, each once.
+
+    Where many gradients are appended at one time, nobody holds the points between.
+    """
+    times = np.asarray(run.tree.time)
+    at = times[places.round().astype(int)]
+    return np.unique(np.searchsorted(times, at, side="right") - 1)
+
+
 def losses(
     run: Run, task: Task, looks: np.ndarray, rates: Sequence[float] | np.ndarray, seed: int
 ) -> np.ndarray:
@@ -173,7 +192,7 @@ def _follow(run: Run, task: Task, limit: float, seed: int) -> tuple[float, float
         run.until(goal, limit)
         if run.applied <= before:
             return None
-        looks = np.unique(np.linspace(before, run.applied, _LOOKS + 1).round().astype(int))[1:]
+        looks = settled(run, np.linspace(before, run.applied, _LOOKS + 1)[1:])
         met = losses(run, task, looks, task.rates, seed) <= task.target
         if met.any():
             first = int(np.flatnonzero(met.any(axis=1))[0])
@@ -188,7 +207,7 @@ def _follow(run: Run, task: Task, limit: float, seed: int) -> tuple[float, float
 def _refine(
     run: Run, task: Task, start: int, end: int, rates: np.ndarray, seed: int
 ) -> tuple[float, float, int]:
-    looks = np.unique(np.linspace(start, end, _FINE_LOOKS + 1).round().astype(int))[1:]
+    looks = settled(run, np.linspace(start, end, _FINE_LOOKS + 1)[1:])
     met = losses(run, task, looks, rates, seed) <= task.target
     first = int(np.flatnonzero(met.any(axis=1))[0])
     rate = float(rates[met[first]][0])
