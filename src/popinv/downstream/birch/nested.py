@@ -85,6 +85,7 @@ class NestedLocalAsync(Policy):
         self.cluster: list[_Group] = [None] * n  # type: ignore[list-item]
         self.root = _Group(None, 0)
         self._divide(self.root, range(n))
+        self.root.restart(run.x)
         self.idle, self.started = [True] * n, [0] * n
         self._work(run, self.root)
 

@@ -49,23 +49,22 @@ class Learning:
     Attributes
     ----------
     problem : TrainingProblem
+    start : ndarray of shape (p,)
+        The initial weights.
     batch_size, seed : int
     """
 
     problem: TrainingProblem
+    start: np.ndarray
     batch_size: int
     seed: int
 
     @staticmethod
     def of(data: TrainingData, settings: TrainingSettings, batch_size: int) -> Learning:
         """Return the training of a new network on some data."""
-        return Learning(prepare(data, settings), batch_size, settings.seed)
-
-    @property
-    def start(self) -> np.ndarray:
-        """The initial weights, shape (p,)."""
-        weights = parameters_to_vector(self.problem.network.parameters())
-        return weights.detach().numpy().astype(float)
+        problem = prepare(data, settings)
+        weights = parameters_to_vector(problem.network.parameters()).detach()
+        return Learning(problem, weights.numpy().astype(float), batch_size, settings.seed)
 
     def _set(self, weights: np.ndarray) -> list[torch.nn.Parameter]:
         parameters = list(self.problem.network.parameters())
