@@ -135,10 +135,12 @@ def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, d
             nominal = Workers(tuple(seconds), (message,) * count)
             tried = {}
             for rate in _RATES:
-                trial = LiveRun(nominal, new(), start, learning.slope, rate, gradients)
+                trial = LiveRun(nominal, new(), start, learning.slope, rate, every)
                 with np.errstate(over="ignore", invalid="ignore"):
-                    trial.until(max(1, int(_TRIED * gradients)))
-                tried[rate] = learning.loss(trial.x.vector)  # type: ignore[attr-defined]
+                    trial.until(max(every, int(_TRIED * gradients)))
+                    # The last loss alone would be a draw of the noise.
+                    later = [learning.loss(x) for _, x in trial.looks[len(trial.looks) // 2 :]]
+                tried[rate] = float(np.median(later))
             rate = min(tried, key=lambda rate: tried[rate])
             if not tried[rate] < before:
                 raise DivergenceError(
