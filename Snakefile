@@ -49,6 +49,7 @@ include: "workflow/rules/certified_unlearning.smk"
 include: "workflow/rules/instance_unlearning.smk"
 include: "workflow/rules/analog.smk"
 include: "workflow/rules/fedhl.smk"
+include: "workflow/rules/birch.smk"
 
 
 # Everything about every study of the configuration.

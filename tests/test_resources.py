@@ -152,13 +152,6 @@ def test_examples_fit_a_workstation_and_a_few_days(path: Path):
     for section in as_mapping(load_file(path))["studies"].values():
         of = sizes(section)
         unused = {"solve_chunk_distributed"}
-        methods = {
-            "posterior": "posterior",
-            "mwgrad": "serve_group",
-            "sgd_dynamics": "probe_descent",
-            "fedhl": "adapt_sites",
-        }
-        unused |= {rule for name, rule in methods.items() if not section["downstream"][name]}
         if not section["evidence"]["coverage_replications"]:
             unused.add("replicate_study")
         for rule in set(RULES) - unused:

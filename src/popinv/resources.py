@@ -415,6 +415,18 @@ def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
     )
 
 
+def _distributed_training(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = _asked(of, "birch")
+    training = _training(of, of.training)
+    # Three policies: eight step sizes tried on half of the gradients, the real run and the
+    # simulated one; of the real one the slowest worker is waited for at worst.
+    each = asked["batch_size"] * 6 * _weights(of) / _FLOPS + 2e-3
+    waited = max(asked["seconds"]) + asked["message"]
+    seconds = 3 * asked["gradients"] * (6 * each + waited)
+    workers = len(asked["seconds"])
+    return Demand(training.megabytes + _FIGURES_MB + 200 * workers, seconds)
+
+
 RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "draw_population": _rows(4),
     "observe_population": _rows(6),
@@ -451,4 +463,5 @@ RULES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "forget_systems": _forget,
     "train_on_devices": _devices,
     "adapt_sites": _sites,
+    "train_distributed": _distributed_training,
 }

@@ -26,6 +26,7 @@ ASKED = {
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
     "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
+    "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
 }  # fmt: skip
 
 
@@ -66,6 +67,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "influence/figures/selection",
         "certified_unlearning/figures/forgetting",
         "fedhl/figures/sites",
+        "birch/figures/training",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -161,7 +161,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         # Pages.
         "report", "write_method_page", "write_study_page",
         # Downstream methods.
-        "advise_optimiser", "check_bigram_claims", "check_mwgrad_claims", "check_sgd_claims",
+        "advise_optimiser", "check_bigram_claims", "check_birch_claims", "check_mwgrad_claims",
+        "check_sgd_claims", "train_distributed",
         "fetch_package", "posterior", "probe_descent", "serve_group",
         "check_influence_claims", "select_samples",
         "check_certified_claims", "forget_systems",

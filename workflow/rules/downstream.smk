@@ -9,6 +9,7 @@ DOWNSTREAM_METHODS = [
     "certified_unlearning",
     "instance_unlearning",
     "fedhl",
+    "birch",
     "analog",
 ]
 

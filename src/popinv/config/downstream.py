@@ -18,8 +18,10 @@ from popinv.config.base import (
 __all__ = [
     "Analog",
     "Bigram",
+    "Birch",
     "CertifiedUnlearning",
     "Downstream",
+    "FedHL",
     "Influence",
     "InstanceUnlearning",
     "Mwgrad",
@@ -27,7 +29,6 @@ __all__ = [
     "SgdDynamics",
     "StudyDownstream",
 ]
-__all__ = ["Bigram", "Downstream", "FedHL", "Mwgrad", "Posterior", "SgdDynamics", "StudyDownstream"]
 
 
 class Downstream(Section):
@@ -57,6 +58,25 @@ class Bigram(Section):
     target: Fraction = Field(
         default=0.1, description="Relative loss whose number of steps is compared."
     )
+
+
+class Birch(Section):
+    """The surrogate trained by worker processes of unequal speed."""
+
+    seconds: list[Positive] = Field(
+        default=[0.01, 0.01, 0.02, 0.04],
+        min_length=2,
+        max_length=16,
+        description="Least time of a gradient of each worker, in seconds; a worker that is done "
+        "sooner waits.",
+    )
+    message: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False), NotBoolean] = Field(
+        default=0.01, description="Time of a message from worker to server, in seconds."
+    )
+    gradients: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=800, description="Gradients that each policy applies."
+    )
+    batch_size: Count = Field(default=32, description="Solves in a gradient.")
 
 
 class Mwgrad(Section):
@@ -300,6 +320,11 @@ class StudyDownstream(Section):
         description="Which systems are hard to forget when one withdraws, and how many steps the "
         "answer and the surrogate need; `{}` asks for it with the defaults. Not for noise of kind "
         "`full`, nor for systems with noise scales or gaps.",
+    )
+    birch: Birch | None = Field(
+        default=None,
+        description="Which way of sharing work suits unequal machines that train the surrogate; "
+        "`{}` asks for it with the defaults. Starts a process for each worker.",
     )
     mwgrad: Mwgrad | None = Field(
         default=None,

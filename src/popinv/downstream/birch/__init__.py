@@ -1,0 +1,20 @@
+"""Local and asynchronous stochastic gradient descent as growth of one computation tree.
+
+Tyurin and Sivtsov (arXiv 2505.09218) write distributed methods as ways to grow a tree of points.
+The main branch converges if every gradient's point stays within a bounded distance of it in the
+tree; how workers share the work then matters only for the time that the gradients take.
+
+``tree``        nodes, main branch, distance, representation, and the three conditions on a run
+``engine``      workers, messages and the clock of a simulated run
+``rounds``      policies that gather gradients and append them together
+``delayed``     policies in which each worker comes and goes at its own pace
+``nested``      policies of clusters of workers
+``catalogue``   all policies by name, with their largest distance
+``theory``      step size, number of gradients and time that suffice
+``replay``      the points of a recorded tree, for many step sizes at once
+``objectives``  a quadratic and logistic regression on images
+``regimes``     speeds of workers and messages, and the search for settings
+``problem``     the test problem: who wins in which regime
+``live``        policies run on vectors: by a simulated clock, or by real worker processes
+``study``       a study's surrogate trained by real workers of unequal speed
+"""

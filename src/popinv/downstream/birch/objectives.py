@@ -1,0 +1,169 @@
+r"""Objectives with stochastic gradients, computed in compiled code for many points at once.
+
+The quadratic is the group's usual one, f(x) = x'Ax/2 - b'x with
+A = tridiag(-1, 2, -1)/4, b = -e_1/4, from x^0 = sqrt(d) e_1, and normal noise in every coordinate
+of the gradient; the other is logistic regression of ten classes on images, with the gradient at
+one image drawn at random, from weights zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+from scipy.linalg import solveh_banded
+
+from popinv.errors import ConfigError
+
+__all__ = ["CLASSES", "Objective", "draw", "logistic", "pooled", "quadratic", "slope", "values"]
+
+CLASSES = 10
+_QUADRATIC, _LOGISTIC = 0, 1
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective, as arrays that compiled code reads.
+
+    Attributes
+    ----------
+    kind : int
+    start : ndarray of shape (d,)
+        x^0.
+    lowest : float
+        Its infimum, or a bound below it.
+    smoothness : float
+        L, or a bound above it.
+    deviation : float
+        Standard deviation of a coordinate's noise; of the quadratic.
+    images : ndarray of shape (m, p)
+        With a last column of ones; of the logistic regression.
+    labels : ndarray of int, shape (m,)
+    """
+
+    kind: int
+    start: np.ndarray
+    lowest: float
+    smoothness: float
+    deviation: float = 0.0
+    images: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def gap(self) -> float:
+        """Delta = f(x^0) - inf f, or a bound above it."""
+        return float(values(self, self.start[None])[0]) - self.lowest
+
+
+def quadratic(dimension: int, deviation: float) -> Objective:
+    """Return the tridiagonal quadratic.
+
+    Raises
+    ------
+    ConfigError
+        If the dimension is below 2 or the deviation is negative.
+    """
+    if dimension < 2 or deviation < 0:
+        raise ConfigError(
+            f"dimension {dimension}, must be at least 2; deviation {deviation}, at least 0"
+        )
+    start = np.zeros(dimension)
+    start[0] = np.sqrt(dimension)
+    bands = np.vstack([np.full(dimension, -0.25), np.full(dimension, 0.5)])
+    right = np.zeros(dimension)
+    right[0] = -0.25
+    solution = solveh_banded(bands, right)
+    smoothness = 0.5 * (1 + np.cos(np.pi / (dimension + 1)))
+    return Objective(_QUADRATIC, start, float(-0.5 * right @ solution), smoothness, deviation)
+
+
+def pooled(images: np.ndarray, side: int) -> np.ndarray:
+    """Return images of grey levels 0 to 255 as rows of means over squares, from 0 to 1.
+
+    Parameters
+    ----------
+    images : ndarray of shape (m, a, a)
+    side : int
+        Pixels along a square's side; divides a.
+    """
+    m, size, _ = images.shape
+    if side < 1 or size % side:
+        raise ConfigError(f"squares of side {side} do not divide images of {size} pixels")
+    parts = images.reshape(m, size // side, side, size // side, side)
+    return parts.mean(axis=(2, 4)).reshape(m, -1) / 255
+
+
+def logistic(images: np.ndarray, labels: np.ndarray) -> Objective:
+    """Return the mean cross-entropy of a linear model of ten classes; its infimum is at least 0.
+
+    Parameters
+    ----------
+    images : ndarray of shape (m, p)
+    labels : ndarray of int, shape (m,)
+        From 0 to 9.
+    """
+    if len(images) != len(labels) or not len(labels):
+        raise ConfigError(f"{len(images)} images and {len(labels)} labels, must be as many")
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        raise ConfigError(f"labels reach from {labels.min()} to {labels.max()}, must be 0 to 9")
+    rows = np.column_stack([images, np.ones(len(images))])
+    # The Hessian of the logarithm of the sum of exponentials is at most 1/2.
+    smoothness = 0.5 * float(np.linalg.eigvalsh(rows.T @ rows / len(rows))[-1])
+    start = np.zeros(CLASSES * rows.shape[1])
+    return Objective(_LOGISTIC, start, 0.0, smoothness, 0.0, rows, labels.astype(np.int64))
+
+
+def values(objective: Objective, points: np.ndarray) -> np.ndarray:
+    """Return f at points of shape (m, d)."""
+    if objective.kind == _QUADRATIC:
+        inside = 0.25 * np.square(points).sum(axis=1)
+        neighbours = 0.25 * (points[:, 1:] * points[:, :-1]).sum(axis=1)
+        return inside - neighbours + 0.25 * points[:, 0]
+    m, p = len(points), objective.images.shape[1]
+    scores = objective.images @ points.reshape(m * CLASSES, p).T
+    scores = scores.reshape(len(objective.images), m, CLASSES)
+    highest = scores.max(axis=2, keepdims=True)
+    normaliser = np.log(np.exp(scores - highest).sum(axis=2)) + highest[:, :, 0]
+    right = np.take_along_axis(scores, objective.labels[:, None, None], axis=2)[:, :, 0]
+    return (normaliser - right).mean(axis=0)
+
+
+@numba.njit(cache=True, nogil=True)
+def draw(generator, kind, deviation, rows, noise):
+    """Draw a sample: noise in every coordinate, or the number of an image, which is returned."""
+    if kind == _QUADRATIC:
+        for i in range(len(noise)):
+            noise[i] = deviation * generator.standard_normal()
+        return 0
+    return int(generator.random() * rows)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def slope(kind, x, images, labels, sample, noise, out):
+    """Write the gradient at a point and a sample to ``out``."""
+    if kind == _QUADRATIC:
+        last = len(x) - 1
+        out[0] = 0.25 * (2 * x[0] - x[1]) + 0.25 + noise[0]
+        for i in range(1, last):
+            out[i] = 0.25 * (2 * x[i] - x[i - 1] - x[i + 1]) + noise[i]
+        out[last] = 0.25 * (2 * x[last] - x[last - 1]) + noise[last]
+        return
+    p = images.shape[1]
+    image = images[sample]
+    scores = np.empty(CLASSES)
+    highest = -np.inf
+    for c in range(CLASSES):
+        score = 0.0
+        for j in range(p):
+            score += x[c * p + j] * image[j]
+        scores[c] = score
+        highest = max(highest, score)
+    total = 0.0
+    for c in range(CLASSES):
+        scores[c] = np.exp(scores[c] - highest)
+        total += scores[c]
+    for c in range(CLASSES):
+        share = scores[c] / total - (1.0 if c == labels[sample] else 0.0)
+        for j in range(p):
+            out[c * p + j] = share * image[j]

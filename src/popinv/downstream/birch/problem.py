@@ -1,0 +1,316 @@
+"""The test problem: which method is first in which regime, and what the trees look like.
+
+Every method descends on the quadratic and on the logistic regression, with 16, 64 and 256 workers
+in each of the paper's four regimes; its settings and its step size are those of a grid that are
+fastest. Times are simulated, so that they are the same on any machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.artefacts import variable
+from popinv.downstream.birch import theory
+from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
+from popinv.downstream.birch.engine import Run, Workers
+from popinv.downstream.birch.objectives import Objective, logistic, pooled, quadratic
+from popinv.downstream.birch.regimes import (
+    REGIMES,
+    Reached,
+    Task,
+    fastest,
+    losses,
+    settled,
+    workers_of,
+)
+from popinv.downstream.birch.replay import points_on_main_branch
+from popinv.downstream.birch.tree import Conditions, Tree, check
+from popinv.downstream.images import ImageSet
+from popinv.seeds import generator
+
+__all__ = [
+    "SIZES",
+    "Distance",
+    "Promise",
+    "Size",
+    "compare",
+    "distances",
+    "promise",
+    "ratios",
+    "small_trees",
+    "tasks",
+]
+
+# Gradients of each fastest run whose conditions are checked.
+_CHECKED = 3000
+_CURVE = 40
+# f - inf f to be reached, over that at the start; and the logistic regression's loss.
+_FALL, _LOSS = 0.002, 0.7
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the objectives are, and how many workers there are.
+
+    Attributes
+    ----------
+    dimension : int
+        Of the quadratic.
+    side : int
+        Pixels along the side of the squares over which images are averaged.
+    images : int
+    workers : tuple of int
+    """
+
+    dimension: int
+    side: int
+    images: int
+    workers: tuple[int, ...]
+
+
+SIZES = {
+    "workstation": Size(100, 4, 1000, (16, 64, 256)),
+    # The images as they are. Whether the paper has a quadratic is not known to us; this is the
+    # dimension of the authors' earlier ones.
+    "paper": Size(1729, 1, 10_000, (16, 64, 256)),
+}
+
+# Total variance of the quadratic's noise.
+_VARIANCE = 25.0
+
+
+def tasks(size: Size, images: ImageSet) -> list[Task]:
+    """Return the quadratic and the logistic regression."""
+    bowl = quadratic(size.dimension, math.sqrt(_VARIANCE / size.dimension))
+    rows = pooled(images.train[: size.images], size.side)
+    digits = logistic(rows, images.train_labels[: size.images])
+    # Images of full size have a curvature that grows with the number of their pixels.
+    highest = 2.0 ** round(math.log2(1.6 / digits.smoothness))
+    return [
+        Task("quadratic", bowl, _FALL * bowl.gap, Task.octaves(1.0, 11), 100_000),
+        Task("logistic", digits, _LOSS, Task.octaves(highest, 8), 100_000),
+    ]
+
+
+# --- who is first --------------------------------------------------------------------------------
+
+
+def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
+    """Let every method reach every target; takes two minutes in workstation size.
+
+    Returns
+    -------
+    Dataset
+        Along ``regime``, ``task``, ``workers`` and ``algorithm``: the time to the target with the
+        fastest settings and step size (infinite where none arrived), these, and what the run
+        was like; and the loss over time along ``look``.
+    """
+    names = list(METHODS)
+    dims: dict[str, list[Any]] = {
+        "regime": list(REGIMES), "task": [task.name for task in found],
+        "workers": list(size.workers), "algorithm": names,
+    }  # fmt: skip
+    shape = tuple(len(values) for values in dims.values())
+    kinds = {
+        "time": "simulated time to the target",
+        "rate": "step size",
+        "applied": "gradients on the main branch by then",
+        "dropped": "share of the computed gradients that were dropped",
+        "messages": "messages for each gradient on the main branch",
+        "most_in_flight": "messages under way at most",
+        "distance": "largest distance in the tree",
+        "conditions": "whether the theorem's conditions hold on the recorded tree",
+    }
+    numbers = {name: np.full(shape, np.nan) for name in kinds}
+    curves = {name: np.full((*shape, _CURVE), np.nan) for name in ("curve_time", "curve_loss")}
+    settings = np.full(shape, "", dtype="U80")
+    places = list(itertools.product(*(range(length) for length in shape)))
+    simulated = 0
+    for at in tqdm(places, desc="birch", unit="method", disable=None):
+        regime, _, count, name = (values[i] for values, i in zip(dims.values(), at, strict=True))
+        task = found[at[1]]
+        best = fastest(str(name), workers_of(str(regime), int(count)), task, seed)
+        simulated += best.tried
+        settings[at] = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
+        for key, value in _what(best).items():
+            numbers[key][at] = value
+        if best.run is not None:
+            looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
+            loss = losses(best.run, task, looks, [best.rate], seed)[:, 0]
+            curves["curve_time"][at][: len(looks)] = np.asarray(best.run.tree.time)[looks]
+            curves["curve_loss"][at][: len(looks)] = loss
+    along = tuple(dims)
+    return xr.Dataset(
+        {name: variable(along, numbers[name], words) for name, words in kinds.items()}
+        | {
+            "settings": variable(along, settings, "settings"),
+            "curve_time": variable((*along, "look"), curves["curve_time"], "simulated time"),
+            "curve_loss": variable((*along, "look"), curves["curve_loss"], "loss above infimum"),
+        },
+        coords={
+            name: variable(name, np.array(values), name)
+            if name == "workers"
+            else variable(name, np.array(values, dtype=np.str_), name)
+            for name, values in dims.items()
+        },
+        attrs={"simulated_gradients": simulated, "targets": [task.target for task in found]},
+    )
+
+
+def _what(best: Reached) -> dict[str, float]:
+    """Return the numbers of a fastest run."""
+    if best.run is None:
+        return {"time": math.inf}
+    run, held = best.run, check(best.run.tree, _CHECKED)
+    return {
+        "time": best.time,
+        "rate": best.rate,
+        "applied": best.applied,
+        "dropped": run.dropped / run.computed,
+        "messages": run.messages / max(1, run.applied),
+        "most_in_flight": run.most_in_flight,
+        "distance": held.largest_distance,
+        "conditions": float(held.fresh and held.contained),
+    }
+
+
+def ratios(result: xr.Dataset) -> xr.DataArray:
+    """Return each method's time over the fastest's, a geometric mean over tasks and workers.
+
+    Infinite for a method that did not arrive everywhere.
+    """
+    relative = result["time"] / result["time"].min("algorithm")
+    logarithm = relative.copy(data=np.log(relative.values)).mean(["task", "workers"])
+    return logarithm.copy(data=np.exp(logarithm.values))
+
+
+# --- the conditions ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The largest distance of one run.
+
+    Attributes
+    ----------
+    name : str
+        Of the method.
+    workers : int
+    settings : dict of str to float
+    expected : int or None
+        None where no bound is known.
+    conditions : Conditions
+    most_in_flight : int
+    """
+
+    name: str
+    workers: int
+    settings: dict[str, float]
+    expected: int | None
+    conditions: Conditions
+    most_in_flight: int
+
+
+def distances() -> Iterator[Distance]:
+    """Yield the largest distance of every method on 16 workers of speeds 1, 2, 5 and 10."""
+    workers = Workers((1.0, 2.0, 5.0, 10.0) * 4, (7.0,) * 16)
+    for name, settings in (
+        ("vanilla", {}), ("minibatch", {}), ("rennala", {"batch": 8}), ("rennala", {"batch": 40}),
+        ("ringmaster", {"delay": 4}), ("ringmaster", {"delay": 16}), ("asynchronous", {}),
+        ("local", {"batch": 40}), ("local", {"batch": 100}),
+        ("dual_process", {"batch": 40, "most": 60}),
+        ("cycle", {"group": 1}), ("cycle", {"group": 4}), ("cycle", {"group": 16}),
+        ("async_local", {"steps": 5, "delay": 4}), ("async_local", {"steps": 3, "delay": 16}),
+        ("async_batch", {"steps": 5, "delay": 4}), ("async_batch", {"steps": 3, "delay": 16}),
+        ("local_async", {"clusters": 2, "batch": 40}),
+        ("local_async", {"clusters": 4, "batch": 64}),
+        ("nested_local_async", {"sites": 2, "servers": 4, "inner": 10, "batch": 64}),
+        ("meta_local", {"bound": 50, "period": 12.0}),
+    ):  # fmt: skip
+        given: dict[str, float] = dict(settings)
+        run = Run(workers, policy(name, workers.count, given))
+        run.until(4000)
+        yield Distance(
+            name, workers.count, given, distance_bound(name, workers.count, given),
+            check(run.tree), run.most_in_flight,
+        )  # fmt: skip
+
+
+def small_trees() -> dict[str, Tree]:
+    """Return the tree of each method on four workers, to be looked at."""
+    workers = Workers((1.0, 1.1, 2.0, 3.1), (0.3,) * 4)
+    settings: dict[str, dict[str, float]] = {
+        "rennala": {"batch": 6}, "ringmaster": {"delay": 3}, "local": {"batch": 6},
+        "dual_process": {"batch": 6, "most": 8}, "cycle": {"group": 2},
+        "async_local": {"steps": 3, "delay": 3}, "async_batch": {"steps": 3, "delay": 3},
+        "local_async": {"clusters": 2, "batch": 6},
+        "nested_local_async": {"sites": 2, "servers": 2, "inner": 3, "batch": 9},
+        "meta_local": {"bound": 6, "period": 2.5},
+    }  # fmt: skip
+    found = {}
+    for name in METHODS:
+        run = Run(workers, policy(name, workers.count, settings.get(name, {})))
+        run.until(18)
+        found[name] = run.tree
+    return found
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The theorem held against a run with its own step size and number of gradients.
+
+    Attributes
+    ----------
+    name : str
+    accuracy : float
+        eps.
+    mean : float
+        Mean of |grad f(x^k)|^2 over the main branch.
+    """
+
+    name: str
+    accuracy: float
+    mean: float
+
+
+def promise(objective: Objective, seed: int) -> list[Promise]:
+    """Run methods as the paper's Theorem 2.4 says, on the quadratic."""
+    accuracy = 1.0
+    variance = len(objective.start) * objective.deviation**2
+    problem = theory.Problem(objective.smoothness, objective.gap, variance, accuracy)
+    workers, batch = workers_of("heterogeneous_compute", 16), theory.batch(problem)
+    found = []
+    for name, settings in (
+        ("minibatch", {}), ("rennala", {"batch": batch}), ("ringmaster", {"delay": batch}),
+        ("local", {"batch": batch}), ("async_local", {"steps": 5, "delay": max(1, batch // 5)}),
+        ("cycle", {"group": 16}),
+    ):  # fmt: skip
+        given: dict[str, float] = dict(settings)
+        bound = distance_bound(name, workers.count, given)
+        assert bound is not None
+        count = math.ceil(theory.gradients(problem, bound))
+        run = Run(workers, policy(name, workers.count, given))
+        run.until(count)
+        looks = np.arange(0, count, 4)
+        task = Task(f"promise/{name}", objective, 0.0, (theory.step_size(problem, bound),), count)
+        found.append(Promise(name, accuracy, _mean_square_slope(run, task, looks, seed)))
+    return found
+
+
+def _mean_square_slope(run: Run, task: Task, looks: np.ndarray, seed: int) -> float:
+    points = points_on_main_branch(
+        run.arrays(), looks, task.rates, task.objective, generator(seed, f"birch/{task.name}")
+    )[:, 0]
+    # A x - b of the quadratic: neighbours beyond the ends are zero, b is -e_1/4.
+    beyond = np.pad(points, ((0, 0), (1, 1)))
+    slopes = 0.25 * (2 * points - beyond[:, :-2] - beyond[:, 2:])
+    slopes[:, 0] += 0.25
+    return float(np.square(slopes).sum(axis=1).mean())

@@ -1,0 +1,214 @@
+"""A study's surrogate trained by real worker processes of unequal speed.
+
+Would the surrogate's training gain from several unequal machines, and which way of sharing the
+work suits them? Three policies train it afresh by plain stochastic gradient descent, in real time;
+the simulated clock, given the seconds that the workers were measured to take, says what was to be
+expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from tqdm import tqdm
+
+from popinv.artefacts import variable
+from popinv.downstream.birch.catalogue import METHODS, policy
+from popinv.downstream.birch.engine import Workers
+from popinv.downstream.birch.live import LiveRun, RealRun, Team
+from popinv.downstream.birch.tree import check
+from popinv.errors import DivergenceError
+from popinv.seeds import generator
+from popinv.surrogate.training import (
+    TrainingData,
+    TrainingProblem,
+    TrainingSettings,
+    prepare,
+)
+from popinv.surrogate.training_problem import loss_of, validation_loss_of
+from popinv.threads import fixed_threads
+
+__all__ = ["Learning", "compare", "policies"]
+
+_LOOKS = 50
+# Step sizes that are tried, and the part of the gradients they are tried on.
+_RATES = tuple(0.5 * 2.0**-k for k in range(8))
+_TRIED = 0.5
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The surrogate's training as an objective of its weights.
+
+    Attributes
+    ----------
+    problem : TrainingProblem
+    start : ndarray of shape (p,)
+        The initial weights.
+    batch_size, seed : int
+    """
+
+    problem: TrainingProblem
+    start: np.ndarray
+    batch_size: int
+    seed: int
+
+    @staticmethod
+    def of(data: TrainingData, settings: TrainingSettings, batch_size: int) -> Learning:
+        """Return the training of a new network on some data."""
+        problem = prepare(data, settings)
+        weights = parameters_to_vector(problem.network.parameters()).detach()
+        return Learning(problem, weights.numpy().astype(float), batch_size, settings.seed)
+
+    def _set(self, weights: np.ndarray) -> list[torch.nn.Parameter]:
+        parameters = list(self.problem.network.parameters())
+        vector = torch.from_numpy(np.array(weights)).to(parameters[0].dtype)
+        vector_to_parameters(vector, parameters)
+        return parameters
+
+    def slope(self, worker: int, count: int, weights: np.ndarray) -> np.ndarray:
+        """Return the gradient on a worker's minibatch of that number, shape (p,)."""
+        z, y, row_weights = self.problem.training
+        draw = generator(self.seed, f"birch/batch/{worker}", count)
+        index = torch.from_numpy(draw.integers(len(z), size=self.batch_size))
+        parameters = self._set(weights)
+        loss = loss_of(self.problem, z[index], y[index], row_weights[index])
+        found = torch.autograd.grad(loss, parameters)
+        return torch.cat([part.reshape(-1) for part in found]).numpy().astype(float)
+
+    def loss(self, weights: np.ndarray) -> float:
+        """Return the validation loss; infinite where it is not finite."""
+        self._set(weights)
+        found = validation_loss_of(self.problem)
+        return found if np.isfinite(found) else np.inf
+
+
+def policies(count: int) -> dict[str, dict[str, float]]:
+    """Return the policies that are compared, with their settings for n workers."""
+    return {
+        "minibatch": {},
+        "ringmaster": {"delay": 4 * count},
+        "async_local": {"steps": 2, "delay": 2 * count},
+    }
+
+
+def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Train with each policy, by real workers and by simulated ones.
+
+    Parameters
+    ----------
+    learning : Learning
+    asked : mapping
+        The study's settings of the method: seconds, message, gradients.
+
+    Returns
+    -------
+    result : Dataset
+        Time and validation loss along ``policy``, ``clock`` and ``look``.
+    metrics : dict
+        The target is the lowest validation loss that all runs reach.
+
+    Raises
+    ------
+    DivergenceError
+        If no step size of those tried is stable.
+    """
+    seconds, message = asked["seconds"], asked["message"]
+    gradients = asked["gradients"]
+    every, count = max(1, gradients // _LOOKS), len(seconds)
+    names, start = policies(count), learning.start
+    before = learning.loss(start)
+    curves: dict[tuple[str, str], np.ndarray] = {}
+    metrics: dict[str, Any] = {"workers": count, "initial_loss": before}
+    with fixed_threads(), Team(seconds, learning.slope) as team:
+        for name, settings in tqdm(names.items(), desc="birch", unit="policy", disable=None):
+
+            def new(name: str = name, settings: dict[str, float] = settings) -> Any:
+                return policy(name, count, settings)
+
+            nominal = Workers(tuple(seconds), (message,) * count)
+            tried = {}
+            for rate in _RATES:
+                trial = LiveRun(nominal, new(), start, learning.slope, rate, every)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    trial.until(max(every, int(_TRIED * gradients)))
+                    # The last loss alone would be a draw of the noise.
+                    later = [learning.loss(x) for _, x in trial.looks[len(trial.looks) // 2 :]]
+                tried[rate] = float(np.median(later))
+            rate = min(tried, key=lambda rate: tried[rate])
+            if not tried[rate] < before:
+                raise DivergenceError(
+                    f"{METHODS[name].title}: none of the step sizes from {_RATES[-1]:.2g} to "
+                    f"{_RATES[0]:.2g} brings the validation loss below {before:.4g}"
+                )
+            real = RealRun(team, message, new(), start, rate, every)
+            real.until(gradients)
+            measured = tuple(
+                float(np.mean(took)) if took else float(least)
+                for took, least in zip(real.took, seconds, strict=True)
+            )
+            expected = LiveRun(
+                Workers(measured, (message,) * count), new(), start, learning.slope, rate, every
+            )
+            expected.until(gradients)
+            held = check(real.tree)
+            for clock, run in (("real", real), ("simulated", expected)):
+                curves[name, clock] = np.array([(t, learning.loss(x)) for t, x in run.looks])
+            metrics |= {
+                f"{name}_rate": rate,
+                f"{name}_dropped": real.dropped,
+                f"{name}_largest_distance": held.largest_distance,
+                f"{name}_conditions_hold": held.fresh and held.contained,
+                f"{name}_slowest_worker_seconds": max(measured),
+                f"{name}_fastest_worker_seconds": min(measured),
+            }
+    target = max(float(curve[:, 1].min()) for curve in curves.values())
+    metrics["target_loss"] = target
+    metrics |= _times(list(names), curves, target)
+    return _dataset(list(names), curves, target), metrics
+
+
+def _times(
+    names: list[str], curves: Mapping[tuple[str, str], np.ndarray], target: float
+) -> dict[str, Any]:
+    """Return when each run first met the target, and which policy did so first."""
+    met = {
+        key: float(curve[np.flatnonzero(curve[:, 1] <= target)[0], 0])
+        for key, curve in curves.items()
+    }
+    found: dict[str, Any] = {}
+    for name in names:
+        found |= {f"{name}_{clock}_seconds": met[name, clock] for clock in ("real", "simulated")}
+        if met[name, "simulated"] > 0:
+            found[f"{name}_real_over_simulated"] = met[name, "real"] / met[name, "simulated"]
+    for clock in ("real", "simulated"):
+        found[f"fastest_{clock}"] = min(names, key=lambda name: met[name, clock])
+    return found
+
+
+def _dataset(
+    names: list[str], curves: Mapping[tuple[str, str], np.ndarray], target: float
+) -> xr.Dataset:
+    clocks = ("real", "simulated")
+    longest = max(len(curve) for curve in curves.values())
+    whole = np.full((len(names), len(clocks), longest, 2), np.nan)
+    for (name, clock), curve in curves.items():
+        whole[names.index(name), clocks.index(clock), : len(curve)] = curve
+    dims = ("policy", "clock", "look")
+    return xr.Dataset(
+        {
+            "time": variable(dims, whole[..., 0], "time since the start", "s"),
+            "loss": variable(dims, whole[..., 1], "validation loss"),
+        },
+        coords={
+            "policy": variable("policy", np.array(names, dtype=np.str_), "policy"),
+            "clock": variable("clock", np.array(clocks, dtype=np.str_), "whose clock"),
+        },
+        attrs={"target": target},
+    )

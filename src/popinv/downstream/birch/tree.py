@@ -1,0 +1,156 @@
+r"""Trees of points, and the conditions under which a run converges.
+
+Every method is a way to grow one tree (the paper, meta-algorithm): pick two nodes, take a
+stochastic gradient at one and step with it from the other,
+
+.. math:: w_{\mathrm{new}} = w_{\mathrm{base}} - \gamma \nabla f(w_{\mathrm{grad}}; \eta).
+
+The main branch is a path x^0, x^1, ... from the root; z^k is the node at which the gradient of its
+edge from x^k to x^{k+1} was taken, and xi^k its sample. An edge holds one gradient with the full
+step gamma: where workers synchronise, their gradients are summed, not averaged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Conditions", "Tree", "ancestry", "check", "distance", "representation"]
+
+
+class Tree:
+    """A tree that grows by one edge at a time.
+
+    Nodes and gradients are numbered as they come; node 0 is the root. Kept in plain lists, to
+    which appending is fast.
+
+    Attributes
+    ----------
+    base : list of int
+        The node that each node was stepped from; -1 at the root.
+    gradient : list of int
+        The gradient that it was stepped with; -1 at the root.
+    point : list of int
+        The node at which each gradient was taken.
+    main : list of int
+        Nodes of the main branch, from the root on.
+    time : list of float
+        When each node of the main branch came to be.
+    """
+
+    def __init__(self) -> None:
+        self.base = [-1]
+        self.gradient = [-1]
+        self.point: list[int] = []
+        self.main = [0]
+        self.time = [0.0]
+
+    def take(self, node: int) -> int:
+        """Take a gradient at a node and return its number."""
+        self.point.append(int(node))
+        return len(self.point) - 1
+
+    def step(self, base: int, gradient: int) -> int:
+        """Step from a node with a gradient and return the new node."""
+        self.base.append(int(base))
+        self.gradient.append(int(gradient))
+        return len(self.base) - 1
+
+    def append(self, gradient: int, time: float) -> int:
+        """Step from the end of the main branch with a gradient and return its new end."""
+        node = self.step(self.main[-1], gradient)
+        self.main.append(node)
+        self.time.append(time)
+        return node
+
+    @property
+    def applied(self) -> int:
+        """Gradients on the main branch."""
+        return len(self.main) - 1
+
+
+def ancestry(tree: Tree, node: int) -> list[int]:
+    """Return the nodes from a node to the root, both included."""
+    found = []
+    while node >= 0:
+        found.append(node)
+        node = tree.base[node]
+    return found
+
+
+def representation(tree: Tree, node: int) -> Counter[int]:
+    """Return repr(y): how often each gradient stands on the path from the root to a node."""
+    return Counter(tree.gradient[y] for y in ancestry(tree, node)[:-1])
+
+
+def distance(tree: Tree, y: int, z: int) -> int:
+    """Return dist(y, z): the larger number of edges to the nearest common ancestor."""
+    above = {node: edges for edges, node in enumerate(ancestry(tree, y))}
+    for edges, node in enumerate(ancestry(tree, z)):
+        if node in above:
+            return max(edges, above[node])
+    raise ValueError(f"nodes {y} and {z} have no common ancestor")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The three conditions of the paper's Theorem 2.4, on a recorded run.
+
+    Attributes
+    ----------
+    fresh : bool
+        The sample of every edge x^k to x^{k+1} had no part in x^1, ..., x^k nor in z^0, ..., z^k,
+        and is on the main branch once. It is then independent of them, as long as the schedule
+        does not look at values of gradients (the first condition).
+    contained : bool
+        repr(z^k) is a sub-multiset of repr(x^k) for every k (the second).
+    distances : ndarray of int, shape (K,)
+        dist(x^k, z^k), whose largest is the R of the third.
+    """
+
+    fresh: bool
+    contained: bool
+    distances: np.ndarray
+
+    @property
+    def largest_distance(self) -> int:
+        """The smallest R that the third condition holds with."""
+        return int(self.distances.max(initial=0))
+
+
+def check(tree: Tree, most: int | None = None) -> Conditions:
+    """Check the three conditions on a recorded run, or on its first ``most`` gradients.
+
+    From z^k one walks to the main branch, which is met in x^m. What lies below is common to both
+    paths, so that only the walked edges are compared with those from x^m to x^k; the walks are as
+    long as the side branches are.
+    """
+    place = {node: k for k, node in enumerate(tree.main)}
+    edges = [tree.gradient[node] for node in tree.main[1:]][:most]
+    at_edge: dict[int, list[int]] = {}
+    for k, gradient in enumerate(edges):
+        at_edge.setdefault(gradient, []).append(k)
+    once = all(len(found) == 1 for found in at_edge.values())
+    fresh, contained = once, True
+    distances = np.zeros(len(edges), dtype=np.int64)
+    # Gradients met so far on the side branches of z^0, ..., z^k.
+    met: set[int] = set()
+    # How far along the main branch z^0, ..., z^k reach.
+    reached = 0
+    for k, gradient in enumerate(edges):
+        node, walked = tree.point[gradient], []
+        while node not in place:
+            walked.append(tree.gradient[node])
+            node = tree.base[node]
+        m = place[node]
+        distances[k] = max(k - m if m <= k else 0, len(walked) + max(0, m - k))
+        met.update(walked)
+        reached = max(reached, m)
+        fresh &= gradient not in met and k >= reached
+        between = Counter(
+            {g: sum(m <= j < k for j in at_edge.get(g, ())) for g in dict.fromkeys(walked)}
+        )
+        contained &= m <= k and Counter(walked) <= between
+    return Conditions(bool(fresh), bool(contained), distances)
