@@ -418,11 +418,11 @@ def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
 def _distributed_training(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = _asked(of, "birch")
     training = _training(of, of.training)
-    # Three policies: eight step sizes tried on half of the gradients, the real run and the
-    # simulated one; of the real one the slowest worker is waited for at worst.
+    # Three policies: seven step sizes that are tried, the real run and the simulated one; of the
+    # real one the slowest worker is waited for at worst.
     each = asked["batch_size"] * 6 * _weights(of) / _FLOPS + 2e-3
     waited = max(asked["seconds"]) + asked["message"]
-    seconds = 3 * asked["gradients"] * (6 * each + waited)
+    seconds = 3 * asked["gradients"] * (9 * each + waited)
     workers = len(asked["seconds"])
     return Demand(training.megabytes + _FIGURES_MB + 200 * workers, seconds)
 
