@@ -74,7 +74,7 @@ class Birch(Section):
         default=0.01, description="Time of a message from worker to server, in seconds."
     )
     gradients: Annotated[int, Field(ge=20), NotBoolean] = Field(
-        default=800, description="Gradients that each policy applies."
+        default=400, description="Gradients that each policy applies."
     )
     batch_size: Count = Field(default=32, description="Solves in a gradient.")
 
