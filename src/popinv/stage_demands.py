@@ -1,0 +1,203 @@
+"""What the jobs of the main stages need: arrays that grow with the study, and operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from popinv.study_sizes import (
+    FIGURES_MB,
+    FLOPS,
+    PLAIN_MB,
+    WITH_TORCH_MB,
+    Demand,
+    Sizes,
+    Wildcards,
+    megabytes,
+)
+from popinv.workflow import solve_count
+
+__all__ = ["STAGES", "activations", "descents", "rows_of", "solving_of", "training", "weights"]
+
+
+# --- the surrogate -------------------------------------------------------------------------------
+
+
+def weights(of: Sizes) -> float:
+    """Operations per system that one pass forward through the surrogate takes, halved."""
+    network = of.study["surrogate"]
+    width = network["width"]
+    if network["network"] == "fno":
+        return (
+            of.cost.cells * network["fourier_layers"] * width * (width + 4 * math.log2(2 + width))
+        )
+    return width * (of.row + network["depth"] * width)
+
+
+def activations(of: Sizes) -> float:
+    """Numbers per system that a pass keeps for the gradient."""
+    network = of.study["surrogate"]
+    if network["network"] == "fno":
+        return 4.0 * of.cost.cells * network["fourier_layers"] * network["width"]
+    return 2.0 * network["depth"] * network["width"] + of.row
+
+
+def training(of: Sizes, solves: int) -> Demand:
+    """Return what training the surrogate on so many solves needs."""
+    network = of.study["surrogate"]
+    epochs, batch = network["max_epochs"], network["batch_size"]
+    # The validation set goes through the network whole.
+    at_once = max(batch, network["validation_fraction"] * solves)
+    numbers = 6 * solves * of.row + 2 * at_once * activations(of)
+    seconds = epochs * (solves * 6 * weights(of) / FLOPS + 2e-3 * (1 + solves / batch))
+    return Demand(WITH_TORCH_MB + megabytes(numbers), seconds)
+
+
+# --- the descent ---------------------------------------------------------------------------------
+
+
+def descents(of: Sizes, systems: int, descents: float = 1, iterations: int | None = None) -> Demand:
+    """One descent after the other: memory of one, time of all."""
+    asked = of.study["descent"]
+    samples, directions = asked["model_samples"], asked["directions"]
+    data = min(systems, asked["batch_size"] or systems)
+    # Covariances and their factors, besides the samples.
+    numbers = 3 * (systems + samples) * of.row + 8 * of.observed**2
+    numbers += 10 * (data + samples) * directions + 3 * samples * activations(of)
+    if of.study["noise"]["kind"] == "full":
+        numbers += 4 * (of.observed * (of.observed + 1) / 2) ** 2
+    of_step = samples * 8 * weights(of) / FLOPS + 1e-7 * (data + samples) * directions + 5e-3
+    steps = (asked["iterations"] if iterations is None else iterations) * descents
+    return Demand(WITH_TORCH_MB + megabytes(numbers), steps * of_step)
+
+
+def _update(of: Sizes, wildcards: Wildcards) -> Demand:
+    return descents(of, of.systems, iterations=of.study["active_learning"]["descent_iterations"])
+
+
+def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
+    return descents(of, of.systems, of.study["descent"]["restarts"])
+
+
+def _resample(of: Sizes, wildcards: Wildcards) -> Demand:
+    return descents(of, of.systems, max(1, of.study["assessment"]["bootstrap"]))
+
+
+def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["evidence"]
+    return descents(of, int(wildcards["systems"]), asked["repeats"], asked["iterations"])
+
+
+def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["evidence"]
+    descents = asked["coverage_block"] * (1 + of.study["assessment"]["bootstrap"])
+    return descents(of, of.systems, descents)
+
+
+# --- everything else -----------------------------------------------------------------------------
+
+
+def solving_of(of: Sizes, solves: int, read: int, base: float = PLAIN_MB) -> Demand:
+    """Return what a number of solves needs, beside so many that are read."""
+    numbers = 2 * (read + solves) * of.row
+    return Demand(
+        base + of.cost.megabytes + megabytes(numbers),
+        of.cost.setup_seconds + solves * of.cost.seconds,
+    )
+
+
+def _solve_chunk(of: Sizes, wildcards: Wildcards) -> Demand:
+    # That of the largest round, since all jobs of an array ask for the same; a round's proposals
+    # are read as a whole.
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    return solving_of(of, solves, of.largest)
+
+
+def _solve_distributed(of: Sizes, wildcards: Wildcards) -> Demand:
+    cost, ranks = of.cost, of.study["forward"]["ranks"]
+    solves = min(of.study["active_learning"]["chunk_size"], of.largest)
+    each = PLAIN_MB + cost.firedrake_megabytes + megabytes(2 * (of.largest + solves) * of.row)
+    return Demand(
+        ranks * each + cost.distributed_megabytes,
+        cost.setup_seconds + solves * cost.distributed_seconds / ranks,
+    )
+
+
+def _repeat(of: Sizes, wildcards: Wildcards) -> Demand:
+    asked = of.study["assessment"]
+    solves = max(1, asked["repeats"]) * asked["repeated_systems"]
+    return solving_of(of, solves, solves, WITH_TORCH_MB)
+
+
+def rows_of(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], Demand]:
+    """Rules that hold all systems or all solves a few times over."""
+
+    def needed(of: Sizes, wildcards: Wildcards) -> Demand:
+        rows = of.systems + of.training
+        if "round" in wildcards:
+            rows += solve_count(of.study, wildcards["round"])
+        if "systems" in wildcards:
+            rows += int(wildcards["systems"]) * int(of.study["evidence"]["repeats"])
+        numbers = copies * rows * of.row
+        return Demand((WITH_TORCH_MB if torch else PLAIN_MB) + megabytes(numbers), 1e-6 * numbers)
+
+    return needed
+
+
+def _judge(of: Sizes, wildcards: Wildcards) -> Demand:
+    # The held-out test compares with 4000 draws along 200 directions, again for each resample.
+    draws = of.systems + 4000
+    numbers = 6 * (of.systems + of.training) * of.row + draws * (2000 + activations(of))
+    numbers += 8 * of.observed**2
+    seconds = of.study["assessment"]["null_resamples"] * draws * 200 * 2e-7
+    return Demand(WITH_TORCH_MB + megabytes(numbers), seconds)
+
+
+def _plot(of: Sizes, wildcards: Wildcards) -> Demand:
+    needed = _judge(of, wildcards)
+    return Demand(needed.megabytes + FIGURES_MB, 120 + needed.seconds)
+
+
+def _two_stage(of: Sizes, wildcards: Wildcards) -> Demand:
+    numbers = 6 * of.systems * of.row + 2000 * of.row * activations(of)
+    return Demand(WITH_TORCH_MB + megabytes(numbers), of.systems * 200 * 8 * weights(of) / FLOPS)
+
+
+def _posterior(of: Sizes, wildcards: Wildcards) -> Demand:
+    # At most 100 systems; most of it is JAX.
+    return Demand(2 * WITH_TORCH_MB + megabytes(6 * of.systems * of.row), 6 * 3600)
+
+
+def _fixed_design(of: Sizes, wildcards: Wildcards) -> Demand:
+    return training(of, int(wildcards["solves"]))
+
+
+STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
+    "draw_population": rows_of(4),
+    "observe_population": rows_of(6),
+    "import_observations": rows_of(6),
+    "propose_parameters": rows_of(4),
+    "solve_chunk": _solve_chunk,
+    "solve_chunk_distributed": _solve_distributed,
+    "collect_solves": rows_of(6),
+    "train_surrogate": lambda of, wildcards: training(of, of.training),
+    "update_population": _update,
+    "deconvolve": _deconvolve,
+    "consult_oracle": lambda of, wildcards: descents(of, of.systems),
+    "resample_systems": _resample,
+    "assess_population": _judge,
+    "plot_figures": _plot,
+    "write_study_page": _plot,
+    "repeat_solves": _repeat,
+    "descend_with_policy": _deconvolve,
+    "fit_two_stage": _two_stage,
+    "sample_posterior": _posterior,
+    "compare_baselines": rows_of(2),
+    "measure_error": _measure_error,
+    "fit_error_slope": rows_of(1),
+    "train_fixed_design": _fixed_design,
+    "compare_designs": rows_of(6),
+    "replicate_study": _replicate,
+    "measure_coverage": rows_of(1),
+}
+"""What a job of each rule of the main stages needs."""
