@@ -59,6 +59,6 @@ rule train_distributed:
         birch=lookup(dpath="studies/{study}/downstream/birch", within=config),
         code=code_of("train_distributed", "law", "network", "training"),
     message:
-        "{wildcards.study}: training the surrogate with workers of unequal speed"
+        "{wildcards.study}: sharing gradients among workers of unequal speed"
     script:
         "../scripts/train_distributed.py"
