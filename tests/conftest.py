@@ -18,11 +18,6 @@ settings.load_profile("popinv")
 _LONG = ("tests/cluster", "tests/workflow")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one of several processes, the tests that share a costly fixture."""
+    """Put the long tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
-    for item in items:
-        shares_run = "finished" in getattr(item, "fixturenames", ())
-        name = "finished" if shares_run else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(name))
