@@ -90,8 +90,8 @@ def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
 
 def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = of.study["evidence"]
-    descents = asked["coverage_block"] * (1 + of.study["assessment"]["bootstrap"])
-    return descents(of, of.systems, descents)
+    count = asked["coverage_block"] * (1 + of.study["assessment"]["bootstrap"])
+    return descents(of, of.systems, count)
 
 
 # --- everything else -----------------------------------------------------------------------------
