@@ -48,6 +48,8 @@ rule deconvolve:
         "<results>/{study}/logs/deconvolve.log",
     benchmark:
         "<results>/{study}/benchmarks/deconvolve.tsv"
+    # Intervals, figures and assessment wait for it, and for the oracles the assessment alone.
+    priority: 1
     resources:
         mem_mb=memory,
         runtime=runtime,
