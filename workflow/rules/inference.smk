@@ -111,6 +111,7 @@ rule resample_systems:
         "<results>/{study}/logs/resample_systems.log",
     benchmark:
         "<results>/{study}/benchmarks/resample_systems.tsv"
+    priority: 1
     resources:
         mem_mb=memory,
         runtime=runtime,
