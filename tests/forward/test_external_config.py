@@ -117,6 +117,16 @@ def test_a_law_is_asked_for() -> None:
         load({"studies": {"own": {"forward": forward, "observations": {"file": "y.csv"}}}})
 
 
+def test_a_law_of_fields_is_refused_as_such_and_not_only_by_its_keys() -> None:
+    study = {
+        "forward": {**PYTHON, "parameters": ["a"], "observations": {"count": 3}},
+        "law": {"kind": "matern_field", "start": {"a": ONE}},
+        "observations": {"file": "y.csv"},
+    }
+    with pytest.raises(ConfigError, match=r"law\.kind\n +got 'matern_field'.*'lognormal'"):
+        load({"studies": {"own": study}})
+
+
 def test_kernel_noise_needs_a_nugget_where_places_coincide() -> None:
     observations = {"coordinates": {"x": [1, 2, 1]}}
     study = {

@@ -77,6 +77,9 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem.under("forward")
     if law:
         yield from _law(forward, law)
+    elif forward and isinstance(study.get("law"), Mapping):
+        # Then the names in its start are a consequence.
+        yield from _law_kind(forward, study["law"].get("kind"))
     if forward and noise:
         yield from _noise(forward, noise)
     if isinstance(observations, SyntheticObservations):
@@ -117,19 +120,9 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _law(forward: ForwardSection | None, law: Any) -> Iterator[Problem]:
-    if forward and law.kind in _FIELD_LAWS and law.kind != forward.field_law():
-        right = forward.field_law()
-        field = getattr(forward, "field", "none")
-        yield Problem(
-            ("law", "kind"),
-            f"got '{law.kind}', but the field of the forward model is '{field}'; the "
-            + (
-                f"law that goes with it is '{right}' (or normal, or lognormal)."
-                if right
-                else "laws that go with that are 'normal' and 'lognormal'."
-            ),
-        )
-    elif forward and isinstance(law, MaternFieldLaw):
+    wrong = list(_law_kind(forward, law.kind)) if forward else []
+    yield from wrong
+    if not wrong and forward and isinstance(law, MaternFieldLaw):
         yield from _names(
             law.start.beside,
             forward.beside_field(),
@@ -146,6 +139,22 @@ def _law(forward: ForwardSection | None, law: Any) -> Iterator[Problem]:
         if isinstance(law, MaternFieldLaw) and law.start.beside:
             names = (*names[:-1], *law.start.beside)
         yield from _names(law.spread, names, ("law", "spread"), "the law's parameters")
+
+
+def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
+    right = forward.field_law()
+    if kind not in _FIELD_LAWS or kind == right:
+        return
+    field = getattr(forward, "field", "none")
+    yield Problem(
+        ("law", "kind"),
+        f"got '{kind}', but the field of the forward model is '{field}'; the "
+        + (
+            f"law that goes with it is '{right}' (or normal, or lognormal)."
+            if right
+            else "laws that go with that are 'normal' and 'lognormal'."
+        ),
+    )
 
 
 def _law_names(law: Any) -> tuple[str, ...]:
