@@ -93,13 +93,18 @@ def main(arguments: Sequence[str]) -> int:
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         message = f"'{target}' cannot be imported: {_described(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            message += (
+                f". Install what it needs beside popinv ({sys.executable} -m pip install ...), or "
+                f"put the module into the folder '{folder}'."
+            )
         connection.send_bytes(pack(UNUSABLE, message))
         return 1
     connection.send_bytes(pack(READY))
     while True:
         try:
             _, _, (z, seeds) = unpack(connection.recv_bytes())
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return 0
         kind, content = answer(function, z, seeds)
         reply = pack(kind, "", content) if kind == VALUES else pack(kind, content)
