@@ -91,6 +91,15 @@ def test_a_killed_job_is_found_by_its_log(tmp_path):
     assert killed_jobs(tmp_path, since=time.time() + 60) == ""
 
 
+def test_jobs_that_were_interrupted_from_the_keyboard_are_no_riddle(tmp_path):
+    told = tmp_path / "snakemake.log"
+    text = "died with <Signals.{}>.\nError in rule a:\n    log: results/study/logs/a.log\n"
+    told.write_text(text.format("SIGINT: 2"))
+    assert killed_jobs(tmp_path, 0, [told]) == ""
+    told.write_text(text.format("SIGTERM: 15"))
+    assert "results/study/logs/a.log" in killed_jobs(tmp_path, 0, [told])
+
+
 def test_a_log_that_cannot_be_written_does_not_stop_the_job(tmp_path, capsys):
     done = []
     with job(rule(tmp_path)):

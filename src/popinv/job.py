@@ -22,8 +22,11 @@ from popinv.errors import PopinvError
 __all__ = ["job", "killed_jobs"]
 
 _STARTED, _DONE, _FAILED = ": started, process ", ": done in ", ": failed after "
-# How Snakemake tells of a process that a signal has ended, and then of its job's log.
-_DIED = re.compile(r"died with <Signals\.\w+: \d+>.*?^ *log: (\S+)", re.DOTALL | re.MULTILINE)
+# How Snakemake tells of a process that a signal has ended, and then of its job's log. Who has
+# pressed Ctrl+C (SIGINT) knows why.
+_DIED = re.compile(
+    r"died with <Signals\.(?!SIGINT)\w+: \d+>.*?^ *log: (\S+)", re.DOTALL | re.MULTILINE
+)
 
 
 class _Tee:
