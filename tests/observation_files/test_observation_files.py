@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from popinv.errors import DataError
 from popinv.observation_files import read_observations
 from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.survey import survey
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 FORMATS = ("csv", "nc", "zarr")
@@ -74,6 +75,7 @@ def fault(path: str, **options: object) -> str:
         "\n" + text() + "\n\n",
         text(separator=";"),
         text(separator="\t"),
+        '"a, or b";c;d\n' + text(separator=";"),
         text().replace(",", " , "),
         text().rstrip("\n"),
     ],
@@ -307,6 +309,43 @@ def test_empty(content: str) -> None:
 def test_files_that_are_not_what_their_names_say() -> None:
     Path("data/y.csv").write_bytes(b"\xff\xfe\x00\x81")
     assert "not a text file" in fault("data/y.csv")
+
+
+def test_text_of_another_encoding_is_refused_with_its_line() -> None:
+    Path("data/y.csv").write_bytes("a,b\n1,2\n1,µ\n".encode("cp1252"))
+    message = fault("data/y.csv")
+    assert "line 3" in message
+    assert "UTF-8" in message
+
+
+def test_decimal_commas_are_refused_with_what_to_write() -> None:
+    for first in ("a;b\n", "1,5;2,5\n"):
+        message = fault(write(first + "3,5;4,5\n"))
+        assert "line 2, column 1 is '3,5', not a number" in message
+        assert "with a point: 3.5" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ("site,a\nA1,1\nA2,2\n", "site"),
+        ("site,a\n1,1\n2,2\n3,4\n", "site"),
+        ("site,a\n0,1\n1,2\n2,4\n", "site"),
+        ("a,b\n5,1\n6,2\n7,4\n", None),
+        ("a,b\nNA,1\n6,2\n7,4\n", None),
+        ("1.5,1\n2.5,2\n", None),
+        ("a\n1\n2\n3\n", None),
+    ],
+)
+def test_a_first_column_that_names_the_systems_is_seen(content: str, column: str | None) -> None:
+    found = survey(Path(write(content)))
+    assert found.system_column == column
+    assert found.entries == content.split("\n")[0].count(",") + (column is None)
+
+
+def test_a_count_of_the_rows_without_a_name_is_not_taken_for_observations() -> None:
+    with pytest.raises(DataError, match=r"y\.csv: the first column counts the rows"):
+        survey(Path(write("1,0.5\n2,0.7\n3,0.1\n")))
     assert "cannot be read" in fault(write("nonsense", "data/y.nc"))
     assert "ends in .csv, .nc or .zarr" in fault(write("1,2\n", "data/y.txt"))
     Path("data/z.csv").mkdir()

@@ -8,6 +8,7 @@ names. They matter only where a column is named that does not hold observations.
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,43 @@ import numpy as np
 from popinv.errors import DataError, nearest
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["read_csv"]
+__all__ = ["likely_system_column", "read_csv"]
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+
+
+def likely_system_column(file: Path) -> str | None:
+    """Return the name of a CSV file's first column, if that seems to name or count the systems.
+
+    It does where the first line names it, and no cell below is a number, or they count the rows.
+    A first column that counts the rows and has no name is refused: it would be taken for
+    observations.
+
+    Raises
+    ------
+    DataError
+        If the file is not text, or its rows are counted without a name. The message does not name
+        the file.
+    """
+    rows = [line for line in _lines(file) if line.strip()]
+    if not rows:
+        return None
+    separator = _separator(rows[0])
+    header = [cell.strip() for cell in _cells(rows[0], separator)]
+    titled = _is_header(header)
+    first = [(_cells(row, separator) or [""])[0].strip() for row in rows[titled:]]
+    counts = [str(i) for i in range(len(first) + 1)]
+    if len(first) < 2 or len(header) < 2:
+        return None
+    if first in (counts[:-1], counts[1:]):
+        if titled and header[0]:
+            return header[0]
+        raise DataError(
+            "the first column counts the rows; leave it out, or give it a name in the first line"
+        )
+    if titled and header[0] and not any(map(_is_number, first)):
+        return header[0]
+    return None
 
 
 def read_csv(
@@ -42,7 +79,7 @@ def read_csv(
     if not numbers:
         return ObservationTable(np.empty((0, 0)), [], [])
     first = lines[numbers[0]]
-    separator = next((mark for mark in ",;\t" if mark in first), ",")
+    separator = _separator(first)
     header = [cell.strip() for cell in _cells(first, separator)]
     named = {
         key: _column(name, key, header)
@@ -75,9 +112,18 @@ def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"is not a text file ({error})") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"is not a text file in UTF-8: byte 0x{error.object[error.start]:02x} in line {line}. "
+            "Save it as UTF-8 (spreadsheets call that 'CSV UTF-8')."
+        ) from None
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})") from None
+
+
+def _separator(first: str) -> str:
+    # A comma beside semicolons or tabs is one in a name, or a decimal comma.
+    return next((mark for mark in ";\t" if mark in first), ",")
 
 
 def _is_header(cells: list[str]) -> bool:
@@ -133,10 +179,23 @@ def _slow(
                 values[row, column] = float(cell)
             elif not _is_missing(cell):
                 raise DataError(
-                    f"line {number + 1}, column {column + 1} is '{cell}', not a number. Every "
-                    "observation must be a finite number; missing are an empty cell, NA and NaN."
+                    f"line {number + 1}, column {column + 1} is '{cell}', not a number. "
+                    + _advice(cell, column, text)
                 )
     return values, np.array(names, dtype=np.str_)
+
+
+def _advice(cell: str, column: int, text: int | None) -> str:
+    if _DECIMAL_COMMA.fullmatch(cell):
+        return f"Numbers are written with a point: {cell.replace(',', '.')}."
+    names = (
+        " A column with the systems' names is named in 'observations.system_column'."
+        if column == 0 and text is None
+        else ""
+    )
+    return (
+        "Every observation must be a finite number; missing are an empty cell, NA and NaN." + names
+    )
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -1,0 +1,64 @@
+"""What a file of observations seems to hold, before a configuration says anything about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from popinv.errors import DataError
+from popinv.observation_files.csv_files import likely_system_column
+from popinv.observation_files.reading import read_observations
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file of observations seems to hold.
+
+    Parameters
+    ----------
+    systems : int
+        Rows.
+    entries : int
+        Observations of each.
+    system_column : str, optional
+        Name of the column that seems to name the systems (CSV).
+    missing : int
+        Values that are missing.
+    spread : float
+        Standard deviation over the systems: the median of the columns'.
+    """
+
+    systems: int
+    entries: int
+    system_column: str | None
+    missing: int
+    spread: float
+
+
+def survey(file: Path) -> Survey:
+    """Look at a file of observations.
+
+    Raises
+    ------
+    DataError
+        As :func:`popinv.observation_files.reading.read_observations`, missing values apart; and if
+        the rows of a CSV file are counted by a column without a name.
+    """
+    column = None
+    if file.suffix.lower() == ".csv" and file.is_file():
+        try:
+            column = likely_system_column(file)
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from None
+    values = read_observations(file, mask_missing=True, system_column=column).values
+    return Survey(
+        systems=len(values),
+        entries=values.shape[1],
+        system_column=column,
+        missing=int(np.isnan(values).sum()),
+        spread=float(np.median(np.nanstd(values, axis=0))),
+    )
