@@ -25,8 +25,8 @@ def call(*arguments: str):
 
 def test_help_names_every_command():
     printed = call("--help").output
-    for command in ("doctor", "new-study", "show", "demand", "unlock"):
-        assert command in printed
+    for command in ("doctor", "new-study", "try", "show", "demand", "unlock"):
+        assert f"\n  {command} " in printed
 
 
 def test_the_kinds_offered_are_those_there_are():
@@ -38,7 +38,7 @@ def test_the_kinds_offered_are_those_there_are():
 def test_a_new_study_passes_the_checks_and_is_never_overwritten(kind):
     done = call("new-study", "mine", "--forward", kind)
     assert done.exit_code == 0, done.output
-    assert "snakemake --configfile mine.yaml" in done.output
+    assert "--configfile mine.yaml" in done.output
     study = load_file(Path("mine.yaml")).studies["mine"]
     assert study.forward.kind == kind
     before = Path("mine.yaml").read_bytes()
@@ -74,8 +74,9 @@ def test_the_first_simulator_answers_as_the_configuration_says(monkeypatch):
     ("arguments", "message"),
     [
         (("a/b",), "the name is 'a/b'; allowed are letters"),
+        (("my study",), "Take my_study?"),
         (("x", "--forward", "heat"), "'heat' is not one of"),
-        (("x", "--observations", "nothere.csv"), "nothere.csv: the observations cannot be read"),
+        (("x", "--observations", "nothere.csv"), "nothere.csv: there is no such file"),
         (("report",), "taken by a folder of the workflow"),
     ],
 )
@@ -92,6 +93,97 @@ def test_observations_that_do_not_fit_leave_nothing():
     assert done.exit_code == 1
     assert "7 columns" in done.output
     assert [path.name for path in Path().iterdir()] == ["seen.csv"]
+
+
+LOGGED = "catchment;Q(1 h) [m3/s];Q(2 h)\r\nC01;1.5;0.2\r\nC02;;0.4\r\n"
+
+
+def logged(folder: Path = Path(), rows: int = 30) -> Path:
+    """Write a file as spreadsheets do: names, units, semicolons, a gap, Windows' line ends."""
+    more = "".join(f"C{i};{1 + i};{0.1 * i}\r\n" for i in range(3, rows + 1))
+    file = folder / "logged.csv"
+    file.write_bytes((LOGGED + more).encode())
+    return file
+
+
+def test_names_and_gaps_of_a_file_are_seen_and_told():
+    done = call("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
+    assert done.exit_code == 0, done.output
+    assert "30 systems, 2 observations of each" in done.output
+    assert "the column 'catchment'" in done.output
+    assert "missing: 1 values" in done.output
+    study = load_file(Path("my-study.yaml")).studies["my-study"]
+    assert study.forward.observations.count == 2
+    assert study.observations.system_column == "catchment"
+    assert study.observations.missing == "mask"
+    spread = np.median([np.std([1.5, *range(4, 32)]), np.std([0.2, 0.4, *np.arange(3, 31) / 10])])
+    assert study.noise.start.standard_deviation == float(f"{0.3 * spread:.1g}")
+
+
+def test_the_command_that_is_named_next_holds_outside_a_checkout():
+    done = call("new-study", "mine")
+    assert "--snakefile" in done.output
+    Path("Snakefile").touch()
+    assert "--snakefile" not in call("new-study", "other").output
+
+
+SIMULATOR = """\
+import numpy as np
+
+def solve(z):
+    return np.array([one(size, rate) for size, rate in z])
+
+def one(size, rate):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("return [size, size * rate]", 0, "their observations lie between"),
+        ("return [size, missing]", 1, "8 of them failed: NameError: name 'missing' is not defined"),
+        ("return [size]", 1, "(1, 2) is expected"),
+        ("import not_installed", 1, "8 of them failed: ModuleNotFoundError"),
+    ],
+)
+def test_a_trial_says_what_a_simulator_does(body, status, said):
+    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    Path("mine", "simulator.py").write_text(SIMULATOR.format(body=body))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == status, done.output
+    assert said in done.output
+    if status == 0:
+        assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done.output
+        assert "at most 2500 systems" in done.output  # 1000, twice 500, and 500 to judge with
+
+
+def test_a_trial_says_what_to_do_about_a_package_that_is_not_there():
+    call("new-study", "mine", "--forward", "python")
+    Path("mine", "simulator.py").write_text("import not_installed\n\ndef solve(z): return z\n")
+    done = call("try", "mine.yaml")
+    assert done.exit_code == 1
+    assert "No module named 'not_installed'" in done.output
+    assert "-m pip install" in done.output
+
+
+def test_a_trial_stops_at_a_wrong_configuration():
+    call("new-study", "mine", "--forward", "python")
+    file = Path("mine.yaml")
+    file.write_text(file.read_text().replace("rounds:", "runds:"))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == 1
+    assert "Did you mean 'rounds'?" in done.output
+    assert "nothere.yaml: there is no such configuration" in call("try", "nothere.yaml").output
+
+
+def test_what_is_not_there_yet_is_told_with_what_to_do():
+    Path("results", "begun", "logs").mkdir(parents=True)
+    Path("results", "done").mkdir()
+    Path("results", "done", "metrics.json").write_text("{}")
+    assert "run snakemake again" in call("show", "results/begun").output
+    assert "Did you mean results/done?" in call("show", "done").output
+    assert "--configfile NAME.yaml" in call("show", "elsewhere").output
 
 
 def test_results_are_shown_by_folder_or_all_together():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 import click
 
+import popinv as package
 from popinv import __version__
 from popinv.errors import PopinvError
 
@@ -16,22 +18,31 @@ __all__ = ["popinv"]
 _KINDS = ("porous_flow", "elastodynamics", "lorenz96", "python")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    """Commands in the order in which they are needed, which is that of their definition."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+_NEXT = """\b
+A study from beginning to end:
+  popinv new-study mine --forward python --observations data.csv
+  popinv try mine.yaml                     a first call of the simulator
+  snakemake --configfile mine.yaml         the run; killed, it goes on from there
+  popinv show results/mine                 what was found
+Both programs are in .venv/bin (source .venv/bin/activate). docs/tutorial.md
+and docs/own_study.md say more.
+"""
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_NEXT)
 @click.version_option(__version__, prog_name="popinv")
 def popinv() -> None:
     """Find the law of a population's parameters, and of the noise, from one look at each system.
 
     Studies are run by snakemake; these commands help before and after.
     """
-
-
-@popinv.command()
-@click.option("--quiet", is_flag=True, help="Print only what is wrong.")
-def doctor(quiet: bool) -> None:
-    """Say what the environment is made of and whether it works."""
-    from popinv import doctor as examination
-
-    sys.exit(examination.main(["--quiet"] if quiet else []))
 
 
 @popinv.command("new-study")
@@ -53,15 +64,61 @@ def new_study(name: str, forward: str, observations: Path | None) -> None:
     from popinv.new_study import new_study as write
 
     try:
-        written = write(name, forward, observations)
+        written, found = write(name, forward, observations)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
     for path in written:
         click.echo(f"wrote {path}")
-    click.echo(f"Look at it, then run\n  snakemake --configfile {name}.yaml")
+    if found:
+        click.echo(f"{observations}: {found.systems} systems, {found.entries} observations of each")
+        if found.system_column:
+            click.echo(f"  taken for the systems' names: the column '{found.system_column}'")
+        if found.missing:
+            click.echo(f"  missing: {found.missing} values, masked (see the file)")
+    click.echo(
+        f"Look at {'them' if len(written) > 1 else 'it'}, then\n"
+        f"  {_program('popinv')} try {name}.yaml\n"
+        f"  {_program('snakemake')} {_snakefile()}--configfile {name}.yaml"
+    )
 
 
-@popinv.command()
+def _program(name: str) -> str:
+    """Return how a program of this environment is called from here."""
+    here = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if not here.exists() or (found and Path(found) == here):
+        return name
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+
+
+def _snakefile() -> str:
+    """Return the option that names the workflow, where it is not that of this folder."""
+    workflow = Path(package.__file__).parents[2] / "Snakefile"
+    return "" if Path("Snakefile").exists() or not workflow.exists() else f"--snakefile {workflow} "
+
+
+@popinv.command("try", short_help="Solve a few systems of a configuration: does it work, how fast.")
+@click.argument("configuration", type=click.Path(path_type=Path))
+@click.option(
+    "--systems", type=click.IntRange(1), default=8, show_default=True, help="How many are solved."
+)
+def attempt(configuration: Path, systems: int) -> None:
+    """Check a CONFIGURATION and solve a few systems of its first design.
+
+    Says what came back, how long a solve takes, and how many solves the study will ask for.
+    """
+    from popinv.trial import try_studies
+
+    try:
+        told, solved = try_studies(configuration, systems)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(told)
+    if not solved:
+        raise click.ClickException("no system was solved")
+
+
+@popinv.command(short_help="Print what studies found.")
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 def show(results: tuple[Path, ...]) -> None:
     """Print what studies found: folders of RESULTS, or their metrics.json; all by default."""
@@ -71,11 +128,27 @@ def show(results: tuple[Path, ...]) -> None:
     found = [path for given in asked for path in _metrics_in(given)]
     if not found:
         places = ", ".join(map(str, asked))
-        raise click.ClickException(f"no metrics.json in {places}: no study is finished there")
+        raise click.ClickException(
+            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
+        )
     try:
         click.echo(table(found))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _instead(asked: Path) -> str:
+    """Return what to do where there is nothing to show."""
+    if (Path("results") / asked / "metrics.json").is_file():
+        return f"Did you mean {Path('results') / asked}?"
+    if (asked / "logs").is_dir():
+        return (
+            f"It has begun: run snakemake again, it goes on; {asked / 'logs'} says how far it is."
+        )
+    return (
+        f"'{_program('snakemake')}' runs the study of config/config.yaml, with "
+        "'--configfile NAME.yaml' your own."
+    )
 
 
 def _metrics_in(given: Path) -> list[Path]:
@@ -87,6 +160,15 @@ def _metrics_in(given: Path) -> list[Path]:
 
 
 @popinv.command()
+@click.option("--quiet", is_flag=True, help="Print only what is wrong.")
+def doctor(quiet: bool) -> None:
+    """Say what the environment is made of and whether it works."""
+    from popinv import doctor as examination
+
+    sys.exit(examination.main(["--quiet"] if quiet else []))
+
+
+@popinv.command(short_help="Compare what jobs asked of the machine with what they needed.")
 @click.option(
     "--configfile", default="config/config.yaml", show_default=True, help="Of the studies."
 )
@@ -97,9 +179,16 @@ def demand(configfile: str) -> None:
     sys.exit(comparison.main(["--configfile", configfile]))
 
 
-@popinv.command()
-def unlock() -> None:
-    """Take away the lock that a killed snakemake has left, unless something still runs."""
+@popinv.command(
+    short_help="Take away the lock that a killed snakemake has left.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def unlock(options: tuple[str, ...]) -> None:
+    """Take away the lock that a killed snakemake has left, unless something still runs.
+
+    OPTIONS, such as --configfile mine.yaml, are passed on to snakemake.
+    """
     from popinv import unlock as lock
 
-    sys.exit(lock.main([]))
+    sys.exit(lock.main(options))

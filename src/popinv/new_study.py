@@ -6,23 +6,30 @@ compared with it. Nothing that exists is overwritten.
 
 from __future__ import annotations
 
-import csv
+import json
 import os
+import re
 from pathlib import Path
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import load_file
 from popinv.errors import ConfigError
+from popinv.observation_files.survey import Survey, survey
 from popinv.whole_files import write_text
 
 __all__ = ["KINDS", "OWN", "new_study"]
 
 OWN = "python"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+# Where the search for the noise starts: its deviation in shares of the observations' spread, and
+# where there are none yet.
+_NOISE_SHARE, _NOISE = 0.3, 0.3
 # Entries of an observation where no file of observations says how many there are.
 _ENTRIES = {"porous_flow": 50, "python": 10}
 
 _HEAD = """\
 # Every key is explained in config/README.md; what is left out has the default given there.
+#   popinv try {name}.yaml                # a first look, in seconds
 #   snakemake --configfile {name}.yaml
 #   popinv show results/{name}
 
@@ -40,7 +47,7 @@ _FORWARD = {
       kind: matern_field
       smoothness: 2.5
       start: {{mean: 0.0, standard_deviation: 1.0, length: 0.5}}
-    noise: {{kind: kernel, start: {{amplitude: 0.3, length: 0.3}}}}
+    noise: {{kind: kernel, start: {{amplitude: {noise}, length: 0.3}}}}
 """,
     "elastodynamics": """\
     # An elastic bar, plucked and let go, seen by three sensors over time.
@@ -65,14 +72,16 @@ _FORWARD = {
       function: simulator:solve
       path: {name}
       parameters: [size, rate]
+      # Where entries are times: {{name: discharge, units: m3/s, times: [0.5, 1, 2]}}
       observations: {{name: observed, count: {entries}}}
-    # Where the search for the law starts: mean and deviation of each parameter's logarithm.
+    # Where the search for the law starts: mean and deviation of each parameter's logarithm. They
+    # may be off by much; the first solves are spread widely around them.
     law:
       kind: lognormal
       start:
         size: {{mean: 0.0, standard_deviation: 1.0}}
         rate: {{mean: 0.0, standard_deviation: 1.0}}
-    noise: {{kind: isotropic, start: {{standard_deviation: 0.3}}}}
+    noise: {{kind: isotropic, start: {{standard_deviation: {noise}}}}}
 """,
 }
 KINDS = tuple(_FORWARD)
@@ -112,7 +121,7 @@ _SYNTHETIC = """\
 
 _FILE = """\
     # A row for each system, a column for each entry of an observation.
-    observations: {{file: {file}}}
+    observations:
 """
 
 _ROUNDS = """\
@@ -139,16 +148,24 @@ def solve(z):
 '''
 
 
-def _columns(file: Path) -> int:
-    """Return the number of columns of a CSV file's first row."""
-    try:
-        with file.open(newline="") as lines:
-            return len(next(csv.reader(lines), []))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: the observations cannot be read ({error})") from None
+def _observations(file: Path, found: Survey) -> str:
+    """Return the section ``observations`` for a file."""
+    lines = [f"file: {json.dumps(file.as_posix())}"]
+    if found.system_column is not None:
+        lines.append(f"system_column: {json.dumps(found.system_column, ensure_ascii=False)}")
+    if found.missing:
+        lines += [
+            f"# {found.missing} values are missing. `mask` learns from the others, which is right "
+            "where",
+            "# absence does not depend on the value; `refuse` stops.",
+            "missing: mask",
+        ]
+    return _FILE + "".join(f"      {line}\n" for line in lines)
 
 
-def new_study(name: str, forward: str, observations: Path | None = None) -> list[Path]:
+def new_study(
+    name: str, forward: str, observations: Path | None = None
+) -> tuple[list[Path], Survey | None]:
     """Write ``NAME.yaml``, and ``NAME/simulator.py`` for an own simulator, here.
 
     Parameters
@@ -158,40 +175,46 @@ def new_study(name: str, forward: str, observations: Path | None = None) -> list
     forward : str
         One of :data:`KINDS`.
     observations : Path, optional
-        A file of observations inside the working directory, made up from a known truth without it.
+        A file of observations; without it they are made up from a known truth.
 
     Returns
     -------
     list of Path
         What was written.
+    Survey, optional
+        What the file of observations was taken to hold.
 
     Raises
     ------
-    ConfigError
-        If a file is there already, the kind is not one of those, or the study does not pass the
-        checks of a configuration; nothing is then left behind.
+    ConfigError, DataError
+        If a file is there already, the kind is not one of those, the observations cannot be read,
+        or the study does not pass the checks of a configuration; nothing is then left behind.
     """
     if forward not in KINDS:
         raise ConfigError(f"forward is '{forward}', allowed: {', '.join(KINDS)}")
-    if not name.isidentifier():
+    if not _NAME.fullmatch(name):
+        other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
         raise ConfigError(
-            f"the name is '{name}'; allowed are letters, digits and _, beginning with a letter: it "
-            "names a file, a folder and the study"
+            f"the name is '{name}'; allowed are letters, digits, - and _, beginning with a letter: "
+            "it names a file, a folder and the study."
+            + (f" Take {other}?" if _NAME.fullmatch(other) else "")
         )
     own = forward == OWN
     configuration, simulator = Path(f"{name}.yaml"), Path(name, "simulator.py")
     for path in (configuration, simulator) if own else (configuration,):
         if path.exists():
             raise ConfigError(f"{path} is there already; choose another name, or move it away")
-    entries = _ENTRIES.get(forward, 0)
+    entries, found = _ENTRIES.get(forward, 0), None
     if observations is None:
-        law, noise = _TRUTH[forward]
-        observed = _SYNTHETIC.format(law=law, noise=noise)
+        true_law, true_noise = _TRUTH[forward]
+        observed = _SYNTHETIC.format(law=true_law, noise=true_noise)
     else:
-        if observations.suffix == ".csv":
-            entries = _columns(observations)
-        observed = _FILE.format(file=observations.as_posix())
-    text = _HEAD.format(name=name) + _FORWARD[forward].format(name=name, entries=entries)
+        found = survey(observations)
+        entries = found.entries
+        observed = _observations(observations, found)
+    noise = float(f"{_NOISE_SHARE * found.spread:.1g}") if found and found.spread else _NOISE
+    forward_text = _FORWARD[forward].format(name=name, entries=entries, noise=noise)
+    text = _HEAD.format(name=name) + forward_text
     written: list[Path] = []
     try:
         if own:
@@ -207,7 +230,7 @@ def new_study(name: str, forward: str, observations: Path | None = None) -> list
         if own and simulator.parent.is_dir() and not os.listdir(simulator.parent):
             simulator.parent.rmdir()
         raise
-    return written
+    return written, found
 
 
 def _make_folder(folder: Path) -> None:

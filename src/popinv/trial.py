@@ -1,0 +1,147 @@
+"""A first call of a study's forward model, before the workflow is started.
+
+Checks the configuration and its files as the workflow does, solves the first systems of the first
+design, and says what came back, how long a solve takes and how many the study will want. A
+simulator that cannot work is found out here in seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from popinv.config.data_files import check_data_files, check_observation_file
+from popinv.config.loading import load_file
+from popinv.config.observations import FileObservations
+from popinv.config.study import Study
+from popinv.forward.base import ForwardModel, Solutions
+from popinv.forward.build import forward_model
+from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.synthetic import broad_parameters
+from popinv.workflow import is_synthetic, solve_count
+
+__all__ = ["duration", "try_studies"]
+
+# Seconds. Where the solves take less beside the start, they are timed again, so many times over.
+_LONG_ENOUGH, _AGAIN = 1.0, 20
+
+
+def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
+    """Solve a few systems of each study of a configuration.
+
+    Parameters
+    ----------
+    path : path
+        The configuration.
+    systems : int
+        How many systems of the first design are solved.
+
+    Returns
+    -------
+    str
+        What came back, in words.
+    bool
+        Whether at least one system of each study was solved.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the configuration, or a file that it names, does not pass the checks.
+    SolverError
+        If a simulator cannot be used at all.
+    """
+    config = load_file(path)
+    check_data_files(config)
+    told, solved = [], []
+    for name, study in config.studies.items():
+        lines, good = _try(study, systems)
+        told.append("\n".join([f"{name}: the configuration passes the checks", *lines]))
+        solved.append(good)
+    return "\n\n".join(told), all(solved)
+
+
+def _try(study: Study, systems: int) -> tuple[list[str], bool]:
+    section = study.model_dump(mode="json")
+    seed = section["seed"]
+    law_section, forward = section["law"], section["forward"]
+    # The rows that the rule propose_parameters draws first.
+    z = broad_parameters(
+        law(law_section, forward),
+        law_values(law_section, law_section["start"], forward),
+        law_spread(law_section, forward),
+        seed,
+        "propose/0",
+        systems,
+    )
+    model = forward_model(forward, seed)
+    model.solve(z[:1], "solve/0", 0)  # what is compiled once is not timed
+    _, start = _timed(model, z[:1])
+    solutions, all_of_them = _timed(model, z)
+    # A simulator starts anew in each job, and solves its first system twice: no part of the pace.
+    net, solved = all_of_them - start, systems
+    if net < _LONG_ENOUGH:
+        again = np.tile(z, (_AGAIN, 1))
+        net, solved = _timed(model, again)[1] - start, len(again)
+    seconds = max(net / solved, 1e-4)
+    lines = [
+        f"{systems} systems of the first design were tried, {duration(seconds)} each",
+        *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
+    ]
+    good = ~solutions.failed
+    if good.any():
+        lines.append(f"their observations lie between {_range(solutions.observations[good])}")
+    if isinstance(study.observations, FileObservations):
+        table = check_observation_file(study.observations, study.forward)
+        lines.append(
+            f"those of the {len(table.values)} systems in {study.observations.file} lie between "
+            + _range(table.values)
+        )
+    rounds = map(str, range(section["active_learning"]["rounds"]))
+    stages = [*(["truth"] if is_synthetic(section) else []), *rounds, "check"]
+    calls = sum(solve_count(section, stage) for stage in stages)
+    lines.append(
+        f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
+        "on several"
+    )
+    lines.append("learning and descent come on top, whatever the simulator: minutes")
+    return ["  " + line for line in lines], bool(good.any())
+
+
+def _timed(model: ForwardModel, z: np.ndarray) -> tuple[Solutions, float]:
+    started = time.perf_counter()
+    solutions = model.solve(z, "solve/0", 0)
+    return solutions, time.perf_counter() - started
+
+
+def _failures(z: np.ndarray, solutions: Solutions, names: list[str]) -> list[str]:
+    """Return a line for each reason, with the parameters of one system that failed so."""
+    lines = []
+    for reason, times in Counter(solutions.reason[solutions.failed]).most_common(5):
+        row = z[int(np.flatnonzero(solutions.reason == reason)[0])]
+        at = ", ".join(f"{name} {value:.4g}" for name, value in zip(names[:6], row, strict=False))
+        lines.append(f"{times} of them failed: {reason}, as at {at}")
+    return lines
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return f"{low:.3g} and {high:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as it is said.
+
+    Examples
+    --------
+    >>> duration(0.001), duration(0.0502), duration(150), duration(9000)
+    ('less than 0.01 s', '0.05 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 0.01:
+        return "less than 0.01 s"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"
