@@ -128,6 +128,10 @@ def test_commands_are_there_and_take_what_they_are_given(words):
         for word in rest:
             named = word.startswith(("config/", "workflow/", "benchmarks/"))
             assert not named or (ROOT / word).exists(), word
+    elif name in ("source", "cp"):
+        # What is activated is there once the environment is; what is copied is in the checkout.
+        assert words == ["source", ".venv/bin/activate"] or (ROOT / rest[0]).is_file()
+        return
     else:
         pytest.fail(f"no test of the command {program}")
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
