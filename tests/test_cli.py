@@ -153,6 +153,7 @@ def test_a_trial_says_what_a_simulator_does(body, status, said):
     done = call("try", "mine.yaml")
     assert done.exit_code == status, done.output
     assert said in done.output
+    assert ("tolerated are 5% of them" in done.output) == ("failed" in said)
     if status == 0:
         assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done.output
         assert "at most 2500 systems" in done.output  # 1000, twice 500, and 500 to judge with

@@ -91,6 +91,9 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
     ]
     good = ~solutions.failed
+    if not good.all():
+        budget = section["active_learning"]["failure_budget"]
+        lines.append(f"tolerated are {budget:.0%} of them (active_learning.failure_budget)")
     if good.any():
         lines.append(f"their observations lie between {_range(solutions.observations[good])}")
     if isinstance(study.observations, FileObservations):
