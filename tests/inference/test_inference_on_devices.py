@@ -149,6 +149,7 @@ def resampled(problem: Problem, start: Any) -> Any:
     ids=["law_known", "noise_known", "resamples", "heldout", "misfit", "identifiability",
          "two_stage", "energy"],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives
 def test_what_uses_the_surrogate_does_not_depend_on_its_device(elsewhere, fitted, compute):
     there, here, start = pair(elsewhere, fitted)
     for ours, theirs in zip(compute(there, start), compute(here, start), strict=True):
