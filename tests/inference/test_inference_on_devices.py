@@ -93,16 +93,15 @@ def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, ch
 def test_an_interrupted_descent_goes_on_on_another_device(elsewhere, fitted, devices):
     problems = pair(elsewhere, fitted)
     first, second = (problems[i] for i in devices)
-    short = replace(SHORT, checkpoint_every=5)
     states: list[DescentState] = []
 
     def keep(state: DescentState) -> None:
         arrays = {name: array.copy() for name, array in state_to_arrays(state).items()}
         states.append(replace(state, **{k: v for k, v in arrays.items() if k != "iteration"}))
 
-    whole = run(begin(*problems[2], short), first, short, keep, progress=False)
-    resumed = run(states[0], second, short, progress=False)
-    assert states[0].iteration == 5
+    whole = run(begin(*problems[2], SHORT), first, SHORT, keep, progress=False)
+    resumed = run(states[4], second, SHORT, progress=False)
+    assert states[4].iteration == 5
     elsewhere.agree(resumed.state.path, whole.state.path, 1e-3)
 
 
