@@ -158,7 +158,7 @@ def claims(numbers: dict[str, Any]) -> list[Claim]:
             Claim(
                 f"{method} with the weights of least norm gathers the particles at the components "
                 "that all objectives share (share within 2 of them at least 0.9)",
-                "paper", 1.0, shared, shared >= 0.9,
+                "authors' code", 1.0, shared, shared >= 0.9,
             )
         )  # fmt: skip
     gain = numbers["accelerated_gain_step30"]
