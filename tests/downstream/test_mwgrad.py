@@ -285,7 +285,7 @@ def test_the_four_mixtures_in_short():
         # 400 of 1500 steps: on their way to the two components that all objectives share.
         shared = numbers[f"share_left_{method}_fixed"] + numbers[f"share_right_{method}_fixed"]
         assert shared > 0.3
-    assert numbers["accelerated_gain_step30"] > 1
+    assert numbers["accelerated_gain_step30_fixed"] > 1
     # That particles gather at the shared components is shown by the released script alone.
     sources = {"paper", "authors' code", "reconstruction"}
     assert {claim.source for claim in mixtures.claims(numbers)} == sources
