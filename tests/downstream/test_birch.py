@@ -13,14 +13,7 @@ from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.delayed import Delayed, MetaLocal, every
 from popinv.downstream.birch.engine import Policy, Run, Workers
 from popinv.downstream.birch.nested import NestedLocalAsync
-from popinv.downstream.birch.objectives import (
-    draw,
-    logistic,
-    pooled,
-    quadratic,
-    slope,
-    values,
-)
+from popinv.downstream.birch.objectives import draw, logistic, quadratic, slope, values
 from popinv.downstream.birch.problem import distances
 from popinv.downstream.birch.regimes import REGIMES, Task, fastest, settings_of, settled, workers_of
 from popinv.downstream.birch.replay import points_on_main_branch
@@ -350,14 +343,6 @@ def test_the_quadratic_is_the_tridiagonal_one():
     assert bowl.lowest == pytest.approx(-0.5 * b @ np.linalg.solve(a, b))
     assert bowl.smoothness == pytest.approx(np.linalg.eigvalsh(a)[-1])
     np.testing.assert_allclose(bowl.start, [np.sqrt(5), 0, 0, 0, 0])
-
-
-def test_squares_of_pixels_are_averaged():
-    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
-    np.testing.assert_allclose(pooled(images, 4)[:, 0], images.mean(axis=(1, 2)) / 255)
-    np.testing.assert_allclose(pooled(images, 1), images.reshape(2, 16) / 255)
-    with pytest.raises(ConfigError, match="do not divide"):
-        pooled(images, 3)
 
 
 # --- the search ----------------------------------------------------------------------------------
