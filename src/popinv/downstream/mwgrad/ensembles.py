@@ -39,7 +39,7 @@ from torch.nn.functional import cross_entropy
 from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.lenets import TASKS, features, logits, new_networks
 from popinv.downstream.mwgrad.simplex import least_norm, project
-from popinv.downstream.mwgrad.velocities import neural_score, repulsion
+from popinv.downstream.mwgrad.velocities import kernel_repulsion, neural_score
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
 
@@ -206,8 +206,7 @@ def _kernel(outputs: torch.Tensor) -> Kernel:
 
 def _push(method: str, outputs: torch.Tensor, kernel: Kernel) -> torch.Tensor:
     """Return grad log q of what the networks answer, shape of the outputs."""
-    flat = outputs.flatten(1).numpy().astype(float)
-    score = -repulsion(_KERNEL_METHODS[method], flat, kernel, 1.0, np.random.default_rng(0))
+    score = -kernel_repulsion(_KERNEL_METHODS[method], kernel)
     return torch.from_numpy(score.astype(np.float32)).reshape(outputs.shape)
 
 
