@@ -285,9 +285,6 @@ def test_embeddings_are_directional_derivatives_of_features():
     # The features are linear in the weights.
     expected = torch.cat([flat(v, x) for v in tangents], dim=1)
     torch.testing.assert_close(found, expected)
-    short = landmarks.projected(found, 3, np.random.default_rng(0))
-    assert short.shape == (12, 3)
-    assert landmarks.projected(found, 8, np.random.default_rng(0)) is found
 
 
 def test_late_states_weigh_more():
