@@ -405,32 +405,6 @@ def test_without_noise_one_gradient_at_a_point_is_enough():
     problem = theory.Problem(1.0, 1.0, 0.0, 0.1)
     assert theory.batch(problem) == 1
     assert theory.step_size(problem, 0) == 0.5
-    assert theory.cycle_group(problem, 8) == 8
-    # The fastest worker alone is optimal.
-    assert theory.optimal_time(problem, [1.0, 5.0]) == pytest.approx(10.0)
-
-
-def test_equal_workers_share_the_noise_alone():
-    problem = theory.Problem(1.0, 1.0, 4.0, 0.1)
-    h, n = 3.0, 8
-    expected = h * 10 * (1 + 40 / n)
-    assert theory.optimal_time(problem, [h] * n) == pytest.approx(expected)
-    assert theory.minibatch_time(problem, [h] * n) == pytest.approx(expected)
-    assert theory.rounds_time(problem, [h] * n, 2.0) == pytest.approx(20 + expected)
-    assert theory.ringmaster_time(problem, [h] * n, [2.0] * n) == pytest.approx(expected * 5 / 3)
-
-
-def test_a_very_slow_worker_is_left_out_of_the_optimum():
-    problem = theory.Problem(1.0, 1.0, 4.0, 0.1)
-    fast = theory.optimal_time(problem, [1.0] * 4)
-    assert theory.optimal_time(problem, [1.0] * 4 + [1e6]) == pytest.approx(fast)
-    assert theory.minibatch_time(problem, [1.0] * 4 + [1e6]) > 1e5 * fast
-
-
-def test_the_group_of_cycle_divides_the_workers():
-    problem = theory.Problem(1.0, 1.0, 100.0, 1.0)
-    # 16^2 / 100 is 2.56, rounded up to 3, and then to the divisor 4.
-    assert theory.cycle_group(problem, 16) == 4
 
 
 # --- what cannot be ------------------------------------------------------------------------------
