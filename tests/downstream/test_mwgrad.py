@@ -13,9 +13,9 @@ from popinv.downstream.claims import flat
 from popinv.downstream.mwgrad import mixtures
 from popinv.downstream.mwgrad.descent import Settings, begin, run, step
 from popinv.downstream.mwgrad.kernels import median_bandwidth, radial_kernel
-from popinv.downstream.mwgrad.simplex import kkt_gap, least_norm, project
 from popinv.downstream.mwgrad.targets import Differentiable, NormalMixture, Samples
 from popinv.downstream.mwgrad.velocities import gram, velocities
+from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError
 from popinv.figures import mwgrad as figures
 

@@ -13,7 +13,7 @@ from popinv.downstream.images import ImageSet
 from popinv.downstream.mwgrad import ensemble_problem, ensembles, lenets
 from popinv.downstream.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
 from popinv.downstream.mwgrad.overlaid import KINDS, draw_pairs, overlay
-from popinv.downstream.mwgrad.simplex import least_norm
+from popinv.downstream.simplex import least_norm
 from popinv.errors import ConfigError, DivergenceError
 from popinv.figures.mwgrad_images import draw_accuracies, draw_examples
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from popinv.downstream.adam import adam
-from popinv.downstream.mwgrad.simplex import kkt_gap, least_norm, project
 from popinv.downstream.mwgrad.velocities import Target, velocities
+from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError, DivergenceError
 from popinv.seeds import generator
 

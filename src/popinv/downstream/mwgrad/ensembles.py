@@ -39,8 +39,8 @@ from torch.nn.functional import cross_entropy
 from popinv.downstream.adam import adam
 from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.lenets import TASKS, features, logits, new_networks
-from popinv.downstream.mwgrad.simplex import least_norm, project
 from popinv.downstream.mwgrad.velocities import kernel_repulsion, neural_score
+from popinv.downstream.simplex import least_norm, project
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
 
