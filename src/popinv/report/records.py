@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 __all__ = [
-    "Job",
     "Judgement",
     "Method",
     "Parameter",
@@ -71,16 +70,6 @@ class Judgement:
     verdict: Literal["good", "doubt", "neutral"]
     finding: str
     meaning: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one job took, from its benchmark file; None where it was too short to be measured."""
-
-    rule: str
-    seconds: float
-    processor_seconds: float | None
-    megabytes: float | None
 
 
 @dataclass(frozen=True)
