@@ -38,6 +38,7 @@ __all__ = [
     "new_figure",
     "note",
     "readable",
+    "running_mean",
     "save",
     "squared",
     "style",
