@@ -94,15 +94,23 @@ def documentation_of(method):
     return page.read_text(encoding="utf-8") if page.exists() else ""
 
 
-def test_benchmark(wildcards):
-    """Params function: the benchmark file of a method's own test problem, or None."""
+def sections_using(method):
+    """Sections of the studies that ask for a method, by name."""
+    return {study: config["studies"][study] for study in studies_using(method)}
+
+
+def benchmarks(wildcards):
+    """Params function: the benchmark file of a method on each study, and of its test problem."""
     own = f"downstream/{wildcards.method}/metrics.json"
+    found = {}
     for rule in workflow.rules:
-        if any(
-            str(output).endswith(own) and "{study}" not in str(output) for output in rule.output
-        ):
-            return str(rule.benchmark)
-    return None
+        for output in map(str, rule.output):
+            if output.endswith(f"{{study}}/{own}"):
+                for study in studies_using(wildcards.method):
+                    found[study] = str(rule.benchmark).replace("{study}", study)
+            elif output.endswith(own):
+                found["test problem"] = str(rule.benchmark)
+    return found
 
 
 # A page for a downstream method: its test problem, and what it found on each study.
@@ -123,9 +131,9 @@ rule write_method_page:
         runtime=20,
     params:
         results=config["results"],
-        studies=lambda wildcards: studies_using(wildcards.method),
+        studies=lambda wildcards: sections_using(wildcards.method),
         about=lambda wildcards: documentation_of(wildcards.method),
-        benchmark=test_benchmark,
+        benchmarks=benchmarks,
         look=templates_hash(),
         code=code_alone("write_method_page"),
     message:

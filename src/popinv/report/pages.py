@@ -75,7 +75,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("duration", "inline", "memory", "number", "readable"):
+    for name in ("duration", "inline", "measured", "memory", "number", "readable", "stage"):
         environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "asset": _asset,
@@ -121,6 +121,7 @@ def study_page(
         parameters=shown,
         hidden=len(study.parameters) - len(shown),
         intervals=any(p.lower is not None for p in shown),
+        known=any(p.true is not None for p in shown),
         described=described(study.config),
         questions={name: question_of(name) or words.readable(name) for name in study.uses},
         compared=METHOD_NAMES,
@@ -130,7 +131,12 @@ def study_page(
 
 def method_page(method: Method) -> str:
     """Return the page of a downstream method."""
-    return _environment().get_template("method.html").render(method=method, charts=())
+    return _environment().get_template("method.html").render(
+        method=method,
+        charts=(),
+        versions=_versions(),
+        reproductions={name: reproduction(name, c) for name, c in method.configs.items()},
+    )  # fmt: skip
 
 
 def index_page(studies: Sequence[Study], methods: Sequence[Method]) -> str:

@@ -12,9 +12,10 @@ from popinv.figures.arrangement import arrangement
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances
 from popinv.inference.problem import Problem
-from popinv.report.answer_charts import law_charts, noise_charts, parameter_chart
+from popinv.report.answer_charts import law_charts, parameter_chart
 from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
 from popinv.report.look import Chart
+from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import Study
 from popinv.report.trust_charts import (
