@@ -1,5 +1,7 @@
 """Pages that can be sent to a colleague: one for each study and each downstream method."""
 
+import re
+
 from popinv.report.identity import templates_hash
 
 
@@ -101,15 +103,18 @@ def sections_using(method):
 
 def benchmarks(wildcards):
     """Params function: the benchmark file of a method on each study, and of its test problem."""
-    own = f"downstream/{wildcards.method}/metrics.json"
+    own = f"/downstream/{wildcards.method}/metrics.json"
     found = {}
     for rule in workflow.rules:
         for output in map(str, rule.output):
-            if output.endswith(f"{{study}}/{own}"):
-                for study in studies_using(wildcards.method):
-                    found[study] = str(rule.benchmark).replace("{study}", study)
-            elif output.endswith(own):
-                found["test problem"] = str(rule.benchmark)
+            if not output.endswith(own):
+                continue
+            # The wildcard stands there with the names that it may have.
+            parts = re.split(r"\{study[^}]*\}", str(rule.benchmark))
+            if len(parts) == 1:
+                found["test problem"] = parts[0]
+            else:
+                found |= {study: study.join(parts) for study in studies_using(wildcards.method)}
     return found
 
 

@@ -70,9 +70,11 @@ def parameter_chart(
     more = f" The first {count} of {len(parameters)}." if count < len(parameters) else ""
     return Chart(
         "parameters",
-        "Recovered parameters",
-        "Dots are what was recovered, bars the 95 % intervals from resampled systems, upright "
-        f"dashes the truth where it is known. Each parameter has a scale of its own.{more}",
+        "The same drawn",
+        "Each parameter has a scale of its own. Noise known: an estimate that is told the noise."
+        f"{more}"
+        if known
+        else f"Each parameter has a scale of its own.{more}",
         f"Recovered parameters with intervals: {words}.",
         figure,
         wide=True,

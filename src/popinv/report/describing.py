@@ -46,7 +46,8 @@ def described(study: Mapping[str, Any]) -> list[tuple[str, str]]:
             for key, value in study[name].items()
             if key not in ("kind", "start") and _is_plain(value)
         ]
-        sentence = " ".join((inspect.getdoc(type(model)) or "").split())
+        # A hyphen before a word would stand for a minus, and let the line break behind it.
+        sentence = " ".join((inspect.getdoc(type(model)) or "").split()).replace(" -", " −")
         found.append((term, f"{sentence} Settings: {', '.join(settings)}."))
         if name in ("law", "noise"):
             found.append((f"Unknowns of the {name}", _unknowns(study[name]["kind"], model.start)))

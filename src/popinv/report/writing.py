@@ -58,7 +58,8 @@ def charts_of(
     tests, stages = test_chart(study.metrics), stage_chart(study.stages)
     threshold = float(study.config["active_learning"]["threshold"])
     return {
-        "law": [*_if(parameters), *law_charts(draws)],
+        "short": _if(parameters),
+        "law": law_charts(draws),
         "noise": noise_charts(
             noise_comparison(problem, loaded),
             layout,
