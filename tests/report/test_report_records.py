@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import tomllib
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.figures import style
+from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
 from popinv.report.judgement import judgements, parameters_in
@@ -129,6 +131,17 @@ def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
     metrics = GOOD | changed
     (found,) = [j for j in judgements(metrics, parameters_in(metrics), 0.02) if j.name == name]
     assert (found.verdict, found.short) == (verdict, "not judged")
+
+
+def test_parameters_are_drawn_where_there_is_something_to_compare_with():
+    alone = Parameter("law", "mean", 1.0)
+    assert parameter_chart([]) is None
+    assert parameter_chart([alone]) is None
+    compared = [replace(alone, true=1.1), replace(alone, lower=0.5, upper=1.5)]
+    for parameter in compared:
+        chart = parameter_chart([parameter])
+        assert chart is not None
+        assert len(chart.figure.data) == 2
 
 
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():

@@ -25,7 +25,7 @@ _FIELDS = 12
 def parameter_chart(
     parameters: Sequence[Parameter], oracle: xr.Dataset | None = None
 ) -> Chart | None:
-    """Return a strip for each parameter: interval, recovered value, truth.
+    """Return a strip for each parameter: interval, recovered value, truth; None without these.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def parameter_chart(
         ``law``, estimated with the noise known.
     """
     shown = list(parameters)[:_STRIPS]
-    if not shown:
+    if oracle is None and all(p.lower is None and p.true is None for p in shown):
+        # Dots alone, each on a scale of its own, say less than the table.
         return None
     known = {}
     if oracle is not None:

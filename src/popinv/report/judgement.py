@@ -176,7 +176,7 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
         f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
     )
     fine = warning == "none"
-    text = f"The data determine every parameter. {weakest}" if fine else f"{warning}. {weakest}"
+    text = f"{'The data determine every parameter' if fine else readable(warning)}. {weakest}"
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",

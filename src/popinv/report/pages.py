@@ -31,7 +31,7 @@ _PACKAGES = (
     "snakemake", "plotly",
 )  # fmt: skip
 # More parameters of the noise than this do not stand on the first table.
-_NOISE_ROWS = 12
+_NOISE_ROWS = 6
 
 
 @dataclass(frozen=True)

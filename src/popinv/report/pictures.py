@@ -10,10 +10,9 @@ from popinv.report.words import readable
 
 __all__ = ["pictures_in", "title_of"]
 
-# What the figures of every study show.
+# What the figures of a study show, where their titles say less.
 _CAPTIONS = {
     "descent": "Course of the descent: losses, and every parameter on its way",
-    "examples": "A few systems: what was observed, and what would have been without noise",
     "law": "The recovered law of the parameters",
     "noise_covariance": "The noise covariance, recovered and compared",
     "observations": "Observations, and what the fitted model observes",
