@@ -66,6 +66,13 @@ class Parameter:
     true: float | None = None
 
     @property
+    def error(self) -> float | None:
+        """Half the width of the interval; None where there is none."""
+        if self.lower is None or self.upper is None:
+            return None
+        return (self.upper - self.lower) / 2
+
+    @property
     def holds(self) -> bool | None:
         """Whether the interval holds the truth; None where one of the two is not known."""
         if self.lower is None or self.upper is None or self.true is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 
 from popinv.figures import style
@@ -26,6 +27,7 @@ __all__ = [
     "SOLVES",
     "TRUTH",
     "Chart",
+    "add_band",
     "axis",
     "faint",
     "new_chart",
@@ -150,3 +152,15 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
         **layout,
     )
     return figure
+
+
+def add_band(
+    figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str
+) -> None:
+    """Draw a band between two curves, told in the legend."""
+    figure.add_scatter(x=x, y=low, mode="lines", line={"width": 0, "color": MODEL},
+                       showlegend=False, hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(
+        x=x, y=high, mode="lines", line={"width": 0, "color": MODEL}, fill="tonexty",
+        fillcolor=faint(MODEL, 0.2), name=label, hoverinfo="skip",
+    )  # fmt: skip

@@ -32,14 +32,17 @@ class Judgement:
         What was looked at.
     verdict : {"good", "doubt", "neutral"}
         Good, or a reason for doubt; neutral where there is nothing to compare with.
+    short : str
+        What was found, in a few words.
     finding : str
-        What was found, in a sentence.
+        The same in a sentence.
     meaning : str
         How to read that.
     """
 
     name: str
     verdict: Literal["good", "doubt", "neutral"]
+    short: str
     finding: str
     meaning: str
 
@@ -84,25 +87,61 @@ class Picture:
 
 @dataclass(frozen=True)
 class Use:
-    """What a downstream method found: on its own test problem, or on a study."""
+    """What a downstream method found: on its own test problem, or on a study.
+
+    Attributes
+    ----------
+    study : str
+        Its name, or "test problem".
+    metrics : dict
+    claims : tuple of dict
+        Rows of the table of claims.
+    pictures : tuple of Picture
+    stages : tuple of Stage
+        What the job took.
+    hashes : dict of str to str
+        SHA-256 of each file of numbers.
+    """
 
     study: str
     metrics: Metrics
     claims: tuple[dict[str, str], ...] = ()
     pictures: tuple[Picture, ...] = ()
     stages: tuple[Stage, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def statements(self) -> Metrics:
+        """What is said in a sentence, of more than two words."""
+        texts = {k: v for k, v in self.metrics.items() if isinstance(v, str)}
+        return {name: text for name, text in texts.items() if len(text.split()) > 2}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A downstream method: its name, what it is about, and all that it has found."""
+    """A downstream method: its name, what it is about, and all that it has found.
+
+    Attributes
+    ----------
+    about, question : str
+        What it is, and what it answers about a study.
+    reading : tuple of str
+        Paragraphs on how to read what it finds on a study.
+    problem : Use or None
+        Its own test problem.
+    uses : tuple of Use
+    configs : dict of str to dict
+        Sections of the configuration of the studies among the uses.
+    """
 
     name: str
     title: str
     about: str
     question: str
+    reading: tuple[str, ...]
     problem: Use | None
     uses: tuple[Use, ...]
+    configs: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
