@@ -82,7 +82,7 @@ def test_one_system_without_noise_gives_the_gaussian_misfit():
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     u = module._metric_directions(still, SMALL, p, theta)
     data = torch.from_numpy(problem.data)
-    value = module._half_sw(data, torch.ones((1, 8), dtype=torch.float64), u)
+    value = module._half_distance(data, torch.ones((1, 8), dtype=torch.float64), u, debias=False)
     residual = problem.noise.whiten(p[4:], data - 1)
     assert float(value) == pytest.approx(float((residual**2).sum()) / 2, rel=1e-12)
 
@@ -101,8 +101,8 @@ def test_any_square_root_of_the_covariance_gives_the_same_loss():
     )
     # The roots differ by a rotation, so equal in mean over all directions: many are taken.
     theta = torch.from_numpy(directions(np.random.default_rng(0), 4000, 8))
-    one = module._half_sw(*whitened, theta)
-    other = module._half_sw(data @ symmetric, sample @ symmetric, theta)
+    one = module._half_distance(*whitened, theta, debias=False)
+    other = module._half_distance(data @ symmetric, sample @ symmetric, theta, debias=False)
     assert float(one) == pytest.approx(float(other), rel=0.02)
 
 

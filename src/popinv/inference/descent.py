@@ -99,15 +99,14 @@ def _metric_directions(
     return u if settings.policy == "full" else u.detach()
 
 
-def _half_sw(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+def _half_distance(
+    data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor, debias: bool
+) -> torch.Tensor:
+    """Return d_y / 2 times the squared distance along the columns of u (d_y, K)."""
     a, b = (u.T @ data.T).T, (u.T @ sample.T).T
-    return data.shape[1] / 2 * projected_wasserstein_squared(a, b)
-
-
-def _debiased(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     # Two halves of the draws stand for two independent samples of the model.
-    a, b = (u.T @ data.T).T, (u.T @ sample.T).T
-    return data.shape[1] / 2 * projected_debiased_wasserstein(a, b)
+    distance = projected_debiased_wasserstein if debias else projected_wasserstein_squared
+    return data.shape[1] / 2 * distance(a, b)
 
 
 def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
@@ -145,7 +144,7 @@ def step(
     p = torch.from_numpy(state.parameters.copy()).requires_grad_(True)
     u = _metric_directions(problem, settings, p, theta)
     sample = problem.model(p, omega, e, systems)
-    loss = (_debiased if settings.debias else _half_sw)(data, sample, u)
+    loss = _half_distance(data, sample, u, settings.debias)
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])
         loss = loss + ((alpha - start) ** 2).sum() / (2 * settings.regularisation**2)
@@ -160,7 +159,7 @@ def step(
     with torch.no_grad():
         if k % _MONITOR_EVERY == 0:
             scale = torch.from_numpy(problem.data.std(axis=0))
-            fixed_loss = float(_half_sw(data, sample, theta / scale[:, None]))
+            fixed_loss = float(_half_distance(data, sample, theta / scale[:, None], debias=False))
         curvature = state.curvature
         if _curvature_is_due(settings, k):
             m = min(settings.curvature_rows, settings.model_samples)
