@@ -177,11 +177,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     data = curved_data()
-    chosen = settings(schedule=schedule, plateau_patience=1, learning_rate=0.03, weight_decay=0.01)
+    chosen = settings(schedule=schedule, learning_rate=0.03)
     initial = train(curved_data(seed=1), settings(max_epochs=2))[0] if warm else None
     whole, whole_history = train(data, chosen, initial=initial)
 
@@ -296,12 +296,8 @@ def test_the_learning_rate_follows_its_schedule():
     _, history = train(curved_data(), settings(schedule="cosine"))
     assert np.all(np.diff(history["learning_rate"]) < 0)
     assert history["learning_rate"][-1] < 0.01 * settings().learning_rate
-    rng = np.random.default_rng(0)
-    noise = TrainingData(rng.standard_normal((60, 3)), rng.standard_normal((60, 2)))
-    chosen = settings(schedule="plateau", plateau_patience=2, max_epochs=30, learning_rate=0.02)
-    _, history = train(noise, chosen)
-    assert set(history["learning_rate"]) <= {0.02 / 2**k for k in range(16)}
-    assert history["learning_rate"][-1] < 0.02
+    _, history = train(curved_data(), settings(schedule="constant", learning_rate=0.02))
+    assert set(history["learning_rate"]) == {0.02}
 
 
 # Failure

@@ -19,7 +19,7 @@ __all__ = [
     "state_to_arrays",
 ]
 
-SCHEDULES = ("cosine", "plateau", "constant")
+SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,8 @@ class TrainingSettings:
         Parameters that the network reads by their logarithms.
     learning_rate : float
         At the start.
-    schedule : {"cosine", "plateau", "constant"}
-        ``cosine`` falls to 0 over ``max_epochs``; ``plateau`` multiplies by ``plateau_factor``
-        after each ``plateau_patience`` epochs without improvement.
-    weight_decay : float
-        Decoupled from the gradient (AdamW).
+    schedule : {"cosine", "constant"}
+        ``cosine`` falls to 0 over ``max_epochs``.
     relative_beyond : float, optional
         With a whitening matrix, rows whose outputs lie further from the median than so many
         median distances count by their relative error instead: the weight of a row at distance r
@@ -109,9 +106,6 @@ class TrainingSettings:
     logarithmic: tuple[bool, ...] | None = None
     learning_rate: float = 5e-3
     schedule: str = "cosine"
-    plateau_factor: float = 0.5
-    plateau_patience: int = 10
-    weight_decay: float = 0.0
     relative_beyond: float | None = 2.0
     batch_size: int = 64
     max_epochs: int = 200
@@ -127,15 +121,13 @@ class TrainingSettings:
                 f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
                 + nearest(self.schedule, SCHEDULES)
             )
-        for name in ("batch_size", "patience", "plateau_patience", "threads", "checkpoint_every"):
+        for name in ("batch_size", "patience", "threads", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
-        for name in ("learning_rate", "plateau_factor"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be positive")
-        for name in ("max_epochs", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate is {self.learning_rate}, must be positive")
+        if self.max_epochs < 0:
+            raise ConfigError(f"max_epochs is {self.max_epochs}, must not be negative")
         if self.relative_beyond is not None and not self.relative_beyond > 0:
             raise ConfigError(
                 f"relative_beyond is {self.relative_beyond}, must be positive or left out"
@@ -156,8 +148,6 @@ class TrainingState:
         Current weights in one vector, those of the best validation loss, and Adam's moments.
     epoch, updates : int
         Epochs and optimiser updates done.
-    learning_rate : float
-        Of the plateau schedule; the others follow from ``updates``.
     best_loss, epochs_since_best : float, int
     training_loss, validation_loss, learning_rates : ndarray
         Histories: mean over the epoch's batches; after each epoch, with that of the initial
@@ -172,7 +162,6 @@ class TrainingState:
     second_moment: np.ndarray
     epoch: int
     updates: int
-    learning_rate: float
     best_loss: float
     epochs_since_best: int
     training_loss: np.ndarray
