@@ -9,16 +9,11 @@ import pytest
 import torch
 from problems import curve_problem, noise_problem, silent
 
+from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
 from popinv.inference.descent import estimate, run, step
-from popinv.inference.problem import (
-    DescentSettings,
-    Problem,
-    begin,
-    state_from_arrays,
-    state_to_arrays,
-)
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
 from popinv.population.laws.normal import NormalLaw
 from popinv.population.noise.isotropic import IsotropicNoise
 from popinv.transport.sliced import directions
@@ -209,7 +204,7 @@ def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
 
     with pytest.raises(Killed):
         run(begin(alpha, gamma, settings), problem, settings, kill, progress=False)
-    state = state_from_arrays(kept)
+    state = state_from_arrays(DescentState, kept)
     assert state.iteration == 5
     resumed = run(state, problem, settings, progress=False)
     np.testing.assert_array_equal(resumed.alpha, whole.alpha)
@@ -265,7 +260,7 @@ def test_a_checkpoint_of_another_descent_is_refused():
     with pytest.raises(DataError, match="12 iterations, the settings ask for 13"):
         run(begin(alpha, gamma, SMALL), problem, replace(SMALL, iterations=13), progress=False)
     with pytest.raises(DataError, match="lacks iteration"):
-        state_from_arrays({})
+        state_from_arrays(DescentState, {})
 
 
 def test_law_without_signal_is_left_alone():

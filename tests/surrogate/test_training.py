@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import (
     TrainingData,
     TrainingDiverged,
     TrainingSettings,
+    TrainingState,
     finished,
     initial_state,
     prepare,
-    state_from_arrays,
-    state_to_arrays,
     step,
     train,
     validation_mask,
@@ -193,7 +193,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     with pytest.raises(Killed):
         train(data, chosen, initial=initial, checkpoint=save_and_die)
     with np.load(tmp_path / "state.npz", allow_pickle=False) as arrays:
-        state = state_from_arrays(dict(arrays))
+        state = state_from_arrays(TrainingState, dict(arrays))
     assert state.epoch == 5
     resumed, history = train(data, chosen, initial=initial, resume=state)
     assert same(whole.to_arrays(), resumed.to_arrays())
@@ -233,7 +233,7 @@ def test_a_step_leaves_the_given_state_as_it_was():
 
 def test_a_checkpoint_without_an_array_is_refused():
     with pytest.raises(DataError, match="first_moment"):
-        state_from_arrays({"weights": np.zeros(3)})
+        state_from_arrays(TrainingState, {"weights": np.zeros(3)})
 
 
 # Warm start

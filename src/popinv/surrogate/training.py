@@ -30,8 +30,6 @@ from popinv.surrogate.training_state import (
     TrainingDiverged,
     TrainingSettings,
     TrainingState,
-    state_from_arrays,
-    state_to_arrays,
 )
 from popinv.threads import fixed_threads
 
@@ -44,8 +42,6 @@ __all__ = [
     "finished",
     "initial_state",
     "prepare",
-    "state_from_arrays",
-    "state_to_arrays",
     "step",
     "train",
     "validation_mask",

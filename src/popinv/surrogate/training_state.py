@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError, DataError, DivergenceError, nearest
+from popinv.errors import ConfigError, DivergenceError, nearest
 
-__all__ = [
-    "TrainingData",
-    "TrainingDiverged",
-    "TrainingSettings",
-    "TrainingState",
-    "state_from_arrays",
-    "state_to_arrays",
-]
+__all__ = ["TrainingData", "TrainingDiverged", "TrainingSettings", "TrainingState"]
 
 SCHEDULES = ("cosine", "constant")
 
@@ -176,30 +169,3 @@ class TrainingDiverged(DivergenceError):
     def __init__(self, message: str, state: TrainingState) -> None:
         super().__init__(message)
         self.state = state
-
-
-def state_to_arrays(state: TrainingState) -> dict[str, np.ndarray]:
-    """Take the state apart into arrays; the fingerprint becomes the bytes of its ASCII text."""
-    arrays = {f.name: np.asarray(getattr(state, f.name)) for f in fields(state)}
-    arrays["fingerprint"] = np.frombuffer(state.fingerprint.encode("ascii"), dtype=np.uint8)
-    return arrays
-
-
-def state_from_arrays(arrays: Mapping[str, np.ndarray]) -> TrainingState:
-    """Rebuild the state that ``state_to_arrays`` took apart.
-
-    Raises
-    ------
-    DataError
-        If an array is missing.
-    """
-    missing = [f.name for f in fields(TrainingState) if f.name not in arrays]
-    if missing:
-        raise DataError(f"the checkpoint lacks the arrays {', '.join(missing)}")
-    values: dict[str, Any] = {f.name: np.array(arrays[f.name]) for f in fields(TrainingState)}
-    for name in ("epoch", "updates", "epochs_since_best"):
-        values[name] = int(values[name])
-    for name in ("learning_rate", "best_loss"):
-        values[name] = float(values[name])
-    values["fingerprint"] = values["fingerprint"].astype(np.uint8).tobytes().decode("ascii")
-    return TrainingState(**values)
