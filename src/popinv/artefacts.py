@@ -19,6 +19,7 @@ __all__ = [
     "place_coordinates",
     "places",
     "proposals",
+    "reason_codes",
     "reasons_of",
     "solves",
     "time_series",
@@ -100,8 +101,6 @@ def solves(
     observations: Observations,
 ) -> xr.Dataset:
     """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success."""
-    meanings = sorted({str(r) for r in solutions.reason} - {""})
-    codes = {"": 0, **{reason: i + 1 for i, reason in enumerate(meanings)}}
     return xr.Dataset(
         {
             "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
@@ -111,17 +110,23 @@ def solves(
                 f"{observations.long_name or observations.name}, without noise",
                 observations.units,
             ),
-            "reason": variable(
-                "sample",
-                np.array([codes[str(r)] for r in solutions.reason], dtype=np.int32),
-                "why the solve failed, 0 if it did not",
-                reasons=json.dumps(["", *meanings]),
-            ),
+            "reason": reason_codes(solutions.reason),
         },
         coords={
             **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
             **observation_coordinates(observations),
         },
+    )
+
+
+def reason_codes(reasons: np.ndarray) -> xr.Variable:
+    """Return reasons (sample,) as codes, 0 for success; the attribute ``reasons`` decodes them."""
+    meanings, codes = np.unique(["", *map(str, reasons)], return_inverse=True)
+    return variable(
+        "sample",
+        codes[1:].astype(np.int32),
+        "why the solve failed, 0 if it did not",
+        reasons=json.dumps(meanings.tolist()),
     )
 
 
