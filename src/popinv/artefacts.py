@@ -14,6 +14,7 @@ from popinv.forward.base import Observations, Parameter, Solutions
 __all__ = [
     "arrays_dataset",
     "arrays_of",
+    "law_and_noise_coordinates",
     "observation_coordinates",
     "parameter_coordinate",
     "place_coordinates",
@@ -41,6 +42,14 @@ def parameter_coordinate(
     """Return the coordinate of named parameters along ``dim``."""
     names = [p if isinstance(p, str) else p.name for p in parameters]
     return {dim: variable(dim, np.array(names, dtype=np.str_), long_name)}
+
+
+def law_and_noise_coordinates(law: Sequence[str], noise: Sequence[str]) -> dict[str, xr.Variable]:
+    """Return the coordinates of alpha, ``law_parameter``, and of gamma, ``noise_parameter``."""
+    return {
+        **parameter_coordinate(law, "law_parameter", "parameter of the law"),
+        **parameter_coordinate(noise, "noise_parameter", "parameter of the noise"),
+    }
 
 
 def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
