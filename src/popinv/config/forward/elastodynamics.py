@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from popinv.config.base import Count, NonNegative, NotBoolean, Positive
-from popinv.config.forward.base import ForwardSection, Sensors
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names
 from popinv.config.messages import Problem
 
 __all__ = ["Elastodynamics"]
@@ -110,13 +109,7 @@ class Elastodynamics(ForwardSection):
         """Return the names of the stiffness's parameters, and `damping`."""
         if self.field == "none":
             return ("stiffness", "damping")
-        if self.dimension == 1:
-            modes = [f"mode_{k}" for k in range(1, self.modes + 1)]
-        else:
-            pairs = [k for k in itertools.product(range(self.modes), repeat=2) if k != (0, 0)]
-            pairs.sort(key=lambda k: (k[0] ** 2 + k[1] ** 2, k))
-            modes = [f"mode_{i}_{j}" for i, j in pairs]
-        return ("mean", *modes, "damping")
+        return ("mean", *mode_names(self.dimension, self.modes), "damping")
 
     def observation_count(self) -> int:
         """Return the number of sensors times the number of observation times."""

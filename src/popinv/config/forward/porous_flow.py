@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from popinv.config.base import Count, NotBoolean, Number, Positive
-from popinv.config.forward.base import ForwardSection, Sensors
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names
 from popinv.config.messages import Problem
 
 __all__ = ["PorousFlow"]
@@ -63,14 +62,8 @@ class PorousFlow(ForwardSection):
 
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the field's parameters."""
-        if self.dimension == 1:
-            modes = [f"mode_{k}" for k in range(1, self.modes + 1)]
-        else:
-            pairs = [k for k in itertools.product(range(self.modes), repeat=2) if k != (0, 0)]
-            pairs.sort(key=lambda k: (k[0] ** 2 + k[1] ** 2, k))
-            modes = [f"mode_{i}_{j}" for i, j in pairs]
         first = ["mean"] if self.field == "cosine" else ["log_kappa_1", "log_kappa_2"]
-        return (*first, *modes)
+        return (*first, *mode_names(self.dimension, self.modes))
 
     def observation_count(self) -> int:
         """Return the number of sensors."""
