@@ -19,6 +19,7 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
 from popinv.forward.fields import CosineField, Field, LevelSetField
+from popinv.forward.porous_flow.description import pressure
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
     exponentiate,
@@ -163,12 +164,7 @@ class PorousFlow:
     @cached_property
     def observations(self) -> Observations:
         """The pressure at the sensors, in their order."""
-        return Observations(
-            coordinates=self.sensors,
-            coordinate_names=("x", "y")[: self.dimension],
-            name="u",
-            long_name="pressure",
-        )
+        return pressure(self.sensors)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.
