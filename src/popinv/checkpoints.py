@@ -7,12 +7,13 @@ settings as the one that wrote it, and goes when the job has succeeded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import xarray as xr
 
 from popinv import storage
 from popinv.artefacts import arrays_dataset, arrays_of
@@ -71,6 +72,25 @@ class Checkpoint:
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path = path
         self.config = dict(config)
+
+    @classmethod
+    def of_job(
+        cls, params: Any, config: Mapping[str, Any], inputs: Iterable[xr.Dataset]
+    ) -> Checkpoint:
+        """Return the checkpoint of a rule's job.
+
+        Parameters
+        ----------
+        params : object
+            The rule's, with ``checkpoint`` (where it lies), ``seed`` and ``code``.
+        config : mapping
+            The settings that the result depends on.
+        inputs : iterable of Dataset
+            Artefacts that it depends on.
+        """
+        hashes = [dataset.attrs["content_sha256"] for dataset in inputs]
+        given = {**config, "inputs": hashes, "seed": params.seed, "code": params.code}
+        return cls(Path(params.checkpoint), given)
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the checkpoint, whole or not at all."""
