@@ -192,7 +192,7 @@ def train(
     TrainingDiverged
         If the loss is not finite; a ``DivergenceError`` that holds the last good state.
     """
-    with fixed_threads(settings.threads):
+    with fixed_threads():
         problem = prepare(data, settings, initial)
         state = initial_state(problem, settings) if resume is None else resume
         if state.fingerprint != problem.fingerprint:

@@ -69,9 +69,6 @@ class TrainingSettings:
         Stop after so many epochs without a better validation loss.
     validation_fraction : float in [0, 1)
         With 0 the training rows stand in for the validation rows.
-    threads : int
-        Threads of torch while training. Sums depend on it in the last digit, so it is a number
-        of the study, not of the machine.
     checkpoint_every : int
         Epochs between checkpoints.
     device : {"cpu", "auto", "cuda"}
@@ -104,7 +101,6 @@ class TrainingSettings:
     max_epochs: int = 200
     patience: int = 50
     validation_fraction: float = 0.1
-    threads: int = 1
     checkpoint_every: int = 10
     device: str = "cpu"
 
@@ -114,7 +110,7 @@ class TrainingSettings:
                 f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
                 + nearest(self.schedule, SCHEDULES)
             )
-        for name in ("batch_size", "patience", "threads", "checkpoint_every"):
+        for name in ("batch_size", "patience", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if not self.learning_rate > 0:
