@@ -117,6 +117,8 @@ def step(
     Returns
     -------
     state : DescentState
+        The record (``path``, ``loss``, ``fixed_loss``) is the given state's own arrays, in which
+        one more row is filled.
     info : dict
         ``loss``, and ``gradient`` of shape (n_p,).
 
@@ -247,11 +249,23 @@ def run(
     Parameters
     ----------
     state : DescentState
-        From :func:`begin`, or a checkpoint: the result is the same bit for bit.
+        From :func:`popinv.inference.problem.begin`, or a checkpoint: the result is the same bit
+        for bit.
+    problem : Problem
+    settings : DescentSettings
     checkpoint : callable, optional
         Given the state every ``checkpoint_every`` steps.
     progress : bool
         Show a bar on standard error, if that is a terminal.
+    description : str
+        What the bar is called.
+
+    Raises
+    ------
+    DataError
+        If the state is of a descent with another number of iterations.
+    DivergenceError
+        As :func:`step`.
     """
     if state.path.shape[0] != settings.iterations:
         raise DataError(

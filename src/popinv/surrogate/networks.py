@@ -107,7 +107,7 @@ class SpectralConvolution(nn.Module):
 class FNO(nn.Module):
     """Fourier neural operator from the coefficients of a field to its observations.
 
-        v_0 = P(E z, x),   v_{l+1} = act(K_l v_l + A_l v_l),   y = R Q(v_L)
+        v_0 = P(E z, x),   v_{l+1} = SiLU(K_l v_l + A_l v_l),   y = R Q(v_L)
 
     with E the evaluation matrix, x the grid coordinates, P and Q pointwise maps over channels,
     K_l spectral convolutions, A_l pointwise linear maps, and R the read-out. The evaluation
