@@ -88,7 +88,7 @@ class PorousFlow:
         f: a number, or a function from the UFL spatial coordinate to a UFL expression.
     nonlinearity : {"none", "quadratic", "power"}, default "none"
         The kind of kappa.
-    exponent : float, default 1
+    exponent : float, default 2
         m > 0 of the ``"power"`` nonlinearity; not used otherwise.
     sharpness : float, default 10
         Of the ``"level_set"`` field; not used otherwise.
@@ -127,7 +127,7 @@ class PorousFlow:
         modes: int | None = None,
         source: float | Callable[[Any], Any] = 10.0,
         nonlinearity: str = "none",
-        exponent: float = 1.0,
+        exponent: float = 2.0,
         sharpness: float = 10.0,
     ) -> None:
         if dimension not in (1, 2):
