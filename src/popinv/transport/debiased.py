@@ -87,28 +87,9 @@ def debiased_rows(
 ) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
     """Evaluate ``int (F - D)(S - D) du`` on every row, with gradients.
 
-    Parameters
-    ----------
-    data, model : ndarrays of shapes (K, n), (K, m), both float64 or both float32
-        Projections, one row per direction, m at least 2. The first ``m // 2`` of the model are
-        one sample, as many that follow the other; of an odd m the last has no effect.
-    data_gradient : bool, default False
-        Whether the gradient with respect to the data is asked for.
-    scale : float, default 1
-        Factor on the gradients (not on the values).
-    threads : int, optional
-        As in `popinv.transport.rows.in_blocks`; the result does not depend on it.
-
-    Returns
-    -------
-    values : ndarray of shape (K,), float64
-    data_gradients : ndarray of shape (K, n), or None
-    model_gradients : ndarray of shape (K, m)
-
-    Raises
-    ------
-    ValueError
-        On shapes or types that do not fit.
+    The first ``m // 2`` of a row of the model are one sample, as many that follow the other; m is
+    at least 2, and of an odd m the last has no effect. Parameters, result and errors are otherwise
+    those of `popinv.transport.sliced.wasserstein_rows`.
     """
     check_rows(data, model)
     count, n = data.shape
