@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from popinv.config.base import Count, NonNegative, NotBoolean, Positive
-from popinv.config.forward.base import ForwardSection, Sensors, mode_names
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names, mode_problems
 from popinv.config.messages import Problem
 
 __all__ = ["Elastodynamics"]
@@ -142,15 +142,7 @@ class Elastodynamics(ForwardSection):
     def problems(self) -> Iterator[Problem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
         if self.field == "cosine":
-            if self.modes < self.dimension:
-                yield Problem(("modes",), f"got {self.modes}, but it must be at least 2 in 2-D.")
-            if self.modes > self.elements:
-                yield Problem(
-                    ("modes",),
-                    f"got {self.modes}, but the mesh has {self.elements} elements along the "
-                    "length, too few to hold so many wave numbers; lower 'modes' or raise "
-                    "'elements'.",
-                )
+            yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.dimension == 1:
             for key, default in (("height", 0.2), ("poisson_ratio", 0.3)):
                 if getattr(self, key) != default:

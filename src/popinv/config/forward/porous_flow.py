@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from popinv.config.base import Count, NotBoolean, Number, Positive
-from popinv.config.forward.base import ForwardSection, Sensors, mode_names
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names, mode_problems
 from popinv.config.messages import Problem
 
 __all__ = ["PorousFlow"]
@@ -83,14 +83,7 @@ class PorousFlow(ForwardSection):
 
     def problems(self) -> Iterator[Problem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
-        if self.modes < self.dimension:
-            yield Problem(("modes",), f"got {self.modes}, but it must be at least 2 in 2-D.")
-        if self.modes > self.elements:
-            yield Problem(
-                ("modes",),
-                f"got {self.modes}, but the mesh has {self.elements} elements a side, too few "
-                "to hold so many wave numbers; lower 'modes' or raise 'elements'.",
-            )
+        yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.ranks > self.elements:
             yield Problem(
                 ("ranks",),
