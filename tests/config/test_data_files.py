@@ -168,7 +168,8 @@ def test_the_job_reads_what_was_checked() -> None:
     complete = config(write(lines), **keys)
     check_data_files(complete)
     study = as_mapping(complete)["studies"]["mine"]
-    table = read_fitting(study["observations"], observed(study["forward"], seed=1))
+    what = observed(study["forward"], seed=1)
+    table = read_fitting(study["observations"], len(what), what.time_count)
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))
     np.testing.assert_array_equal(table.system_ids, [f"n{i}" for i in range(6)])

@@ -11,8 +11,8 @@ from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import check_simulator
-from popinv.observation_files import ObservationTable, read_observations
-from popinv.observation_files.fit import check_fits
+from popinv.observation_files import ObservationTable
+from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
 
 __all__ = ["check_data_files", "check_observation_file"]
@@ -41,15 +41,8 @@ def check_observation_file(
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows.
     """
-    path = observations.file
-    table = read_observations(
-        path,
-        mask_missing=observations.missing == "mask",
-        system_column=observations.system_column,
-        noise_scale_column=observations.noise_scale_column,
-    )
-    check_fits(table, path, forward.observation_count(), forward.time_count())
-    return table
+    section = observations.model_dump()
+    return read_fitting(section, forward.observation_count(), forward.time_count())
 
 
 def check_data_files(config: Config) -> None:

@@ -18,14 +18,13 @@ def regular_times(kind: str, observations: Observations) -> int:
     ConfigError
         If the times are not the same and regular at every place.
     """
-    names, coordinates = observations.coordinate_names, observations.coordinates
-    if names[-1] != "t":
+    count = observations.time_count
+    if count is None:
         raise ConfigError(
             f"noise.kind: got '{kind}', which is correlated in time, but the observations have "
-            f"no time: their coordinates are {', '.join(names)}."
+            f"no time: their coordinates are {', '.join(observations.coordinate_names)}."
         )
-    times = coordinates[:, -1]
-    count = len(np.unique(times))
+    times = observations.coordinates[:, -1]
     alike = np.array_equal(times, np.tile(times[:count], len(times) // count))
     steps = np.diff(times[:count])
     # Times are sums and products of decimal numbers, regular to a few units of rounding.
