@@ -122,13 +122,11 @@ def debiased_rows(
     return values, data_gradients if data_gradient else None, model_gradients
 
 
-def projected_debiased_wasserstein(
-    a: torch.Tensor, b: torch.Tensor, *, threads: int | None = None
-) -> torch.Tensor:
+def projected_debiased_wasserstein(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Mean over directions of the debiased squared W_2 of projections, differentiable once.
 
     The rows of ``b`` are both samples of the model, one after the other. The value is not negative
     on average over them, but possibly for given ones. Parameters, result and errors are those of
     `popinv.transport.rows.mean_over_directions`.
     """
-    return mean_over_directions(debiased_rows, a, b, threads=threads)
+    return mean_over_directions(debiased_rows, a, b)

@@ -80,11 +80,7 @@ class _MeanOverDirections(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        discrepancy: RowDiscrepancy,
-        threads: int | None,
+        ctx: Any, a: torch.Tensor, b: torch.Tensor, discrepancy: RowDiscrepancy
     ) -> torch.Tensor:
         if a.ndim != 2 or b.ndim != 2:
             raise ValueError(
@@ -97,7 +93,6 @@ class _MeanOverDirections(torch.autograd.Function):
             b.detach().numpy().T,
             data_gradient=ctx.needs_input_grad[0],
             scale=1.0 / max(1, a.shape[1]),
-            threads=threads,
         )
         ctx.gradients = [None if g is None else torch.from_numpy(g).T for g in gradients]
         return torch.tensor(values.mean(), dtype=b.dtype)
@@ -106,11 +101,11 @@ class _MeanOverDirections(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, weight: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         data, model = (None if g is None else weight * g for g in ctx.gradients)
-        return data, model, None, None
+        return data, model, None
 
 
 def mean_over_directions(
-    discrepancy: RowDiscrepancy, a: torch.Tensor, b: torch.Tensor, *, threads: int | None = None
+    discrepancy: RowDiscrepancy, a: torch.Tensor, b: torch.Tensor
 ) -> torch.Tensor:
     """Mean over directions of a one-dimensional discrepancy, differentiable once.
 
@@ -123,8 +118,6 @@ def mean_over_directions(
         requires one.
     b : torch.Tensor of shape (m, K)
         Projected model sample, dtype of `a`. A transposed view, ``(U.T @ Y.T).T``, spares a copy.
-    threads : int, optional
-        As in `in_blocks`.
 
     Returns
     -------
@@ -135,5 +128,5 @@ def mean_over_directions(
     ValueError
         On shapes, types or devices that do not fit.
     """
-    value: torch.Tensor = _MeanOverDirections.apply(a, b, discrepancy, threads)
+    value: torch.Tensor = _MeanOverDirections.apply(a, b, discrepancy)
     return value

@@ -286,9 +286,7 @@ def sliced_wasserstein_squared(
 # --- torch ----------------------------------------------------------------------------------------
 
 
-def projected_wasserstein_squared(
-    a: torch.Tensor, b: torch.Tensor, *, threads: int | None = None
-) -> torch.Tensor:
+def projected_wasserstein_squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Mean over directions of the squared W_2 of projected samples, differentiable once.
 
         (1/K) sum_k W_2^2( a[:, k], b[:, k] )
@@ -298,4 +296,4 @@ def projected_wasserstein_squared(
     attached the full one, for which gradients flow through both a and b. Parameters, result and
     errors are those of `popinv.transport.rows.mean_over_directions`.
     """
-    return mean_over_directions(wasserstein_rows, a, b, threads=threads)
+    return mean_over_directions(wasserstein_rows, a, b)
