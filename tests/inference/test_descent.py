@@ -188,7 +188,7 @@ def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
 @pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
 def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser):
     problem, alpha, gamma = curve_problem(count=60)
-    settings = replace(SMALL, optimiser=optimiser, batch_size=50, checkpoint_every=5)
+    settings = replace(SMALL, optimiser=optimiser, batch_size=50)
     whole = run(begin(alpha, gamma, settings), problem, settings, progress=False)
     kept = {}
 
@@ -196,6 +196,8 @@ def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser):
         pass
 
     def kill(state):
+        if state.iteration < 5:
+            return
         kept.update({name: array.copy() for name, array in state_to_arrays(state).items()})
         raise Killed
 

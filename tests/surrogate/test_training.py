@@ -30,7 +30,7 @@ def curved_data(n=120, seed=0):
 
 
 def settings(**changes):
-    defaults = {"hyperparameters": SMALL, "max_epochs": 12, "batch_size": 16, "checkpoint_every": 1}
+    defaults = {"hyperparameters": SMALL, "max_epochs": 12, "batch_size": 16}
     return TrainingSettings(**{**defaults, **changes})
 
 
@@ -207,16 +207,6 @@ def test_a_checkpoint_of_another_training_is_refused():
         train(curved_data(seed=1), settings(max_epochs=3), resume=states[0])
     with pytest.raises(DataError, match="other data or settings"):
         train(curved_data(), settings(max_epochs=4), resume=states[0])
-
-
-def test_checkpoints_come_every_so_many_epochs():
-    epochs = []
-    train(
-        curved_data(),
-        settings(checkpoint_every=5),
-        checkpoint=lambda state: epochs.append(state.epoch),
-    )
-    assert epochs == [5, 10]
 
 
 def test_a_step_leaves_the_given_state_as_it_was():

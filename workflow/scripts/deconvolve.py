@@ -17,7 +17,7 @@ with job(snakemake):
     surrogate = surrogate_of(fitted, snakemake.config["device"])
     problem = descent_problem(study, observations, surrogate, given.seed, "descent")
     config = {**study, "descent": given.descent}
-    checkpoint = Checkpoint.of_job(given, config, (observations, fitted, estimate))
+    checkpoint = Checkpoint.of_job(snakemake, config, (observations, fitted, estimate))
     settings = descent_settings(given.descent)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
     result = descend(problem, settings, starts, checkpoint)

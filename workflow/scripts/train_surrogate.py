@@ -35,7 +35,7 @@ with job(snakemake):
         )
         data = training_data(solves, number, given.recency_decay)
         inputs = [solves] if previous is None else [solves, previous, estimate]
-        checkpoint = Checkpoint.of_job(given, config, inputs)
+        checkpoint = Checkpoint.of_job(snakemake, config, inputs)
         surrogate, history = train_resumably(data, settings, checkpoint, initial)
         best = min(history["validation_loss"])
         print(f"{len(data.z)} solves, validation loss {best:.3g}")

@@ -31,7 +31,7 @@ def train_resumably(
     data, settings, initial : TrainingData, TrainingSettings, Surrogate
         As for :func:`popinv.surrogate.training.train`.
     checkpoint : Checkpoint
-        Written every so many epochs. It stays until the caller has stored the result.
+        Written when it is due. It stays until the caller has stored the result.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def train_resumably(
             data,
             settings,
             initial,
-            checkpoint=lambda state: checkpoint.write(state_to_arrays(state)),
+            checkpoint=lambda state: checkpoint.write_when_due(state_to_arrays(state)),
             resume=None if kept is None else state_from_arrays(TrainingState, kept),
         )
     except TrainingDiverged as error:

@@ -166,7 +166,7 @@ def _fingerprint(
     plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
     plain["hyperparameters"] = dict(settings.hyperparameters)
     # What does not change the result.
-    del plain["checkpoint_every"], plain["device"]
+    del plain["device"]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     whitening = () if settings.whitening is None else (settings.whitening,)
     # The matrices of an FNO are in its state, next to the initial weights.

@@ -69,8 +69,6 @@ class TrainingSettings:
         Stop after so many epochs without a better validation loss.
     validation_fraction : float in [0, 1)
         With 0 the training rows stand in for the validation rows.
-    checkpoint_every : int
-        Epochs between checkpoints.
     device : {"cpu", "auto", "cuda"}
         Where to train, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
         checkpoint of another device.
@@ -101,7 +99,6 @@ class TrainingSettings:
     max_epochs: int = 200
     patience: int = 50
     validation_fraction: float = 0.1
-    checkpoint_every: int = 10
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -110,7 +107,7 @@ class TrainingSettings:
                 f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
                 + nearest(self.schedule, SCHEDULES)
             )
-        for name in ("batch_size", "patience", "checkpoint_every"):
+        for name in ("batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if not self.learning_rate > 0:
