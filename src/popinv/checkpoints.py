@@ -25,7 +25,8 @@ __all__ = ["Checkpoint", "state_from_arrays", "state_to_arrays"]
 
 State = TypeVar("State")
 
-# From an array to the field of a state, by the field's annotation; other fields are arrays.
+# From an array to the field of a state, by the text of the field's annotation; all other fields are
+# arrays.
 _FROM_ARRAY: dict[str, Callable[[np.ndarray], Any]] = {
     "int": int,
     "float": float,
