@@ -83,6 +83,16 @@ def test_an_fno_learns_a_nonlinear_functional_of_a_field():
     assert np.sqrt(np.mean(error**2)) < 0.1 * y[250:].std()
 
 
+def test_an_fno_may_have_an_odd_number_of_channels():
+    # All weights lie in one vector while they are trained, the complex ones at an odd place then.
+    evaluation = np.random.default_rng(1).standard_normal((8, 4))
+    options = {"kind": "fno", "grid_shape": [8], "width": 3, "modes": 2, "layers": 1}
+    z = np.random.default_rng(0).standard_normal((60, 4))
+    chosen = settings(hyperparameters=options, fixed={"evaluation": evaluation}, max_epochs=5)
+    _, history = train(TrainingData(z, z[:, :2]), chosen)
+    assert history["validation_loss"][-1] < history["validation_loss"][0]
+
+
 def test_the_loss_is_in_units_of_the_noise_under_whitening():
     data = curved_data()
     factor = np.array([[0.5, 0.0], [0.2, 0.1]])

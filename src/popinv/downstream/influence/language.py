@@ -155,7 +155,9 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
 def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
     """Return a transformer trained on the texts of all categories that pretrain."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, "influence/language/weights").integers(2**63)))
+        torch.default_generator.manual_seed(
+            int(generator(seed, "influence/language/weights").integers(2**63))
+        )
         model = Transformer(corpus.vocabulary, size.length, size.width, size.heads, size.layers)
     names, _ = _split(corpus, size, seed)
     windows = _windows([corpus.symbols[name] for name in names], size.length + 1)

@@ -139,7 +139,9 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     place = f"influence/mixture/{number}"
     drawn = domains(size, int(generator(seed, place).integers(2**31)))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, f"{place}/weights").integers(2**63)))
+        torch.default_generator.manual_seed(
+            int(generator(seed, f"{place}/weights").integers(2**63))
+        )
         flat = Flat.of(Perceptron(size.features, size.classes))
     losses = classification_losses(flat)
     adam = Adam(seed=seed, stage=place)
