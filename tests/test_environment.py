@@ -211,6 +211,22 @@ def test_shell_scripts_pass_shellcheck() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+def test_a_complete_store_is_free_for_the_next_checkout_at_once(tmp_path: Path) -> None:
+    (function,) = re.findall(r"^build_store\(\) \{.*?^\}.*?$", INSTALL.read_text(), re.M | re.S)
+    script = f"""
+        set -euo pipefail
+        STEPS=7 STORE={tmp_path}
+        say() {{ :; }}
+        store_complete() {{ :; }}
+        {function}
+        build_store
+        flock --nonblock "$STORE/lock" true
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not STAMP.exists(), reason="not an environment made by make setup")
 def test_second_setup_does_nothing() -> None:
     # Firedrake, where a test of this process has imported it, moves the cache folder.

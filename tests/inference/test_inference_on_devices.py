@@ -10,12 +10,14 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from problems import curve, curve_problem
 
+from popinv.checkpoints import state_to_arrays
 from popinv.inference.assessment import heldout_test
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.two_stage import two_stage
@@ -23,7 +25,7 @@ from popinv.inference.descent import run
 from popinv.inference.identifiability import identifiability
 from popinv.inference.misfit import noise_misfit
 from popinv.inference.oracle import oracle
-from popinv.inference.problem import DescentSettings, DescentState, Problem, begin, state_to_arrays
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.traits import Traits
 from popinv.population.noise.full import FullNoise
@@ -72,7 +74,7 @@ def gaps() -> Traits:
         ({}, {}),
         ({"policy": "full", "regularisation": 1.0}, {}),
         ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),
-        ({"batch_size": 40, "pooled_directions": 64}, {"traits": gaps()}),
+        ({"batch_size": 40}, {"traits": gaps()}),
         ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
         ({}, {"noise": FullNoise(8), "free_noise": False}),
     ],
@@ -134,7 +136,8 @@ def predicted(problem: Problem, start: Any) -> Any:
 
 
 def pooled(problem: Problem, start: Any) -> Any:
-    found = two_stage(problem.of_systems(np.arange(30)), start, alternations=1)
+    with mock.patch("popinv.inference.baselines.two_stage._ALTERNATIONS", 1):
+        found = two_stage(problem.of_systems(np.arange(30)), start)
     return found.alpha, found.gamma, found.z
 
 

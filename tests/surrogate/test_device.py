@@ -47,7 +47,6 @@ def settings(kind: str, **changes) -> TrainingSettings:
         SETTINGS,
         whitening=np.array([[2.0, 0.0], [0.5, 1.0]]),
         logarithmic=(True, False, False, False),
-        weight_decay=1e-3,
         **changes,
     )
     if kind == "mlp":

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import (
     TrainingData,
     TrainingDiverged,
     TrainingSettings,
+    TrainingState,
     finished,
     initial_state,
     prepare,
-    state_from_arrays,
-    state_to_arrays,
     step,
     train,
     validation_mask,
@@ -187,11 +187,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     data = curved_data()
-    chosen = settings(schedule=schedule, plateau_patience=1, learning_rate=0.03, weight_decay=0.01)
+    chosen = settings(schedule=schedule, learning_rate=0.03)
     initial = train(curved_data(seed=1), settings(max_epochs=2))[0] if warm else None
     whole, whole_history = train(data, chosen, initial=initial)
 
@@ -203,7 +203,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     with pytest.raises(Killed):
         train(data, chosen, initial=initial, checkpoint=save_and_die)
     with np.load(tmp_path / "state.npz", allow_pickle=False) as arrays:
-        state = state_from_arrays(dict(arrays))
+        state = state_from_arrays(TrainingState, dict(arrays))
     assert state.epoch == 5
     resumed, history = train(data, chosen, initial=initial, resume=state)
     assert same(whole.to_arrays(), resumed.to_arrays())
@@ -233,7 +233,7 @@ def test_a_step_leaves_the_given_state_as_it_was():
 
 def test_a_checkpoint_without_an_array_is_refused():
     with pytest.raises(DataError, match="first_moment"):
-        state_from_arrays({"weights": np.zeros(3)})
+        state_from_arrays(TrainingState, {"weights": np.zeros(3)})
 
 
 # Warm start
@@ -296,12 +296,8 @@ def test_the_learning_rate_follows_its_schedule():
     _, history = train(curved_data(), settings(schedule="cosine"))
     assert np.all(np.diff(history["learning_rate"]) < 0)
     assert history["learning_rate"][-1] < 0.01 * settings().learning_rate
-    rng = np.random.default_rng(0)
-    noise = TrainingData(rng.standard_normal((60, 3)), rng.standard_normal((60, 2)))
-    chosen = settings(schedule="plateau", plateau_patience=2, max_epochs=30, learning_rate=0.02)
-    _, history = train(noise, chosen)
-    assert set(history["learning_rate"]) <= {0.02 / 2**k for k in range(16)}
-    assert history["learning_rate"][-1] < 0.02
+    _, history = train(curved_data(), settings(schedule="constant", learning_rate=0.02))
+    assert set(history["learning_rate"]) == {0.02}
 
 
 # Failure

@@ -21,7 +21,7 @@ __all__ = ["ActiveLearning", "Assessment", "Descent", "Surrogate"]
 
 Baseline = Literal["full", "plain", "two_stage", "nuts"]
 
-# Zero or at least so many: fewer resamples than this say nothing about an interval.
+# Fewer resamples have no spread to speak of, and fewer of the null no 95 % point.
 _FEWEST_BOOTSTRAPS = 2
 _FEWEST_NULL_RESAMPLES = 20
 
@@ -141,11 +141,6 @@ class Descent(Section):
     directions: Count = Field(
         default=200,
         description="Random directions of the sliced Wasserstein distance at each step.",
-    )
-    pooled_directions: CountOrZero = Field(
-        default=0,
-        description="Size of a fixed pool that the directions are taken from; 0 draws fresh ones "
-        "at each step.",
     )
     averaging: Annotated[float, Field(ge=0, le=1), NotBoolean] = Field(
         default=0.3,

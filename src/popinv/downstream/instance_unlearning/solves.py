@@ -180,7 +180,7 @@ def withdraw_solves(
         )
         wanted = _error_on(first, _trained(first, settings), z[index], y[index])
         going = replace(
-            state, epoch=0, updates=0, learning_rate=rate,
+            state, epoch=0, updates=0,
             first_moment=np.zeros_like(state.weights), second_moment=np.zeros_like(state.weights),
         )  # fmt: skip
         error = [_error_on(second, going, z[index], y[index])]
