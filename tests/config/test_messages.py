@@ -333,6 +333,11 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "descent.final_learning_rate",
         ["at most descent.learning_rate (0.3)"],
     ),
+    "pool smaller than the draw": (
+        set_at("descent", "pooled_directions", 10),
+        "descent.pooled_directions",
+        ["10", "200"],
+    ),
     "more Fourier modes than the mesh carries": (
         several(set_at("forward", "elements", 20), set_at("surrogate", "network", "fno")),
         "surrogate.fourier_modes",

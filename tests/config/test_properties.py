@@ -90,6 +90,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     if "baselines" in assessment:
         policy = descent.get("policy", "cut")
         assessment["baselines"] = [name for name in assessment["baselines"] if name != policy]
+    if 0 < descent.get("pooled_directions", 0) < descent.get("directions", 200):
+        descent["pooled_directions"] = 0
     rates = sorted([draw(POSITIVE), draw(POSITIVE)])
     descent.update(final_learning_rate=rates[0], learning_rate=rates[1])
     if study["surrogate"].get("network") == "fno":

@@ -186,9 +186,10 @@ def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
 
 
 @pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
-def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser):
+@pytest.mark.parametrize("pool", [0, 40])
+def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
     problem, alpha, gamma = curve_problem(count=60)
-    settings = replace(SMALL, optimiser=optimiser, batch_size=50)
+    settings = replace(SMALL, optimiser=optimiser, pooled_directions=pool, batch_size=50)
     whole = run(begin(alpha, gamma, settings), problem, settings, progress=False)
     kept = {}
 

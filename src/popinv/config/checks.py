@@ -255,6 +255,12 @@ def _descent(descent: Descent) -> Iterator[Problem]:
             f"got {descent.final_learning_rate:g}, but it must be at most descent.learning_rate "
             f"({descent.learning_rate:g}): the rate decays.",
         )
+    if 0 < descent.pooled_directions < descent.directions:
+        yield Problem(
+            ("descent", "pooled_directions"),
+            f"got {descent.pooled_directions}, but each step takes {descent.directions} "
+            "(descent.directions) from the pool; 0 draws fresh ones.",
+        )
 
 
 def _full_noise(descent: Descent, noise: Any) -> Iterator[Problem]:

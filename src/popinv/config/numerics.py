@@ -142,6 +142,11 @@ class Descent(Section):
         default=200,
         description="Random directions of the sliced Wasserstein distance at each step.",
     )
+    pooled_directions: CountOrZero = Field(
+        default=0,
+        description="Size of a fixed pool that the directions are taken from; 0 draws fresh ones "
+        "at each step.",
+    )
     averaging: Annotated[float, Field(ge=0, le=1), NotBoolean] = Field(
         default=0.3,
         description="The answer is the mean of this last share of the steps; 0 takes the last.",

@@ -76,8 +76,16 @@ class Descent:
 
 
 def _unit_directions(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
-    rng = generator(problem.seed, f"{problem.stage}/directions", k)
-    return torch.from_numpy(directions(rng, settings.directions, problem.data.shape[1]))
+    d_y, stage = problem.data.shape[1], problem.stage
+    if not settings.pooled_directions:
+        rng = generator(problem.seed, f"{stage}/directions", k)
+        return torch.from_numpy(directions(rng, settings.directions, d_y))
+    rng = generator(problem.seed, f"{stage}/pool")
+    pool = directions(rng, settings.pooled_directions, d_y)
+    chosen = generator(problem.seed, f"{stage}/directions", k).choice(
+        settings.pooled_directions, min(settings.directions, settings.pooled_directions), False
+    )
+    return torch.from_numpy(np.ascontiguousarray(pool[:, np.sort(chosen)]))
 
 
 def _metric_directions(

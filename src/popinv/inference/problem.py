@@ -35,6 +35,7 @@ class DescentSettings:
     model_samples: int = 1000
     batch_size: int | None = None
     directions: int = 200
+    pooled_directions: int = 0
     averaging: float = 0.3
     regularisation: float = 0.0
     curvature_every: int = 20
