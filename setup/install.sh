@@ -313,9 +313,8 @@ check_environment() {
 
 # --- all of it ---------------------------------------------------------------
 
+# One checkout at a time: the lock is held by descriptor 9, which is closed however this ends.
 build_store() {
-    mkdir -p "$STORE/wheels" "$STORE/logs"
-    exec 9>"$STORE/lock"
     if ! flock --nonblock 9; then
         say "      another checkout is building it: waiting"
         flock 9
@@ -331,8 +330,7 @@ build_store() {
     PETSC=$("$STORE/venv/bin/python" -m petsc --prefix)
     step 4 "petsc4py and h5py" build_bindings
     step 5 "Firedrake $(pinned firedrake)" build_firedrake
-    exec 9>&-
-}
+} 9>"$STORE/lock"
 
 main() {
     if everything_there; then
@@ -351,6 +349,7 @@ main() {
         die "needs Python 3.11 or newer with venv; set POPINV_PYTHON to one"
     PETSC_OPTIONS=$(petsc_options)
     STORE=$(store_folder)
+    mkdir -p "$STORE/wheels" "$STORE/logs"
     build_store
     step 6 "packages, in $VENV" make_environment
     step 7 "checks" check_environment

@@ -14,11 +14,13 @@ from popinv.forward.base import Observations, Parameter, Solutions
 __all__ = [
     "arrays_dataset",
     "arrays_of",
+    "law_and_noise_coordinates",
     "observation_coordinates",
     "parameter_coordinate",
     "place_coordinates",
     "places",
     "proposals",
+    "reason_codes",
     "reasons_of",
     "solves",
     "time_series",
@@ -40,6 +42,14 @@ def parameter_coordinate(
     """Return the coordinate of named parameters along ``dim``."""
     names = [p if isinstance(p, str) else p.name for p in parameters]
     return {dim: variable(dim, np.array(names, dtype=np.str_), long_name)}
+
+
+def law_and_noise_coordinates(law: Sequence[str], noise: Sequence[str]) -> dict[str, xr.Variable]:
+    """Return the coordinates of alpha, ``law_parameter``, and of gamma, ``noise_parameter``."""
+    return {
+        **parameter_coordinate(law, "law_parameter", "parameter of the law"),
+        **parameter_coordinate(noise, "noise_parameter", "parameter of the noise"),
+    }
 
 
 def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
@@ -100,8 +110,6 @@ def solves(
     observations: Observations,
 ) -> xr.Dataset:
     """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success."""
-    meanings = sorted({str(r) for r in solutions.reason} - {""})
-    codes = {"": 0, **{reason: i + 1 for i, reason in enumerate(meanings)}}
     return xr.Dataset(
         {
             "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
@@ -111,17 +119,23 @@ def solves(
                 f"{observations.long_name or observations.name}, without noise",
                 observations.units,
             ),
-            "reason": variable(
-                "sample",
-                np.array([codes[str(r)] for r in solutions.reason], dtype=np.int32),
-                "why the solve failed, 0 if it did not",
-                reasons=json.dumps(["", *meanings]),
-            ),
+            "reason": reason_codes(solutions.reason),
         },
         coords={
             **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
             **observation_coordinates(observations),
         },
+    )
+
+
+def reason_codes(reasons: np.ndarray) -> xr.Variable:
+    """Return reasons (sample,) as codes, 0 for success; the attribute ``reasons`` decodes them."""
+    meanings, codes = np.unique(["", *map(str, reasons)], return_inverse=True)
+    return variable(
+        "sample",
+        codes[1:].astype(np.int32),
+        "why the solve failed, 0 if it did not",
+        reasons=json.dumps(meanings.tolist()),
     )
 
 

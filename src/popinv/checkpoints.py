@@ -8,18 +8,56 @@ settings as the one that wrote it, and goes when the job has succeeded.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import xarray as xr
 
 from popinv import storage
 from popinv.artefacts import arrays_dataset, arrays_of
 from popinv.errors import DataError
 from popinv.whole_files import discard
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "state_from_arrays", "state_to_arrays"]
+
+State = TypeVar("State")
+
+# From an array to the field of a state, by the text of the field's annotation; all other fields are
+# arrays.
+_FROM_ARRAY: dict[str, Callable[[np.ndarray], Any]] = {
+    "int": int,
+    "float": float,
+    "str": lambda array: array.astype(np.uint8).tobytes().decode("ascii"),
+}
+
+
+def state_to_arrays(state: Any) -> dict[str, np.ndarray]:
+    """Return the fields of a state (a dataclass) as arrays; text becomes the bytes of its ASCII."""
+    values = {f.name: getattr(state, f.name) for f in fields(state)}
+    return {
+        name: np.frombuffer(value.encode("ascii"), dtype=np.uint8)
+        if isinstance(value, str)
+        else np.asarray(value)
+        for name, value in values.items()
+    }
+
+
+def state_from_arrays(kind: type[State], arrays: Mapping[str, np.ndarray]) -> State:
+    """Return the state of a kind that :func:`state_to_arrays` took apart.
+
+    Raises
+    ------
+    DataError
+        If an array is missing.
+    """
+    wanted = fields(cast(Any, kind))
+    missing = [f.name for f in wanted if f.name not in arrays]
+    if missing:
+        raise DataError(f"the checkpoint of a {kind.__name__} lacks {', '.join(missing)}")
+    return kind(**{f.name: _FROM_ARRAY.get(str(f.type), np.array)(arrays[f.name]) for f in wanted})
 
 
 class Checkpoint:
@@ -41,6 +79,27 @@ class Checkpoint:
         self.config = dict(config)
         self.seconds = seconds
         self._last = time.monotonic()
+
+    @classmethod
+    def of_job(
+        cls, snakemake: Any, config: Mapping[str, Any], inputs: Iterable[xr.Dataset]
+    ) -> Checkpoint:
+        """Return the checkpoint of a rule's job.
+
+        Parameters
+        ----------
+        snakemake : object
+            What Snakemake gives to the script; the rule's params are ``checkpoint`` (where it
+            lies), ``seed`` and ``code``.
+        config : mapping
+            The settings that the result depends on.
+        inputs : iterable of Dataset
+            Artefacts that it depends on.
+        """
+        params = snakemake.params
+        hashes = [dataset.attrs["content_sha256"] for dataset in inputs]
+        given = {**config, "inputs": hashes, "seed": params.seed, "code": params.code}
+        return cls(Path(params.checkpoint), given, snakemake.config["checkpoint_seconds"])
 
     def write_when_due(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Write, if the last time, or the beginning, is long enough ago."""

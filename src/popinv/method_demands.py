@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from popinv.stage_demands import activations, descents, rows_of, solving_of, training, weights
+from popinv.stage_demands import activations, descents, multiply_adds, rows_of, solving_of, training
 from popinv.study_sizes import (
     FIGURES_MB,
     FLOPS,
@@ -37,7 +37,7 @@ def _posteriors(of: Sizes, wildcards: Wildcards) -> Demand:
     # A move tries about five angles.
     return Demand(
         WITH_TORCH_MB + FIGURES_MB + megabytes(2 * numbers),
-        moves * 5 * rows * 2 * weights(of) / FLOPS,
+        moves * 5 * rows * 2 * multiply_adds(of) / FLOPS,
     )
 
 
@@ -62,13 +62,13 @@ def _select(of: Sizes, wildcards: Wildcards) -> Demand:
     rows = of.training + fresh
     # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
     numbers = 3.0 * rows * max(asked["landmarks"] * rows, asked["targets"]) + 6 * rows * of.row
-    numbers += 2 * asked["targets"] * weights(of) + 1e8
+    numbers += 2 * asked["targets"] * multiply_adds(of) + 1e8
     # Six trainings on the pool, and eight on candidates, beside the scores.
     passes = asked["repeats"] * 14 * (asked["steps"] * network["batch_size"] + fresh)
     passes += asked["repeats"] * 20 * rows
     return Demand(
         WITH_TORCH_MB + FIGURES_MB + megabytes(numbers),
-        passes * 6 * weights(of) / FLOPS + 14 * asked["repeats"] * asked["steps"] * 5e-3,
+        passes * 6 * multiply_adds(of) / FLOPS + 14 * asked["repeats"] * asked["steps"] * 5e-3,
     )
 
 
@@ -103,7 +103,7 @@ def _devices(of: Sizes, wildcards: Wildcards) -> Demand:
     trainings = 1 + 3 * len(asked["devices"]) * len(asked["ranges"])
     # The curvature keeps the graph of a thousand rows; a step is small, and mostly Python.
     numbers = 3 * 1000 * activations(of) + 6 * of.training * of.row
-    of_step = 6 * asked["batch_size"] * weights(of) / FLOPS + 5e-3
+    of_step = 6 * asked["batch_size"] * multiply_adds(of) / FLOPS + 5e-3
     needed = descents(of, of.systems, 5, iterations=asked["descent_iterations"])
     return Demand(
         needed.megabytes + FIGURES_MB + megabytes(numbers + trainings * of.row**2),
@@ -116,13 +116,13 @@ def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
     count = len(asked["ranks"])
     solving = solving_of(of, count * (asked["solves"] + asked["test_solves"]), 0, WITH_TORCH_MB)
     # Four ways to train; products and gradients of dense increments stand for every site at once.
-    dense = count * 4 * weights(of)
+    dense = count * 4 * multiply_adds(of)
     rows = count * (asked["batch_size"] + asked["test_solves"])
     steps = 4 * asked["rounds"] * asked["local_steps"]
     return Demand(
         solving.megabytes + FIGURES_MB + megabytes(6 * dense + rows * activations(of)),
         solving.seconds
-        + steps * (0.02 + (6 * rows * weights(of) + 6 * dense * max(asked["ranks"])) / FLOPS),
+        + steps * (0.02 + (6 * rows * multiply_adds(of) + 6 * dense * max(asked["ranks"])) / FLOPS),
     )
 
 
@@ -131,7 +131,7 @@ def _distributed_training(of: Sizes, wildcards: Wildcards) -> Demand:
     needed = training(of, of.training)
     # Three policies: seven step sizes that are tried, the real run and the simulated one; of the
     # real one the slowest worker is waited for at worst.
-    each = asked["batch_size"] * 6 * weights(of) / FLOPS + 2e-3
+    each = asked["batch_size"] * 6 * multiply_adds(of) / FLOPS + 2e-3
     waited = max(asked["seconds"]) + asked["message"]
     seconds = 3 * asked["gradients"] * (9 * each + waited)
     workers = len(asked["seconds"])

@@ -14,20 +14,19 @@ __all__ = ["minimise"]
 
 # Height and steepness of the wall about points where the function is not finite.
 _WALL = 1e3
+_MOST_ITERATIONS = 200
 
 
-def minimise(
-    function: Callable[[torch.Tensor], torch.Tensor], start: np.ndarray, iterations: int = 200
-) -> np.ndarray:
+def minimise(function: Callable[[torch.Tensor], torch.Tensor], start: np.ndarray) -> np.ndarray:
     """Return where a function is smallest near the start, by L-BFGS with torch's gradient.
+
+    Where 200 iterations do not suffice, the best point so far is returned.
 
     Parameters
     ----------
     function : callable
         Maps a double tensor (n,) to a number.
     start : ndarray of shape (n,)
-    iterations : int
-        Most iterations; where they do not suffice, the best point so far is returned.
 
     Raises
     ------
@@ -62,6 +61,6 @@ def minimise(
         best,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": iterations},
+        options={"maxiter": _MOST_ITERATIONS},
     )
     return best

@@ -17,14 +17,22 @@ from popinv.study_sizes import (
 )
 from popinv.workflow import solve_count
 
-__all__ = ["STAGES", "activations", "descents", "rows_of", "solving_of", "training", "weights"]
+__all__ = [
+    "STAGES",
+    "activations",
+    "descents",
+    "multiply_adds",
+    "rows_of",
+    "solving_of",
+    "training",
+]
 
 
 # --- the surrogate -------------------------------------------------------------------------------
 
 
-def weights(of: Sizes) -> float:
-    """Operations per system that one pass forward through the surrogate takes, halved."""
+def multiply_adds(of: Sizes) -> float:
+    """Products that one pass forward through the surrogate sums up, per system."""
     network = of.study["surrogate"]
     width = network["width"]
     if network["network"] == "fno":
@@ -49,14 +57,14 @@ def training(of: Sizes, solves: int) -> Demand:
     # The validation set goes through the network whole.
     at_once = max(batch, network["validation_fraction"] * solves)
     numbers = 6 * solves * of.row + 2 * at_once * activations(of)
-    seconds = epochs * (solves * 6 * weights(of) / FLOPS + 2e-3 * (1 + solves / batch))
+    seconds = epochs * (solves * 6 * multiply_adds(of) / FLOPS + 2e-3 * (1 + solves / batch))
     return Demand(WITH_TORCH_MB + megabytes(numbers), seconds)
 
 
 # --- the descent ---------------------------------------------------------------------------------
 
 
-def descents(of: Sizes, systems: int, descents: float = 1, iterations: int | None = None) -> Demand:
+def descents(of: Sizes, systems: int, count: float = 1, iterations: int | None = None) -> Demand:
     """One descent after the other: memory of one, time of all."""
     asked = of.study["descent"]
     samples, directions = asked["model_samples"], asked["directions"]
@@ -66,8 +74,8 @@ def descents(of: Sizes, systems: int, descents: float = 1, iterations: int | Non
     numbers += 10 * (data + samples) * directions + 3 * samples * activations(of)
     if of.study["noise"]["kind"] == "full":
         numbers += 4 * (of.observed * (of.observed + 1) / 2) ** 2
-    of_step = samples * 8 * weights(of) / FLOPS + 1e-7 * (data + samples) * directions + 5e-3
-    steps = (asked["iterations"] if iterations is None else iterations) * descents
+    of_step = samples * 8 * multiply_adds(of) / FLOPS + 1e-7 * (data + samples) * directions + 5e-3
+    steps = (asked["iterations"] if iterations is None else iterations) * count
     return Demand(WITH_TORCH_MB + megabytes(numbers), steps * of_step)
 
 
@@ -129,8 +137,8 @@ def _repeat(of: Sizes, wildcards: Wildcards) -> Demand:
     return solving_of(of, solves, solves, WITH_TORCH_MB)
 
 
-def rows_of(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], Demand]:
-    """Rules that hold all systems or all solves a few times over."""
+def rows_of(copies: float) -> Callable[[Sizes, Wildcards], Demand]:
+    """Return the demand of rules that hold all systems or all solves a few times over."""
 
     def needed(of: Sizes, wildcards: Wildcards) -> Demand:
         rows = of.systems + of.training
@@ -139,7 +147,7 @@ def rows_of(copies: float, torch: bool = True) -> Callable[[Sizes, Wildcards], D
         if "systems" in wildcards:
             rows += int(wildcards["systems"]) * int(of.study["evidence"]["repeats"])
         numbers = copies * rows * of.row
-        return Demand((WITH_TORCH_MB if torch else PLAIN_MB) + megabytes(numbers), 1e-6 * numbers)
+        return Demand(WITH_TORCH_MB + megabytes(numbers), 1e-6 * numbers)
 
     return needed
 
@@ -160,7 +168,9 @@ def _plot(of: Sizes, wildcards: Wildcards) -> Demand:
 
 def _two_stage(of: Sizes, wildcards: Wildcards) -> Demand:
     numbers = 6 * of.systems * of.row + 2000 * of.row * activations(of)
-    return Demand(WITH_TORCH_MB + megabytes(numbers), of.systems * 200 * 8 * weights(of) / FLOPS)
+    return Demand(
+        WITH_TORCH_MB + megabytes(numbers), of.systems * 200 * 8 * multiply_adds(of) / FLOPS
+    )
 
 
 def _posterior(of: Sizes, wildcards: Wildcards) -> Demand:

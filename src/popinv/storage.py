@@ -185,11 +185,11 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
             f"{found[:12]}): the store is damaged. {_MENDING.format(store)}"
         )
     if config is not None:
-        check_config(store, json.loads(dataset.attrs["config"]), config)
+        _check_config(store, json.loads(dataset.attrs["config"]), config)
     return dataset
 
 
-def check_config(store: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _check_config(store: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise DataError naming each key in which two configurations differ."""
     before, after = _flat(stored), _flat(json.loads(json.dumps(expected)))
     differing = [k for k in sorted(before.keys() | after.keys()) if before.get(k) != after.get(k)]

@@ -87,7 +87,7 @@ def sizes(study: Study) -> Sizes:
         training=solve_count(study, "0")
         + (int(learning["rounds"]) - 1) * int(learning["solves_per_round"]),
         largest=max(solve_count(study, name) for name in _rounds(study)),
-        cost=forward_cost(study["forward"], parameters, observed),
+        cost=forward_cost(study["forward"], parameters),
     )
 
 

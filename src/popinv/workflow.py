@@ -133,7 +133,7 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
         )
 
 
-def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake/metadata") -> None:
+def refuse_foreign_stores(config: Mapping[str, Any]) -> None:
     """Stop if a study's folder holds results that another configuration has left there.
 
     Snakemake reruns what a changed configuration touches, but only where it remembers having
@@ -148,7 +148,7 @@ def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake
     for name, study in config["studies"].items():
         store = Path(config["results"], name, "observations.zarr")
         file = store / "zarr.json"
-        if not file.is_file() or _remembered(str(file), metadata):
+        if not file.is_file() or _remembered(str(file)):
             continue
         expected = {key: study[key] for key in ("forward", "law", "noise", "observations")}
         try:
@@ -162,9 +162,7 @@ def refuse_foreign_stores(config: Mapping[str, Any], metadata: str = ".snakemake
             )
 
 
-def _remembered(path: str, metadata: str) -> bool:
+def _remembered(path: str) -> bool:
     # Snakemake splits long names into folders; such a path is looked up by its first part.
-    record = urlsafe_b64encode(path.encode()).decode()
-    return (Path(metadata) / record[:254]).exists() or (
-        Path(metadata) / f"@{record[:253]}"
-    ).exists()
+    metadata, record = Path(".snakemake", "metadata"), urlsafe_b64encode(path.encode()).decode()
+    return (metadata / record[:254]).exists() or (metadata / f"@{record[:253]}").exists()

@@ -93,7 +93,12 @@ def test_the_time_axis_of_a_file_is_that_of_the_forward_model() -> None:
     assert "of length 2, but the forward model has no time" in fault("data/y.nc", places=6)
 
 
-def config(file: str, descent: dict[str, Any] | None = None, **observations: Any) -> Any:
+def config(
+    file: str,
+    descent: dict[str, Any] | None = None,
+    downstream: dict[str, Any] | None = None,
+    **observations: Any,
+) -> Any:
     return load(
         {
             "studies": {
@@ -104,6 +109,7 @@ def config(file: str, descent: dict[str, Any] | None = None, **observations: Any
                     },
                     "observations": {"file": file, "heldout_fraction": 0.4, **observations},
                     "descent": descent or {},
+                    "downstream": downstream or {},
                 }
             }
         }
@@ -132,6 +138,28 @@ def test_missing_values_of_a_configuration() -> None:
         check_data_files(config(write(text(values)), missing="mask"))
 
 
+@pytest.mark.parametrize(
+    ("downstream", "message"),
+    [
+        ({"mwgrad": {"systems": [0, 4]}}, r"mwgrad\.systems: got 4, but the 4 systems"),
+        ({"certified_unlearning": {"systems": [0]}}, r"certified_unlearning: .* there are 2"),
+    ],
+)
+def test_methods_that_need_more_systems_than_the_file_has(downstream, message) -> None:
+    complete = config(write(text()), downstream=downstream)
+    with pytest.raises(DataError, match=r"studies\.mine\.downstream\." + message):
+        check_data_files(complete)
+
+
+def test_a_method_that_gaps_rule_out() -> None:
+    values = VALUES.copy()
+    values[:, 2] = [np.nan, np.nan, 1.0, 1.0, 1.0, 1.0]
+    asked = {"instance_unlearning": {}}
+    check_data_files(config(write(text()), downstream=asked))
+    with pytest.raises(DataError, match=r"instance_unlearning: asked for, but where systems"):
+        check_data_files(config(write(text(values)), downstream=asked, missing="mask"))
+
+
 def test_the_job_reads_what_was_checked() -> None:
     lines = "sample,s,a,b,c\n" + "".join(
         f"n{i},{1 + i},{line}\n" for i, line in enumerate(text().splitlines())
@@ -140,7 +168,8 @@ def test_the_job_reads_what_was_checked() -> None:
     complete = config(write(lines), **keys)
     check_data_files(complete)
     study = as_mapping(complete)["studies"]["mine"]
-    table = read_fitting(study["observations"], observed(study["forward"], seed=1))
+    what = observed(study["forward"], seed=1)
+    table = read_fitting(study["observations"], len(what), what.time_count)
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))
     np.testing.assert_array_equal(table.system_ids, [f"n{i}" for i in range(6)])

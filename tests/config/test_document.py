@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from popinv.config.document import main, readme, schema
+from popinv.config.forward import Forward
 from popinv.config.loading import load
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -56,6 +58,20 @@ def test_every_key_of_the_schema_is_in_the_tables() -> None:
     # Keys of parameters named by the user are explained in the text.
     for key in keys:
         assert re.search(rf"\b{key}\b", text), key
+
+
+@pytest.mark.parametrize(
+    ("forward", "named"),
+    [
+        ({"kind": "porous_flow"}, "`{{kind: {}}}` for porous flow"),
+        ({"kind": "elastodynamics"}, "`{{kind: {}}}` for elastodynamics"),
+        ({"kind": "lorenz96"}, "else `{{kind: {}}}`"),
+    ],
+)
+def test_the_default_noise_is_the_documented_one(forward: dict[str, Any], named: str) -> None:
+    section: Any = TypeAdapter(Forward).validate_python(forward)
+    row = next(line for line in readme().splitlines() if line.startswith("| `noise` | mapping"))
+    assert named.format(section.default_noise()["kind"]) in row
 
 
 def test_examples_in_the_text_are_valid() -> None:

@@ -8,6 +8,8 @@ from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
 
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+
 
 def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
@@ -33,9 +35,13 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"analog": {"devices": ["linear"]}}, "soft_bounds"),
         ({"posteriors": {}}, "posterior"),
         ({"mwgrad": {"systems": [1]}}, "systems"),
+        ({"mwgrad": {"systems": [1, 1]}}, "each system is named once"),
+        ({"mwgrad": {"systems": [1, 100]}}, "got 100, but the 100 systems"),
+        ({"mwgrad": {"particles": 39}}, "at least 40: twice the 20"),
+        ({"analog": {"layers": 5}}, "the surrogate has 4 dense layers"),
         ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
         ({"influence": {"repeats": 1}}, "repeats"),
-        ({"certified_unlearning": {"systems": [2, 2]}}, "each is removed once"),
+        ({"certified_unlearning": {"systems": [2, 2]}}, "each system is named once"),
         ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),
         ({"certified_unlearning": {"epsilon": 0}}, "epsilon"),
         ({"certified_unlearning": {"noise": "secrt"}}, "secret"),
@@ -59,6 +65,27 @@ def test_unrestricted_noise_has_no_plain_gradient(mapping, study, method, messag
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
     study["downstream"] = {method: {}}
     with pytest.raises(ConfigError, match=message):
+        load(mapping)
+
+
+def test_systems_with_noise_scales_cannot_be_left_out_one_by_one(mapping, study):
+    study["downstream"] = {"instance_unlearning": {}}
+    load(mapping)
+    study["observations"]["noise_scale"] = {"low": 0.5, "high": 2.0}
+    with pytest.raises(ConfigError, match="draws change with every system"):
+        load(mapping)
+
+
+def test_symbols_are_fewer_than_observed_vectors(mapping, study):
+    study["forward"] = {"kind": "elastodynamics", "times": 20}
+    study["law"] = {"kind": "lognormal", "start": {n: ONE for n in ("stiffness", "damping")}}
+    study["noise"] = {"kind": "isotropic"}
+    truth = {"law": study["law"]["start"], "noise": {"standard_deviation": 0.1}}
+    study["observations"] = {"count": 5, "truth": truth}
+    study["downstream"] = {"bigram": {"vocabulary": 99}}
+    load(mapping)
+    study["downstream"] = {"bigram": {"vocabulary": 100}}
+    with pytest.raises(ConfigError, match="100 observed vectors, too few"):
         load(mapping)
 
 

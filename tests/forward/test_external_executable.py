@@ -191,10 +191,11 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until_gone(pid: int, seconds: float = 20.0) -> None:
+def wait_until_gone(what: int | Path, seconds: float = 20.0) -> None:
+    """Wait for the end of a process, or for a folder to be deleted."""
     deadline = time.monotonic() + seconds
-    while is_running(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still running"
+    while what.exists() if isinstance(what, Path) else is_running(what):
+        assert time.monotonic() < deadline, f"{what} is still there"
         time.sleep(0.05)
 
 
@@ -225,15 +226,22 @@ def test_what_a_program_leaves_in_the_background_ends_with_the_call() -> None:
         wait_until_gone(pid)
 
 
-def test_a_program_and_what_it_started_end_when_the_job_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM])
+def test_a_program_what_it_started_and_its_files_go_when_the_job_is_killed(
+    tmp_path: Path, way: signal.Signals
+) -> None:
     shell("sleep 600 & echo $! $$ > pids; wait", time_limit=600)
+    Path("temporary").mkdir()
     code = """
         import numpy as np, sys
         from popinv.forward.executable.program import Program
         command = ["./script", "{input}", "{output}"]
         Program(command, ["a"], "csv", False, 600.0).call(np.ones((1, 1)), np.ones(1))
     """
-    job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    job = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+    )
     deadline = time.monotonic() + 60
     while not Path("pids").exists() or len(Path("pids").read_text().split()) < 2:
         assert time.monotonic() < deadline
@@ -243,10 +251,17 @@ def test_a_program_and_what_it_started_end_when_the_job_is_killed(tmp_path: Path
     time.sleep(0.5)
     pids = [int(pid) for pid in Path("pids").read_text().split()]
     assert all(map(is_running, pids))
-    job.send_signal(signal.SIGKILL)
+    (folder,) = Path("temporary").iterdir()
+    assert [file.name for file in folder.iterdir()] == ["input.csv"]
+    if way == signal.SIGTERM:
+        # As a cluster does: the watchman is asked to leave too.
+        for child in Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split():
+            if b"killpg" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), way)
+    job.send_signal(way)
     job.wait()
-    for pid in pids:
-        wait_until_gone(pid)
+    for gone in (*pids, folder):
+        wait_until_gone(gone)
 
 
 def test_no_process_stays_behind() -> None:

@@ -162,10 +162,10 @@ def test_what_cannot_be_solved_says_why():
     solutions = model.solve(z)
     assert list(solutions.reason) == [
         "",
-        "forcing is not finite",
-        "time_scale is not positive",
+        "parameter 'forcing' is inf",
+        "parameter 'time_scale' is not positive",
         "the trajectory left the range of numbers",
-        "coupling is not finite",
+        "parameter 'coupling' is nan",
     ]
     assert np.isfinite(solutions.observations[0]).all()
     assert np.isnan(solutions.observations[1:]).all()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.forward.base import ForwardModel
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.porous_flow.model import PorousFlow
@@ -370,34 +370,6 @@ def test_z_of_another_width_is_refused(line):
         line.solve([["a"] * 21])
 
 
-@pytest.mark.parametrize("outside", [0.0, 1.0, -0.1, 1.5, np.nan])
-def test_a_sensor_outside_is_refused_by_name(outside):
-    with pytest.raises(ConfigError, match="sensor 1 "):
-        PorousFlow([[0.5], [outside], [0.7]])
-    with pytest.raises(ConfigError, match="sensor 2 "):
-        PorousFlow([[0.5, 0.5], [0.1, 0.2], [0.5, outside]], dimension=2)
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "message"),
-    [
-        ("dimension", 3, "dimension"),
-        ("elements", 2, "elements"),
-        ("elements", 10.5, "elements"),
-        ("field", "cosin", "Did you mean 'cosine'"),
-        ("nonlinearity", "powr", "Did you mean 'power'"),
-        ("exponent", 0.0, "exponent"),
-        ("source", np.nan, "source"),
-        ("sensors", np.zeros((0, 1)), "sensors"),
-        ("sensors", np.full((2, 2), 0.5), "sensors"),
-    ],
-)
-def test_arguments_that_make_no_sense_are_refused(argument, value, message):
-    with pytest.raises(ConfigError, match=message):
-        PorousFlow(**{"sensors": SENSORS_1D, argument: value})
-
-
-@pytest.mark.firedrake
 def test_building_a_model_leaves_subnormal_numbers_alone():
     model = PorousFlow(np.array([[0.5]]), elements=8, modes=3)
     model.solve_with_firedrake(np.zeros((1, 4)))

@@ -9,16 +9,11 @@ import pytest
 import torch
 from problems import curve_problem, noise_problem, silent
 
+from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
 from popinv.inference.descent import estimate, run, step
-from popinv.inference.problem import (
-    DescentSettings,
-    Problem,
-    begin,
-    state_from_arrays,
-    state_to_arrays,
-)
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
 from popinv.population.laws.normal import NormalLaw
 from popinv.population.noise.isotropic import IsotropicNoise
 from popinv.transport.sliced import directions
@@ -82,7 +77,7 @@ def test_one_system_without_noise_gives_the_gaussian_misfit():
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     u = module._metric_directions(still, SMALL, p, theta)
     data = torch.from_numpy(problem.data)
-    value = module._half_sw(data, torch.ones((1, 8), dtype=torch.float64), u)
+    value = module._half_distance(data, torch.ones((1, 8), dtype=torch.float64), u, debias=False)
     residual = problem.noise.whiten(p[4:], data - 1)
     assert float(value) == pytest.approx(float((residual**2).sum()) / 2, rel=1e-12)
 
@@ -101,8 +96,8 @@ def test_any_square_root_of_the_covariance_gives_the_same_loss():
     )
     # The roots differ by a rotation, so equal in mean over all directions: many are taken.
     theta = torch.from_numpy(directions(np.random.default_rng(0), 4000, 8))
-    one = module._half_sw(*whitened, theta)
-    other = module._half_sw(data @ symmetric, sample @ symmetric, theta)
+    one = module._half_distance(*whitened, theta, debias=False)
+    other = module._half_distance(data @ symmetric, sample @ symmetric, theta, debias=False)
     assert float(one) == pytest.approx(float(other), rel=0.02)
 
 
@@ -209,7 +204,7 @@ def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
 
     with pytest.raises(Killed):
         run(begin(alpha, gamma, settings), problem, settings, kill, progress=False)
-    state = state_from_arrays(kept)
+    state = state_from_arrays(DescentState, kept)
     assert state.iteration == 5
     resumed = run(state, problem, settings, progress=False)
     np.testing.assert_array_equal(resumed.alpha, whole.alpha)
@@ -265,7 +260,7 @@ def test_a_checkpoint_of_another_descent_is_refused():
     with pytest.raises(DataError, match="12 iterations, the settings ask for 13"):
         run(begin(alpha, gamma, SMALL), problem, replace(SMALL, iterations=13), progress=False)
     with pytest.raises(DataError, match="lacks iteration"):
-        state_from_arrays({})
+        state_from_arrays(DescentState, {})
 
 
 def test_law_without_signal_is_left_alone():

@@ -57,6 +57,18 @@ def test_samples_are_differentiable_in_gamma(model):
     assert torch.autograd.gradcheck(lambda g: model.sample(g, e), gamma, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("model", [IsotropicNoise(5), DiagonalNoise(5)], ids=["one", "each"])
+def test_uncorrelated_noise_is_not_factorised(model, monkeypatch):
+    # That would cost the cube of the number of observations, at each step of a descent.
+    monkeypatch.setattr(torch.linalg, "cholesky", None)
+    rng = np.random.default_rng(2)
+    gamma = torch.from_numpy(rng.standard_normal(len(model.names)))
+    e = torch.from_numpy(rng.standard_normal((3, 5)))
+    deviations = torch.exp(gamma).expand(5)
+    torch.testing.assert_close(model.sample(gamma, e), deviations * e)
+    torch.testing.assert_close(model.cholesky(gamma), torch.diag(deviations))
+
+
 @pytest.mark.parametrize(
     ("kernel", "nu"), [("exponential", 0.5), ("matern32", 1.5), ("matern52", 2.5)]
 )

@@ -7,8 +7,7 @@ import pytest
 
 from popinv import storage
 from popinv.forward.base import Observations
-from popinv.population.observe import observations_dataset
-from popinv.population.synthetic import noise_scales
+from popinv.population.observe import noise_scales, observations_dataset
 
 WHAT = Observations(np.array([[0.2], [0.7]]), ("x",), "head", "m")
 Y = np.arange(10.0).reshape(5, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browsing import Visit, visit
 from small_results import (
     CLAIMS,
     COMPARISON,
@@ -84,7 +85,11 @@ def pages(results: Results) -> dict[str, Path]:
     folder = results.folder / "report"
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
     method = gather_method(
-        "mwgrad", results.folder, ["tiny"], "# Several objectives\n\nFirst `x`.\n"
+        "mwgrad",
+        results.folder,
+        {"tiny": results.section},
+        "# Several objectives\n\nFirst `x`.\n",
+        benchmarks={"tiny": results.tiny / "benchmarks/deconvolve.tsv"},
     )
     loaded = results.study.loaded | evidence()
     written = {
@@ -114,3 +119,11 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Browser, pages: dict[str, Path]) -> Iterator[Visit]:
+    """Return the study's page on a light screen of 1440 pixels."""
+    opened = visit(browser, pages["study"], 1440, "light")
+    yield opened
+    opened.page.context.close()

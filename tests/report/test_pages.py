@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import visit
 from small_results import numbers_of
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-DRAWN = "html[data-drawn=true]"
 # Text and graphics of charts against the page, as the guidelines measure it.
 CONTRAST = """() => {
   const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
@@ -36,39 +29,6 @@ CONTRAST = """() => {
     lines: Math.min(...seen(".plot .js-line", "stroke").map(ratio)),
   };
 }"""
-
-
-@dataclass
-class Visit:
-    """A page in the browser, and what it has said and asked for since it was opened."""
-
-    page: Page
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-
-def visit(browser: Browser, file: Path, width: int, scheme: Any) -> Visit:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=False
-    )
-    visit = Visit(context.new_page())
-    visit.page.on("console", lambda message: visit.said.append(message.text))
-    visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-    visit.page.on("request", lambda request: visit.asked.append(request.url))
-    visit.page.add_init_script(
-        "window.all = (selector) => [...document.querySelectorAll(selector)];"
-    )
-    visit.page.goto(file.as_uri())
-    visit.page.wait_for_selector(DRAWN)
-    return visit
-
-
-@pytest.fixture(scope="module")
-def wide(browser: Browser, pages: dict[str, Path]) -> Iterator[Visit]:
-    """Return the study's page on a light screen of 1440 pixels."""
-    opened = visit(browser, pages["study"], 1440, "light")
-    yield opened
-    opened.page.context.close()
 
 
 @pytest.mark.parametrize(

@@ -6,24 +6,28 @@ import base64
 import json
 import re
 import tomllib
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from small_results import CLAIMS, configuration, studies
+from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
+from popinv.figures import style
+from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
-from popinv.report.judgement import judgements, parameters_in
+from popinv.report.judgement import judgements
 from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.report.pages import reproduction
-from popinv.report.records import Parameter
-from popinv.report.words import duration, inline, number, rounded
+from popinv.report.pictures import pictures_in
+from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
+from popinv.summary import Parameter, parameters_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +67,7 @@ def test_what_is_missing_is_named(results, tmp_path):
 
 
 def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
-    method = gather_method("mwgrad", results.folder, ["tiny", "other"])
+    method = gather_method("mwgrad", results.folder, {"tiny": results.section, "other": {}})
     assert method.title == "Mwgrad"
     assert method.problem is not None
     assert [row["claim"] for row in method.problem.claims] == [claim.claim for claim in CLAIMS]
@@ -73,7 +77,7 @@ def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text('{"score": 1.5}')
     new = gather_method(
-        "brand_new", tmp_path, [], "# A new method\n\nIt *does* `this`.\n\n## More\n"
+        "brand_new", tmp_path, {}, "# A new method\n\nIt *does* `this`.\n\n## More\n"
     )
     assert (new.title, new.about) == ("A new method", "It *does* `this`.")
     assert new.problem is not None
@@ -114,12 +118,38 @@ def test_reasons_for_doubt(changed, doubted):
     assert [j.name for j in found if j.verdict == "doubt"] == ([doubted] if doubted else [])
 
 
+@pytest.mark.parametrize(
+    ("changed", "name", "verdict"),
+    [
+        ({"noise_misfit": "not judged: nothing to judge by"}, "Family of the noise", "neutral"),
+        ({"heldout_p_value": float("nan")}, "Held-out systems", "neutral"),
+        ({"heldout_p_value": None}, "Held-out systems", "neutral"),
+        ({"surrogate_whitened_rmse": float("nan")}, "Surrogate", "doubt"),
+    ],
+)
+def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
+    metrics = GOOD | changed
+    (found,) = [j for j in judgements(metrics, parameters_in(metrics), 0.02) if j.name == name]
+    assert (found.verdict, found.short) == (verdict, "not judged")
+
+
+def test_parameters_are_drawn_where_there_is_something_to_compare_with():
+    alone = Parameter("law", "mean", 1.0)
+    assert parameter_chart([]) is None
+    assert parameter_chart([alone]) is None
+    compared = [replace(alone, true=1.1), replace(alone, lower=0.5, upper=1.5)]
+    for parameter in compared:
+        chart = parameter_chart([parameter])
+        assert chart is not None
+        assert len(chart.figure.data) == 2
+
+
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
     missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
     coverage = {"coverage_mean": 0.6, "coverage_replications": 40}
     found = judgements(GOOD, missing, 0.02, coverage)
     assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Coverage"]
-    assert "0 of 4 95 % intervals" in found[0].finding
+    assert "0 of 4 intervals (of 95 %)" in found[0].finding
 
 
 def test_the_configuration_on_the_page_gives_the_same_study(results):
@@ -129,17 +159,65 @@ def test_the_configuration_on_the_page_gives_the_same_study(results):
     assert made.versions["numpy"] == np.__version__
 
 
+def test_a_name_that_law_and_noise_share_is_told_with_whose_it_is(results):
+    weakest = numbers_of(results.tiny / "metrics.json")["weakest_direction"].split()
+    assert "length" in weakest
+    assert {before for before, name in pairwise(weakest) if name == "length"} == {"law", "noise"}
+
+
 def test_a_study_is_described_in_words(results):
     terms = dict(described(results.section))
     assert "Steady flow in a porous medium" in terms["Forward model"]
     assert terms["Parameters of a system"] == "5: mean, mode 1, mode 2, mode 3, mode 4."
     assert "60 systems drawn from the truth" in terms["Observations"]
+    assert terms["Unknowns of the law"].startswith(
+        "*mean*: Mean of the field. *standard deviation*"
+    )
+    own = terms_of("own_simulator.yaml", "pharmacokinetics")
+    assert own["Parameters of a system"] == "3: ka [1/h], clearance [L/h], volume [L]."
+    assert own["Unknowns of the law"] == (
+        "*Mean* and *standard deviation* of the logarithms of ka, clearance, volume."
+    )
+    assert "20 % of its systems were kept aside" in own["Observations"]
+
+
+def terms_of(example, study):
+    config = yaml.safe_load((ROOT / "config/examples" / example).read_text())
+    return dict(described(as_mapping(load(config))["studies"][study]))
+
+
+def test_figures_are_told_by_their_titles(tmp_path):
+    figure = style.new_figure("Rise of −log p", 1.0, 1.0)
+    style.save(figure, tmp_path / "plain.png")
+    style.save(style.new_figure("Groups of systems", 1.0, 1.0), tmp_path / "group.png")
+    (tmp_path / "untitled.png").write_bytes(PIXEL)
+    (tmp_path / "empty.png").write_bytes(b"")
+    captions = {p.name: p.caption for p in pictures_in(tmp_path, "study tiny")}
+    assert captions == {
+        "empty": "Empty", "group": "Groups of systems", "plain": "Rise of −log p",
+        "untitled": "Untitled",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/methods").glob("*.md")), ids=lambda p: p.stem)
+def test_a_method_says_how_to_read_what_it_finds_on_a_study(page, tmp_path):
+    method = gather_method(page.stem, tmp_path, {}, page.read_text())
+    assert sum(len(paragraph) for paragraph in method.reading) > 100
+    assert not [p for p in method.reading if p.startswith(("#", "|", "![")) or "```" in p]
 
 
 def test_numbers_are_rounded_for_people_and_whole_for_programs():
     assert str(number(0.123456789)) == '<data value="0.123456789">0.1235</data>'
-    assert (rounded(-3.0), rounded(None), rounded(float("nan"))) == ("−3", "–", "nan")
+    assert (rounded(-3.0), rounded(None), rounded(float("nan"))) == ("−3", "–", "NaN")
+    shown = [str(measured(v, 0.0326)) for v in (0.38381, 2.0, -0.1)]
+    assert [text[text.index(">") + 1 : -7] for text in shown] == ["0.384", "2.000", "−0.100"]
+    assert shown[0].startswith('<data value="0.38381">')
+    # Without an error four digits, and places before the point are never rounded away.
+    assert ">0.3838<" in measured(0.38381, None)
+    assert ">1234<" in measured(1234.5, 300.0)
+    assert str(measured(None, 0.1)) == "–"
     assert str(number("<b>")) == "&lt;b&gt;"
+    assert duration(9.97) == "10 s"
     assert [duration(s) for s in (2.31, 61.0, 300.0, 9000.0, None)] == [
         "2.3 s", "61 s", "5.0 min", "2.5 h", "–",
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from popinv.surrogate.design import effective_size, recency_weights, whitened_rmse
+from popinv.surrogate.design import recency_weights, whitened_rmse
 
 
 def test_recency_weights_fall_by_the_decay_from_round_to_round():
@@ -31,14 +31,6 @@ def test_a_current_round_without_rows_leaves_the_older_ones():
 def test_recency_weights_refuse_what_has_no_meaning(rounds, current, decay):
     with pytest.raises(ValueError, match=r"round|decay"):
         recency_weights(np.array(rounds, dtype=int), current, decay)
-
-
-def test_effective_size_of_equal_and_of_concentrated_weights():
-    assert effective_size(np.full(7, 0.3)) == pytest.approx(7)
-    assert effective_size(np.array([1.0, 0, 0])) == pytest.approx(1)
-    assert effective_size(np.array([2.0, 1.0])) == pytest.approx(9 / 5)
-    with pytest.raises(ValueError, match="weights"):
-        effective_size(np.zeros(3))
 
 
 def test_whitened_rmse_of_noise_itself_is_one():

@@ -158,7 +158,6 @@ def test_fixed_readout_interpolates_the_output_field():
         ({"kind": "mpl"}, "mlp"),
         ({"kind": "mlp", "widht": 3}, "'width'"),
         ({"kind": "mlp", "dtype": "float23"}, "float32"),
-        ({"kind": "mlp", "activation": "silo"}, "'silu'"),
         ({"kind": "fno", "grid_shape": [8]}, "evaluation"),
     ],
 )

@@ -7,15 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from popinv.checkpoints import Checkpoint
+from popinv.checkpoints import Checkpoint, state_from_arrays
 from popinv.errors import DivergenceError
 from popinv.surrogate.resumable import train_resumably
-from popinv.surrogate.training import (
-    TrainingData,
-    TrainingSettings,
-    state_from_arrays,
-    train,
-)
+from popinv.surrogate.training import TrainingData, TrainingSettings, TrainingState, train
 
 SETTINGS = TrainingSettings(hyperparameters={"kind": "mlp", "width": 8, "depth": 2}, max_epochs=12)
 
@@ -33,7 +28,7 @@ def test_a_diverging_training_keeps_the_last_good_state_and_says_what_to_change(
         with pytest.raises(DivergenceError) as caught:
             train_resumably(data(), wild, checkpoint)
         messages.append(str(caught.value))
-        kept = state_from_arrays(checkpoint.read())
+        kept = state_from_arrays(TrainingState, checkpoint.read())
         assert np.isfinite(kept.weights).all()
         assert np.isfinite(kept.best_loss)
     assert messages[0] == messages[1]

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import (
     TrainingData,
     TrainingDiverged,
     TrainingSettings,
+    TrainingState,
     finished,
     initial_state,
     prepare,
-    state_from_arrays,
-    state_to_arrays,
     step,
     train,
     validation_mask,
@@ -81,6 +81,16 @@ def test_an_fno_learns_a_nonlinear_functional_of_a_field():
     surrogate, _ = train(TrainingData(z[:250], y[:250]), chosen)
     error = surrogate.predict(z[250:]) - y[250:]
     assert np.sqrt(np.mean(error**2)) < 0.1 * y[250:].std()
+
+
+def test_an_fno_may_have_an_odd_number_of_channels():
+    # All weights lie in one vector while they are trained, the complex ones at an odd place then.
+    evaluation = np.random.default_rng(1).standard_normal((8, 4))
+    options = {"kind": "fno", "grid_shape": [8], "width": 3, "modes": 2, "layers": 1}
+    z = np.random.default_rng(0).standard_normal((60, 4))
+    chosen = settings(hyperparameters=options, fixed={"evaluation": evaluation}, max_epochs=5)
+    _, history = train(TrainingData(z, z[:, :2]), chosen)
+    assert history["validation_loss"][-1] < history["validation_loss"][0]
 
 
 def test_the_loss_is_in_units_of_the_noise_under_whitening():
@@ -177,11 +187,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     data = curved_data()
-    chosen = settings(schedule=schedule, plateau_patience=1, learning_rate=0.03, weight_decay=0.01)
+    chosen = settings(schedule=schedule, learning_rate=0.03)
     initial = train(curved_data(seed=1), settings(max_epochs=2))[0] if warm else None
     whole, whole_history = train(data, chosen, initial=initial)
 
@@ -193,7 +203,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(schedule, warm, tmp_path):
     with pytest.raises(Killed):
         train(data, chosen, initial=initial, checkpoint=save_and_die)
     with np.load(tmp_path / "state.npz", allow_pickle=False) as arrays:
-        state = state_from_arrays(dict(arrays))
+        state = state_from_arrays(TrainingState, dict(arrays))
     assert state.epoch == 5
     resumed, history = train(data, chosen, initial=initial, resume=state)
     assert same(whole.to_arrays(), resumed.to_arrays())
@@ -223,7 +233,7 @@ def test_a_step_leaves_the_given_state_as_it_was():
 
 def test_a_checkpoint_without_an_array_is_refused():
     with pytest.raises(DataError, match="first_moment"):
-        state_from_arrays({"weights": np.zeros(3)})
+        state_from_arrays(TrainingState, {"weights": np.zeros(3)})
 
 
 # Warm start
@@ -286,12 +296,8 @@ def test_the_learning_rate_follows_its_schedule():
     _, history = train(curved_data(), settings(schedule="cosine"))
     assert np.all(np.diff(history["learning_rate"]) < 0)
     assert history["learning_rate"][-1] < 0.01 * settings().learning_rate
-    rng = np.random.default_rng(0)
-    noise = TrainingData(rng.standard_normal((60, 3)), rng.standard_normal((60, 2)))
-    chosen = settings(schedule="plateau", plateau_patience=2, max_epochs=30, learning_rate=0.02)
-    _, history = train(noise, chosen)
-    assert set(history["learning_rate"]) <= {0.02 / 2**k for k in range(16)}
-    assert history["learning_rate"][-1] < 0.02
+    _, history = train(curved_data(), settings(schedule="constant", learning_rate=0.02))
+    assert set(history["learning_rate"]) == {0.02}
 
 
 # Failure

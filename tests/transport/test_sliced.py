@@ -10,16 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from popinv.transport.rows import evaluate_rows
 from popinv.transport.sliced import (
-    SortedProjections,
-    couple_wasserstein,
     directions,
     project,
     projected_wasserstein_squared,
-    quantile_coupling,
     quantile_plan,
     sliced_wasserstein_squared,
+    wasserstein_rows,
 )
 
 SIZES = [(40, 40), (40, 25), (25, 40), (30, 60), (1, 7), (7, 1), (1, 1)]
@@ -44,10 +41,9 @@ def difference(function, point: np.ndarray, step: float = 1e-6) -> np.ndarray:
 # --- directions ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("orthogonal", [True, False])
 @pytest.mark.parametrize(("count", "dimension"), [(12, 4), (10, 4), (3, 5), (4, 1)])
-def test_directions_are_unit_columns(rng, count, dimension, orthogonal):
-    theta = directions(rng, count, dimension, orthogonal)
+def test_directions_are_unit_columns(rng, count, dimension):
+    theta = directions(rng, count, dimension)
     assert theta.shape == (dimension, count)
     np.testing.assert_allclose(np.linalg.norm(theta, axis=0), 1, rtol=1e-12)
 
@@ -60,11 +56,10 @@ def test_directions_are_orthogonal_within_blocks_and_random_between(rng):
     assert not np.allclose(theta[:, :4], theta[:, 4:8])
 
 
-@pytest.mark.parametrize("orthogonal", [True, False])
-def test_directions_are_uniform(rng, orthogonal):
+def test_directions_are_uniform(rng):
     # First, second and fourth moments of one coordinate of a uniform direction: 0, 1/d, 3/d(d+2).
     d = 3
-    theta = directions(rng, 60_000, d, orthogonal)
+    theta = directions(rng, 60_000, d)
     np.testing.assert_allclose(theta.mean(axis=1), 0, atol=0.01)
     np.testing.assert_allclose(theta @ theta.T / 60_000, np.eye(d) / d, atol=0.01)
     np.testing.assert_allclose((theta**4).mean(axis=1), 3 / (d * (d + 2)), atol=0.01)
@@ -113,7 +108,7 @@ def test_one_observation_gives_the_gaussian_misfit(rng):
 def test_gaussian_samples_approach_the_gaussian_distance(rng):
     # W_2^2(N(0, 1), N(2, 3^2)) = 2^2 + (3 - 1)^2.
     x, y = rng.standard_normal((1, 200_000)), 2 + 3 * rng.standard_normal((1, 200_000))
-    values, _ = quantile_coupling(np.sort(x, axis=1), y)
+    values, _, _ = wasserstein_rows(x, y)
     assert values[0] == pytest.approx(8, rel=0.02)
 
 
@@ -143,7 +138,7 @@ def test_agrees_with_pot(rng, n, m, dtype):
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 35)])
 def test_each_direction_agrees_with_a_linear_programme(rng, n, m):
     data, model = rng.standard_normal((3, n)), rng.standard_normal((3, m))
-    values, _ = quantile_coupling(np.sort(data, axis=1), model)
+    values, _, _ = wasserstein_rows(data, model)
     for k in range(3):
         cost = (data[k][:, None] - model[k][None, :]) ** 2
         expected = ot.emd2(np.full(n, 1 / n), np.full(m, 1 / m), cost)
@@ -310,31 +305,14 @@ def test_torch_scales_with_the_incoming_gradient_and_spares_what_is_not_asked(rn
         assert projected_wasserstein_squared(a, b).item() == value.item()
 
 
-# --- reuse, threads, refusals --------------------------------------------------------------------
-
-
-def test_sorted_projections_give_the_same_bits(rng):
-    x, y, theta = rng.standard_normal((40, 3)), rng.standard_normal((30, 3)), directions(rng, 9, 3)
-    pool = SortedProjections.of(x, theta)
-    value, gradient = pool.compare(y)
-    expected, expected_gradient = sliced_wasserstein_squared(x, y, theta)
-    assert value == expected
-    np.testing.assert_array_equal(gradient, expected_gradient)
-    columns = np.array([7, 2, 4])
-    value, _ = pool.select(columns).compare(y)
-    expected, _ = sliced_wasserstein_squared(x, y, theta[:, columns])
-    assert value == pytest.approx(expected, rel=1e-13)
-    b = torch.tensor(y @ theta)
-    reused = projected_wasserstein_squared(torch.from_numpy(pool.rows.T), b, data_sorted=True)
-    afresh = projected_wasserstein_squared(torch.tensor(x @ theta), b)
-    assert reused.item() == pytest.approx(afresh.item(), rel=1e-13)
+# --- threads, refusals ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "m"), [(500, 500), (500, 300)])
 def test_the_number_of_threads_changes_no_bit(rng, n, m):
     data, model = rng.standard_normal((400, n)), rng.standard_normal((400, m))
     results = [
-        evaluate_rows(couple_wasserstein, data, model, data_gradient=True, threads=threads)
+        wasserstein_rows(data, model, data_gradient=True, threads=threads)
         for threads in (1, 2, 3, 7)
     ]
     for other in results[1:]:
@@ -343,9 +321,9 @@ def test_the_number_of_threads_changes_no_bit(rng, n, m):
 
 
 def test_a_row_does_not_depend_on_its_neighbours(rng):
-    data, model = np.sort(rng.standard_normal((100, 900)), axis=1), rng.standard_normal((100, 900))
-    values, gradient = quantile_coupling(data, model)
-    some, some_gradient = quantile_coupling(data[37:41], model[37:41])
+    data, model = rng.standard_normal((100, 900)), rng.standard_normal((100, 900))
+    values, _, gradient = wasserstein_rows(data, model)
+    some, _, some_gradient = wasserstein_rows(data[37:41], model[37:41])
     np.testing.assert_array_equal(some, values[37:41])
     np.testing.assert_array_equal(some_gradient, gradient[37:41])
 
@@ -365,16 +343,12 @@ def test_shapes_and_types_that_do_not_fit_are_refused(rng):
     with pytest.raises(ValueError, match="at least one direction and one point"):
         sliced_wasserstein_squared(x, x[:0], theta)
     with pytest.raises(ValueError, match="same directions, got 3 and 4"):
-        quantile_coupling(np.zeros((3, 5)), np.zeros((4, 5)))
+        wasserstein_rows(np.zeros((3, 5)), np.zeros((4, 5)))
     with pytest.raises(ValueError, match="matrices"):
-        quantile_coupling(np.zeros(5), np.zeros((1, 5)))
+        wasserstein_rows(np.zeros(5), np.zeros((1, 5)))
     with pytest.raises(ValueError, match="float64 and float32"):
-        quantile_coupling(np.zeros((1, 5)), np.zeros((1, 5), np.float32))
+        wasserstein_rows(np.zeros((1, 5)), np.zeros((1, 5), np.float32))
     with pytest.raises(ValueError, match="both float64 or both float32"):
-        quantile_coupling(np.zeros((1, 5), int), np.zeros((1, 5), int))
+        wasserstein_rows(np.zeros((1, 5), int), np.zeros((1, 5), int))
     with pytest.raises(ValueError, match="matrices"):
         projected_wasserstein_squared(torch.zeros(5), torch.zeros(5, 1))
-    with pytest.raises(ValueError, match="sorted beforehand"):
-        projected_wasserstein_squared(
-            torch.zeros(5, 1, requires_grad=True), torch.zeros(5, 1), data_sorted=True
-        )

@@ -26,7 +26,7 @@ def test_the_report_is_written_from_a_finished_study(finished, tiny):
         assert (folder / link).is_file()
     page = (folder / "studies/tiny.html").read_text()
     assert "snakemake --configfile tiny.yaml" in page
-    assert "train surrogate" in page
+    assert "surrogate training" in page
     for store in ("observations.zarr", "population.zarr", "rounds/1/surrogate.zarr"):
         assert f"<code>{store}</code>" in page
     again = finished.run("--dry-run", "report").stdout

@@ -1,5 +1,7 @@
 """Pages that can be sent to a colleague: one for each study and each downstream method."""
 
+import re
+
 from popinv.report.identity import templates_hash
 
 
@@ -95,15 +97,26 @@ def documentation_of(method):
     return page.read_text(encoding="utf-8") if page.exists() else ""
 
 
-def test_benchmark(wildcards):
-    """Params function: the benchmark file of a method's own test problem, or None."""
-    own = f"downstream/{wildcards.method}/metrics.json"
+def sections_using(method):
+    """Sections of the studies that ask for a method, by name."""
+    return {study: config["studies"][study] for study in studies_using(method)}
+
+
+def benchmarks(wildcards):
+    """Params function: the benchmark file of a method on each study, and of its test problem."""
+    own = f"/downstream/{wildcards.method}/metrics.json"
+    found = {}
     for rule in workflow.rules:
-        if any(
-            str(output).endswith(own) and "{study}" not in str(output) for output in rule.output
-        ):
-            return str(rule.benchmark)
-    return None
+        for output in map(str, rule.output):
+            if not output.endswith(own):
+                continue
+            # The wildcard stands there with the names that it may have.
+            parts = re.split(r"\{study[^}]*\}", str(rule.benchmark))
+            if len(parts) == 1:
+                found["test problem"] = parts[0]
+            else:
+                found |= {study: study.join(parts) for study in studies_using(wildcards.method)}
+    return found
 
 
 # A page for a downstream method: its test problem, and what it found on each study.
@@ -124,9 +137,9 @@ rule write_method_page:
         runtime=20,
     params:
         results=config["results"],
-        studies=lambda wildcards: studies_using(wildcards.method),
+        studies=lambda wildcards: sections_using(wildcards.method),
         about=lambda wildcards: documentation_of(wildcards.method),
-        benchmark=test_benchmark,
+        benchmarks=benchmarks,
         look=templates_hash(),
         code=code_alone("write_method_page"),
     message:

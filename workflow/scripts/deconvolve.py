@@ -1,7 +1,5 @@
 """The coupled descent on law and noise."""
 
-from pathlib import Path
-
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.inference.build import descent_problem, descent_settings
@@ -19,12 +17,7 @@ with job(snakemake):
     surrogate = surrogate_of(fitted, snakemake.config["device"])
     problem = descent_problem(study, observations, surrogate, given.seed, "descent")
     config = {**study, "descent": given.descent}
-    hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
-    checkpoint = Checkpoint(
-        Path(given.checkpoint),
-        {**config, "inputs": hashes, "seed": given.seed, "code": given.code},
-        snakemake.config["checkpoint_seconds"],
-    )
+    checkpoint = Checkpoint.of_job(snakemake, config, (observations, fitted, estimate))
     settings = descent_settings(given.descent)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
     result = descend(problem, settings, starts, checkpoint)

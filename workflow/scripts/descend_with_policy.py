@@ -1,7 +1,6 @@
 """The study's descent with another policy of the gradient."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from popinv import storage
 from popinv.checkpoints import Checkpoint
@@ -21,12 +20,7 @@ with job(snakemake):
     surrogate = surrogate_of(fitted, snakemake.config["device"])
     problem = descent_problem(study, observations, surrogate, given.seed, "descent")
     config = {**study, "descent": {**given.descent, "policy": policy}}
-    hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
-    checkpoint = Checkpoint(
-        Path(given.checkpoint),
-        {**config, "inputs": hashes, "seed": given.seed, "code": given.code},
-        snakemake.config["checkpoint_seconds"],
-    )
+    checkpoint = Checkpoint.of_job(snakemake, config, (observations, fitted, estimate))
     settings = replace(descent_settings(given.descent), policy=policy)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
     result = descend(problem, settings, starts, checkpoint, description=policy)

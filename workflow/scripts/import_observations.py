@@ -12,7 +12,7 @@ from popinv.population.observe import observations_dataset
 with job(snakemake):
     given = snakemake.params
     what = observed(given.forward, given.seed)
-    table = read_fitting(given.observations, what)
+    table = read_fitting(given.observations, len(what), what.time_count)
     kept, heldout = heldout_split(
         len(table.values), given.observations["heldout_fraction"], given.seed
     )

@@ -12,7 +12,9 @@ with job(snakemake):
         for name, section in given.studies.items()
     ]
     methods = [
-        gather_method(name, given.results, users, given.about[name])
+        gather_method(
+            name, given.results, {user: given.studies[user] for user in users}, given.about[name]
+        )
         for name, users in given.methods.items()
     ]
     write_text(snakemake.output.index, index_page(studies, methods))

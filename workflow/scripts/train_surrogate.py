@@ -1,7 +1,5 @@
 """Train the surrogate on all solves so far, from its last weights."""
 
-from pathlib import Path
-
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.job import job
@@ -36,10 +34,8 @@ with job(snakemake):
             snakemake.config["device"],
         )
         data = training_data(solves, number, given.recency_decay)
-        inputs = [d.attrs["content_sha256"] for d in (solves, previous, estimate) if d is not None]
-        given_to = {**config, "inputs": inputs, "seed": given.seed, "code": given.code}
-        every = snakemake.config["checkpoint_seconds"]
-        checkpoint = Checkpoint(Path(given.checkpoint), given_to, every)
+        inputs = [solves] if previous is None else [solves, previous, estimate]
+        checkpoint = Checkpoint.of_job(snakemake, config, inputs)
         surrogate, history = train_resumably(data, settings, checkpoint, initial)
         best = min(history["validation_loss"])
         print(f"{len(data.z)} solves, validation loss {best:.3g}")

@@ -36,7 +36,7 @@ with job(snakemake):
             settings, stage="forget_solves/train", learning_rate=network["learning_rate"]
         )
         data = training_data(solves, number, given.recency_decay)
-        with fixed_threads(settings.threads):
+        with fixed_threads():
             found, losses = withdraw_solves(
                 data, settings, network["refit_learning_rate"], asked["solves"]
             )

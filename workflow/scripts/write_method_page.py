@@ -9,6 +9,6 @@ from popinv.whole_files import write_text
 with job(snakemake):
     given, name = snakemake.params, snakemake.wildcards.method
     method = gather_method(
-        name, given.results, given.studies, given.about, question_of(name), given.benchmark
+        name, given.results, given.studies, given.about, question_of(name), given.benchmarks
     )
     write_text(snakemake.output.page, method_page(method))

@@ -21,6 +21,7 @@ from popinv.config.forward.external import ExternalSection
 from popinv.config.forward.porous_flow import PorousFlow
 from popinv.config.law import Law, MaternFieldLaw, MeanAndStandardDeviation
 from popinv.config.messages import Problem, explain, listed, shown
+from popinv.config.method_checks import method_problems
 from popinv.config.noise import KernelNoise, Noise
 from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
 from popinv.config.observations import FileObservations, Observations, SyntheticObservations
@@ -43,8 +44,6 @@ _SECTIONS: dict[str, Any] = {
     "downstream": StudyDownstream,
 }
 
-# Fresh solves that selecting samples needs: half are the target.
-_FEWEST_FRESH = 20
 _FIELD_LAWS = ("matern_field", "level_set_field")
 
 
@@ -102,11 +101,9 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from evidence_problems(sections["evidence"], observations, sections["assessment"])
     if sections["assessment"]:
         yield from _baselines(sections["assessment"], law, descent)
-    if forward and sections["downstream"]:
-        yield from _downstream(forward, noise, sections["downstream"])
-        yield from _certified_unlearning(observations, sections["downstream"])
-    if sections["downstream"] and sections["assessment"]:
-        yield from _influence(sections["downstream"], sections["assessment"])
+    if sections["downstream"]:
+        for problem in method_problems(sections["downstream"], sections):
+            yield problem.under("downstream")
     if sections["assessment"] and sections["assessment"].bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
@@ -302,61 +299,6 @@ def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Ite
                 "got 'two_stage', which needs the density of the law, and that of a "
                 "'level_set_field' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
-            )
-
-
-def _downstream(
-    forward: ForwardSection, noise: Any, downstream: StudyDownstream
-) -> Iterator[Problem]:
-    if downstream.instance_unlearning and noise and noise.kind == "full":
-        yield Problem(
-            ("downstream", "instance_unlearning"),
-            "asked for, but noise of kind 'full' moves by steps of its own, whose randomness is no "
-            "gradient's; leave it out, or choose another noise.",
-        )
-    if downstream.sgd_dynamics and noise and noise.kind == "full":
-        yield Problem(
-            ("downstream", "sgd_dynamics"),
-            "asked for, but noise of kind 'full' moves by steps of its own, which have no plain "
-            "gradient; leave it out, or choose another noise.",
-        )
-    if downstream.bigram and (forward.time_count() or 1) < 2:
-        yield Problem(
-            ("downstream", "bigram"),
-            "asked for, but it reads time series, and the observations of "
-            f"'{getattr(forward, 'kind', 'this forward model')}' as configured are none; leave it "
-            "out, or observe at several times.",
-        )
-
-
-def _influence(downstream: StudyDownstream, assessment: Assessment) -> Iterator[Problem]:
-    if downstream.influence and assessment.surrogate_check < _FEWEST_FRESH:
-        yield Problem(
-            ("downstream", "influence"),
-            f"asked for, but assessment.surrogate_check is {assessment.surrogate_check}: its fresh "
-            f"solves are the target and the judge, and at least {_FEWEST_FRESH} are needed.",
-        )
-
-
-def _certified_unlearning(observations: Any, downstream: StudyDownstream) -> Iterator[Problem]:
-    asked = downstream.certified_unlearning
-    if not asked:
-        return
-    at = ("downstream", "certified_unlearning")
-    if len(set(asked.systems)) != len(asked.systems):
-        yield Problem((*at, "systems"), f"got {asked.systems}, but each is removed once.")
-    if isinstance(observations, SyntheticObservations):
-        if max(asked.systems) >= observations.count:
-            yield Problem(
-                (*at, "systems"),
-                f"got {max(asked.systems)}, but the {observations.count} systems have the numbers "
-                f"from 0 to {observations.count - 1}.",
-            )
-        if observations.heldout < 8:
-            yield Problem(
-                at,
-                "asked for, but the scale comes from half of the held-out systems, and there are "
-                f"{observations.heldout} (observations.heldout); set aside at least 8.",
             )
 
 

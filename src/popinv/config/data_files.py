@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from popinv.config.forward import ForwardSection
+from popinv.config.messages import dotted
+from popinv.config.method_checks import size_problems, trait_problems
 from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import check_simulator
-from popinv.observation_files import ObservationTable, read_observations
-from popinv.observation_files.fit import check_fits
+from popinv.observation_files import ObservationTable
+from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
 
 __all__ = ["check_data_files", "check_observation_file"]
@@ -39,15 +41,8 @@ def check_observation_file(
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows.
     """
-    path = observations.file
-    table = read_observations(
-        path,
-        mask_missing=observations.missing == "mask",
-        system_column=observations.system_column,
-        noise_scale_column=observations.noise_scale_column,
-    )
-    check_fits(table, path, forward.observation_count(), forward.time_count())
-    return table
+    section = observations.model_dump()
+    return read_fitting(section, forward.observation_count(), forward.time_count())
 
 
 def check_data_files(config: Config) -> None:
@@ -58,7 +53,7 @@ def check_data_files(config: Config) -> None:
     ConfigError
         With the study, and what is wrong with its simulator.
     DataError
-        With the study, and what is wrong with its file.
+        With the study, and what is wrong with its file, or with what is asked of so many systems.
     """
     for name, study in config.studies.items():
         try:
@@ -69,20 +64,28 @@ def check_data_files(config: Config) -> None:
             continue
         try:
             table = check_observation_file(study.observations, study.forward)
-            _check_split(table, study, study.observations, config.seed)
+            kept, heldout = _split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
-        kept = len(heldout_split(len(table.values), study.observations.heldout_fraction, 0)[0])
-        if study.descent.batch_size and study.descent.batch_size > kept:
+        if study.descent.batch_size and study.descent.batch_size > len(kept):
             raise DataError(
                 f"studies.{name}.descent.batch_size: got {study.descent.batch_size}, but "
-                f"{study.observations.file} leaves {kept} observations to learn from; null uses all"
+                f"{study.observations.file} leaves {len(kept)} observations to learn from; null "
+                "uses all"
             )
+        traits = table.noise_scale is not None or bool(np.isnan(table.values[kept]).any())
+        for problem in (
+            *trait_problems(study.downstream, traits),
+            *size_problems(study.downstream, study.forward, len(kept), len(heldout)),
+        ):
+            place = dotted(("studies", name, "downstream", *problem.path))
+            raise DataError(f"{place}: {problem.text} ({study.observations.file})")
 
 
-def _check_split(
+def _split(
     table: ObservationTable, study: Study, observations: FileObservations, seed: int
-) -> None:
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to learn from and those held out, if both are enough."""
     count = len(table.values)
     kept, heldout = heldout_split(
         count, observations.heldout_fraction, seed if study.seed is None else study.seed
@@ -101,3 +104,4 @@ def _check_split(
             f"{len(kept)} systems to learn from, and at least 2 are needed; leave out the sensor, "
             "or hold out fewer systems"
         )
+    return kept, heldout

@@ -21,7 +21,7 @@ __all__ = ["ActiveLearning", "Assessment", "Descent", "Surrogate"]
 
 Baseline = Literal["full", "plain", "two_stage", "nuts"]
 
-# Zero or at least so many: fewer resamples than this say nothing about an interval.
+# Fewer resamples have no spread to speak of, and fewer of the null no 95 % point.
 _FEWEST_BOOTSTRAPS = 2
 _FEWEST_NULL_RESAMPLES = 20
 

@@ -80,7 +80,10 @@ class Study(Section):
     noise: Noise = Field(
         default_factory=lambda values: values["forward"].default_noise(),
         description="The family of noise covariances.",
-        json_schema_extra={"x-default": "`{kind: kernel}` for porous flow, else `diagonal`"},
+        json_schema_extra={
+            "x-default": "`{kind: kernel}` for porous flow, `{kind: isotropic}` for "
+            "elastodynamics, else `{kind: diagonal}`"
+        },
     )
     observations: Observations = Field(description="Where the observations come from.")
     active_learning: ActiveLearning = Field(

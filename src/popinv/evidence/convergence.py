@@ -20,7 +20,7 @@ from scipy.stats import linregress
 from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.descent import run
-from popinv.inference.errors import law_errors, relative_frobenius_error
+from popinv.inference.errors import law_errors, relative_frobenius_error, root_mean_square
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.result import noise_covariance
 
@@ -140,7 +140,7 @@ def errors_of_repeats(
         laws[r] = problem.law.to_natural(found.alpha)
         noises[r] = problem.noise.to_natural(found.gamma)
         gamma = noise_covariance(problem, found.gamma)
-        errors[0, r] = np.sqrt(np.mean(law_errors(laws[r], true_law) ** 2))
+        errors[0, r] = root_mean_square(law_errors(laws[r], true_law))
         errors[1, r] = relative_frobenius_error(gamma, true_covariance)
     return xr.Dataset(
         {
@@ -188,7 +188,7 @@ def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, fl
     sizes = np.array([part["systems"].values.mean() for part in parts])
     joined["size_systems"] = variable("size", sizes, "number of systems")
     for name in _NAMES:
-        rms = np.array([_root_mean_square(part[name].values) for part in parts])
+        rms = np.array([_root_mean_square_seen(part[name].values) for part in parts])
         long_name = f"{joined[name].attrs['long_name']}, root mean square over data sets"
         joined[f"{name}_rms"] = variable("size", rms, long_name)
         fit = fit_slope(sizes, rms)
@@ -198,7 +198,7 @@ def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, fl
     return joined, metrics
 
 
-def _root_mean_square(errors: np.ndarray) -> float:
+def _root_mean_square_seen(errors: np.ndarray) -> float:
     """Return that of the errors that are not NaN, or NaN if all are."""
     seen = errors[np.isfinite(errors)]
-    return float(np.sqrt(np.mean(seen**2))) if len(seen) else float("nan")
+    return root_mean_square(seen) if len(seen) else float("nan")

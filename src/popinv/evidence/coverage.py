@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binomtest
 
-from popinv.artefacts import parameter_coordinate, variable
+from popinv.artefacts import law_and_noise_coordinates, variable
 from popinv.inference.descent import run
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.resampling import bootstrap, noise_interval, normal_interval
@@ -64,12 +64,7 @@ def replicate(
             name: variable(f"{name.split('_')[0]}_parameter", values, name.replace("_", ", "))
             for name, values in intervals.items()
         },
-        coords={
-            **parameter_coordinate(problem.law.names, "law_parameter", "parameter of the law"),
-            **parameter_coordinate(
-                problem.noise.names, "noise_parameter", "parameter of the noise"
-            ),
-        },
+        coords=law_and_noise_coordinates(problem.law.names, problem.noise.names),
     )
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.base import Observations
-from popinv.population.observe import observations_dataset
-from popinv.population.synthetic import noise_scales
+from popinv.population.observe import observe_through_noise
 from popinv.seeds import standard_normal_rows
 
 __all__ = ["observe_again"]
@@ -46,13 +45,6 @@ def observe_again(
     Dataset
         As ``observations.zarr``, with no system held out.
     """
-    count, d_y = clean.shape
-    e = standard_normal_rows(seed, f"{stage}/noise", 0, count, d_y)
+    e = standard_normal_rows(seed, f"{stage}/noise", 0, *clean.shape)
     noise = e @ np.linalg.cholesky(covariance).T
-    scale = None
-    if noise_scale is not None:
-        scale = noise_scales(noise_scale["low"], noise_scale["high"], seed, stage, count)
-        noise = scale[:, None] * noise
-    solved = ~np.isnan(clean).any(axis=1)
-    kept = None if scale is None else scale[solved]
-    return observations_dataset((clean + noise)[solved], what, heldout=0, noise_scale=kept)
+    return observe_through_noise(clean, noise, what, seed, stage, noise_scale=noise_scale)

@@ -54,6 +54,12 @@ class Observations:
     def __len__(self) -> int:
         return len(self.coordinates)
 
+    @property
+    def time_count(self) -> int | None:
+        """Number of different times, None if the entries have none."""
+        times = self.coordinates[:, -1] if self.coordinate_names[-1] == "t" else None
+        return None if times is None else len(np.unique(times))
+
 
 @dataclass(frozen=True)
 class Solutions:

@@ -104,7 +104,11 @@ def checked_rows(
         raise DataError(f"{kind}: z is not a table of numbers: {error}") from error
     width = len(parameters)
     if z.ndim != 2 or z.shape[1] != width:
-        raise DataError(f"{kind}: z has shape (n, {width}), not {z.shape}.")
+        names = ", ".join(parameter.name for parameter in parameters[:4])
+        raise DataError(
+            f"{kind}: z has shape (n, {width}), not {z.shape}; its columns are {names}"
+            + (", ..." if width > 4 else "")
+        )
     reasons = np.full(len(z), "", dtype=object)
     bad = ~np.isfinite(z)
     for i in np.flatnonzero(bad.any(axis=1)):

@@ -52,15 +52,15 @@ class ForwardCost:
     distributed_seconds: float = 0.0
 
 
-def forward_cost(forward: Section, parameters: int, observed: int) -> ForwardCost:
+def forward_cost(forward: Section, parameters: int) -> ForwardCost:
     """Return what solving takes.
 
     Parameters
     ----------
     forward : mapping
         The ``forward`` section of a checked configuration.
-    parameters, observed : int
-        Numbers of parameters and observations of a system.
+    parameters : int
+        Number of parameters of a system.
     """
     kinds = {
         "porous_flow": _porous_flow,
@@ -68,7 +68,7 @@ def forward_cost(forward: Section, parameters: int, observed: int) -> ForwardCos
         "lorenz96": _lorenz96,
     }
     if forward["kind"] in kinds:
-        return kinds[forward["kind"]](forward, parameters, observed)
+        return kinds[forward["kind"]](forward, parameters)
     return ForwardCost(
         megabytes=_SIMULATOR_MB * forward["parallel"],
         # A call that reaches the limit is halved, so that one bad system costs a few limits; but
@@ -78,7 +78,7 @@ def forward_cost(forward: Section, parameters: int, observed: int) -> ForwardCos
     )
 
 
-def _porous_flow(forward: Section, parameters: int, observed: int) -> ForwardCost:
+def _porous_flow(forward: Section, parameters: int) -> ForwardCost:
     side = forward["elements"]
     if forward["dimension"] == 1:
         cells, unknowns, bandwidth = side, side, 1
@@ -99,7 +99,7 @@ def _porous_flow(forward: Section, parameters: int, observed: int) -> ForwardCos
     )
 
 
-def _elastodynamics(forward: Section, parameters: int, observed: int) -> ForwardCost:
+def _elastodynamics(forward: Section, parameters: int) -> ForwardCost:
     side = forward["elements"]
     if forward["dimension"] == 1:
         cells, unknowns, bandwidth = side, side, 1
@@ -118,7 +118,7 @@ def _elastodynamics(forward: Section, parameters: int, observed: int) -> Forward
     )
 
 
-def _lorenz96(forward: Section, parameters: int, observed: int) -> ForwardCost:
+def _lorenz96(forward: Section, parameters: int) -> ForwardCost:
     fast = forward["subvariables"] if forward["scales"] == 2 else 0
     variables = forward["variables"] * (1 + fast)
     duration = forward["spin_up"] + forward["windows"] * forward["window"]

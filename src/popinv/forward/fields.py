@@ -207,8 +207,6 @@ class LevelSetField(_CosineBasis):
         Wavenumbers per direction, see `wavenumbers`.
     sharpness : float, default 10
         Steepness of the transition, positive.
-    quantity : str, default "log-permeability"
-        What the field is, for names and plots.
 
     Raises
     ------
@@ -221,10 +219,8 @@ class LevelSetField(_CosineBasis):
         dimension: int,
         modes: int,
         sharpness: float = 10.0,
-        *,
-        quantity: str = "log-permeability",
     ) -> None:
-        super().__init__(dimension, modes, quantity=quantity)
+        super().__init__(dimension, modes)
         if not (math.isfinite(sharpness) and sharpness > 0):
             raise ConfigError(f"The sharpness of a level set is positive, not {sharpness!r}.")
         self.sharpness = float(sharpness)

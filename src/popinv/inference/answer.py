@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
@@ -13,6 +13,16 @@ from popinv.inference.resampling import noise_interval, normal_interval
 from popinv.inference.result import parameters_of
 
 __all__ = ["population_dataset"]
+
+
+def _told_apart(law: Sequence[str], noise: Sequence[str]) -> tuple[str, ...]:
+    """Return all names, those that law and noise share with whose they are."""
+    both = set(law) & set(noise)
+    return tuple(
+        f"{kind} {name}" if name in both else name
+        for kind, names in (("law", law), ("noise", noise))
+        for name in names
+    )
 
 
 def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -37,7 +47,7 @@ def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr
     if "sampling_error" in loaded:
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
     known = identifiability(problem, alpha, gamma)
-    names = problem.law.names + problem.noise.names
+    names = _told_apart(problem.law.names, problem.noise.names)
     d_alpha = problem.d_alpha
     for name, dim, part in (
         ("law", "law_parameter", slice(None, d_alpha)),

@@ -30,8 +30,6 @@ def descent_problem(
     surrogate: Surrogate,
     seed: int,
     stage: str,
-    free_law: bool = True,
-    free_noise: bool = True,
 ) -> Problem:
     """Return the problem of fitting the study's law and noise through a surrogate.
 
@@ -44,8 +42,6 @@ def descent_problem(
     surrogate : Surrogate
     seed, stage : int, str
         Address of the random draws.
-    free_law, free_noise : bool
-        Whether law and noise move.
     """
     forward = study["forward"]
     data, traits = fitted_observations(observations)
@@ -61,8 +57,6 @@ def descent_problem(
         scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,
         stage=stage,
-        free_law=free_law,
-        free_noise=free_noise,
         traits=traits,
     )
 

@@ -31,36 +31,38 @@ from popinv.transport.sorting import sort_rows
 
 __all__ = ["each_tangent", "gauss_newton_matrix", "tangents"]
 
+_STEP = 1e-4
+
 
 def tangents(
-    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor, step: float = 1e-4
+    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor
 ) -> torch.Tensor:
     """Return d y / d p_i by central differences with common random numbers.
+
+    Their error is O(_STEP**2); a preconditioner asks for no more.
 
     Parameters
     ----------
     model : callable
         Maps p (n_p,) to a sample (M, d_y), the random numbers held fixed.
     parameters : Tensor of shape (n_p,)
-    step : float
-        The error is O(step**2); a preconditioner asks for no more.
 
     Returns
     -------
     Tensor of shape (n_p, M, d_y)
     """
-    return torch.stack(list(each_tangent(model, parameters, step)))
+    return torch.stack(list(each_tangent(model, parameters)))
 
 
 def each_tangent(
-    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor, step: float = 1e-4
+    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor
 ) -> Iterator[torch.Tensor]:
     """Yield what :func:`tangents` returns, one parameter at a time: all can be too many to hold."""
     for i in range(len(parameters)):
         shift = torch.zeros_like(parameters)
-        shift[i] = step
+        shift[i] = _STEP
         with torch.no_grad():
-            tangent = (model(parameters + shift) - model(parameters - shift)) / (2 * step)
+            tangent = (model(parameters + shift) - model(parameters - shift)) / (2 * _STEP)
         yield tangent
 
 

@@ -99,15 +99,14 @@ def _metric_directions(
     return u if settings.policy == "full" else u.detach()
 
 
-def _half_sw(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+def _half_distance(
+    data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor, debias: bool
+) -> torch.Tensor:
+    """Return d_y / 2 times the squared distance along the columns of u (d_y, K)."""
     a, b = (u.T @ data.T).T, (u.T @ sample.T).T
-    return data.shape[1] / 2 * projected_wasserstein_squared(a, b)
-
-
-def _debiased(data: torch.Tensor, sample: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     # Two halves of the draws stand for two independent samples of the model.
-    a, b = (u.T @ data.T).T, (u.T @ sample.T).T
-    return data.shape[1] / 2 * projected_debiased_wasserstein(a, b)
+    distance = projected_debiased_wasserstein if debias else projected_wasserstein_squared
+    return data.shape[1] / 2 * distance(a, b)
 
 
 def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
@@ -126,6 +125,8 @@ def step(
     Returns
     -------
     state : DescentState
+        The record (``path``, ``loss``, ``fixed_loss``) is the given state's own arrays, in which
+        one more row is filled.
     info : dict
         ``loss``, and ``gradient`` of shape (n_p,).
 
@@ -145,7 +146,7 @@ def step(
     p = torch.from_numpy(state.parameters.copy()).requires_grad_(True)
     u = _metric_directions(problem, settings, p, theta)
     sample = problem.model(p, omega, e, systems)
-    loss = (_debiased if settings.debias else _half_sw)(data, sample, u)
+    loss = _half_distance(data, sample, u, settings.debias)
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])
         loss = loss + ((alpha - start) ** 2).sum() / (2 * settings.regularisation**2)
@@ -160,7 +161,7 @@ def step(
     with torch.no_grad():
         if k % _MONITOR_EVERY == 0:
             scale = torch.from_numpy(problem.data.std(axis=0))
-            fixed_loss = float(_half_sw(data, sample, theta / scale[:, None]))
+            fixed_loss = float(_half_distance(data, sample, theta / scale[:, None], debias=False))
         curvature = state.curvature
         if _curvature_is_due(settings, k):
             m = min(settings.curvature_rows, settings.model_samples)
@@ -256,11 +257,23 @@ def run(
     Parameters
     ----------
     state : DescentState
-        From :func:`begin`, or a checkpoint: the result is the same bit for bit.
+        From :func:`popinv.inference.problem.begin`, or a checkpoint: the result is the same bit
+        for bit.
+    problem : Problem
+    settings : DescentSettings
     checkpoint : callable, optional
         Given the state after every step.
     progress : bool
         Show a bar on standard error, if that is a terminal.
+    description : str
+        What the bar is called.
+
+    Raises
+    ------
+    DataError
+        If the state is of a descent with another number of iterations.
+    DivergenceError
+        As :func:`step`.
     """
     if state.path.shape[0] != settings.iterations:
         raise DataError(
@@ -298,9 +311,10 @@ def run(
     return Descent(p[: problem.d_alpha], p[problem.d_alpha :], state)
 
 
-def _readable(problem: Problem, p: np.ndarray, most: int = 6) -> str:
+def _readable(problem: Problem, p: np.ndarray) -> str:
+    """Return the first few parameters by name."""
     names = (*problem.law.names, *problem.noise.names)
     alpha, gamma = p[: problem.d_alpha], p[problem.d_alpha :]
     values = np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
-    shown = [f"{n} {v:.3g}" for n, v in zip(names, values, strict=True)][:most]
+    shown = [f"{n} {v:.3g}" for n, v in zip(names, values, strict=True)][:6]
     return " ".join(shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["law_errors", "ratio", "relative_frobenius_error"]
+__all__ = ["law_errors", "ratio", "relative_frobenius_error", "root_mean_square"]
 
 # Below this a true value counts as zero, and its error is not divided by it.
 NEAR_ZERO = 0.1
@@ -14,6 +14,11 @@ def law_errors(natural: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return each parameter's error relative to the truth, or absolute where that is near zero."""
     scale = np.where(np.abs(truth) > NEAR_ZERO, np.abs(truth), 1.0)
     return np.abs(natural - truth) / scale
+
+
+def root_mean_square(errors: np.ndarray) -> float:
+    """Return the root of the mean of the squares."""
+    return float(np.sqrt(np.mean(errors**2)))
 
 
 def relative_frobenius_error(covariance: np.ndarray, truth: np.ndarray) -> float:

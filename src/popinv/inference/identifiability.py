@@ -44,8 +44,8 @@ __all__ = ["Identifiability", "identifiability"]
 
 # A singular value below this, in standard errors over the whole scale, is a warning.
 _LEAST_MOVEMENT = 1.0
-# More directions than this are counted, not named.
-_NAMED = 3
+# More directions than this are counted, not named; of each, at most so many entries are told.
+_NAMED, _ENTRIES = 3, 3
 # The law's or the noise's part of a direction is named if it is at least so long, and in it the
 # entries that are at least this share of the largest.
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
@@ -81,17 +81,17 @@ class Identifiability:
         """The direction known least, a unit vector (n_p,) in units of ``Problem.scale``."""
         return self.directions[-1]
 
-    def describe_weakest(self, names: tuple[str, ...], most: int = 3) -> str:
+    def describe_weakest(self, names: tuple[str, ...]) -> str:
         """Return the weakest direction in the user's names, largest entries first."""
-        return _named(self.weakest, names, range(len(names)), most)
+        return _named(self.weakest, names, range(len(names)))
 
-    def warning(self, names: tuple[str, ...], most: int = 3) -> str:
+    def warning(self, names: tuple[str, ...]) -> str:
         """Return what the data cannot tell, in the user's names, or "none"."""
         weak = np.flatnonzero(self.singular_values < _LEAST_MOVEMENT)[::-1]
         if not len(weak):
             return "none"
         named = "; ".join(
-            f"{self._trade(i, names, most)} ({self.singular_values[i]:.2g})" for i in weak[:_NAMED]
+            f"{self._trade(i, names)} ({self.singular_values[i]:.2g})" for i in weak[:_NAMED]
         )
         more = f"; and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
         return (
@@ -102,19 +102,19 @@ class Identifiability:
             f"answer there is that of the start: {named}{more}"
         )
 
-    def _trade(self, i: int, names: tuple[str, ...], most: int) -> str:
+    def _trade(self, i: int, names: tuple[str, ...]) -> str:
         # A noise of many parameters would otherwise crowd out those of the law.
         parts = (range(self.d_alpha), range(self.d_alpha, len(names)))
-        return " ".join(filter(None, (_named(self.directions[i], names, p, most) for p in parts)))
+        return " ".join(filter(None, (_named(self.directions[i], names, p) for p in parts)))
 
 
-def _named(direction: np.ndarray, names: tuple[str, ...], among: range, most: int) -> str:
+def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
     sizes = np.abs(direction[among.start : among.stop])
     if np.linalg.norm(sizes) < _LEAST_PART:
         return ""
     # What rounds to zero says nothing either.
     least = max(0.005, _LEAST_ENTRY * sizes.max())
-    order = among.start + np.argsort(-sizes, kind="stable")[:most]
+    order = among.start + np.argsort(-sizes, kind="stable")[:_ENTRIES]
     return " ".join(f"{direction[i]:+.2f} {names[i]}" for i in order if abs(direction[i]) >= least)
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
-from popinv.errors import DataError
 from popinv.inference.traits import Traits
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 
-__all__ = [
-    "DescentSettings",
-    "DescentState",
-    "Problem",
-    "begin",
-    "state_from_arrays",
-    "state_to_arrays",
-]
+__all__ = ["DescentSettings", "DescentState", "Problem", "begin"]
 
 
 @dataclass(frozen=True)
@@ -167,23 +159,3 @@ def begin(
         loss=np.full(count, np.nan),
         fixed_loss=np.full(count, np.nan),
     )
-
-
-def state_to_arrays(state: DescentState) -> dict[str, np.ndarray]:
-    """Return the state as named arrays, for storage."""
-    return {f.name: np.asarray(getattr(state, f.name)) for f in fields(DescentState)}
-
-
-def state_from_arrays(arrays: Mapping[str, np.ndarray]) -> DescentState:
-    """Return the state that :func:`state_to_arrays` took apart.
-
-    Raises
-    ------
-    DataError
-        If an array is missing.
-    """
-    missing = [f.name for f in fields(DescentState) if f.name not in arrays]
-    if missing:
-        raise DataError(f"the checkpoint of a descent lacks {', '.join(missing)}")
-    kept = {f.name: np.array(arrays[f.name]) for f in fields(DescentState) if f.name != "iteration"}
-    return DescentState(iteration=int(arrays["iteration"]), **kept)

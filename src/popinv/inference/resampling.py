@@ -94,22 +94,20 @@ def bootstrap(
     return np.array(answers).reshape(resamples, len(alpha) + len(gamma))
 
 
-def normal_interval(
-    centre: np.ndarray, answers: np.ndarray, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper ends in the unconstrained coordinates, each (n_p,).
+def normal_interval(centre: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
 
     The standard deviation of B answers is itself uncertain: the quantile is Student's with B - 1
     degrees of freedom, 7 % beyond the normal one for 20 answers.
     """
-    half = t.ppf(0.5 + level / 2, len(answers) - 1) * answers.std(axis=0, ddof=1)
+    half = t.ppf(0.975, len(answers) - 1) * answers.std(axis=0, ddof=1)
     return centre - half, centre + half
 
 
 def noise_interval(
-    noise: NoiseModel, gamma: np.ndarray, answers: np.ndarray, level: float = 0.95
+    noise: NoiseModel, gamma: np.ndarray, answers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper ends for the noise's natural values, each (n,).
+    """Return lower and upper 95 % ends for the noise's natural values, each (n,).
 
     The interval is normal in the logarithm of each positive value and in atanh of each
     correlation. Where gamma holds just these, that is :func:`normal_interval` of gamma; an
@@ -122,8 +120,7 @@ def noise_interval(
         The estimate.
     answers : ndarray of shape (B, n)
         gamma of each resample.
-    level : float
     """
     centre, spread = (noise.unbounded(noise.to_natural(g)) for g in (gamma, answers))
-    low, high = normal_interval(centre, spread, level)
+    low, high = normal_interval(centre, spread)
     return noise.bounded(low), noise.bounded(high)

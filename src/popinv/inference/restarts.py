@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from popinv.checkpoints import Checkpoint
+from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.errors import DivergenceError
 from popinv.inference.descent import Descent, run
-from popinv.inference.problem import (
-    DescentSettings,
-    DescentState,
-    Problem,
-    begin,
-    state_from_arrays,
-    state_to_arrays,
-)
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
 from popinv.seeds import generator
 
 __all__ = ["best_of", "descend", "starts_near"]
@@ -61,7 +54,7 @@ def descend(
     diverged: list[DivergenceError] = []
     for index, (alpha, gamma) in enumerate(starts):
         ours = {k.split(".", 1)[1]: v for k, v in kept.items() if k.startswith(f"{index}.")}
-        state = state_from_arrays(ours) if ours else begin(alpha, gamma, settings)
+        state = state_from_arrays(DescentState, ours) if ours else begin(alpha, gamma, settings)
 
         def save(state: DescentState, index: int = index) -> None:
             if checkpoint is not None:

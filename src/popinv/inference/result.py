@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import parameter_coordinate, variable
+from popinv.artefacts import law_and_noise_coordinates, variable
 
 if TYPE_CHECKING:
     from popinv.inference.descent import Descent
@@ -47,10 +47,7 @@ def answer_dataset(
                 "covariance of the noise",
             ),
         },
-        coords={
-            **parameter_coordinate(problem.law.names, alpha_dim, "parameter of the law"),
-            **parameter_coordinate(problem.noise.names, gamma_dim, "parameter of the noise"),
-        },
+        coords=law_and_noise_coordinates(problem.law.names, problem.noise.names),
         attrs=attrs or {},
     )
 
@@ -92,10 +89,5 @@ def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:
                 ("resample", "noise_parameter"), answers[:, d_alpha:], "noise, unconstrained"
             ),
         },
-        coords={
-            **parameter_coordinate(problem.law.names, "law_parameter", "parameter of the law"),
-            **parameter_coordinate(
-                problem.noise.names, "noise_parameter", "parameter of the noise"
-            ),
-        },
+        coords=law_and_noise_coordinates(problem.law.names, problem.noise.names),
     )

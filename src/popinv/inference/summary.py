@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.assessment import heldout_test
-from popinv.inference.errors import law_errors, ratio, relative_frobenius_error
+from popinv.inference.errors import law_errors, ratio, relative_frobenius_error, root_mean_square
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
@@ -17,10 +17,6 @@ from popinv.inference.traits import heldout_observations
 from popinv.surrogate.collect import failure_counts
 
 __all__ = ["metrics"]
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.asarray(values) ** 2)))
 
 
 def metrics(
@@ -106,13 +102,15 @@ def _against_truth(
             found[f"{label}_true_{parameter}"] = float(value)
     found |= {
         "alpha_relative_error_max": float(errors.max()),
-        "alpha_relative_error_rms": _rms(errors),
+        "alpha_relative_error_rms": root_mean_square(errors),
         "noise_covariance_relative_frobenius_error": covariance_error,
     }
     if "noise_known" in loaded:
         oracle_errors = law_errors(loaded["noise_known"]["law"].values, true_law)
-        found["alpha_oracle_relative_error_rms"] = _rms(oracle_errors)
-        found["alpha_error_to_oracle"] = ratio(_rms(errors), _rms(oracle_errors))
+        found["alpha_oracle_relative_error_rms"] = root_mean_square(oracle_errors)
+        found["alpha_error_to_oracle"] = ratio(
+            root_mean_square(errors), root_mean_square(oracle_errors)
+        )
     if "law_known" in loaded:
         oracle_error = relative_frobenius_error(
             loaded["law_known"]["noise_covariance"].values, true_covariance

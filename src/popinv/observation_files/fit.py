@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.forward.base import Observations
 from popinv.observation_files.reading import read_observations
 from popinv.observation_files.table import ObservationTable
 
@@ -18,15 +17,15 @@ __all__ = ["check_fits", "read_fitting"]
 _FEWEST_SYSTEMS = 4
 
 
-def read_fitting(section: Mapping[str, Any], what: Observations) -> ObservationTable:
+def read_fitting(section: Mapping[str, Any], width: int, times: int | None) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
     Parameters
     ----------
     section : mapping
         The section as plain values.
-    what : Observations
-        What the forward model answers.
+    width, times : int, int or None
+        As in :func:`check_fits`.
 
     Raises
     ------
@@ -39,9 +38,7 @@ def read_fitting(section: Mapping[str, Any], what: Observations) -> ObservationT
         system_column=section["system_column"],
         noise_scale_column=section["noise_scale_column"],
     )
-    in_time = what.coordinate_names[-1] == "t"
-    times = len(np.unique(what.coordinates[:, -1])) if in_time else None
-    check_fits(table, section["file"], len(what), times)
+    check_fits(table, section["file"], width, times)
     return table
 
 

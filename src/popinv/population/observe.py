@@ -1,14 +1,63 @@
-"""Observations as a Dataset."""
+"""Observations as a Dataset, and how those of a synthetic population come about."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
 from popinv.artefacts import observation_coordinates, variable
 from popinv.forward.base import Observations
+from popinv.seeds import generator
 
-__all__ = ["observations_dataset"]
+__all__ = ["noise_scales", "observations_dataset", "observe_through_noise"]
+
+
+def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
+    """Return noise scales (count,) between low and high, their logarithms uniform."""
+    shares = [generator(seed, f"{stage}/noise_scale", i).random() for i in range(count)]
+    return low * (high / low) ** np.array(shares)
+
+
+def observe_through_noise(
+    clean: np.ndarray,
+    noise: np.ndarray,
+    what: Observations,
+    seed: int,
+    stage: str,
+    heldout: int = 0,
+    noise_scale: Mapping[str, float] | None = None,
+) -> xr.Dataset:
+    """Return observations y = G(z) + s xi; systems whose solve failed are left out.
+
+    Parameters
+    ----------
+    clean : ndarray of shape (n, d_y)
+        G(z), NaN rows for solves that failed.
+    noise : ndarray of shape (n, d_y)
+        xi.
+    what : Observations
+        What the columns are.
+    seed, stage : int, str
+        Address of the draws of s.
+    heldout : int
+        Number of systems held out.
+    noise_scale : mapping, optional
+        ``low`` and ``high`` of the known noise scales s; without it s is 1.
+
+    Returns
+    -------
+    Dataset
+        As :func:`observations_dataset`.
+    """
+    scale = None
+    if noise_scale is not None:
+        scale = noise_scales(noise_scale["low"], noise_scale["high"], seed, stage, len(clean))
+        noise = scale[:, None] * noise
+    solved = ~np.isnan(clean).any(axis=1)
+    kept = None if scale is None else scale[solved]
+    return observations_dataset((clean + noise)[solved], what, heldout, kept)
 
 
 def observations_dataset(

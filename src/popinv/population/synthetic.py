@@ -1,4 +1,4 @@
-"""Draws from a population: parameters for the solver, and observations with noise.
+"""Draws from a population: parameters for the solver, and noise.
 
 Row i of a stage depends on (seed, stage, i) alone, so that a population can be drawn, solved and
 observed in any number of pieces.
@@ -11,9 +11,9 @@ import torch
 
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
-from popinv.seeds import generator, standard_normal_rows
+from popinv.seeds import standard_normal_rows
 
-__all__ = ["broad_parameters", "noise_rows", "noise_scales", "parameters"]
+__all__ = ["broad_parameters", "noise_rows", "parameters"]
 
 
 def parameters(law: Law, alpha: np.ndarray, seed: int, stage: str, count: int) -> np.ndarray:
@@ -45,9 +45,3 @@ def noise_rows(
     e = standard_normal_rows(seed, f"{stage}/noise", 0, count, noise.d_y)
     with torch.no_grad():
         return noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
-
-
-def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
-    """Return noise scales (count,) between low and high, their logarithms uniform."""
-    shares = [generator(seed, f"{stage}/noise_scale", i).random() for i in range(count)]
-    return low * (high / low) ** np.array(shares)

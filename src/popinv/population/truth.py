@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import parameter_coordinate, variable
+from popinv.artefacts import law_and_noise_coordinates, variable
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
@@ -31,8 +31,7 @@ def truth_dataset(
             "y_clean": solves["y"].variable,
         },
         coords={
-            **parameter_coordinate(law.names, "law_parameter", "parameter of the law"),
-            **parameter_coordinate(noise.names, "noise_parameter", "parameter of the noise"),
+            **law_and_noise_coordinates(law.names, noise.names),
             "parameter": solves["parameter"].variable,
         },
     )

@@ -1,4 +1,4 @@
-"""Charts of the answer: parameters with their intervals, densities, and the noise."""
+"""Charts of the recovered law: its parameters with their intervals, densities, fields."""
 
 from __future__ import annotations
 
@@ -8,39 +8,24 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from popinv.figures.arrangement import NUMBER, Arrangement, evenly
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
-from popinv.figures.noise_curves import NoiseComparison, autocorrelation
-from popinv.figures.style import axis_label, squared
-from popinv.report.look import (
-    DATA,
-    DIVERGING,
-    LIGHT,
-    MODEL,
-    ORACLE,
-    TRUTH,
-    Chart,
-    axis,
-    faint,
-    new_chart,
-)
-from popinv.report.records import Parameter
+from popinv.figures.style import axis_label
+from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
 from popinv.report.words import readable, rounded
+from popinv.summary import Parameter
 
-__all__ = ["law_charts", "noise_charts", "parameter_chart"]
+__all__ = ["law_charts", "parameter_chart"]
 
-# Parameters that have a strip each, fields that can be looked at, observations in a heat map.
+# Parameters that have a strip each, fields that can be looked at.
 _STRIPS = 12
 _FIELDS = 12
-_MATRIX = 160
-_PAIRS = 600
 
 
 def parameter_chart(
     parameters: Sequence[Parameter], oracle: xr.Dataset | None = None
 ) -> Chart | None:
-    """Return a strip for each parameter: interval, recovered value, truth.
+    """Return a strip for each parameter: interval, recovered value, truth; None without these.
 
     Parameters
     ----------
@@ -50,7 +35,8 @@ def parameter_chart(
         ``law``, estimated with the noise known.
     """
     shown = list(parameters)[:_STRIPS]
-    if not shown:
+    if oracle is None and all(p.lower is None and p.true is None for p in shown):
+        # Dots alone, each on a scale of its own, say less than the table.
         return None
     known = {}
     if oracle is not None:
@@ -85,9 +71,11 @@ def parameter_chart(
     more = f" The first {count} of {len(parameters)}." if count < len(parameters) else ""
     return Chart(
         "parameters",
-        "Recovered parameters",
-        "Dots are what was recovered, bars the 95 % intervals from resampled systems, upright "
-        f"dashes the truth where it is known. Each parameter has a scale of its own.{more}",
+        "The same drawn",
+        "Each parameter has a scale of its own. Noise known: an estimate that is told the noise."
+        f"{more}"
+        if known
+        else f"Each parameter has a scale of its own.{more}",
         f"Recovered parameters with intervals: {words}.",
         figure,
         wide=True,
@@ -174,7 +162,7 @@ def _field_range(draws: FieldDraws) -> Chart:
     where = "x" if draws.squares is None else "x, at y = 0.5"
     figure = new_chart(where, draws.quantity)
     low, mean, high = _range(draws.recovered)
-    _add_band(figure, draws.points, low, high, "recovered, 5 to 95 %")
+    add_band(figure, draws.points, low, high, "recovered, 5 to 95 %")
     figure.add_scatter(x=draws.points, y=mean, name="recovered, mean", line={"color": MODEL})
     if draws.true is not None:
         for i, curve in enumerate(_range(draws.true)):
@@ -228,171 +216,4 @@ def _fields(draws: FieldDraws) -> Chart:
         control="slider",
         control_label="System",
         choices=tuple(str(i + 1) for i in range(count)),
-    )
-
-
-def _add_band(
-    figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str
-) -> None:
-    figure.add_scatter(x=x, y=low, mode="lines", line={"width": 0, "color": MODEL},
-                       showlegend=False, hoverinfo="skip")  # fmt: skip
-    figure.add_scatter(
-        x=x, y=high, mode="lines", line={"width": 0, "color": MODEL}, fill="tonexty",
-        fillcolor=faint(MODEL, 0.2), name=label, hoverinfo="skip",
-    )  # fmt: skip
-
-
-def noise_charts(
-    noise: NoiseComparison, layout: Arrangement, distance: np.ndarray | None, units: str
-) -> list[Chart]:
-    """Return the covariance as a heat map, and as the curve that suits it."""
-    charts = [_heat_map(noise, layout, squared(units))]
-    if layout.over_time:
-        charts.append(_autocorrelation(noise, layout))
-    if distance is not None and not layout.over_time:
-        charts.append(_against_distance(noise, distance, squared(units)))
-    else:
-        charts.append(_deviations(noise, layout, units))
-    return charts
-
-
-def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
-    kept = evenly(len(noise.estimate), _MATRIX)
-    every = np.ix_(kept, kept)
-    matrices = {
-        "recovered": noise.estimate[every],
-        noise.reference_name: noise.reference[every],
-        "difference": (noise.estimate - noise.reference)[every],
-    }
-    largest = float(max(np.nanmax(np.abs(matrix)) for matrix in matrices.values()))
-    figure = new_chart(NUMBER, NUMBER, height=420)
-    label = axis_label("covariance", units)
-    for i, matrix in enumerate(matrices.values()):
-        figure.add_heatmap(
-            x=kept + 1, y=kept + 1, z=matrix.astype(np.float32), zmin=-largest, zmax=largest,
-            colorscale=DIVERGING, meta=i, hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
-            colorbar={"title": {"text": label, "side": "right"}, "thickness": 12,
-                      "outlinewidth": 0},
-        )  # fmt: skip
-    figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(constrain="domain")
-    figure.update_yaxes(scaleanchor="x", constrain="domain")
-    ticks = layout.ticks(8)
-    if ticks is not None:
-        for update in (figure.update_xaxes, figure.update_yaxes):
-            update(tickvals=list(ticks[0]), ticktext=ticks[1], title_text="")
-    error = np.linalg.norm(np.nan_to_num(matrices["difference"])) / np.linalg.norm(
-        np.nan_to_num(matrices[noise.reference_name])
-    )
-    cut = "" if len(kept) == len(noise.estimate) else f" Every {len(noise.estimate) // len(kept)}th"
-    cut += " observation is shown." if cut else ""
-    return Chart(
-        "noise-covariance",
-        "Noise covariance",
-        f"Recovered, {noise.reference_name}, and their difference, on one scale. "
-        + ("" if noise.reference_is_true else "The empirical one is the data's covariance less "
-           "that of the fitted model without noise; it scatters.")
-        + cut,
-        f"Heat maps of the noise covariance, recovered and {noise.reference_name}; their "
-        f"difference is {rounded(float(error), 2)} in relative Frobenius norm.",
-        figure,
-        control="select",
-        control_label="Show",
-        choices=tuple(name.capitalize() for name in matrices),
-    )  # fmt: skip
-
-
-def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) -> Chart:
-    upper = np.triu_indices(len(distance), 1)
-    order = np.argsort(distance[upper], kind="stable")
-    order = order[evenly(len(order), _PAIRS)]
-    d = distance[upper][order]
-
-    def pairs(matrix: np.ndarray) -> np.ndarray:
-        return matrix[..., upper[0], upper[1]][..., order]
-
-    figure = new_chart("distance between sensors", axis_label("covariance", units), height=420)
-    recovered = pairs(noise.estimate)
-    if noise.resampled is not None:
-        half = noise.half_width(pairs(noise.resampled))
-        _add_band(figure, d, recovered - half, recovered + half, "95 % interval")
-    figure.add_scatter(x=d, y=recovered, name="recovered", line={"color": MODEL})
-    if noise.reference_is_true:
-        true = pairs(noise.reference)
-        figure.add_scatter(x=d, y=true, name="true", line={"color": TRUTH, "dash": "dash"})
-    else:
-        figure.add_scatter(
-            x=d, y=pairs(noise.reference), mode="markers", name="empirical",
-            marker={"color": faint(DATA, 0.4), "size": 4},
-        )  # fmt: skip
-    return Chart(
-        "noise-distance",
-        "Covariance against distance",
-        "Of the noise at each pair of sensors.",
-        f"Covariance of the noise against the distance between sensors; at one sensor the "
-        f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}.",
-        figure,
-    )
-
-
-def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
-    found = autocorrelation(noise, layout)
-    figure = new_chart(layout.x_label.replace("t, time", "lag in time"), "correlation", height=420)
-    if found.every is not None:
-        half = noise.half_width(found.every)
-        _add_band(
-            figure, found.lags, found.recovered - half, found.recovered + half, "95 % interval"
-        )
-    figure.add_scatter(x=found.lags, y=found.recovered, name="recovered", line={"color": MODEL})
-    if noise.reference_is_true:
-        line = {"color": TRUTH, "dash": "dash"}
-        figure.add_scatter(x=found.lags, y=found.reference, name="true", line=line)
-    else:
-        figure.add_scatter(
-            x=found.lags, y=found.reference, mode="markers", name="empirical",
-            marker={"color": DATA, "size": 5},
-        )  # fmt: skip
-    where = f" at {found.title}" if found.title else ""
-    return Chart(
-        "noise-autocorrelation",
-        "Autocorrelation of the noise",
-        f"The correlation in time{where}.",
-        f"Autocorrelation of the noise{where}: {rounded(float(found.recovered[1]), 3)} at the "
-        "first lag."
-        if len(found.lags) > 1
-        else f"Autocorrelation of the noise{where}.",
-        figure,
-    )
-
-
-def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
-    number = np.arange(1, len(noise.estimate) + 1)
-    estimate = np.sqrt(np.diag(noise.estimate))
-    figure = new_chart(NUMBER, axis_label("standard deviation", units), height=420)
-    bars = None
-    if noise.resampled is not None:
-        every = np.sqrt(np.diagonal(noise.resampled, axis1=1, axis2=2))
-        bars = {"type": "data", "array": noise.half_width(every), "thickness": 1.2, "width": 0}
-    figure.add_scatter(
-        x=number, y=estimate, mode="markers", name="recovered", error_y=bars,
-        marker={"color": MODEL, "size": 7},
-    )  # fmt: skip
-    reference = np.sqrt(np.maximum(np.diag(noise.reference), 0.0))
-    figure.add_scatter(
-        x=number, y=reference, mode="markers", name=noise.reference_name,
-        marker={"color": TRUTH if noise.reference_is_true else LIGHT, "size": 11,
-                "symbol": "line-ew-open", "line": {"width": 2}},
-    )  # fmt: skip
-    figure.update_yaxes(rangemode="tozero")
-    ticks = layout.ticks(8)
-    if ticks is not None:
-        figure.update_xaxes(tickvals=list(ticks[0]), ticktext=ticks[1], title_text="")
-    return Chart(
-        "noise-deviations",
-        "Standard deviation of the noise",
-        "Of each observation"
-        + (", with 95 % intervals from resampled systems." if bars is not None else "."),
-        f"Standard deviations of the noise, from {rounded(float(estimate.min()), 3)} to "
-        f"{rounded(float(estimate.max()), 3)}.",
-        figure,
     )

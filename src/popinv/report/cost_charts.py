@@ -11,7 +11,8 @@ from popinv.figures.arrangement import evenly
 from popinv.figures.solver import Plane
 from popinv.report.look import LIGHT, MODEL, SOLVES, TRUTH, Chart, faint, new_chart
 from popinv.report.records import Stage
-from popinv.report.words import duration, readable, rounded
+from popinv.report.words import duration, rounded
+from popinv.report.words import stage as words_of
 
 __all__ = ["error_chart", "round_names", "solves_chart", "stage_chart"]
 
@@ -113,7 +114,7 @@ def stage_chart(stages: Sequence[Stage]) -> Chart | None:
     """Return the time of every stage as bars."""
     if not stages:
         return None
-    names = [readable(stage.rule) for stage in stages]
+    names = [words_of(stage.rule) for stage in stages]
     figure = new_chart("time of all jobs together [s]", "", height=90 + 26 * len(stages))
     figure.add_bar(
         y=names, x=[stage.seconds for stage in stages], orientation="h",
@@ -123,7 +124,7 @@ def stage_chart(stages: Sequence[Stage]) -> Chart | None:
         hovertemplate="%{y}: %{x:.1f} s in %{customdata[0]} jobs<extra></extra>",
     )  # fmt: skip
     longest = max(stage.seconds for stage in stages)
-    figure.update_xaxes(range=[0, 1.18 * longest])
+    figure.update_xaxes(range=[0, 1.4 * longest])
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
     first = ", ".join(
         f"{n} {duration(s.seconds)}" for n, s in list(zip(names, stages, strict=True))[:3]

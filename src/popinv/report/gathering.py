@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from popinv.demand import read_job
 from popinv.errors import DataError
-from popinv.report.costs import jobs_of, read_job, stages
-from popinv.report.judgement import judgements, parameters_in
-from popinv.report.records import Method, Picture, Store, Study, Use
+from popinv.report.costs import jobs_of, stages
+from popinv.report.judgement import judgements
+from popinv.report.pictures import pictures_in
+from popinv.report.records import Method, Store, Study, Use
 from popinv.report.words import readable
-from popinv.summary import read_metrics
+from popinv.summary import parameters_in, read_metrics
 
 __all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
 
 PROBLEM = "test problem"
-# What the figures of every study show.
-_CAPTIONS = {
-    "descent": "Course of the descent: losses, and every parameter on its way",
-    "examples": "A few systems: what was observed, and what would have been without noise",
-    "law": "The recovered law of the parameters",
-    "noise_covariance": "The noise covariance, recovered and compared",
-    "observations": "Observations, and what the fitted model observes",
-    "solver_calls": "Where, and how often, the solver was called",
-    "surrogate_error": "Error of the surrogate by round, and its last training",
-}
 _EVIDENCE = ("error_against_systems", "designs", "coverage")
 
 
@@ -75,7 +69,7 @@ def gather_study(
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},
         evidence=evidence,
-        pictures=_pictures(folder / "figures", f"study {folder.name}"),
+        pictures=pictures_in(folder / "figures", f"study {folder.name}"),
         uses={
             name: _use(folder / "downstream" / name, folder.name)
             for name in asked
@@ -92,10 +86,10 @@ def _evidence_asked(study: Mapping[str, Any]) -> tuple[Any, ...]:
 def gather_method(
     name: str,
     results: str | Path,
-    studies: Iterable[str],
+    studies: Mapping[str, Mapping[str, Any]],
     about: str = "",
     question: str = "",
-    benchmark: str | Path | None = None,
+    benchmarks: Mapping[str, str | Path] | None = None,
 ) -> Method:
     """Return the record of a downstream method, of whatever it has left.
 
@@ -105,27 +99,40 @@ def gather_method(
         As its folders are called.
     results : path
         The folder of the results.
-    studies : iterable of str
-        Studies that use it, of which those are told that have its ``metrics.json``.
+    studies : mapping of str to mapping
+        Sections of the checked configuration of the studies that use it, of which those are told
+        that have its ``metrics.json``.
     about : str
-        Its page of documentation, of which title and first paragraph are told.
+        Its page of documentation, of which title, first paragraph and the beginning of the
+        section about its use on a study are told.
     question : str
         What it answers about a study.
-    benchmark : path, optional
-        Benchmark file of its own test problem.
+    benchmarks : mapping of str to path, optional
+        The benchmark file of its job on each study, and as "test problem" that of its own.
     """
     results = Path(results)
+    took = {} if benchmarks is None else benchmarks
     title, lead = _beginning(about)
     own = results / "downstream" / name
     problem = None
     if (own / "metrics.json").exists():
-        problem = _use(own, PROBLEM, benchmark)
+        problem = _use(own, PROBLEM, took.get(PROBLEM))
     uses = tuple(
-        _use(results / study / "downstream" / name, study)
+        _use(results / study / "downstream" / name, study, took.get(study))
         for study in studies
         if (results / study / "downstream" / name / "metrics.json").exists()
     )
-    return Method(name, title or readable(name).capitalize(), lead, question, problem, uses)
+    title = title or readable(name).capitalize()
+    return Method(
+        name,
+        title,
+        lead,
+        question,
+        _on_a_study(about),
+        problem,
+        uses,
+        {use.study: dict(studies[use.study]) for use in uses},
+    )
 
 
 def _beginning(text: str) -> tuple[str, str]:
@@ -136,6 +143,24 @@ def _beginning(text: str) -> tuple[str, str]:
     return blocks[0][2:], blocks[1] if len(blocks) > 1 and not blocks[1].startswith("#") else ""
 
 
+def _on_a_study(text: str) -> tuple[str, ...]:
+    """Return what a page in Markdown says first of the method's use on a study.
+
+    That is the first paragraph below the heading "On a study", and after it what is a list or
+    begins with emphasis; what follows are measurements on other studies.
+    """
+    _, _, section = text.partition("\n## On a study")
+    blocks: list[str] = []
+    for block in re.split(r"\n\s*\n", section.partition("\n## ")[0])[1:]:
+        if block.startswith("```"):
+            continue
+        if blocks and not block.startswith(("*", "- ")):
+            break
+        items = re.split(r"\n(?=- )", block)
+        blocks += [" ".join(item.removeprefix("- ").split()) for item in items]
+    return tuple(blocks)
+
+
 def _use(folder: Path, study: str, benchmark: str | Path | None = None) -> Use:
     table = folder / "claims.csv"
     took = Path(benchmark) if benchmark is not None else None
@@ -143,8 +168,13 @@ def _use(folder: Path, study: str, benchmark: str | Path | None = None) -> Use:
         study=study,
         metrics=read_metrics(folder / "metrics.json"),
         claims=_claims(table) if table.exists() else (),
-        pictures=_pictures(folder / "figures", study),
+        pictures=pictures_in(folder / "figures", study),
         stages=stages([read_job(took)]) if took is not None and took.exists() else (),
+        hashes={
+            file.name: sha256(file.read_bytes()).hexdigest()
+            for file in sorted(folder.iterdir())
+            if file.suffix in (".json", ".csv")
+        },
     )
 
 
@@ -153,18 +183,6 @@ def _claims(table: Path) -> tuple[dict[str, str], ...]:
         return tuple(
             {key: value or "" for key, value in row.items()} for row in csv.DictReader(lines)
         )
-
-
-def _pictures(folder: Path, of: str) -> tuple[Picture, ...]:
-    return tuple(
-        Picture(
-            name=readable(file.stem),
-            file=file,
-            caption=_CAPTIONS.get(file.stem, readable(file.stem).capitalize()),
-            alternative=f"{_CAPTIONS.get(file.stem, readable(file.stem))}: figure of the {of}",
-        )
-        for file in sorted(folder.glob("*.png"))
-    )
 
 
 def read_store(path: str | Path, folder: Path) -> Store:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from popinv.figures.evidence import COVERAGE_WANTED
-from popinv.report.records import Judgement, Parameter
+from popinv.report.records import Judgement
 from popinv.report.words import readable
+from popinv.summary import Parameter
 
-__all__ = ["judgements", "parameters_in"]
+__all__ = ["judgements"]
 
 Metrics = Mapping[str, Any]
 
@@ -17,31 +19,8 @@ Metrics = Mapping[str, Any]
 _LEVEL = 0.05
 # An error of this many deviations of the noise is a hundredth of its variance.
 _SMALL_ERROR = 0.1
-
-
-def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
-    """Return the recovered parameters, law before noise, as ``metrics.json`` has them."""
-    found = []
-    for kind, prefix in (("law", "alpha"), ("noise", "noise")):
-        ending = "_predicted_error"
-        names = [
-            key.removeprefix(f"{prefix}_").removesuffix(ending)
-            for key in metrics
-            if key.startswith(f"{prefix}_") and key.endswith(ending)
-        ]
-        for name in names:
-            key = f"{prefix}_{name}"
-            found.append(
-                Parameter(
-                    kind,  # type: ignore[arg-type]
-                    name,
-                    metrics[key],
-                    metrics.get(f"{key}_lower"),
-                    metrics.get(f"{key}_upper"),
-                    metrics.get(f"{prefix}_true_{name}"),
-                )
-            )
-    return tuple(found)
+_UNJUDGED = "What was not judged speaks neither for the answer nor against it."
+_SURROGATE = "What the surrogate gets wrong ends up in the noise."
 
 
 def judgements(
@@ -57,7 +36,7 @@ def judgements(
     metrics : mapping
         ``metrics.json`` of the study.
     parameters : sequence of Parameter
-        From :func:`parameters_in`.
+        From :func:`~popinv.summary.parameters_in`.
     threshold : float
         The error that the study demands of its surrogate, in deviations of the noise.
     coverage : mapping, optional
@@ -76,30 +55,39 @@ def judgements(
     return tuple(judgement for part in parts for judgement in part)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgement]:
     if "alpha_relative_error_max" not in metrics:
         return
+    law = f"{metrics['alpha_relative_error_max']:.3f}"
+    noise = f"{metrics['noise_covariance_relative_frobenius_error']:.3f}"
+    short = f"largest error {law} (law), {noise} (noise)"
     text = (
-        f"The largest relative error of the law is {metrics['alpha_relative_error_max']:.3f}, that "
-        f"of the noise covariance {metrics['noise_covariance_relative_frobenius_error']:.3f}."
+        f"The largest relative error of the law is {law} (absolute where the truth is below 0.1), "
+        f"that of the noise covariance {noise}."
     )
     if "alpha_error_to_oracle" in metrics:
         text += (
-            f" The law's is {metrics['alpha_error_to_oracle']:.2f} times that of an estimate that "
-            "is told the noise."
+            f" The law's root mean square error is {metrics['alpha_error_to_oracle']:.2f} times "
+            "that of an estimate that is told the noise."
         )
     known = [p.holds for p in parameters if p.holds is not None]
     if not known:
         meaning = "Without resampled systems there are no intervals to hold against the truth."
-        yield Judgement("Against the truth", "neutral", text, meaning)
+        yield Judgement("Against the truth", "neutral", short, text, meaning)
         return
-    text += f" {sum(known)} of {len(known)} 95 % intervals hold the true value."
+    text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
+    short += f"; {sum(known)} of {len(known)} intervals hold the truth"
     missed = len(known) - sum(known)
     # With 95 % intervals one in twenty misses; many at once do not, by chance alone.
     doubtful = missed > max(1, 0.2 * len(known))
     yield Judgement(
         "Against the truth",
         "doubt" if doubtful else "good",
+        short,
         text,
         "One interval in twenty misses by chance; the parameters are not independent.",
     )
@@ -109,11 +97,17 @@ def _heldout(metrics: Metrics) -> Iterator[Judgement]:
     if "heldout_p_value" not in metrics:
         return
     p = metrics["heldout_p_value"]
+    if not _is_number(p):
+        yield Judgement(
+            "Held-out systems", "neutral", "not judged", "The test has no result.", _UNJUDGED
+        )
+        return
     differ = p < _LEVEL
     verb = "do not look" if differ else "look"
     yield Judgement(
         "Held-out systems",
         "doubt" if differ else "good",
+        f"{verb} like draws of the fitted model (p = {p:.2g})",
         f"Systems that were kept aside {verb} like draws of the fitted model: energy distance "
         f"{metrics['heldout_energy_distance']:.3g}, which stays below "
         f"{metrics['heldout_energy_null_95']:.3g} in 95 of 100 cases when they are "
@@ -126,6 +120,11 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     if "noise_misfit" not in metrics:
         return
     found = str(metrics["noise_misfit"])
+    if found.startswith("not judged: "):
+        reason = found.removeprefix("not judged: ")
+        text = f"Not judged: {reason}."
+        yield Judgement("Family of the noise", "neutral", "not judged", text, _UNJUDGED)
+        return
     fine = found == "none seen"
     p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
     text = (
@@ -136,6 +135,7 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     yield Judgement(
         "Family of the noise",
         "good" if fine else "doubt",
+        f"{'explains' if fine else 'does not explain'} the second moments{p}",
         text,
         "Compares the covariance of the systems kept aside with that of the fitted model; a wrong "
         "law or surrogate can raise it too.",
@@ -148,14 +148,15 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
     warning = str(metrics["identifiability_warning"])
     direction = readable(str(metrics["weakest_direction"])).replace("-", "−")
     weakest = (
-        f"What is known least is {direction}, to "
+        f"The combination of parameters that is known least, {direction}, has a standard error of "
         f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
     )
     fine = warning == "none"
-    text = f"The data determine every parameter. {weakest}" if fine else f"{warning} {weakest}"
+    text = f"{'The data determine every parameter' if fine else readable(warning)}. {weakest}"
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",
+        f"the data {'' if fine else 'do not '}determine every parameter",
         text,
         "From the standard errors that mean, covariance and third moments of the observations "
         "allow with so many systems.",
@@ -166,23 +167,30 @@ def _surrogate(metrics: Metrics, threshold: float) -> Iterator[Judgement]:
     if "surrogate_whitened_rmse" not in metrics:
         return
     error = metrics["surrogate_whitened_rmse"]
+    if not _is_number(error):
+        text = "No fresh solve succeeded on which it could be judged."
+        yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
+        return
     fine = error < max(threshold, _SMALL_ERROR)
     yield Judgement(
         "Surrogate",
         "good" if fine else "doubt",
+        f"errs by {error:.2g} standard deviations of the noise",
         f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
         f"for {threshold:g}.",
-        "What the surrogate gets wrong ends up in the noise.",
+        _SURROGATE,
     )
 
 
 def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
     if "sampling_error_share" not in metrics:
         return
+    share = f"{100 * metrics['sampling_error_share']:.2g} %"
     yield Judgement(
         "Sampling error of the model",
         "neutral",
-        f"{100 * metrics['sampling_error_share']:.3g} % of the recovered noise's variance is the "
+        f"{share} of the noise's variance",
+        f"{share} of the recovered noise's variance is the "
         "sampling error of averages over a finite time.",
         "Measured by repeated solves; it cannot be told from noise by the observations alone.",
     )
@@ -195,6 +203,7 @@ def _solver(metrics: Metrics) -> Iterator[Judgement]:
     yield Judgement(
         "Solver",
         "doubt",
+        f"{failures} of {metrics['solver_calls']} solves failed",
         f"{failures} of {metrics['solver_calls']} solves failed "
         f"({metrics['solver_failure_reasons']}).",
         "Failures that depend on the parameters bias the law towards what could be solved.",
@@ -209,6 +218,7 @@ def _coverage(coverage: Metrics | None) -> Iterator[Judgement]:
     yield Judgement(
         "Coverage",
         "good" if low <= share <= high else "doubt",
+        f"{100 * share:.0f} % of the intervals hold the truth on {count} new data sets",
         f"On {count} new data sets like this one {100 * share:.1f} % of the 95 % intervals hold "
         "the truth.",
         f"Between {100 * low:.0f} and {100 * high:.0f} % is what was asked for.",

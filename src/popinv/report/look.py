@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 
 from popinv.figures import style
@@ -26,10 +27,10 @@ __all__ = [
     "SOLVES",
     "TRUTH",
     "Chart",
+    "add_band",
     "axis",
     "faint",
     "new_chart",
-    "with_note",
 ]
 
 MODEL, TRUTH, DATA = style.MODEL, style.TRUTH, style.DATA
@@ -153,7 +154,13 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
     return figure
 
 
-def with_note(figure: go.Figure, text: str) -> go.Figure:
-    """Write a sentence into the middle of a figure that lacks what it would show."""
-    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    return figure
+def add_band(
+    figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str
+) -> None:
+    """Draw a band between two curves, told in the legend."""
+    figure.add_scatter(x=x, y=low, mode="lines", line={"width": 0, "color": MODEL},
+                       showlegend=False, hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(
+        x=x, y=high, mode="lines", line={"width": 0, "color": MODEL}, fill="tonexty",
+        fillcolor=faint(MODEL, 0.2), name=label, hoverinfo="skip",
+    )  # fmt: skip

@@ -31,7 +31,7 @@ _PACKAGES = (
     "snakemake", "plotly",
 )  # fmt: skip
 # More parameters of the noise than this do not stand on the first table.
-_NOISE_ROWS = 12
+_NOISE_ROWS = 6
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("duration", "inline", "memory", "number", "readable"):
+    for name in ("duration", "inline", "measured", "memory", "number", "readable", "stage"):
         environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "asset": _asset,
@@ -106,8 +106,8 @@ def study_page(
     ----------
     study : Study
     charts : mapping of str to sequence of Chart
-        By section: ``law``, ``noise``, ``tests``, ``observations``, ``evidence``, ``descent``,
-        ``rounds``, ``stages``.
+        By section: ``short``, ``law``, ``noise``, ``tests``, ``observations``, ``evidence``,
+        ``descent``, ``rounds``, ``stages``.
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
     """
@@ -121,6 +121,7 @@ def study_page(
         parameters=shown,
         hidden=len(study.parameters) - len(shown),
         intervals=any(p.lower is not None for p in shown),
+        known=any(p.true is not None for p in shown),
         described=described(study.config),
         questions={name: question_of(name) or words.readable(name) for name in study.uses},
         compared=METHOD_NAMES,
@@ -130,7 +131,12 @@ def study_page(
 
 def method_page(method: Method) -> str:
     """Return the page of a downstream method."""
-    return _environment().get_template("method.html").render(method=method, charts=())
+    return _environment().get_template("method.html").render(
+        method=method,
+        charts=(),
+        versions=_versions(),
+        reproductions={name: reproduction(name, c) for name, c in method.configs.items()},
+    )  # fmt: skip
 
 
 def index_page(studies: Sequence[Study], methods: Sequence[Method]) -> str:

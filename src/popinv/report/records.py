@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from popinv.summary import Parameter
+
 __all__ = [
-    "Job",
     "Judgement",
     "Method",
-    "Parameter",
     "Picture",
     "Stage",
     "Store",
@@ -20,35 +20,6 @@ __all__ = [
 ]
 
 Metrics = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A recovered parameter, in natural values.
-
-    Attributes
-    ----------
-    kind : {"law", "noise"}
-    name : str
-    value : float
-    lower, upper : float or None
-        Ends of the 95 % interval, where systems were resampled.
-    true : float or None
-    """
-
-    kind: Literal["law", "noise"]
-    name: str
-    value: float
-    lower: float | None = None
-    upper: float | None = None
-    true: float | None = None
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the interval holds the truth; None where one of the two is not known."""
-        if self.lower is None or self.upper is None or self.true is None:
-            return None
-        return self.lower <= self.true <= self.upper
 
 
 @dataclass(frozen=True)
@@ -61,26 +32,19 @@ class Judgement:
         What was looked at.
     verdict : {"good", "doubt", "neutral"}
         Good, or a reason for doubt; neutral where there is nothing to compare with.
+    short : str
+        What was found, in a few words.
     finding : str
-        What was found, in a sentence.
+        The same in a sentence.
     meaning : str
         How to read that.
     """
 
     name: str
     verdict: Literal["good", "doubt", "neutral"]
+    short: str
     finding: str
     meaning: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one job took, from its benchmark file; None where it was too short to be measured."""
-
-    rule: str
-    seconds: float
-    processor_seconds: float | None
-    megabytes: float | None
 
 
 @dataclass(frozen=True)
@@ -123,25 +87,61 @@ class Picture:
 
 @dataclass(frozen=True)
 class Use:
-    """What a downstream method found: on its own test problem, or on a study."""
+    """What a downstream method found: on its own test problem, or on a study.
+
+    Attributes
+    ----------
+    study : str
+        Its name, or "test problem".
+    metrics : dict
+    claims : tuple of dict
+        Rows of the table of claims.
+    pictures : tuple of Picture
+    stages : tuple of Stage
+        What the job took.
+    hashes : dict of str to str
+        SHA-256 of each file of numbers.
+    """
 
     study: str
     metrics: Metrics
     claims: tuple[dict[str, str], ...] = ()
     pictures: tuple[Picture, ...] = ()
     stages: tuple[Stage, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def statements(self) -> Metrics:
+        """What is said in a sentence, of more than two words."""
+        texts = {k: v for k, v in self.metrics.items() if isinstance(v, str)}
+        return {name: text for name, text in texts.items() if len(text.split()) > 2}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A downstream method: its name, what it is about, and all that it has found."""
+    """A downstream method: its name, what it is about, and all that it has found.
+
+    Attributes
+    ----------
+    about, question : str
+        What it is, and what it answers about a study.
+    reading : tuple of str
+        Paragraphs on how to read what it finds on a study.
+    problem : Use or None
+        Its own test problem.
+    uses : tuple of Use
+    configs : dict of str to dict
+        Sections of the configuration of the studies among the uses.
+    """
 
     name: str
     title: str
     about: str
     question: str
+    reading: tuple[str, ...]
     problem: Use | None
     uses: tuple[Use, ...]
+    configs: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)

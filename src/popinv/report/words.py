@@ -7,7 +7,32 @@ import re
 
 from markupsafe import Markup, escape
 
-__all__ = ["duration", "inline", "memory", "number", "readable", "rounded"]
+__all__ = ["duration", "inline", "measured", "memory", "number", "readable", "rounded", "stage"]
+
+
+# What the rules of a study do, for people who do not know the workflow; others go by their names.
+_STAGES = {
+    "assess_population": "assessment",
+    "collect_solves": "gathering solves",
+    "consult_oracle": "noise or law known",
+    "deconvolve": "final descent",
+    "draw_population": "drawing a population",
+    "import_observations": "reading observations",
+    "observe_population": "adding noise",
+    "plot_figures": "figures",
+    "propose_parameters": "choosing solves",
+    "repeat_solves": "repeated solves",
+    "resample_systems": "resampled descents",
+    "solve_chunk": "forward model",
+    "solve_chunk_distributed": "forward model, by MPI",
+    "train_surrogate": "surrogate training",
+    "update_population": "descents of the rounds",
+}
+
+
+def stage(rule: str) -> str:
+    """Return what a rule does, in words."""
+    return _STAGES.get(rule, readable(rule))
 
 
 def readable(name: str) -> str:
@@ -25,6 +50,8 @@ def rounded(value: float | int | str | None, digits: int = 4) -> str:
         math.isfinite(value) and value == int(value) and abs(value) < 1e6
     ):
         return f"{int(value)}".replace("-", "−")
+    if math.isnan(value):
+        return "NaN"
     return f"{value:.{digits}g}".replace("-", "−").replace("inf", "∞")
 
 
@@ -35,12 +62,33 @@ def number(value: float | int | str | None, digits: int = 4) -> Markup:
     return Markup('<data value="{}">{}</data>').format(repr(value), rounded(value, digits))
 
 
+def measured(value: float | None, error: float | None) -> Markup:
+    """Return a number to as many places as its error has two significant digits.
+
+    Parameters
+    ----------
+    value : float or None
+    error : float or None
+        Of the size of its standard error or half its interval; None or zero where it has none:
+        then the number has four digits.
+    """
+    if value is None or not math.isfinite(value):
+        return number(value)
+    if not error or not math.isfinite(error) or abs(value) >= 1e6:
+        return number(value)
+    places = 1 - math.floor(math.log10(error))
+    if places > 6:
+        return number(value)
+    text = f"{value:.{max(places, 0)}f}".replace("-", "−")
+    return Markup('<data value="{}">{}</data>').format(repr(value), text)
+
+
 def duration(seconds: float | None) -> str:
     """Return a time in the units that suit it."""
-    if seconds is None:
+    if seconds is None or math.isnan(seconds):
         return "–"
     if seconds < 100:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
@@ -48,7 +96,7 @@ def duration(seconds: float | None) -> str:
 
 def memory(megabytes: float | None) -> str:
     """Return an amount of memory in the units that suit it."""
-    if megabytes is None:
+    if megabytes is None or math.isnan(megabytes):
         return "–"
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 

@@ -12,9 +12,10 @@ from popinv.figures.arrangement import arrangement
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances
 from popinv.inference.problem import Problem
-from popinv.report.answer_charts import law_charts, noise_charts, parameter_chart
+from popinv.report.answer_charts import law_charts, parameter_chart
 from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
 from popinv.report.look import Chart
+from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import Study
 from popinv.report.trust_charts import (
@@ -57,7 +58,8 @@ def charts_of(
     tests, stages = test_chart(study.metrics), stage_chart(study.stages)
     threshold = float(study.config["active_learning"]["threshold"])
     return {
-        "law": [*_if(parameters), *law_charts(draws)],
+        "short": _if(parameters),
+        "law": law_charts(draws),
         "noise": noise_charts(
             noise_comparison(problem, loaded),
             layout,

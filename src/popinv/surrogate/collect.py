@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import reasons_of, variable
+from popinv.artefacts import reason_codes, reasons_of, variable
 from popinv.errors import SolverError
 from popinv.surrogate.design import whitened_rmse
 
@@ -20,16 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["check_failures", "collect", "failure_counts", "judge"]
 
 _ROUND = ("solver_calls", "solver_failures", "surrogate_error")
-
-
-def _codes(reasons: np.ndarray) -> xr.Variable:
-    meanings = ["", *sorted(set(reasons) - {""})]
-    return variable(
-        "sample",
-        np.array([meanings.index(r) for r in reasons], dtype=np.int32),
-        "why the solve failed, 0 if it did not",
-        reasons=json.dumps(meanings),
-    )
 
 
 def _joined(first: xr.Dataset, second: xr.Dataset, dim: str, names: Sequence[str]) -> xr.Dataset:
@@ -48,7 +37,7 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
     """
     joined = xr.concat([chunk[["z", "y"]] for chunk in chunks], "sample", combine_attrs="override")
     reasons = np.concatenate([reasons_of(chunk) for chunk in chunks])
-    joined["reason"] = _codes(reasons)
+    joined["reason"] = reason_codes(reasons)
     joined["round"] = variable("sample", np.zeros(len(reasons), dtype=np.int32), "round")
     joined["solver_calls"] = variable("round_number", [len(reasons)], "solver calls in the round")
     joined["solver_failures"] = variable(
@@ -128,6 +117,6 @@ def judge(
     fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
     samples = _joined(previous, fresh, "sample", ("z", "y", "round"))
     rounds = _joined(previous, fresh, "round_number", _ROUND)
-    samples["reason"] = _codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
+    samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
     converged = previous.attrs["converged"] if not len(solved) else int(error < threshold)
     return samples.merge(rounds).assign_attrs(converged=converged)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-__all__ = ["effective_size", "recency_weights", "whitened_rmse"]
+__all__ = ["recency_weights", "whitened_rmse"]
 
 
 def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) -> np.ndarray:
@@ -62,33 +62,6 @@ def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) 
     # and decay = 0 keeps a meaning when the current round has no rows of its own.
     of_round = float(decay) ** (values.max() - values)
     return (of_round / of_round.sum() / counts)[inverse]
-
-
-def effective_size(weights: np.ndarray) -> float:
-    """Return the number of equally weighted rows that carry as much information (Kish).
-
-        (sum_i w_i)^2 / sum_i w_i^2
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n,)
-        Not negative, not all zero; need not sum to 1.
-
-    Returns
-    -------
-    float
-        Between 1 and n.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or not finite, or all are zero.
-    """
-    w = np.asarray(weights, dtype=float)
-    if not np.all(np.isfinite(w)) or np.any(w < 0) or not np.any(w > 0):
-        raise ValueError("weights must be finite, not negative, and not all zero")
-    w = w / w.max()
-    return float(w.sum() ** 2 / np.square(w).sum())
 
 
 def whitened_rmse(prediction: np.ndarray, truth: np.ndarray, cholesky: np.ndarray) -> float:

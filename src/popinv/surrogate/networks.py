@@ -22,21 +22,11 @@ from popinv.surrogate.standardisation import Standardisation
 
 __all__ = ["FNO", "MLP", "SpectralConvolution", "Surrogate", "build_network"]
 
-ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise ConfigError(
-            f"activation is '{name}', allowed: {', '.join(ACTIVATIONS)}."
-            + nearest(name, ACTIVATIONS)
-        )
-    return ACTIVATIONS[name]()
-
-
 class MLP(nn.Module):
-    """Fully connected network: ``depth`` hidden layers of ``width`` units, linear at the end.
+    """Fully connected network: ``depth`` hidden layers of ``width`` SiLU units, linear at the end.
 
     Parameters
     ----------
@@ -44,17 +34,14 @@ class MLP(nn.Module):
         d_z and d_y.
     width, depth : int
         Units per hidden layer and number of hidden layers; depth 0 is an affine map.
-    activation : {"silu", "gelu", "tanh", "relu"}
     """
 
-    def __init__(
-        self, d_in: int, d_out: int, width: int = 128, depth: int = 3, activation: str = "silu"
-    ) -> None:
+    def __init__(self, d_in: int, d_out: int, width: int = 128, depth: int = 3) -> None:
         super().__init__()
         sizes = [d_in] + [width] * depth
         layers: list[nn.Module] = []
         for a, b in pairwise(sizes):
-            layers += [nn.Linear(a, b), _activation(activation)]
+            layers += [nn.Linear(a, b), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -110,7 +97,10 @@ class SpectralConvolution(nn.Module):
         low = spectrum[..., : self.last]
         if len(self.axes) == 2:
             low = low[:, :, self.rows]
-        low = torch.einsum("bi...,io...->bo...", low, torch.view_as_complex(self.weight))
+        # In training the weight is a part of one long vector and may begin at an odd place there,
+        # which no complex number does: a copy of it does not.
+        weight = torch.view_as_complex(self.weight.clone())
+        low = torch.einsum("bi...,io...->bo...", low, weight)
         if len(self.axes) == 2:
             low = torch.zeros_like(spectrum[..., : self.last]).index_copy(2, self.rows, low)
         # The inverse transform fills the frequencies missing at the end of the last axis with 0.
@@ -120,7 +110,7 @@ class SpectralConvolution(nn.Module):
 class FNO(nn.Module):
     """Fourier neural operator from the coefficients of a field to its observations.
 
-        v_0 = P(E z, x),   v_{l+1} = act(K_l v_l + A_l v_l),   y = R Q(v_L)
+        v_0 = P(E z, x),   v_{l+1} = SiLU(K_l v_l + A_l v_l),   y = R Q(v_L)
 
     with E the evaluation matrix, x the grid coordinates, P and Q pointwise maps over channels,
     K_l spectral convolutions, A_l pointwise linear maps, and R the read-out. The evaluation
@@ -140,7 +130,6 @@ class FNO(nn.Module):
     modes : int or sequence of int
         Frequencies kept per axis.
     layers : int
-    activation : str
     readout : ndarray of shape (d_y, n_grid), optional
         Fixed interpolation matrix from the grid to the sensors; learned if left out.
 
@@ -166,7 +155,6 @@ class FNO(nn.Module):
         width: int = 32,
         modes: int | Sequence[int] = 12,
         layers: int = 4,
-        activation: str = "silu",
         readout: np.ndarray | None = None,
     ) -> None:
         super().__init__()
@@ -192,9 +180,9 @@ class FNO(nn.Module):
         )
         self.pointwise = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(layers))
         self.project = nn.Sequential(
-            nn.Conv1d(width, 2 * width, 1), _activation(activation), nn.Conv1d(2 * width, 1, 1)
+            nn.Conv1d(width, 2 * width, 1), nn.SiLU(), nn.Conv1d(2 * width, 1, 1)
         )
-        self.activation = _activation(activation)
+        self.activation = nn.SiLU()
         if readout is None:
             self.readout = nn.Linear(len(evaluation), d_out)
         else:
@@ -224,8 +212,7 @@ def build_network(
     ----------
     hyperparameters : mapping
         ``kind`` ("mlp" or "fno"), ``dtype`` ("float32" or "float64", default "float32") and the
-        keyword options of the class: width, depth, activation, or grid_shape, width, modes,
-        layers, activation.
+        keyword options of the class: width, depth, or grid_shape, width, modes, layers.
     d_in, d_out : int
         d_z and d_y.
     fixed : mapping of str to ndarray, optional
@@ -239,8 +226,8 @@ def build_network(
     options = dict(hyperparameters)
     kind, dtype = options.pop("kind", "mlp"), options.pop("dtype", "float32")
     allowed = {
-        "mlp": ("width", "depth", "activation"),
-        "fno": ("grid_shape", "width", "modes", "layers", "activation"),
+        "mlp": ("width", "depth"),
+        "fno": ("grid_shape", "width", "modes", "layers"),
     }
     if kind not in allowed:
         raise ConfigError(f"kind is '{kind}', allowed: mlp, fno.{nearest(kind, allowed)}")

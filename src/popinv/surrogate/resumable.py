@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.checkpoints import Checkpoint
+from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.errors import DivergenceError
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import train
@@ -12,8 +12,7 @@ from popinv.surrogate.training_state import (
     TrainingData,
     TrainingDiverged,
     TrainingSettings,
-    state_from_arrays,
-    state_to_arrays,
+    TrainingState,
 )
 
 __all__ = ["train_resumably"]
@@ -52,7 +51,7 @@ def train_resumably(
             settings,
             initial,
             checkpoint=lambda state: checkpoint.write_when_due(state_to_arrays(state)),
-            resume=None if kept is None else state_from_arrays(kept),
+            resume=None if kept is None else state_from_arrays(TrainingState, kept),
         )
     except TrainingDiverged as error:
         state = error.state

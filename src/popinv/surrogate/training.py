@@ -30,8 +30,6 @@ from popinv.surrogate.training_state import (
     TrainingDiverged,
     TrainingSettings,
     TrainingState,
-    state_from_arrays,
-    state_to_arrays,
 )
 from popinv.threads import fixed_threads
 
@@ -44,8 +42,6 @@ __all__ = [
     "finished",
     "initial_state",
     "prepare",
-    "state_from_arrays",
-    "state_to_arrays",
     "step",
     "train",
     "validation_mask",
@@ -65,7 +61,6 @@ def initial_state(problem: TrainingProblem, settings: TrainingSettings) -> Train
         second_moment=np.zeros_like(weights),
         epoch=0,
         updates=0,
-        learning_rate=settings.learning_rate,
         best_loss=loss if math.isfinite(loss) else math.inf,
         epochs_since_best=0,
         training_loss=np.empty(0),
@@ -80,8 +75,7 @@ def step(
 ) -> tuple[TrainingState, dict[str, float]]:
     """Train for one epoch: every training row once, in the order of (seed, stage, epoch).
 
-    Adam (Kingma and Ba, ICLR 2015) with decoupled weight decay (Loshchilov and Hutter, ICLR
-    2019), on all weights as one vector.
+    Adam (Kingma and Ba, ICLR 2015), on all weights as one vector.
 
     Returns
     -------
@@ -106,7 +100,7 @@ def step(
     order = generator(settings.seed, f"{settings.stage}/batches", state.epoch).permutation(len(z))
     batches = np.array_split(order, math.ceil(len(z) / settings.batch_size))
     last = max(1, settings.max_epochs * len(batches))
-    updates, total, rate = state.updates, 0.0, state.learning_rate
+    updates, total, rate = state.updates, 0.0, settings.learning_rate
     for batch in batches:
         index = torch.from_numpy(batch).to(z.device)
         loss = loss_of(problem, z[index], y[index], row_weights[index])
@@ -125,8 +119,6 @@ def step(
         m.mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
         v.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         root = (v / (1 - BETA_2**updates)).sqrt_().add_(EPSILON)
-        if settings.weight_decay > 0:
-            weights.mul_(1 - rate * settings.weight_decay)
         weights.addcdiv_(m, root, value=-rate / (1 - BETA_1**updates))
     training_loss, validation_loss = total / len(z), validation_loss_of(problem)
     if not math.isfinite(validation_loss):
@@ -136,11 +128,6 @@ def step(
             state,
         )
     better = validation_loss < state.best_loss
-    since_best = 0 if better else state.epochs_since_best + 1
-    next_rate = state.learning_rate
-    waited = since_best > 0 and since_best % settings.plateau_patience == 0
-    if settings.schedule == "plateau" and waited:
-        next_rate *= settings.plateau_factor
     new = TrainingState(
         weights=weights.cpu().numpy(),
         best_weights=weights.cpu().numpy() if better else state.best_weights,
@@ -148,9 +135,8 @@ def step(
         second_moment=v.cpu().numpy(),
         epoch=state.epoch + 1,
         updates=updates,
-        learning_rate=next_rate,
         best_loss=validation_loss if better else state.best_loss,
-        epochs_since_best=since_best,
+        epochs_since_best=0 if better else state.epochs_since_best + 1,
         training_loss=np.append(state.training_loss, training_loss),
         validation_loss=np.append(state.validation_loss, validation_loss),
         learning_rates=np.append(state.learning_rates, rate),
@@ -206,7 +192,7 @@ def train(
     TrainingDiverged
         If the loss is not finite; a ``DivergenceError`` that holds the last good state.
     """
-    with fixed_threads(settings.threads):
+    with fixed_threads():
         problem = prepare(data, settings, initial)
         state = initial_state(problem, settings) if resume is None else resume
         if state.fingerprint != problem.fingerprint:

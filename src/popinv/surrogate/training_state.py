@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError, DataError, DivergenceError, nearest
+from popinv.errors import ConfigError, DivergenceError, nearest
 
-__all__ = [
-    "TrainingData",
-    "TrainingDiverged",
-    "TrainingSettings",
-    "TrainingState",
-    "state_from_arrays",
-    "state_to_arrays",
-]
+__all__ = ["TrainingData", "TrainingDiverged", "TrainingSettings", "TrainingState"]
 
-SCHEDULES = ("cosine", "plateau", "constant")
+SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -63,11 +56,8 @@ class TrainingSettings:
         Parameters that the network reads by their logarithms.
     learning_rate : float
         At the start.
-    schedule : {"cosine", "plateau", "constant"}
-        ``cosine`` falls to 0 over ``max_epochs``; ``plateau`` multiplies by ``plateau_factor``
-        after each ``plateau_patience`` epochs without improvement.
-    weight_decay : float
-        Decoupled from the gradient (AdamW).
+    schedule : {"cosine", "constant"}
+        ``cosine`` falls to 0 over ``max_epochs``.
     relative_beyond : float, optional
         With a whitening matrix, rows whose outputs lie further from the median than so many
         median distances count by their relative error instead: the weight of a row at distance r
@@ -79,9 +69,6 @@ class TrainingSettings:
         Stop after so many epochs without a better validation loss.
     validation_fraction : float in [0, 1)
         With 0 the training rows stand in for the validation rows.
-    threads : int
-        Threads of torch while training. Sums depend on it in the last digit, so it is a number
-        of the study, not of the machine.
     device : {"cpu", "auto", "cuda"}
         Where to train, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
         checkpoint of another device.
@@ -107,15 +94,11 @@ class TrainingSettings:
     logarithmic: tuple[bool, ...] | None = None
     learning_rate: float = 5e-3
     schedule: str = "cosine"
-    plateau_factor: float = 0.5
-    plateau_patience: int = 10
-    weight_decay: float = 0.0
     relative_beyond: float | None = 2.0
     batch_size: int = 64
     max_epochs: int = 200
     patience: int = 50
     validation_fraction: float = 0.1
-    threads: int = 1
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -124,15 +107,13 @@ class TrainingSettings:
                 f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
                 + nearest(self.schedule, SCHEDULES)
             )
-        for name in ("batch_size", "patience", "plateau_patience", "threads"):
+        for name in ("batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
-        for name in ("learning_rate", "plateau_factor"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be positive")
-        for name in ("max_epochs", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate is {self.learning_rate}, must be positive")
+        if self.max_epochs < 0:
+            raise ConfigError(f"max_epochs is {self.max_epochs}, must not be negative")
         if self.relative_beyond is not None and not self.relative_beyond > 0:
             raise ConfigError(
                 f"relative_beyond is {self.relative_beyond}, must be positive or left out"
@@ -153,8 +134,6 @@ class TrainingState:
         Current weights in one vector, those of the best validation loss, and Adam's moments.
     epoch, updates : int
         Epochs and optimiser updates done.
-    learning_rate : float
-        Of the plateau schedule; the others follow from ``updates``.
     best_loss, epochs_since_best : float, int
     training_loss, validation_loss, learning_rates : ndarray
         Histories: mean over the epoch's batches; after each epoch, with that of the initial
@@ -169,7 +148,6 @@ class TrainingState:
     second_moment: np.ndarray
     epoch: int
     updates: int
-    learning_rate: float
     best_loss: float
     epochs_since_best: int
     training_loss: np.ndarray
@@ -184,30 +162,3 @@ class TrainingDiverged(DivergenceError):
     def __init__(self, message: str, state: TrainingState) -> None:
         super().__init__(message)
         self.state = state
-
-
-def state_to_arrays(state: TrainingState) -> dict[str, np.ndarray]:
-    """Take the state apart into arrays; the fingerprint becomes the bytes of its ASCII text."""
-    arrays = {f.name: np.asarray(getattr(state, f.name)) for f in fields(state)}
-    arrays["fingerprint"] = np.frombuffer(state.fingerprint.encode("ascii"), dtype=np.uint8)
-    return arrays
-
-
-def state_from_arrays(arrays: Mapping[str, np.ndarray]) -> TrainingState:
-    """Rebuild the state that ``state_to_arrays`` took apart.
-
-    Raises
-    ------
-    DataError
-        If an array is missing.
-    """
-    missing = [f.name for f in fields(TrainingState) if f.name not in arrays]
-    if missing:
-        raise DataError(f"the checkpoint lacks the arrays {', '.join(missing)}")
-    values: dict[str, Any] = {f.name: np.array(arrays[f.name]) for f in fields(TrainingState)}
-    for name in ("epoch", "updates", "epochs_since_best"):
-        values[name] = int(values[name])
-    for name in ("learning_rate", "best_loss"):
-        values[name] = float(values[name])
-    values["fingerprint"] = values["fingerprint"].astype(np.uint8).tobytes().decode("ascii")
-    return TrainingState(**values)

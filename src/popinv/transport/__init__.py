@@ -1,6 +1,6 @@
-"""Discrepancies between samples, with gradients.
+"""Discrepancies between samples.
 
-- `popinv.transport.sliced`: sliced squared Wasserstein distances, the loss of the descent;
-- `popinv.transport.energy`: sliced and exact energy distances, an alternative loss and a
-  held-out score.
+- `popinv.transport.sliced` and `popinv.transport.debiased`: sliced squared Wasserstein distances,
+  with gradients, the loss of the descent;
+- `popinv.transport.energy`: the sliced energy distance, a held-out score.
 """

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popinv.transport.rows import check_rows, in_blocks
+from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sliced import quantile_plan
 from popinv.transport.sorting import sort_rows
 
@@ -87,28 +87,9 @@ def debiased_rows(
 ) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
     """Evaluate ``int (F - D)(S - D) du`` on every row, with gradients.
 
-    Parameters
-    ----------
-    data, model : ndarrays of shapes (K, n), (K, m), both float64 or both float32
-        Projections, one row per direction, m at least 2. The first ``m // 2`` of the model are
-        one sample, as many that follow the other; of an odd m the last has no effect.
-    data_gradient : bool, default False
-        Whether the gradient with respect to the data is asked for.
-    scale : float, default 1
-        Factor on the gradients (not on the values).
-    threads : int, optional
-        As in `popinv.transport.rows.evaluate_rows`; the result does not depend on it.
-
-    Returns
-    -------
-    values : ndarray of shape (K,), float64
-    data_gradients : ndarray of shape (K, n), or None
-    model_gradients : ndarray of shape (K, m)
-
-    Raises
-    ------
-    ValueError
-        On shapes or types that do not fit.
+    The first ``m // 2`` of a row of the model are one sample, as many that follow the other; m is
+    at least 2, and of an odd m the last has no effect. Parameters, result and errors are otherwise
+    those of `popinv.transport.sliced.wasserstein_rows`.
     """
     check_rows(data, model)
     count, n = data.shape
@@ -141,54 +122,11 @@ def debiased_rows(
     return values, data_gradients if data_gradient else None, model_gradients
 
 
-class _Debiased(torch.autograd.Function):
-    """Mean over directions; gradients are made in the forward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, threads: int | None) -> torch.Tensor:
-        values, data_gradient, model_gradient = debiased_rows(
-            a.detach().numpy().T,
-            b.detach().numpy().T,
-            data_gradient=ctx.needs_input_grad[0],
-            scale=1.0 / a.shape[1],
-            threads=threads,
-        )
-        ctx.gradients = [
-            None if gradient is None else torch.from_numpy(gradient).T
-            for gradient in (data_gradient, model_gradient)
-        ]
-        return torch.tensor(values.mean(), dtype=b.dtype)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, weight: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        data, model = (None if g is None else weight * g for g in ctx.gradients)
-        return data, model, None
-
-
-def projected_debiased_wasserstein(
-    a: torch.Tensor, b: torch.Tensor, *, threads: int | None = None
-) -> torch.Tensor:
+def projected_debiased_wasserstein(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Mean over directions of the debiased squared W_2 of projections, differentiable once.
 
-    Parameters
-    ----------
-    a : torch.Tensor of shape (n, K)
-        Projected data. Its gradient is computed only if it requires one.
-    b : torch.Tensor of shape (m, K)
-        Projections of both samples of the model, one after the other.
-    threads : int, optional
-        As in `popinv.transport.rows.evaluate_rows`.
-
-    Returns
-    -------
-    torch.Tensor of shape ()
-        Not negative on average over the samples of the model, but possibly for given ones.
-
-    Raises
-    ------
-    ValueError
-        On shapes or types that do not fit.
+    The rows of ``b`` are both samples of the model, one after the other. The value is not negative
+    on average over them, but possibly for given ones. Parameters, result and errors are those of
+    `popinv.transport.rows.mean_over_directions`.
     """
-    value: torch.Tensor = _Debiased.apply(a, b, threads)
-    return value
+    return mean_over_directions(debiased_rows, a, b)

@@ -17,7 +17,6 @@ project's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,42 +25,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popinv.transport.rows import evaluate_rows, mean_over_directions, projected_discrepancy
+from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sorting import sort_rows
 
 __all__ = [
-    "SortedProjections",
-    "couple_wasserstein",
     "directions",
     "project",
     "projected_wasserstein_squared",
-    "quantile_coupling",
     "quantile_plan",
     "sliced_wasserstein_squared",
+    "wasserstein_rows",
 ]
 
 
-def directions(
-    generator: np.random.Generator, count: int, dimension: int, orthogonal: bool = True
-) -> NDArray[np.float64]:
-    """Random directions, each uniform on the unit sphere.
+def directions(generator: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
+    """Random directions, each uniform on the unit sphere, orthogonal within blocks.
 
-    Orthogonal directions come in blocks of `dimension`: the Q of a Gaussian matrix's QR
-    factorisation, its signs set so that R has a positive diagonal, which makes Q uniform over
-    rotations. Within a block sum_k theta_k theta_k^T = I, so that any quadratic in theta is
-    averaged without error: this is the variance reduction over independent directions.
+    A block of `dimension` of them is the Q of a Gaussian matrix's QR factorisation, its signs set
+    so that R has a positive diagonal, which makes Q uniform over rotations. Within a block
+    sum_k theta_k theta_k^T = I, so that any quadratic in theta is averaged without error: this is
+    the variance reduction over independent directions.
 
     Parameters
     ----------
     generator : numpy.random.Generator
         Source of randomness.
     count : int
-        Number of directions K, at least 1. The last orthogonal block is truncated when K is
-        not a multiple of the dimension.
+        Number of directions K, at least 1. The last block is truncated when K is not a multiple
+        of the dimension.
     dimension : int
         Dimension d of the space, at least 1.
-    orthogonal : bool, default True
-        Orthogonal blocks, or independent directions.
 
     Returns
     -------
@@ -76,9 +69,6 @@ def directions(
         raise ValueError(
             f"count and dimension must be at least 1, got count={count}, dimension={dimension}"
         )
-    if not orthogonal:
-        normals = generator.standard_normal((dimension, count))
-        return normals / np.linalg.norm(normals, axis=0)
     blocks = -(-count // dimension)
     q, r = np.linalg.qr(generator.standard_normal((blocks, dimension, dimension)))
     q *= np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
@@ -151,25 +141,12 @@ def _couple_plan(data, model, source, target, weight, values, data_slopes, model
         values[k] = total
 
 
-def couple_wasserstein(
+def _couple(
     data: NDArray[Any], model: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-    """Squared W_2 of sorted rows, with derivatives in sorted order.
+    """Squared W_2 of sorted rows (K, n) and (K, m), with derivatives in sorted order.
 
     Equal sizes couple rank to rank; unequal sizes follow `quantile_plan`.
-
-    Parameters
-    ----------
-    data : ndarray of shape (K, n)
-        Sorted along rows.
-    model : ndarray of shape (K, m)
-        Sorted along rows, dtype of `data`.
-
-    Returns
-    -------
-    values : ndarray of shape (K,), float64
-    data_slopes, model_slopes : ndarrays of shapes (K, n), (K, m)
-        Derivatives of each row's value with respect to its sorted entries.
     """
     n, m = data.shape[1], model.shape[1]
     values = np.empty(data.shape[0])
@@ -182,10 +159,22 @@ def couple_wasserstein(
     return values, data_slopes, model_slopes
 
 
-def quantile_coupling(
-    data_sorted: NDArray[Any], model: NDArray[Any], *, threads: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Squared one-dimensional W_2 per direction, and its gradient in the model projections.
+@numba.njit(nogil=True, cache=True)
+def _scatter(order, slopes, scale, out):
+    for k in range(order.shape[0]):
+        for i in range(order.shape[1]):
+            out[k, order[k, i]] = scale * slopes[k, i]
+
+
+def wasserstein_rows(
+    data: NDArray[Any],
+    model: NDArray[Any],
+    *,
+    data_gradient: bool = False,
+    scale: float = 1.0,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
+    """Squared one-dimensional W_2 of every row, with gradients.
 
     With F^{-1} and G^{-1} the quantile functions of the two rows,
 
@@ -193,29 +182,43 @@ def quantile_coupling(
 
     Parameters
     ----------
-    data_sorted : ndarray of shape (K, n)
-        Data projections, sorted along rows.
-    model : ndarray of shape (K, m)
-        Model projections in the order of the model points, dtype of `data_sorted`.
+    data, model : ndarrays of shapes (K, n), (K, m), both float64 or both float32
+        Projections, one row per direction.
+    data_gradient : bool, default False
+        Whether the gradient with respect to the data is asked for.
+    scale : float, default 1
+        Factor on the gradients (not on the values).
     threads : int, optional
-        As in `popinv.transport.rows.evaluate_rows`.
+        As in `popinv.transport.rows.in_blocks`; the result does not depend on it.
 
     Returns
     -------
-    values : ndarray of shape (K,)
-    gradient : ndarray of shape (K, m)
-        Derivative of ``values[k]`` with respect to ``model[k, j]``.
+    values : ndarray of shape (K,), float64
+    data_gradients : ndarray of shape (K, n), or None
+    model_gradients : ndarray of shape (K, m)
 
     Raises
     ------
     ValueError
         On shapes or types that do not fit.
     """
-    values, _, gradient = evaluate_rows(
-        couple_wasserstein, data_sorted, model, data_sorted=True, threads=threads
-    )
-    assert gradient is not None
-    return values, gradient
+    check_rows(data, model)
+    data, model = np.ascontiguousarray(data), np.ascontiguousarray(model)
+    values = np.empty(len(data))
+    data_gradients = np.empty_like(data) if data_gradient else None
+    model_gradients = np.empty_like(model)
+    factor = data.dtype.type(scale)
+
+    def block(rows: slice) -> None:
+        data_order, ordered_data = sort_rows(data[rows])
+        model_order, ordered_model = sort_rows(model[rows])
+        values[rows], data_slopes, model_slopes = _couple(ordered_data, ordered_model)
+        if data_gradients is not None:
+            _scatter(data_order, data_slopes, factor, data_gradients[rows])
+        _scatter(model_order, model_slopes, factor, model_gradients[rows])
+
+    in_blocks(block, len(data), data.shape[1], model.shape[1], threads)
+    return values, data_gradients, model_gradients
 
 
 # --- samples in R^d ------------------------------------------------------------------------------
@@ -247,44 +250,6 @@ def project(points: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
     return frame.T @ points.T
 
 
-@dataclass(frozen=True)
-class SortedProjections:
-    """Data projected on a pool of directions and sorted, once for many comparisons.
-
-    Attributes
-    ----------
-    frame : ndarray of shape (d, K)
-        The pool: unit directions, or whitened ones L^{-T} Theta.
-    rows : ndarray of shape (K, n)
-        Sorted projections of the data, one row per direction.
-    """
-
-    frame: NDArray[Any]
-    rows: NDArray[Any]
-
-    @classmethod
-    def of(cls, points: NDArray[Any], frame: NDArray[Any]) -> SortedProjections:
-        """Project points of shape (n, d) on the columns of `frame` (d, K), and sort."""
-        return cls(frame, sort_rows(project(points, frame))[1])
-
-    def select(self, columns: NDArray[np.integer] | slice) -> SortedProjections:
-        """Keep some of the directions of the pool."""
-        return SortedProjections(self.frame[:, columns], self.rows[columns])
-
-    def compare(
-        self, model: NDArray[Any], *, threads: int | None = None
-    ) -> tuple[float, NDArray[Any]]:
-        """Squared sliced W_2 from the data to model points (m, d), and its gradient (m, d)."""
-        return mean_over_directions(
-            couple_wasserstein,
-            self.rows,
-            project(model, self.frame),
-            self.frame,
-            data_sorted=True,
-            threads=threads,
-        )
-
-
 def sliced_wasserstein_squared(
     x: NDArray[Any], y: NDArray[Any], frame: NDArray[Any], *, threads: int | None = None
 ) -> tuple[float, NDArray[Any]]:
@@ -302,7 +267,7 @@ def sliced_wasserstein_squared(
         Directions theta_k as columns. With unit columns the value is unweighted; with
         L^{-T} Theta it is weighted by (L L^T)^{-1}.
     threads : int, optional
-        As in `popinv.transport.rows.evaluate_rows`.
+        As in `popinv.transport.rows.in_blocks`; the result does not depend on it.
 
     Returns
     -------
@@ -314,48 +279,21 @@ def sliced_wasserstein_squared(
     ValueError
         On shapes or types that do not fit.
     """
-    return mean_over_directions(
-        couple_wasserstein, project(x, frame), project(y, frame), frame, threads=threads
-    )
+    values, _, gradient = wasserstein_rows(project(x, frame), project(y, frame), threads=threads)
+    return float(values.mean()), (gradient.T @ frame.T) / len(values)
 
 
 # --- torch ----------------------------------------------------------------------------------------
 
 
-def projected_wasserstein_squared(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    *,
-    data_sorted: bool = False,
-    threads: int | None = None,
-) -> torch.Tensor:
+def projected_wasserstein_squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Mean over directions of the squared W_2 of projected samples, differentiable once.
 
         (1/K) sum_k W_2^2( a[:, k], b[:, k] )
 
     With U = L^{-T} Theta of shape (d, K), a = Y U and b = Y_model U, the loss of a blind
     deconvolution is d/2 times this. U detached gives the gradient with the metric frozen, U
-    attached the full one, for which gradients flow through both a and b.
-
-    Parameters
-    ----------
-    a : torch.Tensor of shape (n, K)
-        Projected data, float64 or float32, on the CPU. Its gradient is computed only if it
-        requires one.
-    b : torch.Tensor of shape (m, K)
-        Projected model sample, dtype of `a`. A transposed view, ``(U.T @ Y.T).T``, spares a copy.
-    data_sorted : bool, default False
-        The columns of `a` are sorted already, as are those of ``SortedProjections.rows.T``.
-    threads : int, optional
-        As in `popinv.transport.rows.evaluate_rows`.
-
-    Returns
-    -------
-    torch.Tensor of shape ()
-
-    Raises
-    ------
-    ValueError
-        On shapes, types or devices that do not fit.
+    attached the full one, for which gradients flow through both a and b. Parameters, result and
+    errors are those of `popinv.transport.rows.mean_over_directions`.
     """
-    return projected_discrepancy(couple_wasserstein, a, b, data_sorted=data_sorted, threads=threads)
+    return mean_over_directions(wasserstein_rows, a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from popinv.config.base import Count, Number, Section
 from popinv.config.messages import Problem, shown
 
-__all__ = ["ForwardSection", "Sensors"]
+__all__ = ["ForwardSection", "Sensors", "mode_names", "mode_problems"]
 
 
 class ForwardSection(Section):
@@ -68,6 +69,27 @@ class ForwardSection(Section):
     def problems(self) -> Iterator[Problem]:
         """Yield what contradicts itself within the section, with paths that begin at it."""
         yield from ()
+
+
+def mode_names(dimension: int, modes: int) -> tuple[str, ...]:
+    """Return the names of a field's coefficients, in the order of `forward.fields.wavenumbers`."""
+    if dimension == 1:
+        return tuple(f"mode_{k}" for k in range(1, modes + 1))
+    pairs = [k for k in itertools.product(range(modes), repeat=2) if k != (0, 0)]
+    pairs.sort(key=lambda k: (k[0] ** 2 + k[1] ** 2, k))
+    return tuple(f"mode_{i}_{j}" for i, j in pairs)
+
+
+def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[Problem]:
+    """Yield wave numbers that make no field, or that a mesh of so many elements cannot hold."""
+    if modes < dimension:
+        yield Problem(("modes",), f"got {modes}, but it must be at least 2 in 2-D.")
+    if modes > elements:
+        yield Problem(
+            ("modes",),
+            f"got {modes}, but the mesh has {elements} elements along its length, too few to hold "
+            "so many wave numbers; lower 'modes' or raise 'elements'.",
+        )
 
 
 def _as_list(point: Any) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from popinv.config.base import Count, NonNegative, NotBoolean, Positive
-from popinv.config.forward.base import ForwardSection, Sensors
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names, mode_problems
 from popinv.config.messages import Problem
 
 __all__ = ["Elastodynamics"]
@@ -110,13 +109,7 @@ class Elastodynamics(ForwardSection):
         """Return the names of the stiffness's parameters, and `damping`."""
         if self.field == "none":
             return ("stiffness", "damping")
-        if self.dimension == 1:
-            modes = [f"mode_{k}" for k in range(1, self.modes + 1)]
-        else:
-            pairs = [k for k in itertools.product(range(self.modes), repeat=2) if k != (0, 0)]
-            pairs.sort(key=lambda k: (k[0] ** 2 + k[1] ** 2, k))
-            modes = [f"mode_{i}_{j}" for i, j in pairs]
-        return ("mean", *modes, "damping")
+        return ("mean", *mode_names(self.dimension, self.modes), "damping")
 
     def observation_count(self) -> int:
         """Return the number of sensors times the number of observation times."""
@@ -149,15 +142,7 @@ class Elastodynamics(ForwardSection):
     def problems(self) -> Iterator[Problem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
         if self.field == "cosine":
-            if self.modes < self.dimension:
-                yield Problem(("modes",), f"got {self.modes}, but it must be at least 2 in 2-D.")
-            if self.modes > self.elements:
-                yield Problem(
-                    ("modes",),
-                    f"got {self.modes}, but the mesh has {self.elements} elements along the "
-                    "length, too few to hold so many wave numbers; lower 'modes' or raise "
-                    "'elements'.",
-                )
+            yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.dimension == 1:
             for key, default in (("height", 0.2), ("poisson_ratio", 0.3)):
                 if getattr(self, key) != default:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from popinv.config.base import Count, NotBoolean, Number, Positive
-from popinv.config.forward.base import ForwardSection, Sensors
+from popinv.config.forward.base import ForwardSection, Sensors, mode_names, mode_problems
 from popinv.config.messages import Problem
 
 __all__ = ["PorousFlow"]
@@ -63,14 +62,8 @@ class PorousFlow(ForwardSection):
 
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the field's parameters."""
-        if self.dimension == 1:
-            modes = [f"mode_{k}" for k in range(1, self.modes + 1)]
-        else:
-            pairs = [k for k in itertools.product(range(self.modes), repeat=2) if k != (0, 0)]
-            pairs.sort(key=lambda k: (k[0] ** 2 + k[1] ** 2, k))
-            modes = [f"mode_{i}_{j}" for i, j in pairs]
         first = ["mean"] if self.field == "cosine" else ["log_kappa_1", "log_kappa_2"]
-        return (*first, *modes)
+        return (*first, *mode_names(self.dimension, self.modes))
 
     def observation_count(self) -> int:
         """Return the number of sensors."""
@@ -90,14 +83,7 @@ class PorousFlow(ForwardSection):
 
     def problems(self) -> Iterator[Problem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
-        if self.modes < self.dimension:
-            yield Problem(("modes",), f"got {self.modes}, but it must be at least 2 in 2-D.")
-        if self.modes > self.elements:
-            yield Problem(
-                ("modes",),
-                f"got {self.modes}, but the mesh has {self.elements} elements a side, too few "
-                "to hold so many wave numbers; lower 'modes' or raise 'elements'.",
-            )
+        yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.ranks > self.elements:
             yield Problem(
                 ("ranks",),

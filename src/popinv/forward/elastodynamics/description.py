@@ -77,9 +77,7 @@ def displacement(places: np.ndarray, height: float, times: np.ndarray) -> Observ
         ),
         coordinate_names=(*("x", "y")[:dimension], "t"),
         name="u" if dimension == 1 else "u_y",
-        units="1",
         long_name="displacement" if dimension == 1 else "transverse displacement",
-        coordinate_units="1",
     )
 
 

@@ -341,12 +341,15 @@ def _check(key: str, value: Any, allowed: str, holds: bool) -> None:
 
 
 def _out_of_range(stiffness: np.ndarray, damping: float, random: bool) -> str:
-    """Return what is wrong with the values of a row that is finite, or ""."""
+    """Return what is wrong with the values of a row that is finite, or "".
+
+    Reasons are counted: they do not tell the value, which stands beside them in the record.
+    """
     lowest, highest = float(stiffness.min()), float(stiffness.max())
     if not random and lowest <= 0:
-        return f"parameter 'stiffness' is {lowest}, but it must be positive"
+        return "parameter 'stiffness' is not positive"
     if damping < 0:
-        return f"parameter 'damping' is {damping}, but it must not be negative"
+        return "parameter 'damping' is negative"
     if not lowest >= _SMALLEST_NORMAL:
         return "the stiffness underflows: too low"
     if not highest < math.inf:

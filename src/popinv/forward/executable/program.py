@@ -27,7 +27,7 @@ class Program:
     """A program that reads a file of parameters and writes one of observations.
 
     It runs in the working directory; the two files are in a temporary folder that goes with the
-    call.
+    call, or with the job if that is killed.
 
     Parameters
     ----------
@@ -67,6 +67,7 @@ class Program:
             If it cannot be started, or its output is not a table of numbers.
         """
         with tempfile.TemporaryDirectory(prefix="popinv_") as folder:
+            self._reaper.watch(None, folder)
             given, output = (Path(folder, f"{name}.{self._format}") for name in ("input", "output"))
             write_input(given, self._names, z, seeds if self._pass_seed else None)
             self._run(given, output)
@@ -96,7 +97,7 @@ class Program:
                 )
             except OSError as error:
                 raise SolverError(f"{command[0]}: cannot be started ({error.strerror})") from error
-            self._reaper.watch(self._process.pid)
+            self._reaper.watch(self._process.pid, str(given.parent))
             try:
                 status = self._process.wait(self._seconds)
             except subprocess.TimeoutExpired:
@@ -106,7 +107,7 @@ class Program:
                 # What it has left in the background would pile up, call by call.
                 _end(process)
                 process.wait()
-                self._reaper.watch(None)
+                self._reaper.watch(None, str(given.parent))
             if status != 0:
                 said = " | ".join(line.strip() for line in last_lines(printed, _REASON_LINES))
                 # Signals are crashes; a program that says no has taken no more than its time.

@@ -1,7 +1,8 @@
-"""A watchman that ends a simulator's processes when the job that started them is killed.
+"""A watchman that clears up after a job that is killed: its simulator's processes and files.
 
 A killed job cannot end what it has started. The watchman is a process of its own that reads from a
-pipe which process group to end; the pipe closes with the job, whatever ends that.
+pipe which process group to end, and which folder to delete; the pipe closes with the job, whatever
+ends that. Who ends the whole machine, or all processes of a cluster's job at once, ends him too.
 """
 
 from __future__ import annotations
@@ -12,35 +13,47 @@ import sys
 
 __all__ = ["Reaper"]
 
+# Clusters first ask all processes of a job to leave: he stays until the job has left.
 _PROGRAM = """
 import os, signal, sys
-group = None
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+group, folder = 0, ""
 for line in sys.stdin:
-    group = int(line)
-if group:
+    group, _, folder = line.rstrip("\\n").partition(" ")
+if int(group):
     try:
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(int(group), signal.SIGKILL)
     except ProcessLookupError:
         pass
+if folder:
+    import shutil, time
+    # What was killed may still be writing for a moment.
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            break
+        time.sleep(0.1)
 """
 
 
 class Reaper:
-    """The watchman, who is there from the first process that he watches."""
+    """The watchman, who is there from the first process or folder that he watches."""
 
     def __init__(self) -> None:
         self._watchman: subprocess.Popen[str] | None = None
 
-    def watch(self, group: int | None) -> None:
-        """Say which process group is to end with this process, instead of the last one.
+    def watch(self, group: int | None, folder: str = "") -> None:
+        """Say what is to go with this process, instead of what he was told last.
 
         Parameters
         ----------
         group : int or None
-            None where there is nothing to end.
+            The process group to end, None where there is none.
+        folder : str
+            The folder to delete, empty where there is none.
         """
         if self._watchman is None:
-            if group is None:
+            if group is None and not folder:
                 return
             # In a session of its own: a signal to this process's group is not meant for it.
             self._watchman = subprocess.Popen(
@@ -55,7 +68,7 @@ class Reaper:
         assert watchman.stdin is not None
         # Whoever stops the solves may let him go meanwhile; one who was killed watches no more.
         with contextlib.suppress(OSError, ValueError):
-            watchman.stdin.write(f"{group or 0}\n")
+            watchman.stdin.write(f"{group or 0} {folder}\n")
             watchman.stdin.flush()
 
     def close(self) -> None:

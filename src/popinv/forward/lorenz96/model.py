@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from popinv.errors import DataError
 from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.checks import checked_rows, finished
 from popinv.forward.lorenz96.description import OBSERVABLES, observed, parameters
 from popinv.forward.lorenz96.integrator import Coefficients, blocks, rows
 from popinv.forward.lorenz96.kernels import FIELDS, MEMBERS, window_averages
@@ -117,32 +117,19 @@ class Lorenz96:
         Raises
         ------
         DataError
-            If z is not two-dimensional with d_z columns.
+            If z is not a table of numbers with d_z columns.
         """
-        z = np.asarray(z, dtype=np.float64)
-        if z.ndim != 2 or z.shape[1] != len(self.parameters):
-            raise DataError(
-                f"lorenz96: z has shape (n, {len(self.parameters)}), not {z.shape}: its columns "
-                f"are {', '.join(p.name for p in self.parameters)}."
-            )
+        z, reasons = checked_rows("lorenz96", z, self.parameters)
+        if self.subvariables:
+            # Fast variables with negative damping grow without bound.
+            reasons[(reasons == "") & (z[:, 2] <= 0)] = "parameter 'time_scale' is not positive"
         values = np.full((len(z), len(self.observations)), np.nan)
-        reasons = self._reasons(z)
         good = np.flatnonzero(reasons == "")
         if len(good):
             values[good] = self._averages(z[good], stage, first + good)
         lost = (reasons == "") & ~np.isfinite(values).all(axis=1)
         reasons[lost] = "the trajectory left the range of numbers"
-        values[lost] = np.nan
-        return Solutions(observations=values, reason=reasons.astype(str))
-
-    def _reasons(self, z: np.ndarray) -> np.ndarray:
-        reasons = np.full(len(z), "", dtype=object)
-        for i, parameter in enumerate(self.parameters):
-            if parameter.name == "time_scale":
-                # Fast variables with negative damping grow without bound.
-                reasons[z[:, i] <= 0] = "time_scale is not positive"
-            reasons[~np.isfinite(z[:, i])] = f"{parameter.name} is not finite"
-        return reasons
+        return finished(values, reasons)
 
     def _averages(self, z: np.ndarray, stage: str, indices: np.ndarray) -> np.ndarray:
         coefficients = Coefficients.of(z, self.subvariables)

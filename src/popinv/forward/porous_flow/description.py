@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from popinv.forward.base import Observations, Parameter
 from popinv.forward.fields import CosineField, LevelSetField
 from popinv.forward.sensors import sensors
 
-__all__ = ["field", "observed", "parameters"]
+__all__ = ["field", "observed", "parameters", "pressure"]
 
 Section = Mapping[str, Any]
 
@@ -26,13 +28,16 @@ def parameters(forward: Section) -> tuple[Parameter, ...]:
     return field(forward).parameters
 
 
+def pressure(places: np.ndarray) -> Observations:
+    """Describe the pressure at places of shape (n_places, dimension)."""
+    return Observations(
+        coordinates=places,
+        coordinate_names=("x", "y")[: places.shape[1]],
+        name="u",
+        long_name="pressure",
+    )
+
+
 def observed(forward: Section, seed: int) -> Observations:
     """Return what is observed: the pressure at the sensors."""
-    return Observations(
-        coordinates=sensors(forward, seed),
-        coordinate_names=("x", "y")[: forward["dimension"]],
-        name="u",
-        units="1",
-        long_name="pressure",
-        coordinate_units="1",
-    )
+    return pressure(sensors(forward, seed))

@@ -19,6 +19,7 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
 from popinv.forward.fields import CosineField, Field, LevelSetField
+from popinv.forward.porous_flow.description import pressure
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
     exponentiate,
@@ -87,7 +88,7 @@ class PorousFlow:
         f: a number, or a function from the UFL spatial coordinate to a UFL expression.
     nonlinearity : {"none", "quadratic", "power"}, default "none"
         The kind of kappa.
-    exponent : float, default 1
+    exponent : float, default 2
         m > 0 of the ``"power"`` nonlinearity; not used otherwise.
     sharpness : float, default 10
         Of the ``"level_set"`` field; not used otherwise.
@@ -126,7 +127,7 @@ class PorousFlow:
         modes: int | None = None,
         source: float | Callable[[Any], Any] = 10.0,
         nonlinearity: str = "none",
-        exponent: float = 1.0,
+        exponent: float = 2.0,
         sharpness: float = 10.0,
     ) -> None:
         if dimension not in (1, 2):
@@ -163,12 +164,7 @@ class PorousFlow:
     @cached_property
     def observations(self) -> Observations:
         """The pressure at the sensors, in their order."""
-        return Observations(
-            coordinates=self.sensors,
-            coordinate_names=("x", "y")[: self.dimension],
-            name="u",
-            long_name="pressure",
-        )
+        return pressure(self.sensors)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.

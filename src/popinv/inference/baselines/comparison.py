@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.errors import law_errors, relative_frobenius_error
+from popinv.inference.errors import law_errors, relative_frobenius_error, root_mean_square
 from popinv.whole_files import written_whole
 
 __all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]
@@ -62,7 +61,7 @@ def comparison(
         errors: dict[str, float | None] = {LAW_ERROR: None, NOISE_ERROR: None}
         if truth is not None:
             law = law_errors(answer["law"].values, truth["law"].values)
-            errors[LAW_ERROR] = float(np.sqrt(np.mean(law**2)))
+            errors[LAW_ERROR] = root_mean_square(law)
             errors[NOISE_ERROR] = relative_frobenius_error(
                 answer["noise_covariance"].values, truth["noise_covariance"].values
             )

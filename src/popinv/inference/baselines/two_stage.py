@@ -149,9 +149,7 @@ def _noise_of(problem: Problem, residuals: torch.Tensor, start: np.ndarray) -> n
         return minimise(lambda gamma: -log_likelihood(problem, gamma, residuals).mean(), start)
 
 
-def two_stage(
-    problem: Problem, start: tuple[np.ndarray, np.ndarray], alternations: int = _ALTERNATIONS
-) -> TwoStage:
+def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStage:
     """Fit the law and the noise in two stages.
 
     Parameters
@@ -160,8 +158,6 @@ def two_stage(
         Noise scales and gaps of its systems are heeded.
     start : (alpha, gamma)
         Unconstrained. The prior of a system lies about this alpha.
-    alternations : int
-        Rounds of fitting the systems and then the noise.
 
     Raises
     ------
@@ -175,7 +171,7 @@ def two_stage(
     with fixed_threads(), torch.no_grad():
         prior = first_design_prior(problem, alpha)
         x = prior.mean.expand(len(data), -1).clone()
-        for _ in range(alternations):
+        for _ in range(_ALTERNATIONS):
             x = fit_systems(problem, gamma, prior, x)
             z = problem.law.bounded(x)
             residuals = data - problem.simulate(z)

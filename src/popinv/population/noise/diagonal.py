@@ -18,14 +18,6 @@ def noise(section: Section, observations: Observations) -> DiagonalNoise:
     """Return the noise of kind ``diagonal``."""
     return DiagonalNoise(len(observations))
 
-    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return sigma I."""
-        return torch.exp(gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
-
-    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Map standard normal e (n, d_y) to noise (n, d_y): xi = sigma e."""
-        return torch.exp(gamma[0]) * e
-
 
 class DiagonalNoise(NoiseModel):
     """Gamma = diag(sigma_1**2, ..., sigma_d**2): every sensor has its own noise.

@@ -33,3 +33,11 @@ class IsotropicNoise(NoiseModel):
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return sigma**2 I for gamma = (log sigma,)."""
         return torch.exp(2 * gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
+
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return sigma I."""
+        return torch.exp(gamma[0]) * torch.eye(self.d_y, dtype=gamma.dtype)
+
+    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y): xi = sigma e."""
+        return torch.exp(gamma[0]) * e

@@ -18,17 +18,16 @@ def regular_times(kind: str, observations: Observations) -> int:
     ConfigError
         If the times are not the same and regular at every place.
     """
-    names, coordinates = observations.coordinate_names, observations.coordinates
-    if names[-1] != "t":
+    count = observations.time_count
+    if count is None:
         raise ConfigError(
             f"noise.kind: got '{kind}', which is correlated in time, but the observations have "
-            f"no time: their coordinates are {', '.join(names)}."
+            f"no time: their coordinates are {', '.join(observations.coordinate_names)}."
         )
-    count = len(np.unique(coordinates[:, -1]))
-    at_places = coordinates[:, -1].reshape(-1, count) if len(coordinates) % count == 0 else None
-    steps = np.diff(coordinates[:count, -1])
+    times = observations.coordinates[:, -1]
+    alike = np.array_equal(times, np.tile(times[:count], len(times) // count))
+    steps = np.diff(times[:count])
     # Times are sums and products of decimal numbers, regular to a few units of rounding.
-    alike = at_places is not None and np.array_equal(at_places, at_places[:1] + 0 * at_places)
     if not alike or count < 2 or not np.allclose(steps, steps[0], rtol=1e-6, atol=0):
         raise ConfigError(
             f"noise.kind: got '{kind}', which needs at least two equally spaced times, the same "

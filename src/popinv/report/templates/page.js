@@ -3,6 +3,9 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 40rem)");
+  // What is left of a sheet of A4 or Letter between its margins, in pixels.
+  const SHEET = 680;
+  let printing = false;
   const colours = JSON.parse(document.getElementById("colours").textContent);
   const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).join(",");
   const faint = Object.fromEntries(
@@ -42,12 +45,14 @@
 
   function draw(chart) {
     const text = chart.figure.querySelector("script").textContent;
-    const { data, layout } = dark.matches ? darkened(JSON.parse(text)) : JSON.parse(text);
+    const parsed = JSON.parse(text);
+    const { data, layout } = dark.matches && !printing ? darkened(parsed) : parsed;
     if (chart.control) {
       const visible = shown(chart, data);
       data.forEach((trace, i) => { trace.visible = visible[i]; });
     }
-    if (narrow.matches) {
+    if (printing) layout.width = SHEET;
+    else if (narrow.matches) {
       layout.font.size = 12;
       // A finger that scrolls the page must not zoom the chart.
       layout.dragmode = false;
@@ -101,7 +106,16 @@
   }
 
   const visible = (chart) => !chart.figure.closest("details:not([open])");
-  const drawAll = () => Promise.all(charts.filter((c) => visible(c) && !c.drawn).map(draw));
+  const pause = () => new Promise((done) => setTimeout(done, 0));
+
+  // One after the other, so that the page can be read and scrolled meanwhile.
+  async function drawAll() {
+    for (const chart of charts) {
+      if (!visible(chart) || chart.drawn) continue;
+      await draw(chart);
+      await pause();
+    }
+  }
 
   charts.filter((chart) => chart.control).forEach((chart) => {
     chart.control.addEventListener("input", () => choose(chart));
@@ -112,8 +126,19 @@
   );
   dark.addEventListener("change", () => charts.filter((c) => c.drawn).forEach(draw));
   addEventListener("resize", reach);
+
+  // On paper everything is open, and charts are as wide as the sheet and in the colours of a light page.
+  let closed = [];
   addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((details) => { details.open = true; });
+    printing = true;
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((details) => { details.open = true; });
+    charts.forEach(draw);
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    closed.forEach((details) => { details.open = false; });
+    charts.forEach(draw);
   });
   reach();
   drawAll().then(() => { document.documentElement.dataset.drawn = "true"; });

@@ -21,8 +21,6 @@ import torch
 
 from popinv.population.noise.base import NoiseModel
 
-__all__ = ["LinearRank", "linear_gaussian_rank"]
-
 # Central differences of the noise covariance are good to about 1e-9 of its size.
 _STEP, _TOLERANCE = 1e-4, 1e-7
 
@@ -70,17 +68,8 @@ def linear_gaussian_rank(
         almost all.
     law : {"diagonal", "full"}
         Whether S is diagonal or any covariance.
-
-    Raises
-    ------
-    ValueError
-        If the law is neither of the two, or A does not fit the noise.
     """
-    if law not in ("diagonal", "full"):
-        raise ValueError(f"the law is '{law}', allowed: diagonal, full")
     d_y, d_z = matrix.shape
-    if d_y != noise.d_y:
-        raise ValueError(f"A has {d_y} rows, but the noise {noise.d_y} observations")
     columns = [
         np.outer(matrix[:, i], matrix[:, j]) + np.outer(matrix[:, j], matrix[:, i])
         for i in range(d_z)

@@ -1,0 +1,186 @@
+"""Charts of the recovered noise: its covariance as a heat map, and the curve that suits it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popinv.figures.arrangement import NUMBER, Arrangement, evenly
+from popinv.figures.noise_curves import NoiseComparison, autocorrelation
+from popinv.figures.style import axis_label, squared
+from popinv.report.look import (
+    DATA,
+    DIVERGING,
+    LIGHT,
+    MODEL,
+    TRUTH,
+    Chart,
+    add_band,
+    faint,
+    new_chart,
+)
+from popinv.report.words import rounded
+
+__all__ = ["noise_charts"]
+
+# Observations in a heat map, pairs of them along a curve.
+_MATRIX = 160
+_PAIRS = 600
+
+
+def noise_charts(
+    noise: NoiseComparison, layout: Arrangement, distance: np.ndarray | None, units: str
+) -> list[Chart]:
+    """Return the covariance as a heat map, and as the curve that suits it."""
+    charts = [_heat_map(noise, layout, squared(units))]
+    if layout.over_time:
+        charts.append(_autocorrelation(noise, layout))
+    if distance is not None and not layout.over_time:
+        charts.append(_against_distance(noise, distance, squared(units)))
+    else:
+        charts.append(_deviations(noise, layout, units))
+    return charts
+
+
+def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
+    kept = evenly(len(noise.estimate), _MATRIX)
+    every = np.ix_(kept, kept)
+    matrices = {
+        "recovered": noise.estimate[every],
+        noise.reference_name: noise.reference[every],
+        "difference": (noise.estimate - noise.reference)[every],
+    }
+    largest = float(max(np.nanmax(np.abs(matrix)) for matrix in matrices.values()))
+    figure = new_chart(NUMBER, NUMBER, height=460)
+    # Beneath it, the scale of the colours leaves a narrow page its width.
+    figure.update_layout(margin={"b": 120})
+    label = axis_label("covariance", units)
+    for i, matrix in enumerate(matrices.values()):
+        figure.add_heatmap(
+            x=kept + 1, y=kept + 1, z=matrix.astype(np.float32), zmin=-largest, zmax=largest,
+            colorscale=DIVERGING, meta=i, hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
+            colorbar={"title": {"text": label, "side": "bottom", "font": {"size": 13}},
+                      "orientation": "h", "thickness": 12, "outlinewidth": 0, "nticks": 5,
+                      "y": 0, "yref": "container", "yanchor": "bottom"},
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(constrain="domain")
+    figure.update_yaxes(scaleanchor="x", constrain="domain")
+    ticks = layout.ticks(8)
+    if ticks is not None:
+        for update in (figure.update_xaxes, figure.update_yaxes):
+            update(tickvals=list(ticks[0]), ticktext=ticks[1], title_text="")
+    error = np.linalg.norm(np.nan_to_num(matrices["difference"])) / np.linalg.norm(
+        np.nan_to_num(matrices[noise.reference_name])
+    )
+    cut = "" if len(kept) == len(noise.estimate) else f" Every {len(noise.estimate) // len(kept)}th"
+    cut += " observation is shown." if cut else ""
+    return Chart(
+        "noise-covariance",
+        "Noise covariance",
+        f"Recovered, {noise.reference_name}, and their difference, on one scale. "
+        + ("" if noise.reference_is_true else "The empirical one is the data's covariance less "
+           "that of the fitted model without noise; it scatters.")
+        + cut,
+        f"Heat maps of the noise covariance, recovered and {noise.reference_name}; their "
+        f"difference is {rounded(float(error), 2)} in relative Frobenius norm.",
+        figure,
+        control="select",
+        control_label="Show",
+        choices=tuple(name.capitalize() for name in matrices),
+    )  # fmt: skip
+
+
+def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) -> Chart:
+    upper = np.triu_indices(len(distance), 1)
+    order = np.argsort(distance[upper], kind="stable")
+    order = order[evenly(len(order), _PAIRS)]
+    d = distance[upper][order]
+
+    def pairs(matrix: np.ndarray) -> np.ndarray:
+        return matrix[..., upper[0], upper[1]][..., order]
+
+    figure = new_chart("distance between sensors", axis_label("covariance", units), height=420)
+    recovered = pairs(noise.estimate)
+    if noise.resampled is not None:
+        half = noise.half_width(pairs(noise.resampled))
+        add_band(figure, d, recovered - half, recovered + half, "95 % interval")
+    figure.add_scatter(x=d, y=recovered, name="recovered", line={"color": MODEL})
+    if noise.reference_is_true:
+        true = pairs(noise.reference)
+        figure.add_scatter(x=d, y=true, name="true", line={"color": TRUTH, "dash": "dash"})
+    else:
+        figure.add_scatter(
+            x=d, y=pairs(noise.reference), mode="markers", name="empirical",
+            marker={"color": faint(DATA, 0.4), "size": 4},
+        )  # fmt: skip
+    return Chart(
+        "noise-distance",
+        "Covariance against distance",
+        "Of the noise at each pair of sensors.",
+        f"Covariance of the noise against the distance between sensors; at one sensor the "
+        f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}.",
+        figure,
+    )
+
+
+def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
+    found = autocorrelation(noise, layout)
+    figure = new_chart(layout.x_label.replace("t, time", "lag in time"), "correlation", height=420)
+    if found.every is not None:
+        half = noise.half_width(found.every)
+        add_band(
+            figure, found.lags, found.recovered - half, found.recovered + half, "95 % interval"
+        )
+    figure.add_scatter(x=found.lags, y=found.recovered, name="recovered", line={"color": MODEL})
+    if noise.reference_is_true:
+        line = {"color": TRUTH, "dash": "dash"}
+        figure.add_scatter(x=found.lags, y=found.reference, name="true", line=line)
+    else:
+        figure.add_scatter(
+            x=found.lags, y=found.reference, mode="markers", name="empirical",
+            marker={"color": DATA, "size": 5},
+        )  # fmt: skip
+    where = f" at {found.title}" if found.title else ""
+    return Chart(
+        "noise-autocorrelation",
+        "Autocorrelation of the noise",
+        f"The correlation in time{where}.",
+        f"Autocorrelation of the noise{where}: {rounded(float(found.recovered[1]), 3)} at the "
+        "first lag."
+        if len(found.lags) > 1
+        else f"Autocorrelation of the noise{where}.",
+        figure,
+    )
+
+
+def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
+    number = np.arange(1, len(noise.estimate) + 1)
+    estimate = np.sqrt(np.diag(noise.estimate))
+    figure = new_chart(NUMBER, axis_label("standard deviation", units), height=420)
+    bars = None
+    if noise.resampled is not None:
+        every = np.sqrt(np.diagonal(noise.resampled, axis1=1, axis2=2))
+        bars = {"type": "data", "array": noise.half_width(every), "thickness": 1.2, "width": 0}
+    figure.add_scatter(
+        x=number, y=estimate, mode="markers", name="recovered", error_y=bars,
+        marker={"color": MODEL, "size": 7},
+    )  # fmt: skip
+    reference = np.sqrt(np.maximum(np.diag(noise.reference), 0.0))
+    figure.add_scatter(
+        x=number, y=reference, mode="markers", name=noise.reference_name,
+        marker={"color": TRUTH if noise.reference_is_true else LIGHT, "size": 11,
+                "symbol": "line-ew-open", "line": {"width": 2}},
+    )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero")
+    ticks = layout.ticks(8)
+    if ticks is not None:
+        figure.update_xaxes(tickvals=list(ticks[0]), ticktext=ticks[1], title_text="")
+    return Chart(
+        "noise-deviations",
+        "Standard deviation of the noise",
+        "Of each observation"
+        + (", with 95 % intervals from resampled systems." if bars is not None else "."),
+        f"Standard deviations of the noise, from {rounded(float(estimate.min()), 3)} to "
+        f"{rounded(float(estimate.max()), 3)}.",
+        figure,
+    )

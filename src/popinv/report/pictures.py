@@ -1,0 +1,51 @@
+"""The figures that a study or a method has left, with words for them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from popinv.report.records import Picture
+from popinv.report.words import readable
+
+__all__ = ["pictures_in", "title_of"]
+
+# What the figures of a study show, where their titles say less.
+_CAPTIONS = {
+    "descent": "Course of the descent: losses, and every parameter on its way",
+    "law": "The recovered law of the parameters",
+    "noise_covariance": "The noise covariance, recovered and compared",
+    "observations": "Observations, and what the fitted model observes",
+    "solver_calls": "Where, and how often, the solver was called",
+    "surrogate_error": "Error of the surrogate by round, and its last training",
+}
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def pictures_in(folder: Path, of: str) -> tuple[Picture, ...]:
+    """Return the figures of a folder: of a study as they are known, others by their titles."""
+    found = []
+    for file in sorted(folder.glob("*.png")):
+        name = readable(file.stem)
+        words = _CAPTIONS.get(file.stem) or title_of(file) or name.capitalize()
+        found.append(Picture(name, file, words, f"{words}: figure of the {of}"))
+    return tuple(found)
+
+
+def title_of(file: Path) -> str:
+    """Return the title that a PNG file holds as text, empty if it has none or is no PNG."""
+    with file.open("rb") as stream:
+        if stream.read(8) != _SIGNATURE:
+            return ""
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            keyword, _, text = stream.read(length).partition(b"\0")
+            stream.read(4)
+            if kind == b"IDAT":
+                break
+            if keyword == b"Title" and kind == b"tEXt":
+                return text.decode("latin-1")
+            # Not compressed, and without a language or a translated keyword.
+            if keyword == b"Title" and kind == b"iTXt" and text.startswith(b"\0\0\0\0"):
+                return text[4:].decode("utf-8")
+    return ""

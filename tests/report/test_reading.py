@@ -1,0 +1,150 @@
+"""The pages as they are read: the answer first, on a telephone, on paper, from any folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+
+import pytest
+import yaml
+from browsing import DRAWN, visit
+
+from popinv.report.gathering import PROBLEM, gather_study
+from popinv.report.pages import index_page, method_page, study_page
+from popinv.report.records import Method, Use
+
+SECTIONS = (
+    "short", "law", "noise", "tests", "observations", "evidence", "descent", "rounds", "stages",
+)  # fmt: skip
+# Writing in charts that is cut off at their edges.
+CUT = """() => all('.plot').flatMap((plot) => {
+  const room = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('svg text')].filter((text) => {
+    const box = text.getBoundingClientRect();
+    return box.width > 0 && (box.left < room.left - 1 || box.right > room.right + 1
+      || box.top < room.top - 1 || box.bottom > room.bottom + 1);
+  }).map((text) => `${plot.closest('figure').id}: ${text.textContent}`);
+})"""
+
+
+def test_the_answer_comes_first_and_says_what_was_checked(wide, pages):
+    top = wide.page.evaluate("""() => all('.answer, .checks, #parameters').map((e) =>
+        e.getBoundingClientRect().top + scrollY)""")
+    assert max(top) < 900
+    said = wide.page.inner_text(".answer")
+    assert said == "! There are 2 reasons for doubt: surrogate, solver."
+    checks = wide.page.evaluate("""() => all('.checks li').map((e) =>
+        [e.className, ...['.hidden', 'strong'].map((s) => e.querySelector(s).textContent)])""")
+    told = wide.page.evaluate("""() => all('.verdicts li').map((e) => [e.className,
+        e.querySelector('.verdict').childNodes[1].textContent.trim()])""")
+    assert [[c[0], c[2]] for c in checks] == told
+    assert ["doubt", "A reason for doubt:", "Surrogate"] in checks
+    assert ["good", "Nothing against it:", "Held-out systems"] in checks
+
+
+@pytest.mark.parametrize("name", ["study", "method", "index"])
+def test_nothing_need_be_scrolled_sideways_on_a_telephone(browser, pages, name):
+    opened = visit(browser, pages[name], 390, "light")
+    wide_ones = opened.page.evaluate("""() => all('.table').filter((t) =>
+        t.offsetParent && t.scrollWidth > t.clientWidth + 1).map((t) => t.ariaLabel)""")
+    assert wide_ones == []
+    assert opened.page.evaluate(CUT) == []
+    opened.page.context.close()
+
+
+def test_the_writing_in_charts_is_whole_on_a_wide_screen(wide):
+    assert wide.page.evaluate(CUT) == []
+
+
+def test_charts_side_by_side_begin_at_the_same_height(wide):
+    rows = wide.page.evaluate("""() => all('.charts').map((grid) =>
+        [...grid.querySelectorAll('.chart')].map((c) => [c.getBoundingClientRect().top,
+            c.querySelector('.plot').getBoundingClientRect().top].map(Math.round)))""")
+    for charts in rows:
+        starts: dict[int, set[int]] = {}
+        for top, plot in charts:
+            starts.setdefault(top, set()).add(plot)
+        assert all(len(plots) == 1 for plots in starts.values())
+    assert any(len(charts) > len({top for top, _ in charts}) for charts in rows)
+
+
+def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(browser, pages):
+    page = visit(browser, pages["study"], 1440, "dark").page
+    page.evaluate("""() => addEventListener('beforeprint', () => { window.printed = {
+        closed: all('details:not([open])').length,
+        widths: all('.plot svg.main-svg').map((s) => s.clientWidth || s.width.baseVal.value),
+        colour: all('#chart-loss .plot')[0].data[1].line.color,
+    }; })""")
+    shut = page.evaluate("all('details:not([open])').length")
+    assert shut > 5
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    printed = page.evaluate("window.printed")
+    # 210 mm less two margins of 14 mm, at 96 pixels an inch.
+    assert max(printed["widths"]) <= 182 / 25.4 * 96
+    assert (printed["closed"], printed["colour"]) == (0, "#0072B2")
+    assert page.evaluate("all('details:not([open])').length") == shut
+    assert page.evaluate("all('#chart-loss .plot')[0].data[1].line.color") == "#56B4E9"
+    page.context.close()
+
+
+def test_pages_open_from_anywhere_and_lead_to_each_other(browser, pages, tmp_path):
+    folder = tmp_path / "sent by a colleague #1 (50 %)"
+    shutil.copytree(pages["index"].parent, folder)
+    opened = visit(browser, folder / "index.html", 1440, "light")
+    page = opened.page
+    for link, heading in (
+        ("#studies-table a", "tiny"),
+        (".page > nav .kind a", "Results"),
+        ("a[href^='methods/']", "Several objectives"),
+        ("a[href='../studies/tiny.html']", "tiny"),
+        ("a[href^='../methods/']", "Several objectives"),
+    ):
+        page.evaluate("all('details').forEach((d) => { d.open = true; })")
+        page.click(link)
+        page.wait_for_selector(DRAWN)
+        assert page.inner_text("h1") == heading
+    assert opened.said == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in opened.asked)
+    page.context.close()
+
+
+def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
+    name = "a_study_of_everything_that_was_changed_since_the_last_one" + "_" + "x" * 40
+    numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
+    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    method = Method(
+        "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}
+    )
+    files = {
+        "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), ()),
+        "method": method_page(method),
+        "index": index_page([replace(study, name=name)], [method]),
+    }
+    for kind, text in files.items():
+        (tmp_path / f"{kind}.html").write_text(text)
+        opened = visit(browser, tmp_path / f"{kind}.html", 390, "light")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 390, kind
+        assert opened.said == []
+        if kind == "method":
+            cells = opened.page.evaluate("""() => [...all('table.numbers')[0].tBodies[0].rows].map(
+                (r) => [...r.cells].map((c) => c.textContent))""")
+            assert cells == [
+                ["nothing", "–"], ["undefined", "NaN"], ["infinite", "∞"], ["<b>", "<i>"],
+            ]  # fmt: skip
+        opened.page.context.close()
+
+
+def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(browser, pages, results):
+    page = visit(browser, pages["method"], 1440, "light").page
+    page.evaluate("all('details').forEach((d) => { d.open = true; })")
+    text = page.inner_text("main")
+    assert "snakemake results/downstream/mwgrad/metrics.json" in text
+    command = "snakemake results/tiny/downstream/mwgrad/metrics.json --configfile tiny.yaml"
+    assert command in text
+    file = results.tiny / "downstream/mwgrad/metrics.json"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in text
+    saved = page.evaluate("atob(all('a[download]')[0].href.split('base64,')[1])")
+    assert yaml.safe_load(saved)["studies"]["tiny"]["seed"] == results.section["seed"]
+    assert "final descent" in text
+    page.context.close()
