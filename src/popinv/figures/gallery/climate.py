@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from popinv.figures.gallery.columns import Columns, Systems, columns
+from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours
 from popinv.figures.style import DATA, DIVERGING, LIGHT, SYSTEMS
 from popinv.forward.lorenz96.description import OBSERVABLES
 
@@ -58,15 +59,8 @@ def _hovmoeller(
 ) -> None:
     largest = float(np.quantile(np.abs(values), 0.999))
     for i, ax in enumerate(row):
-        image = ax.imshow(
-            values[i],
-            cmap=DIVERGING,
-            vmin=-largest,
-            vmax=largest,
-            extent=(0.5, places + 0.5, time, 0),
-            aspect="auto",
-            interpolation="bilinear",
-        )
+        extent = (0.5, places + 0.5, time, 0)
+        image = filled_contours(ax, values[i], DIVERGING, (-largest, largest), extent)
         ax.grid(False)
     row[0].set_ylabel("time since the spin-up\n(downwards)")
     found.figure.colorbar(image, ax=list(row), label=label, pad=0.01)
@@ -110,8 +104,10 @@ def _averages(systems: Systems, found: Columns, name: str, shown: float) -> None
     low = min(float(np.nanmin(observed)), float(ends.min()))
     high = max(float(np.nanmax(observed)), float(ends.max()))
     room = _ROOM * (high - low)
+    visible = shown > 0.02 * windows * window
     for i, ax in enumerate(row):
-        ax.axvspan(0, shown, color=_SHOWN, lw=0)
+        if visible:
+            ax.axvspan(0, shown, color=_SHOWN, lw=0)
         for w in range(windows):
             ax.plot(time[w], since[i, w], color=SYSTEMS[i], lw=1.3)
             if w:
@@ -121,13 +117,16 @@ def _averages(systems: Systems, found: Columns, name: str, shown: float) -> None
         ax.set_xlabel("time since the spin-up")
         ax.grid(axis="x", visible=False)
     row[0].set_ylabel(f"average of\n${_math(product.long_name)}$")
+    handles: list[Artist] = [
+        Line2D([], [], color=SYSTEMS[0], label="mean over the ring since the window began"),
+        Line2D([], [], color=DATA, marker="o", ms=5, ls="", label="what was observed"),
+    ]
+    if windows > 1:
+        handles.append(Line2D([], [], color=LIGHT, lw=0.8, label="a window ends, the next begins"))
+    if visible:
+        handles.append(Patch(color=_SHOWN, label="time that is shown above"))
     found.figure.legend(
-        handles=[
-            Line2D([], [], color=SYSTEMS[0], label="mean over the ring since the window began"),
-            Line2D([], [], color=DATA, marker="o", ms=5, ls="", label="what was observed"),
-            Line2D([], [], color=LIGHT, lw=0.8, label="a window ends, the next begins"),
-            Patch(color=_SHOWN, label="time that is shown above"),
-        ],
+        handles=handles,
         loc="outside lower center",
         ncols=4 if len(systems) > _NARROW else 2,
     )

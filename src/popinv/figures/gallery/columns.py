@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from popinv.figures.arrangement import Arrangement, arrangement
 from popinv.figures.style import axis_label, new_figure, readable
 
-__all__ = ["Columns", "Systems", "columns", "span_of"]
+__all__ = ["Columns", "Systems", "columns", "filled_contours", "span_of"]
 
 # More parameters than this say nothing above a column.
 _NAMED = 4
 _WIDTH = 2.2
+_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,8 @@ class Systems:
         names = [str(name) for name in self.z["parameter"].values]
         if len(names) > _NAMED:
             return f"System {i + 1}"
-        values = [
-            f"{readable(name)} {value:.3g}"
-            for name, value in zip(names, self.z.values[i], strict=True)
-        ]
-        return "\n".join(", ".join(values[k : k + 2]) for k in range(0, len(values), 2))
+        values = zip(names, self.z.values[i], strict=True)
+        return "\n".join(f"{readable(name)} {value:.2g}" for name, value in values)
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,25 @@ def columns(systems: Systems, heights: Sequence[float]) -> Columns:
         for ax in row[1:]:
             ax.tick_params(labelleft=False)
     return Columns(figure, [list(row) for row in grid])
+
+
+def filled_contours(
+    ax: Axes, values: np.ndarray, colours: str, bounds: tuple[float, float], extent: Sequence[float]
+) -> AxesImage:
+    """Draw values (rows, columns) as a map in steps of colour, the first row at the end of extent.
+
+    Steps show the lines of equal value, and make small files.
+    """
+    return ax.imshow(
+        values,
+        cmap=matplotlib.colormaps[colours].resampled(_STEPS),
+        vmin=bounds[0],
+        vmax=bounds[1],
+        extent=(extent[0], extent[1], extent[2], extent[3]),
+        aspect="auto",
+        interpolation="bilinear",
+        interpolation_stage="data",
+    )
 
 
 def span_of(*values: np.ndarray, margin: float = 0.05) -> tuple[float, float]:

@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from popinv.figures.gallery.columns import Systems, columns, span_of
+from popinv.figures.gallery.columns import Systems, columns, filled_contours, span_of
 from popinv.figures.style import DATA, LIGHT, SEQUENTIAL, SYSTEMS
 
 __all__ = ["draw_flow"]
 
 _PRESSURE = "viridis"
-_CONTOURS = 8
 
 
 def draw_flow(systems: Systems) -> Figure:
@@ -80,14 +79,12 @@ def _maps(systems: Systems) -> Figure:
     field, pressure = (systems.states[name].values for name in ("log_permeability", "pressure"))
     where = [systems.observations[f"observation_{axis}"].values for axis in "xy"]
     bounds = (0.0, max(float(np.nanmax(pressure)), float(np.nanmax(systems.y))))
+    ground_bounds = (float(field.min()), float(field.max()))
     for i, (top, bottom) in enumerate(zip(*found.rows, strict=True)):
-        ground = _map(top, field[i], SEQUENTIAL, (float(field.min()), float(field.max())))
+        ground = _map(top, field[i], SEQUENTIAL, ground_bounds)
         top.plot(*where, "o", ms=3, mfc="none", mec="white", mew=0.8)
         top.tick_params(labelbottom=False)
         flow = _map(bottom, pressure[i], _PRESSURE, bounds)
-        line = np.linspace(0, 1, pressure.shape[1])
-        levels = np.linspace(*bounds, _CONTOURS + 2)[1:-1]
-        bottom.contour(line, line, pressure[i].T, levels, colors="white", linewidths=0.6, alpha=0.6)
         # Where a reading errs, its dot stands out from the map.
         bottom.scatter(
             *where, c=systems.y[i], cmap=_PRESSURE, vmin=bounds[0], vmax=bounds[1], s=26,
@@ -100,7 +97,7 @@ def _maps(systems: Systems) -> Figure:
     found.figure.colorbar(flow, ax=list(found.rows[1]), label=systems.quantity, pad=0.01)
     found.figure.legend(
         handles=[
-            Line2D([], [], ls="", marker="o", ms=5, mfc=LIGHT, mec="white",
+            Line2D([], [], ls="", marker="o", ms=5, mfc=LIGHT, mec=DATA,
                    label="sensor, filled below with the colour of what it read"),
         ],
         loc="outside lower center",
@@ -110,13 +107,6 @@ def _maps(systems: Systems) -> Figure:
 
 def _map(ax: Axes, values: np.ndarray, colours: str, bounds: tuple[float, float]) -> AxesImage:
     ax.grid(False)
-    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    return ax.imshow(
-        values.T,
-        cmap=colours,
-        vmin=bounds[0],
-        vmax=bounds[1],
-        extent=(0, 1, 0, 1),
-        origin="lower",
-        interpolation="bilinear",
-    )
+    image = filled_contours(ax, values.T[::-1], colours, bounds, (0, 1, 0, 1))
+    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), aspect="equal")
+    return image

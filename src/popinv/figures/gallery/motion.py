@@ -16,13 +16,13 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from popinv.figures.arrangement import Panel, evenly
-from popinv.figures.gallery.columns import Columns, Systems, columns, span_of
+from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours, span_of
 from popinv.figures.style import DATA, DIVERGING, LIGHT, SEQUENTIAL
 
 __all__ = ["draw_motion"]
 
 _SENSORS = 3
-_SHAPES = 8
+_SHAPES = 6
 # The deflection is drawn at such a share of the length, whatever its size.
 _DEFLECTION = 0.45
 # Of the time that was observed, what the shapes are taken from: two periods are observed as a
@@ -39,7 +39,7 @@ def draw_motion(systems: Systems) -> Figure:
     """
     bar = "displacement" in systems.states
     random = "log_stiffness" in systems.states
-    found = columns(systems, (*((0.5,) if random else ()), 2.4, 2.0))
+    found = columns(systems, (*((0.5,) if random else ()), 2.4 if bar else 2.8, 1.9))
     if random:
         _stiffness(systems, found)
     layout = systems.layout
@@ -75,16 +75,8 @@ def _stiffness(systems: Systems, found: Columns) -> None:
     height = float(field["y"].max()) if "y" in field.dims else 1.0
     low, high = float(field.min()), float(field.max())
     for i, ax in enumerate(found.rows[0]):
-        image = ax.imshow(
-            np.atleast_2d(field.values[i].T),
-            cmap=SEQUENTIAL,
-            vmin=low,
-            vmax=high,
-            extent=(0, 1, 0, height),
-            aspect="auto",
-            origin="lower",
-            interpolation="bilinear",
-        )
+        values = np.atleast_2d(field.values[i].T)[::-1]
+        image = filled_contours(ax, values, SEQUENTIAL, (low, high), (0, 1, 0, height))
         ax.grid(False)
         ax.set(yticks=())
         ax.tick_params(labelbottom=False)
@@ -100,15 +92,8 @@ def _waves(
     largest = float(np.abs(moved).max())
     image: AxesImage
     for i, ax in enumerate(row):
-        image = ax.imshow(
-            moved[i],
-            cmap=DIVERGING,
-            vmin=-largest,
-            vmax=largest,
-            extent=(0, 1, time[-1], 0),
-            aspect="auto",
-            interpolation="bilinear",
-        )
+        extent = (0, 1, time[-1], 0)
+        image = filled_contours(ax, moved[i], DIVERGING, (-largest, largest), extent)
         for place, colour in zip(places, colours, strict=True):
             ax.axvline(place["x"], color=colour, lw=1.4, ls=(0, (4, 3)))
         ax.grid(False)
@@ -132,19 +117,23 @@ def _shapes(
             at = states.isel(system=i, time=frame)
             outline = _outline(at, scale)
             colour = shades(of_time(time[frame]))
-            ax.fill(*outline, fc=(*colour[:3], 0.75), ec="white", lw=0.6)
+            ax.fill(*outline, fc=(*colour[:3], 0.25), ec=colour, lw=1.4)
             for place, dot in zip(places, colours, strict=True):
                 ax.plot(*_moved(at, place, scale), "o", ms=4.5, mfc=dot, mec="white", mew=0.6)
         # The clamp.
         ax.fill_between([-0.06, 0], -0.5 * height, 1.5 * height, color=LIGHT, lw=0)
         middle = height / 2
-        ax.set(xlim=(-0.06, 1.15), ylim=(middle - 0.6, middle + 0.6), xlabel="x", yticks=())
-        ax.set_aspect("equal", adjustable="datalim")
+        ax.set(xlim=(-0.06, 1.12), ylim=(middle - 0.58, middle + 0.58), xlabel="x", yticks=())
+        ax.set_aspect("equal")
         ax.grid(False)
         ax.spines["left"].set_visible(False)
-    row[0].set_ylabel(f"shape, displaced by\n{scale:.2g} times the displacement")
+    row[0].set_ylabel(f"shape, with {scale:.2g} times\nthe displacement")
     bar = found.figure.colorbar(
-        ScalarMappable(of_time, shades), ax=list(row), label="t, time of the shape", pad=0.01
+        ScalarMappable(of_time, shades),
+        ax=list(row),
+        label="t, time of the shape",
+        pad=0.01,
+        shrink=0.75,
     )
     bar.ax.set_ylim(0, time[frames[-1]])
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from popinv.figures.arrangement import NUMBER, Arrangement
 from popinv.figures.noise_curves import NoiseComparison, autocorrelation
@@ -32,8 +33,11 @@ _LOOK = {
     _TRUE: {"color": TRUTH, "ls": "--", "lw": 1.8},
 }
 _TITLES = {_BEFORE: "Before: the start", _AFTER: "After: recovered", _TRUE: "The truth"}
-# Share of the largest covariance below which it is zero to the eye.
-_VISIBLE = 0.01
+# Share of the variance down to which a curve is followed.
+_VISIBLE = 0.1
+# Colours for covariances without negative ones, but for so small a share of the largest.
+_POSITIVE = "viridis"
+_NEGATIVE = 0.01
 
 
 def _root(values: np.ndarray) -> np.ndarray:
@@ -101,20 +105,30 @@ def _heat_maps(
     scale = np.outer(deviation, deviation) if unequal else 1.0
     shown = {name: matrix / scale for name, matrix in noises.items()}
     largest = max(float(np.abs(matrix).max()) for matrix in shown.values())
-    norm = FuncNorm((_root, _square), -largest, largest)
+    lowest = min(float(matrix.min()) for matrix in shown.values())
+    signed = lowest < -_NEGATIVE * largest
+    norm = FuncNorm((_root, _square), -largest if signed else 0.0, largest)
+    colours = DIVERGING if signed else _POSITIVE
     axes = figure.subplots(1, len(shown), sharex=True, sharey=True)
     count = len(deviation)
     for ax, (name, matrix) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(
-            matrix, cmap=DIVERGING, norm=norm, extent=(0.5, count + 0.5, count + 0.5, 0.5)
+            matrix, cmap=colours, norm=norm, extent=(0.5, count + 0.5, count + 0.5, 0.5)
         )
         ax.set_title(_title(name, noises))
         ax.grid(False)
         ax.set_xlabel(NUMBER)
     axes[0].set_ylabel(NUMBER)
-    ticks = largest * np.array([-1, -0.25, -0.0625, 0, 0.0625, 0.25, 1])
+    ticks = _ticks(largest)
+    ticks = np.union1d(-ticks, ticks) if signed else ticks
     bar = figure.colorbar(image, ax=list(axes), label=label, shrink=0.85, ticks=ticks)
-    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks])
+    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
+
+
+def _ticks(largest: float) -> np.ndarray:
+    """Return squares of round numbers, from 0 to no more than the largest covariance."""
+    roots = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, np.sqrt(largest))
+    return np.square(roots[roots <= np.sqrt(largest) * (1 + 1e-9)])
 
 
 def _title(name: str, noises: Mapping[str, np.ndarray]) -> str:
@@ -151,8 +165,8 @@ def _over_distance(
 def _root_scale(ax: Axes, largest: float) -> None:
     """Let heights go with the square root, from 0 to a little above the largest value."""
     ax.set_yscale("function", functions=(_root, _square))
-    ticks = np.array([0, 0.01, 0.04, 0.16, 0.36, 0.64, 1]) * largest
-    ax.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    ticks = _ticks(largest)
+    ax.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
     ax.set_ylim(-0.002 * largest, 1.15 * largest)
 
 
