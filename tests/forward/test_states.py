@@ -12,7 +12,8 @@ from popinv.errors import SolverError
 from popinv.forward.build import forward_model
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.lorenz96.states import FAST_SPAN
-from popinv.forward.states import has_states, states
+from popinv.forward.states import states
+from popinv.workflow import has_states
 
 SEED = 5
 
@@ -185,6 +186,6 @@ def test_what_cannot_be_solved_has_no_state():
 
 def test_only_models_of_the_package_have_states():
     for kind in ("porous_flow", "elastodynamics", "lorenz96"):
-        assert has_states({"kind": kind})
+        assert has_states({"forward": {"kind": kind}})
     for kind in ("python", "umbridge", "executable"):
-        assert not has_states({"kind": kind})
+        assert not has_states({"forward": {"kind": kind}})

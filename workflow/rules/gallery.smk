@@ -3,13 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from popinv.forward.states import has_states
+from popinv.workflow import has_states
 
 
 def shown_systems(wildcards):
     """Input function: the population that a study's systems are taken from."""
     study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
-    if not has_states(study["forward"]):
+    if not has_states(study):
         raise WorkflowError(
             f"{wildcards.study}: its forward model is of kind '{study['forward']['kind']}', a "
             "simulator of one's own, which answers observations alone. It has no states to draw."
@@ -121,5 +121,5 @@ rule gallery:
         [
             f"<results>/{study}/gallery/systems.png"
             for study, section in config["studies"].items()
-            if has_states(section["forward"])
+            if has_states(section)
         ],

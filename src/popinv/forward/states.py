@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,9 @@ import xarray as xr
 
 from popinv.errors import SolverError
 
-__all__ = ["has_states", "refuse_failures", "states"]
+__all__ = ["refuse_failures", "states"]
 
 Section = Mapping[str, Any]
-
-
-def has_states(forward: Section) -> bool:
-    """Whether the forward model of a ``forward`` section can show states; imports nothing heavy."""
-    return find_spec(f"popinv.forward.{forward['kind']}.states") is not None
 
 
 def states(

@@ -14,8 +14,8 @@ from popinv.workflow import chunk_count, last_round
 
 __all__ = ["jobs_of", "read_job", "stages"]
 
-# What writes pages is not part of what the study took.
-_PAGES = ("write_study_page",)
+# What writes pages and draws the gallery is not part of what the study took.
+_PAGES = ("write_study_page", "draw_systems", "draw_noise")
 # Rules whose benchmark files have a round, and a chunk, in their names.
 _ROUNDS = (
     "draw_population", "propose_parameters", "solve_chunk", "solve_chunk_distributed",

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from popinv.figures.arrangement import Arrangement, arrangement
 from popinv.figures.style import axis_label, new_figure, readable
 
 __all__ = ["Columns", "Systems", "columns", "filled_contours", "span_of"]
@@ -52,11 +51,6 @@ class Systems:
         """What was observed, NaN where nothing was, shape (n, d_y)."""
         values: np.ndarray = self.observations["y"].values
         return values
-
-    @property
-    def layout(self) -> Arrangement:
-        """How the observations are laid out."""
-        return arrangement(self.observations)
 
     @property
     def quantity(self) -> str:

@@ -42,8 +42,7 @@ def draw_motion(systems: Systems) -> Figure:
     found = columns(systems, (*((0.5,) if random else ()), 2.4 if bar else 2.8, 1.9))
     if random:
         _stiffness(systems, found)
-    layout = systems.layout
-    sensors = [layout.panels[i] for i in evenly(len(layout.panels), _SENSORS)]
+    sensors = _sensors(systems)
     colours = matplotlib.colormaps["plasma"](np.linspace(0, 0.7, len(sensors)))
     places = [_place(systems, panel) for panel in sensors]
     if bar:
@@ -53,7 +52,7 @@ def draw_motion(systems: Systems) -> Figure:
     moved = systems.states["displacement" if bar else "displacement_y"]
     _readings(systems, found.rows[-1], moved, sensors, places, colours)
     handles = [
-        Line2D([], [], color=c, label=f"sensor at {panel.title}" if panel.title else "sensor")
+        Line2D([], [], color=c, label=f"sensor at {panel.title}")
         for panel, c in zip(sensors, colours, strict=True)
     ]
     handles.append(Line2D([], [], color=LIGHT, marker="o", ms=4, ls="", label="what it read"))
@@ -61,12 +60,27 @@ def draw_motion(systems: Systems) -> Figure:
     return found.figure
 
 
+def _axes(systems: Systems) -> list[str]:
+    return [axis for axis in "xy" if axis in systems.states.dims]
+
+
+def _sensors(systems: Systems) -> list[Panel]:
+    """Return what some of the sensors read over time."""
+    observations, axes = systems.observations, _axes(systems)
+    where = np.column_stack([observations[f"observation_{axis}"].values for axis in axes])
+    time = observations["observation_t"].values
+    places = list(dict.fromkeys(map(tuple, where.tolist())))
+    found = []
+    for i in evenly(len(places), _SENSORS):
+        rows = np.flatnonzero(np.all(where == places[i], axis=1))
+        title = ", ".join(f"{a} = {v:.3g}" for a, v in zip(axes, places[i], strict=True))
+        found.append(Panel(title, rows, time[rows]))
+    return found
+
+
 def _place(systems: Systems, panel: Panel) -> dict[str, float]:
-    return {
-        axis: float(systems.observations[f"observation_{axis}"].values[panel.rows[0]])
-        for axis in "xy"
-        if axis in systems.states.dims
-    }
+    first = systems.observations.isel(observation=panel.rows[0])
+    return {axis: float(first[f"observation_{axis}"]) for axis in _axes(systems)}
 
 
 def _stiffness(systems: Systems, found: Columns) -> None:
