@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ from popinv.inference.errors import relative_frobenius_error
 __all__ = ["draw_before_and_after"]
 
 _BEFORE, _AFTER, _TRUE = "start", "recovered", "true"
-_LOOK = {
+_LOOK: dict[str, dict[str, Any]] = {
     _BEFORE: {"color": LIGHT, "lw": 2.4},
     _AFTER: {"color": MODEL, "lw": 2.4},
     _TRUE: {"color": TRUTH, "ls": "--", "lw": 1.8},
