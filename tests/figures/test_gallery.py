@@ -278,6 +278,10 @@ def test_noise_before_and_after_is_on_one_scale():
         expected = np.interp(distance, places[:, 0] - places[0, 0], matrix[0])
         np.testing.assert_allclose(value, expected, rtol=1e-10)
     assert curves.get_ylabel() == "covariance [m²]"
+    few = arrangement(seen(at_places(places[:3]), np.zeros((4, 3))))
+    three = draw_before_and_after(start[:3, :3], recovered[:3, :3], None, few)
+    for ax in (*all_axes(three)[:2], titled(three, "Standard deviation of the noise")):
+        assert np.all(np.mod(ax.get_xticks(), 1) == 0)
     own = draw_before_and_after(start, recovered, None, layout)
     assert [ax.get_title(loc="left") for ax in all_axes(own)][:2] == [
         "Before: the start",

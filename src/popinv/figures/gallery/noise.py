@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
@@ -39,6 +40,8 @@ _VISIBLE = 0.1
 # Colours for covariances without negative ones, but for so small a share of the largest.
 _POSITIVE = "viridis"
 _NEGATIVE = 0.01
+# So many letters fit side by side under half of the figure.
+_UPRIGHT = 48
 
 
 def _root(values: np.ndarray) -> np.ndarray:
@@ -118,8 +121,8 @@ def _heat_maps(
         )
         ax.set_title(_title(name, noises))
         ax.grid(False)
-        ax.set_xlabel(NUMBER)
-    axes[0].set_ylabel(NUMBER)
+        _count(ax.xaxis)
+    _count(axes[0].yaxis)
     ticks = _ticks(largest)
     ticks = np.union1d(-ticks, ticks) if signed else ticks
     bar = figure.colorbar(image, ax=list(axes), label=label, shrink=0.85, ticks=ticks)
@@ -182,6 +185,11 @@ def _over_time(ax: Axes, noises: Mapping[str, np.ndarray], layout: Arrangement) 
     ax.legend()
 
 
+def _count(axis: Axis) -> None:
+    axis.set_label_text(NUMBER)
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def _deviations(
     ax: Axes, noises: Mapping[str, np.ndarray], layout: Arrangement, units: str
 ) -> None:
@@ -192,12 +200,15 @@ def _deviations(
                 color=_LOOK[name]["color"], label=name)  # fmt: skip
     ticks = layout.ticks(16)
     if ticks is None:
-        ax.set_xlabel(NUMBER)
-    else:
+        _count(ax.xaxis)
+    elif max(map(len, ticks[1])) * len(ticks[1]) > _UPRIGHT:
         ax.set_xticks(*ticks, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
+    else:
+        ax.set_xticks(*ticks)
     values = np.concatenate([np.sqrt(np.diag(matrix)) for matrix in noises.values()])
     if values.max() > 20 * values.min():
         ax.set_yscale("log")
+        ax.set_ylim(top=3 * float(values.max()))
     else:
         ax.set_ylim(0, 1.3 * float(values.max()))
     ax.set_title("Standard deviation of the noise")
