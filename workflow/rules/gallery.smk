@@ -83,8 +83,8 @@ rule draw_noise:
         "../scripts/draw_noise.py"
 
 
-def hash_of_rules():
-    """Hash of the default study and of all rules, which their picture follows."""
+def hash_of_rules(wildcards):
+    """Params function: hash of the default study and of all rules, which their picture follows."""
     folder = Path(workflow.basedir)
     files = [folder / "Snakefile", folder / "config" / "config.yaml"]
     files += sorted((folder / "workflow" / "rules").glob("*.smk"))
@@ -105,7 +105,7 @@ rule draw_rules:
         runtime=20,
     params:
         folder=workflow.basedir,
-        rules=hash_of_rules(),
+        rules=hash_of_rules,
         code=code_alone("draw_rules"),
     message:
         "drawing the rules of the default study"
