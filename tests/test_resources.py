@@ -170,8 +170,10 @@ def test_what_was_asked_is_shown_beside_what_was_needed(tmp_path, monkeypatch, c
     for name, seconds, megabytes in (
         ("solve_chunk.0.0", 12.0, "400.0"),
         ("solve_chunk.0.1", 30.0, "300.0"),
+        # Of a round that the study had once, and has no longer.
+        ("solve_chunk.9.0", 40.0, "500.0"),
         ("deconvolve", 1.0, "NA"),
-        # Of a method that the study asked for once, and does no longer.
+        # Of a method that it asked for once.
         ("posterior", 1.0, "1.0"),
         ("somebody_elses", 1.0, "1.0"),
     ):

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 TINY: dict[str, Any] = {
     "seed": 3,
+    # The whole descent takes about a second.
+    "checkpoint_seconds": 0.1,
     "studies": {
         "tiny": {
             "forward": {
@@ -41,12 +43,7 @@ TINY: dict[str, Any] = {
                 "descent_iterations": 20,
             },
             "surrogate": {"width": 16, "depth": 2, "max_epochs": 20},
-            "descent": {
-                "iterations": 60,
-                "model_samples": 100,
-                "directions": 16,
-                "checkpoint_every": 10,
-            },
+            "descent": {"iterations": 60, "model_samples": 100, "directions": 16},
             "assessment": {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 40},
         }
     },

@@ -7,6 +7,7 @@ settings as the one that wrote it, and goes when the job has succeeded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,22 @@ class Checkpoint:
         Where it lies.
     config : mapping
         Settings, seed and the hashes of the inputs: everything the job's result depends on.
+    seconds : float
+        How much work may be lost: :meth:`write_when_due` writes after so much time. A store takes
+        a third of a second to write, which is more than many epochs of a small training.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], seconds: float = 15.0) -> None:
         self.path = path
         self.config = dict(config)
+        self.seconds = seconds
+        self._last = time.monotonic()
+
+    def write_when_due(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write, if the last time, or the beginning, is long enough ago."""
+        if time.monotonic() - self._last >= self.seconds:
+            self.write(arrays)
+            self._last = time.monotonic()
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the checkpoint, whole or not at all."""

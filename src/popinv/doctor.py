@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-__all__ = ["Finding", "examine", "main", "poisson_error"]
+__all__ = ["Finding", "examine", "gpu", "main", "poisson_error"]
 
 MENDING = "run `make setup`"
 PYTHON_AT_LEAST = (3, 11)
@@ -37,6 +37,7 @@ SOLVE_TOLERANCE = 1e-3
 STDERR_LINES = 15
 # Not through a command-line option: PETSc reads the command line for its own.
 SOLVE_PROGRAM = "from popinv.doctor import poisson_error; print('error', poisson_error())"
+GPU_PROGRAM = "from popinv.doctor import gpu; print(gpu())"
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,30 @@ def find_hardware() -> Iterator[Finding]:
         yield Finding(name, os.environ.get(name, f"not set: up to {allowed} threads"))
 
 
+def gpu() -> str:
+    """Say whether torch was built for GPUs, finds one, and can compute on it."""
+    import torch
+
+    if not torch.backends.cuda.is_built():
+        return f"none: torch {torch.__version__} was built without support for one (not needed)"
+    if not torch.cuda.is_available():
+        return f"none found by torch {torch.__version__} (not needed)"
+    name = torch.cuda.get_device_name()
+    try:
+        # A GPU can be too old for the programs in this torch, or taken by somebody else.
+        torch.ones(2, device="cuda").sum().item()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        return f"{name}, but it does not compute ({reason}): set 'device: cpu' in configurations"
+    return f"{name}, found by torch {torch.__version__}"
+
+
+def find_gpu() -> Iterator[Finding]:
+    """Report the GPU, if any, from a process of its own, as torch is imported for it."""
+    said = _first_line([sys.executable, "-c", GPU_PROGRAM])
+    yield Finding("GPU", said or "unknown, since torch does not answer")
+
+
 def poisson_error(cells: int = 16) -> float:
     r"""Solve a Poisson problem with Firedrake and return its error.
 
@@ -242,6 +267,7 @@ EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
     find_programs,
     find_petsc,
     find_hardware,
+    find_gpu,
     find_solve,
 )
 

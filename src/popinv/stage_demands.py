@@ -198,6 +198,7 @@ STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "deconvolve": _deconvolve,
     "consult_oracle": lambda of, wildcards: descents(of, of.systems),
     "resample_systems": _resample,
+    "gather_answer": rows_of(6),
     "assess_population": _judge,
     "plot_figures": _plot,
     "draw_systems": _systems,

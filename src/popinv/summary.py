@@ -10,18 +10,19 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from popinv.errors import DataError
 
-__all__ = ["METHOD_NAMES", "main", "read_metrics", "table"]
+__all__ = ["METHOD_NAMES", "Parameter", "main", "parameters_in", "read_metrics", "table"]
 
 Metrics = Mapping[str, Any]
 
 # More parameters of one kind than this are cut short; metrics.json has them all.
 _MOST = 12
-_KINDS = (("law", "alpha"), ("noise", "noise"))
 _ORACLES = (
     ("law", "alpha_relative_error_rms", "alpha_oracle_relative_error_rms"),
     (
@@ -41,6 +42,59 @@ METHOD_NAMES = {
     "two_stage": "two-stage fit",
     "nuts": "hierarchical Bayes",
 }
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A recovered parameter, in natural values.
+
+    Attributes
+    ----------
+    kind : {"law", "noise"}
+    name : str
+    value : float
+    lower, upper : float or None
+        Ends of the 95 % interval, where systems were resampled.
+    true : float or None
+    """
+
+    kind: Literal["law", "noise"]
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+    true: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the interval holds the truth; None where one of the two is not known."""
+        if self.lower is None or self.upper is None or self.true is None:
+            return None
+        return self.lower <= self.true <= self.upper
+
+
+def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
+    """Return the recovered parameters, law before noise, as ``metrics.json`` has them."""
+    kinds: dict[Literal["law", "noise"], str] = {"law": "alpha_", "noise": "noise_"}
+    ending = "_predicted_error"
+    found = []
+    for kind, prefix in kinds.items():
+        for entry in metrics:
+            if not (entry.startswith(prefix) and entry.endswith(ending)):
+                continue
+            key = entry.removesuffix(ending)
+            name = key.removeprefix(prefix)
+            found.append(
+                Parameter(
+                    kind,
+                    name,
+                    metrics[key],
+                    metrics.get(f"{key}_lower"),
+                    metrics.get(f"{key}_upper"),
+                    metrics.get(f"{prefix}true_{name}"),
+                )
+            )
+    return tuple(found)
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
@@ -127,28 +181,21 @@ def _number(value: float) -> str:
 def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
     """Return the rows of the table, a heading first, without columns that would be empty."""
     rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true")]
-    for kind, prefix in _KINDS:
-        end = "_predicted_error"
-        names = [
-            key.removeprefix(f"{prefix}_").removesuffix(end)
-            for key in metrics
-            if key.startswith(f"{prefix}_") and key.endswith(end)
-        ]
-        for name in names[:_MOST]:
-            key = f"{prefix}_{name}"
-            low, high = metrics.get(f"{key}_lower"), metrics.get(f"{key}_upper")
-            true = metrics.get(f"{prefix}_true_{name}")
+    for kind, found in groupby(parameters_in(metrics), key=lambda p: p.kind):
+        of_kind = list(found)
+        for p in of_kind[:_MOST]:
+            low, high = p.lower, p.upper
             rows.append(
                 (
                     kind,
-                    name.replace("_", " "),
-                    _number(metrics[key]),
+                    p.name.replace("_", " "),
+                    _number(p.value),
                     "" if low is None or high is None else f"{_number(low)} to {_number(high)}",
-                    "" if true is None else _number(true),
+                    "" if p.true is None else _number(p.true),
                 )
             )
-        if len(names) > _MOST:
-            rows.append((kind, f"and {len(names) - _MOST} more in metrics.json", "", "", ""))
+        if len(of_kind) > _MOST:
+            rows.append((kind, f"and {len(of_kind) - _MOST} more in metrics.json", "", "", ""))
     kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     return [tuple(row[i] for i in kept) for row in rows]
 

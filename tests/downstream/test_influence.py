@@ -285,9 +285,6 @@ def test_embeddings_are_directional_derivatives_of_features():
     # The features are linear in the weights.
     expected = torch.cat([flat(v, x) for v in tangents], dim=1)
     torch.testing.assert_close(found, expected)
-    short = landmarks.projected(found, 3, np.random.default_rng(0))
-    assert short.shape == (12, 3)
-    assert landmarks.projected(found, 8, np.random.default_rng(0)) is found
 
 
 def test_late_states_weigh_more():
@@ -306,7 +303,7 @@ def test_published_costs():
     for model in costs.MODELS:
         found = costs.costs(model)
         ours, theirs, ratio, over_gradients = published[model.name]
-        assert round(found["influence"]) == ours or abs(found["influence"] - ours) < 1
+        assert found["influence"] == pytest.approx(ours, abs=1)
         assert found["representations"] == pytest.approx(theirs)
         assert costs.speed_up(found) == pytest.approx(ratio, abs=0.006)
         assert costs.speed_up(found, "gradients") == pytest.approx(over_gradients, abs=0.06)

@@ -7,8 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_posterior import linear_problem
+from torch.func import functional_call, jacrev
 
-from popinv.downstream.instance_unlearning.solves import row_losses, row_norms, withdraw_solves
+from popinv.downstream.instance_unlearning.solves import (
+    privacy_losses,
+    row_norms,
+    withdraw_solves,
+)
 from popinv.downstream.instance_unlearning.study import forget_systems, solves_metrics
 from popinv.downstream.instance_unlearning.withdrawal import (
     candidates,
@@ -22,6 +27,7 @@ from popinv.figures.instance_unlearning import draw_systems
 from popinv.inference.problem import DescentSettings
 from popinv.inference.traits import Traits
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
+from popinv.surrogate.training_problem import row_losses
 
 ASKED = {
     "systems": 12, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 40, "rate": 0.2,
@@ -89,12 +95,21 @@ def small_training():
 def test_norms_of_rows_are_those_of_their_gradients():
     data, settings = small_training()
     problem = prepare(data, settings)
+    network = problem.network
     weights = initial_state(problem, settings).weights
     norms = row_norms(problem, weights)
-    assert norms.shape == (80,)
+    z, y, row_weights = problem.training
+
+    def errors(parameters):
+        answer = functional_call(network, parameters, (z,))
+        return row_weights * row_losses(answer, y, problem.error_map)
+
+    gradients = jacrev(errors)({name: p.detach() for name, p in network.named_parameters()})
+    square = sum(g.square().flatten(1).sum(dim=1) for g in gradients.values())
+    np.testing.assert_allclose(norms, square.sqrt().numpy(), rtol=1e-4)
     # A row that is far off has more to change.
     assert norms[:4].mean() > 2 * np.median(norms)
-    losses = row_losses(np.stack([norms, norms]), 60, 16)
+    losses = privacy_losses(np.stack([norms, norms]), 60, 16)
     np.testing.assert_array_equal(np.argsort(losses), np.argsort(norms))
 
 

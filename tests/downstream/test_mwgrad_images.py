@@ -13,7 +13,7 @@ from popinv.downstream.images import ImageSet
 from popinv.downstream.mwgrad import ensemble_problem, ensembles, lenets
 from popinv.downstream.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
 from popinv.downstream.mwgrad.overlaid import KINDS, draw_pairs, overlay
-from popinv.downstream.mwgrad.simplex import least_norm
+from popinv.downstream.simplex import least_norm
 from popinv.errors import ConfigError, DivergenceError
 from popinv.figures.mwgrad_images import draw_accuracies, draw_examples
 
@@ -214,7 +214,7 @@ def test_the_problem_learns_and_reports(monkeypatch):
     assert numbers["weight_range_multi_mnist_mgda"] > 0.01
     table = ensemble_problem.claims(numbers)
     assert len(table) == 7
-    assert [claim.source for claim in table[:4]] == ["paper"] * 4
+    assert [claim.source for claim in table[:4]] == ["authors' code"] * 4
     ahead, error = ensemble_problem.lead(found, "gfsd", "svgd")
     ours = numbers["accuracy_multi_mnist_gfsd"] - numbers["accuracy_multi_mnist_svgd"]
     assert ahead == pytest.approx(ours)

@@ -313,6 +313,19 @@ def test_sticking_and_floor_are_predicted():
     assert abs(checked["run_floor"] / checked["predicted_floor"] - 1) < 0.2
 
 
+def test_no_draw_is_used_twice():
+    # At this rate a path takes 4000 steps to its floor.
+    used = []
+    slope = noisy(piecewise([], [[0, 2.0]]), 0.5)
+
+    def watched(t: float, k: int) -> float:
+        used.append(k)
+        return slope(t, k)
+
+    slices.check_by_running(watched, slices.CriticalPoint(0.0, 2.0, 0.5, 4.0, 0.4), 1e-3, 3)
+    assert len(used) == len(set(used)) == 3 * 4000
+
+
 def test_hill_finds_the_index_of_a_power_tail():
     for index in (1.5, 3.0):
         sample = noise("pareto", 1.0, index).sample(np.random.default_rng(1), 20_000)

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from popinv.artefacts import solves
 from popinv.figures.study import draw
 from popinv.forward.base import Observations, Solutions
+from popinv.inference.answer import population_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, resamples_dataset
-from popinv.inference.summary import population_dataset
 from popinv.inference.traits import fitted_observations
 from popinv.population.laws.base import Law
 from popinv.population.laws.level_set_field import LevelSetLaw

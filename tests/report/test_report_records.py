@@ -18,12 +18,12 @@ from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
-from popinv.report.judgement import judgements, parameters_in
+from popinv.report.judgement import judgements
 from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.report.pages import reproduction
-from popinv.report.records import Parameter
 from popinv.report.words import duration, inline, number, rounded
 from popinv.report.writing import page_of
+from popinv.summary import Parameter, parameters_in
 
 ROOT = Path(__file__).parents[2]
 

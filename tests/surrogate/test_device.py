@@ -1,26 +1,73 @@
-"""Where a network computes, and that it does not matter."""
+"""Where a network computes, and that it does not matter.
+
+What runs on a GPU runs here on a pretended one too (``pretended_gpu``): a tensor that meets one of
+the processor there is an error, as on a real one, and the numbers have to be the processor's.
+"""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pretended_gpu import pretended_gpu
 
+from popinv.downstream.instance_unlearning.solves import withdraw_solves
 from popinv.errors import ConfigError
+from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.device import device_of
-from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
-
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
-SETTINGS = TrainingSettings(
-    seed=3, hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, max_epochs=5
+from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.training import (
+    TrainingData,
+    TrainingSettings,
+    TrainingState,
+    prepare,
+    train,
 )
 
+SETTINGS = TrainingSettings(
+    seed=3, hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, max_epochs=4
+)
+GRIDS = {"fno_1d": [16], "fno_2d": [6, 5]}
+KINDS = ("mlp", *GRIDS)
 
-def data() -> TrainingData:
-    z = np.random.default_rng(1).standard_normal((300, 4))
-    return TrainingData(z, np.stack([np.sin(z).sum(axis=1), z[:, 0] * z[:, 1]], axis=1))
+
+def data(rows: int = 130) -> TrainingData:
+    z = np.random.default_rng(1).standard_normal((rows, 4))
+    z[:, 0] = np.exp(z[:, 0])
+    y = np.stack([np.sin(z).sum(axis=1), z[:, 2] * z[:, 1]], axis=1)
+    return TrainingData(z, y, weights=np.linspace(1, 2, rows))
+
+
+def settings(kind: str, **changes) -> TrainingSettings:
+    """Return settings that go through every branch of a training."""
+    general = replace(
+        SETTINGS,
+        whitening=np.array([[2.0, 0.0], [0.5, 1.0]]),
+        logarithmic=(True, False, False, False),
+        weight_decay=1e-3,
+        **changes,
+    )
+    if kind == "mlp":
+        return general
+    # One of them learns its read-out, the other is given it.
+    grid = GRIDS[kind]
+    rng, count = np.random.default_rng(2), int(np.prod(grid))
+    fixed = {"evaluation": rng.standard_normal((count, 4))}
+    if len(grid) == 2:
+        fixed["readout"] = rng.random((2, count)) / count
+    options = {"kind": "fno", "grid_shape": grid, "width": 6, "modes": 3, "layers": 2}
+    return replace(general, hyperparameters=options, fixed=fixed)
+
+
+def moved(surrogate: Surrogate, device: torch.device) -> Surrogate:
+    return replace(surrogate, network=copy.deepcopy(surrogate.network).to(device))
+
+
+def places(network: torch.nn.Module) -> set[str]:
+    return {tensor.device.type for tensor in (*network.parameters(), *network.buffers())}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +76,8 @@ def data() -> TrainingData:
 )
 def test_a_gpu_is_taken_where_there_is_one_unless_refused(monkeypatch, asked, there, given):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert device_of(asked).type == given
+    with torch.backends.cudnn.flags():
+        assert device_of(asked).type == given
 
 
 def test_a_gpu_that_is_not_there_and_a_wrong_name_are_refused(monkeypatch):
@@ -40,6 +88,23 @@ def test_a_gpu_that_is_not_there_and_a_wrong_name_are_refused(monkeypatch):
         device_of("gpu")
 
 
+def test_a_gpu_convolves_in_full_precision_and_always_in_the_same_way(monkeypatch):
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        with torch.backends.cudnn.flags(enabled=True, deterministic=False, allow_tf32=True):
+            device_of("auto")
+            assert torch.backends.cudnn.allow_tf32 is not there
+            assert torch.backends.cudnn.deterministic is there
+
+
+def test_initial_weights_leave_the_generators_of_gpus_alone(monkeypatch):
+    def seeded(seed: int) -> None:
+        raise AssertionError("the generators of all GPUs were seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    prepare(data(), SETTINGS)
+
+
 def test_a_checkpoint_fits_a_training_on_another_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     here = prepare(data(), SETTINGS).fingerprint
@@ -47,26 +112,96 @@ def test_a_checkpoint_fits_a_training_on_another_device(monkeypatch):
     assert here != prepare(data(), replace(SETTINGS, batch_size=32)).fingerprint
 
 
-@GPU
-def test_a_network_trained_on_a_gpu_is_that_of_the_processor():
-    # Sums in float32, in another order: they differ by 1e-7 each, and 25 updates spread that.
-    ours, history = train(data(), replace(SETTINGS, device="cuda"), progress=False)
-    theirs, expected = train(data(), SETTINGS, progress=False)
-    np.testing.assert_allclose(history["training_loss"], expected["training_loss"], rtol=1e-4)
+def test_the_pretended_gpu_keeps_its_tensors_apart():
+    with pretended_gpu() as device:
+        here = torch.arange(3.0)
+        there = torch.as_tensor(np.arange(3.0), dtype=torch.float32, device=device)
+        for mixed in (
+            lambda: here + there,
+            lambda: there * here,
+            lambda: torch.cat([there, here]),
+            lambda: there[torch.tensor([0, 2])],
+            lambda: here[torch.zeros(1, dtype=torch.int64, device=device)],
+            lambda: there.add_(here),
+            lambda: torch.nn.functional.linear(here, there[None]),
+        ):
+            with pytest.raises(RuntimeError, match="on the same device"):
+                mixed()
+        for read in (there.numpy, lambda: np.asarray(there)):
+            with pytest.raises(RuntimeError, match="not supported"):
+                read()
+        # One number may come from anywhere, and whole tensors may be copied.
+        assert (there * torch.tensor(2.0)).sum().item() == 6.0
+        assert torch.equal(there.cpu(), here)
+        here.copy_(there + 1)
+        assert here.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_trained_on_a_gpu_is_that_of_the_processor(elsewhere, kind):
+    there = settings(kind, device="cuda")
+    assert places(prepare(data(), there).network) == {elsewhere.device.type}
+    # Sums in float32, in another order: they differ by 1e-7 each, and eight updates spread that.
+    ours, history = train(data(), there, progress=False)
+    theirs, expected = train(data(), settings(kind), progress=False)
+    elsewhere.agree(history["training_loss"], expected["training_loss"], 1e-4)
+    elsewhere.agree(history["validation_loss"], expected["validation_loss"], 1e-4)
+    assert places(ours.network) == {"cpu"}
     z = data().z[:50]
-    np.testing.assert_allclose(ours.predict(z), theirs.predict(z), rtol=1e-3, atol=1e-3)
+    elsewhere.agree(ours.predict(z), theirs.predict(z), 1e-3)
 
 
-@GPU
-def test_answers_and_gradients_on_a_gpu_are_those_of_the_processor():
-    surrogate, _ = train(data(), SETTINGS, progress=False)
-    answers = []
-    for device in ("cpu", "cuda"):
-        surrogate.network.to(device)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_an_interrupted_training_goes_on_on_another_device(elsewhere, kind, devices):
+    states: list[TrainingState] = []
+    first, second = (settings(kind, device=device) for device in devices)
+    train(data(), first, checkpoint=states.append, progress=False)
+    ours, _ = train(data(), second, resume=states[1], progress=False)
+    theirs, _ = train(data(), settings(kind), progress=False)
+    z = data().z[:50]
+    elsewhere.agree(ours.predict(z), theirs.predict(z), 1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_training_starts_from_a_surrogate_of_another_device(elsewhere, kind, devices):
+    before, _ = train(data(), settings(kind, max_epochs=1), progress=False)
+    initial = moved(before, elsewhere.device) if devices[0] == "cuda" else before
+    ours, _ = train(data(), settings(kind, device=devices[1]), initial, progress=False)
+    theirs, _ = train(data(), settings(kind), before, progress=False)
+    z = data().z[:50]
+    elsewhere.agree(ours.predict(z), theirs.predict(z), 1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_and_gradients_on_a_gpu_are_those_of_the_processor(elsewhere, kind):
+    surrogate, _ = train(data(), settings(kind), progress=False)
+    found = []
+    for each in (moved(surrogate, elsewhere.device), surrogate):
         z = torch.from_numpy(data().z[:50]).requires_grad_(True)
-        y = surrogate(z)
+        y = each(z)
         (gradient,) = torch.autograd.grad(y.sum(), z)
         assert y.device.type == gradient.device.type == "cpu"
-        answers.append((y.detach().numpy(), gradient.numpy()))
-    for here, there in zip(*answers, strict=True):
-        np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-5)
+        found.append((y.detach().numpy(), gradient.numpy(), each.predict(data().z[:50], rows=20)))
+    for there, here in zip(*found, strict=True):
+        elsewhere.agree(there, here, 1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_surrogate_is_stored_from_a_gpu_and_loaded_onto_it(elsewhere, kind):
+    surrogate, history = train(data(), settings(kind), progress=False)
+    stored = surrogate_dataset(moved(surrogate, elsewhere.device), history, {})
+    assert stored.identical(surrogate_dataset(surrogate, history, {}))
+    assert places(surrogate_of(stored, "cuda").network) == {elsewhere.device.type}
+    assert places(surrogate_of(stored).network) == {"cpu"}
+
+
+def test_solves_are_withdrawn_on_a_gpu_as_on_the_processor(elsewhere):
+    there, here = (
+        withdraw_solves(data(40), settings("mlp", max_epochs=2, device=device), 1e-3, 2, groups=2)
+        for device in ("cuda", "cpu")
+    )
+    elsewhere.agree(there[1], here[1], 1e-3)
+    for ours, theirs in zip(there[0], here[0], strict=True):
+        elsewhere.agree(ours.trained, theirs.trained, 1e-3)

@@ -17,9 +17,7 @@ from popinv.surrogate.training import (
     train,
 )
 
-SETTINGS = TrainingSettings(
-    hyperparameters={"kind": "mlp", "width": 8, "depth": 2}, max_epochs=12, checkpoint_every=3
-)
+SETTINGS = TrainingSettings(hyperparameters={"kind": "mlp", "width": 8, "depth": 2}, max_epochs=12)
 
 
 def data(n: int = 120) -> TrainingData:
@@ -68,7 +66,7 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path):
                 raise Stop
 
     with pytest.raises(Stop):
-        train_resumably(data(), SETTINGS, Stopping(checkpoint.path, {}))
+        train_resumably(data(), SETTINGS, Stopping(checkpoint.path, {}, seconds=0))
     assert checkpoint.read()["epoch"] == 6
     resumed, again = train_resumably(data(), SETTINGS, checkpoint)
     for name, values in whole.to_arrays().items():

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny_study import ROOT, TINY
 
 from popinv.config.loading import as_mapping, load

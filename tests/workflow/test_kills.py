@@ -26,7 +26,7 @@ FIRST = [
     "train_surrogate",
     "update_population",
 ]
-LAST = ["consult_oracle", "resample_systems", "assess_population", "plot_figures"]
+LAST = ["consult_oracle", "resample_systems", "gather_answer", "assess_population", "plot_figures"]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

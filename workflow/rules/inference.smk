@@ -9,26 +9,31 @@ def final(artefact):
     )
 
 
-def evidence(wildcards):
-    """What the assessment gathers beyond the descent, as the study allows and asks."""
+def resampled(wildcards):
+    """Input function: what was solved or fitted again to say how uncertain the answer is."""
     study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
     found = {}
     if study["assessment"]["bootstrap"]:
         found["resamples"] = f"{folder}/resamples.zarr/zarr.json"
     if has_sampling_error(study):
         found["sampling_error"] = f"{folder}/sampling_error.zarr/zarr.json"
-    if is_synthetic(study):
-        found["truth"] = f"{folder}/truth.zarr/zarr.json"
-        if study["assessment"]["oracles"]:
-            found["noise_known"] = f"{folder}/oracles/noise_known.zarr/zarr.json"
-            found["law_known"] = f"{folder}/oracles/law_known.zarr/zarr.json"
     return found
 
 
-def judged_by(wildcards):
-    """Params function: the assessment's settings, without those of rules of their own."""
-    section = config["studies"][wildcards.study]["assessment"]
-    return {key: value for key, value in section.items() if key != "baselines"}
+def known_truth(*oracles):
+    """Input function: the truth, and these of the oracles, as far as the study has them."""
+
+    def known(wildcards):
+        study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+        if not is_synthetic(study):
+            return {}
+        asked = oracles if study["assessment"]["oracles"] else ()
+        return {
+            "truth": f"{folder}/truth.zarr/zarr.json",
+            **{f"{name}_known": f"{folder}/oracles/{name}_known.zarr/zarr.json" for name in asked},
+        }
+
+    return known
 
 
 # The coupled descent on law and noise.
@@ -43,6 +48,8 @@ rule deconvolve:
         "<results>/{study}/logs/deconvolve.log",
     benchmark:
         "<results>/{study}/benchmarks/deconvolve.tsv"
+    # Intervals, figures and assessment wait for it, and for the oracles the assessment alone.
+    priority: 1
     resources:
         mem_mb=memory,
         runtime=runtime,
@@ -104,6 +111,7 @@ rule resample_systems:
         "<results>/{study}/logs/resample_systems.log",
     benchmark:
         "<results>/{study}/benchmarks/resample_systems.tsv"
+    priority: 1
     resources:
         mem_mb=memory,
         runtime=runtime,
@@ -121,16 +129,44 @@ rule resample_systems:
         "../scripts/resample_systems.py"
 
 
-# Gather the answer, and judge it.
-rule assess_population:
+# The answer, with its intervals and the errors that the moments predict.
+rule gather_answer:
     input:
-        unpack(evidence),
+        unpack(resampled),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
         descent="<results>/{study}/descent.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
     output:
         population="<results>/{study}/population.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/gather_answer.log",
+    benchmark:
+        "<results>/{study}/benchmarks/gather_answer.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        code=code_of("gather_answer", "law", "noise"),
+    message:
+        "{wildcards.study}: gathering the answer"
+    script:
+        "../scripts/gather_answer.py"
+
+
+# Judge the answer.
+rule assess_population:
+    input:
+        unpack(resampled),
+        unpack(known_truth("noise", "law")),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        population="<results>/{study}/population.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+    output:
         metrics="<results>/{study}/metrics.json",
     log:
         "<results>/{study}/logs/assess_population.log",
@@ -144,7 +180,7 @@ rule assess_population:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        assessment=judged_by,
+        null_resamples=lookup(dpath="studies/{study}/assessment/null_resamples", within=config),
         code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
@@ -162,7 +198,8 @@ def estimates(wildcards):
 # Draw every figure of a study.
 rule plot_figures:
     input:
-        unpack(evidence),
+        unpack(resampled),
+        unpack(known_truth("noise")),
         unpack(estimates),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),

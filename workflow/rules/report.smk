@@ -36,7 +36,8 @@ def other_results(wildcards):
 # A page for a study, with all that a colleague would ask.
 rule write_study_page:
     input:
-        unpack(evidence),
+        unpack(resampled),
+        unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),
         observations="<results>/{study}/observations.zarr/zarr.json",

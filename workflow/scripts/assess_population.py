@@ -1,10 +1,10 @@
-"""Gather the answer, and judge it."""
+"""Judge the answer."""
 
 import json
 
 from popinv import storage
 from popinv.inference.build import descent_problem
-from popinv.inference.summary import metrics, population_dataset
+from popinv.inference.summary import metrics
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
 from popinv.whole_files import write_text
@@ -15,13 +15,5 @@ with job(snakemake):
     loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
     surrogate = surrogate_of(loaded["surrogate"])
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
-    population = population_dataset(problem, loaded)
-    figures = metrics(problem, population, loaded, given.assessment)
-    storage.save(
-        population,
-        snakemake.output.population,
-        config={**study, "assessment": given.assessment},
-        seed=given.seed,
-        created_by=snakemake.rule,
-    )
+    figures = metrics(problem, loaded, given.null_resamples)
     write_text(snakemake.output.metrics, json.dumps(figures, indent=2) + "\n")

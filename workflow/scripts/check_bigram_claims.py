@@ -5,8 +5,8 @@ from pathlib import Path
 from popinv import storage
 from popinv.downstream.bigram import problem
 from popinv.downstream.bigram.counts import Bigrams
-from popinv.downstream.bigram.text import brown_texts, byte_pair_symbols
 from popinv.downstream.claims import write_claims, write_metrics
+from popinv.downstream.text import brown_texts, byte_pair_symbols
 from popinv.figures import bigram as figures
 from popinv.figures.style import save
 from popinv.job import job

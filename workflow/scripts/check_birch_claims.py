@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from popinv import storage
-from popinv.downstream.birch import problem, verdict
+from popinv.downstream.birch import claims, problem
 from popinv.downstream.birch.regimes import REGIMES
 from popinv.downstream.claims import write_claims, write_metrics
 from popinv.downstream.images import read_images
@@ -29,6 +29,6 @@ with job(snakemake):
     save(figures.draw_trees(problem.small_trees()), Path(output.trees))
     for regime, table in zip(REGIMES, output.tables, strict=True):
         save(figures.draw_regime(result, regime), folder / f"{regime}.png")
-        verdict.write_table(result, regime, Path(table))
-    write_claims(verdict.claims(result, measured, kept), Path(output.claims))
-    write_metrics(verdict.metrics(result, measured, kept), Path(output.metrics))
+        claims.write_table(result, regime, Path(table))
+    write_claims(claims.claims(result, measured, kept), Path(output.claims))
+    write_metrics(claims.metrics(result, measured, kept), Path(output.metrics))

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from popinv import storage
-from popinv.downstream.bigram.text import brown_texts, byte_pair_symbols
 from popinv.downstream.claims import write_claims, write_metrics
 from popinv.downstream.influence import problem
 from popinv.downstream.influence.language import Corpus
+from popinv.downstream.text import brown_texts, byte_pair_symbols
 from popinv.figures.influence import draw_landmarks, draw_selections
 from popinv.figures.style import save
 from popinv.job import job

@@ -21,7 +21,9 @@ with job(snakemake):
     config = {**study, "descent": given.descent}
     hashes = [d.attrs["content_sha256"] for d in (observations, fitted, estimate)]
     checkpoint = Checkpoint(
-        Path(given.checkpoint), {**config, "inputs": hashes, "seed": given.seed, "code": given.code}
+        Path(given.checkpoint),
+        {**config, "inputs": hashes, "seed": given.seed, "code": given.code},
+        snakemake.config["checkpoint_seconds"],
     )
     settings = descent_settings(given.descent)
     starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])

@@ -38,7 +38,8 @@ with job(snakemake):
         data = training_data(solves, number, given.recency_decay)
         inputs = [d.attrs["content_sha256"] for d in (solves, previous, estimate) if d is not None]
         given_to = {**config, "inputs": inputs, "seed": given.seed, "code": given.code}
-        checkpoint = Checkpoint(Path(given.checkpoint), given_to)
+        every = snakemake.config["checkpoint_seconds"]
+        checkpoint = Checkpoint(Path(given.checkpoint), given_to, every)
         surrogate, history = train_resumably(data, settings, checkpoint, initial)
         best = min(history["validation_loss"])
         print(f"{len(data.z)} solves, validation loss {best:.3g}")

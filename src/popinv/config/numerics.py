@@ -161,10 +161,6 @@ class Descent(Section):
         description="Descents: the first from where active learning ended, more from starts "
         "drawn with `law.spread`; the one of smallest loss in a fixed metric is kept.",
     )
-    checkpoint_every: Count = Field(
-        default=50,
-        description="Steps between the checkpoints that an interrupted descent resumes from.",
-    )
 
 
 class Assessment(Section):

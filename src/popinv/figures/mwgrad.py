@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from popinv.downstream.mwgrad.targets import NormalMixture
 from popinv.figures.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 
-__all__ = ["draw_accelerated", "draw_particles"]
+__all__ = ["draw_accelerated", "draw_group", "draw_particles"]
 
 
 @styled

@@ -9,7 +9,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import FAILURE, LIGHT, MODEL, TRUTH, new_figure, readable, styled
+from popinv.figures.style import (
+    FAILURE,
+    LIGHT,
+    MODEL,
+    TRUTH,
+    labels_once,
+    new_figure,
+    readable,
+    styled,
+)
 
 __all__ = ["draw_comparisons", "draw_slices"]
 
@@ -69,7 +78,5 @@ def draw_slices(slices: Mapping[str, Any]) -> Figure:
         if small > 0 and sizes.max() > 100 * small:
             slope.set_yscale("symlog", linthresh=small)
             height.set_yscale("symlog", linthresh=max(np.quantile(found.height, 0.25), 1e-12))
-        handles, labels = slope.get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        slope.legend(unique.values(), unique.keys(), loc="best")
+        slope.legend(*labels_once(slope), loc="best")
     return figure

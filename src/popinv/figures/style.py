@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -33,9 +34,11 @@ __all__ = [
     "SYSTEMS",
     "TRUTH",
     "axis_label",
+    "labels_once",
     "new_figure",
     "note",
     "readable",
+    "running_mean",
     "save",
     "squared",
     "style",
@@ -142,6 +145,15 @@ def squared(units: str) -> str:
     if units in ("", "1"):
         return units
     return f"{units}²" if units.isalpha() else f"({units})²"
+
+
+def labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
+    """Return handles and labels for a legend, each label once."""
+    found: dict[str, Artist] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    return list(found.values()), list(found)
 
 
 def note(axes: Axes, text: str, height: float = 0.5) -> None:

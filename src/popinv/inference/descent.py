@@ -258,7 +258,7 @@ def run(
     state : DescentState
         From :func:`begin`, or a checkpoint: the result is the same bit for bit.
     checkpoint : callable, optional
-        Given the state every ``checkpoint_every`` steps.
+        Given the state after every step.
     progress : bool
         Show a bar on standard error, if that is a terminal.
     """
@@ -292,7 +292,7 @@ def run(
                     refresh=False,
                 )
             bar.update()
-            if checkpoint is not None and state.iteration % settings.checkpoint_every == 0:
+            if checkpoint is not None:
                 checkpoint(state)
     p = estimate(state, settings)
     return Descent(p[: problem.d_alpha], p[problem.d_alpha :], state)

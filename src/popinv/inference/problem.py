@@ -46,7 +46,6 @@ class DescentSettings:
     pooled_directions: int = 0
     averaging: float = 0.3
     regularisation: float = 0.0
-    checkpoint_every: int = 50
     curvature_every: int = 20
     curvature_rows: int = 500
 

@@ -66,7 +66,7 @@ def descend(
         def save(state: DescentState, index: int = index) -> None:
             if checkpoint is not None:
                 kept.update({f"{index}.{k}": v for k, v in state_to_arrays(state).items()})
-                checkpoint.write(kept)
+                checkpoint.write_when_due(kept)
 
         name = f"{description}, start {index + 1} of {len(starts)}"
         try:

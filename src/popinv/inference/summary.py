@@ -1,84 +1,46 @@
-"""The answer of a study as one Dataset, and the numbers that judge it."""
+"""The numbers that judge the answer of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.inference.assessment import heldout_test
 from popinv.inference.errors import law_errors, ratio, relative_frobenius_error
-from popinv.inference.identifiability import identifiability
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import noise_interval, normal_interval
 from popinv.inference.result import parameters_of
 from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.traits import heldout_observations
 from popinv.surrogate.collect import failure_counts
 
-__all__ = ["metrics", "population_dataset"]
+__all__ = ["metrics"]
 
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.asarray(values) ** 2)))
 
 
-def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return the final descent, with intervals where systems were resampled, and predicted errors.
-
-    ``law_lower`` and ``law_upper`` (and the same for ``noise``) are the ends of 95 % intervals in
-    natural values; ``law_predicted_error`` is the standard error that the first three moments
-    allow at this number of systems, in the unconstrained coordinates.
-    """
-    population = loaded["descent"].copy()
-    alpha, gamma = parameters_of(population)
-    if "resamples" in loaded:
-        answers = loaded["resamples"]
-        ends = {
-            "law": map(problem.law.to_natural, normal_interval(alpha, answers["alpha"].values)),
-            "noise": noise_interval(problem.noise, gamma, answers["gamma"].values),
-        }
-        for name, (low, high) in ends.items():
-            dim, long_name = f"{name}_parameter", f"end of the 95 % interval of the {name}"
-            population[f"{name}_lower"] = variable(dim, low, f"lower {long_name}")
-            population[f"{name}_upper"] = variable(dim, high, f"upper {long_name}")
-    if "sampling_error" in loaded:
-        population = population.merge(loaded["sampling_error"], combine_attrs="override")
-    known = identifiability(problem, alpha, gamma)
-    names = problem.law.names + problem.noise.names
-    d_alpha = problem.d_alpha
-    for name, dim, part in (
-        ("law", "law_parameter", slice(None, d_alpha)),
-        ("noise", "noise_parameter", slice(d_alpha, None)),
-    ):
-        population[f"{name}_predicted_error"] = variable(
-            dim,
-            known.standard_errors[part],
-            f"standard error of the {name}, unconstrained, that three moments allow",
-        )
-    population["identifiability_singular_values"] = variable(
-        "direction",
-        known.singular_values,
-        "standard errors by which the moments move over the parameters' whole scale",
-    )
-    return population.assign_attrs(
-        identifiability_warning=known.warning(names),
-        weakest_direction=known.describe_weakest(names),
-        weakest_direction_error=known.weakest_error,
-    )
-
-
 def metrics(
     problem: Problem,
-    population: xr.Dataset,
     loaded: Mapping[str, xr.Dataset],
-    assessment: Mapping[str, Any],
+    null_resamples: int,
 ) -> dict[str, float | int | str]:
-    """Return the study's flat table of numbers; see the README for the meaning of each."""
+    """Return the study's flat table of numbers; see the README for the meaning of each.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was fitted to what.
+    loaded : mapping of str to Dataset
+        ``observations``, ``population``, ``check``, and, where there are, ``resamples``,
+        ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
+    null_resamples : int
+        Resamples of the discrepancy as it is when model and data agree.
+    """
+    population = loaded["population"]
     alpha, gamma = parameters_of(population)
     found: dict[str, float | int | str] = {
         "systems": len(problem.data),
@@ -102,13 +64,12 @@ def metrics(
             problem.traits.mean_square_scale if problem.traits else 1.0,
         )
     heldout, traits = heldout_observations(loaded["observations"], problem.traits)
-    resamples = assessment["null_resamples"]
-    test = heldout_test(problem, alpha, gamma, heldout, resamples, traits)
+    test = heldout_test(problem, alpha, gamma, heldout, null_resamples, traits)
     estimates = None
     if "resamples" in loaded:
         estimates = np.concatenate([loaded["resamples"][n].values for n in ("alpha", "gamma")], 1)
     found |= noise_misfit_metrics(
-        problem, (alpha, gamma), heldout, resamples, loaded["observations"], traits, estimates
+        problem, (alpha, gamma), heldout, null_resamples, loaded["observations"], traits, estimates
     )
     check = loaded["check"]
     return found | {

@@ -25,8 +25,8 @@ from popinv.report.look import (
     faint,
     new_chart,
 )
-from popinv.report.records import Parameter
 from popinv.report.words import readable, rounded
+from popinv.summary import Parameter
 
 __all__ = ["law_charts", "noise_charts", "parameter_chart"]
 

@@ -2,83 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from popinv.report.records import Job, Stage
-from popinv.resources import RULES, NotAsked, demand, sizes
-from popinv.workflow import chunk_count, last_round
+from popinv.demand import Job, asked_and_taken
+from popinv.report.records import Stage
 
-__all__ = ["jobs_of", "read_job", "stages"]
+__all__ = ["jobs_of", "stages"]
 
 # What writes pages and draws the gallery is not part of what the study took.
 _PAGES = ("write_study_page", "draw_systems", "draw_noise")
-# Rules whose benchmark files have a round, and a chunk, in their names.
-_ROUNDS = (
-    "draw_population", "propose_parameters", "solve_chunk", "solve_chunk_distributed",
-    "collect_solves", "train_surrogate", "update_population",
-)  # fmt: skip
-_WILDCARDS = {"measure_error": "systems", "train_fixed_design": "solves"}
-
-
-def read_job(file: Path) -> Job:
-    """Return what a benchmark file says of a job; its rule is the first part of its name.
-
-    A job that ended before it was looked at has no memory and no processor time.
-    """
-    with file.open(encoding="utf-8") as lines:
-        row = next(csv.DictReader(lines, delimiter="\t"))
-    rule = file.name.split(".")[0]
-    return Job(rule, float(row["s"]), _number(row.get("cpu_time")), _number(row.get("max_rss")))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
 
 
 def jobs_of(folder: Path, study: Mapping[str, Any]) -> list[Job]:
-    """Return the jobs of a study whose benchmark files are in a folder.
-
-    Files that an earlier configuration has left, of rounds, chunks or methods that the study no
-    longer has, are passed over.
-
-    Parameters
-    ----------
-    folder : Path
-        ``results/{study}/benchmarks``.
-    study : mapping
-        The study's section of a checked configuration.
-    """
-    of = sizes(study)
-    found = []
-    for file in sorted(folder.glob("*.tsv")):
-        rule, *parts = file.stem.split(".")
-        if rule not in RULES or rule in _PAGES or not _has(study, rule, parts):
-            continue
-        wildcards = {"round": parts[0]} if rule in _ROUNDS else {}
-        if rule in _WILDCARDS:
-            wildcards = {_WILDCARDS[rule]: parts[0]}
-        try:
-            demand(rule, of, wildcards)
-        except NotAsked:
-            continue
-        found.append(read_job(file))
-    return found
-
-
-def _has(study: Mapping[str, Any], rule: str, parts: list[str]) -> bool:
-    if rule not in _ROUNDS or not parts:
-        return True
-    name = parts[0]
-    if name.isdigit() and int(name) > last_round(study):
-        return False
-    return len(parts) < 2 or int(parts[1]) < chunk_count(study, name)
+    """Return the jobs of :func:`asked_and_taken`, without those that write pages."""
+    return [job for _, job in asked_and_taken(folder, study) if job.rule not in _PAGES]
 
 
 def stages(jobs: Iterable[Job]) -> tuple[Stage, ...]:

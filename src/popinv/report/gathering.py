@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from popinv.demand import read_job
 from popinv.errors import DataError
-from popinv.report.costs import jobs_of, read_job, stages
-from popinv.report.judgement import judgements, parameters_in
+from popinv.report.costs import jobs_of, stages
+from popinv.report.judgement import judgements
 from popinv.report.records import Method, Picture, Store, Study, Use
 from popinv.report.words import readable
-from popinv.summary import read_metrics
+from popinv.summary import parameters_in, read_metrics
 
 __all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
 

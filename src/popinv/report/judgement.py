@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from popinv.figures.evidence import COVERAGE_WANTED
-from popinv.report.records import Judgement, Parameter
+from popinv.report.records import Judgement
 from popinv.report.words import readable
+from popinv.summary import Parameter
 
-__all__ = ["judgements", "parameters_in"]
+__all__ = ["judgements"]
 
 Metrics = Mapping[str, Any]
 
@@ -17,31 +18,6 @@ Metrics = Mapping[str, Any]
 _LEVEL = 0.05
 # An error of this many deviations of the noise is a hundredth of its variance.
 _SMALL_ERROR = 0.1
-
-
-def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
-    """Return the recovered parameters, law before noise, as ``metrics.json`` has them."""
-    found = []
-    for kind, prefix in (("law", "alpha"), ("noise", "noise")):
-        ending = "_predicted_error"
-        names = [
-            key.removeprefix(f"{prefix}_").removesuffix(ending)
-            for key in metrics
-            if key.startswith(f"{prefix}_") and key.endswith(ending)
-        ]
-        for name in names:
-            key = f"{prefix}_{name}"
-            found.append(
-                Parameter(
-                    kind,  # type: ignore[arg-type]
-                    name,
-                    metrics[key],
-                    metrics.get(f"{key}_lower"),
-                    metrics.get(f"{key}_upper"),
-                    metrics.get(f"{prefix}_true_{name}"),
-                )
-            )
-    return tuple(found)
 
 
 def judgements(
@@ -57,7 +33,7 @@ def judgements(
     metrics : mapping
         ``metrics.json`` of the study.
     parameters : sequence of Parameter
-        From :func:`parameters_in`.
+        From :func:`~popinv.summary.parameters_in`.
     threshold : float
         The error that the study demands of its surrogate, in deviations of the noise.
     coverage : mapping, optional

@@ -29,7 +29,6 @@ __all__ = [
     "axis",
     "faint",
     "new_chart",
-    "with_note",
 ]
 
 MODEL, TRUTH, DATA = style.MODEL, style.TRUTH, style.DATA
@@ -150,10 +149,4 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
         yaxis=axis(y),
         **layout,
     )
-    return figure
-
-
-def with_note(figure: go.Figure, text: str) -> go.Figure:
-    """Write a sentence into the middle of a figure that lacks what it would show."""
-    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     return figure

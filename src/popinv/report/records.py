@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from popinv.summary import Parameter
+
 __all__ = [
-    "Job",
     "Judgement",
     "Method",
-    "Parameter",
     "Picture",
     "Stage",
     "Store",
@@ -20,35 +20,6 @@ __all__ = [
 ]
 
 Metrics = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A recovered parameter, in natural values.
-
-    Attributes
-    ----------
-    kind : {"law", "noise"}
-    name : str
-    value : float
-    lower, upper : float or None
-        Ends of the 95 % interval, where systems were resampled.
-    true : float or None
-    """
-
-    kind: Literal["law", "noise"]
-    name: str
-    value: float
-    lower: float | None = None
-    upper: float | None = None
-    true: float | None = None
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the interval holds the truth; None where one of the two is not known."""
-        if self.lower is None or self.upper is None or self.true is None:
-            return None
-        return self.lower <= self.true <= self.upper
 
 
 @dataclass(frozen=True)
@@ -71,16 +42,6 @@ class Judgement:
     verdict: Literal["good", "doubt", "neutral"]
     finding: str
     meaning: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one job took, from its benchmark file; None where it was too short to be measured."""
-
-    rule: str
-    seconds: float
-    processor_seconds: float | None
-    megabytes: float | None
 
 
 @dataclass(frozen=True)

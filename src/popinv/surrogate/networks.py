@@ -110,7 +110,10 @@ class SpectralConvolution(nn.Module):
         low = spectrum[..., : self.last]
         if len(self.axes) == 2:
             low = low[:, :, self.rows]
-        low = torch.einsum("bi...,io...->bo...", low, torch.view_as_complex(self.weight))
+        # In training the weight is a part of one long vector and may begin at an odd place there,
+        # which no complex number does: a copy of it does not.
+        weight = torch.view_as_complex(self.weight.clone())
+        low = torch.einsum("bi...,io...->bo...", low, weight)
         if len(self.axes) == 2:
             low = torch.zeros_like(spectrum[..., : self.last]).index_copy(2, self.rows, low)
         # The inverse transform fills the frequencies missing at the end of the last axis with 0.

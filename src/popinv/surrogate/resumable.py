@@ -32,7 +32,7 @@ def train_resumably(
     data, settings, initial : TrainingData, TrainingSettings, Surrogate
         As for :func:`popinv.surrogate.training.train`.
     checkpoint : Checkpoint
-        Written every so many epochs. It stays until the caller has stored the result.
+        Written when it is due. It stays until the caller has stored the result.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def train_resumably(
             data,
             settings,
             initial,
-            checkpoint=lambda state: checkpoint.write(state_to_arrays(state)),
+            checkpoint=lambda state: checkpoint.write_when_due(state_to_arrays(state)),
             resume=None if kept is None else state_from_arrays(kept),
         )
     except TrainingDiverged as error:

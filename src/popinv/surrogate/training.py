@@ -183,7 +183,7 @@ def train(
         standardisation is kept, so that the function it computes is the same to the last bit
         (an FNO could not absorb a change of mean in its pointwise layers).
     checkpoint : callable, optional
-        Given the state every ``settings.checkpoint_every`` epochs.
+        Given the state after every epoch.
     resume : TrainingState, optional
         A checkpoint of the same call (same data, settings and ``initial``).
     progress : bool
@@ -224,7 +224,7 @@ def train(
                 state, info = step(state, problem, settings)
                 bar.set_postfix(loss=info["validation_loss"], best=state.best_loss)
                 bar.update()
-                if checkpoint is not None and state.epoch % settings.checkpoint_every == 0:
+                if checkpoint is not None:
                     checkpoint(state)
     network = problem.network.cpu()
     vector_to_parameters(torch.from_numpy(state.best_weights).clone(), network.parameters())

@@ -101,10 +101,11 @@ def prepare(
         held_out = kept
 
     if initial is None:
-        # torch draws initial weights from its global generator: borrow it and put it back.
+        # torch draws initial weights from its global generator: borrow it and put it back. That is
+        # the processor's; torch.manual_seed would seed those of GPUs too.
         with torch.random.fork_rng(devices=[]):
             draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
-            torch.manual_seed(int(draw))
+            torch.default_generator.manual_seed(int(draw))
             network = build_network(
                 settings.hyperparameters, z.shape[1], y.shape[1], settings.fixed
             )
@@ -166,7 +167,7 @@ def _fingerprint(
     plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
     plain["hyperparameters"] = dict(settings.hyperparameters)
     # What does not change the result.
-    del plain["checkpoint_every"], plain["device"]
+    del plain["device"]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     whitening = () if settings.whitening is None else (settings.whitening,)
     # The matrices of an FNO are in its state, next to the initial weights.

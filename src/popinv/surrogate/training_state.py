@@ -82,8 +82,6 @@ class TrainingSettings:
     threads : int
         Threads of torch while training. Sums depend on it in the last digit, so it is a number
         of the study, not of the machine.
-    checkpoint_every : int
-        Epochs between checkpoints.
     device : {"cpu", "auto", "cuda"}
         Where to train, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
         checkpoint of another device.
@@ -118,7 +116,6 @@ class TrainingSettings:
     patience: int = 50
     validation_fraction: float = 0.1
     threads: int = 1
-    checkpoint_every: int = 10
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -127,7 +124,7 @@ class TrainingSettings:
                 f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
                 + nearest(self.schedule, SCHEDULES)
             )
-        for name in ("batch_size", "patience", "plateau_patience", "threads", "checkpoint_every"):
+        for name in ("batch_size", "patience", "plateau_patience", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         for name in ("learning_rate", "plateau_factor"):

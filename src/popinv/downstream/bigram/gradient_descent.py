@@ -11,7 +11,7 @@ and with the step 1/pi_1 the relative loss r(t) = (L(t) - L*) / (L(0) - L*) is
 
 which under Zipf's law with the exponent a is sum_k k^-a (1 - k^-a)^{2t} / H_{d,a}. The scalings
 and the constant for a > 1 are those of Theorem 3.1 of Kunstner and Bach (arXiv 2505.19227); its
-formulas were not readable to us and are derived anew. ``finite_size`` is this package's own.
+formulas were not readable to us and are derived anew.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import beta, exp1, expn, gamma, gammaincc, zeta
+from scipy.special import beta, expn, gamma, gammaincc, zeta
 
-from popinv.downstream.bigram.power_law import check_power_law, harmonic, powers
+from popinv.downstream.bigram.power_law import check_power_law, powers
 from popinv.errors import ConfigError
 
 __all__ = [
-    "finite_size",
     "first_step_below",
-    "large_time",
+    "horizon",
     "limit",
     "relative_loss",
     "relative_loss_of",
-    "scaled_time",
     "steps_to",
 ]
 
@@ -69,20 +67,18 @@ def relative_loss(size: int, exponent: float, steps: float) -> float:
     return float((rest * np.exp(2 * steps * np.log1p(-rest))).sum() / terms.sum())
 
 
-def scaled_time(size: int, exponent: float, steps: float) -> float:
-    """Return tau: 2t = tau d^a for a < 1, 2t = d^tau for a = 1, and t = tau for a > 1."""
+def horizon(size: int, exponent: float, tau: float) -> float:
+    """Return t at a scaled time: tau d^a / 2 for a < 1, d^tau / 2 for a = 1, tau for a > 1."""
     if exponent < 1:
-        return 2 * steps / size**exponent
-    if exponent == 1:
-        return float(np.log(2 * steps) / np.log(size))
-    return float(steps)
+        return tau * size**exponent / 2
+    return size**tau / 2 if exponent == 1 else tau
 
 
 def limit(exponent: float, tau: np.ndarray | float) -> np.ndarray:
     r"""Return the limit of r as d grows, at a scaled time.
 
     - a < 1: ((1-a)/a) E_{1/a}(tau), E_p the generalised exponential integral;
-    - a = 1: 1 - tau for tau in [0, 1];
+    - a = 1: 1 - tau for tau in [0, 1], approached as 1/log(d) only;
     - a > 1: B(1 - 1/a, 1 + 2 tau) / (a zeta(a)), where the sum over k is taken as an integral,
       an error of the relative order t^{-1/a}.
     """
@@ -110,29 +106,6 @@ def _exponential_integral(order: float, x: np.ndarray) -> np.ndarray:
             value = (np.exp(-x) - np.where(x > 0, x * value, 0.0)) / p
             p += 1
     return np.where(x > 0, value, 1 / (order - 1))
-
-
-def large_time(exponent: float, tau: np.ndarray | float) -> np.ndarray:
-    """Return the leading form of the limit for large tau, a different from 1.
-
-    ((1-a)/a) exp(-tau)/tau for a < 1, and C (2 tau)^{-(1 - 1/a)} with
-    C = Gamma(1 - 1/a) / (a zeta(a)) for a > 1.
-    """
-    tau = np.asarray(tau, dtype=float)
-    if exponent < 1:
-        return (1 - exponent) / exponent * np.exp(-tau) / tau
-    if exponent == 1:
-        raise ConfigError("the limit at exponent 1 is 1 - tau and ends at tau = 1")
-    power = 1 - 1 / exponent
-    return gamma(power) / (exponent * zeta(exponent)) * (2 * tau) ** -power
-
-
-def finite_size(size: int, steps: np.ndarray | float) -> np.ndarray:
-    """Return E_1(2t/d) / H_{d,1}: r(t) at a = 1 where d is finite.
-
-    The limit 1 - tau is approached as 1/log(d) only; this is right to a per cent from d = 1000 on.
-    """
-    return exp1(2 * np.asarray(steps, dtype=float) / size) / harmonic(size, 1.0)
 
 
 def steps_to(size: int, exponent: float, target: float) -> int:

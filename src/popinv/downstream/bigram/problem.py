@@ -76,11 +76,9 @@ def scaled_times(method: str, exponent: float) -> np.ndarray:
 
 def steps_at(method: str, size: int, exponent: float, tau: float) -> float:
     """Return the number of steps at a scaled time, not rounded."""
-    if method == "sign":
-        return float(sign_descent.horizon(size, exponent, tau))
-    if exponent < 1:
-        return tau * size**exponent / 2
-    return size**tau / 2 if exponent == 1 else tau
+    if method == "gradient":
+        return gradient_descent.horizon(size, exponent, tau)
+    return float(sign_descent.horizon(size, exponent, tau))
 
 
 def loss_at(method: str, size: int, exponent: float, steps: float) -> float:

@@ -39,7 +39,6 @@ __all__ = [
     "horizon",
     "limit",
     "relative_loss",
-    "simplified_distance",
     "steps_to",
 ]
 
@@ -56,12 +55,6 @@ def distance(initial: np.ndarray, step: float, steps: int) -> np.ndarray:
     # Landing on the target exactly, the gradient is zero and the entry stays.
     after = np.where(odd & (rest > 0), step - rest, rest)
     return np.where(steps <= whole, initial - steps * step, after)
-
-
-def simplified_distance(initial: np.ndarray, step: float, steps: int) -> np.ndarray:
-    """Return delta - t eta while that is not negative, then eta / 2 (Assumption 4.1)."""
-    left = initial - steps * step
-    return np.where(left >= 0, left, step / 2)
 
 
 @lru_cache(maxsize=4)

@@ -10,11 +10,11 @@ tree; how workers share the work then matters only for the time that the gradien
 ``delayed``     policies in which each worker comes and goes at its own pace
 ``nested``      policies of clusters of workers
 ``catalogue``   all policies by name, with their largest distance
-``theory``      step size, number of gradients and time that suffice
+``theory``      step size and number of gradients that suffice
 ``replay``      the points of a recorded tree, for many step sizes at once
 ``objectives``  a quadratic and logistic regression on images
 ``regimes``     speeds of workers and messages, and the search for settings
-``problem``     the test problem: who wins in which regime
+``problem``     the test problem: who wins in which regime; ``claims``, what is said of it
 ``live``        policies run on vectors: by a simulated clock, or by real worker processes
 ``study``       a study's surrogate trained by real workers of unequal speed
 """

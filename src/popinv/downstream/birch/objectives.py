@@ -16,7 +16,7 @@ from scipy.linalg import solveh_banded
 
 from popinv.errors import ConfigError
 
-__all__ = ["CLASSES", "Objective", "draw", "logistic", "pooled", "quadratic", "slope", "values"]
+__all__ = ["CLASSES", "Objective", "draw", "logistic", "quadratic", "slope", "values"]
 
 CLASSES = 10
 _QUADRATIC, _LOGISTIC = 0, 1
@@ -76,22 +76,6 @@ def quadratic(dimension: int, deviation: float) -> Objective:
     solution = solveh_banded(bands, right)
     smoothness = 0.5 * (1 + np.cos(np.pi / (dimension + 1)))
     return Objective(_QUADRATIC, start, float(-0.5 * right @ solution), smoothness, deviation)
-
-
-def pooled(images: np.ndarray, side: int) -> np.ndarray:
-    """Return images of grey levels 0 to 255 as rows of means over squares, from 0 to 1.
-
-    Parameters
-    ----------
-    images : ndarray of shape (m, a, a)
-    side : int
-        Pixels along a square's side; divides a.
-    """
-    m, size, _ = images.shape
-    if side < 1 or size % side:
-        raise ConfigError(f"squares of side {side} do not divide images of {size} pixels")
-    parts = images.reshape(m, size // side, side, size // side, side)
-    return parts.mean(axis=(2, 4)).reshape(m, -1) / 255
 
 
 def logistic(images: np.ndarray, labels: np.ndarray) -> Objective:

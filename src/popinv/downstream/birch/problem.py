@@ -21,7 +21,7 @@ from popinv.artefacts import variable
 from popinv.downstream.birch import theory
 from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.engine import Run, Workers
-from popinv.downstream.birch.objectives import Objective, logistic, pooled, quadratic
+from popinv.downstream.birch.objectives import Objective, logistic, quadratic
 from popinv.downstream.birch.regimes import (
     REGIMES,
     Reached,
@@ -33,7 +33,7 @@ from popinv.downstream.birch.regimes import (
 )
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Conditions, Tree, check
-from popinv.downstream.images import ImageSet
+from popinv.downstream.images import ImageSet, pooled
 from popinv.seeds import generator
 
 __all__ = [

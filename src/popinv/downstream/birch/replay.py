@@ -18,7 +18,6 @@ __all__ = ["points_on_main_branch"]
 
 # A point this much further out than the start is never seen to come back.
 _LOST = 1e4
-_NOWHERE = -1
 
 
 @numba.njit(cache=True, nogil=True)

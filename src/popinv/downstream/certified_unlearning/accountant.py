@@ -322,8 +322,8 @@ class Setting:
         were published: those tell of the partition.
         """
         log_c = max(self._log_c, -1e300)
-        j = np.arange(self.batches)[::-1]
-        gaps = np.minimum(self.gap() * np.exp(j * log_c), self.widest)
+        later = range(self.batches)
+        gaps = np.array([self._bounded(math.inf, math.exp(j * log_c)) for j in later])
         coefficients = gaps**2 * self.decay(epochs, form) / (2 * self.rate * sigma**2)
 
         def divergence(order: float) -> float:

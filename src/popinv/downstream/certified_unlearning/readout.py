@@ -188,7 +188,6 @@ def forget(
         )
     tested = heldout[0][known], heldout[1][known]
     whole = readout.records
-    gone = np.array([_row(whole, system) for system in systems])
     found: dict[str, list[Model]] = {}
     first: dict[str, Holder] = {}
     for repeat in tqdm(range(repeats), desc="repeats", disable=None):
@@ -211,11 +210,12 @@ def forget(
     start = Model(np.zeros((*whole.shape, 1)))
     exact = run(start, left, readout.loss, readout.setting, quiet, 2 * readout.learnt)
     found["noiseless"] = [exact] * repeats
-    targets = np.concatenate([_target(whole, system) for system in systems])
+    removed = [whole.record(system) for system in systems]
+    gone, targets = (np.array(part) for part in zip(*removed, strict=True))
     scores = {
         "error": {way: [_error(m, *tested) for m in models] for way, models in found.items()},
         "residual": {
-            way: [float(np.abs(gone @ m.parameters[:, 0, 0] - targets).mean()) for m in models]
+            way: [float(np.abs(gone @ m.parameters[:, :, 0] - targets).mean()) for m in models]
             for way, models in found.items()
         },
     }
@@ -226,16 +226,6 @@ def forget(
         for way, holder in first.items()
     }
     return result, metrics, documents
-
-
-def _row(records: Records, system: int) -> np.ndarray:
-    number, place = records.partition.place(system)
-    return records.batches[number].features[place]
-
-
-def _target(records: Records, system: int) -> np.ndarray:
-    number, place = records.partition.place(system)
-    return records.batches[number].targets[place]
 
 
 def _error(model: Model, features: np.ndarray, targets: np.ndarray) -> float:

@@ -109,6 +109,11 @@ class Records:
         batch, place = self.partition.place(record)
         return bool(self.batches[batch].filled[place])
 
+    def record(self, record: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a record's features (d,) and targets (k,); zeros where its place is empty."""
+        batch, place = self.partition.place(record)
+        return self.batches[batch].features[place], self.batches[batch].targets[place]
+
     def replaced(self, record: int, feature: np.ndarray, target: np.ndarray) -> Records:
         """Return the records with one replaced; every other stays as it is."""
         return self._changed(record, feature, target, 1.0)

@@ -17,6 +17,6 @@ only the abstract was readable, and everything else here is a reconstruction.
 ``federation``  settings, state, and one round as a pure step
 ``regression``  a linear regression in which everything is known
 ``adaptation``  a small network from digits to clothes
-``problem``     the test problem: sizes, runs and claims
+``problem``     the test problem: sizes and runs; ``claims``, what is said of them
 ``study``       sites with laws of their own adapt a study's surrogate
 """

@@ -15,11 +15,19 @@ import torch
 from torch import nn
 
 from popinv.downstream.fedhl.clients import Gradient
-from popinv.downstream.fedhl.lora import Dense, ModuleLoss, adaptable, apply
-from popinv.downstream.images import ImageSet
+from popinv.downstream.fedhl.lora import Dense, ModuleLoss, apply
+from popinv.downstream.images import ImageSet, pooled
 from popinv.seeds import generator
 
-__all__ = ["Images", "chosen_images", "minibatches", "network", "pretrained", "squared_gradient"]
+__all__ = [
+    "Images",
+    "accuracy",
+    "chosen_images",
+    "minibatches",
+    "network",
+    "pretrained",
+    "squared_gradient",
+]
 
 _POOL, _CLASSES = 2, 10
 _PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
@@ -50,9 +58,7 @@ def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str
         (test, images.test, images.test_labels),
     ):
         rows = rng.choice(len(pixels), count, replace=False)
-        side = pixels.shape[1] // _POOL
-        pooled = pixels[rows].reshape(count, side, _POOL, side, _POOL).mean(axis=(2, 4))
-        parts.append(torch.from_numpy(pooled.reshape(count, -1) / 255 - 0.5).float())
+        parts.append(torch.from_numpy(pooled(pixels[rows], _POOL) - 0.5).float())
         parts.append(torch.from_numpy(labels[rows].astype(np.int64)))
     return Images(*parts)
 
@@ -135,8 +141,3 @@ def squared_gradient(
     """Return |grad f(W)|_F^2 over all adapted layers, of the mean loss on the given rows."""
     found = loss.gradient(increments, x, y)
     return float(sum((g.double() ** 2).sum() for g in found.values()))
-
-
-def shapes_of(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """Return the shapes of the adapted layers."""
-    return {name: (w.shape[0], w.shape[1]) for name, w in adaptable(module).items()}

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from popinv.downstream.adam import adam
 from popinv.downstream.fedhl.lora import Adapters, Dense, Factors, factor_gradients, products
 from popinv.errors import ConfigError
 
@@ -17,8 +18,6 @@ __all__ = ["Gradient", "Local", "sample_clients", "train"]
 # Maps increments (k, m, n) of the clients that take part, their numbers, the round and the local
 # step to the gradients of their losses, (k, m, n) each.
 Gradient = Callable[[Dense, np.ndarray, int, int], Dense]
-
-_BETA_1, _BETA_2, _SMALL = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def train(
         Of the round.
     local : Local
     """
-    moments: dict[str, tuple[torch.Tensor, ...]] = {}
+    moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for step in range(local.steps):
         dense = products(adapters)
         if offset is not None:
@@ -90,19 +89,13 @@ def train(
                 slope = getattr(slopes[name], part)
                 if local.optimiser == "adam":
                     key = f"{name}/{part}"
-                    slope, moments[key] = _adam(slope, moments.get(key), step + 1)
+                    zero = torch.zeros_like(slope)
+                    first, second, mean, root = adam(
+                        slope, *moments.get(key, (zero, zero)), step + 1
+                    )
+                    # Zero wherever all slopes were zero: padding stays so.
+                    slope, moments[key] = mean / root, (first, second)
                 pair.append(value - local.rate * slope)
             moved[name] = Factors(*pair)
         adapters = moved
     return adapters
-
-
-def _adam(
-    slope: torch.Tensor, moments: tuple[torch.Tensor, ...] | None, step: int
-) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Return Adam's direction, which is zero wherever all slopes were zero, and its moments."""
-    m, v = moments or (torch.zeros_like(slope), torch.zeros_like(slope))
-    m = _BETA_1 * m + (1 - _BETA_1) * slope
-    v = _BETA_2 * v + (1 - _BETA_2) * slope**2
-    root = (v / (1 - _BETA_2**step)).sqrt() + _SMALL
-    return m / (1 - _BETA_1**step) / root, (m, v)

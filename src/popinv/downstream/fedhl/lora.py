@@ -23,18 +23,16 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from popinv.errors import ConfigError, nearest
-
 __all__ = [
     "Adapters",
     "Dense",
     "Factors",
     "ModuleLoss",
-    "adaptable",
     "apply",
     "factor_gradients",
     "fresh",
     "products",
+    "shapes_of",
     "truncated",
 ]
 
@@ -71,32 +69,13 @@ def products(adapters: Adapters) -> Dense:
     return {name: factors.product() for name, factors in adapters.items()}
 
 
-def adaptable(module: nn.Module, names: Sequence[str] | None = None) -> Dense:
-    """Return the module's weights that can be adapted, as matrices (m, n).
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    names : sequence of str, optional
-        Of parameters with at least two axes; all of them if left out.
-
-    Raises
-    ------
-    ConfigError
-        If a name is not that of such a parameter.
-    """
-    found = {
-        name: parameter.detach().reshape(len(parameter), -1)
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return the shapes (m, n) of the module's weights, of all that have at least two axes."""
+    return {
+        name: (len(parameter), parameter[0].numel())
         for name, parameter in module.named_parameters()
         if parameter.ndim >= 2
     }
-    for name in names or ():
-        if name not in found:
-            raise ConfigError(
-                f"'{name}' is not a weight with two axes or more, allowed: {', '.join(found)}."
-                + nearest(name, found)
-            )
-    return {name: found[name] for name in names or found}
 
 
 def fresh(

@@ -25,12 +25,11 @@ from popinv.downstream.fedhl.adaptation import (
     chosen_images,
     minibatches,
     pretrained,
-    shapes_of,
     squared_gradient,
 )
 from popinv.downstream.fedhl.clients import Local
 from popinv.downstream.fedhl.federation import Federation, begin, run, step
-from popinv.downstream.fedhl.lora import Dense, ModuleLoss
+from popinv.downstream.fedhl.lora import Dense, ModuleLoss, shapes_of
 from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import dirichlet
 from popinv.downstream.images import ImageSet

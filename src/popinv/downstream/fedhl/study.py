@@ -28,7 +28,7 @@ from popinv.artefacts import variable
 from popinv.downstream.fedhl.adaptation import minibatches
 from popinv.downstream.fedhl.clients import Local, train
 from popinv.downstream.fedhl.federation import Federation, run
-from popinv.downstream.fedhl.lora import Dense, ModuleLoss, adaptable, apply, fresh, products
+from popinv.downstream.fedhl.lora import Dense, ModuleLoss, apply, fresh, products, shapes_of
 from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import site_wise
 from popinv.errors import SolverError
@@ -143,7 +143,7 @@ def adapt(
     """
     network, ranks = surrogate.network, np.array(asked["ranks"])
     loss = ModuleLoss(network, nn.functional.mse_loss)
-    shapes = {name: (w.shape[0], w.shape[1]) for name, w in adaptable(network).items()}
+    shapes = shapes_of(network)
     parts, batch = site_wise(sites.site), asked["batch_size"]
     local = Local(asked["local_steps"], asked["rate"], "adam")
     everything = replace(local, steps=local.steps * asked["rounds"])

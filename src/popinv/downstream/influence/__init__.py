@@ -13,12 +13,13 @@ paper's body was not readable to us.
 ``robust``       weights that stand up to errors of the scores, by closed form and by descent
 ``landmarks``    embeddings by forward mode, and scores spread from a few landmarks
 ``selection``    the best of one score, or each target sample in its turn
-``costs``        operations that the methods need, by the paper's count
+``costs``        operations that the methods need, by the paper's count; ``timing``, beside seconds
 ``networks``     a small transformer and a perceptron
 ``training``     training on a selection by Adam
 ``exactness``    the test problem's first part: identities and orders of errors
 ``mixture``      its second: a classification from several domains
 ``language``     its third: a language model on a corpus of several categories
+``comparison``   what the selections of both are made of
 ``problem``      the parts together: numbers and claims
 ``study``        which solves of a study to train on, and which candidates to solve
 """

@@ -6,7 +6,7 @@ a few random samples of the pool, and is told which samples each method takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,18 @@ from torch import Tensor
 from popinv.downstream.influence import gradients, influence, landmarks
 from popinv.downstream.influence.gradients import Losses, Samples
 from popinv.downstream.influence.steps import Step
+from popinv.seeds import generator
 
-__all__ = ["SPREADS", "Scores", "correlation", "exact_scores", "spread_scores"]
+__all__ = [
+    "Scores",
+    "correlation",
+    "exact_scores",
+    "representation_scores",
+    "spread_scores",
+]
 
 Spread = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-SPREADS: dict[str, Spread] = {
+_SPREADS: dict[str, Spread] = {
     "kernel": landmarks.kernel_spread,
     "linear": landmarks.linear_spread,
 }
@@ -61,15 +68,51 @@ def exact_scores(
 
 
 def spread_scores(
-    embeddings: Tensor,
+    embedded: Mapping[str, Tensor],
     of_each: np.ndarray,
-    size: int,
-    rng: np.random.Generator,
-    spread: Spread = landmarks.kernel_spread,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of all samples as random landmarks' tell, (n, m), and the landmarks."""
-    chosen = landmarks.draw_landmarks(len(embeddings), size, rng)
-    return spread(embeddings.double().numpy(), chosen, of_each[chosen]), chosen
+    sizes: Sequence[int],
+    used: int,
+    seed: int,
+    stage: str,
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Spread scores by every embedding and rule, from every number of landmarks.
+
+    Parameters
+    ----------
+    embedded : mapping of str to Tensor of shape (n, h)
+    of_each : ndarray of shape (n, m)
+        Exact scores.
+    sizes : sequence of int
+        Numbers of landmarks.
+    used : int
+        The number whose scores are returned.
+    seed, stage : int, str
+        Address of the landmarks.
+
+    Returns
+    -------
+    numbers : dict
+        ``correlation_<embedding>_<rule>_<landmarks>`` with the exact scores.
+    known : dict of ndarray of shape (n, m)
+        By embedding, the scores by the kernel rule.
+    """
+    numbers, known = {}, {}
+    for kind, rows in embedded.items():
+        for rule, spread in _SPREADS.items():
+            for size in sizes:
+                rng = generator(seed, f"{stage}/landmarks", size)
+                chosen = landmarks.draw_landmarks(len(rows), size, rng)
+                found = spread(rows.double().numpy(), chosen, of_each[chosen])
+                numbers[f"correlation_{kind}_{rule}_{size}"] = correlation(found, of_each, chosen)
+                if size == used and rule == "kernel":
+                    known[kind] = found
+    return numbers, known
+
+
+def representation_scores(pool: Tensor, target: Tensor) -> np.ndarray:
+    """Return the cosines of states (n, h) with states of the target (m, h), shape (n, m)."""
+    unit = [rows / rows.norm(dim=1, keepdim=True) for rows in (pool, target)]
+    return (unit[0] @ unit[1].T).double().numpy()
 
 
 def correlation(found: np.ndarray, exact: np.ndarray, left_out: np.ndarray) -> float:

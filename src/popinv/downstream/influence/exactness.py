@@ -50,7 +50,7 @@ def cases(seed: int, pool: int = 60, target: int = 20) -> Iterator[Case]:
     rng = generator(seed, "influence/exactness")
     teacher = rng.standard_normal((6, 4))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
         for name, depth in (("softmax_regression", 0), ("perceptron", 1)):
             flat = Flat.of(Perceptron(6, 4, width=16, depth=depth).double())
             x = rng.standard_normal((pool + target, 6))

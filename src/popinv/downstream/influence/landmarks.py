@@ -28,7 +28,7 @@ from torch.func import jvp, vmap
 from popinv.downstream.influence.gradients import Samples, parts
 from popinv.errors import ConfigError
 
-__all__ = ["draw_landmarks", "kernel_spread", "linear_spread", "projected", "tangent_embeddings"]
+__all__ = ["draw_landmarks", "kernel_spread", "linear_spread", "tangent_embeddings"]
 
 _MOST_FOR_MEDIAN = 1000
 
@@ -77,18 +77,6 @@ def tangent_embeddings(
         together = vmap(along)(tangents).detach()
         found.append(together.transpose(0, 1).flatten(1))
     return torch.cat(found)
-
-
-def projected(rows: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """Return rows of length d as rows of length ``size`` with about the same products.
-
-    By a matrix of random signs over the square root of ``size``; rows that are no longer than that
-    stay as they are.
-    """
-    if rows.shape[1] <= size:
-        return rows
-    signs = torch.from_numpy(rng.integers(0, 2, (rows.shape[1], size), dtype=np.int8))
-    return rows @ ((2 * signs - 1).to(rows.dtype) / size**0.5)
 
 
 def kernel_spread(

@@ -19,9 +19,8 @@ from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.comparison import (
-    SPREADS,
-    correlation,
     exact_scores,
+    representation_scores,
     spread_scores,
 )
 from popinv.downstream.influence.gradients import Flat, mean_loss
@@ -50,8 +49,8 @@ CATEGORIES = {
     "p": "romance", "r": "humor",
 }  # fmt: skip
 
+# States whose tangents embed: the last token's, as in the released code, or their mean.
 EMBEDDINGS = ("last_state", "mean_state")
-"""States whose tangents embed: the last token's, as in the released code, or their mean."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,9 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
 def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
     """Return a transformer trained on the texts of all categories that pretrain."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, "influence/language/weights").integers(2**63)))
+        torch.default_generator.manual_seed(
+            int(generator(seed, "influence/language/weights").integers(2**63))
+        )
         model = Transformer(corpus.vocabulary, size.length, size.width, size.heads, size.layers)
     names, _ = _split(corpus, size, seed)
     windows = _windows([corpus.symbols[name] for name in names], size.length + 1)
@@ -221,24 +222,15 @@ def compare(
     def turns(found: np.ndarray) -> np.ndarray:
         return round_robin(found, size.selected, generator(seed, f"{place}/turns"))
 
-    numbers: dict[str, float] = {}
-    known = {}
-    for kind, rows in embedded.items():
-        for rule, spread in SPREADS.items():
-            for count in size.landmarks:
-                rng = generator(seed, f"{place}/landmarks", count)
-                found, chosen = spread_scores(rows, scores.of_each, count, rng, spread)
-                name = f"correlation_{kind}_{rule}_{count}"
-                numbers[name] = correlation(found, scores.of_each, chosen)
-                if count == size.landmarks_used and rule == "kernel" and kind in EMBEDDINGS:
-                    known[kind] = found
-    unit = [rows / rows.norm(dim=1, keepdim=True) for rows in states]
+    numbers, known = spread_scores(
+        embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
+    )
     rare = np.flatnonzero(drawn.pool_is_target)
     selections = {
         "random": generator(seed, f"{place}/random").permutation(size.pool)[: size.selected],
         "mean_gradient": top(scores.of_mean, size.selected),
-        **{f"landmarks_{kind}": turns(found) for kind, found in known.items()},
-        "representations": turns((unit[0] @ unit[1].T).double().numpy()),
+        **{f"landmarks_{kind}": turns(known[kind]) for kind in EMBEDDINGS},
+        "representations": turns(representation_scores(*states)),
         "exact": turns(scores.of_each),
         "target_category": rare[: size.selected],
         "full_same_steps": np.arange(size.pool),

@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks, robust
 from popinv.downstream.influence.comparison import (
-    SPREADS,
-    correlation,
     exact_scores,
+    representation_scores,
     spread_scores,
 )
 from popinv.downstream.influence.gradients import Flat, Losses, Samples
@@ -139,7 +138,9 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     place = f"influence/mixture/{number}"
     drawn = domains(size, int(generator(seed, place).integers(2**31)))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, f"{place}/weights").integers(2**63)))
+        torch.default_generator.manual_seed(
+            int(generator(seed, f"{place}/weights").integers(2**63))
+        )
         flat = Flat.of(Perceptron(size.features, size.classes))
     losses = classification_losses(flat)
     adam = Adam(seed=seed, stage=place)
@@ -151,29 +152,22 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     def turns(found: np.ndarray) -> np.ndarray:
         return round_robin(found, size.selected, generator(seed, f"{place}/turns"))
 
-    numbers: dict[str, float] = {}
-    known = {}
-    for kind in EMBEDDINGS:
-        embedded = embeddings(kind, flat, losses, warm.theta, drawn.pool, size, seed)
-        for rule, spread in SPREADS.items():
-            for count in size.landmarks:
-                rng = generator(seed, f"{place}/landmarks", count)
-                found, chosen = spread_scores(embedded, scores.of_each, count, rng, spread)
-                numbers[f"correlation_{kind}_{rule}_{count}"] = correlation(
-                    found, scores.of_each, chosen
-                )
-                if count == size.landmarks_used and rule == "kernel" and kind != "states":
-                    known[kind] = found
+    embedded = {
+        kind: embeddings(kind, flat, losses, warm.theta, drawn.pool, size, seed)
+        for kind in EMBEDDINGS
+    }
+    numbers, known = spread_scores(
+        embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
+    )
     with torch.no_grad():
         states = [flat(warm.theta, x, features=True) for x, _ in (drawn.pool, drawn.target)]
-    pool_states, target_states = (s / s.norm(dim=1, keepdim=True) for s in states)
     rare = np.flatnonzero(drawn.pool_domain < len(size.rare))
     selections = {
         "random": generator(seed, f"{place}/random").permutation(size.pool)[: size.selected],
         "mean_gradient": top(scores.of_mean_plain, size.selected),
         "mean_gradient_adam": top(scores.of_mean, size.selected),
-        **{f"landmarks_{kind}": turns(found) for kind, found in known.items()},
-        "representations": turns((pool_states @ target_states.T).double().numpy()),
+        **{f"landmarks_{kind}": turns(known[kind]) for kind in EMBEDDINGS if kind != "states"},
+        "representations": turns(representation_scores(*states)),
         "exact": turns(scores.of_each),
         "target_domains": rare[: size.selected],
     }

@@ -24,7 +24,7 @@ import math
 
 import numpy as np
 
-from popinv.downstream.mwgrad.simplex import project
+from popinv.downstream.simplex import project
 from popinv.errors import ConfigError, DivergenceError
 
 __all__ = [

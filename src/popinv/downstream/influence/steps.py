@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from popinv.downstream.adam import BETAS, EPSILON
 from popinv.errors import ConfigError
 
 __all__ = ["Step", "adam_step", "gradient_step", "momentum_step"]
@@ -56,8 +57,8 @@ def adam_step(
     first_moment: Tensor,
     second_moment: Tensor,
     updates: int,
-    betas: tuple[float, float] = (0.9, 0.999),
-    epsilon: float = 1e-8,
+    betas: tuple[float, float] = BETAS,
+    epsilon: float = EPSILON,
     weight_decay: float = 0.0,
 ) -> Step:
     """Return the step of Adam, its second moment frozen, with decoupled weight decay.

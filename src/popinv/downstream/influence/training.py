@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from popinv.downstream.adam import BETAS, EPSILON, adam
 from popinv.downstream.influence.gradients import Losses, Samples
 from popinv.downstream.influence.steps import Step, adam_step
 from popinv.errors import ConfigError, DivergenceError
@@ -24,8 +25,8 @@ class Adam:
     rate: float = 3e-3
     batch_size: int = 64
     weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
+    betas: tuple[float, float] = BETAS
+    epsilon: float = EPSILON
     seed: int = 0
     stage: str = "influence"
 
@@ -61,14 +62,14 @@ def step(
     state: AdamState, gradient: Tensor, settings: Adam, rate: float | None = None
 ) -> AdamState:
     """Make one step of Adam with decoupled decay (Loshchilov and Hutter, ICLR 2019)."""
-    first, second = settings.betas
     rate = settings.rate if rate is None else rate
     updates = state.updates + 1
-    m = first * state.first_moment + (1 - first) * gradient
-    v = second * state.second_moment + (1 - second) * gradient**2
-    root = (v / (1 - second**updates)).sqrt() + settings.epsilon
-    move = m / (1 - first**updates) / root + settings.weight_decay * state.theta
-    return AdamState(state.theta - rate * move, m, v, updates)
+    first, second, mean, root = adam(
+        gradient, state.first_moment, state.second_moment, updates,
+        betas=settings.betas, epsilon=settings.epsilon,
+    )  # fmt: skip
+    move = mean / root + settings.weight_decay * state.theta
+    return AdamState(state.theta - rate * move, first, second, updates)
 
 
 def train(

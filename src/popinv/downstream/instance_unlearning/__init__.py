@@ -9,11 +9,15 @@ introduction and summaries were readable to us: theorem and constants here are r
 
 ``renyi``     P(x, alpha): losses of single steps, their composition, groups
 ``bounds``    from P to a number of fine-tuning steps
-``gaussian``  chains whose laws are normal and known exactly, against which the bounds are held
+``gaussian``  noisy descent whose laws are normal and known exactly
+``chains``    the test problem's first part: the bounds beside such laws, in one dimension
 ``networks``  stacks of classifiers that see the same images
 ``training``  noisy, plain and sparse descent of a stack on batches drawn by Poisson sampling
 ``scores``    gradients of each point, and other measures of difficulty
 ``barriers``  losses along straight lines between weights
-``problem``   the test problem on images
-``study``     an observed, or a solved, system of a study withdraws
+``forgetting``  groups of points to forget, and steps until a measure is as without them
+``experiment``  the test problem's second part, on images; ``colour_images``, other sets for it
+``problem``   both parts together: numbers and claims
+``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
+``study``     what the user of a study would ask of either
 """

@@ -29,8 +29,9 @@ from popinv.surrogate.training import (
     prepare,
     step,
 )
+from popinv.surrogate.training_problem import row_losses
 
-__all__ = ["SolveWithdrawal", "row_losses", "row_norms", "withdraw_solves"]
+__all__ = ["SolveWithdrawal", "privacy_losses", "row_norms", "withdraw_solves"]
 
 _RECORDS = 6
 _ORDER = 8
@@ -67,10 +68,7 @@ class SolveWithdrawal:
 
 
 def _errors(problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    answer = problem.network(z)
-    if problem.error_map is None:
-        return (answer - y).square().mean(dim=1)
-    return (((answer - y) * torch.cosh(y)) @ problem.error_map.T).square().mean(dim=1)
+    return row_losses(problem.network(z), y, problem.error_map)
 
 
 def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
@@ -86,7 +84,7 @@ def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
     return found
 
 
-def row_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
+def privacy_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
     """Return P(x, 8) of every row from the records of one training, with nominal noise.
 
     Adam has no noise of its own: the largest gradient stands for its deviation.
@@ -168,7 +166,7 @@ def withdraw_solves(
             f"downstream.instance_unlearning.solves is {size}, but {groups} groups of so many "
             f"are more than half of the {len(z)} solves that are trained on"
         )
-    losses = row_losses(np.array(norms), settings.max_epochs, settings.batch_size)
+    losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
     tuned = replace(settings, learning_rate=rate, schedule="constant", stage="forget_solves")
     found = []
     for rows in tqdm(quantile_groups(losses, size, groups), desc="solves", disable=None):

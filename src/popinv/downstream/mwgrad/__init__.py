@@ -6,7 +6,6 @@ the weights of least norm over the simplex, and the particles move along the sum
 objective grows (Nguyen, Mamitsuka and Nakamura, arXiv 2505.18765). Formulas follow the authors'
 released code and are otherwise derived anew, since the paper's body was not readable to us.
 
-``simplex``     projection, weights of least norm, how far they are from optimal
 ``kernels``     the radial kernel and its gradients
 ``targets``     log-densities (KL) and samples (MMD)
 ``velocities``  SVGD, Blob, GFSD, neural and Langevin estimates

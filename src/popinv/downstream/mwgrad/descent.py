@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from popinv.downstream.mwgrad.simplex import kkt_gap, least_norm, project
+from popinv.downstream.adam import adam
 from popinv.downstream.mwgrad.velocities import Target, velocities
+from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError, DivergenceError
 from popinv.seeds import generator
 
 __all__ = ["Settings", "State", "begin", "run", "step"]
-
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,11 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
         root = settings.rate**0.5
         momentum = (t - 1) / (t + 2) * state.first_moment + root * velocity
         return replace(state, particles=x + root * momentum, first_moment=momentum)
-    first = _BETA_1 * state.first_moment + (1 - _BETA_1) * velocity
-    size = velocity**2
+    square = velocity**2
     if settings.optimiser == "common_adam":
-        size = np.broadcast_to(size.mean(axis=0), size.shape)
-    second = _BETA_2 * state.second_moment + (1 - _BETA_2) * size
-    mean, square = first / (1 - _BETA_1**t), second / (1 - _BETA_2**t)
-    change = settings.rate * mean / (np.sqrt(square) + _EPSILON)
+        square = np.broadcast_to(square.mean(axis=0), square.shape)
+    first, second, mean, root = adam(velocity, state.first_moment, state.second_moment, t, square)
+    change = settings.rate * mean / root
     return replace(state, particles=x + change, first_moment=first, second_moment=second)
 
 

@@ -180,11 +180,11 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
                 Claim(
                     f"{words}, {method}: accuracy in %, mean of both tasks, as in the authors' "
                     f"released log (within {_NEAR:g})",
-                    "paper", theirs, ours, abs(ours - theirs) < _NEAR,
+                    "authors' code", theirs, ours, abs(ours - theirs) < _NEAR,
                 )
             )  # fmt: skip
         gap = float(np.mean(LOGS[kind]["gfsd"]) - np.mean(LOGS[kind]["svgd"]))
-        table.append(_ahead(numbers, kind, "svgd", "paper", gap))
+        table.append(_ahead(numbers, kind, "svgd", "authors' code", gap))
         for other in ("mt_sgd", "mgda", "equal"):
             table.append(_ahead(numbers, kind, other, "this package", "positive"))
     return table

@@ -36,10 +36,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from popinv.downstream.adam import adam
 from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.lenets import TASKS, features, logits, new_networks
-from popinv.downstream.mwgrad.simplex import least_norm, project
-from popinv.downstream.mwgrad.velocities import neural_score, repulsion
+from popinv.downstream.mwgrad.velocities import kernel_repulsion, neural_score
+from popinv.downstream.simplex import least_norm, project
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
 
@@ -47,7 +48,6 @@ __all__ = ["METHODS", "Ensemble", "EnsembleSettings", "begin", "predict", "step"
 
 METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "mgda", "equal")
 _KERNEL_METHODS = {"svgd": "svgd", "blob": "blob", "gfsd": "gfsd", "mt_sgd": "svgd"}
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 # Temperatures of the repulsion between features and between logits, those of the released code.
 _FEATURE_TEMPERATURE, _LOGIT_TEMPERATURE = 0.0015, 0.25
 _NEURAL_STEPS, _NEURAL_WIDTH = 5, 10
@@ -167,7 +167,7 @@ def step(
         move = torch.from_numpy(merged.astype(np.float32))
         if pushed is not None:
             move = move + torch.autograd.grad(found, trunks, pushed)[0]
-    moved = _adam(state, (move, head_moves), rate)
+    moved = _moved(state, (move, head_moves), rate)
     return replace(moved, weights=weights), {"loss": losses}
 
 
@@ -206,8 +206,7 @@ def _kernel(outputs: torch.Tensor) -> Kernel:
 
 def _push(method: str, outputs: torch.Tensor, kernel: Kernel) -> torch.Tensor:
     """Return grad log q of what the networks answer, shape of the outputs."""
-    flat = outputs.flatten(1).numpy().astype(float)
-    score = -repulsion(_KERNEL_METHODS[method], flat, kernel, 1.0, np.random.default_rng(0))
+    score = -kernel_repulsion(_KERNEL_METHODS[method], kernel)
     return torch.from_numpy(score.astype(np.float32)).reshape(outputs.shape)
 
 
@@ -228,20 +227,19 @@ def _new_weights(
     return np.tile(project(weights[0] - settings.weight_rate * gram @ weights[0]), (count, 1))
 
 
-def _adam(state: Ensemble, moves: tuple[torch.Tensor, torch.Tensor], rate: float) -> Ensemble:
+def _moved(state: Ensemble, moves: tuple[torch.Tensor, torch.Tensor], rate: float) -> Ensemble:
+    """Move trunks and heads by a step of Adam; the weights stay."""
     t = state.iteration + 1
 
-    def moved(
+    def part(
         parameters: torch.Tensor, move: torch.Tensor, first: torch.Tensor, second: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        first = _BETA_1 * first + (1 - _BETA_1) * move
-        second = _BETA_2 * second + (1 - _BETA_2) * move**2
-        mean, square = first / (1 - _BETA_1**t), second / (1 - _BETA_2**t)
-        return parameters - rate * mean / (square.sqrt() + _EPSILON), first, second
+        first, second, mean, root = adam(move, first, second, t)
+        return parameters - rate * mean / root, first, second
 
     (trunk_move, head_move), first, second = moves, state.first_moments, state.second_moments
-    trunks, first_trunk, second_trunk = moved(state.trunks, trunk_move, first[0], second[0])
-    heads, first_head, second_head = moved(state.heads, head_move, first[1], second[1])
+    trunks, first_trunk, second_trunk = part(state.trunks, trunk_move, first[0], second[0])
+    heads, first_head, second_head = part(state.heads, head_move, first[1], second[1])
     return Ensemble(
         t, trunks, heads, (first_trunk, first_head), (second_trunk, second_head), state.weights
     )

@@ -32,7 +32,7 @@ from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_ke
 from popinv.downstream.mwgrad.targets import LogDensity, Samples
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["METHODS", "gram", "neural_score", "repulsion", "velocities"]
+__all__ = ["METHODS", "gram", "kernel_repulsion", "neural_score", "velocities"]
 
 METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
 _WITH_KERNEL = ("svgd", "blob", "gfsd")
@@ -83,7 +83,7 @@ def velocities(
     if method in _WITH_KERNEL:
         kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
     scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
-    shared = repulsion(method, x, kernel, step, generator)
+    shared = _repulsion(method, x, kernel, step, generator)
     fields = np.empty((len(targets), *x.shape))
     for field, target, score in zip(fields, targets, scores, strict=True):
         if isinstance(target, Samples):
@@ -131,7 +131,7 @@ def gram(fields: np.ndarray) -> np.ndarray:
     return flat @ flat.T / fields.shape[1]
 
 
-def repulsion(
+def _repulsion(
     method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Return the part that all objectives share, -grad log q in the method's estimate, (n, d)."""
@@ -142,6 +142,11 @@ def repulsion(
     if method == "normal":
         return _from_normal(x)
     assert kernel is not None
+    return kernel_repulsion(method, kernel)
+
+
+def kernel_repulsion(method: str, kernel: Kernel) -> np.ndarray:
+    """Return -grad log q as ``svgd``, ``blob`` or ``gfsd`` estimate it from the kernel, (n, d)."""
     if method == "svgd":
         # (1/n) sum_j grad_{x_j} K(x_j, x_i).
         return kernel.gradient.mean(axis=0)

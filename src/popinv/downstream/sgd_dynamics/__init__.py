@@ -13,4 +13,5 @@ standard probability, and no constant should be taken for theirs.
 ``theory``      sticking radius and time, escape probabilities, exit times, Markov rates
 ``problem``     the test problem: theory against simulation
 ``slices``      the descent loss of a study along lines: its critical points and gradient noise
+``study``       two such lines through a study's answer
 """

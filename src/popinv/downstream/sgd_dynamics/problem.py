@@ -39,21 +39,19 @@ _CHANCE = 4.0
 
 @dataclass(frozen=True)
 class Size:
-    """How many paths, and down to which learning rates."""
+    """How many paths, and down to which learning rates; the quartic's slope is between two."""
 
     paths: int
     sharp_paths: int
     sticking_rates: tuple[float, ...]
-    quartic_rates: tuple[float, ...]
+    quartic_rates: tuple[float, float]
     kramers_rates: tuple[float, ...]
 
 
 SIZES = {
-    "workstation": Size(2000, 40_000, (1e-1, 1e-2, 1e-3), (1e-1, 1e-2, 1e-3), (0.15, 0.1)),
+    "workstation": Size(2000, 40_000, (1e-1, 1e-2, 1e-3), (1e-2, 1e-3), (0.15, 0.1)),
     # The paper's own experiments are unknown to us; this is a larger size for the same tables.
-    "paper": Size(
-        10_000, 200_000, (1e-1, 1e-2, 1e-3, 1e-4), (1e-1, 1e-2, 1e-3, 3e-4), (0.15, 0.1, 0.08)
-    ),
+    "paper": Size(10_000, 200_000, (1e-1, 1e-2, 1e-3, 1e-4), (1e-3, 3e-4), (0.15, 0.1, 0.08)),
 }
 
 
@@ -178,9 +176,9 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
-    """Compare the sticking time's exponent at a quartic maximum, at the two smallest rates."""
+    """Compare the sticking time's exponent at a quartic maximum."""
     found = []
-    for rate in size.quartic_rates[-2:]:
+    for rate in size.quartic_rates:
         runs = simulate(
             quartic_maximum(), noise("gaussian"), rate, 0.0, _FOREVER, size.paths, seed,
             f"quartic/{rate:g}", (-0.5, 0.5),

@@ -187,7 +187,8 @@ def check_by_running(
     r"""Predict what plain stochastic gradient descent does at a critical point, and run it.
 
     At a maximum: the steps until it is three sticking radii, sqrt(epsilon sigma^2 / (2 kappa)),
-    away, and the side. At a minimum: the noise floor, with the rate r = epsilon kappa the deviation
+    away, and the side; a path that is still there after 2000 steps counts with those. At a
+    minimum: the noise floor, with the rate r = epsilon kappa the deviation
     sigma sqrt(epsilon / (kappa (2 - r))) of the linear process, about which paths that start
     there are after four relaxation times 1/r.
 
@@ -256,5 +257,5 @@ def _run(
         if abs(t - start) >= level:
             return t, n
         # Draws of their own: no other path and no mean has seen them.
-        t -= epsilon * slope(t, 1_000_000 + path * _MOST_STEPS + n)
+        t -= epsilon * slope(t, 1_000_000 + path * max(steps, _MOST_STEPS) + n)
     return t, steps

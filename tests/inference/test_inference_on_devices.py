@@ -1,0 +1,155 @@
+"""Descents, and what judges them, through a surrogate on another device.
+
+On a pretended GPU the answers are the processor's to the bit; a tensor that meets one of the other
+device is an error there, as on a real GPU.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from problems import curve, curve_problem
+
+from popinv.inference.assessment import heldout_test
+from popinv.inference.baselines.hierarchical import Energy
+from popinv.inference.baselines.two_stage import two_stage
+from popinv.inference.descent import run
+from popinv.inference.identifiability import identifiability
+from popinv.inference.misfit import noise_misfit
+from popinv.inference.oracle import oracle
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin, state_to_arrays
+from popinv.inference.resampling import bootstrap
+from popinv.inference.traits import Traits
+from popinv.population.noise.full import FullNoise
+from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.training import TrainingData, TrainingSettings, train
+
+SHORT = DescentSettings(
+    iterations=12, model_samples=100, directions=16, curvature_every=3, curvature_rows=60
+)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Surrogate:
+    z = 0.5 + 0.5 * np.random.default_rng(0).standard_normal((300, 2))
+    settings = TrainingSettings(
+        hyperparameters={"kind": "mlp", "width": 16, "depth": 2}, max_epochs=10
+    )
+    surrogate, _ = train(TrainingData(z, curve(torch.from_numpy(z)).numpy()), settings)
+    return surrogate
+
+
+def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem, Problem, Any]:
+    """Return the problem with the surrogate there, the same with it here, and (alpha, gamma)."""
+    problem, alpha, gamma = curve_problem(150)
+    if isinstance(changes.get("noise"), FullNoise):
+        covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
+        deviation = np.sqrt(np.diag(covariance))
+        correlation = (covariance / np.outer(deviation, deviation))[np.tril_indices(8, -1)]
+        gamma = changes["noise"].from_natural(
+            dict(zip(changes["noise"].names, [*deviation, *correlation], strict=True))
+        )
+        changes["scale"] = np.full(2 * 2 + len(gamma), 0.5)
+    there = replace(surrogate, network=copy.deepcopy(surrogate.network).to(elsewhere.device))
+    problem = replace(problem, **changes)
+    return replace(problem, simulate=there), replace(problem, simulate=surrogate), (alpha, gamma)
+
+
+def gaps() -> Traits:
+    rng = np.random.default_rng(4)
+    return Traits(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        ({}, {}),
+        ({"policy": "full", "regularisation": 1.0}, {}),
+        ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),
+        ({"batch_size": 40, "pooled_directions": 64}, {"traits": gaps()}),
+        ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
+        ({}, {"noise": FullNoise(8), "free_noise": False}),
+    ],
+    ids=["cut", "full_policy", "plain_adam", "traits", "full_noise", "full_noise_held"],
+)
+def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, changes):
+    there, here, start = pair(elsewhere, fitted, **dict(changes))
+    short = replace(SHORT, **settings)
+    ours, theirs = (run(begin(*start, short), p, short, progress=False) for p in (there, here))
+    for name, expected in state_to_arrays(theirs.state).items():
+        elsewhere.agree(state_to_arrays(ours.state)[name], expected, 1e-3)
+    assert ours.state.iteration == 12
+    moved = ours.state.parameters != np.concatenate(start)
+    np.testing.assert_array_equal(moved, there.free)
+
+
+@pytest.mark.parametrize("devices", [(0, 1), (1, 0)])
+def test_an_interrupted_descent_goes_on_on_another_device(elsewhere, fitted, devices):
+    problems = pair(elsewhere, fitted)
+    first, second = (problems[i] for i in devices)
+    states: list[DescentState] = []
+
+    def keep(state: DescentState) -> None:
+        arrays = {name: array.copy() for name, array in state_to_arrays(state).items()}
+        states.append(replace(state, **{k: v for k, v in arrays.items() if k != "iteration"}))
+
+    whole = run(begin(*problems[2], SHORT), first, SHORT, keep, progress=False)
+    resumed = run(states[4], second, SHORT, progress=False)
+    assert states[4].iteration == 5
+    elsewhere.agree(resumed.state.path, whole.state.path, 1e-3)
+
+
+def known(which: str) -> Callable[..., Any]:
+    def answer(problem: Problem, start: Any) -> Any:
+        result = oracle(problem, SHORT, start, start, which)
+        return result.alpha, result.gamma
+
+    return answer
+
+
+def energy(problem: Problem, start: Any) -> Any:
+    found = Energy(problem.of_systems(np.arange(20)), np.concatenate(start))
+    return found(0.1 * np.random.default_rng(5).standard_normal(found.dimension))
+
+
+def judged(problem: Problem, start: Any) -> Any:
+    test = heldout_test(problem, *start, problem.data[:50], resamples=3)
+    return test.statistic, test.null
+
+
+def misfit(problem: Problem, start: Any) -> Any:
+    found = noise_misfit(problem, start, problem.data[:50], resamples=3)
+    return found.excess, found.significance
+
+
+def predicted(problem: Problem, start: Any) -> Any:
+    found = identifiability(problem, *start, samples=400)
+    return found.standard_errors, found.singular_values
+
+
+def pooled(problem: Problem, start: Any) -> Any:
+    found = two_stage(problem.of_systems(np.arange(30)), start, alternations=1)
+    return found.alpha, found.gamma, found.z
+
+
+def resampled(problem: Problem, start: Any) -> Any:
+    return bootstrap(problem, SHORT, *start, resamples=2, iterations=3, progress=False)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [known("law"), known("noise"), resampled, judged, misfit, predicted, pooled, energy],
+    ids=["law_known", "noise_known", "resamples", "heldout", "misfit", "identifiability",
+         "two_stage", "energy"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives
+def test_what_uses_the_surrogate_does_not_depend_on_its_device(elsewhere, fitted, compute):
+    there, here, start = pair(elsewhere, fitted)
+    for ours, theirs in zip(compute(there, start), compute(here, start), strict=True):
+        elsewhere.agree(ours, theirs, 1e-3, exact=compute is not pooled)
