@@ -172,13 +172,22 @@ def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
         if x_0 < x < x_1
         and abs(y_0 + (y_1 - y_0) * (x - x_0) / (x_1 - x_0) - y) < 0.5 * _HEIGHT + 0.1
     ]
-    if crossed:
-        # Over the top of what is between.
-        top = max(y for x, y in boxes if x_0 < x < x_1) + 0.85
-        _connect(ax, [(x_0, y_0 + _HEIGHT / 2), (x_0, top), (x_1, top),
-                      (x_1, y_1 + _HEIGHT / 2)])  # fmt: skip
-    else:
+    if not crossed:
         _connect(ax, [(x_0 + _WIDTH / 2, y_0), (x_1 - _WIDTH / 2, y_1)])
+        return
+    between = [y for x, y in boxes if x_0 < x < x_1]
+    top, gap = max(between) + 0.85, x_1 - 0.5
+    entry = [(gap, y_1), (x_1 - _WIDTH / 2, y_1)]
+    if not any(x == x_1 and y > y_1 for x, y in boxes):
+        # Over the top of what is between.
+        entry = [(x_1, top), (x_1, y_1 + _HEIGHT / 2)]
+    elif all(abs(y - y_0) > _HEIGHT for y in between):
+        # Along a row that is free, and down before the last column.
+        _connect(ax, [(x_0 + _WIDTH / 2, y_0), (gap, y_0), *entry])
+        return
+    else:
+        entry = [(gap, top), *entry]
+    _connect(ax, [(x_0, y_0 + _HEIGHT / 2), (x_0, top), *entry])
 
 
 def _round(ax: Axes, start: Place, end: Place, lowest: float) -> None:
