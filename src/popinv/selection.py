@@ -24,6 +24,10 @@ def _solver(study: Section) -> tuple[str, ...]:
     return (*_forward(study), f"popinv.forward.{study['forward']['kind']}.model")
 
 
+def _states(study: Section) -> tuple[str, ...]:
+    return (*_solver(study), f"popinv.forward.{study['forward']['kind']}.states")
+
+
 def _law(study: Section) -> tuple[str, ...]:
     laws, law = "popinv.population.laws", study["law"]
     beside = (f"{laws}.lognormal", f"{laws}.product") if law["start"].get("beside") else ()
@@ -67,6 +71,7 @@ def _descent(study: Section) -> tuple[str, ...]:
 USES: dict[str, Callable[[Section], tuple[str, ...]]] = {
     "forward": _forward,
     "solver": _solver,
+    "states": _states,
     "law": _law,
     "noise": _noise,
     "true_noise": _true_noise,
@@ -74,9 +79,10 @@ USES: dict[str, Callable[[Section], tuple[str, ...]]] = {
     "training": _training,
     "descent": _descent,
 }
-"""What a stage can use of a study: what its forward model is asked and answers, how that solves,
-the law, the noise that is fitted, the noise of a synthetic truth, the surrogate's network, and,
-where a round may have nothing to do and then imports nothing, training and descent."""
+"""What a stage can use of a study: what its forward model is asked and answers, how that solves and
+shows whole states, the law, the noise that is fitted, the noise of a synthetic truth, the
+surrogate's network, and, where a round may have nothing to do and then imports nothing, training
+and descent."""
 
 
 def selected_modules(study: Section, *uses: str) -> tuple[str, ...]:

@@ -166,6 +166,19 @@ def _plot(of: Sizes, wildcards: Wildcards) -> Demand:
     return Demand(needed.megabytes + FIGURES_MB, 120 + needed.seconds)
 
 
+def _systems(of: Sizes, wildcards: Wildcards) -> Demand:
+    # Five systems, their states in a few copies, and two solvers.
+    solving = solving_of(of, 5, of.systems, WITH_TORCH_MB)
+    return Demand(
+        solving.megabytes + of.cost.megabytes + FIGURES_MB + megabytes(5 * 4 * of.cost.state),
+        120 + 2 * of.cost.setup_seconds + solving.seconds + 1e-7 * 5 * of.cost.state,
+    )
+
+
+def _noise(of: Sizes, wildcards: Wildcards) -> Demand:
+    return Demand(WITH_TORCH_MB + FIGURES_MB + megabytes(8 * of.observed**2), 120)
+
+
 def _two_stage(of: Sizes, wildcards: Wildcards) -> Demand:
     numbers = 6 * of.systems * of.row + 2000 * of.row * activations(of)
     return Demand(
@@ -198,6 +211,8 @@ STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "gather_answer": rows_of(6),
     "assess_population": _judge,
     "plot_figures": _plot,
+    "draw_systems": _systems,
+    "draw_noise": _noise,
     "write_study_page": _plot,
     "repeat_solves": _repeat,
     "descend_with_policy": _deconvolve,

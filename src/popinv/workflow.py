@@ -6,6 +6,7 @@ import json
 import os
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "coverage_blocks",
     "evidence_figures",
     "has_sampling_error",
+    "has_states",
     "is_synthetic",
     "last_round",
     "ranks_of",
@@ -51,6 +53,11 @@ def has_sampling_error(study: Mapping[str, Any]) -> bool:
         return False
     section: ForwardSection = TypeAdapter(Forward).validate_python(study["forward"])
     return section.has_sampling_error()
+
+
+def has_states(study: Mapping[str, Any]) -> bool:
+    """Whether the forward model can show whole states; see `popinv.forward.states`."""
+    return find_spec(f"popinv.forward.{study['forward']['kind']}.states") is not None
 
 
 def last_round(study: Mapping[str, Any]) -> int:

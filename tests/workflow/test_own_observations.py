@@ -80,6 +80,10 @@ def test_the_run_ends_with_an_answer_and_its_figures(observed):
     assert metrics["systems"] == 48
     for figure in FIGURES:
         assert (study / "figures" / f"{figure}.png").stat().st_size > 0
+    done = workflow.run("gallery")
+    assert done.returncode == 0, done.stdout
+    for name in ("systems", "noise"):
+        assert (study / "gallery" / f"{name}.png").stat().st_size > 0
 
 
 def test_a_synthetic_study_is_observed_through_known_scales(finished, tiny, tmp_path):

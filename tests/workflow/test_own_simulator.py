@@ -69,6 +69,17 @@ def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workfl
     assert "proposing" not in printed
 
 
+def test_a_simulator_has_no_states_to_draw(workflow: Workflow):
+    done = workflow.run("results/own/gallery/systems.png", "--dry-run")
+    assert done.returncode == 1
+    assert "own: its forward model is of kind 'python'" in done.stdout
+    assert "It has no states to draw" in done.stdout
+    done = workflow.run("gallery", "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "own: drawing the noise before and after" in done.stdout
+    assert "drawing a few systems whole" not in done.stdout
+
+
 def test_a_simulator_that_is_not_there_stops_before_any_work(workflow: Workflow):
     (workflow.folder / "simulator.py").rename(workflow.folder / "simulater.py")
     done = workflow.run()

@@ -39,6 +39,8 @@ class ForwardCost:
         Cells of the mesh on which the field lives, 1 without a mesh.
     firedrake_megabytes : float
         Part of ``megabytes`` that each process takes, however many there are.
+    state : float
+        Numbers of the whole state of a system, as pictures show it.
     distributed_megabytes, distributed_seconds : float
         Where a solve is shared by processes: memory beside that, and time, of all together.
     """
@@ -48,6 +50,7 @@ class ForwardCost:
     setup_seconds: float = 0.0
     cells: int = 1
     firedrake_megabytes: float = 0.0
+    state: float = 0.0
     distributed_megabytes: float = 0.0
     distributed_seconds: float = 0.0
 
@@ -93,6 +96,8 @@ def _porous_flow(forward: Section, parameters: int) -> ForwardCost:
         setup_seconds=120 + 2e-4 * cells,
         cells=cells,
         firedrake_megabytes=_FIREDRAKE_MB,
+        # A sensor at every vertex, and the functions of the field there.
+        state=unknowns * (10 + parameters),
         # Conjugate gradients with algebraic multigrid, its hierarchy built anew for each system.
         distributed_megabytes=1e-6 * (on_cells + 2000 * unknowns),
         distributed_seconds=0.1 + 1e-4 * unknowns,
@@ -115,16 +120,22 @@ def _elastodynamics(forward: Section, parameters: int) -> ForwardCost:
         seconds=2 * unknowns * (bandwidth + 5) * (2 * bandwidth + 10 * steps) / _FLOPS,
         setup_seconds=120 + 1e-3 * cells,
         cells=cells,
+        # At a few hundred times, or at those of the observations.
+        state=3.0 * unknowns * max(400, forward["times"]),
     )
 
 
 def _lorenz96(forward: Section, parameters: int) -> ForwardCost:
     fast = forward["subvariables"] if forward["scales"] == 2 else 0
     variables = forward["variables"] * (1 + fast)
-    duration = forward["spin_up"] + forward["windows"] * forward["window"]
+    observed_time = forward["windows"] * forward["window"]
+    duration = forward["spin_up"] + observed_time
+    interval = forward["sample_every"] * forward["time_step"]
     # Four stages of about ten operations, and the averages.
     return ForwardCost(
         megabytes=1e-6 * 8 * 64 * variables * 20,
         seconds=60 * variables * duration / forward["time_step"] / _FLOPS,
         setup_seconds=120,
+        # The fast variables are kept for a short while only.
+        state=(forward["variables"] * observed_time + variables * 10) / interval,
     )

@@ -12,8 +12,8 @@ from popinv.report.records import Stage
 
 __all__ = ["jobs_of", "stages"]
 
-# What writes pages is not part of what the study took.
-_PAGES = ("write_study_page",)
+# What writes pages and draws the gallery is not part of what the study took.
+_PAGES = ("write_study_page", "draw_systems", "draw_noise")
 
 
 def jobs_of(folder: Path, study: Mapping[str, Any]) -> list[Job]:

@@ -25,7 +25,7 @@ from popinv.forward.assembly import (
 )
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = ["Discretisation", "ElasticOperators", "preassemble"]
+__all__ = ["Discretisation", "ElasticOperators", "Unknowns", "ordered_unknowns", "preassemble"]
 
 # Enough for a smooth source times a quadratic test function to keep the order of the elements.
 _SOURCE_QUADRATURE_DEGREE = 6
@@ -134,6 +134,38 @@ class Discretisation:
 
 
 @dataclass(frozen=True)
+class Unknowns:
+    """The numbers of which a displacement consists, one for each node and component.
+
+    Parameters
+    ----------
+    cells : ndarray of int, shape (n_cells, m)
+        Those of each cell.
+    places : ndarray of shape (n, dimension)
+        Where each stands; the components of a node follow each other.
+    order : ndarray of int
+        Those that are not clamped, in the order that gives matrices a narrow band.
+    """
+
+    cells: np.ndarray
+    places: np.ndarray
+    order: np.ndarray
+
+
+def ordered_unknowns(discretisation: Discretisation) -> Unknowns:
+    """Return the unknowns of a discretisation, and their order."""
+    fd = load_firedrake()
+    space, dimension = discretisation.space, discretisation.dimension
+    free = np.ones((space.node_count, dimension), dtype=bool)
+    free[discretisation.condition.nodes] = False
+    nodes = fd.Function(fd.VectorFunctionSpace(discretisation.mesh, "CG", discretisation.degree))
+    nodes.interpolate(fd.SpatialCoordinate(discretisation.mesh))
+    places = np.repeat(nodes.dat.data_ro.reshape(-1, dimension), dimension, axis=0)
+    cells = cell_unknowns(space)
+    return Unknowns(cells, places, narrow_order(cells, free.ravel(), places))
+
+
+@dataclass(frozen=True)
 class ElasticOperators:
     """The discretisation as arrays, for unknowns ordered to give a narrow band.
 
@@ -195,13 +227,8 @@ def preassemble(
     """
     fd = load_firedrake()
     space, dimension = discretisation.space, discretisation.dimension
-    free = np.ones((space.node_count, dimension), dtype=bool)
-    free[discretisation.condition.nodes] = False
-    nodes = fd.Function(fd.VectorFunctionSpace(discretisation.mesh, "CG", discretisation.degree))
-    nodes.interpolate(fd.SpatialCoordinate(discretisation.mesh))
-    places = np.repeat(nodes.dat.data_ro.reshape(-1, dimension), dimension, axis=0)
-    cells = cell_unknowns(space)
-    order = narrow_order(cells, free.ravel(), places)
+    unknowns = ordered_unknowns(discretisation)
+    cells, order = unknowns.cells, unknowns.order
 
     def triangle(form: Callable[[Any, Any], Any]) -> LowerTriangle:
         return lower_triangle(cells, order, element_matrices(space, form))
@@ -224,7 +251,7 @@ def preassemble(
     # From nodes to unknowns: of a vector, the last component is observed.
     observed = csr_matrix(
         (observed.data, observed.indices * dimension + dimension - 1, observed.indptr),
-        shape=(len(discretisation.places), free.size),
+        shape=(len(discretisation.places), len(unknowns.places)),
     )[:, order].tocsr()
     observed.sort_indices()
     return ElasticOperators(

@@ -1,0 +1,230 @@
+"""The rules of a workflow and what flows between them, from the jobs that Snakemake plans."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+from matplotlib.path import Path as MplPath
+
+from popinv.figures.style import new_figure, readable, style, styled
+from popinv.whole_files import written_whole
+
+__all__ = ["RuleGraph", "draw_rule_graph", "read_jobs", "save_vectors"]
+
+_JOB = re.compile(r'^\s*(\d+)\[label = "(\w+)', re.MULTILINE)
+_ARROW = re.compile(r"^\s*(\d+) -> (\d+)", re.MULTILINE)
+# Light tints of the colours of single systems.
+_TINTS = ("#CFE3F1", "#FBE3B5", "#C2E7DA", "#F3DDE9", "#DDF0FA")
+_LINE = "#5A5A5A"
+# Of a box, and the radius of an arrow's corners, where a level is 1 across and a row 1 high.
+_WIDTH, _HEIGHT = 0.76, 0.52
+_CORNER = 0.15
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RuleGraph:
+    """Rules in the order in which they first have something to do.
+
+    Parameters
+    ----------
+    levels : mapping of str to int
+        Rule to the number of steps before its first job can run, counted without gaps.
+    jobs : mapping of str to int
+        Rule to the number of its jobs.
+    arrows : frozenset of (str, str)
+        From a rule to one that reads what it made; an arrow that others imply is left out.
+    """
+
+    levels: Mapping[str, int]
+    jobs: Mapping[str, int]
+    arrows: frozenset[tuple[str, str]]
+
+    @property
+    def back(self) -> frozenset[tuple[str, str]]:
+        """Arrows to a rule that had something to do before: the rounds."""
+        return frozenset((a, b) for a, b in self.arrows if self.levels[a] >= self.levels[b])
+
+
+def read_jobs(dot: str, without: Iterable[str] = ("all",)) -> RuleGraph:
+    """Return the graph of the rules, from the jobs that ``snakemake --dag`` prints.
+
+    Parameters
+    ----------
+    dot : str
+        In the language of Graphviz.
+    without : iterable of str
+        Rules to leave out.
+
+    Raises
+    ------
+    ValueError
+        If there is no job in it.
+    """
+    rule_of = {job: rule for job, rule in _JOB.findall(dot) if rule not in set(without)}
+    if not rule_of:
+        raise ValueError("Snakemake has printed no jobs")
+    before: dict[str, set[str]] = {job: set() for job in rule_of}
+    for earlier, later in _ARROW.findall(dot):
+        if earlier in rule_of and later in rule_of:
+            before[later].add(earlier)
+    depth: dict[str, int] = {}
+    ancestors: dict[str, set[str]] = {}
+
+    def visit(job: str) -> None:
+        if job not in depth:
+            for other in before[job]:
+                visit(other)
+            depth[job] = 1 + max((depth[other] for other in before[job]), default=-1)
+            ancestors[job] = before[job].union(*(ancestors[other] for other in before[job]))
+
+    for job in rule_of:
+        visit(job)
+    first: dict[str, int] = {}
+    for job, rule in rule_of.items():
+        first[rule] = min(depth[job], first.get(rule, depth[job]))
+    steps = {step: number for number, step in enumerate(sorted(set(first.values())))}
+    arrows = set()
+    for job, earlier in before.items():
+        implied = set().union(*(ancestors[other] for other in earlier))
+        arrows |= {(rule_of[other], rule_of[job]) for other in earlier - implied}
+    levels = {rule: steps[step] for rule, step in sorted(first.items(), key=lambda item: item[1])}
+    own = frozenset((a, b) for a, b in arrows if a != b)
+    return RuleGraph(levels, Counter(rule_of.values()), own)
+
+
+@styled
+def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> Figure:
+    """Draw rules as boxes from left to right, with how many jobs each has.
+
+    Parameters
+    ----------
+    graph : RuleGraph
+    groups : mapping of str to str
+        Rule to what it belongs to, which has a colour of its own.
+    title : str
+    """
+    places = _places(graph)
+    across = max(graph.levels.values()) + 1
+    up = [y for _, y in places.values()]
+    figure = new_figure(title, 0.4 + 1.36 * across, 2.4 + 1.15 * (max(up) - min(up) + 1))
+    ax = figure.subplots()
+    for a, b in sorted(graph.arrows):
+        if (a, b) in graph.back:
+            _round(ax, places[a], places[b], min(up))
+        else:
+            _arrow(ax, places[a], places[b], list(places.values()))
+    names = list(dict.fromkeys(groups[rule] for rule in graph.levels))
+    tints = dict(zip(names, _TINTS, strict=False))
+    for rule, (x, y) in places.items():
+        ax.add_patch(
+            FancyBboxPatch(
+                (x - _WIDTH / 2, y - _HEIGHT / 2), _WIDTH, _HEIGHT, ec=_LINE, lw=1.1,
+                fc=tints[groups[rule]], boxstyle="round,pad=0,rounding_size=0.09",
+            )
+        )  # fmt: skip
+        ax.text(x, y, rule.replace("_", "\n"), ha="center", va="center", fontsize=10)
+        if graph.jobs[rule] > 1:
+            ax.text(
+                x + _WIDTH / 2, y + _HEIGHT / 2 + 0.04, f"× {graph.jobs[rule]}", ha="right",
+                va="bottom", fontsize=9.5, color=_LINE,
+            )  # fmt: skip
+    ax.set(xlim=(-0.5, across - 0.5), ylim=(min(up) - 1.25, max(up) + 0.95))
+    ax.axis("off")
+    handles = [Patch(fc=tints[name], ec=_LINE, label=readable(name)) for name in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _places(graph: RuleGraph) -> dict[str, Place]:
+    """Place rules of a level above each other, near those that they read from."""
+    by_level = defaultdict(list)
+    for rule, level in graph.levels.items():
+        by_level[level].append(rule)
+    height: dict[str, float] = {}
+    for level in sorted(by_level):
+        rules = by_level[level]
+        near = {r: [height[a] for a, b in graph.arrows if b == r and a in height] for r in rules}
+        wanted = {rule: float(np.mean(found)) if found else 0.0 for rule, found in near.items()}
+        rules.sort(key=lambda rule: (-wanted[rule], rule))
+        middle = float(np.mean(list(wanted.values())))
+        for number, rule in enumerate(rules):
+            height[rule] = middle + (len(rules) - 1) / 2 - number
+    return {rule: (float(level), height[rule]) for rule, level in graph.levels.items()}
+
+
+def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
+    (x_0, y_0), (x_1, y_1) = start, end
+    crossed = [
+        (x, y)
+        for x, y in boxes
+        if x_0 < x < x_1
+        and abs(y_0 + (y_1 - y_0) * (x - x_0) / (x_1 - x_0) - y) < 0.5 * _HEIGHT + 0.1
+    ]
+    if not crossed:
+        _connect(ax, [(x_0 + _WIDTH / 2, y_0), (x_1 - _WIDTH / 2, y_1)])
+        return
+    between = [y for x, y in boxes if x_0 < x < x_1]
+    top, gap = max(between) + 0.85, x_1 - 0.5
+    entry = [(gap, y_1), (x_1 - _WIDTH / 2, y_1)]
+    if not any(x == x_1 and y > y_1 for x, y in boxes):
+        # Over the top of what is between.
+        entry = [(x_1, top), (x_1, y_1 + _HEIGHT / 2)]
+    elif all(abs(y - y_0) > _HEIGHT for y in between):
+        # Along a row that is free, and down before the last column.
+        _connect(ax, [(x_0 + _WIDTH / 2, y_0), (gap, y_0), *entry])
+        return
+    else:
+        entry = [(gap, top), *entry]
+    _connect(ax, [(x_0, y_0 + _HEIGHT / 2), (x_0, top), *entry])
+
+
+def _round(ax: Axes, start: Place, end: Place, lowest: float) -> None:
+    """Lead back below the boxes, from right to left."""
+    below = lowest - 0.85
+    (x_0, y_0), (x_1, y_1) = start, end
+    corners = [(x_0, y_0 - _HEIGHT / 2), (x_0, below), (x_1, below), (x_1, y_1 - _HEIGHT / 2)]
+    _connect(ax, corners, line=(0, (4, 3)))
+    ax.text((x_0 + x_1) / 2, below, "next round", ha="center", va="center", fontsize=10,
+            bbox={"fc": "white", "ec": "none"})  # fmt: skip
+
+
+def _connect(ax: Axes, corners: list[Place], line: Any = "-") -> None:
+    """Draw a line with an arrow at its end, its corners rounded."""
+    points, codes = [corners[0]], [MplPath.MOVETO]
+    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
+        for other in (before, after):
+            way = np.subtract(other, corner)
+            near = tuple(np.add(corner, min(_CORNER / np.linalg.norm(way), 0.5) * way))
+            if other is before:
+                points += [near, corner]
+                codes += [MplPath.LINETO, MplPath.CURVE3]
+            else:
+                points.append(near)
+                codes.append(MplPath.CURVE3)
+    points.append(corners[-1])
+    codes.append(MplPath.LINETO)
+    ax.add_patch(
+        FancyArrowPatch(
+            path=MplPath(points, codes), arrowstyle="-|>", mutation_scale=13, color=_LINE, lw=1.3,
+            ls=line, zorder=0,
+        )
+    )  # fmt: skip
+
+
+def save_vectors(figure: Figure, path: Path) -> None:
+    """Write an SVG, whole or not at all; the same figure gives the same bytes."""
+    with style(), written_whole(path) as partial:
+        matplotlib.rcParams["svg.hashsalt"] = "popinv"
+        figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})

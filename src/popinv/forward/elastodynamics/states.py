@@ -1,0 +1,112 @@
+"""Motion of a few elastic bodies, everywhere in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.operators import ordered_unknowns
+from popinv.forward.sensors import sensors
+from popinv.forward.states import refuse_failures
+
+__all__ = ["states"]
+
+# Of the time steps as many are kept as fill a picture.
+_FRAMES = 400
+
+
+class _Everywhere(Elastodynamics):
+    """The same body on the same time steps, with every unknown observed, and more often.
+
+    Parameters
+    ----------
+    forward, seed
+        As in `popinv.forward.elastodynamics.model.forward_model`.
+    """
+
+    def __init__(self, forward: Mapping[str, Any], seed: int) -> None:
+        times, steps = forward["times"], forward["steps"]
+        # So many steps from frame to frame that observation times are among the frames.
+        strides = [s for s in range(1, steps + 1) if steps % s == 0]
+        stride = next((s for s in strides if times * steps // s <= _FRAMES), steps)
+        settings = {key: forward[key] for key in forward if key not in ("kind", "sensors")}
+        settings.update(times=times * steps // stride, steps=stride)
+        super().__init__(sensors(forward, seed), **settings)
+        found = ordered_unknowns(self.discretisation)
+        self.order, self.places = found.order, found.places
+        count = len(found.order)
+        self.operators = replace(
+            self.operators,
+            observation_pointer=np.arange(count + 1),
+            observation_columns=np.arange(count),
+            observation_weights=np.ones(count),
+        )
+        self.sensors = found.places[found.order] / self.discretisation.size
+
+
+def states(
+    forward: Mapping[str, Any], seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
+) -> xr.Dataset:
+    """Return the displacement at every node of the mesh, at regular times.
+
+    It comes out of the forward model's own march over the same time steps, of which every one, or
+    every so many that observation times are among them, is kept.
+
+    Parameters
+    ----------
+    forward, seed, z
+        As in `popinv.forward.states.states`.
+    stage, indices
+        Not used: nothing is random here.
+
+    Returns
+    -------
+    Dataset
+        Along the bar ``displacement`` (system, time, x). Of the cantilever ``displacement_x`` and
+        ``displacement_y``, each (system, time, x, y). Where the stiffness is a random field, its
+        ``log_stiffness`` (system, x) or (system, x, y).
+
+    Raises
+    ------
+    SolverError
+        If one of the systems cannot be solved.
+    """
+    model = _Everywhere(forward, seed)
+    solutions = model.solve(z)
+    refuse_failures(solutions.reason)
+    dimension = model.dimension
+    axes = ("x", "y")[:dimension]
+    # One row a node; a component of it in each of as many unknowns.
+    nodes = np.round(model.places[::dimension], 12)
+    lines, at = zip(*(np.unique(nodes[:, d], return_inverse=True) for d in range(dimension)),
+                    strict=True)  # fmt: skip
+    frames = np.zeros((len(z), len(model.times), len(model.places)))
+    # What is not among the unknowns is clamped.
+    frames[:, :, model.order] = solutions.observations.reshape(
+        len(z), len(model.order), -1
+    ).transpose(0, 2, 1)
+    variables, dims = {}, ("system", "time", *axes)
+    for component in range(dimension):
+        moved = np.zeros((len(z), len(model.times), *(len(line) for line in lines)))
+        moved[(slice(None), slice(None), *at)] = frames[:, :, component::dimension]
+        ending = "" if dimension == 1 else f"_{axes[component]}"
+        long_name = "displacement" + (f" along {axes[component]}" if ending else "")
+        variables[f"displacement{ending}"] = variable(dims, moved, long_name)
+    if model.field is not None:
+        points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, dimension)
+        basis = model.field.basis(points / model.discretisation.size)
+        values = model.field.evaluate(z, basis).reshape(len(z), *(len(line) for line in lines))
+        variables["log_stiffness"] = variable(("system", *axes), values, model.field.quantity)
+    return xr.Dataset(
+        variables,
+        coords={
+            "time": variable("time", model.times, "time"),
+            **{a: variable(a, line, f"{a}, place") for a, line in zip(axes, lines, strict=True)},
+        },
+    )

@@ -1,0 +1,125 @@
+"""Pictures of what the studies are about, and of the rules themselves."""
+
+import hashlib
+from pathlib import Path
+
+from popinv.workflow import has_states
+
+
+def shown_systems(wildcards):
+    """Input function: the population that a study's systems are taken from."""
+    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    if not has_states(study):
+        raise WorkflowError(
+            f"{wildcards.study}: its forward model is of kind '{study['forward']['kind']}', a "
+            "simulator of one's own, which answers observations alone. It has no states to draw."
+        )
+    if is_synthetic(study):
+        return {
+            "observations": f"{folder}/observations.zarr/zarr.json",
+            "solves": f"{folder}/rounds/truth/solves.zarr/zarr.json",
+        }
+    return {
+        "observations": f"{folder}/observations.zarr/zarr.json",
+        "population": f"{folder}/population.zarr/zarr.json",
+    }
+
+
+def known_noise(wildcards):
+    """Input function: the truth of a synthetic study."""
+    if not is_synthetic(config["studies"][wildcards.study]):
+        return {}
+    return {"truth": f"<results>/{wildcards.study}/truth.zarr/zarr.json"}
+
+
+# A few systems as they are, with the sensors in them.
+rule draw_systems:
+    input:
+        unpack(shown_systems),
+    output:
+        systems="<results>/{study}/gallery/systems.png",
+    log:
+        "<results>/{study}/logs/draw_systems.log",
+    benchmark:
+        "<results>/{study}/benchmarks/draw_systems.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        code=code_of("draw_systems", "states", "law", "noise"),
+    message:
+        "{wildcards.study}: drawing a few systems whole"
+    script:
+        "../scripts/draw_systems.py"
+
+
+# The noise before and after: the start, what was recovered, and the truth where it is known.
+rule draw_noise:
+    input:
+        unpack(known_noise),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
+    output:
+        noise="<results>/{study}/gallery/noise.png",
+    log:
+        "<results>/{study}/logs/draw_noise.log",
+    benchmark:
+        "<results>/{study}/benchmarks/draw_noise.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        code=code_of("draw_noise", "noise"),
+    message:
+        "{wildcards.study}: drawing the noise before and after"
+    script:
+        "../scripts/draw_noise.py"
+
+
+def hash_of_rules(wildcards):
+    """Params function: hash of the default study and of all rules, which their picture follows."""
+    folder = Path(workflow.basedir)
+    files = [folder / "Snakefile", folder / "config" / "config.yaml"]
+    files += sorted((folder / "workflow" / "rules").glob("*.smk"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+# The rules of the default study, as Snakemake plans its jobs.
+rule draw_rules:
+    output:
+        rules="<results>/gallery/rules.svg",
+    log:
+        "<results>/gallery/logs/draw_rules.log",
+    benchmark:
+        "<results>/gallery/benchmarks/draw_rules.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        folder=workflow.basedir,
+        rules=hash_of_rules,
+        code=code_alone("draw_rules"),
+    message:
+        "drawing the rules of the default study"
+    script:
+        "../scripts/draw_rules.py"
+
+
+# Every picture of the studies of the configuration.
+rule gallery:
+    input:
+        "<results>/gallery/rules.svg",
+        expand("<results>/{study}/gallery/noise.png", study=config["studies"]),
+        [
+            f"<results>/{study}/gallery/systems.png"
+            for study, section in config["studies"].items()
+            if has_states(section)
+        ],
