@@ -233,7 +233,7 @@ def _metrics(errors: np.ndarray) -> dict[str, Any]:
     metrics["statement"] = (
         f"FedHL is better than training alone at {metrics['sites_better_than_alone']} of {sites} "
         f"sites and worse at {metrics['sites_worse_than_alone']} (beyond two standard errors); the "
-        f"sites' mean error, with its standard deviation over {repeats} repeats, is {said('fedhl')} "
+        f"sites' mean error (standard deviation over {repeats} repeats) is {said('fedhl')} "
         f"with FedHL, {said('flexlora')} with FlexLoRA, {said('alone')} alone, {said('pooled')} "
         f"with all solves pooled, and {metrics['error_common_mean']:.3g} without adaptation"
     )
