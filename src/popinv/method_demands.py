@@ -92,8 +92,10 @@ def _withdraw(of: Sizes, wildcards: Wildcards) -> Demand:
     slopes += (1 + asked["withdrawn"]) * (of.study["descent"]["iterations"] + asked["steps"])
     needed = descents(of, of.systems, iterations=slopes)
     trained = training(of, of.training)
+    # The matrix of the curvature is of 8000 draws.
+    curvature = megabytes(8000 * (10 * of.study["descent"]["directions"] + 3 * activations(of)))
     return Demand(
-        max(needed.megabytes, trained.megabytes) + FIGURES_MB,
+        max(needed.megabytes + curvature, trained.megabytes) + FIGURES_MB,
         # Numbers of systems that do not divide the draws compare more slowly.
         5 * needed.seconds + (10 * trained.seconds if asked["solves"] else 0),
     )

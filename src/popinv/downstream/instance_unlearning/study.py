@@ -18,6 +18,7 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     Withdrawal,
     candidates,
     check_problem,
+    curvature_of,
     linear_steps,
     system_losses,
     usual_distance,
@@ -70,16 +71,18 @@ def forget_systems(
     tuning = Tuning(asked["steps"], asked["rate"], asked["order"], asked["epsilon"])
     with fixed_threads():
         descent = whole_descent(problem, settings, start)
+        curvature = curvature_of(problem, settings, descent)
         systems = candidates(problem, asked["systems"])
         losses = system_losses(
-            problem, settings, descent, systems, asked["places"], asked["noise_draws"],
-            tuning.order,
+            problem, settings, descent, curvature, systems, asked["places"],
+            asked["noise_draws"], tuning.order,
         )  # fmt: skip
         ranks = np.linspace(0, len(systems) - 1, min(asked["withdrawn"], len(systems)))
         chosen = np.argsort(losses.loss, kind="stable")[np.unique(ranks.round().astype(int))]
         found = withdraw(
-            problem, settings, start, descent, losses.noise, systems[chosen].tolist(), tuning
-        )
+            problem, settings, start, descent, curvature, losses.noise,
+            systems[chosen].tolist(), tuning,
+        )  # fmt: skip
     expected = linear_steps(losses.loss, tuning.epsilon, tuning.rate)
     whole = np.concatenate([descent.alpha, descent.gamma])
     metrics = _metrics(problem, settings, whole, losses, expected, chosen, found, tuning)
@@ -120,6 +123,7 @@ def _metrics(
             f"{name}_divergence_after": float(one.divergence[-1]),
             f"{name}_divergence_floor": float(one.floor[-1]),
             f"{name}_change": _change(one.rerun - whole, losses.standard_error),
+            f"{name}_change_left": _change(one.rerun - one.forgotten, losses.standard_error),
         }
     before = np.array([one.divergence[0] for one in found])
     numbers |= {
@@ -208,12 +212,26 @@ def _dataset(
     )  # fmt: skip
 
 
-def solves_metrics(found: list[SolveWithdrawal], losses: np.ndarray, epochs: int) -> dict[str, Any]:
-    """Return what became of withdrawn solves, flat; ``epochs`` is what a rerun takes."""
+def solves_metrics(
+    found: list[SolveWithdrawal], losses: np.ndarray, spread: float, epochs: int
+) -> dict[str, Any]:
+    """Return what became of withdrawn solves, flat.
+
+    Parameters
+    ----------
+    found : list of SolveWithdrawal
+    losses : ndarray
+    spread : float
+        Relative standard deviation of the error on a group between trainings that differ in their
+        minibatches alone.
+    epochs : int
+        What a rerun takes.
+    """
     numbers: dict[str, Any] = {
         "solves": len(losses),
         "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),
         "solves_rerun_epochs": epochs,
+        "solves_spread": spread,
     }
     for ease, one in zip(_EASE, found, strict=True):
         numbers |= {
@@ -222,5 +240,15 @@ def solves_metrics(found: list[SolveWithdrawal], losses: np.ndarray, epochs: int
             f"solves_{ease}_error_forgotten": float(one.error[-1]),
             f"solves_{ease}_epochs": one.epochs,
             f"solves_{ease}_reached": one.reached,
+            # Of a difference of two trainings, two standard deviations.
+            f"solves_{ease}_told": bool(np.log(one.rerun / one.trained) > 2 * 2**0.5 * spread),
         }
+    said = {True: "know they were there", False: "cannot be told from not having been there"}
+    hardest = found[-1]
+    numbers["solves_statement"] = (
+        f"of the solves, the {len(hardest.rows)} hardest {said[numbers['solves_hardest_told']]}: "
+        f"the surrogate's error on them is {hardest.trained:.3g} with them and {hardest.rerun:.3g} "
+        f"trained without (trainings differ by {spread:.0%}); fine-tuning without them takes "
+        f"{hardest.epochs} epochs, training anew {epochs}"
+    )
     return numbers

@@ -50,6 +50,7 @@ __all__ = [
     "answer_variance",
     "candidates",
     "check_problem",
+    "curvature_of",
     "gradient",
     "linear_steps",
     "noise_shares",
@@ -64,6 +65,9 @@ Point = tuple[np.ndarray, np.ndarray]
 
 _DRAWS_PER_PARAMETER = 4
 _DRAWS_OF_CHANGE = 20
+# The descent's own matrix is of few draws, whose noise makes it too stiff where the data know
+# least: at the default study four times, so that steps there would be four times too short.
+_CURVATURE_DRAWS = 8000
 
 
 def check_problem(problem: Problem) -> None:
@@ -89,6 +93,19 @@ def check_problem(problem: Problem) -> None:
 def whole_descent(problem: Problem, settings: DescentSettings, start: Point) -> Descent:
     """Descend on all systems of the problem from where the study's descent starts."""
     return run(begin(*start, settings), problem, settings, progress=False)
+
+
+def curvature_of(problem: Problem, settings: DescentSettings, descent: Descent) -> np.ndarray:
+    """Return the Gauss-Newton matrix H at the answer, of many draws, shape (n_p, n_p)."""
+    once = replace(
+        settings,
+        iterations=1,
+        model_samples=_CURVATURE_DRAWS,
+        curvature_rows=_CURVATURE_DRAWS,
+        curvature_every=1,
+    )
+    there = replace(problem, stage=f"{problem.stage}/curvature")
+    return step(begin(descent.alpha, descent.gamma, once), there, once)[0].curvature
 
 
 def gradient(problem: Problem, settings: DescentSettings, p: np.ndarray, k: int) -> np.ndarray:
@@ -136,6 +153,7 @@ def system_losses(
     problem: Problem,
     settings: DescentSettings,
     descent: Descent,
+    curvature: np.ndarray,
     systems: np.ndarray,
     places: int,
     noise_draws: int,
@@ -152,6 +170,8 @@ def system_losses(
     problem, settings : Problem, DescentSettings
     descent : Descent
         On all systems.
+    curvature : ndarray of shape (n_p, n_p)
+        H, from :func:`curvature_of`.
     systems : ndarray of int
     places, noise_draws : int
         Places along the descent at which gradients are compared, and gradients for C, of which
@@ -185,7 +205,7 @@ def system_losses(
     spread = np.einsum("pni,pnj->pij", apart, apart) / len(systems)
     uncertainty = order / 2 * math.sqrt(float(steps**2 @ np.einsum("pij,pij->p", spread, spread)))
     # What leaving out moves, at the last place; draws that both share are no part of its spread.
-    one, other = np.linalg.solve(descent.state.curvature, moved[-1][..., None])[..., 0]
+    one, other = np.linalg.solve(curvature, moved[-1][..., None])[..., 0]
     variance = ((one - one.mean(axis=0)) * (other - other.mean(axis=0))).mean(axis=0)
     return Losses(systems, loss, uncertainty, noise, np.sqrt(count * np.maximum(variance, 0.0)))
 
@@ -302,6 +322,7 @@ def withdraw(
     settings: DescentSettings,
     start: Point,
     descent: Descent,
+    curvature: np.ndarray,
     noise: np.ndarray,
     systems: Sequence[int],
     tuning: Tuning,
@@ -314,13 +335,12 @@ def withdraw(
         Of the descent.
     descent : Descent
         On all systems.
-    noise : ndarray of shape (n_p, n_p)
-        C.
+    curvature, noise : ndarray of shape (n_p, n_p)
+        H, and C.
     systems : sequence of int
     tuning : Tuning
     """
     end = np.concatenate([descent.alpha, descent.gamma])
-    curvature = descent.state.curvature
     short = replace(
         settings,
         iterations=tuning.steps,
