@@ -90,7 +90,7 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
     right.axhline(1, color=TRUTH, ls=":", label="predicting the mean")
     right.set_xticks(place, [_WAYS[str(way)] for way in result["way"].values])
     right.set(ylabel="error, in deviations over held-out systems", ylim=(0, None))
-    right.legend(loc="center right")
+    right.legend(loc="lower right")
     return figure
 
 
