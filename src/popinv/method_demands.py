@@ -87,12 +87,15 @@ def _forget(of: Sizes, wildcards: Wildcards) -> Demand:
 def _withdraw(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = _asked(of, "instance_unlearning")
     # Gradients with each system left out, four to each parameter for their noise, and descents.
-    slopes = asked["systems"] * asked["places"] + max(asked["noise_draws"], 4 * 2 * of.row)
+    slopes = 2 * asked["systems"] * asked["places"] + max(asked["noise_draws"], 4 * 2 * of.row)
+    slopes += 20 * (1 + asked["withdrawn"])
     slopes += (1 + asked["withdrawn"]) * (of.study["descent"]["iterations"] + asked["steps"])
     needed = descents(of, of.systems, iterations=slopes)
     trained = training(of, of.training)
+    # The matrix of the curvature is of 8000 draws.
+    curvature = megabytes(8000 * (10 * of.study["descent"]["directions"] + 3 * activations(of)))
     return Demand(
-        max(needed.megabytes, trained.megabytes) + FIGURES_MB,
+        max(needed.megabytes + curvature, trained.megabytes) + FIGURES_MB,
         # Numbers of systems that do not divide the draws compare more slowly.
         5 * needed.seconds + (10 * trained.seconds if asked["solves"] else 0),
     )
@@ -118,7 +121,7 @@ def _sites(of: Sizes, wildcards: Wildcards) -> Demand:
     # Four ways to train; products and gradients of dense increments stand for every site at once.
     dense = count * 4 * multiply_adds(of)
     rows = count * (asked["batch_size"] + asked["test_solves"])
-    steps = 4 * asked["rounds"] * asked["local_steps"]
+    steps = 4 * asked["repeats"] * asked["rounds"] * asked["local_steps"]
     return Demand(
         solving.megabytes + FIGURES_MB + megabytes(6 * dense + rows * activations(of)),
         solving.seconds

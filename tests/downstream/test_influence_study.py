@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 
 from popinv.downstream.influence import gradients
-from popinv.downstream.influence.study import Asked, Bench, Solves, _saved, select_samples
+from popinv.downstream.influence.saving import solves_saved
+from popinv.downstream.influence.study import Asked, Bench, Solves, select_samples
 from popinv.errors import DataError
 from popinv.figures.influence import draw_study
 from popinv.surrogate.networks import Surrogate, build_network
@@ -126,27 +127,32 @@ def test_too_few_fresh_solves_are_refused():
         Solves.of(record(fresh=20, failed=[140, 141]), 12)
 
 
-def test_solves_saved_are_counted_to_the_error_of_half_the_candidates():
+def test_solves_saved_are_counted_to_the_error_of_some_at_random():
     counts = [10, 20, 40, 80]
     errors = {
         "influence": [[1 / n for n in counts]] * 2,
         "random": [[2 / n for n in counts]] * 2,
     }
-    _, metrics = _saved(errors, counts, 5)
+    _, metrics = solves_saved(errors, counts, 0.5)
     # 1/20 is what 40 at random reach.
     assert metrics["solves_by_random"] == 40
     assert metrics["solves_by_influence"] == 20
     assert metrics["solves_saved"] == 20
     assert metrics["lead_of_influence_40_candidates"] == pytest.approx(1 / 40)
     errors["influence"] = [[9.0] * 4] * 2
-    _, metrics = _saved(errors, counts, 5)
+    _, metrics = solves_saved(errors, counts, 0.5)
     assert metrics["solves_by_influence"] == "> 80"
+    assert "40 do in random order and not even all 80 in that" in metrics["candidates_statement"]
     assert metrics["solves_saved"] == "< -40"
     errors["influence"] = [[0.01] * 4] * 2
-    assert _saved(errors, counts, 5)[1]["solves_saved"] == "> 30"
+    assert solves_saved(errors, counts, 0.5)[1]["solves_saved"] == "> 30"
+    assert (
+        "fewer than 10 in that of influence"
+        in solves_saved(errors, counts, 0.5)[1]["candidates_statement"]
+    )
     # Where random order is there at once, nothing is known of what is saved.
     errors["random"] = [[0.04, 0.05, 0.05, 0.05]] * 2
-    assert "unknown" in _saved(errors, counts, 5)[1]["solves_saved"]
+    assert "unknown" in solves_saved(errors, counts, 0.5)[1]["solves_saved"]
 
 
 def test_a_fourier_neural_operator_has_gradients_of_single_samples():

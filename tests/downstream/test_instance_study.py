@@ -16,11 +16,18 @@ from popinv.downstream.instance_unlearning.solves import (
 )
 from popinv.downstream.instance_unlearning.study import forget_systems, solves_metrics
 from popinv.downstream.instance_unlearning.withdrawal import (
+    Tuning,
+    answer_variance,
     candidates,
     check_problem,
+    curvature_of,
+    gradient,
     linear_steps,
+    noise_shares,
     trailing_means,
     usual_distance,
+    whole_descent,
+    withdraw,
 )
 from popinv.errors import ConfigError, DataError
 from popinv.figures.instance_unlearning import draw_systems
@@ -49,6 +56,10 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     easiest = metrics["easiest_system"]
     assert metrics["system_7_divergence_before"] > metrics[f"system_{easiest}_divergence_before"]
     assert metrics["system_7_divergence_after"] < 0.1 * metrics["system_7_divergence_before"]
+    assert metrics["losses_beyond_uncertainty"] >= 1
+    assert metrics["system_7_change"] > metrics[f"system_{easiest}_change"]
+    assert metrics["system_7_change_left"] < 0.4 * metrics["system_7_change"]
+    assert metrics["system_7_divergence_before"] > 10 * metrics["system_7_divergence_floor"]
     # Where fine-tuning leads, a new descent leads too.
     at = list(result["withdrawn"].values).index(7)
     moved = (result["forgotten"] - result["with_all"]).values[at]
@@ -68,6 +79,35 @@ def test_a_loss_falls_geometrically():
     np.testing.assert_array_equal(found[:2], [0, 0])
     share = [np.mean(0.9 ** np.arange((k + 1) // 2, k + 1)) for k in (found[2] - 1, found[2])]
     assert 5.0 * share[1] ** 2 <= 0.05 < 5.0 * share[0] ** 2
+
+
+def test_noise_of_iterates_and_answers_has_its_closed_form():
+    shares = noise_shares(np.full(400, 0.1))
+    # Iterates of one rate wander with the variance r/(2 - r), and their mean has that of a mean.
+    assert (shares[-1] ** 2).sum() == pytest.approx(0.1 / 1.9)
+    assert (shares[-300:].mean(axis=0) ** 2).sum() == pytest.approx(1 / 300, rel=0.1)
+    whole = replace(SETTINGS, learning_rate=1.0, final_learning_rate=1.0)
+    # Steps of rate 1 forget all: the mean of the last half of 40 independent ones.
+    assert answer_variance(whole) == pytest.approx(1 / 20)
+
+
+def test_what_the_draws_hide_is_as_large_as_its_floor_says():
+    problem, estimate, _ = linear_problem(24)
+    tuning, order = Tuning(steps=30, rate=0.2, order=2, epsilon=0.05), 2
+    gaps, floors = [], []
+    for number in range(8):
+        other = replace(problem, stage=f"withdrawal/{number}")
+        descent = whole_descent(other, SETTINGS, estimate)
+        if number == 0:
+            end = np.concatenate([descent.alpha, descent.gamma])
+            curvature = curvature_of(other, SETTINGS, descent)
+            noise = np.cov([gradient(other, SETTINGS, end, k) for k in range(60)], rowvar=False)
+        (one,) = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], tuning)
+        gaps.append(one.forgotten - one.rerun)
+        floors.append(one.floor[-1])
+    precision = curvature @ np.linalg.solve(noise, curvature) / answer_variance(SETTINGS)
+    spread = order / 2 * np.trace(precision @ np.cov(gaps, rowvar=False))
+    assert 0.4 < spread / np.mean(floors) < 2.5
 
 
 def test_distances_and_means():
@@ -115,7 +155,8 @@ def test_norms_of_rows_are_those_of_their_gradients():
 
 def test_solves_that_stand_alone_are_the_hardest_to_forget():
     data, settings = small_training()
-    found, losses = withdraw_solves(data, settings, 3e-3, 4)
+    found, losses, spread = withdraw_solves(data, settings, 3e-3, 4)
+    assert spread > 0
     assert losses.shape == (80,)
     easiest, _, hardest = found
     assert easiest.loss < hardest.loss
@@ -125,7 +166,9 @@ def test_solves_that_stand_alone_are_the_hardest_to_forget():
     assert hardest.reached
     assert 0 < hardest.epochs < settings.max_epochs
     assert hardest.error[-1] >= 0.95 * hardest.rerun > hardest.error[-2]
-    metrics = solves_metrics(found, losses, settings.max_epochs)
+    metrics = solves_metrics(found, losses, spread, settings.max_epochs)
+    assert metrics["solves_hardest_told"]
+    assert not metrics["solves_easiest_told"]
     assert metrics["solves_hardest_epochs"] == hardest.epochs
     with pytest.raises(DataError, match="more than half"):
         withdraw_solves(data, replace(settings, max_epochs=1), 1e-3, 20)

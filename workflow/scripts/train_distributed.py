@@ -23,7 +23,7 @@ with job(snakemake):
     data = replace(training_data(solves, int(solves["round"].max()), 1.0), weights=None)
     learning = Learning.of(data, replace(settings, stage="birch"), given.birch["batch_size"])
     result, metrics = compare(learning, given.birch)
-    print(f"fastest: {metrics['fastest_real']}, simulated {metrics['fastest_simulated']}")
+    print(metrics["statement"])
     storage.save(
         result, output.result, config=given.birch, seed=given.seed, created_by=snakemake.rule
     )

@@ -37,10 +37,11 @@ with job(snakemake):
         )
         data = training_data(solves, number, given.recency_decay)
         with fixed_threads():
-            found, losses = withdraw_solves(
+            found, losses, spread = withdraw_solves(
                 data, settings, network["refit_learning_rate"], asked["solves"]
             )
-        metrics |= solves_metrics(found, losses, settings.max_epochs)
+        metrics |= solves_metrics(found, losses, spread, settings.max_epochs)
+        print(metrics["solves_statement"])
     storage.save(result, output.result, config=asked, seed=given.seed, created_by=snakemake.rule)
     save(draw_systems(result), Path(output.figures))
     write_metrics(metrics, Path(output.metrics))

@@ -269,6 +269,11 @@ class FedHL(Section):
     test_solves: Annotated[int, Field(ge=10), NotBoolean] = Field(
         default=100, description="Systems of each site that the errors are measured on."
     )
+    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=3,
+        description="Repeats of all with other initial adapters and minibatches, whose spread is "
+        "reported.",
+    )
     rounds: Count = Field(default=30, description="Rounds of the federation.")
     local_steps: Count = Field(default=10, description="Steps of each site in a round.")
     batch_size: Count = Field(default=20, description="Systems in a step of a site.")

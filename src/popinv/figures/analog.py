@@ -94,19 +94,35 @@ def draw_errors(
     devices = list(dict.fromkeys(device for device, _, _ in errors))
     figure = new_figure("The surrogate's last layers on devices", 4 * len(devices), 4.2)
     axes = figure.subplots(1, len(devices), squeeze=False, sharey=True)[0]
+    finite = [e for e in (*errors.values(), digital, before) if np.isfinite(e)]
+    # Errors that hardly differ are told by how little they do.
+    near = before > 0 and max(finite) < 2 * min(finite)
     for ax, device in zip(axes, devices, strict=True):
-        ax.axhline(before, color=TRUTH, ls="--", lw=1.4, label="the study's surrogate")
-        ax.axhline(digital, color=_COLOURS["digital"], lw=1.2, label=_LABELS["digital"])
-        for method in dict.fromkeys(m for d, m, _ in errors if d == device):
-            chosen = {r: e for (d, m, r), e in errors.items() if (d, m) == (device, method)}
+        ax.axhline(_height(before, before, near), color=TRUTH, ls="--", lw=1.4,
+                   label="the study's surrogate")  # fmt: skip
+        ax.axhline(_height(digital, before, near), color=_COLOURS["digital"], lw=1.2,
+                   label=_LABELS["digital"])  # fmt: skip
+        chosen = [(m, r) for d, m, r in errors if d == device]
+        for method in dict.fromkeys(m for m, _ in chosen):
+            ranges = [r for m, r in chosen if m == method]
             ax.plot(
-                list(chosen), list(chosen.values()), "o-", ms=4, color=_COLOURS[method],
-                label=_LABELS[method],
+                ranges, [_height(errors[device, method, r], before, near) for r in ranges],
+                "o-", ms=4, color=_COLOURS[method], label=_LABELS[method],
             )  # fmt: skip
-        finite = [e for e in errors.values() if np.isfinite(e)]
-        if finite and min(finite) > 0:
+        if not near and min(finite) > 0:
             ax.set(yscale="log")
+        ticks = sorted({r for _, r in chosen})
+        ax.set_xticks(ticks, [f"{reach:g}" for reach in ticks])
         ax.set(title=readable(device), xlabel="dynamic range over the largest weight")
-    axes[0].set(ylabel="error in standard deviations of the noise")
-    axes[0].legend(loc="best")
+    axes[0].set(
+        ylabel=f"error against the surrogate's {before:.3g}, in per cent"
+        if near
+        else "error in standard deviations of the noise"
+    )
+    axes[-1].legend(loc="best")
     return figure
+
+
+def _height(error: float, before: float, near: bool) -> float:
+    """Return the error, or by how many per cent it is above the study's surrogate's."""
+    return 100 * (error / before - 1) if near else error

@@ -131,7 +131,7 @@ def draw_study(result: xr.Dataset) -> Figure:
     """Draw the surrogate's error over time, trained by real workers and by simulated ones."""
     names = [str(name) for name in result["policy"].values]
     figure = new_figure("Training by workers of unequal speed", 5.0 * len(names), 4)
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
     for ax, name in zip(axes, names, strict=True):
         for clock, colour, dash in (("real", MODEL, "-"), ("simulated", TRUTH, "--")):
             of = result.sel(policy=name, clock=clock)

@@ -19,8 +19,8 @@ _METHODS = {
     "delete_5": ("descent to delete, 5 steps", TRUTH, "--"),
 }
 _WAYS = {
-    "learnt": "before", "sequence": "one by one", "batch": "at once", "anew": "learnt anew",
-    "noiseless": "anew, no noise",
+    "learnt": "before", "sequence": "one\nby one", "batch": "all\nat once",
+    "anew": "learnt\nanew", "noiseless": "anew,\nno noise",
 }  # fmt: skip
 
 
@@ -81,13 +81,16 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
     left.axhline(int(result["anew_epochs"]), color=TRUTH, ls="--", label="learning anew")
     left.set(xlabel="systems removed", ylabel="epochs in all", ylim=(0, None), xticks=_few(removed))
     left.legend(loc="best")
-    place = np.arange(result.sizes["way"])
     error = result["error"].values
-    right.plot(place, error, ".", color=LIGHT, alpha=0.7)
-    right.plot(place, error.mean(axis=1), "_", color=DATA, ms=22, mew=2)
-    right.axhline(1, color=LIGHT, ls=":")
+    # Beside each other, so that none hides another.
+    aside = np.linspace(-0.2, 0.2, error.shape[1])
+    place = np.arange(result.sizes["way"])
+    right.plot(place[:, None] + aside, error, ".", color=LIGHT, ms=5)
+    right.plot(place, error.mean(axis=1), "_", color=DATA, ms=22, mew=2, label="mean of repeats")
+    right.axhline(1, color=TRUTH, ls=":", label="predicting the mean")
     right.set_xticks(place, [_WAYS[str(way)] for way in result["way"].values])
-    right.set(ylabel="error on held-out systems / their deviation", ylim=(0, None))
+    right.set(ylabel="error, in deviations over held-out systems", ylim=(0, None))
+    right.legend(loc="lower right")
     return figure
 
 

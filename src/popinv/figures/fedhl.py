@@ -73,23 +73,37 @@ def draw_losses(result: xr.Dataset) -> Figure:
     return figure
 
 
+_WAYS = {
+    "common": ("as it is", LIGHT, "_"),
+    "alone": ("alone", SYSTEMS[1], "s"),
+    "flexlora": ("FlexLoRA", CHECK, "^"),
+    "fedhl": ("FedHL", MODEL, "o"),
+    "pooled": ("pooled", ORACLE, "D"),
+}
+
+
 @styled
 def draw_sites(result: xr.Dataset) -> Figure:
-    """Draw every site's error with each way to adapt the surrogate."""
-    sites, ways = result["site"].values, result["way"].values
-    figure = new_figure("Error of the surrogate at each site", 1.5 + 1.6 * len(sites), 4.5)
+    """Draw every site's error with each way to adapt the surrogate; a mark a repeat."""
+    sites = result["site"].values
+    figure = new_figure("Error of the surrogate at each site", 3 + 1.6 * len(sites), 4.5)
     ax = figure.subplots()
-    width = 0.8 / len(ways)
-    colours = {"common": LIGHT, "alone": SYSTEMS[1], "flexlora": CHECK, "fedhl": MODEL,
-               "pooled": ORACLE}  # fmt: skip
-    for i, way in enumerate(ways):
+    width = 0.8 / len(_WAYS)
+    for i, (way, (label, colour, mark)) in enumerate(_WAYS.items()):
         values = result["error"].sel(way=way).values
-        place = np.arange(len(sites)) + (i - (len(ways) - 1) / 2) * width
-        ax.bar(place, values, width, color=colours[str(way)], label=readable(str(way)))
+        place = np.arange(len(sites)) + (i - (len(_WAYS) - 1) / 2) * width
+        for repeat, errors in enumerate(values):
+            ax.plot(
+                place, errors, mark, ms=6, mew=1.5, color=colour, ls="none", alpha=0.8,
+                label=None if repeat else label,
+            )  # fmt: skip
+    for between in np.arange(len(sites) - 1) + 0.5:
+        ax.axvline(between, color=LIGHT, lw=0.8)
     labels = [
         f"site {site}\nrank {rank}" for site, rank in zip(sites, result["rank"].values, strict=True)
     ]
     ax.set_xticks(np.arange(len(sites)), labels)
-    ax.set(ylabel="error over the spread of the answers", yscale="log")
-    ax.legend(loc="best")
+    ax.grid(False, axis="x")
+    ax.set(ylabel="error over the spread of the answers", ylim=(0, None))
+    figure.legend(loc="outside right center")
     return figure

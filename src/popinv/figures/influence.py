@@ -10,6 +10,15 @@ from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, reada
 
 __all__ = ["draw_landmarks", "draw_selections", "draw_study"]
 
+_TRAININGS = {
+    "selected": "selected by exact scores",
+    "landmarks": "selected by landmarks",
+    "random": "as many, random",
+    "all": "all, weighed alike",
+    "target": "the target itself",
+    "all_as_weighed": "all, later rounds\nweighing more",
+}
+
 
 @styled
 def draw_selections(result: xr.Dataset) -> Figure:
@@ -73,9 +82,9 @@ def draw_study(result: xr.Dataset) -> Figure:
         left.plot(values, np.full(len(values), place), "o", color=LIGHT, ms=4)
         left.plot(values.mean(), place, "|", color=MODEL, ms=16, mew=2)
     left.axvline(result.attrs["error_before"], color="black", lw=1, label="before")
-    left.set_yticks(range(len(names)), [readable(name) for name in names])
-    left.set(title="trained further on", xlabel="error, noise standard deviations")
-    left.legend()
+    left.set_yticks(range(len(names)), [_TRAININGS[name] for name in names])
+    left.set(title="trained further on", xlabel="error, noise standard deviations", xlim=(0, None))
+    left.legend(loc="upper center")
     if curves:
         looks = {"influence": (MODEL, "-o"), "random": (LIGHT, "--o")}
         for name, values in zip(
@@ -85,6 +94,8 @@ def draw_study(result: xr.Dataset) -> Figure:
             solved = result["candidates"].values
             axes[1].plot(solved, values.mean(axis=0), line, color=colour, ms=5, label=str(name))
             axes[1].plot(solved, values.T, ".", color=colour, ms=4, alpha=0.6)
+        without = float(result["error_without"])
+        axes[1].axhline(without, color="black", lw=1, label="without any")
         axes[1].set(
             xscale="log", title="candidates in the order of", xlabel="solved",
             ylabel="error, noise standard deviations",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import FAILURE, LIGHT, MODEL, SEQUENTIAL, TRUTH, new_figure, styled
+from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
 
 __all__ = ["draw_curves", "draw_steps", "draw_systems"]
 
@@ -73,21 +75,29 @@ def draw_curves(result: xr.Dataset) -> Figure:
 @styled
 def draw_systems(result: xr.Dataset) -> Figure:
     """Draw the systems' losses, and the way of those that withdrew to a descent without them."""
-    figure = new_figure("Systems that withdraw", 11, 4.4)
+    figure = new_figure("Systems that withdraw", 11, 4.6)
     left, right = figure.subplots(1, 2)
-    left.plot(result["distance"].values, result["loss"].values, "o", ms=4, color=LIGHT)
-    chosen = np.isin(result["candidate"].values, result["withdrawn"].values)
-    left.plot(
-        result["distance"].values[chosen], result["loss"].values[chosen], "o", ms=7,
-        color=FAILURE, label="left out",
-    )  # fmt: skip
+    distance, loss = result["distance"].values, result["loss"].values
+    # What the draws hide is drawn at the height below which they hide it.
+    told = 2 * float(result.attrs["loss_uncertainty"])
+    height = np.maximum(loss, told)
+    left.plot(distance, height, "o", ms=4, color=LIGHT)
+    left.axhspan(told / 1.5, told, color=LIGHT, alpha=0.2, lw=0, label="too small to tell")
+    colours = list(itertools.islice(itertools.cycle(SYSTEMS), result.sizes["withdrawn"]))
+    for system, colour in zip(result["withdrawn"].values, colours, strict=True):
+        at = np.flatnonzero(result["candidate"].values == system)
+        left.plot(distance[at], height[at], "o", ms=8, color=colour)
     left.set(xlabel="distance from the mean, in standard deviations", ylabel="loss P", yscale="log")
     left.legend(loc="best")
     steps = np.arange(result.sizes["step"])
-    for system, divergence in zip(
-        result["withdrawn"].values, result["divergence"].values, strict=True
-    ):
-        right.plot(steps, divergence, lw=1.4, label=f"system {system}")
+    epsilon = float(result.attrs["epsilon"])
+    right.axhline(epsilon, color=TRUTH, ls=":", lw=1.4, label="forgotten")
+    for one, colour in zip(result["withdrawn"].values, colours, strict=True):
+        divergence = result["divergence"].sel(withdrawn=one).values
+        right.plot(steps, divergence, lw=1.6, color=colour, label=f"system {one}")
+        floor = result["floor"].sel(withdrawn=one).values
+        right.plot(steps, floor, lw=1.0, ls="--", color=colour)
+    right.plot([], [], lw=1.0, ls="--", color=LIGHT, label="what draws leave, nothing to forget")
     right.set(xlabel="fine-tuning steps", ylabel="divergence from a new descent", yscale="log")
     right.legend(loc="best")
     return figure

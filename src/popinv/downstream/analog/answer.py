@@ -94,25 +94,41 @@ def metrics(
     found |= {"descent_device": chosen[0], "descent_range": chosen[1]}
     for method, numbers in answers.items():
         found |= {f"{method}_{name}": value for name, value in numbers.items()}
-    return found | {"statement": statement(errors, before, chosen)}
+    return found | {"statement": statement(errors, before, chosen, answers)}
+
+
+_NAMED = {
+    "digital": "digitally",
+    "analog": "by analog descent",
+    "tiki_taka": "by Tiki-Taka",
+    "residual": "by residual learning",
+}
 
 
 def statement(
-    errors: Mapping[tuple[str, str, float], float], before: float, chosen: tuple[str, float]
+    errors: Mapping[tuple[str, str, float], float],
+    before: float,
+    chosen: tuple[str, float],
+    answers: Mapping[str, Mapping[str, float | str]],
 ) -> str:
-    """Return in words what becomes of the error on the chosen device."""
-
-    def said(error: float) -> str:
-        return f"{error:.3g}" if np.isfinite(error) else "diverged"
-
-    named = {"analog": "analog descent", "tiki_taka": "Tiki-Taka", "residual": "residual learning"}
+    """Return in words what becomes of the error, and of the answer, on the chosen device."""
     device, reach = chosen
-    digital = next(e for (_, method, _), e in errors.items() if method == "digital")
-    found = [f"{words} {said(errors[device, name, reach])}" for name, words in named.items()]
+    found = {"digital": next(e for (_, method, _), e in errors.items() if method == "digital")}
+    found |= {m: errors[device, m, reach] for m in _NAMED if m != "digital"}
+
+    def said(method: str) -> str:
+        words, error, numbers = _NAMED[method], found[method], answers.get(method, {})
+        if not np.isfinite(error):
+            return f"{words}, training diverges"
+        if "law_change" not in numbers:
+            return f"{words} it is {error:.4g}, from where the descent diverges"
+        law, noise = (float(numbers[f"{part}_change"]) for part in ("law", "noise"))
+        return f"{words} it is {error:.4g} (law moved by {law:.2%}, noise by {noise:.2%})"
+
     return (
-        f"the surrogate's error is {before:.3g} standard deviations of the noise; after training "
-        f"its last layers digitally {said(digital)}, on the {device.replace('_', ' ')} device of "
-        f"range {reach:g} by {', '.join(found)}"
+        f"the surrogate's error is {before:.4g} standard deviations of the noise; after training "
+        f"its last layers {said('digital')}, and on the {device.replace('_', ' ')} device of range "
+        f"{reach:g} {', '.join(said(method) for method in _NAMED if method != 'digital')}"
     )
 
 

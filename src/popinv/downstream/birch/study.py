@@ -172,6 +172,7 @@ def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, d
     target = max(float(curve[:, 1].min()) for curve in curves.values())
     metrics["target_loss"] = target
     metrics |= _times(list(names), curves, target)
+    metrics["statement"] = _statement(list(names), metrics)
     return _dataset(list(names), curves, target), metrics
 
 
@@ -191,6 +192,21 @@ def _times(
     for clock in ("real", "simulated"):
         found[f"fastest_{clock}"] = min(names, key=lambda name: met[name, clock])
     return found
+
+
+def _statement(names: list[str], metrics: Mapping[str, Any]) -> str:
+    """Return in words which policy was fastest, by either clock."""
+    by_time = sorted(names, key=lambda name: metrics[f"{name}_real_seconds"])
+    took = ", ".join(
+        f"{METHODS[name].title} {metrics[f'{name}_real_seconds']:.3g} s "
+        f"(simulated {metrics[f'{name}_simulated_seconds']:.3g} s)"
+        for name in by_time
+    )
+    return (
+        f"to bring the validation loss from {metrics['initial_loss']:.3g} to "
+        f"{metrics['target_loss']:.3g}, {metrics['workers']} workers take: {took}; simulated, "
+        f"{METHODS[metrics['fastest_simulated']].title} is the fastest"
+    )
 
 
 def _dataset(

@@ -10,7 +10,9 @@ the study, which learnt where the recovered law is. Compared are
 - ``flexlora``, ``fedhl``  one surrogate for all, from factors alone;
 - ``pooled``    one surrogate for all, of the largest rank, from all solves in one place.
 
-Everybody takes the same number of steps; pooled steps see as many rows as those of all sites.
+Everybody takes the same number of steps; pooled steps see as many rows as those of all sites. All
+is repeated with other initial adapters and minibatches, for what differs by less than these make
+it differ is no difference.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import nn
+from tqdm import tqdm
 
 from popinv.artefacts import variable
 from popinv.downstream.fedhl.adaptation import minibatches
@@ -131,34 +134,57 @@ def adapt(
     surrogate : Surrogate
     sites : Sites
     asked : mapping
-        The section ``downstream.fedhl``: ``ranks`` and the settings of training and weights.
+        The section ``downstream.fedhl``: ``ranks``, ``repeats`` and the settings of training and
+        weights.
     seed : int
 
     Returns
     -------
     Dataset
-        ``error`` by way and site, ``curve`` of the sites' mean error by round.
+        ``error`` by repeat, way and site, ``curve`` of the sites' mean error by round.
     dict
-        ``error_<way>_site_<s>``, ``error_<way>_mean``, the bytes moved, and ``statement``.
+        ``error_<way>_site_<s>`` and ``error_<way>_mean``, means over repeats with their standard
+        deviations, the bytes moved in one, and ``statement``.
     """
+    found, curves, records = [], [], []
+    for repeat in tqdm(range(asked["repeats"]), desc="adaptations", unit="repeat", disable=None):
+        errors, curve, record = _adapted(surrogate, sites, asked, seed, f"fedhl/{repeat}")
+        found.append(errors)
+        curves.append(curve)
+        records.append(record)
+    errors = np.array(found)
+    metrics = _metrics(errors)
+    for way in ("flexlora", "fedhl"):
+        metrics[f"bytes_{way}"] = int(records[0][way]["bytes"].sum())
+    for name, words in (("entropy", "weight_entropy"), ("truncation", "truncation")):
+        means = [record["fedhl"][name].mean() for record in records]
+        metrics[f"{words}_fedhl"] = float(np.mean(means))
+    return _dataset(errors, curves, np.array(asked["ranks"])), metrics
+
+
+def _adapted(
+    surrogate: Surrogate, sites: Sites, asked: Mapping[str, Any], seed: int, stage: str
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """Return the errors (way, site) of one repeat, the federations' curves and records."""
     network, ranks = surrogate.network, np.array(asked["ranks"])
     loss = ModuleLoss(network, nn.functional.mse_loss)
     shapes = shapes_of(network)
     parts, batch = site_wise(sites.site), asked["batch_size"]
     local = Local(asked["local_steps"], asked["rate"], "adam")
     everything = replace(local, steps=local.steps * asked["rounds"])
-    gradient = minibatches(loss, sites.x, sites.y, parts, batch, seed, "fedhl/sites")
+    gradient = minibatches(loss, sites.x, sites.y, parts, batch, seed, f"{stage}/sites")
     pooled_gradient = minibatches(
-        loss, sites.x, sites.y, [np.arange(len(sites.x))], batch * len(ranks), seed, "fedhl/pooled"
-    )
+        loss, sites.x, sites.y, [np.arange(len(sites.x))], batch * len(ranks), seed,
+        f"{stage}/pooled",
+    )  # fmt: skip
     federation = Federation(
         "fedhl", shapes, ranks, np.array([len(part) for part in parts]), gradient, local,
         Weighting(asked["error_power"], asked["epsilon"], asked["relative_epsilon"]),
-        dtype=sites.x.dtype, seed=seed, stage="fedhl/sites",
+        dtype=sites.x.dtype, seed=seed, stage=f"{stage}/sites",
     )  # fmt: skip
 
-    def trained(own_ranks: list[int], own_gradient: Any, stage: str) -> list[Dense]:
-        rngs = [generator(seed, f"fedhl/{stage}", i) for i in range(len(own_ranks))]
+    def trained(own_ranks: list[int], own_gradient: Any, way: str) -> list[Dense]:
+        rngs = [generator(seed, f"{stage}/{way}", i) for i in range(len(own_ranks))]
         start = {
             name: fresh(shape, np.minimum(own_ranks, min(shape)).tolist(), rngs, sites.x.dtype)
             for name, shape in shapes.items()
@@ -180,44 +206,58 @@ def adapt(
         )  # fmt: skip
         found[way], curves[way] = [state.increments] * count, records[way]["error"]
     found["pooled"] = trained([int(ranks.max())], pooled_gradient, "pooled") * count
-    errors = np.array([_errors(network, found[way], sites) for way in WAYS])
-    metrics = _metrics(errors)
-    for way, record in records.items():
-        metrics[f"bytes_{way}"] = int(record["bytes"].sum())
-    metrics["weight_entropy_fedhl"] = float(records["fedhl"]["entropy"].mean())
-    metrics["truncation_fedhl"] = float(records["fedhl"]["truncation"].mean())
-    return _dataset(errors, curves, ranks), metrics
+    return np.array([_errors(network, found[way], sites) for way in WAYS]), curves, records
 
 
 def _metrics(errors: np.ndarray) -> dict[str, Any]:
-    at = dict(zip(WAYS, errors, strict=True))
-    metrics: dict[str, Any] = {"sites": errors.shape[1]}
+    """Return the numbers of errors (repeat, way, site): means over repeats, and what is beyond."""
+    repeats, _, sites = errors.shape
+    at = {way: errors[:, i] for i, way in enumerate(WAYS)}
+    metrics: dict[str, Any] = {"sites": sites, "repeats": repeats}
     for way, values in at.items():
-        metrics |= {f"error_{way}_site_{s}": float(value) for s, value in enumerate(values)}
+        for site in range(sites):
+            metrics[f"error_{way}_site_{site}"] = float(values[:, site].mean())
+            metrics[f"error_{way}_site_{site}_sd"] = float(values[:, site].std(ddof=1))
         metrics[f"error_{way}_mean"] = float(values.mean())
+        metrics[f"error_{way}_mean_sd"] = float(values.mean(axis=1).std(ddof=1))
     for other in ("common", "alone", "flexlora"):
-        metrics[f"sites_better_than_{other}"] = int((at["fedhl"] < at[other]).sum())
+        gain = at[other] - at["fedhl"]
+        # Beyond two standard errors of the mean over repeats.
+        sure = 2 * gain.std(axis=0, ddof=1) / repeats**0.5
+        metrics[f"sites_better_than_{other}"] = int((gain.mean(axis=0) > sure).sum())
+        metrics[f"sites_worse_than_{other}"] = int((gain.mean(axis=0) < -sure).sum())
+
+    def said(way: str) -> str:
+        return f"{metrics[f'error_{way}_mean']:.3g} ({metrics[f'error_{way}_mean_sd']:.2g})"
+
     metrics["statement"] = (
-        f"the federation is better than training alone at {metrics['sites_better_than_alone']} of "
-        f"{errors.shape[1]} sites; its mean error is {at['fedhl'].mean():.3g}, that alone "
-        f"{at['alone'].mean():.3g}, pooled {at['pooled'].mean():.3g}, without adaptation "
-        f"{at['common'].mean():.3g}"
+        f"FedHL is better than training alone at {metrics['sites_better_than_alone']} of {sites} "
+        f"sites and worse at {metrics['sites_worse_than_alone']} (beyond two standard errors); the "
+        f"sites' mean error (standard deviation over {repeats} repeats) is {said('fedhl')} "
+        f"with FedHL, {said('flexlora')} with FlexLoRA, {said('alone')} alone, {said('pooled')} "
+        f"with all solves pooled, and {metrics['error_common_mean']:.3g} without adaptation"
     )
     return metrics
 
 
-def _dataset(errors: np.ndarray, curves: Mapping[str, np.ndarray], ranks: np.ndarray) -> xr.Dataset:
+def _dataset(
+    errors: np.ndarray, curves: Sequence[Mapping[str, np.ndarray]], ranks: np.ndarray
+) -> xr.Dataset:
+    names = list(curves[0])
     return xr.Dataset(
         {
-            "error": variable(("way", "site"), errors, "error over the spread of the answers"),
+            "error": variable(
+                ("repeat", "way", "site"), errors, "error over the spread of the answers"
+            ),
             "rank": variable("site", ranks, "rank that the site can afford"),
             "curve": variable(
-                ("federated", "round"), list(curves.values()), "mean error of the sites"
+                ("repeat", "federated", "round"), [[c[n] for n in names] for c in curves],
+                "mean error of the sites",
             ),
         },
         coords={
             "way": variable("way", np.array(WAYS, dtype=np.str_), "way to adapt"),
             "site": variable("site", np.arange(len(ranks)), "site"),
-            "federated": variable("federated", np.array(list(curves), dtype=np.str_), "way"),
+            "federated": variable("federated", np.array(names, dtype=np.str_), "way"),
         },
-    )
+    )  # fmt: skip

@@ -19,7 +19,6 @@ All trainings make as many steps and keep the weights that were best on the targ
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,10 +32,10 @@ from popinv.artefacts import variable
 from popinv.downstream.influence import gradients, influence, landmarks
 from popinv.downstream.influence.comparison import exact_scores
 from popinv.downstream.influence.gradients import Flat
+from popinv.downstream.influence.saving import solves_saved
 from popinv.downstream.influence.selection import round_robin
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.errors import DataError
-from popinv.evidence.designs import Calls, calls_to_reach
 from popinv.seeds import generator
 from popinv.surrogate.design import recency_weights, whitened_rmse
 from popinv.surrogate.networks import Surrogate
@@ -52,6 +51,7 @@ _LOOKS = 10
 _WARM_STEPS = 30
 _TANGENTS = 8
 _FEWEST = 10
+_SHARES = (1 / 64, 1 / 16, 1 / 4, 1)
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,8 @@ def _candidates(
     stage = f"{bench.adam.stage}/candidates"
     solved = np.concatenate([solves.pool[solves.round_of[solves.pool] == 0], solves.target])
     broad = solved[: -len(solves.target)]
-    counts = [round(len(candidates) * share) for share in (1 / 8, 1 / 4, 1 / 2, 1)]
+    # A few matter most: without any the error is far from that with some.
+    counts = sorted({max(1, round(len(candidates) * share)) for share in _SHARES})
     errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
     without: list[float] = []
 
@@ -344,56 +345,4 @@ def _candidates(
                 [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
             )
         without.append(error_with(candidates[:0], f"without/{repeat}"))
-    result, metrics = _saved(errors, counts, len(solves.target))
-    return result, metrics | {"error_without_candidates": float(np.mean(without))}
-
-
-def _saved(
-    errors: Mapping[str, Sequence[Sequence[float]]], counts: list[int], target: int
-) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Return the curves, and the solves to the error that half the candidates at random reach."""
-    curves = {name: np.array(values) for name, values in errors.items()}
-    means = {name: values.mean(axis=0) for name, values in curves.items()}
-    half, reach = counts[2], float(means["random"][2])
-    by_random, by_influence = (
-        calls_to_reach(np.array(counts), means[name], reach) for name in ("random", "influence")
-    )
-    saved: float | str = "unknown: random order needs fewer than were tried"
-    if by_random.relation == "=":
-        beyond: dict[str, Any] = {"<": ">", ">": "<", "=": "="}
-        difference = by_random.value - by_influence.value
-        saved = Calls(difference, beyond[by_influence.relation]).shown()
-    gap = curves["random"] - curves["influence"]
-    metrics: dict[str, Any] = {"candidates": counts[-1]}
-    for place, count in enumerate(counts):
-        for name, values in curves.items():
-            metrics[f"error_{name}_{count}_candidates"] = float(means[name][place])
-            metrics[f"error_{name}_{count}_candidates_sd"] = float(values[:, place].std(ddof=1))
-        lead = f"lead_of_influence_{count}_candidates"
-        metrics[lead] = float(gap[:, place].mean())
-        metrics[f"{lead}_standard_error"] = float(gap[:, place].std(ddof=1) / len(gap) ** 0.5)
-    metrics |= {
-        "solves_by_random": by_random.shown(),
-        "solves_by_influence": by_influence.shown(),
-        "solves_saved": saved,
-        "candidates_statement": (
-            f"{half} of {counts[-1]} candidates in random order bring the error to {reach:.3g}, "
-            f"which {by_random.shown()} in random order and {by_influence.shown()} in the order of "
-            f"influence do too, beside the {target} solves of the target; at {half} the lead is "
-            f"{metrics[f'lead_of_influence_{half}_candidates']:.2g} with a standard error of "
-            f"{metrics[f'lead_of_influence_{half}_candidates_standard_error']:.2g}"
-        ),
-    }
-    result = xr.Dataset(
-        {
-            "candidate_error": variable(
-                ("order", "repeat", "candidates"), list(curves.values()),
-                "error of the surrogate in the population, in noise standard deviations",
-            )
-        },
-        coords={
-            "order": variable("order", np.array(list(curves), dtype=np.str_), "order of solving"),
-            "candidates": variable("candidates", counts, "candidates that are solved"),
-        },
-    )  # fmt: skip
-    return result, metrics
+    return solves_saved(errors, counts, float(np.mean(without)))

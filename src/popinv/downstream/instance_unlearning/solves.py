@@ -3,7 +3,10 @@
 The surrogate never sees the observed systems; what it learns from are solves at parameters drawn
 from the law. A solve may have to go too: its parameters belong to somebody, or it was wrong. The
 surrogate is trained afresh on all solves, and again without a few; fine-tuning the first on the
-others has forgotten them once its error on them is that of the second.
+others has forgotten them once its error on them is that of the second. Both see the same batches,
+in which solves that are left out weigh nothing, so that nothing else tells them apart at first;
+but training amplifies what little does. A third training, on all solves in other batches, says by
+how much two errors differ for nothing.
 
 Training is Adam's, to which the losses of ``renyi`` do not apply as bounds: they rank the solves.
 """
@@ -29,7 +32,7 @@ from popinv.surrogate.training import (
     prepare,
     step,
 )
-from popinv.surrogate.training_problem import row_losses
+from popinv.surrogate.training_problem import loss_of
 
 __all__ = ["SolveWithdrawal", "privacy_losses", "row_norms", "withdraw_solves"]
 
@@ -48,8 +51,8 @@ class SolveWithdrawal:
     loss : float
         Their mean loss.
     trained, rerun : float
-        Error on them in standard deviations of the noise (or of the outputs), after training with
-        them and without them.
+        Root mean loss on them, as training weighs it (in standard deviations of the noise, or of
+        the outputs), after training with them and without them.
     error : ndarray of shape (epochs + 1,)
         Along fine-tuning.
     epochs : int
@@ -67,10 +70,6 @@ class SolveWithdrawal:
     reached: bool
 
 
-def _errors(problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return row_losses(problem.network(z), y, problem.error_map)
-
-
 def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
     """Return the norm of each training row's gradient, its weight included, shape (n,)."""
     z, y, row_weights = problem.training
@@ -78,8 +77,10 @@ def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
     vector_to_parameters(torch.from_numpy(weights).clone().to(z.device), parameters)
     found = np.empty(len(z))
     for row in range(len(z)):
-        error = row_weights[row] * _errors(problem, z[row : row + 1], y[row : row + 1])[0]
-        gradients = torch.autograd.grad(error, parameters)
+        one = slice(row, row + 1)
+        gradients = torch.autograd.grad(
+            loss_of(problem, z[one], y[one], row_weights[one]), parameters
+        )
         found[row] = sum(float(g.square().sum()) for g in gradients) ** 0.5
     return found
 
@@ -113,15 +114,14 @@ def _trained(
     return state
 
 
-def _error_on(
-    problem: TrainingProblem, state: TrainingState, z: torch.Tensor, y: torch.Tensor
-) -> float:
+def _error_on(problem: TrainingProblem, state: TrainingState, rows: torch.Tensor) -> float:
+    """Return the root mean loss on some of the rows to train on, those left out included."""
     vector_to_parameters(
-        torch.from_numpy(state.weights).clone().to(z.device),
+        torch.from_numpy(state.weights).clone().to(rows.device),
         list(problem.network.parameters()),
     )
     with torch.no_grad():
-        return float(_errors(problem, z, y).mean().sqrt())
+        return float(loss_of(problem, *(part[rows] for part in problem.training)).sqrt())
 
 
 def withdraw_solves(
@@ -131,7 +131,7 @@ def withdraw_solves(
     size: int,
     groups: int = 3,
     tolerance: float = 0.05,
-) -> tuple[list[SolveWithdrawal], np.ndarray]:
+) -> tuple[list[SolveWithdrawal], np.ndarray, float]:
     """Withdraw the easiest, middling and hardest solves, one group at a time.
 
     Parameters
@@ -151,6 +151,9 @@ def withdraw_solves(
         From the lowest loss to the highest.
     losses : ndarray of shape (n,)
         Of all rows that are trained on.
+    spread : float
+        Relative standard deviation of the error on a group between trainings that differ in their
+        batches alone, over all groups.
 
     Raises
     ------
@@ -160,7 +163,7 @@ def withdraw_solves(
     norms: list[np.ndarray] = []
     problem = prepare(data, settings)
     state = _trained(problem, settings, norms)
-    z, y, _ = problem.training
+    z, y, weights = problem.training
     if size * groups > len(z) // 2:
         raise DataError(
             f"downstream.instance_unlearning.solves is {size}, but {groups} groups of so many "
@@ -168,27 +171,30 @@ def withdraw_solves(
         )
     losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
     tuned = replace(settings, learning_rate=rate, schedule="constant", stage="forget_solves")
+    chosen = [torch.from_numpy(rows).to(z.device) for rows in quantile_groups(losses, size, groups)]
+    # The same initial weights and units: prepared anew, since training moves the network.
+    other = _trained(prepare(data, settings), replace(settings, stage=f"{settings.stage}/other"))
+    ratios = [_error_on(problem, state, rows) / _error_on(problem, other, rows) for rows in chosen]
+    spread = float(np.sqrt(np.mean(np.square(np.log(ratios))) / 2))
     found = []
-    for rows in tqdm(quantile_groups(losses, size, groups), desc="solves", disable=None):
-        index = torch.from_numpy(rows).to(z.device)
-        left = torch.from_numpy(np.setdiff1d(np.arange(len(z)), rows)).to(z.device)
-        # The same initial weights and units: prepared anew, since training moves the network.
-        z_left, y_left, weights_left = (part[left] for part in problem.training)
-        first, second = (
-            replace(prepared, training=(z_left, y_left, weights_left))
-            for prepared in (prepare(data, settings), problem)
-        )
-        wanted = _error_on(first, _trained(first, settings), z[index], y[index])
+    for index in tqdm(chosen, desc="solves", disable=None):
+        kept = weights.clone()
+        kept[index] = 0.0
+        first = prepare(data, settings)
+        without = _trained(replace(first, training=(z, y, kept)), settings)
+        wanted = _error_on(problem, without, index)
         going = replace(
             state, epoch=0, updates=0,
             first_moment=np.zeros_like(state.weights), second_moment=np.zeros_like(state.weights),
         )  # fmt: skip
-        error = [_error_on(second, going, z[index], y[index])]
+        error = [_error_on(problem, going, index)]
+        left = replace(problem, training=(z, y, kept))
         while error[-1] < (1 - tolerance) * wanted and going.epoch < settings.max_epochs:
-            going, _ = step(going, second, tuned)
-            error.append(_error_on(second, going, z[index], y[index]))
+            going, _ = step(going, left, tuned)
+            error.append(_error_on(problem, going, index))
+        rows = index.cpu().numpy()
         found.append(SolveWithdrawal(
             rows, float(losses[rows].mean()), error[0], wanted, np.array(error), len(error) - 1,
             error[-1] >= (1 - tolerance) * wanted,
         ))  # fmt: skip
-    return found, losses
+    return found, losses, spread

@@ -18,13 +18,13 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     Withdrawal,
     candidates,
     check_problem,
+    curvature_of,
     linear_steps,
     system_losses,
     usual_distance,
     whole_descent,
     withdraw,
 )
-from popinv.inference.descent import Descent
 from popinv.inference.problem import DescentSettings, Problem
 from popinv.threads import fixed_threads
 
@@ -71,24 +71,28 @@ def forget_systems(
     tuning = Tuning(asked["steps"], asked["rate"], asked["order"], asked["epsilon"])
     with fixed_threads():
         descent = whole_descent(problem, settings, start)
+        curvature = curvature_of(problem, settings, descent)
         systems = candidates(problem, asked["systems"])
         losses = system_losses(
-            problem, settings, descent, systems, asked["places"], asked["noise_draws"],
-            tuning.order,
+            problem, settings, descent, curvature, systems, asked["places"],
+            asked["noise_draws"], tuning.order,
         )  # fmt: skip
         ranks = np.linspace(0, len(systems) - 1, min(asked["withdrawn"], len(systems)))
         chosen = np.argsort(losses.loss, kind="stable")[np.unique(ranks.round().astype(int))]
         found = withdraw(
-            problem, settings, start, descent, losses.noise, systems[chosen].tolist(), tuning
-        )
+            problem, settings, start, descent, curvature, losses.noise,
+            systems[chosen].tolist(), tuning,
+        )  # fmt: skip
     expected = linear_steps(losses.loss, tuning.epsilon, tuning.rate)
-    metrics = _metrics(problem, settings, losses, expected, chosen, found, tuning)
-    return _dataset(problem, descent, losses, expected, found), metrics
+    whole = np.concatenate([descent.alpha, descent.gamma])
+    metrics = _metrics(problem, settings, whole, losses, expected, chosen, found, tuning)
+    return _dataset(problem, whole, losses, expected, found, tuning.epsilon), metrics
 
 
 def _metrics(
     problem: Problem,
     settings: DescentSettings,
+    whole: np.ndarray,
     losses: Losses,
     expected: np.ndarray,
     chosen: np.ndarray,
@@ -99,6 +103,8 @@ def _metrics(
     numbers: dict[str, Any] = {
         "systems": len(losses.systems),
         "loss_median": float(np.median(losses.loss)),
+        "loss_uncertainty": losses.uncertainty,
+        "losses_beyond_uncertainty": int((losses.loss > 2 * losses.uncertainty).sum()),
         "loss_largest": float(losses.loss.max()),
         "hardest_system": int(losses.systems[losses.loss.argmax()]),
         "easiest_system": int(losses.systems[losses.loss.argmin()]),
@@ -115,6 +121,9 @@ def _metrics(
             f"{name}_reached": one.reached,
             f"{name}_divergence_before": float(one.divergence[0]),
             f"{name}_divergence_after": float(one.divergence[-1]),
+            f"{name}_divergence_floor": float(one.floor[-1]),
+            f"{name}_change": _change(one.rerun - whole, losses.standard_error),
+            f"{name}_change_left": _change(one.rerun - one.forgotten, losses.standard_error),
         }
     before = np.array([one.divergence[0] for one in found])
     numbers |= {
@@ -124,21 +133,38 @@ def _metrics(
         ),
         "withdrawn_loss_correlation_divergence": rank_correlation(losses.loss[chosen], before),
     }
-    last = found[-1]
-    done = f"{last.steps} steps" if last.reached else f"more than {tuning.steps} steps"
+    last, row = found[-1], chosen[-1]
+    moved = numbers[f"system_{last.system}_change"]
     numbers["statement"] = (
-        f"system {last.system} is the hardest to forget: {done} of fine-tuning (expected: at most "
-        f"{int(expected[chosen[-1]])}) where descending again takes {settings.iterations}"
+        f"system {last.system} is the hardest to forget of {len(losses.systems)}: leaving it out "
+        f"moves law or noise by {moved:.2g} of a standard error, {_done(last, tuning)} (expected: "
+        f"at most {int(expected[row])} steps); descending again takes {settings.iterations}"
     )
     return numbers
 
 
+def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
+    """Return the largest change of a parameter in its standard error, of those that have one."""
+    known = standard_error > 0
+    return float(np.max(np.abs(moved[known]) / standard_error[known], initial=0.0))
+
+
+def _done(one: Withdrawal, tuning: Tuning) -> str:
+    """Return in words how long forgetting took, as far as the draws let that be told."""
+    if not one.reached:
+        return f"which {tuning.steps} steps of fine-tuning do not forget"
+    if one.steps:
+        return f"which {one.steps} steps of fine-tuning forget"
+    return "which is too little for an answer to tell"
+
+
 def _dataset(
     problem: Problem,
-    descent: Descent,
+    whole: np.ndarray,
     losses: Losses,
     expected: np.ndarray,
     found: list[Withdrawal],
+    epsilon: float,
 ) -> xr.Dataset:
     d_alpha = problem.d_alpha
 
@@ -146,15 +172,11 @@ def _dataset(
         parts = problem.law.to_natural(p[:d_alpha]), problem.noise.to_natural(p[d_alpha:])
         return np.concatenate(parts)
 
-    whole = np.concatenate([descent.alpha, descent.gamma])
     names = [*problem.law.names, *(f"noise {name}" for name in problem.noise.names)]
     dims = ("withdrawn", "fitted")
     return xr.Dataset(
         {
             "loss": variable("candidate", losses.loss, "Renyi divergence of leaving a system out"),
-            "norm": variable(
-                ("place", "candidate"), losses.norms, "change of the mean gradient, whitened"
-            ),
             "steps_expected": variable("candidate", expected, "fine-tuning steps that suffice"),
             "distance": variable(
                 "candidate", usual_distance(problem.data, losses.systems), "Mahalanobis distance"
@@ -163,7 +185,14 @@ def _dataset(
                 ("withdrawn", "step"), [one.divergence for one in found],
                 "divergence from the rerun along fine-tuning",
             ),
+            "floor": variable(
+                ("withdrawn", "step"), [one.floor for one in found],
+                "what the draws make of the divergence where nothing is left to forget",
+            ),
             "steps": variable("withdrawn", [one.steps for one in found], "steps until forgotten"),
+            "standard_error": variable(
+                "fitted", losses.standard_error, "standard error, of the unconstrained parameter"
+            ),
             "with_all": variable("fitted", natural(whole), "law and noise with all systems"),
             "forgotten": variable(
                 dims, [natural(one.forgotten) for one in found], "law and noise after fine-tuning"
@@ -179,15 +208,30 @@ def _dataset(
             ),
             **parameter_coordinate(names, "fitted", "parameter of law or noise"),
         },
+        attrs={"loss_uncertainty": losses.uncertainty, "epsilon": epsilon},
     )  # fmt: skip
 
 
-def solves_metrics(found: list[SolveWithdrawal], losses: np.ndarray, epochs: int) -> dict[str, Any]:
-    """Return what became of withdrawn solves, flat; ``epochs`` is what a rerun takes."""
+def solves_metrics(
+    found: list[SolveWithdrawal], losses: np.ndarray, spread: float, epochs: int
+) -> dict[str, Any]:
+    """Return what became of withdrawn solves, flat.
+
+    Parameters
+    ----------
+    found : list of SolveWithdrawal
+    losses : ndarray
+    spread : float
+        Relative standard deviation of the error on a group between trainings that differ in their
+        minibatches alone.
+    epochs : int
+        What a rerun takes.
+    """
     numbers: dict[str, Any] = {
         "solves": len(losses),
         "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),
         "solves_rerun_epochs": epochs,
+        "solves_spread": spread,
     }
     for ease, one in zip(_EASE, found, strict=True):
         numbers |= {
@@ -196,5 +240,15 @@ def solves_metrics(found: list[SolveWithdrawal], losses: np.ndarray, epochs: int
             f"solves_{ease}_error_forgotten": float(one.error[-1]),
             f"solves_{ease}_epochs": one.epochs,
             f"solves_{ease}_reached": one.reached,
+            # Of a difference of two trainings, two standard deviations.
+            f"solves_{ease}_told": bool(np.log(one.rerun / one.trained) > 2 * 2**0.5 * spread),
         }
+    said = {True: "know they were there", False: "cannot be told from not having been there"}
+    hardest = found[-1]
+    numbers["solves_statement"] = (
+        f"of the solves, the {len(hardest.rows)} hardest {said[numbers['solves_hardest_told']]}: "
+        f"the surrogate's error on them is {hardest.trained:.3g} with them and {hardest.rerun:.3g} "
+        f"trained without (trainings differ by {spread:.0%}); fine-tuning without them takes "
+        f"{hardest.epochs} epochs, training anew {epochs}"
+    )
     return numbers

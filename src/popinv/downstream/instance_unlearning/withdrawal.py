@@ -15,6 +15,17 @@ share s_k, the mean of (1 - r)^j over j from k/2 to k, is still to go after k st
 the system is forgotten. All of this is a linearisation: the number is an estimate, which a few
 systems that are really left out are there to check. Their descents see the same random
 numbers as one with all systems, and what leaving them out changes is the difference.
+
+The yardstick of that difference is the noise which the draws leave in an answer, of covariance
+v H^-1 C H^-1 with v from the learning rates: a system is forgotten when nobody could tell from a
+published answer, whose draws are unknown, that it had been there. Of one in a thousand systems
+the difference is small, and it is itself known up to the draws: their share in the gradient's
+change, of covariance S_n, makes of two equal answers a divergence of
+
+.. math:: \frac{\alpha}{2}\, \mathrm{tr}(C^{-1} S_n)\, \frac{v + v_k}{v}
+
+on average, with v_k of the trailing mean after k steps. That floor is taken off before a
+divergence counts, and reported beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from popinv.downstream.instance_unlearning.renyi import gaussian_step, instance_loss
+from popinv.downstream.instance_unlearning.renyi import gaussian_step
 from popinv.errors import ConfigError
 from popinv.inference.descent import Descent, run, step
 from popinv.inference.problem import DescentSettings, Problem, begin
@@ -36,10 +47,13 @@ __all__ = [
     "Losses",
     "Tuning",
     "Withdrawal",
+    "answer_variance",
     "candidates",
     "check_problem",
+    "curvature_of",
     "gradient",
     "linear_steps",
+    "noise_shares",
     "system_losses",
     "trailing_means",
     "usual_distance",
@@ -50,6 +64,10 @@ __all__ = [
 Point = tuple[np.ndarray, np.ndarray]
 
 _DRAWS_PER_PARAMETER = 4
+_DRAWS_OF_CHANGE = 20
+# The descent's own matrix is of few draws, whose noise makes it too stiff where the data know
+# least: at the default study four times, so that steps there would be four times too short.
+_CURVATURE_DRAWS = 8000
 
 
 def check_problem(problem: Problem) -> None:
@@ -75,6 +93,19 @@ def check_problem(problem: Problem) -> None:
 def whole_descent(problem: Problem, settings: DescentSettings, start: Point) -> Descent:
     """Descend on all systems of the problem from where the study's descent starts."""
     return run(begin(*start, settings), problem, settings, progress=False)
+
+
+def curvature_of(problem: Problem, settings: DescentSettings, descent: Descent) -> np.ndarray:
+    """Return the Gauss-Newton matrix H at the answer, of many draws, shape (n_p, n_p)."""
+    once = replace(
+        settings,
+        iterations=1,
+        model_samples=_CURVATURE_DRAWS,
+        curvature_rows=_CURVATURE_DRAWS,
+        curvature_every=1,
+    )
+    there = replace(problem, stage=f"{problem.stage}/curvature")
+    return step(begin(descent.alpha, descent.gamma, once), there, once)[0].curvature
 
 
 def gradient(problem: Problem, settings: DescentSettings, p: np.ndarray, k: int) -> np.ndarray:
@@ -103,22 +134,26 @@ class Losses:
     systems : ndarray of int, shape (n,)
     loss : ndarray of shape (n,)
         P(n, alpha).
+    uncertainty : float
+        Standard deviation that the draws leave in the loss of a system that changes nothing.
     noise : ndarray of shape (n_p, n_p)
         C, at the end of the descent.
-    norms : ndarray of shape (places, n)
-        Whitened lengths of delta_n along the descent.
+    standard_error : ndarray of shape (n_p,)
+        Of the answer, for the systems are a sample: the infinitesimal jackknife.
     """
 
     systems: np.ndarray
     loss: np.ndarray
+    uncertainty: float
     noise: np.ndarray
-    norms: np.ndarray
+    standard_error: np.ndarray
 
 
 def system_losses(
     problem: Problem,
     settings: DescentSettings,
     descent: Descent,
+    curvature: np.ndarray,
     systems: np.ndarray,
     places: int,
     noise_draws: int,
@@ -126,11 +161,17 @@ def system_losses(
 ) -> Losses:
     """Measure P(n, alpha) of some systems along a descent.
 
+    At each place delta_n is measured twice, with independent draws, so that the product of both
+    has no part that is noise on average; the square of one measurement has, and for most systems
+    that part outweighs the rest.
+
     Parameters
     ----------
     problem, settings : Problem, DescentSettings
     descent : Descent
         On all systems.
+    curvature : ndarray of shape (n_p, n_p)
+        H, from :func:`curvature_of`.
     systems : ndarray of int
     places, noise_draws : int
         Places along the descent at which gradients are compared, and gradients for C, of which
@@ -145,20 +186,28 @@ def system_losses(
     noise = np.atleast_2d(np.cov(np.array(gradients), rowvar=False))
     # The inverse of a sample covariance is too large by this factor.
     noise *= (drawn - 1) / (drawn - len(end) - 2)
-    factor = np.linalg.cholesky(noise)
     steps = np.diff(np.linspace(0, len(path), places + 1).round().astype(int))
-    norms = np.empty((places, len(systems)))
+    moved = np.empty((places, 2, len(systems), len(end)))
     first = np.cumsum(steps) - steps
     for place in tqdm(range(places), desc="systems left out", unit="place", disable=None):
-        p, k = path[first[place]], drawn + place
-        everyone = gradient(problem, settings, p, k)
-        for column, system in enumerate(systems):
-            others = problem.of_systems(np.delete(np.arange(count), system))
-            moved = gradient(others, settings, p, k) - everyone
-            norms[place, column] = np.linalg.norm(np.linalg.solve(factor, moved))
-    # Every system takes part in every step; one descent, whose path is taken as given.
-    loss = instance_loss(norms[None], steps, 1.0, 1.0, order, math.inf)
-    return Losses(systems, loss, noise, norms)
+        p = path[first[place]]
+        for half in range(2):
+            k = drawn + 2 * place + half
+            everyone = gradient(problem, settings, p, k)
+            for column, system in enumerate(systems):
+                others = problem.of_systems(np.delete(np.arange(count), system))
+                moved[place, half, column] = gradient(others, settings, p, k) - everyone
+    whitened = np.linalg.solve(np.linalg.cholesky(noise), moved[..., None])[..., 0]
+    products = (whitened[:, 0] * whitened[:, 1]).sum(axis=-1)
+    loss = np.maximum(order / 2 * steps @ products, 0.0)
+    # The product of two draws of pure noise of covariance S has the variance tr(S^2).
+    apart = (whitened[:, 0] - whitened[:, 1]) / math.sqrt(2)
+    spread = np.einsum("pni,pnj->pij", apart, apart) / len(systems)
+    uncertainty = order / 2 * math.sqrt(float(steps**2 @ np.einsum("pij,pij->p", spread, spread)))
+    # What leaving out moves, at the last place; draws that both share are no part of its spread.
+    one, other = np.linalg.solve(curvature, moved[-1][..., None])[..., 0]
+    variance = ((one - one.mean(axis=0)) * (other - other.mean(axis=0))).mean(axis=0)
+    return Losses(systems, loss, uncertainty, noise, np.sqrt(count * np.maximum(variance, 0.0)))
 
 
 def usual_distance(data: np.ndarray, systems: np.ndarray) -> np.ndarray:
@@ -230,9 +279,12 @@ class Withdrawal:
         answer with all systems, moved by what fine-tuning without the system changed, on average
         over the last half of its steps.
     divergence : ndarray of shape (steps + 1,)
-        From the rerun, in the noise of fine-tuning, after so many steps.
+        From the rerun, in the noise that the draws leave in an answer, after so many steps.
+    floor : ndarray of shape (steps + 1,)
+        What the draws make of it on average where nothing is left to forget.
     steps : int
-        First step at which it is at most epsilon; the last one if it never is.
+        First step at which the divergence less its floor is at most epsilon; the last one if it
+        never is.
     reached : bool
     """
 
@@ -240,8 +292,29 @@ class Withdrawal:
     rerun: np.ndarray
     forgotten: np.ndarray
     divergence: np.ndarray
+    floor: np.ndarray
     steps: int
     reached: bool
+
+
+def noise_shares(rates: np.ndarray) -> np.ndarray:
+    """Return how much of the noise of each step is in each iterate, shape (T + 1, T).
+
+    In units of a whole Gauss-Newton step, with x_{k+1} = (1 - r_k) x_k + r_k noise_k. An answer
+    that is a mean of iterates, with weights w, has the variance sum_k (w' shares)_k^2.
+    """
+    shares = np.zeros((len(rates) + 1, len(rates)))
+    for k, rate in enumerate(rates):
+        shares[k + 1] = (1 - rate) * shares[k]
+        shares[k + 1, k] = rate
+    return shares
+
+
+def answer_variance(settings: DescentSettings) -> float:
+    """Return the variance of a descent's answer, over that of a whole Gauss-Newton step."""
+    rates = np.geomspace(settings.learning_rate, settings.final_learning_rate, settings.iterations)
+    last = max(1, round(settings.averaging * settings.iterations))
+    return float((noise_shares(rates)[-last:].mean(axis=0) ** 2).sum())
 
 
 def withdraw(
@@ -249,6 +322,7 @@ def withdraw(
     settings: DescentSettings,
     start: Point,
     descent: Descent,
+    curvature: np.ndarray,
     noise: np.ndarray,
     systems: Sequence[int],
     tuning: Tuning,
@@ -261,13 +335,12 @@ def withdraw(
         Of the descent.
     descent : Descent
         On all systems.
-    noise : ndarray of shape (n_p, n_p)
-        C.
+    curvature, noise : ndarray of shape (n_p, n_p)
+        H, and C.
     systems : sequence of int
     tuning : Tuning
     """
     end = np.concatenate([descent.alpha, descent.gamma])
-    curvature = descent.state.curvature
     short = replace(
         settings,
         iterations=tuning.steps,
@@ -278,8 +351,12 @@ def withdraw(
     there = begin(descent.alpha, descent.gamma, short, curvature)
     stage = f"{problem.stage}/tuning"
     control = run(there, replace(problem, stage=stage), short, progress=False).state.path
-    # Fine-tuning wanders about its end with the covariance r / (2 - r) H^-1 C H^-1.
-    precision = (2 - tuning.rate) / tuning.rate * curvature @ np.linalg.solve(noise, curvature)
+    # An answer has the covariance v H^-1 C H^-1 over the draws.
+    of_answer = answer_variance(settings)
+    precision = curvature @ np.linalg.solve(noise, curvature) / of_answer
+    shares = noise_shares(np.full(tuning.steps, tuning.rate))
+    of_both = of_answer + (trailing_means(shares) ** 2).sum(axis=1)
+    with_all = np.array([gradient(problem, settings, end, k) for k in range(_DRAWS_OF_CHANGE)])
     found = []
     for system in tqdm(systems, desc="withdrawals", unit="system", disable=None):
         others = problem.of_systems(np.delete(np.arange(len(problem.data)), system))
@@ -292,9 +369,15 @@ def withdraw(
         gap = moved - (rerun - end)
         length = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", gap, precision, gap), 0.0))
         divergence = gaussian_step(length, 1.0, tuning.order)
-        close = np.flatnonzero(divergence <= tuning.epsilon)
+        # Both changes see the same draws with and without the system; what these make of its
+        # share of the gradient is left in them.
+        left = [gradient(others, settings, end, k) for k in range(_DRAWS_OF_CHANGE)]
+        change = np.atleast_2d(np.cov(np.array(left) - with_all, rowvar=False))
+        spread = float(np.trace(np.linalg.solve(noise, change)))
+        floor = tuning.order / 2 * spread * of_both / of_answer
+        close = np.flatnonzero(divergence - floor <= tuning.epsilon)
         steps = int(close[0]) if len(close) else tuning.steps
-        found.append(
-            Withdrawal(system, rerun, end + moved[-1], divergence, steps, bool(len(close)))
-        )
+        found.append(Withdrawal(
+            system, rerun, end + moved[-1], divergence, floor, steps, bool(len(close))
+        ))  # fmt: skip
     return found

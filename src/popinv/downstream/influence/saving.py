@@ -1,0 +1,82 @@
+"""How many solves an order of candidates saves, to the error that random order reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.artefacts import variable
+from popinv.evidence.designs import Calls, calls_to_reach
+
+__all__ = ["solves_saved"]
+
+
+def solves_saved(
+    errors: Mapping[str, Sequence[Sequence[float]]], counts: list[int], without: float
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the curves, and the solves to the error that some candidates at random reach.
+
+    Parameters
+    ----------
+    errors : mapping of str to sequence
+        Errors by repeat and number of candidates, in the orders "influence" and "random".
+    counts : list of int
+        Numbers of candidates, ascending; the last but one sets the error to reach.
+    without : float
+        Error without any.
+    """
+    curves = {name: np.array(values) for name, values in errors.items()}
+    means = {name: values.mean(axis=0) for name, values in curves.items()}
+    some, reach = counts[-2], float(means["random"][-2])
+    by_random, by_influence = (
+        calls_to_reach(np.array(counts), means[name], reach) for name in ("random", "influence")
+    )
+    saved: float | str = "unknown: random order needs fewer than were tried"
+    if by_random.relation == "=":
+        beyond: dict[str, Any] = {"<": ">", ">": "<", "=": "="}
+        difference = by_random.value - by_influence.value
+        saved = Calls(difference, beyond[by_influence.relation]).shown()
+    gap = curves["random"] - curves["influence"]
+    metrics: dict[str, Any] = {"candidates": counts[-1], "error_without_candidates": without}
+    for place, count in enumerate(counts):
+        for name, values in curves.items():
+            metrics[f"error_{name}_{count}_candidates"] = float(means[name][place])
+            metrics[f"error_{name}_{count}_candidates_sd"] = float(values[:, place].std(ddof=1))
+        lead = f"lead_of_influence_{count}_candidates"
+        metrics[lead] = float(gap[:, place].mean())
+        metrics[f"{lead}_standard_error"] = float(gap[:, place].std(ddof=1) / len(gap) ** 0.5)
+    lead = metrics[f"lead_of_influence_{some}_candidates"]
+    metrics |= {
+        "solves_by_random": by_random.shown(),
+        "solves_by_influence": by_influence.shown(),
+        "solves_saved": saved,
+        "candidates_statement": (
+            f"{some} of {counts[-1]} candidates in random order bring the error to {reach:.3g} "
+            f"({without:.3g} without any); {_words(by_random)} do in random order and "
+            f"{_words(by_influence)} in that of influence, whose error with {some} is "
+            f"{abs(lead):.2g} {'smaller' if lead > 0 else 'larger'} (standard error "
+            f"{metrics[f'lead_of_influence_{some}_candidates_standard_error']:.2g})"
+        ),
+    }
+    result = xr.Dataset(
+        {
+            "candidate_error": variable(
+                ("order", "repeat", "candidates"), list(curves.values()),
+                "error of the surrogate in the population, in noise standard deviations",
+            )
+        },
+        coords={
+            "order": variable("order", np.array(list(curves), dtype=np.str_), "order of solving"),
+            "candidates": variable("candidates", counts, "candidates that are solved"),
+        },
+    )  # fmt: skip
+    return result.assign(error_without=variable((), without, "error without candidates")), metrics
+
+
+def _words(calls: Calls) -> str:
+    """Return a number, or its bound, in words."""
+    before = {"=": "", "<": "fewer than ", ">": "not even all "}
+    return f"{before[calls.relation]}{calls.value:.0f}"
