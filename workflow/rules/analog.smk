@@ -9,10 +9,7 @@ rule check_analog_claims:
         metrics="<results>/downstream/analog/metrics.json",
         claims="<results>/downstream/analog/claims.csv",
         result="<results>/downstream/analog/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/analog/figures/{figure}.png",
-            figure=["floor", "accuracies"],
-        ),
+        figures=pictures("<results>/downstream/analog", "floor", "accuracies"),
     log:
         "<results>/downstream/logs/check_analog_claims.log",
     benchmark:
@@ -42,7 +39,7 @@ rule train_on_devices:
     output:
         metrics="<results>/{study}/downstream/analog/metrics.json",
         result="<results>/{study}/downstream/analog/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/analog/figures/errors.png",
+        figures=picture("<results>/{study}/downstream/analog", "errors"),
     log:
         "<results>/{study}/logs/train_on_devices.log",
     benchmark:

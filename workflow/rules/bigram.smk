@@ -9,10 +9,7 @@ rule check_bigram_claims:
         metrics="<results>/downstream/bigram/metrics.json",
         claims="<results>/downstream/bigram/claims.csv",
         result="<results>/downstream/bigram/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/bigram/figures/{figure}.png",
-            figure=["collapse", "scaling", "text"],
-        ),
+        figures=pictures("<results>/downstream/bigram", "collapse", "scaling", "text"),
     log:
         "<results>/downstream/logs/check_bigram_claims.log",
     benchmark:
@@ -36,7 +33,7 @@ rule advise_optimiser:
     output:
         metrics="<results>/{study}/downstream/bigram/metrics.json",
         result="<results>/{study}/downstream/bigram/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/bigram/figures/curves.png",
+        figures=picture("<results>/{study}/downstream/bigram", "curves"),
     log:
         "<results>/{study}/logs/advise_optimiser.log",
     benchmark:

@@ -16,9 +16,9 @@ rule check_birch_claims:
         metrics="<results>/downstream/birch/metrics.json",
         claims="<results>/downstream/birch/claims.csv",
         result="<results>/downstream/birch/result.zarr/zarr.json",
-        trees="<results>/downstream/birch/figures/trees.png",
+        trees=picture("<results>/downstream/birch", "trees"),
         tables=expand("<results>/downstream/birch/tables/{regime}.csv", regime=BIRCH_REGIMES),
-        figures=expand("<results>/downstream/birch/figures/{regime}.png", regime=BIRCH_REGIMES),
+        figures=pictures("<results>/downstream/birch", *BIRCH_REGIMES),
     log:
         "<results>/downstream/logs/check_birch_claims.log",
     benchmark:
@@ -43,7 +43,7 @@ rule train_distributed:
     output:
         metrics="<results>/{study}/downstream/birch/metrics.json",
         result="<results>/{study}/downstream/birch/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/birch/figures/training.png",
+        figures=picture("<results>/{study}/downstream/birch", "training"),
     log:
         "<results>/{study}/logs/train_distributed.log",
     benchmark:

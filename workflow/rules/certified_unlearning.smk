@@ -9,7 +9,7 @@ rule check_certified_claims:
         metrics="<results>/downstream/certified_unlearning/metrics.json",
         claims="<results>/downstream/certified_unlearning/claims.csv",
         result="<results>/downstream/certified_unlearning/result.zarr/zarr.json",
-        figures="<results>/downstream/certified_unlearning/figures/digits.png",
+        figures=picture("<results>/downstream/certified_unlearning", "digits"),
     log:
         "<results>/downstream/logs/check_certified_claims.log",
     benchmark:
@@ -36,7 +36,7 @@ rule forget_systems:
         sequence="<results>/{study}/downstream/certified_unlearning/certificate_sequence.json",
         batch="<results>/{study}/downstream/certified_unlearning/certificate_batch.json",
         result="<results>/{study}/downstream/certified_unlearning/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/certified_unlearning/figures/forgetting.png",
+        figures=picture("<results>/{study}/downstream/certified_unlearning", "forgetting"),
     log:
         "<results>/{study}/logs/forget_systems.log",
     benchmark:

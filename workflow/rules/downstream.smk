@@ -14,6 +14,22 @@ DOWNSTREAM_METHODS = [
 ]
 
 
+def picture(folder, figure):
+    """Figure of a method in this folder, for Snakemake's report."""
+    *_, method = folder.split("/")
+    return report(
+        f"{folder}/figures/{figure}.png",
+        caption="../report/method.rst",
+        category="{study}" if "{study}" in folder else "test problems",
+        labels={"figure": f"{method}: {figure}".replace("_", " ")},
+    )
+
+
+def pictures(folder, *figures):
+    """Several figures of a method."""
+    return [picture(folder, figure) for figure in figures]
+
+
 # Fetch a data set that is published as a package.
 rule fetch_package:
     output:

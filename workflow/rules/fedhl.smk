@@ -10,10 +10,7 @@ rule check_fedhl_claims:
         metrics="<results>/downstream/fedhl/metrics.json",
         claims="<results>/downstream/fedhl/claims.csv",
         result="<results>/downstream/fedhl/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/fedhl/figures/{figure}.png",
-            figure=["accuracy", "regression"],
-        ),
+        figures=pictures("<results>/downstream/fedhl", "accuracy", "regression"),
     log:
         "<results>/downstream/logs/check_fedhl_claims.log",
     benchmark:
@@ -39,7 +36,7 @@ rule adapt_sites:
     output:
         metrics="<results>/{study}/downstream/fedhl/metrics.json",
         result="<results>/{study}/downstream/fedhl/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/fedhl/figures/sites.png",
+        figures=picture("<results>/{study}/downstream/fedhl", "sites"),
     log:
         "<results>/{study}/logs/adapt_sites.log",
     benchmark:

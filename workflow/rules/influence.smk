@@ -9,10 +9,7 @@ rule check_influence_claims:
         metrics="<results>/downstream/influence/metrics.json",
         claims="<results>/downstream/influence/claims.csv",
         result="<results>/downstream/influence/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/influence/figures/{figure}.png",
-            figure=["selections", "landmarks"],
-        ),
+        figures=pictures("<results>/downstream/influence", "selections", "landmarks"),
     log:
         "<results>/downstream/logs/check_influence_claims.log",
     benchmark:
@@ -40,7 +37,7 @@ rule select_samples:
     output:
         metrics="<results>/{study}/downstream/influence/metrics.json",
         result="<results>/{study}/downstream/influence/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/influence/figures/selection.png",
+        figures=picture("<results>/{study}/downstream/influence", "selection"),
     log:
         "<results>/{study}/logs/select_samples.log",
     benchmark:

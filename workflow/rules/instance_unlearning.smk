@@ -22,10 +22,7 @@ rule check_instance_claims:
         metrics="<results>/downstream/instance_unlearning/metrics.json",
         claims="<results>/downstream/instance_unlearning/claims.csv",
         result="<results>/downstream/instance_unlearning/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/instance_unlearning/figures/{figure}.png",
-            figure=["steps", "curves"],
-        ),
+        figures=pictures("<results>/downstream/instance_unlearning", "steps", "curves"),
     log:
         "<results>/downstream/logs/check_instance_claims.log",
     benchmark:
@@ -55,7 +52,7 @@ rule withdraw_systems:
     output:
         metrics="<results>/{study}/downstream/instance_unlearning/metrics.json",
         result="<results>/{study}/downstream/instance_unlearning/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/instance_unlearning/figures/systems.png",
+        figures=picture("<results>/{study}/downstream/instance_unlearning", "systems"),
     log:
         "<results>/{study}/logs/withdraw_systems.log",
     benchmark:

@@ -9,10 +9,7 @@ rule check_mwgrad_claims:
         metrics="<results>/downstream/mwgrad/metrics.json",
         claims="<results>/downstream/mwgrad/claims.csv",
         result="<results>/downstream/mwgrad/result.zarr/zarr.json",
-        figures=expand(
-            "<results>/downstream/mwgrad/figures/{figure}.png",
-            figure=["particles", "accelerated"],
-        ),
+        figures=pictures("<results>/downstream/mwgrad", "particles", "accelerated"),
     log:
         "<results>/downstream/logs/check_mwgrad_claims.log",
     benchmark:
@@ -68,10 +65,7 @@ rule check_mwgrad_images:
     output:
         metrics="<results>/downstream/mwgrad_images/metrics.json",
         claims="<results>/downstream/mwgrad_images/claims.csv",
-        figures=expand(
-            "<results>/downstream/mwgrad_images/figures/{figure}.png",
-            figure=["examples", "accuracies"],
-        ),
+        figures=pictures("<results>/downstream/mwgrad_images", "examples", "accuracies"),
     log:
         "<results>/downstream/logs/check_mwgrad_images.log",
     benchmark:
@@ -96,7 +90,7 @@ rule serve_group:
     output:
         metrics="<results>/{study}/downstream/mwgrad/metrics.json",
         result="<results>/{study}/downstream/mwgrad/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/mwgrad/figures/group.png",
+        figures=picture("<results>/{study}/downstream/mwgrad", "group"),
     log:
         "<results>/{study}/logs/serve_group.log",
     benchmark:

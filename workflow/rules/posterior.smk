@@ -18,11 +18,7 @@ rule posterior:
     output:
         posterior="<results>/{study}/posterior.zarr/zarr.json",
         metrics="<results>/{study}/downstream/posterior/metrics.json",
-        figures=expand(
-            "<results>/{study}/downstream/posterior/figures/{figure}.png",
-            figure=["systems", "calibration"],
-            allow_missing=True,
-        ),
+        figures=pictures("<results>/{study}/downstream/posterior", "systems", "calibration"),
     log:
         "<results>/{study}/logs/posterior.log",
     benchmark:

@@ -7,7 +7,7 @@ rule check_sgd_claims:
         metrics="<results>/downstream/sgd_dynamics/metrics.json",
         claims="<results>/downstream/sgd_dynamics/claims.csv",
         result="<results>/downstream/sgd_dynamics/result.zarr/zarr.json",
-        figures="<results>/downstream/sgd_dynamics/figures/comparisons.png",
+        figures=picture("<results>/downstream/sgd_dynamics", "comparisons"),
     log:
         "<results>/downstream/logs/check_sgd_claims.log",
     benchmark:
@@ -35,7 +35,7 @@ rule probe_descent:
     output:
         metrics="<results>/{study}/downstream/sgd_dynamics/metrics.json",
         result="<results>/{study}/downstream/sgd_dynamics/result.zarr/zarr.json",
-        figures="<results>/{study}/downstream/sgd_dynamics/figures/slices.png",
+        figures=picture("<results>/{study}/downstream/sgd_dynamics", "slices"),
     log:
         "<results>/{study}/logs/probe_descent.log",
     benchmark:
