@@ -158,8 +158,9 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "fit_two_stage", "import_observations", "measure_coverage", "measure_error",
         "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
         "solve_chunk_distributed",
-        # Pages.
+        # Pages and pictures.
         "report", "write_method_page", "write_study_page",
+        "draw_noise", "draw_rules", "draw_systems",
         # Downstream methods.
         "advise_optimiser", "check_bigram_claims", "check_birch_claims", "check_mwgrad_claims",
         "check_sgd_claims", "train_distributed",
