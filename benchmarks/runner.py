@@ -107,7 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     given = parser.parse_args(arguments)
     if given.write_docs:
-        report.write_docs(report.read(given.output or RESULTS), PAGE)
+        measured = given.output or RESULTS
+        if not measured.exists():
+            parser.error(f"--write-docs: there is no {measured}, measure first")
+        report.write_docs(report.read(measured), PAGE)
         return 0
     rows = chosen(all_rows(), given.only)
     if given.list:
