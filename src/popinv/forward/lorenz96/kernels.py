@@ -36,9 +36,10 @@ import numpy as np
 __all__ = ["FIELDS", "MEMBERS", "SLOW_DAMPING", "advance_block", "window_averages"]
 
 # Known when the loops are compiled: only then can the compiler tell which of the shifted reads of
-# a row overlap. With 8 a step of one member takes 51 ns (one scale) and 1.13 us (two), with 32 58
-# ns and 1.37 us: fewer members need less of the cache. With 4, two scales take 1.44 us.
-MEMBERS = 8
+# a row overlap. A step of one member took, with 8, 16 and 32 members, 108, 86 and 72 ns (one scale)
+# and 1.8, 1.5 and 1.6 us (two) on an Intel Xeon; with 8 and 32, 51 and 58 ns, 1.13 and 1.37 us on
+# an AMD EPYC. More members keep more of the units busy, fewer need less of the cache.
+MEMBERS = 16
 
 SLOW_DAMPING = 1.0
 
