@@ -16,7 +16,7 @@ from popinv.figures.noise_curves import (
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
 from popinv.inference.errors import relative_frobenius_error
 
-__all__ = ["draw_noise_covariance"]
+__all__ = ["draw_noise_covariance", "map_scale"]
 
 # Standard deviations that differ by more than this factor leave a covariance map blank but for
 # the largest.
@@ -75,15 +75,21 @@ def _deviations(ax: Axes, noise: NoiseComparison, layout: Arrangement, units: st
     _label_observations(ax, layout, vertical=False)
 
 
-def _heat_maps(figure: SubFigure, noise: NoiseComparison, layout: Arrangement, units: str) -> None:
-    estimate, reference = noise.estimate, noise.reference
-    label = axis_label("covariance", units)
-    deviation = np.sqrt(np.diag(estimate))
+def map_scale(recovered: np.ndarray, units: str) -> tuple[np.ndarray | float, str]:
+    """Return what covariances are divided by in a heat map, and what they then are.
+
+    Entries of quantities of different sizes are in the recovered deviations of their two.
+    """
+    deviation = np.sqrt(np.diag(recovered))
     if deviation.max() > _UNEQUAL * deviation.min():
-        # Quantities of different sizes: every entry in the recovered deviations of its two.
         scale = np.outer(deviation, deviation)
-        estimate, reference = estimate / scale, reference / scale
-        label = "covariance, in the recovered\nstandard deviations"
+        return scale, "covariance, in the recovered\nstandard deviations"
+    return 1.0, axis_label("covariance", units)
+
+
+def _heat_maps(figure: SubFigure, noise: NoiseComparison, layout: Arrangement, units: str) -> None:
+    scale, label = map_scale(noise.estimate, units)
+    estimate, reference = noise.estimate / scale, noise.reference / scale
     # Two observations that were never seen together have no empirical covariance.
     seen = ~np.isnan(reference)
     error = relative_frobenius_error(estimate[seen], reference[seen])

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from popinv.figures.arrangement import NUMBER, Arrangement
+from popinv.figures.noise import map_scale
 from popinv.figures.noise_curves import NoiseComparison, autocorrelation
 from popinv.figures.style import (
     DIVERGING,
@@ -100,13 +101,7 @@ def draw_before_and_after(
 def _heat_maps(
     figure: SubFigure, noises: Mapping[str, np.ndarray], layout: Arrangement, units: str
 ) -> None:
-    deviation = np.sqrt(np.diag(noises[_AFTER]))
-    label = axis_label("covariance", units)
-    # Quantities of different sizes: every entry in the recovered deviations of its two.
-    unequal = deviation.max() > 5 * deviation.min()
-    if unequal:
-        label = "covariance, in the recovered\nstandard deviations"
-    scale = np.outer(deviation, deviation) if unequal else 1.0
+    scale, label = map_scale(noises[_AFTER], units)
     shown = {name: matrix / scale for name, matrix in noises.items()}
     largest = max(float(np.abs(matrix).max()) for matrix in shown.values())
     lowest = min(float(matrix.min()) for matrix in shown.values())
@@ -114,7 +109,7 @@ def _heat_maps(
     norm = FuncNorm((_root, _square), -largest if signed else 0.0, largest)
     colours = DIVERGING if signed else _POSITIVE
     axes = figure.subplots(1, len(shown), sharex=True, sharey=True)
-    count = len(deviation)
+    count = len(noises[_AFTER])
     for ax, (name, matrix) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(
             matrix, cmap=colours, norm=norm, extent=(0.5, count + 0.5, count + 0.5, 0.5)
