@@ -30,6 +30,7 @@ doctor: ## say what the environment is made of and whether it works
 run: setup ## run the workflow on config/config.yaml, and print what it found
 	@$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m popinv.summary results/*/metrics.json
+	@echo 'what it means: docs/tutorial.md; a study of your own: $(BIN)/popinv new-study --help'
 
 unlock: ## take away the lock that a killed Snakemake has left, unless something still runs
 	@$(BIN)/python -m popinv.unlock
