@@ -40,7 +40,6 @@ TINY: dict[str, Any] = {
                 "solves_per_round": 40,
                 "chunk_size": 40,
                 "threshold": 0.001,
-                "descent_iterations": 20,
             },
             "surrogate": {"width": 16, "depth": 2, "max_epochs": 20},
             "descent": {"iterations": 60, "model_samples": 100, "directions": 16},

@@ -64,7 +64,17 @@ def _training(study: Section) -> tuple[str, ...]:
 
 
 def _descent(study: Section) -> tuple[str, ...]:
-    modules = "inference.build", "inference.restarts", "inference.result", "surrogate.artefact"
+    modules = (
+        "inference.build",
+        "inference.likelihood.fit_pseudo",
+        "inference.result",
+        "surrogate.artefact",
+    )
+    return tuple(f"popinv.{module}" for module in modules)
+
+
+def _push(study: Section) -> tuple[str, ...]:
+    modules = "inference.build", "inference.surrogate_push", "surrogate.artefact"
     return tuple(f"popinv.{module}" for module in modules)
 
 
@@ -78,11 +88,12 @@ USES: dict[str, Callable[[Section], tuple[str, ...]]] = {
     "network": _network,
     "training": _training,
     "descent": _descent,
+    "push": _push,
 }
 """What a stage can use of a study: what its forward model is asked and answers, how that solves and
 shows whole states, the law, the noise that is fitted, the noise of a synthetic truth, the
-surrogate's network, and, where a round may have nothing to do and then imports nothing, training
-and descent."""
+surrogate's network, and, where a round may have nothing to do and then imports nothing, training,
+the estimate of a round, and the judgement of its surrogate."""
 
 
 def selected_modules(study: Section, *uses: str) -> tuple[str, ...]:

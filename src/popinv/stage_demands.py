@@ -79,16 +79,47 @@ def descents(of: Sizes, systems: int, count: float = 1, iterations: int | None =
     return Demand(WITH_TORCH_MB + megabytes(numbers), steps * of_step)
 
 
+def _pseudo(of: Sizes, times: float = 1) -> Demand:
+    """Pseudo-likelihoods, one after the other."""
+    draws = min(max(16_000, 16 * of.systems), 400_000)
+    evaluations = 40 * (1 + 2 * of.laws)
+    numbers = 3 * (of.systems + 20_000) * of.row + 8 * of.observed**2
+    numbers += 20_000 * activations(of)
+    seconds = evaluations * draws * (4 * multiply_adds(of) / FLOPS + 2e-9 * of.observed**2)
+    return Demand(WITH_TORCH_MB + megabytes(numbers), times * (30 + seconds))
+
+
+def _likelihoods(of: Sizes, times: float = 1) -> Demand:
+    """Both likelihoods; what of them goes through the solver takes its seconds besides."""
+    asked, pseudo = of.study["polish"], _pseudo(of)
+    # A block of systems is cut to about so many numbers.
+    numbers = 20 * 2**23 + 8 * of.systems * of.row
+    solves = 100 * of.systems * asked["draws"]
+    seconds = solves * 12 * multiply_adds(of) / FLOPS + 2 * asked["solver_seconds"]
+    return Demand(
+        pseudo.megabytes + of.cost.megabytes + megabytes(numbers),
+        times * (pseudo.seconds + seconds) + of.cost.setup_seconds,
+    )
+
+
 def _update(of: Sizes, wildcards: Wildcards) -> Demand:
-    return descents(of, of.systems, iterations=of.study["active_learning"]["descent_iterations"])
+    return _pseudo(of)
 
 
 def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
-    return descents(of, of.systems, of.study["descent"]["restarts"])
+    asked = of.study["descent"]
+    return descents(of, of.systems, asked["restarts"] * asked["legs"])
 
 
 def _resample(of: Sizes, wildcards: Wildcards) -> Demand:
-    return descents(of, of.systems, max(1, of.study["assessment"]["bootstrap"]))
+    return _likelihoods(of, max(1, of.study["assessment"]["bootstrap"]) / 4)
+
+
+def _consult(of: Sizes, wildcards: Wildcards) -> Demand:
+    likelihoods, distance = _likelihoods(of), descents(of, of.systems, of.study["descent"]["legs"])
+    return Demand(
+        max(likelihoods.megabytes, distance.megabytes), likelihoods.seconds + distance.seconds
+    )
 
 
 def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
@@ -98,8 +129,7 @@ def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
 
 def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
     asked = of.study["evidence"]
-    count = asked["coverage_block"] * (1 + of.study["assessment"]["bootstrap"])
-    return descents(of, of.systems, count)
+    return _likelihoods(of, asked["coverage_block"])
 
 
 # --- everything else -----------------------------------------------------------------------------
@@ -206,7 +236,8 @@ STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "train_surrogate": lambda of, wildcards: training(of, of.training),
     "update_population": _update,
     "deconvolve": _deconvolve,
-    "consult_oracle": lambda of, wildcards: descents(of, of.systems),
+    "maximise_likelihoods": lambda of, wildcards: _likelihoods(of),
+    "consult_oracle": _consult,
     "resample_systems": _resample,
     "gather_answer": rows_of(6),
     "assess_population": _judge,

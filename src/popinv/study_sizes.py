@@ -55,6 +55,8 @@ class Sizes:
         Numbers of a solved system: parameters and observations.
     observed : int
         Observations of a system.
+    laws : int
+        Parameters of the law, about.
     systems : int
         Systems observed, those kept aside included.
     training : int
@@ -68,6 +70,7 @@ class Sizes:
     study: Study
     row: int
     observed: int
+    laws: int
     systems: int
     training: int
     largest: int
@@ -83,6 +86,7 @@ def sizes(study: Study) -> Sizes:
         study=study,
         row=parameters + observed,
         observed=observed,
+        laws=2 * parameters if study["law"]["kind"] in ("normal", "lognormal") else 5,
         systems=_systems(study, observed),
         training=solve_count(study, "0")
         + (int(learning["rounds"]) - 1) * int(learning["solves_per_round"]),

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from popinv.config.forward import Forward, ForwardSection
 from popinv.errors import ConfigError
+from popinv.forward.costs import forward_cost
 from popinv.forward.external.files import simulator_hash
 
 __all__ = [
@@ -28,9 +29,14 @@ __all__ = [
     "ranks_of",
     "refuse_foreign_stores",
     "replications_of",
+    "seconds_per_solve",
     "simulator_of",
     "solve_count",
+    "wants_likelihood",
 ]
+
+# What a solve takes is bounded for the resources of jobs; it takes about a fifth of that.
+_OF_BOUND = 0.2
 
 
 def is_synthetic(study: Mapping[str, Any]) -> bool:
@@ -93,6 +99,18 @@ def solve_count(study: Mapping[str, Any], round_name: str) -> int:
 def chunk_count(study: Mapping[str, Any], round_name: str) -> int:
     """Return the number of chunk jobs of a round."""
     return -(-solve_count(study, round_name) // int(study["active_learning"]["chunk_size"]))
+
+
+def seconds_per_solve(study: Mapping[str, Any]) -> float:
+    """Return about how long a solve takes, the same on every machine."""
+    section: ForwardSection = TypeAdapter(Forward).validate_python(study["forward"])
+    cost = forward_cost(study["forward"], len(section.parameter_names()))
+    return _OF_BOUND * cost.seconds
+
+
+def wants_likelihood(study: Mapping[str, Any]) -> bool:
+    """Whether the marginal likelihood may be the study's answer."""
+    return study["estimator"] in ("auto", "likelihood")
 
 
 def coverage_blocks(study: Mapping[str, Any]) -> int:

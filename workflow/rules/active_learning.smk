@@ -46,14 +46,36 @@ def program_of(rule):
 
 def judging(wildcards):
     """What collecting imports where there is a surrogate to judge on the fresh solves."""
-    return [] if previous_round(wildcards) is None else ["popinv.surrogate.artefact"]
+    if previous_round(wildcards) is None:
+        return []
+    study = config["studies"][wildcards.study]
+    return selected_modules(study, "law", "noise", "push")
 
 
-def judged_by_threshold(wildcards):
-    """Params function: the largest error of a good surrogate, None where there is none to judge."""
+def judged_by(wildcards):
+    """Params function: what a good surrogate stays below, None where there is none to judge."""
     if previous_round(wildcards) is None:
         return None
-    return config["studies"][wildcards.study]["active_learning"]["threshold"]
+    asked = config["studies"][wildcards.study]["active_learning"]
+    return {"error": asked["threshold"], "push": asked["answer_threshold"]}
+
+
+def sections_to_judge(section):
+    """Params function: a section of the study, None where there is no surrogate to judge."""
+
+    def chosen(wildcards):
+        study = config["studies"][wildcards.study]
+        return None if previous_round(wildcards) is None else study[section]
+
+    return chosen
+
+
+def judged(wildcards):
+    """Input function: what the surrogate to judge was made of and for."""
+    found = earlier("solves", "surrogate", "estimate")(wildcards)
+    if found:
+        found["previous_observations"] = f"<results>/{wildcards.study}/observations.zarr/zarr.json"
+    return found
 
 
 # Propose parameters to solve: broadly at first, then from the current estimate.
@@ -149,7 +171,7 @@ rule solve_chunk_distributed:
 # Gather the chunks, count failures, and judge the last surrogate on these fresh solves.
 rule collect_solves:
     input:
-        unpack(earlier("solves", "surrogate", "estimate")),
+        unpack(judged),
         chunks=lambda wildcards: expand(
             "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
             chunk=range(chunk_count(config["studies"][wildcards.study], wildcards.round)),
@@ -166,7 +188,10 @@ rule collect_solves:
         runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
-        threshold=judged_by_threshold,
+        forward=sections_to_judge("forward"),
+        law=sections_to_judge("law"),
+        noise=sections_to_judge("noise"),
+        thresholds=judged_by,
         failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
         code=code_of("collect_solves", also=judging),
     message:
@@ -205,7 +230,7 @@ rule train_surrogate:
         "../scripts/train_surrogate.py"
 
 
-# Descend with the round's surrogate, to know where to solve next.
+# Estimate the population through the round's surrogate, to know where to solve next.
 rule update_population:
     input:
         unpack(earlier("estimate")),
@@ -227,7 +252,6 @@ rule update_population:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        iterations=lookup(dpath="studies/{study}/active_learning/descent_iterations", within=config),
         code=code_of("update_population", "law", "noise", "descent"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"

@@ -25,8 +25,10 @@ from popinv.workflow import (
     last_round,
     refuse_foreign_stores,
     replications_of,
+    seconds_per_solve,
     simulator_of,
     solve_count,
+    wants_likelihood,
 )
 
 STARTED = time.time()

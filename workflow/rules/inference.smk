@@ -42,6 +42,7 @@ rule deconvolve:
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
     output:
         descent="<results>/{study}/descent.zarr/zarr.json",
     log:
@@ -67,13 +68,59 @@ rule deconvolve:
         "../scripts/deconvolve.py"
 
 
-# The same descent with the noise, or the law, known.
+# Pseudo-likelihood and likelihood, through the surrogate or the solver itself.
+rule maximise_likelihoods:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        estimate=final("estimate"),
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+    output:
+        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr/zarr.json",
+        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/maximise_likelihoods.log",
+    benchmark:
+        "<results>/{study}/benchmarks/maximise_likelihoods.tsv"
+    # The answer, its figures and its assessment wait for it.
+    priority: 2
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=lookup(dpath="studies/{study}/seed", within=config),
+        forward=lookup(dpath="studies/{study}/forward", within=config),
+        law=lookup(dpath="studies/{study}/law", within=config),
+        noise=lookup(dpath="studies/{study}/noise", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
+        likelihood=lambda wildcards: wants_likelihood(config["studies"][wildcards.study]),
+        seconds_per_solve=lambda wildcards: seconds_per_solve(config["studies"][wildcards.study]),
+        checkpoint=config["results"] + "/.checkpoints/{study}/maximise_likelihoods.zarr",
+        code=code_of("maximise_likelihoods", "law", "noise", "solver"),
+    message:
+        "{wildcards.study}: maximising pseudo-likelihood and likelihood"
+    script:
+        "../scripts/maximise_likelihoods.py"
+
+
+def every_estimate(wildcards):
+    """Input function: the answers of all estimators, by name."""
+    folder = f"<results>/{wildcards.study}"
+    return {
+        "distance": f"{folder}/descent.zarr/zarr.json",
+        "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr/zarr.json",
+        "likelihood": f"{folder}/likelihood.zarr/zarr.json",
+    }
+
+
+# The same estimate with the noise, or the law, known.
 rule consult_oracle:
     input:
+        unpack(every_estimate),
         observations="<results>/{study}/observations.zarr/zarr.json",
         truth="<results>/{study}/truth.zarr/zarr.json",
         surrogate=final("surrogate"),
-        estimate=final("estimate"),
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
     output:
         oracle="<results>/{study}/oracles/{known}_known.zarr/zarr.json",
     log:
@@ -92,19 +139,21 @@ rule consult_oracle:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         truth=lookup(dpath="studies/{study}/observations/truth", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
-        code=code_of("consult_oracle", "law", "noise", "true_noise"),
+        estimator=lookup(dpath="studies/{study}/estimator", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
+        code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
     script:
         "../scripts/consult_oracle.py"
 
 
-# Repeat the descent on resampled systems, for intervals.
+# Repeat the estimate on resampled systems, for intervals.
 rule resample_systems:
     input:
+        unpack(every_estimate),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
     output:
         resamples="<results>/{study}/resamples.zarr/zarr.json",
     log:
@@ -121,6 +170,8 @@ rule resample_systems:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
+        estimator=lookup(dpath="studies/{study}/estimator", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
         resamples=lookup(dpath="studies/{study}/assessment/bootstrap", within=config),
         code=code_of("resample_systems", "law", "noise"),
     message:
@@ -129,13 +180,13 @@ rule resample_systems:
         "../scripts/resample_systems.py"
 
 
-# The answer, with its intervals and the errors that the moments predict.
+# The answer: the best estimate, its intervals, and what the others say of it.
 rule gather_answer:
     input:
         unpack(resampled),
+        unpack(every_estimate),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
     output:
         population="<results>/{study}/population.zarr/zarr.json",
     log:
@@ -150,6 +201,7 @@ rule gather_answer:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
+        estimator=lookup(dpath="studies/{study}/estimator", within=config),
         code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"

@@ -16,16 +16,29 @@ with job(snakemake):
     }
     if previous:
         # Imported here: the first round has no surrogate to judge, and needs no tensor library.
+        from popinv.inference.build import descent_problem
+        from popinv.inference.surrogate_push import surrogate_push
         from popinv.surrogate.artefact import surrogate_of
 
-        surrogate = surrogate_of(previous["surrogate"])
-        fresh = judge(fresh, previous["solves"], surrogate, previous["estimate"], given.threshold)
-        errors = ", ".join(f"{e:.3f}" for e in fresh["surrogate_error"].values)
-        print(f"surrogate error on fresh solves, in noise standard deviations: {errors}")
+        study = {key: given[key] for key in ("forward", "law", "noise")}
+        surrogate, estimate = surrogate_of(previous["surrogate"]), previous["estimate"]
+        stage = f"push/{snakemake.wildcards.round}"
+        problem = descent_problem(study, previous["observations"], surrogate, given.seed, stage)
+        fresh = judge(
+            fresh,
+            previous["solves"],
+            surrogate,
+            estimate,
+            given.thresholds,
+            surrogate_push(problem, estimate),
+        )
+        for name, unit in (("error", "noise standard deviations"), ("push", "standard errors")):
+            told = ", ".join(f"{e:.3f}" for e in fresh[f"surrogate_{name}"].values)
+            print(f"surrogate {name} on fresh solves, in {unit}: {told}")
     storage.save(
         fresh,
         snakemake.output.solves,
-        config={"threshold": given.threshold, "failure_budget": given.failure_budget},
+        config={"thresholds": given.thresholds, "failure_budget": given.failure_budget},
         seed=given.seed,
         created_by=snakemake.rule,
     )

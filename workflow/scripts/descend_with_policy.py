@@ -5,8 +5,8 @@ from dataclasses import replace
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.inference.build import descent_problem, descent_settings
-from popinv.inference.restarts import descend, starts_near
-from popinv.inference.result import estimate_dataset, parameters_of
+from popinv.inference.fit_distance import fit_distance, starts_near
+from popinv.inference.result import estimate_dataset, estimate_of
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
 
@@ -22,10 +22,10 @@ with job(snakemake):
     config = {**study, "descent": {**given.descent, "policy": policy}}
     checkpoint = Checkpoint.of_job(snakemake, config, (observations, fitted, estimate))
     settings = replace(descent_settings(given.descent), policy=policy)
-    starts = starts_near(problem, parameters_of(estimate), given.descent["restarts"])
-    result = descend(problem, settings, starts, checkpoint, description=policy)
+    starts = starts_near(problem, estimate_of(estimate), given.descent["restarts"])
+    found = fit_distance(problem, settings, starts, checkpoint, policy)
     storage.save(
-        estimate_dataset(problem, result),
+        estimate_dataset(problem, found.estimate),
         snakemake.output.answer,
         config=config,
         seed=given.seed,

@@ -1,4 +1,4 @@
-"""Gather the answer: the descent, its intervals, and the errors that the moments predict."""
+"""Gather the answer: the best estimate, its intervals, and what the others say of it."""
 
 from popinv import storage
 from popinv.inference.answer import population_dataset
@@ -12,10 +12,14 @@ with job(snakemake):
     loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
     surrogate = surrogate_of(loaded["surrogate"])
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
+    population = population_dataset(problem, loaded, given.estimator)
+    print(f"the answer is that of the {population.attrs['estimator']}: "
+          f"{population.attrs['estimator_reason']}")
+    print(population.attrs["agreement"])
     storage.save(
-        population_dataset(problem, loaded),
+        population,
         snakemake.output.population,
-        config=study,
+        config={**study, "estimator": given.estimator},
         seed=given.seed,
         created_by=snakemake.rule,
     )

@@ -9,8 +9,8 @@ from popinv.downstream.sgd_dynamics.study import lines, probe, result_dataset
 from popinv.figures.sgd_dynamics import draw_slices
 from popinv.figures.style import save
 from popinv.inference.build import descent_problem, descent_settings
-from popinv.inference.restarts import starts_near
-from popinv.inference.result import parameters_of
+from popinv.inference.fit_distance import starts_near
+from popinv.inference.result import estimate_of, parameters_of
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
 
@@ -22,9 +22,9 @@ with job(snakemake):
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
     problem = descent_problem(study, observations, surrogate, given.seed, "sgd_dynamics")
     solution = parameters_of(storage.load(snakemake.input.descent))
-    estimate = parameters_of(storage.load(snakemake.input.estimate))
+    estimate = estimate_of(storage.load(snakemake.input.estimate))
     # The study's own first restart, drawn as the descent draws it.
-    restart = starts_near(replace(problem, stage="descent"), estimate, 2)[1]
+    restart = problem.split(starts_near(replace(problem, stage="descent"), estimate, 2)[1])
     batch = min(asked["batch_size"], len(problem.data))
     settings = replace(descent_settings(given.descent), batch_size=batch, model_samples=batch)
     slices, metrics = {}, {}

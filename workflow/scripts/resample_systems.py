@@ -1,21 +1,28 @@
-"""Repeat the descent on resampled systems, for confidence intervals."""
+"""Repeat the estimate on resampled systems, for confidence intervals."""
 
 from popinv import storage
 from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.choice import ESTIMATORS, choose
 from popinv.inference.resampling import bootstrap
-from popinv.inference.result import parameters_of, resamples_dataset
+from popinv.inference.result import estimate_of, resamples_dataset
 from popinv.job import job
 from popinv.surrogate.artefact import surrogate_of
 
 with job(snakemake):
     given = snakemake.params
     study = {key: given[key] for key in ("forward", "law", "noise")}
-    observations = storage.load(snakemake.input.observations)
-    surrogate = surrogate_of(storage.load(snakemake.input.surrogate), snakemake.config["device"])
-    problem = descent_problem(study, observations, surrogate, given.seed, "bootstrap")
-    alpha, gamma = parameters_of(storage.load(snakemake.input.descent))
-    settings = descent_settings(given.descent)
-    answers = bootstrap(problem, settings, alpha, gamma, given.resamples)
+    loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
+    surrogate = surrogate_of(loaded["surrogate"], snakemake.config["device"])
+    problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "bootstrap")
+    name, _ = choose({name: loaded[name] for name in ESTIMATORS}, given.estimator)
+    answers = bootstrap(
+        problem,
+        name,
+        estimate_of(loaded[name]),
+        given.resamples,
+        descent_settings(given.descent),
+        given.polish["draws"],
+    )
     storage.save(
         resamples_dataset(problem, answers),
         snakemake.output.resamples,

@@ -1,4 +1,4 @@
-"""Descend with the round's surrogate, to know where to solve next."""
+"""Estimate the population through the round's surrogate, to know where to solve next."""
 
 from popinv import storage
 from popinv.job import job
@@ -14,27 +14,25 @@ with job(snakemake):
         dataset = previous.assign_attrs(converged=1)
     else:
         # Imported here: passing on needs no tensor library.
-        from popinv.inference.build import descent_problem, round_settings, start
-        from popinv.inference.restarts import descend
-        from popinv.inference.result import estimate_dataset, parameters_of
+        from popinv.inference.build import descent_problem, start
+        from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+        from popinv.inference.result import estimate_dataset, estimate_of
         from popinv.surrogate.artefact import surrogate_of
 
         observations = storage.load(snakemake.input.observations)
-        stage = f"update/{number}"
         surrogate = surrogate_of(fitted, snakemake.config["device"])
-        problem = descent_problem(study, observations, surrogate, given.seed, stage)
+        problem = descent_problem(study, observations, surrogate, given.seed, f"update/{number}")
         # An early surrogate can lead the estimate astray; the study's start then leads it back.
         starts = [start(study, problem)]
         if previous is not None:
-            starts.insert(0, parameters_of(previous))
-        settings = round_settings(given.iterations)
-        result = descend(problem, settings, starts, description=f"round {number}")
-        dataset = estimate_dataset(problem, result, {"converged": 0})
+            starts.insert(0, estimate_of(previous))
+        found = fit_pseudo_likelihood(problem, starts)
+        dataset = estimate_dataset(problem, found, {"converged": 0})
         print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
     storage.save(
         dataset,
         snakemake.output.estimate,
-        config={**study, "iterations": given.iterations},
+        config=study,
         seed=given.seed,
         created_by=snakemake.rule,
     )

@@ -17,9 +17,10 @@ from popinv.config.base import (
     Several,
 )
 
-__all__ = ["ActiveLearning", "Assessment", "Descent", "Surrogate"]
+__all__ = ["ActiveLearning", "Assessment", "Descent", "Estimator", "Polish", "Surrogate"]
 
 Baseline = Literal["full", "plain", "two_stage", "nuts"]
+Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
 
 # Fewer resamples have no spread to speak of, and fewer of the null no 95 % point.
 _FEWEST_BOOTSTRAPS = 2
@@ -52,10 +53,10 @@ class ActiveLearning(Section):
         description="The surrogate is good enough when its error on fresh solves is below this, "
         "in standard deviations of the noise.",
     )
-    descent_iterations: Count = Field(
-        default=150,
-        description="Steps of each round's own descent, which decides where to solve next. It is "
-        "separate from `descent`, so that changing that repeats no solve.",
+    answer_threshold: Positive = Field(
+        default=0.25,
+        description="And only if its error moves the estimate by less than this, in standard "
+        "errors of the parameter that it moves most.",
     )
     failure_budget: Annotated[float, Field(ge=0, lt=1), NotBoolean] = Field(
         default=0.05, description="Share of the solves that may fail before the study stops."
@@ -117,7 +118,12 @@ class Descent(Section):
         description="Whether to subtract half the distance between two samples of the model, so "
         "that a finite sample does not bias the answer. The draws of a step are then two halves.",
     )
-    iterations: Count = Field(default=400, description="Steps of the descent.")
+    iterations: Count = Field(default=200, description="Steps of the descent.")
+    legs: Count = Field(
+        default=4,
+        description="Where more is left to go at the end than the sampling error, the descent goes "
+        "on for as many steps again, at most to so many times the steps.",
+    )
     learning_rate: Positive = Field(
         default_factory=lambda values: 0.05 if values.get("optimiser") == "adam" else 0.3,
         description="First learning rate: the share of a Gauss-Newton step, or Adam's step in the "
@@ -131,8 +137,9 @@ class Descent(Section):
     )
     max_step: Positive = Field(
         default=0.5,
-        description="Longest step in any parameter, in units of its `law.spread` (for the noise: "
-        "of half a factor e).",
+        description="Longest step of the logarithm of a positive parameter. A location moves at "
+        "most by this share of its natural size, which is how far model and data are apart and how "
+        "widely the data are spread.",
     )
     model_samples: Several = Field(default=2000, description="Systems simulated at each step.")
     batch_size: Several | None = Field(
@@ -158,8 +165,24 @@ class Descent(Section):
     )
     restarts: Count = Field(
         default=1,
-        description="Descents: the first from where active learning ended, more from starts "
+        description="Descents: the first from the last round's estimate, more from starts "
         "drawn with `law.spread`; the one of smallest loss in a fixed metric is kept.",
+    )
+
+
+class Polish(Section):
+    """Pseudo-likelihood and likelihood, which follow the descent."""
+
+    solver_seconds: NonNegative = Field(
+        default=120.0,
+        description="Seconds of the forward model that each of them may take, by a nominal cost of "
+        "a solve. Where that is enough they go through the forward model itself; otherwise through "
+        "the surrogate, and what its error does is measured by fresh solves and taken off. 0 "
+        "leaves the forward model out.",
+    )
+    draws: Annotated[int, Field(ge=8, multiple_of=4), NotBoolean] = Field(
+        default=64,
+        description="Draws for the integral over the parameters of each system, in the likelihood.",
     )
 
 
@@ -171,9 +194,10 @@ class Assessment(Section):
         description="Resamples of the held-out discrepancy as it is when model and data agree.",
     )
     bootstrap: CountOrZero = Field(
-        default=20,
-        description="Resamples of the systems, each with a descent of its own, for the "
-        f"confidence intervals; 0 for none, else at least {_FEWEST_BOOTSTRAPS}.",
+        default=0,
+        description="Resamples of the systems, each with an estimate of its own, for the "
+        "confidence intervals; 0 takes these from the estimate's covariance, else at least "
+        f"{_FEWEST_BOOTSTRAPS}.",
     )
     oracles: bool = Field(
         default=True,

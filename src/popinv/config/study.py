@@ -15,7 +15,14 @@ from popinv.config.evidence import Evidence
 from popinv.config.forward import Forward
 from popinv.config.law import Law
 from popinv.config.noise import Noise
-from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.config.numerics import (
+    ActiveLearning,
+    Assessment,
+    Descent,
+    Estimator,
+    Polish,
+    Surrogate,
+)
 from popinv.config.observations import Observations
 
 __all__ = ["RESERVED_NAMES", "Config", "Study"]
@@ -93,6 +100,15 @@ class Study(Section):
         default_factory=Surrogate, description="The network that stands in for the forward model."
     )
     descent: Descent = Field(default_factory=Descent, description="The descent on law and noise.")
+    estimator: Estimator = Field(
+        default="auto",
+        description="Whose answer counts: that of the descent (`distance`), the Gaussian "
+        "`pseudo_likelihood`, the marginal `likelihood`, or the last of these whose own diagnostics "
+        "allow its use (`auto`). The descent and the pseudo-likelihood are always reported.",
+    )
+    polish: Polish = Field(
+        default_factory=Polish, description="Pseudo-likelihood and likelihood after the descent."
+    )
     assessment: Assessment = Field(
         default_factory=Assessment, description="What is computed to judge the answer."
     )

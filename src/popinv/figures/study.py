@@ -43,8 +43,8 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
         What was fitted to what.
     loaded : mapping of str to Dataset
         ``observations``, ``surrogate``, ``population`` and ``check``; ``estimate_0``,
-        ``estimate_1``, ..., one for each round; and, where there are, ``truth``, ``resamples``
-        and ``noise_known``.
+        ``estimate_1``, ..., one for each round; and, where there are, ``truth`` and
+        ``noise_known``.
     folder : path
         Made if it is not there.
     """
@@ -68,7 +68,8 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     if name == "descent":
         return draw_descent(population, truth)
     if name == "surrogate_error":
-        threshold = json.loads(check.attrs.get("config", "{}")).get("threshold")
+        thresholds = json.loads(check.attrs.get("config", "{}")).get("thresholds") or {}
+        threshold = thresholds.get("error")
         return draw_surrogate_error(check, loaded["surrogate"], threshold)
     if name == "solver_calls":
         rounds = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
@@ -92,10 +93,8 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         reference = data - noise_free_covariance(problem, population)
         if problem.traits is not None:
             reference = reference / problem.traits.mean_square_scale
-    resampled = None
-    if "resamples" in loaded:
-        gammas = loaded["resamples"]["gamma"].values
-        resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
+    gammas = population["gamma_draws"].values
+    resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
     return NoiseComparison(
         estimate=population["noise_covariance"].values,
         reference=reference,

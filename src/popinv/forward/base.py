@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["ForwardModel", "Observations", "Parameter", "Solutions"]
+__all__ = ["DifferentiableModel", "ForwardModel", "Observations", "Parameter", "Solutions"]
 
 
 @dataclass(frozen=True)
@@ -101,5 +101,37 @@ class ForwardModel(Protocol):
 
         A model with randomness inside (an initial state, say) draws that of row i from the
         generator of (seed, stage, first + i), whatever else is in the batch.
+        """
+        ...
+
+
+@runtime_checkable
+class DifferentiableModel(ForwardModel, Protocol):
+    """A forward model that also gives its derivatives, row by row as ``solve`` does.
+
+    A row that cannot be solved is NaN in the derivatives too.
+    """
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return G(z) and its derivatives along tangents.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        tangents : ndarray of shape (k, n, d_z)
+
+        Returns
+        -------
+        ndarray of shape (n, d_y), ndarray of shape (k, n, d_y)
+        """
+        ...
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Return the gradient in z of sum_j cotangents[:, j] G_j(z), shape (n, d_z).
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        cotangents : ndarray of shape (n, d_y)
         """
         ...

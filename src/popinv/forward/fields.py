@@ -92,6 +92,14 @@ class Field(Protocol):
         """Values of shape (n, n_points) for z of shape (n, d_z)."""
         ...
 
+    def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """Changes of the values along tangents (k, n, d_z), shape (k, n, n_points)."""
+        ...
+
+    def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Gradient in z of the values' sum with cotangents (n, n_points), shape (n, d_z)."""
+        ...
+
 
 class _CosineBasis:
     """What both fields share: the cosine functions and the names of their coefficients."""
@@ -188,6 +196,28 @@ class CosineField(_CosineBasis):
         _cosine_series(np.ascontiguousarray(z, dtype=np.float64), basis, values)
         return values
 
+    def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """Changes of the values, which are linear in z.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, 1 + n_modes)
+        basis : ndarray of shape (n_modes, n_points)
+        tangents : ndarray of shape (k, n, at least 1 + n_modes)
+
+        Returns
+        -------
+        ndarray of shape (k, n, n_points)
+        """
+        return tangents[..., :1] + tangents[..., 1 : 1 + len(basis)] @ basis
+
+    def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Gradient in z of the values' sum with cotangents (n, n_points); zero beyond the field."""
+        gradient = np.zeros_like(z)
+        gradient[:, 0] = cotangents.sum(axis=1)
+        gradient[:, 1 : 1 + len(basis)] = cotangents @ basis.T
+        return gradient
+
 
 class LevelSetField(_CosineBasis):
     """Two materials separated by a smoothed level set.
@@ -253,6 +283,33 @@ class LevelSetField(_CosineBasis):
         values = np.empty((len(z), basis.shape[1]))
         _level_set(np.ascontiguousarray(z, dtype=np.float64), basis, self.sharpness, values)
         return values
+
+    def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """Changes of the values along tangents (k, n, 2 + n_modes), shape (k, n, n_points)."""
+        in_material, in_level = self._derivatives(z, basis)
+        change = in_level * (tangents[..., 2 : 2 + len(basis)] @ basis)
+        for m in range(2):
+            change += tangents[..., m, None] * in_material[m]
+        return change
+
+    def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Gradient in z of the values' sum with cotangents (n, n_points)."""
+        in_material, in_level = self._derivatives(z, basis)
+        gradient = np.zeros_like(z)
+        for m in range(2):
+            gradient[:, m] = (cotangents * in_material[m]).sum(axis=1)
+        gradient[:, 2 : 2 + len(basis)] = (cotangents * in_level) @ basis.T
+        return gradient
+
+    def _derivatives(self, z: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return da / dlog kappa_m, shape (2, n, n_points), and da / df, shape (n, n_points)."""
+        kappa = np.exp(z[:, :2])
+        tangent = np.tanh(self.sharpness * (z[:, 2 : 2 + len(basis)] @ basis))
+        step = 0.5 * (1.0 + tangent)
+        shares = np.stack([kappa[:, :1] * (1.0 - step), kappa[:, 1:] * step])
+        total = shares.sum(axis=0)
+        slope = 0.5 * self.sharpness * (1.0 - tangent**2)
+        return shares / total, (kappa[:, 1:] - kappa[:, :1]) * slope / total
 
 
 @numba.njit(nogil=True, cache=True)

@@ -2,53 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
+from popinv.artefacts import parameter_coordinate, variable
+from popinv.inference.choice import ESTIMATORS, choose, words
+from popinv.inference.hausman import describe, hausman
 from popinv.inference.identifiability import identifiability
+from popinv.inference.intervals import boundaries, intervals
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import noise_interval, normal_interval
-from popinv.inference.result import parameters_of
+from popinv.inference.result import (
+    estimate_of,
+    estimated_coordinate,
+    parameter_names,
+    parameters_of,
+)
+from popinv.seeds import generator
 
-__all__ = ["population_dataset"]
+__all__ = ["draws_of", "population_dataset"]
+
+# Draws from the estimate's normal law, for pictures and for nulls that hold its error.
+_DRAWS = 200
+# What the answer keeps of the estimator that was chosen.
+_KEPT = (
+    "alpha",
+    "gamma",
+    "law",
+    "noise",
+    "noise_covariance",
+    "covariance",
+    "sampling_covariance",
+    "bread",
+    "influence",
+    "log_likelihood",
+    "correction",
+    "ends",
+)
 
 
-def _told_apart(law: Sequence[str], noise: Sequence[str]) -> tuple[str, ...]:
-    """Return all names, those that law and noise share with whose they are."""
-    both = set(law) & set(noise)
-    return tuple(
-        f"{kind} {name}" if name in both else name
-        for kind, names in (("law", law), ("noise", noise))
-        for name in names
+def population_dataset(
+    problem: Problem, loaded: Mapping[str, xr.Dataset], wanted: str
+) -> xr.Dataset:
+    """Return the answer: the best estimate, its intervals, and what the others say.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    loaded : mapping of str to Dataset
+        ``distance``, ``pseudo_likelihood`` and ``likelihood``; where there are, ``resamples`` and
+        ``sampling_error``.
+    wanted : str
+        "auto", or the estimator whose answer counts.
+
+    Returns
+    -------
+    Dataset
+        ``law``, ``noise`` and ``noise_covariance``, with ``law_lower``, ``law_upper`` (and the same
+        for ``noise``), the ends of 95 % intervals in natural values; ``estimates`` and
+        ``estimate_errors`` of each estimator, unconstrained; ``bound``, the standard error that the
+        likelihood allows; ``law_predicted_error``, the one that three moments allow.
+    """
+    estimates = {name: loaded[name] for name in ESTIMATORS}
+    name, why = choose(estimates, wanted)
+    chosen = estimates[name]
+    population = chosen[[key for key in _KEPT if key in chosen]].assign_attrs(
+        estimator=name, estimator_reason=why, through=str(chosen.attrs.get("through", "surrogate"))
+    )
+    for part, (low, high) in _ends(problem, chosen, loaded.get("resamples")).items():
+        dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
+        population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
+        population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
+    population = population.merge(_side_by_side(problem, estimates)).merge(
+        draws_of(problem, chosen, loaded.get("resamples"))
+    )
+    if "sampling_error" in loaded:
+        population = population.merge(loaded["sampling_error"], combine_attrs="override")
+    population = _with_identifiability(problem, population)
+    descent = loaded["distance"]
+    for key in ("law_path", "noise_path", "loss", "fixed_loss"):
+        population[key] = descent[key]
+    population["surrogate_shift"] = loaded["pseudo_likelihood"]["surrogate_shift"]
+    return population.assign_attrs(
+        _agreement(problem, estimates, name),
+        descent_arrived=int(descent.attrs["arrived"]),
+        descent_remaining=float(descent.attrs["remaining"]),
     )
 
 
-def population_dataset(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return the final descent, with intervals where systems were resampled, and predicted errors.
+def _ends(
+    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    if resamples is None:
+        return intervals(problem, chosen)
+    answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
+    covariance = np.cov(answers, rowvar=False)
+    dims = chosen["covariance"].dims
+    return intervals(problem, chosen.assign(covariance=(dims, covariance)))
 
-    ``law_lower`` and ``law_upper`` (and the same for ``noise``) are the ends of 95 % intervals in
-    natural values; ``law_predicted_error`` is the standard error that the first three moments
-    allow at this number of systems, in the unconstrained coordinates.
-    """
-    population = loaded["descent"].copy()
-    alpha, gamma = parameters_of(population)
-    if "resamples" in loaded:
-        answers = loaded["resamples"]
-        ends = {
-            "law": map(problem.law.to_natural, normal_interval(alpha, answers["alpha"].values)),
-            "noise": noise_interval(problem.noise, gamma, answers["gamma"].values),
+
+def _side_by_side(problem: Problem, estimates: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Return the estimates and standard errors of all estimators, and the bound."""
+    count = len(problem.free)
+    values, errors = np.full((3, count), np.nan), np.full((3, count), np.nan)
+    for row, estimate in enumerate(estimates.values()):
+        if "alpha" in estimate:
+            values[row] = estimate_of(estimate)
+            errors[row] = np.sqrt(np.diag(estimate["covariance"].values))
+    side_by_side = xr.Dataset(
+        {
+            "estimates": variable(
+                ("estimator", "estimated"), values, "estimates, unconstrained"
+            ),
+            "estimate_errors": variable(
+                ("estimator", "estimated"), errors, "standard errors, unconstrained"
+            ),
+        },
+        coords={
+            **parameter_coordinate(list(estimates), "estimator", "estimator"),
+            **estimated_coordinate(problem),
+        },
+    )
+    likelihood = estimates["likelihood"]
+    if likelihood.attrs["passes"]:
+        bound, of = likelihood["bound"].values, "likelihood"
+    else:
+        covariance = estimates["pseudo_likelihood"]["sampling_covariance"].values
+        bound, of = np.sqrt(np.diag(covariance)), "pseudo_likelihood"
+    side_by_side["bound"] = variable(
+        "estimated", bound, f"standard error that the {words(of)} allows, unconstrained"
+    )
+    # Merging keeps the attributes of the first alone, so that this one goes with the variable.
+    side_by_side["bound"].attrs["of"] = of
+    return side_by_side
+
+
+def draws_of(
+    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None = None
+) -> xr.Dataset:
+    """Return draws of (alpha, gamma) about the estimate: resamples, or of its normal law."""
+    if resamples is not None:
+        answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
+    else:
+        # A parameter at its boundary has no normal law about it.
+        covariance = chosen["covariance"].values.copy()
+        for i in boundaries(chosen):
+            covariance[i], covariance[:, i] = 0.0, 0.0
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        rng = generator(problem.seed, "answer/draws")
+        answers = estimate_of(chosen) + rng.standard_normal((_DRAWS, len(values))) @ root.T
+    alpha, gamma = answers[:, : problem.d_alpha], answers[:, problem.d_alpha :]
+    return xr.Dataset(
+        {
+            "alpha_draws": variable(("draw", "law_parameter"), alpha, "draws about the law"),
+            "gamma_draws": variable(("draw", "noise_parameter"), gamma, "draws about the noise"),
         }
-        for name, (low, high) in ends.items():
-            dim, long_name = f"{name}_parameter", f"end of the 95 % interval of the {name}"
-            population[f"{name}_lower"] = variable(dim, low, f"lower {long_name}")
-            population[f"{name}_upper"] = variable(dim, high, f"upper {long_name}")
-    if "sampling_error" in loaded:
-        population = population.merge(loaded["sampling_error"], combine_attrs="override")
-    known = identifiability(problem, alpha, gamma)
-    names = _told_apart(problem.law.names, problem.noise.names)
-    d_alpha = problem.d_alpha
+    )
+
+
+def _agreement(
+    problem: Problem, estimates: Mapping[str, xr.Dataset], chosen: str
+) -> dict[str, float | str]:
+    """Return Hausman's test of the distance against the chosen estimate, or of two likelihoods."""
+    other = "distance" if chosen != "distance" else "pseudo_likelihood"
+    one, two = estimates[chosen], estimates[other]
+    if "alpha" not in two or not two.attrs["arrived"]:
+        return {"agreement": f"not judged: the {words(other)} has not arrived"}
+    influences = two["influence"].values - one["influence"].values
+    if not np.isfinite(influences).all():
+        return {"agreement": "not judged: the noise has too many parameters"}
+    extra = sum(
+        each["covariance"].values - each["sampling_covariance"].values for each in (one, two)
+    )
+    at_boundary = list({*boundaries(one), *boundaries(two)})
+    delta = estimate_of(two) - estimate_of(one)
+    delta[at_boundary], influences[:, at_boundary] = 0.0, 0.0
+    extra[at_boundary], extra[:, at_boundary] = 0.0, 0.0
+    found = hausman(delta, influences, extra, generator(problem.seed, "answer/agreement"))
+    names = parameter_names(problem)
+    return {
+        "agreement": describe(found, names, words(other), words(chosen)),
+        "agreement_p_value": found.p_value,
+        "agreement_statistic": found.statistic,
+    }
+
+
+def _with_identifiability(problem: Problem, population: xr.Dataset) -> xr.Dataset:
+    held = tuple(boundaries(population))
+    known = identifiability(replace(problem, fixed=held), *parameters_of(population))
+    names, d_alpha = parameter_names(problem), problem.d_alpha
     for name, dim, part in (
         ("law", "law_parameter", slice(None, d_alpha)),
         ("noise", "noise_parameter", slice(d_alpha, None)),

@@ -12,7 +12,7 @@ from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.noise.build import noise
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["descent_problem", "descent_settings", "round_settings", "start"]
+__all__ = ["descent_problem", "descent_settings", "start"]
 
 # Of a law's entry whose spread is zero; a factor e is a large change of most of them.
 _LAW_SCALE = 0.5
@@ -61,12 +61,7 @@ def descent_problem(
     )
 
 
-def round_settings(iterations: int) -> DescentSettings:
-    """Return the settings of a round's own descent, which do not depend on the final one's."""
-    return DescentSettings(iterations=iterations)
-
-
-def start(study: Section, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Return the unconstrained (alpha, gamma) where the study's descents start."""
+def start(study: Section, problem: Problem) -> np.ndarray:
+    """Return the unconstrained p = (alpha, gamma) where the study's estimates start."""
     alpha = law_values(study["law"], study["law"]["start"], study["forward"])
-    return alpha, problem.noise.from_natural(study["noise"]["start"])
+    return np.concatenate([alpha, problem.noise.from_natural(study["noise"]["start"])])

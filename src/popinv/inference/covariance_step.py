@@ -44,6 +44,7 @@ from scipy.linalg import cho_solve, cholesky
 from popinv.errors import ConfigError
 from popinv.inference.curvature import tangents
 from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.trust_region import longest_steps
 from popinv.population.noise.base import STEP_SCALE
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
@@ -159,12 +160,13 @@ def joint_step(
     gradient: np.ndarray,
     factor: np.ndarray,
     rate: float,
+    apart: tuple[float, float],
 ) -> np.ndarray:
     """Return p after a step of law and covariance.
 
     The trace of E over d_y, the change of all standard deviations alike, is at most ``max_step`` of
-    half a factor e; eigenvalues of the rest at most a fifth of ``max_step``, and the law's step at
-    most ``max_step`` of its scale.
+    half a factor e; eigenvalues of the rest at most a fifth of ``max_step``, and the law's steps as
+    :mod:`popinv.inference.trust_region` says.
 
     Parameters
     ----------
@@ -175,6 +177,8 @@ def joint_step(
         From :func:`curvature_factor`.
     rate : float
         Learning rate.
+    apart : (float, float)
+        The loss, and the mean variance of the projected data.
     """
     noise, d_alpha = _full(problem), problem.d_alpha if problem.free_law else 0
     d_y, gamma = noise.d_y, p[problem.d_alpha :]
@@ -196,9 +200,9 @@ def joint_step(
     moved = p.copy()
     moved[problem.d_alpha :] = noise.moved(gamma, move)
     if d_alpha:
-        change = -rate * newton[:d_alpha]
-        excess = np.max(np.abs(change) / (settings.max_step * problem.scale[:d_alpha]))
-        moved[:d_alpha] += change / max(1.0, excess)
+        stiffness = (factor[:d_alpha] ** 2).sum(axis=1)
+        longest = longest_steps(problem, settings, *apart, stiffness)[:d_alpha]
+        moved[:d_alpha] += np.clip(-rate * newton[:d_alpha], -longest, longest)
     return moved
 
 

@@ -53,17 +53,20 @@ from popinv.inference.covariance_step import (
 )
 from popinv.inference.curvature import each_tangent, gauss_newton_matrix
 from popinv.inference.problem import DescentSettings, DescentState, Problem
+from popinv.inference.trust_region import longest_steps
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.debiased import projected_debiased_wasserstein
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 
-__all__ = ["Descent", "estimate", "run", "step"]
+__all__ = ["Descent", "estimate", "learning_rate", "run", "step"]
 
 _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
 _CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20
 _MONITOR_EVERY = 10
+# A change of logarithms after which the curvature is taken anew.
+_OUT_OF_DATE = 0.4
 
 
 @dataclass(frozen=True)
@@ -162,27 +165,29 @@ def step(
         if k % _MONITOR_EVERY == 0:
             scale = torch.from_numpy(problem.data.std(axis=0))
             fixed_loss = float(_half_distance(data, sample, theta / scale[:, None], debias=False))
-        curvature = state.curvature
-        if _curvature_is_due(settings, k):
+        curvature, taken_at = state.curvature, state.curvature_parameters
+        if _curvature_is_due(problem, settings, state):
+            taken_at = state.parameters
             m = min(settings.curvature_rows, settings.model_samples)
             draws = omega[:m], e[:m], None if systems is None else systems[:m]
             if moves_full_covariance(problem, settings):
                 curvature = curvature_factor(problem, settings, p.detach(), draws, k)
             else:
                 curvature = _curvature(problem, p.detach(), draws, sample[:m], u)
-    state = replace(
-        _move(state, problem, settings, gradient.numpy(), curvature),
-        iteration=k + 1,
-    )
+        spread = float((data @ u).var(dim=0).mean())
+    moved = _move(state, problem, settings, gradient.numpy(), curvature, (loss.item(), spread))
+    state = replace(moved, iteration=k + 1, curvature_parameters=taken_at)
     state.path[k], state.loss[k], state.fixed_loss[k] = state.parameters, loss.item(), fixed_loss
     return state, {"loss": loss.item(), "gradient": gradient.numpy()}
 
 
-def _curvature_is_due(settings: DescentSettings, k: int) -> bool:
-    if settings.optimiser != "gauss_newton" or not settings.curvature_every:
-        return False
-    # The first matrices are taken far from the answer and are soon out of date.
-    return k % settings.curvature_every == 0 or k in (5, 10)
+def _curvature_is_due(problem: Problem, settings: DescentSettings, state: DescentState) -> bool:
+    every = settings.curvature_every
+    if every and state.iteration % every == 0:
+        return True
+    # A matrix taken far away is out of date: the metric has changed.
+    moved = np.abs(state.parameters - state.curvature_parameters)[problem.logarithmic]
+    return bool(np.any(moved > _OUT_OF_DATE))
 
 
 def _curvature(
@@ -206,36 +211,51 @@ def _move(
     settings: DescentSettings,
     gradient: np.ndarray,
     curvature: np.ndarray,
+    apart: tuple[float, float],
 ) -> DescentState:
+    """Return the state after a step; ``apart`` holds the loss and the spread of the data."""
     k, free = state.iteration, problem.free
-    share = k / max(1, settings.iterations - 1)
-    rate = settings.learning_rate * (settings.final_learning_rate / settings.learning_rate) ** share
+    rate = learning_rate(settings, k)
     if moves_full_covariance(problem, settings):
-        parameters = joint_step(problem, settings, state.parameters, gradient, curvature, rate)
+        parameters = joint_step(
+            problem, settings, state.parameters, gradient, curvature, rate, apart
+        )
         return replace(state, parameters=parameters, curvature=curvature)
     first = _BETA_1 * state.first_moment + (1 - _BETA_1) * gradient
     second = _BETA_2 * state.second_moment + (1 - _BETA_2) * gradient**2
+    stiffness = np.diag(curvature)
+    longest = longest_steps(problem, settings, *apart, stiffness)
     change = np.zeros_like(gradient)
     if settings.optimiser == "adam":
         mean, square = first / (1 - _BETA_1 ** (k + 1)), second / (1 - _BETA_2 ** (k + 1))
-        change[free] = -rate * (mean / (np.sqrt(square) + 1e-12))[free]
+        # Adam's step has no unit; that of a location is given back to it.
+        size = np.where(problem.logarithmic, 1.0, longest / settings.max_step)
+        change[free] = -rate * (size * mean / (np.sqrt(square) + 1e-300))[free]
     else:
         known = free[: len(curvature)]
         matrix = curvature[np.ix_(known, known)].copy()
         if settings.regularisation:
             prior = np.arange(len(gradient)) < problem.d_alpha
             matrix += np.diag(prior[free] / settings.regularisation**2)
-        diagonal = np.diag(matrix)
-        matrix += np.diag(_DAMPING * diagonal + 1e-12 * diagonal.max())
-        change[free] = -rate * np.linalg.solve(matrix, gradient[free])
-    excess = np.max(np.abs(change) / (settings.max_step * problem.scale))
+        # Scaled to a unit diagonal, the damping is the same in any unit; a parameter that the
+        # sample does not see has a diagonal of zero.
+        root = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
+        scaled = matrix / np.outer(root, root) + _DAMPING * np.eye(len(root))
+        change[free] = -rate * np.linalg.solve(scaled, gradient[free] / root) / root
     return replace(
         state,
-        parameters=state.parameters + change / max(1.0, excess),
+        parameters=state.parameters + np.clip(change, -longest, longest),
         curvature=curvature,
         first_moment=first,
         second_moment=second,
     )
+
+
+def learning_rate(settings: DescentSettings, iteration: int) -> float:
+    """Return the learning rate of a step: it falls geometrically."""
+    share = iteration / max(1, settings.iterations - 1)
+    ratio = settings.final_learning_rate / settings.learning_rate
+    return settings.learning_rate * ratio**share
 
 
 def estimate(state: DescentState, settings: DescentSettings) -> np.ndarray:

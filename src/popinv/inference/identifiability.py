@@ -15,8 +15,12 @@ moments allow; without the third moments it is that of the Slepian-Bangs formula
              + \tfrac12 \operatorname{tr} C^{-1} \partial_i C\, C^{-1} \partial_j C \bigr).
 
 A direction in which the moments move by less than about one standard error over the whole scale
-is not determined by them: the data leave it where the start put it. That is a warning, which
-names the direction. Moments that are not among these could still determine it.
+is not determined by them. That is a warning, which names the direction. Moments that are not among
+these could still determine it.
+
+The scale of a logarithm is the first design's spread of it; a location has the scale on which it
+moves the mean observation by a standard deviation, the root mean square over observations, so that
+no unit matters.
 
 D comes from draws, whose errors would pass for information, more so the more moments there are.
 It is therefore computed twice from independent draws, D_1 and D_2, and ``D^T D`` estimated by the
@@ -62,7 +66,7 @@ class Identifiability:
     singular_values : ndarray of shape (n_free,)
         Descending: standard errors by which the moments move over the whole scale.
     directions : ndarray of shape (n_free, n_p)
-        The unit vectors, in units of ``Problem.scale``, that go with them.
+        The unit vectors, in units of the parameters' scales, that go with them.
     weakest_error : float
         Predicted standard error along the weakest direction, in the same units.
     systems, d_alpha : int
@@ -78,7 +82,7 @@ class Identifiability:
 
     @property
     def weakest(self) -> np.ndarray:
-        """The direction known least, a unit vector (n_p,) in units of ``Problem.scale``."""
+        """The direction known least, a unit vector (n_p,) in units of the scales."""
         return self.directions[-1]
 
     def describe_weakest(self, names: tuple[str, ...]) -> str:
@@ -99,7 +103,7 @@ class Identifiability:
             f"{'s' if len(weak) > 1 else ''} of the parameters. Along these directions, the mean, "
             "covariance and third moments of the observations move by less than one standard "
             "error (in brackets: by how many) over the parameters' whole scale, so that the "
-            f"answer there is that of the start: {named}{more}"
+            f"observations leave the answer there open: {named}{more}"
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
@@ -151,7 +155,7 @@ def identifiability(
             for half in halves
         )
         free = problem.free
-        scale = problem.scale[free]
+        scale = _scale(problem, (one + two)[: problem.data.shape[1]] / 2)[free]
         count = len(problem.data)
         product = count * (one[:, free] * scale).T @ (two[:, free] * scale)
         values, vectors = np.linalg.eigh((product + product.T) / 2)
@@ -169,3 +173,10 @@ def identifiability(
         systems=count,
         d_alpha=problem.d_alpha,
     )
+
+
+def _scale(problem: Problem, of_mean: np.ndarray) -> np.ndarray:
+    """Return the scale of each parameter (n_p,), from the mean's whitened derivatives (d_y, n_p)."""
+    moved = np.sqrt((of_mean**2).mean(axis=0))
+    natural = 1 / np.maximum(moved, np.finfo(float).tiny)
+    return np.where(problem.logarithmic | (moved == 0), problem.scale, natural)

@@ -21,14 +21,16 @@ __all__ = ["DescentSettings", "DescentState", "Problem", "begin"]
 class DescentSettings:
     """How to descend; see the configuration's ``descent`` section for the meaning of each.
 
-    ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0 the one
+    A descent takes ``iterations`` steps, and as many again up to ``legs`` times until it has
+    arrived. ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0 the one
     that the state begins with is kept; ``curvature_rows`` is the number of draws they are made of.
     """
 
     policy: Literal["cut", "full", "plain"] = "cut"
     optimiser: Literal["gauss_newton", "adam"] = "gauss_newton"
     debias: bool = True
-    iterations: int = 400
+    iterations: int = 200
+    legs: int = 4
     learning_rate: float = 0.3
     final_learning_rate: float = 0.02
     max_step: float = 0.5
@@ -61,6 +63,8 @@ class Problem:
         Whether alpha and gamma move; an oracle holds one of them at the truth.
     traits : Traits, optional
         Noise scales and masks of the N systems, where they have any.
+    fixed : tuple of int
+        Entries of p that do not move though their half does.
     """
 
     data: np.ndarray
@@ -73,6 +77,7 @@ class Problem:
     free_law: bool = True
     free_noise: bool = True
     traits: Traits | None = None
+    fixed: tuple[int, ...] = ()
 
     @property
     def d_alpha(self) -> int:
@@ -82,7 +87,17 @@ class Problem:
     @property
     def free(self) -> np.ndarray:
         """Boolean mask (n_p,) of the entries of p that move."""
-        return np.array([self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names))
+        moves = [self.free_law] * self.d_alpha + [self.free_noise] * len(self.noise.names)
+        return np.array([moves[i] and i not in self.fixed for i in range(len(moves))])
+
+    @property
+    def logarithmic(self) -> np.ndarray:
+        """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
+        return np.array([*self.law.positive, *[True] * len(self.noise.names)])
+
+    def split(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return alpha and gamma of p."""
+        return p[: self.d_alpha], p[self.d_alpha :]
 
     def model(
         self,
@@ -125,13 +140,15 @@ class DescentState:
     """Everything an interrupted descent needs to go on.
 
     ``path`` (iterations, n_p), ``loss`` (iterations,) and ``fixed_loss`` (iterations,) are filled
-    up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated.
+    up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated. The curvature was taken at
+    ``curvature_parameters``.
     """
 
     iteration: int
     parameters: np.ndarray
     start: np.ndarray
     curvature: np.ndarray
+    curvature_parameters: np.ndarray
     first_moment: np.ndarray
     second_moment: np.ndarray
     path: np.ndarray
@@ -153,6 +170,7 @@ def begin(
         parameters=p,
         start=p,
         curvature=np.zeros((n_p, n_p)) if curvature is None else curvature,
+        curvature_parameters=p,
         first_moment=np.zeros(n_p),
         second_moment=np.zeros(n_p),
         path=np.full((count, n_p), np.nan),

@@ -1,14 +1,10 @@
-"""Confidence intervals by resampling systems.
+"""Estimates from resampled systems, for intervals that lean on no formula.
 
-Each resample draws N systems with replacement and descends again from the estimate. The spread
-of the answers is the standard error; the interval is normal in the unconstrained coordinates, so
-that a positive quantity has a positive interval.
-
-All these descents see the same random numbers, and so does one on the systems as they are. What
-it moves is the descent's own noise; it is taken off the others, whose noise is nearly the same.
-That leaves what resampling did, and needs few steps, which may be long: with half a Gauss-Newton
-step each, six steps leave two per cent of the way to go. The curvature is that of the model,
-and need not be computed for each resample.
+Each resample draws N systems with replacement and estimates again from the answer. The likelihoods
+see the same draws as the answer did, so that nothing but the systems differs. Descents see the same
+random numbers, and so does one on the systems as they are: what it moves is the descent's own noise,
+which is taken off the others. That needs few steps, which may be long: with half a Gauss-Newton step
+each, six steps leave two per cent of the way to go.
 """
 
 from __future__ import annotations
@@ -17,16 +13,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 from tqdm import tqdm
 
 from popinv.inference.covariance_step import moves_full_covariance
 from popinv.inference.descent import run
+from popinv.inference.likelihood.fit_marginal import maximum_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 
-__all__ = ["bootstrap", "noise_interval", "normal_interval"]
+__all__ = ["bootstrap"]
 
 _OF_FEW_PARAMETERS: dict[str, Any] = {
     "optimiser": "gauss_newton",
@@ -44,11 +41,11 @@ _OF_FULL_COVARIANCE: dict[str, Any] = {"iterations": 80}
 
 def bootstrap(
     problem: Problem,
-    settings: DescentSettings,
-    alpha: np.ndarray,
-    gamma: np.ndarray,
+    estimator: str,
+    p: np.ndarray,
     resamples: int,
-    iterations: int | None = None,
+    settings: DescentSettings,
+    draws: int = 64,
     progress: bool = True,
 ) -> np.ndarray:
     """Return the parameters estimated from each resample.
@@ -56,13 +53,14 @@ def bootstrap(
     Parameters
     ----------
     problem : Problem
-    settings : DescentSettings
-        Those of the study; optimiser, rates and number of steps are the resamples' own.
-    alpha, gamma : ndarray
+    estimator : {"likelihood", "pseudo_likelihood", "distance"}
+    p : ndarray of shape (n_p,)
         The estimate.
     resamples : int
-    iterations : int, optional
-        Steps of each descent.
+    settings : DescentSettings
+        Of the distance; optimiser, rates and number of steps are the resamples' own.
+    draws : int
+        Draws for each system's integral in the likelihood.
     progress : bool
         Show a bar on standard error, if that is a terminal.
 
@@ -70,57 +68,42 @@ def bootstrap(
     -------
     ndarray of shape (resamples, n_p)
     """
-    full = moves_full_covariance(problem, settings)
-    own = _OF_FULL_COVARIANCE if full else _OF_FEW_PARAMETERS
-    short = replace(settings, averaging=0.5, **own)
-    short = short if iterations is None else replace(short, iterations=iterations)
-    start = begin(alpha, gamma, short)
-    moved = np.zeros(len(start.parameters))
-    if not full:
-        as_it_is = run(start, problem, short, progress=False)
-        moved = np.concatenate([as_it_is.alpha, as_it_is.gamma]) - start.parameters
-        short = replace(short, curvature_every=0)
-        start = begin(alpha, gamma, short, as_it_is.state.curvature)
+    descents = _Descents(problem, settings, p) if estimator == "distance" else None
+
+    def again(resampled: Problem, index: int) -> np.ndarray:
+        if descents is not None:
+            return descents(resampled, index)
+        if estimator == "pseudo_likelihood":
+            return fit_pseudo_likelihood(resampled, [p]).p
+        return maximum_likelihood(resampled, p, MarginalSettings(draws=draws))
+
     answers = []
     for b in tqdm(range(resamples), desc="resamples", disable=None if progress else True):
         rows = generator(problem.seed, f"{problem.stage}/rows", b).integers(
             len(problem.data), size=len(problem.data)
         )
-        resampled = problem.of_systems(rows)
-        if full:
-            resampled = replace(resampled, stage=f"{problem.stage}/{b}")
-        result = run(start, resampled, short, progress=False)
-        answers.append(np.concatenate([result.alpha, result.gamma]) - moved)
-    return np.array(answers).reshape(resamples, len(alpha) + len(gamma))
+        answers.append(again(problem.of_systems(rows), b))
+    return np.array(answers).reshape(resamples, len(p))
 
 
-def normal_interval(centre: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
+class _Descents:
+    """Short descents from the estimate."""
 
-    The standard deviation of B answers is itself uncertain: the quantile is Student's with B - 1
-    degrees of freedom, 7 % beyond the normal one for 20 answers.
-    """
-    half = t.ppf(0.975, len(answers) - 1) * answers.std(axis=0, ddof=1)
-    return centre - half, centre + half
+    def __init__(self, problem: Problem, settings: DescentSettings, p: np.ndarray) -> None:
+        self.full = moves_full_covariance(problem, settings)
+        own = _OF_FULL_COVARIANCE if self.full else _OF_FEW_PARAMETERS
+        self.settings = replace(settings, averaging=0.5, **own)
+        self.start = begin(*problem.split(p), self.settings)
+        self.moved = np.zeros(len(p))
+        if not self.full:
+            as_it_is = run(self.start, problem, self.settings, progress=False)
+            self.moved = np.concatenate([as_it_is.alpha, as_it_is.gamma]) - p
+            self.settings = replace(self.settings, curvature_every=0)
+            self.start = begin(*problem.split(p), self.settings, as_it_is.state.curvature)
 
-
-def noise_interval(
-    noise: NoiseModel, gamma: np.ndarray, answers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper 95 % ends for the noise's natural values, each (n,).
-
-    The interval is normal in the logarithm of each positive value and in atanh of each
-    correlation. Where gamma holds just these, that is :func:`normal_interval` of gamma; an
-    unrestricted covariance has other coordinates, in which an end would mix several values.
-
-    Parameters
-    ----------
-    noise : NoiseModel
-    gamma : ndarray of shape (n,)
-        The estimate.
-    answers : ndarray of shape (B, n)
-        gamma of each resample.
-    """
-    centre, spread = (noise.unbounded(noise.to_natural(g)) for g in (gamma, answers))
-    low, high = normal_interval(centre, spread)
-    return noise.bounded(low), noise.bounded(high)
+    def __call__(self, resampled: Problem, index: int) -> np.ndarray:
+        """Return the estimate from resampled systems."""
+        if self.full:
+            resampled = replace(resampled, stage=f"{resampled.stage}/{index}")
+        result = run(self.start, resampled, self.settings, progress=False)
+        return np.concatenate([result.alpha, result.gamma]) - self.moved

@@ -1,31 +1,54 @@
-"""The outcome of a descent as a Dataset, and back."""
+"""Estimates as Datasets, and back."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import law_and_noise_coordinates, variable
+from popinv.artefacts import law_and_noise_coordinates, parameter_coordinate, variable
 
 if TYPE_CHECKING:
-    from popinv.inference.descent import Descent
+    from popinv.inference.estimate import Estimate
     from popinv.inference.problem import Problem
 
 __all__ = [
     "answer_dataset",
     "estimate_dataset",
+    "estimate_of",
+    "estimated_coordinate",
     "noise_covariance",
+    "parameter_names",
     "parameters_of",
     "resamples_dataset",
 ]
+
+_MATRIX = ("estimated", "estimated_other")
 
 
 def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
     """Return Gamma(gamma), shape (d_y, d_y)."""
     return problem.noise.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
+
+
+def parameter_names(problem: Problem) -> tuple[str, ...]:
+    """Return the names of all parameters, those that law and noise share with whose they are."""
+    law, noise = problem.law.names, problem.noise.names
+    both = set(law) & set(noise)
+    return tuple(
+        f"{kind} {name}" if name in both else name
+        for kind, names in (("law", law), ("noise", noise))
+        for name in names
+    )
+
+
+def estimated_coordinate(problem: Problem) -> dict[str, xr.Variable]:
+    """Return the coordinate ``estimated`` of the entries of p."""
+    return parameter_coordinate(parameter_names(problem), "estimated", "law or noise, unconstrained")
 
 
 def answer_dataset(
@@ -53,28 +76,102 @@ def answer_dataset(
 
 
 def estimate_dataset(
-    problem: Problem, descent: Descent, attrs: dict[str, Any] | None = None
+    problem: Problem,
+    estimate: Estimate,
+    attrs: Mapping[str, Any] | None = None,
+    losses: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
-    """Return the answer of a descent and the record of how it got there."""
-    d_alpha, path = problem.d_alpha, descent.state.path
-    law_path = problem.law.to_natural(path[:, :d_alpha])
-    noise_path = problem.noise.to_natural(path[:, d_alpha:])
-    along = "along the descent"
-    return answer_dataset(problem, descent.alpha, descent.gamma, attrs).assign(
-        law_path=variable(("iteration", "law_parameter"), law_path, f"law {along}"),
-        noise_path=variable(("iteration", "noise_parameter"), noise_path, f"noise {along}"),
-        loss=variable("iteration", descent.state.loss, "weighted loss"),
-        fixed_loss=variable(
-            "iteration",
-            descent.state.fixed_loss,
-            "loss in the fixed metric of the data's variances, NaN where not evaluated",
-        ),
+    """Return an estimate, its covariances, and the path that led there.
+
+    Parameters
+    ----------
+    problem : Problem
+    estimate : Estimate
+    attrs : mapping, optional
+        Further attributes.
+    losses : mapping of str to ndarray, optional
+        ``loss`` and ``fixed_loss`` along the path of a descent.
+    """
+    d_alpha = problem.d_alpha
+    law_path = problem.law.to_natural(estimate.path[:, :d_alpha])
+    noise_path = problem.noise.to_natural(estimate.path[:, d_alpha:])
+    found = answer_dataset(problem, *problem.split(estimate.p)).assign_coords(
+        estimated_coordinate(problem)
     )
+    matrices = {
+        "covariance": (estimate.total_covariance, "covariance of the estimate, unconstrained"),
+        "sampling_covariance": (estimate.covariance, "the part that is the sample's"),
+        "bread": (estimate.bread, "inverse of the curvature, by which scores become steps"),
+    }
+    if estimate.correction is not None and estimate.correction_covariance is not None:
+        found["correction"] = variable(
+            "estimated", estimate.correction, "what was taken off for the surrogate's error"
+        )
+        matrices["correction_covariance"] = (
+            estimate.correction_covariance,
+            "covariance of what was taken off",
+        )
+    for name, (values, long_name) in matrices.items():
+        found[name] = variable(_MATRIX, values, long_name)
+    if estimate.bound is not None:
+        found["bound"] = variable(
+            "estimated", estimate.bound, "standard error that the likelihood allows, unconstrained"
+        )
+    if estimate.ends:
+        found["ends"] = _ends(estimate)
+    found["influence"] = variable(
+        ("fitted_system", "estimated"),
+        estimate.influence,
+        "by how much each system moves the estimate, unconstrained",
+    )
+    for name, values in estimate.arrays.items():
+        dims = ("fitted_system", f"{name}_entry")[: values.ndim]
+        found[name] = variable(dims, values, name.replace("_", " "))
+    found["law_path"] = variable(("iteration", "law_parameter"), law_path, "law along the way")
+    found["noise_path"] = variable(
+        ("iteration", "noise_parameter"), noise_path, "noise along the way"
+    )
+    for name, values in (losses or {}).items():
+        found[name] = variable("iteration", values, _LOSSES[name])
+    return found.assign_attrs(
+        arrived=int(estimate.arrived),
+        passes=int(estimate.passes),
+        reason=estimate.reason,
+        **estimate.diagnostics,
+        **(attrs or {}),
+    )
+
+
+def _ends(estimate: Estimate) -> xr.Variable:
+    """Return the ends of the intervals that have their own; NaN where the covariance tells them."""
+    values = np.full((len(estimate.p), 2), np.nan)
+    boundary = {}
+    for i, ends in estimate.ends.items():
+        values[i] = ends.lower, ends.upper
+        if ends.boundary:
+            boundary[str(i)] = ends.boundary
+    return variable(
+        ("estimated", "end"),
+        values,
+        "ends of the 95 % interval, unconstrained, by the profile of the likelihood",
+        boundary=json.dumps(boundary),
+    )
+
+
+_LOSSES = {
+    "loss": "weighted loss",
+    "fixed_loss": "loss in the fixed metric of the data's variances, NaN where not evaluated",
+}
 
 
 def parameters_of(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return (alpha, gamma), unconstrained."""
     return dataset["alpha"].values, dataset["gamma"].values
+
+
+def estimate_of(dataset: xr.Dataset) -> np.ndarray:
+    """Return p = (alpha, gamma) in one array (n_p,)."""
+    return np.concatenate(parameters_of(dataset))
 
 
 def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:

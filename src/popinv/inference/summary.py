@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.inference.assessment import heldout_test
 from popinv.inference.errors import law_errors, ratio, relative_frobenius_error, root_mean_square
+from popinv.inference.intervals import boundaries
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
@@ -31,8 +32,8 @@ def metrics(
     problem : Problem
         What was fitted to what.
     loaded : mapping of str to Dataset
-        ``observations``, ``population``, ``check``, and, where there are, ``resamples``,
-        ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
+        ``observations``, ``population``, ``check``, and, where there are, ``sampling_error``,
+        ``truth``, ``noise_known`` and ``law_known``.
     null_resamples : int
         Resamples of the discrepancy as it is when model and data agree.
     """
@@ -46,10 +47,12 @@ def metrics(
         for parameter in population[f"{name}_parameter"].values:
             row = population.sel({f"{name}_parameter": parameter})
             found[f"{label}_{parameter}"] = float(row[name])
-            if f"{name}_lower" in population:
-                found[f"{label}_{parameter}_lower"] = float(row[f"{name}_lower"])
-                found[f"{label}_{parameter}_upper"] = float(row[f"{name}_upper"])
+            for end in ("lower", "upper"):
+                # JSON has no infinity: where the data set no end, there is none.
+                if np.isfinite(value := float(row[f"{name}_{end}"])):
+                    found[f"{label}_{parameter}_{end}"] = value
             found[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
+    found |= _estimators(population)
     if "truth" in loaded:
         found |= _against_truth(population, loaded)
     if "sampling_error" in loaded:
@@ -61,9 +64,7 @@ def metrics(
         )
     heldout, traits = heldout_observations(loaded["observations"], problem.traits)
     test = heldout_test(problem, alpha, gamma, heldout, null_resamples, traits)
-    estimates = None
-    if "resamples" in loaded:
-        estimates = np.concatenate([loaded["resamples"][n].values for n in ("alpha", "gamma")], 1)
+    estimates = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
     found |= noise_misfit_metrics(
         problem, (alpha, gamma), heldout, null_resamples, loaded["observations"], traits, estimates
     )
@@ -81,6 +82,45 @@ def metrics(
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
+
+
+def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
+    """Return whose answer it is, how the others differ, and how near the bound it comes."""
+    attrs = population.attrs
+    found: dict[str, float | int | str] = {
+        "estimator": str(attrs["estimator"]),
+        "estimator_reason": str(attrs["estimator_reason"]),
+        "through": str(attrs["through"]),
+        "efficiency_bound": str(population["bound"].attrs["of"]),
+        "descent_arrived": int(attrs["descent_arrived"]),
+        "descent_remaining": float(attrs["descent_remaining"]),
+        "agreement": str(attrs["agreement"]),
+    }
+    if "agreement_p_value" in attrs:
+        found["agreement_p_value"] = float(attrs["agreement_p_value"])
+    if "log_likelihood" in population:
+        found["log_likelihood"] = float(population["log_likelihood"].sum())
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    shift = population["surrogate_shift"].values
+    names = [name.replace(" ", "_") for name in population["estimated"].values]
+    moves = errors > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        efficiency = errors / population["bound"].values
+        pushed = np.where(moves, np.abs(shift) / errors, 0.0)
+    for i in np.flatnonzero(moves):
+        found[f"standard_error_{names[i]}"] = float(errors[i])
+        if np.isfinite(efficiency[i]):
+            found[f"efficiency_{names[i]}"] = float(efficiency[i])
+        for row, estimator in enumerate(population["estimator"].values):
+            if np.isfinite(value := float(population["estimates"].values[row, i])):
+                found[f"{estimator}_{names[i]}"] = value
+                error = float(population["estimate_errors"].values[row, i])
+                if np.isfinite(error):
+                    found[f"{estimator}_{names[i]}_standard_error"] = error
+    found["surrogate_push"] = float(pushed.max(initial=0.0))
+    for i, where in boundaries(population).items():
+        found[f"boundary_{names[i]}"] = where
+    return found
 
 
 def _against_truth(

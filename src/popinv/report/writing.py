@@ -38,7 +38,7 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
         What was fitted to what.
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
-        for each round; and, where there are, ``truth``, ``resamples``, ``noise_known``, and the
+        for each round; and, where there are, ``truth``, ``noise_known``, and the
         evidence: ``error_against_systems``, ``designs``, ``coverage``.
     """
     return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_failures", "collect", "failure_counts", "judge"]
 
-_ROUND = ("solver_calls", "solver_failures", "surrogate_error")
+_ROUND = ("solver_calls", "solver_failures", "surrogate_error", "surrogate_push")
 
 
 def _joined(first: xr.Dataset, second: xr.Dataset, dim: str, names: Sequence[str]) -> xr.Dataset:
@@ -32,7 +32,8 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
     -------
     Dataset
         ``z``, ``y``, ``reason`` and ``round`` along ``sample``; ``solver_calls``,
-        ``solver_failures`` and ``surrogate_error`` (NaN until judged) along ``round_number``.
+        ``solver_failures``, ``surrogate_error`` and ``surrogate_push`` (NaN until judged) along
+        ``round_number``.
         The attribute ``converged`` is 0.
     """
     joined = xr.concat([chunk[["z", "y"]] for chunk in chunks], "sample", combine_attrs="override")
@@ -48,6 +49,12 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
         [np.nan],
         "error of the previous surrogate on the round's solves, root mean square, "
         "in standard deviations of the noise",
+    )
+    joined["surrogate_push"] = variable(
+        "round_number",
+        [np.nan],
+        "by how much the previous surrogate's error moves the round's estimate, the largest of the "
+        "parameters, in standard errors",
     )
     return joined.assign_attrs(converged=0)
 
@@ -97,26 +104,41 @@ def judge(
     previous: xr.Dataset,
     surrogate: Surrogate,
     estimate: xr.Dataset,
-    threshold: float,
+    thresholds: Mapping[str, float],
+    push: Callable[[np.ndarray, np.ndarray], float],
 ) -> xr.Dataset:
     """Append fresh solves to the earlier ones, with the last surrogate's error on them.
 
-    The attribute ``converged`` of the result is 1 if the error is below the threshold, or if an
-    earlier round found so and this one therefore solved nothing.
+    The attribute ``converged`` of the result is 1 if the error is below its threshold and what it
+    does to the answer too, or if an earlier round found so and this one therefore solved nothing.
+
+    Parameters
+    ----------
+    fresh, previous : Dataset
+        From :func:`collect`, and what this function returned in the round before.
+    surrogate : Surrogate
+    estimate : Dataset
+        The round's estimate, with ``noise_covariance``.
+    thresholds : mapping
+        ``error``, in deviations of the noise, and ``push``, in standard errors of the answer.
+    push : callable
+        From z and y of the fresh solves to the push.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
     fresh["round"] = fresh["round"] + number
     fresh["round"].attrs = dict(previous["round"].attrs)
     solved = fresh["reason"].values == 0
-    error = np.nan
+    error = pushed = np.nan
     if solved.any():
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
-        truth = fresh["y"].values[solved]
-        error = whitened_rmse(surrogate.predict(fresh["z"].values[solved]), truth, cholesky)
+        z, truth = fresh["z"].values[solved], fresh["y"].values[solved]
+        error, pushed = whitened_rmse(surrogate.predict(z), truth, cholesky), push(z, truth)
     fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
+    fresh["surrogate_push"] = fresh["surrogate_push"].copy(data=[pushed])
     samples = _joined(previous, fresh, "sample", ("z", "y", "round"))
     rounds = _joined(previous, fresh, "round_number", _ROUND)
     samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
-    converged = previous.attrs["converged"] if not len(solved) else int(error < threshold)
+    fine = error < thresholds["error"] and pushed < thresholds["push"]
+    converged = previous.attrs["converged"] if not len(solved) else int(fine)
     return samples.merge(rounds).assign_attrs(converged=converged)

@@ -19,6 +19,7 @@ from torch import nn
 
 from popinv.errors import ConfigError, DataError, nearest
 from popinv.surrogate.standardisation import Standardisation
+from popinv.tangents import linearised
 
 __all__ = ["FNO", "MLP", "SpectralConvolution", "Surrogate", "build_network"]
 
@@ -47,6 +48,22 @@ class MLP(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map (n, d_z) to (n, d_y), both standardised."""
         return self.layers(z)
+
+    def linearise(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output for z (n, d_z) and its derivatives along tangents (k, n, d_z).
+
+        One pass serves all tangents; torch's own forward mode repeats the network for each.
+        """
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                z, tangents = layer(z), tangents @ layer.weight.T
+            else:
+                gate = torch.sigmoid(z)
+                tangents = tangents * (gate * (1 + z * (1 - gate)))
+                z = z * gate
+        return z, tangents
 
 
 class SpectralConvolution(nn.Module):
@@ -283,17 +300,36 @@ class Surrogate:
         in its own dtype, float32 unless asked otherwise, and on its own device, with the change of
         units done in the dtype of z.
         """
-        s = self.standardisation
-        mean_z, scale_z, mean_y, scale_y = (
-            torch.as_tensor(values, dtype=z.dtype, device=z.device)
-            for values in (s.input_mean, s.input_scale, s.output_mean, s.output_scale)
-        )
-        mask = torch.as_tensor(s.input_logarithmic, device=z.device)
+        mean_z, scale_z, mean_y, scale_y = self._units(z)
+        mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
         if mask.any():
             z = torch.where(mask, torch.log(torch.where(mask, z, 1.0)), z)
         weights = next(self.network.parameters())
         inner = ((z - mean_z) / scale_z).to(weights.device, weights.dtype)
         return mean_y + scale_y * torch.sinh(self.network(inner).to(z.device, z.dtype))
+
+    def linearise(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z), (k, n, d_y)."""
+        if not isinstance(self.network, MLP):
+            return linearised(self, z, tangents)
+        mean_z, scale_z, mean_y, scale_y = self._units(z)
+        mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
+        if mask.any():
+            positive = torch.where(mask, z, 1.0)
+            z, tangents = torch.where(mask, torch.log(positive), z), tangents / positive
+        weights = next(self.network.parameters())
+        inner, along = (
+            x.to(weights.device, weights.dtype) for x in ((z - mean_z) / scale_z, tangents / scale_z)
+        )
+        out, change = (x.to(z.device, z.dtype) for x in self.network.linearise(inner, along))
+        return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
+
+    def _units(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        s = self.standardisation
+        values = s.input_mean, s.input_scale, s.output_mean, s.output_scale
+        return tuple(torch.as_tensor(v, dtype=z.dtype, device=z.device) for v in values)
 
     def predict(self, z: np.ndarray, rows: int = 4096) -> np.ndarray:
         """Map an array of shape (n, d_z), ``rows`` at a time, without gradients."""

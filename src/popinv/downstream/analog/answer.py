@@ -11,10 +11,9 @@ import xarray as xr
 from popinv.artefacts import variable
 from popinv.downstream.analog.study import Fit
 from popinv.errors import DivergenceError
-from popinv.inference.build import round_settings
+from popinv.inference.descent import run
 from popinv.inference.errors import law_errors, relative_frobenius_error
-from popinv.inference.problem import Problem
-from popinv.inference.restarts import descend
+from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.inference.result import noise_covariance
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.networks import Surrogate
@@ -76,7 +75,8 @@ def _answer(
     problem: Problem, solution: Parameters, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the law in natural values, and the noise covariance, after a descent."""
-    done = descend(problem, round_settings(iterations), [solution], description="on devices")
+    settings = DescentSettings(iterations=iterations)
+    done = run(begin(*solution, settings), problem, settings, description="on devices")
     return problem.law.to_natural(done.alpha), noise_covariance(problem, done.gamma)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check, check_choice, checked_places, checked_rows, finished
-from popinv.forward.elastodynamics import kernels
+from popinv.forward.elastodynamics import derivatives, kernels
 from popinv.forward.elastodynamics.accuracy import inaccuracy
 from popinv.forward.elastodynamics.description import (
     displacement,
@@ -215,6 +215,30 @@ class Elastodynamics:
         """
         return self._each_row(z, self._march)
 
+    def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return observations and their derivatives along tangents.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        tangents : ndarray of shape (k, n, d_z)
+
+        Returns
+        -------
+        ndarray of shape (n, d_y), ndarray of shape (k, n, d_y)
+            A row that cannot be solved is NaN.
+        """
+        return derivatives.jvp(self, z, tangents)
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Return the gradient in z of the sum of cotangents (n, d_y) times the observations."""
+        return derivatives.vjp(self, z, cotangents)
+
+    def step_weights(self, damping: float) -> tuple[float, float]:
+        """Return the weights of M and K in the matrix of a time step."""
+        dt = self.time_step
+        return 1 + dt / 2 * damping, dt / 2 * self.stiffness_damping + dt**2 / 4
+
     def solve_with_firedrake(self, z: np.ndarray) -> Solutions:
         """Solve each system with Firedrake's own ``solve`` at each step: the slow reference.
 
@@ -286,7 +310,7 @@ class Elastodynamics:
         if doubt := inaccuracy(op, entries, shape, (damping, b), dt, duration):
             return doubt
 
-        of_mass, of_stiffness = 1 + dt / 2 * damping, dt / 2 * b + dt**2 / 4
+        of_mass, of_stiffness = self.step_weights(damping)
         of_step = of_mass * op.mass + of_stiffness * entries
         if kernels.factorise(of_step, lower.rows, lower.columns, *factors):
             return "the matrix of the time step is not positive definite: z is out of range"

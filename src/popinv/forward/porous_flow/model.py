@@ -19,6 +19,7 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
 from popinv.forward.fields import CosineField, Field, LevelSetField
+from popinv.forward.porous_flow import derivatives
 from popinv.forward.porous_flow.description import pressure
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
@@ -194,8 +195,27 @@ class PorousFlow:
         for start in range(0, len(z), rows):
             part = slice(start, start + rows)
             self._solve_part(z[part], values[part], reasons[part])
-        invert_kirchhoff(values, NONLINEARITIES.index(self.nonlinearity), self.exponent)
+        invert_kirchhoff(values, self.kirchhoff, self.exponent)
         return finished(values, reasons)
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return observations and their derivatives along tangents.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        tangents : ndarray of shape (k, n, d_z)
+
+        Returns
+        -------
+        ndarray of shape (n, d_y), ndarray of shape (k, n, d_y)
+            A row that cannot be solved is NaN.
+        """
+        return derivatives.jvp(self, z, tangents)
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Return the gradient in z of the sum of cotangents (n, d_y) times the observations."""
+        return derivatives.vjp(self, z, cotangents)
 
     def _solve_part(self, z: np.ndarray, values: np.ndarray, reasons: np.ndarray) -> None:
         """Fill in the observations of v, and the reasons, of a few systems."""
@@ -279,6 +299,11 @@ class PorousFlow:
 
     def _diffusivity(self, u: Any) -> Any:
         return 1 + u**2 if self.nonlinearity == "quadratic" else abs(u) ** self.exponent
+
+    @property
+    def kirchhoff(self) -> int:
+        """The number by which the compiled code knows the nonlinearity."""
+        return NONLINEARITIES.index(self.nonlinearity)
 
     @property
     def _diffusivity_degree(self) -> int:

@@ -34,12 +34,15 @@ class NoiseModel(ABC):
         Whether every covariance is in the family, as in that of kind ``full``.
     by_distance : bool
         Whether the covariance of two observations is a function of their distance.
+    shrinkage : float
+        Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
     """
 
     names: tuple[str, ...]
     d_y: int
     unrestricted = False
     by_distance = False
+    shrinkage = 0.0
 
     @property
     def correlations(self) -> np.ndarray:
@@ -54,6 +57,10 @@ class NoiseModel(ABC):
     @abstractmethod
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return Gamma, shape (d_y, d_y)."""
+
+    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return what a likelihood takes off for each system; zero without ``shrinkage``."""
+        return torch.zeros((), dtype=gamma.dtype)
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the lower triangular L with Gamma = L L^T."""

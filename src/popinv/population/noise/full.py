@@ -77,6 +77,18 @@ class FullNoise(NoiseModel):
         )
         return torch.exp(gamma[: self.d_y, None]) * rows / torch.linalg.norm(rows, dim=1)[:, None]
 
+    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return ``shrinkage`` times the divergence of N(0, Gamma) from N(0, diag Gamma).
+
+        ``KL = (tr R^{-1} + log det R - d_y) / 2`` with the correlation matrix R.
+        """
+        factor = self.cholesky(gamma) * torch.exp(-gamma[: self.d_y, None])
+        inverse = torch.linalg.solve_triangular(
+            factor, torch.eye(self.d_y, dtype=gamma.dtype), upper=False
+        )
+        logdet = 2 * torch.log(torch.diagonal(factor)).sum()
+        return 0.5 * self.shrinkage * ((inverse**2).sum() + logdet - self.d_y)
+
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return L L^T."""
         factor = self.cholesky(gamma)

@@ -1,0 +1,92 @@
+r"""Whether a descent has arrived, and what its own randomness leaves of error.
+
+A step of the descent is ``p_{k+1} = p_k - r_k x_k``, with r_k the learning rate and x_k the
+gradient preconditioned by the descent's matrix H. H is made of few draws; with the matrix M of
+:mod:`popinv.inference.distance_influence`, of many, ``M^{-1} H x_k`` is near ``p_k - p*`` plus the
+randomness of the draws. Over the window that is averaged,
+
+.. math::
+    \bar x = M^{-1} H \frac{\sum_k (p_k - p_{k+1})}{\sum_k r_k}
+
+is how far the descent still has to go, with a standard error from the spread of x_k. It has arrived
+where that is small beside the sampling standard error of every parameter, or is not told from the
+randomness. The mean of the window then errs by the mean of the randomness, of variance
+``Var(M^{-1} H x_k) / window``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from popinv.inference.descent import learning_rate
+from popinv.inference.distance_influence import DistanceInfluence
+from popinv.inference.problem import DescentSettings, DescentState
+
+__all__ = ["Arrival", "judge_arrival"]
+
+# Standard errors that may be left to go, and deviations of the randomness that excuse more.
+_MOST_LEFT, _DOUBT = 0.5, 2.0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How the end of a descent looks.
+
+    Attributes
+    ----------
+    remaining : ndarray of shape (n_p,)
+        What is left to go, in standard errors of each parameter.
+    drift : ndarray of shape (n_p,)
+        Mean of the second half of the window less that of the first, in standard errors.
+    monte_carlo : ndarray of shape (n_p, n_p)
+        Covariance of the answer's error from the descent's own draws.
+    arrived : bool
+    """
+
+    remaining: np.ndarray
+    drift: np.ndarray
+    monte_carlo: np.ndarray
+    arrived: bool
+
+
+def judge_arrival(
+    state: DescentState,
+    settings: DescentSettings,
+    influence: DistanceInfluence | None,
+    errors: np.ndarray,
+    free: np.ndarray,
+) -> Arrival:
+    """Judge the last part of a descent's path.
+
+    Parameters
+    ----------
+    state : DescentState
+        At the end of its iterations.
+    settings : DescentSettings
+    influence : DistanceInfluence or None
+        At the answer; without it the descent's own matrix has to do.
+    errors : ndarray of shape (n_p,)
+        Sampling standard error of each parameter.
+    free : ndarray of bool, shape (n_p,)
+        Which parameters move.
+    """
+    window = max(4, round(settings.averaging * state.iteration))
+    path = state.path[state.iteration - window - 1 : state.iteration]
+    rates = np.array(
+        [learning_rate(settings, k) for k in range(state.iteration - window, state.iteration)]
+    )
+    steps = -np.diff(path, axis=0) / rates[:, None]
+    gradients = steps
+    if influence is not None:
+        gradients = steps @ (influence.inverse @ state.curvature).T
+    share = rates / rates.sum()
+    left = share @ gradients
+    spread = np.atleast_2d(np.cov(gradients, rowvar=False))
+    doubt = np.sqrt(np.diag(spread) * (share**2).sum())
+    size = np.where(free & (errors > 0), errors, np.inf)
+    half = window // 2
+    drift = (path[-half:].mean(axis=0) - path[-2 * half : -half].mean(axis=0)) / size
+    excess = np.maximum(np.abs(left) - _DOUBT * doubt, 0.0) / size
+    return Arrival(left / size, drift, spread / window, bool(np.all(excess <= _MOST_LEFT)))

@@ -1,0 +1,143 @@
+r"""How much each system moves the answer of the sliced Wasserstein distance.
+
+Along a direction theta let Q be the model's quantile function in the metric held fixed, and
+
+.. math::
+    h_\theta(t) = E[\langle \partial_p y, \theta\rangle \mid \langle y, \theta\rangle = t], \qquad
+    H_\theta(t) = \int^t h_\theta(s)\, ds,
+
+where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.inference.curvature`). Adding a little of
+an observation y to the data moves their quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``, a its
+projection and f the density, and with t = Q(u) the gradient of the loss by
+``-d_y E_theta[H(a) - E H]``. The minimum moves by
+
+.. math::
+    \psi(y) = M^{-1} d_y\, E_\theta\bigl[ H_\theta(\langle y, \theta\rangle)
+    - E H_\theta \bigr], \qquad
+    M = d_y\, E_\theta \int_0^1 h_\theta(Q(u))\, h_\theta(Q(u))^T du
+
+divided by N: psi is the estimator's influence function, and the sum of ``psi psi^T / N^2`` over the
+systems its sampling covariance, without a descent on resampled systems. For the scale of a normal
+sample psi is ``(y^2 / sigma^2 - 1) / 2``, that of the sample's variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from popinv.inference.curvature import each_tangent
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+from popinv.threads import fixed_threads
+from popinv.transport.sliced import directions
+
+__all__ = ["DistanceInfluence", "distance_influence"]
+
+_DRAWS, _DIRECTIONS, _ROWS_PER_BIN = 8000, 400, 100
+
+
+@dataclass(frozen=True)
+class DistanceInfluence:
+    """The influence function at one p.
+
+    Attributes
+    ----------
+    directions : ndarray of shape (d_y, K)
+        Whitened.
+    edges : ndarray of shape (K, bins + 1)
+        Projections between which h is constant.
+    integrals : ndarray of shape (n_p, K, bins + 1)
+        H at the edges, of mean zero under the model.
+    slopes : ndarray of shape (n_p, K, 2)
+        h below the first and above the last edge.
+    matrix : ndarray of shape (n_p, n_p)
+        M, the Gauss-Newton matrix of the loss.
+    inverse : ndarray of shape (n_p, n_p)
+        M^{-1}; zero for parameters that are held.
+    """
+
+    directions: np.ndarray
+    edges: np.ndarray
+    integrals: np.ndarray
+    slopes: np.ndarray
+    matrix: np.ndarray
+    inverse: np.ndarray
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return psi for observations y (n, d_y), shape (n, n_p)."""
+        projected = y @ self.directions
+        total = np.zeros((len(y), len(self.integrals)))
+        for k in range(projected.shape[1]):
+            a, edges = projected[:, k], self.edges[k]
+            below, above = np.minimum(a - edges[0], 0.0), np.maximum(a - edges[-1], 0.0)
+            for i, integral in enumerate(self.integrals[:, k]):
+                ends = self.slopes[i, k, 0] * below + self.slopes[i, k, 1] * above
+                total[:, i] += np.interp(a, edges, integral) + ends
+        return y.shape[1] * total @ self.inverse / projected.shape[1]
+
+
+def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
+    """Return the influence function of the descent's estimate at p.
+
+    h is the mean of a bin of draws, whose randomness would pass for curvature where a parameter
+    hardly moves the quantiles. It is estimated from two independent samples, h_1 and h_2, and M by
+    the symmetric part of ``d_y E h_1 h_2^T``.
+
+    Parameters
+    ----------
+    problem : Problem
+    p : ndarray of shape (n_p,)
+        The estimate, unconstrained.
+    """
+    d_y, stage = problem.data.shape[1], f"{problem.stage}/influence"
+    theta = directions(generator(problem.seed, f"{stage}/directions"), _DIRECTIONS, d_y)
+    at = torch.from_numpy(np.array(p, dtype=float))
+    with fixed_threads(), torch.no_grad():
+        factor = problem.noise.cholesky(at[problem.d_alpha :])
+        u = torch.linalg.solve_triangular(factor.T, torch.from_numpy(theta), upper=True).numpy()
+        (edges_1, means_1), (edges_2, means_2) = (
+            _quantile_tangents(problem, at, u, f"{stage}/{half}") for half in range(2)
+        )
+    edges, means = (edges_1 + edges_2) / 2, (means_1 + means_2) / 2
+    integrals = np.zeros((*means.shape[:2], means.shape[2] + 1))
+    np.cumsum(means * np.diff(edges), axis=2, out=integrals[:, :, 1:])
+    # Bins hold equally many draws; within one, H is linear.
+    integrals -= ((integrals[:, :, 1:] + integrals[:, :, :-1]) / 2).mean(axis=2, keepdims=True)
+    flat_1, flat_2 = (m.reshape(len(p), -1) for m in (means_1, means_2))
+    product = d_y * flat_1 @ flat_2.T / flat_1.shape[1]
+    matrix = (product + product.T) / 2
+    inverse = restricted_inverse(matrix, problem.free)
+    return DistanceInfluence(u, edges, integrals, means[:, :, [0, -1]], matrix, inverse)
+
+
+def _quantile_tangents(
+    problem: Problem, p: torch.Tensor, u: np.ndarray, stage: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges (K, bins + 1) of bins of projections, and h in each, (n_p, K, bins)."""
+    rng, free = generator(problem.seed, stage), np.flatnonzero(problem.free)
+    omega = torch.from_numpy(rng.standard_normal((_DRAWS, problem.law.d_omega)))
+    e = torch.from_numpy(rng.standard_normal((_DRAWS, problem.noise.d_y)))
+    systems = problem.random_systems(f"{stage}/systems", 0, _DRAWS)
+    projected = problem.model(p, omega, e, systems).numpy() @ u
+    order = np.argsort(projected, axis=0)
+    ordered = np.take_along_axis(projected, order, axis=0).T
+    tangents = each_tangent(
+        lambda q: problem.model(_inserted(p, free, q), omega, e, systems), p[free]
+    )
+    count, bins = u.shape[1], _DRAWS // _ROWS_PER_BIN
+    means = np.zeros((len(p), count, bins))
+    for i, tangent in zip(free, tangents, strict=True):
+        along = np.take_along_axis(tangent.numpy() @ u, order, axis=0).T
+        means[i] = along.reshape(count, bins, _ROWS_PER_BIN).mean(axis=2)
+    # Edges lie halfway between the last projection of a bin and the first of the next.
+    last, first = ordered[:, _ROWS_PER_BIN - 1 : -1 : _ROWS_PER_BIN], ordered[:, _ROWS_PER_BIN::_ROWS_PER_BIN]
+    return np.concatenate([ordered[:, :1], (last + first) / 2, ordered[:, -1:]], axis=1), means
+
+
+def _inserted(p: torch.Tensor, free: np.ndarray, values: torch.Tensor) -> torch.Tensor:
+    """Return p with its free entries replaced."""
+    return p.index_put((torch.from_numpy(free),), values)

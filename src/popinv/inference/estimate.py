@@ -1,0 +1,94 @@
+"""What every estimator of law and noise answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from popinv.inference.likelihood.profile import Ends
+
+__all__ = ["Estimate", "restricted_inverse"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An answer, how uncertain it is, and whether it can be used.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n_p,)
+        (alpha, gamma), unconstrained.
+    covariance : ndarray of shape (n_p, n_p)
+        Sampling covariance of p: the sandwich A^{-1} B A^{-1} of the curvature A and the sum B of
+        the squares of the scores. Zero for parameters that were held.
+    monte_carlo : ndarray of shape (n_p, n_p)
+        Covariance of the error of p that the estimator's own draws leave.
+    influence : ndarray of shape (N, n_p)
+        By how much each system moves the answer, to first order: A^{-1} s_n.
+    arrived : bool
+        Whether the search has ended where nothing more is to be gained.
+    passes : bool
+        Whether the estimator's own diagnostics allow its use.
+    reason : str
+        Why not, or "".
+    bread : ndarray of shape (n_p, n_p)
+        A^{-1}; zero for parameters that were held.
+    path : ndarray of shape (k, n_p)
+        The points that the search went through.
+    diagnostics : dict of str to number
+    arrays : dict of str to ndarray
+        What is kept of single systems, the first axis along them.
+    bound : ndarray of shape (n_p,), optional
+        Standard errors that the likelihood allows (Cramer and Rao): the inverse of the sum of the
+        squares of its scores.
+    ends : mapping of int to Ends
+        Ends of the intervals of entries that the covariance does not describe.
+    correction, correction_covariance : ndarray of shape (n_p,), (n_p, n_p), optional
+        What p holds of :mod:`popinv.inference.surrogate_bias`, and the covariance of its error.
+    """
+
+    p: np.ndarray
+    covariance: np.ndarray
+    monte_carlo: np.ndarray
+    influence: np.ndarray
+    arrived: bool
+    passes: bool
+    reason: str
+    bread: np.ndarray
+    path: np.ndarray
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    bound: np.ndarray | None = None
+    ends: Mapping[int, Ends] = field(default_factory=dict)
+    correction: np.ndarray | None = None
+    correction_covariance: np.ndarray | None = None
+
+    @property
+    def total_covariance(self) -> np.ndarray:
+        """Sampling, Monte-Carlo and surrogate error together, shape (n_p, n_p)."""
+        total = self.covariance + self.monte_carlo
+        return total if self.correction_covariance is None else total + self.correction_covariance
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Standard error of each entry of p, all errors together."""
+        return np.sqrt(np.diag(self.total_covariance))
+
+
+def restricted_inverse(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return the inverse on the free entries, zero elsewhere, for a symmetric positive matrix.
+
+    Directions in which the matrix is zero to rounding have a large but finite inverse.
+    """
+    inner = matrix[np.ix_(free, free)]
+    size = np.sqrt(np.maximum(np.diag(inner), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(inner / np.outer(size, size))
+    inverse = np.zeros_like(matrix)
+    floor = 1e-12 * max(values[-1], 1e-300)
+    part = (vectors / np.maximum(values, floor)) @ vectors.T / np.outer(size, size)
+    inverse[np.ix_(free, free)] = part
+    return inverse

@@ -1,0 +1,206 @@
+"""The paper's estimate: the coupled descent, until it has arrived.
+
+A descent of so many iterations is a leg. If at its end there is more left to go than the sampling
+error (:mod:`popinv.inference.arrival`), another leg goes on from there, with the learning rates of
+the first, up to ``DescentSettings.legs`` of them. Where several starts are asked for, the one that
+ends at the smallest loss in the fixed metric counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
+from popinv.errors import DivergenceError
+from popinv.inference.arrival import Arrival, judge_arrival
+from popinv.inference.descent import Descent, run
+from popinv.inference.distance_influence import DistanceInfluence, distance_influence
+from popinv.inference.estimate import Estimate
+from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
+from popinv.seeds import generator
+
+__all__ = ["DistanceFit", "fit_distance", "starts_near"]
+
+# With more parameters than this, as an unrestricted covariance has, their influence is not computed.
+_MOST_PARAMETERS = 100
+
+
+@dataclass(frozen=True)
+class DistanceFit:
+    """The estimate, and the record of the legs that led there.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        Its covariance is NaN where the influence function was not computed.
+    loss, fixed_loss : ndarray of shape (k,)
+        Along the path; ``fixed_loss`` is NaN where it was not evaluated.
+    influence : DistanceInfluence or None
+    """
+
+    estimate: Estimate
+    loss: np.ndarray
+    fixed_loss: np.ndarray
+    influence: DistanceInfluence | None
+
+
+def starts_near(problem: Problem, start: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the given start (n_p,), then draws about it with the problem's scale."""
+    starts = [start]
+    for index in range(1, count):
+        draw = generator(problem.seed, f"{problem.stage}/start", index).standard_normal(len(start))
+        starts.append(start + np.where(problem.free, problem.scale * draw, 0.0))
+    return starts
+
+
+def fit_distance(
+    problem: Problem,
+    settings: DescentSettings,
+    starts: Sequence[np.ndarray],
+    checkpoint: Checkpoint | None = None,
+    description: str = "descent",
+    progress: bool = True,
+) -> DistanceFit:
+    """Descend from each start until it has arrived, and return the best end.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+    starts : sequence of ndarray of shape (n_p,)
+    checkpoint : Checkpoint, optional
+        Holds the legs that are done and the state of the one under way: an interrupted call goes
+        on where it stopped and returns the same bits.
+    description : str
+        What the progress bar is called.
+    progress : bool
+        Show a bar on standard error, if that is a terminal.
+
+    Raises
+    ------
+    DivergenceError
+        If every descent diverges; a single one is left out, with a message.
+    """
+    legs = _Legs(problem, settings, checkpoint, progress)
+    ends: list[DistanceFit] = []
+    failures: list[DivergenceError] = []
+    for index, start in enumerate(starts):
+        name = description if len(starts) == 1 else f"{description} {index + 1} of {len(starts)}"
+        try:
+            ends.append(legs.descend(index, start, name))
+        except DivergenceError as error:
+            print(f"start {index + 1} of {len(starts)} is left out: {error}")
+            failures.append(error)
+    if not ends:
+        raise failures[0]
+    return min(ends, key=_last_loss)
+
+
+def _last_loss(fit: DistanceFit) -> float:
+    """Return the loss in the fixed metric at the end; weighted losses do not compare."""
+    seen = fit.fixed_loss[~np.isnan(fit.fixed_loss)]
+    return float(seen[-max(1, len(seen) // 4) :].mean())
+
+
+class _Legs:
+    """Descents that go on leg after leg, each kept in the checkpoint."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: DescentSettings,
+        checkpoint: Checkpoint | None,
+        progress: bool,
+    ) -> None:
+        self.problem, self.settings = problem, settings
+        self.checkpoint, self.progress = checkpoint, progress
+        self.kept = {} if checkpoint is None else checkpoint.read() or {}
+        many = len(problem.free) > _MOST_PARAMETERS
+        self.with_influence = not (many or problem.noise.unrestricted and problem.free_noise)
+
+    def descend(self, index: int, start: np.ndarray, name: str) -> DistanceFit:
+        """Return the end of the descent from one start."""
+        done: list[Descent] = []
+        p = np.array(start, dtype=float)
+        influence = distance_influence(self.problem, p) if self.with_influence else None
+        while True:
+            first = None if influence is None else influence.matrix
+            done.append(self._leg(f"{index}.{len(done)}", p, first, name))
+            p = np.concatenate([done[-1].alpha, done[-1].gamma])
+            influence = distance_influence(self.problem, p) if self.with_influence else None
+            estimate = self._estimate(done, p, influence)
+            if estimate.arrived or len(done) >= self.settings.legs:
+                losses = (
+                    np.concatenate([getattr(leg.state, part) for leg in done])
+                    for part in ("loss", "fixed_loss")
+                )
+                return DistanceFit(estimate, *losses, influence)
+            print(f"{name}: leg {len(done)} has not arrived; another goes on from there")
+
+    def _leg(self, key: str, p: np.ndarray, first: np.ndarray | None, name: str) -> Descent:
+        problem, settings = self.problem, self.settings
+        if not key.endswith(".0"):
+            problem = replace(problem, stage=f"{problem.stage}/leg_{key.split('.')[1]}")
+        ours = {
+            k.removeprefix(f"{key}."): v for k, v in self.kept.items() if k.startswith(f"{key}.")
+        }
+        if ours:
+            state = state_from_arrays(DescentState, ours)
+        else:
+            state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings, first)
+
+        def save(state: DescentState) -> None:
+            if self.checkpoint is not None:
+                arrays = state_to_arrays(state)
+                self.kept.update({f"{key}.{k}": v for k, v in arrays.items()})
+                self.checkpoint.write_when_due(self.kept)
+
+        result = run(state, problem, settings, save, self.progress, name)
+        save(result.state)
+        return result
+
+    def _estimate(
+        self, done: Sequence[Descent], p: np.ndarray, influence: DistanceInfluence | None
+    ) -> Estimate:
+        problem, settings, state = self.problem, self.settings, done[-1].state
+        path = np.concatenate([leg.state.path for leg in done])
+        nothing = np.full((len(p), len(p)), np.nan)
+        if influence is None:
+            # Without standard errors the path's own spread is what a drift is compared with.
+            last = state.path[-max(4, round(settings.averaging * len(state.path))) :]
+            arrival = judge_arrival(state, settings, None, last.std(axis=0), problem.free)
+            each = np.full((len(problem.data), len(p)), np.nan)
+            covariance = nothing
+        else:
+            each = influence(problem.data) / len(problem.data)
+            covariance = each.T @ each
+            errors = np.sqrt(np.diag(covariance))
+            arrival = judge_arrival(state, settings, influence, errors, problem.free)
+        return Estimate(
+            p=p,
+            covariance=covariance,
+            monte_carlo=arrival.monte_carlo,
+            influence=each,
+            arrived=arrival.arrived,
+            passes=arrival.arrived,
+            reason="" if arrival.arrived else _still_moving(problem, arrival, len(done)),
+            bread=nothing if influence is None else influence.inverse / len(problem.data),
+            diagnostics={
+                "remaining": float(np.abs(arrival.remaining).max(initial=0.0)),
+                "drift": float(np.abs(arrival.drift).max(initial=0.0)),
+                "legs": float(len(done)),
+            },
+            path=path,
+        )
+
+
+def _still_moving(problem: Problem, arrival: Arrival, legs: int) -> str:
+    names = (*problem.law.names, *problem.noise.names)
+    worst = int(np.argmax(np.abs(arrival.remaining)))
+    return (
+        f"after {legs} leg{'s' if legs > 1 else ''} {names[worst].replace('_', ' ')} is still "
+        f"{abs(arrival.remaining[worst]):.2g} standard errors from where the descent leads"
+    )

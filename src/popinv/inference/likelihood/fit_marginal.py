@@ -1,0 +1,209 @@
+"""The estimate of largest marginal likelihood, and whether its integrals can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.marginal import (
+    Evaluation,
+    MarginalSettings,
+    evaluate,
+    second_modes,
+)
+from popinv.inference.likelihood.penalty import noise_penalty_at
+from popinv.inference.likelihood.profile import profiles
+from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+from popinv.threads import fixed_threads
+
+__all__ = ["fit_marginal_likelihood", "maximum_likelihood"]
+
+_MOST_STEPS = 30
+# Systems whose scores are taken at two points for the curvature, and how far these lie apart, in
+# standard errors.
+_CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
+# Fewer effective draws than this leave a system's integral to chance.
+_FEWEST_EFFECTIVE = 8
+# What the diagnostics may be at most, and the effective share at least; see `_doubt`.
+_LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.02, 0.5, 0.4, 0.05
+
+
+def fit_marginal_likelihood(
+    problem: Problem,
+    start: np.ndarray,
+    settings: MarginalSettings | None = None,
+    state: ScoringState | None = None,
+    progress: Callable[[ScoringState], None] | None = None,
+) -> Estimate:
+    """Ascend the marginal likelihood from a start near its maximum.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : ndarray of shape (n_p,)
+        Parameters that are held stay there.
+    settings : MarginalSettings, optional
+    state : ScoringState, optional
+        Where an interrupted ascent was, in the place of the start.
+    progress : callable, optional
+        Given the state after every step.
+
+    Returns
+    -------
+    Estimate
+        It does not pass where the diagnostics of the integrals say that these are not to be
+        trusted: too few effective draws, a difference between S / 2 and S draws or an error of
+        the draws that is large beside the standard errors, or several modes in many systems.
+
+    Raises
+    ------
+    DivergenceError
+        If the likelihood is not finite at the start.
+    """
+    settings = MarginalSettings() if settings is None else settings
+
+    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return _point(problem, p, evaluate(problem, p, settings, memory))
+
+    with fixed_threads():
+        if state is None:
+            state = begin(point(np.array(start, dtype=float), {}))
+        state = ascend(state, point, problem, _MOST_STEPS, progress)
+        estimate = _estimate(problem, settings, state)
+        if not estimate.passes:
+            return estimate
+        return replace(estimate, ends=profiles(problem, estimate, state.point, point))
+
+
+def maximum_likelihood(
+    problem: Problem, start: np.ndarray, settings: MarginalSettings
+) -> np.ndarray:
+    """Return the maximum alone (n_p,), without covariance and diagnostics."""
+
+    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return _point(problem, p, evaluate(problem, p, settings, memory))
+
+    with fixed_threads():
+        first = begin(point(np.array(start, dtype=float), {}))
+        return ascend(first, point, problem, _MOST_STEPS).point.p
+
+
+def _squares(found: Evaluation) -> np.ndarray:
+    """Return the sum of the squares of the scores, less what the draws' error adds to it."""
+    squares = found.scores.T @ found.scores
+    exact = squares - found.score_error.T @ found.score_error
+    # With few systems the difference need not be positive.
+    lowest = np.linalg.eigvalsh(exact)[0] if len(found.scores) > len(squares) else -1.0
+    return exact if lowest >= 0 else squares
+
+
+def _point(problem: Problem, p: np.ndarray, found: Evaluation) -> Point:
+    penalty = noise_penalty_at(problem, p)
+    return Point(
+        p,
+        float(found.log_likelihood.sum()) - penalty.value,
+        found.scores.sum(axis=0) - penalty.gradient,
+        _squares(found) + penalty.curvature,
+        2 * float(np.sqrt((found.value_error**2).sum())),
+        found.memory,
+    )
+
+
+def _curvature(
+    problem: Problem, settings: MarginalSettings, point: Point, found: Evaluation
+) -> np.ndarray:
+    """Return minus the second derivative of the log likelihood, by differences of the scores."""
+    n, free = len(problem.data), np.flatnonzero(problem.free)
+    systems = np.arange(n)
+    if n > _CURVATURE_SYSTEMS:
+        rng = generator(problem.seed, f"{problem.stage}/curvature")
+        systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
+    few = problem.of_systems(systems)
+    memory = {name: array[systems] for name, array in found.memory.items()}
+    errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
+    curvature = np.zeros((len(errors), len(errors)))
+    for i in free:
+        shift = np.zeros(len(errors))
+        shift[i] = min(_CURVATURE_STEP * errors[i], 0.5)
+        ends = [evaluate(few, point.p + s, settings, memory, systems) for s in (shift, -shift)]
+        change = ends[0].scores.sum(axis=0) - ends[1].scores.sum(axis=0)
+        curvature[i] = -change * n / len(systems) / (2 * shift[i])
+    held = ~problem.free
+    curvature[held], curvature[:, held] = 0.0, 0.0
+    return (curvature + curvature.T) / 2 + noise_penalty_at(problem, point.p).curvature
+
+
+def _estimate(problem: Problem, settings: MarginalSettings, state: ScoringState) -> Estimate:
+    # Once more at the end, as an ascent that goes on from a checkpoint has no evaluation of it.
+    found = evaluate(problem, state.point.p, settings, state.point.memory)
+    last = _point(problem, state.point.p, found)
+    curvature = _curvature(problem, settings, last, found)
+    free = problem.free
+    definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
+    bread = restricted_inverse(curvature if definite else last.information, free)
+    covariance = bread @ _squares(found) @ bread
+    errors = np.sqrt(np.diag(covariance))
+    monte_carlo = (found.score_error @ bread).T @ (found.score_error @ bread)
+    shift = np.abs(found.score_bias.sum(axis=0) @ bread)[free] / errors[free]
+    diagnostics = {
+        "value": float(found.log_likelihood.sum()),
+        "steps": float(state.iteration),
+        "draws": float(settings.draws),
+        "effective_share": float(found.effective_share.mean()),
+        "poor_share": float(
+            np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)
+        ),
+        "draws_shift": float(shift.max(initial=0.0)),
+        "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
+        "several_modes_share": second_modes(problem, state.point.p, settings, found),
+        "curvature_definite": float(definite),
+    }
+    reason = _doubt(state, diagnostics)
+    return Estimate(
+        p=state.point.p,
+        covariance=covariance,
+        monte_carlo=monte_carlo,
+        influence=found.scores @ bread,
+        arrived=state.arrived,
+        passes=not reason,
+        reason=reason,
+        diagnostics=diagnostics,
+        arrays={
+            "log_likelihood": found.log_likelihood,
+            "scores": found.scores,
+            "modes": found.modes,
+            "posterior_mean": found.mean,
+            "posterior_variance": found.variance,
+            "effective_share": found.effective_share,
+        },
+        bound=np.sqrt(np.diag(restricted_inverse(_squares(found), free))),
+        path=state.path,
+        bread=bread,
+    )
+
+
+def _doubt(state: ScoringState, found: Mapping[str, float]) -> str:
+    """Return why the estimate is not to be used, or ""."""
+    reasons = []
+    if not state.arrived:
+        reasons.append(f"it still climbs after {state.iteration} steps")
+    if found["effective_share"] < _LEAST_SHARE:
+        reasons.append(f"only {found['effective_share']:.0%} of the draws count")
+    if found["poor_share"] > _MOST_POOR:
+        reasons.append(f"{found['poor_share']:.0%} of the systems have too few effective draws")
+    if not found["draws_shift"] <= _MOST_SHIFT:
+        reasons.append(
+            f"with half the draws it moves by {found['draws_shift']:.2g} standard errors"
+        )
+    if not found["draws_error"] <= _MOST_ERROR:
+        reasons.append(f"its draws leave {found['draws_error']:.2g} standard errors of error")
+    if found["several_modes_share"] > _MOST_MODES:
+        reasons.append(f"{found['several_modes_share']:.0%} of the systems have several modes")
+    if not found["curvature_definite"]:
+        reasons.append("it is not curved downwards at its end")
+    return "; ".join(reasons)

@@ -1,0 +1,132 @@
+"""The estimate of largest Gaussian pseudo-likelihood, with its sandwich covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.pseudo import (
+    PseudoEvaluation,
+    draw_scores,
+    evaluate,
+    matched_draws,
+    model_moments,
+)
+from popinv.inference.likelihood.profile import profiles
+from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
+from popinv.inference.problem import Problem
+from popinv.threads import fixed_threads
+
+__all__ = ["fit_pseudo_likelihood"]
+
+_MOST_STEPS = 60
+# Far from the answer fewer draws serve as well.
+_FIRST_DRAWS = 4000
+
+
+def fit_pseudo_likelihood(
+    problem: Problem,
+    starts: Sequence[np.ndarray],
+    draws: int | None = None,
+    progress: Callable[[ScoringState], None] | None = None,
+) -> Estimate:
+    """Ascend the pseudo-likelihood from several starts, and from the best end with all draws.
+
+    Parameters
+    ----------
+    problem : Problem
+    starts : sequence of ndarray of shape (n_p,)
+        Parameters that are held stay where a start has them.
+    draws : int, optional
+        Draws of the law for the model's moments; see :func:`matched_draws`.
+    progress : callable, optional
+        Given the state after every step.
+
+    Raises
+    ------
+    DivergenceError
+        If the pseudo-likelihood is not finite at any of the starts.
+    """
+    with fixed_threads():
+        omega = matched_draws(problem, draws)
+        first = matched_draws(problem, min(_FIRST_DRAWS, len(omega)))
+        ends: list[ScoringState] = []
+        failures: list[DivergenceError] = []
+        for start in starts:
+            try:
+                ends.append(_ascended(problem, start, first, progress))
+            except DivergenceError as error:
+                failures.append(error)
+        if not ends:
+            raise failures[0]
+        best = max(ends, key=lambda end: end.point.value)
+        last = _ascended(problem, best.point.p, omega, progress)
+        path = np.concatenate([best.path, last.path[1:]])
+        return _estimate(problem, last, omega, path)
+
+
+def _ascended(
+    problem: Problem,
+    start: np.ndarray,
+    omega: torch.Tensor,
+    progress: Callable[[ScoringState], None] | None,
+) -> ScoringState:
+    evaluate = _evaluator(problem, omega)
+    first = evaluate(np.array(start, dtype=float), {})
+    return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
+
+
+def _evaluator(problem: Problem, omega: torch.Tensor) -> Evaluate:
+    def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return _point(p, _evaluated(problem, p, omega))
+
+    return evaluate
+
+
+def _evaluated(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> PseudoEvaluation:
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    return evaluate(problem, gamma, model_moments(problem, alpha, omega))
+
+
+def _point(p: np.ndarray, found: PseudoEvaluation) -> Point:
+    return Point(
+        p,
+        found.log_likelihood.sum() - found.penalty,
+        found.scores.sum(axis=0) - found.penalty_gradient,
+        found.information,
+    )
+
+
+def _estimate(
+    problem: Problem, state: ScoringState, omega: torch.Tensor, path: np.ndarray
+) -> Estimate:
+    found = _evaluated(problem, state.point.p, omega)
+    bread = restricted_inverse(found.information, problem.free)
+    influence = found.scores @ bread
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
+    of_draws = draw_scores(problem, alpha, gamma, omega) @ bread
+    n = len(problem.data)
+    estimate = Estimate(
+        p=state.point.p,
+        covariance=influence.T @ influence,
+        monte_carlo=np.cov(of_draws, rowvar=False) * n**2 / (len(omega) / 2),
+        influence=influence,
+        arrived=state.arrived,
+        passes=state.arrived,
+        reason="" if state.arrived else f"it still climbs after {state.iteration} steps",
+        bread=bread,
+        diagnostics={
+            "value": float(found.log_likelihood.sum()),
+            "steps": state.iteration,
+            "draws": len(omega),
+        },
+        arrays={"log_likelihood": found.log_likelihood},
+        path=path,
+    )
+    ends = profiles(problem, estimate, state.point, _evaluator(problem, omega))
+    return replace(estimate, ends=ends)

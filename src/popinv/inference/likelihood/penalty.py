@@ -1,0 +1,52 @@
+"""What a noise family takes off the log likelihood of unlikely covariances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from popinv.inference.likelihood.whitening import covariance_derivatives
+from popinv.inference.problem import Problem
+
+__all__ = ["Penalty", "noise_penalty", "noise_penalty_at"]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A penalty's value, gradient (n_p,) and curvature (n_p, n_p)."""
+
+    value: float
+    gradient: np.ndarray
+    curvature: np.ndarray
+
+
+def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
+    """Return N times the family's :meth:`~popinv.population.noise.base.NoiseModel.penalty`.
+
+    The curvature is that of ``weight`` further observations of the noise alone for each system,
+    ``N weight tr(Gamma^{-1} d_i Gamma Gamma^{-1} d_j Gamma) / 2``.
+    """
+    n, n_p, d_alpha = len(problem.data), len(problem.free), problem.d_alpha
+    gradient, curvature = np.zeros(n_p), np.zeros((n_p, n_p))
+    if not (problem.noise.shrinkage and problem.free_noise):
+        return Penalty(0.0, gradient, curvature)
+    with torch.enable_grad():
+        at = gamma.clone().requires_grad_(True)
+        value = problem.noise.penalty(at)
+        (slope,) = torch.autograd.grad(value, at)
+    factor = problem.noise.cholesky(gamma)
+    whitened = []
+    for change in covariance_derivatives(problem, gamma):
+        half = torch.linalg.solve_triangular(factor, change, upper=False)
+        whitened.append(torch.linalg.solve_triangular(factor, half.T, upper=False).flatten())
+    rows = torch.stack(whitened)
+    gradient[d_alpha:] = n * slope.numpy()
+    curvature[d_alpha:, d_alpha:] = 0.5 * n * problem.noise.shrinkage * (rows @ rows.T).numpy()
+    return Penalty(n * float(value), gradient, curvature)
+
+
+def noise_penalty_at(problem: Problem, p: np.ndarray) -> Penalty:
+    """Return :func:`noise_penalty` for p = (alpha, gamma)."""
+    return noise_penalty(problem, torch.from_numpy(p[problem.d_alpha :].copy()))

@@ -1,0 +1,107 @@
+"""Observations as functions of a law's standard normal numbers, with derivatives.
+
+A system's noise-free observation is ``g(omega) = G(T(alpha, omega))`` with omega standard normal.
+T is cheap and smooth, and is differentiated by differences. G is anything that torch
+differentiates, or a simulator with a method ``linearise`` of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from popinv.inference.problem import Problem
+from popinv.tangents import linearised
+
+__all__ = ["PushForward"]
+
+PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+# The error of central differences in double precision is about 1e-10 of T's size.
+_STEP = 1e-5
+# A difference of differences is less exact, and serves where that is enough.
+_MIXED_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class PushForward:
+    """g of a problem at one alpha.
+
+    Parameters
+    ----------
+    problem : Problem
+    alpha : Tensor of shape (d_alpha,)
+    """
+
+    problem: Problem
+    alpha: torch.Tensor
+
+    def __call__(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return g for omega of shape (n, d_omega), shape (n, d_y)."""
+        with torch.no_grad():
+            return self.problem.simulate(self.problem.law.sample(self.alpha, omega))
+
+    def linearise(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return g and its Jacobian in omega.
+
+        Returns
+        -------
+        Tensor of shape (n, d_y), Tensor of shape (n, d_y, d_omega)
+        """
+        with torch.no_grad():
+            z = self.problem.law.sample(self.alpha, omega)
+            y, dy = self._simulated(z, self._law_tangents(self.alpha, omega, _STEP))
+        return y, dy.permute(1, 2, 0)
+
+    def simulator_jacobian(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return the Jacobian of G in z at T(alpha, omega), shape (n, d_y, d_z)."""
+        with torch.no_grad():
+            z = self.problem.law.sample(self.alpha, omega)
+            units = torch.eye(z.shape[1], dtype=z.dtype)[:, None].expand(-1, *z.shape)
+            return self._simulated(z, units)[1].permute(1, 2, 0)
+
+    def law_derivatives(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return dT/dalpha, shape (n, d_z, d_alpha), and its derivative in omega.
+
+        The second, of shape (d_alpha, n, d_z, d_omega), is good to some five digits.
+        """
+        law, first, mixed = self.problem.law, [], []
+        with torch.no_grad():
+            for i in range(len(self.alpha)):
+                shift = torch.zeros_like(self.alpha)
+                shift[i] = 1.0
+                plus, minus = self.alpha + _STEP * shift, self.alpha - _STEP * shift
+                change = law.sample(plus, omega) - law.sample(minus, omega)
+                first.append(change / (2 * _STEP))
+                plus, minus = self.alpha + _MIXED_STEP * shift, self.alpha - _MIXED_STEP * shift
+                tangents = (self._law_tangents(a, omega, _MIXED_STEP) for a in (plus, minus))
+                mixed.append(next(tangents) - next(tangents))
+        return torch.stack(first, dim=2), torch.stack(mixed).permute(0, 2, 3, 1) / (2 * _MIXED_STEP)
+
+    def with_pull_back(self, omega: torch.Tensor) -> tuple[torch.Tensor, PullBack]:
+        """Return g, and the map from cotangents (n, d_y) to gradients in alpha and in omega."""
+        rows = self.alpha.expand(len(omega), -1).clone().requires_grad_(True)
+        omega = omega.clone().requires_grad_(True)
+        with torch.enable_grad():
+            y = self.problem.simulate(self.problem.law.sample(rows, omega))
+
+        def pull_back(cotangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.autograd.grad(y, (rows, omega), cotangents)
+
+        return y.detach(), pull_back
+
+    def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
+        """Return dT/domega_k for each k, shape (d_omega, n, d_z)."""
+        d = omega.shape[1]
+        shifts = step * torch.eye(d, dtype=omega.dtype)
+        shifted = torch.stack([omega + shifts[:, None], omega - shifts[:, None]])
+        z = self.problem.law.sample(alpha, shifted.reshape(-1, d)).reshape(2, d, len(omega), -1)
+        return (z[0] - z[1]) / (2 * step)
+
+    def _simulated(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        own = getattr(self.problem.simulate, "linearise", None)
+        return linearised(self.problem.simulate, z, tangents) if own is None else own(z, tangents)

@@ -1,0 +1,34 @@
+"""Scores of any observations at an estimate, by estimator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from popinv.inference.distance_influence import DistanceInfluence
+from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import Scores
+
+__all__ = ["distance_scores", "marginal_scores", "pseudo_scores"]
+
+
+def pseudo_scores(problem: Problem, p: np.ndarray) -> Scores:
+    """Return the scores of the pseudo-likelihood at p."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    moments = pseudo.model_moments(problem, alpha, pseudo.matched_draws(problem))
+    return lambda observed: pseudo.evaluate(observed, gamma, moments).scores
+
+
+def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Scores:
+    """Return the scores of the marginal likelihood at p."""
+    stage = f"{problem.stage}/fresh"
+    return lambda observed: marginal.evaluate(replace(observed, stage=stage), p, settings).scores
+
+
+def distance_scores(influence: DistanceInfluence) -> Scores:
+    """Return the scores that the influence function of the distance amounts to."""
+    return lambda observed: influence(observed.data) @ influence.matrix

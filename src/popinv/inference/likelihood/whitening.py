@@ -1,0 +1,156 @@
+r"""Residuals of systems in units of their own noise.
+
+The noise of system n is ``N(0, s_n^2 Gamma)``, of which the entries in its mask are seen. With
+``L L^T`` the Cholesky factorisation of the seen part of Gamma,
+
+.. math:: r_n = L^{-1} (y_n - g_n) / s_n, \qquad
+    \log N(y_n; g_n, s_n^2 \Gamma) = -\tfrac12 |r_n|^2 - \log\det L - k_n \log s_n
+    - \tfrac{k_n}{2} \log 2\pi,
+
+where k_n is the number of entries that were seen. Entries that were not seen have residual zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.problem import Problem
+from popinv.inference.traits import Traits
+
+__all__ = ["Whitening", "covariance_derivatives", "whitening"]
+
+_STEP = 1e-4
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The map from residuals to whitened residuals for a group of n systems.
+
+    Attributes
+    ----------
+    inverse : Tensor of shape (P, d_y, d_y)
+        ``L^{-1}`` of each pattern of seen entries; rows and columns of unseen entries are zero.
+    pattern : Tensor of int, shape (n,)
+        The pattern of each system.
+    scale : Tensor of shape (n,)
+        s_n.
+    constant : Tensor of shape (n,)
+        ``log N`` at residual zero.
+    entries : Tensor of int, shape (P,)
+        Number of entries that are seen.
+    """
+
+    inverse: torch.Tensor
+    pattern: torch.Tensor
+    scale: torch.Tensor
+    constant: torch.Tensor
+    entries: torch.Tensor
+
+    def rows(self, index: torch.Tensor) -> Whitening:
+        """Return the whitening of some of the systems."""
+        chosen = (values[index] for values in (self.pattern, self.scale, self.constant))
+        return Whitening(self.inverse, *chosen, self.entries)
+
+    def apply(self, values: torch.Tensor) -> torch.Tensor:
+        """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
+        scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
+        if len(self.inverse) == 1:
+            return scaled @ self.inverse[0].T
+        inverse = self.inverse[self.pattern]
+        flat = scaled.reshape(len(values), -1, values.shape[-1])
+        return (flat @ inverse.transpose(1, 2)).reshape(values.shape)
+
+    def transpose(self, values: torch.Tensor) -> torch.Tensor:
+        """Return ``L^{-T} v / s`` for values of shape (n, ..., d_y)."""
+        scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
+        if len(self.inverse) == 1:
+            return scaled @ self.inverse[0]
+        inverse = self.inverse[self.pattern]
+        flat = scaled.reshape(len(values), -1, values.shape[-1])
+        return (flat @ inverse).reshape(values.shape)
+
+    def congruent(self, derivative: torch.Tensor) -> torch.Tensor:
+        """Return ``L^{-1} (dGamma) L^{-T}`` for each pattern, shape (P, d_y, d_y)."""
+        return self.inverse @ derivative @ self.inverse.transpose(1, 2)
+
+    def noise_scores(self, residuals: torch.Tensor, derivative: torch.Tensor) -> torch.Tensor:
+        r"""Return ``(r^T E r - tr E) / 2``, the derivative of log N along a change of Gamma.
+
+        ``E = L^{-1} (dGamma) L^{-T}``, and s_n cancels.
+
+        Parameters
+        ----------
+        residuals : Tensor of shape (n, S, d_y)
+            Whitened.
+        derivative : Tensor of shape (d_y, d_y)
+            dGamma, the derivative of Gamma in one parameter.
+
+        Returns
+        -------
+        Tensor of shape (n, S)
+        """
+        seen = self.congruent(derivative)
+        trace = seen.diagonal(dim1=1, dim2=2).sum(dim=1)
+        if len(seen) == 1:
+            return 0.5 * (((residuals @ seen[0]) * residuals).sum(dim=-1) - trace[0])
+        each = seen[self.pattern]
+        return 0.5 * (((residuals @ each) * residuals).sum(dim=-1) - trace[self.pattern, None])
+
+
+def whitening(covariance: torch.Tensor, count: int, traits: Traits | None) -> Whitening:
+    """Return the whitening of ``count`` systems with these traits.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (d_y, d_y)
+        Gamma, the noise of scale 1.
+    count : int
+    traits : Traits or None
+        Of the systems; None where all have scale 1 and were seen completely.
+
+    Raises
+    ------
+    DivergenceError
+        If Gamma is not positive definite to rounding.
+    """
+    d_y, dtype = len(covariance), covariance.dtype
+    scale = torch.ones(count, dtype=dtype)
+    if traits is not None and traits.scale is not None:
+        scale = torch.from_numpy(traits.scale).to(dtype)
+    if traits is None or traits.present is None:
+        present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(count, dtype=np.int64)
+    else:
+        present, pattern = np.unique(traits.present, axis=0, return_inverse=True)
+    seen = torch.from_numpy(present)
+    both = seen[:, :, None] & seen[:, None, :]
+    # Unseen entries become independent ones of variance 1, and are taken out of the inverse.
+    eye = torch.eye(d_y, dtype=dtype)
+    factor, failed = torch.linalg.cholesky_ex(torch.where(both, covariance, eye))
+    if failed.any():
+        raise DivergenceError("the noise covariance is not positive definite")
+    inverse = torch.linalg.solve_triangular(factor, eye.expand(len(factor), d_y, d_y), upper=False)
+    logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
+    index = torch.from_numpy(pattern.reshape(-1))
+    entries = seen.sum(dim=1)
+    each = torch.log(scale) + 0.5 * math.log(2 * math.pi)
+    constant = -logdet[index] - entries[index] * each
+    return Whitening(inverse * both, index, scale, constant, entries)
+
+
+def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.Tensor]:
+    """Return dGamma / dgamma_i for each noise parameter, by central differences.
+
+    Their error is O(_STEP**2) relative, far below the scores' own sampling error.
+    """
+    derivatives = []
+    for i in range(len(gamma)):
+        shift = torch.zeros_like(gamma)
+        shift[i] = _STEP
+        change = problem.noise.covariance(gamma + shift) - problem.noise.covariance(gamma - shift)
+        derivatives.append(change / (2 * _STEP))
+    return derivatives

@@ -1,0 +1,73 @@
+"""A forward model in the place of its surrogate.
+
+Estimators see a function from parameters to observations as tensors. Where the forward model gives
+its derivatives (:class:`~popinv.forward.base.DifferentiableModel`), so does the function: backwards
+by the model's ``vjp``, and along tangents by its ``jvp``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from popinv.forward.base import DifferentiableModel, ForwardModel
+
+__all__ = ["SolverSimulator"]
+
+
+class SolverSimulator:
+    """G itself: Tensor (n, d_z) to Tensor (n, d_y).
+
+    Parameters
+    ----------
+    model : ForwardModel
+
+    Attributes
+    ----------
+    differentiable : bool
+        Whether the model gives its derivatives.
+    solves : int
+        Systems solved so far, those of derivatives among them.
+    """
+
+    def __init__(self, model: ForwardModel) -> None:
+        self.model, self.solves = model, 0
+        self.differentiable = isinstance(model, DifferentiableModel)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the observations; rows that cannot be solved are NaN."""
+        return cast(torch.Tensor, _Solve.apply(z, self))
+
+    def linearise(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z), (k, n, d_y)."""
+        self.solves += len(z)
+        y, dy = self._derivatives().jvp(z.detach().numpy(), tangents.detach().numpy())
+        return torch.from_numpy(y), torch.from_numpy(dy)
+
+    def _derivatives(self) -> DifferentiableModel:
+        if not self.differentiable:
+            raise TypeError(f"{type(self.model).__name__} gives no derivatives")
+        return cast(DifferentiableModel, self.model)
+
+
+class _Solve(torch.autograd.Function):
+    """y = G(z), with the model's own adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, z: torch.Tensor, simulator: SolverSimulator) -> torch.Tensor:
+        ctx.save_for_backward(z)
+        ctx.simulator = simulator
+        simulator.solves += len(z)
+        return torch.from_numpy(simulator.model.solve(z.detach().numpy()).observations)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (z,) = ctx.saved_tensors
+        simulator = ctx.simulator
+        simulator.solves += len(z)
+        gradient = simulator._derivatives().vjp(z.numpy(), np.ascontiguousarray(cotangents[0]))
+        return torch.from_numpy(gradient), None

@@ -1,0 +1,168 @@
+r"""What the surrogate's error does to an answer, measured by fresh solves, and taken off.
+
+An estimate p solves ``sum_n s_n(p) = 0``, with scores s made through the surrogate S. Systems whose
+parameters z_k are drawn from the law are solved, and observed twice with the same noise: through the
+solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The mean of the latter's
+scores is zero. That of the former's is the push that the surrogate's error gives,
+
+.. math::
+    b = \frac1K \sum_k \bigl[ s(p;\, G(z_k) + \xi_k) - s(p;\, S(z_k) + \xi_k) \bigr],
+
+and the answer without it is ``p - N A^{-1} b``, A the curvature of all N systems. As both terms see
+the same draws (a control variate), few solves tell b; its standard error follows from the spread of
+the differences. No derivative of the solver is needed, and every estimator with scores is treated
+alike. Where G has randomness inside, its sampling error counts as an error of S, and is taken out of
+the noise.
+
+A large b is not proportional to p's change. The noise of the first term is then that of the
+corrected gamma, and the step repeated, until it is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.inference.estimate import Estimate
+from popinv.inference.problem import Problem
+from popinv.seeds import generator, standard_normal_rows
+
+__all__ = ["FreshSolves", "Scores", "corrected", "observe_again", "push_of"]
+
+# Scores (n, n_p) of observations (n, d_y) of the systems of a problem, at the estimate.
+Scores = Callable[[Problem], np.ndarray]
+
+# The step is repeated while it is longer than this, in standard errors.
+_SMALL, _MOST_STEPS = 0.3, 8
+
+
+@dataclass(frozen=True)
+class FreshSolves:
+    """Parameters z (K, d_z) drawn from the law, and the solver's observations y (K, d_y)."""
+
+    z: np.ndarray
+    y: np.ndarray
+
+
+def observe_again(
+    problem: Problem, gamma: np.ndarray, clean: np.ndarray, stage: str, pairs: int
+) -> Problem:
+    """Return the problem with noise-free observations observed anew, several times each.
+
+    Parameters
+    ----------
+    problem : Problem
+        Noise scales and gaps of its systems are drawn for the new ones.
+    gamma : ndarray of shape (n_gamma,)
+    clean : ndarray of shape (K, d_y)
+    stage : str
+        Address of the draws: the same stage gives the same noise.
+    pairs : int
+        Pairs (xi, -xi) of the noise for each solve.
+
+    Returns
+    -------
+    Problem
+        With 2 ``pairs`` K systems: rows k, k + K, k + 2 K and so on are of the same solve.
+    """
+    count, d_y = clean.shape
+    e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, count, pairs * d_y)
+    half = e.reshape(count, pairs, d_y)
+    draws = torch.from_numpy(np.concatenate([half, -half], axis=1).swapaxes(0, 1).reshape(-1, d_y))
+    with torch.no_grad():
+        noise = problem.noise.sample(torch.from_numpy(np.array(gamma)), draws)
+    times = 2 * pairs
+    signal = torch.from_numpy(np.tile(clean, (times, 1)))
+    traits = problem.traits
+    if traits is None:
+        return replace(problem, data=(signal + noise).numpy())
+    rows = generator(problem.seed, f"{stage}/systems").integers(len(traits), size=count)
+    systems = np.tile(rows, times)
+    data = traits.observe(signal, noise, systems).numpy()
+    return replace(problem, data=data, traits=traits.of(systems))
+
+
+def push_of(
+    problem: Problem,
+    p: np.ndarray,
+    scores: Scores,
+    fresh: FreshSolves,
+    stage: str,
+    pairs: int,
+    gamma: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return for each fresh solve what the surrogate's error adds to the mean score, (K, n_p).
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    p : ndarray of shape (n_p,)
+        The estimate.
+    scores : callable
+        The estimator's scores at p.
+    fresh : FreshSolves
+    stage : str
+        Address of the draws.
+    pairs : int
+        Pairs of noise for each solve.
+    gamma : ndarray, optional
+        The noise of the solver's observations, where it is not that of p.
+    """
+    with torch.no_grad():
+        surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
+    own = problem.split(p)[1]
+    other = own if gamma is None else gamma
+    difference = scores(observe_again(problem, other, fresh.y, stage, pairs)) - scores(
+        observe_again(problem, own, surrogate, stage, pairs)
+    )
+    return difference.reshape(-1, len(fresh.z), len(p)).mean(axis=0)
+
+
+def corrected(
+    problem: Problem,
+    estimate: Estimate,
+    scores: Scores,
+    fresh: FreshSolves,
+    stage: str,
+    pairs: int = 1,
+) -> Estimate:
+    """Return the estimate without the push of the surrogate's error.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    estimate : Estimate
+    scores : callable
+        The estimator's scores at the estimate.
+    fresh : FreshSolves
+    stage : str
+        Address of the draws.
+    pairs : int
+        Pairs of noise for each solve.
+    """
+    count, systems = len(fresh.z), len(problem.data)
+    p, step = estimate.p, estimate.bread
+    errors = np.sqrt(np.diag(estimate.covariance))
+    curvature = np.linalg.pinv(step)
+    for _ in range(_MOST_STEPS):
+        gamma = problem.split(p)[1]
+        each = push_of(problem, estimate.p, scores, fresh, stage, pairs, gamma)
+        # The law of the draws stays that of the estimate; what p's law has moved is put in.
+        moved = p - estimate.p
+        moved[problem.d_alpha :] = 0.0
+        change = step @ (systems * each.mean(axis=0) + curvature @ moved)
+        p = p - change
+        if np.all(np.abs(change) <= _SMALL * errors):
+            break
+    pushes = each @ step * systems
+    return replace(
+        estimate,
+        p=p,
+        correction=p - estimate.p,
+        correction_covariance=np.cov(pushes, rowvar=False) / count,
+    )

@@ -1,0 +1,41 @@
+"""By how much the surrogate's error moves a round's estimate, in its standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from popinv.inference.likelihood.scores import pseudo_scores
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
+from popinv.inference.surrogate_bias import FreshSolves, push_of
+
+__all__ = ["surrogate_push"]
+
+_PAIRS = 4
+
+
+def surrogate_push(
+    problem: Problem, estimate: xr.Dataset
+) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Return a function from fresh solves to the push.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate that is judged.
+    estimate : Dataset
+        The pseudo-likelihood's estimate through that surrogate.
+    """
+    p, bread = estimate_of(estimate), estimate["bread"].values
+    errors = np.sqrt(np.diag(estimate["covariance"].values))
+
+    def push(z: np.ndarray, y: np.ndarray) -> float:
+        each = push_of(problem, p, pseudo_scores(problem, p), FreshSolves(z, y), "fresh", _PAIRS)
+        moved = len(problem.data) * each.mean(axis=0) @ bread
+        known = errors > 0
+        return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))
+
+    return push

@@ -1,0 +1,65 @@
+r"""How far each parameter may move in one step of the descent.
+
+Logarithms of positive quantities, and correlations, have no unit: ``max_step`` bounds their change.
+A location has one, and its natural size is what the observations say it is: moving parameter i by
+delta moves the projected quantiles by ``delta h_i`` with mean square ``delta^2 H_ii / d_y``
+(:mod:`popinv.inference.curvature`), which is compared with how far model and data are apart and how
+widely the data are spread,
+
+.. math::
+    |\delta_i| \le \texttt{max\_step} \sqrt{\frac{2 J / d_y + v}{H_{ii} / d_y}},
+
+J the loss and v the mean variance of the projected data. The bound is the same in any unit, and each
+parameter has its own: one on its way to zero does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popinv.inference.problem import DescentSettings, Problem
+
+__all__ = ["longest_steps", "location_sizes"]
+
+
+def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) -> np.ndarray:
+    """Return the natural size of a change of each location.
+
+    Parameters
+    ----------
+    d_y : int
+    loss : float
+        J; below zero, as a debiased loss may be, it counts as zero.
+    spread : float
+        v, the mean variance of the projected data.
+    curvature : ndarray of shape (n,)
+        Diagonal of the Gauss-Newton matrix.
+    """
+    reach = 2 * max(loss, 0.0) / d_y + spread
+    return np.sqrt(reach * d_y / np.maximum(curvature, np.finfo(float).tiny))
+
+
+def longest_steps(
+    problem: Problem,
+    settings: DescentSettings,
+    loss: float,
+    spread: float,
+    curvature: np.ndarray,
+) -> np.ndarray:
+    """Return the longest change of each entry of p, shape (n_p,).
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+    loss, spread : float
+        As in :func:`location_sizes`.
+    curvature : ndarray of shape (at least d_alpha,)
+        Diagonal of the Gauss-Newton matrix, that of the law first.
+    """
+    longest = np.full(len(problem.free), settings.max_step)
+    for i in np.flatnonzero(~problem.logarithmic):
+        if curvature[i] > 0:
+            size = location_sizes(problem.data.shape[1], loss, spread, curvature[i : i + 1])
+            longest[i] = settings.max_step * size[0]
+    return longest
