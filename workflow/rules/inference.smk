@@ -233,6 +233,7 @@ rule assess_population:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         null_resamples=lookup(dpath="studies/{study}/assessment/null_resamples", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
         code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"

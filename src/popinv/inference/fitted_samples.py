@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,49 @@ from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
 from popinv.seeds import generator
 
-__all__ = ["sample_model"]
+__all__ = ["FittedModel", "sample_model"]
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted model, and what is not known of it.
+
+    Attributes
+    ----------
+    problem : Problem
+        With the surrogate.
+    p : ndarray of shape (n_p,)
+        The estimate.
+    draws : ndarray of shape (B, n_p)
+        Draws about it, with the estimate's own error.
+    residuals : ndarray of shape (K, d_y), optional
+        Solver less surrogate on fresh solves: each sampled system takes one of them at random, as
+        the observed ones have the solver's answer.
+    """
+
+    problem: Problem
+    p: np.ndarray
+    draws: np.ndarray
+    residuals: np.ndarray | None = None
+
+    def sample(
+        self,
+        count: int,
+        stage: str,
+        index: int = 0,
+        traits: Traits | None = None,
+        p: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return observations (count, d_y), at the estimate or at another p."""
+        at = self.p if p is None else p
+        alpha, gamma = self.problem.split(at)
+        return sample_model(
+            self.problem, alpha, gamma, count, stage, index, traits, self.residuals
+        )
+
+    def null_sample(self, count: int, stage: str, index: int, traits: Traits | None) -> np.ndarray:
+        """Return observations at a draw about the estimate, whose error counts as it does in data."""
+        return self.sample(count, stage, index, traits, self.draws[index % len(self.draws)])
 
 
 def sample_model(
@@ -22,16 +64,25 @@ def sample_model(
     stage: str,
     index: int = 0,
     traits: Traits | None = None,
+    residuals: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return observations (count, d_y) of the fitted model, noise included.
 
     Given the traits of n systems, row i takes those of system i modulo n; otherwise the noise has
-    scale 1 and every entry is seen, whatever the traits of the problem's own systems.
+    scale 1 and every entry is seen, whatever the traits of the problem's own systems. Given
+    residuals of the simulator (K, d_y), a random one is added to each row.
     """
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
     systems = None if traits is None else np.arange(count) % len(traits)
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    simulate = problem.simulate
+    if residuals is not None:
+        chosen = torch.from_numpy(residuals[rng.integers(len(residuals), size=count)])
+
+        def simulate(z: torch.Tensor) -> torch.Tensor:
+            return problem.simulate(z) + chosen
+
     with torch.no_grad():
-        return replace(problem, traits=traits).model(p, omega, e, systems).numpy()
+        return replace(problem, traits=traits, simulate=simulate).model(p, omega, e, systems).numpy()

@@ -5,11 +5,8 @@ observations about m, the statistic is that of Nagao (Ann. Statist. 1, 1973),
 
 .. math:: T = \tfrac{1}{d_y} \operatorname{tr}\bigl(C^{-1} S - I\bigr)^2 .
 
-Its null distribution is that of samples of size n of the fitted model, each drawn at the estimate
-from one of the resampled populations where there are any: the estimate's own error then counts as
-it does in T. Without them it does not, and T is somewhat too often large unless the held-out
-observations are few beside the fitted ones; of unrestricted noise, which fits the error of every
-entry, nothing could be said, and nothing is.
+Its null distribution is that of samples of size n of the fitted model, each at a draw about the
+estimate: the estimate's own error then counts as it does in T.
 
 A large T does not say that the family of the noise is at fault: a wrong law, or a wrong surrogate,
 moves second moments too.
@@ -17,24 +14,62 @@ moves second moments too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from popinv.artefacts import time_series
-from popinv.inference.assessment import HeldOutTest
-from popinv.inference.fitted_samples import sample_model
-from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
-from popinv.threads import fixed_threads
 
-__all__ = ["Misfit", "describe_excess", "noise_misfit", "noise_misfit_metrics"]
+if TYPE_CHECKING:
+    from popinv.inference.assessment import HeldOutTest
 
-_REFERENCE_SAMPLES = 20_000
+__all__ = ["Misfit", "SecondMoments", "describe_excess", "noise_misfit_metrics"]
+
 _LEVEL = 0.05
 _CAVEAT = "a law or surrogate that is wrong can do this too"
+
+
+@dataclass(frozen=True)
+class SecondMoments:
+    """Mean and covariance of the fitted model.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d_y,)
+    root : ndarray of shape (d_y, d_y)
+        ``C^{-1/2}``, symmetric: it keeps each entry nearest to the observation it stands for.
+    logdet : float
+        ``log det C``.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @classmethod
+    def of(cls, reference: np.ndarray) -> SecondMoments:
+        """Return those of a large sample of the model (M, d_y)."""
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
+        # Without noise in some direction nothing is left to divide by.
+        values = np.maximum(values, 1e-14 * values[-1])
+        root = (vectors * values**-0.5) @ vectors.T
+        return cls(reference.mean(axis=0), root, float(np.log(values).sum()))
+
+    def excess(self, sample: np.ndarray) -> np.ndarray:
+        """Return ``C^{-1/2} S C^{-1/2} - I`` of a sample (n, d_y)."""
+        whitened = (sample - self.mean) @ self.root
+        return whitened.T @ whitened / len(sample) - np.eye(len(self.mean))
+
+    def log_scores(self, sample: np.ndarray, traits: Traits | None = None) -> np.ndarray:
+        """Return log N(y; m, C) of each row of a sample (n, d_y), unseen entries as filled."""
+        whitened = (sample - self.mean) @ self.root
+        constant = self.logdet + len(self.mean) * math.log(2 * math.pi)
+        return -0.5 * ((whitened**2).sum(axis=1) + constant)
 
 
 @dataclass(frozen=True)
@@ -46,8 +81,7 @@ class Misfit:
     test : HeldOutTest
         Statistic and null sample.
     excess : ndarray of shape (d_y, d_y)
-        ``C^{-1/2} S C^{-1/2} - I`` with the symmetric root, which keeps each entry nearest to the
-        observations it stands for.
+        See :meth:`SecondMoments.excess`.
     significance : ndarray of shape (d_y, d_y)
         The same, less its mean under the null, in standard deviations under the null.
     """
@@ -56,63 +90,19 @@ class Misfit:
     excess: np.ndarray
     significance: np.ndarray
 
+    @classmethod
+    def of(cls, observed: np.ndarray, null: Sequence[np.ndarray]) -> Misfit:
+        """Return the test of an excess (d_y, d_y) against those of samples of the model."""
+        from popinv.inference.assessment import HeldOutTest
 
-def noise_misfit(
-    problem: Problem,
-    estimate: tuple[np.ndarray, np.ndarray],
-    heldout: np.ndarray,
-    resamples: int,
-    traits: Traits | None = None,
-    estimates: np.ndarray | None = None,
-) -> Misfit:
-    """Compare the second moments of held-out observations with the fitted model's.
-
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        The fitted model.
-    heldout : ndarray of shape (n, d_y)
-        Observations that the fit has not seen, their unseen entries filled.
-    resamples : int
-        Size of the null sample.
-    traits : Traits, optional
-        Those of the n held-out systems.
-    estimates : ndarray of shape (b, n_p), optional
-        Estimates from resampled populations.
-    """
-    count, d_y = heldout.shape
-    with fixed_threads():
-        reference = sample_model(
-            problem, *estimate, _REFERENCE_SAMPLES, "misfit/reference", traits=traits
+        d_y, every = len(observed), np.array(null)
+        deviation = np.maximum(every.std(axis=0), np.sqrt(np.finfo(float).tiny))
+        statistics = (every**2).sum(axis=(1, 2)) / d_y
+        return cls(
+            HeldOutTest(float(np.sum(observed**2) / d_y), statistics),
+            observed,
+            (observed - every.mean(axis=0)) / deviation,
         )
-        mean = reference.mean(axis=0)
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
-        # Without noise in some direction nothing is left to divide by.
-        root = (vectors * np.maximum(values, 1e-14 * values[-1]) ** -0.5) @ vectors.T
-
-        def excess(sample: np.ndarray) -> np.ndarray:
-            whitened = (sample - mean) @ root
-            return whitened.T @ whitened / count - np.eye(d_y)
-
-        null, total, square = np.empty(resamples), np.zeros((d_y, d_y)), np.zeros((d_y, d_y))
-        for index in range(resamples):
-            alpha, gamma = estimate
-            if estimates is not None:
-                chosen = estimates[index % len(estimates)]
-                alpha, gamma = chosen[: problem.d_alpha], chosen[problem.d_alpha :]
-            found = excess(sample_model(problem, alpha, gamma, count, "misfit/null", index, traits))
-            null[index] = np.sum(found**2) / d_y
-            total += found
-            square += found**2
-        observed = excess(heldout)
-    centre = total / resamples
-    deviation = np.sqrt(np.maximum(square / resamples - centre**2, np.finfo(float).tiny))
-    return Misfit(
-        HeldOutTest(float(np.sum(observed**2) / d_y), null),
-        observed,
-        (observed - centre) / deviation,
-    )
 
 
 def describe_excess(misfit: Misfit, names: Sequence[str], series: np.ndarray | None = None) -> str:
@@ -152,30 +142,15 @@ def describe_excess(misfit: Misfit, names: Sequence[str], series: np.ndarray | N
     )
 
 
-def noise_misfit_metrics(
-    problem: Problem,
-    estimate: tuple[np.ndarray, np.ndarray],
-    heldout: np.ndarray,
-    resamples: int,
-    observations: xr.Dataset,
-    traits: Traits | None = None,
-    estimates: np.ndarray | None = None,
-) -> dict[str, float | int | str]:
+def noise_misfit_metrics(misfit: Misfit, observations: xr.Dataset) -> dict[str, float | int | str]:
     """Return the numbers of the test, and ``noise_misfit`` in words: "none seen", or where.
 
     Parameters
     ----------
-    problem, estimate, heldout, resamples, traits, estimates
-        As in :func:`noise_misfit`.
+    misfit : Misfit
     observations : Dataset
         With the coordinates of the observations.
     """
-    if problem.noise.unrestricted and estimates is None:
-        return {
-            "noise_misfit": "not judged: unrestricted noise fits the error of every entry, and "
-            "without resampled systems (assessment.bootstrap) its size is unknown"
-        }
-    misfit = noise_misfit(problem, estimate, heldout, resamples, traits, estimates)
     text = "none seen"
     if misfit.test.p_value < _LEVEL:
         where = describe_excess(misfit, _names(observations), time_series(observations))

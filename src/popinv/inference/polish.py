@@ -9,7 +9,7 @@ same study takes the same path on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,10 @@ from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_marginal import (
+    fit_marginal_likelihood,
+    maximum_likelihood,
+)
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
@@ -41,6 +44,8 @@ _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Pairs of noise with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
+# In standard errors: below it the surrogate is near enough to come close, and for slopes.
+_SMALL_PUSH = 1.0
 
 
 @dataclass(frozen=True)
@@ -134,58 +139,111 @@ def polish(
     say : callable
         Told in words what is done.
     """
-    first = fit_pseudo_likelihood(problem, starts)
-    say(f"pseudo-likelihood through the surrogate: {_where(problem, first)}")
-    scores = pseudo_scores(problem, first.p)
-    pseudo_likelihood = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
-    through = {"pseudo_likelihood": "surrogate"}
-    solved = None if solver is None else replace(problem, simulate=solver)
-    allowed = settings.solver_seconds / seconds_per_solve
-    if solved is not None and pseudo_likelihood_solves(problem) <= allowed:
-        try:
-            pseudo_likelihood = fit_pseudo_likelihood(solved, [pseudo_likelihood.p])
-            through["pseudo_likelihood"] = "solver"
-            say(f"pseudo-likelihood through the solver: {_where(problem, pseudo_likelihood)}")
-        except DivergenceError as error:
-            say(f"pseudo-likelihood through the solver: left out, {error}")
-    found = Polished(pseudo_likelihood, None, through, first.p - pseudo_likelihood.p)
+    path = _Path(problem, settings, solver, seconds_per_solve, checkpoint, say)
+    found = path.pseudo_likelihood(starts, fresh)
     if not settings.likelihood:
         return replace(found, reason="it was not asked for")
-    # What lies at its boundary stays there; a scoring step has no curvature to go by.
-    at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
-    base, name = replace(problem, fixed=at_boundary), "surrogate"
-    if solved is not None and solver is not None and solver.differentiable:
-        if likelihood_solves(problem, settings.draws) <= allowed:
-            base, name = replace(solved, fixed=at_boundary), "solver"
-    marginal_settings = MarginalSettings(draws=settings.draws)
     try:
-        likelihood = _marginal(base, pseudo_likelihood.p, marginal_settings, checkpoint)
+        return path.likelihood(found, fresh)
     except DivergenceError as error:
         return replace(found, reason=str(error))
-    kept = {i: pseudo_likelihood.ends[i] for i in at_boundary}
-    likelihood = replace(likelihood, ends={**likelihood.ends, **kept})
-    say(f"likelihood through the {name}: {_where(problem, likelihood)}")
-    if likelihood.passes and name == "surrogate":
-        scores = marginal_scores(base, likelihood.p, marginal_settings)
-        likelihood = corrected(base, likelihood, scores, fresh, _FRESH, _MARGINAL_PAIRS)
-        say(f"likelihood without the surrogate's push: {_where(problem, likelihood)}")
-    return replace(found, likelihood=likelihood, through={**through, "likelihood": name})
 
 
-def _marginal(
-    problem: Problem,
-    start: np.ndarray,
-    settings: MarginalSettings,
-    checkpoint: Checkpoint | None,
-) -> Estimate:
-    kept = None if checkpoint is None else checkpoint.read()
+@dataclass(frozen=True)
+class _Path:
+    """The way through both estimators."""
 
-    def save(state: ScoringState) -> None:
-        if checkpoint is not None:
-            checkpoint.write_when_due(state_arrays(state))
+    problem: Problem
+    settings: PolishSettings
+    solver: SolverSimulator | None
+    seconds_per_solve: float
+    checkpoint: Checkpoint | None
+    say: Callable[[str], None]
 
-    state = None if kept is None else state_of(kept)
-    return fit_marginal_likelihood(problem, start, settings, state, save)
+    def solved(self, solves: float, with_derivatives: bool) -> Problem | None:
+        """Return the problem with the solver, if so many solves may go through it."""
+        if self.solver is None or solves * self.seconds_per_solve > self.settings.solver_seconds:
+            return None
+        if with_derivatives and not self.solver.differentiable:
+            return None
+        return replace(self.problem, simulate=self.solver)
+
+    def pseudo_likelihood(self, starts: Sequence[np.ndarray], fresh: FreshSolves) -> Polished:
+        """Return the pseudo-likelihood's estimate, and what the surrogate's error did to it."""
+        problem = self.problem
+        first = fit_pseudo_likelihood(problem, starts)
+        self.tell("pseudo-likelihood through the surrogate", first)
+        scores = pseudo_scores(problem, first.p)
+        best, through = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS), "surrogate"
+        solved = self.solved(pseudo_likelihood_solves(problem), with_derivatives=False)
+        if solved is not None:
+            near = _pushed(first, best.p) < _SMALL_PUSH
+            try:
+                best = fit_pseudo_likelihood(solved, [best.p], problem if near else None)
+                through = "solver"
+            except DivergenceError as error:
+                self.say(f"the pseudo-likelihood does not go through the solver: {error}")
+        self.tell(f"pseudo-likelihood through the {through}, without the surrogate's push", best)
+        return Polished(best, None, {"pseudo_likelihood": through}, first.p - best.p)
+
+    def likelihood(self, found: Polished, fresh: FreshSolves) -> Polished:
+        """Return the same with the likelihood's estimate."""
+        pseudo_likelihood = found.pseudo_likelihood
+        # What lies at its boundary stays there; a scoring step has no curvature to go by.
+        at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
+        problem = replace(self.problem, fixed=at_boundary)
+        settings = MarginalSettings(draws=self.settings.draws)
+        through, start = "surrogate", pseudo_likelihood.p
+        solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
+        if solved is None:
+            best = self.maximum(problem, start, settings)
+        else:
+            through, solved = "solver", replace(solved, fixed=at_boundary)
+            near = np.abs(found.surrogate_shift) < _SMALL_PUSH * pseudo_likelihood.standard_errors
+            if np.all(near[problem.free]):
+                # Through the surrogate it is quicker to come close.
+                start, memory = maximum_likelihood(problem, start, settings)
+                best = self.maximum(solved, start, settings, memory, problem)
+            else:
+                best = self.maximum(solved, start, settings)
+        kept = {i: pseudo_likelihood.ends[i] for i in at_boundary}
+        best = replace(best, ends={**best.ends, **kept})
+        self.tell(f"likelihood through the {through}", best)
+        if best.passes and through == "surrogate":
+            scores = marginal_scores(problem, best.p, settings)
+            best = corrected(problem, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
+            self.tell("likelihood without the surrogate's push", best)
+        through_by = {**found.through, "likelihood": through}
+        return replace(found, likelihood=best, through=through_by)
+
+    def maximum(
+        self,
+        problem: Problem,
+        start: np.ndarray,
+        settings: MarginalSettings,
+        memory: Mapping[str, np.ndarray] | None = None,
+        curved: Problem | None = None,
+    ) -> Estimate:
+        """Return the likelihood's estimate, going on from a checkpoint where there is one."""
+        kept = None if self.checkpoint is None else self.checkpoint.read()
+
+        def save(state: ScoringState) -> None:
+            if self.checkpoint is not None:
+                self.checkpoint.write_when_due(state_arrays(state))
+
+        state = None if kept is None else state_of(kept)
+        return fit_marginal_likelihood(problem, start, settings, state, save, memory, curved)
+
+    def tell(self, what: str, estimate: Estimate) -> None:
+        """Say where an estimate is."""
+        self.say(f"{what}: {_where(self.problem, estimate)}")
+
+
+def _pushed(estimate: Estimate, p: np.ndarray) -> float:
+    """Return how far p is from an estimate, in its standard errors."""
+    errors = estimate.standard_errors
+    known = errors > 0
+    return float(np.max(np.abs(p - estimate.p)[known] / errors[known], initial=0.0))
 
 
 def _where(problem: Problem, estimate: Estimate) -> str:

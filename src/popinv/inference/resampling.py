@@ -75,7 +75,7 @@ def bootstrap(
             return descents(resampled, index)
         if estimator == "pseudo_likelihood":
             return fit_pseudo_likelihood(resampled, [p]).p
-        return maximum_likelihood(resampled, p, MarginalSettings(draws=draws))
+        return maximum_likelihood(resampled, p, MarginalSettings(draws=draws))[0]
 
     answers = []
     for b in tqdm(range(resamples), desc="resamples", disable=None if progress else True):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from popinv.inference.assessment import heldout_test
+from popinv.inference.assessment import heldout_tests
 from popinv.inference.errors import law_errors, ratio, relative_frobenius_error, root_mean_square
+from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.intervals import boundaries
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
-from popinv.inference.result import parameters_of
+from popinv.inference.residuals import solver_residuals
+from popinv.inference.result import estimate_of
 from popinv.inference.sampling_error import sampling_error_metrics
-from popinv.inference.traits import heldout_observations
+from popinv.inference.traits import Traits, heldout_observations
 from popinv.surrogate.collect import failure_counts
 
 __all__ = ["metrics"]
@@ -24,6 +28,7 @@ def metrics(
     problem: Problem,
     loaded: Mapping[str, xr.Dataset],
     null_resamples: int,
+    polish_draws: int,
 ) -> dict[str, float | int | str]:
     """Return the study's flat table of numbers; see the README for the meaning of each.
 
@@ -36,9 +41,10 @@ def metrics(
         ``truth``, ``noise_known`` and ``law_known``.
     null_resamples : int
         Resamples of the discrepancy as it is when model and data agree.
+    polish_draws : int
+        Draws for each system's integral in the likelihood.
     """
     population = loaded["population"]
-    alpha, gamma = parameters_of(population)
     found: dict[str, float | int | str] = {
         "systems": len(problem.data),
         "observations_per_system": int(problem.data.shape[1]),
@@ -62,17 +68,24 @@ def metrics(
             loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
             problem.traits.mean_square_scale if problem.traits else 1.0,
         )
-    heldout, traits = heldout_observations(loaded["observations"], problem.traits)
-    test = heldout_test(problem, alpha, gamma, heldout, null_resamples, traits)
-    estimates = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
-    found |= noise_misfit_metrics(
-        problem, (alpha, gamma), heldout, null_resamples, loaded["observations"], traits, estimates
-    )
     check = loaded["check"]
+    heldout, traits = heldout_observations(loaded["observations"], problem.traits)
+    draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
+    model = FittedModel(problem, estimate_of(population), draws, solver_residuals(problem, check))
+    by_likelihood = _log_scores(problem, population, polish_draws)
+    tests = heldout_tests(model, heldout, null_resamples, traits, by_likelihood)
+    found |= noise_misfit_metrics(tests.misfit, loaded["observations"])
     return found | {
-        "heldout_energy_distance": test.statistic,
-        "heldout_energy_null_95": test.null_95,
-        "heldout_p_value": test.p_value,
+        "heldout_energy_distance": tests.energy.statistic,
+        "heldout_energy_null_95": tests.energy.null_95,
+        "heldout_p_value": tests.energy.p_value,
+        "heldout_calibration_statistic": tests.calibration.statistic,
+        "heldout_calibration_null_95": tests.calibration.null_95,
+        "heldout_calibration_p_value": tests.calibration.p_value,
+        "heldout_log_score": tests.log_score.observed,
+        "heldout_log_score_expected": tests.log_score.expected,
+        "heldout_log_score_p_value": tests.log_score.p_value,
+        "heldout_log_score_by": "likelihood" if by_likelihood else "normal law",
         "surrogate_whitened_rmse": float(check["surrogate_error"].values[-1]),
         "solver_calls": int(check["solver_calls"].sum()),
         "solver_failures": int(check["solver_failures"].sum()),
@@ -82,6 +95,23 @@ def metrics(
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
+
+
+def _log_scores(
+    problem: Problem, population: xr.Dataset, draws: int
+) -> Callable[[np.ndarray, Traits | None], np.ndarray] | None:
+    """Return the log scores of the likelihood, where its answer counts and the surrogate serves."""
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    pushed = np.abs(population["surrogate_shift"].values)
+    if population.attrs["estimator"] != "likelihood" or np.any(pushed > np.maximum(errors, 1e-12)):
+        return None
+    p, settings = estimate_of(population), MarginalSettings(draws=draws)
+
+    def scores(y: np.ndarray, traits: Traits | None) -> np.ndarray:
+        observed = replace(problem, data=y, traits=traits, stage="heldout/log_score")
+        return evaluate(observed, p, settings).log_likelihood
+
+    return scores
 
 
 def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:

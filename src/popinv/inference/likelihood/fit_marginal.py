@@ -15,7 +15,7 @@ from popinv.inference.likelihood.marginal import (
     second_modes,
 )
 from popinv.inference.likelihood.penalty import noise_penalty_at
-from popinv.inference.likelihood.profile import profiles
+from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
 from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
@@ -39,6 +39,8 @@ def fit_marginal_likelihood(
     settings: MarginalSettings | None = None,
     state: ScoringState | None = None,
     progress: Callable[[ScoringState], None] | None = None,
+    memory: Mapping[str, np.ndarray] | None = None,
+    curved: Problem | None = None,
 ) -> Estimate:
     """Ascend the marginal likelihood from a start near its maximum.
 
@@ -52,6 +54,12 @@ def fit_marginal_likelihood(
         Where an interrupted ascent was, in the place of the start.
     progress : callable, optional
         Given the state after every step.
+    memory : mapping, optional
+        :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` at the start through a
+        simulator that is near this one.
+    curved : Problem, optional
+        The same problem with a simulator that is cheaper, and near enough for the curvature and for
+        the ends of intervals.
 
     Returns
     -------
@@ -72,25 +80,41 @@ def fit_marginal_likelihood(
 
     with fixed_threads():
         if state is None:
-            state = begin(point(np.array(start, dtype=float), {}))
+            state = begin(point(np.array(start, dtype=float), memory or {}))
         state = ascend(state, point, problem, _MOST_STEPS, progress)
-        estimate = _estimate(problem, settings, state)
+        curved = problem if curved is None else curved
+        estimate = _estimate(problem, settings, state, curved)
         if not estimate.passes:
             return estimate
-        return replace(estimate, ends=profiles(problem, estimate, state.point, point))
+        return replace(estimate, ends=_profiles(curved, estimate, settings))
 
 
 def maximum_likelihood(
     problem: Problem, start: np.ndarray, settings: MarginalSettings
-) -> np.ndarray:
-    """Return the maximum alone (n_p,), without covariance and diagnostics."""
+) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """Return the maximum alone (n_p,), and the memory of the evaluation there."""
 
     def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         return _point(problem, p, evaluate(problem, p, settings, memory))
 
     with fixed_threads():
         first = begin(point(np.array(start, dtype=float), {}))
-        return ascend(first, point, problem, _MOST_STEPS).point.p
+        found = ascend(first, point, problem, _MOST_STEPS).point
+    return found.p, found.memory
+
+
+def _profiles(
+    problem: Problem, estimate: Estimate, settings: MarginalSettings
+) -> Mapping[int, Ends]:
+    if not np.any(ill_determined(problem, estimate)):
+        return {}
+
+    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return _point(problem, p, evaluate(problem, p, settings, memory))
+
+    first = begin(point(estimate.p, {}))
+    top = ascend(first, point, problem, _MOST_STEPS).point
+    return profiles(problem, estimate, top, point)
 
 
 def _squares(found: Evaluation) -> np.ndarray:
@@ -138,14 +162,14 @@ def _curvature(
     return (curvature + curvature.T) / 2 + noise_penalty_at(problem, point.p).curvature
 
 
-def _estimate(problem: Problem, settings: MarginalSettings, state: ScoringState) -> Estimate:
-    # Once more at the end, as an ascent that goes on from a checkpoint has no evaluation of it.
-    found = evaluate(problem, state.point.p, settings, state.point.memory)
-    last = _point(problem, state.point.p, found)
-    curvature = _curvature(problem, settings, last, found)
+def _estimate(
+    problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem
+) -> Estimate:
+    found = Evaluation(**state.point.memory)
+    curvature = _curvature(curved, settings, state.point, found)
     free = problem.free
     definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
-    bread = restricted_inverse(curvature if definite else last.information, free)
+    bread = restricted_inverse(curvature if definite else state.point.information, free)
     covariance = bread @ _squares(found) @ bread
     errors = np.sqrt(np.diag(covariance))
     monte_carlo = (found.score_error @ bread).T @ (found.score_error @ bread)

@@ -17,7 +17,7 @@ from popinv.inference.likelihood.pseudo import (
     matched_draws,
     model_moments,
 )
-from popinv.inference.likelihood.profile import profiles
+from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
@@ -32,7 +32,7 @@ _FIRST_DRAWS = 4000
 def fit_pseudo_likelihood(
     problem: Problem,
     starts: Sequence[np.ndarray],
-    draws: int | None = None,
+    slopes: Problem | None = None,
     progress: Callable[[ScoringState], None] | None = None,
 ) -> Estimate:
     """Ascend the pseudo-likelihood from several starts, and from the best end with all draws.
@@ -42,8 +42,10 @@ def fit_pseudo_likelihood(
     problem : Problem
     starts : sequence of ndarray of shape (n_p,)
         Parameters that are held stay where a start has them.
-    draws : int, optional
-        Draws of the law for the model's moments; see :func:`matched_draws`.
+    slopes : Problem, optional
+        The same problem with a simulator that is cheaper, and near enough for the derivatives of
+        the moments: these weigh the moments' differences, whose zero stays that of the problem.
+        The start is then taken to be near.
     progress : callable, optional
         Given the state after every step.
 
@@ -53,44 +55,59 @@ def fit_pseudo_likelihood(
         If the pseudo-likelihood is not finite at any of the starts.
     """
     with fixed_threads():
-        omega = matched_draws(problem, draws)
-        first = matched_draws(problem, min(_FIRST_DRAWS, len(omega)))
+        omega = matched_draws(problem)
+        # Near the answer all draws count from the first step.
+        few = len(omega) if slopes is not None else min(_FIRST_DRAWS, len(omega))
+        first = matched_draws(problem, few)
         ends: list[ScoringState] = []
         failures: list[DivergenceError] = []
         for start in starts:
             try:
-                ends.append(_ascended(problem, start, first, progress))
+                ends.append(_ascended(problem, slopes, start, first, progress))
             except DivergenceError as error:
                 failures.append(error)
         if not ends:
             raise failures[0]
         best = max(ends, key=lambda end: end.point.value)
-        last = _ascended(problem, best.point.p, omega, progress)
-        path = np.concatenate([best.path, last.path[1:]])
-        return _estimate(problem, last, omega, path)
+        last = best
+        if few < len(omega):
+            last = _ascended(problem, slopes, best.point.p, omega, progress)
+            last = replace(last, path=np.concatenate([best.path, last.path[1:]]))
+        return _estimate(problem, slopes, last, omega)
 
 
 def _ascended(
     problem: Problem,
+    slopes: Problem | None,
     start: np.ndarray,
     omega: torch.Tensor,
     progress: Callable[[ScoringState], None] | None,
 ) -> ScoringState:
-    evaluate = _evaluator(problem, omega)
+    evaluate = _evaluator(problem, slopes, omega)
     first = evaluate(np.array(start, dtype=float), {})
     return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
 
 
-def _evaluator(problem: Problem, omega: torch.Tensor) -> Evaluate:
+def _evaluator(problem: Problem, slopes: Problem | None, omega: torch.Tensor) -> Evaluate:
     def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return _point(p, _evaluated(problem, p, omega))
+        return _point(p, _evaluated(problem, slopes, p, omega))
 
     return evaluate
 
 
-def _evaluated(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> PseudoEvaluation:
+def _evaluated(
+    problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
+) -> PseudoEvaluation:
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    return evaluate(problem, gamma, model_moments(problem, alpha, omega))
+    moments = model_moments(problem, alpha, omega, derivatives=slopes is None)
+    if slopes is not None:
+        other = model_moments(slopes, alpha, omega)
+        moments = replace(
+            moments,
+            mean_derivatives=other.mean_derivatives,
+            covariance_derivatives=other.covariance_derivatives,
+        )
+    return evaluate(problem, gamma, moments)
 
 
 def _point(p: np.ndarray, found: PseudoEvaluation) -> Point:
@@ -103,13 +120,13 @@ def _point(p: np.ndarray, found: PseudoEvaluation) -> Point:
 
 
 def _estimate(
-    problem: Problem, state: ScoringState, omega: torch.Tensor, path: np.ndarray
+    problem: Problem, slopes: Problem | None, state: ScoringState, omega: torch.Tensor
 ) -> Estimate:
-    found = _evaluated(problem, state.point.p, omega)
+    found = _evaluated(problem, slopes, state.point.p, omega)
     bread = restricted_inverse(found.information, problem.free)
     influence = found.scores @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
-    of_draws = draw_scores(problem, alpha, gamma, omega) @ bread
+    of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
     n = len(problem.data)
     estimate = Estimate(
         p=state.point.p,
@@ -126,7 +143,11 @@ def _estimate(
             "draws": len(omega),
         },
         arrays={"log_likelihood": found.log_likelihood},
-        path=path,
+        path=state.path,
     )
-    ends = profiles(problem, estimate, state.point, _evaluator(problem, omega))
+    if not np.any(ill_determined(problem, estimate)):
+        return estimate
+    nearby = slopes or problem
+    top = _ascended(nearby, None, state.point.p, omega, None).point
+    ends = profiles(nearby, estimate, top, _evaluator(nearby, None, omega))
     return replace(estimate, ends=ends)

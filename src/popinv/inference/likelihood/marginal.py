@@ -120,8 +120,8 @@ class Evaluation:
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
-        """What an evaluation near by begins with."""
-        return {"modes": self.modes, "corrections": self.corrections}
+        """All fields by name, from which an evaluation near by begins."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def of(self, systems: np.ndarray) -> Evaluation:
         """Return the rows of some systems."""

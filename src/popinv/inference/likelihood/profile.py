@@ -24,7 +24,7 @@ from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.scoring import Evaluate, Point, ascend, begin
 from popinv.inference.problem import Problem
 
-__all__ = ["ILL_DETERMINED", "Ends", "profile", "profiles"]
+__all__ = ["ILL_DETERMINED", "Ends", "ill_determined", "profile", "profiles"]
 
 # A standard error of a logarithm from which the interval is found by the profile.
 ILL_DETERMINED = 0.4
@@ -33,6 +33,8 @@ _TWO_SIDED, _ONE_SIDED = 3.841 / 2, 2.706 / 2
 _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
 # A maximum this little above the value at zero lies there.
 _AT_ZERO, _DEEP = 0.05, 6.0
+# A variance of a logarithm that says nothing.
+_FLAT = 25.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,20 @@ def profiles(
         The likelihood near by; see :mod:`popinv.inference.likelihood.scoring`.
     """
     found = {}
-    with np.errstate(invalid="ignore"):
-        errors = np.sqrt(np.diag(estimate.covariance))
-        model_errors = np.sqrt(np.diag(estimate.bread))
-    correlations = np.concatenate(
-        [np.zeros(problem.d_alpha, dtype=bool), problem.noise.correlations]
-    )
-    for i in np.flatnonzero(problem.free & problem.logarithmic & ~correlations):
-        if max(errors[i], model_errors[i]) >= ILL_DETERMINED:
-            ratio = (errors[i] / model_errors[i]) ** 2 if model_errors[i] < 5 else 1.0
-            scale = float(np.clip(ratio, 0.2, 5.0))
-            found[int(i)] = profile(problem, point, evaluate, int(i), scale)
+    sampling, model = np.diag(estimate.covariance), np.diag(estimate.bread)
+    for i in np.flatnonzero(ill_determined(problem, estimate)):
+        # Where the curvature says next to nothing, neither does the ratio.
+        scale = float(np.clip(sampling[i] / model[i], 0.2, 5.0)) if model[i] < _FLAT else 1.0
+        found[int(i)] = profile(problem, point, evaluate, int(i), scale)
     return found
+
+
+def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
+    """Return which positive parameters' intervals the profile has to find, (n_p,)."""
+    errors = np.sqrt(np.maximum(np.diag(estimate.covariance), np.diag(estimate.bread)))
+    correlations = [False] * problem.d_alpha + list(problem.noise.correlations)
+    positive = problem.logarithmic & ~np.array(correlations)
+    return problem.free & positive & (errors >= ILL_DETERMINED)
 
 
 def profile(

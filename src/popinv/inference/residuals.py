@@ -1,0 +1,19 @@
+"""What the solver answers and the surrogate does not, on fresh solves."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.inference.polished import fresh_solves
+from popinv.inference.problem import Problem
+
+__all__ = ["solver_residuals"]
+
+
+def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray:
+    """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y)."""
+    fresh = fresh_solves(check)
+    with torch.no_grad():
+        return fresh.y - problem.simulate(torch.from_numpy(fresh.z)).numpy()
