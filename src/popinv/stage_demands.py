@@ -83,7 +83,7 @@ def _pseudo(of: Sizes, times: float = 1) -> Demand:
     """Pseudo-likelihoods, one after the other."""
     draws = min(max(16_000, 16 * of.systems), 400_000)
     evaluations = 40 * (1 + 2 * of.laws)
-    numbers = 3 * (of.systems + 20_000) * of.row + 8 * of.observed**2
+    numbers = 3.0 * (of.systems + 20_000) * of.row + 8 * of.observed**2
     numbers += 20_000 * activations(of)
     seconds = evaluations * draws * (4 * multiply_adds(of) / FLOPS + 2e-9 * of.observed**2)
     return Demand(WITH_TORCH_MB + megabytes(numbers), times * (30 + seconds))
@@ -123,13 +123,11 @@ def _consult(of: Sizes, wildcards: Wildcards) -> Demand:
 
 
 def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked = of.study["evidence"]
-    return descents(of, int(wildcards["systems"]), asked["repeats"], asked["iterations"])
+    return _likelihoods(of, of.study["evidence"]["repeats"])
 
 
 def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
-    asked = of.study["evidence"]
-    return _likelihoods(of, asked["coverage_block"])
+    return _likelihoods(of, of.study["evidence"]["calibration_block"])
 
 
 # --- everything else -----------------------------------------------------------------------------
@@ -255,6 +253,6 @@ STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "train_fixed_design": _fixed_design,
     "compare_designs": rows_of(6),
     "replicate_study": _replicate,
-    "measure_coverage": rows_of(1),
+    "measure_calibration": rows_of(1),
 }
 """What a job of each rule of the main stages needs."""

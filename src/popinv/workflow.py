@@ -18,9 +18,9 @@ from popinv.forward.costs import forward_cost
 from popinv.forward.external.files import simulator_hash
 
 __all__ = [
+    "calibration_blocks",
     "check_results_folder",
     "chunk_count",
-    "coverage_blocks",
     "evidence_figures",
     "has_sampling_error",
     "has_states",
@@ -113,17 +113,17 @@ def wants_likelihood(study: Mapping[str, Any]) -> bool:
     return study["estimator"] in ("auto", "likelihood")
 
 
-def coverage_blocks(study: Mapping[str, Any]) -> int:
-    """Return the number of jobs among which the replications for the coverage are shared out."""
+def calibration_blocks(study: Mapping[str, Any]) -> int:
+    """Return the number of jobs among which the replications for the calibration are shared out."""
     asked = study["evidence"]
-    return -(-int(asked["coverage_replications"]) // int(asked["coverage_block"]))
+    return -(-int(asked["calibration"]) // int(asked["calibration_block"]))
 
 
 def replications_of(study: Mapping[str, Any], block: int) -> tuple[int, int]:
     """Return the first replication of a job, and how many it has."""
     asked = study["evidence"]
-    size, first = int(asked["coverage_block"]), block * int(asked["coverage_block"])
-    return first, min(size, int(asked["coverage_replications"]) - first)
+    size, first = int(asked["calibration_block"]), block * int(asked["calibration_block"])
+    return first, min(size, int(asked["calibration"]) - first)
 
 
 def evidence_figures(study: Mapping[str, Any]) -> list[str]:
@@ -131,7 +131,7 @@ def evidence_figures(study: Mapping[str, Any]) -> list[str]:
     asked = {
         "evidence_error_against_systems": study["evidence"]["system_counts"],
         "evidence_designs": study["evidence"]["design_counts"],
-        "evidence_coverage": study["evidence"]["coverage_replications"],
+        "evidence_calibration": study["evidence"]["calibration"],
     }
     return [figure for figure, wanted in asked.items() if wanted]
 

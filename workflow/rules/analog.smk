@@ -35,7 +35,7 @@ rule train_on_devices:
         check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         metrics="<results>/{study}/downstream/analog/metrics.json",
         result="<results>/{study}/downstream/analog/result.zarr/zarr.json",

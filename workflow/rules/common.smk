@@ -17,7 +17,7 @@ from popinv.selection import selected_modules
 from popinv.workflow import (
     check_results_folder,
     chunk_count,
-    coverage_blocks,
+    calibration_blocks,
     evidence_figures,
     has_sampling_error,
     is_synthetic,

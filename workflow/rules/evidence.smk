@@ -31,13 +31,14 @@ def figure(name):
     )
 
 
-# Draw data sets of one size from the truth, and fit them.
+# Draw data sets of one size from the truth, and estimate from each.
 rule measure_error:
     input:
         unpack(new_solves),
         truth="<results>/{study}/truth.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
     output:
         errors="<results>/{study}/evidence/errors/{systems}.zarr/zarr.json",
     log:
@@ -55,13 +56,13 @@ rule measure_error:
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
         noise_scale=lookup(dpath="studies/{study}/observations/noise_scale", within=config),
-        study_systems=lookup(dpath="studies/{study}/observations/count", within=config),
         descent=lookup(dpath="studies/{study}/descent", within=config),
-        iterations=lookup(dpath="studies/{study}/evidence/iterations", within=config),
+        estimator=lookup(dpath="studies/{study}/estimator", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
         repeats=lookup(dpath="studies/{study}/evidence/repeats", within=config),
         code=code_of("measure_error", "law", "noise"),
     message:
-        "{wildcards.study}: fitting new data sets of {wildcards.systems} systems"
+        "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
         "../scripts/measure_error.py"
 
@@ -100,7 +101,7 @@ rule train_fixed_design:
     input:
         solves="<results>/{study}/rounds/fixed/solves.zarr/zarr.json",
         check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         surrogate="<results>/{study}/evidence/fixed_designs/{solves}.zarr/zarr.json",
     log:
@@ -134,7 +135,7 @@ rule compare_designs:
             allow_missing=True,
         ),
         check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         designs="<results>/{study}/evidence/designs.zarr/zarr.json",
         metrics="<results>/{study}/evidence/designs.json",
@@ -156,12 +157,22 @@ rule compare_designs:
         "../scripts/compare_designs.py"
 
 
-# Draw data sets of the study's size from the truth, and find the intervals of each.
+def replicated(wildcards):
+    """Input function: the truth of the replications, which is the answer where none is known."""
+    folder, synthetic = f"<results>/{wildcards.study}", is_synthetic(
+        config["studies"][wildcards.study]
+    )
+    name = "truth" if synthetic else "population"
+    return {name: f"{folder}/{name}.zarr/zarr.json"}
+
+
+# Draw data sets of the study's size from a truth, and estimate each as the study does.
 rule replicate_study:
     input:
-        truth="<results>/{study}/truth.zarr/zarr.json",
+        unpack(replicated),
+        observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
     output:
         replications="<results>/{study}/evidence/replications/{block}.zarr/zarr.json",
     log:
@@ -178,45 +189,48 @@ rule replicate_study:
         forward=lookup(dpath="studies/{study}/forward", within=config),
         law=lookup(dpath="studies/{study}/law", within=config),
         noise=lookup(dpath="studies/{study}/noise", within=config),
-        noise_scale=lookup(dpath="studies/{study}/observations/noise_scale", within=config),
-        study_systems=lookup(dpath="studies/{study}/observations/count", within=config),
+        noise_scale=lambda wildcards: config["studies"][wildcards.study]["observations"].get(
+            "noise_scale"
+        ),
         descent=lookup(dpath="studies/{study}/descent", within=config),
-        resamples=lookup(dpath="studies/{study}/assessment/bootstrap", within=config),
+        estimator=lookup(dpath="studies/{study}/estimator", within=config),
+        polish=lookup(dpath="studies/{study}/polish", within=config),
+        through=lookup(dpath="studies/{study}/evidence/through", within=config),
+        seconds_per_solve=lambda wildcards: seconds_per_solve(config["studies"][wildcards.study]),
         replications=lambda wildcards: replications_of(
             config["studies"][wildcards.study], int(wildcards.block)
         ),
-        code=code_of("replicate_study", "law", "noise"),
+        code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:
         "../scripts/replicate_study.py"
 
 
-# Count how often the intervals hold the truth.
-rule measure_coverage:
+# Count how often the intervals hold the truth, and compare the errors with the bound.
+rule measure_calibration:
     input:
         blocks=lambda wildcards: expand(
             "<results>/{study}/evidence/replications/{block}.zarr/zarr.json",
-            block=range(coverage_blocks(config["studies"][wildcards.study])),
+            block=range(calibration_blocks(config["studies"][wildcards.study])),
             allow_missing=True,
         ),
-        truth="<results>/{study}/truth.zarr/zarr.json",
     output:
-        coverage="<results>/{study}/evidence/coverage.zarr/zarr.json",
-        metrics="<results>/{study}/evidence/coverage.json",
-        figure=figure("evidence_coverage"),
+        calibration="<results>/{study}/evidence/calibration.zarr/zarr.json",
+        metrics="<results>/{study}/evidence/calibration.json",
+        figure=figure("evidence_calibration"),
     log:
-        "<results>/{study}/logs/measure_coverage.log",
+        "<results>/{study}/logs/measure_calibration.log",
     benchmark:
-        "<results>/{study}/benchmarks/measure_coverage.tsv"
+        "<results>/{study}/benchmarks/measure_calibration.tsv"
     resources:
         mem_mb=memory,
         runtime=runtime,
     params:
         seed=lookup(dpath="studies/{study}/seed", within=config),
-        replications=lookup(dpath="studies/{study}/evidence/coverage_replications", within=config),
-        code=code_of("measure_coverage"),
+        replications=lookup(dpath="studies/{study}/evidence/calibration", within=config),
+        code=code_of("measure_calibration"),
     message:
         "{wildcards.study}: counting how often the intervals hold the truth"
     script:
-        "../scripts/measure_coverage.py"
+        "../scripts/measure_calibration.py"

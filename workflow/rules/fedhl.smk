@@ -32,7 +32,7 @@ rule check_fedhl_claims:
 rule adapt_sites:
     input:
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         metrics="<results>/{study}/downstream/fedhl/metrics.json",
         result="<results>/{study}/downstream/fedhl/result.zarr/zarr.json",

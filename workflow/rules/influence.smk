@@ -33,7 +33,7 @@ rule select_samples:
         record="<results>/{study}/rounds/check/solves.zarr/zarr.json",
         first="<results>/{study}/rounds/0/surrogate.zarr/zarr.json",
         last=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         metrics="<results>/{study}/downstream/influence/metrics.json",
         result="<results>/{study}/downstream/influence/result.zarr/zarr.json",

@@ -86,7 +86,7 @@ rule serve_group:
     input:
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         metrics="<results>/{study}/downstream/mwgrad/metrics.json",
         result="<results>/{study}/downstream/mwgrad/result.zarr/zarr.json",

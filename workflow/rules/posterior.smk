@@ -14,7 +14,7 @@ rule posterior:
         unpack(posterior_truth),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        population="<results>/{study}/population.zarr/zarr.json",
     output:
         posterior="<results>/{study}/posterior.zarr/zarr.json",
         metrics="<results>/{study}/downstream/posterior/metrics.json",

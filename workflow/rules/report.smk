@@ -13,7 +13,7 @@ def evidence_stores(wildcards):
         for name, wanted in {
             "error_against_systems": study["evidence"]["system_counts"],
             "designs": study["evidence"]["design_counts"],
-            "coverage": study["evidence"]["coverage_replications"],
+            "calibration": study["evidence"]["calibration"],
         }.items()
         if wanted
     }

@@ -19,7 +19,7 @@ with job(snakemake):
     given, output = snakemake.params, snakemake.output
     asked, seed = given.fedhl, given.seed
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
-    alpha, _ = parameters_of(storage.load(snakemake.input.descent))
+    alpha, _ = parameters_of(storage.load(snakemake.input.population))
     population = law(given.law, given.forward)
     spread = law_spread(given.law, given.forward)
     alphas = site_laws(alpha, spread, len(asked["ranks"]), asked["shift"], seed)

@@ -20,7 +20,7 @@ with job(snakemake):
     )
     curves = design_curves(
         check,
-        storage.load(snakemake.input.descent)["noise_covariance"].values,
+        storage.load(snakemake.input.population)["noise_covariance"].values,
         [active[number] for number in trained_rounds(check)],
         dict(zip(given.solves, fixed, strict=True)),
     )

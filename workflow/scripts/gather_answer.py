@@ -13,8 +13,10 @@ with job(snakemake):
     surrogate = surrogate_of(loaded["surrogate"])
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
     population = population_dataset(problem, loaded, given.estimator)
-    print(f"the answer is that of the {population.attrs['estimator']}: "
-          f"{population.attrs['estimator_reason']}")
+    print(
+        f"the answer is that of the {population.attrs['estimator']}: "
+        f"{population.attrs['estimator_reason']}"
+    )
     print(population.attrs["agreement"])
     storage.save(
         population,

@@ -37,7 +37,5 @@ with job(snakemake):
         (pseudo_likelihood_dataset(problem, found), snakemake.output.pseudo_likelihood),
         (likelihood_dataset(problem, found), snakemake.output.likelihood),
     ):
-        storage.save(
-            dataset, path, config=config, seed=given.seed, created_by=snakemake.rule
-        )
+        storage.save(dataset, path, config=config, seed=given.seed, created_by=snakemake.rule)
     checkpoint.clear()

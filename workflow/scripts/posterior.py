@@ -22,7 +22,7 @@ with job(snakemake):
     observations = storage.load(snakemake.input.observations)
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
     problem = descent_problem(study, observations, surrogate, given.seed, "posterior")
-    estimate = parameters_of(storage.load(snakemake.input.descent))
+    estimate = parameters_of(storage.load(snakemake.input.population))
     kept = asked.pop("kept_draws")
     with fixed_threads():
         posteriors = sample_posteriors(problem, estimate, **asked)

@@ -17,7 +17,7 @@ from popinv.threads import fixed_threads
 with job(snakemake):
     given, output = snakemake.params, snakemake.output
     first, last = (surrogate_of(storage.load(snakemake.input[name])) for name in ("first", "last"))
-    estimate = storage.load(snakemake.input.descent)
+    estimate = storage.load(snakemake.input.population)
     logarithmic = law(given.law, given.forward).logarithmic
     # As a later round trains; the round's number matters for random draws alone.
     settings = training_settings(

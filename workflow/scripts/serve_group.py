@@ -20,7 +20,7 @@ with job(snakemake):
     observations = storage.load(snakemake.input.observations)
     surrogate = surrogate_of(storage.load(snakemake.input.surrogate))
     problem = descent_problem(study, observations, surrogate, given.seed, "mwgrad")
-    estimate = parameters_of(storage.load(snakemake.input.descent))
+    estimate = parameters_of(storage.load(snakemake.input.population))
     names = [parameter.name for parameter in forward_parameters(given.forward)]
     with fixed_threads():
         result, metrics = serve_group(problem, estimate, names=names, **given.mwgrad)

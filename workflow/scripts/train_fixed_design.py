@@ -15,7 +15,7 @@ with job(snakemake):
         given.surrogate,
         given.forward,
         given.seed,
-        storage.load(snakemake.input.descent),
+        storage.load(snakemake.input.population),
         trainings,
         law(given.law, given.forward).logarithmic,
     )

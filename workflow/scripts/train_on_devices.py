@@ -29,7 +29,7 @@ with job(snakemake):
     solves = loaded["solves"]
     data = training_data(solves, int(solves["round"].max()), given.recency_decay)
     rows = answer.check_rows(loaded["check"])
-    covariance = loaded["descent"]["noise_covariance"].values
+    covariance = loaded["population"]["noise_covariance"].values
     chosen, errors, fits = (asked["devices"][0], asked["ranges"][0]), {}, []
     for fit in trainings(prepare(data, settings, surrogate), surrogate, asked, given.seed):
         error = answer.error_of(fit.surrogate, rows, covariance)
@@ -38,7 +38,7 @@ with job(snakemake):
         if fit.method == "digital" or (fit.device, fit.reach) == chosen:
             fits.append(fit)
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "analog")
-    solution = parameters_of(loaded["descent"])
+    solution = parameters_of(loaded["population"])
     answers = dict(answer.changes(problem, solution, fits, asked["descent_iterations"]))
     before = answer.error_of(surrogate, rows, covariance)
     metrics = answer.metrics(errors, before, chosen, answers)

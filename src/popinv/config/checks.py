@@ -98,7 +98,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     if forward and sections["surrogate"]:
         yield from _surrogate(forward, sections["surrogate"])
     if sections["evidence"]:
-        yield from evidence_problems(sections["evidence"], observations, sections["assessment"])
+        yield from evidence_problems(sections["evidence"], observations)
     if sections["assessment"]:
         yield from _baselines(sections["assessment"], law, descent)
     if sections["downstream"]:

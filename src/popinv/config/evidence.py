@@ -9,7 +9,6 @@ from pydantic import Field
 
 from popinv.config.base import Count, CountOrZero, NotBoolean, Section, Several
 from popinv.config.messages import Problem, listed
-from popinv.config.numerics import Assessment
 from popinv.config.observations import FileObservations
 
 __all__ = ["Evidence", "evidence_problems"]
@@ -19,7 +18,7 @@ _Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), NotBoolean]
 
 
 class Evidence(Section):
-    """Evidence that the method works, for synthetic studies; all of it is off by default."""
+    """Evidence that the method works; all of it is off by default."""
 
     system_counts: list[_Size] = Field(
         default=[],
@@ -29,41 +28,34 @@ class Evidence(Section):
     repeats: Several = Field(default=4, description="Data sets for each number of systems.")
     through: Literal["surrogate", "solver"] = Field(
         default="surrogate",
-        description="What those systems are observed through: the final `surrogate`, which is "
-        "quick, or the `solver`, with new solves for every one of them.",
+        description="What the systems of this and of `calibration` are observed through: the final "
+        "`surrogate`, which is quick, or the `solver`, with new solves for every one of them.",
     )
-    iterations: Count = Field(default=150, description="Steps of each of those descents.")
     design_counts: list[_Size] = Field(
         default=[],
         description="Numbers of solves, ascending, of a fixed design spread broadly about the "
         "start, whose surrogates are compared with those of active learning; empty for none.",
     )
-    coverage_replications: CountOrZero = Field(
+    calibration: CountOrZero = Field(
         default=0,
-        description="Data sets of the study's size, drawn from the truth through the surrogate "
-        "and each fitted and resampled as the study is, to see how often the intervals hold the "
-        "truth; 0 for none.",
+        description="Data sets of the study's size, each drawn from a truth and estimated as the "
+        "study is, from its start, to see how often the intervals hold that truth and how the "
+        "errors compare with the bound; 0 for none. The truth is the study's own; with your "
+        "observations it is a draw about the answer, another for each data set.",
     )
-    coverage_block: Count = Field(default=5, description="Of these, data sets per job.")
+    calibration_block: Count = Field(default=5, description="Of these, data sets per job.")
 
 
-def evidence_problems(
-    evidence: Evidence, observations: Any, assessment: Assessment | None
-) -> Iterator[Problem]:
+def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem]:
     """Yield what is wrong with the section, or between it and others.
 
     Parameters
     ----------
     evidence : Evidence
     observations : FileObservations, SyntheticObservations or None
-        None, like ``assessment``, if that section is itself at fault.
-    assessment : Assessment or None
+        None if that section is itself at fault.
     """
-    wanted = [
-        name
-        for name in ("system_counts", "design_counts", "coverage_replications")
-        if getattr(evidence, name)
-    ]
+    wanted = [name for name in ("system_counts", "design_counts") if getattr(evidence, name)]
     if wanted and isinstance(observations, FileObservations):
         yield Problem(
             ("evidence",),
@@ -83,9 +75,3 @@ def evidence_problems(
             )
         if 0 < len(counts) < fewest:
             yield Problem(("evidence", name), f"got {counts}, but {purpose}.")
-    if evidence.coverage_replications and assessment and not assessment.bootstrap:
-        yield Problem(
-            ("evidence", "coverage_replications"),
-            f"got {evidence.coverage_replications}, but the study has no intervals "
-            "(assessment.bootstrap: 0).",
-        )

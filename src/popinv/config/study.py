@@ -103,7 +103,7 @@ class Study(Section):
     estimator: Estimator = Field(
         default="auto",
         description="Whose answer counts: that of the descent (`distance`), the Gaussian "
-        "`pseudo_likelihood`, the marginal `likelihood`, or the last of these whose own diagnostics "
+        "`pseudo_likelihood`, the marginal `likelihood`, or the last of these whose diagnostics "
         "allow its use (`auto`). The descent and the pseudo-likelihood are always reported.",
     )
     polish: Polish = Field(

@@ -5,12 +5,12 @@ of each N are drawn from the truth and fitted; the exponent is the least-squares
 :math:`\log` error against :math:`\log N`, the error being the root mean square over the data sets.
 (A single one can be close to zero by luck, where its logarithm would count for much.) A slope that
 flattens at large N shows an error that
-data do not remove: the surrogate's, or the descent's own.
+data do not remove, such as the surrogate's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,15 +19,13 @@ from scipy.stats import linregress
 
 from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.descent import run
 from popinv.inference.errors import law_errors, relative_frobenius_error, root_mean_square
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.estimation import Answer
+from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 
-__all__ = ["Slope", "error_metrics", "errors_of_repeats", "fit_slope", "settings_of_size"]
+__all__ = ["Slope", "error_metrics", "errors_of_repeats", "fit_slope"]
 
-# Fewer draws than this do not show the curvature that preconditions the steps.
-_FEWEST_DRAWS = 40
 _NAMES = ("law_error", "noise_error")
 
 
@@ -68,51 +66,21 @@ def fit_slope(counts: np.ndarray, errors: np.ndarray) -> Slope:
     return Slope(float(fit.slope), float(fit.stderr), float(fit.intercept))
 
 
-def settings_of_size(
-    settings: DescentSettings, count: int, study_count: int, iterations: int
-) -> DescentSettings:
-    """Return the settings of a study of ``study_count`` systems for ``count`` systems.
-
-    The number of draws keeps its ratio to the number of observations they are compared with,
-    which the correction for finite samples asks for.
-
-    Parameters
-    ----------
-    settings : DescentSettings
-        Those of the study.
-    count, study_count : int
-        Systems here, and in the study.
-    iterations : int
-        Steps of the descent.
-    """
-    batch = settings.batch_size
-    here, there = (min(batch or n, n) for n in (count, study_count))
-    draws = max(_FEWEST_DRAWS, 2 * round(settings.model_samples * here / there / 2))
-    return replace(
-        settings,
-        iterations=iterations,
-        model_samples=draws,
-        batch_size=batch if batch is not None and batch < count else None,
-    )
-
-
 def errors_of_repeats(
     problem: Problem,
-    settings: DescentSettings,
-    start: tuple[np.ndarray, np.ndarray],
+    estimate: Callable[[Problem], Answer],
     true_law: np.ndarray,
     true_covariance: np.ndarray,
     repeats: int,
 ) -> xr.Dataset:
-    """Split the systems into data sets, descend on each, and compare with the truth.
+    """Split the systems into data sets, estimate from each, and compare with the truth.
 
     Parameters
     ----------
     problem : Problem
         With the systems of all repeats, of which each repeat takes a share.
-    settings : DescentSettings
-    start : (alpha, gamma)
-        Where every descent starts.
+    estimate : callable
+        From the problem of a data set to its answer.
     true_law : ndarray of shape (d_alpha,)
         Natural values.
     true_covariance : ndarray of shape (d_y, d_y)
@@ -123,7 +91,7 @@ def errors_of_repeats(
     Dataset
         Along ``repeat``: ``systems``; ``law`` and ``noise``, natural values; ``law_error``, the
         root mean square of the parameters' relative errors; ``noise_error``, the relative
-        Frobenius error of Gamma. A descent that diverged is a row of NaN.
+        Frobenius error of Gamma. An estimate that diverged is a row of NaN.
     """
     parts = np.array_split(np.arange(len(problem.data)), repeats)
     laws = np.full((repeats, problem.d_alpha), np.nan)
@@ -131,15 +99,14 @@ def errors_of_repeats(
     errors = np.full((2, repeats), np.nan)
     for r, rows in enumerate(parts):
         part = replace(problem.of_systems(rows), stage=f"{problem.stage}/{r}")
-        name = f"{len(rows)} systems, repeat {r + 1} of {repeats}"
         try:
-            found = run(begin(*start, settings), part, settings, description=name)
+            alpha, gamma = problem.split(estimate(part).estimate.p)
         except DivergenceError as error:
-            print(f"{name}: {error}")
+            print(f"{len(rows)} systems, repeat {r + 1} of {repeats}: {error}")
             continue
-        laws[r] = problem.law.to_natural(found.alpha)
-        noises[r] = problem.noise.to_natural(found.gamma)
-        gamma = noise_covariance(problem, found.gamma)
+        laws[r] = problem.law.to_natural(alpha)
+        noises[r] = problem.noise.to_natural(gamma)
+        gamma = noise_covariance(problem, gamma)
         errors[0, r] = root_mean_square(law_errors(laws[r], true_law))
         errors[1, r] = relative_frobenius_error(gamma, true_covariance)
     return xr.Dataset(

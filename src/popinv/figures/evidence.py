@@ -1,4 +1,4 @@
-"""Evidence that the method works: errors against systems, designs, and coverage."""
+"""Evidence that the method works: errors against systems, designs, and calibration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, ORACLE, TRUTH, new_figure, readable, styled
 
-__all__ = ["COVERAGE_WANTED", "draw_coverage", "draw_designs", "draw_error_against_systems"]
+__all__ = ["COVERAGE_WANTED", "draw_calibration", "draw_designs", "draw_error_against_systems"]
 
 # Coverage of 95 % intervals within this band is what a study of some tens of replications can ask.
 COVERAGE_WANTED = (0.85, 0.99)
@@ -96,14 +96,13 @@ def draw_designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Figure:
 
 
 @styled
-def draw_coverage(found: xr.Dataset) -> Figure:
-    """Draw the share of 95 % intervals that hold the truth, for each parameter.
+def draw_calibration(found: xr.Dataset) -> Figure:
+    """Draw the coverage of the 95 % intervals, and the ranks of the truth, for each parameter.
 
     Parameters
     ----------
     found : Dataset
-        ``law_coverage`` with ``_lower`` and ``_upper``, and the same for ``noise`` where its
-        truth is of the same family.
+        Of :func:`popinv.evidence.calibration.calibration`.
     """
     names: list[str] = []
     rows: list[np.ndarray] = []
@@ -113,8 +112,10 @@ def draw_coverage(found: xr.Dataset) -> Figure:
             ends = [found[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")]
             rows.append(np.column_stack(ends))
     share, lower, upper = np.concatenate(rows).T
-    figure = new_figure("Coverage of the 95 % intervals", 8, min(9.0, 2.2 + 0.4 * len(names)))
-    ax = figure.subplots()
+    count = found.sizes["replication"]
+    height = min(9.0, 2.6 + 0.4 * len(names))
+    figure = new_figure(f"Calibration on {count} new data sets", 12, height)
+    ax, ranks = figure.subplots(1, 2)
     place = np.arange(len(names))
     low, high = COVERAGE_WANTED
     wanted = f"wanted, {100 * low:.0f} to {100 * high:.0f} %"
@@ -128,10 +129,31 @@ def draw_coverage(found: xr.Dataset) -> Figure:
         ax.set_ylabel("number of the parameter, law before noise")
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(min(60.0, 100 * lower.min() - 3), 101)
-    count = found.sizes["replication"]
-    ax.set(title=f"{count} data sets drawn from the truth", xlabel="intervals [%]")
-    figure.legend(loc="outside lower center", ncols=2)
+    ax.set(title="Coverage", xlabel="95 % intervals that hold the truth [%]")
+    _draw_ranks(ranks, found["rank"].values)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _draw_ranks(ax: Axes, rank: np.ndarray) -> None:
+    """Draw the distribution function of the ranks of each parameter, less the uniform one."""
+    count = len(rank)
+    steps = (np.arange(count) + 0.5) / count
+    # Kolmogorov's and Smirnov's 95 % band.
+    band = 1.358 / np.sqrt(count)
+    ax.axhspan(-band, band, color=LIGHT, alpha=0.2, lw=0, label="95 % of uniform ranks")
+    for column in rank.T:
+        if np.isfinite(column).all():
+            ordered = np.sort(column)
+            ax.step(ordered, steps - ordered, color=MODEL, lw=1, alpha=0.7, where="mid")
+    ax.axhline(0, color=TRUTH, ls="--", lw=1.4)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(-max(3 * band, 0.2), max(3 * band, 0.2))
+    ax.set(
+        title="Ranks of the truth, a line a parameter",
+        xlabel="probability integral transform of the truth",
+        ylabel="distribution function less uniform",
+    )
 
 
 def _logarithmic(ax: Axes) -> None:

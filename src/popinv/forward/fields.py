@@ -93,11 +93,11 @@ class Field(Protocol):
         ...
 
     def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-        """Changes of the values along tangents (k, n, d_z), shape (k, n, n_points)."""
+        """Return the changes of the values along tangents (k, n, d_z), shape (k, n, n_points)."""
         ...
 
     def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Gradient in z of the values' sum with cotangents (n, n_points), shape (n, d_z)."""
+        """Return the gradient (n, d_z) of the values' sum with cotangents (n, n_points)."""
         ...
 
 
@@ -197,7 +197,7 @@ class CosineField(_CosineBasis):
         return values
 
     def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-        """Changes of the values, which are linear in z.
+        """Return the changes of the values, which are linear in z.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class CosineField(_CosineBasis):
         return tangents[..., :1] + tangents[..., 1 : 1 + len(basis)] @ basis
 
     def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Gradient in z of the values' sum with cotangents (n, n_points); zero beyond the field."""
+        """Return the gradient in z, zero beyond the field's own parameters."""
         gradient = np.zeros_like(z)
         gradient[:, 0] = cotangents.sum(axis=1)
         gradient[:, 1 : 1 + len(basis)] = cotangents @ basis.T
@@ -285,7 +285,7 @@ class LevelSetField(_CosineBasis):
         return values
 
     def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-        """Changes of the values along tangents (k, n, 2 + n_modes), shape (k, n, n_points)."""
+        """Return the changes (k, n, n_points) along tangents (k, n, 2 + n_modes)."""
         in_material, in_level = self._derivatives(z, basis)
         change = in_level * (tangents[..., 2 : 2 + len(basis)] @ basis)
         for m in range(2):
@@ -293,7 +293,7 @@ class LevelSetField(_CosineBasis):
         return change
 
     def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Gradient in z of the values' sum with cotangents (n, n_points)."""
+        """Return the gradient in z of the values' sum with cotangents (n, n_points)."""
         in_material, in_level = self._derivatives(z, basis)
         gradient = np.zeros_like(z)
         for m in range(2):

@@ -114,9 +114,7 @@ def _side_by_side(problem: Problem, estimates: Mapping[str, xr.Dataset]) -> xr.D
             errors[row] = np.sqrt(np.diag(estimate["covariance"].values))
     side_by_side = xr.Dataset(
         {
-            "estimates": variable(
-                ("estimator", "estimated"), values, "estimates, unconstrained"
-            ),
+            "estimates": variable(("estimator", "estimated"), values, "estimates, unconstrained"),
             "estimate_errors": variable(
                 ("estimator", "estimated"), errors, "standard errors, unconstrained"
             ),

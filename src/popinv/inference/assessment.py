@@ -16,8 +16,8 @@ likelihood, or by the normal law with the model's mean and covariance (Dawid and
 Ann. Statist. 27, 1999).
 
 The null distributions are those of the same statistics for samples of the model in the place of Y,
-each drawn at a draw about the estimate: its own error then counts as it does in Y. Where the solver's
-observations differ from the surrogate's, so do those of the samples.
+each drawn at a draw about the estimate: its own error then counts as it does in Y. Where the
+solver's observations differ from the surrogate's, so do those of the samples.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _REFERENCE_SAMPLES = 20_000
 # The energy distance needs fewer, and costs more for each.
 _ENERGY_SAMPLES = 4000
 _DIRECTIONS = 200
-_LOG_SCORE_SYSTEMS = 2000
+# Draws about the estimate, and systems at each.
+_LOG_SCORE_DRAWS, _LOG_SCORE_SYSTEMS = 40, 50
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class HeldOutTest:
 
 @dataclass(frozen=True)
 class LogScore:
-    """Mean log score of the held-out systems, of systems of the model, and the two-sided p-value."""
+    """Mean log score of held-out systems and of systems of the model, and the p-value."""
 
     observed: float
     expected: float
@@ -171,15 +172,18 @@ def _log_score(
     traits: Traits | None,
     log_scores: Callable[[np.ndarray, Traits | None], np.ndarray],
 ) -> LogScore:
-    n = len(heldout)
-    # Samples at several draws, each with the held-out systems' traits.
-    times = max(1, _LOG_SCORE_SYSTEMS // n)
-    simulated = [model.null_sample(n, "heldout/log_score", b, traits) for b in range(times)]
-    ours, theirs = log_scores(heldout, traits), [log_scores(s, traits) for s in simulated]
-    pooled = np.concatenate(theirs)
-    # Scores of a model without tails are finite; one that is not says that the model is impossible.
-    error = float(pooled.std(ddof=1)) * np.sqrt(1 / n + 1 / len(pooled))
-    difference = float(ours.mean() - pooled.mean())
-    return LogScore(
-        float(ours.mean()), float(pooled.mean()), float(2 * norm.sf(abs(difference) / error))
-    )
+    n, rng = len(heldout), generator(model.problem.seed, "heldout/log_score/systems")
+    ours = float(log_scores(heldout, traits).mean())
+    theirs = []
+    for b in range(_LOG_SCORE_DRAWS):
+        own = None if traits is None else traits.of(rng.integers(n, size=_LOG_SCORE_SYSTEMS))
+        sample = model.null_sample(_LOG_SCORE_SYSTEMS, "heldout/log_score", b, own)
+        theirs.append(log_scores(sample, own))
+    every = np.array(theirs)
+    # The estimate's error moves the mean of a data set as a whole: what the means of samples at
+    # several draws about it vary by, beyond their own systems.
+    within = float(every.var(axis=1, ddof=1).mean())
+    between = max(0.0, float(every.mean(axis=1).var(ddof=1)) - within / _LOG_SCORE_SYSTEMS)
+    variance = within * (1 / n + 1 / every.size) + between * (1 + 1 / _LOG_SCORE_DRAWS)
+    p_value = 2 * norm.sf(abs(ours - every.mean()) / np.sqrt(variance))
+    return LogScore(ours, float(every.mean()), float(p_value))

@@ -7,8 +7,8 @@ Along a direction theta let Q be the model's quantile function in the metric hel
     H_\theta(t) = \int^t h_\theta(s)\, ds,
 
 where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.inference.curvature`). Adding a little of
-an observation y to the data moves their quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``, a its
-projection and f the density, and with t = Q(u) the gradient of the loss by
+an observation y to the data moves their quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``, a
+its projection and f the density, and with t = Q(u) the gradient of the loss by
 ``-d_y E_theta[H(a) - E H]``. The minimum moves by
 
 .. math::
@@ -134,7 +134,10 @@ def _quantile_tangents(
         along = np.take_along_axis(tangent.numpy() @ u, order, axis=0).T
         means[i] = along.reshape(count, bins, _ROWS_PER_BIN).mean(axis=2)
     # Edges lie halfway between the last projection of a bin and the first of the next.
-    last, first = ordered[:, _ROWS_PER_BIN - 1 : -1 : _ROWS_PER_BIN], ordered[:, _ROWS_PER_BIN::_ROWS_PER_BIN]
+    last, first = (
+        ordered[:, _ROWS_PER_BIN - 1 : -1 : _ROWS_PER_BIN],
+        ordered[:, _ROWS_PER_BIN::_ROWS_PER_BIN],
+    )
     return np.concatenate([ordered[:, :1], (last + first) / 2, ordered[:, -1:]], axis=1), means
 
 

@@ -24,7 +24,8 @@ from popinv.seeds import generator
 
 __all__ = ["DistanceFit", "fit_distance", "starts_near"]
 
-# With more parameters than this, as an unrestricted covariance has, their influence is not computed.
+# With more parameters than this, as an unrestricted covariance has, their influence is not
+# computed.
 _MOST_PARAMETERS = 100
 
 
@@ -119,7 +120,7 @@ class _Legs:
         self.checkpoint, self.progress = checkpoint, progress
         self.kept = {} if checkpoint is None else checkpoint.read() or {}
         many = len(problem.free) > _MOST_PARAMETERS
-        self.with_influence = not (many or problem.noise.unrestricted and problem.free_noise)
+        self.with_influence = not (many or (problem.noise.unrestricted and problem.free_noise))
 
     def descend(self, index: int, start: np.ndarray, name: str) -> DistanceFit:
         """Return the end of the descent from one start."""
@@ -133,11 +134,9 @@ class _Legs:
             influence = distance_influence(self.problem, p) if self.with_influence else None
             estimate = self._estimate(done, p, influence)
             if estimate.arrived or len(done) >= self.settings.legs:
-                losses = (
-                    np.concatenate([getattr(leg.state, part) for leg in done])
-                    for part in ("loss", "fixed_loss")
-                )
-                return DistanceFit(estimate, *losses, influence)
+                loss = np.concatenate([leg.state.loss for leg in done])
+                fixed_loss = np.concatenate([leg.state.fixed_loss for leg in done])
+                return DistanceFit(estimate, loss, fixed_loss, influence)
             print(f"{name}: leg {len(done)} has not arrived; another goes on from there")
 
     def _leg(self, key: str, p: np.ndarray, first: np.ndarray | None, name: str) -> Descent:

@@ -47,12 +47,10 @@ class FittedModel:
         """Return observations (count, d_y), at the estimate or at another p."""
         at = self.p if p is None else p
         alpha, gamma = self.problem.split(at)
-        return sample_model(
-            self.problem, alpha, gamma, count, stage, index, traits, self.residuals
-        )
+        return sample_model(self.problem, alpha, gamma, count, stage, index, traits, self.residuals)
 
     def null_sample(self, count: int, stage: str, index: int, traits: Traits | None) -> np.ndarray:
-        """Return observations at a draw about the estimate, whose error counts as it does in data."""
+        """Return observations at a draw about the estimate, another for each index."""
         return self.sample(count, stage, index, traits, self.draws[index % len(self.draws)])
 
 
@@ -85,4 +83,6 @@ def sample_model(
             return problem.simulate(z) + chosen
 
     with torch.no_grad():
-        return replace(problem, traits=traits, simulate=simulate).model(p, omega, e, systems).numpy()
+        return (
+            replace(problem, traits=traits, simulate=simulate).model(p, omega, e, systems).numpy()
+        )

@@ -1,15 +1,15 @@
-r"""Do two estimates differ by more than chance?
+r"""A test of whether two estimates differ by more than chance.
 
 Two estimators that are both right under a right model differ by the mean of the difference of their
-influences, ``d_n = psi_n - chi_n``. With delta the difference of the estimates and V its covariance,
-the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors,
+influences, ``d_n = psi_n - chi_n``. With delta the difference of the estimates and V its
+covariance, the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors,
 
 .. math:: T = \delta^T V^{+} \delta
 
-(Hausman, Econometrica 46, 1978; with influences, no estimator need be efficient). A large T says that
-the model is wrong in a way that the two answer differently. Its null distribution is that of the
-same statistic for systems drawn with replacement, d_n less its mean: influences have tails that a
-chi-squared law does not know.
+(Hausman, Econometrica 46, 1978; with influences, no estimator need be efficient). A large T says
+that the model is wrong in a way that the two answer differently. Its null distribution is that of
+the same statistic for systems drawn with replacement, d_n less its mean: influences have tails that
+a chi-squared law does not know.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def identifiability(
 
 
 def _scale(problem: Problem, of_mean: np.ndarray) -> np.ndarray:
-    """Return the scale of each parameter (n_p,), from the mean's whitened derivatives (d_y, n_p)."""
+    """Return the scales (n_p,), from the whitened derivatives (d_y, n_p) of the mean."""
     moved = np.sqrt((of_mean**2).mean(axis=0))
     natural = 1 / np.maximum(moved, np.finfo(float).tiny)
     return np.where(problem.logarithmic | (moved == 0), problem.scale, natural)

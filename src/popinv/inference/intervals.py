@@ -58,9 +58,7 @@ def noise_interval(
     return noise.bounded(low), noise.bounded(high)
 
 
-def intervals(
-    problem: Problem, estimate: xr.Dataset
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the ends of the 95 % intervals of ``law`` and ``noise``, natural values.
 
     Where the data set an interval no end, it is 0 or infinite.

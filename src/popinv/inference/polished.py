@@ -24,9 +24,7 @@ def fresh_solves(check: xr.Dataset) -> FreshSolves:
 def pseudo_likelihood_dataset(problem: Problem, found: Polished) -> xr.Dataset:
     """Return the pseudo-likelihood's estimate, and what the surrogate's error did to it."""
     name = "pseudo_likelihood"
-    dataset = estimate_dataset(
-        problem, found.pseudo_likelihood, {"through": found.through[name]}
-    )
+    dataset = estimate_dataset(problem, found.pseudo_likelihood, {"through": found.through[name]})
     dataset["surrogate_shift"] = variable(
         "estimated", found.surrogate_shift, "by how much the surrogate's error moves the estimate"
     )

@@ -22,8 +22,9 @@ class DescentSettings:
     """How to descend; see the configuration's ``descent`` section for the meaning of each.
 
     A descent takes ``iterations`` steps, and as many again up to ``legs`` times until it has
-    arrived. ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0 the one
-    that the state begins with is kept; ``curvature_rows`` is the number of draws they are made of.
+    arrived. ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0
+    the one that the state begins with is kept; ``curvature_rows`` is the number of draws they are
+    made of.
     """
 
     policy: Literal["cut", "full", "plain"] = "cut"
@@ -140,8 +141,8 @@ class DescentState:
     """Everything an interrupted descent needs to go on.
 
     ``path`` (iterations, n_p), ``loss`` (iterations,) and ``fixed_loss`` (iterations,) are filled
-    up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated. The curvature was taken at
-    ``curvature_parameters``.
+    up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated. The curvature was taken
+    at ``curvature_parameters``.
     """
 
     iteration: int

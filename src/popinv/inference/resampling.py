@@ -2,9 +2,9 @@
 
 Each resample draws N systems with replacement and estimates again from the answer. The likelihoods
 see the same draws as the answer did, so that nothing but the systems differs. Descents see the same
-random numbers, and so does one on the systems as they are: what it moves is the descent's own noise,
-which is taken off the others. That needs few steps, which may be long: with half a Gauss-Newton step
-each, six steps leave two per cent of the way to go.
+random numbers, and so does one on the systems as they are: what it moves is the descent's own
+noise, which is taken off the others. That needs few steps, which may be long: with half a
+Gauss-Newton step each, six steps leave two per cent of the way to go.
 """
 
 from __future__ import annotations

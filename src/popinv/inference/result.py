@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +48,9 @@ def parameter_names(problem: Problem) -> tuple[str, ...]:
 
 def estimated_coordinate(problem: Problem) -> dict[str, xr.Variable]:
     """Return the coordinate ``estimated`` of the entries of p."""
-    return parameter_coordinate(parameter_names(problem), "estimated", "law or noise, unconstrained")
+    return parameter_coordinate(
+        parameter_names(problem), "estimated", "law or noise, unconstrained"
+    )
 
 
 def answer_dataset(

@@ -148,8 +148,8 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
                 if np.isfinite(error):
                     found[f"{estimator}_{names[i]}_standard_error"] = error
     found["surrogate_push"] = float(pushed.max(initial=0.0))
-    for i, where in boundaries(population).items():
-        found[f"boundary_{names[i]}"] = where
+    for entry, where in boundaries(population).items():
+        found[f"boundary_{names[entry]}"] = where
     return found
 
 

@@ -1,9 +1,9 @@
 r"""What the surrogate's error does to an answer, measured by fresh solves, and taken off.
 
 An estimate p solves ``sum_n s_n(p) = 0``, with scores s made through the surrogate S. Systems whose
-parameters z_k are drawn from the law are solved, and observed twice with the same noise: through the
-solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The mean of the latter's
-scores is zero. That of the former's is the push that the surrogate's error gives,
+parameters z_k are drawn from the law are solved, and observed twice with the same noise: through
+the solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The mean of the
+latter's scores is zero. That of the former's is the push that the surrogate's error gives,
 
 .. math::
     b = \frac1K \sum_k \bigl[ s(p;\, G(z_k) + \xi_k) - s(p;\, S(z_k) + \xi_k) \bigr],
@@ -11,8 +11,8 @@ scores is zero. That of the former's is the push that the surrogate's error give
 and the answer without it is ``p - N A^{-1} b``, A the curvature of all N systems. As both terms see
 the same draws (a control variate), few solves tell b; its standard error follows from the spread of
 the differences. No derivative of the solver is needed, and every estimator with scores is treated
-alike. Where G has randomness inside, its sampling error counts as an error of S, and is taken out of
-the noise.
+alike. Where G has randomness inside, its sampling error counts as an error of S, and is taken out
+of the noise.
 
 A large b is not proportional to p's change. The noise of the first term is then that of the
 corrected gamma, and the step repeated, until it is small.

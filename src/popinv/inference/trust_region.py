@@ -9,8 +9,8 @@ widely the data are spread,
 .. math::
     |\delta_i| \le \texttt{max\_step} \sqrt{\frac{2 J / d_y + v}{H_{ii} / d_y}},
 
-J the loss and v the mean variance of the projected data. The bound is the same in any unit, and each
-parameter has its own: one on its way to zero does not hold up the others.
+J the loss and v the mean variance of the projected data. The bound is the same in any unit, and
+each parameter has its own: one on its way to zero does not hold up the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from popinv.inference.problem import DescentSettings, Problem
 
-__all__ = ["longest_steps", "location_sizes"]
+__all__ = ["location_sizes", "longest_steps"]
 
 
 def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) -> np.ndarray:

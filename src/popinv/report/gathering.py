@@ -22,7 +22,7 @@ from popinv.summary import parameters_in, read_metrics
 __all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
 
 PROBLEM = "test problem"
-_EVIDENCE = ("error_against_systems", "designs", "coverage")
+_EVIDENCE = ("error_against_systems", "designs", "calibration")
 
 
 def gather_study(
@@ -64,7 +64,7 @@ def gather_study(
         config=dict(study),
         metrics=numbers,
         parameters=parameters,
-        judgements=judgements(numbers, parameters, threshold, evidence.get("coverage")),
+        judgements=judgements(numbers, parameters, threshold, evidence.get("calibration")),
         stages=stages(jobs_of(folder / "benchmarks", study)),
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},
@@ -80,7 +80,7 @@ def gather_study(
 
 def _evidence_asked(study: Mapping[str, Any]) -> tuple[Any, ...]:
     asked = study["evidence"]
-    return asked["system_counts"], asked["design_counts"], asked["coverage_replications"]
+    return asked["system_counts"], asked["design_counts"], asked["calibration"]
 
 
 def gather_method(

@@ -17,17 +17,21 @@ Metrics = Mapping[str, Any]
 
 # A p-value below this says that model and data differ.
 _LEVEL = 0.05
-# An error of this many deviations of the noise is a hundredth of its variance.
-_SMALL_ERROR = 0.1
 _UNJUDGED = "What was not judged speaks neither for the answer nor against it."
-_SURROGATE = "What the surrogate gets wrong ends up in the noise."
+_SURROGATE = (
+    "What the surrogate gets wrong ends up in the law and the noise, unless it is taken off."
+)
+# A p-value of Hausman's test below this says that estimators differ by more than chance; a ratio of
+# standard error and bound above that, that the data could tell more; a push above that, in standard
+# errors, that the surrogate matters.
+_DIFFER, _INEFFICIENT, _LARGE_PUSH = 0.01, 1.5, 1.0
 
 
 def judgements(
     metrics: Metrics,
     parameters: Sequence[Parameter],
     threshold: float,
-    coverage: Metrics | None = None,
+    calibration: Metrics | None = None,
 ) -> tuple[Judgement, ...]:
     """Return what a sceptic would ask, and the answers.
 
@@ -39,18 +43,24 @@ def judgements(
         From :func:`~popinv.summary.parameters_in`.
     threshold : float
         The error that the study demands of its surrogate, in deviations of the noise.
-    coverage : mapping, optional
-        ``evidence/coverage.json``.
+    calibration : mapping, optional
+        ``evidence/calibration.json``.
     """
     parts = (
         _truth(metrics, parameters),
+        _estimator(metrics),
+        _arrival(metrics),
+        _agreement(metrics),
+        _efficiency(metrics),
+        _boundaries(metrics),
         _heldout(metrics),
+        _predictions(metrics),
         _noise_family(metrics),
         _identifiability(metrics),
         _surrogate(metrics, threshold),
         _sampling_error(metrics),
         _solver(metrics),
-        _coverage(coverage),
+        _calibration(calibration),
     )
     return tuple(judgement for part in parts for judgement in part)
 
@@ -171,13 +181,20 @@ def _surrogate(metrics: Metrics, threshold: float) -> Iterator[Judgement]:
         text = "No fresh solve succeeded on which it could be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
-    fine = error < max(threshold, _SMALL_ERROR)
+    push = metrics.get("surrogate_push", 0.0)
+    beside = metrics.get("through") == "solver"
+    fine = error < threshold and (push < _LARGE_PUSH or beside)
+    taken = (
+        "the answer went through the forward model itself"
+        if beside
+        else "its push has been taken off the answer"
+    )
     yield Judgement(
         "Surrogate",
         "good" if fine else "doubt",
-        f"errs by {error:.2g} standard deviations of the noise",
+        f"errs by {error:.2g} deviations of the noise, pushes by {push:.2g} standard errors",
         f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
-        f"for {threshold:g}.",
+        f"for {threshold:g}. That pushes the answer by {push:.2g} of its standard errors; {taken}.",
         _SURROGATE,
     )
 
@@ -210,16 +227,130 @@ def _solver(metrics: Metrics) -> Iterator[Judgement]:
     )
 
 
-def _coverage(coverage: Metrics | None) -> Iterator[Judgement]:
-    if coverage is None:
+def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
+    if calibration is None:
         return
-    share, count = coverage["coverage_mean"], coverage["coverage_replications"]
+    share, count = calibration["coverage_mean"], calibration["calibration_replications"]
     low, high = COVERAGE_WANTED
     yield Judgement(
-        "Coverage",
+        "Calibration",
         "good" if low <= share <= high else "doubt",
         f"{100 * share:.0f} % of the intervals hold the truth on {count} new data sets",
         f"On {count} new data sets like this one {100 * share:.1f} % of the 95 % intervals hold "
         "the truth.",
         f"Between {100 * low:.0f} and {100 * high:.0f} % is what was asked for.",
     )
+
+
+def _estimator(metrics: Metrics) -> Iterator[Judgement]:
+    if "estimator" not in metrics:
+        return
+    name, why = readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
+    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
+    yield Judgement(
+        "Estimator",
+        "neutral",
+        f"the answer is that of the {name}",
+        f"The answer is that of the {name}, through {through}: {why}.",
+        "The likelihood has the smallest standard errors when the model is right; the "
+        "pseudo-likelihood needs means and covariances alone, the distance no density.",
+    )
+
+
+def _arrival(metrics: Metrics) -> Iterator[Judgement]:
+    if "descent_arrived" not in metrics:
+        return
+    arrived, left = bool(metrics["descent_arrived"]), metrics["descent_remaining"]
+    # What the descent left to go is no doubt of an answer that is not its own.
+    matters = metrics["estimator"] == "distance"
+    yield Judgement(
+        "Descent",
+        "good" if arrived else "doubt" if matters else "neutral",
+        f"has {'' if arrived else 'not '}arrived",
+        f"The descent has {'' if arrived else 'not '}arrived: {left:.2g} standard errors are left "
+        "to go, in the parameter with the most.",
+        "From the mean of its last gradients, beside their randomness.",
+    )
+
+
+def _agreement(metrics: Metrics) -> Iterator[Judgement]:
+    if "agreement" not in metrics:
+        return
+    text, p = str(metrics["agreement"]), metrics.get("agreement_p_value")
+    if p is None:
+        yield Judgement("Agreement", "neutral", "not judged", f"{_sentence(text)}.", _UNJUDGED)
+        return
+    agree = p >= _DIFFER
+    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
+    yield Judgement(
+        "Agreement",
+        "good" if agree else "doubt",
+        short,
+        f"{_sentence(text)} (p = {p:.2g}).",
+        "Estimators that are all right under a right model differ by chance alone; what they make "
+        "of a wrong one is different (Hausman's test).",
+    )
+
+
+def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
+    ratios = {
+        key.removeprefix("efficiency_"): value
+        for key, value in metrics.items()
+        if key.startswith("efficiency_") and key != "efficiency_bound" and _is_number(value)
+    }
+    if not ratios:
+        return
+    worst = max(ratios, key=lambda name: ratios[name])
+    largest, of = ratios[worst], readable(str(metrics["efficiency_bound"]))
+    fine = largest <= _INEFFICIENT
+    short = f"standard errors at most {largest:.2g} times the bound"
+    yield Judgement(
+        "Efficiency",
+        "good" if fine else "doubt",
+        short,
+        f"The standard errors are at most {largest:.2g} times those that the {of} allows "
+        f"({readable(worst)}).",
+        f"Above {_INEFFICIENT:g} the data could tell more than the answer does.",
+    )
+
+
+def _boundaries(metrics: Metrics) -> Iterator[Judgement]:
+    at = {k.removeprefix("boundary_"): v for k, v in metrics.items() if k.startswith("boundary_")}
+    for name, where in at.items():
+        told = readable(name)
+        end = "from above" if where == "zero" else "from below"
+        yield Judgement(
+            "Boundary",
+            "neutral",
+            f"{told} is not told from {where}",
+            f"The data do not tell {told} from {where}; its interval has an end {end} alone.",
+            "Its value is held there, and the other parameters are estimated beside it.",
+        )
+
+
+def _predictions(metrics: Metrics) -> Iterator[Judgement]:
+    for key, title, what in (
+        (
+            "heldout_calibration_p_value",
+            "Single observations",
+            "Held-out values of single observations",
+        ),
+        ("heldout_log_score_p_value", "Log score", "Log densities of held-out systems"),
+    ):
+        if not _is_number(metrics.get(key)):
+            continue
+        p = metrics[key]
+        differ = p < _LEVEL
+        verb = "do not have" if differ else "have"
+        yield Judgement(
+            title,
+            "doubt" if differ else "good",
+            f"{verb} the distribution that the model predicts (p = {p:.2g})",
+            f"{what} {verb} the distribution that the fitted model predicts (p = {p:.2g}).",
+            "Compared with systems drawn from the fitted model, whose own error counts as it does "
+            "in the data.",
+        )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

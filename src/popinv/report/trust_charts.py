@@ -280,13 +280,13 @@ def evidence_charts(
     Parameters
     ----------
     loaded : mapping of str to Dataset
-        ``error_against_systems``, ``designs`` and ``coverage`` where they were asked for.
+        ``error_against_systems``, ``designs`` and ``calibration`` where they were asked for.
     metrics : mapping
         Their numbers, by the same names.
     """
     charts = []
-    if "coverage" in loaded:
-        charts.append(_coverage(loaded["coverage"], metrics["coverage"]))
+    if "calibration" in loaded:
+        charts.append(_coverage(loaded["calibration"], metrics["calibration"]))
     if "error_against_systems" in loaded:
         charts.append(_errors(loaded["error_against_systems"], metrics["error_against_systems"]))
     if "designs" in loaded:
@@ -314,7 +314,7 @@ def _coverage(found: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         error_x={"type": "data", "array": high - share, "arrayminus": share - low, "width": 0},
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", ticks="")
-    count = metrics["coverage_replications"]
+    count = metrics["calibration_replications"]
     return Chart(
         "coverage",
         "Coverage of the intervals",

@@ -39,7 +39,7 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
         for each round; and, where there are, ``truth``, ``noise_known``, and the
-        evidence: ``error_against_systems``, ``designs``, ``coverage``.
+        evidence: ``error_against_systems``, ``designs``, ``calibration``.
     """
     return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
 

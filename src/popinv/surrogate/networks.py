@@ -321,7 +321,8 @@ class Surrogate:
             z, tangents = torch.where(mask, torch.log(positive), z), tangents / positive
         weights = next(self.network.parameters())
         inner, along = (
-            x.to(weights.device, weights.dtype) for x in ((z - mean_z) / scale_z, tangents / scale_z)
+            x.to(weights.device, weights.dtype)
+            for x in ((z - mean_z) / scale_z, tangents / scale_z)
         )
         out, change = (x.to(z.device, z.dtype) for x in self.network.linearise(inner, along))
         return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change

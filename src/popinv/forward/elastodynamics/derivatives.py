@@ -336,7 +336,7 @@ def _march_back(
     steps: int,
     cotangent: np.ndarray,
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return the gradient in K's entries, in the weight of M in S, and in the first displacement."""
+    """Return the gradients in K's entries, in M's weight in S, and in the first displacement."""
     n = history.shape[1]
     of_entries, of_mass = np.zeros(entry_rows.shape[0]), 0.0
     p, q, m, moved, mean = np.zeros(n), np.zeros(n), np.empty(n), np.empty(n), np.empty(n)

@@ -33,9 +33,7 @@ __all__ = ["jvp", "vjp"]
 _BUFFER_VALUES = 2**22
 
 
-def jvp(
-    model: PorousFlow, z: np.ndarray, tangents: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return observations (n, d_y) and their derivatives along tangents (k, n, d_z)."""
     z, reasons = checked_rows("porous_flow", z, model.parameters)
     op, d_y = model.operators, len(model.sensors)
@@ -62,8 +60,8 @@ def jvp(
         _observe(op, right.reshape(-1, op.unknowns), along)
         invert_kirchhoff(observed, model.kirchhoff, model.exponent)
         values[part] = observed
-        along = along.reshape(len(kappa), len(tangents), d_y)
-        changes[:, part] = np.moveaxis(along, 1, 0) * _slope(model, observed)
+        of_systems = along.reshape(len(kappa), len(tangents), d_y)
+        changes[:, part] = np.moveaxis(of_systems, 1, 0) * _slope(model, observed)
     failed = reasons != ""
     values[failed], changes[:, failed] = np.nan, np.nan
     return values, changes

@@ -5,11 +5,12 @@ With pi(omega) the posterior of a system, any smooth field v gives
 .. math:: E_\pi[v \cdot \nabla \log \pi + \operatorname{div} v] = 0
 
 (Stein's identity; a zero-variance control variate of Mira, Solgi and Imparato, Stat. Comput. 23,
-2013). Fields ``v = a + A (omega - omega*)`` about the mode are chosen so that, for a linear model of
-normal parameters, what is subtracted leaves no variance at all. With whitened residual r* and
+2013). Fields ``v = a + A (omega - omega*)`` about the mode are chosen so that, for a linear model
+of normal parameters, what is subtracted leaves no variance at all. With whitened residual r* and
 Jacobians J in omega, J_z in z at the mode, and ``H = J^T J + I``:
 
-- *a parameter of the law* moves every observation by many deviations of the noise, until omega makes
+- *a parameter of the law* moves every observation by many deviations of the noise, until omega
+makes
   up for it: ``v = H^{-1} J^T J_z dT/dalpha``, its omega-dependence included;
 - *a parameter of the noise*, with ``E = L^{-1} (dGamma) L^{-T}``: ``a = H^{-1} J^T E r*`` and
   ``A = -H^{-1} J^T E J / 2``.

@@ -179,9 +179,7 @@ def _estimate(
         "steps": float(state.iteration),
         "draws": float(settings.draws),
         "effective_share": float(found.effective_share.mean()),
-        "poor_share": float(
-            np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)
-        ),
+        "poor_share": float(np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)),
         "draws_shift": float(shift.max(initial=0.0)),
         "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
         "several_modes_share": second_modes(problem, state.point.p, settings, found),

@@ -10,6 +10,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.pseudo import (
     PseudoEvaluation,
     draw_scores,
@@ -17,7 +18,6 @@ from popinv.inference.likelihood.pseudo import (
     matched_draws,
     model_moments,
 )
-from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads

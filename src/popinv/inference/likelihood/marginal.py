@@ -54,8 +54,8 @@ _PRIOR_STARTS = 64
 # Modes further apart than this in posterior deviations are two; the second counts if it weighs at
 # least 1 / 10 of the first.
 _APART, _COMPARABLE = 2.0, 10.0
-# Deviations of |r|^2 / 2 above its mean from which a mode is suspected not to be the largest, and by
-# what the noise is multiplied in the search for another.
+# Deviations of |r|^2 / 2 above its mean from which a mode is suspected not to be the largest, and
+# by what the noise is multiplied in the search for another.
 _SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
 # Share of a half of the draws that must be usable.
 _LEAST_USABLE = 0.25
@@ -306,7 +306,7 @@ class _Block:
         self, settings: MarginalSettings, modes: Modes, corrections: int
     ) -> tuple[np.ndarray, ...]:
         """Return the fields of :class:`Evaluation` for the block."""
-        (n, d), size = modes.omega.shape, settings.draws // 2
+        n, size = len(modes.omega), settings.draws // 2
         omega, log_weight, each = self._weighted(settings, modes, corrections)
         if corrections:
             # Where the map of the proposals folds too often, those without corrections serve.
@@ -314,8 +314,8 @@ class _Block:
             few = torch.nonzero(usable < _LEAST_USABLE * size)[:, 0]
             if len(few):
                 plain = self.of(few)._weighted(settings, modes.of(few), 0)
-                for values, others in zip((omega, log_weight, each), plain, strict=True):
-                    values[few] = others
+                for array, others in zip((omega, log_weight, each), plain, strict=True):
+                    array[few] = others
         value, scores, weights = _estimate(log_weight, each)
         (value_1, scores_1, _), (value_2, scores_2, _) = (
             _estimate(w, s)

@@ -84,9 +84,7 @@ def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
     return problem.free & positive & (errors >= ILL_DETERMINED)
 
 
-def profile(
-    problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: float = 1.0
-) -> Ends:
+def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: float = 1.0) -> Ends:
     """Return the ends of the interval of entry i.
 
     Parameters
@@ -135,5 +133,7 @@ def _end(drop: Callable[[float], float], at: float, side: float, target: float) 
             inside, size = size, min(2 * size, _FURTHEST)
     while outside - inside > _CLOSE:
         middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if drop(at + side * middle) >= target else (middle, outside)
+        inside, outside = (
+            (inside, middle) if drop(at + side * middle) >= target else (middle, outside)
+        )
     return at + side * (inside + outside) / 2

@@ -39,12 +39,19 @@ from popinv.inference.problem import Problem
 from popinv.inference.traits import Traits
 from popinv.seeds import generator
 
-__all__ = ["ModelMoments", "PseudoEvaluation", "draw_scores", "evaluate", "matched_draws", "model_moments"]
+__all__ = [
+    "ModelMoments",
+    "PseudoEvaluation",
+    "draw_scores",
+    "evaluate",
+    "matched_draws",
+    "model_moments",
+]
 
 _FEWEST_DRAWS, _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16_000, 16, 400_000
 _STEP = 1e-3
-# Rows simulated at a time.
-_ROWS = 20_000
+# Rows simulated at a time, and those that show about where the mean is.
+_ROWS, _FEW_ROWS = 20_000, 200
 # Numbers in the largest array of a group of systems.
 _BLOCK_VALUES = 2**23
 
@@ -134,15 +141,15 @@ def model_moments(
 def _two_moments(
     problem: Problem, alpha: torch.Tensor, omega: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    total: torch.Tensor | None = None
+    parts = omega.split(_ROWS)
+    d_y = problem.data.shape[1]
+    total = torch.zeros(d_y, dtype=alpha.dtype)
+    square = torch.zeros((d_y, d_y), dtype=alpha.dtype)
     with torch.no_grad():
-        for rows in omega.split(_ROWS):
-            y = problem.simulate(problem.law.sample(alpha, rows))
-            if total is None:
-                # Sums about a point near the mean lose no digits.
-                centre = y.mean(dim=0)
-                total, square = torch.zeros_like(centre), torch.zeros_like(y.T @ y)
-            y = y - centre
+        # Sums about a point near the mean lose no digits.
+        centre = problem.simulate(problem.law.sample(alpha, parts[0][:_FEW_ROWS])).mean(dim=0)
+        for rows in parts:
+            y = problem.simulate(problem.law.sample(alpha, rows)) - centre
             total, square = total + y.sum(dim=0), square + y.T @ y
     shift = total / len(omega)
     mean, covariance = centre + shift, square / len(omega) - torch.outer(shift, shift)

@@ -88,7 +88,8 @@ class PushForward:
             y = self.problem.simulate(self.problem.law.sample(rows, omega))
 
         def pull_back(cotangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.autograd.grad(y, (rows, omega), cotangents)
+            in_alpha, in_omega = torch.autograd.grad(y, (rows, omega), cotangents)
+            return in_alpha, in_omega
 
         return y.detach(), pull_back
 

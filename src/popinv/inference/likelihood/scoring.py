@@ -88,9 +88,7 @@ def begin(point: Point) -> ScoringState:
     return ScoringState(0, point, _FIRST_DAMPING, False, point.p[None])
 
 
-def _direction(
-    point: Point, free: np.ndarray, bounded: np.ndarray, damping: float
-) -> np.ndarray:
+def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: float) -> np.ndarray:
     """Return the step (n_p,), no entry of ``bounded`` longer than allowed."""
     change = np.zeros(len(point.p))
     information, gradient = point.information[np.ix_(free, free)], point.gradient[free]

@@ -13,7 +13,7 @@ where k_n is the number of entries that were seen. Entries that were not seen ha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,8 +53,12 @@ class Whitening:
 
     def rows(self, index: torch.Tensor) -> Whitening:
         """Return the whitening of some of the systems."""
-        chosen = (values[index] for values in (self.pattern, self.scale, self.constant))
-        return Whitening(self.inverse, *chosen, self.entries)
+        return replace(
+            self,
+            pattern=self.pattern[index],
+            scale=self.scale[index],
+            constant=self.constant[index],
+        )
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""

@@ -1,0 +1,80 @@
+"""From a problem to its answer, by the estimator that a study asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from popinv.inference.choice import ESTIMATORS
+from popinv.inference.estimate import Estimate
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.likelihood.scores import distance_scores
+from popinv.inference.polish import PolishSettings, polish
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves, corrected
+
+__all__ = ["Answer", "estimate_population"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An estimate and whose it is."""
+
+    estimator: str
+    estimate: Estimate
+
+
+def estimate_population(
+    problem: Problem,
+    wanted: str,
+    settings: PolishSettings,
+    descent: DescentSettings,
+    starts: Sequence[np.ndarray],
+    fresh: FreshSolves,
+    solver: SolverSimulator | None = None,
+    seconds_per_solve: float = np.inf,
+) -> Answer:
+    """Return the estimate whose answer counts.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    wanted : {"auto", "likelihood", "pseudo_likelihood", "distance"}
+    settings : PolishSettings
+    descent : DescentSettings
+        Of the distance.
+    starts : sequence of ndarray of shape (n_p,)
+    fresh, solver, seconds_per_solve
+        As in :func:`popinv.inference.polish.polish`.
+
+    Raises
+    ------
+    DivergenceError
+        If no estimator comes to an end.
+    """
+    if wanted != "distance":
+        found = polish(
+            problem,
+            settings,
+            starts,
+            fresh,
+            solver,
+            seconds_per_solve,
+            say=lambda text: None,
+        )
+        estimates = {"likelihood": found.likelihood, "pseudo_likelihood": found.pseudo_likelihood}
+        for name in ESTIMATORS:
+            estimate = estimates.get(name)
+            if estimate is not None and (name == wanted or (wanted == "auto" and estimate.passes)):
+                return Answer(name, estimate)
+        starts = [found.pseudo_likelihood.p]
+    fit = fit_distance(problem, descent, starts, progress=False)
+    estimate = fit.estimate
+    if fit.influence is not None:
+        scores = distance_scores(fit.influence)
+        estimate = corrected(problem, estimate, scores, fresh, "descent/fresh", pairs=4)
+    return Answer("distance", estimate)
