@@ -106,12 +106,11 @@ def test_a_larger_problem_asks_for_more_memory(rule, path, value):
         ("solve_chunk", "forward.elements", 1_000_000),
         ("solve_chunk_distributed", "forward.elements", 1_000_000),
         ("train_surrogate", "surrogate.max_epochs", 100_000),
-        ("update_population", "active_learning.descent_iterations", 100_000),
         ("deconvolve", "descent.iterations", 100_000),
         ("deconvolve", "descent.restarts", 1000),
         ("resample_systems", "assessment.bootstrap", 10_000),
         ("assess_population", "assessment.null_resamples", 100_000),
-        ("replicate_study", "evidence.coverage_block", 1000),
+        ("replicate_study", "evidence.calibration_block", 1000),
     ],
 )
 def test_more_work_asks_for_more_time(rule, path, value):
@@ -152,7 +151,7 @@ def test_examples_fit_a_workstation_and_a_few_days(path: Path):
     for section in as_mapping(load_file(path))["studies"].values():
         of = sizes(section)
         unused = {"solve_chunk_distributed"}
-        if not section["evidence"]["coverage_replications"]:
+        if not section["evidence"]["calibration"]:
             unused.add("replicate_study")
         for rule in set(RULES) - unused:
             try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,16 +10,19 @@ from problems import curve_problem
 
 from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
-from popinv.evidence import convergence
-from popinv.evidence.convergence import (
-    error_metrics,
-    errors_of_repeats,
-    fit_slope,
-    settings_of_size,
-)
-from popinv.inference.problem import DescentSettings
+from popinv.evidence.convergence import error_metrics, errors_of_repeats, fit_slope
+from popinv.inference.estimation import Answer
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 
-SETTINGS = DescentSettings(iterations=60, model_samples=600, directions=24)
+
+def answer_from(alpha, gamma):
+    """Return the estimate of a data set from a start."""
+
+    def answer(problem):
+        found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+        return Answer("pseudo_likelihood", found)
+
+    return answer
 
 
 def test_a_power_law_is_recovered_exactly():
@@ -69,32 +70,14 @@ def test_the_fit_is_to_the_root_mean_square_over_data_sets():
     assert (metrics["error_data_sets"], metrics["error_descents_diverged"]) == (9, 1)
 
 
-def test_draws_keep_their_ratio_to_the_data():
-    settings = DescentSettings(model_samples=2000)
-    assert settings_of_size(settings, 1000, 1000, 150) == replace(settings, iterations=150)
-    assert settings_of_size(settings, 3000, 1000, 150).model_samples == 6000
-    assert settings_of_size(settings, 100, 1000, 150).model_samples == 200
-    # A few systems still need draws enough for the curvature.
-    assert settings_of_size(settings, 10, 1000, 150).model_samples == 40
-
-
-def test_draws_are_compared_with_a_batch_where_there_is_one():
-    settings = DescentSettings(model_samples=200, batch_size=100)
-    larger = settings_of_size(settings, 3000, 1000, 150)
-    assert (larger.model_samples, larger.batch_size) == (200, 100)
-    smaller = settings_of_size(settings, 50, 1000, 150)
-    assert (smaller.model_samples, smaller.batch_size) == (100, None)
-
-
 def test_errors_fall_with_the_number_of_systems():
     parts = []
     for count in (50, 200, 800):
         problem, alpha, gamma = curve_problem(count=4 * count, seed=count)
         covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
-        settings = settings_of_size(SETTINGS, count, 300, 60)
         parts.append(
             errors_of_repeats(
-                problem, settings, (alpha, gamma), problem.law.to_natural(alpha), covariance, 4
+                problem, answer_from(alpha, gamma), problem.law.to_natural(alpha), covariance, 4
             )
         )
     errors, metrics = error_metrics(parts)
@@ -106,26 +89,17 @@ def test_errors_fall_with_the_number_of_systems():
         assert metrics[f"{name}_slope"] == pytest.approx(-0.5, abs=0.45)
 
 
-def test_repeats_share_no_system_and_a_divergence_costs_one_of_them(monkeypatch, capsys):
+def test_repeats_share_no_system_and_a_divergence_costs_one_of_them(capsys):
     problem, alpha, gamma = curve_problem(count=90)
     seen = []
 
-    def diverges_once(state, part, settings, description):
+    def diverges_once(part):
         seen.append(part)
         if len(seen) == 2:
-            raise DivergenceError("step 3 of the descent: the loss is not finite")
-        return run(state, part, settings, progress=False)
+            raise DivergenceError("an observation of the model is not finite")
+        return answer_from(alpha, gamma)(part)
 
-    run = convergence.run
-    monkeypatch.setattr(convergence, "run", diverges_once)
-    errors = errors_of_repeats(
-        problem,
-        replace(SETTINGS, iterations=5),
-        (alpha, gamma),
-        problem.law.to_natural(alpha),
-        np.eye(8),
-        3,
-    )
+    errors = errors_of_repeats(problem, diverges_once, problem.law.to_natural(alpha), np.eye(8), 3)
     np.testing.assert_array_equal(np.concatenate([part.data for part in seen]), problem.data)
     assert len({part.stage for part in seen}) == 3
     assert np.isnan(errors["law_error"].values).tolist() == [False, True, False]

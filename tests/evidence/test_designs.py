@@ -44,7 +44,9 @@ def rounds_of(*sizes: int, last: int = 30):
     found = record(rng.standard_normal((sizes[0], 1)), failed=3)
     for size in (*sizes[1:], last):
         fresh = record(rng.standard_normal((size, 1)), failed=1 if size == last else 0)
-        found = judge(fresh, found, exact(0.1), estimate, 1e-9)
+        found = judge(
+            fresh, found, exact(0.1), estimate, {"error": 1e-9, "push": 1.0}, lambda z, y: 0.0
+        )
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
-from popinv.workflow import coverage_blocks, evidence_figures, replications_of, solve_count
+from popinv.workflow import calibration_blocks, evidence_figures, replications_of, solve_count
 
 STUDY: dict[str, Any] = {
     "forward": {"kind": "porous_flow", "sensors": {"positions": [0.2, 0.5, 0.8]}},
@@ -30,7 +30,7 @@ def complete(**sections: Any) -> dict[str, Any]:
 def test_there_is_none_by_default():
     study = complete()
     assert evidence_figures(study) == []
-    assert coverage_blocks(study) == 0
+    assert calibration_blocks(study) == 0
 
 
 def test_rounds_of_the_evidence_have_their_sizes():
@@ -43,10 +43,10 @@ def test_rounds_of_the_evidence_have_their_sizes():
 
 
 def test_replications_are_shared_out_once_each():
-    study = complete(evidence={"coverage_replications": 13, "coverage_block": 5})
-    shares = [replications_of(study, block) for block in range(coverage_blocks(study))]
+    study = complete(evidence={"calibration": 13, "calibration_block": 5})
+    shares = [replications_of(study, block) for block in range(calibration_blocks(study))]
     assert shares == [(0, 5), (5, 5), (10, 3)]
-    assert evidence_figures(study) == ["evidence_coverage"]
+    assert evidence_figures(study) == ["evidence_calibration"]
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,11 @@ def test_faults_are_named(evidence, parts):
         assert part in str(caught.value)
 
 
-def test_coverage_needs_intervals():
-    with pytest.raises(ConfigError, match="no intervals"):
-        complete(evidence={"coverage_replications": 40}, assessment={"bootstrap": 0})
-
-
 def test_a_study_of_a_file_has_no_truth_to_compare_with():
     of_file = {"observations": {"file": "y.csv"}}
     assert evidence_figures(complete(**of_file)) == []
     with pytest.raises(ConfigError, match=r"asks for system_counts.*come from a file \('y.csv'\)"):
         complete(evidence={"system_counts": [30, 100]}, **of_file)
+    # Calibration takes its truths from the answer.
+    calibrated = complete(evidence={"calibration": 4}, **of_file)
+    assert evidence_figures(calibrated) == ["evidence_calibration"]

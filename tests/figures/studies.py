@@ -14,12 +14,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.artefacts import solves
+from popinv.artefacts import solves, variable
 from popinv.figures.study import draw
 from popinv.forward.base import Observations, Solutions
 from popinv.inference.answer import population_dataset
+from popinv.inference.estimate import Estimate
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset, resamples_dataset
+from popinv.inference.result import estimate_dataset
 from popinv.inference.traits import fitted_observations
 from popinv.population.laws.base import Law
 from popinv.population.laws.level_set_field import LevelSetLaw
@@ -43,7 +44,7 @@ SQUARE = np.array([[x, y] for x in (0.2, 0.5, 0.8) for y in (0.1, 0.6)])
 PLACES, TIMES = np.array([0.3, 0.6, 1.0]), np.linspace(0.5, 8.0, 16)
 QUANTITIES = ("x", "x_squared", "x_lag_1", "x_lag_2")
 # What a study of the user's own data without intervals lacks.
-ABSENT = ("truth", "noise_known", "resamples")
+ABSENT = ("truth", "noise_known", "intervals")
 SYSTEMS, HELDOUT, ITERATIONS = 60, 20, 12
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
@@ -57,9 +58,9 @@ class Study:
     loaded: dict[str, xr.Dataset]
 
     def without(self, *names: str) -> Study:
-        """Return the study as it is without a truth, or without resamples."""
+        """Return the study as it is without a truth, or without intervals."""
         kept = {k: v for k, v in self.loaded.items() if k not in names}
-        if "resamples" in names:
+        if "intervals" in names:
             ends = [v for v in kept["population"] if str(v).endswith(("_lower", "_upper"))]
             kept["population"] = kept["population"].drop_vars(ends)
         return Study(self.problem, kept)
@@ -97,13 +98,36 @@ def estimate(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> xr.Datas
     """Return what a descent leaves that ends near (alpha, gamma)."""
     end = np.concatenate([alpha, gamma])
     away = np.exp(-np.arange(ITERATIONS) / 3)
-    state = SimpleNamespace(
+    rng, count, width = np.random.default_rng(9), len(problem.data), len(end)
+    influence = 0.05 / np.sqrt(count) * rng.standard_normal((count, width))
+    found = Estimate(
+        p=end,
+        covariance=influence.T @ influence,
+        monte_carlo=np.zeros((width, width)),
+        influence=influence,
+        arrived=True,
+        passes=True,
+        reason="",
+        bread=0.05**2 * np.eye(width),
         path=end + 0.5 * away[:, None],
-        loss=1 + away,
-        fixed_loss=np.where(np.arange(ITERATIONS) % 2, np.nan, 1 + away),
+        diagnostics={"remaining": 0.1},
     )
-    descent = SimpleNamespace(alpha=alpha, gamma=gamma, state=state)
-    return estimate_dataset(problem, descent)  # type: ignore[arg-type]
+    losses = {"loss": 1 + away, "fixed_loss": np.where(np.arange(ITERATIONS) % 2, np.nan, 1 + away)}
+    return estimate_dataset(problem, found, {"through": "surrogate"}, losses)
+
+
+def estimators(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> dict[str, xr.Dataset]:
+    """Return what the three estimators leave that end at one place, the likelihood in doubt."""
+    found = estimate(problem, alpha, gamma)
+    shift = variable("estimated", np.full(len(alpha) + len(gamma), 0.01), "push")
+    doubted = found.assign_attrs(passes=0, reason="only 5% of the draws count")
+    return {
+        "distance": found,
+        "pseudo_likelihood": found.assign(
+            surrogate_shift=shift, influence=found["influence"] * np.linspace(0.8, 1.2, len(shift))
+        ),
+        "likelihood": doubted,
+    }
 
 
 def make_study(
@@ -143,24 +167,26 @@ def make_study(
     scale = np.full(len(alpha) + len(gamma), 0.5)
     problem = Problem(data, simulate, law, noise, scale, stage="figures", traits=traits)
     near = alpha + 0.03, gamma + 0.03
-    resamples = np.concatenate(near) + 0.05 * rng.standard_normal((5, len(alpha) + len(gamma)))
-    descent = estimate(problem, *near)
+    answers = estimators(problem, *near)
+    descent = answers["distance"]
     loaded = {
+        **answers,
         "observations": observations,
         "truth": truth_dataset(law, alpha, noise, gamma, population),
-        "descent": descent,
         "noise_known": descent.assign(law=descent["law"] * 1.01),
-        "resamples": resamples_dataset(problem, resamples),
         **{f"estimate_{r}": estimate(problem, alpha + 0.3 / (1 + r), gamma) for r in range(3)},
     }
-    loaded["population"] = population_dataset(problem, loaded).assign_attrs(
+    loaded["population"] = population_dataset(problem, loaded, "auto").assign_attrs(
         config=json.dumps({} if forward is None else {"forward": forward})
     )
     inexact = SimpleNamespace(predict=lambda z: simulate(torch.from_numpy(z)).numpy() + 0.05)
     record = collect([solved(50, 0.5, failed=4)])
     for fresh in (solved(30, 0.1), solved(0, 0.0), solved(20, 0.0)):
-        record = judge(collect([fresh]), record, inexact, loaded["population"], 0.1)
-    loaded["check"] = record.assign_attrs(config=json.dumps({"threshold": 0.1}))
+        record = judge(
+            collect([fresh]), record, inexact, loaded["population"],
+            {"error": 0.1, "push": 1.0}, lambda z, y: 0.2,
+        )  # fmt: skip
+    loaded["check"] = record.assign_attrs(config=json.dumps({"thresholds": {"error": 0.1}}))
     network = SimpleNamespace(to_arrays=dict, hyperparameters={})
     history = {
         "training_loss": np.array([1.0, 0.1, 0.02, 0.01]),

@@ -7,12 +7,12 @@ import pytest
 import xarray as xr
 
 from popinv.artefacts import parameter_coordinate, variable
+from popinv.evidence.calibration import calibration
 from popinv.evidence.convergence import error_metrics
-from popinv.evidence.coverage import coverage
 from popinv.evidence.designs import design_metrics
 from popinv.figures.evidence import (
     COVERAGE_WANTED,
-    draw_coverage,
+    draw_calibration,
     draw_designs,
     draw_error_against_systems,
 )
@@ -63,15 +63,22 @@ def curves() -> xr.Dataset:
 def covered(parameters: int = 3) -> xr.Dataset:
     rng = np.random.default_rng(0)
     names = [f"standard_deviation_{i + 1}" for i in range(parameters)]
-    data, coordinates = {}, {}
+    data, coordinates, errors = {}, {}, []
     for part in ("law", "noise"):
         dims = ("replication", f"{part}_parameter")
         centre = rng.standard_normal((40, parameters))
+        errors.append(centre)
         for ending, shift in (("", 0.0), ("_lower", -1.9), ("_upper", 1.9)):
             data[f"{part}{ending}"] = variable(dims, centre + shift, part)
+        data[f"{part}_true"] = variable(dims, np.zeros((40, parameters)), part)
         coordinates |= parameter_coordinate(names, dims[1], f"parameter of the {part}")
-    zeros = {p: variable(f"{p}_parameter", np.zeros(parameters), p) for p in ("law", "noise")}
-    return coverage([xr.Dataset(data, coords=coordinates)], xr.Dataset(zeros, coords=coordinates))
+    both = np.concatenate(errors, axis=1)
+    for name, values in (("error", both), ("standard_error", both**0), ("bound", both**0)):
+        data[name] = variable(("replication", "estimated"), values, name)
+    for name in ("noise_error", "estimator"):
+        data[name] = variable("replication", np.zeros(40), name)
+    coordinates |= parameter_coordinate([*names, *(f"n{n}" for n in names)], "estimated", "both")
+    return calibration([xr.Dataset(data, coords=coordinates)])
 
 
 def test_errors_against_systems(tmp_path) -> None:
@@ -115,11 +122,13 @@ def test_designs(tmp_path) -> None:
     assert "4000 calls, against > 8000 (ratio > 2.0)" in ax.get_title(loc="left")
 
 
-def test_coverage_of_every_parameter(tmp_path) -> None:
+def test_calibration_of_every_parameter(tmp_path) -> None:
     found = covered()
-    figure = draw_coverage(found)
+    figure = draw_calibration(found)
     save(figure, tmp_path / "figure.png")
-    (ax,) = figure.axes
+    ax, ranks = figure.axes
+    # Ranks of six parameters, and what they should be.
+    assert len(ranks.get_lines()) == 7
     shares = np.concatenate([found["law_coverage"], found["noise_coverage"]])
     np.testing.assert_allclose(line(ax, "share")[0], 100 * shares)
     labels = [text.get_text() for text in ax.get_yticklabels()]
@@ -127,16 +136,16 @@ def test_coverage_of_every_parameter(tmp_path) -> None:
     assert labels[3] == "noise: standard deviation 1"
     # Every bar is in view.
     assert ax.get_xlim()[0] < 100 * float(found["law_coverage_lower"].min())
-    assert "40 data sets" in ax.get_title(loc="left")
+    assert "40 new data sets" in figure.get_suptitle()
     band = ax.patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx([100 * end for end in COVERAGE_WANTED])
 
 
 def test_many_parameters_are_numbered() -> None:
-    (ax,) = draw_coverage(covered(40)).axes
+    ax, _ = draw_calibration(covered(40)).axes
     assert "number of the parameter" in ax.get_ylabel()
 
 
 def test_coverage_of_the_law_alone() -> None:
-    (ax,) = draw_coverage(covered().drop_vars("noise_coverage")).axes
+    ax, _ = draw_calibration(covered().drop_vars("noise_coverage")).axes
     assert all(text.get_text().startswith("law") for text in ax.get_yticklabels())

@@ -63,7 +63,7 @@ def test_every_figure_can_be_drawn_with_and_without_a_truth(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     study: Study = request.getfixturevalue(kind)
-    own = study.without("truth", "noise_known", "resamples")
+    own = study.without("truth", "noise_known", "intervals")
     for name in FIGURES:
         assert study.draw(name).get_suptitle()
         assert own.draw(name).get_suptitle()
@@ -213,10 +213,10 @@ def test_each_round_has_the_population_of_its_estimate(quantities: Study) -> Non
     placed = plane(quantities.problem, quantities.loaded["population"], rounds, check, names)
     assert len(placed.populations) == 4
     # Means of log z fall with the rounds, those of log10 z with them.
-    means = [population[:, 0].mean() for population in placed.populations]
+    column = list(placed.labels).index("log₁₀ of the coupling")
+    means = [population[:, column].mean() for population in placed.populations]
     expected = [e["alpha"].values[1] for e in (*rounds, quantities.loaded["population"])]
     np.testing.assert_allclose(np.log(10) * np.array(means), expected, atol=0.03)
-    assert placed.labels[0] == "log₁₀ of the coupling"
     assert placed.title == ": the two of 4 parameters that vary most"
 
 
@@ -297,7 +297,7 @@ def test_of_many_noise_parameters_a_few_paths_are_drawn(full: Study) -> None:
 def test_full_noise_is_shown_by_its_deviations_with_intervals(full: Study) -> None:
     ax = titled(full.draw("noise_covariance"), "Standard deviation of the noise")
     (container,) = ax.containers
-    gammas = full.loaded["resamples"]["gamma"].values
+    gammas = full.loaded["population"]["gamma_draws"].values
     deviations = np.array([full.problem.noise.to_natural(g)[:50] for g in gammas])
     (bars,) = container.lines[2]
     half = [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()]

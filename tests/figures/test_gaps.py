@@ -15,7 +15,7 @@ from popinv.inference.traits import fitted_observations
 @pytest.fixture(scope="module", params=[line_study, square_study])
 def gapped(request: pytest.FixtureRequest) -> Study:
     """Return a study with gaps, of which two sensors were never both seen in one system."""
-    study = request.param().without("truth", "noise_known", "resamples")
+    study = request.param().without("truth", "noise_known", "intervals")
     observations = study.loaded["observations"].copy(deep=True)
     y = observations["y"].values
     y[np.random.default_rng(0).random(y.shape) < 0.2] = np.nan

@@ -80,7 +80,7 @@ def test_the_step_without_signal_is_newtons():
     drawn = (*map(torch.from_numpy, draws), None)
     factor = module.curvature_factor(problem, settings, torch.from_numpy(p), drawn, 0)
     gradient = np.concatenate([np.zeros(2), rng.standard_normal(len(gamma))])
-    moved = module.joint_step(problem, settings, p, gradient, factor, rate)
+    moved = module.joint_step(problem, settings, p, gradient, factor, rate, (0.0, 1.0))
     slope = problem.noise.whitened_gradient(gamma, gradient[2:])
     step = -(d_y + 2) / 2 * (slope - np.trace(slope) / (d_y + 2) * np.eye(d_y))
     trace = np.trace(step) / d_y * np.eye(d_y)

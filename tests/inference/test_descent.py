@@ -241,11 +241,30 @@ def test_the_answer_is_the_mean_of_the_last_share():
     )
 
 
-def test_no_step_is_longer_than_allowed():
+def test_no_logarithm_moves_further_than_allowed():
     problem, alpha, gamma = curve_problem(count=60)
     found = run(begin(alpha + 2, gamma - 2, SMALL), problem, SMALL, progress=False)
     path = np.vstack([np.concatenate([alpha + 2, gamma - 2]), found.state.path])
-    assert np.abs(np.diff(path, axis=0)).max() <= SMALL.max_step * 0.5 * (1 + 1e-12)
+    longest = np.abs(np.diff(path, axis=0)).max(axis=0)
+    assert np.all(longest[problem.logarithmic] <= SMALL.max_step * (1 + 1e-12))
+    assert np.any(longest > 0.9 * SMALL.max_step)
+
+
+def test_a_deviation_on_its_way_to_zero_does_not_hold_up_the_others():
+    # The data have no spread in height: its deviation falls step by step as far as it may.
+    problem, alpha, gamma = curve_problem(count=300)
+    rng = np.random.default_rng(1)
+    z = np.column_stack([0.5 + 0.3 * rng.standard_normal(300), np.ones(300)])
+    noise = problem.noise.sample(
+        torch.from_numpy(gamma), torch.from_numpy(rng.standard_normal((300, 8)))
+    )
+    flat = replace(problem, data=problem.simulate(torch.from_numpy(z)).numpy() + noise.numpy())
+    settings = replace(SMALL, iterations=60)
+    start = alpha + np.array([1.0, 0.5, 0.5, 0.0])
+    found = run(begin(start, gamma, settings), flat, settings, progress=False)
+    assert found.alpha[3] < -2
+    assert found.alpha[0] == pytest.approx(0.5, abs=0.1)
+    assert found.alpha[2] == pytest.approx(np.log(0.3), abs=0.25)
 
 
 def test_a_number_that_is_not_finite_stops_the_descent():

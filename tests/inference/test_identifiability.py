@@ -207,7 +207,9 @@ def test_third_moments_tell_a_skewed_signal_from_noise():
     y = np.exp(0.6 * rng.standard_normal(400_000)) + 0.5 * rng.standard_normal(400_000) - k
     c = k**2 * (v - 1) + 0.25
     unit = [np.sqrt(c), np.sqrt(2) * c, np.std(y**3 - 3 * c * y)]
-    expected = np.linalg.svd(np.sqrt(100_000) * slopes / np.array(unit)[:, None] * 0.5)[1]
+    # A location's scale is what moves the mean by a standard deviation.
+    scales = [unit[0] / slopes[0, 0], 0.5, 0.5]
+    expected = np.linalg.svd(np.sqrt(100_000) * slopes / np.array(unit)[:, None] * scales)[1]
     # The unit of the third moment, from 4000 draws, is good to some 20 % with such tails.
     np.testing.assert_allclose(known.singular_values, expected, rtol=0.3)
 

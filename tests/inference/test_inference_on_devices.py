@@ -18,12 +18,14 @@ import torch
 from problems import curve, curve_problem
 
 from popinv.checkpoints import state_to_arrays
-from popinv.inference.assessment import heldout_test
+from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.descent import run
+from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.identifiability import identifiability
-from popinv.inference.misfit import noise_misfit
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
@@ -109,8 +111,8 @@ def test_an_interrupted_descent_goes_on_on_another_device(elsewhere, fitted, dev
 
 def known(which: str) -> Callable[..., Any]:
     def answer(problem: Problem, start: Any) -> Any:
-        result = oracle(problem, SHORT, start, start, which)
-        return result.alpha, result.gamma
+        p = np.concatenate(start)
+        return (oracle(problem, "distance", p, p, which, 16, SHORT).p,)
 
     return answer
 
@@ -121,13 +123,19 @@ def energy(problem: Problem, start: Any) -> Any:
 
 
 def judged(problem: Problem, start: Any) -> Any:
-    test = heldout_test(problem, *start, problem.data[:50], resamples=3)
-    return test.statistic, test.null
+    p = np.concatenate(start)
+    found = heldout_tests(FittedModel(problem, p, p[None]), problem.data[:50], resamples=3)
+    return found.energy.statistic, found.energy.null, found.misfit.excess, found.transforms
 
 
-def misfit(problem: Problem, start: Any) -> Any:
-    found = noise_misfit(problem, start, problem.data[:50], resamples=3)
-    return found.excess, found.significance
+def pseudo(problem: Problem, start: Any) -> Any:
+    found = fit_pseudo_likelihood(problem, [np.concatenate(start)])
+    return found.p, found.covariance
+
+
+def likelihood(problem: Problem, start: Any) -> Any:
+    found = evaluate(problem, np.concatenate(start), MarginalSettings(draws=8))
+    return found.log_likelihood, found.scores
 
 
 def predicted(problem: Problem, start: Any) -> Any:
@@ -142,14 +150,16 @@ def pooled(problem: Problem, start: Any) -> Any:
 
 
 def resampled(problem: Problem, start: Any) -> Any:
-    return bootstrap(problem, SHORT, *start, resamples=2, iterations=3, progress=False)
+    p = np.concatenate(start)
+    return bootstrap(problem, "distance", p, 2, SHORT, progress=False)
 
 
 @pytest.mark.parametrize(
     "compute",
-    [known("law"), known("noise"), resampled, judged, misfit, predicted, pooled, energy],
-    ids=["law_known", "noise_known", "resamples", "heldout", "misfit", "identifiability",
-         "two_stage", "energy"],
+    [known("law"), known("noise"), resampled, judged, pseudo, likelihood, predicted, pooled,
+     energy],
+    ids=["law_known", "noise_known", "resamples", "heldout", "pseudo_likelihood", "likelihood",
+         "identifiability", "two_stage", "energy"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives
 def test_what_uses_the_surrogate_does_not_depend_on_its_device(elsewhere, fitted, compute):

@@ -1,23 +1,41 @@
-"""Intervals of the noise in natural values."""
+"""Intervals in natural values."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from problems import curve_problem
 
-from popinv.inference.resampling import noise_interval, normal_interval
+from popinv.inference.intervals import boundaries, intervals, noise_interval, normal_interval
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.profile import Ends
+from popinv.inference.result import estimate_dataset
 from popinv.population.noise.autoregressive import AutoregressiveNoise
 from popinv.population.noise.full import FullNoise
 
 
+def test_normal_interval_has_its_width():
+    low, high = normal_interval(np.array([0.0, 1.0]), np.array([1.0, 2.0]), 4000)
+    np.testing.assert_allclose(high - low, 2 * 1.9605 * np.array([1.0, 2.0]), rtol=1e-3)
+    np.testing.assert_allclose((low + high) / 2, [0.0, 1.0])
+    few = normal_interval(np.zeros(1), np.ones(1), 11)
+    # Student's quantile with ten degrees of freedom.
+    assert few[1][0] == pytest.approx(2.228, abs=1e-3)
+
+
 def test_elementwise_families_have_the_interval_of_gamma():
     noise = AutoregressiveNoise(2, 4)
-    gamma = np.array([-1.0, 0.8])
-    answers = gamma + 0.1 * np.random.default_rng(0).standard_normal((30, 2))
-    ends = zip(noise_interval(noise, gamma, answers), normal_interval(gamma, answers), strict=True)
+    gamma, errors = np.array([-1.0, 0.8]), np.array([0.1, 0.2])
+    ends = zip(
+        noise_interval(noise, gamma, np.diag(errors**2), 500),
+        normal_interval(gamma, errors, 500),
+        strict=True,
+    )
     for found, unconstrained in ends:
-        np.testing.assert_allclose(found, noise.to_natural(unconstrained), rtol=1e-10)
+        np.testing.assert_allclose(found, noise.to_natural(unconstrained), rtol=1e-6)
 
 
 def test_correlations_of_unrestricted_noise_have_fishers_interval():
@@ -30,10 +48,26 @@ def test_correlations_of_unrestricted_noise_have_fishers_interval():
         factor = np.linalg.cholesky(sample.T @ sample / count)
         answers.append(noise.from_cholesky(torch.from_numpy(factor)).numpy())
     centre = noise.from_cholesky(torch.from_numpy(root)).numpy()
-    low, high = noise_interval(noise, centre, np.array(answers))
+    low, high = noise_interval(noise, centre, np.cov(np.array(answers), rowvar=False), count)
     # Fisher's z has standard deviation 1 / sqrt(N); that of 300 answers is known to 4 %.
-    half = 1.968 / np.sqrt(count)
+    half = 1.966 / np.sqrt(count)
     np.testing.assert_allclose(np.arctanh(high[3:]) - np.arctanh(low[3:]), 2 * half, rtol=0.15)
     assert np.all(np.abs(low[3:]) < 1)
     # That of a logarithm of a standard deviation is 1 / sqrt(2 N).
     assert np.log(high[:3] / low[:3]) == pytest.approx(2 * half / np.sqrt(2), rel=0.15)
+
+
+def test_ends_of_the_profile_take_the_place_of_the_normal_ones():
+    problem, alpha, gamma = curve_problem(count=50)
+    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    ends = {3: Ends(-np.inf, -0.5, "zero"), 5: Ends(-3.0, np.inf, "infinity")}
+    dataset = estimate_dataset(problem, replace(found, ends=ends))
+    both = intervals(problem, dataset)
+    assert both["law"][0][3] == 0.0
+    assert both["law"][1][3] == pytest.approx(np.exp(-0.5))
+    assert both["noise"][0][1] == pytest.approx(np.exp(-3.0))
+    assert both["noise"][1][1] == np.inf
+    assert both["law"][0][2] == pytest.approx(
+        intervals(problem, dataset.drop_vars("ends"))["law"][0][2]
+    )
+    assert boundaries(dataset) == {3: "zero", 5: "infinity"}

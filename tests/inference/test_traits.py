@@ -11,9 +11,9 @@ import xarray as xr
 from problems import curve, curve_problem
 
 from popinv.errors import DataError
-from popinv.inference.assessment import heldout_test
+from popinv.inference.assessment import heldout_tests
 from popinv.inference.descent import run, step
-from popinv.inference.fitted_samples import sample_model
+from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.identifiability import identifiability
 from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentSettings, Problem, begin
@@ -218,14 +218,15 @@ def test_noise_is_recovered_with_known_scales_and_biased_without() -> None:
 
 def test_oracles_and_resamples_use_the_traits() -> None:
     problem, alpha, gamma = traited_problem(300, 0, missing=0.2, scales=True)
-    start = alpha + 0.4, gamma + 0.4
     settings = DescentSettings(iterations=40, model_samples=400, directions=24)
-    found = oracle(problem, settings, (alpha, gamma), start, "law")
-    assert abs(found.gamma[0] - gamma[0]) < 0.2
-    answers = bootstrap(problem, settings, alpha, gamma, 3, iterations=20, progress=False)
-    # Ignoring traits moves the amplitude and the length by about 0.1 and -0.7.
-    assert np.abs(answers[:, 4:] - gamma).max() < 0.5
-    assert np.ptp(answers, axis=0).min() > 0
+    truth = np.concatenate([alpha, gamma])
+    for estimator in ("distance", "likelihood"):
+        found = oracle(problem, estimator, truth, truth + 0.4, "law", 32, settings)
+        assert abs(found.p[4] - gamma[0]) < 0.2
+        answers = bootstrap(problem, estimator, truth, 3, settings, progress=False)
+        # Ignoring traits moves the amplitude and the length by about 0.1 and -0.7.
+        assert np.abs(answers[:, 4:] - gamma).max() < 0.5
+        assert np.ptp(answers, axis=0).min() > 0
 
 
 # --- the assessment -----------------------------------------------------------------------------
@@ -234,6 +235,7 @@ def test_oracles_and_resamples_use_the_traits() -> None:
 @pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
 def test_heldout_test_accepts_the_truth_with_the_systems_own_traits(kind: dict) -> None:
     problem, alpha, gamma = traited_problem(300, 0, **kind)
+    p = np.concatenate([alpha, gamma])
     p_values = []
     for seed in range(1, 7):
         observations = observed_curves(300, 100 + seed, **kind)
@@ -241,12 +243,15 @@ def test_heldout_test_accepts_the_truth_with_the_systems_own_traits(kind: dict) 
             {name: f"{name}_heldout" for name in observations}
         )
         heldout, traits = heldout_observations(observations, problem.traits)
-        p_values.append(heldout_test(problem, alpha, gamma, heldout, 25, traits).p_value)
+        found = heldout_tests(FittedModel(problem, p, p[None]), heldout, 25, traits)
+        tests = found.energy, found.calibration, found.misfit.test
+        p_values.append([test.p_value for test in tests])
     # Uniform under the null: all six below .3 has probability 7e-4, as have all above .7.
-    assert min(p_values) < 0.7
-    assert max(p_values) > 0.3
-    wrong = heldout_test(problem, alpha, gamma + np.log(2.0), heldout, 25, traits)
-    assert wrong.p_value == pytest.approx(1 / 26)
+    assert np.all(np.min(p_values, axis=0) < 0.7)
+    assert np.all(np.max(p_values, axis=0) > 0.3)
+    louder = p + np.log(2.0) * (np.arange(6) >= 4)
+    wrong = heldout_tests(FittedModel(problem, louder, louder[None]), heldout, 25, traits)
+    assert wrong.energy.p_value == pytest.approx(1 / 26)
 
 
 def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:

@@ -46,7 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         storage.save(
             study.loaded[name], tiny / f"{name}.zarr", config={}, seed=3, created_by=f"make_{name}"
         )
-    found = metrics(study.problem, study.loaded, null_resamples=20)
+    found = metrics(study.problem, study.loaded, null_resamples=20, polish_draws=16)
     write_metrics(found, tiny / "metrics.json")
     benchmarks = tiny / "benchmarks"
     benchmarks.mkdir()

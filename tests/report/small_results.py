@@ -33,7 +33,7 @@ CLAIMS = [
 
 # Numbers of the evidence that the study asks for.
 EVIDENCE: dict[str, dict[str, Any]] = {
-    "coverage": {"coverage_replications": 20, "coverage_mean": 0.9},
+    "calibration": {"calibration_replications": 20, "coverage_mean": 0.9},
     "designs": {"design_error": 0.03, "design_calls_active": 200, "design_calls_fixed": "> 800"},
     "error_against_systems": {
         f"{name}_{key}": value
@@ -61,7 +61,7 @@ def configuration(**downstream: Any) -> dict[str, Any]:
     study["evidence"] = {
         "system_counts": [10, 20, 40],
         "design_counts": [40, 80],
-        "coverage_replications": 20,
+        "calibration": 20,
     }
     return as_mapping(load(config))["studies"]["tiny"]
 
@@ -84,7 +84,7 @@ def evidence() -> dict[str, xr.Dataset]:
                 for key, values in (("calls", [100, 200]), ("error", [0.1, 0.03]))
             }
         ),
-        "coverage": xr.Dataset(
+        "calibration": xr.Dataset(
             {
                 f"law_coverage{end}": ("law_parameter", share + shift)
                 for end, shift in (("", 0.0), ("_lower", -0.1), ("_upper", 0.04))

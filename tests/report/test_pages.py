@@ -94,7 +94,7 @@ def test_the_tables_hold_the_numbers_of_metrics_json(browser, pages, results, wi
     tables = [results.tiny / "downstream/mwgrad/metrics.json"]
     if name == "study":
         tables.append(results.tiny / "metrics.json")
-        names = ("error_against_systems", "designs", "coverage")
+        names = ("error_against_systems", "designs", "calibration")
         tables += [results.tiny / "evidence" / f"{name}.json" for name in names]
     else:
         tables.insert(0, results.folder / "downstream/mwgrad/metrics.json")

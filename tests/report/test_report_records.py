@@ -146,9 +146,9 @@ def test_parameters_are_drawn_where_there_is_something_to_compare_with():
 
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
     missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
-    coverage = {"coverage_mean": 0.6, "coverage_replications": 40}
+    coverage = {"coverage_mean": 0.6, "calibration_replications": 40}
     found = judgements(GOOD, missing, 0.02, coverage)
-    assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Coverage"]
+    assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Calibration"]
     assert "0 of 4 intervals (of 95 %)" in found[0].finding
 
 

@@ -43,6 +43,12 @@ def estimate(deviation: float) -> xr.Dataset:
     return xr.Dataset({"noise_covariance": variable(("a", "b"), covariance, "covariance")})
 
 
+def judged_by(fresh, previous, surrogate, estimate, threshold, push=0.0):
+    """Return the record judged, with an error of the answer that is given."""
+    thresholds = {"error": threshold, "push": 0.25}
+    return judge(fresh, previous, surrogate, estimate, thresholds, lambda z, y: push)
+
+
 Z = np.random.default_rng(0).standard_normal((5, 2))
 
 
@@ -72,7 +78,7 @@ def test_failures_are_counted_by_reason():
 @pytest.mark.parametrize(("threshold", "converged"), [(0.3, 1), (0.2, 0)])
 def test_the_surrogates_error_is_in_noise_standard_deviations(threshold, converged):
     first, fresh = collect([chunk(Z[:2])]), collect([chunk(Z[2:], ["", "", "overflow"])])
-    judged = judge(fresh, first, Offset(0.05), estimate(0.2), threshold)
+    judged = judged_by(fresh, first, Offset(0.05), estimate(0.2), threshold)
     assert judged["surrogate_error"].values[1] == pytest.approx(0.25)
     assert np.isnan(judged["surrogate_error"].values[0])
     assert judged.attrs["converged"] == converged
@@ -80,10 +86,18 @@ def test_the_surrogates_error_is_in_noise_standard_deviations(threshold, converg
     assert judged["solver_failures"].values.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(("push", "converged"), [(0.1, 1), (0.3, 0), (np.nan, 0)])
+def test_a_surrogate_that_moves_the_answer_is_not_good_enough(push, converged):
+    first, fresh = collect([chunk(Z[:2])]), collect([chunk(Z[2:])])
+    judged = judged_by(fresh, first, Offset(0.0), estimate(1.0), 0.1, push)
+    assert judged.attrs["converged"] == converged
+    np.testing.assert_array_equal(judged["surrogate_push"].values, [np.nan, push])
+
+
 def test_a_round_without_solves_stays_converged():
     first = collect([chunk(Z)])
-    second = judge(collect([chunk(Z)]), first, Offset(0.0), estimate(1.0), 0.1)
-    third = judge(collect([chunk(Z[:0])]), second, Offset(0.0), estimate(1.0), 0.1)
+    second = judged_by(collect([chunk(Z)]), first, Offset(0.0), estimate(1.0), 0.1)
+    third = judged_by(collect([chunk(Z[:0])]), second, Offset(0.0), estimate(1.0), 0.1)
     assert third.attrs["converged"] == 1
     assert third["solver_calls"].values.tolist() == [5, 5, 0]
     assert third.sizes["sample"] == 10
@@ -91,7 +105,7 @@ def test_a_round_without_solves_stays_converged():
 
 def test_training_data_leave_failures_out_and_weigh_recent_rounds_more():
     first, fresh = collect([chunk(Z, ["", "", "", "", "overflow"])]), collect([chunk(Z)])
-    data = training_data(judge(fresh, first, Offset(0.0), estimate(1.0), 0.1), 1, 0.5)
+    data = training_data(judged_by(fresh, first, Offset(0.0), estimate(1.0), 0.1), 1, 0.5)
     assert data.rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert np.isfinite(data.y).all()
     assert data.weights[0] < data.weights[-1]

@@ -19,8 +19,8 @@ EVIDENCE = {
     "iterations": 10,
     "through": "solver",
     "design_counts": [40, 80],
-    "coverage_replications": 2,
-    "coverage_block": 1,
+    "calibration": 2,
+    "calibration_block": 1,
 }
 
 
@@ -48,8 +48,8 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     last = storage.load(folder / "rounds/check/solves.zarr")["surrogate_error"].values[-1]
     # The same surrogate and solves; the noise is the final estimate instead of the last round's.
     assert 0.3 < designs["design_error"] / last < 3
-    coverage = json.loads((folder / "evidence/coverage.json").read_text())
-    assert coverage["coverage_replications"] == 2
+    coverage = json.loads((folder / "evidence/calibration.json").read_text())
+    assert coverage["calibration_replications"] == 2
     assert {coverage[f"coverage_alpha_{name}"] for name in ("mean", "length")} <= {0.0, 0.5, 1.0}
     blocks = [storage.load(folder / f"evidence/replications/{b}.zarr") for b in (0, 1)]
     assert np.all(blocks[0]["law"].values != blocks[1]["law"].values)

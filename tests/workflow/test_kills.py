@@ -155,7 +155,7 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
     rules = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
     optional = {
         "compare_baselines", "compare_designs", "descend_with_policy", "fit_error_slope",
-        "fit_two_stage", "import_observations", "measure_coverage", "measure_error",
+        "fit_two_stage", "import_observations", "measure_calibration", "measure_error",
         "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
         "solve_chunk_distributed",
         # Pages and pictures.

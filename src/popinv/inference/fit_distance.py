@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.errors import DivergenceError
@@ -126,18 +127,26 @@ class _Legs:
         """Return the end of the descent from one start."""
         done: list[Descent] = []
         p = np.array(start, dtype=float)
-        influence = distance_influence(self.problem, p) if self.with_influence else None
+        influence = self._influence(p)
         while True:
             first = None if influence is None else influence.matrix
             done.append(self._leg(f"{index}.{len(done)}", p, first, name))
             p = np.concatenate([done[-1].alpha, done[-1].gamma])
-            influence = distance_influence(self.problem, p) if self.with_influence else None
+            influence = self._influence(p)
             estimate = self._estimate(done, p, influence)
             if estimate.arrived or len(done) >= self.settings.legs:
                 loss = np.concatenate([leg.state.loss for leg in done])
                 fixed_loss = np.concatenate([leg.state.fixed_loss for leg in done])
                 return DistanceFit(estimate, loss, fixed_loss, influence)
             print(f"{name}: leg {len(done)} has not arrived; another goes on from there")
+
+    def _influence(self, p: np.ndarray) -> DistanceInfluence | None:
+        if not self.with_influence:
+            return None
+        try:
+            return distance_influence(self.problem, p)
+        except torch.linalg.LinAlgError as error:
+            raise DivergenceError(f"the noise at {p} is not positive definite") from error
 
     def _leg(self, key: str, p: np.ndarray, first: np.ndarray | None, name: str) -> Descent:
         problem, settings = self.problem, self.settings

@@ -65,6 +65,8 @@ def hausman(
     covariance = influences.T @ influences + extra
     errors = np.sqrt(np.diag(covariance))
     moves = errors > 0
+    if not moves.any():
+        return Hausman(0.0, 1.0, np.zeros(len(delta)))
     size = errors[moves]
     values, vectors = np.linalg.eigh(covariance[np.ix_(moves, moves)] / np.outer(size, size))
     kept = values > _LEAST_VARIANCE * values[-1]

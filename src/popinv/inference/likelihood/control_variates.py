@@ -11,7 +11,8 @@ Jacobians J in omega, J_z in z at the mode, and ``H = J^T J + I``:
 
 - *a parameter of the law* moves every observation by many deviations of the noise, until omega
 makes
-  up for it: ``v = H^{-1} J^T J_z dT/dalpha``, its omega-dependence included;
+  up for it: with t = dT/dalpha at the mode and D its derivative in omega,
+  ``a = H^{-1} (J^T J_z t - D^T J_z^T r*)`` and ``A = H^{-1} J^T J_z D``;
 - *a parameter of the noise*, with ``E = L^{-1} (dGamma) L^{-T}``: ``a = H^{-1} J^T E r*`` and
   ``A = -H^{-1} J^T E J / 2``.
 """
@@ -60,14 +61,20 @@ class Field:
         return (field * gradient).sum(dim=2) + trace[:, None]
 
 
-def law_fields(push_forward: PushForward, noise: Whitening, modes: Modes) -> Iterator[Field]:
-    """Yield the field of each parameter of the law."""
+def law_fields(
+    push_forward: PushForward, noise: Whitening, whitened: torch.Tensor, modes: Modes
+) -> Iterator[Field]:
+    """Yield the field of each parameter of the law; the arguments are those of `noise_field`."""
     base, mixed = push_forward.law_derivatives(modes.omega)
     jacobian = push_forward.simulator_jacobian(modes.omega)
     jacobian = noise.apply(jacobian.transpose(1, 2)).transpose(1, 2)
-    back = torch.linalg.solve(modes.hessian, modes.jacobian.transpose(1, 2) @ jacobian)
+    across = modes.jacobian.transpose(1, 2) @ jacobian
+    residual = (whitened - modes.observation)[..., None]
+    pulled = jacobian.transpose(1, 2) @ residual
     for i in range(base.shape[2]):
-        yield Field((back @ base[:, :, i, None])[..., 0], back @ mixed[i])
+        slope = across @ base[:, :, i, None] - mixed[i].transpose(1, 2) @ pulled
+        both = torch.linalg.solve(modes.hessian, torch.cat([slope, across @ mixed[i]], dim=2))
+        yield Field(both[..., 0], both[..., 1:])
 
 
 def noise_field(

@@ -384,7 +384,7 @@ class _Block:
         shift, gradient = omega - modes.omega[:, None], in_omega - omega
         if problem.free_law:
             scores[..., : problem.d_alpha] = in_alpha
-            fields = law_fields(self.push_forward, self.noise, modes)
+            fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
             for i, field in enumerate(fields):
                 scores[..., i] -= field.variate(shift, gradient)
         for i, change in enumerate(self.derivatives, problem.d_alpha):

@@ -70,7 +70,7 @@ def find_modes(
     whitened: torch.Tensor,
     start: torch.Tensor,
     steps: int,
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-4,
 ) -> Modes:
     """Descend from ``start`` to a mode of each system.
 

@@ -1,0 +1,169 @@
+"""The marginal likelihood against closed forms, quadrature, and its own derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
+from scipy.special import logsumexp
+
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
+from popinv.inference.likelihood.scoring import state_arrays, state_of
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
+
+
+def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
+    """Return two parameters seen through a strongly curved map of three observations."""
+    law, noise = NormalLaw(["a", "b"]), IsotropicNoise(3)
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        a, b = z[:, 0], z[:, 1]
+        return torch.stack([a, b - 0.7 * a**2, torch.sin(a) * b], dim=1)
+
+    rng = np.random.default_rng(seed)
+    alpha = torch.tensor([0.3, 0.5, np.log(0.6), np.log(0.5)], dtype=torch.float64)
+    y = simulate(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))
+    data = y.numpy() + deviation * rng.standard_normal((count, 3))
+    return Problem(data, simulate, law, noise, np.full(5, 0.5), seed=seed)
+
+
+BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
+
+
+def by_quadrature(problem: Problem, p: np.ndarray, side: int = 1201) -> np.ndarray:
+    """Return log p(y_n) on a grid of omega (the trapezoidal rule, smooth and decaying)."""
+    grid = np.linspace(-6, 6, side)
+    omega = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    alpha = torch.from_numpy(p[:4].copy())
+    g = problem.simulate(problem.law.sample(alpha, torch.from_numpy(omega))).numpy()
+    sigma = np.exp(p[4])
+    prior = -0.5 * (omega**2).sum(axis=1) + 2 * np.log(grid[1] - grid[0])
+    constant = -1.5 * np.log(2 * np.pi) - 3 * np.log(sigma)
+    values = []
+    for y in problem.data:
+        misfit = -0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2
+        values.append(logsumexp(prior + misfit) + constant - np.log(2 * np.pi))
+    return np.array(values)
+
+
+@pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
+def test_of_a_linear_model_it_is_exact(scales, gaps):
+    problem = linear_problem(30, scales=scales, gaps=gaps)
+    found = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
+    exact = exact_log_likelihood(problem, TRUTH + 0.1)
+    # Proposals are the posterior but for the error of the modes, which are searched until no step
+    # promises 1e-4 of a log density; the control variates leave no more variance than that.
+    np.testing.assert_allclose(found.log_likelihood, exact, atol=1e-4)
+    np.testing.assert_allclose(found.scores, exact_scores(problem, TRUTH + 0.1), atol=3e-4)
+    np.testing.assert_allclose(found.effective_share, 1.0, atol=2e-3)
+    assert np.abs(found.score_error).max() < 3e-4
+
+
+@pytest.mark.parametrize("deviation", [0.3, 0.05])
+def test_of_a_curved_model_it_is_that_of_quadrature(deviation):
+    problem = bent_problem(12, deviation)
+    p = BENT.copy()
+    p[4] = np.log(deviation)
+    exact = by_quadrature(problem, p)
+    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    # 4096 draws with at least a tenth of them effective: 0.05 each.
+    assert np.abs(found.log_likelihood - exact).max() < 0.05
+
+
+def test_corrections_of_the_proposals_are_taken_where_they_help():
+    problem = bent_problem(40, 0.3, seed=2)
+    p = BENT.copy()
+    p[4] = np.log(0.3)
+    plain = evaluate(problem, p, MarginalSettings(corrections=()))
+    better = evaluate(problem, p, MarginalSettings())
+    assert set(better.corrections) <= {0, 2, 4}
+    assert better.corrections.max() > 0
+    assert better.effective_share.mean() > plain.effective_share.mean()
+
+
+def test_scores_are_the_derivatives_of_quadrature():
+    problem = bent_problem(8, 0.2)
+    p = BENT + np.array([0.1, 0.0, 0.1, -0.1, np.log(0.2)])
+    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    for i in range(len(p)):
+        shift = 1e-3 * np.eye(len(p))[i]
+        exact = (by_quadrature(problem, p + shift) - by_quadrature(problem, p - shift)) / 2e-3
+        # 4096 draws, at least a tenth of them effective, and scores of a few units.
+        np.testing.assert_allclose(found.scores[:, i], exact, atol=0.15)
+
+
+def test_two_modes_are_counted():
+    law, noise = NormalLaw(["a"]), IsotropicNoise(2)
+    rng = np.random.default_rng(0)
+
+    def square(z):
+        return torch.cat([z**2, 0.5 * z**2], dim=1)
+
+    data = square(torch.from_numpy(1.5 + 0.2 * rng.standard_normal((50, 1)))).numpy()
+    data = data + 0.1 * rng.standard_normal((50, 2))
+    problem = Problem(data, square, law, noise, np.full(3, 0.5))
+    p = np.array([0.0, np.log(1.5), np.log(0.1)])
+    settings = MarginalSettings()
+    assert second_modes(problem, p, settings, evaluate(problem, p, settings)) > 0.2
+    one_sided = np.array([1.5, np.log(0.2), np.log(0.1)])
+    found = evaluate(problem, one_sided, settings)
+    assert second_modes(problem, one_sided, settings, found) == 0.0
+    doubted = fit_marginal_likelihood(problem, p, settings)
+    assert not doubted.passes
+    assert "several modes" in doubted.reason
+
+
+def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo_likelihoods():
+    errors, predicted, others = [], [], []
+    for seed in range(30):
+        problem = bent_problem(200, 0.3, seed=seed)
+        truth = BENT.copy()
+        truth[4] = np.log(0.3)
+        start = fit_pseudo_likelihood(problem, [truth])
+        found = fit_marginal_likelihood(problem, start.p)
+        assert found.passes, found.reason
+        errors.append(found.p - truth)
+        predicted.append(found.standard_errors)
+        others.append(start.p - truth)
+    rms = np.sqrt(np.mean(np.square(errors), axis=0))
+    ratio = rms / np.sqrt(np.mean(np.square(predicted), axis=0))
+    # A root mean square of 30 has a relative error of 13 %.
+    assert np.all((ratio > 0.6) & (ratio < 1.4))
+    assert np.mean(rms / np.sqrt(np.mean(np.square(others), axis=0))) < 1.0
+
+
+def test_an_interrupted_ascent_goes_on_to_the_same_bits():
+    problem = bent_problem(50, 0.2, seed=4)
+    start = BENT + np.array([0.2, -0.1, 0.3, 0.2, -1.3])
+    states = []
+    whole = fit_marginal_likelihood(problem, start, progress=states.append)
+    assert len(states) > 2
+    kept = state_of({k: v.copy() for k, v in state_arrays(states[0]).items()})
+    resumed = fit_marginal_likelihood(problem, start, state=kept)
+    np.testing.assert_array_equal(resumed.p, whole.p)
+    np.testing.assert_array_equal(resumed.covariance, whole.covariance)
+    np.testing.assert_array_equal(resumed.arrays["scores"], whole.arrays["scores"])
+
+
+def test_what_single_systems_say_does_not_depend_on_the_others():
+    problem = bent_problem(30, 0.3)
+    p = BENT + np.array([0, 0, 0, 0, np.log(0.3)])
+    whole = evaluate(problem, p, MarginalSettings())
+    some = np.array([3, 17, 29])
+    alone = evaluate(problem.of_systems(some), p, MarginalSettings(), numbers=some)
+    np.testing.assert_allclose(alone.log_likelihood, whole.log_likelihood[some], rtol=1e-10)
+    np.testing.assert_allclose(alone.scores, whole.scores[some], rtol=1e-8, atol=1e-10)
+
+
+def test_held_halves_have_no_scores():
+    problem = replace(bent_problem(20, 0.3), free_law=False)
+    found = evaluate(problem, BENT, MarginalSettings())
+    np.testing.assert_array_equal(found.scores[:, :4], 0.0)
+    assert np.abs(found.scores[:, 4]).min() > 0

@@ -1,0 +1,85 @@
+"""Intervals by profile, and parameters at their boundary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from linear_population import PLACES, line
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
+
+
+def lines(count: int, deviation: float, seed: int, noise: float = 0.5) -> Problem:
+    """Return lines whose slopes have this deviation, seen through isotropic noise."""
+    rng = np.random.default_rng(seed)
+    z = np.column_stack(
+        [1 + 0.8 * rng.standard_normal(count), 2 + deviation * rng.standard_normal(count)]
+    )
+    data = line(torch.from_numpy(z)).numpy() + noise * rng.standard_normal((count, 6))
+    law = NormalLaw(["intercept", "slope"])
+    return Problem(data, line, law, IsotropicNoise(6), np.full(5, 0.5), seed=seed)
+
+
+def log_likelihood(problem: Problem, p: np.ndarray) -> float:
+    design = np.column_stack([np.ones(6), PLACES])
+    covariance = design @ np.diag(np.exp(2 * p[2:4])) @ design.T + np.exp(2 * p[4]) * np.eye(6)
+    return float(multivariate_normal.logpdf(problem.data, design @ p[:2], covariance).sum())
+
+
+def drop(problem: Problem, top: float, start: np.ndarray, x: float) -> float:
+    """Return by how much the maximum falls with the slopes' log deviation at x, by SciPy."""
+
+    def lost(q: np.ndarray) -> float:
+        return -log_likelihood(problem, np.insert(q, 3, x))
+
+    return top + minimize(lost, np.delete(start, 3), method="BFGS").fun
+
+
+def test_an_ill_determined_deviation_has_the_ends_of_its_profile():
+    problem = lines(40, 0.4, seed=3)
+    found = fit_pseudo_likelihood(problem, [np.zeros(5)])
+    ends = found.ends[3]
+    top = -minimize(lambda q: -log_likelihood(problem, q), found.p, method="BFGS").fun
+    scale = float(np.clip(found.covariance[3, 3] / found.bread[3, 3], 0.2, 5.0))
+    for x in (ends.lower, ends.upper):
+        # Ends are found to 0.03 in the logarithm, over which the drop changes by about 0.1.
+        if np.isfinite(x):
+            assert abs(drop(problem, top, found.p, x) - 1.92 * scale) < 0.3
+
+
+def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
+    wanted = [np.log(0.8), np.log(0.5)]
+    at_zero = 0
+    for seed in range(8):
+        problem = lines(60, 0.0, seed=seed)
+        found = fit_pseudo_likelihood(problem, [np.zeros(5)])
+        assert found.arrived
+        assert np.all(np.abs(found.p[[2, 4]] - wanted) < 4 * found.standard_errors[[2, 4]])
+        if 3 not in found.ends or not found.ends[3].boundary:
+            continue
+        at_zero += 1
+        ends = found.ends[3]
+        assert ends.boundary == "zero"
+        assert ends.lower == -np.inf
+        # One-sided: the truth, zero, is inside whatever the upper end is.
+        assert 0.05 < np.exp(ends.upper) < 1.0
+        held = replace(problem, fixed=(3,))
+        likelihood = fit_marginal_likelihood(held, found.p)
+        assert likelihood.passes, likelihood.reason
+        assert likelihood.standard_errors[3] == 0.0
+        np.testing.assert_allclose(likelihood.p[:3], found.p[:3], atol=0.05)
+    # A variance that is zero is estimated as zero about half of the time.
+    assert 2 <= at_zero <= 7
+
+
+def test_a_well_determined_parameter_has_no_ends_of_its_own():
+    found = fit_pseudo_likelihood(lines(400, 1.0, seed=1), [np.zeros(5)])
+    assert not found.ends

@@ -1,0 +1,50 @@
+"""Hausman's test: its size, its power, and its words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from popinv.inference.hausman import describe, hausman
+
+
+def influences(rng, count, shift=0.0, tails=False):
+    draws = rng.standard_t(4, (count, 3)) if tails else rng.standard_normal((count, 3))
+    mixed = draws @ np.array([[1, 0.5, 0], [0, 1, 0.2], [0, 0, 0.1]])
+    return (mixed + shift) / count
+
+
+@pytest.mark.parametrize("tails", [False, True])
+def test_its_size(tails):
+    rejected = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        each = influences(rng, 150, tails=tails)
+        found = hausman(each.sum(axis=0), each, 0.05 * each.T @ each, rng)
+        rejected += found.p_value < 0.05
+    # Binomial(200, .05): 3 to 18 with probability .998.
+    assert 3 <= rejected <= 18
+
+
+def test_its_power_and_words():
+    rng = np.random.default_rng(0)
+    each = influences(rng, 400)
+    delta = each.sum(axis=0) + np.array([0.0, 0.3, 0.0])
+    found = hausman(delta, each, np.zeros((3, 3)), rng)
+    assert found.p_value < 0.001
+    said = describe(found, ("mean", "standard_deviation", "length"), "distance", "likelihood")
+    assert "distance finds" in said
+    assert "more of standard deviation" in said
+
+
+def test_what_is_held_takes_no_part():
+    rng = np.random.default_rng(1)
+    each = influences(rng, 300)
+    each[:, 1] = 0.0
+    delta = each.sum(axis=0)
+    found = hausman(delta, each, np.zeros((3, 3)), rng)
+    assert np.isfinite(found.statistic)
+    assert found.difference[1] == 0.0
+    assert describe(found, ("a", "b", "c"), "distance", "likelihood") == (
+        "distance and likelihood agree"
+    )

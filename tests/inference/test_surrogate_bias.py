@@ -1,0 +1,99 @@
+"""The push of a surrogate's error, measured by fresh solves and taken off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from problems import TRUE_ALPHA, curve, curve_problem
+
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
+from popinv.inference.problem import DescentSettings
+from popinv.inference.surrogate_bias import FreshSolves, corrected, observe_again
+from popinv.population.noise.isotropic import IsotropicNoise
+
+
+def off(z: torch.Tensor) -> torch.Tensor:
+    """Return a surrogate of the curve that errs by about half a deviation of the noise."""
+    x = torch.linspace(0, 1, 8, dtype=torch.float64)
+    return curve(z) + 0.05 * torch.sin(3 * z[:, :1]) * x + 0.03
+
+
+def fresh(count: int = 400) -> FreshSolves:
+    rng = np.random.default_rng(5)
+    deviations = np.exp(TRUE_ALPHA[2:])
+    z = TRUE_ALPHA[:2] + deviations * rng.standard_normal((count, 2))
+    return FreshSolves(z, curve(torch.from_numpy(z)).numpy())
+
+
+@pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood", "distance"])
+def test_without_the_push_the_answer_is_the_solvers(estimator):
+    problem, alpha, gamma = curve_problem(count=600)
+    surrogate = replace(problem, simulate=off)
+    start = np.concatenate([alpha, gamma])
+    if estimator == "pseudo_likelihood":
+        wanted, found = (fit_pseudo_likelihood(p, [start]) for p in (problem, surrogate))
+        scores = pseudo_scores(surrogate, found.p)
+    elif estimator == "likelihood":
+        wanted, found = (fit_marginal_likelihood(p, start) for p in (problem, surrogate))
+        scores = marginal_scores(surrogate, found.p, MarginalSettings())
+    else:
+        settings = DescentSettings(iterations=120, model_samples=1200, directions=64)
+        wanted, other = (
+            fit_distance(p, settings, [start], progress=False) for p in (problem, surrogate)
+        )
+        wanted, found = wanted.estimate, other.estimate
+        scores = distance_scores(other.influence)
+    better = corrected(surrogate, found, scores, fresh(), "fresh", pairs=4)
+    before = np.abs(found.p - wanted.p) / wanted.standard_errors
+    after = np.abs(better.p - wanted.p) / wanted.standard_errors
+    assert before.max() > 1.5
+    # What is left: the second order of a push of some standard errors, and the fresh solves' own.
+    assert np.linalg.norm(after) < 0.5 * np.linalg.norm(before)
+    np.testing.assert_allclose(better.p - found.p, better.correction)
+    assert np.all(np.diag(better.correction_covariance) > 0)
+
+
+def test_a_perfect_surrogate_pushes_nothing():
+    problem, alpha, gamma = curve_problem(count=200)
+    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    better = corrected(problem, found, pseudo_scores(problem, found.p), fresh(), "fresh")
+    np.testing.assert_allclose(better.p, found.p, atol=1e-12)
+    np.testing.assert_allclose(better.correction_covariance, 0.0, atol=1e-20)
+
+
+def test_randomness_inside_the_solver_is_taken_out_of_the_noise():
+    # The solver answers with an error of its own, as averages over a finite time have.
+    problem, alpha, _ = curve_problem(count=1500)
+    rng = np.random.default_rng(1)
+    deviation, inside = 0.1, 0.08
+    z = TRUE_ALPHA[:2] + np.exp(TRUE_ALPHA[2:]) * rng.standard_normal((1500, 2))
+    clean = curve(torch.from_numpy(z)).numpy()
+    total = np.hypot(deviation, inside)
+    data = clean + total * rng.standard_normal(clean.shape)
+    noisy = replace(problem, data=data, noise=IsotropicNoise(8), scale=np.full(5, 0.5))
+    found = fit_pseudo_likelihood(noisy, [np.append(alpha, np.log(0.1))])
+    solves = fresh(2000)
+    solves = FreshSolves(solves.z, solves.y + inside * rng.standard_normal(solves.y.shape))
+    better = corrected(noisy, found, pseudo_scores(noisy, found.p), solves, "fresh", pairs=4)
+    # 1500 systems of 8 observations tell a deviation to one per cent.
+    assert np.exp(found.p[4]) == pytest.approx(total, rel=0.03)
+    assert np.exp(better.p[4]) == pytest.approx(deviation, rel=0.05)
+
+
+def test_the_same_stage_gives_the_same_noise():
+    problem, _, gamma = curve_problem(count=50)
+    clean = np.zeros((7, 8))
+    one, same, other = (
+        observe_again(problem, gamma, clean, stage, 2).data for stage in ("a", "a", "b")
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.all(one != other)
+    # Pairs (xi, -xi): of each solve the noise sums to zero.
+    np.testing.assert_allclose(one.reshape(4, 7, 8).sum(axis=0), 0.0, atol=1e-14)
