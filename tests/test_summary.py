@@ -23,11 +23,25 @@ METRICS = {
     "noise_amplitude_lower": 0.095,
     "noise_amplitude_upper": 0.101,
     "noise_amplitude_predicted_error": 0.02,
+    "estimator": "likelihood",
+    "estimator_reason": "the best that passes",
+    "through": "surrogate",
+    "descent_arrived": 1,
+    "descent_remaining": 0.04,
+    "agreement": "distance and likelihood agree",
+    "agreement_p_value": 0.6,
+    "efficiency_bound": "likelihood",
+    "efficiency_mean": 1.02,
     "heldout_energy_distance": 0.01,
+    "heldout_energy_null_95": 0.02,
     "heldout_p_value": 0.4,
     "surrogate_whitened_rmse": 0.0712,
+    "surrogate_threshold": 0.1,
+    "surrogate_push": 0.11,
+    "surrogate_push_threshold": 0.25,
+    "surrogate_good_enough": 1,
     "solver_calls": 5500,
-    "solver_failures": 3,
+    "solver_failures": 0,
 }
 TRUE = {
     "alpha_true_mean": 0.5,
@@ -49,6 +63,11 @@ def write(folder, name: str, metrics: dict) -> str:
     return str(path)
 
 
+def words(text: str) -> str:
+    """Return a text without the places at which its lines break."""
+    return " ".join(text.split())
+
+
 def row(text: str, start: str) -> list[str]:
     (found,) = [line for line in text.splitlines() if line.startswith(start)]
     return found.split()
@@ -59,11 +78,16 @@ def test_recovered_beside_true(tmp_path) -> None:
     assert text.startswith("soil: 1000 systems, 50 observations each\n")
     assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
     assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
-    assert "largest relative error 0.024; root mean square 1.50 times" in text
-    assert "relative error 0.040, 0.80 times" in text
-    assert "p-value 0.4: no sign of misfit" in text
-    assert "error 0.0712 standard deviations" in text
-    assert "5500 calls, 3 failed" in text
+    truth = "largest error 0.024 (law), 0.040 (noise); law 1.50 times its oracle's; noise 0.80"
+    assert truth in words(text)
+    assert "the answer is that of the likelihood" in text
+    assert "has arrived" in text
+    assert "estimators agree (p = 0.6)" in text
+    assert "standard errors at most 1.02 times the bound" in text
+    assert "look like draws of the fitted model (p = 0.4)" in text
+    assert "errs by 0.071 deviations of the noise, pushes by 0.11 standard errors" in text
+    assert "doubt" not in text
+    assert "5500, 0 failed" in text
     assert str(tmp_path / "soil" / "figures") in text
     assert "Root mean square errors over the studies" not in text
 
@@ -89,7 +113,10 @@ def test_without_truth_and_intervals(tmp_path) -> None:
 
 def test_misfit_is_said(tmp_path) -> None:
     text = table([write(tmp_path, "soil", METRICS | {"heldout_p_value": 0.004})])
-    assert "p-value 0.004: model and data differ" in text
+    assert "doubt Held-out systems" in words(text)
+    assert "kept aside do not look like draws of the fitted model" in words(text)
+    assert "(p = 0.004)" in text
+    assert text.endswith("1 of 6 judgements are reasons for doubt.")
 
 
 def test_many_parameters_are_cut_short(tmp_path) -> None:
@@ -187,20 +214,45 @@ def test_baselines_beside_the_metrics_are_shown(tmp_path) -> None:
 
 
 def test_what_the_data_cannot_tell_is_said(tmp_path) -> None:
-    warned = METRICS | {"identifiability_warning": "10 systems do not determine 1 combination"}
-    assert "warning: 10 systems do not determine" in table([write(tmp_path, "soil", warned)])
-    quiet = METRICS | {"identifiability_warning": "none"}
-    assert "identifiability" not in table([write(tmp_path, "sand", quiet)])
+    known = {"weakest_direction": "1.00 mean", "weakest_direction_error": 0.1}
+    warned = known | {"identifiability_warning": "10 systems do not determine 1 combination"}
+    text = table([write(tmp_path, "soil", METRICS | warned)])
+    assert "doubt Identifiability" in words(text)
+    assert "10 systems do not determine 1 combination" in words(text)
+    quiet = METRICS | known | {"identifiability_warning": "none"}
+    assert "the data determine every parameter" in table([write(tmp_path, "sand", quiet)])
+
+
+def test_a_surrogate_above_its_thresholds_is_a_doubt(tmp_path) -> None:
+    text = table([write(tmp_path, "soil", METRICS | {"surrogate_good_enough": 0})])
+    assert "doubt Surrogate" in words(text)
+    assert "the study asks for 0.1" in words(text)
+
+
+def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
+    path = write(tmp_path, "soil", METRICS)
+    assert "Calibration" not in table([path])
+    folder = Path(path).parent / "evidence"
+    folder.mkdir()
+    found = {"coverage_mean": 0.6, "calibration_replications": 40}
+    (folder / "calibration.json").write_text(json.dumps(found))
+    assert "doubt Calibration" in words(table([path]))
 
 
 @pytest.mark.parametrize(
     ("found", "line"),
     [
-        ({"noise_misfit": "none seen", "noise_misfit_p_value": 0.4}, "none seen (p-value 0.4)"),
-        ({"noise_misfit": "second moments differ", "noise_misfit_p_value": 0.01}, "differ (p-val"),
-        ({"noise_misfit": "not judged: why"}, "not judged: why"),
+        (
+            {"noise_misfit": "none seen", "noise_misfit_p_value": 0.4},
+            "explains the second moments (p = 0.4)",
+        ),
+        (
+            {"noise_misfit": "second moments differ", "noise_misfit_p_value": 0.01},
+            "differ (p = 0.01)",
+        ),
+        ({"noise_misfit": "not judged: why"}, "not judged"),
     ],
 )
 def test_the_misfit_of_the_noise_has_a_line(found: dict, line: str, tmp_path) -> None:
     text = table([write(tmp_path, "soil", METRICS | found)])
-    assert line in next(row for row in text.splitlines() if row.startswith("noise family"))
+    assert line in next(row for row in text.splitlines() if "Family of the noise" in row)

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 from popinv.errors import DataError
+from popinv.judgement import judgements
 
 __all__ = ["METHOD_NAMES", "Parameter", "main", "parameters_in", "read_metrics", "table"]
 
@@ -23,6 +25,8 @@ Metrics = Mapping[str, Any]
 
 # More parameters of one kind than this are cut short; metrics.json has them all.
 _MOST = 12
+# Longest line of a judgement, in characters.
+_WIDTH = 100
 _ORACLES = (
     ("law", "alpha_relative_error_rms", "alpha_oracle_relative_error_rms"),
     (
@@ -154,10 +158,8 @@ def _study(path: Path, metrics: Metrics) -> str:
     heading = f"{name}: {metrics.get('systems', '?')} systems"
     if "observations_per_system" in metrics:
         heading += f", {metrics['observations_per_system']} observations each"
-    lines = [heading, "-" * len(heading), *_aligned(_parameters(metrics)), ""]
-    judged = [*_judgement(metrics), ("figures", str(path.parent / "figures"))]
-    width = max(len(label) for label, _ in judged)
-    return "\n".join(lines + [f"{label:<{width}}  {text}" for label, text in judged])
+    parameters = _aligned(_parameters(metrics))
+    return "\n".join([heading, "-" * len(heading), *parameters, "", *_judged(path, metrics)])
 
 
 def _baselines(path: Path) -> str:
@@ -215,51 +217,29 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _judgement(metrics: Metrics) -> list[tuple[str, str]]:
-    found = []
-    if "alpha_relative_error_max" in metrics:
-        text = f"largest relative error {metrics['alpha_relative_error_max']:.3f}"
-        if "alpha_error_to_oracle" in metrics:
-            text += (
-                f"; root mean square {metrics['alpha_error_to_oracle']:.2f} times that of an "
-                "estimate that knows the noise"
-            )
-        found.append(("law", text))
-    if "noise_covariance_relative_frobenius_error" in metrics:
-        text = f"relative error {metrics['noise_covariance_relative_frobenius_error']:.3f}"
-        if "noise_error_to_oracle" in metrics:
-            text += (
-                f", {metrics['noise_error_to_oracle']:.2f} times that of an estimate that knows "
-                "the law"
-            )
-        found.append(("noise covariance", text))
-    if "sampling_error_share" in metrics:
-        share = metrics["sampling_error_share"]
-        text = f"{share:.3g} of the noise's variance, mean over observations"
-        if "noise_plus_sampling_relative_frobenius_error" in metrics:
-            error = metrics["noise_plus_sampling_relative_frobenius_error"]
-            text += f"; noise covariance against true noise with it: relative error {error:.3f}"
-        found.append(("sampling error", text))
-    if "heldout_p_value" in metrics:
-        p = metrics["heldout_p_value"]
-        verdict = "no sign of misfit" if p >= 0.05 else "model and data differ"
-        found.append(("held-out observations", f"p-value {p:.3g}: {verdict}"))
-    if "noise_misfit" in metrics:
-        text = f"misfit of the second moments {metrics['noise_misfit']}"
-        if metrics["noise_misfit"] != "none seen":
-            text = metrics["noise_misfit"]
-        if "noise_misfit_p_value" in metrics:
-            text += f" (p-value {metrics['noise_misfit_p_value']:.3g})"
-        found.append(("noise family", text))
-    if metrics.get("identifiability_warning", "none") != "none":
-        found.append(("identifiability", f"warning: {metrics['identifiability_warning']}"))
-    if "surrogate_whitened_rmse" in metrics:
-        error = metrics["surrogate_whitened_rmse"]
-        found.append(("surrogate", f"error {error:.3g} standard deviations of the noise"))
+def _judged(path: Path, metrics: Metrics) -> list[str]:
+    """Return a line for each judgement, with the whole finding where it is a reason for doubt."""
+    calibration = path.parent / "evidence" / "calibration.json"
+    found = judgements(
+        metrics,
+        parameters_in(metrics),
+        read_metrics(calibration) if calibration.exists() else None,
+    )
+    rows = [(j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in found]
     if "solver_calls" in metrics:
-        failures = metrics.get("solver_failures", 0)
-        found.append(("solver", f"{metrics['solver_calls']} calls, {failures} failed"))
-    return found
+        calls, failures = metrics["solver_calls"], metrics.get("solver_failures", 0)
+        rows.append(("", "Solver calls", f"{calls}, {failures} failed"))
+    rows.append(("", "Figures", str(path.parent / "figures")))
+    verdicts, names = (max(len(row[i]) for row in rows) for i in (0, 1))
+    indent = " " * (verdicts + names + 4)
+    lines = []
+    for verdict, name, text in rows:
+        start = f"{verdict.replace('neutral', ''):<{verdicts}}  {name:<{names}}  "
+        lines += wrap(text, _WIDTH, initial_indent=start, subsequent_indent=indent)
+    doubts = sum(j.verdict == "doubt" for j in found)
+    if doubts:
+        lines.append(f"{doubts} of {len(found)} judgements are reasons for doubt.")
+    return lines
 
 
 def _together(studies: Sequence[Metrics]) -> str:

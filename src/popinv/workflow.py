@@ -32,6 +32,7 @@ __all__ = [
     "seconds_per_solve",
     "simulator_of",
     "solve_count",
+    "surrogate_thresholds",
     "wants_likelihood",
 ]
 
@@ -111,6 +112,16 @@ def seconds_per_solve(study: Mapping[str, Any]) -> float:
 def wants_likelihood(study: Mapping[str, Any]) -> bool:
     """Whether the marginal likelihood may be the study's answer."""
     return study["estimator"] in ("auto", "likelihood")
+
+
+def surrogate_thresholds(study: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a surrogate that is good enough stays below.
+
+    ``error`` is on fresh solves, in deviations of the noise; ``push`` is that of the answer, in its
+    standard errors.
+    """
+    asked = study["active_learning"]
+    return {"error": asked["threshold"], "push": asked["answer_threshold"]}
 
 
 def calibration_blocks(study: Mapping[str, Any]) -> int:

@@ -11,12 +11,12 @@ from popinv.evidence.calibration import calibration
 from popinv.evidence.convergence import error_metrics
 from popinv.evidence.designs import design_metrics
 from popinv.figures.evidence import (
-    COVERAGE_WANTED,
     draw_calibration,
     draw_designs,
     draw_error_against_systems,
 )
 from popinv.figures.style import save
+from popinv.judgement import COVERAGE_WANTED
 
 
 def line(ax, start: str) -> np.ndarray:

@@ -18,10 +18,10 @@ from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.figures import style
+from popinv.judgement import judgements
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
-from popinv.report.judgement import judgements
 from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.report.pages import reproduction
 from popinv.report.pictures import pictures_in
@@ -96,7 +96,9 @@ GOOD = {
     "noise_covariance_relative_frobenius_error": 0.1, "heldout_p_value": 0.5,
     "heldout_energy_distance": 0.1, "heldout_energy_null_95": 0.2, "noise_misfit": "none seen",
     "identifiability_warning": "none", "weakest_direction": "1.00 mean",
-    "weakest_direction_error": 0.1, "surrogate_whitened_rmse": 0.01, "solver_calls": 100,
+    "weakest_direction_error": 0.1, "surrogate_whitened_rmse": 0.01, "surrogate_threshold": 0.02,
+    "surrogate_push": 0.1, "surrogate_push_threshold": 0.25, "surrogate_good_enough": 1,
+    "through": "surrogate", "solver_calls": 100,
     "solver_failures": 0, "solver_failure_reasons": "none",
 }  # fmt: skip
 
@@ -108,13 +110,13 @@ GOOD = {
         ({"heldout_p_value": 0.01}, "Held-out systems"),
         ({"noise_misfit": "most by the correlation at lag 1"}, "Family of the noise"),
         ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
-        ({"surrogate_whitened_rmse": 0.3}, "Surrogate"),
+        ({"surrogate_good_enough": 0}, "Surrogate"),
         ({"solver_failures": 3}, "Solver"),
     ],
 )
 def test_reasons_for_doubt(changed, doubted):
     metrics = GOOD | changed
-    found = judgements(metrics, parameters_in(metrics), threshold=0.02)
+    found = judgements(metrics, parameters_in(metrics))
     assert [j.name for j in found if j.verdict == "doubt"] == ([doubted] if doubted else [])
 
 
@@ -129,7 +131,7 @@ def test_reasons_for_doubt(changed, doubted):
 )
 def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
     metrics = GOOD | changed
-    (found,) = [j for j in judgements(metrics, parameters_in(metrics), 0.02) if j.name == name]
+    (found,) = [j for j in judgements(metrics, parameters_in(metrics)) if j.name == name]
     assert (found.verdict, found.short) == (verdict, "not judged")
 
 
@@ -147,7 +149,7 @@ def test_parameters_are_drawn_where_there_is_something_to_compare_with():
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
     missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
     coverage = {"coverage_mean": 0.6, "calibration_replications": 40}
-    found = judgements(GOOD, missing, 0.02, coverage)
+    found = judgements(GOOD, missing, coverage)
     assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Calibration"]
     assert "0 of 4 intervals (of 95 %)" in found[0].finding
 

@@ -56,8 +56,7 @@ def judged_by(wildcards):
     """Params function: what a good surrogate stays below, None where there is none to judge."""
     if previous_round(wildcards) is None:
         return None
-    asked = config["studies"][wildcards.study]["active_learning"]
-    return {"error": asked["threshold"], "push": asked["answer_threshold"]}
+    return surrogate_thresholds(config["studies"][wildcards.study])
 
 
 def sections_to_judge(section):

@@ -28,6 +28,7 @@ from popinv.workflow import (
     seconds_per_solve,
     simulator_of,
     solve_count,
+    surrogate_thresholds,
     wants_likelihood,
 )
 

@@ -234,6 +234,7 @@ rule assess_population:
         noise=lookup(dpath="studies/{study}/noise", within=config),
         null_resamples=lookup(dpath="studies/{study}/assessment/null_resamples", within=config),
         polish=lookup(dpath="studies/{study}/polish", within=config),
+        thresholds=lambda wildcards: surrogate_thresholds(config["studies"][wildcards.study]),
         code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"

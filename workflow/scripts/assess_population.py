@@ -15,5 +15,7 @@ with job(snakemake):
     loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
     surrogate = surrogate_of(loaded["surrogate"])
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
-    figures = metrics(problem, loaded, given.null_resamples, given.polish["draws"])
+    figures = metrics(
+        problem, loaded, given.null_resamples, given.polish["draws"], given.thresholds
+    )
     write_text(snakemake.output.metrics, json.dumps(figures, indent=2) + "\n")

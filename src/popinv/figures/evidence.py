@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, ORACLE, TRUTH, new_figure, readable, styled
+from popinv.judgement import COVERAGE_WANTED
 
-__all__ = ["COVERAGE_WANTED", "draw_calibration", "draw_designs", "draw_error_against_systems"]
+__all__ = ["draw_calibration", "draw_designs", "draw_error_against_systems"]
 
-# Coverage of 95 % intervals within this band is what a study of some tens of replications can ask.
-COVERAGE_WANTED = (0.85, 0.99)
 # More parameters than this are numbered, not named.
 _MOST_NAMED = 30
 

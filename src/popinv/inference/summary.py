@@ -29,6 +29,7 @@ def metrics(
     loaded: Mapping[str, xr.Dataset],
     null_resamples: int,
     polish_draws: int,
+    thresholds: Mapping[str, float],
 ) -> dict[str, float | int | str]:
     """Return the study's flat table of numbers; see the README for the meaning of each.
 
@@ -43,8 +44,11 @@ def metrics(
         Resamples of the discrepancy as it is when model and data agree.
     polish_draws : int
         Draws for each system's integral in the likelihood.
+    thresholds : mapping of str to float
+        ``error`` (deviations of the noise) and ``push`` (standard errors of the answer) that a
+        surrogate which is good enough stays below.
     """
-    population = loaded["population"]
+    population, check = loaded["population"], loaded["check"]
     found: dict[str, float | int | str] = {
         "systems": len(problem.data),
         "observations_per_system": int(problem.data.shape[1]),
@@ -58,7 +62,7 @@ def metrics(
                 if np.isfinite(value := float(row[f"{name}_{end}"])):
                     found[f"{label}_{parameter}_{end}"] = value
             found[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
-    found |= _estimators(population)
+    found |= _estimators(population) | _surrogate(population, check, thresholds)
     if "truth" in loaded:
         found |= _against_truth(population, loaded)
     if "sampling_error" in loaded:
@@ -68,7 +72,6 @@ def metrics(
             loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
             problem.traits.mean_square_scale if problem.traits else 1.0,
         )
-    check = loaded["check"]
     heldout, traits = heldout_observations(loaded["observations"], problem.traits)
     draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
     model = FittedModel(problem, estimate_of(population), draws, solver_residuals(problem, check))
@@ -86,7 +89,6 @@ def metrics(
         "heldout_log_score_expected": tests.log_score.expected,
         "heldout_log_score_p_value": tests.log_score.p_value,
         "heldout_log_score_by": "likelihood" if by_likelihood else "normal law",
-        "surrogate_whitened_rmse": float(check["surrogate_error"].values[-1]),
         "solver_calls": int(check["solver_calls"].sum()),
         "solver_failures": int(check["solver_failures"].sum()),
         "solver_failure_reasons": failure_counts(check) or "none",
@@ -131,12 +133,10 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
     if "log_likelihood" in population:
         found["log_likelihood"] = float(population["log_likelihood"].sum())
     errors = np.sqrt(np.diag(population["covariance"].values))
-    shift = population["surrogate_shift"].values
     names = [name.replace(" ", "_") for name in population["estimated"].values]
     moves = errors > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
-        pushed = np.where(moves, np.abs(shift) / errors, 0.0)
     for i in np.flatnonzero(moves):
         found[f"standard_error_{names[i]}"] = float(errors[i])
         if np.isfinite(efficiency[i]):
@@ -147,10 +147,26 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
                 error = float(population["estimate_errors"].values[row, i])
                 if np.isfinite(error):
                     found[f"{estimator}_{names[i]}_standard_error"] = error
-    found["surrogate_push"] = float(pushed.max(initial=0.0))
     for entry, where in boundaries(population).items():
         found[f"boundary_{names[entry]}"] = where
     return found
+
+
+def _surrogate(
+    population: xr.Dataset, check: xr.Dataset, thresholds: Mapping[str, float]
+) -> dict[str, float | int | str]:
+    """Return how much the surrogate errs, and by how much that moves the answer."""
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    moves = errors > 0
+    pushed = np.abs(population["surrogate_shift"].values[moves]) / errors[moves]
+    error, push = float(check["surrogate_error"].values[-1]), float(pushed.max(initial=0.0))
+    return {
+        "surrogate_whitened_rmse": error,
+        "surrogate_threshold": thresholds["error"],
+        "surrogate_push": push,
+        "surrogate_push_threshold": thresholds["push"],
+        "surrogate_good_enough": int(error < thresholds["error"] and push < thresholds["push"]),
+    }
 
 
 def _against_truth(

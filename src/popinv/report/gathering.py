@@ -12,8 +12,8 @@ from typing import Any
 
 from popinv.demand import read_job
 from popinv.errors import DataError
+from popinv.judgement import judgements
 from popinv.report.costs import jobs_of, stages
-from popinv.report.judgement import judgements
 from popinv.report.pictures import pictures_in
 from popinv.report.records import Method, Store, Study, Use
 from popinv.report.words import readable
@@ -58,13 +58,12 @@ def gather_study(
     comparison = folder / "baselines" / "comparison.json"
     compared = study["assessment"]["baselines"] and comparison.exists()
     asked = [name for name, section in study["downstream"].items() if section is not None]
-    threshold = float(study["active_learning"]["threshold"])
     return Study(
         name=folder.name,
         config=dict(study),
         metrics=numbers,
         parameters=parameters,
-        judgements=judgements(numbers, parameters, threshold, evidence.get("calibration")),
+        judgements=judgements(numbers, parameters, evidence.get("calibration")),
         stages=stages(jobs_of(folder / "benchmarks", study)),
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from popinv.judgement import Judgement
 from popinv.summary import Parameter
 
 __all__ = [
-    "Judgement",
     "Method",
     "Picture",
     "Stage",
@@ -20,31 +20,6 @@ __all__ = [
 ]
 
 Metrics = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """One answer to the question how far the result can be trusted.
-
-    Attributes
-    ----------
-    name : str
-        What was looked at.
-    verdict : {"good", "doubt", "neutral"}
-        Good, or a reason for doubt; neutral where there is nothing to compare with.
-    short : str
-        What was found, in a few words.
-    finding : str
-        The same in a sentence.
-    meaning : str
-        How to read that.
-    """
-
-    name: str
-    verdict: Literal["good", "doubt", "neutral"]
-    short: str
-    finding: str
-    meaning: str
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from popinv.figures.arrangement import Arrangement, Panel, evenly
-from popinv.figures.evidence import COVERAGE_WANTED
 from popinv.figures.observations import QUANTILES, spread_of
 from popinv.figures.style import axis_label
+from popinv.judgement import COVERAGE_WANTED
 from popinv.report.look import (
     DATA,
     LIGHT,

@@ -17,16 +17,18 @@ _STAGES = {
     "consult_oracle": "noise or law known",
     "deconvolve": "final descent",
     "draw_population": "drawing a population",
+    "gather_answer": "gathering the answer",
     "import_observations": "reading observations",
     "observe_population": "adding noise",
     "plot_figures": "figures",
     "propose_parameters": "choosing solves",
     "repeat_solves": "repeated solves",
-    "resample_systems": "resampled descents",
+    "maximise_likelihoods": "likelihoods",
+    "resample_systems": "resampled estimates",
     "solve_chunk": "forward model",
     "solve_chunk_distributed": "forward model, by MPI",
     "train_surrogate": "surrogate training",
-    "update_population": "descents of the rounds",
+    "update_population": "estimates of the rounds",
 }
 
 

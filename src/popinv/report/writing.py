@@ -14,6 +14,7 @@ from popinv.figures.study import model_sample, noise_comparison, sensor_distance
 from popinv.inference.problem import Problem
 from popinv.report.answer_charts import law_charts, parameter_chart
 from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
+from popinv.report.estimator_charts import estimator_chart
 from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
@@ -59,6 +60,7 @@ def charts_of(
     threshold = float(study.config["active_learning"]["threshold"])
     return {
         "short": _if(parameters),
+        "estimators": _if(estimator_chart(population)),
         "law": law_charts(draws),
         "noise": noise_charts(
             noise_comparison(problem, loaded),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from popinv.figures.evidence import COVERAGE_WANTED
-from popinv.report.records import Judgement
-from popinv.report.words import readable
-from popinv.summary import Parameter
+if TYPE_CHECKING:
+    from popinv.summary import Parameter
 
-__all__ = ["judgements"]
+__all__ = ["COVERAGE_WANTED", "Judgement", "judgements"]
 
 Metrics = Mapping[str, Any]
+
+# Coverage of 95 % intervals within this band is what a study of some tens of replications can ask.
+COVERAGE_WANTED = (0.85, 0.99)
 
 # A p-value below this says that model and data differ.
 _LEVEL = 0.05
@@ -22,16 +24,37 @@ _SURROGATE = (
     "What the surrogate gets wrong ends up in the law and the noise, unless it is taken off."
 )
 # A p-value of Hausman's test below this says that estimators differ by more than chance; a ratio of
-# standard error and bound above that, that the data could tell more; a push above that, in standard
-# errors, that the surrogate matters.
-_DIFFER, _INEFFICIENT, _LARGE_PUSH = 0.01, 1.5, 1.0
+# standard error and bound above that, that the data could tell more.
+_DIFFER, _INEFFICIENT = 0.01, 1.5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer to the question how far the result can be trusted.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    verdict : {"good", "doubt", "neutral"}
+        Good, or a reason for doubt; neutral where there is nothing to compare with.
+    short : str
+        What was found, in a few words.
+    finding : str
+        The same in a sentence.
+    meaning : str
+        How to read that.
+    """
+
+    name: str
+    verdict: Literal["good", "doubt", "neutral"]
+    short: str
+    finding: str
+    meaning: str
 
 
 def judgements(
-    metrics: Metrics,
-    parameters: Sequence[Parameter],
-    threshold: float,
-    calibration: Metrics | None = None,
+    metrics: Metrics, parameters: Sequence[Parameter], calibration: Metrics | None = None
 ) -> tuple[Judgement, ...]:
     """Return what a sceptic would ask, and the answers.
 
@@ -41,8 +64,6 @@ def judgements(
         ``metrics.json`` of the study.
     parameters : sequence of Parameter
         From :func:`~popinv.summary.parameters_in`.
-    threshold : float
-        The error that the study demands of its surrogate, in deviations of the noise.
     calibration : mapping, optional
         ``evidence/calibration.json``.
     """
@@ -57,7 +78,7 @@ def judgements(
         _predictions(metrics),
         _noise_family(metrics),
         _identifiability(metrics),
-        _surrogate(metrics, threshold),
+        _surrogate(metrics),
         _sampling_error(metrics),
         _solver(metrics),
         _calibration(calibration),
@@ -79,14 +100,19 @@ def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgem
         f"The largest relative error of the law is {law} (absolute where the truth is below 0.1), "
         f"that of the noise covariance {noise}."
     )
-    if "alpha_error_to_oracle" in metrics:
-        text += (
-            f" The law's root mean square error is {metrics['alpha_error_to_oracle']:.2f} times "
-            "that of an estimate that is told the noise."
-        )
+    for key, of, told in (
+        ("alpha_error_to_oracle", "law", "noise"),
+        ("noise_error_to_oracle", "noise", "law"),
+    ):
+        if key in metrics:
+            short += f"; {of} {metrics[key]:.2f} times its oracle's"
+            text += (
+                f" The root mean square error of the {of} is {metrics[key]:.2f} times that of an "
+                f"estimate that is told the {told}."
+            )
     known = [p.holds for p in parameters if p.holds is not None]
     if not known:
-        meaning = "Without resampled systems there are no intervals to hold against the truth."
+        meaning = "There are no intervals to hold against the truth."
         yield Judgement("Against the truth", "neutral", short, text, meaning)
         return
     text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
@@ -156,13 +182,13 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
     if "identifiability_warning" not in metrics:
         return
     warning = str(metrics["identifiability_warning"])
-    direction = readable(str(metrics["weakest_direction"])).replace("-", "−")
+    direction = _readable(str(metrics["weakest_direction"])).replace("-", "−")
     weakest = (
         f"The combination of parameters that is known least, {direction}, has a standard error of "
         f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
     )
     fine = warning == "none"
-    text = f"{'The data determine every parameter' if fine else readable(warning)}. {weakest}"
+    text = f"{'The data determine every parameter' if fine else _readable(warning)}. {weakest}"
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",
@@ -173,7 +199,7 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
     )
 
 
-def _surrogate(metrics: Metrics, threshold: float) -> Iterator[Judgement]:
+def _surrogate(metrics: Metrics) -> Iterator[Judgement]:
     if "surrogate_whitened_rmse" not in metrics:
         return
     error = metrics["surrogate_whitened_rmse"]
@@ -181,20 +207,19 @@ def _surrogate(metrics: Metrics, threshold: float) -> Iterator[Judgement]:
         text = "No fresh solve succeeded on which it could be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
-    push = metrics.get("surrogate_push", 0.0)
-    beside = metrics.get("through") == "solver"
-    fine = error < threshold and (push < _LARGE_PUSH or beside)
+    push = metrics["surrogate_push"]
     taken = (
-        "the answer went through the forward model itself"
-        if beside
-        else "its push has been taken off the answer"
+        "The answer went through the forward model itself."
+        if metrics["through"] == "solver"
+        else "Its push has been taken off the answer."
     )
     yield Judgement(
         "Surrogate",
-        "good" if fine else "doubt",
+        "good" if metrics["surrogate_good_enough"] else "doubt",
         f"errs by {error:.2g} deviations of the noise, pushes by {push:.2g} standard errors",
         f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
-        f"for {threshold:g}. That pushes the answer by {push:.2g} of its standard errors; {taken}.",
+        f"for {metrics['surrogate_threshold']:g}. That pushes the answer by {push:.2g} of its "
+        f"standard errors; the study asks for {metrics['surrogate_push_threshold']:g}. {taken}",
         _SURROGATE,
     )
 
@@ -245,7 +270,7 @@ def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
 def _estimator(metrics: Metrics) -> Iterator[Judgement]:
     if "estimator" not in metrics:
         return
-    name, why = readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
+    name, why = _readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
     through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
     yield Judgement(
         "Estimator",
@@ -301,15 +326,15 @@ def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
     if not ratios:
         return
     worst = max(ratios, key=lambda name: ratios[name])
-    largest, of = ratios[worst], readable(str(metrics["efficiency_bound"]))
+    largest, of = ratios[worst], _readable(str(metrics["efficiency_bound"]))
     fine = largest <= _INEFFICIENT
-    short = f"standard errors at most {largest:.2g} times the bound"
+    short = f"standard errors at most {largest:.2f} times the bound"
     yield Judgement(
         "Efficiency",
         "good" if fine else "doubt",
         short,
-        f"The standard errors are at most {largest:.2g} times those that the {of} allows "
-        f"({readable(worst)}).",
+        f"The standard errors are at most {largest:.2f} times those that the {of} allows "
+        f"({_readable(worst)}).",
         f"Above {_INEFFICIENT:g} the data could tell more than the answer does.",
     )
 
@@ -317,7 +342,7 @@ def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
 def _boundaries(metrics: Metrics) -> Iterator[Judgement]:
     at = {k.removeprefix("boundary_"): v for k, v in metrics.items() if k.startswith("boundary_")}
     for name, where in at.items():
-        told = readable(name)
+        told = _readable(name)
         end = "from above" if where == "zero" else "from below"
         yield Judgement(
             "Boundary",
@@ -350,6 +375,10 @@ def _predictions(metrics: Metrics) -> Iterator[Judgement]:
             "Compared with systems drawn from the fitted model, whose own error counts as it does "
             "in the data.",
         )
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _sentence(text: str) -> str:
