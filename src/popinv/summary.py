@@ -225,7 +225,9 @@ def _judged(path: Path, metrics: Metrics) -> list[str]:
         parameters_in(metrics),
         read_metrics(calibration) if calibration.exists() else None,
     )
-    rows = [(j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in found]
+    rows: list[tuple[str, str, str]] = [
+        (j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in found
+    ]
     if "solver_calls" in metrics:
         calls, failures = metrics["solver_calls"], metrics.get("solver_failures", 0)
         rows.append(("", "Solver calls", f"{calls}, {failures} failed"))

@@ -26,7 +26,7 @@ with job(snakemake):
         starts = [start(study, problem)]
         if previous is not None:
             starts.insert(0, estimate_of(previous))
-        found = fit_pseudo_likelihood(problem, starts)
+        found = fit_pseudo_likelihood(problem, starts, rough=True)
         dataset = estimate_dataset(problem, found, {"converged": 0})
         print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
     storage.save(

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from popinv.inference.likelihood.profile import Ends
 
-__all__ = ["Estimate", "restricted_inverse"]
+__all__ = ["Estimate", "restricted_inverse", "sizes"]
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,23 @@ class Estimate:
         return np.sqrt(np.diag(self.total_covariance))
 
 
+def sizes(information: np.ndarray) -> np.ndarray:
+    """Return the square roots of a matrix's diagonal, none of them zero, shape (n,).
+
+    They take the units out: parameters that the data say nothing about get one that is small, but
+    whose powers do not overflow.
+    """
+    diagonal = np.diag(information)
+    return np.sqrt(np.maximum(diagonal, 1e-40 * max(np.max(diagonal), 1.0)))
+
+
 def restricted_inverse(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return the inverse on the free entries, zero elsewhere, for a symmetric positive matrix.
 
     Directions in which the matrix is zero to rounding have a large but finite inverse.
     """
     inner = matrix[np.ix_(free, free)]
-    size = np.sqrt(np.maximum(np.diag(inner), np.finfo(float).tiny))
+    size = sizes(inner)
     values, vectors = np.linalg.eigh(inner / np.outer(size, size))
     inverse = np.zeros_like(matrix)
     floor = 1e-12 * max(values[-1], 1e-300)

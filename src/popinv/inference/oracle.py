@@ -64,11 +64,11 @@ def oracle(
         scores = None if fit.influence is None else distance_scores(fit.influence)
         found = fit.estimate
     else:
-        found = fit_pseudo_likelihood(held, [p])
+        found = fit_pseudo_likelihood(held, [p], rough=True)
         scores = pseudo_scores(held, found.p)
         if estimator == "likelihood":
             settings = MarginalSettings(draws=draws)
-            found = fit_marginal_likelihood(held, found.p, settings)
+            found = fit_marginal_likelihood(held, found.p, settings, rough=True)
             scores = marginal_scores(held, found.p, settings)
     if fresh is None or scores is None:
         return found

@@ -175,16 +175,18 @@ class _Path:
         self.tell("pseudo-likelihood through the surrogate", first)
         scores = pseudo_scores(problem, first.p)
         best, through = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS), "surrogate"
+        shift = np.zeros_like(best.p) if best.correction is None else -best.correction
         solved = self.solved(pseudo_likelihood_solves(problem), with_derivatives=False)
         if solved is not None:
-            near = _pushed(first, best.p) < _SMALL_PUSH
+            near = best.passes and _pushed(first, best.p) < _SMALL_PUSH
+            nearest = [best.p] if best.passes else [best.p, *starts]
             try:
-                best = fit_pseudo_likelihood(solved, [best.p], problem if near else None)
-                through = "solver"
+                best = fit_pseudo_likelihood(solved, nearest, problem if near else None)
+                through, shift = "solver", first.p - best.p
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
         self.tell(f"pseudo-likelihood through the {through}, without the surrogate's push", best)
-        return Polished(best, None, {"pseudo_likelihood": through}, first.p - best.p)
+        return Polished(best, None, {"pseudo_likelihood": through}, shift)
 
     def likelihood(self, found: Polished, fresh: FreshSolves) -> Polished:
         """Return the same with the likelihood's estimate."""

@@ -1,16 +1,18 @@
 """Estimates from resampled systems, for intervals that lean on no formula.
 
-Each resample draws N systems with replacement and estimates again from the answer. The likelihoods
-see the same draws as the answer did, so that nothing but the systems differs. Descents see the same
-random numbers, and so does one on the systems as they are: what it moves is the descent's own
-noise, which is taken off the others. That needs few steps, which may be long: with half a
+Each resample draws N systems with replacement and estimates again from the answer, with the same
+random numbers. So does one on the systems as they are: what it moves is not the sample's (the
+descent's own noise, or what was taken off the answer for the surrogate's error), and is taken off
+the others.
+
+Descents are short. That needs few steps, which may be long: with half a
 Gauss-Newton step each, six steps leave two per cent of the way to go.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -68,22 +70,40 @@ def bootstrap(
     -------
     ndarray of shape (resamples, n_p)
     """
-    descents = _Descents(problem, settings, p) if estimator == "distance" else None
-
-    def again(resampled: Problem, index: int) -> np.ndarray:
-        if descents is not None:
-            return descents(resampled, index)
-        if estimator == "pseudo_likelihood":
-            return fit_pseudo_likelihood(resampled, [p]).p
-        return maximum_likelihood(resampled, p, MarginalSettings(draws=draws))[0]
-
+    if estimator == "distance":
+        again: _Again = _Descents(problem, settings, p)
+    else:
+        again = _Maxima(problem, estimator, p, draws)
     answers = []
     for b in tqdm(range(resamples), desc="resamples", disable=None if progress else True):
         rows = generator(problem.seed, f"{problem.stage}/rows", b).integers(
             len(problem.data), size=len(problem.data)
         )
-        answers.append(again(problem.of_systems(rows), b))
+        answers.append(again(problem.of_systems(rows), b) - again.moved)
     return np.array(answers).reshape(resamples, len(p))
+
+
+class _Again(Protocol):
+    """An estimate from the systems of a problem; ``moved`` (n_p,) is what is not the sample's."""
+
+    moved: np.ndarray
+
+    def __call__(self, resampled: Problem, index: int) -> np.ndarray:
+        """Return the estimate (n_p,) of one resample, given its number."""
+
+
+class _Maxima:
+    """Maxima of one of the likelihoods, from the estimate."""
+
+    def __init__(self, problem: Problem, estimator: str, p: np.ndarray, draws: int) -> None:
+        self.estimator, self.p, self.settings = estimator, p, MarginalSettings(draws=draws)
+        self.moved = self(problem, 0) - p
+
+    def __call__(self, resampled: Problem, index: int) -> np.ndarray:
+        """Return the maximum for resampled systems."""
+        if self.estimator == "pseudo_likelihood":
+            return fit_pseudo_likelihood(resampled, [self.p], rough=True).p
+        return maximum_likelihood(resampled, self.p, self.settings)[0]
 
 
 class _Descents:
@@ -106,4 +126,4 @@ class _Descents:
         if self.full:
             resampled = replace(resampled, stage=f"{resampled.stage}/{index}")
         result = run(self.start, resampled, self.settings, progress=False)
-        return np.concatenate([result.alpha, result.gamma]) - self.moved
+        return np.concatenate([result.alpha, result.gamma])

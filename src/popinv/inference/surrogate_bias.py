@@ -26,7 +26,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.estimate import Estimate
+from popinv.errors import DivergenceError
+from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.seeds import generator, standard_normal_rows
 
@@ -35,8 +37,10 @@ __all__ = ["FreshSolves", "Scores", "corrected", "observe_again", "push_of"]
 # Scores (n, n_p) of observations (n, d_y) of the systems of a problem, at the estimate.
 Scores = Callable[[Problem], np.ndarray]
 
-# The step is repeated while it is longer than this, in standard errors.
+# The step is repeated while it is longer than this, in standard errors. Logarithms of positive
+# quantities move by at most so much at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
+_LONGEST = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,9 @@ def corrected(
 ) -> Estimate:
     """Return the estimate without the push of the surrogate's error.
 
+    Where the steps do not settle, the estimate stays where it is and does not pass; its
+    ``correction`` then holds how far they went.
+
     Parameters
     ----------
     problem : Problem
@@ -146,23 +153,53 @@ def corrected(
         Pairs of noise for each solve.
     """
     count, systems = len(fresh.z), len(problem.data)
-    p, step = estimate.p, estimate.bread
-    errors = np.sqrt(np.diag(estimate.covariance))
-    curvature = np.linalg.pinv(step)
+    p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
+    # What the data hardly determine has no step to go by, and stays.
+    moves = problem.free & (errors > 0) & ~ill_determined(problem, estimate)
+    step = _held(estimate.bread, moves)
+    curvature = restricted_inverse(step, moves)
+    bounded = problem.logarithmic
     for _ in range(_MOST_STEPS):
         gamma = problem.split(p)[1]
-        each = push_of(problem, estimate.p, scores, fresh, stage, pairs, gamma)
+        try:
+            each = push_of(problem, estimate.p, scores, fresh, stage, pairs, gamma)
+        except DivergenceError:
+            return _not_corrected(estimate, p - estimate.p)
         # The law of the draws stays that of the estimate; what p's law has moved is put in.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
         change = step @ (systems * each.mean(axis=0) + curvature @ moved)
+        change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
         p = p - change
-        if np.all(np.abs(change) <= _SMALL * errors):
+        if np.all(np.abs(change[moves]) <= _SMALL * errors[moves]):
             break
+    else:
+        return _not_corrected(estimate, p - estimate.p)
     pushes = each @ step * systems
     return replace(
         estimate,
         p=p,
         correction=p - estimate.p,
         correction_covariance=np.cov(pushes, rowvar=False) / count,
+    )
+
+
+def _held(inverse: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return the inverse of the free block of a matrix, given the whole matrix's inverse."""
+    held = ~free & (np.diag(inverse) > 0)
+    step = np.zeros_like(inverse)
+    between = inverse[np.ix_(free, held)]
+    inner = np.linalg.solve(inverse[np.ix_(held, held)], between.T)
+    step[np.ix_(free, free)] = inverse[np.ix_(free, free)] - between @ inner
+    return step
+
+
+def _not_corrected(estimate: Estimate, tried: np.ndarray) -> Estimate:
+    reason = "the surrogate's error moves it by more than can be taken off"
+    return replace(
+        estimate,
+        passes=False,
+        reason="; ".join(filter(None, (estimate.reason, reason))),
+        correction=tried,
+        correction_covariance=np.zeros_like(estimate.covariance),
     )

@@ -41,6 +41,7 @@ def fit_marginal_likelihood(
     progress: Callable[[ScoringState], None] | None = None,
     memory: Mapping[str, np.ndarray] | None = None,
     curved: Problem | None = None,
+    rough: bool = False,
 ) -> Estimate:
     """Ascend the marginal likelihood from a start near its maximum.
 
@@ -60,6 +61,9 @@ def fit_marginal_likelihood(
     curved : Problem, optional
         The same problem with a simulator that is cheaper, and near enough for the curvature and for
         the ends of intervals.
+    rough : bool
+        Whether the maximum alone matters: the curvature is then the sum of the squares of the
+        scores, several modes are not looked for, and there are no ends of intervals.
 
     Returns
     -------
@@ -83,8 +87,8 @@ def fit_marginal_likelihood(
             state = begin(point(np.array(start, dtype=float), memory or {}))
         state = ascend(state, point, problem, _MOST_STEPS, progress)
         curved = problem if curved is None else curved
-        estimate = _estimate(problem, settings, state, curved)
-        if not estimate.passes:
+        estimate = _estimate(problem, settings, state, None if rough else curved)
+        if rough or not estimate.passes:
             return estimate
         return replace(estimate, ends=_profiles(curved, estimate, settings))
 
@@ -163,11 +167,13 @@ def _curvature(
 
 
 def _estimate(
-    problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem
+    problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem | None
 ) -> Estimate:
-    found = Evaluation(**state.point.memory)
-    curvature = _curvature(curved, settings, state.point, found)
-    free = problem.free
+    found, free = Evaluation(**state.point.memory), problem.free
+    curvature, several = state.point.information, 0.0
+    if curved is not None:
+        curvature = _curvature(curved, settings, state.point, found)
+        several = second_modes(problem, state.point.p, settings, found)
     definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
     bread = restricted_inverse(curvature if definite else state.point.information, free)
     covariance = bread @ _squares(found) @ bread
@@ -182,7 +188,7 @@ def _estimate(
         "poor_share": float(np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)),
         "draws_shift": float(shift.max(initial=0.0)),
         "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
-        "several_modes_share": second_modes(problem, state.point.p, settings, found),
+        "several_modes_share": several,
         "curvature_definite": float(definite),
     }
     reason = _doubt(state, diagnostics)

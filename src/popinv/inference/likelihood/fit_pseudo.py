@@ -34,6 +34,7 @@ def fit_pseudo_likelihood(
     starts: Sequence[np.ndarray],
     slopes: Problem | None = None,
     progress: Callable[[ScoringState], None] | None = None,
+    rough: bool = False,
 ) -> Estimate:
     """Ascend the pseudo-likelihood from several starts, and from the best end with all draws.
 
@@ -48,6 +49,8 @@ def fit_pseudo_likelihood(
         The start is then taken to be near.
     progress : callable, optional
         Given the state after every step.
+    rough : bool
+        Whether the maximum alone matters: ends of intervals are then not looked for.
 
     Raises
     ------
@@ -73,7 +76,13 @@ def fit_pseudo_likelihood(
         if few < len(omega):
             last = _ascended(problem, slopes, best.point.p, omega, progress)
             last = replace(last, path=np.concatenate([best.path, last.path[1:]]))
-        return _estimate(problem, slopes, last, omega)
+        estimate = _estimate(problem, slopes, last, omega)
+        if rough or not np.any(ill_determined(problem, estimate)):
+            return estimate
+        nearby = slopes or problem
+        top = _ascended(nearby, None, estimate.p, omega, None).point
+        evaluate = _evaluator(nearby, None, omega)
+        return replace(estimate, ends=profiles(nearby, estimate, top, evaluate))
 
 
 def _ascended(
@@ -128,7 +137,7 @@ def _estimate(
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
     of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
     n = len(problem.data)
-    estimate = Estimate(
+    return Estimate(
         p=state.point.p,
         covariance=influence.T @ influence,
         monte_carlo=np.cov(of_draws, rowvar=False) * n**2 / (len(omega) / 2),
@@ -145,9 +154,3 @@ def _estimate(
         arrays={"log_likelihood": found.log_likelihood},
         path=state.path,
     )
-    if not np.any(ill_determined(problem, estimate)):
-        return estimate
-    nearby = slopes or problem
-    top = _ascended(nearby, None, state.point.p, omega, None).point
-    ends = profiles(nearby, estimate, top, _evaluator(nearby, None, omega))
-    return replace(estimate, ends=ends)

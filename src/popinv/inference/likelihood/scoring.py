@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from popinv.errors import DivergenceError
+from popinv.inference.estimate import sizes
 from popinv.inference.problem import Problem
 
 __all__ = [
@@ -92,7 +93,7 @@ def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: flo
     """Return the step (n_p,), no entry of ``bounded`` longer than allowed."""
     change = np.zeros(len(point.p))
     information, gradient = point.information[np.ix_(free, free)], point.gradient[free]
-    size = np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
+    size = sizes(information)
     # Parameters that the data say nothing about leave the matrix singular.
     scaled = information / np.outer(size, size) + (damping + _SINGULAR) * np.eye(len(size))
     change[free] = np.linalg.solve(scaled, gradient / size) / size

@@ -1,0 +1,164 @@
+"""Likelihoods after the distance: through the surrogate or the forward model itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from problems import PLACES, TRUE_ALPHA, curve, curve_problem
+
+from popinv.checkpoints import Checkpoint
+from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.inference.choice import choose
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.polish import Polished, PolishSettings, polish
+from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
+from popinv.inference.problem import Problem
+from popinv.inference.resampling import bootstrap
+from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
+
+COUNT = 300
+
+
+class Curve:
+    """The curve as a forward model with derivatives, which counts its solves."""
+
+    parameters = (Parameter("decay"), Parameter("height"))
+    observations = Observations(PLACES, ("x",), "y")
+
+    def __init__(self) -> None:
+        self.solved = 0
+
+    def solve(self, z: np.ndarray) -> Solutions:
+        self.solved += len(z)
+        return Solutions(curve(torch.from_numpy(z)).numpy(), np.full(len(z), "", dtype=object))
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        jacobian = self._jacobian(z)
+        return self.solve(z).observations, np.einsum("nij,knj->kni", jacobian, tangents)
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        return np.einsum("nij,ni->nj", self._jacobian(z), cotangents)
+
+    def _jacobian(self, z: np.ndarray) -> np.ndarray:
+        return torch.func.vmap(torch.func.jacfwd(lambda row: curve(row[None])[0]))(
+            torch.from_numpy(z)
+        ).numpy()
+
+
+def surrogate(z: torch.Tensor) -> torch.Tensor:
+    """Err by about half a deviation of the noise."""
+    x = torch.linspace(0, 1, 8, dtype=torch.float64)
+    return curve(z) + 0.05 * torch.sin(3 * z[:, :1]) * x + 0.03
+
+
+def useless(z: torch.Tensor) -> torch.Tensor:
+    """Hardly depend on the parameters, and so leave the law to the noise."""
+    return 0.02 * curve(z) + 0.4
+
+
+def given(simulate=surrogate) -> tuple[Problem, np.ndarray, FreshSolves]:
+    problem, alpha, gamma = curve_problem(count=COUNT)
+    rng = np.random.default_rng(5)
+    z = TRUE_ALPHA[:2] + np.exp(TRUE_ALPHA[2:]) * rng.standard_normal((200, 2))
+    fresh = FreshSolves(z, curve(torch.from_numpy(z)).numpy())
+    return replace(problem, simulate=simulate), np.concatenate([alpha, gamma]), fresh
+
+
+def polished(problem: Problem, start, fresh, model=None, seconds=1e-4, **more) -> Polished:
+    solver = None if model is None else SolverSimulator(model)
+    settings = PolishSettings(solver_seconds=1e4, draws=32)
+    return polish(problem, settings, [start], fresh, solver, seconds, say=lambda _: None, **more)
+
+
+def test_cheap_models_are_in_the_likelihood_and_dear_ones_are_not():
+    problem, start, fresh = given()
+    cheap, dear = Curve(), Curve()
+    through = polished(problem, start, fresh, cheap)
+    assert through.through == {"pseudo_likelihood": "solver", "likelihood": "solver"}
+    assert cheap.solved > 1000
+    beside = polished(problem, start, fresh, dear, seconds=1e4)
+    assert beside.through == {"pseudo_likelihood": "surrogate", "likelihood": "surrogate"}
+    assert dear.solved == 0
+    # The surrogate's error is half a deviation of the noise; without it both answers agree.
+    assert through.likelihood is not None
+    assert beside.likelihood is not None
+    errors = through.likelihood.standard_errors
+    assert np.max(np.abs(through.surrogate_shift) / errors) > 1.5
+    assert np.max(np.abs(beside.likelihood.p - through.likelihood.p) / errors) < 0.6
+
+
+@pytest.mark.parametrize("start", [TRUE_ALPHA, [0.0, 0.0, 0.0, 0.0]])
+def test_through_the_solver_a_useless_surrogate_does_no_harm(start):
+    problem, truth, fresh = given(useless)
+    begin = np.concatenate([start, truth[4:]])
+    wanted = fit_pseudo_likelihood(replace(problem, simulate=curve), [truth])
+    found = polished(problem, begin, fresh, Curve())
+    assert found.through["pseudo_likelihood"] == "solver"
+    away = (found.pseudo_likelihood.p - wanted.p) / wanted.standard_errors
+    assert np.max(np.abs(away)) < 0.3
+
+
+def test_an_error_that_cannot_be_taken_off_is_said():
+    problem, truth, fresh = given(useless)
+    found = polished(problem, truth, fresh)
+    assert not found.pseudo_likelihood.passes
+    assert "more than can be taken off" in found.pseudo_likelihood.reason
+    # Nothing has run away, and what it would have taken is told.
+    assert np.all(np.isfinite(found.pseudo_likelihood.p))
+    assert np.max(np.abs(found.surrogate_shift) / found.pseudo_likelihood.standard_errors) > 1
+    estimates = {
+        "likelihood": likelihood_dataset(problem, found),
+        "pseudo_likelihood": pseudo_likelihood_dataset(problem, found),
+    }
+    distance = estimates["pseudo_likelihood"].assign_attrs(passes=1, reason="")
+    name, why = choose(estimates | {"distance": distance}, "auto")
+    assert name == "distance"
+    assert "taken off" in why
+
+
+def test_without_derivatives_the_pseudo_likelihood_alone_goes_through_the_model():
+    class Plain:
+        solve = Curve.solve
+        solved = 0
+
+    problem, start, fresh = given()
+    found = polished(problem, start, fresh, Plain())
+    assert found.through == {"pseudo_likelihood": "solver", "likelihood": "surrogate"}
+
+
+def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
+    problem, start, fresh = given()
+    whole = polished(problem, start, fresh, Curve())
+
+    class Interrupted(Checkpoint):
+        written = 0
+
+        def write_when_due(self, arrays):
+            self.write(arrays)
+            self.written += 1
+            if self.written == 2:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "state.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        polished(problem, start, fresh, Curve(), checkpoint=Interrupted(path, {}))
+    resumed = polished(problem, start, fresh, Curve(), checkpoint=Checkpoint(path, {}))
+    assert resumed.likelihood is not None
+    assert whole.likelihood is not None
+    np.testing.assert_array_equal(resumed.likelihood.p, whole.likelihood.p)
+    np.testing.assert_array_equal(resumed.likelihood.covariance, whole.likelihood.covariance)
+
+
+@pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])
+def test_resamples_lie_about_the_answer_without_the_push(estimator):
+    problem, start, fresh = given()
+    found = getattr(polished(problem, start, fresh), estimator)
+    answers = bootstrap(problem, estimator, found.p, 8, None, draws=32, progress=False)
+    away = (answers.mean(axis=0) - found.p) / found.standard_errors
+    # A mean of eight is known to 0.35 of a standard error; the push alone is more than one.
+    assert np.max(np.abs(away)) < 1.1
+    assert np.max(np.abs(found.correction) / found.standard_errors) > 1.5
