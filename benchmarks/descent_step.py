@@ -47,7 +47,7 @@ def _contest(count: int) -> Contest:
     settings = DescentSettings(
         debias=False, model_samples=_SYSTEMS, directions=count, iterations=_ITERATIONS
     )
-    p = np.concatenate(start(default_study.section(), problem))
+    p = start(default_study.section(), problem)
 
     def ours() -> None:
         state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings)

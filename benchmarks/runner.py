@@ -24,6 +24,7 @@ MODULES = (
     "sliced_wasserstein",
     "surrogate_training",
     "descent_step",
+    "marginal_likelihood",
     "whole_study",
 )
 RESULTS = Path("results/benchmarks.json")

@@ -2,8 +2,8 @@
 
 Both sides build the solver, draw and solve in two rounds, train on all solves so far, descend in
 each round and once more at the end, on the same observations with the same numbers of systems,
-solves, epochs, directions and iterations. The second descent of later rounds, from the study's
-start, is left out. Neither side includes a workflow manager, files, or the assessment.
+solves, epochs, directions and iterations. In the rounds the package ascends the pseudo-likelihood
+where its peer descends. Neither side includes a workflow manager, files, or the assessment.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from benchmarks.rows import Contest, Row
 from popinv.forward.build import forward_model
 from popinv.forward.porous_flow.description import field
 from popinv.forward.sensors import sensors
-from popinv.inference.build import descent_problem, descent_settings, round_settings, start
+from popinv.inference.build import descent_problem, descent_settings, start
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
-from popinv.inference.restarts import descend
 from popinv.inference.result import noise_covariance
 from popinv.population.synthetic import parameters
 from popinv.surrogate.build import training_settings
@@ -65,7 +66,7 @@ def _contest() -> Contest:
     design = default_study.first_design(_SOLVES)
     empty: Any = None  # each side puts its own surrogate there
     problem = descent_problem(given, observations, empty, default_study.SEED, "descent")
-    first = np.concatenate(start(given, problem))
+    first = start(given, problem)
     forward = given["forward"]
 
     def theirs() -> np.ndarray:
@@ -80,7 +81,7 @@ def _contest() -> Contest:
         return plain_study(problem, solve, design, first, how, _ROUNDS, _DIRECTIONS, iterations)
 
     return Contest(
-        ours=lambda: package_study(given, problem, design, _ROUNDS, _ROUND_ITERATIONS),
+        ours=lambda: package_study(given, problem, design, _ROUNDS),
         peer=theirs,
         tolerance=0.2,
         repeats=3,
@@ -105,7 +106,7 @@ def _training(
 
 
 def package_study(
-    given: dict[str, Any], problem: Problem, design: np.ndarray, rounds: int, iterations: int
+    given: dict[str, Any], problem: Problem, design: np.ndarray, rounds: int
 ) -> np.ndarray:
     """Return (alpha, gamma), unconstrained, as the workflow's stages find them.
 
@@ -118,28 +119,25 @@ def package_study(
     design : ndarray of shape (n, d_z)
         Parameters of the first round; later rounds have as many.
     rounds : int
-    iterations : int
-        Of each round's descents.
     """
     model = forward_model(given["forward"], problem.seed)
     z, y, of_round = design, model.solve(design).observations, np.zeros(len(design), dtype=int)
     surrogate, covariance, found = None, None, start(given, problem)
-    settings = replace(round_settings(iterations), directions=given["descent"]["directions"])
     for number in range(rounds):
         if number:
-            more = parameters(problem.law, found[0], problem.seed, f"propose/{number}", len(design))
+            alpha, gamma = problem.split(found)
+            more = parameters(problem.law, alpha, problem.seed, f"propose/{number}", len(design))
             z = np.concatenate([z, more])
             y = np.concatenate([y, model.solve(more).observations])
             of_round = np.append(of_round, np.full(len(more), number))
-            covariance = noise_covariance(problem, found[1])
+            covariance = noise_covariance(problem, gamma)
         weights = recency_weights(of_round, number, given["active_learning"]["recency_decay"])
         how = _training(given, problem, number, covariance)
         surrogate, _ = train(TrainingData(z, y, weights), how, surrogate, progress=False)
         through = replace(problem, simulate=surrogate)
-        result = descend(through, settings, [found])
-        found = result.alpha, result.gamma
-    result = descend(through, descent_settings(given["descent"]), [found])
-    return np.concatenate([result.alpha, result.gamma])
+        found = fit_pseudo_likelihood(through, [found], rough=True).p
+    settings = replace(descent_settings(given["descent"]), legs=1)
+    return fit_distance(through, settings, [found], progress=False).estimate.p
 
 
 def difference(problem: Problem, ours: np.ndarray, peer: np.ndarray) -> float:

@@ -194,7 +194,13 @@ def test_results_are_shown_by_folder_or_all_together():
     for name in ("one", "two"):
         folder = Path("results", name)
         folder.mkdir(parents=True)
-        numbers = {"alpha_mean": 0.5, "alpha_true_mean": 0.4, "heldout_p_value": 0.6}
+        numbers = {
+            "alpha_mean": 0.5,
+            "alpha_true_mean": 0.4,
+            "heldout_energy_distance": 0.01,
+            "heldout_energy_null_95": 0.02,
+            "heldout_p_value": 0.6,
+        }
         (folder / "metrics.json").write_text(json.dumps(numbers))
     both = call("show").output
     assert "one" in both

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from popinv.summary import Parameter
+from popinv.metrics import Metrics, Parameter
 
 __all__ = ["COVERAGE_WANTED", "Judgement", "judgements"]
-
-Metrics = Mapping[str, Any]
 
 # Coverage of 95 % intervals within this band is what a study of some tens of replications can ask.
 COVERAGE_WANTED = (0.85, 0.99)

@@ -6,22 +6,18 @@ Use: ``python -m popinv.summary results/*/metrics.json``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Literal
 
 from popinv.errors import DataError
 from popinv.judgement import judgements
+from popinv.metrics import Metrics, parameters_in, read_metrics
 
-__all__ = ["METHOD_NAMES", "Parameter", "main", "parameters_in", "read_metrics", "table"]
-
-Metrics = Mapping[str, Any]
+__all__ = ["METHOD_NAMES", "main", "table"]
 
 # More parameters of one kind than this are cut short; metrics.json has them all.
 _MOST = 12
@@ -46,89 +42,6 @@ METHOD_NAMES = {
     "two_stage": "two-stage fit",
     "nuts": "hierarchical Bayes",
 }
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A recovered parameter, in natural values.
-
-    Attributes
-    ----------
-    kind : {"law", "noise"}
-    name : str
-    value : float
-    lower, upper : float or None
-        Ends of the 95 % interval, where systems were resampled.
-    true : float or None
-    """
-
-    kind: Literal["law", "noise"]
-    name: str
-    value: float
-    lower: float | None = None
-    upper: float | None = None
-    true: float | None = None
-
-    @property
-    def error(self) -> float | None:
-        """Half the width of the interval; None where there is none."""
-        if self.lower is None or self.upper is None:
-            return None
-        return (self.upper - self.lower) / 2
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the interval holds the truth; None where one of the two is not known."""
-        if self.lower is None or self.upper is None or self.true is None:
-            return None
-        return self.lower <= self.true <= self.upper
-
-
-def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
-    """Return the recovered parameters, law before noise, as ``metrics.json`` has them."""
-    kinds: dict[Literal["law", "noise"], str] = {"law": "alpha_", "noise": "noise_"}
-    ending = "_predicted_error"
-    found = []
-    for kind, prefix in kinds.items():
-        for entry in metrics:
-            if not (entry.startswith(prefix) and entry.endswith(ending)):
-                continue
-            key = entry.removesuffix(ending)
-            name = key.removeprefix(prefix)
-            found.append(
-                Parameter(
-                    kind,
-                    name,
-                    metrics[key],
-                    metrics.get(f"{key}_lower"),
-                    metrics.get(f"{key}_upper"),
-                    metrics.get(f"{prefix}true_{name}"),
-                )
-            )
-    return tuple(found)
-
-
-def read_metrics(path: str | Path) -> dict[str, Any]:
-    """Return the numbers of a study.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it does not hold a JSON object.
-    """
-    try:
-        found = json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: there is no such file. A study's metrics.json is there once it is finished."
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: must hold names and numbers, not a {type(found).__name__}")
-    return found
 
 
 def table(metrics_paths: Sequence[str | Path]) -> str:

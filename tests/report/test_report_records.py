@@ -19,6 +19,7 @@ from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.figures import style
 from popinv.judgement import judgements
+from popinv.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
@@ -27,7 +28,6 @@ from popinv.report.pages import reproduction
 from popinv.report.pictures import pictures_in
 from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
-from popinv.summary import Parameter, parameters_in
 
 ROOT = Path(__file__).parents[2]
 

@@ -234,3 +234,41 @@ rule measure_calibration:
         "{wildcards.study}: counting how often the intervals hold the truth"
     script:
         "../scripts/measure_calibration.py"
+
+
+def calibrated():
+    """The studies that ask for a calibration, each with what its data sets are observed through."""
+    return {
+        name: study["evidence"]["through"]
+        for name, study in config["studies"].items()
+        if study["evidence"]["calibration"]
+    }
+
+
+# How near the answers of all these studies come to the bound.
+rule tabulate_efficiency:
+    input:
+        calibrations=expand(
+            "<results>/{study}/evidence/calibration.zarr/zarr.json", study=calibrated()
+        ),
+    output:
+        page="<results>/efficiency.md",
+    log:
+        "<results>/logs/tabulate_efficiency.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        through=calibrated(),
+        code=code_alone("tabulate_efficiency"),
+    message:
+        "tabulating how near the answers come to the bound"
+    script:
+        "../scripts/tabulate_efficiency.py"
+
+
+# The page docs/efficiency.md of the studies of the configuration.
+rule efficiency:
+    input:
+        "<results>/efficiency.md",

@@ -1,5 +1,7 @@
 """Draw data sets of one size from the truth, and estimate from each."""
 
+from dataclasses import replace
+
 from popinv import storage
 from popinv.evidence.convergence import errors_of_repeats
 from popinv.evidence.populations import observe_again
@@ -28,6 +30,8 @@ with job(snakemake):
         model, total = law(given.law, given.forward), systems * given.repeats
         z = parameters(model, truth["alpha"].values, given.seed, stage, total)
         clean = surrogate.predict(z)
+        # Data from the surrogate hold none of its error, and none is to be taken off.
+        fresh = replace(fresh, y=surrogate.predict(fresh.z))
     what = observed(given.forward, given.seed)
     observations = observe_again(clean, covariance, what, given.seed, stage, given.noise_scale)
     problem = descent_problem(study, observations, surrogate, given.seed, f"evidence/{stage}")

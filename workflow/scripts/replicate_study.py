@@ -1,5 +1,7 @@
 """Draw data sets of the study's size from a truth, and estimate each as the study does."""
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
@@ -28,10 +30,12 @@ with job(snakemake):
     model, what = law(given.law, given.forward), observed(given.forward, given.seed)
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "evidence")
     settings = PolishSettings(**given.polish, likelihood=given.estimator in ("auto", "likelihood"))
-    solver = None
-    if given.through == "solver" or settings.may_solve(problem, given.seconds_per_solve):
-        solver = SolverSimulator(forward_model(given.forward, given.seed))
     fresh, systems = fresh_solves(loaded["check"]), len(problem.data)
+    if given.through == "solver":
+        solver = SolverSimulator(forward_model(given.forward, given.seed))
+    else:
+        # Data from the surrogate hold none of its error, and none is to be taken off.
+        solver, fresh = None, replace(fresh, y=surrogate.predict(fresh.z))
     results = []
     for number in tqdm(range(first, first + replications), desc="replications", disable=None):
         stage = f"replication_{number}"

@@ -11,9 +11,9 @@ import xarray as xr
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
 from popinv.figures.style import axis_label
+from popinv.metrics import Parameter
 from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
 from popinv.report.words import readable, rounded
-from popinv.summary import Parameter
 
 __all__ = ["law_charts", "parameter_chart"]
 

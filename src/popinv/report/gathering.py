@@ -13,11 +13,11 @@ from typing import Any
 from popinv.demand import read_job
 from popinv.errors import DataError
 from popinv.judgement import judgements
+from popinv.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
 from popinv.report.records import Method, Store, Study, Use
 from popinv.report.words import readable
-from popinv.summary import parameters_in, read_metrics
 
 __all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
 

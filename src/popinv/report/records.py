@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from popinv.judgement import Judgement
-from popinv.summary import Parameter
+from popinv.metrics import Parameter
 
 __all__ = [
     "Method",
