@@ -150,7 +150,15 @@ def _judged(path: Path, metrics: Metrics) -> list[str]:
     lines = []
     for verdict, name, text in rows:
         start = f"{verdict.replace('neutral', ''):<{verdicts}}  {name:<{names}}  "
-        lines += wrap(text, _WIDTH, initial_indent=start, subsequent_indent=indent)
+        # A path stays whole.
+        lines += wrap(
+            text,
+            _WIDTH,
+            initial_indent=start,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
     doubts = sum(j.verdict == "doubt" for j in found)
     if doubts:
         lines.append(f"{doubts} of {len(found)} judgements are reasons for doubt.")

@@ -1,7 +1,5 @@
 """The estimate of the study with the noise, or the law, known."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from popinv import storage
@@ -26,9 +24,12 @@ with job(snakemake):
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "oracle")
     name, _ = choose({name: loaded[name] for name in ESTIMATORS}, given.estimator)
     answer, fresh = loaded[name], fresh_solves(loaded["check"])
+    solver = None
     if answer.attrs.get("through") == "solver":
-        solver = SolverSimulator(forward_model(given.forward, given.seed))
-        problem, fresh = replace(problem, simulate=solver), None
+
+        def solver() -> SolverSimulator:
+            return SolverSimulator(forward_model(given.forward, given.seed))
+
     truth = np.concatenate(parameters_of(loaded["truth"]))
     start = estimate_of(answer)
     if known == "noise":
@@ -46,6 +47,7 @@ with job(snakemake):
         given.polish["draws"],
         descent_settings(given.descent),
         fresh,
+        solver,
     )
     storage.save(
         estimate_dataset(problem, result, {"estimator": name}),

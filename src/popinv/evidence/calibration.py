@@ -4,8 +4,8 @@ Each replication has a truth, draws a data set from it, and estimates it exactly
 from the study's start. With the estimate p, its covariance and the truth p*, three things are seen
 for every parameter:
 
-- *coverage*: the share of replications whose 95 % interval holds the truth, a binomial number, given
-  with its Wilson interval;
+- *coverage*: the share of replications whose 95 % interval holds the truth, a binomial number,
+  given with its Wilson interval;
 - *ranks*: the probability integral transform ``Phi((p* - p) / se)``, uniform if the estimate is
   normal about the truth with the standard error it claims; its departure is tested by Kolmogorov's
   and Smirnov's statistic;
