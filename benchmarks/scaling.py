@@ -11,8 +11,9 @@ one fitted to all its sizes by least squares; nothing is asserted.
 =============  ==================================================================================
 step           one step of the descent on N systems, 50 observations, default settings
 batch          the same with batches of 1000 systems
-heldout        the held-out test of N systems, 20 resamples
-misfit         the test of the noise's family on N systems, 20 resamples
+heldout        the tests on N held-out systems, 20 resamples
+pseudo         the pseudo-likelihood of N systems and its scores
+likelihood     the likelihood of N systems and its scores, 64 draws each, from their modes
 storage        saving and loading observations of N systems
 solve          N solves of porous flow in one dimension, 200 elements
 training       one epoch on N solves
@@ -48,11 +49,12 @@ from popinv import storage
 from popinv.artefacts import variable
 from popinv.config.loading import as_mapping, load_file
 from popinv.forward.build import forward_model
-from popinv.inference.assessment import heldout_test
+from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
-from popinv.inference.misfit import noise_misfit
+from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.problem import DescentSettings, Problem, begin
 from popinv.population.laws.normal import NormalLaw
 from popinv.population.noise.base import NoiseModel
@@ -67,9 +69,9 @@ from popinv.threads import fixed_threads
 ROOT = Path(__file__).parents[1]
 SIZES = {
     **dict.fromkeys(
-        ("step", "batch", "heldout", "misfit", "storage"), (100, 1000, 10_000, 100_000)
+        ("step", "batch", "heldout", "pseudo", "storage"), (100, 1000, 10_000, 100_000)
     ),
-    **dict.fromkeys(("solve", "training", "two_stage"), (100, 1000, 10_000)),
+    **dict.fromkeys(("likelihood", "solve", "training", "two_stage"), (100, 1000, 10_000)),
     "observations": (10, 100, 300, 1000),
     "full": (20, 40, 80),
 }
@@ -101,19 +103,32 @@ def one_step(problem: Problem, settings: DescentSettings, first: int = 3) -> Cal
     return lambda: step(replace(state, iteration=first), problem, settings)
 
 
+def pseudo_likelihood(problem: Problem) -> Callable[[], Any]:
+    """Return an evaluation of the pseudo-likelihood with its scores."""
+    omega = pseudo.matched_draws(problem)
+    alpha, gamma = (torch.from_numpy(part) for part in parameters_of(problem))
+    return lambda: pseudo.evaluate(problem, gamma, pseudo.model_moments(problem, alpha, omega))
+
+
 def work_of(stage: str, size: int) -> Callable[[], Any]:
     """Return what is measured."""
     if stage == "step":
         return one_step(problem_of(size), SETTINGS)
     if stage == "batch":
         return one_step(problem_of(size), replace(SETTINGS, batch_size=min(size, 1000)))
-    if stage in ("heldout", "misfit"):
-        problem = problem_of(1000)
-        alpha, gamma = parameters_of(problem)
+    if stage == "heldout":
+        p = np.concatenate(parameters_of(problem_of(1000)))
+        model = FittedModel(problem_of(1000), p, np.tile(p, (20, 1)))
         heldout = np.random.default_rng(1).standard_normal((size, D_Y))
-        if stage == "heldout":
-            return lambda: heldout_test(problem, alpha, gamma, heldout, 20)
-        return lambda: noise_misfit(problem, (alpha, gamma), heldout, 20)
+        return lambda: heldout_tests(model, heldout, 20)
+    if stage == "pseudo":
+        return pseudo_likelihood(problem_of(size))
+    if stage == "likelihood":
+        problem, given = problem_of(size), marginal.MarginalSettings()
+        p = np.concatenate(parameters_of(problem))
+        zero = np.zeros((size, D_Z)), np.zeros(size, dtype=int)
+        memory = dict(zip(("modes", "corrections"), zero, strict=True))
+        return lambda: marginal.evaluate(problem, p, given, memory)
     if stage == "storage":
         y = np.random.default_rng(0).standard_normal((size, D_Y))
         dataset = xr.Dataset({"y": variable(("system", "observation"), y, "observations")})

@@ -57,7 +57,7 @@ if __name__ == "__main__":
         np.savetxt(
             FOLDER / f"{name}.csv",
             rows,
-            fmt="%.5f",
+            fmt="%.3f",
             delimiter=",",
             header=",".join(f"t{i}" for i in range(len(TIMES))),
             comments="",
