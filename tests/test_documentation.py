@@ -13,7 +13,7 @@ import xarray as xr
 import yaml
 
 from popinv import storage
-from popinv.config.loading import load
+from popinv.config.loading import load, load_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -81,6 +81,18 @@ def test_configurations_pass_the_checks(text, monkeypatch, tmp_path):
         given = {"studies": {"mine": {**_around(given), **given}}}
     given.setdefault("studies", {"mine": _around({})})
     load(given)
+
+
+def test_the_tutorial_states_the_default_study():
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
+    assert f"-(exp(u) p')' = {study.forward.source:g} on (0, 1)" in text
+    truth = study.observations.truth
+    for name, value in {
+        **truth.law,
+        **{f"noise {name}": value for name, value in truth.noise.items()},
+    }.items():
+        assert f"\n| {name.replace('_', ' ')} | {value:g} |" in text, name
 
 
 @pytest.mark.parametrize("text", blocks("python"))
