@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import hypothesis.extra.numpy as arrays
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
+from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
 from popinv.observation_files import read_observations
@@ -20,6 +22,7 @@ from popinv.observation_files.survey import survey
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 FORMATS = ("csv", "nc", "zarr")
+HDF5 = ("h5netcdf", "h5py")
 
 
 @pytest.fixture(autouse=True)
@@ -402,6 +405,26 @@ def test_a_first_column_that_names_the_systems_is_seen(content: str, column: str
     found = survey(Path(write(content)))
     assert found.system_column == column
     assert found.entries == content.split("\n")[0].count(",") + (column is None)
+
+
+def test_netcdf_4_is_read() -> None:
+    dataset().to_netcdf("data/y.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(read_observations("data/y.nc").values, VALUES)
+
+
+@pytest.mark.parametrize("name", ["h5py", "h5netcdf"])
+def test_netcdf_4_without_a_package_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset().to_netcdf("data/y.nc", engine="h5netcdf")
+    # h5netcdf keeps what it has imported.
+    for module in [module for module in sys.modules if module.split(".")[0] in HDF5]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    list_engines.cache_clear()
+    message = fault("data/y.nc")
+    list_engines.cache_clear()
+    assert message.endswith(f"NetCDF-4 files need {name}: python -m pip install {name}")
 
 
 def test_a_count_of_the_rows_without_a_name_is_not_taken_for_observations() -> None:
