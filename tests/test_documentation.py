@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import population_repr
 import pytest
 import xarray as xr
 import yaml
@@ -93,6 +94,12 @@ def test_the_tutorial_states_the_default_study():
         **{f"noise {name}": value for name, value in truth.noise.items()},
     }.items():
         assert f"\n| {name.replace('_', ' ')} | {value:g} |" in text, name
+
+
+def test_the_answer_is_shown_as_it_is():
+    assert population_repr.PAGE.read_text() == population_repr.text(), (
+        "run: python tests/population_repr.py"
+    )
 
 
 @pytest.mark.parametrize("text", blocks("python"))
