@@ -176,7 +176,7 @@ def _refuse_places(rows: list[str], separator: str, number: int) -> None:
     shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
     raise DataError(
         f"line {number} ({shown}) looks like places or times above the systems: its numbers "
-        f"{trait}, and those of the lines below do not. Say in 'observations.header' what it is: "
+        f"{trait}, unlike those of the lines below. Say in 'observations.header' what it is: "
         "true leaves it out, false takes it for a system."
     )
 
