@@ -48,9 +48,14 @@ def test_a_new_study_passes_the_checks_and_is_never_overwritten(kind):
     assert Path("mine.yaml").read_bytes() == before
 
 
+def write_seen() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 7))
+    np.savetxt("seen.csv", values, delimiter=",", header=",".join("abcdefg"), comments="")
+
+
 @pytest.mark.parametrize("kind", ["python", "porous_flow"])
 def test_observations_decide_how_many_entries_there_are(kind):
-    np.savetxt("seen.csv", np.ones((30, 7)), delimiter=",", header=",".join("abcdefg"), comments="")
+    write_seen()
     done = call("new-study", "mine", "--forward", kind, "--observations", "seen.csv")
     assert done.exit_code == 0, done.output
     forward = load_file(Path("mine.yaml")).studies["mine"].forward
@@ -88,7 +93,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(arguments, message):
 
 
 def test_observations_that_do_not_fit_leave_nothing():
-    np.savetxt("seen.csv", np.ones((30, 7)), delimiter=",", header=",".join("abcdefg"), comments="")
+    write_seen()
     done = call("new-study", "mine", "--forward", "lorenz96", "--observations", "seen.csv")
     assert done.exit_code == 1
     assert "7 columns" in done.output
@@ -118,6 +123,26 @@ def test_names_and_gaps_of_a_file_are_seen_and_told():
     assert study.observations.missing == "mask"
     spread = np.median([np.std([1.5, *range(4, 32)]), np.std([0.2, 0.4, *np.arange(3, 31) / 10])])
     assert study.noise.start.standard_deviation == float(f"{0.3 * spread:.1g}")
+
+
+def test_times_above_the_systems_are_seen_and_told():
+    times, values = np.arange(4.0), np.random.default_rng(0).normal(size=(20, 4))
+    np.savetxt("seen.csv", np.vstack([times, values]), delimiter=",")
+    done = call("new-study", "mine", "--forward", "python", "--observations", "seen.csv")
+    assert done.exit_code == 0, done.output
+    assert "20 systems, 4 observations of each" in done.output
+    assert "taken for places or times, and left out: the first line" in done.output
+    assert load_file(Path("mine.yaml")).studies["mine"].observations.header is True
+
+
+def test_a_sensor_that_never_varies_makes_no_study():
+    values = np.random.default_rng(0).normal(size=(20, 4))
+    values[:, 2] = 0.5
+    np.savetxt("seen.csv", values, delimiter=",")
+    done = call("new-study", "mine", "--observations", "seen.csv")
+    assert done.exit_code == 1
+    assert "seen.csv: column 3 is 0.5 in all 20 systems" in done.output
+    assert [path.name for path in Path().iterdir()] == ["seen.csv"]
 
 
 def test_the_command_that_is_named_next_holds_outside_a_checkout():

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import population_repr
 import pytest
 import xarray as xr
 import yaml
 
 from popinv import storage
-from popinv.config.loading import load
+from popinv.config.loading import load, load_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -81,6 +82,24 @@ def test_configurations_pass_the_checks(text, monkeypatch, tmp_path):
         given = {"studies": {"mine": {**_around(given), **given}}}
     given.setdefault("studies", {"mine": _around({})})
     load(given)
+
+
+def test_the_tutorial_states_the_default_study():
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
+    assert f"-(exp(u) p')' = {study.forward.source:g} on (0, 1)" in text
+    truth = study.observations.truth
+    for name, value in {
+        **truth.law,
+        **{f"noise {name}": value for name, value in truth.noise.items()},
+    }.items():
+        assert f"\n| {name.replace('_', ' ')} | {value:g} |" in text, name
+
+
+def test_the_answer_is_shown_as_it_is():
+    assert population_repr.PAGE.read_text() == population_repr.text(), (
+        "run: python tests/population_repr.py"
+    )
 
 
 @pytest.mark.parametrize("text", blocks("python"))

@@ -84,6 +84,12 @@ def test_declared_ranges_admit_the_constraints(requirement: Requirement) -> None
     assert requirement.specifier.contains(versions[name], prereleases=True)
 
 
+def test_what_reading_netcdf_takes_is_declared() -> None:
+    # h5netcdf leaves the choice of what it reads HDF5 with to its users, and declares none.
+    declared = {canonicalize_name(Requirement(line).name) for line in project()["dependencies"]}
+    assert {"xarray", "h5netcdf", "h5py"} <= declared
+
+
 def test_environment_yml_pins_equal_the_constraints() -> None:
     versions = constraints()
     conda, pip = conda_dependencies()

@@ -35,6 +35,14 @@ def test_round_trip_keeps_values_names_and_attributes(tmp_path):
     assert {"seed", "package_version", "created_by", "content_sha256"} <= set(loaded.attrs)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.nan, 0.0, -0.0, np.inf])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_an_array_of_one_value_keeps_its_bits(tmp_path, value, dtype):
+    values = np.full((3, 2), value, dtype)
+    save(values, tmp_path / "x.zarr")
+    assert storage.load(tmp_path / "x.zarr")["y"].values.tobytes() == values.tobytes()
+
+
 def test_empty_arrays_survive(tmp_path):
     save(np.empty((0, 2)), tmp_path / "x.zarr")
     assert storage.load(tmp_path / "x.zarr")["y"].shape == (0, 2)

@@ -73,6 +73,8 @@ def new_study(name: str, forward: str, observations: Path | None) -> None:
         click.echo(f"{observations}: {found.systems} systems, {found.entries} observations of each")
         if found.system_column:
             click.echo(f"  taken for the systems' names: the column '{found.system_column}'")
+        if found.header:
+            click.echo("  taken for places or times, and left out: the first line (see the file)")
         if found.missing:
             click.echo(f"  missing: {found.missing} values, masked (see the file)")
     click.echo(

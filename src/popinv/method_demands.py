@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from popinv.stage_demands import activations, descents, multiply_adds, rows_of, solving_of, training
+from popinv.estimator_demands import activations, descents, multiply_adds
+from popinv.stage_demands import rows_of, solving_of, training
 from popinv.study_sizes import (
     FIGURES_MB,
     FLOPS,

@@ -153,6 +153,12 @@ def _observations(file: Path, found: Survey) -> str:
     lines = [f"file: {json.dumps(file.as_posix())}"]
     if found.system_column is not None:
         lines.append(f"system_column: {json.dumps(found.system_column, ensure_ascii=False)}")
+    if found.header:
+        lines += [
+            "# The first line looks like places or times: true leaves it out, false takes it for a",
+            "# system.",
+            "header: true",
+        ]
     if found.missing:
         lines += [
             f"# {found.missing} values are missing. `mask` learns from the others, which is right "

@@ -1,10 +1,11 @@
 """Memory and time that a job asks of a cluster, from the size of its study.
 
 Each rule has a function that adds up the arrays which grow with the problem and the operations on
-them (:mod:`popinv.stage_demands`, :mod:`popinv.method_demands`). They are upper bounds, not
-predictions: a job that asks for too much waits a little longer in the queue, one that asks for too
-little is killed. A retry asks for twice what the attempt before it did. What real runs needed
-stands in their benchmark files; :mod:`popinv.demand` sets the two side by side.
+them (:mod:`popinv.stage_demands`, :mod:`popinv.estimator_demands`, :mod:`popinv.method_demands`).
+They are upper bounds, not predictions: a job that asks for too much waits a little longer in the
+queue, one that asks for too little is killed. A retry asks for twice what the attempt before it
+did. What real runs needed stands in their benchmark files; :mod:`popinv.demand` sets the two side
+by side.
 """
 
 from __future__ import annotations

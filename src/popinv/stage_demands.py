@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
+from popinv.estimator_demands import (
+    activations,
+    descents,
+    estimating,
+    likelihoods,
+    multiply_adds,
+    pseudo_likelihood,
+    resampling,
+)
 from popinv.study_sizes import (
     FIGURES_MB,
     FLOPS,
@@ -15,13 +23,10 @@ from popinv.study_sizes import (
     Wildcards,
     megabytes,
 )
-from popinv.workflow import solve_count
+from popinv.workflow import solve_count, wants_likelihood
 
 __all__ = [
     "STAGES",
-    "activations",
-    "descents",
-    "multiply_adds",
     "rows_of",
     "solving_of",
     "training",
@@ -29,25 +34,6 @@ __all__ = [
 
 
 # --- the surrogate -------------------------------------------------------------------------------
-
-
-def multiply_adds(of: Sizes) -> float:
-    """Products that one pass forward through the surrogate sums up, per system."""
-    network = of.study["surrogate"]
-    width = network["width"]
-    if network["network"] == "fno":
-        return (
-            of.cost.cells * network["fourier_layers"] * width * (width + 4 * math.log2(2 + width))
-        )
-    return width * (of.row + network["depth"] * width)
-
-
-def activations(of: Sizes) -> float:
-    """Numbers per system that a pass keeps for the gradient."""
-    network = of.study["surrogate"]
-    if network["network"] == "fno":
-        return 4.0 * of.cost.cells * network["fourier_layers"] * network["width"]
-    return 2.0 * network["depth"] * network["width"] + of.row
 
 
 def training(of: Sizes, solves: int) -> Demand:
@@ -61,49 +47,16 @@ def training(of: Sizes, solves: int) -> Demand:
     return Demand(WITH_TORCH_MB + megabytes(numbers), seconds)
 
 
-# --- the descent ---------------------------------------------------------------------------------
+# --- law and noise -------------------------------------------------------------------------------
 
 
-def descents(of: Sizes, systems: int, count: float = 1, iterations: int | None = None) -> Demand:
-    """One descent after the other: memory of one, time of all."""
-    asked = of.study["descent"]
-    samples, directions = asked["model_samples"], asked["directions"]
-    data = min(systems, asked["batch_size"] or systems)
-    # Covariances and their factors, besides the samples.
-    numbers = 3 * (systems + samples) * of.row + 8 * of.observed**2
-    numbers += 10 * (data + samples) * directions + 3 * samples * activations(of)
-    if of.study["noise"]["kind"] == "full":
-        numbers += 4 * (of.observed * (of.observed + 1) / 2) ** 2
-    of_step = samples * 8 * multiply_adds(of) / FLOPS + 1e-7 * (data + samples) * directions + 5e-3
-    steps = (asked["iterations"] if iterations is None else iterations) * count
-    return Demand(WITH_TORCH_MB + megabytes(numbers), steps * of_step)
-
-
-def _pseudo(of: Sizes, times: float = 1) -> Demand:
-    """Pseudo-likelihoods, one after the other."""
-    draws = min(max(16_000, 16 * of.systems), 400_000)
-    evaluations = 40 * (1 + 2 * of.laws)
-    numbers = 3.0 * (of.systems + 20_000) * of.row + 8 * of.observed**2
-    numbers += 20_000 * activations(of)
-    seconds = evaluations * draws * (4 * multiply_adds(of) / FLOPS + 2e-9 * of.observed**2)
-    return Demand(WITH_TORCH_MB + megabytes(numbers), times * (30 + seconds))
-
-
-def _likelihoods(of: Sizes, times: float = 1) -> Demand:
-    """Both likelihoods; what of them goes through the solver takes its seconds besides."""
-    asked, pseudo = of.study["polish"], _pseudo(of)
-    # A block of systems is cut to about so many numbers.
-    numbers = 20 * 2**23 + 8 * of.systems * of.row
-    solves = 100 * of.systems * asked["draws"]
-    seconds = solves * 12 * multiply_adds(of) / FLOPS + 2 * asked["solver_seconds"]
-    return Demand(
-        pseudo.megabytes + of.cost.megabytes + megabytes(numbers),
-        times * (pseudo.seconds + seconds) + of.cost.setup_seconds,
-    )
+def _times(needed: Demand, count: float) -> Demand:
+    """One after the other: memory of one, time of all."""
+    return Demand(needed.megabytes, count * needed.seconds)
 
 
 def _update(of: Sizes, wildcards: Wildcards) -> Demand:
-    return _pseudo(of)
+    return pseudo_likelihood(of)
 
 
 def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
@@ -111,23 +64,35 @@ def _deconvolve(of: Sizes, wildcards: Wildcards) -> Demand:
     return descents(of, of.systems, asked["restarts"] * asked["legs"])
 
 
+def _maximise(of: Sizes, wildcards: Wildcards) -> Demand:
+    # Ends of intervals that the covariance does not tell are looked for along the likelihoods.
+    needed = _times(likelihoods(of, wants_likelihood(of.study)), 4)
+    return Demand(needed.megabytes, needed.seconds + of.cost.setup_seconds)
+
+
 def _resample(of: Sizes, wildcards: Wildcards) -> Demand:
-    return _likelihoods(of, max(1, of.study["assessment"]["bootstrap"]) / 4)
+    return resampling(of, of.study["assessment"]["bootstrap"])
 
 
 def _consult(of: Sizes, wildcards: Wildcards) -> Demand:
-    likelihoods, distance = _likelihoods(of), descents(of, of.systems, of.study["descent"]["legs"])
+    likelihoods, distance = estimating(of), descents(of, of.systems, of.study["descent"]["legs"])
     return Demand(
-        max(likelihoods.megabytes, distance.megabytes), likelihoods.seconds + distance.seconds
+        max(likelihoods.megabytes, distance.megabytes),
+        likelihoods.seconds + distance.seconds + of.cost.setup_seconds,
     )
 
 
 def _measure_error(of: Sizes, wildcards: Wildcards) -> Demand:
-    return _likelihoods(of, of.study["evidence"]["repeats"])
+    return _times(estimating(of, int(wildcards["systems"])), of.study["evidence"]["repeats"])
 
 
 def _replicate(of: Sizes, wildcards: Wildcards) -> Demand:
-    return _likelihoods(of, of.study["evidence"]["calibration_block"])
+    asked = of.study["evidence"]
+    needed = _times(estimating(of), asked["calibration_block"])
+    solves = of.systems * asked["calibration_block"] if asked["through"] == "solver" else 0
+    return Demand(
+        needed.megabytes, needed.seconds + of.cost.setup_seconds + solves * of.cost.seconds
+    )
 
 
 # --- everything else -----------------------------------------------------------------------------
@@ -234,7 +199,7 @@ STAGES: dict[str, Callable[[Sizes, Wildcards], Demand]] = {
     "train_surrogate": lambda of, wildcards: training(of, of.training),
     "update_population": _update,
     "deconvolve": _deconvolve,
-    "maximise_likelihoods": lambda of, wildcards: _likelihoods(of),
+    "maximise_likelihoods": _maximise,
     "consult_oracle": _consult,
     "resample_systems": _resample,
     "gather_answer": rows_of(6),

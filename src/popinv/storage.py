@@ -139,7 +139,14 @@ def save(
         # zarr warns that variable-length strings are not in the specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         dataset.to_zarr(
-            partial, mode="w", zarr_format=3, consolidated=False, encoding=_encoding(dataset)
+            partial,
+            mode="w",
+            zarr_format=3,
+            consolidated=False,
+            encoding=_encoding(dataset),
+            # A chunk that equals the fill value would be left out and made anew on reading, without
+            # the sign of its NaN or zeros, and so with another hash.
+            write_empty_chunks=True,
         )
 
 

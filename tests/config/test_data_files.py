@@ -138,6 +138,29 @@ def test_missing_values_of_a_configuration() -> None:
         check_data_files(config(write(text(values)), missing="mask"))
 
 
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_sensor_that_never_varies_is_refused(gap: bool) -> None:
+    values = VALUES.copy()
+    values[:, 1] = 0.25
+    if gap:
+        values[3, 1] = np.nan
+    with pytest.raises(
+        DataError, match=r"column 2 is 0\.25 in all [34] systems to learn.*leave it"
+    ):
+        check_data_files(config(write(text(values)), missing="mask"))
+
+
+def test_a_line_of_times_is_refused_until_it_is_said_what_it_is() -> None:
+    path = write("0.0,0.5,1.0\n" + text())
+    with pytest.raises(DataError, match=r"line 1 \(0\.0, 0\.5, 1\.0\).*'observations\.header'"):
+        check_data_files(config(path))
+    for header, count in ((True, 6), (False, 7)):
+        complete = config(path, header=header)
+        check_data_files(complete)
+        section = as_mapping(complete)["studies"]["mine"]["observations"]
+        assert len(read_fitting(section, 3, None).values) == count
+
+
 @pytest.mark.parametrize(
     ("downstream", "message"),
     [
@@ -153,7 +176,7 @@ def test_methods_that_need_more_systems_than_the_file_has(downstream, message) -
 
 def test_a_method_that_gaps_rule_out() -> None:
     values = VALUES.copy()
-    values[:, 2] = [np.nan, np.nan, 1.0, 1.0, 1.0, 1.0]
+    values[:2, 2] = np.nan
     asked = {"instance_unlearning": {}}
     check_data_files(config(write(text()), downstream=asked))
     with pytest.raises(DataError, match=r"instance_unlearning: asked for, but where systems"):

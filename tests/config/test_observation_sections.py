@@ -21,6 +21,7 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
     assert found["missing"] == "refuse"
     assert found["system_column"] is None
     assert found["noise_scale_column"] is None
+    assert found["header"] is None
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,12 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
         (
             {"file": "y.nc", "system_column": "a"},
             ["observations", "only a CSV file has named columns", "'noise_scale'"],
+        ),
+        ({"header": "yes"}, ["observations.header"]),
+        ({"file": "y.nc", "header": True}, ["only a CSV file has a 'header'"]),
+        (
+            {"header": False, "system_column": "a"},
+            ["'header' is false, but the column 'a' is named in the first line"],
         ),
         ({"noise_scale": {"low": 1, "high": 2}}, ["observations.noise_scale", "unknown key"]),
     ],

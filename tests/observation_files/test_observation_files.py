@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import hypothesis.extra.numpy as arrays
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
+from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
 from popinv.observation_files import read_observations
+from popinv.observation_files.csv_files import likely_header
 from popinv.observation_files.heldout import heldout_split
 from popinv.observation_files.survey import survey
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 FORMATS = ("csv", "nc", "zarr")
+HDF5 = ("h5netcdf", "h5py")
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +135,9 @@ def test_what_is_written_is_read_bit_for_bit(suffix: str, data: st.DataObject) -
     # One of each row and each column is observed.
     values[np.arange(shape[0]), np.arange(shape[0]) % shape[1]] = 1.5
     values[np.arange(shape[1]) % shape[0], np.arange(shape[1])] = -2.5
-    table = read_observations(stored(values, suffix), mask_missing=True)
+    # Said, since any first line may happen to look like places.
+    header = False if suffix == "csv" else None
+    table = read_observations(stored(values, suffix), mask_missing=True, header=header)
     np.testing.assert_array_equal(table.values, values)
 
 
@@ -286,6 +292,64 @@ def test_noise_scales_of_the_wrong_length() -> None:
     assert "one number for each of the 6 systems" in message
 
 
+# --- a first line of numbers ---------------------------------------------------------------------
+
+
+# Systems whose observations grow, as those of a tank that fills.
+GROWING = np.cumsum(np.random.default_rng(1).uniform(0.1, 1.0, size=(60, 6)), axis=1)
+WAVES = np.random.default_rng(2).normal(size=(60, 6))
+
+
+@pytest.mark.parametrize(
+    ("first", "values", "trait"),
+    [
+        ("0.0,0.5,1.0,1.5,2.0,2.5", WAVES, "are spaced evenly"),
+        ("0.0,0.5,1.0,1.5,2.0,2.5", GROWING, "are spaced evenly"),
+        ("0.5,1,2,4,8,16", GROWING, "are spaced evenly"),
+        ("0.1234,0.5681,1.2345,4.4461,8.0012,9.9871", WAVES, "are sorted"),
+        ("9.1234,8.5681,3.2345,2.4461,1.0012,0.9871", WAVES, "are sorted"),
+        ("0.13,0.58,1.25,0.13,0.58,1.25", WAVES, "repeat"),
+        ("0,0,0,1,1,1", WAVES, "are sorted"),
+        ("0.5,1,2,5,9,24", GROWING, "have few digits"),
+        (",1,2,3,4,5", WAVES, "are spaced evenly"),
+    ],
+)
+def test_a_first_line_that_looks_like_places_or_times(
+    first: str, values: np.ndarray, trait: str
+) -> None:
+    path = write(first + "\n" + text(values))
+    message = fault(path, mask_missing=True)
+    assert "line 1 (" in message
+    assert f"its numbers {trait}" in message
+    assert "'observations.header'" in message
+    found = read_observations(path, header=True).values
+    np.testing.assert_array_equal(found, values)
+    found = read_observations(path, header=False, mask_missing=True).values
+    np.testing.assert_array_equal(found[1:], values)
+    assert survey(Path(path)).header
+    assert survey(Path(path)).systems == len(values)
+
+
+@pytest.mark.parametrize("values", [GROWING, -GROWING, WAVES, WAVES.round(1), np.sign(WAVES)])
+def test_systems_are_not_taken_for_places(values: np.ndarray) -> None:
+    assert len(read_observations(write(text(values))).values) == len(values)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 50])
+@pytest.mark.parametrize("decimals", [0, 2, 15])
+def test_few_files_without_names_are_asked_about(width: int, decimals: int) -> None:
+    # Each of the traits singles out a line by chance in fewer than one of fifty files.
+    rng, asked = np.random.default_rng(3), 0
+    for _ in range(100):
+        values = (3 + rng.normal(size=(60, width))).round(decimals)
+        asked += likely_header(Path(write(text(values))))
+    assert asked <= 8
+
+
+def test_text_in_the_first_line_is_refused_where_it_is_said_to_be_a_system() -> None:
+    assert "line 1, column 1 is 'a', not a number" in fault(write("a,b\n1,2\n"), header=False)
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -341,6 +405,26 @@ def test_a_first_column_that_names_the_systems_is_seen(content: str, column: str
     found = survey(Path(write(content)))
     assert found.system_column == column
     assert found.entries == content.split("\n")[0].count(",") + (column is None)
+
+
+def test_netcdf_4_is_read() -> None:
+    dataset().to_netcdf("data/y.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(read_observations("data/y.nc").values, VALUES)
+
+
+@pytest.mark.parametrize("name", ["h5py", "h5netcdf"])
+def test_netcdf_4_without_a_package_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset().to_netcdf("data/y.nc", engine="h5netcdf")
+    # h5netcdf keeps what it has imported.
+    for module in [module for module in sys.modules if module.split(".")[0] in HDF5]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    list_engines.cache_clear()
+    message = fault("data/y.nc")
+    list_engines.cache_clear()
+    assert message.endswith(f"NetCDF-4 files need {name}: python -m pip install {name}")
 
 
 def test_a_count_of_the_rows_without_a_name_is_not_taken_for_observations() -> None:

@@ -14,6 +14,7 @@ from popinv.forward.external.files import check_simulator
 from popinv.observation_files import ObservationTable
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.table import check_varies
 
 __all__ = ["check_data_files", "check_observation_file"]
 
@@ -104,4 +105,8 @@ def _split(
             f"{len(kept)} systems to learn from, and at least 2 are needed; leave out the sensor, "
             "or hold out fewer systems"
         )
+    try:
+        check_varies(table, kept)
+    except DataError as error:
+        raise DataError(f"{observations.file}: {error}") from None
     return kept, heldout

@@ -134,6 +134,15 @@ class FileObservations(Section):
         description="Name of the column of a CSV file with the systems' known noise scales.",
     )
 
+    header: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Whether the first line of a CSV file is a header and left out, or a system. "
+        "null: a header is a line without a number; a line of numbers is a system, but one that "
+        "looks like places or times (sorted, evenly spaced, repeated or with few digits, as fewer "
+        "than one in fifty lines below are) stops the run until this says what it is.",
+    )
+
     @model_validator(mode="after")
     def _columns_of_csv(self) -> FileObservations:
         columns = [self.system_column, self.noise_scale_column]
@@ -143,6 +152,14 @@ class FileObservations(Section):
                 "columns",
                 "only a CSV file has named columns; NetCDF and zarr files have a variable "
                 "'noise_scale' and a coordinate of the systems instead",
+            )
+        if self.header is not None and PurePath(self.file).suffix.lower() != ".csv":
+            raise PydanticCustomError("header", "only a CSV file has a 'header'")
+        if self.header is False and named:
+            raise PydanticCustomError(
+                "header",
+                "'header' is false, but the column '{name}' is named in the first line",
+                {"name": named[0]},
             )
         if len(named) != len(set(named)):
             raise PydanticCustomError(

@@ -1,8 +1,10 @@
 """Tables of observations in CSV files: rows are systems, columns are sensors.
 
 Commas, semicolons or tabs separate the cells; a first line without a number is one of column
-names. They matter only where a column is named that does not hold observations. An empty cell,
-``NA`` and ``NaN`` are missing values.
+names. They matter only where a column is named that does not hold observations. A first line of
+numbers is a system, unless it stands out as one of places or times
+(:mod:`popinv.observation_files.headers`): the user is then asked what it is. An empty cell, ``NA``
+and ``NaN`` are missing values.
 """
 
 from __future__ import annotations
@@ -15,19 +17,32 @@ from pathlib import Path
 import numpy as np
 
 from popinv.errors import DataError, nearest
+from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["likely_system_column", "read_csv"]
+__all__ = ["likely_header", "likely_system_column", "read_csv"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
-def likely_system_column(file: Path) -> str | None:
+def likely_header(file: Path) -> bool:
+    """Whether the first line of a CSV file holds numbers that look like places or times.
+
+    Raises
+    ------
+    DataError
+        If the file is not text. The message does not name the file.
+    """
+    rows = [line for line in _lines(file) if line.strip()]
+    return bool(rows) and _standing_out(rows, _separator(rows[0])) is not None
+
+
+def likely_system_column(file: Path, header: bool = False) -> str | None:
     """Return the name of a CSV file's first column, if that seems to name or count the systems.
 
     It does where the first line names it, and no cell below is a number, or they count the rows.
     A first column that counts the rows and has no name is refused: it would be taken for
-    observations.
+    observations. With ``header`` the first line is one of names, whatever it holds.
 
     Raises
     ------
@@ -39,25 +54,28 @@ def likely_system_column(file: Path) -> str | None:
     if not rows:
         return None
     separator = _separator(rows[0])
-    header = [cell.strip() for cell in _cells(rows[0], separator)]
-    titled = _is_header(header)
+    names = _stripped(rows[0], separator)
+    titled = header or _is_header(names)
     first = [(_cells(row, separator) or [""])[0].strip() for row in rows[titled:]]
     counts = [str(i) for i in range(len(first) + 1)]
-    if len(first) < 2 or len(header) < 2:
+    if len(first) < 2 or len(names) < 2:
         return None
     if first in (counts[:-1], counts[1:]):
-        if titled and header[0]:
-            return header[0]
+        if titled and names[0]:
+            return names[0]
         raise DataError(
             "the first column counts the rows; leave it out, or give it a name in the first line"
         )
-    if titled and header[0] and not any(map(_is_number, first)):
-        return header[0]
+    if titled and names[0] and not any(map(_is_number, first)):
+        return names[0]
     return None
 
 
 def read_csv(
-    file: Path, system_column: str | None = None, noise_scale_column: str | None = None
+    file: Path,
+    system_column: str | None = None,
+    noise_scale_column: str | None = None,
+    header: bool | None = None,
 ) -> ObservationTable:
     """Read a CSV file.
 
@@ -66,11 +84,15 @@ def read_csv(
     file : Path
     system_column, noise_scale_column : str, optional
         Names of the columns, in the first line, with the systems' names and noise scales.
+    header : bool, optional
+        Whether the first line is left out as one of names, places or times. None: where a column is
+        named, or it holds no number.
 
     Raises
     ------
     DataError
-        If the file is not text, has lines of unequal length, a cell that is neither a number nor
+        If the file is not text, has a first line of numbers that looks like places or times while
+        nothing is said of it, has lines of unequal length, a cell that is neither a number nor
         missing (with line and column), or lacks a named column. The message does not name the
         file.
     """
@@ -80,18 +102,22 @@ def read_csv(
         return ObservationTable(np.empty((0, 0)), [], [])
     first = lines[numbers[0]]
     separator = _separator(first)
-    header = [cell.strip() for cell in _cells(first, separator)]
+    names = _stripped(first, separator)
     named = {
-        key: _column(name, key, header)
+        key: _column(name, key, names)
         for key, name in (
             ("system_column", system_column),
             ("noise_scale_column", noise_scale_column),
         )
         if name is not None
     }
-    if named or _is_header(header):
+    if header is None:
+        header = bool(named) or _is_header(names)
+        if not header:
+            _refuse_places([lines[i] for i in numbers], separator, numbers[0] + 1)
+    if header:
         numbers = numbers[1:]
-    width = len(header)
+    width = len(names)
     rows = [lines[i] for i in numbers]
     table = None if "system_column" in named else _fast(rows, separator, width)
     ids = np.array([], dtype=np.str_)
@@ -131,6 +157,30 @@ def _is_header(cells: list[str]) -> bool:
     return not any(map(_is_number, cells)) and not all(map(_is_missing, cells))
 
 
+def _stripped(line: str, separator: str) -> list[str]:
+    return [cell.strip() for cell in _cells(line, separator)]
+
+
+def _standing_out(rows: list[str], separator: str) -> str | None:
+    """Return how the first of some lines looks like places or times; None if it has text."""
+    first = _stripped(rows[0], separator)
+    if not all(_is_number(cell) or _is_missing(cell) for cell in first):
+        return None
+    return standing_out(first, [_stripped(row, separator) for row in rows[1 : 1 + LINES_BELOW]])
+
+
+def _refuse_places(rows: list[str], separator: str, number: int) -> None:
+    if (trait := _standing_out(rows, separator)) is None:
+        return
+    first = _stripped(rows[0], separator)
+    shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
+    raise DataError(
+        f"line {number} ({shown}) looks like places or times above the systems: its numbers "
+        f"{trait}, unlike those of the lines below. Say in 'observations.header' what it is: "
+        "true leaves it out, false takes it for a system."
+    )
+
+
 def _column(name: str, key: str, header: list[str]) -> int:
     found = [i for i, cell in enumerate(header) if cell == name]
     if len(found) == 1:
@@ -167,7 +217,7 @@ def _slow(
     """Read cell by cell; the column ``text`` may hold anything, and is returned beside."""
     values, names = np.full((len(rows), width), np.nan), []
     for row, (number, line) in enumerate(zip(numbers, rows, strict=True)):
-        cells = [cell.strip() for cell in _cells(line, separator)]
+        cells = _stripped(line, separator)
         if len(cells) != width:
             raise DataError(
                 f"line {number + 1} has {len(cells)} columns, but the lines before it have {width}"

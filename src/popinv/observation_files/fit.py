@@ -37,6 +37,7 @@ def read_fitting(section: Mapping[str, Any], width: int, times: int | None) -> O
         mask_missing=section["missing"] == "mask",
         system_column=section["system_column"],
         noise_scale_column=section["noise_scale_column"],
+        header=section["header"],
     )
     check_fits(table, section["file"], width, times)
     return table

@@ -7,6 +7,7 @@ The variable ``observations`` has the dimensions (system, observation) or (syste
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["read_gridded"]
 
 _NAME, _SCALE = "observations", "noise_scale"
+# xarray reads with the first, and that with the second, which it does not depend on.
+_HDF5 = ("h5netcdf", "h5py")
 
 
 def read_gridded(file: Path) -> ObservationTable:
@@ -48,8 +51,17 @@ def read_gridded(file: Path) -> ObservationTable:
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has errors of its own
-        hint = " NetCDF-4 files need the package h5netcdf." if "backends" in str(error) else ""
-        raise DataError(f"cannot be read ({type(error).__name__}: {error}).{hint}") from error
+        raise DataError(f"cannot be read ({type(error).__name__}: {error}){_lacking()}") from error
+
+
+def _lacking() -> str:
+    """Return what has to be installed for NetCDF-4 files, which are HDF5, or ""."""
+    missing = [name for name in _HDF5 if find_spec(name) is None]
+    if not missing:
+        return ""
+    return (
+        f". NetCDF-4 files need {' and '.join(missing)}: python -m pip install {' '.join(missing)}"
+    )
 
 
 def _table(dataset: xr.Dataset) -> ObservationTable:

@@ -23,6 +23,7 @@ def read_observations(
     mask_missing: bool = False,
     system_column: str | None = None,
     noise_scale_column: str | None = None,
+    header: bool | None = None,
 ) -> ObservationTable:
     """Read observations from a CSV (.csv), NetCDF (.nc) or zarr (.zarr) file.
 
@@ -34,6 +35,9 @@ def read_observations(
         Whether missing values are kept, as NaN, rather than refused.
     system_column, noise_scale_column : str, optional
         Columns of a CSV file that do not hold observations.
+    header : bool, optional
+        Whether the first line of a CSV file is left out, as one of names, places or times. None: if
+        it holds no number, or a column is named.
 
     Returns
     -------
@@ -43,7 +47,8 @@ def read_observations(
     ------
     DataError
         If the file is missing (with the nearest name that exists), is none of the three types,
-        cannot be read, is empty, or holds something else than observations (with row and column).
+        cannot be read, is empty, or holds something else than observations (with row and column);
+        or if a first line of numbers looks like places or times, and ``header`` is None.
     """
     file = Path(path)
     if not file.exists():
@@ -51,7 +56,7 @@ def read_observations(
     suffix = file.suffix.lower()
     try:
         if suffix == ".csv":
-            table = read_csv(file, system_column, noise_scale_column)
+            table = read_csv(file, system_column, noise_scale_column, header)
         elif suffix in (".nc", ".zarr"):
             table = read_gridded(file)
         else:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.observation_files.csv_files import likely_system_column
+from popinv.observation_files.csv_files import likely_header, likely_system_column
 from popinv.observation_files.reading import read_observations
+from popinv.observation_files.table import check_varies
 
 __all__ = ["Survey", "survey"]
 
@@ -26,6 +27,8 @@ class Survey:
         Observations of each.
     system_column : str, optional
         Name of the column that seems to name the systems (CSV).
+    header : bool
+        Whether the first line holds numbers that seem to be places or times, and is left out (CSV).
     missing : int
         Values that are missing.
     spread : float
@@ -35,6 +38,7 @@ class Survey:
     systems: int
     entries: int
     system_column: str | None
+    header: bool
     missing: int
     spread: float
 
@@ -45,20 +49,27 @@ def survey(file: Path) -> Survey:
     Raises
     ------
     DataError
-        As :func:`popinv.observation_files.reading.read_observations`, missing values apart; and if
-        the rows of a CSV file are counted by a column without a name.
+        As :func:`popinv.observation_files.reading.read_observations`, missing values apart; if the
+        rows of a CSV file are counted by a column without a name; and if a column never varies.
     """
-    column = None
+    column, header = None, False
     if file.suffix.lower() == ".csv" and file.is_file():
         try:
-            column = likely_system_column(file)
+            header = likely_header(file)
+            column = likely_system_column(file, header)
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
-    values = read_observations(file, mask_missing=True, system_column=column).values
+    table = read_observations(file, mask_missing=True, system_column=column, header=header or None)
+    try:
+        check_varies(table)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    values = table.values
     return Survey(
         systems=len(values),
         entries=values.shape[1],
         system_column=column,
+        header=header,
         missing=int(np.isnan(values).sum()),
         spread=float(np.median(np.nanstd(values, axis=0))),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from popinv.errors import DataError
 
-__all__ = ["ObservationTable", "check_table"]
+__all__ = ["ObservationTable", "check_table", "check_varies"]
 
 _ADVICE = (
     "Every observation must be a finite number; leave out the systems that lack one, or say that "
@@ -75,6 +75,36 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
         _check_scale(table, table.noise_scale)
     if table.system_ids is not None:
         _check_ids(table, table.system_ids)
+
+
+def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> None:
+    """Check that every column differs from system to system.
+
+    Parameters
+    ----------
+    table : ObservationTable
+    rows : ndarray of int, optional
+        The systems that are to differ; by default all.
+
+    Raises
+    ------
+    DataError
+        At a column that holds one number alone. It is no observation through noise: a variance of
+        zero has no logarithm, and no inverse that data could be weighed by. The message does not
+        name the file.
+    """
+    values = table.values if rows is None else table.values[rows]
+    seen = np.isfinite(values)
+    low = np.where(seen, values, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf)
+    for column in np.flatnonzero(low == high)[:1]:
+        count = int(seen[:, column].sum())
+        raise DataError(
+            f"{table.columns[column]} is {low[column]:g} in all {count} systems"
+            f"{' to learn from' if rows is not None else ''}; a sensor that never varies shows "
+            "neither the population nor noise, so leave it out, here and in the study's forward "
+            "model"
+        )
 
 
 def _refuse(table: ObservationTable, bad: np.ndarray, what: str, advice: str) -> None:

@@ -1,0 +1,111 @@
+"""The answer of the default study as a reader of its store sees it, for docs/artefacts.md.
+
+    python tests/population_repr.py        # writes docs/population_repr.txt
+
+Law, noise and sensors are those of ``config/config.yaml``, and the answer is made by the same
+functions as in the workflow. In the place of the solver stands a map that costs nothing: names,
+dimensions and types do not depend on it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv import storage
+from popinv.config.loading import as_mapping, load_file
+from popinv.forward.build import observed
+from popinv.inference.answer import population_dataset
+from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.polish import PolishSettings, polish
+from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_dataset
+from popinv.inference.surrogate_bias import FreshSolves
+from popinv.population.laws.build import law, law_values
+from popinv.population.noise.build import noise
+from popinv.population.observe import observations_dataset
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "population_repr.txt"
+WIDTH = 100
+
+
+class StandIn:
+    """A smooth map from parameters (n, d_z) to observations (n, d_y), solver and surrogate."""
+
+    differentiable = True
+
+    def __init__(self, d_z: int, d_y: int) -> None:
+        matrix = np.random.default_rng(0).standard_normal((d_z, d_y)) / np.sqrt(d_z)
+        self.matrix = torch.from_numpy(matrix)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.exp(0.5 * z @ self.matrix)
+
+
+def default_problem() -> tuple[Problem, np.ndarray, dict]:
+    """Return the default study's problem through the stand-in, its truth and its section."""
+    study = as_mapping(load_file(ROOT / "config" / "config.yaml"))["studies"]["porous_flow"]
+    what, given = observed(study["forward"], 1), study["observations"]
+    model, noise_model = law(study["law"], study["forward"]), noise(study["noise"], what)
+    alpha = law_values(study["law"], given["truth"]["law"], study["forward"])
+    gamma = noise_model.from_natural(given["truth"]["noise"])
+    simulate, rng = StandIn(model.d_z, len(what)), np.random.default_rng(1)
+    count = given["count"] + given["heldout"]
+    omega, e = (
+        torch.from_numpy(rng.standard_normal((count, d))) for d in (model.d_omega, len(what))
+    )
+    y = simulate(model.sample(torch.from_numpy(alpha), omega))
+    y = (y + noise_model.sample(torch.from_numpy(gamma), e)).numpy()
+    observations = observations_dataset(y, what, given["heldout"])
+    problem = descent_problem(study, observations, simulate, 1, "assess")  # type: ignore[arg-type]
+    return problem, np.concatenate([alpha, gamma]), study
+
+
+def default_answer() -> xr.Dataset:
+    """Return the answer of that study."""
+    problem, truth, study = default_problem()
+    z = torch.from_numpy(np.random.default_rng(2).standard_normal((100, problem.law.d_z)))
+    fresh = FreshSolves(z.numpy(), problem.simulate(z).numpy())
+    found = polish(
+        problem, PolishSettings(draws=16), [truth], fresh,
+        solver=problem.simulate, seconds_per_solve=0.0, say=lambda text: None,
+    )  # fmt: skip
+    asked = {**study["descent"], "model_samples": 200, "directions": 20, "legs": 1}
+    fit = fit_distance(problem, descent_settings(asked), [truth], progress=False)
+    losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
+    loaded = {
+        "distance": estimate_dataset(problem, fit.estimate, losses=losses),
+        "pseudo_likelihood": pseudo_likelihood_dataset(problem, found),
+        "likelihood": likelihood_dataset(problem, found),
+    }
+    return population_dataset(problem, loaded, study["estimator"])
+
+
+def text() -> str:
+    """Return the answer as xarray shows its store, and the names of its attributes."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder, "population.zarr")
+        storage.save(default_answer(), store, config={}, seed=1, created_by="gather_answer")
+        opened = xr.open_zarr(store, consolidated=False, chunks=None)
+        # A store gives its variables in no particular order.
+        data, coords = (
+            {name: opened[name].variable for name in sorted(map(str, found))}
+            for found in (opened.data_vars, opened.coords)
+        )
+        names = ", ".join(sorted(map(str, opened.attrs)))
+        with xr.set_options(display_width=WIDTH, display_max_rows=len(data)):
+            shown = repr(xr.Dataset(data, coords))
+    listed = textwrap.wrap(names, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([shown, "Attributes:", *listed]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text())
