@@ -16,7 +16,6 @@ pytestmark = pytest.mark.firedrake
 EVIDENCE = {
     "system_counts": [10, 20, 40],
     "repeats": 2,
-    "iterations": 10,
     "through": "solver",
     "design_counts": [40, 80],
     "calibration": 2,
@@ -53,3 +52,6 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     assert {coverage[f"coverage_alpha_{name}"] for name in ("mean", "length")} <= {0.0, 0.5, 1.0}
     blocks = [storage.load(folder / f"evidence/replications/{b}.zarr") for b in (0, 1)]
     assert np.all(blocks[0]["law"].values != blocks[1]["law"].values)
+    page = finished.folder / "results" / "efficiency.md"
+    assert finished.run("efficiency").returncode == 0
+    assert "## tiny\n\n2 data sets, observed through the solver" in page.read_text()
