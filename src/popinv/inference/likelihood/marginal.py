@@ -34,6 +34,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
+from popinv.errors import DivergenceError
 from popinv.inference.likelihood.control_variates import law_fields, noise_field
 from popinv.inference.likelihood.modes import Modes, find_modes
 from popinv.inference.likelihood.proposals import propose
@@ -160,9 +161,17 @@ def evaluate(
     Raises
     ------
     DivergenceError
-        If the noise covariance is not positive definite.
+        If the noise covariance is not positive definite, or the simulator's derivatives leave no
+        finite curvature at a mode.
     """
-    run = _Run(problem, np.asarray(p, dtype=float), settings, numbers)
+    try:
+        return _evaluate(_Run(problem, np.asarray(p, dtype=float), settings, numbers), memory)
+    except torch.linalg.LinAlgError as error:
+        raise DivergenceError(f"the likelihood at {p} has no finite curvature") from error
+
+
+def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
+    problem, settings = run.problem, run.settings
     everyone = np.arange(len(problem.data))
     if memory:
         return run.evaluate(everyone, memory["modes"], memory["corrections"])

@@ -85,8 +85,24 @@ class ScoringState:
 
 
 def begin(point: Point) -> ScoringState:
-    """Return the state before the first step."""
+    """Return the state before the first step.
+
+    Raises
+    ------
+    DivergenceError
+        If the likelihood or a derivative is not finite there.
+    """
+    if not _finite(point):
+        raise DivergenceError(f"the likelihood is not finite at {point.p}")
     return ScoringState(0, point, _FIRST_DAMPING, False, point.p[None])
+
+
+def _finite(point: Point) -> bool:
+    return bool(
+        np.isfinite(point.value)
+        and np.all(np.isfinite(point.gradient))
+        and np.all(np.isfinite(point.information))
+    )
 
 
 def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: float) -> np.ndarray:
@@ -132,6 +148,8 @@ def step(
     try:
         new = evaluate(old.p + change, old.memory)
     except DivergenceError:
+        return failed
+    if not _finite(new):
         return failed
     better = new.value > old.value
     if not better and new.value > old.value - new.error:
