@@ -19,7 +19,8 @@ BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
 
 BASICS = {
     "__init__", "artefacts", "checkpoints", "errors", "figure_names", "fingerprint", "job",
-    "minimisation", "plain_zarr", "seeds", "selection", "storage", "threads", "whole_files",
+    "minimisation", "plain_zarr", "seeds", "selection", "storage", "tangents", "threads",
+    "whole_files",
 }  # fmt: skip
 
 # What each part may import, in rows from the bottom up: every arrow points down or along a row.

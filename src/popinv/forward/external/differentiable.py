@@ -103,7 +103,8 @@ class DifferentiableExternalModel(ExternalModel):
             As ``solve``.
         """
         answers = self._changes(z, tangents, self._seeds)
-        parts = answers.observations.reshape(len(z), 1 + len(tangents), -1).transpose(1, 0, 2)
+        shape = len(z), 1 + len(tangents), len(self.observations)
+        parts = answers.observations.reshape(shape).transpose(1, 0, 2)
         return parts[0], parts[1:]
 
     def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:

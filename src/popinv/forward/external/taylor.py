@@ -127,7 +127,7 @@ def _worst(
     at = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names[:6], z[i], strict=False))
     return (
         f"at {at} that of observation {j} (counted from 0) in '{names[k]}' is given as "
-        f"{given[k, i, j] / u[i, k]:.4g}, but differences of solves say "
+        f"{given[k, i, j] / u[i, k] + 0.0:.4g}, but differences of solves say "
         f"{slopes[1, k, i, j] / u[i, k]:.4g}"
     )
 
