@@ -81,10 +81,13 @@ MODULE = """
         y, j = pair(z)
         return y, j / 0
 
-    def coarse(z):  # solves to six digits, and a Jacobian by differences
-        rough = lambda z: np.round(solve(z), 6)
-        h = 1e-3 * np.eye(2)
-        return rough(z), np.stack([(rough(z + e) - rough(z - e)) / 2e-3 for e in h], axis=2)
+    def coarse(z):  # as a solver that stops early
+        y, j = pair(z)
+        return np.round(y, 3), j
+
+    def seeded_swapped(z, seeds):
+        y, j = seeded(z, seeds)
+        return y, j[:, :, ::-1]
 """
 TENSORS = """
     import time
@@ -224,6 +227,12 @@ def test_rows_that_cannot_be_solved_are_nan_and_leave_the_others_alone(kind, url
     np.testing.assert_allclose(gradient[[0, 2]], model.vjp(Z, cotangents)[[0, 2]], rtol=1e-14)
 
 
+def test_directions_that_are_not_finite_are_not_passed_on(url: str) -> None:
+    # Ten systems that take the connection with them would stop the run.
+    z, cotangents = np.tile(Z, (3, 1)), np.full((15, 3), np.inf)
+    assert np.isnan(server(url, "both").vjp(z, cotangents)).all()
+
+
 @pytest.mark.parametrize(("name", "kind"), [("pair", "jacobian"), ("solve", "torch")])
 def test_a_derivative_without_end_is_stopped(name: str, kind: str) -> None:
     z = Z[:3].copy()
@@ -294,8 +303,9 @@ def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
         ("summed", ["Jacobian of shape (3, 2)", "(1, 3, 2) is expected"]),
         ("mixed", ["for one system alone than for the same system among"]),
         ("other_values", ["observations that come with them differ"]),
-        ("no_slope", ["fail where the solve succeeds", "ArithmeticError: no slope"]),
-        ("not_finite", ["fail where the solve succeeds", "not finite"]),
+        ("seeded_swapped", ["is given as", "but differences of solves say"]),
+        ("no_slope", ["they fail where the solve succeeds", "ArithmeticError: no slope"]),
+        ("not_finite", ["they fail where the solve succeeds", "not finite"]),
         ("solve", ["returned a ndarray", "a pair is expected"]),
     ],
 )
