@@ -49,6 +49,11 @@ MODULE = """
         draws = np.array([np.random.default_rng(seed).standard_normal(3) for seed in seeds])
         return solve(z) + draws, jacobian(z)
 
+    def positive(z):
+        if (z <= 0).any():
+            raise ValueError("not positive")
+        return pair(z)
+
     def swapped(z):
         y, j = pair(z)
         return y, j[:, :, ::-1]
@@ -272,6 +277,10 @@ def test_without_derivatives_a_simulator_is_not_differentiable(url: str) -> None
         assert not isinstance(model, DifferentiableModel)
         assert not hasattr(model, "jvp")
         assert not hasattr(model, "vjp")
+
+
+def test_positive_parameters_stay_positive() -> None:
+    assert function("positive").check_derivatives(np.array([[0.01, 1.0], [1.0, 0.01]]))
 
 
 def test_solves_that_are_not_exact_pass_the_check() -> None:

@@ -49,7 +49,8 @@ def derivative_fault(
     gradients : callable
         Maps z and cotangents (n, d_y) to gradients, (n, d_z).
     z : ndarray of shape (n, d_z)
-        Draws of a population. Each is moved towards the next, a sixteenth of the way at most.
+        Draws of a population. Each is moved to and from the next, by a sixteenth of the way and by
+        a quarter of its own size at most.
     names : sequence of str, length d_z
         Of the parameters.
     """
@@ -84,9 +85,10 @@ def derivative_fault(
 
 
 def _directions(z: np.ndarray) -> np.ndarray:
-    """Return, for each row, the way to the next: as large as the population, and inside it."""
+    """Return, for each row, the way to the next, not so far that a step changes a sign."""
     ways = np.roll(z, -1, axis=0) - z
-    return np.where(ways == 0, 0.1 * np.where(z == 0, 1.0, np.abs(z)), ways)
+    sizes = np.where(z == 0, 1.0, np.abs(z))
+    return np.where(ways == 0, 0.1 * sizes, np.clip(ways, -4 * sizes, 4 * sizes))
 
 
 def _differences(
