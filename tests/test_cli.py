@@ -193,6 +193,34 @@ def test_a_trial_says_what_to_do_about_a_package_that_is_not_there():
     assert "-m pip install" in done.output
 
 
+WITH_JACOBIAN = """\
+import numpy as np
+
+def solve(z):
+    size, rate = z.T
+    jacobian = [[size / size, 0 * size], [rate, {slope}]]
+    rows = [np.stack(row, axis=1) for row in jacobian]
+    return np.stack([size, size * rate], axis=1), np.stack(rows, axis=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("slope", "status", "said"),
+    [
+        ("size", 0, "the derivatives it gives agree with differences of solves"),
+        ("2 * size", 1, "that of observation 1 (counted from 0) in 'rate' is given as"),
+    ],
+)
+def test_a_trial_checks_derivatives(slope, status, said):
+    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    file, kind = Path("mine.yaml"), "kind: python"
+    file.write_text(file.read_text().replace(kind, f"{kind}\n      derivatives: jacobian"))
+    Path("mine", "simulator.py").write_text(WITH_JACOBIAN.format(slope=slope))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == status, done.output
+    assert said in done.output
+
+
 def test_a_trial_stops_at_a_wrong_configuration():
     call("new-study", "mine", "--forward", "python")
     file = Path("mine.yaml")

@@ -21,7 +21,10 @@ def _forward(study: Section) -> tuple[str, ...]:
 
 
 def _solver(study: Section) -> tuple[str, ...]:
-    return (*_forward(study), f"popinv.forward.{study['forward']['kind']}.model")
+    forward = study["forward"]
+    torch = forward.get("derivatives") == "torch"
+    differentiated = ("popinv.forward.python.autograd",) if torch else ()
+    return (*_forward(study), f"popinv.forward.{forward['kind']}.model", *differentiated)
 
 
 def _states(study: Section) -> tuple[str, ...]:

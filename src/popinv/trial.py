@@ -17,7 +17,7 @@ from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
-from popinv.forward.base import ForwardModel, Solutions
+from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions
 from popinv.forward.build import forward_model
 from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.synthetic import broad_parameters
@@ -90,6 +90,8 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
     ]
+    if isinstance(model, ClaimedDerivatives) and model.check_derivatives(z):
+        lines.append("the derivatives it gives agree with differences of solves")
     good = ~solutions.failed
     if not good.all():
         budget = section["active_learning"]["failure_budget"]

@@ -88,6 +88,8 @@ def test_labels_are_repeated_over_time() -> None:
         ({**PYTHON, "function": "simulator"}, ["function", "'module:function'"]),
         ({**PYTHON, "path": "../elsewhere"}, ["path", "inside the working directory"]),
         ({**PYTHON, "path": "/tmp"}, ["path", "inside the working directory"]),
+        ({**PYTHON, "derivatives": "jax"}, ["derivatives", "one of: jacobian, torch"]),
+        ({**SERVER, "derivatives": "gradient"}, ["derivatives", "true or false"]),
         ({**PYTHON, "time_limit": 0}, ["time_limit", "greater than 0"]),
         ({**PYTHON, "observations": {"times": [0, 2, 1]}}, ["times", "increase"]),
         ({**PYTHON, "observations": {"coordinates": {"t": [1, 2]}}}, ["coordinates.t", "'times'"]),

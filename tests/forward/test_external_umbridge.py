@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import http.server
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from external_sections import section
+from umbridge_running import free_port, running_server
 
 from popinv.errors import ConfigError, SolverError
 from popinv.forward.build import forward_model
@@ -25,33 +22,13 @@ from popinv.forward.umbridge.client import UMBridgeClient
 
 pytest.importorskip("umbridge")
 
-SERVER = Path(__file__).with_name("umbridge_server.py")
 GOOD = np.column_stack([np.random.default_rng(0).normal(size=9), np.zeros(9)])
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    log = (tmp_path_factory.mktemp("server") / "log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, str(SERVER), str(port)], stdout=log, stderr=subprocess.STDOUT
-    )
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert server.poll() is None, Path(log.name).read_text()
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
-    log.close()
+    with running_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 def model(url: str, **keys: Any):

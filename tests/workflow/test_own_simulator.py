@@ -25,6 +25,13 @@ def solve(z):
         raise ValueError("a is too large")
     return z @ np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
 """
+WITH_JACOBIAN = """
+import numpy as np
+
+def solve(z):
+    matrix = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    return z @ matrix.T, np.tile(+matrix, (len(z), 1, 1))
+"""
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
     "forward": {
@@ -67,6 +74,20 @@ def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workfl
     for chunk in (0, 1):
         assert f"round 0: solving chunk {chunk}" in printed
     assert "proposing" not in printed
+
+
+def test_wrong_derivatives_stop_the_run_at_the_first_solves(workflow: Workflow):
+    forward = {**STUDY["forward"], "derivatives": "jacobian"}
+    workflow.configure({"studies": {"own": {**STUDY, "forward": forward}}})
+    module = workflow.folder / "simulator.py"
+    module.write_text(WITH_JACOBIAN.replace("+matrix", "-matrix"))
+    done = workflow.run(SOLVES)
+    assert done.returncode == 1
+    assert "that of observation" in done.stdout
+    assert "Correct the Jacobian" in done.stdout
+    module.write_text(WITH_JACOBIAN)
+    done = workflow.run(SOLVES)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_simulator_has_no_states_to_draw(workflow: Workflow):

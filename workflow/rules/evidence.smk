@@ -248,9 +248,9 @@ def calibrated():
 # How near the answers of all these studies come to the bound.
 rule tabulate_efficiency:
     input:
-        calibrations=expand(
-            "<results>/{study}/evidence/calibration.zarr/zarr.json", study=calibrated()
-        ),
+        calibrations=[
+            f"<results>/{name}/evidence/calibration.zarr/zarr.json" for name in calibrated()
+        ],
     output:
         page="<results>/efficiency.md",
     log:

@@ -4,7 +4,7 @@ import numpy as np
 
 from popinv import storage
 from popinv.artefacts import solves
-from popinv.forward.base import Solutions
+from popinv.forward.base import ClaimedDerivatives, Solutions
 from popinv.forward.build import forward_model, observed
 from popinv.job import job
 
@@ -17,7 +17,10 @@ with job(snakemake):
     z, what = rows["z"].values, observed(given.forward, given.seed)
     if len(z):
         stage = f"solve/{snakemake.wildcards.round}"
-        solutions = forward_model(given.forward, given.seed).solve(z, stage, start)
+        model = forward_model(given.forward, given.seed)
+        if stage == "solve/0" and start == 0 and isinstance(model, ClaimedDerivatives):
+            model.check_derivatives(z)
+        solutions = model.solve(z, stage, start)
     else:
         solutions = Solutions(np.empty((0, len(what))), np.empty(0, dtype=object))
     print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")

@@ -154,6 +154,11 @@ the results differ the run stops. A simulator that draws random numbers takes th
 it is given for each system: as the argument `seeds` of the function, or as the column `seed` of the
 program's input (`pass_seed: true`).
 
+**Derivatives.** A function that returns a Jacobian, or is written in torch, says so
+(`derivatives`); a server is asked. They are used where estimates go through the forward model
+itself (`polish.solver_seconds`), and compared with differences of solves at the start: wrong ones
+stop the run.
+
 **Changes.** The solves are repeated when the simulator changes: the module of the function and what
 it imports from the folder `path` (comments do not count), or the program and those of its arguments
 that are files; and the files listed under `files`. A server's code cannot be seen: change

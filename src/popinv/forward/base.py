@@ -13,7 +13,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["DifferentiableModel", "ForwardModel", "Observations", "Parameter", "Solutions"]
+__all__ = [
+    "ClaimedDerivatives",
+    "DifferentiableModel",
+    "ForwardModel",
+    "Observations",
+    "Parameter",
+    "Solutions",
+]
 
 
 @dataclass(frozen=True)
@@ -133,5 +140,30 @@ class DifferentiableModel(ForwardModel, Protocol):
         ----------
         z : ndarray of shape (n, d_z)
         cotangents : ndarray of shape (n, d_y)
+        """
+        ...
+
+
+@runtime_checkable
+class ClaimedDerivatives(DifferentiableModel, Protocol):
+    """A differentiable model whose derivatives are the user's claim, to be checked at the start."""
+
+    def check_derivatives(self, z: np.ndarray) -> bool:
+        """Compare the derivatives with differences of solves, at the first two rows of z.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+            Draws of the starting population.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to compare: False where no row can be solved.
+
+        Raises
+        ------
+        SolverError
+            If they differ, or fail where the solves do not.
         """
         ...

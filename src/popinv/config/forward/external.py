@@ -279,6 +279,13 @@ class PythonFunction(ExternalSection):
     path: InsidePath = Field(
         default=".", description="Folder of the module, inside the working directory."
     )
+    derivatives: Literal["jacobian", "torch"] | None = Field(
+        default=None,
+        description="Derivatives that the function gives. `jacobian`: it returns a pair, the "
+        "observations and their Jacobian of shape (n, number of observations, number of "
+        "parameters); with an argument `jacobian` it is told whether that is wanted. `torch`: it "
+        "takes and returns tensors of torch, which differentiates it. null: none.",
+    )
     files: list[InsidePath] = Field(
         default_factory=list, description=_FILES, json_schema_extra={"x-default": "none"}
     )
@@ -300,6 +307,12 @@ class UMBridge(ExternalSection):
         default_factory=dict,
         description="Settings passed on to the model with each request.",
         json_schema_extra={"x-default": "none"},
+    )
+    derivatives: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether Gradient and ApplyJacobian of the model are used, where the server "
+        "says that it supports them.",
     )
     version: str = Field(
         default="",

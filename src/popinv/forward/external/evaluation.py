@@ -176,7 +176,7 @@ class _Batches:
         gap = np.abs(alone - self.values[0]).max()
         if gap > _TOLERANCE * np.abs(alone).max():
             raise SolverError(
-                f"the simulator gives other observations for one system alone than for the same "
+                f"the simulator gives another answer for one system alone than for the same "
                 f"system among {stop} (they differ by up to {gap:.3g}). Each row must depend on "
                 "its own parameters only; a simulator that draws random numbers must draw them "
                 "from the seed that it is given for each row (see config/README.md)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,16 +83,31 @@ class ExternalModel:
             If the simulator cannot be used at all, or returns something else than a row of d_y
             numbers for each system.
         """
+        seeds = partial(row_seeds, self._seed, stage, first)
+        return self._answers(self._start, z, seeds, len(self.observations))
+
+    def _answers(
+        self,
+        start: Callable[[], Simulator],
+        z: np.ndarray,
+        seeds: Callable[[int], np.ndarray],
+        width: int,
+        beside: np.ndarray | None = None,
+    ) -> Solutions:
+        """Return ``width`` numbers for each row of z, with what stands beside it in the call."""
         z, reasons = checked_rows(self._forward["kind"], z, self.parameters)
-        values = np.full((len(z), len(self.observations)), np.nan)
+        if beside is not None:
+            unfit = (reasons == "") & ~np.isfinite(beside).all(axis=1)
+            reasons[unfit] = "a direction of the derivative is not finite"
+            z = np.concatenate([z, beside], axis=1)
+        values = np.full((len(z), width), np.nan)
         rows = np.flatnonzero(reasons == "")
-        seeds = row_seeds(self._seed, stage, first, len(z))
         if len(rows):
             values[rows], reasons[rows] = evaluate(
-                [self._start() for _ in range(self._forward["parallel"])],
+                [start() for _ in range(self._forward["parallel"])],
                 z[rows],
-                seeds[rows],
-                len(self.observations),
+                seeds(len(z))[rows],
+                width,
                 self._rows_per_call,
                 self._forward["retries"],
             )

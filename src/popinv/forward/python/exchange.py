@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-__all__ = ["ASKED", "FAILED", "READY", "UNUSABLE", "VALUES", "pack", "unpack"]
+__all__ = ["ASKED", "FAILED", "NUMBERS", "READY", "UNUSABLE", "pack", "unpack"]
 
 # What a message is about.
-ASKED, READY, UNUSABLE, VALUES, FAILED = "asked", "ready", "unusable", "values", "failed"
+ASKED, READY, UNUSABLE, NUMBERS, FAILED = "asked", "ready", "unusable", "numbers", "failed"
 
 _DTYPES = ("<f8", "<i8")
 

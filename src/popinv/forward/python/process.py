@@ -20,6 +20,7 @@ from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import LARGEST_ANSWER, ended, last_lines, time_limit
 from popinv.forward.external.reaper import Reaper
 from popinv.forward.python import worker
+from popinv.forward.python.derivatives import JVP, VALUES, VJP
 from popinv.forward.python.exchange import ASKED, FAILED, READY, UNUSABLE, pack, unpack
 
 __all__ = ["WorkerProcess"]
@@ -44,10 +45,12 @@ class WorkerProcess:
         Where the module is.
     seconds : float
         Time limit of a call.
+    derivatives : str
+        Where derivatives come from, "jacobian" or "torch"; "" where there are none.
     """
 
-    def __init__(self, function: str, folder: str, seconds: float) -> None:
-        self._arguments = (os.path.abspath(folder), function)
+    def __init__(self, function: str, folder: str, seconds: float, derivatives: str = "") -> None:
+        self._arguments = (os.path.abspath(folder), function, derivatives)
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         # Whoever stops the solves may close while a thread is in a call.
@@ -66,14 +69,25 @@ class WorkerProcess:
         SolverError
             If it cannot be imported, or returns something else than numbers.
         """
+        return self._asked(VALUES, z, seeds)
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
+        return self._asked(JVP, z, seeds, tangents)
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
+        return self._asked(VJP, z, seeds, cotangents)
+
+    def _asked(self, what: str, *arrays: np.ndarray) -> np.ndarray:
         if self._process is None:
             self._start()
-        kind, text, arrays = self._answer(self._seconds, pack(ASKED, "", z, seeds))
+        kind, text, found = self._answer(self._seconds, pack(ASKED, what, *arrays))
         if kind == FAILED:
             raise CallFailed(text)
-        if kind == UNUSABLE or len(arrays) != 1:
+        if kind == UNUSABLE or len(found) != 1:
             raise SolverError(text or "the process of the simulator answered without numbers")
-        return arrays[0]
+        return found[0]
 
     def close(self) -> None:
         """End the process, and pass on the last lines of what it printed."""

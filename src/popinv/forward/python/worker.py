@@ -12,14 +12,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from popinv.forward.external.messages import LARGEST_ANSWER
-from popinv.forward.python.exchange import FAILED, READY, UNUSABLE, VALUES, pack, unpack
+from popinv.forward.python.derivatives import JACOBIAN, TORCH, NotNumbers, from_jacobian, table
+from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 
 __all__ = ["answer", "main"]
 
@@ -38,42 +39,54 @@ def _function(target: str) -> Function:
     return getattr(importlib.import_module(module), name)
 
 
-def _takes_seeds(function: Function) -> bool:
+def _takes(function: Function, name: str) -> bool:
     try:
-        return "seeds" in inspect.signature(function).parameters
+        return name in inspect.signature(function).parameters
     except (TypeError, ValueError):  # compiled functions need not say what they take
         return False
 
 
-def answer(function: Function, z: np.ndarray, seeds: np.ndarray) -> tuple[str, Any]:
-    """Call the function; return what kind of answer it is, and the values or the reason.
+def answer(
+    function: Function,
+    source: str,
+    asked: str,
+    z: np.ndarray,
+    seeds: np.ndarray,
+    directions: np.ndarray | None = None,
+) -> tuple[str, Any]:
+    """Call the function; return what kind of answer it is, and the numbers or the reason.
 
     Parameters
     ----------
     function : callable
-        Of z, and of ``seeds`` if it has such an argument.
+        Of z, and of ``seeds`` and ``jacobian`` if it has such arguments.
+    source : str
+        Where derivatives come from, "" where there are none.
+    asked : str
+        Observations or derivatives.
     z : ndarray of shape (n, d_z)
     seeds : ndarray of int, shape (n,)
+    directions : ndarray, optional
+        Tangents (n, k, d_z), or cotangents (n, d_y).
     """
+    seeded = partial(function, seeds=seeds) if _takes(function, "seeds") else function
+
+    def with_jacobian(wanted: bool) -> Any:
+        return seeded(z, jacobian=wanted) if _takes(function, "jacobian") else seeded(z)
+
     try:
-        result = function(z, seeds=seeds) if _takes_seeds(function) else function(z)
+        if source == TORCH:
+            # Torch is imported by those who use it.
+            from popinv.forward.python.autograd import from_torch
+
+            return NUMBERS, from_torch(seeded, z, asked, directions)
+        if source == JACOBIAN:
+            return NUMBERS, from_jacobian(with_jacobian, z.shape[1], asked, directions)
+        return NUMBERS, table(seeded(z))
+    except NotNumbers as error:
+        return UNUSABLE, str(error)
     except (Exception, SystemExit) as error:
         return FAILED, _described(error)
-    try:
-        values = np.asarray(result)
-        # Complex numbers would lose their imaginary part, and text be read as numbers.
-        if values.dtype.kind not in "biufO":
-            raise TypeError(f"its entries are of type {values.dtype}")
-        if values.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in values.flat):
-            raise TypeError("some of its entries are text")
-        if 8 * values.size > LARGEST_ANSWER:
-            raise TypeError(f"its shape {values.shape} is too large for one call")
-        return VALUES, values.astype(np.float64)
-    except (Exception, SystemExit) as error:
-        return UNUSABLE, (
-            f"the function returned a {type(result).__name__} that is not a table of numbers: "
-            f"{error}"
-        )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,9 +95,10 @@ def main(arguments: Sequence[str]) -> int:
     Parameters
     ----------
     arguments : sequence of str
-        The connection's file descriptor, the folder of the module, and ``module:function``.
+        The connection's file descriptor, the folder of the module, ``module:function``, and where
+        derivatives come from.
     """
-    descriptor, folder, target = arguments
+    descriptor, folder, target, source = arguments
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
     sys.path.insert(0, folder)
@@ -103,11 +117,11 @@ def main(arguments: Sequence[str]) -> int:
     connection.send_bytes(pack(READY))
     while True:
         try:
-            _, _, (z, seeds) = unpack(connection.recv_bytes())
+            _, asked, arrays = unpack(connection.recv_bytes())
         except (EOFError, ConnectionResetError):
             return 0
-        kind, content = answer(function, z, seeds)
-        reply = pack(kind, "", content) if kind == VALUES else pack(kind, content)
+        kind, content = answer(function, source, asked, *arrays)
+        reply = pack(kind, "", content) if kind == NUMBERS else pack(kind, content)
         connection.send_bytes(reply)
 
 

@@ -11,7 +11,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from popinv.forward.external.messages import LARGEST_ANSWER, time_limit
 __all__ = ["UMBridgeClient"]
 
 _PROTOCOL = 1.0
+_GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}
 _NOT_FINITE = re.compile(r"(?<![\w\"])(nan|inf)(?![\w\"])")
 # For everything but the evaluation itself.
@@ -51,6 +52,12 @@ class UMBridgeClient:
     patience : float
         Seconds to wait for a server that has stopped answering.
 
+    Attributes
+    ----------
+    differentiable : bool
+        Whether the model offers Gradient or ApplyJacobian. What it lacks of the two is assembled
+        from the other, by a request for each observation, or for each parameter.
+
     Raises
     ------
     ConfigError
@@ -72,9 +79,10 @@ class UMBridgeClient:
         self._url, self._model, self._settings = url, model, dict(settings)
         self._seconds, self._patience = seconds, patience
         self._session = requests.Session()
-        self._check_model()
+        self._support = self._checked_support()
+        self.differentiable = bool(self._support & {_GRADIENT, _JACOBIAN})
         self._inputs = self._sizes("InputSizes", "inputSizes", d_z, "parameters")
-        self._sizes("OutputSizes", "outputSizes", d_y, "observations")
+        self._outputs = self._sizes("OutputSizes", "outputSizes", d_y, "observations")
 
     def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Evaluate the model for one system.
@@ -96,14 +104,61 @@ class UMBridgeClient:
         SolverError
             If the server has stopped answering, or returns something else than numbers.
         """
-        parts = np.split(z[0], np.cumsum(self._inputs)[:-1])
-        body: dict[str, Any] = {
-            "name": self._model,
-            "input": [part.tolist() for part in parts],
-            "config": self._settings,
-        }
+        return self._request("Evaluate", z[0], {}, _vectors)[None]
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return y and its changes for z (1, d_z) and tangents (1, k, d_z), (1, (1 + k) d_y)."""
+        y = self.call(z, seeds)[0]
+        if _JACOBIAN in self._support:
+            changes = [self._product(_JACOBIAN, z[0], tangent) for tangent in tangents[0]]
+        else:
+            rows = [self._product(_GRADIENT, z[0], unit) for unit in np.eye(len(y))]
+            changes = list(tangents[0] @ np.transpose(rows))
+        return np.concatenate([y, *changes])[None]
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return the gradient for z (1, d_z) and cotangents (1, d_y), shape (1, d_z)."""
+        if _GRADIENT in self._support:
+            return self._product(_GRADIENT, z[0], cotangents[0])[None]
+        columns = [self._product(_JACOBIAN, z[0], unit) for unit in np.eye(z.shape[1])]
+        return cotangents @ np.transpose(columns)
+
+    def _product(self, what: str, z: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        """Return J direction by ApplyJacobian, J^T direction by Gradient.
+
+        The protocol has a request for each pair of an input vector and an output vector. Parts of
+        the direction that are zero are not asked for.
+        """
+        forwards = what == _JACOBIAN
+        key, sizes = ("vec", self._inputs) if forwards else ("sens", self._outputs)
+        others = self._outputs if forwards else self._inputs
+        total = [np.zeros(size) for size in others]
+        for i, part in enumerate(_split(direction, sizes)):
+            for o, size in enumerate(others):
+                if size == 0 or not part.any():
+                    continue
+                pair = {"inWrt": i, "outWrt": o} if forwards else {"inWrt": o, "outWrt": i}
+                found = self._request(what, z, {key: part.tolist(), **pair}, _vector)
+                if len(found) != size:
+                    raise SolverError(
+                        f"{self._url}/{what}: the answer has {len(found)} numbers, but {size} are "
+                        f"expected ({pair})"
+                    )
+                total[o] += found
+        return np.concatenate(total)
+
+    def _request(
+        self,
+        what: str,
+        z: np.ndarray,
+        more: Mapping[str, Any],
+        read: Callable[[Any], np.ndarray],
+    ) -> np.ndarray:
+        """Return the numbers of an answer that takes computing."""
+        parts = [part.tolist() for part in _split(z, self._inputs)]
+        body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:
-            return self._values(*self._evaluate(body))
+            return self._numbers(*self._post(what, body), read)
         except (requests.ReadTimeout, TimeoutError):
             raise CallFailed(time_limit(self._seconds), lost=True) from None
         except requests.RequestException as error:
@@ -114,7 +169,7 @@ class UMBridgeClient:
         """Close the connection."""
         self._session.close()
 
-    def _evaluate(self, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
+    def _post(self, what: str, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
         """Return the server's answer and its text.
 
         The time limit of ``requests`` is one of silence: a server that sends a byte now and then
@@ -125,7 +180,7 @@ class UMBridgeClient:
 
         def ask() -> None:
             try:
-                address, limits = f"{self._url}/Evaluate", (_ANSWER_LIMIT, self._seconds)
+                address, limits = f"{self._url}/{what}", (_ANSWER_LIMIT, self._seconds)
                 with session.post(address, json=body, timeout=limits, stream=True) as response:
                     done.put((response, _limited_text(response)))
             except BaseException as error:
@@ -141,7 +196,9 @@ class UMBridgeClient:
             raise answer
         return answer
 
-    def _values(self, response: requests.Response, text: str) -> np.ndarray:
+    def _numbers(
+        self, response: requests.Response, text: str, read: Callable[[Any], np.ndarray]
+    ) -> np.ndarray:
         # The server of the package umbridge writes nan and inf, as Python does.
         try:
             answer = json.loads(_NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], text))
@@ -152,11 +209,11 @@ class UMBridgeClient:
         if isinstance(answer, dict) and "error" in answer:
             raise CallFailed(f"the server answered {response.status_code}: {answer['error']}")
         try:
-            return np.concatenate([_vector(part) for part in answer["output"]])[None]
+            return read(answer["output"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SolverError(
-                f"{self._url}: the answer has no 'output' that is a list of lists of numbers: "
-                f"{one_line(text)}"
+                f"{self._url}: the answer has no 'output' that is a list of "
+                f"{'lists of ' if read is _vectors else ''}numbers: {one_line(text)}"
             ) from error
 
     def _wait_for_server(self) -> None:
@@ -194,7 +251,8 @@ class UMBridgeClient:
             ) from None
         return answer
 
-    def _check_model(self) -> None:
+    def _checked_support(self) -> set[str]:
+        """Return what the server does with the model, which is checked to be there."""
         info = self._ask("Info")
         version = info.get("protocolVersion")
         if version != _PROTOCOL:
@@ -215,6 +273,7 @@ class UMBridgeClient:
             raise ConfigError(
                 f"forward.model: '{self._model}' at {self._url} does not support Evaluate"
             )
+        return {what for what, supported in support.items() if supported}
 
     def _sizes(self, what: str, key: str, total: int, named: str) -> Sequence[int]:
         answer = self._ask(what, {"name": self._model, "config": self._settings})
@@ -243,6 +302,15 @@ def _limited_text(response: requests.Response) -> str:
                 f"{response.url}: the answer has more than {LARGEST_ANSWER} bytes and is not read"
             )
     return b"".join(parts).decode(errors="replace")
+
+
+def _split(vector: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    return np.split(vector, np.cumsum(sizes)[:-1])
+
+
+def _vectors(parts: Any) -> np.ndarray:
+    """Return lists of numbers, one after the other."""
+    return np.concatenate([_vector(part) for part in parts])
 
 
 def _vector(part: Any) -> np.ndarray:

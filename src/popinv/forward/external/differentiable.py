@@ -1,0 +1,169 @@
+"""A simulator of one's own that gives derivatives, as a differentiable forward model.
+
+Derivatives go the way of solves: a row of z with its directions beside it is one system of
+:func:`popinv.forward.external.evaluation.evaluate`, and what comes back is one row of numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from popinv.errors import SolverError
+from popinv.forward.base import Solutions
+from popinv.forward.external.evaluation import Simulator
+from popinv.forward.external.model import ExternalModel, row_seeds
+from popinv.forward.external.taylor import derivative_fault
+
+__all__ = ["DifferentiableExternalModel", "DifferentiableSimulator"]
+
+
+class DifferentiableSimulator(Simulator, Protocol):
+    """A running simulator that is asked for derivatives as it is for observations.
+
+    Both raise what ``call`` raises.
+    """
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
+        ...
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Along:
+    """A simulator whose rows are those of z with directions beside them."""
+
+    simulator: DifferentiableSimulator
+    d_z: int
+    tangents: bool
+
+    def call(self, rows: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        z, directions = np.split(rows, [self.d_z], axis=1)
+        if self.tangents:
+            shape = len(z), directions.shape[1] // self.d_z, self.d_z
+            return self.simulator.jvp(z, directions.reshape(shape), seeds)
+        return self.simulator.vjp(z, directions, seeds)
+
+    def close(self) -> None:
+        self.simulator.close()
+
+
+class DifferentiableExternalModel(ExternalModel):
+    """A simulator with derivatives, which are its user's claim.
+
+    Parameters
+    ----------
+    forward : mapping
+        The checked section.
+    seed : int
+        The study's seed.
+    start : callable
+        Returns a new `DifferentiableSimulator`.
+    rows_per_call : int
+        Most systems in one call.
+    advice : str
+        What to do where the derivatives turn out to be wrong.
+    """
+
+    def __init__(
+        self,
+        forward: Mapping[str, Any],
+        seed: int,
+        start: Callable[[], DifferentiableSimulator],
+        rows_per_call: int,
+        advice: str,
+    ) -> None:
+        super().__init__(forward, seed, start, rows_per_call)
+        self._advice = advice
+        d_z = len(self.parameters)
+        self._start_jvp = lambda: _Along(start(), d_z, tangents=True)
+        self._start_vjp = lambda: _Along(start(), d_z, tangents=False)
+        # Those of ``solve`` as it is called without a stage.
+        self._seeds = partial(row_seeds, seed, "solve", 0)
+
+    def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return G(z), shape (n, d_y), and its derivatives along tangents, (k, n, d_y).
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        tangents : ndarray of shape (k, n, d_z)
+
+        Raises
+        ------
+        SolverError
+            As ``solve``.
+        """
+        answers = self._changes(z, tangents, self._seeds)
+        shape = len(z), 1 + len(tangents), len(self.observations)
+        parts = answers.observations.reshape(shape).transpose(1, 0, 2)
+        return parts[0], parts[1:]
+
+    def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Return the gradient in z of sum_j cotangents[:, j] G_j(z), shape (n, d_z).
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, d_z)
+        cotangents : ndarray of shape (n, d_y)
+
+        Raises
+        ------
+        SolverError
+            As ``solve``.
+        """
+        return self._gradients(z, cotangents, self._seeds).observations
+
+    def check_derivatives(self, z: np.ndarray) -> bool:
+        """Compare the derivatives with differences of solves, at the first two rows of z.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to compare.
+
+        Raises
+        ------
+        SolverError
+            With what was given, what was expected, and what to do.
+        """
+        z = z[:2]
+
+        # A row keeps its seed, however often it is called: the randomness inside is the same.
+        def seeds(count: int) -> np.ndarray:
+            return np.resize(self._seeds(len(z)), count)
+
+        def solved(points: np.ndarray) -> Solutions:
+            return self._answers(self._start, points, seeds, len(self.observations))
+
+        fault = derivative_fault(
+            solved,
+            lambda points, tangents: self._changes(points, tangents, seeds),
+            lambda points, cotangents: self._gradients(points, cotangents, seeds),
+            z,
+            [parameter.name for parameter in self.parameters],
+        )
+        if fault:
+            raise SolverError(f"the derivatives that the simulator gives: {fault} {self._advice}")
+        return fault is not None
+
+    def _changes(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: Callable[[int], np.ndarray]
+    ) -> Solutions:
+        k, n, d_z = tangents.shape
+        beside = tangents.transpose(1, 0, 2).reshape(n, k * d_z)
+        width = (1 + k) * len(self.observations)
+        return self._answers(self._start_jvp, z, seeds, width, beside)
+
+    def _gradients(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: Callable[[int], np.ndarray]
+    ) -> Solutions:
+        return self._answers(self._start_vjp, z, seeds, len(self.parameters), cotangents)

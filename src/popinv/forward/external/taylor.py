@@ -1,0 +1,156 @@
+"""Whether derivatives are those of the solves: a Taylor test at a few systems.
+
+Along a direction u, the remainder ``G(z + h u) - G(z) - h v`` falls with the square of h where v is
+the derivative ``J u``, and with h itself where it is not. What is compared is v with the central
+differences ``(G(z + h u) - G(z - h u)) / 2h`` of two steps h: their own error is of second order in
+h, and the gap between the two says how large it is, whether it comes from curvature or from solves
+that are not exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from popinv.forward.base import Solutions
+
+__all__ = ["derivative_fault"]
+
+Answer = Callable[[np.ndarray, np.ndarray], Solutions]
+
+_STEPS = np.array([1 / 16, 1 / 128])
+# In shares of an entry's change: what a derivative by differences, or of a solve that is not quite
+# exact, may be off.
+_TOLERANCE = 0.01
+# The adjoint is held against tangents at the same point, without differences.
+_ADJOINT_TOLERANCE = 1e-3
+# Below this share of its value an entry does not change.
+_NOTHING = 1e-8
+# Parameters among which the one at fault is looked for.
+_NAMED = 16
+
+
+def derivative_fault(
+    solve: Callable[[np.ndarray], Solutions],
+    changes: Answer,
+    gradients: Answer,
+    z: np.ndarray,
+    names: Sequence[str],
+) -> str | None:
+    """Return what is wrong with the derivatives, "" if nothing is, None if none can be compared.
+
+    Parameters
+    ----------
+    solve : callable
+        Maps (r n, d_z), the n systems r times with changed parameters, to observations.
+    changes : callable
+        Maps z and tangents (k, n, d_z) to y and its changes side by side, (n, (1 + k) d_y).
+    gradients : callable
+        Maps z and cotangents (n, d_y) to gradients, (n, d_z).
+    z : ndarray of shape (n, d_z)
+        Draws of a population. Each is moved to and from the next, by a sixteenth of the way and by
+        a quarter of its own size at most.
+    names : sequence of str, length d_z
+        Of the parameters.
+    """
+    if len(z) == 0:
+        return None
+    u = _directions(z)
+    y, steps, slopes = _differences(solve, z, u[None])
+    good = np.isfinite(y).all(axis=1) & np.isfinite(slopes).all(axis=(0, 1, 3))
+    if not good.any():
+        return None
+    answers = changes(z, u[None])
+    if (failed := good & answers.failed).any():
+        return f"they fail where the solve succeeds: {answers.reason[failed][0]}."
+    beside, given = np.split(answers.observations, 2, axis=1)
+    off = np.abs(beside - y)[good] > _TOLERANCE * np.abs(y[good]).max(axis=0)
+    if off.any():
+        return (
+            f"{off.sum()} of {off.size} observations that come with them differ from the solve's."
+        )
+    excess = _excess(slopes, given[None], y, good)[0]
+    if excess.max() > 1:
+        i, j = np.unravel_index(excess.argmax(), excess.shape)
+        remainders = np.abs(steps[:, 0, i, j] - y[i, j] - _STEPS * given[i, j])
+        falls = remainders[0] / max(remainders[1], np.finfo(float).tiny)
+        step = _STEPS[0] / _STEPS[1]
+        return (
+            f"{_worst(solve, changes, z, u, int(i), names)}; when the step falls by a factor of "
+            f"{step:.0f}, the remainder of Taylor's expansion falls by {falls:.3g}, but with the "
+            f"right derivative by {step**2:.0f}."
+        )
+    return _adjoint_fault(gradients, z, u, given, good)
+
+
+def _directions(z: np.ndarray) -> np.ndarray:
+    """Return, for each row, the way to the next, not so far that a step changes a sign."""
+    ways = np.roll(z, -1, axis=0) - z
+    sizes = np.where(z == 0, 1.0, np.abs(z))
+    return np.where(ways == 0, 0.1 * sizes, np.clip(ways, -4 * sizes, 4 * sizes))
+
+
+def _differences(
+    solve: Callable[[np.ndarray], Solutions], z: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return y (n, d_y), y a step on, and central differences, each (steps, k, n, d_y)."""
+    moves = _STEPS[:, None, None, None] * directions
+    points = np.concatenate([z[None], *(z + moves), *(z - moves)])
+    values = solve(points.reshape(-1, z.shape[1])).observations.reshape(*points.shape[:2], -1)
+    after, before = values[1:].reshape(2, *moves.shape[:3], -1)
+    return values[0], after, (after - before) / (2 * _STEPS[:, None, None, None])
+
+
+def _excess(slopes: np.ndarray, given: np.ndarray, y: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the gaps between derivatives and differences over what is tolerated, (k, n, d_y)."""
+    scale = np.abs(slopes[1][:, good]).max(axis=(0, 1))
+    nothing = _NOTHING * (np.abs(y[good]).max(axis=0) + scale.max()) + np.finfo(float).tiny
+    tolerated = _TOLERANCE * scale + 2 * np.abs(slopes[0] - slopes[1]) + nothing
+    return np.where(good[:, None], np.abs(slopes - given).min(axis=0) / tolerated, 0.0)
+
+
+def _worst(
+    solve: Callable[[np.ndarray], Solutions],
+    changes: Answer,
+    z: np.ndarray,
+    u: np.ndarray,
+    i: int,
+    names: Sequence[str],
+) -> str:
+    """Return the worst derivative of system i in one parameter, in words."""
+    count = min(z.shape[1], _NAMED)
+    along = np.eye(z.shape[1])[:count, None] * u
+    y, _, slopes = _differences(solve, z, along)
+    answers = changes(z, along).observations.reshape(len(z), 1 + count, -1)
+    given = answers[:, 1:].transpose(1, 0, 2)
+    excess = np.nan_to_num(_excess(slopes, given, y, np.arange(len(z)) == i)[:, i])
+    k, j = np.unravel_index(excess.argmax(), excess.shape)
+    at = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names[:6], z[i], strict=False))
+    return (
+        f"at {at} that of observation {j} (counted from 0) in '{names[k]}' is given as "
+        f"{given[k, i, j] / u[i, k] + 0.0:.4g}, but differences of solves say "
+        f"{slopes[1, k, i, j] / u[i, k]:.4g}"
+    )
+
+
+def _adjoint_fault(
+    gradients: Answer, z: np.ndarray, u: np.ndarray, given: np.ndarray, good: np.ndarray
+) -> str:
+    """Return a fault if <c, J u> is not <J^T c, u>, for a c that leaves nothing to cancel."""
+    scale = np.abs(given[good]).max(axis=0)
+    c = np.divide(given, scale**2, out=np.zeros_like(given), where=good[:, None] & (scale > 0))
+    answers = gradients(z, c)
+    if (failed := good & answers.failed).any():
+        return f"gradients fail where the solve succeeds: {answers.reason[failed][0]}."
+    forwards, backwards = (
+        (c * given).sum(axis=1)[good],
+        (answers.observations * u).sum(axis=1)[good],
+    )
+    i = np.abs(forwards - backwards).argmax()
+    if np.abs(forwards - backwards)[i] > _ADJOINT_TOLERANCE * np.abs(forwards[i]):
+        return (
+            "gradients and derivatives along tangents are not of one Jacobian J: <c, J u> is "
+            f"{forwards[i]:.6g}, but <J^T c, u> is {backwards[i]:.6g}."
+        )
+    return ""

@@ -1,0 +1,87 @@
+"""Derivatives of a user's function of torch tensors, by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from popinv.forward.python.derivatives import JVP, NotNumbers
+from popinv.tangents import linearised
+
+__all__ = ["from_torch"]
+
+
+def from_torch(
+    function: Callable[[torch.Tensor], Any],
+    z: np.ndarray,
+    asked: str,
+    directions: np.ndarray | None,
+) -> np.ndarray:
+    """Return what is asked of a function of tensors, as ``from_jacobian`` does.
+
+    Changes along tangents are differentiated forwards; where a part of the function does not offer
+    that, they come from a Jacobian that is differentiated backwards, row by row.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a tensor z (n, d_z) of float64 to y (n, d_y), each row by itself.
+    z : ndarray of shape (n, d_z)
+    asked : str
+        ``VALUES``, ``JVP`` or ``VJP``.
+    directions : ndarray, optional
+        Tangents (n, k, d_z), or cotangents (n, d_y).
+
+    Raises
+    ------
+    NotNumbers
+        If the function returns no tensor, or one without derivatives.
+    """
+
+    def simulate(x: torch.Tensor) -> torch.Tensor:
+        y = function(x)
+        if not isinstance(y, torch.Tensor) or y.is_complex():
+            raise NotNumbers(
+                f"the function returned a {type(y).__name__}, but with 'derivatives: torch' a real "
+                "tensor is expected"
+            )
+        return y.to("cpu", torch.float64)
+
+    at = torch.from_numpy(z)
+    if directions is None:
+        return simulate(at).detach().numpy()
+    along = torch.from_numpy(directions)
+    if asked == JVP:
+        try:
+            y, changes = linearised(simulate, at, along.transpose(0, 1))
+        except RuntimeError:  # NotImplementedError among them
+            y, changes = _by_jacobian(simulate, at, along)
+        together = torch.cat([y[None], changes]).transpose(0, 1)
+        return together.reshape(len(z), -1).numpy()
+    x, y = _recorded(simulate, at)
+    (gradient,) = torch.autograd.grad(y, x, along)
+    return gradient.numpy()
+
+
+def _recorded(
+    simulate: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    x = at.clone().requires_grad_(True)
+    y = simulate(x)
+    if not y.requires_grad:
+        raise NotNumbers(
+            "the function returned a tensor without derivatives; all that leads from z to it must "
+            "be computed by torch, without detach(), numpy(), item() or no_grad()"
+        )
+    return x, y
+
+
+def _by_jacobian(
+    simulate: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, tangents: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = _recorded(simulate, at)
+    rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0] for column in y.T]
+    return y.detach(), torch.einsum("jnk,nmk->mnj", torch.stack(rows), tangents)

@@ -1,0 +1,365 @@
+"""Derivatives of simulators of one's own: Taylor tests, adjoints, and claims that are wrong."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from external_sections import section
+from umbridge_running import running_server
+
+from popinv.errors import SolverError
+from popinv.forward.base import ClaimedDerivatives, DifferentiableModel
+from popinv.forward.build import forward_model
+from popinv.inference.solver import SolverSimulator
+
+# y = (a b, a^2, sin b). b chooses what happens to a row: 7 raises, 8 has no end.
+MODULE = """
+    import time
+    import numpy as np
+
+    def fate(b):
+        if (b == 7).any():
+            raise ValueError("no root")
+        if (b == 8).any():
+            time.sleep(60)
+
+    def solve(z):
+        a, b = z.T
+        fate(b)
+        return np.stack([a * b, a * a, np.sin(b)], axis=1)
+
+    def jacobian(z):
+        a, b = z.T
+        o = np.zeros_like(a)
+        rows = [[b, a], [2 * a, o], [o, np.cos(b)]]
+        return np.stack([np.stack(row, axis=1) for row in rows], axis=1)
+
+    def pair(z):
+        return solve(z), jacobian(z)
+
+    def asked(z, jacobian=False):
+        return pair(z) if jacobian else solve(z)
+
+    def seeded(z, seeds):
+        draws = np.array([np.random.default_rng(seed).standard_normal(3) for seed in seeds])
+        return solve(z) + draws, jacobian(z)
+
+    def positive(z):
+        if (z <= 0).any():
+            raise ValueError("not positive")
+        return pair(z)
+
+    def swapped(z):
+        y, j = pair(z)
+        return y, j[:, :, ::-1]
+
+    def one_entry(z):
+        y, j = pair(z)
+        j[:, 2, 1] *= 0.9
+        return y, j
+
+    def transposed(z):
+        y, j = pair(z)
+        return y, j.transpose(0, 2, 1)
+
+    def summed(z):
+        return solve(z), jacobian(z).sum(axis=0)
+
+    def mixed(z):
+        y, j = pair(z)
+        return y, j - j.mean(axis=0) + j[:1]
+
+    def other_values(z, jacobian=False):
+        return (1.1 * solve(z), pair(z)[1]) if jacobian else solve(z)
+
+    def no_slope(z, jacobian=False):
+        if jacobian:
+            raise ArithmeticError("no slope")
+        return solve(z)
+
+    def not_finite(z):
+        y, j = pair(z)
+        return y, j / 0
+
+    def coarse(z):  # as a solver that stops early
+        y, j = pair(z)
+        return np.round(y, 3), j
+
+    def seeded_swapped(z, seeds):
+        y, j = seeded(z, seeds)
+        return y, j[:, :, ::-1]
+"""
+TENSORS = """
+    import time
+    import torch
+
+    def solve(z):
+        a, b = z.T
+        if (b == 7).any():
+            raise ValueError("no root")
+        if (b == 8).any():
+            time.sleep(60)
+        return torch.stack([a * b, a * a, torch.sin(b)], dim=1)
+
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return torch.sin(x)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * torch.cos(ctx.saved_tensors[0])
+
+    def backwards(z):
+        a, b = z.T
+        return torch.stack([a * b, a * a, Sine.apply(b)], dim=1)
+
+    def cut(z):
+        a, b = z.T
+        return torch.stack([a * b, a * a, torch.sin(b.detach())], dim=1)
+
+    def cut_off(z):
+        return solve(z.detach())
+
+    def arrays(z):
+        return solve(z).numpy()
+"""
+Z = np.random.default_rng(0).uniform(0.5, 1.5, (5, 2))
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
+    Path("own/tensors.py").write_text(textwrap.dedent(TENSORS))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("umbridge")
+    with running_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+def function(name: str, derivatives: str | None = "jacobian", **keys: Any) -> Any:
+    module = "tensors" if derivatives == "torch" else "simulator"
+    keys = {"path": "own", "time_limit": 20, **keys}
+    target = f"{module}:{name}"
+    return forward_model(
+        section(kind="python", function=target, derivatives=derivatives, **keys), 1
+    )
+
+
+def server(url: str, model: str, **keys: Any) -> Any:
+    keys = {"time_limit": 20, "retries": 0, **keys}
+    return forward_model(section(kind="umbridge", url=url, model=model, **keys), seed=1)
+
+
+WAYS = [
+    ("pair", "jacobian"),
+    ("asked", "jacobian"),
+    ("seeded", "jacobian"),
+    ("solve", "torch"),
+    ("backwards", "torch"),
+    ("both", "server"),
+    ("gradient", "server"),
+    ("apply_jacobian", "server"),
+]
+
+
+@pytest.fixture(params=WAYS, ids=[f"{source}-{name}" for name, source in WAYS])
+def model(request: pytest.FixtureRequest) -> Any:
+    name, source = request.param
+    if source == "server":
+        return server(request.getfixturevalue("url"), name)
+    return function(name, source)
+
+
+def test_the_remainder_of_taylor_is_of_second_order(model: Any) -> None:
+    assert isinstance(model, DifferentiableModel)
+    assert SolverSimulator(model).differentiable
+    tangent = np.random.default_rng(1).standard_normal(Z.shape)
+    y, (change,) = model.jvp(Z, tangent[None])
+    np.testing.assert_allclose(y, model.solve(Z).observations, rtol=1e-14)
+    remainders = [
+        np.abs(model.solve(Z + h * tangent).observations - y - h * change).max(axis=1)
+        for h in (1e-2, 1e-3)
+    ]
+    orders = np.log10(remainders[0] / remainders[1])
+    assert np.all(np.abs(orders - 2) < 0.1), orders
+
+
+def test_the_adjoint_is_that_of_the_tangents(model: Any) -> None:
+    rng = np.random.default_rng(2)
+    tangents, cotangents = rng.standard_normal((2, *Z.shape)), rng.standard_normal((len(Z), 3))
+    _, changes = model.jvp(Z, tangents)
+    gradient = model.vjp(Z, cotangents)
+    assert gradient.shape == Z.shape
+    forwards, backwards = (changes * cotangents).sum(axis=2), (tangents * gradient).sum(axis=2)
+    np.testing.assert_allclose(forwards, backwards, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_right_passes_the_check(model: Any) -> None:
+    assert isinstance(model, ClaimedDerivatives)
+    assert model.check_derivatives(Z)
+    assert model.check_derivatives(Z[:1])
+
+
+@pytest.mark.parametrize("kind", ["jacobian", "torch", "server"])
+def test_rows_that_cannot_be_solved_are_nan_and_leave_the_others_alone(kind, url) -> None:
+    model = server(url, "both") if kind == "server" else function(
+        "pair" if kind == "jacobian" else "solve", kind
+    )  # fmt: skip
+    broken = Z.copy()
+    broken[1, 1], broken[3, 0] = 7, np.nan
+    tangents, cotangents = np.ones((1, *Z.shape)), np.ones((len(Z), 3))
+    cotangents[4] = np.inf
+    y, changes = model.jvp(broken, tangents)
+    gradient = model.vjp(broken, cotangents)
+    bad = np.isin(np.arange(len(Z)), [1, 3])
+    np.testing.assert_array_equal(np.isnan(y), np.tile(bad[:, None], 3))
+    np.testing.assert_array_equal(np.isnan(changes[0]), np.isnan(y))
+    assert np.isnan(gradient[bad]).all()
+    assert np.isnan(gradient[4]).all()
+    np.testing.assert_allclose(y[~bad], model.solve(Z[~bad]).observations, rtol=1e-14)
+    np.testing.assert_allclose(gradient[[0, 2]], model.vjp(Z, cotangents)[[0, 2]], rtol=1e-14)
+
+
+def test_directions_that_are_not_finite_are_not_passed_on(url: str) -> None:
+    # Ten systems that take the connection with them would stop the run.
+    z, cotangents = np.tile(Z, (3, 1)), np.full((15, 3), np.inf)
+    assert np.isnan(server(url, "both").vjp(z, cotangents)).all()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("pair", "jacobian"), ("solve", "torch")])
+def test_a_derivative_without_end_is_stopped(name: str, kind: str) -> None:
+    z = Z[:3].copy()
+    z[1, 1] = 8
+    y, _ = function(name, kind, time_limit=2, rows_per_call=1).jvp(z, np.ones((1, 3, 2)))
+    np.testing.assert_array_equal(np.isnan(y[:, 0]), [False, True, False])
+
+
+@pytest.mark.parametrize("name", ["pair", "asked"])
+def test_rows_do_not_depend_on_how_they_are_called(name: str) -> None:
+    whole, parts = function(name), function(name, rows_per_call=2, parallel=2)
+    tangents = np.random.default_rng(3).standard_normal((2, *Z.shape))
+    for ours, others in zip(whole.jvp(Z, tangents), parts.jvp(Z, tangents), strict=True):
+        np.testing.assert_allclose(ours, others, rtol=1e-14)
+    np.testing.assert_allclose(whole.vjp(Z, np.ones((5, 3))), parts.vjp(Z, np.ones((5, 3))))
+
+
+def test_no_rows_and_no_tangents() -> None:
+    model = function("pair")
+    y, changes = model.jvp(np.empty((0, 2)), np.empty((4, 0, 2)))
+    assert (y.shape, changes.shape) == ((0, 3), (4, 0, 3))
+    assert model.vjp(np.empty((0, 2)), np.empty((0, 3))).shape == (0, 2)
+    y, changes = model.jvp(Z, np.empty((0, 5, 2)))
+    assert (y.shape, changes.shape) == ((5, 3), (0, 5, 3))
+    assert not model.check_derivatives(np.empty((0, 2)))
+
+
+def test_without_derivatives_a_simulator_is_not_differentiable(url: str) -> None:
+    program = section(kind="executable", command=["true", "{input}", "{output}"])
+    plain = [
+        function("solve", None),
+        server(url, "good"),
+        server(url, "both", derivatives=False),
+        forward_model(program, 1),
+    ]
+    for model in plain:
+        assert not isinstance(model, DifferentiableModel)
+        assert not hasattr(model, "jvp")
+        assert not hasattr(model, "vjp")
+
+
+def test_positive_parameters_stay_positive() -> None:
+    assert function("positive").check_derivatives(np.array([[0.01, 1.0], [1.0, 0.01]]))
+
+
+def test_solves_that_are_not_exact_pass_the_check() -> None:
+    assert function("coarse").check_derivatives(Z)
+
+
+def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
+    assert not function("pair").check_derivatives(np.full((2, 2), 7.0))
+    one = Z[:2].copy()
+    one[0, 1] = 7.0
+    with pytest.raises(SolverError, match=r"'b' is given as"):
+        function("one_entry").check_derivatives(one)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("swapped", ["is given as", "but differences of solves say"]),
+        (
+            "one_entry",
+            [
+                "observation 2 (counted from 0) in 'b'",
+                "Taylor's expansion falls by",
+                "by 64",
+                "a = ",
+            ],
+        ),
+        ("transposed", ["Jacobian of shape (1, 2, 3)", "(1, 3, 2) is expected", "transposed"]),
+        ("summed", ["Jacobian of shape (3, 2)", "(1, 3, 2) is expected"]),
+        ("mixed", ["for one system alone than for the same system among"]),
+        ("other_values", ["observations that come with them differ"]),
+        ("seeded_swapped", ["is given as", "but differences of solves say"]),
+        ("no_slope", ["they fail where the solve succeeds", "ArithmeticError: no slope"]),
+        ("not_finite", ["they fail where the solve succeeds", "not finite"]),
+        ("solve", ["returned a ndarray", "a pair is expected"]),
+    ],
+)
+def test_a_wrong_jacobian_is_refused(name: str, parts: list[str]) -> None:
+    with pytest.raises(SolverError) as caught:
+        function(name).check_derivatives(Z)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
+    with pytest.raises(SolverError) as caught:
+        function("one_entry").check_derivatives(Z[:1])
+    right = np.cos(Z[0, 1])
+    assert f"is given as {0.9 * right:.4g}" in str(caught.value)
+    assert f"differences of solves say {right:.3g}" in str(caught.value)
+    assert "Correct the Jacobian: its entry [i, j, k]" in str(caught.value)
+    assert "leave 'forward.derivatives' out" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("cut", ["observation 2", "in 'b' is given as 0,", "without detach()"]),
+        ("cut_off", ["is given as 0,", "computed by torch"]),
+        ("arrays", ["returned a ndarray", "a real tensor is expected"]),
+    ],
+)
+def test_derivatives_that_torch_does_not_see_are_refused(name: str, parts: list[str]) -> None:
+    with pytest.raises(SolverError) as caught:
+        function(name, "torch").check_derivatives(Z)
+    for part in parts:
+        assert part in str(caught.value)
+    if name == "cut_off":
+        with pytest.raises(SolverError, match="a tensor without derivatives"):
+            function(name, "torch").vjp(Z, np.ones((5, 3)))
+
+
+def test_a_server_whose_derivatives_err_is_refused(url: str) -> None:
+    with pytest.raises(SolverError, match=r"observation 2 .* in 'b' is given as .*derivatives: f"):
+        server(url, "bad_jacobian").check_derivatives(Z)
+    with pytest.raises(SolverError, match=r"not of one Jacobian J: <c, J u> is .*Correct Gradient"):
+        server(url, "bad_gradient").check_derivatives(Z)
+
+
+def test_a_pair_without_a_word_is_refused_with_what_to_write() -> None:
+    with pytest.raises(SolverError, match=r"not a table of numbers.*set 'derivatives: jacobian'"):
+        function("pair", None).solve(Z)
