@@ -62,7 +62,7 @@ def metrics(
                 if np.isfinite(value := float(row[f"{name}_{end}"])):
                     found[f"{label}_{parameter}_{end}"] = value
             found[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
-    found |= _estimators(population) | _surrogate(population, check, thresholds)
+    found |= _estimators(problem, population) | _surrogate(population, check, thresholds)
     if "truth" in loaded:
         found |= _against_truth(population, loaded)
     if "sampling_error" in loaded:
@@ -116,7 +116,7 @@ def _log_scores(
     return scores
 
 
-def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
+def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | int | str]:
     """Return whose answer it is, how the others differ, and how near the bound it comes."""
     attrs = population.attrs
     found: dict[str, float | int | str] = {
@@ -135,6 +135,7 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
     errors = np.sqrt(np.diag(population["covariance"].values))
     names = [name.replace(" ", "_") for name in population["estimated"].values]
     moves = errors > 0
+    natural = [_natural(problem, row) for row in population["estimates"].values]
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
     for i in np.flatnonzero(moves):
@@ -142,7 +143,7 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
         if np.isfinite(efficiency[i]):
             found[f"efficiency_{names[i]}"] = float(efficiency[i])
         for row, estimator in enumerate(population["estimator"].values):
-            if np.isfinite(value := float(population["estimates"].values[row, i])):
+            if np.isfinite(value := float(natural[row][i])):
                 found[f"{estimator}_{names[i]}"] = value
                 error = float(population["estimate_errors"].values[row, i])
                 if np.isfinite(error):
@@ -150,6 +151,14 @@ def _estimators(population: xr.Dataset) -> dict[str, float | int | str]:
     for entry, where in boundaries(population).items():
         found[f"boundary_{names[entry]}"] = where
     return found
+
+
+def _natural(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return natural values; an unrestricted covariance has other ones, and is left as it is."""
+    if problem.noise.unrestricted or not np.isfinite(p).all():
+        return p
+    alpha, gamma = problem.split(p)
+    return np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
 
 
 def _surrogate(
