@@ -88,7 +88,7 @@ class Killer(threading.Thread):
                             time.sleep(0.2)  # until it is gone
 
 
-def seeded_kills(finished: Path, rules: list[str], seed: int, most: float = 0.7) -> list[Kill]:
+def seeded_kills(finished: Path, rules: list[str], seed: int, most: float = 0.5) -> list[Kill]:
     """Return a kill for each rule, at a random share of what a job of it took undisturbed."""
     rng = np.random.default_rng(seed)
     plan = []

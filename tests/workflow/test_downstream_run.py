@@ -57,7 +57,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert found["influence"]["candidates"] == 40
     assert found["certified_unlearning"]["epsilon"] <= 1
     assert "hardest to forget" in found["instance_unlearning"]["statement"]
-    assert found["instance_unlearning"]["solves_rerun_epochs"] == 20
+    assert found["instance_unlearning"]["solves_rerun_epochs"] == 100
     for picture in (
         "instance_unlearning/figures/systems",
         "posterior/figures/systems",

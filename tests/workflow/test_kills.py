@@ -26,7 +26,14 @@ FIRST = [
     "train_surrogate",
     "update_population",
 ]
-LAST = ["consult_oracle", "resample_systems", "gather_answer", "assess_population", "plot_figures"]
+LAST = [
+    "maximise_likelihoods",
+    "consult_oracle",
+    "resample_systems",
+    "gather_answer",
+    "assess_population",
+    "plot_figures",
+]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -52,7 +59,8 @@ def copy_without_the_answer(finished: Workflow, folder) -> Workflow:
     """Return a copy of the finished study that lacks what follows on the rounds."""
     shutil.copytree(finished.folder, folder)
     study = folder / "results/tiny"
-    for name in ("descent.zarr", "oracles", "resamples.zarr", "population.zarr", "figures"):
+    estimates = ("descent.zarr", "pseudo_likelihood.zarr", "likelihood.zarr")
+    for name in (*estimates, "oracles", "resamples.zarr", "population.zarr", "figures"):
         shutil.rmtree(study / name)
     (study / "metrics.json").unlink()
     return Workflow(folder)
@@ -156,7 +164,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
     optional = {
         "compare_baselines", "compare_designs", "descend_with_policy", "fit_error_slope",
         "fit_two_stage", "import_observations", "measure_calibration", "measure_error",
-        "repeat_solves", "replicate_study", "sample_posterior", "train_fixed_design",
+        "repeat_solves", "replicate_study", "sample_posterior", "tabulate_efficiency",
+        "train_fixed_design",
         "solve_chunk_distributed",
         # Pages and pictures.
         "report", "write_method_page", "write_study_page",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.marginal import (
     Evaluation,
@@ -131,6 +132,8 @@ def _squares(found: Evaluation) -> np.ndarray:
 
 
 def _point(problem: Problem, p: np.ndarray, found: Evaluation) -> Point:
+    if not (np.isfinite(found.log_likelihood).all() and np.isfinite(found.scores).all()):
+        raise DivergenceError(f"the likelihood of a system is not finite at {p}")
     penalty = noise_penalty_at(problem, p)
     return Point(
         p,
