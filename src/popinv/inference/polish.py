@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tqdm import tqdm
 
 from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
@@ -229,12 +230,16 @@ class _Path:
         """Return the likelihood's estimate, going on from a checkpoint where there is one."""
         kept = None if self.checkpoint is None else self.checkpoint.read()
 
-        def save(state: ScoringState) -> None:
-            if self.checkpoint is not None:
-                self.checkpoint.write_when_due(state_arrays(state))
+        # Like all bars, on a terminal alone.
+        with tqdm(desc="likelihood", unit=" steps", disable=None) as bar:
 
-        state = None if kept is None else state_of(kept)
-        return fit_marginal_likelihood(problem, start, settings, state, save, memory, curved)
+            def save(state: ScoringState) -> None:
+                bar.update()
+                if self.checkpoint is not None:
+                    self.checkpoint.write_when_due(state_arrays(state))
+
+            state = None if kept is None else state_of(kept)
+            return fit_marginal_likelihood(problem, start, settings, state, save, memory, curved)
 
     def tell(self, what: str, estimate: Estimate) -> None:
         """Say where an estimate is."""
