@@ -225,12 +225,19 @@ def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
     if "sampling_error_share" not in metrics:
         return
     share = f"{100 * metrics['sampling_error_share']:.2g} %"
+    taken_off = bool(metrics["sampling_error_taken_off"])
+    text = (
+        f"Averages over a finite time have a sampling error, which is {share} of the variance that "
+        "noise and it have together. It has been taken off the noise."
+        if taken_off
+        else f"{share} of the recovered noise's variance is the sampling error of averages over a "
+        "finite time."
+    )
     yield Judgement(
         "Sampling error of the model",
         "neutral",
-        f"{share} of the noise's variance",
-        f"{share} of the recovered noise's variance is the "
-        "sampling error of averages over a finite time.",
+        f"{share} of the variance beside the signal{', taken off the noise' if taken_off else ''}",
+        text,
         "Measured by repeated solves; it cannot be told from noise by the observations alone.",
     )
 

@@ -61,7 +61,15 @@ def test_share_and_error_against_the_sum():
     # The share does not depend on the units of the observations.
     units = np.diag([1e3, 1e-3])
     scaled = sampling_error_metrics(units @ noise @ units, units @ np.diag([1.0, 2.0]) @ units)
-    assert scaled == {"sampling_error_share": pytest.approx(found["sampling_error_share"])}
+    assert scaled["sampling_error_share"] == pytest.approx(found["sampling_error_share"])
+
+
+def test_what_was_taken_off_is_beside_the_noise_and_not_in_it():
+    found = sampling_error_metrics(
+        np.diag([1.0, 6.0]), np.diag([1.0, 2.0]), np.diag([1.0, 6.0]), taken_off=True
+    )
+    assert found["sampling_error_share"] == pytest.approx((1 / 2 + 2 / 8) / 2)
+    assert "noise_plus_sampling_relative_frobenius_error" not in found
 
 
 def test_the_systems_noise_scales_are_taken_into_account():

@@ -71,6 +71,7 @@ def metrics(
             population["sampling_error_covariance"].values,
             loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
             problem.traits.mean_square_scale if problem.traits else 1.0,
+            taken_off=population.attrs["through"] == "solver" or "correction" in population,
         )
     heldout, traits = heldout_observations(loaded["observations"], problem.traits)
     draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
