@@ -1,0 +1,62 @@
+"""The answer does not depend on the units of observations and parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.problem import DescentSettings, Problem
+from popinv.population.laws.normal import NormalLaw
+from popinv.population.noise.isotropic import IsotropicNoise
+
+AGES = torch.linspace(-1, 1, 9, dtype=torch.float64)
+BOYS = 200
+
+
+def heights(z: torch.Tensor) -> torch.Tensor:
+    """Return heights at nine ages from the height in the middle and the growth."""
+    return z[:, :1] + z[:, 1:] * AGES
+
+
+def boys(unit: float) -> Problem:
+    """Return heights in this many units to the centimetre, with natural sizes of the start's."""
+    rng = np.random.default_rng(3)
+    omega = rng.standard_normal((BOYS, 2))
+    z = np.array([149.4, 6.5]) + np.array([8.1, 1.7]) * omega
+    data = heights(torch.from_numpy(z)).numpy() + 0.66 * rng.standard_normal((BOYS, 9))
+    law = NormalLaw(["height", "growth"])
+    return Problem(unit * data, heights, law, IsotropicNoise(9), np.full(5, 0.5))
+
+
+def start(unit: float) -> np.ndarray:
+    """Return a start of 0, with deviations of 10 cm."""
+    return np.array([0.0, 0.0, *np.log([10 * unit] * 3)])
+
+
+def in_centimetres(p: np.ndarray, unit: float) -> np.ndarray:
+    return np.concatenate([p[:2] / unit, p[2:] - np.log(unit)])
+
+
+@pytest.mark.parametrize("unit", [10.0, 0.01])
+def test_millimetres_and_metres_give_the_same_boys(unit):
+    answers = []
+    settings = DescentSettings(iterations=60, model_samples=200, directions=16)
+    for scale in (1.0, unit):
+        problem = boys(scale)
+        first = fit_pseudo_likelihood(problem, [start(scale)])
+        best = fit_marginal_likelihood(problem, first.p)
+        distance = fit_distance(problem, settings, [start(scale)], progress=False).estimate
+        assert distance.arrived
+        answers.append([in_centimetres(e.p, scale) for e in (first, best, distance)])
+        errors = best.standard_errors.copy()
+        errors[:2] /= scale
+    there, here = (np.array(a) for a in answers)
+    # The likelihoods to rounding and where their ascents stop; the descent takes other steps on the
+    # way, and ends within its own randomness.
+    np.testing.assert_array_less(np.abs(there - here)[:2] / errors, 0.05)
+    np.testing.assert_array_less(np.abs(there - here)[2] / errors, 0.5)
+    np.testing.assert_allclose(there[:, 0], 149.4, atol=1.5)
