@@ -122,7 +122,8 @@ def heldout_tests(
         reference = model.sample(_REFERENCE_SAMPLES, "heldout/reference", traits=traits)
         against = EnergyReference.of(reference[:_ENERGY_SAMPLES], frame)
         moments = SecondMoments.of(reference)
-        ordered = np.sort(reference, axis=0)
+        # Columns are searched one by one, and lie together in memory.
+        ordered = np.asfortranarray(np.sort(reference, axis=0))
         seen = np.ones((count, d_y), dtype=bool)
         if traits is not None and traits.present is not None:
             seen = traits.present

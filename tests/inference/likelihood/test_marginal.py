@@ -10,6 +10,7 @@ import torch
 from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
 from scipy.special import logsumexp
 
+from popinv.errors import DivergenceError
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
@@ -34,6 +35,7 @@ def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
     return Problem(data, simulate, law, noise, np.full(5, 0.5), seed=seed)
 
 
+MIX = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 5)))
 BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
 
 
@@ -167,3 +169,17 @@ def test_held_halves_have_no_scores():
     found = evaluate(problem, BENT, MarginalSettings())
     np.testing.assert_array_equal(found.scores[:, :4], 0.0)
     assert np.abs(found.scores[:, 4]).min() > 0
+
+
+def test_integrals_beyond_hope_are_refused_at_the_start():
+    def steps(z: torch.Tensor) -> torch.Tensor:
+        # A Gaussian about a mode says little of a posterior of many narrow pieces.
+        return torch.tanh(30 * torch.sin(9 * z @ MIX))
+
+    law, noise = NormalLaw([f"z_{i}" for i in range(6)]), IsotropicNoise(5)
+    rng = np.random.default_rng(0)
+    data = steps(torch.from_numpy(rng.standard_normal((60, 6)))).numpy()
+    problem = Problem(data + 0.05 * rng.standard_normal((60, 5)), steps, law, noise, np.ones(13))
+    p = np.array([0.0] * 12 + [np.log(0.05)])
+    with pytest.raises(DivergenceError, match=r"of the draws count, and \d+% of the systems"):
+        fit_marginal_likelihood(problem, p)

@@ -32,6 +32,8 @@ _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
 _FEWEST_EFFECTIVE = 8
 # What the diagnostics may be at most, and the effective share at least; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.02, 0.5, 0.4, 0.05
+# Far beyond these at the start, which is near the maximum, there is no point in climbing.
+_HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 
 
 def fit_marginal_likelihood(
@@ -76,7 +78,8 @@ def fit_marginal_likelihood(
     Raises
     ------
     DivergenceError
-        If the likelihood is not finite at the start.
+        If the likelihood is not finite at the start, or so few draws count there that no ascent
+        will make the integrals good enough.
     """
     settings = MarginalSettings() if settings is None else settings
 
@@ -85,6 +88,7 @@ def fit_marginal_likelihood(
 
     with fixed_threads():
         if state is None:
+            _refuse_hopeless(problem, start, settings, memory)
             state = begin(point(np.array(start, dtype=float), memory or {}))
         state = ascend(state, point, problem, _MOST_STEPS, progress)
         curved = problem if curved is None else curved
@@ -92,6 +96,27 @@ def fit_marginal_likelihood(
         if rough or not estimate.passes:
             return estimate
         return replace(estimate, ends=_profiles(curved, estimate, settings))
+
+
+def _refuse_hopeless(
+    problem: Problem,
+    p: np.ndarray,
+    settings: MarginalSettings,
+    memory: Mapping[str, np.ndarray] | None,
+) -> None:
+    """Look at some systems, before the integrals of all of them are computed."""
+    count = len(problem.data)
+    systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
+    few = problem.of_systems(systems)
+    near = {name: array[systems] for name, array in (memory or {}).items()}
+    found = evaluate(few, np.asarray(p, dtype=float), settings, near, systems)
+    share = found.effective_share.mean()
+    poor = np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)
+    if share < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
+        raise DivergenceError(
+            f"only {share:.0%} of the draws count, and {poor:.0%} of the systems have too few "
+            f"effective draws ({len(systems)} systems looked at)"
+        )
 
 
 def maximum_likelihood(
@@ -103,6 +128,7 @@ def maximum_likelihood(
         return _point(problem, p, evaluate(problem, p, settings, memory))
 
     with fixed_threads():
+        _refuse_hopeless(problem, start, settings, None)
         first = begin(point(np.array(start, dtype=float), {}))
         found = ascend(first, point, problem, _MOST_STEPS).point
     return found.p, found.memory
