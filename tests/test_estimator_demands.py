@@ -79,6 +79,7 @@ def sizes_of(problem: Problem, fresh: int):
     study = config["studies"]["tiny"]
     study["assessment"]["surrogate_check"] = fresh
     study["descent"] = {"model_samples": 400, "iterations": 40, "directions": 24}
+    study["polish"] = {"draws": 64}
     found = sizes(as_mapping(load(config))["studies"]["tiny"])
     d_y = problem.data.shape[1]
     of_law = problem.law.d_z + d_y

@@ -94,7 +94,7 @@ def descents(of: Sizes, systems: int, count: float = 1, iterations: int | None =
 def _pseudo_passes(of: Sizes, evaluations: tuple[int, int]) -> float:
     few, all_draws = evaluations
     draws = min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * of.systems), _MOST_DRAWS)
-    # Derivatives in the law are central differences.
+    # Derivatives in the law are central differences, or tangents, which cost as much.
     return (few * _FIRST_DRAWS + all_draws * draws) * (1 + 2 * of.laws)
 
 

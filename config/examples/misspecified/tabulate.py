@@ -27,6 +27,15 @@ ESTIMATORS = {
 }
 
 
+P_VALUES = {
+    "agreement": "agreement_p_value",
+    "held-out": "heldout_p_value",
+    "single": "heldout_calibration_p_value",
+    "log score": "heldout_log_score_p_value",
+    "second moments": "noise_misfit_p_value",
+}
+
+
 def row(*cells: str) -> str:
     """Return a row of a table."""
     return f"| {' | '.join(cells)} |"
@@ -46,13 +55,14 @@ def estimates(folder: Path) -> list[str]:
     return lines
 
 
-def doubts(folder: Path) -> str:
-    """Return the row of the judgements of a study that are reasons for doubt."""
+def judged(folder: Path) -> str:
+    """Return the row of a study's p-values, and of its judgements that are reasons for doubt."""
     metrics = read_metrics(folder / "metrics.json")
     found = judgements(metrics, parameters_in(metrics))
-    said = [f"{j.name.lower()}: {j.short}" for j in found if j.verdict == "doubt"]
+    said = [j.name.lower() for j in found if j.verdict == "doubt"]
+    values = [f"{metrics[key]:.2g}" if key in metrics else "" for key in P_VALUES.values()]
     answer = str(metrics["estimator"]).replace("_", "-")
-    return row(folder.name.replace("_", " "), answer, "; ".join(said) or "none")
+    return row(folder.name.replace("_", " "), answer, *values, ", ".join(said) or "none")
 
 
 if __name__ == "__main__":
@@ -62,6 +72,6 @@ if __name__ == "__main__":
     print(row("---", "---", "---", "---"))
     print("\n".join(line for folder in folders for line in estimates(folder)))
     print()
-    print(row("case", "answered by", "reasons for doubt"))
-    print(row("---", "---", "---"))
-    print("\n".join(map(doubts, folders)))
+    print(row("case", "answered by", *P_VALUES, "reasons for doubt"))
+    print(row("---", "---", *("---" for _ in P_VALUES), "---"))
+    print("\n".join(map(judged, folders)))
