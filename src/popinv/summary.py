@@ -35,6 +35,7 @@ _ORACLES = (
 _COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
 METHOD_NAMES = {
     "blind": "this study",
+    "distance": "distance alone",
     "noise_known": "noise known",
     "law_known": "law known",
     "full": "full gradient",

@@ -12,7 +12,10 @@ BASELINE_JOBS = {
 def compared(wildcards):
     """Answer and benchmark file of every method that a study compares, and its truth."""
     study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
-    jobs = {"blind": ("descent", "deconvolve")}
+    jobs = {
+        "blind": ("population", "maximise_likelihoods"),
+        "distance": ("descent", "deconvolve"),
+    }
     found = {}
     if is_synthetic(study):
         found["truth"] = f"{folder}/truth.zarr/zarr.json"
