@@ -8,6 +8,7 @@ is right: log size and log rate are independent normals of means 0.5 and -0.5 an
 it in one thing each.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def cases() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, rows in cases().items():
         np.savetxt(
             FOLDER / f"{name}.csv",

@@ -5,7 +5,7 @@
 Prints two tables in Markdown.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from popinv import storage
@@ -66,8 +66,9 @@ def judged(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    results = Path(sys.argv[1] if len(sys.argv) > 1 else "results/misspecified")
-    folders = [results / case for case in CASES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", nargs="?", type=Path, default=Path("results/misspecified"))
+    folders = [parser.parse_args().results / case for case in CASES]
     print(row("case", "estimator", "law, then noise", "passes"))
     print(row("---", "---", "---", "---"))
     print("\n".join(line for folder in folders for line in estimates(folder)))
