@@ -161,9 +161,7 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     fine = found == "none seen"
     p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
     text = (
-        f"The chosen family explains the second moments{p}."
-        if fine
-        else f"{found[:1].upper()}{found[1:]}{p}."
+        f"The chosen family explains the second moments{p}." if fine else f"{_sentence(found)}{p}."
     )
     yield Judgement(
         "Family of the noise",

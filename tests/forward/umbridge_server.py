@@ -39,20 +39,11 @@ class Derivative(Good):
         return False
 
 
-class Curved(umbridge.Model):
+class Curved(Good):
     """(a), (b) to (a b, a^2), (sin b), with those derivatives that its name says.
 
     ``bad_jacobian`` and ``bad_gradient`` err in one entry.
     """
-
-    def get_input_sizes(self, config):
-        return [1, 1]
-
-    def get_output_sizes(self, config):
-        return [2, 1]
-
-    def supports_evaluate(self):
-        return True
 
     def supports_gradient(self):
         return self.name != "apply_jacobian"

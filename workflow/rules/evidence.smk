@@ -255,6 +255,8 @@ rule tabulate_efficiency:
         page="<results>/efficiency.md",
     log:
         "<results>/logs/tabulate_efficiency.log",
+    benchmark:
+        "<results>/benchmarks/tabulate_efficiency.tsv"
     localrule: True
     resources:
         mem_mb=1000,

@@ -334,7 +334,5 @@ def run(
 def _readable(problem: Problem, p: np.ndarray) -> str:
     """Return the first few parameters by name."""
     names = (*problem.law.names, *problem.noise.names)
-    alpha, gamma = p[: problem.d_alpha], p[problem.d_alpha :]
-    values = np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
-    shown = [f"{n} {v:.3g}" for n, v in zip(names, values, strict=True)][:6]
+    shown = [f"{n} {v:.3g}" for n, v in zip(names, problem.natural(p), strict=True)][:6]
     return " ".join(shown)

@@ -255,8 +255,6 @@ def _pushed(estimate: Estimate, p: np.ndarray) -> float:
 
 def _where(problem: Problem, estimate: Estimate) -> str:
     """Return the estimate in words."""
-    alpha, gamma = problem.split(estimate.p)
-    values = np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
-    names = (*problem.law.names, *problem.noise.names)
+    names, values = (*problem.law.names, *problem.noise.names), problem.natural(estimate.p)
     shown = ", ".join(f"{n} {v:.4g}" for n, v in list(zip(names, values, strict=True))[:6])
     return f"{shown}; {estimate.reason}" if estimate.reason else shown

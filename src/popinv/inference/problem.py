@@ -100,6 +100,11 @@ class Problem:
         """Return alpha and gamma of p."""
         return p[: self.d_alpha], p[self.d_alpha :]
 
+    def natural(self, p: np.ndarray) -> np.ndarray:
+        """Return the natural values of law and noise at p (n_p,), in one array."""
+        alpha, gamma = self.split(p)
+        return np.concatenate([self.law.to_natural(alpha), self.noise.to_natural(gamma)])
+
     def model(
         self,
         p: torch.Tensor,

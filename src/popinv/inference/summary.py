@@ -158,8 +158,7 @@ def _natural(problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return natural values; an unrestricted covariance has other ones, and is left as it is."""
     if problem.noise.unrestricted or not np.isfinite(p).all():
         return p
-    alpha, gamma = problem.split(p)
-    return np.concatenate([problem.law.to_natural(alpha), problem.noise.to_natural(gamma)])
+    return problem.natural(p)
 
 
 def _surrogate(

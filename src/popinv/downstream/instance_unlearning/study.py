@@ -166,12 +166,7 @@ def _dataset(
     found: list[Withdrawal],
     epsilon: float,
 ) -> xr.Dataset:
-    d_alpha = problem.d_alpha
-
-    def natural(p: np.ndarray) -> np.ndarray:
-        parts = problem.law.to_natural(p[:d_alpha]), problem.noise.to_natural(p[d_alpha:])
-        return np.concatenate(parts)
-
+    natural = problem.natural
     names = [*problem.law.names, *(f"noise {name}" for name in problem.noise.names)]
     dims = ("withdrawn", "fitted")
     return xr.Dataset(
