@@ -201,17 +201,12 @@ def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):
 
 
 def test_charts_take_the_colours_of_the_page(wide):
-    colour = "() => all('#chart-density-log-permeability .plot')[0].data[0].line.color"
-    light = wide.page.evaluate(colour)
-    found = [light]
-    for scheme in ("dark", "light"):
+    colour = "all('#chart-density-log-permeability .plot')[0].data[0].line.color"
+    assert wide.page.evaluate(f"() => {colour}") == "#0072B2"
+    for scheme, expected in (("dark", "#56B4E9"), ("light", "#0072B2")):
         wide.page.emulate_media(color_scheme=scheme)
-        # The page hears of it with the next frame.
-        wide.page.evaluate(
-            "new Promise((told) => requestAnimationFrame(() => setTimeout(told, 0)))"
-        )
-        found.append(wide.page.evaluate(colour))
-    assert found == ["#0072B2", "#56B4E9", "#0072B2"]
+        # The browser tells the page of the change when it draws its next frame.
+        wide.page.wait_for_function(f"() => {colour} === '{expected}'", timeout=10_000)
 
 
 def test_a_page_cannot_reach_the_network(wide):

@@ -16,7 +16,7 @@ import numpy as np
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check, check_choice, checked_places, checked_rows, finished
-from popinv.forward.elastodynamics import derivatives, kernels
+from popinv.forward.elastodynamics import derivatives, kernels, operators
 from popinv.forward.elastodynamics.accuracy import inaccuracy
 from popinv.forward.elastodynamics.description import (
     displacement,
@@ -30,6 +30,7 @@ from popinv.forward.elastodynamics.operators import (
     preassemble,
 )
 from popinv.forward.elastodynamics.reference import newmark
+from popinv.forward.operator_cache import kept
 from popinv.forward.sensors import sensors as places_of
 
 __all__ = ["Elastodynamics", "forward_model"]
@@ -175,8 +176,12 @@ class Elastodynamics:
         self.times = observation_times(float(duration), int(times))
         self.time_step = float(duration) / (int(times) * self.steps)
         self.field = None if field == "none" else stiffness_field(self.dimension, modes)
-        self.operators: ElasticOperators = preassemble(
-            self._discretise(), source, self.time_step, self.steps * len(self.times)
+        all_steps = self.steps * len(self.times)
+        mesh = (self.dimension, self.elements, self.height, self.poisson_ratio, self.sensors)
+        self.operators: ElasticOperators = kept(
+            operators,
+            (*mesh, source, self.time_step, all_steps),
+            lambda: preassemble(self._discretise(), source, self.time_step, all_steps),
         )
         midpoints = self.operators.midpoints
         self._basis = self.field.basis(midpoints) if self.field else np.empty((0, len(midpoints)))

@@ -19,7 +19,8 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
 from popinv.forward.fields import CosineField, Field, LevelSetField
-from popinv.forward.porous_flow import derivatives
+from popinv.forward.operator_cache import kept
+from popinv.forward.porous_flow import derivatives, operators
 from popinv.forward.porous_flow.description import pressure
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
@@ -154,7 +155,11 @@ class PorousFlow:
             if field == "cosine"
             else LevelSetField(self.dimension, modes, sharpness)
         )
-        self.operators: PorousOperators = preassemble(self._discretise())
+        self.operators: PorousOperators = kept(
+            operators,
+            (self.dimension, self.elements, self.source, self.sensors),
+            lambda: preassemble(self._discretise()),
+        )
         self._basis = self.field.basis(self.operators.midpoints)
 
     @property
