@@ -85,6 +85,14 @@ def test_the_adjoint_is_that_of_the_tangents(make, options):
     np.testing.assert_allclose(forwards, backwards, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("options", FLOWS)
+def test_tangents_may_be_views_of_one_for_all_rows(options):
+    model, z = flow(options)
+    shared = np.random.default_rng(4).standard_normal((3, 1, z.shape[1]))
+    views = np.broadcast_to(shared, (3, *z.shape))
+    np.testing.assert_allclose(model.jvp(z, views)[1], model.jvp(z, views.copy())[1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("make", [flow, body])
 def test_rows_that_cannot_be_solved_are_nan_and_leave_the_others_alone(make):
     model, z = make({flow: FLOWS, body: BODIES}[make][0])

@@ -40,6 +40,21 @@ def test_gradients_with_respect_to_alpha(name):
 
 
 @pytest.mark.parametrize("name", LAWS)
+def test_a_law_says_whether_it_is_affine(name):
+    law, natural = LAWS[name]
+    alpha = torch.from_numpy(law.from_natural(natural))
+    for each in (law, ProductLaw(law, NormalLaw(["c"])), ProductLaw(NormalLaw(["c"]), law)):
+        all_alpha = alpha
+        if each is not law:
+            halves = (alpha, torch.tensor([0.3, -0.2], dtype=torch.float64))
+            all_alpha = torch.cat(halves if each._first is law else halves[::-1])
+        first, second = omega(each)[:3], omega(each)[3:]
+        ends = [each.sample(all_alpha, w) for w in (first, second, (first + second) / 2)]
+        affine = torch.allclose(ends[2], (ends[0] + ends[1]) / 2, rtol=1e-12, atol=1e-14)
+        assert affine == each.affine == law.affine
+
+
+@pytest.mark.parametrize("name", LAWS)
 def test_natural_values_round_trip(name):
     law, natural = LAWS[name]
     np.testing.assert_allclose(law.to_natural(law.from_natural(natural)), natural, rtol=1e-14)

@@ -209,7 +209,12 @@ class CosineField(_CosineBasis):
         -------
         ndarray of shape (k, n, n_points)
         """
-        return tangents[..., :1] + tangents[..., 1 : 1 + len(basis)] @ basis
+        shape = (*tangents.shape[:2], basis.shape[1])
+        if tangents.strides[1] == 0:
+            # The same tangents for all rows, as views of one.
+            tangents = tangents[:, :1]
+        changes = tangents[..., :1] + tangents[..., 1 : 1 + len(basis)] @ basis
+        return np.broadcast_to(changes, shape)
 
     def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Return the gradient in z, zero beyond the field's own parameters."""

@@ -10,6 +10,14 @@ With the stiffness matrix ``A = sum_c kappa_c A_c``, ``kappa = exp(a)``, the sol
 
 Either way a system costs one factorisation; a tangent costs one more solve with it, and the
 adjoint one for all parameters together.
+
+In one dimension ``A = D^T diag(g) D`` with the differences D between neighbours and the conductances
+``g_c = kappa_c / h_c``. From ``D^T (g D dv + g da D v) = 0`` follows that the flux changes by the
+same f everywhere,
+
+.. math:: (D\, dv)_c = f / g_c - da_c\, (D v)_c, \qquad f = \sum_c da_c (D v)_c / \sum_c 1 / g_c ,
+
+so that a tangent is a sum along the interval, and needs no solve.
 """
 
 from __future__ import annotations
@@ -41,23 +49,26 @@ def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndar
     for part in _parts(op, len(z), len(tangents)):
         kappa, solved = _solved(model, z[part], reasons[part])
         da = model.field.jvp(z[part], model._basis, tangents[:, part])
-        right = np.zeros((len(kappa), len(tangents), op.unknowns))
-        # In the order of rows: the sides of one system lie together.
-        _stiffness_changes(
-            np.ascontiguousarray(np.moveaxis(da, 0, 1)) * kappa[:, None],
-            op.pointer,
-            op.cells,
-            op.weights,
-            op.rows,
-            op.columns,
-            solved.solutions,
-            right,
-        )
-        solved.solve(right)
+        # In the order of rows: the changes of one system lie together.
+        dv = np.zeros((len(kappa), len(tangents), op.unknowns))
+        if model.dimension == 1:
+            _changes_along_chain(*op.chain, kappa, solved.solutions, da, dv)
+        else:
+            _stiffness_changes(
+                np.ascontiguousarray(np.moveaxis(da, 0, 1)) * kappa[:, None],
+                op.pointer,
+                op.cells,
+                op.weights,
+                op.rows,
+                op.columns,
+                solved.solutions,
+                dv,
+            )
+            solved.solve(dv)
         observed = np.empty((len(kappa), d_y))
         _observe(op, solved.solutions, observed)
         along = np.empty((len(kappa) * len(tangents), d_y))
-        _observe(op, right.reshape(-1, op.unknowns), along)
+        _observe(op, dv.reshape(-1, op.unknowns), along)
         invert_kirchhoff(observed, model.kirchhoff, model.exponent)
         values[part] = observed
         of_systems = along.reshape(len(kappa), len(tangents), d_y)
@@ -171,6 +182,37 @@ def _slope(model: PorousFlow, u: np.ndarray) -> np.ndarray | float:
         return 1 / (1 + u**2)
     with np.errstate(divide="ignore"):
         return np.abs(u) ** -model.exponent
+
+
+@numba.njit(nogil=True, cache=True)
+def _changes_along_chain(
+    cells: np.ndarray,
+    weights: np.ndarray,
+    kappa: np.ndarray,
+    solutions: np.ndarray,
+    da: np.ndarray,
+    dv: np.ndarray,
+) -> None:
+    """Write dv (n, k, unknowns) for changes da (k, n, n_cells) of the logarithm of kappa."""
+    n, unknowns = solutions.shape
+    drop, resistance = np.empty(unknowns + 1), np.empty(unknowns + 1)
+    for i in range(n):
+        total, before = 0.0, 0.0
+        for c in range(unknowns + 1):
+            here = solutions[i, c] if c < unknowns else 0.0
+            drop[c] = here - before
+            before = here
+            resistance[c] = 1.0 / (kappa[i, cells[c]] * weights[c])
+            total += resistance[c]
+        for k in range(da.shape[0]):
+            flux = 0.0
+            for c in range(unknowns + 1):
+                flux += da[k, i, cells[c]] * drop[c]
+            flux /= total
+            change = 0.0
+            for c in range(unknowns):
+                change += flux * resistance[c] - da[k, i, cells[c]] * drop[c]
+                dv[i, k, c] = change
 
 
 @numba.njit(nogil=True, cache=True)

@@ -216,6 +216,28 @@ class PorousOperators:
     observation_columns: np.ndarray
     observation_weights: np.ndarray
 
+    @functools.cached_property
+    def chain(self) -> tuple[np.ndarray, np.ndarray]:
+        """In one dimension, the cells from end to end, and 1 / h of each.
+
+        Cell i of the chain lies between the unknowns i - 1 and i; both ends of the chain are held
+        at zero.
+        """
+        first, below = self.pointer[:-1], np.flatnonzero(self.rows != self.columns)
+        below = below[np.argsort(self.columns[below])]
+        inner, weights = self.cells[first[below]], -self.weights[first[below]]
+        ends = []
+        for unknown, neighbour in ((0, inner[0]), (self.unknowns - 1, inner[-1])):
+            slot = np.flatnonzero((self.rows == unknown) & (self.columns == unknown))[0]
+            terms = slice(self.pointer[slot], self.pointer[slot + 1])
+            other = self.cells[terms] != neighbour
+            ends.append((self.cells[terms][other], self.weights[terms][other]))
+        (left, left_weight), (right, right_weight) = ends
+        return (
+            np.concatenate([left, inner, right]),
+            np.concatenate([left_weight, weights, right_weight]),
+        )
+
 
 def preassemble(discretisation: Discretisation) -> PorousOperators:
     """Assemble with Firedrake everything that does not depend on the permeability.

@@ -95,6 +95,14 @@ class PushForward:
 
     def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
         """Return dT/domega_k for each k, shape (d_omega, n, d_z)."""
+        if self.problem.law.affine:
+            # The same at every omega, and exact with steps of any length.
+            return self._differences(alpha, torch.zeros_like(omega[:1]), 1.0).expand(
+                -1, len(omega), -1
+            )
+        return self._differences(alpha, omega, step)
+
+    def _differences(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
         d = omega.shape[1]
         shifts = step * torch.eye(d, dtype=omega.dtype)
         shifted = torch.stack([omega + shifts[:, None], omega - shifts[:, None]])

@@ -27,12 +27,15 @@ class Law(ABC):
         Whether an entry is positive, and so carried by its logarithm.
     d_omega, d_z : int
         Standard normal numbers in, parameters out.
+    affine : bool
+        Whether z is an affine function of omega at every alpha.
     """
 
     names: tuple[str, ...]
     positive: tuple[bool, ...]
     d_omega: int
     d_z: int
+    affine: bool = False
 
     @property
     def logarithmic(self) -> tuple[bool, ...]:

@@ -22,6 +22,8 @@ class LognormalLaw(NormalLaw):
     The mean and the standard deviation are those of log z.
     """
 
+    affine = False
+
     @property
     def logarithmic(self) -> tuple[bool, ...]:
         """True throughout."""

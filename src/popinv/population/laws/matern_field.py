@@ -50,6 +50,7 @@ class MaternLaw(Law):
 
     names = ("mean", "standard_deviation", "length")
     positive = (False, True, True)
+    affine = True
 
     def __init__(self, dimension: int, modes: int, smoothness: float) -> None:
         k = wavenumbers(dimension, modes)

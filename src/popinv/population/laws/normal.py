@@ -30,6 +30,8 @@ class NormalLaw(Law):
         Names of the entries of z.
     """
 
+    affine = True
+
     def __init__(self, parameters: Sequence[str]) -> None:
         self.d_z = self.d_omega = len(parameters)
         self.names = tuple(

@@ -26,6 +26,7 @@ class ProductLaw(Law):
         self.positive = first.positive + second.positive
         self.d_omega = first.d_omega + second.d_omega
         self.d_z = first.d_z + second.d_z
+        self.affine = first.affine and second.affine
 
     @property
     def logarithmic(self) -> tuple[bool, ...]:
