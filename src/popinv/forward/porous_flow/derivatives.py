@@ -11,9 +11,9 @@ With the stiffness matrix ``A = sum_c kappa_c A_c``, ``kappa = exp(a)``, the sol
 Either way a system costs one factorisation; a tangent costs one more solve with it, and the
 adjoint one for all parameters together.
 
-In one dimension ``A = D^T diag(g) D`` with the differences D between neighbours and the conductances
-``g_c = kappa_c / h_c``. From ``D^T (g D dv + g da D v) = 0`` follows that the flux changes by the
-same f everywhere,
+In one dimension ``A = D^T diag(g) D`` with the differences D between neighbours and the
+conductances ``g_c = kappa_c / h_c``. From ``D^T (g D dv + g da D v) = 0`` follows that the flux
+changes by the same f everywhere,
 
 .. math:: (D\, dv)_c = f / g_c - da_c\, (D v)_c, \qquad f = \sum_c da_c (D v)_c / \sum_c 1 / g_c ,
 
