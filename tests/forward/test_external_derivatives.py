@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,11 @@ MODULE = """
     def coarse(z):  # as a solver that stops early
         y, j = pair(z)
         return np.round(y, 3), j
+
+    def process(z):
+        fate(z[:, 1])
+        import os
+        return np.full((len(z), 3), float(os.getpid())), 0 * jacobian(z)
 
     def seeded_swapped(z, seeds):
         y, j = seeded(z, seeds)
@@ -253,6 +259,38 @@ def test_rows_do_not_depend_on_how_they_are_called(name: str) -> None:
     for ours, others in zip(whole.jvp(Z, tangents), parts.jvp(Z, tangents), strict=True):
         np.testing.assert_allclose(ours, others, rtol=1e-14)
     np.testing.assert_allclose(whole.vjp(Z, np.ones((5, 3))), parts.vjp(Z, np.ones((5, 3))))
+
+
+def test_a_session_has_one_process_for_all_calls() -> None:
+    model = function("process", time_limit=2)
+    simulate = SolverSimulator(model)
+
+    def process() -> int:
+        return int(model.jvp(Z, np.ones((1, *Z.shape)))[0][0, 0])
+
+    assert process() != process()
+    with simulate.session():
+        first = process()
+        model.vjp(Z, np.ones((len(Z), 3)))
+        with simulate.session():
+            assert process() == first
+        assert model.solve(Z).observations[0, 0] == first
+        assert os.path.exists(f"/proc/{first}")
+        # A call that is lost takes its process with it, and the next has another.
+        assert model.solve(np.array([[1.0, 8.0]])).failed.all()
+        second = process()
+        assert second != first
+    for ended in (first, second):
+        assert not os.path.exists(f"/proc/{ended}")
+
+
+def test_a_session_goes_on_after_an_error() -> None:
+    model = function("process")
+    with model.session():
+        first = model.solve(Z).observations[0, 0]
+        with pytest.raises(SolverError, match="columns|shape"):
+            model._answers(Z, lambda count: np.zeros(count, dtype=int), 4)
+        assert model.solve(Z).observations[0, 0] != first
 
 
 def test_no_rows_and_no_tangents() -> None:

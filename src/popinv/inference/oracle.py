@@ -83,7 +83,9 @@ def oracle(
     without = corrected(held, found, scores, fresh, _FRESH)
     if solver is None or (without.passes and _small(without)):
         return without
-    return _maximum(replace(held, simulate=solver()), estimator, p, settings)
+    simulator = solver()
+    with simulator.session():
+        return _maximum(replace(held, simulate=simulator), estimator, p, settings)
 
 
 def _maximum(

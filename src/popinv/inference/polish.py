@@ -10,6 +10,7 @@ same study takes the same path on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,13 +142,14 @@ def polish(
         Told in words what is done.
     """
     path = _Path(problem, settings, solver, seconds_per_solve, checkpoint, say)
-    found = path.pseudo_likelihood(starts, fresh)
-    if not settings.likelihood:
-        return replace(found, reason="it was not asked for")
-    try:
-        return path.likelihood(found, fresh)
-    except DivergenceError as error:
-        return replace(found, reason=str(error))
+    with nullcontext() if solver is None else solver.session():
+        found = path.pseudo_likelihood(starts, fresh)
+        if not settings.likelihood:
+            return replace(found, reason="it was not asked for")
+        try:
+            return path.likelihood(found, fresh)
+        except DivergenceError as error:
+            return replace(found, reason=str(error))
 
 
 @dataclass(frozen=True)

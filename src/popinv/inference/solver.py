@@ -7,6 +7,7 @@ by the model's ``vjp``, and along tangents by its ``jvp``.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -47,6 +48,11 @@ class SolverSimulator:
         self.solves += len(z)
         y, dy = self._derivatives().jvp(z.detach().numpy(), tangents.detach().numpy())
         return torch.from_numpy(y), torch.from_numpy(dy)
+
+    def session(self) -> AbstractContextManager[None]:
+        """Return a context in which a simulator of one's own runs on from one call to the next."""
+        session = getattr(self.model, "session", nullcontext)
+        return cast("AbstractContextManager[None]", session())
 
     def _derivatives(self) -> DifferentiableModel:
         if not self.differentiable:

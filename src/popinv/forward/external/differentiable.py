@@ -84,8 +84,8 @@ class DifferentiableExternalModel(ExternalModel):
         super().__init__(forward, seed, start, rows_per_call)
         self._advice = advice
         d_z = len(self.parameters)
-        self._start_jvp = lambda: _Along(start(), d_z, tangents=True)
-        self._start_vjp = lambda: _Along(start(), d_z, tangents=False)
+        self._with_tangents = partial(_Along, d_z=d_z, tangents=True)
+        self._with_cotangents = partial(_Along, d_z=d_z, tangents=False)
         # Those of ``solve`` as it is called without a stage.
         self._seeds = partial(row_seeds, seed, "solve", 0)
 
@@ -142,15 +142,16 @@ class DifferentiableExternalModel(ExternalModel):
             return np.resize(self._seeds(len(z)), count)
 
         def solved(points: np.ndarray) -> Solutions:
-            return self._answers(self._start, points, seeds, len(self.observations))
+            return self._answers(points, seeds, len(self.observations))
 
-        fault = derivative_fault(
-            solved,
-            lambda points, tangents: self._changes(points, tangents, seeds),
-            lambda points, cotangents: self._gradients(points, cotangents, seeds),
-            z,
-            [parameter.name for parameter in self.parameters],
-        )
+        with self.session():
+            fault = derivative_fault(
+                solved,
+                lambda points, tangents: self._changes(points, tangents, seeds),
+                lambda points, cotangents: self._gradients(points, cotangents, seeds),
+                z,
+                [parameter.name for parameter in self.parameters],
+            )
         if fault:
             raise SolverError(f"the derivatives that the simulator gives: {fault} {self._advice}")
         return fault is not None
@@ -161,9 +162,10 @@ class DifferentiableExternalModel(ExternalModel):
         k, n, d_z = tangents.shape
         beside = tangents.transpose(1, 0, 2).reshape(n, k * d_z)
         width = (1 + k) * len(self.observations)
-        return self._answers(self._start_jvp, z, seeds, width, beside)
+        return self._answers(z, seeds, width, beside, self._with_tangents)
 
     def _gradients(
         self, z: np.ndarray, cotangents: np.ndarray, seeds: Callable[[int], np.ndarray]
     ) -> Solutions:
-        return self._answers(self._start_vjp, z, seeds, len(self.parameters), cotangents)
+        width = len(self.parameters)
+        return self._answers(z, seeds, width, cotangents, self._with_cotangents)

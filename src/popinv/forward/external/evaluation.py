@@ -79,7 +79,9 @@ def evaluate(
     rows_per_call: int,
     retries: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Call the simulators, each in a thread of its own, for all systems; then close them.
+    """Call the simulators, each in a thread of its own, for all systems.
+
+    Where an error stops that, the simulators are closed.
 
     Parameters
     ----------
@@ -119,25 +121,18 @@ def evaluate(
         finally:
             free.put(simulator)
 
-    try:
-        with ThreadPoolExecutor(len(simulators)) as pool:
-            try:
-                starts = range(0, len(z), rows_per_call)
-                for done in as_completed([pool.submit(run, start) for start in starts]):
-                    done.result()
-            except BaseException:
-                # Before the pool waits for its threads, which may be in a long call.
-                batches.stopped = True
-                _close(simulators)
-                raise
-    finally:
-        _close(simulators)
+    with ThreadPoolExecutor(len(simulators)) as pool:
+        try:
+            starts = range(0, len(z), rows_per_call)
+            for done in as_completed([pool.submit(run, start) for start in starts]):
+                done.result()
+        except BaseException:
+            # Before the pool waits for its threads, which may be in a long call.
+            batches.stopped = True
+            for simulator in simulators:
+                simulator.close()
+            raise
     return batches.values, batches.reasons
-
-
-def _close(simulators: Sequence[Simulator]) -> None:
-    for simulator in simulators:
-        simulator.close()
 
 
 @dataclass

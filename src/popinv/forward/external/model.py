@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,7 @@ class ExternalModel:
     ) -> None:
         self._forward, self._seed, self._start = forward, seed, start
         self._rows_per_call = rows_per_call
+        self._running: list[Simulator] | None = None
         self.parameters = parameters(forward)
         self.observations = observed(forward, seed)
 
@@ -84,17 +86,35 @@ class ExternalModel:
             numbers for each system.
         """
         seeds = partial(row_seeds, self._seed, stage, first)
-        return self._answers(self._start, z, seeds, len(self.observations))
+        return self._answers(z, seeds, len(self.observations))
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Keep the simulators running from one call to the next; without, each starts them."""
+        if self._running is not None:
+            yield
+            return
+        self._running = []
+        try:
+            yield
+        finally:
+            running, self._running = self._running, None
+            for simulator in running:
+                simulator.close()
 
     def _answers(
         self,
-        start: Callable[[], Simulator],
         z: np.ndarray,
         seeds: Callable[[int], np.ndarray],
         width: int,
         beside: np.ndarray | None = None,
+        seen_as: Callable[[Any], Simulator] | None = None,
     ) -> Solutions:
-        """Return ``width`` numbers for each row of z, with what stands beside it in the call."""
+        """Return ``width`` numbers for each row of z, with what stands beside it in the call.
+
+        Where the rows of the simulator are others than parameters, ``seen_as`` makes of it one that
+        takes them.
+        """
         z, reasons = checked_rows(self._forward["kind"], z, self.parameters)
         if beside is not None:
             unfit = (reasons == "") & ~np.isfinite(beside).all(axis=1)
@@ -103,12 +123,28 @@ class ExternalModel:
         values = np.full((len(z), width), np.nan)
         rows = np.flatnonzero(reasons == "")
         if len(rows):
-            values[rows], reasons[rows] = evaluate(
-                [start() for _ in range(self._forward["parallel"])],
-                z[rows],
-                seeds(len(z))[rows],
-                width,
-                self._rows_per_call,
-                self._forward["retries"],
-            )
+            with self._simulators() as running:
+                values[rows], reasons[rows] = evaluate(
+                    running if seen_as is None else [seen_as(each) for each in running],
+                    z[rows],
+                    seeds(len(z))[rows],
+                    width,
+                    self._rows_per_call,
+                    self._forward["retries"],
+                )
         return finished(values, reasons)
+
+    @contextmanager
+    def _simulators(self) -> Iterator[list[Simulator]]:
+        """Yield as many running simulators as there may be calls at a time."""
+        with self.session():
+            running = self._running
+            assert running is not None
+            while len(running) < self._forward["parallel"]:
+                running.append(self._start())
+            try:
+                yield running
+            except BaseException:
+                # They are closed by now.
+                running.clear()
+                raise
