@@ -216,9 +216,10 @@ class FullNoise(NoiseSection):
     )
     shrinkage: NonNegative = Field(
         default=0.1,
-        description="Strength of the pull towards uncorrelated noise, relative to what the data "
-        "would say if there were nothing but noise; it shrinks small correlations by "
-        "1 / (1 + shrinkage). Where law and noise can trade variance, it decides.",
+        description="Strength of the pull towards uncorrelated noise, which decides where law and "
+        "noise can trade variance. In the descent it is relative to what the data would say if "
+        "there were nothing but noise, and shrinks small correlations by 1 / (1 + shrinkage); the "
+        "likelihoods of N systems weigh it as shrinkage sqrt(N) observations of noise.",
     )
     start: FullParameters = Field(
         default_factory=FullParameters, description="Where the descent starts."

@@ -24,7 +24,9 @@ class Estimate:
         (alpha, gamma), unconstrained.
     covariance : ndarray of shape (n_p, n_p)
         Sampling covariance of p: the sandwich A^{-1} B A^{-1} of the curvature A and the sum B of
-        the squares of the scores. Zero for parameters that were held.
+        the squares of the scores. Where a penalty of curvature P decides, its pull is an error as
+        well: B holds P, as in the Bayesian intervals of penalised fits (Wahba, J. R. Statist. Soc.
+        B 45, 1983). Zero for parameters that were held.
     monte_carlo : ndarray of shape (n_p, n_p)
         Covariance of the error of p that the estimator's own draws leave.
     influence : ndarray of shape (N, n_p)

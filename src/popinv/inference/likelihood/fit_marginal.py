@@ -205,7 +205,8 @@ def _estimate(
         several = second_modes(problem, state.point.p, settings, found)
     definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
     bread = restricted_inverse(curvature if definite else state.point.information, free)
-    covariance = bread @ _squares(found) @ bread
+    of_penalty = noise_penalty_at(problem, state.point.p).curvature
+    covariance = bread @ (_squares(found) + of_penalty) @ bread
     errors = np.sqrt(np.diag(covariance))
     monte_carlo = (found.score_error @ bread).T @ (found.score_error @ bread)
     shift = np.abs(found.score_bias.sum(axis=0) @ bread)[free] / errors[free]

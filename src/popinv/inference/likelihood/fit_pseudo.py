@@ -10,6 +10,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.penalty import noise_penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.pseudo import (
     PseudoEvaluation,
@@ -134,12 +135,14 @@ def _estimate(
     found = _evaluated(problem, slopes, state.point.p, omega)
     bread = restricted_inverse(found.information, problem.free)
     influence = found.scores @ bread
+    # What the penalty decides is no better known than the penalty says; see `Estimate`.
+    of_penalty = bread @ noise_penalty_at(problem, state.point.p).curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
     of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
     n = len(problem.data)
     return Estimate(
         p=state.point.p,
-        covariance=influence.T @ influence,
+        covariance=influence.T @ influence + of_penalty,
         monte_carlo=np.cov(of_draws, rowvar=False) * n**2 / (len(omega) / 2),
         influence=influence,
         arrived=state.arrived,

@@ -1,4 +1,9 @@
-"""What a noise family takes off the log likelihood of unlikely covariances."""
+"""What a noise family takes off the log likelihood of unlikely covariances.
+
+It weighs as much as ``shrinkage sqrt(N)`` observations of the noise alone. What N systems determine
+it then moves by about ``shrinkage`` standard errors, however many they are; what they leave open it
+decides.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +28,12 @@ class Penalty:
 
 
 def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
-    """Return N times the family's :meth:`~popinv.population.noise.base.NoiseModel.penalty`.
+    """Return sqrt(N) times the family's :meth:`~popinv.population.noise.base.NoiseModel.penalty`.
 
-    The curvature is that of ``weight`` further observations of the noise alone for each system,
-    ``N weight tr(Gamma^{-1} d_i Gamma Gamma^{-1} d_j Gamma) / 2``.
+    The curvature is that of as many observations of the noise alone,
+    ``sqrt(N) shrinkage tr(Gamma^{-1} d_i Gamma Gamma^{-1} d_j Gamma) / 2``.
     """
-    n, n_p, d_alpha = len(problem.data), len(problem.free), problem.d_alpha
+    n_p, d_alpha, weight = len(problem.free), problem.d_alpha, len(problem.data) ** 0.5
     gradient, curvature = np.zeros(n_p), np.zeros((n_p, n_p))
     if not (problem.noise.shrinkage and problem.free_noise):
         return Penalty(0.0, gradient, curvature)
@@ -42,9 +47,9 @@ def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
         half = torch.linalg.solve_triangular(factor, change, upper=False)
         whitened.append(torch.linalg.solve_triangular(factor, half.T, upper=False).flatten())
     rows = torch.stack(whitened)
-    gradient[d_alpha:] = n * slope.numpy()
-    curvature[d_alpha:, d_alpha:] = 0.5 * n * problem.noise.shrinkage * (rows @ rows.T).numpy()
-    return Penalty(n * float(value), gradient, curvature)
+    gradient[d_alpha:] = weight * slope.numpy()
+    curvature[d_alpha:, d_alpha:] = 0.5 * weight * problem.noise.shrinkage * (rows @ rows.T).numpy()
+    return Penalty(weight * float(value.detach()), gradient, curvature)
 
 
 def noise_penalty_at(problem: Problem, p: np.ndarray) -> Penalty:

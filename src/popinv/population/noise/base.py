@@ -59,7 +59,7 @@ class NoiseModel(ABC):
         """Return Gamma, shape (d_y, d_y)."""
 
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return what a likelihood takes off for each system; zero without ``shrinkage``."""
+        """Return the divergence of unlikely noise, times ``shrinkage``; zero without that."""
         return torch.zeros((), dtype=gamma.dtype)
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
