@@ -107,7 +107,9 @@ def vjp(model: PorousFlow, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
             solved.solutions,
             of_kappa,
         )
-        gradient[part] = model.field.vjp(z[part], model._basis, -kappa * of_kappa)
+        # Rows that are not answered may hold infinities.
+        with np.errstate(invalid="ignore"):
+            gradient[part] = model.field.vjp(z[part], model._basis, -kappa * of_kappa)
     gradient[reasons != ""] = np.nan
     return gradient
 
@@ -184,7 +186,8 @@ def _slope(model: PorousFlow, u: np.ndarray) -> np.ndarray | float:
         return np.abs(u) ** -model.exponent
 
 
-@numba.njit(nogil=True, cache=True)
+# Permeabilities of zero are those of rows that are not answered: their changes are not numbers.
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _changes_along_chain(
     cells: np.ndarray,
     weights: np.ndarray,
