@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +22,17 @@ from popinv.config.observations import FileObservations
 from popinv.config.study import Study
 from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions
 from popinv.forward.build import forward_model
+from popinv.forward.external.model import ExternalModel
+from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.synthetic import broad_parameters
 from popinv.workflow import is_synthetic, solve_count
 
 __all__ = ["duration", "try_studies"]
 
-# Seconds. Where the solves take less beside the start, they are timed again, so many times over.
-_LONG_ENOUGH, _AGAIN = 1.0, 20
+# Seconds. Where the solves take less, so many times as many are timed, up to a number.
+_LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
+_SHORTEST = 1e-6
 
 
 def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
@@ -77,15 +83,16 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         systems,
     )
     model = forward_model(forward, seed)
-    model.solve(z[:1], "solve/0", 0)  # what is compiled once is not timed
-    _, start = _timed(model, z[:1])
-    solutions, all_of_them = _timed(model, z)
-    # A simulator starts anew in each job, and solves its first system twice: no part of the pace.
-    net, solved = all_of_them - start, systems
-    if net < _LONG_ENOUGH:
-        again = np.tile(z, (_AGAIN, 1))
-        net, solved = _timed(model, again)[1] - start, len(again)
-    seconds = max(net / solved, 1e-4)
+    session = model.session if isinstance(model, ExternalModel) else nullcontext
+    # What is compiled once, and the start of a simulator, are no part of the pace.
+    with session():
+        model.solve(z[:1], "solve/0", 0)
+        solutions, spent = _timed(model, z)
+        solved = systems
+        while spent < _LONG_ENOUGH and solved < _MOST:
+            solved *= _MORE
+            _, spent = _timed(model, np.resize(z, (solved, z.shape[1])))
+    seconds = max(spent / solved, _SHORTEST)
     lines = [
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
@@ -98,8 +105,10 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         lines.append(f"tolerated are {budget:.0%} of them (active_learning.failure_budget)")
     if good.any():
         lines.append(f"their observations lie between {_range(solutions.observations[good])}")
+    observed = section["observations"].get("count", 0)
     if isinstance(study.observations, FileObservations):
         table = check_observation_file(study.observations, study.forward)
+        observed = len(table.values)
         lines.append(
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
             + _range(table.values)
@@ -112,7 +121,23 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         "on several"
     )
     lines.append("learning and descent come on top, whatever the simulator: minutes")
+    if isinstance(model, ExternalModel):
+        d_alpha = len(law(law_section, forward).names)
+        lines += _cheap_enough(section["polish"], seconds, observed, d_alpha)
     return ["  " + line for line in lines], bool(good.any())
+
+
+def _cheap_enough(
+    polish: Mapping[str, Any], seconds: float, systems: int, d_alpha: int
+) -> list[str]:
+    """Return what lets the last step of the estimate go through the simulator itself."""
+    wanted = seconds * pseudo_likelihood_solves(systems, d_alpha)
+    if polish["seconds_per_solve"] is not None or wanted > polish["solver_seconds"]:
+        return []
+    return [
+        "it is quick enough for the last step of the estimate to go through it, not through its "
+        f"surrogate: state 'polish: {{seconds_per_solve: {seconds:.1g}}}'"
+    ]
 
 
 def _timed(model: ForwardModel, z: np.ndarray) -> tuple[Solutions, float]:

@@ -180,6 +180,15 @@ class Polish(Section):
         "the surrogate, and what its error does is measured by fresh solves and taken off. 0 "
         "leaves the forward model out.",
     )
+    seconds_per_solve: Positive | None = Field(
+        default=None,
+        description="Cost of a solve in seconds. `popinv try` measures that of a simulator of "
+        "one's own.",
+        json_schema_extra={
+            "x-default": "a bound for the package's own models; a hundredth of `time_limit` for "
+            "other simulators"
+        },
+    )
     draws: Annotated[int, Field(ge=8, multiple_of=4), NotBoolean] = Field(
         default=64,
         description="Draws for the integral over the parameters of each system, in the likelihood.",

@@ -70,7 +70,8 @@ class PolishSettings:
 
     def may_solve(self, problem: Problem, seconds_per_solve: float) -> bool:
         """Whether either estimator may go through the solver."""
-        fewest = min(pseudo_likelihood_solves(problem), likelihood_solves(problem, self.draws))
+        first = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
+        fewest = min(first, likelihood_solves(problem, self.draws))
         return seconds_per_solve * fewest <= self.solver_seconds
 
 
@@ -98,10 +99,9 @@ class Polished:
     reason: str = ""
 
 
-def pseudo_likelihood_solves(problem: Problem) -> float:
+def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
     """Return about how many solves the pseudo-likelihood needs."""
-    draws = len(pseudo.matched_draws(problem))
-    return _PSEUDO_EVALUATIONS * draws * (1 + 2 * problem.d_alpha)
+    return _PSEUDO_EVALUATIONS * pseudo.draws_for(systems) * (1 + 2 * d_alpha)
 
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
@@ -179,7 +179,8 @@ class _Path:
         scores = pseudo_scores(problem, first.p)
         best, through = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS), "surrogate"
         shift = np.zeros_like(best.p) if best.correction is None else -best.correction
-        solved = self.solved(pseudo_likelihood_solves(problem), with_derivatives=False)
+        solves = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
+        solved = self.solved(solves, with_derivatives=False)
         if solved is not None:
             near = best.passes and _pushed(first, best.p) < _SMALL_PUSH
             nearest = [best.p] if best.passes else [best.p, *starts]

@@ -44,6 +44,7 @@ __all__ = [
     "ModelMoments",
     "PseudoEvaluation",
     "draw_scores",
+    "draws_for",
     "evaluate",
     "matched_draws",
     "model_moments",
@@ -98,6 +99,11 @@ class PseudoEvaluation:
     penalty_gradient: np.ndarray
 
 
+def draws_for(systems: int) -> int:
+    """Return how many draws the moments are made of, unless told otherwise."""
+    return min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
+
+
 def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
     """Return the draws of omega that moments are made of, the same at all p.
 
@@ -110,7 +116,7 @@ def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
     """
     width = problem.law.d_omega
     if count is None:
-        count = min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * len(problem.data)), _MOST_DRAWS)
+        count = draws_for(len(problem.data))
     rng = generator(problem.seed, f"{problem.stage}/moments")
     return matched_normals(rng, max(count // 2, 2 * width), width)
 
