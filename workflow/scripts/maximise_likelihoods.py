@@ -3,8 +3,8 @@
 from popinv import storage
 from popinv.checkpoints import Checkpoint
 from popinv.forward.build import forward_model
-from popinv.inference.build import descent_problem, polish_settings, start
-from popinv.inference.polish import polish
+from popinv.inference.build import descent_problem, start
+from popinv.inference.polish import PolishSettings, polish
 from popinv.inference.polished import fresh_solves, likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.result import estimate_of
 from popinv.inference.solver import SolverSimulator
@@ -20,7 +20,7 @@ with job(snakemake):
     config = {**study, "polish": given.polish, "likelihood": given.likelihood}
     checkpoint = Checkpoint.of_job(snakemake, config, loaded.values())
     starts = [estimate_of(loaded["estimate"]), start(study, problem)]
-    settings = polish_settings(given.polish, given.likelihood)
+    settings = PolishSettings.of_study(given.polish, given.likelihood)
     solver = None
     if settings.may_solve(problem, given.seconds_per_solve):
         solver = SolverSimulator(forward_model(given.forward, given.seed))

@@ -10,8 +10,9 @@ from popinv import storage
 from popinv.evidence.calibration import replication
 from popinv.evidence.populations import observe_again
 from popinv.forward.build import forward_model, observed
-from popinv.inference.build import descent_problem, descent_settings, polish_settings, start
+from popinv.inference.build import descent_problem, descent_settings, start
 from popinv.inference.estimation import estimate_population
+from popinv.inference.polish import PolishSettings
 from popinv.inference.polished import fresh_solves
 from popinv.inference.result import estimate_of, noise_covariance
 from popinv.inference.solver import SolverSimulator
@@ -28,7 +29,7 @@ with job(snakemake):
     surrogate = surrogate_of(loaded["surrogate"])
     model, what = law(given.law, given.forward), observed(given.forward, given.seed)
     problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "evidence")
-    settings = polish_settings(given.polish, given.estimator in ("auto", "likelihood"))
+    settings = PolishSettings.of_study(given.polish, given.estimator in ("auto", "likelihood"))
     fresh, systems = fresh_solves(loaded["check"]), len(problem.data)
     if given.through == "solver":
         solver = SolverSimulator(forward_model(given.forward, given.seed))

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.misfit import Misfit, SecondMoments
@@ -186,5 +186,5 @@ def _log_score(
     within = float(every.var(axis=1, ddof=1).mean())
     between = max(0.0, float(every.mean(axis=1).var(ddof=1)) - within / _LOG_SCORE_SYSTEMS)
     variance = within * (1 / n + 1 / every.size) + between * (1 + 1 / _LOG_SCORE_DRAWS)
-    p_value = 2 * norm.sf(abs(ours - every.mean()) / np.sqrt(variance))
+    p_value = 2 * ndtr(-abs(ours - every.mean()) / np.sqrt(variance))
     return LogScore(ours, float(every.mean()), float(p_value))

@@ -6,14 +6,13 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.build import Section, observed
-from popinv.inference.polish import PolishSettings
 from popinv.inference.problem import DescentSettings, Problem
 from popinv.inference.traits import fitted_observations
 from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.noise.build import noise
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["descent_problem", "descent_settings", "polish_settings", "start"]
+__all__ = ["descent_problem", "descent_settings", "start"]
 
 # Of a law's entry whose spread is zero; a factor e is a large change of most of them.
 _LAW_SCALE = 0.5
@@ -60,18 +59,6 @@ def descent_problem(
         stage=stage,
         traits=traits,
     )
-
-
-def polish_settings(section: Section, likelihood: bool) -> PolishSettings:
-    """Return the settings of a study's ``polish``.
-
-    Parameters
-    ----------
-    section : mapping
-    likelihood : bool
-        Whether the marginal likelihood is asked for.
-    """
-    return PolishSettings(section["solver_seconds"], section["draws"], likelihood)
 
 
 def start(study: Section, problem: Problem) -> np.ndarray:

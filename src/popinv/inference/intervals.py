@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
@@ -25,7 +25,7 @@ def normal_interval(
     The standard errors come from the scores of so many systems, and are uncertain themselves: the
     quantile is Student's with one degree of freedom less.
     """
-    half = t.ppf(0.975, systems - 1) * errors
+    half = stdtrit(systems - 1, 0.975) * errors
     return centre - half, centre + half
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -67,6 +68,11 @@ class PolishSettings:
     solver_seconds: float = 120.0
     draws: int = 64
     likelihood: bool = True
+
+    @classmethod
+    def of_study(cls, section: Mapping[str, Any], likelihood: bool) -> PolishSettings:
+        """Return the settings of a study's section ``polish``."""
+        return cls(section["solver_seconds"], section["draws"], likelihood)
 
     def may_solve(self, problem: Problem, seconds_per_solve: float) -> bool:
         """Whether either estimator may go through the solver."""
