@@ -1,0 +1,215 @@
+"""The integrals over single systems' parameters, and their derivatives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.inference.likelihood.control_variates import law_fields, noise_field
+from popinv.inference.likelihood.modes import Modes, find_modes
+from popinv.inference.likelihood.proposals import propose
+from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.whitening import Whitening
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+__all__ = ["Integrals", "MarginalSettings"]
+
+_PRIOR_STARTS = 64
+# Deviations of |r|^2 / 2 above its mean from which a mode is suspected not to be the largest, and
+# by what the noise is multiplied in the search for another.
+_SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
+# Share of a half of the draws that must be usable.
+_LEAST_USABLE = 0.25
+
+
+@dataclass(frozen=True)
+class MarginalSettings:
+    """How to integrate.
+
+    Attributes
+    ----------
+    draws : int
+        S, a multiple of 4.
+    first_mode_steps, mode_steps : int
+        Most steps to a mode, from draws of the law and from the mode of an evaluation near by.
+    corrections : tuple of (int, float)
+        Numbers of corrections that the proposals of a system may get, each with the effective
+        share of the draws below which a system gets them.
+    """
+
+    draws: int = 64
+    first_mode_steps: int = 60
+    mode_steps: int = 4
+    # One correction leaves heavy tails that few draws do not show.
+    corrections: tuple[tuple[int, float], ...] = ((2, 0.7), (4, 0.4))
+
+
+@dataclass(frozen=True)
+class Integrals:
+    """The integrals of some systems.
+
+    Attributes
+    ----------
+    problem : Problem
+    push_forward : PushForward
+    noise : Whitening
+    derivatives : list of Tensor
+        Of Gamma, in each parameter of the noise.
+    numbers : ndarray of int, shape (n,)
+        The systems' numbers, from which their draws follow.
+    whitened : Tensor of shape (n, d_y)
+        Observations.
+    """
+
+    problem: Problem
+    push_forward: PushForward
+    noise: Whitening
+    derivatives: list[torch.Tensor]
+    numbers: np.ndarray
+    whitened: torch.Tensor
+
+    def find_modes(
+        self, settings: MarginalSettings, start: torch.Tensor | None, starts: str = "mode_starts"
+    ) -> Modes:
+        """Return the modes, searched from a start near by or from draws of the law."""
+        if start is not None:
+            return self._search(start, settings.mode_steps)
+        steps = settings.first_mode_steps
+        modes = self._search(self._best_draws(starts), steps)
+        seen = self.noise.entries[self.noise.pattern]
+        bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
+        suspects = torch.nonzero(~(modes.objective < bound))[:, 0]
+        if len(suspects):
+            # Observations far from the model at the mode point to another mode, which a search
+            # through louder noise may find.
+            block, start = self.of(suspects), torch.zeros_like(modes.omega[suspects])
+            for louder in _LOUDER:
+                quiet = replace(
+                    block,
+                    noise=replace(block.noise, scale=block.noise.scale * louder),
+                    whitened=block.whitened / louder,
+                )
+                start = quiet._search(start, steps).omega
+            other = block._search(start, steps)
+            better = other.objective < modes.objective[suspects]
+            modes = modes.replaced(suspects[better], other.of(better))
+        return modes
+
+    def _search(self, start: torch.Tensor, steps: int) -> Modes:
+        return find_modes(self.push_forward, self.noise, self.whitened, start, steps)
+
+    def evaluate(
+        self, settings: MarginalSettings, modes: Modes, corrections: int
+    ) -> tuple[np.ndarray, ...]:
+        """Return the fields of :class:`popinv.inference.likelihood.marginal.Evaluation`."""
+        n, size = len(modes.omega), settings.draws // 2
+        omega, log_weight, each = self._weighted(settings, modes, corrections)
+        if corrections:
+            # Where the map of the proposals folds too often, those without corrections serve.
+            usable = torch.isfinite(log_weight).reshape(n, 2, size).sum(dim=2).min(dim=1).values
+            few = torch.nonzero(usable < _LEAST_USABLE * size)[:, 0]
+            if len(few):
+                plain = self.of(few)._weighted(settings, modes.of(few), 0)
+                for array, others in zip((omega, log_weight, each), plain, strict=True):
+                    array[few] = others
+        value, scores, weights = _estimate(log_weight, each)
+        (value_1, scores_1, _), (value_2, scores_2, _) = (
+            _estimate(w, s)
+            for w, s in zip(log_weight.split(size, 1), each.split(size, 1), strict=True)
+        )
+        bias = (scores_1 + scores_2) / 2 - scores
+        mean = (weights[..., None] * omega).sum(dim=1)
+        values = (
+            2 * value - (value_1 + value_2) / 2,
+            (value_1 - value_2) / 2,
+            scores - bias,
+            bias,
+            (scores_1 - scores_2) / 2,
+            modes.omega,
+            mean,
+            (weights[..., None] * (omega - mean[:, None]) ** 2).sum(dim=1),
+            1 / (weights**2).sum(dim=1) / settings.draws,
+            torch.full((n,), corrections),
+        )
+        return tuple(v.numpy() for v in values)
+
+    def of(self, rows: torch.Tensor) -> Integrals:
+        """Return the integrals of some of the systems."""
+        return replace(
+            self,
+            noise=self.noise.rows(rows),
+            numbers=self.numbers[rows.numpy()],
+            whitened=self.whitened[rows],
+        )
+
+    def _weighted(
+        self, settings: MarginalSettings, modes: Modes, corrections: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
+        problem, (n, d) = self.problem, modes.omega.shape
+        stage, width = f"{problem.stage}/likelihood", settings.draws // 2 * d
+        rows = [generator(problem.seed, stage, i).standard_normal(width) for i in self.numbers]
+        half = torch.from_numpy(np.array(rows)).reshape(n, 2, settings.draws // 4, d)
+        # Pairs (xi, -xi) stay within one half of the draws.
+        xi = torch.cat([half, -half], dim=2).reshape(n, settings.draws, d)
+        omega, log_proposal = propose(
+            self.push_forward, self.noise, self.whitened, modes, xi, corrections
+        )
+        log_joint, each = self._joint(modes, omega)
+        log_weight = log_joint - log_proposal
+        # A draw at which the simulator fails has no weight, whatever its scores.
+        usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
+        log_weight = torch.where(usable, log_weight, -torch.inf)
+        each, omega = (torch.where(usable[..., None], x, 0.0) for x in (each, omega))
+        return omega, log_weight, each
+
+    def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log N + log phi (n, S) and the scores of each draw (n, S, n_p).
+
+        The logarithm of phi is up to its constant, which the proposals leave out too.
+        """
+        problem, (n, count, d) = self.problem, omega.shape
+        y, pull_back = self.push_forward.with_pull_back(omega.reshape(-1, d))
+        residual = self.whitened[:, None] - self.noise.apply(y.reshape(n, count, -1))
+        log_joint = self.noise.constant[:, None] - 0.5 * (
+            (residual**2).sum(dim=2) + (omega**2).sum(dim=2)
+        )
+        scores = torch.zeros((n, count, len(problem.free)), dtype=y.dtype)
+        parts = pull_back(self.noise.transpose(residual).reshape(y.shape))
+        in_alpha, in_omega = (part.reshape(n, count, -1) for part in parts)
+        shift, gradient = omega - modes.omega[:, None], in_omega - omega
+        if problem.free_law:
+            scores[..., : problem.d_alpha] = in_alpha
+            fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
+            for i, field in enumerate(fields):
+                scores[..., i] -= field.variate(shift, gradient)
+        for i, change in enumerate(self.derivatives, problem.d_alpha):
+            field = noise_field(self.noise, self.whitened, modes, change)
+            scores[..., i] = self.noise.noise_scores(residual, change)
+            scores[..., i] -= field.variate(shift, gradient)
+        return log_joint, scores
+
+    def _best_draws(self, stage: str) -> torch.Tensor:
+        """Return for each system that of some draws of the law that fits it best."""
+        problem, whitened = self.problem, self.whitened
+        rng = generator(problem.seed, f"{problem.stage}/{stage}")
+        draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
+        distances = []
+        for row in self.push_forward(draws):
+            there = self.noise.apply(row.expand(len(whitened), -1))
+            distances.append(((whitened - there) ** 2).sum(dim=1))
+        distance = torch.stack(distances)
+        return draws[torch.where(torch.isfinite(distance), distance, torch.inf).argmin(dim=0)]
+
+
+def _estimate(
+    log_weight: torch.Tensor, each: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return log of the mean weight (n,), weighted means of ``each``, and the weights."""
+    value = torch.logsumexp(log_weight, dim=1) - math.log(log_weight.shape[1])
+    weights = torch.softmax(log_weight, dim=1)
+    return value, (weights[..., None] * each).sum(dim=1), weights
