@@ -9,15 +9,8 @@ With the stiffness matrix ``A = sum_c kappa_c A_c``, ``kappa = exp(a)``, the sol
     A \lambda = O^T \operatorname{diag}(dy/dv)\, c .
 
 Either way a system costs one factorisation; a tangent costs one more solve with it, and the
-adjoint one for all parameters together.
-
-In one dimension ``A = D^T diag(g) D`` with the differences D between neighbours and the
-conductances ``g_c = kappa_c / h_c``. From ``D^T (g D dv + g da D v) = 0`` follows that the flux
-changes by the same f everywhere,
-
-.. math:: (D\, dv)_c = f / g_c - da_c\, (D v)_c, \qquad f = \sum_c da_c (D v)_c / \sum_c 1 / g_c ,
-
-so that a tangent is a sum along the interval, and needs no solve.
+adjoint one for all parameters together. In one dimension a tangent needs no solve
+(:mod:`popinv.forward.porous_flow.chain`).
 """
 
 from __future__ import annotations
@@ -29,6 +22,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from popinv.forward.checks import checked_rows
+from popinv.forward.porous_flow import chain
 from popinv.forward.porous_flow.kernels import aligned_rows, fill, invert_kirchhoff, observe
 from popinv.forward.porous_flow.operators import PorousOperators
 
@@ -49,33 +43,51 @@ def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndar
     for part in _parts(op, len(z), len(tangents)):
         kappa, solved = _solved(model, z[part], reasons[part])
         da = model.field.jvp(z[part], model._basis, tangents[:, part])
-        # In the order of rows: the changes of one system lie together.
-        dv = np.zeros((len(kappa), len(tangents), op.unknowns))
-        if model.dimension == 1:
-            _changes_along_chain(*op.chain, kappa, solved.solutions, da, dv)
-        else:
-            _stiffness_changes(
-                np.ascontiguousarray(np.moveaxis(da, 0, 1)) * kappa[:, None],
-                op.pointer,
-                op.cells,
-                op.weights,
-                op.rows,
-                op.columns,
-                solved.solutions,
-                dv,
-            )
-            solved.solve(dv)
         observed = np.empty((len(kappa), d_y))
         _observe(op, solved.solutions, observed)
-        along = np.empty((len(kappa) * len(tangents), d_y))
-        _observe(op, dv.reshape(-1, op.unknowns), along)
         invert_kirchhoff(observed, model.kirchhoff, model.exponent)
         values[part] = observed
-        of_systems = along.reshape(len(kappa), len(tangents), d_y)
-        changes[:, part] = np.moveaxis(of_systems, 1, 0) * _slope(model, observed)
+        along = changes[:, part]
+        if model.dimension == 1:
+            chain.observed_changes(
+                *op.chain,
+                kappa,
+                solved.solutions,
+                da,
+                op.observation_pointer,
+                op.observation_columns,
+                op.observation_weights,
+                along,
+            )
+        else:
+            along[:] = _observed_changes(op, kappa, solved, da, d_y)
+        along *= _slope(model, observed)
     failed = reasons != ""
     values[failed], changes[:, failed] = np.nan, np.nan
     return values, changes
+
+
+def _observed_changes(
+    op: PorousOperators, kappa: np.ndarray, solved: _Solved, da: np.ndarray, d_y: int
+) -> np.ndarray:
+    """Return the changes (k, n, d_y) of what is observed of v, for changes da (k, n, n_cells)."""
+    n, k = len(kappa), len(da)
+    # In the order of rows: the sides of one system lie together.
+    right = np.zeros((n, k, op.unknowns))
+    _stiffness_changes(
+        np.ascontiguousarray(np.moveaxis(da, 0, 1)) * kappa[:, None],
+        op.pointer,
+        op.cells,
+        op.weights,
+        op.rows,
+        op.columns,
+        solved.solutions,
+        right,
+    )
+    solved.solve(right)
+    along = np.empty((n * k, d_y))
+    _observe(op, right.reshape(-1, op.unknowns), along)
+    return np.moveaxis(along.reshape(n, k, d_y), 1, 0)
 
 
 def vjp(model: PorousFlow, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
@@ -124,35 +136,32 @@ class _Solved:
 
     def __init__(self, op: PorousOperators, matrices: np.ndarray, reasons: np.ndarray) -> None:
         self._op, self._matrices, self._reasons = op, matrices, reasons
-        for i in range(len(matrices)):
-            if not reasons[i] and self._factorise(matrices[i]):
-                reasons[i] = "the stiffness matrix is not positive definite"
+        self._one_dimension = op.midpoints.shape[1] == 1
+        for i in np.flatnonzero(self._factorise()):
+            reasons[i] = reasons[i] or "the stiffness matrix is not positive definite"
         self.solutions = np.tile(op.load, (len(matrices), 1))
         self.solve(self.solutions[:, None])
 
-    def _factorise(self, matrix: np.ndarray) -> int:
-        n, width = self._op.unknowns, self._op.bandwidth + 1
-        if self._op.midpoints.shape[1] == 1:
-            *_, info = lapack.dpttrf(
-                matrix[:n], matrix[n : 2 * n - 1], overwrite_d=1, overwrite_e=1
-            )
-        else:
-            band = matrix[: self._op.buffer_length].reshape(n, width).T
-            _, info = lapack.dpbtrf(band, lower=1, overwrite_ab=1)
-        return int(info)
+    def _factorise(self) -> np.ndarray:
+        """Return which matrices are not positive definite."""
+        if self._one_dimension:
+            return chain.factorise(self._matrices, self._op.unknowns)
+        failed = np.zeros(len(self._matrices), dtype=bool)
+        for i in np.flatnonzero(self._reasons == "").tolist():
+            failed[i] = lapack.dpbtrf(self._band(i), lower=1, overwrite_ab=1)[1] != 0
+        return failed
+
+    def _band(self, i: int) -> np.ndarray:
+        shape = self._op.unknowns, self._op.bandwidth + 1
+        return self._matrices[i, : self._op.buffer_length].reshape(shape).T
 
     def solve(self, sides: np.ndarray) -> None:
         """Replace right-hand sides (n, k, unknowns) by the solutions."""
-        n, width = self._op.unknowns, self._op.bandwidth + 1
-        one_dimension = self._op.midpoints.shape[1] == 1
-        for i in np.flatnonzero(self._reasons == ""):
-            matrix, right = self._matrices[i], sides[i].T
-            if one_dimension:
-                diagonal, below = matrix[:n], matrix[n : 2 * n - 1]
-                lapack.dpttrs(diagonal, below, right, overwrite_b=1)
-            else:
-                band = matrix[: self._op.buffer_length].reshape(n, width).T
-                lapack.dpbtrs(band, right, lower=1, overwrite_b=1)
+        if self._one_dimension:
+            chain.solve(self._matrices, sides)
+            return
+        for i in np.flatnonzero(self._reasons == "").tolist():
+            lapack.dpbtrs(self._band(i), sides[i].T, lower=1, overwrite_b=1)
 
 
 def _solved(model: PorousFlow, z: np.ndarray, reasons: np.ndarray) -> tuple[np.ndarray, _Solved]:
@@ -184,38 +193,6 @@ def _slope(model: PorousFlow, u: np.ndarray) -> np.ndarray | float:
         return 1 / (1 + u**2)
     with np.errstate(divide="ignore"):
         return np.abs(u) ** -model.exponent
-
-
-# Permeabilities of zero are those of rows that are not answered: their changes are not numbers.
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _changes_along_chain(
-    cells: np.ndarray,
-    weights: np.ndarray,
-    kappa: np.ndarray,
-    solutions: np.ndarray,
-    da: np.ndarray,
-    dv: np.ndarray,
-) -> None:
-    """Write dv (n, k, unknowns) for changes da (k, n, n_cells) of the logarithm of kappa."""
-    n, unknowns = solutions.shape
-    drop, resistance = np.empty(unknowns + 1), np.empty(unknowns + 1)
-    for i in range(n):
-        total, before = 0.0, 0.0
-        for c in range(unknowns + 1):
-            here = solutions[i, c] if c < unknowns else 0.0
-            drop[c] = here - before
-            before = here
-            resistance[c] = 1.0 / (kappa[i, cells[c]] * weights[c])
-            total += resistance[c]
-        for k in range(da.shape[0]):
-            flux = 0.0
-            for c in range(unknowns + 1):
-                flux += da[k, i, cells[c]] * drop[c]
-            flux /= total
-            change = 0.0
-            for c in range(unknowns):
-                change += flux * resistance[c] - da[k, i, cells[c]] * drop[c]
-                dv[i, k, c] = change
 
 
 @numba.njit(nogil=True, cache=True)
