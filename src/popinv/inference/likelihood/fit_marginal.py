@@ -15,6 +15,7 @@ from popinv.inference.likelihood.marginal import (
     evaluate,
     second_modes,
 )
+from popinv.inference.likelihood.observed_information import steadied
 from popinv.inference.likelihood.penalty import noise_penalty_at
 from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
 from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
@@ -183,16 +184,19 @@ def _curvature(
     few = problem.of_systems(systems)
     memory = {name: array[systems] for name, array in found.memory.items()}
     errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
-    curvature = np.zeros((len(errors), len(errors)))
-    for i in free:
+    each = np.zeros((2, len(systems), len(free), len(free)))
+    for row, i in enumerate(free):
         shift = np.zeros(len(errors))
         shift[i] = min(_CURVATURE_STEP * errors[i], 0.5)
-        ends = [evaluate(few, point.p + s, settings, memory, systems) for s in (shift, -shift)]
-        change = ends[0].scores.sum(axis=0) - ends[1].scores.sum(axis=0)
-        curvature[i] = -change * n / len(systems) / (2 * shift[i])
-    held = ~problem.free
-    curvature[held], curvature[:, held] = 0.0, 0.0
-    return (curvature + curvature.T) / 2 + noise_penalty_at(problem, point.p).curvature
+        up, down = (evaluate(few, point.p + s, settings, memory, systems) for s in (shift, -shift))
+        for changes, name in zip(each, ("scores", "score_error"), strict=True):
+            change = getattr(down, name) - getattr(up, name)
+            changes[:, row] = change[:, free] / (2 * shift[i])
+    each = (each + each.swapaxes(2, 3)) / 2
+    inner = np.ix_(free, free)
+    curvature = np.zeros((len(errors), len(errors)))
+    curvature[inner] = steadied(each[0], each[1], _squares(found)[inner], n)
+    return curvature + noise_penalty_at(problem, point.p).curvature
 
 
 def _estimate(
