@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import textwrap
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,9 @@ class StandIn:
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return torch.exp(0.5 * z @ self.matrix)
+
+    def session(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def default_problem() -> tuple[Problem, np.ndarray, dict]:
