@@ -39,7 +39,9 @@ ALLOWED: dict[str, set[str]] = {
         "basics", "evidence", "forward", "inference", "population", "surrogate", "transport",
     },
     "figures": {"basics", "downstream", "forward", "inference"},
-    "command line": {"basics", "config", "forward", "observation_files", "population"},
+    "command line": {
+        "basics", "config", "forward", "inference", "observation_files", "population",
+    },
     "report": {"basics", "command line", "config", "figures", "inference"},
 }  # fmt: skip
 ROWS = (

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -35,11 +36,15 @@ def directory() -> Path:
     return Path(os.environ.get("POPINV_CACHE") or Path(home) / "popinv") / "operators"
 
 
-def kept(code: ModuleType, arguments: tuple[object, ...], assemble: Callable[[], T]) -> T:
+def kept(
+    kind: type[T], code: ModuleType, arguments: tuple[object, ...], assemble: Callable[[], T]
+) -> T:
     """Return what ``assemble()`` gives, from disk if it was assembled before.
 
     Parameters
     ----------
+    kind : type
+        What it gives: a dataclass of arrays, whole numbers, numbers, and dataclasses of these.
     code : module
         The one that assembles.
     arguments : tuple
@@ -49,16 +54,37 @@ def kept(code: ModuleType, arguments: tuple[object, ...], assemble: Callable[[],
     """
     if any(callable(argument) for argument in arguments):
         return assemble()
-    path = directory() / f"{_digest(code, arguments)}.pickle"
+    path = directory() / f"{_digest(code, arguments)}.npz"
     # A file that another process has removed or that a full disk has cut short is made again.
-    with suppress(OSError, EOFError, pickle.UnpicklingError), path.open("rb") as file:
-        found: T = pickle.load(file)
-        return found
+    unreadable = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+    with suppress(*unreadable), np.load(path, allow_pickle=False) as arrays:
+        return _rebuilt(kind, arrays)
     operators = assemble()
     # A directory that cannot be written costs time alone.
     with suppress(OSError):
-        _write(path, operators)
+        _write(path, dict(_flat(operators)))
     return operators
+
+
+def _flat(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a dataclass, those of a dataclass in it with its name before theirs."""
+    for field in fields(record):
+        value, name = getattr(record, field.name), prefix + field.name
+        if is_dataclass(value):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _rebuilt(kind: type[T], arrays: Mapping[str, np.ndarray], prefix: str = "") -> T:
+    values: dict[str, Any] = {}
+    for name, of_field in get_type_hints(kind).items():
+        if isinstance(of_field, type) and is_dataclass(of_field):
+            values[name] = _rebuilt(of_field, arrays, f"{prefix}{name}.")
+        else:
+            array = arrays[prefix + name]
+            values[name] = array if of_field is np.ndarray else of_field(array)
+    return kind(**values)
 
 
 def _digest(code: ModuleType, arguments: tuple[object, ...]) -> str:
@@ -73,11 +99,12 @@ def _digest(code: ModuleType, arguments: tuple[object, ...]) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, operators: object) -> None:
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")
-    part.write_bytes(pickle.dumps(operators, protocol=5))
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
     part.replace(path)
-    files = sorted(path.parent.glob("*.pickle"), key=lambda file: file.stat().st_mtime)
+    files = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
     for old in files[:-_MOST_FILES]:
         old.unlink()

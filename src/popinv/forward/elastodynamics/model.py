@@ -178,7 +178,8 @@ class Elastodynamics:
         self.field = None if field == "none" else stiffness_field(self.dimension, modes)
         all_steps = self.steps * len(self.times)
         mesh = (self.dimension, self.elements, self.height, self.poisson_ratio, self.sensors)
-        self.operators: ElasticOperators = kept(
+        self.operators = kept(
+            ElasticOperators,
             operators,
             (*mesh, source, self.time_step, all_steps),
             lambda: preassemble(self._discretise(), source, self.time_step, all_steps),

@@ -155,7 +155,8 @@ class PorousFlow:
             if field == "cosine"
             else LevelSetField(self.dimension, modes, sharpness)
         )
-        self.operators: PorousOperators = kept(
+        self.operators = kept(
+            PorousOperators,
             operators,
             (self.dimension, self.elements, self.source, self.sensors),
             lambda: preassemble(self._discretise()),
