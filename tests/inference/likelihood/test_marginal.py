@@ -11,10 +11,11 @@ from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_
 from scipy.special import logsumexp
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood import fit_marginal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
-from popinv.inference.likelihood.scoring import state_arrays, state_of
+from popinv.inference.likelihood.scoring import Point, begin, state_arrays, state_of
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal import NormalLaw
 from popinv.population.noise.isotropic import IsotropicNoise
@@ -183,3 +184,16 @@ def test_integrals_beyond_hope_are_refused_at_the_start():
     p = np.array([0.0] * 12 + [np.log(0.05)])
     with pytest.raises(DivergenceError, match=r"of the draws count, and \d+% of the systems"):
         fit_marginal_likelihood(problem, p)
+
+
+@pytest.mark.parametrize("name", ["poor_share", "several_modes_share"])
+@pytest.mark.parametrize(
+    ("systems", "count", "doubted"),
+    [(26, 1, False), (26, 2, True), (1000, 10, False), (1000, 15, True)],
+)
+def test_a_system_in_a_hundred_may_have_a_poor_integral(name, systems, count, doubted):
+    shares = dict.fromkeys(("poor_share", "several_modes_share"), 0.0) | {name: count / systems}
+    others = {"draws_shift": 0.0, "draws_error": 0.0, "curvature_definite": 1.0}
+    state = replace(begin(Point(np.zeros(1), 0.0, np.zeros(1), np.eye(1))), arrived=True)
+    reason = fit_marginal._doubt(state, {"effective_share": 0.9} | shares | others, systems)
+    assert bool(reason) == doubted

@@ -32,7 +32,7 @@ _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
 # Fewer effective draws than this leave a system's integral to chance.
 _FEWEST_EFFECTIVE = 8
 # What the diagnostics may be at most, and the effective share at least; see `_doubt`.
-_LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.02, 0.5, 0.4, 0.05
+_LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
 # Far beyond these at the start, which is near the maximum, there is no point in climbing.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 
@@ -225,7 +225,7 @@ def _estimate(
         "several_modes_share": several,
         "curvature_definite": float(definite),
     }
-    reason = _doubt(state, diagnostics)
+    reason = _doubt(state, diagnostics, len(found.scores))
     return Estimate(
         p=state.point.p,
         covariance=covariance,
@@ -249,14 +249,16 @@ def _estimate(
     )
 
 
-def _doubt(state: ScoringState, found: Mapping[str, float]) -> str:
+def _doubt(state: ScoringState, found: Mapping[str, float], systems: int) -> str:
     """Return why the estimate is not to be used, or ""."""
     reasons = []
     if not state.arrived:
         reasons.append(f"it still climbs after {state.iteration} steps")
     if found["effective_share"] < _LEAST_SHARE:
         reasons.append(f"only {found['effective_share']:.0%} of the draws count")
-    if found["poor_share"] > _MOST_POOR:
+    # One system of few is a large share.
+    one = 1.5 / systems
+    if found["poor_share"] > max(_MOST_POOR, one):
         reasons.append(f"{found['poor_share']:.0%} of the systems have too few effective draws")
     if not found["draws_shift"] <= _MOST_SHIFT:
         reasons.append(
@@ -264,7 +266,7 @@ def _doubt(state: ScoringState, found: Mapping[str, float]) -> str:
         )
     if not found["draws_error"] <= _MOST_ERROR:
         reasons.append(f"its draws leave {found['draws_error']:.2g} standard errors of error")
-    if found["several_modes_share"] > _MOST_MODES:
+    if found["several_modes_share"] > max(_MOST_MODES, one):
         reasons.append(f"{found['several_modes_share']:.0%} of the systems have several modes")
     if not found["curvature_definite"]:
         reasons.append("it is not curved downwards at its end")
