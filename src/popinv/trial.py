@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
-from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions
+from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
 from popinv.forward.build import forward_model
 from popinv.forward.external.model import ExternalModel
 from popinv.inference.polish import pseudo_likelihood_solves
@@ -74,8 +73,9 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     seed = section["seed"]
     law_section, forward = section["law"], section["forward"]
     # The rows that the rule propose_parameters draws first.
+    population = law(law_section, forward)
     z = broad_parameters(
-        law(law_section, forward),
+        population,
         law_values(law_section, law_section["start"], forward),
         law_spread(law_section, forward),
         seed,
@@ -83,21 +83,21 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         systems,
     )
     model = forward_model(forward, seed)
-    session = model.session if isinstance(model, ExternalModel) else nullcontext
     # What is compiled once, and the start of a simulator, are no part of the pace.
-    with session():
+    with session(model):
         model.solve(z[:1], "solve/0", 0)
         solutions, spent = _timed(model, z)
         solved = systems
         while spent < _LONG_ENOUGH and solved < _MOST:
             solved *= _MORE
             _, spent = _timed(model, np.resize(z, (solved, z.shape[1])))
+        checked = isinstance(model, ClaimedDerivatives) and model.check_derivatives(z)
     seconds = max(spent / solved, _SHORTEST)
     lines = [
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
     ]
-    if isinstance(model, ClaimedDerivatives) and model.check_derivatives(z):
+    if checked:
         lines.append("the derivatives it gives agree with differences of solves")
     good = ~solutions.failed
     if not good.all():
@@ -122,8 +122,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     )
     lines.append("learning and descent come on top, whatever the simulator: minutes")
     if isinstance(model, ExternalModel):
-        d_alpha = len(law(law_section, forward).names)
-        lines += _cheap_enough(section["polish"], seconds, observed, d_alpha)
+        lines += _cheap_enough(section["polish"], seconds, observed, len(population.names))
     return ["  " + line for line in lines], bool(good.any())
 
 

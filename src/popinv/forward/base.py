@@ -8,8 +8,9 @@ becomes a NaN row with a reason, and the other rows of the batch are kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +21,7 @@ __all__ = [
     "Observations",
     "Parameter",
     "Solutions",
+    "session",
 ]
 
 
@@ -167,3 +169,11 @@ class ClaimedDerivatives(DifferentiableModel, Protocol):
             If they differ, or fail where the solves do not.
         """
         ...
+
+
+def session(model: ForwardModel) -> AbstractContextManager[None]:
+    """Return a context in which a simulator of one's own runs on from one call to the next.
+
+    Other forward models start nothing for a call, and are left as they are.
+    """
+    return cast("AbstractContextManager[None]", getattr(model, "session", nullcontext)())

@@ -21,16 +21,18 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
+from popinv.errors import DataError
 from popinv.forward import assembly, firedrake
+from popinv.whole_files import written_whole
 
-__all__ = ["directory", "kept"]
+__all__ = ["kept"]
 
 T = TypeVar("T")
 
 _MOST_FILES = 200
 
 
-def directory() -> Path:
+def _directory() -> Path:
     """Return where operators are kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("POPINV_CACHE") or Path(home) / "popinv") / "operators"
@@ -54,14 +56,14 @@ def kept(
     """
     if any(callable(argument) for argument in arguments):
         return assemble()
-    path = directory() / f"{_digest(code, arguments)}.npz"
+    path = _directory() / f"{_digest(code, arguments)}.npz"
     # A file that another process has removed or that a full disk has cut short is made again.
     unreadable = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
     with suppress(*unreadable), np.load(path, allow_pickle=False) as arrays:
         return _rebuilt(kind, arrays)
     operators = assemble()
     # A directory that cannot be written costs time alone.
-    with suppress(OSError):
+    with suppress(OSError, DataError):
         _write(path, dict(_flat(operators)))
     return operators
 
@@ -100,11 +102,8 @@ def _digest(code: ModuleType, arguments: tuple[object, ...]) -> str:
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    with part.open("wb") as file:
+    with written_whole(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
-    part.replace(path)
     files = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
     for old in files[:-_MOST_FILES]:
         old.unlink()

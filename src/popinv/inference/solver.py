@@ -7,13 +7,13 @@ by the model's ``vjp``, and along tangents by its ``jvp``.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import numpy as np
 import torch
 
-from popinv.forward.base import DifferentiableModel, ForwardModel
+from popinv.forward.base import DifferentiableModel, ForwardModel, session
 
 __all__ = ["SolverSimulator"]
 
@@ -50,9 +50,8 @@ class SolverSimulator:
         return torch.from_numpy(y), torch.from_numpy(dy)
 
     def session(self) -> AbstractContextManager[None]:
-        """Return a context in which a simulator of one's own runs on from one call to the next."""
-        session = getattr(self.model, "session", nullcontext)
-        return cast("AbstractContextManager[None]", session())
+        """Return :func:`popinv.forward.base.session` of the model."""
+        return session(self.model)
 
     def _derivatives(self) -> DifferentiableModel:
         if not self.differentiable:

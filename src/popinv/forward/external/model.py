@@ -98,9 +98,13 @@ class ExternalModel:
         try:
             yield
         finally:
-            running, self._running = self._running, None
-            for simulator in running:
-                simulator.close()
+            self._close()
+            self._running = None
+
+    def _close(self) -> None:
+        running, self._running = self._running or [], []
+        for simulator in running:
+            simulator.close()
 
     def _answers(
         self,
@@ -145,6 +149,6 @@ class ExternalModel:
             try:
                 yield running
             except BaseException:
-                # They are closed by now.
-                running.clear()
+                # Whatever state they are in, the next call has others.
+                self._close()
                 raise

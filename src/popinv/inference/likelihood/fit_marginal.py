@@ -173,7 +173,11 @@ def _point(problem: Problem, p: np.ndarray, found: Evaluation) -> Point:
 
 
 def _curvature(
-    problem: Problem, settings: MarginalSettings, point: Point, found: Evaluation
+    problem: Problem,
+    settings: MarginalSettings,
+    point: Point,
+    found: Evaluation,
+    squares: np.ndarray,
 ) -> np.ndarray:
     """Return minus the second derivative of the log likelihood, by differences of the scores."""
     n, free = len(problem.data), np.flatnonzero(problem.free)
@@ -195,22 +199,22 @@ def _curvature(
     each = (each + each.swapaxes(2, 3)) / 2
     inner = np.ix_(free, free)
     curvature = np.zeros((len(errors), len(errors)))
-    curvature[inner] = steadied(each[0], each[1], _squares(found)[inner], n)
-    return curvature + noise_penalty_at(problem, point.p).curvature
+    curvature[inner] = steadied(each[0], each[1], squares[inner], n)
+    return curvature
 
 
 def _estimate(
     problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem | None
 ) -> Estimate:
     found, free = Evaluation(**state.point.memory), problem.free
+    squares, of_penalty = _squares(found), noise_penalty_at(problem, state.point.p).curvature
     curvature, several = state.point.information, 0.0
     if curved is not None:
-        curvature = _curvature(curved, settings, state.point, found)
+        curvature = _curvature(curved, settings, state.point, found, squares) + of_penalty
         several = second_modes(problem, state.point.p, settings, found)
     definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
     bread = restricted_inverse(curvature if definite else state.point.information, free)
-    of_penalty = noise_penalty_at(problem, state.point.p).curvature
-    covariance = bread @ (_squares(found) + of_penalty) @ bread
+    covariance = bread @ (squares + of_penalty) @ bread
     errors = np.sqrt(np.diag(covariance))
     monte_carlo = (found.score_error @ bread).T @ (found.score_error @ bread)
     shift = np.abs(found.score_bias.sum(axis=0) @ bread)[free] / errors[free]
@@ -243,7 +247,7 @@ def _estimate(
             "posterior_variance": found.variance,
             "effective_share": found.effective_share,
         },
-        bound=np.sqrt(np.diag(restricted_inverse(_squares(found), free))),
+        bound=np.sqrt(np.diag(restricted_inverse(squares, free))),
         path=state.path,
         bread=bread,
     )

@@ -10,7 +10,6 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
-from popinv.inference.likelihood.penalty import noise_penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.pseudo import (
     PseudoEvaluation,
@@ -123,8 +122,8 @@ def _evaluated(
 def _point(p: np.ndarray, found: PseudoEvaluation) -> Point:
     return Point(
         p,
-        found.log_likelihood.sum() - found.penalty,
-        found.scores.sum(axis=0) - found.penalty_gradient,
+        found.log_likelihood.sum() - found.penalty.value,
+        found.scores.sum(axis=0) - found.penalty.gradient,
         found.information,
     )
 
@@ -136,7 +135,7 @@ def _estimate(
     bread = restricted_inverse(found.information, problem.free)
     influence = found.scores @ bread
     # What the penalty decides is no better known than the penalty says; see `Estimate`.
-    of_penalty = bread @ noise_penalty_at(problem, state.point.p).curvature @ bread
+    of_penalty = bread @ found.penalty.curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
     of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
     n = len(problem.data)

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.penalty import noise_penalty
+from popinv.inference.likelihood.penalty import Penalty, noise_penalty
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
@@ -88,15 +88,14 @@ class PseudoEvaluation:
         Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
         Expected, of all systems together, and that of the penalty.
-    penalty, penalty_gradient : float, ndarray of shape (n_p,)
-        What the noise family takes off the log likelihood (:meth:`NoiseModel.penalty`).
+    penalty : Penalty
+        What the noise family takes off the log likelihood.
     """
 
     log_likelihood: np.ndarray
     scores: np.ndarray
     information: np.ndarray
-    penalty: float
-    penalty_gradient: np.ndarray
+    penalty: Penalty
 
 
 def draws_for(systems: int) -> int:
@@ -231,9 +230,7 @@ def evaluate(
                 own, part = group.scores(moments, of_noise, problem.free)
                 scores[systems], information = own.numpy(), information + part.numpy()
     penalty = noise_penalty(problem, gamma)
-    return PseudoEvaluation(
-        value, scores, information + penalty.curvature, penalty.value, penalty.gradient
-    )
+    return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
 
 
 def draw_scores(
