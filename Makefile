@@ -25,15 +25,15 @@ lock: ## write the versions now in .venv to setup/constraints.txt
 	@$(BIN)/python setup/lock.py
 
 doctor: ## say what the environment is made of and whether it works
-	@$(BIN)/python -m popinv.doctor
+	@$(BIN)/python -m popinv.cli.doctor
 
 run: setup ## run the workflow on config/config.yaml, and print what it found
 	@$(BIN)/snakemake --cores $(CORES)
-	@$(BIN)/python -m popinv.summary results/*/metrics.json
+	@$(BIN)/python -m popinv.cli.show results/*/metrics.json
 	@echo 'what it means: docs/tutorial.md; a study of your own: $(BIN)/popinv new-study --help'
 
 unlock: ## take away the lock that a killed Snakemake has left, unless something still runs
-	@$(BIN)/python -m popinv.unlock
+	@$(BIN)/python -m popinv.cli.unlock
 
 lint: ## check style and types
 	$(BIN)/ruff check $(PYTHON_FILES)

@@ -1,6 +1,6 @@
 """Populational inverse problems: solve, train, deconvolve, assess.
 
-The configuration is checked and completed here; the rules look their sections up in it.
+The configuration is checked and completed here; the rules take typed sections of it.
 """
 
 import os
@@ -27,7 +27,7 @@ pathvars:
 
 
 wildcard_constraints:
-    study="|".join(config["studies"]),
+    study="|".join(STUDIES),
     round="truth|check|fixed|systems_[0-9]+|[0-9]+",
     chunk="[0-9]+",
 
@@ -41,37 +41,28 @@ include: "workflow/rules/evidence.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/downstream.smk"
-include: "workflow/rules/posterior.smk"
 include: "workflow/rules/mwgrad.smk"
-include: "workflow/rules/bigram.smk"
-include: "workflow/rules/sgd_dynamics.smk"
-include: "workflow/rules/influence.smk"
-include: "workflow/rules/certified_unlearning.smk"
-include: "workflow/rules/instance_unlearning.smk"
-include: "workflow/rules/analog.smk"
-include: "workflow/rules/fedhl.smk"
-include: "workflow/rules/birch.smk"
 
 
 # Everything about every study of the configuration.
 rule all:
     default_target: True
     input:
-        expand("<results>/{study}/metrics.json", study=config["studies"]),
-        expand("<results>/{study}/figures/{figure}.png", study=config["studies"], figure=FIGURES),
+        expand("<results>/{study}/metrics.json", study=STUDIES),
+        expand("<results>/{study}/figures/{figure}.png", study=STUDIES, figure=FIGURES),
         [
             f"<results>/{study}/baselines/comparison.json"
-            for study, section in config["studies"].items()
-            if section["assessment"]["baselines"]
+            for study, section in STUDIES.items()
+            if section.assessment.baselines
         ],
         [
             f"<results>/{study}/figures/{figure}.png"
-            for study, section in config["studies"].items()
+            for study, section in STUDIES.items()
             for figure in evidence_figures(section)
         ],
         [
             f"<results>/{study}/downstream/{method}/metrics.json"
-            for study, section in config["studies"].items()
-            for method, asked in section["downstream"].items()
+            for study, section in STUDIES.items()
+            for method, asked in section.downstream
             if asked is not None
         ],

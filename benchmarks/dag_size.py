@@ -1,4 +1,4 @@
-"""How large a study may grow: what planning its jobs costs, against the number of chunks.
+"""The largest study: the cost of planning its jobs against the number of chunks.
 
 Makes a study whose solves are cut into a given number of chunks, has Snakemake plan it
 (``--dry-run``), and measures processor time, wall-clock time and peak memory of that process.
@@ -73,7 +73,7 @@ def measure(chunks: int) -> dict[str, Any]:
         )
         assert process.stdout is not None
         printed = process.stdout.read()
-        # Not the largest of all children so far, as getrusage has it, but this one's own.
+        # This is the child's own use; getrusage gives the largest of all children so far.
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

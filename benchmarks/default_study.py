@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
 from benchmarks.machine import ROOT
-from popinv.config.loading import as_mapping, load_file
+from popinv.config.loading import load_file
+from popinv.config.study import Study
 from popinv.forward.base import ForwardModel
 from popinv.forward.build import forward_model, observed
-from popinv.inference.build import descent_problem
+from popinv.inference.build import Model, descent_problem
 from popinv.inference.problem import Problem
 from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.noise.build import noise
@@ -26,6 +26,7 @@ from popinv.surrogate.training import TrainingData, TrainingSettings, train
 __all__ = [
     "SEED",
     "first_design",
+    "model",
     "observe",
     "problem",
     "quick_surrogate",
@@ -39,36 +40,41 @@ _CONFIG = ROOT / "config" / "config.yaml"
 
 
 @functools.cache
-def section() -> dict[str, Any]:
+def section() -> Study:
     """Return the study's section, with every default filled in."""
-    return as_mapping(load_file(_CONFIG))["studies"]["porous_flow"]
+    return load_file(_CONFIG).studies["porous_flow"]
+
+
+def model() -> Model:
+    """Return its model."""
+    return Model(section().forward, section().law, section().noise)
 
 
 @functools.cache
 def solver() -> ForwardModel:
     """Return its forward model."""
-    return forward_model(section()["forward"], SEED)
+    return forward_model(section().forward, SEED)
 
 
 def first_design(count: int) -> np.ndarray:
     """Return parameters spread broadly about the start, as in a first round."""
     given = section()
-    model = law(given["law"], given["forward"])
-    alpha = law_values(given["law"], given["law"]["start"], given["forward"])
-    spread = law_spread(given["law"], given["forward"])
-    return broad_parameters(model, alpha, spread, SEED, "propose/0", count)
+    population = law(given.law, given.forward)
+    alpha = law_values(given.law, given.law.start, given.forward)
+    spread = law_spread(given.law, given.forward)
+    return broad_parameters(population, alpha, spread, SEED, "propose/0", count)
 
 
 def observe(model: ForwardModel, count: int) -> xr.Dataset:
     """Return observations of so many systems of the true law, through the true noise."""
     given = section()
-    truth, what = given["observations"]["truth"], observed(given["forward"], SEED)
-    alpha = law_values(given["law"], truth["law"], given["forward"])
-    z = parameters(law(given["law"], given["forward"]), alpha, SEED, "propose/truth", count)
-    of_noise = noise(given["noise"], what)
-    gamma = of_noise.from_natural(truth["noise"])
+    truth, observations = given.observations.truth, observed(given.forward, SEED)
+    alpha = law_values(given.law, truth.law, given.forward)
+    z = parameters(law(given.law, given.forward), alpha, SEED, "propose/truth", count)
+    of_noise = noise(given.noise, observations)
+    gamma = of_noise.from_natural(truth.noise)
     y = model.solve(z).observations + noise_rows(of_noise, gamma, SEED, "truth", count)
-    return observations_dataset(y, what, heldout=0)
+    return observations_dataset(y, observations, heldout=0)
 
 
 def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
@@ -78,19 +84,19 @@ def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
     """
     given = section()
     z = first_design(count)
-    of_noise = noise(given["noise"], observed(given["forward"], SEED))
-    gamma = torch.from_numpy(of_noise.from_natural(given["observations"]["truth"]["noise"]))
-    network, _ = network_inputs(given["surrogate"], given["forward"], SEED)
+    of_noise = noise(given.noise, observed(given.forward, SEED))
+    gamma = torch.from_numpy(of_noise.from_natural(given.observations.truth.noise))
+    network, _ = network_inputs(given.surrogate, given.forward, SEED)
     settings = TrainingSettings(
         seed=SEED,
         stage="train/0",
         hyperparameters=network,
         whitening=np.linalg.inv(of_noise.cholesky(gamma).numpy()),
-        learning_rate=given["surrogate"]["learning_rate"],
-        batch_size=given["surrogate"]["batch_size"],
+        learning_rate=given.surrogate.learning_rate,
+        batch_size=given.surrogate.batch_size,
         max_epochs=epochs,
         patience=epochs,
-        validation_fraction=given["surrogate"]["validation_fraction"],
+        validation_fraction=given.surrogate.validation_fraction,
     )
     return TrainingData(z, solver().solve(z).observations), settings
 
@@ -105,5 +111,5 @@ def quick_surrogate() -> Surrogate:
 def problem(count: int) -> Problem:
     """Return the problem of the descent for so many systems, through the quick surrogate."""
     return descent_problem(
-        section(), observe(solver(), count), quick_surrogate(), SEED, "benchmarks/descent"
+        model(), observe(solver(), count), quick_surrogate(), SEED, "benchmarks/descent"
     )

@@ -18,7 +18,8 @@ from benchmarks.peers.predecessor import Predecessor
 from benchmarks.rows import Contest, Row, largest_difference
 from popinv.inference.build import start
 from popinv.inference.descent import step
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
 
@@ -47,7 +48,7 @@ def _contest(count: int) -> Contest:
     settings = DescentSettings(
         debias=False, model_samples=_SYSTEMS, directions=count, iterations=_ITERATIONS
     )
-    p = start(default_study.section(), problem)
+    p = start(default_study.model(), problem)
 
     def ours() -> None:
         state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings)

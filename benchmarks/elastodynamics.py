@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.peers import elastodynamics as peers
 from benchmarks.rows import Contest, Row
 from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.section import Elastodynamics as Section
+from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
 
 __all__ = ["rows"]
@@ -26,7 +28,7 @@ _WORK = {
     ),
 }
 _SYSTEMS = {1: 200, 2: 10}
-# Of each peer: words, distributions, systems in a call, repeats.
+# The peers: words, distributions, systems in a call, repeats.
 _PEERS = {
     "firedrake_naive": ("Firedrake, solve(a == L, u) in every step", ("firedrake",), (1, 1), 3),
     "firedrake_built_once": (
@@ -62,7 +64,8 @@ def rows() -> list[Row]:
 
 @functools.cache
 def _model(dimension: int) -> Elastodynamics:
-    return Elastodynamics(_PLACES[:, :dimension], dimension=dimension)
+    sensors = Sensors(positions=_PLACES[:, :dimension].tolist())
+    return Section(kind="elastodynamics", dimension=dimension, sensors=sensors).model(0)
 
 
 def _contest(dimension: int, peer: str, few: int, repeats: int) -> Contest:

@@ -21,7 +21,7 @@ from popinv.seeds import generator
 __all__ = ["example", "rows"]
 
 _VARIABLES = 36
-# Of each number of scales: members, fast variables for each slow one, time step, steps.
+# Sizes by number of scales: members, fast variables for each slow one, time step, steps.
 _SIZES = {1: (1000, 0, 0.01, 200), 2: (128, 10, 0.005, 100)}
 _WORK = {
     1: "one step of one member, one scale, 36 variables, 1000 members",
@@ -66,9 +66,9 @@ def example(members: int, subvariables: int) -> Given:
 
 def ours(given: Given, dt: float, steps: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Return the package's march from the same states, to states with the members last."""
-    x, y, of = given
+    x, y, rates = given
     each = len(y) // len(x)
-    z = np.column_stack([of.forcing, of.coupling, of.time_scale, of.space_scale])
+    z = np.column_stack([rates.forcing, rates.coupling, rates.time_scale, rates.space_scale])
     coefficients = integrator.Coefficients.of(z if each else z[:, :1], each)
     slow = np.ascontiguousarray(x.T)
     fast = np.ascontiguousarray(y.T).reshape(x.shape[1], len(x), each)

@@ -23,8 +23,8 @@ from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
-from popinv.population.laws.lognormal import LognormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 __all__ = ["problem", "rows"]
 
@@ -68,10 +68,10 @@ def problem(count: int) -> Problem:
     return Problem(data, decay, law, noise, np.full(5, 0.5), seed=1, stage="benchmarks")
 
 
-def estimate(of: Problem) -> Estimate:
+def estimate(given: Problem) -> Estimate:
     """Return the estimate of largest marginal likelihood."""
-    first = fit_pseudo_likelihood(of, [START], rough=True)
-    return fit_marginal_likelihood(of, first.p)
+    first = fit_pseudo_likelihood(given, [START], rough=True)
+    return fit_marginal_likelihood(given, first.p)
 
 
 def in_standard_errors(errors: np.ndarray, ours: np.ndarray, peer: np.ndarray) -> float:
@@ -93,15 +93,15 @@ def _beside_quadrature(count: int) -> Contest:
 
 def _beside_nuts(count: int) -> Contest:
     given = problem(count)
-    found = estimate(given)
+    answer = estimate(given)
     _, effective = by_nuts(given.data, START, _WARMUP, _SAMPLES)
     return Contest(
         ours=lambda: estimate(given).p,
         peer=lambda: by_nuts(given.data, START, _WARMUP, _SAMPLES)[0].mean(axis=0),
-        ours_units=max(1, round(1 / found.diagnostics["draws_error"] ** 2)),
+        ours_units=max(1, round(1 / answer.diagnostics["draws_error"] ** 2)),
         peer_units=max(1, round(effective.min())),
         # The posterior mean of so few systems is not quite the maximum.
         tolerance=0.7,
         repeats=3,
-        difference=functools.partial(in_standard_errors, found.standard_errors),
+        difference=functools.partial(in_standard_errors, answer.standard_errors),
     )

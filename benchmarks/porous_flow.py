@@ -11,6 +11,8 @@ import functools
 from benchmarks.peers import porous_flow as peers
 from benchmarks.rows import Contest, Row
 from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.section import PorousFlow as Section
+from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
 
 __all__ = ["rows"]
@@ -56,7 +58,8 @@ def rows() -> list[Row]:
 @functools.cache
 def _model(dimension: int) -> PorousFlow:
     rng = generator(0, f"benchmarks/porous_flow/{dimension}/sensors")
-    return PorousFlow(rng.uniform(0.05, 0.95, (50, dimension)), dimension=dimension)
+    sensors = Sensors(positions=rng.uniform(0.05, 0.95, (50, dimension)).tolist())
+    return Section(kind="porous_flow", dimension=dimension, sensors=sensors).model(0)
 
 
 def _contest(dimension: int, peer: str, few: int) -> Contest:

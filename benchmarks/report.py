@@ -33,7 +33,7 @@ _QUIET = 1.5
 Results = Mapping[str, Mapping[str, Any]]
 
 
-def record(row: Row, found: Measurement | None) -> dict[str, Any]:
+def record(row: Row, measurement: Measurement | None) -> dict[str, Any]:
     """Return a row of the JSON file; without a measurement, that of a peer that is missing."""
     kept: dict[str, Any] = {
         "ratio": None,
@@ -44,18 +44,18 @@ def record(row: Row, found: Measurement | None) -> dict[str, Any]:
         "peer_seconds": None,
         "work": row.work,
     }
-    if found is None:
+    if measurement is None:
         return {**kept, "note": NOT_INSTALLED}
     return {
         **kept,
-        "ratio": found.ratio,
+        "ratio": measurement.ratio,
         "peer_version": versions(row.packages),
-        "ours_seconds": found.ours_seconds,
-        "peer_seconds": found.peer_seconds,
-        "ratio_range": list(found.range),
-        "repeats": len(found.ours),
-        "difference": found.difference,
-        "tolerance": found.tolerance,
+        "ours_seconds": measurement.ours_seconds,
+        "peer_seconds": measurement.peer_seconds,
+        "ratio_range": list(measurement.range),
+        "repeats": len(measurement.ours),
+        "difference": measurement.difference,
+        "tolerance": measurement.tolerance,
         "cpu": cpu_model(),
         "load_average": load_average(),
     }

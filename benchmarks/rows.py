@@ -1,4 +1,4 @@
-"""What a benchmark is made of: rows, the two sides of a row, and what was measured."""
+"""The parts of a benchmark: rows, the two sides of a row, and the measurements."""
 
 from __future__ import annotations
 

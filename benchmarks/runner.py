@@ -79,12 +79,14 @@ def run(
             continue
         tell(f"{head}: preparing")
         try:
-            found = measure(row.prepare(), clock, lambda what, head=head: tell(f"{head}: {what}"))
+            measurement = measure(
+                row.prepare(), clock, lambda step, head=head: tell(f"{head}: {step}")
+            )
         except Exception as error:  # one row in error does not lose the others
             tell("".join(traceback.format_exception(error)))
             errors[row.name] = f"{type(error).__name__}: {error}"
         else:
-            results[row.name] = report.record(row, found)
+            results[row.name] = report.record(row, measurement)
     return results, errors
 
 

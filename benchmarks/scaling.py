@@ -45,9 +45,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv import storage
-from popinv.artefacts import variable
-from popinv.config.loading import as_mapping, load_file
+from popinv.config.loading import load_file
 from popinv.forward.build import forward_model
 from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.two_stage import two_stage
@@ -55,12 +53,15 @@ from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.laws.normal import NormalLaw
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.store import storage
+from popinv.store.variables import variable
 from popinv.surrogate import training
 from popinv.surrogate.networks import Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
@@ -75,7 +76,7 @@ SIZES = {
     "observations": (10, 100, 300, 1000),
     "full": (20, 40, 80),
 }
-SETTINGS = DescentSettings(model_samples=2000)
+SETTINGS = DescentSettings()
 D_Z, D_Y = 21, 50
 
 
@@ -85,7 +86,7 @@ def problem_of(count: int, d_y: int = D_Y, noise: NoiseModel | None = None) -> P
     hyperparameters = {"kind": "mlp", "width": 128, "depth": 3}
     units = Standardisation(np.zeros(D_Z), np.ones(D_Z), np.zeros(d_y), np.ones(d_y))
     surrogate = Surrogate(build_network(hyperparameters, D_Z, d_y), units, hyperparameters)
-    noise = noise or KernelNoise(np.linspace(0.01, 0.99, d_y)[:, None], "exponential")
+    noise = noise or KernelNoise(np.linspace(0.01, 0.99, d_y)[:, None], "exponential", nugget=False)
     law = NormalLaw([f"z_{i}" for i in range(D_Z)])
     data = np.random.default_rng(0).standard_normal((count, d_y))
     scale = np.concatenate([np.full(2 * D_Z, 0.5), noise.scale])
@@ -115,7 +116,7 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
     if stage == "step":
         return one_step(problem_of(size), SETTINGS)
     if stage == "batch":
-        return one_step(problem_of(size), replace(SETTINGS, batch_size=min(size, 1000)))
+        return one_step(problem_of(size), SETTINGS.replace(batch_size=min(size, 1000)))
     if stage == "heldout":
         p = np.concatenate(parameters_of(problem_of(1000)))
         model = FittedModel(problem_of(1000), p, np.tile(p, (20, 1)))
@@ -150,8 +151,8 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
         start = training.initial_state(ready, settings)
         return lambda: training.step(start, ready, settings)
     if stage == "solve":
-        forward = as_mapping(load_file(ROOT / "config" / "config.yaml"))["studies"]["porous_flow"]
-        model = forward_model(forward["forward"], 0)
+        forward = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"].forward
+        model = forward_model(forward, 0)
         z = np.random.default_rng(0).standard_normal((size, D_Z))
         return lambda: model.solve(z, "benchmark")
     if stage == "two_stage":
@@ -218,12 +219,12 @@ def main() -> None:
     for stage in given.stages:
         done: list[tuple[int, float]] = []
         for size in (size for size in SIZES[stage] if size <= given.largest):
-            found = in_its_own_process(stage, size)
-            done.append((size, found["seconds"]))
+            measurement = in_its_own_process(stage, size)
+            done.append((size, measurement["seconds"]))
             exponent = f"{fitted_exponent(done[-2:]):.2f}" if len(done) > 1 else ""
-            megabytes = found["bytes"] / 1e6
+            megabytes = measurement["bytes"] / 1e6
             print(
-                f"{stage:14}{size:>8}{found['seconds']:>10.3f}{megabytes:>8.0f}{exponent:>10}",
+                f"{stage:14}{size:>8}{measurement['seconds']:>10.3f}{megabytes:>8.0f}{exponent:>10}",
                 flush=True,
             )
         if len(done) > 2:

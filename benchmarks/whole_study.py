@@ -19,15 +19,15 @@ from benchmarks import default_study
 from benchmarks.peers.porous_flow import firedrake_built_once
 from benchmarks.peers.study import plain_study
 from benchmarks.rows import Contest, Row
+from popinv.config.study import Study
 from popinv.forward.build import forward_model
-from popinv.forward.porous_flow.description import field
-from popinv.forward.sensors import sensors
-from popinv.inference.build import descent_problem, descent_settings, start
+from popinv.inference.build import descent_problem, start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 from popinv.population.synthetic import parameters
+from popinv.sections.base import plain
 from popinv.surrogate.build import training_settings
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
@@ -53,11 +53,11 @@ def rows() -> list[Row]:
     ]
 
 
-def _reduced() -> dict[str, Any]:
+def _reduced() -> Study:
     given = default_study.section()
-    surrogate = {**given["surrogate"], "max_epochs": _EPOCHS}
-    descent = {**given["descent"], "iterations": _ITERATIONS, "directions": _DIRECTIONS}
-    return {**given, "surrogate": surrogate, "descent": descent}
+    surrogate = given.surrogate.replace(max_epochs=_EPOCHS)
+    descent = given.descent.replace(iterations=_ITERATIONS, directions=_DIRECTIONS)
+    return given.replace(surrogate=surrogate, descent=descent)
 
 
 def _contest() -> Contest:
@@ -65,16 +65,17 @@ def _contest() -> Contest:
     observations = default_study.observe(default_study.solver(), _SYSTEMS)
     design = default_study.first_design(_SOLVES)
     empty: Any = None  # each side puts its own surrogate there
-    problem = descent_problem(given, observations, empty, default_study.SEED, "descent")
-    first = start(given, problem)
-    forward = given["forward"]
+    model = default_study.model()
+    problem = descent_problem(model, observations, empty, default_study.SEED, "descent")
+    first = start(model, problem)
+    forward = plain(given.forward)
 
     def theirs() -> np.ndarray:
         solve = firedrake_built_once(
-            forward["dimension"],
-            forward["elements"],
-            sensors(forward, default_study.SEED),
-            field(forward),
+            forward.dimension,
+            forward.elements,
+            forward.sensors.places(forward.dimension, default_study.SEED),
+            forward.random_field(),
         )
         iterations = (_ROUND_ITERATIONS, _ITERATIONS)
         how = functools.partial(_training, given, problem)
@@ -90,14 +91,14 @@ def _contest() -> Contest:
 
 
 def _training(
-    given: dict[str, Any], problem: Problem, number: int, covariance: np.ndarray | None
+    given: Study, problem: Problem, number: int, covariance: np.ndarray | None
 ) -> TrainingSettings:
     estimate = None
     if covariance is not None:
         estimate = xr.Dataset({"noise_covariance": (("row", "column"), covariance)})
     return training_settings(
-        given["surrogate"],
-        given["forward"],
+        given.surrogate,
+        given.forward,
         problem.seed,
         number,
         estimate,
@@ -105,39 +106,36 @@ def _training(
     )
 
 
-def package_study(
-    given: dict[str, Any], problem: Problem, design: np.ndarray, rounds: int
-) -> np.ndarray:
+def package_study(given: Study, problem: Problem, design: np.ndarray, rounds: int) -> np.ndarray:
     """Return (alpha, gamma), unconstrained, as the workflow's stages find them.
 
     Parameters
     ----------
-    given : mapping
-        The study's section.
+    given : Study
     problem : Problem
         Its simulator is not used.
     design : ndarray of shape (n, d_z)
         Parameters of the first round; later rounds have as many.
     rounds : int
     """
-    model = forward_model(given["forward"], problem.seed)
+    model = forward_model(given.forward, problem.seed)
     z, y, of_round = design, model.solve(design).observations, np.zeros(len(design), dtype=int)
-    surrogate, covariance, found = None, None, start(given, problem)
+    surrogate, covariance, p = None, None, start(default_study.model(), problem)
     for number in range(rounds):
         if number:
-            alpha, gamma = problem.split(found)
+            alpha, gamma = problem.split(p)
             more = parameters(problem.law, alpha, problem.seed, f"propose/{number}", len(design))
             z = np.concatenate([z, more])
             y = np.concatenate([y, model.solve(more).observations])
             of_round = np.append(of_round, np.full(len(more), number))
             covariance = noise_covariance(problem, gamma)
-        weights = recency_weights(of_round, number, given["active_learning"]["recency_decay"])
+        weights = recency_weights(of_round, number, given.active_learning.recency_decay)
         how = _training(given, problem, number, covariance)
         surrogate, _ = train(TrainingData(z, y, weights), how, surrogate, progress=False)
         through = replace(problem, simulate=surrogate)
-        found = fit_pseudo_likelihood(through, [found], rough=True).p
-    settings = replace(descent_settings(given["descent"]), legs=1)
-    return fit_distance(through, settings, [found], progress=False).estimate.p
+        p = fit_pseudo_likelihood(through, [p], rough=True).p
+    settings = given.descent.replace(legs=1)
+    return fit_distance(through, settings, [p], progress=False).estimate.p
 
 
 def difference(problem: Problem, ours: np.ndarray, peer: np.ndarray) -> float:

@@ -306,7 +306,7 @@ make_environment() {
 
 check_environment() {
     "$VENV/bin/python" -m pip check
-    "$VENV/bin/python" -m popinv.doctor --quiet
+    "$VENV/bin/python" -m popinv.cli.doctor --quiet
     printf '%s\n%s\n' "$(inputs_hash "$VENV/bin/python")" "$STORE" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
 }

@@ -2,8 +2,8 @@
 
     python tests/architecture.py        # writes both into docs/architecture.md and docs/pictures
 
-A part is a subpackage; the modules directly under ``popinv`` are gathered in two parts, *basics*,
-which the others build on, and *command line*, which only the report imports.
+A part is a subpackage; the modules directly under ``popinv`` are gathered in *basics*, which the
+others build on.
 """
 
 from __future__ import annotations
@@ -17,42 +17,47 @@ PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
 
-BASICS = {
-    "__init__", "artefacts", "checkpoints", "errors", "figure_names", "fingerprint", "job",
-    "judgement", "metrics", "minimisation", "plain_zarr", "seeds", "selection", "storage",
-    "tangents", "threads", "whole_files",
-}  # fmt: skip
-
 # What each part may import, in rows from the bottom up: every arrow points down or along a row.
 ALLOWED: dict[str, set[str]] = {
-    "basics": {"forward"},  # descriptions of what is observed, in popinv.artefacts
-    "forward": {"basics"},
+    "basics": set(),
+    "optimisation": {"basics"},
+    "sections": {"basics"},
+    "store": {"basics"},
     "transport": {"basics"},
-    "population": {"basics", "forward"},
-    "observation_files": {"basics", "forward"},
-    # Of the downstream methods, what files of images have to hold.
-    "config": {"basics", "downstream", "forward", "observation_files"},
-    "surrogate": {"basics", "forward"},
-    "inference": {"basics", "forward", "population", "surrogate", "transport"},
-    "evidence": {"basics", "forward", "inference", "population", "surrogate"},
-    "downstream": {
-        "basics", "evidence", "forward", "inference", "population", "surrogate", "transport",
-    },
-    "figures": {"basics", "downstream", "forward", "inference"},
-    "command line": {
-        "basics", "config", "forward", "inference", "observation_files", "population",
-    },
-    "report": {"basics", "command line", "config", "figures", "inference"},
-}  # fmt: skip
+    "judgement": {"basics"},
+    "forward": {"basics", "sections", "store"},
+    "observation_files": {"basics", "forward", "sections", "store"},
+    "population": {"basics", "forward", "observation_files", "optimisation", "sections", "store"},
+    "surrogate": {"basics", "forward", "population", "sections", "store"},
+    "inference": {"basics", "forward", "optimisation", "population", "sections", "store"}
+    | {"surrogate", "transport"},
+    "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
+    "figures": {"basics", "forward", "inference", "judgement", "population", "sections", "store"}
+    | {"surrogate"},
+    "downstream": {"basics", "evidence", "figures", "forward", "inference", "optimisation"}
+    | {"population", "sections", "store", "surrogate", "transport"},
+    "config": {"basics", "downstream", "forward", "inference", "observation_files", "population"}
+    | {"sections", "surrogate"},
+    "workflow": {"basics", "config", "downstream", "forward", "inference", "observation_files"}
+    | {"population", "sections", "store"},
+    "cli": {"basics", "config", "forward", "inference", "judgement", "observation_files"}
+    | {"population", "store", "workflow"},
+    "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
+    | {"judgement", "population", "sections", "surrogate", "workflow"},
+}
 ROWS = (
     ("basics",),
-    ("forward", "transport"),
-    ("observation_files", "population", "surrogate"),
+    ("optimisation", "sections", "store", "transport"),
+    ("forward", "judgement"),
+    ("observation_files",),
+    ("population",),
+    ("surrogate",),
     ("inference",),
-    ("evidence",),
+    ("evidence", "figures"),
     ("downstream",),
-    ("config", "figures"),
-    ("command line",),
+    ("config",),
+    ("workflow",),
+    ("cli",),
     ("report",),
 )
 
@@ -60,38 +65,36 @@ ROWS = (
 def part_of(module: str) -> str:
     """Return the part that a module, as ``popinv.a.b``, belongs to."""
     name = module.split(".")[1] if "." in module else "__init__"
-    if (SOURCE / name).is_dir():
-        return name
-    return "basics" if name in BASICS or name == "__version__" else "command line"
+    return name if (SOURCE / name).is_dir() else "basics"
 
 
 def _imported(tree: ast.AST) -> set[str]:
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             bare = node.module == "popinv"
-            found.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
-    return {name for name in found if name.split(".")[0] == "popinv"}
+            modules.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
+    return {name for name in modules if name.split(".")[0] == "popinv"}
 
 
 def arrows() -> dict[str, set[str]]:
     """Return, for each part, the parts that its modules import, inside functions too."""
-    found: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
+    imports: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
     for file in sorted(SOURCE.rglob("*.py")):
         part = part_of(".".join(("popinv", *file.relative_to(SOURCE).with_suffix("").parts)))
         targets = {part_of(name) for name in _imported(ast.parse(file.read_text()))}
-        found.setdefault(part, set()).update(targets - {part})
-    return found
+        imports.setdefault(part, set()).update(targets - {part})
+    return imports
 
 
 def table() -> str:
     """Return the arrows as a table in Markdown, from the top down."""
-    found = arrows()
+    imports = arrows()
     lines = ["| part | imports |", "|---|---|"]
     for row in reversed(ROWS):
-        lines += [f"| {part} | {', '.join(sorted(found[part])) or 'nothing'} |" for part in row]
+        lines += [f"| {part} | {', '.join(sorted(imports[part])) or 'nothing'} |" for part in row]
     return "\n".join(lines)
 
 
@@ -108,7 +111,7 @@ def draw() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "popinv", "svg.fonttype": "path"})
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 6.4))
+    figure, axes = plt.subplots(figsize=(8, 7.4))
     places = {}
     for height, row in enumerate(ROWS):
         for k, part in enumerate(row):

@@ -18,20 +18,22 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv import storage
-from popinv.config.loading import as_mapping, load_file
+from popinv.config.loading import load_file
+from popinv.config.study import Study
 from popinv.forward.build import observed
 from popinv.inference.answer import population_dataset
-from popinv.inference.build import descent_problem, descent_settings
+from popinv.inference.build import Model, descent_problem
 from popinv.inference.fit_distance import fit_distance
-from popinv.inference.polish import PolishSettings, polish
+from popinv.inference.polish import polish
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
+from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.laws.build import law, law_values
 from popinv.population.noise.build import noise
 from popinv.population.observe import observations_dataset
+from popinv.store import storage
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "population_repr.txt"
@@ -54,22 +56,24 @@ class StandIn:
         return nullcontext()
 
 
-def default_problem() -> tuple[Problem, np.ndarray, dict]:
+def default_problem() -> tuple[Problem, np.ndarray, Study]:
     """Return the default study's problem through the stand-in, its truth and its section."""
-    study = as_mapping(load_file(ROOT / "config" / "config.yaml"))["studies"]["porous_flow"]
-    what, given = observed(study["forward"], 1), study["observations"]
-    model, noise_model = law(study["law"], study["forward"]), noise(study["noise"], what)
-    alpha = law_values(study["law"], given["truth"]["law"], study["forward"])
-    gamma = noise_model.from_natural(given["truth"]["noise"])
-    simulate, rng = StandIn(model.d_z, len(what)), np.random.default_rng(1)
-    count = given["count"] + given["heldout"]
+    study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
+    observation_layout, given = observed(study.forward, 1), study.observations
+    model, noise_model = law(study.law, study.forward), noise(study.noise, observation_layout)
+    alpha = law_values(study.law, given.truth.law, study.forward)
+    gamma = noise_model.from_natural(given.truth.noise)
+    simulate, rng = StandIn(model.d_z, len(observation_layout)), np.random.default_rng(1)
+    count = given.count + given.heldout
     omega, e = (
-        torch.from_numpy(rng.standard_normal((count, d))) for d in (model.d_omega, len(what))
+        torch.from_numpy(rng.standard_normal((count, d)))
+        for d in (model.d_omega, len(observation_layout))
     )
     y = simulate(model.sample(torch.from_numpy(alpha), omega))
     y = (y + noise_model.sample(torch.from_numpy(gamma), e)).numpy()
-    observations = observations_dataset(y, what, given["heldout"])
-    problem = descent_problem(study, observations, simulate, 1, "assess")  # type: ignore[arg-type]
+    observations = observations_dataset(y, observation_layout, given.heldout)
+    stated = Model(study.forward, study.law, study.noise)
+    problem = descent_problem(stated, observations, simulate, 1, "assess")  # type: ignore[arg-type]
     return problem, np.concatenate([alpha, gamma]), study
 
 
@@ -78,19 +82,19 @@ def default_answer() -> xr.Dataset:
     problem, truth, study = default_problem()
     z = torch.from_numpy(np.random.default_rng(2).standard_normal((100, problem.law.d_z)))
     fresh = FreshSolves(z.numpy(), problem.simulate(z).numpy())
-    found = polish(
+    polished = polish(
         problem, PolishSettings(draws=16), [truth], fresh,
         solver=problem.simulate, seconds_per_solve=0.0, say=lambda text: None,
     )  # fmt: skip
-    asked = {**study["descent"], "model_samples": 200, "directions": 20, "legs": 1}
-    fit = fit_distance(problem, descent_settings(asked), [truth], progress=False)
+    asked = study.descent.replace(model_samples=200, directions=20, legs=1)
+    fit = fit_distance(problem, asked, [truth], progress=False)
     losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
     loaded = {
         "distance": estimate_dataset(problem, fit.estimate, losses=losses),
-        "pseudo_likelihood": pseudo_likelihood_dataset(problem, found),
-        "likelihood": likelihood_dataset(problem, found),
+        "pseudo_likelihood": pseudo_likelihood_dataset(problem, polished),
+        "likelihood": likelihood_dataset(problem, polished),
     }
-    return population_dataset(problem, loaded, study["estimator"])
+    return population_dataset(problem, loaded, study.estimator)
 
 
 def text() -> str:
@@ -101,8 +105,8 @@ def text() -> str:
         opened = xr.open_zarr(store, consolidated=False, chunks=None)
         # A store gives its variables in no particular order.
         data, coords = (
-            {name: opened[name].variable for name in sorted(map(str, found))}
-            for found in (opened.data_vars, opened.coords)
+            {name: opened[name].variable for name in sorted(map(str, variables))}
+            for variables in (opened.data_vars, opened.coords)
         )
         names = ", ".join(sorted(map(str, opened.attrs)))
         with xr.set_options(display_width=WIDTH, display_max_rows=len(data)):

@@ -18,8 +18,7 @@ def test_arrows_point_down():
     assert set(height) == set(ALLOWED)
     for part, targets in ALLOWED.items():
         upwards = {target for target in targets if height[target] > height[part]}
-        # The one exception, of descriptions without code.
-        assert upwards <= ({"forward"} if part == "basics" else set()), part
+        assert not upwards, part
 
 
 def test_the_page_shows_the_arrows_there_are():

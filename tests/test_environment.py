@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import popinv
-from popinv.doctor import gpu
+from popinv.cli.doctor import gpu
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "setup" / "constraints.txt"
@@ -124,11 +124,11 @@ def test_installed_versions_equal_the_constraints() -> None:
         if name in NOT_IN_THE_ENVIRONMENT:
             continue
         try:
-            found = metadata.version(name).split("+")[0]
+            installed = metadata.version(name).split("+")[0]
         except metadata.PackageNotFoundError:
-            found = "not installed"
-        if found != version:
-            differing[name] = (found, version)
+            installed = "not installed"
+        if installed != version:
+            differing[name] = (installed, version)
     assert not differing
 
 
@@ -151,7 +151,7 @@ def test_the_citation_is_of_this_package_and_has_the_keys_of_its_format() -> Non
 
 def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "popinv.doctor", *arguments],
+        [sys.executable, "-m", "popinv.cli.doctor", *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},

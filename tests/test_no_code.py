@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv import storage
-from popinv.artefacts import variable
 from popinv.config.loading import read_yaml
 from popinv.errors import ConfigError, DataError, SolverError
 from popinv.forward.executable.files import read_output
 from popinv.forward.python.exchange import pack, unpack
-from popinv.observation_files import read_observations
+from popinv.observation_files.reading import read_observations
+from popinv.store import storage
+from popinv.store.variables import variable
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -50,16 +50,16 @@ def keywords(node: ast.Call) -> dict[str | None, str]:
 
 def safe_loaders(tree: ast.AST) -> set[str]:
     """Return the names of YAML's safe loader and of what is derived from it in a module."""
-    found = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+    loaders = {"yaml.SafeLoader", "yaml.CSafeLoader"}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & found:
-            found.add(node.name)
-    return found
+        if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & loaders:
+            loaders.add(node.name)
+    return loaders
 
 
 def faults(source: str) -> list[str]:
     """Return the calls and imports of a module that could run what a file says."""
-    tree, found = ast.parse(source), []
+    tree, uses = ast.parse(source), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules = {alias.name.split(".")[0] for alias in node.names}
@@ -67,19 +67,19 @@ def faults(source: str) -> list[str]:
             modules = {(node.module or "").split(".")[0]}
         else:
             modules = set()
-        found += sorted(modules & FORBIDDEN_MODULES)
+        uses += sorted(modules & FORBIDDEN_MODULES)
         if not isinstance(node, ast.Call):
             continue
         name, words = called(node), keywords(node)
         if name in FORBIDDEN_NAMES or name in FORBIDDEN_CALLS:
-            found.append(name)
+            uses.append(name)
         if name in ("np.load", "numpy.load") and words.get("allow_pickle") != "False":
-            found.append(f"{name} without allow_pickle=False")
+            uses.append(f"{name} without allow_pickle=False")
         if words.get("allow_pickle") == "True" or words.get("shell") == "True":
-            found.append(name)
+            uses.append(name)
         if name == "yaml.load" and words.get("Loader") not in safe_loaders(tree):
-            found.append("yaml.load without a safe loader")
-    return found
+            uses.append("yaml.load without a safe loader")
+    return uses
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -55,6 +55,8 @@ class Workflow:
     """A working directory with a configuration, and Snakemake to run there."""
 
     folder: Path
+    root: Path = ROOT
+    """The project, whose workflow and package are used."""
 
     def configure(self, config: dict[str, Any]) -> None:
         """Write the configuration."""
@@ -63,7 +65,7 @@ class Workflow:
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of Snakemake."""
         return [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+            sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"),
             "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"),
             "--workflow-profile", "none", "--cores", "2", *arguments,
         ]  # fmt: skip
@@ -76,7 +78,7 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
-            env=os.environ,
+            env={**os.environ, "PYTHONPATH": str(self.root / "src")},
         )
 
     def dry_run(self, config: dict[str, Any]) -> str:

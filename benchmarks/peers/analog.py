@@ -51,10 +51,12 @@ def aihwkit_conductances(
     except RuntimeError as error:
         raise UnusableError(f"AIHWKit does not take the tensors of this torch: {error}") from error
     tile.set_learning_rate(1.0)
-    found = []
+    conductances = []
     for change in changes:
         # It descends: the increment is minus the product of input and gradient.
         tile.update(torch.ones(1, 1), torch.full((1, copies), -float(change)))
         weights = tile.get_weights()
-        found.append((weights[0] if isinstance(weights, tuple) else weights).numpy()[:, 0].copy())
-    return np.array(found)
+        conductances.append(
+            (weights[0] if isinstance(weights, tuple) else weights).numpy()[:, 0].copy()
+        )
+    return np.array(conductances)

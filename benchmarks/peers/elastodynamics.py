@@ -26,7 +26,7 @@ def _firedrake(model: Elastodynamics, prepare: Callable[..., Callable[[], Any]])
     cells = len(discretisation.midpoints)
 
     def solve_all(z: np.ndarray) -> np.ndarray:
-        found = [
+        rows = [
             newmark(
                 discretisation,
                 np.full(cells, stiffness),
@@ -41,7 +41,7 @@ def _firedrake(model: Elastodynamics, prepare: Callable[..., Callable[[], Any]])
             ).ravel()
             for stiffness, damping in z
         ]
-        return np.array(found)
+        return np.array(rows)
 
     return solve_all
 

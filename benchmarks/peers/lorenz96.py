@@ -28,12 +28,14 @@ class Coefficients:
     space_scale: Any
 
 
-def _slopes(x: Any, y: Any, of: Coefficients, roll: Callable[[Any, int], Any]) -> tuple[Any, Any]:
+def _slopes(
+    x: Any, y: Any, coefficients: Coefficients, roll: Callable[[Any, int], Any]
+) -> tuple[Any, Any]:
     """Return the time derivatives; ``roll`` shifts along the ring, the first axis."""
-    dx = roll(x, 1) * (roll(x, -1) - roll(x, 2)) - x + of.forcing
+    dx = roll(x, 1) * (roll(x, -1) - roll(x, 2)) - x + coefficients.forcing
     if not len(y):
         return dx, y
-    h, c, b = of.coupling, of.time_scale, of.space_scale
+    h, c, b = coefficients.coupling, coefficients.time_scale, coefficients.space_scale
     sectors = y.reshape(len(x), -1, *x.shape[1:])
     each = sectors.shape[1]
     drive = (h * c / each * x)[:, None]
@@ -42,40 +44,46 @@ def _slopes(x: Any, y: Any, of: Coefficients, roll: Callable[[Any, int], Any]) -
     return dx - h * c * sectors.mean(1), dy
 
 
-def _step(x: Any, y: Any, of: Coefficients, dt: float, roll: Callable[[Any, int], Any]) -> Any:
+def _step(
+    x: Any, y: Any, coefficients: Coefficients, dt: float, roll: Callable[[Any, int], Any]
+) -> Any:
     """Return the state after one step of the classical Runge-Kutta method."""
 
     def ahead(share: float, slope: tuple[Any, Any]) -> tuple[Any, Any]:
         return x + share * dt * slope[0], y + share * dt * slope[1]
 
-    k_1 = _slopes(x, y, of, roll)
-    k_2 = _slopes(*ahead(0.5, k_1), of, roll)
-    k_3 = _slopes(*ahead(0.5, k_2), of, roll)
-    k_4 = _slopes(*ahead(1.0, k_3), of, roll)
+    k_1 = _slopes(x, y, coefficients, roll)
+    k_2 = _slopes(*ahead(0.5, k_1), coefficients, roll)
+    k_3 = _slopes(*ahead(0.5, k_2), coefficients, roll)
+    k_4 = _slopes(*ahead(1.0, k_3), coefficients, roll)
     return tuple(
         u + dt / 6 * (a + 2 * b + 2 * c + d)
         for u, a, b, c, d in zip((x, y), k_1, k_2, k_3, k_4, strict=True)
     )
 
 
-def numpy_roll(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: int) -> March:
+def numpy_roll(
+    x: np.ndarray, y: np.ndarray, coefficients: Coefficients, dt: float, steps: int
+) -> March:
     """Return the march with ``np.roll``."""
 
     def march() -> tuple[Any, Any]:
         state = x, y
         for _ in range(steps):
-            state = _step(*state, of, dt, lambda u, shift: np.roll(u, shift, axis=0))
+            state = _step(*state, coefficients, dt, lambda u, shift: np.roll(u, shift, axis=0))
         return state
 
     return march
 
 
-def torch_roll(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: int) -> March:
+def torch_roll(
+    x: np.ndarray, y: np.ndarray, coefficients: Coefficients, dt: float, steps: int
+) -> March:
     """Return the march with ``torch.roll``."""
     import torch
 
     start = torch.from_numpy(x), torch.from_numpy(y)
-    tensors = Coefficients(*(torch.from_numpy(values) for values in vars(of).values()))
+    tensors = Coefficients(*(torch.from_numpy(values) for values in vars(coefficients).values()))
 
     def march() -> tuple[Any, Any]:
         state = start
@@ -87,7 +95,7 @@ def torch_roll(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps:
     return march
 
 
-def jax_scan(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: int) -> March:
+def jax_scan(x: np.ndarray, y: np.ndarray, members: Coefficients, dt: float, steps: int) -> March:
     """Return a compiled ``lax.scan`` over steps of one member, mapped over the members."""
     import jax
 
@@ -108,7 +116,11 @@ def jax_scan(x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: i
 
     # JAX rounds to single precision unless told not to.
     with jax.enable_x64(True):
-        given = numpy.asarray(x), numpy.asarray(y), tuple(map(numpy.asarray, vars(of).values()))
+        given = (
+            numpy.asarray(x),
+            numpy.asarray(y),
+            tuple(map(numpy.asarray, vars(members).values())),
+        )
 
     def march() -> tuple[Any, Any]:
         with jax.enable_x64(True):

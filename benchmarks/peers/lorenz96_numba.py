@@ -110,7 +110,7 @@ def _march_two(start_x, start_y, forcing, feedback, advection, decay, drive, dt,
 
 
 def hand_blocked(
-    x: np.ndarray, y: np.ndarray, of: Coefficients, dt: float, steps: int
+    x: np.ndarray, y: np.ndarray, coefficients: Coefficients, dt: float, steps: int
 ) -> Callable[[], tuple[Any, Any]]:
     """Return the march, with the members cut into blocks; the last one is filled up."""
     members = x.shape[-1]
@@ -123,7 +123,7 @@ def hand_blocked(
         x_end, y_end = np.empty_like(x), np.empty_like(y)
         for block in chosen:
             own_x, own_y = np.ascontiguousarray(x[:, block]), np.ascontiguousarray(y[:, block])
-            forcing, h, c, b = (values[block] for values in vars(of).values())
+            forcing, h, c, b = (values[block] for values in vars(coefficients).values())
             if len(y):
                 drive = h * c * len(x) / len(y)
                 x_end[:, block], y_end[:, block] = _march_two(

@@ -25,7 +25,7 @@ _SOURCE = 10.0
 
 
 class _Script:
-    """What the first lines of a Firedrake script define."""
+    """The definitions in the first lines of a Firedrake script."""
 
     def __init__(self, dimension: int, elements: int, sensors: np.ndarray) -> None:
         fd = self.fd = load_firedrake()
@@ -51,11 +51,11 @@ class _Script:
         basis = field.basis(self.midpoints)
 
         def solve_all(z: np.ndarray) -> np.ndarray:
-            found = []
+            rows = []
             for kappa in np.exp(field.evaluate(z, basis)):
                 self.kappa.dat.data[:] = kappa
-                found.append(self.observe @ solve().dat.data_ro)
-            return np.array(found)
+                rows.append(self.observe @ solve().dat.data_ro)
+            return np.array(rows)
 
         return solve_all
 
@@ -120,12 +120,12 @@ def scikit_fem(dimension: int, elements: int, sensors: np.ndarray, field: Field)
     modes = field.basis(midpoints)
 
     def solve_all(z: np.ndarray) -> np.ndarray:
-        found = []
+        rows = []
         for kappa in np.exp(field.evaluate(z, modes)):
             matrix = stiffness.assemble(basis, kappa=cells.interpolate(kappa))
             # The default ordering is as fast here as any of the others.
             u = skfem.solve(*skfem.condense(matrix, right, I=interior))
-            found.append(observe @ u)
-        return np.array(found)
+            rows.append(observe @ u)
+        return np.array(rows)
 
     return solve_all

@@ -77,9 +77,9 @@ def fit(
             schedule.step()
         network.eval()
         with torch.no_grad():
-            found = _loss(network, *validation, error_map).item()
-        if found < best:
-            best, kept = found, copy.deepcopy(network.state_dict())
+            validation_loss = _loss(network, *validation, error_map).item()
+        if validation_loss < best:
+            best, kept = validation_loss, copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
     return best
 

@@ -15,11 +15,12 @@ from benchmarks.peers.sliced_wasserstein import by_pot, by_sorting, with_gradien
 from benchmarks.peers.study import plain_study
 from benchmarks.peers.training import data_loader, indexed
 from benchmarks.sliced_wasserstein import difference
-from popinv.forward.elastodynamics.model import Elastodynamics
-from popinv.forward.porous_flow.model import PorousFlow
-from popinv.inference.problem import DescentSettings, Problem
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.kernel import KernelNoise
+from popinv.forward.elastodynamics.section import Elastodynamics
+from popinv.forward.porous_flow.section import PorousFlow
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
@@ -35,10 +36,16 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 def test_porous_flow(peer, dimension: int, elements: int) -> None:
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
-    model = PorousFlow(places, dimension=dimension, elements=elements, modes=3)
+    model = PorousFlow(
+        kind="porous_flow",
+        dimension=dimension,
+        elements=elements,
+        modes=3,
+        sensors={"positions": places.tolist()},
+    ).model(0)
     z = 0.5 * rng.standard_normal((3, len(model.parameters)))
-    found = peer(dimension, elements, places, model.field)(z)
-    np.testing.assert_allclose(found, model.solve(z).observations, rtol=1e-10)
+    theirs = peer(dimension, elements, places, model.field)(z)
+    np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-10)
 
 
 @pytest.mark.firedrake
@@ -46,10 +53,17 @@ def test_porous_flow(peer, dimension: int, elements: int) -> None:
 def test_elastodynamics(dimension: int) -> None:
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
-    model = Elastodynamics(places, dimension=dimension, elements=6, times=3, steps=60)
+    model = Elastodynamics(
+        kind="elastodynamics",
+        dimension=dimension,
+        elements=6,
+        times=3,
+        steps=60,
+        sensors={"positions": places.tolist()},
+    ).model(0)
     z = np.array([[1.0, 0.2], [1.7, 0.0]])
-    found = elastodynamics.scikit_fem(model)(z)
-    np.testing.assert_allclose(found, model.solve(z).observations, rtol=1e-8, atol=1e-10)
+    theirs = elastodynamics.scikit_fem(model)(z)
+    np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("peer", [numpy_roll, torch_roll, jax_scan, hand_blocked])
@@ -105,7 +119,7 @@ def curve(z: torch.Tensor) -> torch.Tensor:
 
 def curve_problem(count: int) -> tuple[Problem, np.ndarray]:
     """Return a population of curves with correlated noise, and the true (alpha, gamma)."""
-    law, noise = NormalLaw(["decay", "height"]), KernelNoise(PLACES, "exponential")
+    law, noise = NormalLaw(["decay", "height"]), KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
     rng = generator(0, "test/population")
     omega, e = (torch.from_numpy(rng.standard_normal((count, width))) for width in (2, 8))
@@ -152,6 +166,6 @@ def test_plain_study_recovers_the_law() -> None:
     def solve(z: np.ndarray) -> np.ndarray:
         return curve(torch.from_numpy(z)).numpy()
 
-    found = plain_study(problem, solve, design, start, how, 2, 30, (60, 100))
+    theirs = plain_study(problem, solve, design, start, how, 2, 30, (60, 100))
     assert asked == [(0, False), (1, True)]
-    np.testing.assert_allclose(found[:4], truth[:4], atol=0.2)
+    np.testing.assert_allclose(theirs[:4], truth[:4], atol=0.2)

@@ -48,11 +48,11 @@ def row(name: str, contest: Contest, packages: tuple[str, ...] = ("numpy",), tar
 
 
 def test_ratio_is_of_medians_and_range_of_neighbours() -> None:
-    found = measure(toy(clock := Clock()), clock)
-    assert (found.ours_seconds, found.peer_seconds) == (2.0, 6.0)
-    assert found.ratio == 3.0
-    assert found.range == (1.0, 6.0)
-    assert found.difference == 0.0
+    measurement = measure(toy(clock := Clock()), clock)
+    assert (measurement.ours_seconds, measurement.peer_seconds) == (2.0, 6.0)
+    assert measurement.ratio == 3.0
+    assert measurement.range == (1.0, 6.0)
+    assert measurement.difference == 0.0
 
 
 def test_sides_take_turns_after_one_call_each_that_is_not_timed() -> None:
@@ -62,9 +62,9 @@ def test_sides_take_turns_after_one_call_each_that_is_not_timed() -> None:
 
 def test_times_are_of_one_unit_of_work() -> None:
     clock = Clock()
-    found = measure(toy(clock, ours_units=4, peer_units=2), clock)
-    assert (found.ours_seconds, found.peer_seconds) == (0.5, 3.0)
-    assert found.ratio == 6.0
+    measurement = measure(toy(clock, ours_units=4, peer_units=2), clock)
+    assert (measurement.ours_seconds, measurement.peer_seconds) == (0.5, 3.0)
+    assert measurement.ratio == 6.0
 
 
 @pytest.mark.parametrize("answer", [1.001, np.nan])

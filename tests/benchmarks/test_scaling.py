@@ -11,9 +11,9 @@ from benchmarks.scaling import SIZES, fitted_exponent, measure
 @pytest.mark.firedrake
 @pytest.mark.parametrize("stage", [name for name in SIZES if name != "two_stage"])
 def test_every_stage_is_measured_at_its_smallest_size(stage):
-    found = measure(stage, SIZES[stage][0])
-    assert found["seconds"] > 0
-    assert found["bytes"] >= 0
+    measurement = measure(stage, SIZES[stage][0])
+    assert measurement["seconds"] > 0
+    assert measurement["bytes"] >= 0
 
 
 def test_a_power_law_has_its_exponent():

@@ -197,8 +197,8 @@ class Cluster:
         return "\n".join(ends)
 
     def _state(self) -> str:
-        found = self.query("sinfo", "--noheader", "--format=%T")
-        return re.sub(r"\W", "", found)
+        answer = self.query("sinfo", "--noheader", "--format=%T")
+        return re.sub(r"\W", "", answer)
 
     def _daemon(self, *command: str) -> None:
         output = (self.folder / f"{command[0]}.out").open("wb")

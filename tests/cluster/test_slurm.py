@@ -16,7 +16,7 @@ import pytest
 from slurm_cluster import PARTITION, Cluster
 from tiny_study import ROOT, TINY, Workflow
 
-from popinv import storage
+from popinv.store import storage
 
 pytestmark = pytest.mark.firedrake
 
@@ -118,8 +118,8 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "printed": printed,
         "cancelled": cancelled,
         "jobs": [
-            {"id": i, "state": state, "memory": int(memory.rstrip("M")), "what": what}
-            for i, state, memory, what in rows
+            {"id": i, "state": state, "memory": int(memory.rstrip("M")), "what": step}
+            for i, state, memory, step in rows
         ],
     }
 

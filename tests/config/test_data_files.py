@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from popinv.config.data_files import check_data_files, check_observation_file
-from popinv.config.forward import ForwardSection
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
 from popinv.config.observations import FileObservations
 from popinv.errors import DataError
+from popinv.forward.base import ForwardModel, Observations, Parameter
 from popinv.forward.build import observed
+from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 
 
 class Sensed(ForwardSection):
+    kind: str = "sensed"
+
     """A forward model of so many places and times."""
 
+    kind: str = "sensed"
     places: int = 3
     times: int | None = None
-    names: ClassVar[tuple[str, ...]] = ("a",)
 
-    def parameter_names(self) -> tuple[str, ...]:
-        return self.names
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (Parameter("a"),)
 
-    def observation_count(self) -> int:
-        return self.places * (self.times or 1)
+    def observed(self, seed: int) -> Observations:
+        pairs = itertools.product(range(self.places), range(self.times or 1))
+        coordinates = np.array(list(pairs), dtype=float)
+        if self.times is None:
+            return Observations(coordinates[:, :1], ("x",), "y")
+        return Observations(coordinates, ("x", "t"), "y")
 
-    def time_count(self) -> int | None:
-        return self.times
+    def model(self, seed: int) -> ForwardModel:
+        raise NotImplementedError
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +165,7 @@ def test_a_line_of_times_is_refused_until_it_is_said_what_it_is() -> None:
     for header, count in ((True, 6), (False, 7)):
         complete = config(path, header=header)
         check_data_files(complete)
-        section = as_mapping(complete)["studies"]["mine"]["observations"]
+        section = complete.studies["mine"].observations
         assert len(read_fitting(section, 3, None).values) == count
 
 
@@ -190,9 +198,9 @@ def test_the_job_reads_what_was_checked() -> None:
     keys = {"system_column": "sample", "noise_scale_column": "s"}
     complete = config(write(lines), **keys)
     check_data_files(complete)
-    study = as_mapping(complete)["studies"]["mine"]
-    what = observed(study["forward"], seed=1)
-    table = read_fitting(study["observations"], len(what), what.time_count)
+    study = complete.studies["mine"]
+    observations = observed(study.forward, seed=1)
+    table = read_fitting(study.observations, len(observations), observations.time_count)
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))
     np.testing.assert_array_equal(table.system_ids, [f"n{i}" for i in range(6)])

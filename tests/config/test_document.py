@@ -10,8 +10,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from popinv.config.document import main, readme, schema
-from popinv.config.forward import Forward
 from popinv.config.loading import load
+from popinv.forward.kinds import Forward
 
 CONFIG = Path(__file__).parents[2] / "config"
 

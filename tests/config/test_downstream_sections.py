@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from popinv.config.downstream import StudyDownstream
 from popinv.config.loading import as_mapping, load
+from popinv.downstream.sections import StudyDownstream
 from popinv.errors import ConfigError
 
 ONE = {"mean": 0.0, "standard_deviation": 1.0}

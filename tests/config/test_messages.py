@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from popinv.config.loading import load
-from popinv.config.messages import Problem, dotted, listed, report, shown
 from popinv.errors import ConfigError
+from popinv.sections.messages import Problem, dotted, listed, report, shown
 
 Spoil = Callable[[dict[str, Any]], Any]
 

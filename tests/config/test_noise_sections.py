@@ -51,10 +51,10 @@ STARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def study(noise: dict[str, Any], truth: dict[str, Any]) -> dict[str, Any]:
-    found = copy.deepcopy(SERIES)
-    found["noise"] = noise
-    found["observations"]["truth"]["noise"] = truth
-    return found
+    mapping = copy.deepcopy(SERIES)
+    mapping["noise"] = noise
+    mapping["observations"]["truth"]["noise"] = truth
+    return mapping
 
 
 def message(given: dict[str, Any]) -> str:

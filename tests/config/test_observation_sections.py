@@ -17,11 +17,11 @@ def own(study: dict[str, Any], **keys: Any) -> None:
 def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
     assert as_mapping(load(mapping))["studies"]["flow"]["observations"]["noise_scale"] is None
     own(study)
-    found = as_mapping(load(mapping))["studies"]["flow"]["observations"]
-    assert found["missing"] == "refuse"
-    assert found["system_column"] is None
-    assert found["noise_scale_column"] is None
-    assert found["header"] is None
+    section = as_mapping(load(mapping))["studies"]["flow"]["observations"]
+    assert section["missing"] == "refuse"
+    assert section["system_column"] is None
+    assert section["noise_scale_column"] is None
+    assert section["header"] is None
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from popinv.config.loading import as_mapping, load, read_yaml
-from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.errors import ConfigError
+from popinv.inference.settings import DescentSettings
+from popinv.surrogate.section import SurrogateSettings
 
 SECTIONS = {
     "active_learning": ActiveLearning,
-    "surrogate": Surrogate,
-    "descent": Descent,
+    "surrogate": SurrogateSettings,
+    "descent": DescentSettings,
     "assessment": Assessment,
 }
 POSITIVE = st.floats(1e-6, 1e6)

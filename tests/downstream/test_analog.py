@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
-from popinv import storage
-from popinv.downstream.analog import devices, digits, problem, quadratic
+from popinv.downstream.analog import devices, digits, figures, problem, quadratic
 from popinv.downstream.analog.algorithms import Method, Weights, begin, point, step
 from popinv.downstream.analog.devices import DEVICES, asymmetric_linear, device, update
 from popinv.downstream.analog.layers import (
@@ -33,9 +32,9 @@ from popinv.downstream.analog.least_squares import (
     run,
 )
 from popinv.downstream.claims import write_claims, write_metrics
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.errors import ConfigError
-from popinv.figures import analog as figures
+from popinv.store import storage
 
 
 def rng() -> np.random.Generator:
@@ -184,18 +183,18 @@ def test_digital_descent_has_its_stationary_error_and_analog_its_penalty():
 
 
 def test_the_lower_bounds_instance_keeps_sigma_squared_s():
-    found = quadratic.lower_bound(quadratic.Size(0, 12_000, 0), 1)
-    assert found["bound_0.01_floor_to_noise_times_s"] == pytest.approx(1, abs=0.15)
+    numbers = quadratic.lower_bound(quadratic.Size(0, 12_000, 0), 1)
+    assert numbers["bound_0.01_floor_to_noise_times_s"] == pytest.approx(1, abs=0.15)
 
 
 def test_drift_decay_and_responses_follow_theory():
     size = quadratic.Size(0, 0, 4000)
     drift = quadratic.critical_point(size, 1)
     assert all(value == pytest.approx(1, abs=0.06) for value in drift.values())
-    found = quadratic.responses(size, 1)
-    assert found["saturation_factor"] == pytest.approx(0.1, rel=0.05)
-    assert found["fast_reset_factor"] == pytest.approx(1.9, rel=0.05)
-    assert found["largest_weight_to_range"] <= 1 + 1e-12
+    numbers = quadratic.responses(size, 1)
+    assert numbers["saturation_factor"] == pytest.approx(0.1, rel=0.05)
+    assert numbers["fast_reset_factor"] == pytest.approx(1.9, rel=0.05)
+    assert numbers["largest_weight_to_range"] <= 1 + 1e-12
 
 
 # --- layers ---------------------------------------------------------------------------------------
@@ -275,12 +274,12 @@ def images() -> ImageSet:
 
 
 @pytest.fixture(scope="module")
-def found(images):
+def numbers_and_accuracies(images):
     return quadratic.numbers(TINY.quadratic, 1), digits.runs(images, TINY.digits, 1)
 
 
-def test_every_claim_has_a_row_and_all_can_be_stored(found, tmp_path):
-    numbers, reached = found
+def test_every_claim_has_a_row_and_all_can_be_stored(numbers_and_accuracies, tmp_path):
+    numbers, reached = numbers_and_accuracies
     claims = problem.claims(numbers, reached, TINY)
     assert {claim.source for claim in claims} == {"paper", "reconstruction", "this package"}
     # Seven accuracies of the paper and three comparisons for each network.
@@ -301,10 +300,10 @@ def test_every_claim_has_a_row_and_all_can_be_stored(found, tmp_path):
     assert figures.draw_accuracies(reached).axes
 
 
-def test_trainings_repeat_to_the_last_digit(found, images):
+def test_trainings_repeat_to_the_last_digit(numbers_and_accuracies, images):
     name, method = list(digits.methods("cnn", hardware=True).items())[1]
     again = digits.train("cnn", method, images, TINY.digits["cnn"], 1)
-    assert again == found[1]["cnn"][name]
+    assert again == numbers_and_accuracies[1]["cnn"][name]
     assert len(again) == 2
     assert all(math.isfinite(value) for value in again)
 

@@ -11,18 +11,16 @@ from inference.problems import curve_problem
 from torch import nn
 
 from popinv.downstream.analog import answer, study
+from popinv.downstream.analog.figures import draw_errors
 from popinv.downstream.analog.layers import AnalogConv1d, AnalogLinear
+from popinv.downstream.analog.section import Analog
 from popinv.downstream.claims import flat
 from popinv.errors import ConfigError
-from popinv.figures.analog import draw_errors
 from popinv.seeds import generator
 from popinv.surrogate.networks import FNO
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 
-ASKED = {
-    "layers": 1, "devices": ["asymmetric_linear"], "ranges": [1.5], "steps": 400,
-    "batch_size": 32, "rate": 0.3, "memory": 30.0,
-}  # fmt: skip
+ASKED = Analog(devices=["asymmetric_linear"], ranges=[1.5], steps=400, batch_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +55,9 @@ def test_layers_on_devices_compute_as_before(trained, layers):
     analog = study.with_devices(network, layers)
     z = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(analog(z), network(z))
-    found = [m for m in analog.modules() if isinstance(m, AnalogLinear)]
-    assert len(found) == layers
-    assert all(float(m.weight.detach().abs().max()) == pytest.approx(1) for m in found)
+    analog_layers = [m for m in analog.modules() if isinstance(m, AnalogLinear)]
+    assert len(analog_layers) == layers
+    assert all(float(m.weight.detach().abs().max()) == pytest.approx(1) for m in analog_layers)
     assert not any(isinstance(m, AnalogLinear) for m in network.modules())
 
 
@@ -115,9 +113,9 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     assert answers["digital"]["law_change"] > 0
     assert answers["analog"]["noise_change"] > 0
     before = answer.error_of(surrogate, rows, covariance)
-    found = flat(answer.metrics(errors, before, ("asymmetric_linear", 1.5), answers))
-    assert found["error_asymmetric_linear_analog_1.5"] == by_method["analog"]
-    assert "by analog descent" in found["statement"]
+    numbers = flat(answer.metrics(errors, before, ("asymmetric_linear", 1.5), answers))
+    assert numbers["error_asymmetric_linear_analog_1.5"] == by_method["analog"]
+    assert "by analog descent" in numbers["statement"]
     assert answer.result_dataset(errors)["error"].shape == (4,)
     on_devices = {key: error for key, error in errors.items() if key[1] != "digital"}
     assert draw_errors(on_devices, by_method["digital"], before).axes
@@ -128,8 +126,8 @@ def test_a_training_that_diverged_is_said_to_have(trained):
     error = answer.error_of(None, trained[2], trained[3])
     assert error == float("inf")
     problem, alpha, gamma = curve_problem(50)
-    ((method, found),) = answer.changes(problem, (alpha, gamma), [fit], 2)
-    assert (method, found) == ("analog", {"descent": "none: the training diverged"})
+    ((method, change),) = answer.changes(problem, (alpha, gamma), [fit], 2)
+    assert (method, change) == ("analog", {"descent": "none: the training diverged"})
 
 
 def test_more_layers_than_there_are_are_refused(trained):

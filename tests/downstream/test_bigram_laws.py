@@ -61,8 +61,8 @@ def test_the_simplified_loss_is_that_of_its_distances():
     # On its way, or to and fro about the target.
     left = np.where(pi >= steps * step, pi - steps * step, step / 2)
     expected = (left**2).sum() / (pi**2).sum()
-    found = sign_descent.relative_loss(SIZE, exponent, steps, phi)
-    assert found == pytest.approx(expected, rel=1e-12)
+    losses = sign_descent.relative_loss(SIZE, exponent, steps, phi)
+    assert losses == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.5, 1.0, 2.0])
@@ -90,8 +90,8 @@ def test_the_best_step_beats_a_fine_grid(exponent, steps):
     ],
 )
 def test_reference_values_of_gradient_descent(exponent, size, steps, expected):
-    found = [gradient_descent.relative_loss(size, exponent, t) for t in steps]
-    np.testing.assert_allclose(found, expected, atol=6e-5)
+    losses = [gradient_descent.relative_loss(size, exponent, t) for t in steps]
+    np.testing.assert_allclose(losses, expected, atol=6e-5)
 
 
 def test_limits_of_gradient_descent():
@@ -134,8 +134,8 @@ def test_a_finite_vocabulary_at_exponent_one():
 def test_reference_values_of_sign_descent():
     root = 1e3**0.5
     for tau, loss, phi in ((0.5, 0.5354, 3.82), (1, 0.3038, 2.0), (2, 0.1216, 1.25)):
-        found = sign_descent.best_relative_loss(10**3, 1.0, tau * root / 2)
-        assert found == (pytest.approx(loss, abs=1e-4), pytest.approx(phi, rel=0.01))
+        losses = sign_descent.best_relative_loss(10**3, 1.0, tau * root / 2)
+        assert losses == (pytest.approx(loss, abs=1e-4), pytest.approx(phi, rel=0.01))
     for tau, expected in ((0.5, 0.5356), (1, 0.3040), (2, 0.1216), (4, 0.0358)):
         assert sign_descent.limit(1.0, tau) == pytest.approx(expected, abs=6e-5)
     for tau, exact, limit in ((1, 0.1661, 0.1667), (5, 0.0562, 0.0569), (20, 0.0138, 0.0144)):
@@ -245,15 +245,15 @@ def test_adam_is_that_of_torch():
         loss.backward()
         # Pairs that never occur have no gradient; torch would divide 0 by epsilon, which is 0.
         optimiser.step()
-    found = adam_losses(bigrams, rate, steps)
-    np.testing.assert_allclose(found, np.array(losses) / losses[0], rtol=1e-9)
+    matrix = adam_losses(bigrams, rate, steps)
+    np.testing.assert_allclose(matrix, np.array(losses) / losses[0], rtol=1e-9)
 
 
 def test_the_exponent_of_a_power_law_is_found():
     for exponent in (0.7, 1.0, 1.6):
         counts = np.round(1e9 * frequencies(500, exponent))
-        found, misfit = fitted_exponent(np.random.default_rng(0).permutation(counts))
-        assert found == pytest.approx(exponent, abs=1e-3)
+        exponents, misfit = fitted_exponent(np.random.default_rng(0).permutation(counts))
+        assert exponents == pytest.approx(exponent, abs=1e-3)
         assert misfit < 1e-3
     with pytest.raises(ConfigError, match="at least 3"):
         fitted_exponent(np.array([100, 50, 3, 2]))

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv import storage
-from popinv.artefacts import variable
-from popinv.downstream.bigram import problem
+from popinv.downstream.bigram import figures, problem
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import frequencies
 from popinv.downstream.bigram.series import advise, quantised
 from popinv.errors import DataError
-from popinv.figures import bigram as figures
+from popinv.store import storage
+from popinv.store.variables import variable
 
 
 def bigrams(size: int = 200) -> Bigrams:
@@ -37,8 +36,8 @@ def test_the_result_can_be_stored(result, tmp_path):
 
 
 def test_claims_follow_the_numbers(result):
-    found = problem.metrics(result)
-    claims = {claim.claim: claim for claim in problem.claims(result, found)}
+    numbers = problem.metrics(result)
+    claims = {claim.claim: claim for claim in problem.claims(result, numbers)}
     derived = [name for name, claim in claims.items() if claim.source == "reconstruction"]
     assert [name.split(":")[0] for name in derived] == [
         "gradient descent, exponent 1",
@@ -48,23 +47,23 @@ def test_claims_follow_the_numbers(result):
         "steps of sign descent to a relative loss of 0.1 grow with the vocabulary to this power "
         "(exponent 1, within 0.1)"
     )
-    assert claims[name].ours == found["sign_slope_target_0.1"]
+    assert claims[name].ours == numbers["sign_slope_target_0.1"]
     for slope, holds in ((0.45, True), (0.55, True), (0.35, False), (0.65, False)):
-        again = problem.claims(result, found | {"sign_slope_target_0.1": slope})
+        again = problem.claims(result, numbers | {"sign_slope_target_0.1": slope})
         assert next(claim for claim in again if claim.claim == name).holds is holds
 
 
 def test_gaps_to_the_limit_shrink_with_the_vocabulary(result):
-    found = problem.metrics(result)
+    numbers = problem.metrics(result)
     for method, exponent in (("gradient", "0.5"), ("sign", "1"), ("gradient", "1")):
         name = f"collapse_gap_{method}_exponent_{exponent}_size_"
-        assert found[f"{name}1000"] < found[f"{name}100"]
+        assert numbers[f"{name}1000"] < numbers[f"{name}100"]
 
 
 def test_text_of_a_power_law_follows_its_prediction(result):
-    found = problem.metrics(result)
-    assert found["text_exponent_200"] == pytest.approx(1, abs=0.1)
-    assert found["text_gap_gradient_200"] < 0.1
+    numbers = problem.metrics(result)
+    assert numbers["text_exponent_200"] == pytest.approx(1, abs=0.1)
+    assert numbers["text_gap_gradient_200"] < 0.1
 
 
 def test_figures_are_drawn(result):

@@ -44,17 +44,17 @@ def recorded(name: str, applied: int = 150, message: float = 1.5) -> Run:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_check_agrees_with_the_definitions(name):
     tree = recorded(name).tree
-    found = check(tree)
+    conditions = check(tree)
     seen: set[int] = set()
     for k, (x, after) in enumerate(zip(tree.main, tree.main[1:], strict=False)):
         g = tree.gradient[after]
         z = tree.point[g]
-        assert found.distances[k] == distance(tree, x, z)
+        assert conditions.distances[k] == distance(tree, x, z)
         assert representation(tree, z) <= representation(tree, x)
         seen |= set(representation(tree, z)) | set(representation(tree, x))
         assert g not in seen
-    assert found.fresh
-    assert found.contained
+    assert conditions.fresh
+    assert conditions.contained
 
 
 def test_a_gradient_used_twice_is_not_fresh():
@@ -79,9 +79,9 @@ def test_a_point_whose_gradients_are_not_on_the_main_branch_is_found():
     tree = Tree()
     side = tree.step(0, tree.take(0))
     tree.append(tree.take(side), 1.0)
-    found = check(tree)
-    assert not found.contained
-    assert found.largest_distance == 1
+    conditions = check(tree)
+    assert not conditions.contained
+    assert conditions.largest_distance == 1
 
 
 def test_the_same_gradient_counts_as_often_as_it_was_used():
@@ -100,10 +100,10 @@ def test_a_point_further_along_the_main_branch_is_no_past_one():
     tree.append(first, 1.0)
     tree.append(second, 2.0)
     tree.point[first] = tree.main[2]
-    found = check(tree)
-    assert not found.contained
-    assert not found.fresh
-    assert found.distances[0] == distance(tree, 0, tree.main[2]) == 2
+    conditions = check(tree)
+    assert not conditions.contained
+    assert not conditions.fresh
+    assert conditions.distances[0] == distance(tree, 0, tree.main[2]) == 2
 
 
 # --- distances -----------------------------------------------------------------------------------
@@ -141,11 +141,11 @@ def test_bounds_in_closed_form(name, settings, largest):
 @pytest.mark.parametrize("message", [0.0, 3.7, 40.0])
 @pytest.mark.parametrize("name", METHODS)
 def test_conditions_hold_whatever_messages_take(name, message):
-    found = check(recorded(name, 200, message).tree)
+    conditions = check(recorded(name, 200, message).tree)
     bound = distance_bound(name, 8, SETTINGS.get(name, {}))
-    assert found.fresh
-    assert found.contained
-    assert bound is None or found.largest_distance <= bound
+    assert conditions.fresh
+    assert conditions.contained
+    assert bound is None or conditions.largest_distance <= bound
 
 
 # --- the clock -----------------------------------------------------------------------------------
@@ -191,8 +191,8 @@ def test_local_steps_are_summed_not_averaged():
     # Without noise both workers walk the same two steps, and their four gradients are summed.
     g = slope_at(bowl, x0)
     h = slope_at(bowl, x0 - rate * g)
-    (found,) = points_on_main_branch(run.arrays(), [4], [rate], bowl, generator(1, "x"))
-    np.testing.assert_allclose(found[0], x0 - rate * 2 * (g + h))
+    (points,) = points_on_main_branch(run.arrays(), [4], [rate], bowl, generator(1, "x"))
+    np.testing.assert_allclose(points[0], x0 - rate * 2 * (g + h))
 
 
 def test_cycle_keeps_few_messages_under_way():
@@ -213,8 +213,8 @@ def test_dual_process_computes_while_its_first_sum_is_under_way():
 
 
 def test_dual_process_pauses_at_the_most_it_may_hold():
-    found = check(recorded("dual_process", 300, 50.0).tree)
-    assert found.largest_distance == SETTINGS["dual_process"]["most"] - 1
+    conditions = check(recorded("dual_process", 300, 50.0).tree)
+    assert conditions.largest_distance == SETTINGS["dual_process"]["most"] - 1
 
 
 def test_nested_clusters_synchronise_inside_before_outside():
@@ -301,10 +301,10 @@ def digits(count: int = 30):
 def test_points_are_those_of_the_definition(name, objective):
     run = recorded(name)
     rates, looks = [0.05, 0.02], np.array([0, 1, 7, 100, 150])
-    found = points_on_main_branch(run.arrays(), looks, rates, objective, generator(5, "points"))
+    points = points_on_main_branch(run.arrays(), looks, rates, objective, generator(5, "points"))
     for s, rate in enumerate(rates):
         np.testing.assert_allclose(
-            found[:, s], reference(run.tree, objective, rate)[looks], rtol=1e-9, atol=1e-12
+            points[:, s], reference(run.tree, objective, rate)[looks], rtol=1e-9, atol=1e-12
         )
 
 
@@ -355,8 +355,8 @@ def test_the_search_finds_the_setting_that_is_there_first():
     settings = [{"delay": 1}, {"delay": 16}]
     both = fastest("ringmaster", workers, task, 1, settings)
     each = [fastest("ringmaster", workers, task, 1, [setting]) for setting in settings]
-    assert both.time == min(found.time for found in each) < math.inf
-    assert both.settings == settings[int(np.argmin([found.time for found in each]))]
+    assert both.time == min(one.time for one in each) < math.inf
+    assert both.settings == settings[int(np.argmin([one.time for one in each]))]
     # It is there at that time, with that step size.
     point = points_on_main_branch(
         both.run.arrays(), [both.applied], [both.rate], bowl, generator(1, "birch/small")
@@ -374,9 +374,9 @@ def test_points_within_a_sum_are_not_looked_at():
 def test_a_target_out_of_reach_is_said_to_be():
     bowl = quadratic(10, 1.0)
     task = Task("far", bowl, 1e-9, (1.0, 0.5), 200)
-    found = fastest("vanilla", workers_of("classical", 4), task, 1)
-    assert found.time == math.inf
-    assert found.run is None
+    reached = fastest("vanilla", workers_of("classical", 4), task, 1)
+    assert reached.time == math.inf
+    assert reached.run is None
 
 
 @pytest.mark.parametrize("count", [16, 64, 256])

@@ -7,11 +7,10 @@ import math
 
 import pytest
 
-from popinv.downstream.birch import claims, problem
+from popinv.downstream.birch import claims, figures, problem
 from popinv.downstream.birch.catalogue import METHODS
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.regimes import REGIMES, Task
-from popinv.figures import birch as figures
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +35,10 @@ def test_every_regime_and_method_is_there(result):
 
 def test_claims_follow_the_numbers(result):
     kept = [problem.Promise("rennala", 1.0, 2.0), problem.Promise("local", 1.0, 0.5)]
-    found = claims.claims(result, [], kept)
-    assert [c.holds for c in found[-2:]] == [False, True]
+    rows = claims.claims(result, [], kept)
+    assert [c.holds for c in rows[-2:]] == [False, True]
     # With the times of two methods exchanged, the verdict on the slowest changes.
-    worst = next(c for c in found if c.claim == "heterogeneous compute: slowest of the compared")
+    worst = next(c for c in rows if c.claim == "heterogeneous compute: slowest of the compared")
     assert worst.holds
     names = list(METHODS)
     turned = result.copy(deep=True)

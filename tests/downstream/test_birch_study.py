@@ -7,13 +7,14 @@ import pytest
 
 from popinv.downstream.birch.catalogue import METHODS, policy
 from popinv.downstream.birch.engine import Workers
+from popinv.downstream.birch.figures import draw_study
 from popinv.downstream.birch.live import LiveRun, RealRun, Team
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.replay import points_on_main_branch
+from popinv.downstream.birch.section import Birch
 from popinv.downstream.birch.study import Learning, compare
 from popinv.downstream.birch.tree import check
 from popinv.errors import ConfigError, DataError, DivergenceError
-from popinv.figures.birch import draw_study
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
 
@@ -49,9 +50,9 @@ def test_real_workers_grow_trees_that_keep_the_conditions():
         for name, settings in SETTINGS.items():
             run = RealRun(team, 0.001, policy(name, 4, settings), BOWL.start, 0.05, 10)
             run.until(24)
-            found = check(run.tree)
-            assert found.fresh, name
-            assert found.contained, name
+            conditions = check(run.tree)
+            assert conditions.fresh, name
+            assert conditions.contained, name
             # The points are those of the tree, whatever order the workers came in.
             replayed = points_on_main_branch(
                 run.arrays(), [10, 20], [0.05], BOWL, generator(1, "x")
@@ -101,17 +102,17 @@ def learning(scale: float = 1.0) -> Learning:
 
 
 def test_a_slope_is_that_of_its_minibatch_alone():
-    of = learning()
-    first, again, other = (of.slope(w, n, of.start) for w, n in ((0, 3), (0, 3), (1, 3)))
+    task = learning()
+    first, again, other = (task.slope(w, n, task.start) for w, n in ((0, 3), (0, 3), (1, 3)))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     # A small step along the mean slope goes downhill.
-    mean = np.mean([of.slope(0, n, of.start) for n in range(40)], axis=0)
-    assert of.loss(of.start - 0.05 * mean) < of.loss(of.start)
+    mean = np.mean([task.slope(0, n, task.start) for n in range(40)], axis=0)
+    assert task.loss(task.start - 0.05 * mean) < task.loss(task.start)
 
 
 def test_three_policies_train_by_real_and_by_simulated_workers():
-    asked = {"seconds": [0.001, 0.004], "message": 0.001, "gradients": 60}
+    asked = Birch(seconds=[0.001, 0.004], message=0.001, gradients=60)
     result, metrics = compare(learning(), asked)
     assert result["loss"].dims == ("policy", "clock", "look")
     assert metrics["target_loss"] < metrics["initial_loss"]
@@ -127,7 +128,7 @@ def test_three_policies_train_by_real_and_by_simulated_workers():
 
 
 def test_a_training_that_no_step_size_improves_is_refused(monkeypatch):
-    of = learning()
+    learnt = learning()
     monkeypatch.setattr(Learning, "loss", lambda self, weights: 1.0)
     with pytest.raises(DivergenceError, match="none of the step sizes"):
-        compare(of, {"seconds": [0.001, 0.001], "message": 0.0, "gradients": 20})
+        compare(learnt, Birch(seconds=[0.001, 0.001], message=0.0, gradients=20))

@@ -10,19 +10,25 @@ import xarray as xr
 
 from popinv.downstream.certified_unlearning import claims, digits, problem
 from popinv.downstream.certified_unlearning.certificate import verify
-from popinv.downstream.certified_unlearning.readout import forget_systems, prepare
+from popinv.downstream.certified_unlearning.figures import draw_digits, draw_forgetting
+from popinv.downstream.certified_unlearning.readout import prepare, remove_systems
 from popinv.downstream.certified_unlearning.requests import Goal
 from popinv.downstream.certified_unlearning.scale import scale_of
-from popinv.downstream.images import ImageSet
+from popinv.downstream.certified_unlearning.section import CertifiedUnlearning
+from popinv.downstream.data.images import ImageSet
 from popinv.errors import ConfigError, DataError
-from popinv.figures.certified_unlearning import draw_digits, draw_forgetting
 from popinv.figures.style import save
 
-ASKED = {
-    "systems": [3, 30], "observation": 3, "components": 2, "epsilon": 1.0, "epochs": 4,
-    "batch_size": 8, "strong_convexity": 0.05, "clipping": 1.0, "radius": 20.0, "repeats": 3,
-    "noise": "seeded",
-}  # fmt: skip
+ASKED = CertifiedUnlearning(
+    systems=[3, 30],
+    observation=3,
+    components=2,
+    epochs=4,
+    batch_size=8,
+    strong_convexity=0.05,
+    radius=20.0,
+    repeats=3,
+)
 
 
 def observations(n: int = 45, heldout: int = 40, d: int = 4) -> xr.Dataset:
@@ -43,7 +49,7 @@ def observations(n: int = 45, heldout: int = 40, d: int = 4) -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def forgotten():
-    return forget_systems(observations(), ASKED, 1)
+    return remove_systems(observations(), ASKED, 1)
 
 
 # --- scale ----------------------------------------------------------------------------------------
@@ -103,7 +109,10 @@ def test_the_first_removal_takes_no_more_epochs_than_allowed():
     data = observations()
     scale = scale_of(data["y_heldout"].values, 3, 2)
     y = data["y"].values
-    given = {k: ASKED[k] for k in ("epsilon", "epochs", "strong_convexity", "clipping", "radius")}
+    given = {
+        k: getattr(ASKED, k)
+        for k in ("epsilon", "epochs", "strong_convexity", "clipping", "radius")
+    }
     readout = prepare(scale.features(y), scale.targets(y), 1, batch=8, **given)
     setting = readout.setting
     assert (setting.n, setting.batches) == (48, 6)
@@ -132,28 +141,32 @@ def test_systems_are_removed_one_by_one_and_at_once(forgotten):
     assert [r["records"] for r in sequence["requests"]] == [[3], [30]]
     assert [r["records"] for r in batch["requests"]] == [[3, 30]]
     assert sequence["remaining_records_sha256"] == batch["remaining_records_sha256"]
-    found = result["parameters"].sel(way="sequence").values
-    digest = hashlib.sha256(found.astype("<f8").tobytes()).hexdigest()
+    unlearnt = result["parameters"].sel(way="sequence").values
+    digest = hashlib.sha256(unlearnt.astype("<f8").tobytes()).hexdigest()
     assert sequence["parameters_sha256"] == digest
 
 
 def test_seeded_noise_is_the_same_again_and_secret_noise_is_not(forgotten):
-    again, _, _ = forget_systems(observations(), ASKED, 1)
+    again, _, _ = remove_systems(observations(), ASKED, 1)
     xr.testing.assert_identical(again, forgotten[0])
-    secret, _, documents = forget_systems(observations(), ASKED | {"noise": "secret"}, 1)
+    secret, _, documents = remove_systems(
+        observations(), ASKED.model_copy(update={"noise": "secret"}), 1
+    )
     assert not np.array_equal(secret["parameters"], again["parameters"])
-    assert documents["batch"]["noise"] == "Drawn anew, and its seed forgotten."
-    assert "whoever has the seed" in forgotten[2]["batch"]["noise"]
+    assert documents["batch"]["noise"] == "Drawn anew; its seed was discarded."
+    assert "Anyone who has the seed" in forgotten[2]["batch"]["noise"]
 
 
 def test_the_middle_quantity_is_predicted_unless_another_is_named():
-    _, _, documents = forget_systems(observations(), ASKED | {"observation": None, "repeats": 2}, 1)
+    _, _, documents = remove_systems(
+        observations(), ASKED.model_copy(update={"observation": None, "repeats": 2}), 1
+    )
     assert "predicts observed quantity 2 from" in documents["batch"]["covers"]
 
 
 def test_names_of_systems_are_those_of_the_file():
     data = observations().assign_coords(system_id=("system", [f"bore {i}" for i in range(45)]))
-    _, _, documents = forget_systems(data, ASKED | {"repeats": 2}, 1)
+    _, _, documents = remove_systems(data, ASKED.model_copy(update={"repeats": 2}), 1)
     assert documents["batch"]["requests"][0]["names"] == ["bore 3", "bore 30"]
 
 
@@ -164,14 +177,14 @@ def test_names_of_systems_are_those_of_the_file():
 def test_systems_that_are_not_there_are_refused(systems, said):
     # The last was not observed where the read-out predicts, so that nothing was learnt from it.
     with pytest.raises(ConfigError, match=said):
-        forget_systems(observations(), ASKED | {"systems": systems}, 1)
+        remove_systems(observations(), ASKED.model_copy(update={"systems": systems}), 1)
 
 
 def test_held_out_systems_without_what_is_predicted_are_refused():
     data = observations()
     data["y_heldout"][20:, 3] = np.nan
     with pytest.raises(DataError, match="no observations that differ"):
-        forget_systems(data, ASKED, 1)
+        remove_systems(data, ASKED, 1)
 
 
 def test_a_picture_of_forgetting(forgotten, tmp_path):
@@ -197,11 +210,11 @@ def few_digits(n: int = 96, strong: float = 0.05) -> digits.Digits:
 
 
 def test_digits_are_units_of_two_classes():
-    found = few_digits()
-    assert found.features.shape == (96, 784)
-    assert np.linalg.norm(found.test_features, axis=1) == pytest.approx(1.0)
-    assert set(np.unique(found.targets)) == {-1.0, 1.0}
-    assert np.array_equal(found.features[:, :14].mean(axis=1) > 0, found.targets[:, 0] > 0)
+    chosen = few_digits()
+    assert chosen.features.shape == (96, 784)
+    assert np.linalg.norm(chosen.test_features, axis=1) == pytest.approx(1.0)
+    assert set(np.unique(chosen.targets)) == {-1.0, 1.0}
+    assert np.array_equal(chosen.features[:, :14].mean(axis=1) > 0, chosen.targets[:, 0] > 0)
     with pytest.raises(DataError, match="100000 are needed"):
         digits.digits_of(
             ImageSet(*[np.zeros((1, 28, 28), "u1"), np.array([3], "u1")] * 2), 100_000, 1
@@ -209,17 +222,17 @@ def test_digits_are_units_of_two_classes():
 
 
 def test_digits_are_told_apart_after_requests_as_by_retraining():
-    found = few_digits()
-    served = digits.serve(found, 24, 0.001, Goal(1.0, 0.01), 60, 3, 2)
+    chosen = few_digits()
+    served = digits.serve(chosen, 24, 0.001, Goal(1.0, 0.01), 60, 3, 2)
     assert len(served.epochs) == 3
     for accuracy in (served.learnt, served.unlearnt, served.retrained):
         assert accuracy.shape == (2,)
         assert accuracy.min() > 0.95
-    noisy = digits.accuracy_after_one(found, 96, np.array([0.001, 3.0]), 60, 4)
+    noisy = digits.accuracy_after_one(chosen, 96, np.array([0.001, 3.0]), 60, 4)
     assert noisy.shape == (4, 2)
     assert noisy[:, 0].min() > 0.95 > noisy[:, 1].mean()
-    assert found.accuracy(digits.noiseless(found, 200, 3)[:, None, None])[0] > 0.95
-    assert 0 < digits.largest_share_of_gap(found, 24, 0.01, 5) <= 1
+    assert chosen.accuracy(digits.noiseless(chosen, 200, 3)[:, None, None])[0] > 0.95
+    assert 0 < digits.largest_share_of_gap(chosen, 24, 0.01, 5) <= 1
 
 
 def test_the_table_says_what_was_measured(monkeypatch, tmp_path):
@@ -227,9 +240,9 @@ def test_the_table_says_what_was_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(problem, "REQUESTS", 10)
     monkeypatch.setattr(problem, "_CODE", problem._CODE[:10])
     result = problem.measure(few_digits(384, 0.3), problem.Size(2, 3, 3, (32,)))
-    found = problem.metrics(result)
-    assert found["epochs_full"] == result["epochs"].sel({"method": "full"}).sum()
-    table = claims.claims(result, found)
+    numbers = problem.metrics(result)
+    assert numbers["epochs_full"] == result["epochs"].sel({"method": "full"}).sum()
+    table = claims.claims(result, numbers)
     assert {claim.source for claim in table} == {"paper", "authors' code", "this package"}
     # A tenth of the requests: their totals are not those of a hundred, and the table says so.
     totals = next(c for c in table if "agree exactly" in c.claim)

@@ -190,9 +190,9 @@ def test_projection_leaves_what_is_inside():
     # A branch of the published code stretches all parameters to the sphere.
     inside, outside = np.array([0.3, 0.4]), np.array([3.0, 4.0])
     both = np.stack([inside, outside], axis=1)[:, None, :]
-    found = project(both, 2.0)
-    assert found[:, 0, 0].tolist() == inside.tolist()
-    assert found[:, 0, 1] == pytest.approx([1.2, 1.6])
+    projected = project(both, 2.0)
+    assert projected[:, 0, 0].tolist() == inside.tolist()
+    assert projected[:, 0, 1] == pytest.approx([1.2, 1.6])
     assert project(both, math.inf) is both
     assert project(np.zeros((2, 1, 1)), 1.0).tolist() == [[[0.0]], [[0.0]]]
 
@@ -425,18 +425,18 @@ def test_the_certificate_says_what_was_removed_and_what_it_is_worth(served, tmp_
     write_certificate(
         certificate(served, noise="secret", names=names), tmp_path / "certificate.json"
     )
-    found = json.loads((tmp_path / "certificate.json").read_text())
-    assert [r["names"] for r in found["requests"]] == [["site 5"], ["site 1", "site 8"]]
-    assert found["constants"]["sigma"] == 0.05
-    assert found["constants"]["radius"] == 9.0
-    assert found["partition"]["seed"] == 7
-    assert found["requests"][1]["epsilon"] <= 0.4
-    assert "removed 3 of 24 records" in found["statement"]
-    assert str(NOISE.seed) not in json.dumps(found)
-    assert found["parameters_sha256"] == served.parameters_sha256
-    verify(found, served.records)
+    document = json.loads((tmp_path / "certificate.json").read_text())
+    assert [r["names"] for r in document["requests"]] == [["site 5"], ["site 1", "site 8"]]
+    assert document["constants"]["sigma"] == 0.05
+    assert document["constants"]["radius"] == 9.0
+    assert document["partition"]["seed"] == 7
+    assert document["requests"][1]["epsilon"] <= 0.4
+    assert "removed 3 of 24 records" in document["statement"]
+    assert str(NOISE.seed) not in json.dumps(document)
+    assert document["parameters_sha256"] == served.parameters_sha256
+    verify(document, served.records)
     with pytest.raises(DataError, match="not those that the certificate says are left"):
-        verify(found, classes())
+        verify(document, classes())
 
 
 def test_nothing_removed_is_said(served):

@@ -63,9 +63,9 @@ def sent(w: torch.Tensor, ranks: list[int]) -> Factors:
 
 def test_what_is_sent_is_the_best_approximation_of_the_rank():
     w = matrix(5)
-    found = sent(w, [1, 3, 5]).product()
+    approximation = sent(w, [1, 3, 5]).product()
     u, s, vh = np.linalg.svd(w.numpy())
-    for product, rank in zip(found.numpy(), (1, 3, 5), strict=True):
+    for product, rank in zip(approximation.numpy(), (1, 3, 5), strict=True):
         np.testing.assert_allclose(product, (u[:, :rank] * s[:rank]) @ vh[:rank], atol=1e-12)
 
 
@@ -85,9 +85,9 @@ def test_gradients_of_factors_are_those_of_automatic_differentiation():
     target = matrix(5, seed=1)
     b, a = (t.clone().requires_grad_(True) for t in (factors.b, factors.a))
     (0.5 * (b @ a - target) ** 2).sum().backward()
-    found = factor_gradients({"w": factors}, {"w": factors.product() - target})["w"]
-    torch.testing.assert_close(found.b, b.grad)
-    torch.testing.assert_close(found.a, a.grad)
+    gradients = factor_gradients({"w": factors}, {"w": factors.product() - target})["w"]
+    torch.testing.assert_close(gradients.b, b.grad)
+    torch.testing.assert_close(gradients.a, a.grad)
 
 
 def module() -> nn.Module:
@@ -144,20 +144,20 @@ def test_padding_to_the_largest_rank_changes_nothing(optimiser):
 def test_truncation_errors_are_the_dense_norms_summed_over_layers():
     increments = {"one": matrix(5), "two": matrix(3, (4, 6), 1)}
     ranks = [1, 2, 4, 9]
-    found = server.squared_truncation_errors(server.decompose(increments), ranks)
+    computed = server.squared_truncation_errors(server.decompose(increments), ranks)
     expected = sum(
         ((w - sent(w, ranks).product()) ** 2).sum(dim=(1, 2)) for w in increments.values()
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-20)
-    assert found[3] < 1e-20
+    np.testing.assert_allclose(computed, expected, rtol=1e-10, atol=1e-20)
+    assert computed[3] < 1e-20
 
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_weights_are_those_of_the_formula(power):
     errors = np.array([0.0, 1.0, 3.0])
-    found = server.aggregation_weights(errors, Weighting(power, 0.5))
+    computed = server.aggregation_weights(errors, Weighting(power, 0.5))
     raw = 1 / (errors**power + 0.5)
-    np.testing.assert_allclose(found, raw / raw.sum())
+    np.testing.assert_allclose(computed, raw / raw.sum())
     relative = server.aggregation_weights(errors, Weighting(power, 0.5, relative=True))
     raw = 1 / (errors**power + 0.5 * np.mean(errors**power))
     np.testing.assert_allclose(relative, raw / raw.sum())
@@ -232,9 +232,9 @@ def test_the_residual_is_kept_by_fedhl():
     approximation = {"w": sent(w, ranks).product()}
     after_training = {"w": approximation["w"] + matrix(1, seed=3)}
     kept = server.residuals(before, approximation)
-    found = server.weighted_changes(before, approximation, after_training, weights)
+    increments = server.weighted_changes(before, approximation, after_training, weights)
     expected = torch.einsum("k,kmn->mn", torch.from_numpy(weights), after_training["w"] + kept["w"])
-    torch.testing.assert_close(found["w"], expected)
+    torch.testing.assert_close(increments["w"], expected)
 
 
 def test_flora_adds_exactly_what_clients_learnt():
@@ -328,8 +328,8 @@ def test_the_full_rank_base_learns_what_flexlora_loses():
 
 
 def test_clients_are_sampled_without_repetition_and_take_part_by_seed():
-    found = sample_clients(100, 0.1, np.random.default_rng(0))
-    assert len(set(found)) == 10
+    chosen = sample_clients(100, 0.1, np.random.default_rng(0))
+    assert len(set(chosen)) == 10
     assert sample_clients(3, 0.01, np.random.default_rng(0)).shape == (1,)
     asked = federation(share=0.4)
     _, first = after(1, asked)

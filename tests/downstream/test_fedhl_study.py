@@ -10,23 +10,22 @@ import pytest
 import torch
 import xarray as xr
 
-from popinv import storage
-from popinv.config.downstream import FedHL
 from popinv.downstream.claims import write_claims, write_metrics
-from popinv.downstream.fedhl import claims, problem, study
+from popinv.downstream.data.images import ImageSet
+from popinv.downstream.fedhl import claims, figures, problem, study
 from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, pretrained
 from popinv.downstream.fedhl.lora import ModuleLoss, shapes_of
-from popinv.downstream.images import ImageSet
+from popinv.downstream.fedhl.section import FedHL
 from popinv.errors import SolverError
-from popinv.figures import fedhl as figures
 from popinv.figures.style import save
 from popinv.seeds import generator
+from popinv.store import storage
 from popinv.surrogate.networks import MLP, Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
 
 ASKED = FedHL(
     ranks=[1, 3, 6], solves=30, test_solves=20, repeats=2, rounds=4, local_steps=10, rate=1e-2
-).model_dump()
+)
 
 
 def surrogate() -> Surrogate:
@@ -62,15 +61,15 @@ def test_laws_of_sites_lie_at_the_distance_asked_for():
 
 def test_every_way_to_adapt_is_compared_at_every_site():
     used, before = surrogate(), surrogate()
-    found, metrics = study.adapt(used, sites(), ASKED, seed=1)
-    assert found["error"].shape == (2, 5, 3)
-    assert found["curve"].shape == (2, 2, 5)
-    every = {way: found["error"].sel(way=way).values for way in study.WAYS}
+    adapted, metrics = study.adapt(used, sites(), ASKED, seed=1)
+    assert adapted["error"].shape == (2, 5, 3)
+    assert adapted["curve"].shape == (2, 2, 5)
+    every = {way: adapted["error"].sel(way=way).values for way in study.WAYS}
     error = {way: values.mean(axis=0) for way, values in every.items()}
     for way in ("alone", "flexlora", "fedhl", "pooled"):
         assert error[way].mean() < error["common"].mean()
     assert metrics["error_fedhl_mean"] == pytest.approx(error["fedhl"].mean())
-    ends = found["curve"].sel(federated="fedhl").values[:, -1]
+    ends = adapted["curve"].sel(federated="fedhl").values[:, -1]
     np.testing.assert_allclose(ends, every["fedhl"].mean(axis=1), rtol=1e-6)
     # Without adaptation there is nothing random; otherwise repeats differ.
     assert metrics["error_common_mean_sd"] == 0
@@ -79,7 +78,7 @@ def test_every_way_to_adapt_is_compared_at_every_site():
     sure = gain.mean(axis=0) > 2 * np.abs(gain[0] - gain[1]) / 2
     assert metrics["sites_better_than_common"] == sure.sum()
     shapes = shapes_of(used.network).values()
-    numbers = sum(min(rank, *shape) * sum(shape) for rank in ASKED["ranks"] for shape in shapes)
+    numbers = sum(min(rank, *shape) * sum(shape) for rank in ASKED.ranks for shape in shapes)
     assert metrics["bytes_fedhl"] == metrics["bytes_flexlora"] == 2 * 4 * 4 * numbers
     # The surrogate itself is left as it was.
     for ours, theirs in zip(used.network.parameters(), before.network.parameters(), strict=True):
@@ -106,9 +105,9 @@ def test_failed_solves_are_left_out_and_few_are_refused():
         return answers
 
     alphas = np.zeros((2, 2))
-    found = study.solved_sites(alphas, draw, failing(0.5), surrogate(), 30, 20)
-    assert found.site.tolist() == [0] * 15 + [1] * 15
-    assert torch.isfinite(found.y).all()
+    sites_solved = study.solved_sites(alphas, draw, failing(0.5), surrogate(), 30, 20)
+    assert sites_solved.site.tolist() == [0] * 15 + [1] * 15
+    assert torch.isfinite(sites_solved.y).all()
     with pytest.raises(SolverError, match=r"Site 0: only 2 of 20 .* 'downstream.fedhl.shift'"):
         study.solved_sites(alphas, draw, failing(0.9), surrogate(), 60, 20)
 
@@ -120,11 +119,11 @@ def test_a_fourier_network_is_adapted_too():
     loss = ModuleLoss(network, torch.nn.functional.mse_loss)
     increments = {name: torch.zeros(2, *shape) for name, shape in shapes_of(network).items()}
     x, y = torch.randn(2, 7, 3), torch.randn(2, 7, 5)
-    found = loss.gradients(increments, x, y)
+    gradients = loss.gradients(increments, x, y)
     for i in range(2):
         one = loss.gradient({name: w[i] for name, w in increments.items()}, x[i], y[i])
         for name, gradient in one.items():
-            torch.testing.assert_close(found[name][i], gradient, rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(gradients[name][i], gradient, rtol=1e-3, atol=1e-6)
 
 
 # --- the test problem ----------------------------------------------------------------------------
@@ -142,11 +141,11 @@ def images(seed: int) -> ImageSet:
 
 
 def test_images_are_averaged_and_labelled():
-    found = chosen_images(images(0), 300, 80, 1, "test")
-    assert found.x.shape == (300, 196)
-    order = np.argsort(found.labels.numpy(), kind="stable")
+    image_set = chosen_images(images(0), 300, 80, 1, "test")
+    assert image_set.x.shape == (300, 196)
+    order = np.argsort(image_set.labels.numpy(), kind="stable")
     # The brightness of a class is 20 of 255 above that of the class before it.
-    means = found.x.mean(dim=1).numpy()[order].reshape(10, 30).mean(axis=1)
+    means = image_set.x.mean(dim=1).numpy()[order].reshape(10, 30).mean(axis=1)
     np.testing.assert_allclose(np.diff(means), 20 / 255, atol=0.01)
 
 
@@ -172,16 +171,19 @@ def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(tmp_pat
     storage.save(result, tmp_path / "result.zarr", config={}, seed=1, created_by="test")
     for draw_figure in (figures.draw_accuracy, figures.draw_losses):
         save(draw_figure(result), tmp_path / "figure.png")
-    found = claims.metrics(result, zeros)
-    write_claims(claims.claims(found), tmp_path / "claims.csv")
-    write_metrics(found, tmp_path / "metrics.json")
+    numbers = claims.metrics(result, zeros)
+    write_claims(claims.claims(numbers), tmp_path / "claims.csv")
+    write_metrics(numbers, tmp_path / "metrics.json")
     values = result["accuracy"].sel(clients=100, concentration=0.1, rule="fedhl").isel(round=-1)
-    assert found["accuracy_100_clients_0.1_fedhl"] == pytest.approx(float(values.mean()))
-    assert found["bytes_10_clients_homogeneous_fedit"] < found["bytes_10_clients_homogeneous_fedhl"]
+    assert numbers["accuracy_100_clients_0.1_fedhl"] == pytest.approx(float(values.mean()))
+    assert (
+        numbers["bytes_10_clients_homogeneous_fedit"]
+        < numbers["bytes_10_clients_homogeneous_fedhl"]
+    )
     # The stack goes to all, so that its bytes grow with the clients; the others' do not.
-    many, few = (found[f"bytes_{k}_clients_1_flora"] for k in (100, 10))
+    many, few = (numbers[f"bytes_{k}_clients_1_flora"] for k in (100, 10))
     assert many > 5 * few
-    table = claims.claims(found)
+    table = claims.claims(numbers)
     assert {row.source for row in table} == {"paper", "reconstruction", "this package"}
     assert all(not re.search(r"nan", str(row.ours)) for row in table)
 
@@ -193,6 +195,6 @@ def test_exponents_are_those_of_a_power_law():
         {"squared_gradient": (("rate_rule", "horizon", "seed"), squares)},
         coords={"rate_rule": ["fedhl"], "horizon": horizons},
     )
-    found = problem.fitted_exponents(rate)
-    assert found["rate_exponent_fedhl"] == pytest.approx(-0.7)
-    assert found["rate_exponent_fedhl_standard_error"] == pytest.approx(0, abs=1e-12)
+    exponents = problem.fitted_exponents(rate)
+    assert exponents["rate_exponent_fedhl"] == pytest.approx(-0.7)
+    assert exponents["rate_exponent_fedhl_standard_error"] == pytest.approx(0, abs=1e-12)

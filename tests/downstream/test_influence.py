@@ -43,8 +43,8 @@ def test_gradients_and_hessian_of_softmax_regression():
     gap = share - torch.nn.functional.one_hot(y, 4)
     # The weights come first in the vector, class by class, then the offsets.
     expected = torch.cat([torch.einsum("nc,nf->ncf", gap, x).flatten(1), gap], dim=1)
-    found = gradients.sample_gradients(losses, theta, (x, y), rows=5)
-    torch.testing.assert_close(found, expected)
+    derivatives = gradients.sample_gradients(losses, theta, (x, y), rows=5)
+    torch.testing.assert_close(derivatives, expected)
     mean = gradients.mean_gradient(losses, theta, (x, y), rows=7)
     torch.testing.assert_close(mean, expected.mean(dim=0))
     v = torch.from_numpy(np.random.default_rng(1).standard_normal(len(theta)))
@@ -56,21 +56,21 @@ def test_gradients_and_hessian_of_softmax_regression():
     curved = share * moved - share * (share * moved).sum(dim=1, keepdim=True)
     product = torch.einsum("nc,nf->cf", curved, inputs) / len(x)
     expected_product = torch.cat([product[:, :3].reshape(-1), product[:, 3]])
-    found = gradients.hessian_product(losses, theta, (x, y), v, rows=5)
-    torch.testing.assert_close(found, expected_product)
+    derivatives = gradients.hessian_product(losses, theta, (x, y), v, rows=5)
+    torch.testing.assert_close(derivatives, expected_product)
 
 
 def test_gradients_of_a_transformer_are_those_of_autograd():
     flat, losses, samples = transformer_problem()
     theta = flat.theta
-    found = gradients.sample_gradients(losses, theta, samples)
-    for row, tokens in zip(found, samples[0], strict=True):
+    rows = gradients.sample_gradients(losses, theta, samples)
+    for row, tokens in zip(rows, samples[0], strict=True):
         leaf = theta.clone().requires_grad_(True)
         (expected,) = torch.autograd.grad(losses(leaf, tokens[None])[0], leaf)
         torch.testing.assert_close(row, expected)
     v = torch.ones_like(theta)
     along = gradients.directional_derivatives(losses, theta, samples, v)
-    torch.testing.assert_close(along, found @ v)
+    torch.testing.assert_close(along, rows @ v)
 
 
 def test_a_transformer_does_not_look_ahead():
@@ -182,7 +182,7 @@ def test_second_order_weights_are_those_of_a_general_solver():
     root = rng.standard_normal((8, 3))
     matrix = root @ np.diag([1.0, 0.5, -0.02]) @ root.T
     rate, penalty = 0.5, 0.3
-    found = robust.quadratic_weights(p, matrix, rate, penalty)
+    computed = robust.quadratic_weights(p, matrix, rate, penalty)
 
     def objective(w):
         return -p @ w + rate / 2 * w @ matrix @ w + penalty / 2 * w @ w
@@ -194,7 +194,7 @@ def test_second_order_weights_are_those_of_a_general_solver():
         objective, np.ones(8), jac=slope, bounds=[(0, None)] * 8, method="SLSQP",
         constraints={"type": "eq", "fun": lambda w: w.sum() - 8}, options={"ftol": 1e-14},
     )  # fmt: skip
-    np.testing.assert_allclose(found, expected.x, atol=1e-5)
+    np.testing.assert_allclose(computed, expected.x, atol=1e-5)
     for size in (2, 5, 8):
         w, _ = robust.quadratic_weights_of_size(p, matrix, rate, size)
         assert (w > 1e-8).sum() == size
@@ -251,9 +251,9 @@ def test_cosines_are_those_of_scaled_gradients():
     rows = torch.tensor([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     target = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
     step = steps.Step(torch.tensor([1.0, 2.0]), torch.zeros(2))
-    found = influence.cosine_scores(rows, target, step)
+    cosines = influence.cosine_scores(rows, target, step)
     expected = torch.tensor([[1.0, 0.0], [0.2**0.5, 0.8**0.5], [0.0, 0.0]])
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(cosines, expected)
 
 
 @pytest.mark.parametrize("spread", [landmarks.kernel_spread, landmarks.linear_spread])
@@ -261,8 +261,8 @@ def test_all_samples_as_landmarks_recover_the_exact_scores(spread):
     rng = np.random.default_rng(0)
     embeddings, scores = rng.standard_normal((20, 25)), rng.standard_normal((20, 3))
     everything = np.arange(20)
-    found = spread(embeddings, everything, scores, damping=1e-10)
-    np.testing.assert_allclose(found, scores, atol=1e-6)
+    recovered = spread(embeddings, everything, scores, damping=1e-10)
+    np.testing.assert_allclose(recovered, scores, atol=1e-6)
     # Damping shrinks them.
     damped = spread(embeddings, everything, scores, damping=1.0)
     assert np.linalg.norm(damped) < np.linalg.norm(scores)
@@ -273,18 +273,18 @@ def test_linear_rule_is_exact_where_scores_are_linear_in_the_embeddings():
     embeddings = rng.standard_normal((50, 4))
     scores = embeddings @ rng.standard_normal(4)
     few = landmarks.draw_landmarks(50, 6, rng)
-    found = landmarks.linear_spread(embeddings, few, scores[few], damping=1e-12)
-    np.testing.assert_allclose(found, scores, atol=1e-8)
+    recovered = landmarks.linear_spread(embeddings, few, scores[few], damping=1e-12)
+    np.testing.assert_allclose(recovered, scores, atol=1e-8)
 
 
 def test_embeddings_are_directional_derivatives_of_features():
     flat, _, (x, _) = softmax_problem()
     theta = flat.theta
     tangents = torch.from_numpy(np.random.default_rng(0).standard_normal((2, len(theta))))
-    found = landmarks.tangent_embeddings(flat, theta, (x,), tangents, rows=5)
+    embedded = landmarks.tangent_embeddings(flat, theta, (x,), tangents, rows=5)
     # The features are linear in the weights.
     expected = torch.cat([flat(v, x) for v in tangents], dim=1)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(embedded, expected)
 
 
 def test_late_states_weigh_more():
@@ -301,11 +301,11 @@ def test_published_costs():
         "Qwen2.5-3B": (340, 1200, 3.53, 10.6),
     }
     for model in costs.MODELS:
-        found = costs.costs(model)
+        operations = costs.costs(model)
         ours, theirs, ratio, over_gradients = published[model.name]
-        assert found["influence"] == pytest.approx(ours, abs=1)
-        assert found["representations"] == pytest.approx(theirs)
-        assert costs.speed_up(found) == pytest.approx(ratio, abs=0.006)
-        assert costs.speed_up(found, "gradients") == pytest.approx(over_gradients, abs=0.06)
+        assert operations["influence"] == pytest.approx(ours, abs=1)
+        assert operations["representations"] == pytest.approx(theirs)
+        assert costs.speed_up(operations) == pytest.approx(ratio, abs=0.006)
+        assert costs.speed_up(operations, "gradients") == pytest.approx(over_gradients, abs=0.06)
     twice = costs.costs(costs.MODELS[0], tangent_passes=2)
     assert costs.speed_up(twice) == pytest.approx(1.78, abs=0.01)

@@ -9,11 +9,11 @@ import pytest
 
 from popinv.downstream.influence import exactness, language, problem
 from popinv.downstream.influence.comparison import correlation
+from popinv.downstream.influence.figures import draw_landmarks, draw_selections
 from popinv.downstream.influence.language import Corpus, Language, sides
 from popinv.downstream.influence.mixture import Mixture, domains
 from popinv.downstream.influence.timing import Timing
 from popinv.errors import DataError
-from popinv.figures.influence import draw_landmarks, draw_selections
 
 TINY = problem.Size(
     2,
@@ -52,20 +52,20 @@ def result(corpus):
 
 
 def test_every_part_becomes_numbers_and_claims(result):
-    found = problem.metrics(result)
-    assert found["draws"] == 2
-    assert all(np.isfinite(value) for value in found.values())
+    numbers = problem.metrics(result)
+    assert numbers["draws"] == 2
+    assert all(np.isfinite(value) for value in numbers.values())
     # The formulas do not depend on the size.
-    claims = problem.claims(result, found)
+    claims = problem.claims(result, numbers)
     formulas = [claim for claim in claims if "power of the learning rate" in claim.claim]
     assert len(formulas) == 12
     assert all(claim.holds for claim in formulas)
     exact = [claim for claim in claims if claim.claim.endswith(("exactly)", "below 1e-6)"))]
     assert len(exact) == 6
     assert all(claim.holds for claim in exact)
-    assert found["teraflops_llama2_7b_influence"] == pytest.approx(872, abs=1)
-    assert found["mixture_share_target_domains"] == 1
-    assert found["language_share_full_same_steps"] == pytest.approx(0.1)
+    assert numbers["teraflops_llama2_7b_influence"] == pytest.approx(872, abs=1)
+    assert numbers["mixture_share_target_domains"] == 1
+    assert numbers["language_share_full_same_steps"] == pytest.approx(0.1)
     for draw in (draw_selections, draw_landmarks):
         assert len(draw(result).axes) == 2
 
@@ -123,11 +123,11 @@ def test_the_target_of_a_mixture_is_its_rare_domains():
 
 def test_correlation_leaves_landmarks_out():
     exact = np.arange(6.0)[:, None]
-    found = exact.copy()
-    found[0] = 100
-    assert correlation(found, exact, np.array([0])) == pytest.approx(1)
-    assert correlation(found, exact, np.array([5])) < 0
-    assert correlation(0 * found, exact, np.array([5])) == 0
+    copied = exact.copy()
+    copied[0] = 100
+    assert correlation(copied, exact, np.array([0])) == pytest.approx(1)
+    assert correlation(copied, exact, np.array([5])) < 0
+    assert correlation(0 * copied, exact, np.array([5])) == 0
 
 
 def test_cases_are_the_same_for_the_same_seed():

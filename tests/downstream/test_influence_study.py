@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
 from popinv.downstream.influence import gradients
+from popinv.downstream.influence.figures import draw_study
 from popinv.downstream.influence.saving import solves_saved
-from popinv.downstream.influence.study import Asked, Bench, Solves, select_samples
+from popinv.downstream.influence.section import Influence
+from popinv.downstream.influence.study import Bench, Solves, select_samples
 from popinv.errors import DataError
-from popinv.figures.influence import draw_study
 from popinv.surrogate.networks import Surrogate, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 
 MLP = {"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"}
-ASKED = Asked(selected=0.2, landmarks=0.5, targets=12, steps=40, repeats=2)
+ASKED = Influence(selected=0.2, landmarks=0.5, targets=12, steps=40, repeats=2)
 SETTINGS = TrainingSettings(
     seed=1, stage="influence", hyperparameters=MLP, whitening=10 * np.eye(2), batch_size=16,
     max_epochs=8, learning_rate=3e-3,
@@ -54,13 +53,13 @@ def record(rounds=(80, 30, 30), fresh=40, failed=()):
 def first_surrogate(solves):
     rows = np.flatnonzero((solves["round"].values == 0) & (solves["reason"].values == 0))
     data = TrainingData(solves["z"].values[rows], solves["y"].values[rows])
-    return train(data, replace(SETTINGS, whitening=None), progress=False)[0]
+    return train(data, SETTINGS.replace(whitening=None), progress=False)[0]
 
 
 @pytest.fixture(scope="module")
 def solved():
-    found = record(failed=[3, 90, 150])
-    return found, first_surrogate(found)
+    solves = record(failed=[3, 90, 150])
+    return solves, first_surrogate(solves)
 
 
 def test_influence_prefers_solves_near_the_population(solved):
@@ -93,7 +92,7 @@ def test_the_losses_are_those_of_the_studys_training(solved):
     bench = Bench(cut, surrogate, SETTINGS, ASKED)
     rows = np.arange(len(cut.z))
     problem = prepare(
-        TrainingData(cut.z, cut.y), replace(SETTINGS, validation_fraction=0.0), surrogate
+        TrainingData(cut.z, cut.y), SETTINGS.replace(validation_fraction=0.0), surrogate
     )
     z, y, weights = problem.training
     error = (problem.network(z) - y) * torch.cosh(y) @ problem.error_map.T
@@ -107,7 +106,7 @@ def test_the_losses_are_those_of_the_studys_training(solved):
 
 def test_a_training_never_ends_worse_on_the_target(solved, monkeypatch):
     solves, surrogate = solved
-    bench = Bench(Solves.of(solves, 12), surrogate, replace(SETTINGS, learning_rate=30.0), ASKED)
+    bench = Bench(Solves.of(solves, 12), surrogate, SETTINGS.replace(learning_rate=30.0), ASKED)
     # Steps so large throw every look off, so that the weights stay what they were.
     assert bench.error_after(bench.solves.pool, "off") == bench.error(bench.theta)
 
@@ -168,11 +167,11 @@ def test_a_fourier_neural_operator_has_gradients_of_single_samples():
     surrogate = Surrogate(
         network, Standardisation(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)), hyperparameters
     )
-    chosen = replace(SETTINGS, hyperparameters=hyperparameters, fixed=fixed)
+    chosen = SETTINGS.replace(hyperparameters=hyperparameters, fixed=fixed)
     bench = Bench(cut, surrogate, chosen, ASKED)
     samples = bench.part(np.arange(4))
-    found = gradients.sample_gradients(bench.losses, bench.theta, samples)
+    rows = gradients.sample_gradients(bench.losses, bench.theta, samples)
     leaf = bench.theta.clone().requires_grad_(True)
     (expected,) = torch.autograd.grad(bench.losses(leaf, *samples).sum(), leaf)
-    torch.testing.assert_close(found.sum(dim=0), expected)
+    torch.testing.assert_close(rows.sum(dim=0), expected)
     assert bench.embeddings(np.arange(4), bench.theta).shape == (4, 16)

@@ -26,7 +26,6 @@ from popinv.downstream.instance_unlearning.gaussian import (
 from popinv.downstream.instance_unlearning.renyi import (
     composed_loss,
     gaussian_step,
-    group_step,
     hoelder_orders,
     instance_loss,
     poisson_step,
@@ -37,12 +36,12 @@ START = Normal(0.0, 1e-12)
 
 
 def test_known_steps():
-    found = poisson_step(np.array([1.0, 0.1, 0.01]), 256 / 60_000, 1.0, 8)
-    np.testing.assert_allclose(found, [1.3519e-4, 7.3202e-7, 7.2822e-9], rtol=1e-4)
+    divergence = poisson_step(np.array([1.0, 0.1, 0.01]), 256 / 60_000, 1.0, 8)
+    np.testing.assert_allclose(divergence, [1.3519e-4, 7.3202e-7, 7.2822e-9], rtol=1e-4)
     # With few points in a batch: alpha/2 q^2 (exp(g^2/s^2) - 1).
     limit = 4 * (256 / 60_000) ** 2 * np.expm1([1.0, 1e-2, 1e-4])
-    np.testing.assert_allclose(found, limit, rtol=0.1)
-    np.testing.assert_allclose(found[2], limit[2], rtol=1e-4)
+    np.testing.assert_allclose(divergence, limit, rtol=0.1)
+    np.testing.assert_allclose(divergence[2], limit[2], rtol=1e-4)
 
 
 @given(
@@ -67,8 +66,8 @@ def test_neither_small_nor_large_steps_lose_digits(norm):
         expected = np.log1p(3 * (1 - q) * q**2 * np.expm1(norm**2) + q**3 * np.expm1(3 * norm**2))
     else:
         expected = 3 * math.log(q) + 3 * norm**2
-    found = float(poisson_step(np.array(norm), q, s, order))
-    assert found == pytest.approx(expected / 2, rel=1e-9)
+    divergence = float(poisson_step(np.array(norm), q, s, order))
+    assert divergence == pytest.approx(expected / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize(("order", "share", "noise"), [(1, 0.1, 1), (2.5, 0.1, 1), (2, 0, 1),
@@ -76,17 +75,6 @@ def test_neither_small_nor_large_steps_lose_digits(norm):
 def test_steps_out_of_range_are_refused(order, share, noise):
     with pytest.raises(ValueError, match="must"):
         poisson_step(np.array(1.0), share, noise, order)
-
-
-def test_a_group_of_one_is_a_point_and_a_full_batch_adds_gradients():
-    for norm, share in ((0.5, 0.3), (2.0, 0.01)):
-        expected = float(poisson_step(np.array(norm), share, 1.0, 4))
-        assert group_step(norm, 1, share, 1.0, 4) == pytest.approx(expected, rel=1e-6)
-    assert group_step(0.5, 6, 1.0, 2.0, 4) == pytest.approx(float(gaussian_step(3.0, 2.0, 4)))
-    alone = group_step(0.5, 1, 0.2, 1.0, 4)
-    assert 4 * alone < group_step(0.5, 4, 0.2, 1.0, 4) < group_step(0.5, 4, 1.0, 1.0, 4)
-    with pytest.raises(ValueError, match="at least 1"):
-        group_step(0.5, 0, 0.2, 1.0, 4)
 
 
 def test_hoelder_orders_follow_their_recursion():
@@ -103,12 +91,12 @@ def test_hoelder_orders_follow_their_recursion():
 def test_a_loss_is_the_sum_of_its_steps_where_gradients_are_small():
     norms = np.array([[[0.01, 0.02, 0.0], [0.02, 0.01, 0.0]]])
     steps = np.array([30, 10])
-    found = instance_loss(norms, steps, 0.1, 1.0, order=8, exponent=math.inf)
+    losses = instance_loss(norms, steps, 0.1, 1.0, order=8, exponent=math.inf)
     expected = 30 * poisson_step(norms[0, 0], 0.1, 1.0, 8)
     expected = expected + 10 * poisson_step(norms[0, 1], 0.1, 1.0, 8)
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(losses, expected)
     # A finite exponent takes earlier steps at higher orders.
-    assert np.all(instance_loss(norms, steps, 0.1, 1.0)[:2] > found[:2])
+    assert np.all(instance_loss(norms, steps, 0.1, 1.0)[:2] > losses[:2])
 
 
 def test_a_loss_is_composed_as_the_formula_says():
@@ -196,8 +184,8 @@ def test_a_replaced_outlier_in_numbers():
     trained, reference = full.after(100, START), replaced.after(100, START)
     assert normal_divergence(trained, reference, 8) == pytest.approx(0.4222, abs=1e-4)
     for k, bound, true in ((0, 3.889, 0.1056), (50, 1.114, 2.84e-6)):
-        found = divergence_bound(loss, contraction(k, 4, 2 * 0.09, 0.1, 0.3), 2)
-        assert found == pytest.approx(bound, abs=1e-3)
+        divergence = divergence_bound(loss, contraction(k, 4, 2 * 0.09, 0.1, 0.3), 2)
+        assert divergence == pytest.approx(bound, abs=1e-3)
         law = replaced.after(k, trained)
         assert normal_divergence(law, reference, 2) == pytest.approx(true, rel=1e-2)
 

@@ -9,6 +9,8 @@ import pytest
 from test_posterior import linear_problem
 from torch.func import functional_call, jacrev
 
+from popinv.downstream.instance_unlearning.figures import draw_systems
+from popinv.downstream.instance_unlearning.section import InstanceUnlearning
 from popinv.downstream.instance_unlearning.solves import (
     privacy_losses,
     row_norms,
@@ -30,16 +32,12 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     withdraw,
 )
 from popinv.errors import ConfigError, DataError
-from popinv.figures.instance_unlearning import draw_systems
-from popinv.inference.problem import DescentSettings
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
 
-ASKED = {
-    "systems": 12, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 40, "rate": 0.2,
-    "order": 2, "epsilon": 0.05,
-}  # fmt: skip
+ASKED = InstanceUnlearning(systems=24, withdrawn=2, places=2, noise_draws=40, steps=40, rate=0.2)
 SETTINGS = DescentSettings(iterations=40, model_samples=400, directions=20, averaging=0.5)
 
 
@@ -49,7 +47,7 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     data[7] = problem.data.mean(axis=0) + 8 * problem.data.std(axis=0)
     problem = replace(problem, data=data, stage="instance_unlearning")
     assert 7 in candidates(problem, 24)
-    result, metrics = forget_systems(problem, SETTINGS, estimate, ASKED | {"systems": 24})
+    result, metrics = forget_systems(problem, SETTINGS, estimate, ASKED)
     assert metrics["hardest_system"] == 7
     assert metrics["loss_largest"] > 10 * metrics["loss_median"]
     assert metrics["system_7_steps_expected"] > metrics["steps_expected_median"]
@@ -69,15 +67,15 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
 
 
 def test_what_cannot_be_forgotten_is_refused():
-    problem, *_ = linear_problem(6, Traits(np.linspace(0.5, 2, 6)))
+    problem, *_ = linear_problem(6, ScalesAndGaps(np.linspace(0.5, 2, 6)))
     with pytest.raises(ConfigError, match="noise scales or unseen entries"):
         check_problem(problem)
 
 
 def test_a_loss_falls_geometrically():
-    found = linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
-    np.testing.assert_array_equal(found[:2], [0, 0])
-    share = [np.mean(0.9 ** np.arange((k + 1) // 2, k + 1)) for k in (found[2] - 1, found[2])]
+    epochs = linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
+    np.testing.assert_array_equal(epochs[:2], [0, 0])
+    share = [np.mean(0.9 ** np.arange((k + 1) // 2, k + 1)) for k in (epochs[2] - 1, epochs[2])]
     assert 5.0 * share[1] ** 2 <= 0.05 < 5.0 * share[0] ** 2
 
 
@@ -86,7 +84,7 @@ def test_noise_of_iterates_and_answers_has_its_closed_form():
     # Iterates of one rate wander with the variance r/(2 - r), and their mean has that of a mean.
     assert (shares[-1] ** 2).sum() == pytest.approx(0.1 / 1.9)
     assert (shares[-300:].mean(axis=0) ** 2).sum() == pytest.approx(1 / 300, rel=0.1)
-    whole = replace(SETTINGS, learning_rate=1.0, final_learning_rate=1.0)
+    whole = SETTINGS.replace(learning_rate=1.0, final_learning_rate=1.0)
     # Steps of rate 1 forget all: the mean of the last half of 40 independent ones.
     assert answer_variance(whole) == pytest.approx(1 / 20)
 
@@ -155,10 +153,10 @@ def test_norms_of_rows_are_those_of_their_gradients():
 
 def test_solves_that_stand_alone_are_the_hardest_to_forget():
     data, settings = small_training()
-    found, losses, spread = withdraw_solves(data, settings, 3e-3, 4)
+    withdrawals, losses, spread = withdraw_solves(data, settings, 3e-3, 4)
     assert spread > 0
     assert losses.shape == (80,)
-    easiest, _, hardest = found
+    easiest, _, hardest = withdrawals
     assert easiest.loss < hardest.loss
     assert set(hardest.rows) == {0, 1, 2, 3}
     assert hardest.rerun > 2 * hardest.trained
@@ -166,9 +164,9 @@ def test_solves_that_stand_alone_are_the_hardest_to_forget():
     assert hardest.reached
     assert 0 < hardest.epochs < settings.max_epochs
     assert hardest.error[-1] >= 0.95 * hardest.rerun > hardest.error[-2]
-    metrics = solves_metrics(found, losses, spread, settings.max_epochs)
+    metrics = solves_metrics(withdrawals, losses, spread, settings.max_epochs)
     assert metrics["solves_hardest_told"]
     assert not metrics["solves_easiest_told"]
     assert metrics["solves_hardest_epochs"] == hardest.epochs
     with pytest.raises(DataError, match="more than half"):
-        withdraw_solves(data, replace(settings, max_epochs=1), 1e-3, 20)
+        withdraw_solves(data, settings.replace(max_epochs=1), 1e-3, 20)

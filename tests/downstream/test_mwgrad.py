@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from popinv.downstream.claims import flat
-from popinv.downstream.mwgrad import mixtures
+from popinv.downstream.mwgrad import figures, mixtures
 from popinv.downstream.mwgrad.descent import Settings, begin, run, step
 from popinv.downstream.mwgrad.kernels import median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.targets import Differentiable, NormalMixture, Samples
 from popinv.downstream.mwgrad.velocities import gram, velocities
 from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError
-from popinv.figures import mwgrad as figures
 
 
 def points(count: int = 12, d: int = 2, seed: int = 0) -> np.ndarray:
@@ -39,11 +38,11 @@ def test_projection_is_the_nearest_point_of_a_grid():
     grid = [np.array([a, b, 100 - a - b]) / 100 for a, b in itertools.product(range(101), repeat=2)
             if a + b <= 100]  # fmt: skip
     for w in (np.array([0.2, -0.5, 3]), np.array([0.4, 0.5, 0.3]), np.array([-1, -2, -3.0])):
-        found = project(w)
-        assert found.sum() == pytest.approx(1)
-        assert found.min() >= 0
+        projected = project(w)
+        assert projected.sum() == pytest.approx(1)
+        assert projected.min() >= 0
         best = min(np.linalg.norm(w - g) for g in grid)
-        assert np.linalg.norm(w - found) <= best + 1e-12
+        assert np.linalg.norm(w - projected) <= best + 1e-12
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7])
@@ -167,9 +166,9 @@ def test_the_neural_velocity_is_near_that_of_a_normal_sample():
     # grad log q of N(1, 4) at its own sample, in the bulk: -(x - 1)/4.
     x = 1 + 2 * points(400, 1)
     target = normal([0.0], 1e6)
-    found = field("neural", x, target)[0][:, 0] - target.score(x)[:, 0]
+    velocity = field("neural", x, target)[0][:, 0] - target.score(x)[:, 0]
     bulk = np.abs(x[:, 0] - 1) < 3
-    assert np.abs(found - (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
+    assert np.abs(velocity - (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
 
 
 def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
@@ -179,14 +178,14 @@ def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
     precision = torch.from_numpy(deviations**-2)
     target = Differentiable(lambda x: -0.5 * ((x - 0.5) ** 2 * precision).sum(dim=1))
     start = begin(points(60, 12), 1)
-    found = {
+    ends = {
         method: run(start, [target], Settings(method, "fixed", "common_adam", 0.05), 400)[0]
         for method in ("normal", "gfsd")
     }
-    x = found["normal"].particles
+    x = ends["normal"].particles
     np.testing.assert_allclose(x.mean(axis=0), 0.5, atol=0.02)
     np.testing.assert_allclose(np.cov(x.T, bias=True), np.diag(deviations**2), atol=0.02)
-    assert found["gfsd"].particles[:, 0].std() < 0.03
+    assert ends["gfsd"].particles[:, 0].std() < 0.03
     # Still the affine image of the start.
     design = np.column_stack([np.ones(60), start.particles])
     residual = x - design @ np.linalg.lstsq(design, x, rcond=None)[0]
@@ -205,8 +204,8 @@ def test_the_nearest_normal_law_of_a_density_that_is_not_normal():
 
 def test_langevin_noise_has_its_variance():
     x = np.zeros((4000, 1))
-    found = velocities("langevin", [normal([0.0])], x, 0.1, np.random.default_rng(0), 1.0)[0]
-    assert found.var() == pytest.approx(2 / 0.1, rel=0.1)
+    velocity = velocities("langevin", [normal([0.0])], x, 0.1, np.random.default_rng(0), 1.0)[0]
+    assert velocity.var() == pytest.approx(2 / 0.1, rel=0.1)
 
 
 def test_samples_attract_and_the_discrepancy_falls():
@@ -274,8 +273,8 @@ def test_a_step_is_a_function_of_its_state():
 
 
 def test_the_four_mixtures_in_short():
-    found, curves = mixtures.weight_runs(0, steps=400), mixtures.accelerated_runs(0, steps=40)
-    numbers = mixtures.metrics(found, curves)
+    runs, curves = mixtures.weight_runs(0, steps=400), mixtures.accelerated_runs(0, steps=40)
+    numbers = mixtures.metrics(runs, curves)
     json.dumps(flat(numbers))
     for method in ("svgd", "blob"):
         for weights in ("fixed", "minnorm", "step"):
@@ -289,7 +288,7 @@ def test_the_four_mixtures_in_short():
     # That particles gather at the shared components is shown by the released script alone.
     sources = {"paper", "authors' code", "reconstruction"}
     assert {claim.source for claim in mixtures.claims(numbers)} == sources
-    result = mixtures.result_dataset(found, curves)
+    result = mixtures.result_dataset(runs, curves)
     assert figures.draw_particles(result, mixtures.four_mixtures(0)).axes
     assert figures.draw_accelerated(result).axes
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.mwgrad import ensemble_problem, ensembles, lenets
 from popinv.downstream.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
+from popinv.downstream.mwgrad.image_figures import draw_accuracies, draw_examples
 from popinv.downstream.mwgrad.overlaid import KINDS, draw_pairs, overlay
 from popinv.downstream.simplex import least_norm
 from popinv.errors import ConfigError, DivergenceError
-from popinv.figures.mwgrad_images import draw_accuracies, draw_examples
 
 RATE = 1e-2
 
@@ -44,14 +44,14 @@ def batch(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
 
 def task_gradients(state, images, labels) -> np.ndarray:
     """Return each task's gradient in each trunk, (K, n, P), network by network."""
-    found = np.empty((lenets.TASKS, *state.trunks.shape))
+    by_task = np.empty((lenets.TASKS, *state.trunks.shape))
     for i in range(len(state.trunks)):
         for k in range(lenets.TASKS):
             trunk = state.trunks[i : i + 1].clone().requires_grad_()
             answers = lenets.logits(state.heads[k, i : i + 1], lenets.features(trunk, images))[0]
             (gradient,) = torch.autograd.grad(nn.CrossEntropyLoss()(answers, labels[k]), trunk)
-            found[k, i] = gradient.numpy()[0]
-    return found
+            by_task[k, i] = gradient.numpy()[0]
+    return by_task
 
 
 def test_images_lie_in_opposite_corners_and_the_lighter_pixel_counts():
@@ -84,7 +84,7 @@ def test_networks_side_by_side_are_plain_ones():
     assert lenets.TRUNK + lenets.TASKS * lenets.HEAD == 31_910
     trunks, heads = lenets.new_networks(3, 0, "test")
     images, _ = batch(4)
-    found = lenets.features(trunks, images)
+    outputs = lenets.features(trunks, images)
     plain = nn.Sequential(
         nn.Conv2d(1, 10, 9), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(10, 20, 5), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(500, 50), nn.ReLU(),
@@ -93,11 +93,11 @@ def test_networks_side_by_side_are_plain_ones():
     for i in range(3):
         nn.utils.vector_to_parameters(trunks[i], plain.parameters())
         with torch.no_grad():
-            torch.testing.assert_close(found[i], plain(images[:, None]), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(outputs[i], plain(images[:, None]), atol=1e-5, rtol=1e-5)
             for k in range(2):
                 nn.utils.vector_to_parameters(heads[k, i], head.parameters())
-                expected = head(found[i])
-                torch.testing.assert_close(lenets.logits(heads[k], found)[i], expected)
+                expected = head(outputs[i])
+                torch.testing.assert_close(lenets.logits(heads[k], outputs)[i], expected)
 
 
 def test_weights_are_those_of_each_rule():
@@ -108,8 +108,8 @@ def test_weights_are_those_of_each_rule():
     for i in range(3):
         np.testing.assert_allclose(moved.weights[i], least_norm(g[:, i] @ g[:, i].T), atol=1e-4)
     assert info["loss"] == pytest.approx(np.log(10), rel=0.1)
-    found = lenets.features(state.trunks, images).flatten(1).numpy().astype(float)
-    smoothing = ensembles._kernel(torch.from_numpy(found)).values
+    outputs = lenets.features(state.trunks, images).flatten(1).numpy().astype(float)
+    smoothing = ensembles._kernel(torch.from_numpy(outputs)).values
     smooth = np.einsum("kip,ij,ljp->kl", g, smoothing, g) / 9
     moved, _ = step(state, images, labels, RATE, EnsembleSettings("mt_sgd"))
     np.testing.assert_allclose(moved.weights, np.tile(least_norm(smooth), (3, 1)), atol=1e-4)
@@ -201,21 +201,21 @@ def test_the_problem_learns_and_reports(monkeypatch):
     size = ensemble_problem.Size(360, 1, 12, 60, 1e-2)
     sets = image_sets()
     trained = {"multi_mnist": ensemble_problem.train("multi_mnist", sets, size, 0)}
-    found = trained["multi_mnist"]
-    assert found["right"].shape == (6, 2, 60)
+    learned = trained["multi_mnist"]
+    assert learned["right"].shape == (6, 2, 60)
     numbers = ensemble_problem.metrics(trained)
     for method in ensemble_problem.METHODS:
         assert method in METHODS
         # Guessing is right in 10 %.
         assert numbers[f"accuracy_multi_mnist_{method}"] > 40
-        losses = found["loss"].sel({"method": method}).values
+        losses = learned["loss"].sel({"method": method}).values
         assert losses[-5:].mean() < losses[:5].mean()
     assert numbers["weight_range_multi_mnist_equal"] == 0
     assert numbers["weight_range_multi_mnist_mgda"] > 0.01
     table = ensemble_problem.claims(numbers)
     assert len(table) == 7
     assert [claim.source for claim in table[:4]] == ["authors' code"] * 4
-    ahead, error = ensemble_problem.lead(found, "gfsd", "svgd")
+    ahead, error = ensemble_problem.lead(learned, "gfsd", "svgd")
     ours = numbers["accuracy_multi_mnist_gfsd"] - numbers["accuracy_multi_mnist_svgd"]
     assert ahead == pytest.approx(ours)
     assert table[3].holds == (ahead > 2 * error)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from test_posterior import MATRIX, closed_form, linear_problem
 
+from popinv.downstream.mwgrad.figures import draw_group
 from popinv.downstream.mwgrad.study import group_targets, serve_group
 from popinv.errors import ConfigError
-from popinv.figures.mwgrad import draw_group
 
 
 def test_targets_are_the_posteriors():
@@ -24,8 +24,8 @@ def test_targets_are_the_posteriors():
         mean, covariance = closed_form(problem, estimate[1], n)
         gap = z - mean
         expected = -0.5 * np.einsum("ni,ij,nj->n", gap, np.linalg.inv(covariance), gap)
-        found = target.log_density(omega)
-        np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-8)
+        evaluation = target.log_density(omega)
+        np.testing.assert_allclose(evaluation - evaluation[0], expected - expected[0], atol=1e-8)
         score = -gap @ np.linalg.inv(covariance) * deviations
         np.testing.assert_allclose(target.score(omega), score, atol=1e-8)
 
@@ -62,7 +62,7 @@ def test_equal_weights_end_at_the_geometric_mean_of_the_posteriors():
     problem, estimate, _ = linear_problem(8)
     result, metrics = serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
     forms = [closed_form(problem, estimate[1], n) for n in (1, 4)]
-    # Without traits all systems have the same covariance.
+    # Without scales and gaps all systems have the same covariance.
     mean = np.mean([form[0] for form in forms], axis=0)
     z = result["z"].sel(rule="fixed").values
     np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.01)

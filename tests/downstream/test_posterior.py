@@ -8,42 +8,42 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.downstream.chains import effective_sample_size, split_r_hat
-from popinv.downstream.posterior import (
+from popinv.downstream.posterior.figures import draw_calibration, draw_systems
+from popinv.downstream.posterior.mixing import effective_sample_size, split_r_hat
+from popinv.downstream.posterior.study import (
     coverage_metrics,
     elliptical_slice,
     posterior_dataset,
     sample_posteriors,
     varying,
 )
-from popinv.figures.posterior import draw_calibration, draw_systems
 from popinv.inference.problem import Problem
-from popinv.inference.traits import Traits
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.kernel import KernelNoise
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
 
 PLACES = np.linspace(0.1, 0.9, 5)[:, None]
 MATRIX = np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.8], [0.1, -1.0], [0.7, 0.0]])
 ALPHA = np.array([1.0, -0.5, np.log(0.6), np.log(0.4)])
 
 
-def linear_problem(count: int = 40, traits: Traits | None = None, seed: int = 0):
+def linear_problem(count: int = 40, scales_and_gaps: ScalesAndGaps | None = None, seed: int = 0):
     """Return a problem with G(z) = A z, its estimate, and the true z (N, 2)."""
-    law, noise = NormalLaw(["a", "b"]), KernelNoise(PLACES, "exponential")
+    law, noise = NormalLaw(["a", "b"]), KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.5, "length": 0.3})
     rng = np.random.default_rng(seed)
     omega, e = rng.standard_normal((count, 2)), rng.standard_normal((count, 5))
     z = law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
     xi = noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
-    if traits is not None and traits.scale is not None:
-        xi = traits.scale[:, None] * xi
+    if scales_and_gaps is not None and scales_and_gaps.scale is not None:
+        xi = scales_and_gaps.scale[:, None] * xi
     data = z @ MATRIX.T + xi
-    if traits is not None and traits.present is not None:
-        data = np.where(traits.present, data, traits.fill)
+    if scales_and_gaps is not None and scales_and_gaps.present is not None:
+        data = np.where(scales_and_gaps.present, data, scales_and_gaps.fill)
     matrix = torch.from_numpy(MATRIX)
     problem = Problem(
         data, lambda z: z @ matrix.T, law, noise, np.full(6, 0.5), seed=3, stage="posterior",
-        traits=traits,
+        scales_and_gaps=scales_and_gaps,
     )  # fmt: skip
     return problem, (ALPHA, gamma), z
 
@@ -51,9 +51,11 @@ def linear_problem(count: int = 40, traits: Traits | None = None, seed: int = 0)
 def closed_form(problem: Problem, gamma: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of the posterior of system n."""
     seen, scale = np.ones(5, dtype=bool), 1.0
-    if problem.traits is not None:
-        seen = seen if problem.traits.present is None else problem.traits.present[n]
-        scale = 1.0 if problem.traits.scale is None else problem.traits.scale[n]
+    if problem.scales_and_gaps is not None:
+        seen = (
+            seen if problem.scales_and_gaps.present is None else problem.scales_and_gaps.present[n]
+        )
+        scale = 1.0 if problem.scales_and_gaps.scale is None else problem.scales_and_gaps.scale[n]
     covariance = scale**2 * problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     noise = np.linalg.inv(covariance[np.ix_(seen, seen)])
     a, prior = MATRIX[seen], np.diag(np.exp(-2 * ALPHA[2:]))
@@ -62,30 +64,30 @@ def closed_form(problem: Problem, gamma: np.ndarray, n: int) -> tuple[np.ndarray
     return mean, posterior
 
 
-@pytest.mark.parametrize("with_traits", [False, True])
-def test_a_linear_model_has_its_closed_form(with_traits):
-    traits, count = None, 6
-    if with_traits:
+@pytest.mark.parametrize("with_scales_and_gaps", [False, True])
+def test_a_linear_model_has_its_closed_form(with_scales_and_gaps):
+    scales_and_gaps, count = None, 6
+    if with_scales_and_gaps:
         present = np.ones((count, 5), dtype=bool)
         present[1, 2:4] = present[4, 0] = False
-        traits = Traits(np.linspace(0.5, 2, count), present, np.zeros(5))
-    problem, estimate, _ = linear_problem(count, traits)
-    found = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=1500, thin=2)
-    assert found.z.shape == (2, 1500, count, 2)
+        scales_and_gaps = ScalesAndGaps(np.linspace(0.5, 2, count), present, np.zeros(5))
+    problem, estimate, _ = linear_problem(count, scales_and_gaps)
+    posteriors = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=1500, thin=2)
+    assert posteriors.z.shape == (2, 1500, count, 2)
     for n in range(count):
         mean, covariance = closed_form(problem, estimate[1], n)
-        draws = found.z[:, :, n].reshape(-1, 2)
+        draws = posteriors.z[:, :, n].reshape(-1, 2)
         # 3000 draws worth some 600 independent ones: 4 standard errors.
         error = np.sqrt(np.diag(covariance) / 600)
         assert np.all(np.abs(draws.mean(axis=0) - mean) < 4 * error)
         np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.25 * covariance.max())
-    assert found.r_hat.max() < 1.03
+    assert posteriors.r_hat.max() < 1.03
 
 
 def test_coverage_of_a_linear_model_is_nominal():
     problem, estimate, z = linear_problem(300)
-    found = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=150, thin=3)
-    dataset = posterior_dataset(found, ["a", "b"], 50, ["1", "1"], z)
+    posteriors = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=150, thin=3)
+    dataset = posterior_dataset(posteriors, ["a", "b"], 50, ["1", "1"], z)
     assert dataset["z"].shape == (50, 300, 2)
     omega = np.random.default_rng(0).standard_normal((900, 2))
     population = problem.law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
@@ -101,7 +103,7 @@ def test_coverage_of_a_linear_model_is_nominal():
     assert 30 < metrics["effective_min"] <= metrics["effective_01"] < 300
     assert draw_systems(dataset, population, z).axes
     assert draw_calibration(dataset, population).axes
-    without = posterior_dataset(found, ["a", "b"], 50, ["1", "1"])
+    without = posterior_dataset(posteriors, ["a", "b"], 50, ["1", "1"])
     assert "coverage" not in coverage_metrics(without, population)
     assert draw_systems(without, population, None).axes
     assert draw_calibration(without, population).axes
@@ -110,11 +112,13 @@ def test_coverage_of_a_linear_model_is_nominal():
 @pytest.mark.parametrize("wrong", ["narrow", "shifted"])
 def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong):
     problem, estimate, z = linear_problem(300)
-    found = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=100, thin=2)
-    centre = found.z.mean(axis=(0, 1))
-    spread = found.z.std(axis=(0, 1))
-    draws = centre + (found.z - centre) / 2 if wrong == "narrow" else found.z + 0.5 * spread
-    dataset = posterior_dataset(replace(found, z=draws), ["a", "b"], 50, ["1", "1"], z)
+    posteriors = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=100, thin=2)
+    centre = posteriors.z.mean(axis=(0, 1))
+    spread = posteriors.z.std(axis=(0, 1))
+    draws = (
+        centre + (posteriors.z - centre) / 2 if wrong == "narrow" else posteriors.z + 0.5 * spread
+    )
+    dataset = posterior_dataset(replace(posteriors, z=draws), ["a", "b"], 50, ["1", "1"], z)
     metrics = coverage_metrics(dataset, z)
     assert max(metrics[f"rank_p_value_{name}"] for name in "ab") < 1e-3
     assert metrics["coverage"] < 0.93
@@ -122,13 +126,13 @@ def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong):
 
 def test_what_all_systems_share_is_no_part_of_the_coverage():
     problem, estimate, z = linear_problem(40)
-    found = sample_posteriors(problem, estimate, chains=2, warmup=20, draws=50, thin=1)
-    same = np.full((*found.z.shape[:3], 1), 0.3)
+    posteriors = sample_posteriors(problem, estimate, chains=2, warmup=20, draws=50, thin=1)
+    same = np.full((*posteriors.z.shape[:3], 1), 0.3)
     with_shared = replace(
-        found,
-        z=np.concatenate([same, found.z], axis=3),
-        r_hat=np.column_stack([np.ones(40), found.r_hat]),
-        effective=np.column_stack([np.full(40, 100.0), found.effective]),
+        posteriors,
+        z=np.concatenate([same, posteriors.z], axis=3),
+        r_hat=np.column_stack([np.ones(40), posteriors.r_hat]),
+        effective=np.column_stack([np.full(40, 100.0), posteriors.effective]),
     )
     truth = np.column_stack([np.full(40, 0.31), z])
     # Rounding is no difference.
@@ -138,7 +142,7 @@ def test_what_all_systems_share_is_no_part_of_the_coverage():
     metrics = coverage_metrics(dataset, population)
     assert metrics["shared"] == "level"
     assert not any(name.endswith("_level") for name in metrics)
-    own = posterior_dataset(found, ["a", "b"], 20, ["1"] * 2, z)
+    own = posterior_dataset(posteriors, ["a", "b"], 20, ["1"] * 2, z)
     assert metrics["coverage"] == coverage_metrics(own, z)["coverage"]
     drawn = [ax.get_title(loc="left") for ax in draw_systems(dataset, population, truth).axes]
     assert drawn == ["a", "b"]

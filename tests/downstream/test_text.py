@@ -7,8 +7,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from popinv.downstream import packages
-from popinv.downstream.text import brown_texts, byte_pair_symbols
+from popinv.downstream.data import packages
+from popinv.downstream.data.text import brown_texts, byte_pair_symbols
 from popinv.errors import ConfigError, DataError
 
 

@@ -12,20 +12,19 @@ from problems import curve_problem
 from popinv.evidence.calibration import calibration, calibration_metrics, replication
 from popinv.inference.estimation import Answer, estimate_population
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.polish import PolishSettings
-from popinv.inference.problem import DescentSettings
+from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
 
 
 def block(errors, standard_errors, width=1.0):
     """Return replications of the curve problem whose estimates err by so many standard errors."""
     problem, alpha, gamma = curve_problem(count=400)
-    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    fitted = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
     truth = np.concatenate([alpha, gamma])
     parts = []
     for error in errors:
         estimate = replace(
-            found,
+            fitted,
             p=truth + error * standard_errors,
             covariance=np.diag((width * standard_errors) ** 2),
             monte_carlo=np.zeros((6, 6)),
@@ -37,10 +36,10 @@ def block(errors, standard_errors, width=1.0):
 
 def test_intervals_that_hold_the_truth_are_counted():
     errors = np.full(6, 0.1)
-    found = calibration(block([0.0, 1.0, -1.5, 2.5], errors))
-    np.testing.assert_allclose(found["law_coverage"], 0.75)
-    np.testing.assert_allclose(found["noise_coverage"], 0.75)
-    metrics = calibration_metrics(found)
+    calibrated = calibration(block([0.0, 1.0, -1.5, 2.5], errors))
+    np.testing.assert_allclose(calibrated["law_coverage"], 0.75)
+    np.testing.assert_allclose(calibrated["noise_coverage"], 0.75)
+    metrics = calibration_metrics(calibrated)
     assert metrics["calibration_replications"] == 4
     assert metrics["coverage_mean"] == 0.75
     assert metrics["answered_by_likelihood"] == 1.0
@@ -51,16 +50,16 @@ def test_intervals_that_hold_the_truth_are_counted():
 
 def test_errors_are_compared_with_the_bound():
     errors = np.full(6, 0.1)
-    found = calibration(block([2.0, -2.0], errors))
+    calibrated = calibration(block([2.0, -2.0], errors))
     # The bound of the pseudo-likelihood is its own standard error.
-    np.testing.assert_allclose(found["efficiency"], 2.0)
+    np.testing.assert_allclose(calibrated["efficiency"], 2.0)
 
 
 @pytest.mark.parametrize(("width", "fine"), [(1.0, True), (0.3, False)])
 def test_ranks_tell_intervals_that_are_too_short(width, fine):
     normal = np.random.default_rng(0).standard_normal(60)
-    found = calibration(block(normal, np.full(6, 0.1), width))
-    assert np.all((found["rank_p_value"] > 0.01) == fine)
+    calibrated = calibration(block(normal, np.full(6, 0.1), width))
+    assert np.all((calibrated["rank_p_value"] > 0.01) == fine)
 
 
 def test_truth_of_another_family_has_no_coverage_of_its_noise():
@@ -68,9 +67,9 @@ def test_truth_of_another_family_has_no_coverage_of_its_noise():
     for part in parts:
         part["noise_true"].values[:] = np.nan
         part["error"].values[4:] = np.nan
-    found = calibration(parts)
-    assert "noise_coverage" not in found
-    metrics = calibration_metrics(found)
+    calibrated = calibration(parts)
+    assert "noise_coverage" not in calibrated
+    metrics = calibration_metrics(calibrated)
     assert "efficiency_amplitude" not in metrics
     assert np.isfinite(metrics["noise_error_rms"])
 

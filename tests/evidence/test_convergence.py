@@ -8,19 +8,19 @@ import torch
 import xarray as xr
 from problems import curve_problem
 
-from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
 from popinv.evidence.convergence import error_metrics, errors_of_repeats, fit_slope
 from popinv.inference.estimation import Answer
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.store.variables import variable
 
 
 def answer_from(alpha, gamma):
     """Return the estimate of a data set from a start."""
 
     def answer(problem):
-        found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-        return Answer("pseudo_likelihood", found)
+        estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+        return Answer("pseudo_likelihood", estimate)
 
     return answer
 
@@ -51,7 +51,7 @@ def test_failed_descents_are_left_out_of_the_slope():
     errors = counts**-0.5
     errors[0] = np.nan
     assert fit_slope(counts, errors).slope == pytest.approx(-0.5)
-    with pytest.raises(DataError, match="three numbers of systems; there are 2"):
+    with pytest.raises(DataError, match="three numbers of systems, but there are 2"):
         fit_slope(counts, np.array([0.1, np.nan, np.nan, 0.01]))
 
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from popinv.artefacts import solves
 from popinv.evidence.designs import (
     Calls,
     calls_to_reach,
@@ -17,8 +16,11 @@ from popinv.evidence.designs import (
     trained_rounds,
 )
 from popinv.forward.base import Observations, Solutions
-from popinv.surrogate.collect import collect, judge
+from popinv.forward.datasets import solves
+from popinv.forward.porous_flow.section import PorousFlow
+from popinv.surrogate.collect import Thresholds, collect, judge
 from popinv.surrogate.design import whitened_rmse
+from popinv.surrogate.section import SurrogateSettings
 
 WHAT = Observations(np.array([[0.2], [0.8]]), ("x",), "u")
 COVARIANCE = np.array([[0.04, 0.01], [0.01, 0.09]])
@@ -41,13 +43,11 @@ def exact(shift: float):
 def rounds_of(*sizes: int, last: int = 30):
     rng = np.random.default_rng(0)
     estimate = {"noise_covariance": SimpleNamespace(values=COVARIANCE)}
-    found = record(rng.standard_normal((sizes[0], 1)), failed=3)
+    rounds = record(rng.standard_normal((sizes[0], 1)), failed=3)
     for size in (*sizes[1:], last):
         fresh = record(rng.standard_normal((size, 1)), failed=1 if size == last else 0)
-        found = judge(
-            fresh, found, exact(0.1), estimate, {"error": 1e-9, "push": 1.0}, lambda z, y: 0.0
-        )
-    return found
+        rounds = judge(fresh, rounds, exact(0.1), estimate, Thresholds(1e-9, 1.0), lambda z, y: 0.0)
+    return rounds
 
 
 def test_calls_of_a_power_law_are_exact():
@@ -106,17 +106,8 @@ def test_a_fixed_design_that_never_gets_there_is_a_bound():
 
 
 def test_a_fixed_design_learns_the_more_the_more_it_has():
-    surrogate = {
-        "network": "mlp",
-        "width": 24,
-        "depth": 2,
-        "max_epochs": 60,
-        "patience": 60,
-        "learning_rate": 5e-3,
-        "refit_learning_rate": 1e-3,
-        "batch_size": 16,
-        "validation_fraction": 0.1,
-    }
+    surrogate = SurrogateSettings(width=24, depth=2, max_epochs=60, patience=60, batch_size=16)
+    forward = PorousFlow(kind="porous_flow")
     rng = np.random.default_rng(1)
     broad = record(3 * rng.standard_normal((400, 1)), failed=10)
     estimate = {"noise_covariance": SimpleNamespace(values=COVARIANCE)}
@@ -124,9 +115,9 @@ def test_a_fixed_design_learns_the_more_the_more_it_has():
     cholesky, truth = np.linalg.cholesky(COVARIANCE), exact(0.0).predict(z)
     errors = []
     for count in (40, 400):
-        fitted, history = train_fixed(broad, count, surrogate, {}, 3, estimate, trainings=2)
+        fitted, history = train_fixed(broad, count, surrogate, forward, 3, estimate, trainings=2)
         assert len(history["training_loss"]) <= 60
         errors.append(whitened_rmse(fitted.predict(z), truth, cholesky))
     assert errors[1] < errors[0] / 2
     with pytest.raises(ValueError, match="at least 1"):
-        train_fixed(broad, 40, surrogate, {}, 3, estimate, trainings=0)
+        train_fixed(broad, 40, surrogate, forward, 3, estimate, trainings=0)

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
+from popinv.config.study import Study
 from popinv.errors import ConfigError
-from popinv.workflow import calibration_blocks, evidence_figures, replications_of, solve_count
+from popinv.workflow.questions import (
+    calibration_blocks,
+    evidence_figures,
+    replications_of,
+    solve_count,
+)
 
 STUDY: dict[str, Any] = {
     "forward": {"kind": "porous_flow", "sensors": {"positions": [0.2, 0.5, 0.8]}},
@@ -22,9 +28,9 @@ STUDY: dict[str, Any] = {
 }
 
 
-def complete(**sections: Any) -> dict[str, Any]:
+def complete(**sections: Any) -> Study:
     study = copy.deepcopy(STUDY) | sections
-    return as_mapping(load({"studies": {"s": study}}))["studies"]["s"]
+    return load({"studies": {"s": study}}).studies["s"]
 
 
 def test_there_is_none_by_default():

@@ -14,30 +14,31 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.artefacts import solves, variable
 from popinv.figures.study import draw
 from popinv.forward.base import Observations, Solutions
+from popinv.forward.datasets import solves
 from popinv.inference.answer import population_dataset
 from popinv.inference.estimate import Estimate
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.inference.traits import fitted_observations
+from popinv.inference.scales_and_gaps import fitted_observations
 from popinv.population.laws.base import Law
-from popinv.population.laws.level_set_field import LevelSetLaw
-from popinv.population.laws.lognormal import LognormalLaw
-from popinv.population.laws.matern_field import MaternLaw
-from popinv.population.laws.normal import NormalLaw
+from popinv.population.laws.level_set_field.law import LevelSetLaw
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.matern_field.law import MaternLaw
+from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.product import ProductLaw
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.blocks import BlockNoise
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.isotropic import IsotropicNoise
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.blocks.noise import BlockNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.population.observe import observations_dataset
 from popinv.population.truth import truth_dataset
+from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_dataset
-from popinv.surrogate.collect import collect, judge
+from popinv.surrogate.collect import Thresholds, collect, judge
 
 LINE = np.linspace(0.1, 0.9, 6)[:, None]
 SQUARE = np.array([[x, y] for x in (0.2, 0.5, 0.8) for y in (0.1, 0.6)])
@@ -75,8 +76,8 @@ def all_axes(figure: Figure) -> list[Axes]:
 
 def titled(figure: Figure, start: str) -> Axes:
     """Return the one panel whose title begins like this."""
-    (found,) = [ax for ax in all_axes(figure) if ax.get_title(loc="left").startswith(start)]
-    return found
+    (match,) = [ax for ax in all_axes(figure) if ax.get_title(loc="left").startswith(start)]
+    return match
 
 
 def labelled(ax: Axes, label: str) -> np.ndarray:
@@ -100,7 +101,7 @@ def estimate(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> xr.Datas
     away = np.exp(-np.arange(ITERATIONS) / 3)
     rng, count, width = np.random.default_rng(9), len(problem.data), len(end)
     influence = 0.05 / np.sqrt(count) * rng.standard_normal((count, width))
-    found = Estimate(
+    made = Estimate(
         p=end,
         covariance=influence.T @ influence,
         monte_carlo=np.zeros((width, width)),
@@ -113,18 +114,18 @@ def estimate(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> xr.Datas
         diagnostics={"remaining": 0.1},
     )
     losses = {"loss": 1 + away, "fixed_loss": np.where(np.arange(ITERATIONS) % 2, np.nan, 1 + away)}
-    return estimate_dataset(problem, found, {"through": "surrogate"}, losses)
+    return estimate_dataset(problem, made, {"through": "surrogate"}, losses)
 
 
 def estimators(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> dict[str, xr.Dataset]:
     """Return what the three estimators leave that end at one place, the likelihood in doubt."""
-    found = estimate(problem, alpha, gamma)
+    made = estimate(problem, alpha, gamma)
     shift = variable("estimated", np.full(len(alpha) + len(gamma), 0.01), "push")
-    doubted = found.assign_attrs(passes=0, reason="only 5% of the draws count")
+    doubted = made.assign_attrs(passes=0, reason="only 5% of the draws count")
     return {
-        "distance": found,
-        "pseudo_likelihood": found.assign(
-            surrogate_shift=shift, influence=found["influence"] * np.linspace(0.8, 1.2, len(shift))
+        "distance": made,
+        "pseudo_likelihood": made.assign(
+            surrogate_shift=shift, influence=made["influence"] * np.linspace(0.8, 1.2, len(shift))
         ),
         "likelihood": doubted,
     }
@@ -135,7 +136,7 @@ def make_study(
     alpha: np.ndarray,
     noise: NoiseModel,
     gamma: np.ndarray,
-    what: Observations,
+    columns: Observations,
     forward: dict[str, Any] | None = None,
     simulate: Simulate | None = None,
     names: Sequence[str] = (),
@@ -143,7 +144,7 @@ def make_study(
 ) -> Study:
     rng = np.random.default_rng(3)
     if simulate is None:
-        matrix = torch.from_numpy(rng.standard_normal((law.d_z, len(what))) / law.d_z)
+        matrix = torch.from_numpy(rng.standard_normal((law.d_z, len(columns))) / law.d_z)
 
         def simulate(z: torch.Tensor) -> torch.Tensor:
             return z @ matrix
@@ -156,16 +157,18 @@ def make_study(
         z = law.sample(torch.from_numpy(rows), torch.from_numpy(omega))
         y, reason = simulate(z).numpy().copy(), np.full(count, "", dtype=object)
         y[:failed], reason[:failed] = np.nan, "did not converge"
-        return solves(z.numpy(), Solutions(y, reason), names, what)
+        return solves(z.numpy(), Solutions(y, reason), names, columns)
 
     population = solved(SYSTEMS + HELDOUT, 0.0)
-    e = torch.from_numpy(rng.standard_normal((SYSTEMS + HELDOUT, len(what))))
+    e = torch.from_numpy(rng.standard_normal((SYSTEMS + HELDOUT, len(columns))))
     y = population["y"].values + noise.sample(torch.from_numpy(gamma), e).numpy()
     y[rng.uniform(size=y.shape) < missing] = np.nan
-    observations = observations_dataset(y, what, HELDOUT)
-    data, traits = fitted_observations(observations)
+    observations = observations_dataset(y, columns, HELDOUT)
+    data, scales_and_gaps = fitted_observations(observations)
     scale = np.full(len(alpha) + len(gamma), 0.5)
-    problem = Problem(data, simulate, law, noise, scale, stage="figures", traits=traits)
+    problem = Problem(
+        data, simulate, law, noise, scale, stage="figures", scales_and_gaps=scales_and_gaps
+    )
     near = alpha + 0.03, gamma + 0.03
     answers = estimators(problem, *near)
     descent = answers["distance"]
@@ -184,7 +187,7 @@ def make_study(
     for fresh in (solved(30, 0.1), solved(0, 0.0), solved(20, 0.0)):
         record = judge(
             collect([fresh]), record, inexact, loaded["population"],
-            {"error": 0.1, "push": 1.0}, lambda z, y: 0.2,
+            Thresholds(error=0.1, push=1.0), lambda z, y: 0.2,
         )  # fmt: skip
     loaded["check"] = record.assign_attrs(config=json.dumps({"thresholds": {"error": 0.1}}))
     network = SimpleNamespace(to_arrays=dict, hyperparameters={})
@@ -197,12 +200,12 @@ def make_study(
 
 
 def line_study(missing: float = 0.0) -> Study:
-    noise = KernelNoise(LINE, "exponential")
+    noise = KernelNoise(LINE, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.3})
     forward = {"kind": "porous_flow", "dimension": 1, "modes": 4, "field": "cosine"}
     alpha = np.array([0.5, -0.9, -1.2])
-    law, what = MaternLaw(1, 4, 1.5), at_places(LINE)
-    return make_study(law, alpha, noise, gamma, what, forward, missing=missing)
+    law, observed = MaternLaw(1, 4, 1.5), at_places(LINE)
+    return make_study(law, alpha, noise, gamma, observed, forward, missing=missing)
 
 
 def square_study() -> Study:
@@ -230,7 +233,7 @@ def series_study() -> Study:
     forward = {"kind": "elastodynamics", "dimension": 1, "modes": 4, "field": "cosine"}
     law = ProductLaw(MaternLaw(1, 4, 1.5), LognormalLaw(["damping"]))
     alpha = np.array([0.3, -1.0, -1.0, -1.0, -0.7])
-    noise = BlockNoise(DiagonalNoise(len(PLACES)), len(TIMES))
+    noise = BlockNoise(DiagonalNoise(len(PLACES)), len(TIMES), order=1)
     gamma = np.concatenate([np.log([0.05, 0.08, 0.12]), np.arctanh([0.6])])
     place, time = (torch.from_numpy(np.asarray(v)) for v in (PLACES, TIMES))
 
@@ -240,15 +243,15 @@ def series_study() -> Study:
         return (place[:, None] * vibration[:, None, :]).flatten(1)
 
     names = ["mean", *(f"mode_{k}" for k in range(1, 5)), "damping"]
-    what = over_time(PLACES, TIMES)
-    return make_study(law, alpha, noise, gamma, what, forward, simulate, names)
+    observed = over_time(PLACES, TIMES)
+    return make_study(law, alpha, noise, gamma, observed, forward, simulate, names)
 
 
 def quantities_study(windows: int = 1) -> Study:
     """Return averages of a chaotic system: quantities of different sizes, with names."""
     count = len(QUANTITIES) * windows
     labels, axes, where = QUANTITIES, ("quantity",), np.arange(len(QUANTITIES))[:, None]
-    noise: NoiseModel = FullNoise(count)
+    noise: NoiseModel = FullNoise(count, shrinkage=0.0)
     size = torch.tensor([1.0, 8.0, 3.0, 0.1], dtype=torch.float64).repeat_interleave(windows)
     if windows > 1:
         labels = tuple(f"{q}, window {w + 1}" for q in QUANTITIES for w in range(windows))
@@ -256,7 +259,7 @@ def quantities_study(windows: int = 1) -> Study:
         time = np.tile(10.0 * np.arange(windows), len(QUANTITIES))
         where = np.column_stack([np.repeat(where[:, 0], windows), time])
         noise = DiagonalNoise(count)
-    what = Observations(where, axes, "average", "1", "average", labels=labels)
+    observed = Observations(where, axes, "average", "1", "average", labels=labels)
     deviations = 0.1 * size.numpy()
     if isinstance(noise, FullNoise):
         natural = {name: 0.3 for name in noise.names}
@@ -272,7 +275,7 @@ def quantities_study(windows: int = 1) -> Study:
     law = LognormalLaw(["forcing", "coupling", "time_scale", "space_scale"])
     alpha = np.array([2.1, 0.0, 2.3, 2.3, -1.6, -0.2, -2.3, -2.3])
     names = ["forcing", "coupling", "time_scale", "space_scale"]
-    return make_study(law, alpha, noise, gamma, what, simulate=simulate, names=names)
+    return make_study(law, alpha, noise, gamma, observed, simulate=simulate, names=names)
 
 
 def numbers_study() -> Study:
@@ -280,15 +283,15 @@ def numbers_study() -> Study:
     law = NormalLaw([f"rate_{i}" for i in range(20)])
     alpha = np.concatenate([np.linspace(-1, 1, 20), np.linspace(-2, 0, 20)])
     where = np.random.default_rng(0).uniform(size=(9, 3))
-    what = Observations(where, ("lon", "lat", "depth"), "c", "g/l", "concentration")
+    observed = Observations(where, ("lon", "lat", "depth"), "c", "g/l", "concentration")
     noise = IsotropicNoise(9)
-    return make_study(law, alpha, noise, np.log([0.1]), what, missing=0.2)
+    return make_study(law, alpha, noise, np.log([0.1]), observed, missing=0.2)
 
 
 def full_study(d_y: int = 50) -> Study:
     """Return a study with noise of any covariance, and so more than a thousand parameters."""
     places = np.linspace(0, 1, d_y + 2)[1:-1, None]
-    noise = FullNoise(d_y)
+    noise = FullNoise(d_y, shrinkage=0.0)
     natural = dict.fromkeys(noise.names, 0.2)
     natural |= {name: 0.1 for name in noise.names[:d_y]}
     gamma = noise.from_natural(natural)

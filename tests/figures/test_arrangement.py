@@ -7,16 +7,16 @@ import pytest
 import xarray as xr
 from studies import LINE, PLACES, QUANTITIES, SQUARE, TIMES, at_places, over_time
 
-from popinv.artefacts import observation_coordinates, places
 from popinv.figures.arrangement import NUMBER, Arrangement, arrangement, columns_for, evenly
 from popinv.forward.base import Observations
+from popinv.forward.datasets import observation_coordinates, places
 
 
-def laid_out(what: Observations) -> Arrangement:
+def laid_out(columns: Observations) -> Arrangement:
     """Return the layout of observations whose Dataset has its coordinates in another order."""
-    coordinates = observation_coordinates(what)
+    coordinates = observation_coordinates(columns)
     turned = dict(reversed(coordinates.items()))
-    y = xr.Variable(("system", "observation"), np.zeros((2, len(what))))
+    y = xr.Variable(("system", "observation"), np.zeros((2, len(columns))))
     return arrangement(xr.Dataset({"y": y}, coords=turned))
 
 
@@ -36,8 +36,8 @@ def test_places_on_a_line_are_one_curve_in_their_order() -> None:
 
 
 def test_two_coordinates_are_a_map_in_the_given_order() -> None:
-    what = Observations(SQUARE, ("lon", "lat"), "c", coordinate_units="deg")
-    layout = laid_out(what)
+    observed = Observations(SQUARE, ("lon", "lat"), "c", coordinate_units="deg")
+    layout = laid_out(observed)
     assert layout.map_labels == ("lon [deg]", "lat [deg]")
     np.testing.assert_array_equal(layout.map, SQUARE)
     assert every_row_once(layout, len(SQUARE))

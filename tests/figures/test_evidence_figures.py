@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.artefacts import parameter_coordinate, variable
 from popinv.evidence.calibration import calibration
 from popinv.evidence.convergence import error_metrics
 from popinv.evidence.designs import design_metrics
@@ -16,12 +15,14 @@ from popinv.figures.evidence import (
     draw_error_against_systems,
 )
 from popinv.figures.style import save
-from popinv.judgement import COVERAGE_WANTED
+from popinv.forward.datasets import parameter_coordinate
+from popinv.judgement.judgements import COVERAGE_WANTED
+from popinv.store.variables import variable
 
 
 def line(ax, start: str) -> np.ndarray:
-    (found,) = [item for item in ax.get_lines() if str(item.get_label()).startswith(start)]
-    return np.array(found.get_data(), dtype=float)
+    (match,) = [item for item in ax.get_lines() if str(item.get_label()).startswith(start)]
+    return np.array(match.get_data(), dtype=float)
 
 
 def errors() -> list[xr.Dataset]:
@@ -123,19 +124,19 @@ def test_designs(tmp_path) -> None:
 
 
 def test_calibration_of_every_parameter(tmp_path) -> None:
-    found = covered()
-    figure = draw_calibration(found)
+    calibrated = covered()
+    figure = draw_calibration(calibrated)
     save(figure, tmp_path / "figure.png")
     ax, ranks = figure.axes
     # Ranks of six parameters, and what they should be.
     assert len(ranks.get_lines()) == 7
-    shares = np.concatenate([found["law_coverage"], found["noise_coverage"]])
+    shares = np.concatenate([calibrated["law_coverage"], calibrated["noise_coverage"]])
     np.testing.assert_allclose(line(ax, "share")[0], 100 * shares)
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels[0] == "law: standard deviation 1"
     assert labels[3] == "noise: standard deviation 1"
     # Every bar is in view.
-    assert ax.get_xlim()[0] < 100 * float(found["law_coverage_lower"].min())
+    assert ax.get_xlim()[0] < 100 * float(calibrated["law_coverage_lower"].min())
     assert "40 new data sets" in figure.get_suptitle()
     band = ax.patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx([100 * end for end in COVERAGE_WANTED])

@@ -22,16 +22,16 @@ from studies import (
     vector_study,
 )
 
-from popinv.figure_names import FIGURES
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
+from popinv.figures.names import FIGURES
 from popinv.figures.observations import QUANTILES, draw_observations
 from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
 from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
 from popinv.figures.surrogate import draw_surrogate_error
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_every_figure_of_every_study(
 
 @pytest.mark.parametrize("absent", [(), ABSENT])
 def test_a_single_sensor_and_a_single_parameter(absent: tuple[str, ...]) -> None:
-    noise = KernelNoise(LINE[:1], "exponential")
+    noise = KernelNoise(LINE[:1], "exponential", nugget=False)
     alpha, gamma = np.array([0.0, 0.0]), np.log([0.2, 0.3])
     study = make_study(NormalLaw(["a"]), alpha, noise, gamma, at_places(LINE[:1])).without(*absent)
     for name in FIGURES:

@@ -22,11 +22,11 @@ from studies import (
     titled,
 )
 
-from popinv.figure_names import FIGURES
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, draw_density, is_wide
+from popinv.figures.names import FIGURES
 from popinv.figures.noise_curves import NoiseComparison, draw_deviations
 from popinv.figures.observations import draw_observations, example_systems
 from popinv.figures.style import SYSTEMS, new_figure, squared
@@ -167,8 +167,8 @@ def test_examples_on_a_square_are_maps() -> None:
     clean = square.loaded["truth"]["y_clean"].values
     figure = square.draw("examples")
     for i, system in enumerate(example_systems(y, len(SYSTEMS))):
-        for what, values in (("without noise", clean), ("observed", y)):
-            (dots,) = titled(figure, f"System {i + 1}, {what}").collections
+        for kind, values in (("without noise", clean), ("observed", y)):
+            (dots,) = titled(figure, f"System {i + 1}, {kind}").collections
             np.testing.assert_allclose(dots.get_array(), values[system])
 
 

@@ -23,9 +23,9 @@ COUNT = 3
 LINE = np.linspace(0, 1, 21)
 
 
-def seen(what: Observations, clean: np.ndarray) -> xr.Dataset:
+def seen(observed: Observations, clean: np.ndarray) -> xr.Dataset:
     noise = 0.05 * np.random.default_rng(0).standard_normal(clean.shape)
-    return observations_dataset(clean + noise, what, heldout=0)
+    return observations_dataset(clean + noise, observed, heldout=0)
 
 
 def parameters(*names: str) -> xr.DataArray:
@@ -34,10 +34,10 @@ def parameters(*names: str) -> xr.DataArray:
 
 
 def dataset(dims: dict[str, np.ndarray], attrs: dict, **variables) -> xr.Dataset:
-    found = {}
+    described = {}
     for name, (over, values) in variables.items():
-        found[name] = (("system", *over), values, {"long_name": name, "units": "1"})
-    return xr.Dataset(found, coords=dims, attrs=attrs)
+        described[name] = (("system", *over), values, {"long_name": name, "units": "1"})
+    return xr.Dataset(described, coords=dims, attrs=attrs)
 
 
 def samples(dimension: int) -> tuple[xr.Dataset, xr.Dataset]:
@@ -87,8 +87,8 @@ def bodies(dimension: int, random: bool = False) -> tuple[xr.Dataset, xr.Dataset
     where = np.column_stack(
         [np.repeat(places, len(TIMES)), np.full(2 * len(TIMES), 0.1), np.tile(TIMES, 2)]
     )
-    what = Observations(where, ("x", "y", "t"), "u_y", "1", "transverse displacement")
-    return states, seen(what, clean)
+    observed = Observations(where, ("x", "y", "t"), "u_y", "1", "transverse displacement")
+    return states, seen(observed, clean)
 
 
 def climates(windows: int, fast: bool = False) -> tuple[xr.Dataset, xr.Dataset]:
@@ -110,8 +110,8 @@ def climates(windows: int, fast: bool = False) -> tuple[xr.Dataset, xr.Dataset]:
         axes = ("quantity", "t")
     else:
         labels = ["x", "x_squared"]
-    what = Observations(where, axes, "average", labels=tuple(labels))
-    return states, seen(what, np.concatenate(means, axis=1))
+    observed = Observations(where, axes, "average", labels=tuple(labels))
+    return states, seen(observed, np.concatenate(means, axis=1))
 
 
 KINDS = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from studies import Study, line_study, square_study
 
-from popinv.figure_names import FIGURES
-from popinv.inference.traits import fitted_observations
+from popinv.figures.names import FIGURES
+from popinv.inference.scales_and_gaps import fitted_observations
 
 
 @pytest.fixture(scope="module", params=[line_study, square_study])
@@ -24,9 +24,9 @@ def gapped(request: pytest.FixtureRequest) -> Study:
         y=(("system", "observation"), y, observations["y"].attrs),
         noise_scale=("system", np.linspace(0.5, 2, len(y))),
     )
-    data, traits = fitted_observations(observations)
+    data, scales_and_gaps = fitted_observations(observations)
     return Study(
-        replace(study.problem, data=data, traits=traits),
+        replace(study.problem, data=data, scales_and_gaps=scales_and_gaps),
         {**study.loaded, "observations": observations},
     )
 

@@ -1,17 +1,17 @@
 """Started by mpiexec: solve rows by all processes together, and save what each of them found."""
 
-import json
 import sys
 
 import numpy as np
 from mpi4py import MPI
 
-from popinv.forward.porous_flow.distributed import forward_model
+from popinv.forward.porous_flow.distributed import DistributedPorousFlow
+from popinv.forward.porous_flow.section import PorousFlow
 
 section, rows, answers = sys.argv[1:]
 comm = MPI.COMM_WORLD
 with open(section) as file:
-    model = forward_model(json.load(file), 3, comm)
+    model = DistributedPorousFlow(PorousFlow.model_validate_json(file.read()), 3, comm)
 z = np.load(rows)
 whole, part = model.solve(z), model.solve(z[2:])
 np.savez(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
+from popinv.forward.section import ForwardSection
 
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 
 
-def section(**forward: Any) -> dict[str, Any]:
-    """Return the section with every default, as the workflow hands it to the models."""
+def section(**forward: Any) -> ForwardSection:
+    """Return the section."""
     given = {"parameters": ["a", "b"], "observations": {"count": 3}, **forward}
     names = [p if isinstance(p, str) else p["name"] for p in given["parameters"]]
     study = {
@@ -18,7 +19,7 @@ def section(**forward: Any) -> dict[str, Any]:
         "law": {"kind": "normal", "start": dict.fromkeys(names, ONE)},
         "observations": {"file": "y.csv"},
     }
-    return as_mapping(load({"studies": {"own": study}}, "test"))["studies"]["own"]["forward"]
+    return load({"studies": {"own": study}}, "test").studies["own"].forward
 
 
 def problem(**forward: Any) -> str:

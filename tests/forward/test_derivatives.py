@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from forward_models import elastodynamics, porous_flow
 
 from popinv.forward.base import DifferentiableModel
 from popinv.inference.solver import SolverSimulator
@@ -30,20 +31,16 @@ BODIES = [
 
 
 def flow(options):
-    from popinv.forward.porous_flow.model import PorousFlow
-
     sensors = np.random.default_rng(0).uniform(0.1, 0.9, (5, options["dimension"]))
-    model = PorousFlow(sensors, **options)
+    model = porous_flow(sensors, **options)
     z = 0.3 * np.random.default_rng(1).standard_normal((4, len(model.parameters)))
     return model, z
 
 
 def body(options):
-    from popinv.forward.elastodynamics.model import Elastodynamics
-
     dimension = options.get("dimension", 1)
     sensors = np.random.default_rng(0).uniform(0.3, 0.9, (3, dimension))
-    model = Elastodynamics(sensors, **options)
+    model = elastodynamics(sensors, **options)
     rng = np.random.default_rng(1)
     if model.field is None:
         z = rng.uniform(0.8, 1.2, (3, 2))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forward_models import elastodynamics
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
 from popinv.forward.elastodynamics import kernels
-from popinv.forward.elastodynamics.model import Elastodynamics
 from popinv.forward.firedrake import load_firedrake
 
 pytestmark = pytest.mark.firedrake
@@ -17,7 +17,7 @@ PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
 
 
 def model(dimension=1, **arguments):
-    return Elastodynamics(PLACES[:, :dimension], dimension=dimension, **arguments)
+    return elastodynamics(PLACES[:, :dimension], dimension=dimension, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def manufactured(dimension, random, height=0.5, **arguments):
             s = s[0]
         return s * (growth[2] + A * growth[1]) + force * (growth[0] + B * growth[1])
 
-    forward = Elastodynamics(
+    forward = elastodynamics(
         sensors,
         dimension=dimension,
         height=height,
@@ -204,7 +204,7 @@ def test_slender_cantilever_is_a_beam():
     # Euler and Bernoulli's beam with the modulus E / (1 - nu^2) of plane strain. Shear, left out
     # there, adds about height^2 to the deflection: 0.2 %. Two elements across suffice.
     height, nu = 0.05, 0.3
-    forward = Elastodynamics([[0.999, 0.5]], dimension=2, height=height, elements=40)
+    forward = elastodynamics([[0.999, 0.5]], dimension=2, height=height, elements=40)
     system, op = System(forward, 1.0), forward.operators
     bending = height**3 / 12 / (1 - nu**2)
     deflection = op.end @ np.linalg.solve(system.stiffness.toarray(), op.end) / height

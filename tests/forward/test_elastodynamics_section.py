@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popinv.config.forward.elastodynamics import Elastodynamics
 from popinv.config.loading import as_mapping, load
 from popinv.errors import ConfigError
 from popinv.forward.build import field, forward_model, observed, parameters
+from popinv.forward.section import forward_section
 from popinv.population.laws.build import law, law_values
 from popinv.population.noise.build import noise
 from popinv.population.synthetic import parameters as draw
@@ -79,11 +79,9 @@ def test_defaults():
 
 @pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("kind", ["none", "cosine"])
-def test_the_section_and_the_description_agree(dimension, kind):
-    mapping = study({"dimension": dimension, "field": kind, "times": 7})["forward"]
-    section = Elastodynamics(**mapping)
-    described = observed(mapping, seed=2)
-    assert section.parameter_names() == tuple(p.name for p in parameters(mapping))
+def test_observations_are_laid_out_place_by_place(dimension, kind):
+    section = forward_section(study({"dimension": dimension, "field": kind, "times": 7})["forward"])
+    described = section.observed(2)
     assert section.observation_count() == len(described) == 21
     assert section.time_count() == 7
     # Place-major, time fastest, from the first interval to the end.
@@ -105,6 +103,16 @@ def test_the_section_and_the_description_agree(dimension, kind):
         ({"sensors": {"positions": [[0.2, 0.3]]}}, "in 1 dimension"),
         ({"duratoin": 3.0}, "Did you mean 'duration'"),
         ({"steps": 0}, "steps"),
+        ({"steps": 2.5}, "steps"),
+        ({"times": 0}, "times"),
+        ({"elements": 2}, "elements"),
+        ({"dimension": 3}, "dimension"),
+        ({"field": "cosin"}, "Did you mean 'cosine'"),
+        ({"dimension": 2, "height": 0.0}, "height"),
+        ({"amplitude": np.inf}, "amplitude"),
+        ({"stiffness_damping": -1.0}, "stiffness_damping"),
+        ({"duration": 0.0}, "duration"),
+        ({"sensors": {"positions": [[0.5], [1.0]]}}, r"positions\[1\]"),
     ],
 )
 def test_what_makes_no_sense_is_refused(forward, words):

@@ -13,7 +13,7 @@ from popinv.config.data_files import check_data_files
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 from popinv.forward.build import observed, parameters
-from popinv.forward.external.files import check_simulator, simulator_files, simulator_hash
+from popinv.forward.external.files import simulator_hash
 
 PYTHON = {"kind": "python", "function": "simulator:solve"}
 PROGRAM = {"kind": "executable", "command": ["./program", "{input}", "{output}"]}
@@ -60,17 +60,17 @@ def test_parameters_have_names_and_units() -> None:
 )
 def test_observations_are_laid_out_with_time_fastest(observations, names, coordinates) -> None:
     forward = section(**PYTHON, observations=observations)
-    what = observed(forward, seed=1)
-    assert tuple(what.coordinate_names) == names
-    np.testing.assert_array_equal(what.coordinates, coordinates)
+    layout = observed(forward, seed=1)
+    assert tuple(layout.coordinate_names) == names
+    np.testing.assert_array_equal(layout.coordinates, coordinates)
     study = {
         "forward": {**PYTHON, "parameters": ["a"], "observations": observations},
         "law": {"kind": "normal", "start": {"a": ONE}},
         "observations": {"file": "y.csv"},
     }
     model = load({"studies": {"own": study}}).studies["own"].forward
-    assert model.observation_count() == len(what)
-    assert model.time_count() == (len(set(what.coordinates[:, -1])) if names[-1] == "t" else None)
+    assert model.observation_count() == len(layout)
+    assert model.time_count() == (len(set(layout.coordinates[:, -1])) if names[-1] == "t" else None)
 
 
 def test_labels_are_repeated_over_time() -> None:
@@ -145,16 +145,16 @@ def test_kernel_noise_needs_a_nugget_where_places_coincide() -> None:
 
 def fault(**forward: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        check_simulator(section(**forward))
+        section(**forward).check_files()
     return str(caught.value)
 
 
 def test_what_is_there_passes() -> None:
-    check_simulator(section(**PYTHON, path="own", files=["own/helper.py"]))
-    check_simulator(section(kind="python", function="numpy.linalg:norm"))
-    check_simulator(section(**PROGRAM))
-    check_simulator(section(kind="executable", command=["sh", "{input}", "{output}"]))
-    check_simulator(section(**SERVER))
+    section(**PYTHON, path="own", files=["own/helper.py"]).check_files()
+    section(kind="python", function="numpy.linalg:norm").check_files()
+    section(**PROGRAM).check_files()
+    section(kind="executable", command=["sh", "{input}", "{output}"]).check_files()
+    section(**SERVER).check_files()
 
 
 @pytest.mark.parametrize(
@@ -206,29 +206,29 @@ def test_the_study_is_named_before_any_work() -> None:
 
 def test_nothing_is_imported_by_the_check() -> None:
     Path("own/simulator.py").write_text("open('imported', 'w')\n\ndef solve(z):\n    return z\n")
-    check_simulator(section(**PYTHON, path="own"))
-    simulator_hash(section(**PYTHON, path="own"))
+    section(**PYTHON, path="own").check_files()
+    simulator_hash(section(**PYTHON, path="own").source_files())
     assert not Path("imported").exists()
 
 
 def test_the_hash_follows_imports_inside_the_folder() -> None:
     forward = section(**PYTHON, path="own", files=["program"])
-    files = {str(path) for path in simulator_files(forward)}
+    files = {str(path) for path in forward.source_files()}
     package = {f"own/package/{name}.py" for name in ("__init__", "part", "other")}
     assert files == {"own/simulator.py", "own/helper.py", "program", *package}
-    before = simulator_hash(forward)
+    before = simulator_hash(forward.source_files())
     Path("own/unrelated.py").write_text("x = 1\n")
     Path("own/package/other.py").write_text("# a comment\nimport numpy\ndef f(z):\n    return z\n")
-    assert simulator_hash(forward) == before
+    assert simulator_hash(forward.source_files()) == before
     Path("own/package/other.py").write_text("def f(z):\n    return 2 * z\n")
-    assert simulator_hash(forward) != before
+    assert simulator_hash(forward.source_files()) != before
 
 
 def test_the_hash_follows_the_program_and_its_arguments() -> None:
     forward = section(**PROGRAM)
-    before = simulator_hash(forward)
+    before = simulator_hash(forward.source_files())
     Path("program").write_text("#!/bin/sh\nexit 1\n")
-    assert simulator_hash(forward) != before
+    assert simulator_hash(forward.source_files()) != before
     script = section(kind="executable", command=["python", "own/helper.py", "{input}", "{output}"])
-    assert [str(path) for path in simulator_files(script)] == ["own/helper.py"]
-    assert simulator_files(section(**SERVER)) == ()
+    assert [str(path) for path in script.source_files()] == ["own/helper.py"]
+    assert section(**SERVER).source_files() == ()

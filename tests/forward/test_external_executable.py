@@ -191,11 +191,11 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until_gone(what: int | Path, seconds: float = 20.0) -> None:
+def wait_until_gone(target: int | Path, seconds: float = 20.0) -> None:
     """Wait for the end of a process, or for a folder to be deleted."""
     deadline = time.monotonic() + seconds
-    while what.exists() if isinstance(what, Path) else is_running(what):
-        assert time.monotonic() < deadline, f"{what} is still there"
+    while target.exists() if isinstance(target, Path) else is_running(target):
+        assert time.monotonic() < deadline, f"{target} is still there"
         time.sleep(0.05)
 
 

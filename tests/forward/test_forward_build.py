@@ -8,7 +8,7 @@ import pytest
 from popinv.config.loading import as_mapping, load
 from popinv.forward.build import forward_model, observed
 from popinv.forward.build import parameters as forward_parameters
-from popinv.forward.sensors import sensors
+from popinv.forward.section import forward_section
 from popinv.population.laws.build import law, law_spread, law_values
 from popinv.population.noise.build import noise
 
@@ -63,7 +63,7 @@ STUDIES = {
 @pytest.mark.firedrake
 def test_every_variant_solves_what_its_law_draws(name):
     s = STUDIES[name]
-    model, what = forward_model(s["forward"], seed=1), observed(s["forward"], seed=1)
+    model, observations = forward_model(s["forward"], seed=1), observed(s["forward"], seed=1)
     drawn = law(s["law"], s["forward"])
     assert drawn.d_z == len(model.parameters) == len(forward_parameters(s["forward"]))
     alpha = law_values(s["law"], s["law"]["start"], s["forward"])
@@ -72,19 +72,25 @@ def test_every_variant_solves_what_its_law_draws(name):
 
     solutions = model.solve(parameters(drawn, alpha, 1, "test", 3))
     assert not solutions.failed.any()
-    assert solutions.observations.shape == (3, len(what))
+    assert solutions.observations.shape == (3, len(observations))
     if s["forward"]["kind"] == "porous_flow":
         assert np.all(solutions.observations > 0)
-    assert noise(s["noise"], what).d_y == len(what)
-    section = load({"studies": {"a": s}}, "test").studies["a"].forward
+    assert noise(s["noise"], observations).d_y == len(observations)
+    section = forward_section(s["forward"])
     assert section.parameter_names() == tuple(p.name for p in model.parameters)
-    assert section.observation_count() == len(what)
-    assert section.time_count() in (None, len(set(what.coordinates[:, -1])))
-    np.testing.assert_array_equal(model.observations.coordinates, what.coordinates)
+    assert section.observation_count() == len(observations)
+    assert section.time_count() in (None, len(set(observations.coordinates[:, -1])))
+    np.testing.assert_array_equal(model.observations.coordinates, observations.coordinates)
     assert (model.observations.units, model.observations.long_name) == (
-        what.units,
-        what.long_name,
+        observations.units,
+        observations.long_name,
     )
+
+
+def sensors(forward, seed):
+    """Return the places of the sensors of a section."""
+    section = forward_section(forward)
+    return section.sensors.places(section.dimension, seed)
 
 
 def test_random_sensors_depend_on_the_seed_and_lie_inside():

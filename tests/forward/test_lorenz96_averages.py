@@ -10,25 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popinv.config.forward.lorenz96 import Lorenz96 as Section
-from popinv.config.forward.lorenz96 import Observable
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
 from popinv.errors import DataError
 from popinv.forward.base import ForwardModel
-from popinv.forward.build import field, forward_model, observed, parameters
-from popinv.forward.lorenz96.description import OBSERVABLES
+from popinv.forward.build import forward_model
 from popinv.forward.lorenz96.integrator import Coefficients, advance
+from popinv.forward.lorenz96.section import OBSERVABLES, Observable
+from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.population.laws.build import law, law_values
 from popinv.population.noise.build import noise
 from popinv.population.synthetic import parameters as draw
 from popinv.seeds import generator
-from popinv.workflow import has_sampling_error
+from popinv.workflow.questions import has_sampling_error
 
 
 def section(**keys):
     checked = Section(kind="lorenz96", **keys)
     assert not list(checked.problems())
-    return checked.model_dump()
+    return checked
 
 
 ONE = {"variables": 12, "spin_up": 1.0, "window": 2.0}
@@ -63,18 +62,18 @@ def test_averages_are_those_of_the_trajectory(scales, windows):
     forward = section(**given, windows=windows, observables=names, sample_every=10)
     model = forward_model(forward, 5)
     z = np.array([[8.0], [5.0]]) if scales == 1 else np.array([Z_TWO, 0.9 * Z_TWO])
-    found = model.solve(z, "some", 3).observations.reshape(2, len(names), windows)
+    averages = model.solve(z, "some", 3).observations.reshape(2, len(names), windows)
 
     coefficients = Coefficients.of(z, model.subvariables)
     dt, x, y = model.time_step, *model.initial_states(np.array([3, 4]), "some")
-    x, y = advance(x, y, coefficients, dt, round(forward["spin_up"] / dt))
+    x, y = advance(x, y, coefficients, dt, round(forward.spin_up / dt))
     for window in range(windows):
         samples = []
-        for _ in range(round(forward["window"] / (10 * dt))):
+        for _ in range(round(forward.window / (10 * dt))):
             x, y = advance(x, y, coefficients, dt, 10)
             samples.append([measure(name, x, y) for name in names])
         # The sums are taken in another order.
-        np.testing.assert_allclose(found[:, :, window].T, np.mean(samples, axis=0), rtol=1e-10)
+        np.testing.assert_allclose(averages[:, :, window].T, np.mean(samples, axis=0), rtol=1e-10)
 
 
 def test_statistics_of_the_attractor():
@@ -176,25 +175,27 @@ def test_what_cannot_be_solved_says_why():
 
 @pytest.mark.parametrize("scales", [1, 2])
 @pytest.mark.parametrize("windows", [1, 4])
-def test_description_model_and_configuration_agree(scales, windows):
+def test_section_and_model_agree(scales, windows):
     checked = Section(kind="lorenz96", scales=scales, windows=windows)
-    forward = checked.model_dump()
-    model, what = forward_model(forward, 1), observed(forward, 1)
+    model, observations = checked.model(1), checked.observed(1)
     assert isinstance(model, ForwardModel)
-    assert field(forward) is None
-    names = tuple(parameter.name for parameter in parameters(forward))
-    assert names == checked.parameter_names()
-    assert names == tuple(parameter.name for parameter in model.parameters)
-    assert len(what) == checked.observation_count() == len(what.labels) == len(set(what.labels))
+    assert checked.random_field() is None
+    assert checked.parameter_names() == tuple(parameter.name for parameter in model.parameters)
+    assert (
+        len(observations)
+        == checked.observation_count()
+        == len(observations.labels)
+        == len(set(observations.labels))
+    )
     assert checked.has_sampling_error()
     if windows == 1:
         assert checked.time_count() is None
-        assert what.coordinate_names == ("quantity",)
+        assert observations.coordinate_names == ("quantity",)
     else:
         assert checked.time_count() == windows
-        assert what.coordinate_names == ("quantity", "t")
+        assert observations.coordinate_names == ("quantity", "t")
         # Quantity by quantity, time fastest, at the middle of each window.
-        by_quantity = what.coordinates.reshape(-1, windows, 2)
+        by_quantity = observations.coordinates.reshape(-1, windows, 2)
         for quantity, coordinates in enumerate(by_quantity):
             assert np.all(coordinates[:, 0] == quantity)
         np.testing.assert_allclose(by_quantity[0, :, 1], 50.0 * (np.arange(windows) + 0.5))
@@ -213,15 +214,16 @@ def test_the_default_law_draws_what_can_be_solved(given):
         "forward": {"kind": "lorenz96", **given},
         "observations": {"truth": {"law": truth, "noise": {"standard_deviation": 0.1}}},
     }
-    study = as_mapping(load({"studies": {"a": study}}, "test"))["studies"]["a"]
+    study = load({"studies": {"a": study}}, "test").studies["a"]
     assert has_sampling_error(study)
-    assert not has_sampling_error(study | {"assessment": {"repeats": 0}})
-    model = law(study["law"], study["forward"])
-    alpha = law_values(study["law"], study["law"]["start"], study["forward"])
+    without = study.assessment.model_copy(update={"repeats": 0})
+    assert not has_sampling_error(study.model_copy(update={"assessment": without}))
+    model = law(study.law, study.forward)
+    alpha = law_values(study.law, study.law.start, study.forward)
     z = draw(model, alpha, 1, "test", 40)
-    forward = forward_model(study["forward"], 1)
+    forward = forward_model(study.forward, 1)
     assert not forward.solve(z).failed.any()
-    assert noise(study["noise"], forward.observations).d_y == len(forward.observations)
+    assert noise(study.noise, forward.observations).d_y == len(forward.observations)
 
 
 @pytest.mark.parametrize(

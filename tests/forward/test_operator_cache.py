@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from forward_models import elastodynamics, porous_flow
 
 from popinv.forward import operator_cache
-from popinv.forward.elastodynamics.model import Elastodynamics
 from popinv.forward.porous_flow import operators
-from popinv.forward.porous_flow.model import PorousFlow
 
 SENSORS = np.array([[0.3], [0.6]])
 
@@ -26,7 +25,7 @@ def files(cache):
 
 @pytest.mark.parametrize(
     "model",
-    [lambda: PorousFlow(SENSORS, elements=20), lambda: Elastodynamics(SENSORS, elements=20)],
+    [lambda: porous_flow(SENSORS, elements=20), lambda: elastodynamics(SENSORS, elements=20)],
     ids=["porous_flow", "elastodynamics"],
 )
 def test_a_kept_model_answers_bit_for_bit(own_cache, model):
@@ -44,8 +43,9 @@ def test_a_second_process_does_without_firedrake(own_cache):
     code = """
 import sys
 import numpy as np
-from popinv.forward.porous_flow.model import PorousFlow
-model = PorousFlow(np.array([[0.3], [0.6]]), elements=20)
+from popinv.forward.porous_flow.section import PorousFlow
+section = PorousFlow(kind="porous_flow", sensors={"positions": [[0.3], [0.6]]}, elements=20)
+model = section.model(1)
 z = np.full((1, len(model.parameters)), 0.3)
 print("firedrake" in sys.modules, model.solve(z).observations.tolist())
 """
@@ -61,39 +61,39 @@ print("firedrake" in sys.modules, model.solve(z).observations.tolist())
     "change", [{"elements": 21}, {"source": 9.0}, {"dimension": 2}, {"sensors": SENSORS + 0.01}]
 )
 def test_other_arguments_are_assembled_anew(own_cache, change):
-    PorousFlow(SENSORS, elements=20)
+    porous_flow(SENSORS, elements=20)
     given = {"elements": 20, **change}
     sensors = given.pop("sensors", SENSORS)
     if given.get("dimension") == 2:
         sensors = np.array([[0.3, 0.3], [0.6, 0.6]])
-    model = PorousFlow(sensors, **given)
+    model = porous_flow(sensors, **given)
     assert len(files(own_cache)) == 2
     fresh = operators.preassemble(model.discretisation)
     np.testing.assert_array_equal(model.operators.load, fresh.load)
 
 
 def test_a_source_that_is_a_function_is_not_kept(own_cache):
-    PorousFlow(SENSORS, elements=20, source=lambda x: 1 + x[0])
+    porous_flow(SENSORS, elements=20, source=lambda x: 1 + x[0])
     assert files(own_cache) == []
 
 
 def test_a_file_that_was_cut_short_is_made_again(own_cache):
-    expected = PorousFlow(SENSORS, elements=20).operators.load
+    expected = porous_flow(SENSORS, elements=20).operators.load
     (path,) = files(own_cache)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    np.testing.assert_array_equal(PorousFlow(SENSORS, elements=20).operators.load, expected)
+    np.testing.assert_array_equal(porous_flow(SENSORS, elements=20).operators.load, expected)
     assert path.read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("POPINV_CACHE", str(tmp_path / "file"))
-    assert len(PorousFlow(SENSORS, elements=20).operators.load) == 19
+    assert len(porous_flow(SENSORS, elements=20).operators.load) == 19
 
 
 def test_old_files_go(own_cache, monkeypatch):
     monkeypatch.setattr(operator_cache, "_MOST_FILES", 2)
     for elements in (10, 11, 12):
-        PorousFlow(SENSORS, elements=elements)
+        porous_flow(SENSORS, elements=elements)
     assert len(files(own_cache)) == 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forward_models import porous_flow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson
@@ -18,7 +19,6 @@ from scipy.integrate import cumulative_simpson
 from popinv.errors import DataError
 from popinv.forward.base import ForwardModel
 from popinv.forward.firedrake import load_firedrake
-from popinv.forward.porous_flow.model import PorousFlow
 
 pytestmark = pytest.mark.firedrake
 
@@ -28,7 +28,7 @@ SENSORS_2D = np.random.default_rng(1).uniform(0.03, 0.97, (50, 2))
 
 def model(dimension, **arguments):
     sensors = SENSORS_1D if dimension == 1 else SENSORS_2D
-    return PorousFlow(sensors, dimension=dimension, **arguments)
+    return porous_flow(sensors, dimension=dimension, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_second_order_against_a_manufactured_solution(dimension, sizes):
     exact = np.prod(np.sin(np.pi * sensors), axis=1) * np.exp(sensors[:, 0])
     errors = []
     for elements in sizes:
-        flow = PorousFlow(sensors, dimension=dimension, elements=elements, modes=2, source=source)
+        flow = porous_flow(sensors, dimension=dimension, elements=elements, modes=2, source=source)
         full = np.zeros((1, len(flow.parameters)))
         full[0, :3] = z
         errors.append(rms(flow.solve(full).observations[0] - exact))
@@ -114,7 +114,7 @@ def test_constant_permeability_has_the_known_solution(dimension):
 
 def test_permeability_turned_by_half_a_turn_turns_the_solution(square):
     # (x, y) -> (1 - x, 1 - y) maps the mesh onto itself, so this holds up to rounding.
-    turned = PorousFlow(1 - SENSORS_2D, dimension=2)
+    turned = porous_flow(1 - SENSORS_2D, dimension=2)
     z = draws(square, 3)
     other = z.copy()
     other[:, 1:][:, square.field.wavenumbers.sum(axis=1) % 2 == 1] *= -1
@@ -215,7 +215,7 @@ def test_kirchhoff_agrees_with_newton(dimension, nonlinearity, exponent, sizes):
     sensors = np.random.default_rng(3).uniform(0.25, 0.75, (100, dimension))
     differences = []
     for elements in sizes:
-        flow = PorousFlow(
+        flow = porous_flow(
             sensors,
             dimension=dimension,
             elements=elements,
@@ -354,7 +354,7 @@ def test_keeps_the_contract(line, square):
 
 def test_observations_come_in_the_order_of_the_sensors(square):
     shuffle = np.random.default_rng(4).permutation(50)
-    other = PorousFlow(SENSORS_2D[shuffle], dimension=2)
+    other = porous_flow(SENSORS_2D[shuffle], dimension=2)
     z = draws(square, 3)
     np.testing.assert_array_equal(
         other.solve(z).observations, square.solve(z).observations[:, shuffle]
@@ -371,7 +371,7 @@ def test_z_of_another_width_is_refused(line):
 
 
 def test_building_a_model_leaves_subnormal_numbers_alone():
-    model = PorousFlow(np.array([[0.5]]), elements=8, modes=3)
+    model = porous_flow(np.array([[0.5]]), elements=8, modes=3)
     model.solve_with_firedrake(np.zeros((1, 4)))
     # A product, so that the processor computes it and no constant is folded.
     assert np.float64(5e-324) * np.ones(3)[1] > 0

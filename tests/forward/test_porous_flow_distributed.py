@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
-from popinv.config.forward import Forward
 from popinv.config.loading import load
 from popinv.errors import ConfigError
-from popinv.forward.porous_flow.model import forward_model
+from popinv.forward.porous_flow.section import PorousFlow
 
 pytestmark = [
     pytest.mark.firedrake,
@@ -29,14 +26,14 @@ pytestmark = [
 TOLERANCE = 1e-10
 
 
-def section(**keys: Any) -> dict[str, Any]:
+def section(**keys: Any) -> PorousFlow:
     given = {"kind": "porous_flow", "modes": 4, "sensors": {"count": 9}, "ranks": 2, **keys}
-    return TypeAdapter(Forward).validate_python(given).model_dump(mode="json")
+    return PorousFlow.model_validate(given)
 
 
-def by_two(forward: dict[str, Any], z: np.ndarray, folder: Path) -> list[dict[str, np.ndarray]]:
+def by_two(forward: PorousFlow, z: np.ndarray, folder: Path) -> list[dict[str, np.ndarray]]:
     """Solve by two processes, and return what each of them found."""
-    (folder / "section").write_text(json.dumps(forward))
+    (folder / "section").write_text(forward.model_dump_json())
     np.save(folder / "z.npy", z)
     environment = {
         **os.environ,
@@ -69,7 +66,7 @@ def by_two(forward: dict[str, Any], z: np.ndarray, folder: Path) -> list[dict[st
 )
 def test_two_processes_agree_with_one(keys, tmp_path):
     forward = section(**keys)
-    alone = forward_model(forward, 3)
+    alone = forward.model(3)
     names = [parameter.name for parameter in alone.parameters]
     z = 0.4 * np.random.default_rng(0).standard_normal((10, len(names)))
     z[1] *= 4  # strong contrast

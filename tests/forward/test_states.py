@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 from test_lorenz96_averages import measure
 
-from popinv.config.forward import Forward
 from popinv.errors import SolverError
 from popinv.forward.build import forward_model
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.lorenz96.states import FAST_SPAN
+from popinv.forward.section import forward_section
 from popinv.forward.states import states
-from popinv.workflow import has_states
+from popinv.workflow.questions import has_states
 
 SEED = 5
 
 
 def section(kind, **keys):
     """Return a complete forward section."""
-    checked = TypeAdapter(Forward).validate_python({"kind": kind, **keys})
+    checked = forward_section({"kind": kind, **keys})
     assert not list(checked.problems())
-    return checked.model_dump(mode="json")
+    return checked
 
 
 def draws(model, n, seed=0):
@@ -56,24 +57,24 @@ def test_pressure_along_a_line_is_what_the_sensors_see(field, nonlinearity):
     forward = section("porous_flow", field=field, nonlinearity=nonlinearity)
     model = forward_model(forward, SEED)
     z = draws(model, 3)
-    found = states(forward, SEED, z, "any", [7, 2, 9])
-    assert found["pressure"].dims == found["log_permeability"].dims == ("system", "x")
-    assert found.attrs["kind"] == "porous_flow"
-    x, pressure = found["x"].values, found["pressure"].values
+    dataset = states(forward, SEED, z, "any", [7, 2, 9])
+    assert dataset["pressure"].dims == dataset["log_permeability"].dims == ("system", "x")
+    assert dataset.attrs["kind"] == "porous_flow"
+    x, pressure = dataset["x"].values, dataset["pressure"].values
     # What is linear between vertices is Kirchhoff's transform of the pressure.
     transform = {"none": lambda u: u, "quadratic": lambda u: u + u**3 / 3}[nonlinearity]
     seen = np.array([np.interp(model.sensors[:, 0], x, transform(u)) for u in pressure])
     np.testing.assert_allclose(seen, transform(model.solve(z).observations), rtol=1e-12)
     assert np.all(pressure[:, [0, -1]] == 0)
     # The field by its definition.
-    k = np.arange(1, forward["modes"] + 1)
+    k = np.arange(1, forward.modes + 1)
     waves = np.cos(np.pi * np.outer(k, x))
     if field == "cosine":
         expected = z[:, :1] + z[:, 1:] @ waves
     else:
-        step = 0.5 * (1 + np.tanh(forward["sharpness"] * (z[:, 2:] @ waves)))
+        step = 0.5 * (1 + np.tanh(forward.sharpness * (z[:, 2:] @ waves)))
         expected = np.log(np.exp(z[:, :1]) * (1 - step) + np.exp(z[:, 1:2]) * step)
-    np.testing.assert_allclose(found["log_permeability"].values, expected, atol=1e-12)
+    np.testing.assert_allclose(dataset["log_permeability"].values, expected, atol=1e-12)
 
 
 @pytest.mark.firedrake
@@ -81,9 +82,9 @@ def test_pressure_in_the_plane_is_what_the_sensors_see():
     forward = section("porous_flow", dimension=2, elements=12, modes=3)
     model = forward_model(forward, SEED)
     z = draws(model, 2)
-    found = states(forward, SEED, z, "any", [0, 1])
-    assert found["pressure"].dims == ("system", "x", "y")
-    seen = at_places(model.discretisation.space, found["pressure"].values, model.sensors)
+    dataset = states(forward, SEED, z, "any", [0, 1])
+    assert dataset["pressure"].dims == ("system", "x", "y")
+    seen = at_places(model.discretisation.space, dataset["pressure"].values, model.sensors)
     np.testing.assert_allclose(seen, model.solve(z).observations, rtol=1e-12)
     # z = (mean, mode_0_1, mode_1_0, ...): the second is a wave along y, the third along x.
     slope = states(forward, SEED, np.array([[0, 0, 0.5, *[0] * 6]]), "any", [0])
@@ -99,8 +100,8 @@ def test_a_bar_moves_as_its_sensors_see_it(steps):
     model = forward_model(forward, SEED)
     z = draws(model, 2)
     z[:, -1] = 0.2 * np.exp(z[:, -1])
-    found = states(forward, SEED, z, "any", [0, 1])
-    moved = found["displacement"]
+    dataset = states(forward, SEED, z, "any", [0, 1])
+    moved = dataset["displacement"]
     assert moved.dims == ("system", "time", "x")
     # Every one of 8 x 10 steps, and every other of 8 x 70.
     assert moved.sizes["time"] == {10: 80, 70: 280}[steps]
@@ -111,9 +112,9 @@ def test_a_bar_moves_as_its_sensors_see_it(steps):
     assert np.all(moved.sel(x=0) == 0)
     # Let go from a deflection 1 of the end, from which one step takes it hardly away.
     assert moved.isel(time=0, x=-1).values == pytest.approx(1, abs=0.1)
-    basis = model.field.basis(found["x"].values[:, None])
+    basis = model.field.basis(dataset["x"].values[:, None])
     expected = z[:, :1] + z[:, 1:-1] @ basis
-    np.testing.assert_allclose(found["log_stiffness"].values, expected, atol=1e-12)
+    np.testing.assert_allclose(dataset["log_stiffness"].values, expected, atol=1e-12)
 
 
 @pytest.mark.firedrake
@@ -125,8 +126,8 @@ def test_a_cantilever_moves_as_its_sensors_see_it():
     )  # fmt: skip
     model = forward_model(forward, SEED)
     z = np.array([[1.0, 0.03], [1.3, 0.05]])
-    found = states(forward, SEED, z, "any", [0, 1])
-    across = found["displacement_y"].sel(time=model.times, method="nearest", tolerance=1e-9)
+    dataset = states(forward, SEED, z, "any", [0, 1])
+    across = dataset["displacement_y"].sel(time=model.times, method="nearest", tolerance=1e-9)
     assert across.dims == ("system", "time", "x", "y")
     space, where = model.discretisation.scalar_space, model.discretisation.places
     expected = model.solve(z).observations.reshape(2, len(places), -1)
@@ -134,14 +135,14 @@ def test_a_cantilever_moves_as_its_sensors_see_it():
         seen = at_places(space, across.isel(time=t).values, where)
         np.testing.assert_allclose(seen, expected[:, :, t], atol=1e-13)
     for name in ("displacement_x", "displacement_y"):
-        assert np.all(found[name].sel(x=0) == 0)
+        assert np.all(dataset[name].sel(x=0) == 0)
     # Bent upwards, the upper side is shorter and the lower one longer, by symmetry as much.
-    start = found.isel(system=0, time=0)
+    start = dataset.isel(system=0, time=0)
     assert float(start["displacement_y"].isel(x=-1).mean()) == pytest.approx(1, abs=0.05)
     along = start["displacement_x"].isel(x=-1).values
     assert along[0] > 0 > along[-1]
     assert along[0] + along[-1] == pytest.approx(0, abs=0.02)
-    assert "log_stiffness" not in found
+    assert "log_stiffness" not in dataset
 
 
 @pytest.mark.parametrize("windows", [1, 3])
@@ -155,14 +156,14 @@ def test_averages_of_the_trajectories_are_what_is_observed(scales, windows):
     batch = np.repeat(z[:1], 7, axis=0)
     batch[[1, 6]] = z
     expected = model.solve(batch, "stage", 3).observations[[1, 6]]
-    found = states(forward, SEED, z, "stage", [4, 9])
-    assert found["x"].dims == ("system", "time", "place")
-    times = found["time"].values
+    dataset = states(forward, SEED, z, "stage", [4, 9])
+    assert dataset["x"].dims == ("system", "time", "place")
+    times = dataset["time"].values
     assert times[-1] == pytest.approx(2.0 * windows)
-    x = found["x"].values
-    y = found["y"].values if scales == 2 else np.empty((*x.shape, 0))
+    x = dataset["x"].values
+    y = dataset["y"].values if scales == 2 else np.empty((*x.shape, 0))
     assert times[-1] <= FAST_SPAN  # so that the fast variables are there at all times
-    for q, name in enumerate(forward["observables"]):
+    for q, name in enumerate(forward.observables):
         for i in range(2):
             values = measure(name, x[i], y[i]).reshape(windows, -1).mean(axis=1)
             seen = expected[i].reshape(-1, windows)[q]
@@ -173,9 +174,9 @@ def test_the_fast_variables_are_kept_for_a_while():
     forward = section(
         "lorenz96", scales=2, variables=6, subvariables=4, spin_up=0.0, window=2 * FAST_SPAN
     )
-    found = states(forward, SEED, np.array([[10.0, 1.0, 4.0, 6.0]]), "any", [0])
-    assert found["fast_time"].values[-1] == pytest.approx(FAST_SPAN)
-    assert found["time"].values[-1] == pytest.approx(2 * FAST_SPAN)
+    dataset = states(forward, SEED, np.array([[10.0, 1.0, 4.0, 6.0]]), "any", [0])
+    assert dataset["fast_time"].values[-1] == pytest.approx(FAST_SPAN)
+    assert dataset["time"].values[-1] == pytest.approx(2 * FAST_SPAN)
 
 
 def test_what_cannot_be_solved_has_no_state():
@@ -184,8 +185,10 @@ def test_what_cannot_be_solved_has_no_state():
         states(forward, SEED, np.array([[8.0], [1e9]]), "any", [0, 1])
 
 
-def test_only_models_of_the_package_have_states():
-    for kind in ("porous_flow", "elastodynamics", "lorenz96"):
-        assert has_states({"forward": {"kind": kind}})
-    for kind in ("python", "umbridge", "executable"):
-        assert not has_states({"forward": {"kind": kind}})
+def test_a_simulator_of_ones_own_has_no_states():
+    own = {"parameters": ["a"], "observations": {"count": 2}}
+    forward = section("python", function="simulator:solve", **own)
+    assert not has_states(SimpleNamespace(forward=forward))
+    with pytest.raises(ValueError, match="'python' has no states"):
+        states(forward, SEED, np.ones((1, 1)), "any", [0])
+    assert has_states(SimpleNamespace(forward=section("lorenz96")))

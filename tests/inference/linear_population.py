@@ -7,9 +7,9 @@ import torch
 from scipy.stats import multivariate_normal
 
 from popinv.inference.problem import Problem
-from popinv.inference.traits import Traits
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.kernel import KernelNoise
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
 
 PLACES = np.linspace(0.0, 1.0, 6)
 TRUTH = np.array([1.0, -0.5, np.log(0.8), np.log(0.5), np.log(0.3), np.log(0.2)])
@@ -26,13 +26,13 @@ def linear_problem(
     """Return a population of lines seen through correlated noise."""
     rng = np.random.default_rng(seed)
     law = NormalLaw(["intercept", "slope"])
-    noise = KernelNoise(PLACES[:, None], "exponential")
+    noise = KernelNoise(PLACES[:, None], "exponential", nugget=False)
     alpha, gamma = torch.from_numpy(TRUTH[:4]), torch.from_numpy(TRUTH[4:])
     signal = line(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))
     xi = noise.sample(gamma, torch.from_numpy(rng.standard_normal((count, 6)))).numpy()
     scale = rng.uniform(0.5, 2.0, count) if scales else None
     data = signal.numpy() + (1.0 if scale is None else scale[:, None]) * xi
-    traits = None
+    scales_and_gaps = None
     if scales or gaps:
         present = fill = None
         if gaps:
@@ -40,8 +40,10 @@ def linear_problem(
             present[np.arange(count), rng.integers(6, size=count)] = True
             fill = data.mean(axis=0)
             data = np.where(present, data, fill)
-        traits = Traits(scale=scale, present=present, fill=fill)
-    return Problem(data, line, law, noise, np.full(6, 0.5), seed=seed, traits=traits)
+        scales_and_gaps = ScalesAndGaps(scale=scale, present=present, fill=fill)
+    return Problem(
+        data, line, law, noise, np.full(6, 0.5), seed=seed, scales_and_gaps=scales_and_gaps
+    )
 
 
 def exact_log_likelihood(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -52,9 +54,17 @@ def exact_log_likelihood(problem: Problem, p: np.ndarray) -> np.ndarray:
     noise = problem.noise.covariance(torch.from_numpy(p[4:])).numpy()
     values = []
     for n, y in enumerate(problem.data):
-        traits = problem.traits
-        scale = 1.0 if traits is None or traits.scale is None else traits.scale[n]
-        seen = np.full(6, True) if traits is None or traits.present is None else traits.present[n]
+        scales_and_gaps = problem.scales_and_gaps
+        scale = (
+            1.0
+            if scales_and_gaps is None or scales_and_gaps.scale is None
+            else scales_and_gaps.scale[n]
+        )
+        seen = (
+            np.full(6, True)
+            if scales_and_gaps is None or scales_and_gaps.present is None
+            else scales_and_gaps.present[n]
+        )
         covariance = (signal + scale**2 * noise)[np.ix_(seen, seen)]
         values.append(multivariate_normal.logpdf(y[seen], mean[seen], covariance))
     return np.array(values)

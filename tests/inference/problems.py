@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 
 PLACES = np.linspace(0.05, 0.95, 8)[:, None]
 
@@ -29,7 +29,7 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 
 def curve_problem(count: int = 1000, seed: int = 0, **noise_values: float) -> tuple:
     """Return (problem, alpha, gamma) of a population of curves with correlated noise."""
-    noise = KernelNoise(PLACES, "exponential")
+    noise = KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2, **noise_values})
     law = NormalLaw(["decay", "height"])
     rng = np.random.default_rng(seed)

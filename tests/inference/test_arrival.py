@@ -10,15 +10,16 @@ import torch
 from linear_population import PLACES, line
 from problems import curve_problem
 
-from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
 from popinv.inference.arrival import judge_arrival
 from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
 from popinv.inference.fit_distance import fit_distance, starts_near
-from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.store.checkpoints import Checkpoint
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24)
 
@@ -26,7 +27,7 @@ SMALL = DescentSettings(iterations=40, model_samples=400, directions=24)
 def test_a_descent_on_its_way_has_not_arrived_and_one_at_its_end_has():
     problem, alpha, gamma = curve_problem(count=400)
     p = np.concatenate([alpha, gamma])
-    slow = replace(SMALL, learning_rate=0.002, final_learning_rate=0.002)
+    slow = SMALL.replace(learning_rate=0.002, final_learning_rate=0.002)
     far = run(begin(alpha + 0.5, gamma + 0.3, slow), problem, slow, progress=False)
     there = run(begin(alpha, gamma, SMALL), problem, SMALL, progress=False)
     influence = distance_influence(problem, p)
@@ -42,14 +43,14 @@ def test_a_descent_on_its_way_has_not_arrived_and_one_at_its_end_has():
 
 def test_a_descent_goes_on_until_it_has_arrived_or_says_that_it_has_not():
     problem, alpha, gamma = curve_problem(count=300)
-    slow = replace(SMALL, learning_rate=0.02, final_learning_rate=0.02, legs=2)
+    slow = SMALL.replace(learning_rate=0.02, final_learning_rate=0.02, legs=2)
     p = np.concatenate([alpha, gamma])
     start = p + np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
-    found = fit_distance(problem, slow, [start], progress=False).estimate
-    assert not found.arrived
-    assert found.diagnostics["legs"] == 2
-    assert "still" in found.reason
-    patient = replace(SMALL, legs=6)
+    estimate = fit_distance(problem, slow, [start], progress=False).estimate
+    assert not estimate.arrived
+    assert estimate.diagnostics["legs"] == 2
+    assert "still" in estimate.reason
+    patient = SMALL.replace(legs=6)
     arrived = fit_distance(problem, patient, [start], progress=False).estimate
     assert arrived.arrived
     assert np.all(np.abs(arrived.p - p) < 5 * arrived.standard_errors)
@@ -78,9 +79,9 @@ def test_steps_know_no_unit(factor):
     law = NormalLaw(["height", "growth"])
     problem = Problem(factor * data, line, law, IsotropicNoise(6), np.full(5, 0.5), seed=1)
     settings = DescentSettings(iterations=200, model_samples=400, directions=50)
-    found = run(begin(np.zeros(4), np.zeros(1), settings), problem, settings, progress=False)
-    assert found.alpha[0] / factor == pytest.approx(z[:, 0].mean(), rel=0.01)
-    assert np.exp(found.alpha[2]) / factor == pytest.approx(8.0, rel=0.3)
+    descent = run(begin(np.zeros(4), np.zeros(1), settings), problem, settings, progress=False)
+    assert descent.alpha[0] / factor == pytest.approx(z[:, 0].mean(), rel=0.01)
+    assert np.exp(descent.alpha[2]) / factor == pytest.approx(8.0, rel=0.3)
     assert len(PLACES) == 6
 
 
@@ -89,7 +90,7 @@ def test_legs_and_restarts_resume_exactly(tmp_path):
     starts = starts_near(problem, np.concatenate([alpha, gamma]), 2)
     np.testing.assert_array_equal(starts[0][:4], alpha)
     assert np.all(starts[1] != starts[0])
-    settings = replace(SMALL, legs=1)
+    settings = SMALL.replace(legs=1)
     whole = fit_distance(problem, settings, starts, progress=False)
 
     class Killed(Exception):
@@ -117,7 +118,7 @@ def test_legs_and_restarts_resume_exactly(tmp_path):
 
 def test_a_start_that_diverges_is_left_out(capsys):
     problem, alpha, gamma = curve_problem(200)
-    settings = replace(SMALL, legs=1)
+    settings = SMALL.replace(legs=1)
     good = np.concatenate([alpha, gamma])
     astray = np.full_like(good, np.nan)
     alone = fit_distance(problem, settings, [good], progress=False)

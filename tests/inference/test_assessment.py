@@ -9,14 +9,14 @@ import pytest
 import torch
 from problems import curve_problem
 
-from popinv.checkpoints import Checkpoint
+from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error
 from popinv.inference.assessment import heldout_tests, transforms
-from popinv.inference.errors import law_errors, ratio, relative_frobenius_error
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.oracle import oracle
-from popinv.inference.problem import DescentSettings
 from popinv.inference.resampling import bootstrap
+from popinv.inference.settings import DescentSettings
+from popinv.store.checkpoints import Checkpoint
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24)
 
@@ -35,10 +35,10 @@ def test_relative_frobenius_error_and_ratio():
 def fitted(problem, draws=50):
     """Return a model fitted to a problem's data, with draws of its normal law."""
     alpha, gamma = curve_problem(count=2)[1:]
-    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
     rng = np.random.default_rng(problem.seed)
-    every = rng.multivariate_normal(found.p, found.total_covariance, size=draws)
-    return FittedModel(problem, found.p, every)
+    every = rng.multivariate_normal(estimate.p, estimate.total_covariance, size=draws)
+    return FittedModel(problem, estimate.p, every)
 
 
 def test_the_size_of_every_heldout_test_is_right_though_the_model_was_estimated():
@@ -46,13 +46,13 @@ def test_the_size_of_every_heldout_test_is_right_though_the_model_was_estimated(
     for seed in range(60):
         problem = curve_problem(count=150, seed=seed)[0]
         heldout = curve_problem(count=80, seed=1000 + seed)[0].data
-        found = heldout_tests(fitted(replace(problem, seed=seed)), heldout, 39)
+        tests = heldout_tests(fitted(replace(problem, seed=seed)), heldout, 39)
         p_values.append(
             (
-                found.energy.p_value,
-                found.calibration.p_value,
-                found.misfit.test.p_value,
-                found.log_score.p_value,
+                tests.energy.p_value,
+                tests.calibration.p_value,
+                tests.misfit.test.p_value,
+                tests.log_score.p_value,
             )
         )
     rejected = (np.array(p_values) <= 0.1).sum(axis=0)
@@ -69,12 +69,12 @@ def test_heldout_tests_reject_a_wrong_model(wrong, power):
     shift = np.zeros(6)
     shift[4 if wrong == "noise" else 0] = 0.7 if wrong == "noise" else 0.2
     model = replace(model, p=model.p + shift, draws=model.draws + shift)
-    found = heldout_tests(model, curve_problem(count=300, seed=103)[0].data, 40)
+    outcomes = heldout_tests(model, curve_problem(count=300, seed=103)[0].data, 40)
     tests = {
-        "energy": found.energy,
-        "calibration": found.calibration,
-        "misfit": found.misfit.test,
-        "log_score": found.log_score,
+        "energy": outcomes.energy,
+        "calibration": outcomes.calibration,
+        "misfit": outcomes.misfit.test,
+        "log_score": outcomes.log_score,
     }
     for name in power:
         assert tests[name].p_value < 0.03, name
@@ -84,9 +84,9 @@ def test_transforms_are_ranks_and_leave_out_what_was_not_seen():
     ordered = np.sort(np.random.default_rng(0).standard_normal((4000, 2)), axis=0)
     sample = np.array([[0.0, 1.0], [-1.0, 9.0]])
     seen = np.array([[True, True], [True, False]])
-    found = transforms(ordered, sample, seen)
-    np.testing.assert_allclose(found[0], [0.5, 0.841], atol=0.03)
-    assert np.isnan(found[1, 1])
+    ranks = transforms(ordered, sample, seen)
+    np.testing.assert_allclose(ranks[0], [0.5, 0.841], atol=0.03)
+    assert np.isnan(ranks[1, 1])
 
 
 def test_samples_hold_the_solvers_residuals():
@@ -102,12 +102,12 @@ def test_an_oracle_estimates_only_what_it_does_not_know(estimator):
     problem, alpha, gamma = curve_problem(count=300)
     truth = np.concatenate([alpha, gamma])
     start = truth + 0.4
-    found = oracle(problem, estimator, truth, start, "noise", 32, SMALL)
-    np.testing.assert_allclose(found.p[4:], gamma, rtol=1e-14)
-    assert np.abs(found.p[:4] - alpha).max() < 0.4
-    found = oracle(problem, estimator, truth, start, "law", 32, SMALL)
-    np.testing.assert_allclose(found.p[:4], alpha, rtol=1e-14)
-    assert np.abs(found.p[4:] - gamma).max() < 0.4
+    answer = oracle(problem, estimator, truth, start, "noise", 32, SMALL)
+    np.testing.assert_allclose(answer.p[4:], gamma, rtol=1e-14)
+    assert np.abs(answer.p[:4] - alpha).max() < 0.4
+    answer = oracle(problem, estimator, truth, start, "law", 32, SMALL)
+    np.testing.assert_allclose(answer.p[:4], alpha, rtol=1e-14)
+    assert np.abs(answer.p[4:] - gamma).max() < 0.4
 
 
 @pytest.mark.slow
@@ -116,12 +116,12 @@ def test_no_oracle_is_worse_than_the_blind_answer_beyond_chance():
     for seed in range(100):
         problem, alpha, gamma = curve_problem(count=200, seed=seed)
         truth = np.concatenate([alpha, gamma])
-        found = fit_pseudo_likelihood(problem, [truth]).p
+        estimate = fit_pseudo_likelihood(problem, [truth]).p
         own = [
-            oracle(problem, "pseudo_likelihood", truth, found, known, 32, SMALL).p
+            oracle(problem, "pseudo_likelihood", truth, estimate, known, 32, SMALL).p
             for known in ("noise", "law")
         ]
-        blind.append(found - truth)
+        blind.append(estimate - truth)
         knowing.append(np.concatenate([own[0][:4], own[1][4:]]) - truth)
     one, two = (np.sqrt(np.mean(np.square(e), axis=0)) for e in (blind, knowing))
     # Errors of the two are correlated; a ratio of root mean squares of 100 is known to some 7 %.
@@ -131,9 +131,9 @@ def test_no_oracle_is_worse_than_the_blind_answer_beyond_chance():
 @pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])
 def test_resampled_estimates_scatter_as_the_covariance_says(estimator):
     problem, alpha, gamma = curve_problem(count=200, seed=4)
-    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-    answers = bootstrap(problem, estimator, found.p, 16, SMALL, draws=32, progress=False)
-    ratio = answers.std(axis=0, ddof=1) / np.sqrt(np.diag(found.covariance))
+    estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    answers = bootstrap(problem, estimator, estimate.p, 16, SMALL, draws=32, progress=False)
+    ratio = answers.std(axis=0, ddof=1) / np.sqrt(np.diag(estimate.covariance))
     # A deviation of 16 is known to 18 %; the likelihood's own error is somewhat smaller.
     assert np.all((ratio > 0.4) & (ratio < 1.6))
 

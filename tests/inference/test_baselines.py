@@ -19,19 +19,19 @@ from popinv.inference.baselines.likelihood import Whitening, log_likelihood
 from popinv.inference.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
-from popinv.inference.traits import Traits
-from popinv.population.laws.lognormal import LognormalLaw
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
-def with_traits(problem: Problem) -> Problem:
+def with_scales_and_gaps(problem: Problem) -> Problem:
     """Return the problem with noise scales and a tenth of its entries missing."""
     rng = np.random.default_rng(7)
     shape = problem.data.shape
     present = rng.random(shape) > 0.1
     scale = np.exp(rng.uniform(-0.5, 0.5, shape[0]))
-    return replace(problem, traits=Traits(scale, present, np.zeros(shape[1])))
+    return replace(problem, scales_and_gaps=ScalesAndGaps(scale, present, np.zeros(shape[1])))
 
 
 def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tuple:
@@ -49,25 +49,27 @@ def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tup
     return problem, np.array([1.0, -0.5, np.log(0.5), np.log(0.3)]), np.array([np.log(sigma)]), a
 
 
-@pytest.mark.parametrize("traits", [False, True])
-def test_log_likelihood_is_that_of_the_entries_that_were_seen(traits):
+@pytest.mark.parametrize("scales_and_gaps", [False, True])
+def test_log_likelihood_is_that_of_the_entries_that_were_seen(scales_and_gaps):
     problem, _, gamma = curve_problem(count=12)
-    problem = with_traits(problem) if traits else problem
+    problem = with_scales_and_gaps(problem) if scales_and_gaps else problem
     residuals = np.random.default_rng(1).standard_normal((12, 8))
-    found = log_likelihood(problem, torch.from_numpy(gamma), torch.from_numpy(residuals))
+    evaluation = log_likelihood(problem, torch.from_numpy(gamma), torch.from_numpy(residuals))
     covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     for n in range(12):
-        seen = problem.traits.present[n] if traits else np.ones(8, dtype=bool)
-        scale = problem.traits.scale[n] if traits else 1.0
+        seen = problem.scales_and_gaps.present[n] if scales_and_gaps else np.ones(8, dtype=bool)
+        scale = problem.scales_and_gaps.scale[n] if scales_and_gaps else 1.0
         block = scale**2 * covariance[np.ix_(seen, seen)]
         expected = stats.multivariate_normal(cov=block).logpdf(residuals[n, seen])
-        assert float(found[n]) == pytest.approx(expected, rel=1e-10)
+        assert float(evaluation[n]) == pytest.approx(expected, rel=1e-10)
 
 
-@pytest.mark.parametrize("traits", [False, True])
-def test_whitening_treats_derivatives_as_it_treats_residuals(traits):
+@pytest.mark.parametrize("scales_and_gaps", [False, True])
+def test_whitening_treats_derivatives_as_it_treats_residuals(scales_and_gaps):
     problem, _, gamma = curve_problem(count=5)
-    whitening = Whitening(with_traits(problem) if traits else problem, torch.from_numpy(gamma))
+    whitening = Whitening(
+        with_scales_and_gaps(problem) if scales_and_gaps else problem, torch.from_numpy(gamma)
+    )
     columns = torch.from_numpy(np.random.default_rng(2).standard_normal((5, 8, 3)))
     together = whitening(columns)
     for k in range(3):
@@ -79,12 +81,12 @@ def test_a_system_is_fitted_by_weighted_least_squares_with_its_prior():
     problem, alpha, gamma, a = linear_problem(30, sigma=0.4)
     prior = first_design_prior(problem, alpha)
     start = prior.mean.expand(30, 2).clone()
-    found = fit_systems(problem, gamma, prior, start).numpy()
+    fits = fit_systems(problem, gamma, prior, start).numpy()
     precision = np.diag(prior.deviation.numpy() ** -2)
     matrix = a.T @ a / 0.16 + precision
     right = problem.data @ a / 0.16 + precision @ prior.mean.numpy()
     # Gauss-Newton is exact but for its damping, which falls by 5 with each step.
-    np.testing.assert_allclose(found, np.linalg.solve(matrix, right.T).T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fits, np.linalg.solve(matrix, right.T).T, rtol=1e-4, atol=1e-4)
 
 
 def test_the_fit_of_a_system_does_not_depend_on_the_others():
@@ -99,24 +101,24 @@ def test_the_fit_of_a_system_does_not_depend_on_the_others():
 
 def test_two_stages_recover_the_law_when_the_noise_is_low():
     problem, alpha, gamma = curve_problem(count=500, amplitude=0.005)
-    found = two_stage(problem, (alpha + 0.4, gamma + 0.5))
+    fit = two_stage(problem, (alpha + 0.4, gamma + 0.5))
     # Standard errors of 500 systems whose parameters are known: s / sqrt(N), 1 / sqrt(2 N).
     errors = np.array([0.3, 0.25, np.sqrt(0.5), np.sqrt(0.5)]) / np.sqrt(500)
-    assert np.all(np.abs(found.alpha - alpha) < 4 * errors)
+    assert np.all(np.abs(fit.alpha - alpha) < 4 * errors)
 
 
 def test_two_stages_have_the_bias_of_the_closed_form_at_any_number_of_systems():
     # Linear model, least squares: Var z_hat = S + sigma^2 (A^T A)^{-1}, and the residuals keep
     # the share 1 - d_z / d_y of the noise.
     problem, alpha, gamma, a = linear_problem(4000, sigma=0.8)
-    found = two_stage(problem, (alpha, gamma))
+    fit = two_stage(problem, (alpha, gamma))
     error = 0.64 * np.diag(np.linalg.inv(a.T @ a))
     variance = np.array([0.25, 0.09]) + error
     # A variance of 4000 draws is good to 2.2 %, and the weak prior shrinks it by less than 2 %.
-    np.testing.assert_allclose(np.exp(2 * found.alpha[2:]), variance, rtol=0.1)
-    assert np.exp(2 * found.gamma[0]) == pytest.approx(0.64 * (1 - 2 / 6), rel=0.03)
+    np.testing.assert_allclose(np.exp(2 * fit.alpha[2:]), variance, rtol=0.1)
+    assert np.exp(2 * fit.gamma[0]) == pytest.approx(0.64 * (1 - 2 / 6), rel=0.03)
     # The law is far too wide: the bias is no matter of chance.
-    assert np.all(np.exp(2 * found.alpha[2:]) > 1.3 * np.exp(2 * alpha[2:]))
+    assert np.all(np.exp(2 * fit.alpha[2:]) > 1.3 * np.exp(2 * alpha[2:]))
 
 
 def test_two_stages_keep_positive_parameters_positive_and_heed_scales_and_gaps():
@@ -132,20 +134,20 @@ def test_two_stages_keep_positive_parameters_positive_and_heed_scales_and_gaps()
         LognormalLaw(["k"]),
         IsotropicNoise(5),
         np.array([1.0, 1.0, 0.5]),
-        traits=Traits(scale, present, np.zeros(5)),
+        scales_and_gaps=ScalesAndGaps(scale, present, np.zeros(5)),
     )
-    found = two_stage(problem, (np.array([0.0, -1.0]), np.array([np.log(0.2)])))
-    assert found.z.min() > 0
+    fit = two_stage(problem, (np.array([0.0, -1.0]), np.array([np.log(0.2)])))
+    assert fit.z.min() > 0
     # Four standard errors of the wider one, log 0.4 of 400 systems: 0.035.
-    np.testing.assert_allclose(found.alpha, [0.2, np.log(0.4)], atol=0.14)
+    np.testing.assert_allclose(fit.alpha, [0.2, np.log(0.4)], atol=0.14)
     # Of 4 entries seen on average, one is taken up by the fit.
-    assert np.exp(found.gamma[0]) == pytest.approx(0.05 * np.sqrt(1 - 1 / 4), rel=0.06)
+    assert np.exp(fit.gamma[0]) == pytest.approx(0.05 * np.sqrt(1 - 1 / 4), rel=0.06)
 
 
-@pytest.mark.parametrize("traits", [False, True])
-def test_the_energy_is_minus_the_log_posterior_and_its_gradient(traits):
+@pytest.mark.parametrize("scales_and_gaps", [False, True])
+def test_the_energy_is_minus_the_log_posterior_and_its_gradient(scales_and_gaps):
     problem, alpha, gamma = curve_problem(count=4)
-    problem = with_traits(problem) if traits else problem
+    problem = with_scales_and_gaps(problem) if scales_and_gaps else problem
     energy = Energy(problem, np.concatenate([alpha, gamma]))
     assert energy.dimension == 6 + 4 * 2
     q = 0.1 * np.random.default_rng(4).standard_normal(energy.dimension)

@@ -11,13 +11,14 @@ from problems import curve_problem, silent
 
 from popinv.errors import ConfigError
 from popinv.inference import covariance_step as module
+from popinv.inference.accuracy import relative_frobenius_error
 from popinv.inference.descent import run
-from popinv.inference.errors import relative_frobenius_error
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
 from popinv.inference.result import noise_covariance
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
 
 
 def problem_of(data, shrinkage: float) -> Problem:
@@ -127,8 +128,8 @@ def test_without_signal_any_covariance_is_found(factor):
     settings = DescentSettings(iterations=120, model_samples=1000, directions=84)
     deviations = factor * np.sqrt(np.diag(truth))
     start = problem.noise.from_natural({"standard_deviation": deviations, "correlation": 0.0})
-    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
-    answer, moment = noise_covariance(problem, found.gamma), data.T @ data / len(data)
+    descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    answer, moment = noise_covariance(problem, descent.gamma), data.T @ data / len(data)
     # What is left to the second moments of the data is below their own error.
     own = relative_frobenius_error(moment, truth)
     assert relative_frobenius_error(answer, moment) < 0.8 * own
@@ -142,8 +143,8 @@ def test_small_correlations_shrink_as_said():
     problem = problem_of(data, 0.5)
     settings = DescentSettings(iterations=100, model_samples=1000, directions=64)
     start = problem.noise.from_natural({"standard_deviation": 1.0, "correlation": 0.0})
-    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
-    shrunk = problem.noise.to_natural(found.gamma)[6:]
+    descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    shrunk = problem.noise.to_natural(descent.gamma)[6:]
     seen = np.corrcoef(data.T)[tuple(np.array(np.tril_indices(6, -1))[::-1])]
     # To first order in the correlations, which are about a tenth.
     assert shrunk.mean() == pytest.approx(seen.mean() / 1.5, rel=0.1)
@@ -158,16 +159,16 @@ def test_with_signal_starts_end_together_and_beat_independent_noise():
     answers = []
     for factor in (0.3, 3.0):
         start = full.noise.from_natural({"standard_deviation": 0.1 * factor, "correlation": 0.0})
-        found = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
-        answers.append(noise_covariance(full, found.gamma))
+        descent = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
+        answers.append(noise_covariance(full, descent.gamma))
         # Standard errors are 2 to 4 %, more for the second deviation, which noise can stand for.
-        np.testing.assert_allclose(found.alpha, alpha, atol=0.12)
+        np.testing.assert_allclose(descent.alpha, alpha, atol=0.12)
     assert relative_frobenius_error(*answers) < 0.15
     diagonal = DiagonalNoise(8)
     scale = np.concatenate([problem.scale[:4], diagonal.scale])
     other = replace(problem, noise=diagonal, scale=scale)
-    found = run(begin(alpha + 0.5, np.full(8, -2.3), settings), other, settings, progress=False)
-    independent = relative_frobenius_error(noise_covariance(other, found.gamma), truth)
+    descent = run(begin(alpha + 0.5, np.full(8, -2.3), settings), other, settings, progress=False)
+    independent = relative_frobenius_error(noise_covariance(other, descent.gamma), truth)
     assert max(relative_frobenius_error(a, truth) for a in answers) < 0.9 * independent
 
 
@@ -180,10 +181,10 @@ def test_fifty_observations_do_not_diverge(iterations, reached):
     problem = problem_of(data, 0.1)
     settings = DescentSettings(iterations=iterations, model_samples=400, directions=200)
     start = problem.noise.from_natural({"standard_deviation": 3.0, "correlation": 0.0})
-    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
     errors = [
         relative_frobenius_error(noise_covariance(problem, gamma[2:]), truth)
-        for gamma in [np.concatenate([np.zeros(2), start]), *found.state.path]
+        for gamma in [np.concatenate([np.zeros(2), start]), *descent.state.path]
     ]
     assert max(errors) == errors[0]
     # Independent noise of the true variances is the measure.
@@ -197,9 +198,9 @@ def test_held_noise_does_not_move_and_the_law_does():
     factor = torch.linalg.cholesky(torch.from_numpy(noise_covariance(problem, gamma)))
     start = full.noise.from_cholesky(factor).numpy()
     settings = DescentSettings(iterations=30, model_samples=200, directions=16)
-    found = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
-    np.testing.assert_allclose(found.gamma, start, rtol=1e-14)
-    assert np.abs(found.alpha - alpha).max() < 0.4
+    descent = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
+    np.testing.assert_allclose(descent.gamma, start, rtol=1e-14)
+    assert np.abs(descent.alpha - alpha).max() < 0.4
 
 
 def test_interrupted_and_resumed_is_the_same_bit_for_bit():

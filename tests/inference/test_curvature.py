@@ -7,7 +7,7 @@ import torch
 from problems import PLACES, curve_problem
 
 from popinv.inference.curvature import gauss_newton_matrix, tangents
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.transport.sliced import directions
 
 
@@ -24,7 +24,7 @@ def test_tangents_equal_automatic_derivatives():
 
 def test_pure_noise_reproduces_the_closed_form():
     # H_ij = (2 tr(E_i E_j) + tr E_i tr E_j) / (4 (d + 2)), E_i = L^{-1} (d_i Gamma) L^{-T}.
-    noise = KernelNoise(PLACES, "exponential")
+    noise = KernelNoise(PLACES, "exponential", nugget=False)
     gamma = torch.from_numpy(noise.from_natural({"amplitude": 0.3, "length": 0.2}))
     rng = np.random.default_rng(0)
     e = torch.from_numpy(rng.standard_normal((20_000, 8)))
@@ -32,7 +32,7 @@ def test_pure_noise_reproduces_the_closed_form():
     cholesky = noise.cholesky(gamma)
     u = torch.linalg.solve_triangular(cholesky.T, theta, upper=True)
     columns = tangents(lambda g: noise.sample(g, e), gamma)
-    found = gauss_newton_matrix(noise.sample(gamma, e), columns, u, rows_per_bin=200)
+    curvature = gauss_newton_matrix(noise.sample(gamma, e), columns, u, rows_per_bin=200)
     derivative = torch.autograd.functional.jacobian(noise.covariance, gamma).permute(2, 0, 1)
     inverse = torch.linalg.inv(cholesky)
     whitened = inverse @ derivative @ inverse.T
@@ -40,4 +40,4 @@ def test_pure_noise_reproduces_the_closed_form():
     products = torch.einsum("iab,jba->ij", whitened, whitened)
     expected = (2 * products + torch.outer(trace, trace)) / (4 * (8 + 2))
     # Monte Carlo over 20000 rows and 400 directions: a few per cent.
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02 * float(expected.max()))
+    torch.testing.assert_close(curvature, expected, rtol=0.05, atol=0.02 * float(expected.max()))

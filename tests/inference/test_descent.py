@@ -9,13 +9,14 @@ import pytest
 import torch
 from problems import curve_problem, noise_problem, silent
 
-from popinv.checkpoints import state_from_arrays, state_to_arrays
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
 from popinv.inference.descent import estimate, run, step
-from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.inference.problem import DescentState, Problem, begin
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
 
 SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)
@@ -26,7 +27,7 @@ def loss_at(problem, settings, p, metric_at):
     state = begin(p[: problem.d_alpha], p[problem.d_alpha :], settings)
     u = module._metric_directions(
         problem,
-        replace(settings, policy="cut" if settings.policy != "plain" else "plain"),
+        settings.replace(policy="cut" if settings.policy != "plain" else "plain"),
         torch.from_numpy(metric_at),
         module._unit_directions(problem, settings, 0),
     )
@@ -42,10 +43,10 @@ def loss_at(problem, settings, p, metric_at):
 @pytest.mark.parametrize("policy", ["cut", "plain", "full"])
 def test_gradient_equals_finite_differences(policy, debias):
     problem, alpha, gamma = curve_problem(count=100)
-    settings = replace(SMALL, policy=policy, debias=debias, regularisation=2.0)
+    settings = SMALL.replace(policy=policy, debias=debias, regularisation=2.0)
     p = np.concatenate([alpha, gamma]) + 0.2
     # The regularisation is about the start, so it is left out of the differences below.
-    plain = replace(settings, regularisation=0.0)
+    plain = settings.replace(regularisation=0.0)
     gradient = step(begin(p[:4], p[4:], plain), problem, plain)[1]["gradient"]
     h = 1e-6
     for i in range(len(p)):
@@ -63,7 +64,7 @@ def test_cut_and_full_differ_in_the_noise_alone():
     problem, alpha, gamma = curve_problem(count=100)
     state = begin(alpha + 0.1, gamma + 0.3, SMALL)
     cut = step(state, problem, SMALL)[1]["gradient"]
-    full = step(begin(alpha + 0.1, gamma + 0.3, SMALL), problem, replace(SMALL, policy="full"))
+    full = step(begin(alpha + 0.1, gamma + 0.3, SMALL), problem, SMALL.replace(policy="full"))
     np.testing.assert_allclose(cut[:4], full[1]["gradient"][:4], rtol=1e-12)
     assert np.all(np.abs(cut[4:] - full[1]["gradient"][4:]) > 1e-3)
 
@@ -112,10 +113,10 @@ def test_without_signal_the_noise_is_found_from_far_away(factor, optimiser):
         optimiser=optimiser, iterations=iterations, model_samples=1000, directions=20, **rates
     )
     start = problem.noise.from_natural({"standard_deviation": 2.0 * factor})
-    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
     # The data's own deviation is the answer; the descent's noise is well below 1 %.
-    assert np.exp(found.gamma[0]) == pytest.approx(problem.data.std(), rel=0.01)
-    np.testing.assert_array_equal(found.alpha, np.zeros(2))
+    assert np.exp(descent.gamma[0]) == pytest.approx(problem.data.std(), rel=0.01)
+    np.testing.assert_array_equal(descent.alpha, np.zeros(2))
 
 
 def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing_neither():
@@ -136,9 +137,9 @@ def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing
             learning_rate=0.05,
             final_learning_rate=0.005,
         )
-        settings = replace(settings, **{"debias": False, **changes})
-        found = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
-        gap[name] = found.gamma[0] - np.log(problem.data.std())
+        settings = settings.replace(**{"debias": False, **changes})
+        state = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
+        gap[name] = state.gamma[0] - np.log(problem.data.std())
     assert gap["cut"] < -0.03
     assert gap["full"] > 0.03
     # The averaged iterates scatter by about half a per cent.
@@ -159,8 +160,8 @@ def test_a_small_model_sample_does_not_bias_the_debiased_descent():
                 directions=20,
                 learning_rate=0.1,
             )
-            found = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
-            gaps[debias].append(found.gamma[0] - np.log(problem.data.std()))
+            descent = run(begin(np.zeros(2), np.zeros(1), settings), problem, settings, None, False)
+            gaps[debias].append(descent.gamma[0] - np.log(problem.data.std()))
     assert abs(np.mean(gaps[True])) < 0.4 * abs(np.mean(gaps[False]))
     assert np.mean(gaps[False]) < 0
 
@@ -168,10 +169,10 @@ def test_a_small_model_sample_does_not_bias_the_debiased_descent():
 def test_started_at_the_truth_it_stays_within_the_sampling_error():
     problem, alpha, gamma = curve_problem(count=1000)
     settings = DescentSettings(iterations=80, model_samples=1000, directions=64)
-    found = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    descent = run(begin(alpha, gamma, settings), problem, settings, progress=False)
     # Standard errors at N = 1000 are about 2 to 4 % in each; four of them.
-    np.testing.assert_allclose(found.alpha, alpha, atol=0.12)
-    np.testing.assert_allclose(found.gamma, gamma, atol=0.15)
+    np.testing.assert_allclose(descent.alpha, alpha, atol=0.12)
+    np.testing.assert_allclose(descent.gamma, gamma, atol=0.15)
 
 
 def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
@@ -189,7 +190,7 @@ def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
 @pytest.mark.parametrize("pool", [0, 40])
 def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
     problem, alpha, gamma = curve_problem(count=60)
-    settings = replace(SMALL, optimiser=optimiser, pooled_directions=pool, batch_size=50)
+    settings = SMALL.replace(optimiser=optimiser, pooled_directions=pool, batch_size=50)
     whole = run(begin(alpha, gamma, settings), problem, settings, progress=False)
     kept = {}
 
@@ -215,36 +216,38 @@ def test_interrupted_and_resumed_is_the_same_bit_for_bit(optimiser, pool):
 
 def test_held_parameters_do_not_move():
     problem, alpha, gamma = curve_problem(count=60)
-    found = run(
+    descent = run(
         begin(alpha + 0.3, gamma, SMALL), replace(problem, free_noise=False), SMALL, None, False
     )
-    np.testing.assert_array_equal(found.gamma, gamma)
-    assert np.all(found.alpha != alpha + 0.3)
+    np.testing.assert_array_equal(descent.gamma, gamma)
+    assert np.all(descent.alpha != alpha + 0.3)
 
 
 def test_strong_regularisation_holds_the_law_at_the_start():
     problem, alpha, gamma = curve_problem(count=60)
     held = run(
-        begin(alpha + 0.3, gamma, SMALL), problem, replace(SMALL, regularisation=1e-4), None, False
+        begin(alpha + 0.3, gamma, SMALL), problem, SMALL.replace(regularisation=1e-4), None, False
     )
     np.testing.assert_allclose(held.alpha, alpha + 0.3, atol=1e-3)
 
 
 def test_the_answer_is_the_mean_of_the_last_share():
     problem, alpha, gamma = curve_problem(count=60)
-    found = run(begin(alpha, gamma, SMALL), problem, SMALL, progress=False)
+    descent = run(begin(alpha, gamma, SMALL), problem, SMALL, progress=False)
     np.testing.assert_allclose(
-        np.concatenate([found.alpha, found.gamma]), found.state.path[6:].mean(axis=0), rtol=1e-15
+        np.concatenate([descent.alpha, descent.gamma]),
+        descent.state.path[6:].mean(axis=0),
+        rtol=1e-15,
     )
     np.testing.assert_array_equal(
-        estimate(found.state, replace(SMALL, averaging=0.0)), found.state.path[-1]
+        estimate(descent.state, SMALL.replace(averaging=0.0)), descent.state.path[-1]
     )
 
 
 def test_no_logarithm_moves_further_than_allowed():
     problem, alpha, gamma = curve_problem(count=60)
-    found = run(begin(alpha + 2, gamma - 2, SMALL), problem, SMALL, progress=False)
-    path = np.vstack([np.concatenate([alpha + 2, gamma - 2]), found.state.path])
+    descent = run(begin(alpha + 2, gamma - 2, SMALL), problem, SMALL, progress=False)
+    path = np.vstack([np.concatenate([alpha + 2, gamma - 2]), descent.state.path])
     longest = np.abs(np.diff(path, axis=0)).max(axis=0)
     assert np.all(longest[problem.logarithmic] <= SMALL.max_step * (1 + 1e-12))
     assert np.any(longest > 0.9 * SMALL.max_step)
@@ -259,12 +262,12 @@ def test_a_deviation_on_its_way_to_zero_does_not_hold_up_the_others():
         torch.from_numpy(gamma), torch.from_numpy(rng.standard_normal((300, 8)))
     )
     flat = replace(problem, data=problem.simulate(torch.from_numpy(z)).numpy() + noise.numpy())
-    settings = replace(SMALL, iterations=60)
+    settings = SMALL.replace(iterations=60)
     start = alpha + np.array([1.0, 0.5, 0.5, 0.0])
-    found = run(begin(start, gamma, settings), flat, settings, progress=False)
-    assert found.alpha[3] < -2
-    assert found.alpha[0] == pytest.approx(0.5, abs=0.1)
-    assert found.alpha[2] == pytest.approx(np.log(0.3), abs=0.25)
+    descent = run(begin(start, gamma, settings), flat, settings, progress=False)
+    assert descent.alpha[3] < -2
+    assert descent.alpha[0] == pytest.approx(0.5, abs=0.1)
+    assert descent.alpha[2] == pytest.approx(np.log(0.3), abs=0.25)
 
 
 def test_a_number_that_is_not_finite_stops_the_descent():
@@ -277,7 +280,7 @@ def test_a_number_that_is_not_finite_stops_the_descent():
 def test_a_checkpoint_of_another_descent_is_refused():
     problem, alpha, gamma = curve_problem(count=60)
     with pytest.raises(DataError, match="12 iterations, the settings ask for 13"):
-        run(begin(alpha, gamma, SMALL), problem, replace(SMALL, iterations=13), progress=False)
+        run(begin(alpha, gamma, SMALL), problem, SMALL.replace(iterations=13), progress=False)
     with pytest.raises(DataError, match="lacks iteration"):
         state_from_arrays(DescentState, {})
 
@@ -286,6 +289,6 @@ def test_law_without_signal_is_left_alone():
     # A direction in which nothing can be learned must not break the preconditioner.
     data = np.random.default_rng(0).standard_normal((100, 4))
     problem = Problem(data, silent(4), NormalLaw(["a"]), IsotropicNoise(4), np.full(3, 0.5))
-    found = run(begin(np.zeros(2), np.zeros(1), SMALL), problem, SMALL, progress=False)
-    assert np.isfinite(found.alpha).all()
-    assert np.isfinite(found.gamma).all()
+    descent = run(begin(np.zeros(2), np.zeros(1), SMALL), problem, SMALL, progress=False)
+    assert np.isfinite(descent.alpha).all()
+    assert np.isfinite(descent.gamma).all()

@@ -10,10 +10,11 @@ from problems import curve_problem, silent
 
 from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def test_of_a_normal_scale_it_is_that_of_the_variance():
@@ -33,8 +34,8 @@ def test_of_a_normal_scale_it_is_that_of_the_variance():
 def test_it_has_mean_zero_under_the_model_and_the_scatter_of_resampled_descents():
     problem, alpha, gamma = curve_problem(count=400)
     settings = DescentSettings(iterations=80, model_samples=800, directions=64)
-    found = run(begin(alpha, gamma, settings), problem, settings, progress=False)
-    p = np.concatenate([found.alpha, found.gamma])
+    descent = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    p = np.concatenate([descent.alpha, descent.gamma])
     each = distance_influence(problem, p)(problem.data) / len(problem.data)
     errors = np.sqrt((each**2).sum(axis=0))
     # At the answer the influences sum to zero but for the noise of a short descent.

@@ -20,8 +20,8 @@ def test_its_size(tails):
     for seed in range(200):
         rng = np.random.default_rng(seed)
         each = influences(rng, 150, tails=tails)
-        found = hausman(each.sum(axis=0), each, 0.05 * each.T @ each, rng)
-        rejected += found.p_value < 0.05
+        test = hausman(each.sum(axis=0), each, 0.05 * each.T @ each, rng)
+        rejected += test.p_value < 0.05
     # Binomial(200, .05): 3 to 18 with probability .998.
     assert 3 <= rejected <= 18
 
@@ -30,9 +30,9 @@ def test_its_power_and_words():
     rng = np.random.default_rng(0)
     each = influences(rng, 400)
     delta = each.sum(axis=0) + np.array([0.0, 0.3, 0.0])
-    found = hausman(delta, each, np.zeros((3, 3)), rng)
-    assert found.p_value < 0.001
-    said = describe(found, ("mean", "standard_deviation", "length"), "distance", "likelihood")
+    test = hausman(delta, each, np.zeros((3, 3)), rng)
+    assert test.p_value < 0.001
+    said = describe(test, ("mean", "standard_deviation", "length"), "distance", "likelihood")
     assert "distance finds" in said
     assert "more of standard deviation" in said
 
@@ -42,9 +42,9 @@ def test_what_is_held_takes_no_part():
     each = influences(rng, 300)
     each[:, 1] = 0.0
     delta = each.sum(axis=0)
-    found = hausman(delta, each, np.zeros((3, 3)), rng)
-    assert np.isfinite(found.statistic)
-    assert found.difference[1] == 0.0
-    assert describe(found, ("a", "b", "c"), "distance", "likelihood") == (
+    test = hausman(delta, each, np.zeros((3, 3)), rng)
+    assert np.isfinite(test.statistic)
+    assert test.difference[1] == 0.0
+    assert describe(test, ("a", "b", "c"), "distance", "likelihood") == (
         "distance and likelihood agree"
     )

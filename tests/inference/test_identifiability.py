@@ -13,11 +13,11 @@ from problems import curve_problem
 from popinv.inference.identifiability import identifiability
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
-from popinv.population.laws.lognormal import LognormalLaw
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 TALL = np.array([[1.0, 0.3], [-0.5, 1.0], [0.8, 0.6], [0.2, -1.1], [1.2, 0.1]])
 
@@ -145,7 +145,7 @@ def test_linear_gaussian_trade_between_law_and_noise_is_named():
     [
         (TALL, IsotropicNoise(5), True),
         (TALL, DiagonalNoise(5), True),
-        (TALL, FullNoise(5), False),
+        (TALL, FullNoise(5, shrinkage=0.0), False),
         (np.eye(3), DiagonalNoise(3), False),
         (np.eye(2), IsotropicNoise(2), False),
         (TALL[:2], IsotropicNoise(2), True),
@@ -165,25 +165,25 @@ def test_the_warning_agrees_with_the_exact_rank(matrix, noise, identifiable):
 
 @pytest.mark.parametrize(("d_y", "identifiable"), [(2, False), (3, True), (5, True)])
 def test_isotropic_noise_beside_any_law_needs_more_observations_than_parameters(d_y, identifiable):
-    found = linear_gaussian_rank(TALL[:d_y], IsotropicNoise(d_y), np.zeros(1), law="full")
-    assert found.unknowns == 4
-    assert found.identifiable == identifiable
+    rank = linear_gaussian_rank(TALL[:d_y], IsotropicNoise(d_y), np.zeros(1), law="full")
+    assert rank.unknowns == 4
+    assert rank.identifiable == identifiable
 
 
 @pytest.mark.parametrize(("d_y", "identifiable"), [(3, False), (4, True), (5, True)])
 def test_factor_analysis_with_known_loadings_needs_enough_covariances(d_y, identifiable):
     # d_z (d_z + 1) / 2 + d_y <= d_y (d_y + 1) / 2 is necessary, and for random loadings enough.
     matrix = np.random.default_rng(3).standard_normal((d_y, 3))
-    found = linear_gaussian_rank(matrix, DiagonalNoise(d_y), np.zeros(d_y), law="full")
-    assert found.unknowns == 6 + d_y
-    assert found.identifiable == identifiable
+    rank = linear_gaussian_rank(matrix, DiagonalNoise(d_y), np.zeros(d_y), law="full")
+    assert rank.unknowns == 6 + d_y
+    assert rank.identifiable == identifiable
 
 
 def test_a_deficient_rank_shows_the_trade():
-    found = linear_gaussian_rank(np.eye(2), IsotropicNoise(2), np.zeros(1))
-    assert (found.rank, found.unknowns) == (2, 3)
+    rank = linear_gaussian_rank(np.eye(2), IsotropicNoise(2), np.zeros(1))
+    assert (rank.rank, rank.unknowns) == (2, 3)
     # dS = I against dGamma = 2 sigma^2 dgamma I; A (e e^T + e e^T) A^T counts S twice.
-    np.testing.assert_allclose(found.weakest / found.weakest[0], [1, 1, -1], rtol=1e-6)
+    np.testing.assert_allclose(rank.weakest / rank.weakest[0], [1, 1, -1], rtol=1e-6)
 
 
 def test_third_moments_tell_a_skewed_signal_from_noise():
@@ -221,7 +221,7 @@ def test_many_parameters_of_the_noise_cost_no_simulation():
         calls.append(len(z))
         return z @ torch.ones((1, 12), dtype=torch.float64)
 
-    noise = FullNoise(12)
+    noise = FullNoise(12, shrinkage=0.0)
     law = NormalLaw(["a"])
     problem = Problem(np.zeros((100, 12)), simulate, law, noise, np.full(2 + 78, 0.5))
     known = identifiability(problem, np.zeros(2), np.zeros(78))

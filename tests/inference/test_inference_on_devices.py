@@ -17,7 +17,6 @@ import pytest
 import torch
 from problems import curve, curve_problem
 
-from popinv.checkpoints import state_to_arrays
 from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.two_stage import two_stage
@@ -27,16 +26,17 @@ from popinv.inference.identifiability import identifiability
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.oracle import oracle
-from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
+from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
-from popinv.inference.traits import Traits
-from popinv.population.noise.full import FullNoise
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.inference.settings import CurvatureSettings, DescentSettings
+from popinv.population.noise.full.noise import FullNoise
+from popinv.store.checkpoints import state_to_arrays
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 
-SHORT = DescentSettings(
-    iterations=12, model_samples=100, directions=16, curvature_every=3, curvature_rows=60
-)
+SHORT = DescentSettings(iterations=12, model_samples=100, directions=16)
+OFTEN = CurvatureSettings(every=3, rows=60)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem,
     return replace(problem, simulate=there), replace(problem, simulate=surrogate), (alpha, gamma)
 
 
-def gaps() -> Traits:
+def gaps() -> ScalesAndGaps:
     rng = np.random.default_rng(4)
-    return Traits(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
+    return ScalesAndGaps(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,19 @@ def gaps() -> Traits:
         ({}, {}),
         ({"policy": "full", "regularisation": 1.0}, {}),
         ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),
-        ({"batch_size": 40}, {"traits": gaps()}),
+        ({"batch_size": 40}, {"scales_and_gaps": gaps()}),
         ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
-        ({}, {"noise": FullNoise(8), "free_noise": False}),
+        ({}, {"noise": FullNoise(8, shrinkage=0.0), "free_noise": False}),
     ],
-    ids=["cut", "full_policy", "plain_adam", "traits", "full_noise", "full_noise_held"],
+    ids=["cut", "full_policy", "plain_adam", "scales_and_gaps", "full_noise", "full_noise_held"],
 )
 def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, changes):
     there, here, start = pair(elsewhere, fitted, **dict(changes))
-    short = replace(SHORT, **settings)
-    ours, theirs = (run(begin(*start, short), p, short, progress=False) for p in (there, here))
+    short = SHORT.replace(**settings)
+    ours, theirs = (
+        run(begin(*start, short), p, short, progress=False, curvature_settings=OFTEN)
+        for p in (there, here)
+    )
     for name, expected in state_to_arrays(theirs.state).items():
         elsewhere.agree(state_to_arrays(ours.state)[name], expected, 1e-3)
     assert ours.state.iteration == 12
@@ -103,8 +106,9 @@ def test_an_interrupted_descent_goes_on_on_another_device(elsewhere, fitted, dev
         arrays = {name: array.copy() for name, array in state_to_arrays(state).items()}
         states.append(replace(state, **{k: v for k, v in arrays.items() if k != "iteration"}))
 
-    whole = run(begin(*problems[2], SHORT), first, SHORT, keep, progress=False)
-    resumed = run(states[4], second, SHORT, progress=False)
+    start = begin(*problems[2], SHORT)
+    whole = run(start, first, SHORT, keep, progress=False, curvature_settings=OFTEN)
+    resumed = run(states[4], second, SHORT, progress=False, curvature_settings=OFTEN)
     assert states[4].iteration == 5
     elsewhere.agree(resumed.state.path, whole.state.path, 1e-3)
 
@@ -118,35 +122,35 @@ def known(which: str) -> Callable[..., Any]:
 
 
 def energy(problem: Problem, start: Any) -> Any:
-    found = Energy(problem.of_systems(np.arange(20)), np.concatenate(start))
-    return found(0.1 * np.random.default_rng(5).standard_normal(found.dimension))
+    posterior = Energy(problem.of_systems(np.arange(20)), np.concatenate(start))
+    return posterior(0.1 * np.random.default_rng(5).standard_normal(posterior.dimension))
 
 
 def judged(problem: Problem, start: Any) -> Any:
     p = np.concatenate(start)
-    found = heldout_tests(FittedModel(problem, p, p[None]), problem.data[:50], resamples=3)
-    return found.energy.statistic, found.energy.null, found.misfit.excess, found.transforms
+    tests = heldout_tests(FittedModel(problem, p, p[None]), problem.data[:50], resamples=3)
+    return tests.energy.statistic, tests.energy.null, tests.misfit.excess, tests.transforms
 
 
 def pseudo(problem: Problem, start: Any) -> Any:
-    found = fit_pseudo_likelihood(problem, [np.concatenate(start)])
-    return found.p, found.covariance
+    estimate = fit_pseudo_likelihood(problem, [np.concatenate(start)])
+    return estimate.p, estimate.covariance
 
 
 def likelihood(problem: Problem, start: Any) -> Any:
-    found = evaluate(problem, np.concatenate(start), MarginalSettings(draws=8))
-    return found.log_likelihood, found.scores
+    evaluation = evaluate(problem, np.concatenate(start), MarginalSettings(draws=8))
+    return evaluation.log_likelihood, evaluation.scores
 
 
 def predicted(problem: Problem, start: Any) -> Any:
-    found = identifiability(problem, *start, samples=400)
-    return found.standard_errors, found.singular_values
+    prediction = identifiability(problem, *start, samples=400)
+    return prediction.standard_errors, prediction.singular_values
 
 
 def pooled(problem: Problem, start: Any) -> Any:
     with mock.patch("popinv.inference.baselines.two_stage._ALTERNATIONS", 1):
-        found = two_stage(problem.of_systems(np.arange(30)), start)
-    return found.alpha, found.gamma, found.z
+        fit = two_stage(problem.of_systems(np.arange(30)), start)
+    return fit.alpha, fit.gamma, fit.z
 
 
 def resampled(problem: Problem, start: Any) -> Any:

@@ -14,10 +14,10 @@ from popinv.inference.assessment import HeldOutTest, heldout_tests
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.misfit import Misfit, SecondMoments, describe_excess, noise_misfit_metrics
-from popinv.population.noise.autoregressive import AutoregressiveNoise
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 OBSERVATIONS = xr.Dataset({"y": (("system", "observation"), np.zeros((1, 8)))})
 
@@ -26,9 +26,11 @@ def fitted(problem, noise, start):
     """Return the model of another noise fitted to the data, with draws of its normal law."""
     scale = np.concatenate([problem.scale[:4], noise.scale])
     problem = replace(problem, noise=noise, scale=scale)
-    found = fit_pseudo_likelihood(problem, [start])
-    every = np.random.default_rng(0).multivariate_normal(found.p, found.total_covariance, size=60)
-    return FittedModel(problem, found.p, every)
+    estimate = fit_pseudo_likelihood(problem, [start])
+    every = np.random.default_rng(0).multivariate_normal(
+        estimate.p, estimate.total_covariance, size=60
+    )
+    return FittedModel(problem, estimate.p, every)
 
 
 def misfit(model, heldout, resamples):
@@ -54,11 +56,11 @@ def test_independent_noise_on_correlated_data_is_flagged(family):
     start = np.concatenate([alpha, np.full(len(noise.names), np.log(0.1))])
     model = fitted(problem, noise, start)
     heldout = curve_problem(count=400, seed=5)[0].data
-    found = noise_misfit_metrics(misfit(model, heldout, 60), OBSERVATIONS)
-    assert found["noise_misfit_p_value"] == pytest.approx(1 / 61)
-    assert found["noise_misfit_statistic"] > found["noise_misfit_null_95"]
-    assert str(found["noise_misfit"]).startswith("second moments differ, most by ")
-    assert "law or surrogate that is wrong can do this too" in str(found["noise_misfit"])
+    numbers = noise_misfit_metrics(misfit(model, heldout, 60), OBSERVATIONS)
+    assert numbers["noise_misfit_p_value"] == pytest.approx(1 / 61)
+    assert numbers["noise_misfit_statistic"] > numbers["noise_misfit_null_95"]
+    assert str(numbers["noise_misfit"]).startswith("second moments differ, most by ")
+    assert "law or surrogate that is wrong can do this too" in str(numbers["noise_misfit"])
 
 
 def test_the_right_family_is_not_flagged():
@@ -67,10 +69,10 @@ def test_the_right_family_is_not_flagged():
     p_values = []
     for seed in range(5):
         heldout = curve_problem(count=400, seed=50 + seed)[0].data
-        found = noise_misfit_metrics(misfit(model, heldout, 60), OBSERVATIONS)
-        p_values.append(found["noise_misfit_p_value"])
+        numbers = noise_misfit_metrics(misfit(model, heldout, 60), OBSERVATIONS)
+        p_values.append(numbers["noise_misfit_p_value"])
         if p_values[-1] >= 0.05:
-            assert found["noise_misfit"] == "none seen"
+            assert numbers["noise_misfit"] == "none seen"
     # Under the null the median of five is below .05 with probability .001.
     assert np.median(p_values) > 0.05
 
@@ -117,7 +119,7 @@ def test_it_names_the_pair_or_the_observation():
 
 def test_it_names_the_lag_of_a_time_series():
     series = np.arange(12).reshape(2, 6)
-    one = AutoregressiveNoise(2, 6)
+    one = AutoregressiveNoise(2, 6, order=1)
     gamma = one.from_natural({"standard_deviation": 1.0, "correlation": 0.3})
     excess = one.covariance(torch.from_numpy(gamma)).numpy() - np.eye(12)
     text = describe_excess(of_excess(excess), ["a"] * 12, series)

@@ -13,8 +13,8 @@ from popinv.inference.intervals import boundaries, intervals, noise_interval, no
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.profile import Ends
 from popinv.inference.result import estimate_dataset
-from popinv.population.noise.autoregressive import AutoregressiveNoise
-from popinv.population.noise.full import FullNoise
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.noise.full.noise import FullNoise
 
 
 def test_normal_interval_has_its_width():
@@ -27,20 +27,20 @@ def test_normal_interval_has_its_width():
 
 
 def test_elementwise_families_have_the_interval_of_gamma():
-    noise = AutoregressiveNoise(2, 4)
+    noise = AutoregressiveNoise(2, 4, order=1)
     gamma, errors = np.array([-1.0, 0.8]), np.array([0.1, 0.2])
     ends = zip(
         noise_interval(noise, gamma, np.diag(errors**2), 500),
         normal_interval(gamma, errors, 500),
         strict=True,
     )
-    for found, unconstrained in ends:
-        np.testing.assert_allclose(found, noise.to_natural(unconstrained), rtol=1e-6)
+    for natural, unconstrained in ends:
+        np.testing.assert_allclose(natural, noise.to_natural(unconstrained), rtol=1e-6)
 
 
 def test_correlations_of_unrestricted_noise_have_fishers_interval():
     truth = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.3], [0.0, 0.3, 1.0]])
-    noise, count = FullNoise(3), 400
+    noise, count = FullNoise(3, shrinkage=0.0), 400
     root, rng = np.linalg.cholesky(truth), np.random.default_rng(0)
     answers = []
     for _ in range(300):
@@ -59,9 +59,9 @@ def test_correlations_of_unrestricted_noise_have_fishers_interval():
 
 def test_ends_of_the_profile_take_the_place_of_the_normal_ones():
     problem, alpha, gamma = curve_problem(count=50)
-    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
     ends = {3: Ends(-np.inf, -0.5, "zero"), 5: Ends(-3.0, np.inf, "infinity")}
-    dataset = estimate_dataset(problem, replace(found, ends=ends))
+    dataset = estimate_dataset(problem, replace(estimate, ends=ends))
     both = intervals(problem, dataset)
     assert both["law"][0][3] == 0.0
     assert both["law"][1][3] == pytest.approx(np.exp(-0.5))

@@ -8,26 +8,30 @@ import torch
 from problems import silent
 
 from popinv.inference.descent import run
-from popinv.inference.problem import DescentSettings, Problem, begin
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.autoregressive import AutoregressiveNoise
-from popinv.population.noise.blocks import BlockNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.kernel import KernelNoise
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.noise.blocks.noise import BlockNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 
 PLACES = np.array([[0.2], [0.5]])
 FAMILIES = {
-    "first order": (AutoregressiveNoise(2, 4), {"standard_deviation": 0.5, "correlation": -0.5}),
+    "first order": (
+        AutoregressiveNoise(2, 4, order=1),
+        {"standard_deviation": 0.5, "correlation": -0.5},
+    ),
     "third order": (
         AutoregressiveNoise(2, 4, order=3),
         {"standard_deviation": 0.5, "correlation": [0.6, -0.3, 0.2]},
     ),
     "kernel blocks": (
-        BlockNoise(KernelNoise(PLACES, "exponential"), 4),
+        BlockNoise(KernelNoise(PLACES, "exponential", nugget=False), 4, order=1),
         {"standard_deviation": 0.5, "length": 0.4, "time_correlation": 0.4},
     ),
     "full blocks": (
-        BlockNoise(FullNoise(2), 4),
+        BlockNoise(FullNoise(2, shrinkage=0.0), 4, order=1),
         {"standard_deviation": [0.5, 2], "place_correlation": -0.4, "time_correlation": 0.4},
     ),
 }
@@ -43,7 +47,7 @@ def test_it_is_found_from_afar(name):
     problem = Problem(data, silent(8), NormalLaw(["a"]), noise, scale, free_law=False)
     settings = DescentSettings(iterations=60, model_samples=1000, directions=24)
     start = np.where(noise.correlations, 0.0, truth + np.log(3.0))
-    found = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
+    descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
     # Standard errors at N = 2000 from the information of the Gaussian, as in Slepian and Bangs,
     # and as much again for the sliced distance, which is not the likelihood; four of them.
     gamma = torch.from_numpy(truth)
@@ -51,4 +55,4 @@ def test_it_is_found_from_afar(name):
     whitened = torch.linalg.solve(noise.covariance(gamma), slopes)
     information = 1000 * torch.einsum("iab,jba->ij", whitened, whitened)
     errors = torch.sqrt(torch.diagonal(torch.linalg.inv(information))).numpy()
-    assert np.all(np.abs(found.gamma - truth) < 4 * 1.4 * errors)
+    assert np.all(np.abs(descent.gamma - truth) < 4 * 1.4 * errors)

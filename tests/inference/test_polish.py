@@ -9,16 +9,17 @@ import pytest
 import torch
 from problems import PLACES, TRUE_ALPHA, curve, curve_problem
 
-from popinv.checkpoints import Checkpoint
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.inference.choice import choose
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.polish import Polished, PolishSettings, polish
+from popinv.inference.polish import Polished, polish
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
+from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
+from popinv.store.checkpoints import Checkpoint
 
 COUNT = 300
 
@@ -96,23 +97,23 @@ def test_through_the_solver_a_useless_surrogate_does_no_harm(start):
     problem, truth, fresh = given(useless)
     begin = np.concatenate([start, truth[4:]])
     wanted = fit_pseudo_likelihood(replace(problem, simulate=curve), [truth])
-    found = polished(problem, begin, fresh, Curve())
-    assert found.through["pseudo_likelihood"] == "solver"
-    away = (found.pseudo_likelihood.p - wanted.p) / wanted.standard_errors
+    answers = polished(problem, begin, fresh, Curve())
+    assert answers.through["pseudo_likelihood"] == "solver"
+    away = (answers.pseudo_likelihood.p - wanted.p) / wanted.standard_errors
     assert np.max(np.abs(away)) < 0.3
 
 
 def test_an_error_that_cannot_be_taken_off_is_said():
     problem, truth, fresh = given(useless)
-    found = polished(problem, truth, fresh)
-    assert not found.pseudo_likelihood.passes
-    assert "more than can be taken off" in found.pseudo_likelihood.reason
+    answers = polished(problem, truth, fresh)
+    assert not answers.pseudo_likelihood.passes
+    assert "more than can be taken off" in answers.pseudo_likelihood.reason
     # Nothing has run away, and what it would have taken is told.
-    assert np.all(np.isfinite(found.pseudo_likelihood.p))
-    assert np.max(np.abs(found.surrogate_shift) / found.pseudo_likelihood.standard_errors) > 1
+    assert np.all(np.isfinite(answers.pseudo_likelihood.p))
+    assert np.max(np.abs(answers.surrogate_shift) / answers.pseudo_likelihood.standard_errors) > 1
     estimates = {
-        "likelihood": likelihood_dataset(problem, found),
-        "pseudo_likelihood": pseudo_likelihood_dataset(problem, found),
+        "likelihood": likelihood_dataset(problem, answers),
+        "pseudo_likelihood": pseudo_likelihood_dataset(problem, answers),
     }
     distance = estimates["pseudo_likelihood"].assign_attrs(passes=1, reason="")
     name, why = choose(estimates | {"distance": distance}, "auto")
@@ -126,8 +127,8 @@ def test_without_derivatives_the_pseudo_likelihood_alone_goes_through_the_model(
         solved = 0
 
     problem, start, fresh = given()
-    found = polished(problem, start, fresh, Plain())
-    assert found.through == {"pseudo_likelihood": "solver", "likelihood": "surrogate"}
+    answers = polished(problem, start, fresh, Plain())
+    assert answers.through == {"pseudo_likelihood": "solver", "likelihood": "surrogate"}
 
 
 def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
@@ -156,9 +157,9 @@ def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])
 def test_resamples_lie_about_the_answer_without_the_push(estimator):
     problem, start, fresh = given()
-    found = getattr(polished(problem, start, fresh), estimator)
-    answers = bootstrap(problem, estimator, found.p, 8, None, draws=32, progress=False)
-    away = (answers.mean(axis=0) - found.p) / found.standard_errors
+    estimate = getattr(polished(problem, start, fresh), estimator)
+    answers = bootstrap(problem, estimator, estimate.p, 8, None, draws=32, progress=False)
+    away = (answers.mean(axis=0) - estimate.p) / estimate.standard_errors
     # A mean of eight is known to 0.35 of a standard error; the push alone is more than one.
     assert np.max(np.abs(away)) < 1.1
-    assert np.max(np.abs(found.correction) / found.standard_errors) > 1.5
+    assert np.max(np.abs(estimate.correction) / estimate.standard_errors) > 1.5

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import default_study, marginal_likelihood
-from popinv.inference.build import descent_settings, start
+from popinv.inference.build import start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
@@ -26,10 +26,10 @@ def flow() -> tuple[Problem, np.ndarray, np.ndarray]:
     """Return the default study's problem, its truth, and its start."""
     given = default_study.section()
     problem = default_study.problem(1000)
-    truth = given["observations"]["truth"]
-    alpha = law_values(given["law"], truth["law"], given["forward"])
-    gamma = problem.noise.from_natural(truth["noise"])
-    return problem, np.concatenate([alpha, gamma]), start(given, problem)
+    truth = given.observations.truth
+    alpha = law_values(given.law, truth.law, given.forward)
+    gamma = problem.noise.from_natural(truth.noise)
+    return problem, np.concatenate([alpha, gamma]), start(default_study.model(), problem)
 
 
 def template() -> tuple[Problem, np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def template() -> tuple[Problem, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("study", [flow, template])
 def test_no_estimate_runs_away(study):
     problem, truth, begin = study()
-    settings = replace(descent_settings(default_study.section()["descent"]), iterations=60, legs=2)
+    settings = default_study.section().descent.replace(iterations=60, legs=2)
     alpha, gamma = problem.split(truth)
     far = {}
     for number in range(DATA_SETS):

@@ -14,9 +14,9 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
-from popinv.inference.problem import DescentSettings
+from popinv.inference.settings import DescentSettings
 from popinv.inference.surrogate_bias import FreshSolves, corrected, observe_again
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def off(z: torch.Tensor) -> torch.Tensor:
@@ -38,33 +38,33 @@ def test_without_the_push_the_answer_is_the_solvers(estimator):
     surrogate = replace(problem, simulate=off)
     start = np.concatenate([alpha, gamma])
     if estimator == "pseudo_likelihood":
-        wanted, found = (fit_pseudo_likelihood(p, [start]) for p in (problem, surrogate))
-        scores = pseudo_scores(surrogate, found.p)
+        wanted, estimate = (fit_pseudo_likelihood(p, [start]) for p in (problem, surrogate))
+        scores = pseudo_scores(surrogate, estimate.p)
     elif estimator == "likelihood":
-        wanted, found = (fit_marginal_likelihood(p, start) for p in (problem, surrogate))
-        scores = marginal_scores(surrogate, found.p, MarginalSettings())
+        wanted, estimate = (fit_marginal_likelihood(p, start) for p in (problem, surrogate))
+        scores = marginal_scores(surrogate, estimate.p, MarginalSettings())
     else:
         settings = DescentSettings(iterations=120, model_samples=1200, directions=64)
         wanted, other = (
             fit_distance(p, settings, [start], progress=False) for p in (problem, surrogate)
         )
-        wanted, found = wanted.estimate, other.estimate
+        wanted, estimate = wanted.estimate, other.estimate
         scores = distance_scores(other.influence)
-    better = corrected(surrogate, found, scores, fresh(), "fresh", pairs=4)
-    before = np.abs(found.p - wanted.p) / wanted.standard_errors
+    better = corrected(surrogate, estimate, scores, fresh(), "fresh", pairs=4)
+    before = np.abs(estimate.p - wanted.p) / wanted.standard_errors
     after = np.abs(better.p - wanted.p) / wanted.standard_errors
     assert before.max() > 1.5
     # What is left: the second order of a push of some standard errors, and the fresh solves' own.
     assert np.linalg.norm(after) < 0.5 * np.linalg.norm(before)
-    np.testing.assert_allclose(better.p - found.p, better.correction)
+    np.testing.assert_allclose(better.p - estimate.p, better.correction)
     assert np.all(np.diag(better.correction_covariance) > 0)
 
 
 def test_a_perfect_surrogate_pushes_nothing():
     problem, alpha, gamma = curve_problem(count=200)
-    found = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-    better = corrected(problem, found, pseudo_scores(problem, found.p), fresh(), "fresh")
-    np.testing.assert_allclose(better.p, found.p, atol=1e-12)
+    estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
+    better = corrected(problem, estimate, pseudo_scores(problem, estimate.p), fresh(), "fresh")
+    np.testing.assert_allclose(better.p, estimate.p, atol=1e-12)
     np.testing.assert_allclose(better.correction_covariance, 0.0, atol=1e-20)
 
 
@@ -78,12 +78,12 @@ def test_randomness_inside_the_solver_is_taken_out_of_the_noise():
     total = np.hypot(deviation, inside)
     data = clean + total * rng.standard_normal(clean.shape)
     noisy = replace(problem, data=data, noise=IsotropicNoise(8), scale=np.full(5, 0.5))
-    found = fit_pseudo_likelihood(noisy, [np.append(alpha, np.log(0.1))])
+    estimate = fit_pseudo_likelihood(noisy, [np.append(alpha, np.log(0.1))])
     solves = fresh(2000)
     solves = FreshSolves(solves.z, solves.y + inside * rng.standard_normal(solves.y.shape))
-    better = corrected(noisy, found, pseudo_scores(noisy, found.p), solves, "fresh", pairs=4)
+    better = corrected(noisy, estimate, pseudo_scores(noisy, estimate.p), solves, "fresh", pairs=4)
     # 1500 systems of 8 observations tell a deviation to one per cent.
-    assert np.exp(found.p[4]) == pytest.approx(total, rel=0.03)
+    assert np.exp(estimate.p[4]) == pytest.approx(total, rel=0.03)
     assert np.exp(better.p[4]) == pytest.approx(deviation, rel=0.05)
 
 

@@ -9,9 +9,10 @@ import torch
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import DescentSettings, Problem
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 AGES = torch.linspace(-1, 1, 9, dtype=torch.float64)
 BOYS = 200

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
-from popinv.observation_files import read_observations
 from popinv.observation_files.csv_files import likely_header
 from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.reading import read_observations
 from popinv.observation_files.survey import survey
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
@@ -167,8 +167,8 @@ def test_a_missing_value_is_kept_where_it_is_to_be_masked(suffix: str) -> None:
 @pytest.mark.parametrize("header", ["", "a,b,c\n"])
 def test_cells_that_count_as_missing(cell: str, header: str) -> None:
     path = write(f"{header}1,2,3\n4,{cell},6\n7,8,9\n")
-    found = read_observations(path, mask_missing=True).values
-    np.testing.assert_array_equal(found, [[1, 2, 3], [4, math.nan, 6], [7, 8, 9]])
+    values = read_observations(path, mask_missing=True).values
+    np.testing.assert_array_equal(values, [[1, 2, 3], [4, math.nan, 6], [7, 8, 9]])
     assert f"line {2 + header.count(chr(10))}, column 2 is missing" in fault(path)
 
 
@@ -267,7 +267,7 @@ def test_a_noise_scale_that_is_not_positive_and_finite(scale: str, words: str) -
 
 def test_two_systems_of_one_name() -> None:
     message = fault(write("a,s\n1,x\n2,y\n3,x\n"), system_column="s")
-    assert "line 2 and line 4 are both of system 'x'" in message
+    assert "line 2 and line 4 both belong to system 'x'" in message
     assert "line 3: the system has no name" in fault(write("a,s\n1,x\n2,\n"), system_column="s")
 
 
@@ -322,10 +322,10 @@ def test_a_first_line_that_looks_like_places_or_times(
     assert "line 1 (" in message
     assert f"its numbers {trait}" in message
     assert "'observations.header'" in message
-    found = read_observations(path, header=True).values
-    np.testing.assert_array_equal(found, values)
-    found = read_observations(path, header=False, mask_missing=True).values
-    np.testing.assert_array_equal(found[1:], values)
+    table = read_observations(path, header=True).values
+    np.testing.assert_array_equal(table, values)
+    table = read_observations(path, header=False, mask_missing=True).values
+    np.testing.assert_array_equal(table[1:], values)
     assert survey(Path(path)).header
     assert survey(Path(path)).systems == len(values)
 
@@ -402,9 +402,9 @@ def test_decimal_commas_are_refused_with_what_to_write() -> None:
     ],
 )
 def test_a_first_column_that_names_the_systems_is_seen(content: str, column: str | None) -> None:
-    found = survey(Path(write(content)))
-    assert found.system_column == column
-    assert found.entries == content.split("\n")[0].count(",") + (column is None)
+    surveyed = survey(Path(write(content)))
+    assert surveyed.system_column == column
+    assert surveyed.entries == content.split("\n")[0].count(",") + (column is None)
 
 
 def test_netcdf_4_is_read() -> None:

@@ -11,10 +11,10 @@ from scipy import stats
 
 from popinv.forward.fields import wavenumbers
 from popinv.population.laws.build import flat_values
-from popinv.population.laws.level_set_field import LevelSetLaw
-from popinv.population.laws.lognormal import LognormalLaw
-from popinv.population.laws.matern_field import MaternLaw
-from popinv.population.laws.normal import NormalLaw
+from popinv.population.laws.level_set_field.law import LevelSetLaw
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.matern_field.law import MaternLaw
+from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.product import ProductLaw
 from popinv.population.synthetic import broad_parameters, parameters
 
@@ -192,11 +192,11 @@ def test_the_law_of_known_parameters_is_found_again(name):
     law, natural = WITH_DENSITY[name]
     alpha = law.from_natural(natural)
     z = parameters(law, alpha, seed=2, stage="test", count=5000)
-    found = law.most_likely(z, alpha + 0.5)
+    estimate = law.most_likely(z, alpha + 0.5)
     # Standard errors at 5000 draws are at most 3 % (the largest deviation, 2, over root 5000).
-    np.testing.assert_allclose(found, alpha, atol=0.12)
+    np.testing.assert_allclose(estimate, alpha, atol=0.12)
     # The score at the maximum is zero, but for the mean that has no density.
-    at = torch.from_numpy(found).requires_grad_(True)
+    at = torch.from_numpy(estimate).requires_grad_(True)
     law.log_density(at, torch.from_numpy(z)).mean().backward()
     np.testing.assert_allclose(at.grad, 0.0, atol=1e-3)
 

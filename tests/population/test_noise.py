@@ -11,9 +11,9 @@ from noise_checks import check_whitening
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
 
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.isotropic import IsotropicNoise
-from popinv.population.noise.kernel import KERNELS, KernelNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KERNELS, KernelNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.sort(np.random.default_rng(0).uniform(size=(12, 1)), axis=0)
@@ -23,7 +23,7 @@ def models():
     yield IsotropicNoise(12)
     yield DiagonalNoise(12)
     for kernel in KERNELS:
-        yield KernelNoise(PLACES, kernel)
+        yield KernelNoise(PLACES, kernel, nugget=False)
         yield KernelNoise(PLACES, kernel, nugget=True)
 
 
@@ -96,7 +96,7 @@ def test_kernel_covariance_entry_by_entry():
 
 def test_kernel_distance_in_two_dimensions():
     places = np.array([[0.0, 0.0], [0.3, 0.4]])
-    model = KernelNoise(places, "exponential")
+    model = KernelNoise(places, "exponential", nugget=False)
     gamma = torch.from_numpy(model.from_natural({"amplitude": 1.0, "length": 0.5}))
     assert float(model.covariance(gamma)[0, 1]) == pytest.approx(np.exp(-1.0), rel=1e-14)
 
@@ -114,7 +114,7 @@ def test_isotropic_and_diagonal_closed_forms():
 
 
 def test_sample_covariance_approaches_gamma():
-    model = KernelNoise(PLACES, "matern32")
+    model = KernelNoise(PLACES, "matern32", nugget=False)
     gamma = model.from_natural({"amplitude": 0.5, "length": 0.3})
     xi = noise_rows(model, gamma, seed=1, stage="test", count=20_000)
     expected = model.covariance(torch.from_numpy(gamma)).numpy()
@@ -128,12 +128,12 @@ def test_sample_covariance_approaches_gamma():
 )
 def test_values_that_do_not_fit_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        KernelNoise(PLACES, "exponential").from_natural(values)
+        KernelNoise(PLACES, "exponential", nugget=False).from_natural(values)
 
 
 def test_unknown_kernel_is_refused():
     with pytest.raises(ValueError, match="'linear' is not one of"):
-        KernelNoise(PLACES, "linear")
+        KernelNoise(PLACES, "linear", nugget=False)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=IDS)

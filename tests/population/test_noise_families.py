@@ -12,25 +12,25 @@ from scipy.linalg import toeplitz as scipy_toeplitz
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
-from popinv.population.noise.autoregressive import AutoregressiveNoise, autoregressive_factor
-from popinv.population.noise.blocks import BlockNoise
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise, autoregressive_factor
+from popinv.population.noise.blocks.noise import BlockNoise
 from popinv.population.noise.build import noise
-from popinv.population.noise.diagonal import DiagonalNoise
-from popinv.population.noise.full import FullNoise
-from popinv.population.noise.isotropic import IsotropicNoise
-from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.array([[0.1], [0.4], [0.9]])
 
 MODELS = {
-    "autoregressive": AutoregressiveNoise(3, 4),
+    "autoregressive": AutoregressiveNoise(3, 4, order=1),
     "toeplitz": AutoregressiveNoise(2, 6, order=5),
-    "full": FullNoise(5),
+    "full": FullNoise(5, shrinkage=0.0),
     "isotropic blocks": BlockNoise(IsotropicNoise(3), 4, 2),
-    "diagonal blocks": BlockNoise(DiagonalNoise(3), 4),
-    "kernel blocks": BlockNoise(KernelNoise(PLACES, "exponential"), 4),
-    "full blocks": BlockNoise(FullNoise(3), 4),
+    "diagonal blocks": BlockNoise(DiagonalNoise(3), 4, order=1),
+    "kernel blocks": BlockNoise(KernelNoise(PLACES, "exponential", nugget=False), 4, order=1),
+    "full blocks": BlockNoise(FullNoise(3, shrinkage=0.0), 4, order=1),
 }
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
@@ -96,7 +96,7 @@ def test_sample_covariance_approaches_gamma(model):
 
 
 def test_first_order_is_the_geometric_sequence():
-    model = AutoregressiveNoise(2, 4)
+    model = AutoregressiveNoise(2, 4, order=1)
     gamma = model.from_natural({"standard_deviation": 2.0, "correlation": -0.6})
     block = 4 * scipy_toeplitz((-0.6) ** np.arange(4))
     expected = np.kron(np.eye(2), block)
@@ -152,13 +152,13 @@ def test_blocks_are_the_kronecker_product(name):
 
 
 def test_isotropic_blocks_are_the_autoregressive_family():
-    blocks, series = BlockNoise(IsotropicNoise(3), 4), AutoregressiveNoise(3, 4)
+    blocks, series = BlockNoise(IsotropicNoise(3), 4, order=1), AutoregressiveNoise(3, 4, order=1)
     gamma = torch.tensor([0.3, -0.7], dtype=torch.float64)
     torch.testing.assert_close(blocks.covariance(gamma), series.covariance(gamma))
 
 
 def test_names_are_readable():
-    assert AutoregressiveNoise(2, 3).names == ("standard_deviation", "correlation")
+    assert AutoregressiveNoise(2, 3, order=1).names == ("standard_deviation", "correlation")
     assert AutoregressiveNoise(2, 3, 2).names[1:] == (
         "partial_correlation_1",
         "partial_correlation_2",
@@ -171,7 +171,11 @@ def test_names_are_readable():
         "place_correlation_2_3",
         "time_correlation",
     )
-    assert FullNoise(3).names[3:] == ("correlation_1_2", "correlation_1_3", "correlation_2_3")
+    assert FullNoise(3, shrinkage=0.0).names[3:] == (
+        "correlation_1_2",
+        "correlation_1_3",
+        "correlation_2_3",
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +211,7 @@ def test_values_of_the_configuration_are_taken(name, values):
 
 
 def test_full_natural_values_are_deviations_and_correlations():
-    model = FullNoise(4)
+    model = FullNoise(4, shrinkage=0.0)
     root = np.random.default_rng(0).standard_normal((4, 4))
     covariance = root @ root.T
     gamma = model.from_cholesky(torch.from_numpy(np.linalg.cholesky(covariance)))
@@ -219,7 +223,7 @@ def test_full_natural_values_are_deviations_and_correlations():
 
 
 def test_full_moves_by_the_exponential_and_knows_its_whitened_gradient():
-    model = FullNoise(4)
+    model = FullNoise(4, shrinkage=0.0)
     gamma = random_gamma(model)
     rng = np.random.default_rng(0)
     change = rng.standard_normal((4, 4))
@@ -264,7 +268,7 @@ def test_values_that_no_noise_has_are_refused(name, values, message):
 def test_orders_that_do_not_fit_are_refused(order):
     for build in (
         lambda: AutoregressiveNoise(2, 3, order),
-        lambda: BlockNoise(FullNoise(2), 3, order),
+        lambda: BlockNoise(FullNoise(2, shrinkage=0.0), 3, order),
     ):
         with pytest.raises(ValueError, match="does not fit 3 times"):
             build()
@@ -280,19 +284,19 @@ def series(times) -> Observations:
     [("isotropic", IsotropicNoise), ("diagonal", DiagonalNoise), ("full", FullNoise)],
 )
 def test_sections_become_models(places, kind):
-    what = series([0.1, 0.2, 0.3])
-    blocks = noise({"kind": "blocks", "places": places, "order": 2}, what)
+    observations = series([0.1, 0.2, 0.3])
+    blocks = noise({"kind": "blocks", "places": places, "order": 2}, observations)
     assert isinstance(blocks.places, kind)
     assert (blocks.d_y, blocks.times, blocks.places.d_y) == (6, 3, 2)
-    assert noise({"kind": "full", "shrinkage": 0.2}, what).shrinkage == 0.2
-    assert noise({"kind": "autoregressive", "order": 1}, what).times == 3
+    assert noise({"kind": "full", "shrinkage": 0.2}, observations).shrinkage == 0.2
+    assert noise({"kind": "autoregressive", "order": 1}, observations).times == 3
 
 
 def test_a_kernel_over_places_leaves_time_out():
     blocks = noise({"kind": "blocks", "places": "matern32", "order": 1}, series([0, 1, 2]))
     values = {"standard_deviation": 1.0, "length": 0.5, "time_correlation": 0.0}
     covariance = blocks.covariance(torch.from_numpy(blocks.from_natural(values))).numpy()
-    expected = KernelNoise(np.array([[0.2], [0.7]]), "matern32")
+    expected = KernelNoise(np.array([[0.2], [0.7]]), "matern32", nugget=False)
     gamma = torch.from_numpy(expected.from_natural({"amplitude": 1.0, "length": 0.5}))
     assert covariance[0, 3] == pytest.approx(float(expected.covariance(gamma)[0, 1]))
 
@@ -304,9 +308,9 @@ def test_irregular_times_are_refused(times):
 
 
 def test_no_time_is_refused():
-    what = Observations(PLACES, ("x",), "u")
+    observations = Observations(PLACES, ("x",), "u")
     with pytest.raises(ConfigError, match="have no time: their coordinates are x"):
-        noise({"kind": "blocks", "places": "full", "order": 1}, what)
+        noise({"kind": "blocks", "places": "full", "order": 1}, observations)
 
 
 @each_model

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popinv import storage
 from popinv.forward.base import Observations
 from popinv.population.observe import noise_scales, observations_dataset
+from popinv.store import storage
 
 WHAT = Observations(np.array([[0.2], [0.7]]), ("x",), "head", "m")
 Y = np.arange(10.0).reshape(5, 2)
 
 
 def test_the_last_systems_are_held_out() -> None:
-    found = observations_dataset(Y, WHAT, heldout=2)
-    np.testing.assert_array_equal(found["y"], Y[:3])
-    np.testing.assert_array_equal(found["y_heldout"], Y[3:])
-    assert set(found.variables) == {"y", "y_heldout", "observation_x"}
-    assert found["y"].attrs["units"] == "m"
+    dataset = observations_dataset(Y, WHAT, heldout=2)
+    np.testing.assert_array_equal(dataset["y"], Y[:3])
+    np.testing.assert_array_equal(dataset["y_heldout"], Y[3:])
+    assert set(dataset.variables) == {"y", "y_heldout", "observation_x"}
+    assert dataset["y"].attrs["units"] == "m"
 
 
 def test_gaps_scales_and_names_survive_the_store(tmp_path) -> None:

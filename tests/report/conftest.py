@@ -23,18 +23,19 @@ from small_results import (
     studies,
 )
 
-from popinv import storage
 from popinv.downstream.claims import write_claims, write_metrics
-from popinv.inference.summary import metrics
+from popinv.inference.metrics import metrics
 from popinv.report.gathering import gather_method, gather_study
 from popinv.report.pages import index_page, method_page
 from popinv.report.writing import page_of
+from popinv.store import storage
+from popinv.surrogate.collect import Thresholds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # What the tiny study asks of its surrogate.
-THRESHOLDS = {"error": 0.1, "push": 0.25}
+THRESHOLDS = Thresholds(error=0.1, push=0.25)
 CHROMIUM = shutil.which("chromium")
 
 
@@ -48,10 +49,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         storage.save(
             study.loaded[name], tiny / f"{name}.zarr", config={}, seed=3, created_by=f"make_{name}"
         )
-    found = metrics(
+    metric_values = metrics(
         study.problem, study.loaded, null_resamples=20, polish_draws=16, thresholds=THRESHOLDS
     )
-    write_metrics(found, tiny / "metrics.json")
+    write_metrics(metric_values, tiny / "metrics.json")
     benchmarks = tiny / "benchmarks"
     benchmarks.mkdir()
     for name, seconds, megabytes in (
@@ -61,7 +62,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         # Left by a configuration with more rounds, more chunks, another method, or by nobody.
         ("solve_chunk.7.0", 1000.0, "1.0"),
         ("solve_chunk.0.9", 1000.0, "1.0"),
-        ("posterior", 1000.0, "1.0"),
+        ("use_posterior", 1000.0, "1.0"),
         ("somebody_elses", 1000.0, "1.0"),
         ("write_study_page", 1000.0, "1.0"),
     ):

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 from tiny_study import TINY
 
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
+from popinv.config.study import Study
 from popinv.downstream.claims import Claim
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
@@ -52,7 +53,7 @@ COMPARISON = {
 }
 
 
-def configuration(**downstream: Any) -> dict[str, Any]:
+def configuration(**downstream: Any) -> Study:
     """Return the section of the study: that of the tiny one, with all that may be asked for."""
     config = copy.deepcopy(TINY)
     study = config["studies"]["tiny"]
@@ -63,7 +64,7 @@ def configuration(**downstream: Any) -> dict[str, Any]:
         "design_counts": [40, 80],
         "calibration": 20,
     }
-    return as_mapping(load(config))["studies"]["tiny"]
+    return load(config).studies["tiny"]
 
 
 def evidence() -> dict[str, xr.Dataset]:
@@ -99,7 +100,7 @@ class Results:
     """A folder of results, and the configuration of its study."""
 
     folder: Path
-    section: dict[str, Any]
+    section: Study
     study: studies.Study
 
     @property

@@ -52,8 +52,10 @@ def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, schem
     assert opened.said == []
     sent = [url for url in opened.asked if not url.startswith(("data:", "blob:"))]
     assert sent == [pages[name].as_uri()]
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    assert not found, json.dumps([(v["id"], v["nodes"][0]["html"][:200]) for v in found], indent=1)
+    violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert not violations, json.dumps(
+        [(v["id"], v["nodes"][0]["html"][:200]) for v in violations], indent=1
+    )
     if name == "study":
         contrast = page.evaluate(CONTRAST)
         assert contrast["text"] >= 4.5
@@ -196,8 +198,8 @@ def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):
             return [follows, `${s.outlineStyle} ${s.outlineWidth}`, e.outerHTML.slice(0, 80)];
         }""")
         )
-    assert [what for follows, _, what in stops if not follows] == []
-    assert [(outline, what) for _, outline, what in stops if outline != "solid 3px"] == []
+    assert [element for follows, _, element in stops if not follows] == []
+    assert [(outline, element) for _, outline, element in stops if outline != "solid 3px"] == []
 
 
 def test_charts_take_the_colours_of_the_page(wide):

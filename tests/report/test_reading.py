@@ -146,6 +146,6 @@ def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(browser, pages,
     file = results.tiny / "downstream/mwgrad/metrics.json"
     assert hashlib.sha256(file.read_bytes()).hexdigest() in text
     saved = page.evaluate("atob(all('a[download]')[0].href.split('base64,')[1])")
-    assert yaml.safe_load(saved)["studies"]["tiny"]["seed"] == results.section["seed"]
+    assert yaml.safe_load(saved)["studies"]["tiny"]["seed"] == results.section.seed
     assert "final descent" in text
     page.context.close()

@@ -18,8 +18,8 @@ from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.figures import style
-from popinv.judgement import judgements
-from popinv.metrics import Parameter, parameters_in
+from popinv.judgement.judgements import judgements
+from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.gathering import gather_method, gather_study
@@ -28,13 +28,14 @@ from popinv.report.pages import reproduction
 from popinv.report.pictures import pictures_in
 from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
+from popinv.sections.base import plain
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_stages_are_of_the_jobs_that_the_study_has(results):
-    found = gather_study(results.tiny / "metrics.json", results.section)
-    stages = {stage.rule: stage for stage in found.stages}
+    study = gather_study(results.tiny / "metrics.json", results.section)
+    stages = {stage.rule: stage for stage in study.stages}
     assert list(stages) == ["deconvolve", "solve_chunk"]
     solve = stages["solve_chunk"]
     assert (solve.jobs, solve.seconds, solve.longest) == (2, 42.0, 30.0)
@@ -43,11 +44,11 @@ def test_stages_are_of_the_jobs_that_the_study_has(results):
 
 
 def test_hashes_are_those_of_the_stores(results):
-    found = gather_study(results.tiny / "metrics.json", results.section, results.stores())
-    for store in found.stores:
+    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    for store in study.stores:
         attributes = json.loads((results.tiny / store.path / "zarr.json").read_text())["attributes"]
         assert store.sha256 == attributes["content_sha256"]
-    assert {(s.path, s.rule) for s in found.stores} == {
+    assert {(s.path, s.rule) for s in study.stores} == {
         (f"{name}.zarr", f"make_{name}") for name in ("observations", "truth", "population")
     }
 
@@ -67,7 +68,9 @@ def test_what_is_missing_is_named(results, tmp_path):
 
 
 def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
-    method = gather_method("mwgrad", results.folder, {"tiny": results.section, "other": {}})
+    method = gather_method(
+        "mwgrad", results.folder, {"tiny": results.section, "other": configuration()}
+    )
     assert method.title == "Mwgrad"
     assert method.problem is not None
     assert [row["claim"] for row in method.problem.claims] == [claim.claim for claim in CLAIMS]
@@ -116,8 +119,8 @@ GOOD = {
 )
 def test_reasons_for_doubt(changed, doubted):
     metrics = GOOD | changed
-    found = judgements(metrics, parameters_in(metrics))
-    assert [j.name for j in found if j.verdict == "doubt"] == ([doubted] if doubted else [])
+    judged = judgements(metrics, parameters_in(metrics))
+    assert [j.name for j in judged if j.verdict == "doubt"] == ([doubted] if doubted else [])
 
 
 @pytest.mark.parametrize(
@@ -131,8 +134,8 @@ def test_reasons_for_doubt(changed, doubted):
 )
 def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
     metrics = GOOD | changed
-    (found,) = [j for j in judgements(metrics, parameters_in(metrics)) if j.name == name]
-    assert (found.verdict, found.short) == (verdict, "not judged")
+    (judged,) = [j for j in judgements(metrics, parameters_in(metrics)) if j.name == name]
+    assert (judged.verdict, judged.short) == (verdict, "not judged")
 
 
 def test_parameters_are_drawn_where_there_is_something_to_compare_with():
@@ -149,15 +152,15 @@ def test_parameters_are_drawn_where_there_is_something_to_compare_with():
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
     missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
     coverage = {"coverage_mean": 0.6, "calibration_replications": 40}
-    found = judgements(GOOD, missing, coverage)
-    assert [j.name for j in found if j.verdict == "doubt"] == ["Against the truth", "Calibration"]
-    assert "0 of 4 intervals (of 95 %)" in found[0].finding
+    judged = judgements(GOOD, missing, coverage)
+    assert [j.name for j in judged if j.verdict == "doubt"] == ["Against the truth", "Calibration"]
+    assert "0 of 4 intervals (of 95 %)" in judged[0].finding
 
 
 def test_the_configuration_on_the_page_gives_the_same_study(results):
-    made = reproduction("tiny", results.section)
+    made = reproduction("tiny", plain(results.section))
     again = as_mapping(load(yaml.safe_load(base64.b64decode(made.encoded))))
-    assert again["studies"]["tiny"] == results.section
+    assert again["studies"]["tiny"] == plain(results.section)
     assert made.versions["numpy"] == np.__version__
 
 
@@ -185,7 +188,7 @@ def test_a_study_is_described_in_words(results):
 
 def terms_of(example, study):
     config = yaml.safe_load((ROOT / "config/examples" / example).read_text())
-    return dict(described(as_mapping(load(config))["studies"][study]))
+    return dict(described(load(config).studies[study]))
 
 
 def test_figures_are_told_by_their_titles(tmp_path):
@@ -240,8 +243,8 @@ def test_numbers_are_rounded_for_people_and_whole_for_programs():
 )
 def test_every_kind_of_study_has_a_page(make, known, results):
     study = make() if known else make().without(*studies.ABSENT)
-    found = gather_study(results.tiny / "metrics.json", results.section)
-    page = page_of(found, study.problem, study.loaded)
+    record = gather_study(results.tiny / "metrics.json", results.section)
+    page = page_of(record, study.problem, study.loaded)
     charts = re.findall(r'<figure class="chart[^>]*id="chart-([^"]+)"', page)
     assert len(charts) == len(set(charts)) >= 12
     for text in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL):

@@ -10,11 +10,12 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popinv.artefacts import reasons_of, solves, variable
 from popinv.errors import SolverError
 from popinv.forward.base import Observations, Solutions
+from popinv.forward.datasets import reasons_of, solves
+from popinv.store.variables import variable
 from popinv.surrogate.build import training_data
-from popinv.surrogate.collect import check_failures, collect, failure_counts, judge
+from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
 from popinv.surrogate.networks import MLP, Surrogate
 from popinv.surrogate.standardisation import Standardisation
 
@@ -45,7 +46,7 @@ def estimate(deviation: float) -> xr.Dataset:
 
 def judged_by(fresh, previous, surrogate, estimate, threshold, push=0.0):
     """Return the record judged, with an error of the answer that is given."""
-    thresholds = {"error": threshold, "push": 0.25}
+    thresholds = Thresholds(error=threshold, push=0.25)
     return judge(fresh, previous, surrogate, estimate, thresholds, lambda z, y: push)
 
 
@@ -112,7 +113,7 @@ def test_training_data_leave_failures_out_and_weigh_recent_rounds_more():
 
 
 def test_a_surrogate_survives_storage(tmp_path):
-    from popinv import storage
+    from popinv.store import storage
     from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 
     network = MLP(2, 2, width=4, depth=1)

@@ -43,8 +43,7 @@ def data(rows: int = 130) -> TrainingData:
 
 def settings(kind: str, **changes) -> TrainingSettings:
     """Return settings that go through every branch of a training."""
-    general = replace(
-        SETTINGS,
+    general = SETTINGS.replace(
         whitening=np.array([[2.0, 0.0], [0.5, 1.0]]),
         logarithmic=(True, False, False, False),
         **changes,
@@ -58,7 +57,7 @@ def settings(kind: str, **changes) -> TrainingSettings:
     if len(grid) == 2:
         fixed["readout"] = rng.random((2, count)) / count
     options = {"kind": "fno", "grid_shape": grid, "width": 6, "modes": 3, "layers": 2}
-    return replace(general, hyperparameters=options, fixed=fixed)
+    return general.replace(hyperparameters=options, fixed=fixed)
 
 
 def moved(surrogate: Surrogate, device: torch.device) -> Surrogate:
@@ -107,8 +106,8 @@ def test_initial_weights_leave_the_generators_of_gpus_alone(monkeypatch):
 def test_a_checkpoint_fits_a_training_on_another_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     here = prepare(data(), SETTINGS).fingerprint
-    assert here == prepare(data(), replace(SETTINGS, device="auto")).fingerprint
-    assert here != prepare(data(), replace(SETTINGS, batch_size=32)).fingerprint
+    assert here == prepare(data(), SETTINGS.replace(device="auto")).fingerprint
+    assert here != prepare(data(), SETTINGS.replace(batch_size=32)).fingerprint
 
 
 def test_the_pretended_gpu_keeps_its_tensors_apart():
@@ -176,14 +175,14 @@ def test_a_training_starts_from_a_surrogate_of_another_device(elsewhere, kind, d
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_and_gradients_on_a_gpu_are_those_of_the_processor(elsewhere, kind):
     surrogate, _ = train(data(), settings(kind), progress=False)
-    found = []
+    answers = []
     for each in (moved(surrogate, elsewhere.device), surrogate):
         z = torch.from_numpy(data().z[:50]).requires_grad_(True)
         y = each(z)
         (gradient,) = torch.autograd.grad(y.sum(), z)
         assert y.device.type == gradient.device.type == "cpu"
-        found.append((y.detach().numpy(), gradient.numpy(), each.predict(data().z[:50], rows=20)))
-    for there, here in zip(*found, strict=True):
+        answers.append((y.detach().numpy(), gradient.numpy(), each.predict(data().z[:50], rows=20)))
+    for there, here in zip(*answers, strict=True):
         elsewhere.agree(there, here, 1e-5)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
+from popinv.config.study import Study
 from popinv.forward.build import field as forward_field
-from popinv.forward.sensors import sensors
+from popinv.forward.build import observed
 from popinv.surrogate.build import network_inputs, training_settings
 from popinv.surrogate.training import TrainingData, train
 
 
-def study(dimension: int, **surrogate) -> dict:
+def study(dimension: int, **surrogate) -> Study:
     truth = {
         "law": {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3},
         "noise": {"amplitude": 0.1, "length": 0.1},
@@ -20,16 +21,16 @@ def study(dimension: int, **surrogate) -> dict:
     forward = {"kind": "porous_flow", "dimension": dimension, "elements": 16, "modes": 3}
     forward["sensors"] = {"count": 9, "placement": "random"}
     given = {"forward": forward, "observations": {"truth": truth}, "surrogate": surrogate}
-    return as_mapping(load({"studies": {"a": given}}, "test"))["studies"]["a"]
+    return load({"studies": {"a": given}}, "test").studies["a"]
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_the_read_out_interpolates_linear_functions_exactly(dimension):
     s = study(dimension, network="fno", fourier_modes=4)
-    _, fixed = network_inputs(s["surrogate"], s["forward"], seed=1)
+    _, fixed = network_inputs(s.surrogate, s.forward, seed=1)
     line = (np.arange(16) + 0.5) / 16
     grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
-    places = np.clip(sensors(s["forward"], 1), line[0], line[-1])
+    places = np.clip(observed(s.forward, 1).coordinates, line[0], line[-1])
     slope = np.array([2.0, -3.0])[:dimension]
     np.testing.assert_allclose(fixed["readout"] @ (1 + grid @ slope), 1 + places @ slope)
 
@@ -37,8 +38,8 @@ def test_the_read_out_interpolates_linear_functions_exactly(dimension):
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_the_evaluation_matrix_gives_the_log_permeability(dimension):
     s = study(dimension, network="fno", fourier_modes=4)
-    _, fixed = network_inputs(s["surrogate"], s["forward"], seed=1)
-    field = forward_field(s["forward"])
+    _, fixed = network_inputs(s.surrogate, s.forward, seed=1)
+    field = forward_field(s.forward)
     z = np.random.default_rng(0).standard_normal((2, len(field.parameters)))
     line = (np.arange(16) + 0.5) / 16
     grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
@@ -50,9 +51,9 @@ def test_the_evaluation_matrix_gives_the_log_permeability(dimension):
 def test_each_network_learns_from_the_configuration_alone(network, dimension):
     options = {"width": 8, "fourier_layers": 2, "fourier_modes": 4, "max_epochs": 40}
     s = study(dimension, network=network, depth=1, **options)
-    field = forward_field(s["forward"])
+    field = forward_field(s.forward)
     z = np.random.default_rng(0).standard_normal((64, len(field.parameters)))
-    y = field.evaluate(z, field.basis(sensors(s["forward"], 1)))
-    settings = training_settings(s["surrogate"], s["forward"], 1, 0)
+    y = field.evaluate(z, field.basis(observed(s.forward, 1).coordinates))
+    settings = training_settings(s.surrogate, s.forward, 1, 0)
     _, history = train(TrainingData(z, y), settings, progress=False)
     assert history["validation_loss"].min() < 0.9 * history["validation_loss"][0]

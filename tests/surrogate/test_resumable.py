@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from popinv.checkpoints import Checkpoint, state_from_arrays
 from popinv.errors import DivergenceError
+from popinv.store.checkpoints import Checkpoint, state_from_arrays
 from popinv.surrogate.resumable import train_resumably
 from popinv.surrogate.training import TrainingData, TrainingSettings, TrainingState, train
 
@@ -22,7 +20,7 @@ def data(n: int = 120) -> TrainingData:
 
 def test_a_diverging_training_keeps_the_last_good_state_and_says_what_to_change(tmp_path):
     checkpoint = Checkpoint(tmp_path / "training.zarr", {"a": 1})
-    wild = dataclasses.replace(SETTINGS, learning_rate=1e30, schedule="constant")
+    wild = SETTINGS.replace(learning_rate=1e30, schedule="constant")
     messages = []
     for _ in range(2):  # a second run goes on from there, to the same end
         with pytest.raises(DivergenceError) as caught:
@@ -42,7 +40,7 @@ def test_a_diverging_training_keeps_the_last_good_state_and_says_what_to_change(
 def test_in_later_rounds_the_other_learning_rate_is_named(tmp_path):
     first, _ = train(data(), SETTINGS)
     checkpoint = Checkpoint(tmp_path / "training.zarr", {})
-    wild = dataclasses.replace(SETTINGS, learning_rate=1e30, schedule="constant")
+    wild = SETTINGS.replace(learning_rate=1e30, schedule="constant")
     with pytest.raises(DivergenceError, match=r"surrogate\.refit_learning_rate"):
         train_resumably(data(), wild, checkpoint, first)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from popinv import storage
+from popinv.store import storage
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,7 +39,7 @@ class Kill:
 
 def scripts(folder: Path) -> dict[int, str]:
     """Return the Python processes that run the rules' scripts in a folder, with their rules."""
-    found = {}
+    names = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -49,8 +49,8 @@ def scripts(folder: Path) -> dict[int, str]:
                 continue
             if os.path.samefile(entry / "cwd", folder):
                 # A script is run as tmpabc123.name_of_the_rule.py.
-                found[int(entry.name)] = words[1].decode().split(".")[-2]
-    return found
+                names[int(entry.name)] = words[1].decode().split(".")[-2]
+    return names
 
 
 def cpu_seconds(pid: int) -> float:
@@ -102,27 +102,27 @@ def seeded_kills(finished: Path, rules: list[str], seed: int, most: float = 0.5)
     return plan
 
 
-def assert_same_results(found: Path, expected: Path, stores: Iterable[str]) -> None:
+def assert_same_results(actual: Path, expected: Path, stores: Iterable[str]) -> None:
     """Assert that stores of the tiny study have the numbers of an undisturbed run."""
     for name in stores:
         ours, theirs = (
-            storage.load(folder / "results/tiny" / name) for folder in (found, expected)
+            storage.load(folder / "results/tiny" / name) for folder in (actual, expected)
         )
         assert set(ours.variables) == set(theirs.variables), name
         for variable in theirs.variables:
             np.testing.assert_array_equal(
                 ours[variable].values, theirs[variable].values, err_msg=f"{name}: {variable}"
             )
-    assert not list((found / "results").rglob("*.partial"))
-    assert not list((found / "results/.checkpoints").rglob("*.zarr"))
+    assert not list((actual / "results").rglob("*.partial"))
+    assert not list((actual / "results/.checkpoints").rglob("*.zarr"))
 
 
-def assert_identical(found: Path, expected: Path) -> None:
+def assert_identical(actual: Path, expected: Path) -> None:
     """Assert that everything but logs and times is that of the undisturbed run, byte for byte."""
-    left, right = (folder / "results/tiny" for folder in (found, expected))
+    left, right = (folder / "results/tiny" for folder in (actual, expected))
     stores = sorted(str(path.relative_to(right)) for path in right.rglob("*.zarr"))
     assert len(stores) > 20
-    assert_same_results(found, expected, stores)
+    assert_same_results(actual, expected, stores)
     for name in stores:
         assert storage.load(left / name).attrs == storage.load(right / name).attrs, name
     for file in (right / "metrics.json", *sorted((right / "figures").iterdir())):

@@ -28,7 +28,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny_study import ROOT, TINY
 
-from popinv.config.loading import as_mapping, load
+from popinv.config.loading import load
+from popinv.sections.base import plain
+from popinv.workflow.questions import OBSERVED_WITH
 
 PAGE = ROOT / "docs" / "reruns.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -114,7 +116,7 @@ def _add_study(config: dict[str, Any]) -> None:
 
 
 CODE_EDITS = [
-    Edit("a comment in `storage.py`", "src/popinv/storage.py", "\n# A remark.\n"),
+    Edit("a comment in `store/storage.py`", "src/popinv/store/storage.py", "\n# A remark.\n"),
     Edit("a comment in a script", "workflow/scripts/solve_chunk.py", "\n# A remark.\n"),
     Edit(
         "the version of the package",
@@ -124,14 +126,14 @@ CODE_EDITS = [
     *_package(
         "forward/porous_flow/model.py",
         "forward/elastodynamics/model.py",
-        "forward/elastodynamics/description.py",
+        "forward/elastodynamics/section.py",
         "forward/lorenz96/model.py",
         "forward/fields.py",
-        "population/laws/matern_field.py",
-        "population/laws/lognormal.py",
-        "population/noise/kernel.py",
-        "population/noise/autoregressive.py",
-        "population/noise/full.py",
+        "population/laws/matern_field/law.py",
+        "population/laws/lognormal/law.py",
+        "population/noise/kernel/noise.py",
+        "population/noise/autoregressive/noise.py",
+        "population/noise/full/noise.py",
         "surrogate/networks.py",
         "surrogate/training.py",
         "inference/descent.py",
@@ -142,7 +144,7 @@ CODE_EDITS = [
         "figures/law.py",
         "config/noise.py",
         "observation_files/csv_files.py",
-        "storage.py",
+        "store/storage.py",
     ),
     Edit("`workflow/scripts/train_surrogate.py`", "workflow/scripts/train_surrogate.py"),
 ]
@@ -183,9 +185,9 @@ class Sandbox:
             file = self.run / output["output_file"]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(output["output_file"])
-        for name, study in as_mapping(load(CONFIG))["studies"].items():
+        for name, study in load(CONFIG).studies.items():
             # The one store whose content is looked at before anything is planned.
-            made_with = {key: study[key] for key in ("forward", "law", "noise", "observations")}
+            made_with = {key: plain(getattr(study, key)) for key in OBSERVED_WITH}
             file = self.run / "results" / name / "observations.zarr" / "zarr.json"
             file.write_text(json.dumps({"attributes": {"config": json.dumps(made_with)}}))
         self._snakemake(CONFIG, "--touch", "--forceall", "--cores", "50")

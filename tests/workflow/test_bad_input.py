@@ -99,7 +99,7 @@ def test_own_observations_are_read_and_split(workflow, tiny):
     target = "results/tiny/observations.zarr/zarr.json"
     done = workflow.run(target)
     assert done.returncode == 0, done.stdout
-    from popinv import storage
+    from popinv.store import storage
 
     observations = storage.load(workflow.folder / target)
     assert observations["y"].shape == (24, 3)

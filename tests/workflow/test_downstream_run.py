@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
-from tiny_study import ROOT
 
-from popinv import storage
+from popinv.downstream.methods import METHODS
+from popinv.store import storage
 
 pytestmark = pytest.mark.firedrake
 
@@ -38,26 +37,26 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     done = finished.run()
     assert done.returncode == 0, done.stdout
     folder = finished.folder / "results" / "tiny"
-    found = {
+    metrics_by_method = {
         method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
         for method in ASKED
     }
-    for metrics in found.values():
+    for metrics in metrics_by_method.values():
         assert all(isinstance(value, float | int | str) for value in metrics.values())
     posterior = storage.load(folder / "posterior.zarr")
     assert posterior["z"].shape == (10, 60, 5)
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
-    assert found["posterior"]["coverage"] > 0.5
-    weights = [found["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
+    assert metrics_by_method["posterior"]["coverage"] > 0.5
+    weights = [metrics_by_method["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
-    assert found["sgd_dynamics"]["restart_statement"]
-    assert found["analog"]["error_power_tiki_taka_2"] > 0
-    assert found["analog"]["analog_law_change"] > 0
-    assert found["influence"]["pool"] == 120
-    assert found["influence"]["candidates"] == 40
-    assert found["certified_unlearning"]["epsilon"] <= 1
-    assert "hardest to forget" in found["instance_unlearning"]["statement"]
-    assert found["instance_unlearning"]["solves_rerun_epochs"] == 100
+    assert metrics_by_method["sgd_dynamics"]["restart_statement"]
+    assert metrics_by_method["analog"]["error_power_tiki_taka_2"] > 0
+    assert metrics_by_method["analog"]["analog_law_change"] > 0
+    assert metrics_by_method["influence"]["pool"] == 120
+    assert metrics_by_method["influence"]["candidates"] == 40
+    assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1
+    assert "hardest to forget" in metrics_by_method["instance_unlearning"]["statement"]
+    assert metrics_by_method["instance_unlearning"]["solves_rerun_epochs"] == 100
     for picture in (
         "instance_unlearning/figures/systems",
         "posterior/figures/systems",
@@ -84,8 +83,7 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    texts = [file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk")]
-    checks = [name for text in texts for name in re.findall(r"^rule (check_\w+):", text, re.M)]
+    checks = [check.name for method in METHODS.values() for check in method.checks]
     assert len(checks) > 5
-    for rule in (*checks, "fetch_package"):
+    for rule in (*(f"check_{name}" for name in checks), "fetch_package"):
         assert rule in done.stdout

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from popinv import storage
-from popinv.workflow import evidence_figures
+from popinv.config.loading import load
+from popinv.store import storage
+from popinv.workflow.questions import evidence_figures
 
 pytestmark = pytest.mark.firedrake
 
@@ -37,7 +38,7 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     assert done.returncode == 0, done.stdout
 
     folder = finished.folder / "results" / "tiny"
-    for figure in evidence_figures(study):
+    for figure in evidence_figures(load(tiny).studies["tiny"]):
         assert (folder / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     errors = json.loads((folder / "evidence/error_against_systems.json").read_text())
     assert errors["error_observed_through"] == "solver"

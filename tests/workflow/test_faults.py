@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from tiny_study import Workflow
 
-from popinv import storage
-from popinv.artefacts import reasons_of
+from popinv.forward.datasets import reasons_of
+from popinv.store import storage
 
 SIMULATOR = """
 import os, signal, time
@@ -93,13 +93,13 @@ def again(solved: Workflow, tmp_path: Path) -> Workflow:
     return Workflow(tmp_path / "copy")
 
 
-def assert_same(found: Workflow, expected: Workflow, *names: str) -> None:
+def assert_same(actual: Workflow, expected: Workflow, *names: str) -> None:
     for name in names or ("chunks/0.zarr", "chunks/1.zarr", "solves.zarr"):
-        ours, theirs = (storage.load(w.folder / ROUND / name) for w in (found, expected))
+        ours, theirs = (storage.load(w.folder / ROUND / name) for w in (actual, expected))
         assert ours.attrs == theirs.attrs
         for variable in theirs.variables:
             np.testing.assert_array_equal(ours[variable].values, theirs[variable].values)
-    assert not list((found.folder / "results").rglob("*.partial"))
+    assert not list((actual.folder / "results").rglob("*.partial"))
 
 
 def refused(workflow: Workflow, *arguments: str, parts: list[str]) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tiny_study import TINY, Workflow
 
-from popinv import storage
-from popinv.figure_names import FIGURES
+from popinv.figures.names import FIGURES
+from popinv.store import storage
 
 pytestmark = pytest.mark.firedrake
 
@@ -59,13 +59,13 @@ def observed(tmp_path_factory):
 
 def test_gaps_names_and_scales_reach_the_store(observed):
     workflow, y, scale = observed
-    found = storage.load(workflow.folder / STORE)
-    assert found["y"].shape == (48, 3)
+    dataset = storage.load(workflow.folder / STORE)
+    assert dataset["y"].shape == (48, 3)
     # The names say which system each row is, after the shuffling.
     for ending in ("", "_heldout"):
-        rows = [int(name.split()[1]) for name in found[f"system_id{ending}"].values]
-        np.testing.assert_array_equal(found[f"y{ending}"].values, y[rows])
-        np.testing.assert_array_equal(found[f"noise_scale{ending}"].values, scale[rows])
+        rows = [int(name.split()[1]) for name in dataset[f"system_id{ending}"].values]
+        np.testing.assert_array_equal(dataset[f"y{ending}"].values, y[rows])
+        np.testing.assert_array_equal(dataset[f"noise_scale{ending}"].values, scale[rows])
 
 
 @pytest.mark.slow

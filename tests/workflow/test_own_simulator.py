@@ -14,8 +14,8 @@ import pytest
 import yaml
 from tiny_study import ROOT, Workflow
 
-from popinv import storage
-from popinv.artefacts import reasons_of
+from popinv.forward.datasets import reasons_of
+from popinv.store import storage
 
 SIMULATOR = """
 import numpy as np
@@ -132,7 +132,7 @@ def test_the_example_recovers_its_truth(tmp_path: Path):
     # for the mean of the widest parameter and 4 % for a deviation; more than three of these.
     for name, (mean, deviation) in told["TRUTH"].items():
         assert metrics[f"alpha_{name}_mean"] == pytest.approx(mean, abs=0.07)
-        found = metrics[f"alpha_{name}_standard_deviation"]
-        assert found == pytest.approx(deviation, rel=0.15)
+        estimate = metrics[f"alpha_{name}_standard_deviation"]
+        assert estimate == pytest.approx(deviation, rel=0.15)
     assert metrics["noise_standard_deviation"] == pytest.approx(told["NOISE"], rel=0.15)
     assert metrics["heldout_p_value"] > 0.01

@@ -6,15 +6,18 @@ import copy
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from measured_jobs import assert_fits
 from tiny_study import Workflow
 
-from popinv import storage
-from popinv.config.loading import as_mapping, load
-from popinv.demand import comparison
-from popinv.figure_names import FIGURES
+from popinv.config.loading import load
+from popinv.figures.names import FIGURES
+from popinv.store import storage
+from popinv.workflow.benchmarks import asked_and_taken
+from popinv.workflow.resources import memory_mb, runtime_minutes
 
 pytestmark = pytest.mark.firedrake
 
@@ -92,14 +95,15 @@ def test_figures_logs_and_benchmarks_are_there_and_checkpoints_are_gone(finished
     assert not list((finished.folder / "results" / ".checkpoints").rglob("*.zarr"))
 
 
-def test_no_job_needed_more_than_it_would_ask_a_cluster_for(finished, tiny, monkeypatch):
+def test_jobs_would_ask_a_cluster_for_what_they_took(finished, tiny, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    table = comparison(as_mapping(load(tiny)))
-    assert len(table) >= 10
-    for rule, jobs, asked_mb, needed_mb, _, _ in table:
-        assert jobs >= 1
-        # Beside what is measured, three processes of Snakemake may count, of 145 MB each.
-        assert needed_mb + 3 * 145 < asked_mb, rule
+    study = load(tiny).studies["tiny"]
+    finished_jobs = list(asked_and_taken(Path("results", "tiny", "benchmarks"), study))
+    assert len({job.rule for _, job in finished_jobs}) >= 10
+    for asked, job in finished_jobs:
+        if job.megabytes is not None:
+            minutes = runtime_minutes(asked)
+            assert_fits(job.rule, memory_mb(asked), job.megabytes, minutes, job.seconds, asked)
 
 
 def test_a_finished_run_has_nothing_to_do(finished, tiny):

@@ -4,11 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
+from popinv.sections.base import plain
+
 
 def previous_round(wildcards):
     """The round whose surrogate and estimate a round builds on, or None."""
     if wildcards.round == "check":
-        return last_round(config["studies"][wildcards.study])
+        return last_round(study_of(wildcards))
     if wildcards.round == "0" or not wildcards.round.isdigit():
         return None
     return int(wildcards.round) - 1
@@ -28,12 +30,12 @@ def earlier(*artefacts):
 
 
 def distributed_settings(wildcards):
-    """Params function: what a command has to be told that a script looks up, as JSON."""
-    study = config["studies"][wildcards.study]
+    """Params function: the settings of a command that is no script, as JSON."""
+    study = study_of(wildcards)
     settings = {
-        "seed": study["seed"],
-        "forward": study["forward"],
-        "chunk_size": study["active_learning"]["chunk_size"],
+        "seed": study.seed,
+        "forward": plain(study.forward),
+        "chunk_size": study.active_learning.chunk_size,
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -48,25 +50,21 @@ def judging(wildcards):
     """What collecting imports where there is a surrogate to judge on the fresh solves."""
     if previous_round(wildcards) is None:
         return []
-    study = config["studies"][wildcards.study]
-    return selected_modules(study, "law", "noise", "push")
+    return selected_modules(study_of(wildcards), "law", "noise", "push")
 
 
 def judged_by(wildcards):
     """Params function: what a good surrogate stays below, None where there is none to judge."""
     if previous_round(wildcards) is None:
         return None
-    return surrogate_thresholds(config["studies"][wildcards.study])
+    return surrogate_thresholds(study_of(wildcards))
 
 
-def sections_to_judge(section):
-    """Params function: a section of the study, None where there is no surrogate to judge."""
-
-    def chosen(wildcards):
-        study = config["studies"][wildcards.study]
-        return None if previous_round(wildcards) is None else study[section]
-
-    return chosen
+def judged_with(wildcards):
+    """Params function: the sections of the model, None where there is no surrogate to judge."""
+    if previous_round(wildcards) is None:
+        return None
+    return sections("forward", "law", "noise")(wildcards)
 
 
 def judged(wildcards):
@@ -93,10 +91,9 @@ rule propose_parameters:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
+        seed=seed_of,
+        study=sections("forward", "law"),
+        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         code=code_of("propose_parameters", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
@@ -120,10 +117,10 @@ rule solve_chunk:
         mem_mb=of_array(memory_mb),
         runtime=of_array(runtime_minutes),
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        chunk_size=lookup(dpath="studies/{study}/active_learning/chunk_size", within=config),
-        simulator=lambda wildcards: simulator_of(config["studies"][wildcards.study]),
+        seed=seed_of,
+        study=sections("forward"),
+        chunk_size=of_study(lambda study: study.active_learning.chunk_size),
+        simulator=of_study(simulator_of),
         code=code_of("solve_chunk", "solver"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
@@ -143,14 +140,14 @@ rule solve_chunk_distributed:
         "<results>/{study}/benchmarks/solve_chunk_distributed.{round}.{chunk}.tsv"
     wildcard_constraints:
         study=sharing(solves=True),
-    threads: lambda wildcards: ranks_of(config["studies"][wildcards.study])
+    threads: lambda wildcards: ranks_of(study_of(wildcards))
     resources:
         mem_mb=memory,
         runtime=runtime,
         # Threads are for a workstation, where the processes take that many cores: to Slurm they
         # are tasks of one core.
         mpi=launcher,
-        tasks=lambda wildcards: ranks_of(config["studies"][wildcards.study]),
+        tasks=lambda wildcards: ranks_of(study_of(wildcards)),
         cpus_per_task=1,
     params:
         settings=distributed_settings,
@@ -173,7 +170,7 @@ rule collect_solves:
         unpack(judged),
         chunks=lambda wildcards: expand(
             "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
-            chunk=range(chunk_count(config["studies"][wildcards.study], wildcards.round)),
+            chunk=range(chunk_count(study_of(wildcards), wildcards.round)),
             allow_missing=True,
         ),
     output:
@@ -186,12 +183,10 @@ rule collect_solves:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=sections_to_judge("forward"),
-        law=sections_to_judge("law"),
-        noise=sections_to_judge("noise"),
+        seed=seed_of,
+        study=judged_with,
         thresholds=judged_by,
-        failure_budget=lookup(dpath="studies/{study}/active_learning/failure_budget", within=config),
+        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("collect_solves", also=judging),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
@@ -216,11 +211,9 @@ rule train_surrogate:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
-        recency_decay=lookup(dpath="studies/{study}/active_learning/recency_decay", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "surrogate"),
+        recency_decay=of_study(lambda study: study.active_learning.recency_decay),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
         code=code_of("train_surrogate", "law", "network", "training"),
     message:
@@ -247,10 +240,8 @@ rule update_population:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise"),
         code=code_of("update_population", "law", "noise", "descent"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"

@@ -5,13 +5,13 @@ BASELINE_JOBS = {
     "full": "descend_with_policy.full",
     "plain": "descend_with_policy.plain",
     "two_stage": "fit_two_stage",
-    "nuts": "sample_posterior",
+    "nuts": "sample_hierarchical",
 }
 
 
 def compared(wildcards):
     """Answer and benchmark file of every method that a study compares, and its truth."""
-    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     jobs = {
         "blind": ("population", "maximise_likelihoods"),
         "distance": ("descent", "deconvolve"),
@@ -19,11 +19,11 @@ def compared(wildcards):
     found = {}
     if is_synthetic(study):
         found["truth"] = f"{folder}/truth.zarr/zarr.json"
-        if study["assessment"]["oracles"]:
+        if study.assessment.oracles:
             for known in ("noise", "law"):
                 name = f"{known}_known"
                 jobs[name] = (f"oracles/{name}", f"consult_oracle.{known}")
-    for name in study["assessment"]["baselines"]:
+    for name in study.assessment.baselines:
         jobs[name] = (f"baselines/{name}", BASELINE_JOBS[name])
     for name, (store, job) in jobs.items():
         found[name] = f"{folder}/{store}.zarr/zarr.json"
@@ -34,6 +34,12 @@ def compared(wildcards):
 def numpyro_sampler(wildcards):
     """What only a study with this baseline imports."""
     return ["popinv.inference.baselines.numpyro_sampler"]
+
+
+def policy_sections(wildcards):
+    """Params function: the sections of a descent with the policy of the wildcard."""
+    own = sections("forward", "law", "noise", "descent")(wildcards)
+    return own | {"descent": own["descent"].replace(policy=wildcards.policy)}
 
 
 # The descent with a gradient that also passes through the metric, or without the metric.
@@ -54,11 +60,8 @@ rule descend_with_policy:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
+        seed=seed_of,
+        study=policy_sections,
         checkpoint=config["results"] + "/.checkpoints/{study}/descend_with_policy.{policy}.zarr",
         code=code_of("descend_with_policy", "law", "noise"),
     message:
@@ -83,10 +86,8 @@ rule fit_two_stage:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise"),
         code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
@@ -95,7 +96,7 @@ rule fit_two_stage:
 
 
 # Hierarchical Bayes on some of the systems; needs numpyro.
-rule sample_posterior:
+rule sample_hierarchical:
     input:
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
@@ -103,22 +104,20 @@ rule sample_posterior:
     output:
         answer="<results>/{study}/baselines/nuts.zarr/zarr.json",
     log:
-        "<results>/{study}/logs/sample_posterior.log",
+        "<results>/{study}/logs/sample_hierarchical.log",
     benchmark:
-        "<results>/{study}/benchmarks/sample_posterior.tsv"
+        "<results>/{study}/benchmarks/sample_hierarchical.tsv"
     resources:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        code=code_of("sample_posterior", "law", "noise", also=numpyro_sampler),
+        seed=seed_of,
+        study=sections("forward", "law", "noise"),
+        code=code_of("sample_hierarchical", "law", "noise", also=numpyro_sampler),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:
-        "../scripts/sample_posterior.py"
+        "../scripts/sample_hierarchical.py"
 
 
 # One table of errors and cost.

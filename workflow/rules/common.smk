@@ -7,14 +7,13 @@ from functools import cache
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
-from popinv.downstream.instance_unlearning.colour_images import check_images
 from popinv.errors import PopinvError
-from popinv.figure_names import FIGURES
-from popinv.fingerprint import fingerprint
-from popinv.job import killed_jobs
-from popinv.resources import demand, memory_mb, runtime_minutes, sizes
-from popinv.selection import selected_modules
-from popinv.workflow import (
+from popinv.figures.names import FIGURES
+from popinv.workflow.fingerprint import fingerprint
+from popinv.workflow.job import killed_jobs
+from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
+from popinv.workflow.selection import selected_modules
+from popinv.workflow.questions import (
     check_results_folder,
     chunk_count,
     calibration_blocks,
@@ -23,12 +22,15 @@ from popinv.workflow import (
     is_synthetic,
     ranks_of,
     last_round,
+    noise_scale_range,
     refuse_foreign_stores,
     replications_of,
     seconds_per_solve,
     simulator_of,
     solve_count,
     surrogate_thresholds,
+    true_law,
+    true_noise,
     wants_likelihood,
 )
 
@@ -36,48 +38,76 @@ STARTED = time.time()
 
 
 def checked(given, files):
-    """Return the configuration with every default filled in, or stop with one message."""
+    """Return the configuration as typed sections, or stop with one message."""
     try:
         source = ", ".join(map(str, files)) or "config"
         # Reading the file again catches what YAML readers let pass, such as a key given twice.
         for file in files:
             load_file(file)
         model = load(given, source)
-        complete = as_mapping(model)
         if workflow.is_main_process:
             check_data_files(model)
-            check_images(complete["downstream"]["instance_images"])
-            refuse_foreign_stores(complete)
-        return complete
+            refuse_foreign_stores(model)
+        return model
     except PopinvError as error:
         if workflow.is_main_process:
             print(f"\n{error}\n", file=sys.stderr)
         raise SystemExit(1)
 
 
-complete = checked(dict(config), workflow.configfiles)
+CONFIGURATION = checked(dict(config), workflow.configfiles)
+STUDIES = CONFIGURATION.studies
 config.clear()
-config.update(complete)
+config.update(as_mapping(CONFIGURATION))
+
+
+def study_of(wildcards):
+    """The sections of the study that a job belongs to."""
+    return STUDIES[wildcards.study]
+
+
+def seed_of(wildcards):
+    """Params function: the study's seed."""
+    return study_of(wildcards).seed
+
+
+def sections(*names, **others):
+    """Params function: typed sections of the study by name, and others by functions of the study.
+
+    They travel in a dict: Snakemake follows the changes of builtin types alone, by what they print.
+    """
+
+    def chosen(wildcards):
+        study = study_of(wildcards)
+        own = {name: getattr(study, name) for name in names}
+        return own | {name: section(study) for name, section in others.items()}
+
+    return chosen
+
+
+def of_study(question):
+    """Params function: what a function of the study returns."""
+    return lambda wildcards: question(study_of(wildcards))
 
 
 def code_of(rule, *uses, also=lambda wildcards: ()):
     """Params function: fingerprint of a rule's script and of what its study selects.
 
-    ``uses`` names what the stage uses of the study (see popinv.selection), and ``also`` further
+    ``uses`` names what the stage uses of the study (see popinv.workflow.selection), and ``also`` further
     modules that the script's imports do not show, since a function imports them.
     """
     script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
 
     def code(wildcards):
-        study = config["studies"][wildcards.study]
-        return fingerprint(script, *selected_modules(study, *uses), *also(wildcards))
+        selected = selected_modules(study_of(wildcards), *uses)
+        return fingerprint(script, *selected, *also(wildcards))
 
     return code
 
 
-def code_alone(rule):
-    """Fingerprint of a rule's script where no study's forward model takes part."""
-    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py")
+def code_alone(rule, *also):
+    """Fingerprint of a rule's script, and of further modules, where no study takes part."""
+    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py", *also)
 
 
 onerror:
@@ -88,20 +118,20 @@ onerror:
 
 def studies(synthetic):
     """Pattern of the names of the synthetic studies, or of those with a file."""
-    names = [n for n, s in config["studies"].items() if is_synthetic(s) == synthetic]
+    names = [n for n, s in STUDIES.items() if is_synthetic(s) == synthetic]
     return "|".join(names) or "(?!)"
 
 
 def sharing(solves):
     """Pattern of the names of the studies whose solves are shared by processes, or not."""
-    names = [n for n, s in config["studies"].items() if (ranks_of(s) > 1) == solves]
+    names = [n for n, s in STUDIES.items() if (ranks_of(s) > 1) == solves]
     return "|".join(names) or "(?!)"
 
 
 @cache
 def sizes_of(study):
     """The sizes that the resources of a study's jobs follow from."""
-    return sizes(config["studies"][study])
+    return sizes(STUDIES[study])
 
 
 def needed(rulename, study, wildcards):
@@ -126,7 +156,7 @@ def of_array(convert):
     """
 
     def most(wildcards, attempt, rulename):
-        studies = [name for name, study in config["studies"].items() if ranks_of(study) == 1]
+        studies = [name for name, study in STUDIES.items() if ranks_of(study) == 1]
         return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
 
     return most

@@ -1,17 +1,15 @@
-"""What the downstream methods share: real data, and one target for all test problems."""
+"""The downstream methods: real data, their own test problems, and their use on a study.
 
-DOWNSTREAM_METHODS = [
-    "mwgrad",
-    "mwgrad_images",
-    "bigram",
-    "sgd_dynamics",
-    "influence",
-    "certified_unlearning",
-    "instance_unlearning",
-    "fedhl",
-    "birch",
-    "analog",
-]
+The record of a method (popinv.downstream.method) says what its jobs read, write and need. There is
+a rule for each test problem, check_NAME, and for each use on a study, use_NAME.
+"""
+
+from operator import attrgetter
+
+from popinv.downstream.method import STUDY_STORES
+from popinv.downstream.methods import METHODS
+
+CHECKS = [(method, check) for method in METHODS.values() for check in method.checks]
 
 
 def picture(folder, figure):
@@ -25,9 +23,88 @@ def picture(folder, figure):
     )
 
 
-def pictures(folder, *figures):
-    """Several figures of a method."""
-    return [picture(folder, figure) for figure in figures]
+def outputs_in(folder, job, **others):
+    """Outputs of a job of a method, by name."""
+    return {
+        "metrics": f"{folder}/metrics.json",
+        **others,
+        "files": [f"{folder}/{file}" for file in job.files],
+        "figures": [picture(folder, figure) for figure in job.figures],
+    }
+
+
+def check_outputs(check):
+    """Outputs of a test problem, by name."""
+    folder = f"<results>/downstream/{check.name}"
+    store = {"result": f"{folder}/result.zarr/zarr.json"} if check.has_store else {}
+    return outputs_in(folder, check, claims=f"{folder}/claims.csv", **store)
+
+
+def check_inputs(check):
+    """Input function: the files that a test problem reads."""
+
+    def files(wildcards):
+        if callable(check.inputs):
+            return check.inputs(CONFIGURATION.downstream)
+        return check.inputs
+
+    return files
+
+
+def check_settings(check):
+    """The settings that a test problem depends on, by name."""
+    return {
+        name: config["seed"] if name == "seed" else config["downstream"][name]
+        for name in check.settings
+    }
+
+
+def study_outputs(method):
+    """Outputs of a method's use on a study, by name."""
+    folder = f"<results>/{{study}}/downstream/{method.name}"
+    own = f"<results>/{{study}}/{method.use.store}"
+    store = own if method.use.store else f"{folder}/result.zarr"
+    return outputs_in(folder, method.use, result=f"{store}/zarr.json")
+
+
+def study_inputs(method):
+    """Input function: the stores of a study that a method reads, by name."""
+
+    def stores(wildcards):
+        study = study_of(wildcards)
+        if getattr(study.downstream, method.name) is None:
+            raise WorkflowError(
+                f"The study {wildcards.study} does not ask for {method.name}: set "
+                f"'studies.{wildcards.study}.downstream.{method.name}: {{}}'."
+            )
+        return {
+            name: f"<results>/{wildcards.study}/{STUDY_STORES[name]}.zarr/zarr.json".format(
+                last=last_round(study)
+            )
+            for name in method.use.stores
+            if name != "truth" or is_synthetic(study)
+        }
+
+    return stores
+
+
+def study_sections(method):
+    """Params function: the seed, and the sections that a method uses, by name."""
+
+    def chosen(wildcards):
+        study = study_of(wildcards)
+        given = {"seed": study.seed, "asked": getattr(study.downstream, method.name)}
+        for name in method.use.sections:
+            section = attrgetter(name)(study)
+            given[name.rpartition(".")[2]] = section
+        return given
+
+    return chosen
+
+
+def modules_of(method):
+    """The module of a method's use, which the script imports by its name."""
+    return lambda wildcards: (method.module_of(method.use),)
 
 
 # Fetch a data set that is published as a package.
@@ -50,7 +127,61 @@ rule fetch_package:
         "../scripts/fetch_package.py"
 
 
+# What a paper claims, beside what is measured here.
+for method, check in CHECKS:
+
+    rule:
+        name:
+            f"check_{check.name}"
+        input:
+            check_inputs(check),
+        output:
+            **check_outputs(check),
+        log:
+            f"<results>/downstream/logs/check_{check.name}.log",
+        benchmark:
+            f"<results>/downstream/benchmarks/check_{check.name}.tsv"
+        resources:
+            mem_mb=check.megabytes,
+            runtime=check.minutes,
+        params:
+            settings=check_settings(check),
+            module=method.module_of(check),
+            code=code_alone("check_method", method.module_of(check)),
+        message:
+            f"{check.name}: {check.message}"
+        script:
+            "../scripts/check_method.py"
+
+
+# What a method says of a study.
+for method in METHODS.values():
+
+    rule:
+        name:
+            f"use_{method.name}"
+        input:
+            unpack(study_inputs(method)),
+        output:
+            **study_outputs(method),
+        log:
+            f"<results>/{{study}}/logs/use_{method.name}.log",
+        benchmark:
+            f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
+        resources:
+            mem_mb=memory,
+            runtime=runtime,
+        params:
+            given=study_sections(method),
+            module=method.module_of(method.use),
+            code=code_of("use_method", *method.use.imports, also=modules_of(method)),
+        message:
+            f"{{wildcards.study}}: {method.use.message}"
+        script:
+            "../scripts/use_method.py"
+
+
 # The test problems of all downstream methods.
 rule downstream:
     input:
-        expand("<results>/downstream/{method}/metrics.json", method=DOWNSTREAM_METHODS),
+        [f"<results>/downstream/{check.name}/metrics.json" for _, check in CHECKS],

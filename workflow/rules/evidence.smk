@@ -3,19 +3,19 @@
 
 def asked(wildcards):
     """The evidence that a study asks for."""
-    return config["studies"][wildcards.study]["evidence"]
+    return study_of(wildcards).evidence
 
 
 def trained_surrogates(wildcards):
     """Input function: the surrogate of every round."""
-    rounds = range(last_round(config["studies"][wildcards.study]) + 1)
+    rounds = range(last_round(study_of(wildcards)) + 1)
     folder = f"<results>/{wildcards.study}/rounds"
     return [f"{folder}/{number}/surrogate.zarr/zarr.json" for number in rounds]
 
 
 def new_solves(wildcards):
     """Input function: solves of new systems, if they are not observed through the surrogate."""
-    if asked(wildcards)["through"] == "surrogate":
+    if asked(wildcards).through == "surrogate":
         return {}
     folder = f"<results>/{wildcards.study}/rounds/systems_{wildcards.systems}"
     return {"solves": f"{folder}/solves.zarr/zarr.json"}
@@ -51,15 +51,10 @@ rule measure_error:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        noise_scale=lookup(dpath="studies/{study}/observations/noise_scale", within=config),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
-        estimator=lookup(dpath="studies/{study}/estimator", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
-        repeats=lookup(dpath="studies/{study}/evidence/repeats", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
+        noise_scale=of_study(noise_scale_range),
+        repeats=of_study(lambda study: study.evidence.repeats),
         code=code_of("measure_error", "law", "noise"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
@@ -72,7 +67,7 @@ rule fit_error_slope:
     input:
         errors=lambda wildcards: expand(
             "<results>/{study}/evidence/errors/{systems}.zarr/zarr.json",
-            systems=asked(wildcards)["system_counts"],
+            systems=asked(wildcards).system_counts,
             allow_missing=True,
         ),
     output:
@@ -87,8 +82,8 @@ rule fit_error_slope:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        through=lookup(dpath="studies/{study}/evidence/through", within=config),
+        seed=seed_of,
+        through=of_study(lambda study: study.evidence.through),
         code=code_of("fit_error_slope"),
     message:
         "{wildcards.study}: fitting how the errors fall with the number of systems"
@@ -114,10 +109,8 @@ rule train_fixed_design:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        surrogate=lookup(dpath="studies/{study}/surrogate", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "surrogate"),
         code=code_of("train_fixed_design", "law", "network"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
@@ -131,7 +124,7 @@ rule compare_designs:
         active=trained_surrogates,
         fixed=lambda wildcards: expand(
             "<results>/{study}/evidence/fixed_designs/{solves}.zarr/zarr.json",
-            solves=asked(wildcards)["design_counts"],
+            solves=asked(wildcards).design_counts,
             allow_missing=True,
         ),
         check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
@@ -148,8 +141,8 @@ rule compare_designs:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        solves=lookup(dpath="studies/{study}/evidence/design_counts", within=config),
+        seed=seed_of,
+        solves=of_study(lambda study: study.evidence.design_counts),
         code=code_of("compare_designs"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
@@ -159,11 +152,8 @@ rule compare_designs:
 
 def replicated(wildcards):
     """Input function: the truth of the replications, which is the answer where none is known."""
-    folder, synthetic = f"<results>/{wildcards.study}", is_synthetic(
-        config["studies"][wildcards.study]
-    )
-    name = "truth" if synthetic else "population"
-    return {name: f"{folder}/{name}.zarr/zarr.json"}
+    name = "truth" if is_synthetic(study_of(wildcards)) else "population"
+    return {name: f"<results>/{wildcards.study}/{name}.zarr/zarr.json"}
 
 
 # Draw data sets of the study's size from a truth, and estimate each as the study does.
@@ -185,21 +175,12 @@ rule replicate_study:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        noise_scale=lambda wildcards: config["studies"][wildcards.study]["observations"].get(
-            "noise_scale"
-        ),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
-        estimator=lookup(dpath="studies/{study}/estimator", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
-        through=lookup(dpath="studies/{study}/evidence/through", within=config),
-        seconds_per_solve=lambda wildcards: seconds_per_solve(config["studies"][wildcards.study]),
-        replications=lambda wildcards: replications_of(
-            config["studies"][wildcards.study], int(wildcards.block)
-        ),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
+        noise_scale=of_study(noise_scale_range),
+        through=of_study(lambda study: study.evidence.through),
+        seconds_per_solve=of_study(seconds_per_solve),
+        replications=lambda wildcards: replications_of(study_of(wildcards), int(wildcards.block)),
         code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
@@ -212,7 +193,7 @@ rule measure_calibration:
     input:
         blocks=lambda wildcards: expand(
             "<results>/{study}/evidence/replications/{block}.zarr/zarr.json",
-            block=range(calibration_blocks(config["studies"][wildcards.study])),
+            block=range(calibration_blocks(study_of(wildcards))),
             allow_missing=True,
         ),
     output:
@@ -227,8 +208,8 @@ rule measure_calibration:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        replications=lookup(dpath="studies/{study}/evidence/calibration", within=config),
+        seed=seed_of,
+        replications=of_study(lambda study: study.evidence.calibration),
         code=code_of("measure_calibration"),
     message:
         "{wildcards.study}: counting how often the intervals hold the truth"
@@ -239,9 +220,9 @@ rule measure_calibration:
 def calibrated():
     """The studies that ask for a calibration, each with what its data sets are observed through."""
     return {
-        name: study["evidence"]["through"]
-        for name, study in config["studies"].items()
-        if study["evidence"]["calibration"]
+        name: study.evidence.through
+        for name, study in STUDIES.items()
+        if study.evidence.calibration
     }
 
 

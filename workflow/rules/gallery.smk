@@ -3,15 +3,15 @@
 import hashlib
 from pathlib import Path
 
-from popinv.workflow import has_states
+from popinv.workflow.questions import has_states
 
 
 def shown_systems(wildcards):
     """Input function: the population that a study's systems are taken from."""
-    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     if not has_states(study):
         raise WorkflowError(
-            f"{wildcards.study}: its forward model is of kind '{study['forward']['kind']}', a "
+            f"{wildcards.study}: its forward model is of kind '{study.forward.kind}', a "
             "simulator of one's own, which answers observations alone. It has no states to draw."
         )
     if is_synthetic(study):
@@ -27,7 +27,7 @@ def shown_systems(wildcards):
 
 def known_noise(wildcards):
     """Input function: the truth of a synthetic study."""
-    if not is_synthetic(config["studies"][wildcards.study]):
+    if not is_synthetic(study_of(wildcards)):
         return {}
     return {"truth": f"<results>/{wildcards.study}/truth.zarr/zarr.json"}
 
@@ -46,10 +46,8 @@ rule draw_systems:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise"),
         code=code_of("draw_systems", "states", "law", "noise"),
     message:
         "{wildcards.study}: drawing a few systems whole"
@@ -73,9 +71,8 @@ rule draw_noise:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
+        seed=seed_of,
+        study=sections("forward", "noise"),
         code=code_of("draw_noise", "noise"),
     message:
         "{wildcards.study}: drawing the noise before and after"
@@ -117,9 +114,9 @@ rule draw_rules:
 rule gallery:
     input:
         "<results>/gallery/rules.svg",
-        expand("<results>/{study}/gallery/noise.png", study=config["studies"]),
+        expand("<results>/{study}/gallery/noise.png", study=STUDIES),
         [
             f"<results>/{study}/gallery/systems.png"
-            for study, section in config["studies"].items()
+            for study, section in STUDIES.items()
             if has_states(section)
         ],

@@ -4,16 +4,16 @@
 def final(artefact):
     """Input function: an artefact of the last round."""
     return lambda wildcards: (
-        f"<results>/{wildcards.study}/rounds/{last_round(config['studies'][wildcards.study])}"
+        f"<results>/{wildcards.study}/rounds/{last_round(study_of(wildcards))}"
         f"/{artefact}.zarr/zarr.json"
     )
 
 
 def resampled(wildcards):
     """Input function: what was solved or fitted again to say how uncertain the answer is."""
-    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     found = {}
-    if study["assessment"]["bootstrap"]:
+    if study.assessment.bootstrap:
         found["resamples"] = f"{folder}/resamples.zarr/zarr.json"
     if has_sampling_error(study):
         found["sampling_error"] = f"{folder}/sampling_error.zarr/zarr.json"
@@ -24,10 +24,10 @@ def known_truth(*oracles):
     """Input function: the truth, and these of the oracles, as far as the study has them."""
 
     def known(wildcards):
-        study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+        study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
         if not is_synthetic(study):
             return {}
-        asked = oracles if study["assessment"]["oracles"] else ()
+        asked = oracles if study.assessment.oracles else ()
         return {
             "truth": f"{folder}/truth.zarr/zarr.json",
             **{f"{name}_known": f"{folder}/oracles/{name}_known.zarr/zarr.json" for name in asked},
@@ -55,11 +55,8 @@ rule deconvolve:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent"),
         checkpoint=config["results"] + "/.checkpoints/{study}/deconvolve.zarr",
         code=code_of("deconvolve", "law", "noise"),
     message:
@@ -88,13 +85,10 @@ rule maximise_likelihoods:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
-        likelihood=lambda wildcards: wants_likelihood(config["studies"][wildcards.study]),
-        seconds_per_solve=lambda wildcards: seconds_per_solve(config["studies"][wildcards.study]),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "polish"),
+        likelihood=of_study(wants_likelihood),
+        seconds_per_solve=of_study(seconds_per_solve),
         checkpoint=config["results"] + "/.checkpoints/{study}/maximise_likelihoods.zarr",
         code=code_of("maximise_likelihoods", "law", "noise", "solver"),
     message:
@@ -111,6 +105,14 @@ def every_estimate(wildcards):
         "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr/zarr.json",
         "likelihood": f"{folder}/likelihood.zarr/zarr.json",
     }
+
+
+def oracle_sections(wildcards):
+    """Params function: the sections of an oracle; the true noise may be of another family."""
+    own = sections("forward", "law", "noise", "descent", "estimator", "polish")(wildcards)
+    if wildcards.known == "noise":
+        own["noise"] = true_noise(study_of(wildcards))
+    return own
 
 
 # The same estimate with the noise, or the law, known.
@@ -133,14 +135,8 @@ rule consult_oracle:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        truth=lookup(dpath="studies/{study}/observations/truth", within=config),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
-        estimator=lookup(dpath="studies/{study}/estimator", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
+        seed=seed_of,
+        study=oracle_sections,
         code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
@@ -165,14 +161,9 @@ rule resample_systems:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        descent=lookup(dpath="studies/{study}/descent", within=config),
-        estimator=lookup(dpath="studies/{study}/estimator", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
-        resamples=lookup(dpath="studies/{study}/assessment/bootstrap", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
+        resamples=of_study(lambda study: study.assessment.bootstrap),
         code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
@@ -197,11 +188,8 @@ rule gather_answer:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        estimator=lookup(dpath="studies/{study}/estimator", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "estimator"),
         code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"
@@ -228,13 +216,10 @@ rule assess_population:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        null_resamples=lookup(dpath="studies/{study}/assessment/null_resamples", within=config),
-        polish=lookup(dpath="studies/{study}/polish", within=config),
-        thresholds=lambda wildcards: surrogate_thresholds(config["studies"][wildcards.study]),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "polish"),
+        null_resamples=of_study(lambda study: study.assessment.null_resamples),
+        thresholds=of_study(surrogate_thresholds),
         code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
@@ -244,7 +229,7 @@ rule assess_population:
 
 def estimates(wildcards):
     """The population as each round estimated it, for the figure of the solver calls."""
-    rounds = range(last_round(config["studies"][wildcards.study]) + 1)
+    rounds = range(last_round(study_of(wildcards)) + 1)
     folder = f"<results>/{wildcards.study}/rounds"
     return {f"estimate_{r}": f"{folder}/{r}/estimate.zarr/zarr.json" for r in rounds}
 
@@ -277,10 +262,8 @@ rule plot_figures:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise"),
         code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"

@@ -1,13 +1,6 @@
 """The observations: a synthetic population from a known truth, or the user's own."""
 
 
-def true_law(wildcards):
-    """Params function: the law with the true values where those of the start are."""
-    study = config["studies"][wildcards.study]
-    law = {key: value for key, value in study["law"].items() if key != "spread"}
-    return {**law, "start": study["observations"]["truth"]["law"]}
-
-
 # Draw the parameters of a synthetic population from its true law.
 rule draw_population:
     output:
@@ -23,10 +16,9 @@ rule draw_population:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=true_law,
-        samples=lambda wildcards: solve_count(config["studies"][wildcards.study], wildcards.round),
+        seed=seed_of,
+        study=sections("forward", law=true_law),
+        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         code=code_of("draw_population", "law"),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
@@ -51,11 +43,8 @@ rule observe_population:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        observations=lookup(dpath="studies/{study}/observations", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "observations"),
         code=code_of("observe_population", "law", "true_noise"),
     message:
         "{wildcards.study}: observing the population through noise"
@@ -66,7 +55,7 @@ rule observe_population:
 # Bring the user's own observations into the same form.
 rule import_observations:
     input:
-        file=lookup(dpath="studies/{study}/observations/file", within=config),
+        file=of_study(lambda study: study.observations.file),
     output:
         observations="<results>/{study}/observations.zarr/zarr.json",
     log:
@@ -79,11 +68,8 @@ rule import_observations:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        noise=lookup(dpath="studies/{study}/noise", within=config),
-        observations=lookup(dpath="studies/{study}/observations", within=config),
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "observations"),
         code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"

@@ -7,13 +7,13 @@ from popinv.report.identity import templates_hash
 
 def evidence_stores(wildcards):
     """Input function: the evidence that a study asks for, by name."""
-    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     return {
         name: f"{folder}/evidence/{name}.zarr/zarr.json"
         for name, wanted in {
-            "error_against_systems": study["evidence"]["system_counts"],
-            "designs": study["evidence"]["design_counts"],
-            "calibration": study["evidence"]["calibration"],
+            "error_against_systems": study.evidence.system_counts,
+            "designs": study.evidence.design_counts,
+            "calibration": study.evidence.calibration,
         }.items()
         if wanted
     }
@@ -21,16 +21,14 @@ def evidence_stores(wildcards):
 
 def methods_on(study):
     """Names of the downstream methods that a study asks for."""
-    return [
-        name for name, asked in config["studies"][study]["downstream"].items() if asked is not None
-    ]
+    return [name for name, asked in STUDIES[study].downstream if asked is not None]
 
 
 def other_results(wildcards):
     """Input function: what a page reads by the name of its folder."""
-    study, folder = config["studies"][wildcards.study], f"<results>/{wildcards.study}"
+    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     return [
-        *([f"{folder}/baselines/comparison.json"] if study["assessment"]["baselines"] else []),
+        *([f"{folder}/baselines/comparison.json"] if study.assessment.baselines else []),
         *(f"{folder}/downstream/{name}/metrics.json" for name in methods_on(wildcards.study)),
     ]
 
@@ -60,7 +58,8 @@ rule write_study_page:
         mem_mb=memory,
         runtime=runtime,
     params:
-        study=lookup(dpath="studies/{study}", within=config),
+        seed=seed_of,
+        study=lambda wildcards: {"whole": study_of(wildcards)},
         look=templates_hash(),
         code=code_of("write_study_page", "law", "noise"),
     message:
@@ -72,13 +71,13 @@ rule write_study_page:
 def reported_methods():
     """Downstream methods that have a page: those that a study asks for, or that have run."""
     folders = Path(config["results"], "downstream").glob("*/metrics.json")
-    asked = {name for study in config["studies"] for name in methods_on(study)}
+    asked = {name for study in STUDIES for name in methods_on(study)}
     return sorted(asked | {file.parent.name for file in folders})
 
 
 def studies_using(method):
     """Names of the studies that ask for a method."""
-    return [study for study in config["studies"] if method in methods_on(study)]
+    return [study for study in STUDIES if method in methods_on(study)]
 
 
 def method_results(wildcards):
@@ -99,7 +98,7 @@ def documentation_of(method):
 
 def sections_using(method):
     """Sections of the studies that ask for a method, by name."""
-    return {study: config["studies"][study] for study in studies_using(method)}
+    return {study: STUDIES[study] for study in studies_using(method)}
 
 
 def benchmarks(wildcards):
@@ -151,7 +150,7 @@ rule write_method_page:
 def pages():
     """The pages of all studies and methods."""
     return [
-        *(f"<results>/report/studies/{study}.html" for study in config["studies"]),
+        *(f"<results>/report/studies/{study}.html" for study in STUDIES),
         *(f"<results>/report/methods/{method}.html" for method in reported_methods()),
     ]
 
@@ -172,7 +171,7 @@ rule report:
         runtime=20,
     params:
         results=config["results"],
-        studies=config["studies"],
+        studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
         about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),

@@ -15,11 +15,10 @@ rule repeat_solves:
         mem_mb=memory,
         runtime=runtime,
     params:
-        seed=lookup(dpath="studies/{study}/seed", within=config),
-        forward=lookup(dpath="studies/{study}/forward", within=config),
-        law=lookup(dpath="studies/{study}/law", within=config),
-        repeats=lookup(dpath="studies/{study}/assessment/repeats", within=config),
-        systems=lookup(dpath="studies/{study}/assessment/repeated_systems", within=config),
+        seed=seed_of,
+        study=sections("forward", "law"),
+        repeats=of_study(lambda study: study.assessment.repeats),
+        systems=of_study(lambda study: study.assessment.repeated_systems),
         code=code_of("repeat_solves", "solver", "law"),
     message:
         "{wildcards.study}: repeating solves for their sampling error"

@@ -1,21 +1,16 @@
 """Judge the answer."""
 
-import json
+from popinv.inference.stages.assess_population import assess_population
+from popinv.surrogate.collect import Thresholds
+from popinv.workflow.stage import stage
 
-from popinv import storage
-from popinv.inference.build import descent_problem
-from popinv.inference.summary import metrics
-from popinv.job import job
-from popinv.surrogate.artefact import surrogate_of
-from popinv.whole_files import write_text
-
-with job(snakemake):
-    given = snakemake.params
-    study = {key: given[key] for key in ("forward", "law", "noise")}
-    loaded = {name: storage.load(path) for name, path in snakemake.input.items()}
-    surrogate = surrogate_of(loaded["surrogate"])
-    problem = descent_problem(study, loaded["observations"], surrogate, given.seed, "assess")
-    figures = metrics(
-        problem, loaded, given.null_resamples, given.polish["draws"], given.thresholds
+with stage(snakemake) as job:
+    metrics = assess_population(
+        job.model,
+        job.study["polish"],
+        Thresholds(**job.params.thresholds),
+        **job.inputs,
+        seed=job.seed,
+        null_resamples=job.params.null_resamples,
     )
-    write_text(snakemake.output.metrics, json.dumps(figures, indent=2) + "\n")
+    job.write("metrics", metrics)

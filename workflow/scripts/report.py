@@ -1,9 +1,9 @@
 """Write the page that leads to those of the studies and the methods."""
 
-from popinv.job import job
 from popinv.report.gathering import gather_method, gather_study
 from popinv.report.pages import index_page
-from popinv.whole_files import write_text
+from popinv.store.whole_files import write_text
+from popinv.workflow.job import job
 
 with job(snakemake):
     given = snakemake.params

@@ -8,10 +8,11 @@ import json
 
 from mpi4py import MPI
 
-from popinv import storage
-from popinv.artefacts import solves
 from popinv.errors import PopinvError
-from popinv.forward.porous_flow.distributed import forward_model
+from popinv.forward.datasets import solves
+from popinv.forward.porous_flow.distributed import DistributedPorousFlow
+from popinv.forward.porous_flow.section import PorousFlow
+from popinv.store import storage
 
 RULE = "solve_chunk_distributed"
 
@@ -25,15 +26,16 @@ def main() -> None:
     parser.add_argument("--chunk", type=int)
     asked, comm = parser.parse_args(), MPI.COMM_WORLD
     given, first = asked.settings, comm.rank == 0
-    if comm.size != given["forward"]["ranks"]:
+    section = PorousFlow.model_validate(given["forward"])
+    if comm.size != section.ranks:
         # Such as a launcher of another MPI, which starts that many processes of one each.
         raise PopinvError(
-            f"{given['forward']['ranks']} processes were asked for, but the launcher's "
-            f"communicator has {comm.size}"
+            f"{section.ranks} processes were asked for, but the launcher's communicator has "
+            f"{comm.size}"
         )
     start = asked.chunk * given["chunk_size"]
     rows = storage.load(asked.proposals).isel(sample=slice(start, start + given["chunk_size"]))
-    model, z = forward_model(given["forward"], given["seed"], comm), rows["z"].values
+    model, z = DistributedPorousFlow(section, given["seed"], comm), rows["z"].values
     solutions = model.solve(z, f"solve/{asked.round}", start)
     if first:
         print(f"{len(z)} solves by {comm.size} processes, {int(solutions.failed.sum())} failed")

@@ -1,14 +1,9 @@
 """Write the page that tells how near the answers of the studies come to the bound."""
 
-from popinv import storage
 from popinv.evidence.efficiency import efficiency_page
-from popinv.job import job
-from popinv.whole_files import write_text
+from popinv.workflow.stage import stage
 
-with job(snakemake):
-    through = snakemake.params.through
-    found = {
-        name: storage.load(path)
-        for name, path in zip(through, snakemake.input.calibrations, strict=True)
-    }
-    write_text(snakemake.output.page, efficiency_page(found, through))
+with stage(snakemake) as job:
+    through = job.params.through
+    calibrations = dict(zip(through, job.inputs.get("calibrations", []), strict=True))
+    job.write("page", efficiency_page(calibrations, through))

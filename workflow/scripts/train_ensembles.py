@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from popinv import storage
-from popinv.downstream.images import read_images
+from popinv.downstream.data.images import read_images
 from popinv.downstream.mwgrad.ensemble_problem import SIZES, train
-from popinv.job import job
+from popinv.store import storage
 from popinv.threads import fixed_threads
+from popinv.workflow.job import job
 
 with job(snakemake):
     given, output = snakemake.params, snakemake.output

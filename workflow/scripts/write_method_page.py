@@ -1,10 +1,10 @@
 """Write the page of a downstream method."""
 
-from popinv.job import job
 from popinv.report.describing import question_of
 from popinv.report.gathering import gather_method
 from popinv.report.pages import method_page
-from popinv.whole_files import write_text
+from popinv.store.whole_files import write_text
+from popinv.workflow.job import job
 
 with job(snakemake):
     given, name = snakemake.params, snakemake.wildcards.method

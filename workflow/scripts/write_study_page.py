@@ -1,23 +1,13 @@
 """Write the page of a study."""
 
-from popinv import storage
-from popinv.inference.build import descent_problem
-from popinv.job import job
+from popinv.population.model import Model
 from popinv.report.gathering import gather_study
-from popinv.report.writing import page_of
-from popinv.surrogate.artefact import surrogate_of
-from popinv.threads import fixed_threads
-from popinv.whole_files import write_text
+from popinv.report.writing import write_study_page
+from popinv.workflow.stage import stage
 
-with job(snakemake):
-    section, inputs = snakemake.params.study, snakemake.input
-    stores = {name: path for name, path in inputs.items() if str(path).endswith("/zarr.json")}
-    loaded = {name: storage.load(path) for name, path in stores.items()}
-    study = gather_study(inputs.metrics, section, stores.values())
-    surrogate = surrogate_of(loaded["surrogate"])
-    problem = descent_problem(
-        section, loaded["observations"], surrogate, section["seed"], "figures"
-    )
-    with fixed_threads():
-        page = page_of(study, problem, loaded)
-    write_text(snakemake.output.page, page)
+with stage(snakemake) as job:
+    section = job.study["whole"]
+    model = Model(section.forward, section.law, section.noise)
+    stores = [snakemake.input[name] for name in job.inputs]
+    record = gather_study(snakemake.input.metrics, section, stores)
+    job.write("page", write_study_page(record, model, job.inputs, job.seed))

@@ -8,9 +8,9 @@ Prints two tables in Markdown.
 import argparse
 from pathlib import Path
 
-from popinv import storage
-from popinv.judgement import judgements
-from popinv.metrics import parameters_in, read_metrics
+from popinv.judgement.judgements import judgements
+from popinv.judgement.metrics import parameters_in, read_metrics
+from popinv.store import storage
 
 CASES = (
     "right",

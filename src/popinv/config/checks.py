@@ -9,47 +9,81 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from popinv.config.downstream import StudyDownstream
 from popinv.config.evidence import Evidence, evidence_problems
-from popinv.config.forward import Forward, ForwardSection
-from popinv.config.forward.external import ExternalSection
-from popinv.config.forward.porous_flow import PorousFlow
-from popinv.config.law import Law, MaternFieldLaw, MeanAndStandardDeviation
-from popinv.config.messages import Problem, explain, listed, shown
-from popinv.config.method_checks import method_problems
-from popinv.config.noise import KernelNoise, Noise
-from popinv.config.numerics import ActiveLearning, Assessment, Descent, Surrogate
+from popinv.config.numerics import Assessment
 from popinv.config.observations import FileObservations, Observations, SyntheticObservations
 from popinv.config.study import default_section
-from popinv.errors import nearest
+from popinv.downstream.section import ObservedSystems, StudySections
+from popinv.downstream.sections import StudyDownstream
+from popinv.errors import ConfigError
+from popinv.forward.external.section import ExternalSection
+from popinv.forward.kinds import Forward
+from popinv.forward.outside import check_forward
+from popinv.forward.porous_flow.section import PorousFlow
+from popinv.forward.section import ForwardSection
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.field import FieldLaw
+from popinv.population.laws.kinds import Law, LawSection
+from popinv.population.noise.kernel.section import KernelSection
+from popinv.population.noise.kinds import Noise, NoiseSection
+from popinv.sections.messages import Problem, name_problems, shown, value_problems
+from popinv.sections.outside import is_outside, kind_class
+from popinv.surrogate.section import SurrogateSettings
 
 __all__ = ["study_problems"]
 
-# A forward model's section comes first: the default law and noise depend on it.
+# The forward model comes first: the default law and noise depend on it.
 _SECTIONS: dict[str, Any] = {
     "forward": Forward,
     "law": Law,
     "noise": Noise,
     "observations": Observations,
-    "active_learning": ActiveLearning,
-    "surrogate": Surrogate,
-    "descent": Descent,
+    "surrogate": SurrogateSettings,
+    "descent": DescentSettings,
     "assessment": Assessment,
     "evidence": Evidence,
     "downstream": StudyDownstream,
 }
 
-_FIELD_LAWS = ("matern_field", "level_set_field")
-
 
 @cache
 def _adapter(section: str) -> TypeAdapter[Any]:
     return TypeAdapter(_SECTIONS[section])
+
+
+@dataclass
+class _Sections:
+    """The sections of a study; None for one that is at fault."""
+
+    forward: ForwardSection | None = None
+    law: LawSection | None = None
+    noise: NoiseSection | None = None
+    observations: SyntheticObservations | FileObservations | None = None
+    surrogate: SurrogateSettings | None = None
+    descent: DescentSettings | None = None
+    assessment: Assessment | None = None
+    evidence: Evidence | None = None
+    downstream: StudyDownstream | None = None
+
+    @classmethod
+    def of_study(cls, study: Mapping[str, Any]) -> _Sections:
+        """Return the sections as they stand in the file, completed by their defaults."""
+        sections: dict[str, Any] = {}
+        for name in _SECTIONS:
+            try:
+                if name in study:
+                    sections[name] = _adapter(name).validate_python(study[name])
+                else:
+                    sections[name] = default_section(name, sections)
+            except ValidationError:
+                sections[name] = None
+        return cls(**sections)
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
@@ -60,20 +94,37 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     study : mapping
         The study as it stands in the file. What is wrong within a section is not repeated.
     """
-    sections: dict[str, Any] = {}
-    for name in _SECTIONS:
+    sections = _Sections.of_study(study)
+    if sections.forward:
+        yield from _forward(sections)
+    yield from _model(study, sections)
+    if sections.evidence:
+        yield from evidence_problems(sections.evidence, sections.observations)
+    if sections.assessment:
+        yield from _assessment(sections.assessment, sections.law, sections.descent)
+    if sections.downstream:
+        for problem in _downstream(sections.downstream, sections):
+            yield problem.under("downstream")
+
+
+def _forward(sections: _Sections) -> Iterator[Problem]:
+    """Yield what is wrong with the forward model, which is then not known to the other checks."""
+    forward = sections.forward
+    if forward and is_outside(forward.kind):
         try:
-            if name in study:
-                sections[name] = _adapter(name).validate_python(study[name])
-            else:
-                sections[name] = default_section(name, sections)
-        except ValidationError:
-            sections[name] = None
-    forward, law, noise = sections["forward"], sections["law"], sections["noise"]
-    observations, descent = sections["observations"], sections["descent"]
-    if forward:
-        for problem in forward.problems():
-            yield problem.under("forward")
+            check_forward(forward, 0)
+        except ConfigError as error:
+            yield Problem(("forward", "kind"), f"got '{forward.kind}', but {error}.")
+            forward = None
+    if forward and (contradictions := list(forward.problems())):
+        yield from (problem.under("forward") for problem in contradictions)
+        forward = None
+    sections.forward = forward
+
+
+def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
+    forward, law, noise = sections.forward, sections.law, sections.noise
+    observations, descent = sections.observations, sections.descent
     if law:
         yield from _law(forward, law)
     elif forward and isinstance(study.get("law"), Mapping):
@@ -95,95 +146,65 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _descent(descent)
     if descent and noise:
         yield from _full_noise(descent, noise)
-    if forward and sections["surrogate"]:
-        yield from _surrogate(forward, sections["surrogate"])
-    if sections["evidence"]:
-        yield from evidence_problems(sections["evidence"], observations)
-    if sections["assessment"]:
-        yield from _baselines(sections["assessment"], law, descent)
-    if sections["downstream"]:
-        for problem in method_problems(sections["downstream"], sections):
-            yield problem.under("downstream")
-    if sections["assessment"] and sections["assessment"].bootstrap == 1:
+    if forward and sections.surrogate:
+        yield from _surrogate(forward, sections.surrogate)
+
+
+def _assessment(
+    assessment: Assessment, law: LawSection | None, descent: DescentSettings | None
+) -> Iterator[Problem]:
+    yield from _baselines(assessment, law, descent)
+    if assessment.bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
             "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
         )
-    if sections["assessment"] and sections["assessment"].repeats == 1:
+    if assessment.repeats == 1:
         yield Problem(
             ("assessment", "repeats"),
             "got 1, but it must be 0 (no sampling error) or at least 2: one solve has no spread.",
         )
 
 
-def _law(forward: ForwardSection | None, law: Any) -> Iterator[Problem]:
-    wrong = list(_law_kind(forward, law.kind)) if forward else []
-    yield from wrong
-    if not wrong and forward and isinstance(law, MaternFieldLaw):
-        yield from _names(
-            law.start.beside,
-            forward.beside_field(),
-            ("law", "start", "beside"),
-            "the parameters beside the field",
-        )
-    if forward and isinstance(law.start, dict):
-        names = forward.parameter_names()
-        yield from _names(
-            law.start, names, ("law", "start"), f"the forward model's {len(names)} parameters"
-        )
-    if isinstance(law.spread, dict):
-        names = _law_names(law)
-        if isinstance(law, MaternFieldLaw) and law.start.beside:
-            names = (*names[:-1], *law.start.beside)
-        yield from _names(law.spread, names, ("law", "spread"), "the law's parameters")
+def _downstream(downstream: StudyDownstream, sections: _Sections) -> Iterator[Problem]:
+    needed = StudySections(
+        sections.forward, sections.law, sections.noise, sections.surrogate, sections.assessment
+    )
+    yield from downstream.problems(needed)
+    observations, forward = sections.observations, sections.forward
+    if isinstance(observations, SyntheticObservations):
+        irregular = observations.noise_scale is not None
+        observed = ObservedSystems(irregular, observations.count, observations.heldout)
+        yield from downstream.data_problems(observed, forward)
+    if isinstance(observations, FileObservations):
+        irregular = observations.noise_scale_column is not None
+        yield from downstream.data_problems(ObservedSystems(irregular), forward)
+
+
+def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[Problem]:
+    for problem in law.problems(forward) if forward else ():
+        yield problem.under("law")
+    for problem in law.spread_problems():
+        yield problem.under("law")
 
 
 def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
-    right = forward.field_law()
-    if kind not in _FIELD_LAWS or kind == right:
+    """Yield the law of another field than the forward model's, where its section is at fault."""
+    try:
+        named = kind_class(f"{kind}", "popinv.population.laws", LawSection)
+    except (ImportError, ConfigError):
         return
-    field = getattr(forward, "field", "none")
-    yield Problem(
-        ("law", "kind"),
-        f"got '{kind}', but the field of the forward model is '{field}'; the "
-        + (
-            f"law that goes with it is '{right}' (or normal, or lognormal)."
-            if right
-            else "laws that go with that are 'normal' and 'lognormal'."
-        ),
-    )
+    if issubclass(named, FieldLaw):
+        for problem in named.kind_problems(str(kind), forward):
+            yield problem.under("law")
 
 
-def _law_names(law: Any) -> tuple[str, ...]:
-    # As the section is written out: without the keys that do not apply.
-    return tuple(law.start if isinstance(law.start, dict) else law.start.model_dump())
-
-
-def _names(
-    given: Mapping[str, Any], names: tuple[str, ...], at: tuple[str, ...], what: str
-) -> Iterator[Problem]:
-    for name in given:
-        if name not in names:
-            yield Problem(
-                (*at, name),
-                f"unknown parameter (given {shown(_plain(given[name]))}).{nearest(name, names)} "
-                f"Allowed here: {what}, {listed(names)}.",
-            )
-    missing = [name for name in names if name not in given]
-    if missing:
-        yield Problem(at, f"needs all of {what}; missing: {listed(missing)}.")
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, MeanAndStandardDeviation) else value
-
-
-def _noise(forward: ForwardSection, noise: Any) -> Iterator[Problem]:
+def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
     for problem in noise.problems(forward):
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
-    if not isinstance(noise, KernelNoise) or noise.nugget:
+    if not isinstance(noise, KernelSection) or noise.nugget:
         return
     if isinstance(forward, ExternalSection):
         for problem in forward.repeated_places():
@@ -200,23 +221,15 @@ def _noise(forward: ForwardSection, noise: Any) -> Iterator[Problem]:
 
 
 def _truth(
-    forward: ForwardSection | None, law: Any, noise: Any, observations: SyntheticObservations
+    forward: ForwardSection | None,
+    law: LawSection | None,
+    noise: NoiseSection | None,
+    observations: SyntheticObservations,
 ) -> Iterator[Problem]:
     at = ("observations", "truth")
     truth = observations.truth
-    if law and isinstance(law.start, dict):
-        names = forward.parameter_names() if forward else _law_names(law)
-        yield from _names(truth.law, names, (*at, "law"), "the law's parameters")
-        known = {name: value for name, value in truth.law.items() if name in names}
-        yield from _values(known, dict[str, MeanAndStandardDeviation], (*at, "law"))
-    elif law:
-        yield from _names(truth.law, _law_names(law), (*at, "law"), "the law's parameters")
-        known = {name: truth.law[name] for name in _law_names(law) if name in truth.law}
-        yield from _values(known, type(law.start), (*at, "law"))
-        if isinstance(beside := known.get("beside"), dict):
-            names = tuple(law.start.beside)
-            what = "the parameters beside the field"
-            yield from _names(beside, names, (*at, "law", "beside"), what)
+    for problem in law.value_problems(truth.law, forward) if law else ():
+        yield problem.under(*at, "law")
     if forward and truth.noise_model:
         for problem in truth.noise_model.problems(forward):
             yield problem.under(*at, "noise_model")
@@ -225,24 +238,18 @@ def _truth(
 
 
 def _true_noise(
-    forward: ForwardSection | None, noise: Any, given: Mapping[str, Any], at: tuple[str, ...]
+    forward: ForwardSection | None,
+    noise: NoiseSection,
+    given: Mapping[str, Any],
+    at: tuple[str, ...],
 ) -> Iterator[Problem]:
-    names = tuple(noise.start.model_dump())
-    yield from _names(given, names, at, "the noise's parameters")
+    names, values = tuple(noise.start.model_dump()), type(noise.start)
     known = {name: given[name] for name in names if name in given}
-    wrong = list(_values(known, type(noise.start), at))
-    yield from wrong
+    wrong = list(value_problems(known, values))
+    for problem in (*name_problems(given, names, "the noise's parameters"), *wrong):
+        yield problem.under(*at)
     if forward and not wrong:
-        values = type(noise.start).model_validate(known)
-        for problem in noise.value_problems(values, forward):
-            yield problem.under(*at)
-
-
-def _values(given: dict[str, Any], annotation: Any, at: tuple[str, ...]) -> Iterator[Problem]:
-    try:
-        TypeAdapter(annotation).validate_python(given)
-    except ValidationError as error:
-        for problem in explain(error, annotation):
+        for problem in noise.value_problems(values.model_validate(known), forward):
             yield problem.under(*at)
 
 
@@ -257,7 +264,7 @@ def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
         )
 
 
-def _descent(descent: Descent) -> Iterator[Problem]:
+def _descent(descent: DescentSettings) -> Iterator[Problem]:
     if descent.final_learning_rate > descent.learning_rate:
         yield Problem(
             ("descent", "final_learning_rate"),
@@ -272,19 +279,21 @@ def _descent(descent: Descent) -> Iterator[Problem]:
         )
 
 
-def _full_noise(descent: Descent, noise: Any) -> Iterator[Problem]:
-    if noise.kind != "full":
+def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[Problem]:
+    if not noise.unrestricted:
         return
     for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
         if getattr(descent, key) != needed:
             yield Problem(
                 ("descent", key),
-                f"got '{getattr(descent, key)}', but noise of kind 'full' moves by a step of its "
-                f"own that needs '{needed}'; leave it out, or choose another noise.",
+                f"got '{getattr(descent, key)}', but noise of kind '{noise.kind}' moves by a step "
+                f"of its own that needs '{needed}'; leave it out, or choose another noise.",
             )
 
 
-def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Iterator[Problem]:
+def _baselines(
+    assessment: Assessment, law: Any, descent: DescentSettings | None
+) -> Iterator[Problem]:
     for i, name in enumerate(assessment.baselines):
         at = ("assessment", "baselines", i)
         if name in assessment.baselines[:i]:
@@ -293,16 +302,16 @@ def _baselines(assessment: Assessment, law: Any, descent: Descent | None) -> Ite
             yield Problem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
             )
-        elif law and name == "two_stage" and law.kind == "level_set_field":
+        elif law and name == "two_stage" and not law.has_density:
             yield Problem(
                 at,
                 "got 'two_stage', which needs the density of the law, and that of a "
-                "'level_set_field' has no closed form; leave it out (full, plain and nuts do "
+                f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
             )
 
 
-def _surrogate(forward: ForwardSection, surrogate: Surrogate) -> Iterator[Problem]:
+def _surrogate(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[Problem]:
     if surrogate.network != "fno":
         return
     if not isinstance(forward, PorousFlow) or forward.field != "cosine":

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.config.forward import ForwardSection
-from popinv.config.messages import dotted
-from popinv.config.method_checks import size_problems, trait_problems
 from popinv.config.observations import FileObservations
+from popinv.config.outside_kinds import check_outside_kinds
 from popinv.config.study import Config, Study
+from popinv.downstream.section import ObservedSystems
 from popinv.errors import ConfigError, DataError
-from popinv.forward.external.files import check_simulator
-from popinv.observation_files import ObservationTable
+from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
-from popinv.observation_files.table import check_varies
+from popinv.observation_files.table import ObservationTable, check_varies
+from popinv.sections.messages import dotted
 
 __all__ = ["check_data_files", "check_observation_file"]
 
@@ -42,23 +41,24 @@ def check_observation_file(
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows.
     """
-    section = observations.model_dump()
-    return read_fitting(section, forward.observation_count(), forward.time_count())
+    return read_fitting(observations, forward.observation_count(), forward.time_count())
 
 
 def check_data_files(config: Config) -> None:
-    """Check the files of each study: its simulator's, if it has one of its own, and its data.
+    """Check the files of each study (its own kinds, its simulator, its data), and the images.
 
     Raises
     ------
     ConfigError
-        With the study, and what is wrong with its simulator.
+        With the study, and what is wrong with its own kinds or its simulator.
     DataError
         With the study, and what is wrong with its file, or with what is asked of so many systems.
+        Also if the images that the test problems need are not there.
     """
     for name, study in config.studies.items():
+        check_outside_kinds(name, study, config.seed if study.seed is None else study.seed)
         try:
-            check_simulator(study.forward.model_dump())
+            study.forward.check_files()
         except ConfigError as error:
             raise ConfigError(f"studies.{name}.forward.{error}") from error
         if not isinstance(study.observations, FileObservations):
@@ -74,13 +74,12 @@ def check_data_files(config: Config) -> None:
                 f"{study.observations.file} leaves {len(kept)} observations to learn from; null "
                 "uses all"
             )
-        traits = table.noise_scale is not None or bool(np.isnan(table.values[kept]).any())
-        for problem in (
-            *trait_problems(study.downstream, traits),
-            *size_problems(study.downstream, study.forward, len(kept), len(heldout)),
-        ):
+        irregular = table.noise_scale is not None or bool(np.isnan(table.values[kept]).any())
+        observed = ObservedSystems(irregular, len(kept), len(heldout))
+        for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
+    config.downstream.image_files()
 
 
 def _split(
@@ -97,7 +96,7 @@ def _split(
             f"{observations.heldout_fraction:g} leaves {len(kept)} to learn from and "
             f"{len(heldout)} to check with, and each needs at least 2"
         )
-    # From one value a mean can be taken, but no spread.
+    # One value has a mean, but no spread.
     seen = np.isfinite(table.values[kept]).sum(axis=0)
     for column in np.flatnonzero(seen < 2)[:1]:
         raise DataError(

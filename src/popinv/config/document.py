@@ -205,7 +205,8 @@ def _sections(root: _Schema) -> Iterator[str]:
         yield f"{heading}\n\n{_described(node)} One of the following.\n"
         for member in (_resolved(entry, root) for entry in members):
             kind = member["properties"].get("kind")
-            title = f"`kind: {kind['const']}`" if kind else member["description"].split(",")[0]
+            named = kind.get("const", "module:Class") if kind else ""
+            title = f"`kind: {named}`" if named else member["description"].split(",")[0]
             yield from _table(f"#### `{name}`: {title}", member, None, root)
 
 

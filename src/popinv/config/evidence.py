@@ -1,4 +1,4 @@
-"""What a synthetic study computes as evidence that the method works."""
+"""The section of the evidence that the method works, which a synthetic study computes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from popinv.config.base import Count, CountOrZero, NotBoolean, Section, Several
-from popinv.config.messages import Problem, listed
 from popinv.config.observations import FileObservations
+from popinv.sections.base import Count, CountOrZero, NotBoolean, Section, Several
+from popinv.sections.messages import Problem, listed
 
 __all__ = ["Evidence", "evidence_problems"]
 
@@ -28,8 +28,8 @@ class Evidence(Section):
     repeats: Several = Field(default=4, description="Data sets for each number of systems.")
     through: Literal["surrogate", "solver"] = Field(
         default="surrogate",
-        description="What the systems of this and of `calibration` are observed through: the final "
-        "`surrogate`, which is quick, or the `solver`, with new solves for every one of them.",
+        description="Forward model of the data sets of `system_counts` and `calibration`: the "
+        "final `surrogate`, which is quick, or the `solver`, with new solves for every system.",
     )
     design_counts: list[_Size] = Field(
         default=[],
@@ -43,7 +43,7 @@ class Evidence(Section):
         "errors compare with the bound; 0 for none. The truth is the study's own; with your "
         "observations it is a draw about the answer, another for each data set.",
     )
-    calibration_block: Count = Field(default=5, description="Of these, data sets per job.")
+    calibration_block: Count = Field(default=5, description="Data sets of `calibration` per job.")
 
 
 def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem]:

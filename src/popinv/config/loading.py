@@ -11,9 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from popinv.config.checks import study_problems
-from popinv.config.messages import Problem, explain, report
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, nearest
+from popinv.sections.messages import Problem, explain, report
 
 __all__ = ["Config", "as_mapping", "json_schema", "load", "load_file", "read_yaml"]
 

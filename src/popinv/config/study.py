@@ -9,21 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from popinv.config.base import CountOrZero, Given, NonNegative, Section
-from popinv.config.downstream import Downstream, StudyDownstream
 from popinv.config.evidence import Evidence
-from popinv.config.forward import Forward
-from popinv.config.law import Law
-from popinv.config.noise import Noise
-from popinv.config.numerics import (
-    ActiveLearning,
-    Assessment,
-    Descent,
-    Estimator,
-    Polish,
-    Surrogate,
-)
+from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import Observations
+from popinv.downstream.sections import Downstream, StudyDownstream
+from popinv.forward.kinds import Forward
+from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.population.laws.kinds import Law
+from popinv.population.noise.kinds import Noise
+from popinv.sections.base import CountOrZero, Given, NonNegative, Section
+from popinv.surrogate.section import SurrogateSettings
 
 __all__ = ["RESERVED_NAMES", "Config", "Study"]
 
@@ -92,29 +87,34 @@ class Study(Section):
             "elastodynamics, else `{kind: diagonal}`"
         },
     )
-    observations: Observations = Field(description="Where the observations come from.")
+    observations: Observations = Field(description="The source of the observations.")
     active_learning: ActiveLearning = Field(
-        default_factory=ActiveLearning, description="Where the forward model is solved."
+        default_factory=ActiveLearning,
+        description="The rounds of solves that train the surrogate.",
     )
-    surrogate: Surrogate = Field(
-        default_factory=Surrogate, description="The network that stands in for the forward model."
+    surrogate: SurrogateSettings = Field(
+        default_factory=SurrogateSettings,
+        description="The network that stands in for the forward model.",
     )
-    descent: Descent = Field(default_factory=Descent, description="The descent on law and noise.")
+    descent: DescentSettings = Field(
+        default_factory=DescentSettings, description="The descent on law and noise."
+    )
     estimator: Estimator = Field(
         default="auto",
-        description="Whose answer counts: that of the descent (`distance`), the Gaussian "
+        description="Method that gives the answer: the descent (`distance`), the Gaussian "
         "`pseudo_likelihood`, the marginal `likelihood`, or the last of these whose diagnostics "
         "allow its use (`auto`). The descent and the pseudo-likelihood are always reported.",
     )
-    polish: Polish = Field(
-        default_factory=Polish, description="Pseudo-likelihood and likelihood after the descent."
+    polish: PolishSettings = Field(
+        default_factory=PolishSettings,
+        description="Pseudo-likelihood and likelihood after the descent.",
     )
     assessment: Assessment = Field(
-        default_factory=Assessment, description="What is computed to judge the answer."
+        default_factory=Assessment, description="The computations that judge the answer."
     )
     evidence: Evidence = Field(
         default_factory=Evidence,
-        description="What is computed to judge the method, where the truth is known.",
+        description="The computations that judge the method where the truth is known.",
     )
     downstream: StudyDownstream = Field(
         default_factory=StudyDownstream, description="Further methods that use the answer."
@@ -135,13 +135,13 @@ class Config(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="Where surrogates are trained and used: on a GPU where there is one (`auto`), "
-        "or as said. A change reruns nothing, since results agree to rounding.",
+        description="Device that trains and evaluates surrogates: `auto` takes a GPU if there is "
+        "one. A change reruns nothing, since results agree to rounding.",
     )
     checkpoint_seconds: NonNegative = Field(
         default=15.0,
-        description="Seconds of training or descent that a killed job may lose: so often it writes "
-        "what it goes on from. A change reruns nothing.",
+        description="Seconds between two checkpoints of a training or a descent, which a killed "
+        "job may lose. A change reruns nothing.",
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."

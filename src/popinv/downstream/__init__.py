@@ -1,12 +1,20 @@
-"""What follows from the recovered law, and nine methods on it, each with a test problem of its own.
+"""Methods that use a study's answer, most of them with a test problem of their own.
 
-``posterior``  the parameters of each observed system
-``chains``     whether its draws have mixed
+Each method is a package: its mathematics, and
 
-A package for each method, and what they share:
+``section``  the settings, the question that the method answers, and its demands on the study
+``method``   the record: what its jobs read, write and need
+``check``    the test problem; ``problem`` and ``claims`` hold its parts
+``use``      the use on a study; ``study`` holds its parts
+``figures``  the pictures of both
 
-``adam``      one step of Adam
-``simplex``   projection on the weights of sum 1, weights of least norm
-``packages``  real data sets; ``images``, ``text`` read them
+They share:
+
+``sections``  the table of methods that a study can ask for
+``section``   the base of their sections
+``method``    the classes of the records; ``methods`` finds the records
+``outcome``   what a job is given and returns, and how that is saved
 ``claims``    what a paper claims beside what is measured
+``simplex``   projection on weights of sum 1, and weights of least norm
+``data``      real data sets
 """

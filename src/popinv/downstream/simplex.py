@@ -1,4 +1,4 @@
-"""Weights over the simplex: projection, least norm, and the distance from optimality."""
+"""Weights on the simplex: projection, least norm, and distance from optimality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOLERANCE = 1e-12
 
 
 def project(w: np.ndarray) -> np.ndarray:
-    """Return the nearest point with w_k >= 0 and sum 1 (sort and threshold), shape (K,)."""
+    """Return the nearest point with w_k >= 0 and sum 1 (by sorting and thresholding), (K,)."""
     ordered = np.sort(w)[::-1]
     excess = (np.cumsum(ordered) - 1) / np.arange(1, len(w) + 1)
     last = np.flatnonzero(ordered > excess)[-1]
@@ -22,9 +22,9 @@ def project(w: np.ndarray) -> np.ndarray:
 def least_norm(gram: np.ndarray) -> np.ndarray:
     """Return argmin w^T Q w over the simplex, by Wolfe's method.
 
-    Q is the Gram matrix of K vectors; the minimum is the point of least norm in their convex
-    hull. An active set grows by the vector that lies least beyond the present point, and shrinks
-    where the affine minimiser leaves the simplex; it ends after finitely many steps.
+    Q is the Gram matrix of K vectors, and the minimum is the point of least norm in their convex
+    hull. An active set grows by the vector that lies least beyond the current point, and shrinks
+    if the affine minimiser leaves the simplex. It ends after finitely many steps.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def least_norm(gram: np.ndarray) -> np.ndarray:
 
 
 def _affine_minimiser(gram: np.ndarray) -> np.ndarray:
-    """Return argmin v^T Q v with sum 1, signs free; the shortest where there are many."""
+    """Return argmin v^T Q v with sum 1 and any signs; the shortest if there are several."""
     count = len(gram)
     system = np.zeros((count + 1, count + 1))
     system[:count, :count] = gram / max(np.abs(gram).max(), np.finfo(float).tiny)
@@ -84,7 +84,7 @@ def _affine_minimiser(gram: np.ndarray) -> np.ndarray:
 
 
 def kkt_gap(gram: np.ndarray, w: np.ndarray) -> float:
-    """Return (w^T Q w - min_k (Q w)_k) / mean_k Q_kk: 0 where w is of least norm, else positive."""
+    """Return (w^T Q w - min_k (Q w)_k) / mean_k Q_kk: 0 if w has least norm, else positive."""
     products = gram @ w
     scale = max(float(np.trace(gram)) / len(gram), np.finfo(float).tiny)
     return float((w @ products - products.min()) / scale)

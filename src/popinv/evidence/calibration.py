@@ -1,16 +1,16 @@
 r"""Calibration of estimates and intervals on new data sets of the study's own size.
 
-Each replication has a truth, draws a data set from it, and estimates it exactly as the study does,
-from the study's start. With the estimate p, its covariance and the truth p*, three things are seen
-for every parameter:
+Each replication draws its truth, draws a data set from it, and estimates exactly as the study does,
+from the study's start. The estimate p, its covariance and the truth p* give three results for every
+parameter:
 
-- *coverage*: the share of replications whose 95 % interval holds the truth, a binomial number,
-  given with its Wilson interval;
-- *ranks*: the probability integral transform ``Phi((p* - p) / se)``, uniform if the estimate is
-  normal about the truth with the standard error it claims; its departure is tested by Kolmogorov's
-  and Smirnov's statistic;
-- *efficiency*: the root mean square error over the bound, the standard error that the likelihood
-  allows on average.
+- *coverage*: the share of replications whose 95 % interval holds the truth, a binomial proportion
+  with its Wilson interval;
+- *ranks*: the probability integral transform ``Phi((p* - p) / se)``, which is uniform if the
+  estimate is normal about the truth with its stated standard error; the Kolmogorov-Smirnov
+  statistic tests the departure from uniformity;
+- *efficiency*: the root mean square error over the bound, which is the mean of the standard errors
+  that the likelihood allows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binomtest, kstest, norm
 
-from popinv.artefacts import law_and_noise_coordinates, parameter_coordinate, variable
+from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
+from popinv.inference.accuracy import relative_frobenius_error
 from popinv.inference.choice import ESTIMATORS
-from popinv.inference.errors import relative_frobenius_error
 from popinv.inference.estimation import Answer
 from popinv.inference.intervals import intervals
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, estimated_coordinate, noise_covariance
+from popinv.store.variables import variable
 
 __all__ = ["calibration", "calibration_metrics", "replication"]
 
@@ -38,15 +39,15 @@ _PARTS = (("law", "alpha"), ("noise", "noise"))
 def replication(
     problem: Problem, answer: Answer, truth: np.ndarray, covariance: np.ndarray
 ) -> xr.Dataset:
-    """Return what a replication has found.
+    """Return the estimate of a replication, its intervals, errors and truth.
 
     Parameters
     ----------
     problem : Problem
-        With the data set.
+        The problem with the data set.
     answer : Answer
     truth : ndarray of shape (n_p,)
-        Unconstrained; NaN where the truth is of another family and has no such parameter.
+        Unconstrained; NaN if the truth belongs to another family, which lacks the parameter.
     covariance : ndarray of shape (d_y, d_y)
         The true Gamma.
     """
@@ -54,13 +55,13 @@ def replication(
     dataset = estimate_dataset(problem, estimate)
     alpha, gamma = problem.split(truth)
     true = {"law": problem.law.to_natural(alpha), "noise": problem.noise.to_natural(gamma)}
-    found: dict[str, xr.Variable] = {}
+    variables: dict[str, xr.Variable] = {}
     for part, (low, high) in intervals(problem, dataset).items():
         dim = f"{part}_parameter"
-        found[part] = variable(dim, dataset[part].values, f"{part}, estimated")
-        found[f"{part}_true"] = variable(dim, true[part], f"{part}, true")
-        found[f"{part}_lower"] = variable(dim, low, f"{part}, lower end of the 95 % interval")
-        found[f"{part}_upper"] = variable(dim, high, f"{part}, upper end of the 95 % interval")
+        variables[part] = variable(dim, dataset[part].values, f"{part}, estimated")
+        variables[f"{part}_true"] = variable(dim, true[part], f"{part}, true")
+        variables[f"{part}_lower"] = variable(dim, low, f"{part}, lower end of the 95 % interval")
+        variables[f"{part}_upper"] = variable(dim, high, f"{part}, upper end of the 95 % interval")
     bound = estimate.bound
     if bound is None:
         bound = np.sqrt(np.diag(estimate.covariance))
@@ -69,32 +70,32 @@ def replication(
         ("standard_error", estimate.standard_errors, "standard error, unconstrained"),
         ("bound", bound, "standard error that the likelihood allows, unconstrained"),
     ):
-        found[name] = variable("estimated", values, long_name)
+        variables[name] = variable("estimated", values, long_name)
     own = noise_covariance(problem, problem.split(estimate.p)[1])
-    found["noise_error"] = variable(
+    variables["noise_error"] = variable(
         (), relative_frobenius_error(own, covariance), "relative error of the noise covariance"
     )
-    found["estimator"] = variable(
+    variables["estimator"] = variable(
         (), ESTIMATORS.index(answer.estimator), f"number of the estimator: {', '.join(ESTIMATORS)}"
     )
     coordinates = law_and_noise_coordinates(problem.law.names, problem.noise.names)
-    return xr.Dataset(found, coords={**coordinates, **estimated_coordinate(problem)})
+    return xr.Dataset(variables, coords={**coordinates, **estimated_coordinate(problem)})
 
 
 def calibration(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join replications, and count.
+    """Join replications, and compute coverage, ranks and efficiency.
 
     Parameters
     ----------
     blocks : sequence of Dataset
-        Of :func:`replication`, joined along ``replication``.
+        From :func:`replication`, joined along ``replication``.
 
     Returns
     -------
     Dataset
-        What the blocks hold, joined; for law and noise ``*_coverage`` with ``*_coverage_lower`` and
-        ``*_coverage_upper``; ``rank`` along ``replication``, and ``efficiency`` and
-        ``rank_p_value`` along ``estimated``.
+        The joined blocks; for law and noise ``*_coverage`` with ``*_coverage_lower`` and
+        ``*_coverage_upper``; ``rank`` along ``replication``; ``efficiency`` and ``rank_p_value``
+        along ``estimated``.
     """
     joined = xr.concat(blocks, "replication", combine_attrs="override")
     for name, _ in _PARTS:
@@ -131,26 +132,28 @@ def calibration(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
     )
 
 
-def calibration_metrics(found: xr.Dataset) -> dict[str, float | int]:
-    """Return coverage, efficiency and ranks of each parameter, and means over parameters."""
-    count = found.sizes["replication"]
+def calibration_metrics(replications: xr.Dataset) -> dict[str, float | int]:
+    """Return coverage, efficiency and ranks of each parameter, and their means."""
+    count = replications.sizes["replication"]
     metrics: dict[str, float | int] = {"calibration_replications": count}
     shares = []
     for name, label in _PARTS:
-        if f"{name}_coverage" not in found:
+        if f"{name}_coverage" not in replications:
             continue
-        for i, parameter in enumerate(found[f"{name}_parameter"].values):
+        for i, parameter in enumerate(replications[f"{name}_parameter"].values):
             for ending in ("", "_lower", "_upper"):
-                value = float(found[f"{name}_coverage{ending}"].values[i])
+                value = float(replications[f"{name}_coverage{ending}"].values[i])
                 metrics[f"coverage_{label}_{parameter}{ending}"] = value
-        shares += found[f"{name}_coverage"].values.tolist()
+        shares += replications[f"{name}_coverage"].values.tolist()
     metrics["coverage_mean"] = float(np.mean(shares))
     for name in ("efficiency", "rank_p_value"):
-        for parameter, value in zip(found["estimated"].values, found[name].values, strict=True):
+        for parameter, value in zip(
+            replications["estimated"].values, replications[name].values, strict=True
+        ):
             if np.isfinite(value):
                 metrics[f"{name}_{str(parameter).replace(' ', '_')}"] = float(value)
-    metrics["noise_error_rms"] = float(np.sqrt((found["noise_error"].values ** 2).mean()))
+    metrics["noise_error_rms"] = float(np.sqrt((replications["noise_error"].values ** 2).mean()))
     for number, name in enumerate(ESTIMATORS):
-        share = float(np.mean(found["estimator"].values == number))
+        share = float(np.mean(replications["estimator"].values == number))
         metrics[f"answered_by_{name}"] = share
     return metrics

@@ -1,11 +1,11 @@
-r"""How the errors of law and noise fall with the number N of systems.
+r"""Convergence of the errors of law and noise with the number N of systems.
 
-With everything else equal the errors are sampling errors, and fall as N^{-1/2}. Several data sets
-of each N are drawn from the truth and fitted; the exponent is the least-squares slope of
-:math:`\log` error against :math:`\log N`, the error being the root mean square over the data sets.
-(A single one can be close to zero by luck, where its logarithm would count for much.) A slope that
-flattens at large N shows an error that
-data do not remove, such as the surrogate's.
+All else being equal, the errors are sampling errors and fall as N^{-1/2}. Several data sets
+of each N are drawn from the truth and fitted. The exponent is the least-squares slope of
+:math:`\log` error against :math:`\log N`, where the error is the root mean square over the data
+sets. (A single error can be close to zero by chance, and its logarithm would have a large weight.)
+A slope that flattens at large N indicates an error that more data do not remove, such as the
+surrogate's.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 import xarray as xr
 from scipy.stats import linregress
 
-from popinv.artefacts import variable
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.errors import law_errors, relative_frobenius_error, root_mean_square
+from popinv.inference.accuracy import law_errors, relative_frobenius_error, root_mean_square
 from popinv.inference.estimation import Answer
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
+from popinv.store.variables import variable
 
 __all__ = ["Slope", "error_metrics", "errors_of_repeats", "fit_slope"]
 
@@ -39,27 +39,27 @@ class Slope:
 
 
 def fit_slope(counts: np.ndarray, errors: np.ndarray) -> Slope:
-    """Fit log error against log N by least squares, NaN errors left out.
+    """Fit log error against log N by least squares, without NaN errors.
 
     Parameters
     ----------
     counts : ndarray of shape (n,)
         Numbers of systems, of at least two values.
     errors : ndarray of shape (n,)
-        Positive, or NaN where no descent succeeded.
+        Positive, or NaN if no descent succeeded.
 
     Raises
     ------
     DataError
-        If fewer than three errors at two different N are left: no residual tells how certain the
-        slope is.
+        If fewer than three errors at two different N are left. Without a residual the slope has no
+        standard error.
     """
     counts, errors = np.asarray(counts, dtype=float), np.asarray(errors, dtype=float)
     seen = np.isfinite(errors)
     if seen.sum() < 3 or len(np.unique(counts[seen])) < 2:
         raise DataError(
-            f"a slope with its error needs errors at three numbers of systems; there are "
-            f"{seen.sum()}, as all other descents diverged. Larger numbers of systems "
+            f"a slope with its standard error needs errors at three numbers of systems, but there "
+            f"are {seen.sum()}, as all other descents diverged. Larger numbers of systems "
             "(evidence.system_counts) are easier to fit."
         )
     fit = linregress(np.log(counts[seen]), np.log(errors[seen]))
@@ -78,9 +78,9 @@ def errors_of_repeats(
     Parameters
     ----------
     problem : Problem
-        With the systems of all repeats, of which each repeat takes a share.
+        The systems of all repeats. Each repeat takes a share.
     estimate : callable
-        From the problem of a data set to its answer.
+        Maps the problem of a data set to its answer.
     true_law : ndarray of shape (d_alpha,)
         Natural values.
     true_covariance : ndarray of shape (d_y, d_y)
@@ -91,7 +91,7 @@ def errors_of_repeats(
     Dataset
         Along ``repeat``: ``systems``; ``law`` and ``noise``, natural values; ``law_error``, the
         root mean square of the parameters' relative errors; ``noise_error``, the relative
-        Frobenius error of Gamma. An estimate that diverged is a row of NaN.
+        Frobenius error of Gamma. A diverged estimate is a row of NaN.
     """
     parts = np.array_split(np.arange(len(problem.data)), repeats)
     laws = np.full((repeats, problem.d_alpha), np.nan)
@@ -125,7 +125,7 @@ def errors_of_repeats(
 
 
 def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, float | int]]:
-    """Join the data sets of every N and fit the slopes.
+    """Join the data sets of all N and fit the slopes.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, fl
         along ``size``, one for each N: ``size_systems``, and ``law_error_rms`` and
         ``noise_error_rms``, root mean squares over the data sets.
     metrics : dict
-        For law and noise: the slope, its standard error and the fit's intercept; how many data
-        sets there were, and how many of their descents diverged.
+        For law and noise: the slope, its standard error and the fit's intercept; the number of
+        data sets, and the number of diverged descents.
 
     Raises
     ------
@@ -166,6 +166,6 @@ def error_metrics(parts: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, fl
 
 
 def _root_mean_square_seen(errors: np.ndarray) -> float:
-    """Return that of the errors that are not NaN, or NaN if all are."""
+    """Return the root mean square of the errors that are not NaN, or NaN if all are."""
     seen = errors[np.isfinite(errors)]
     return root_mean_square(seen) if len(seen) else float("nan")

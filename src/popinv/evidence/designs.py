@@ -1,24 +1,27 @@
-"""What active learning saves: solver calls to the same error, against one broad design.
+"""Solver calls that active learning saves, compared with one broad design at the same error.
 
-Both surrogates are judged on the same fresh solves, drawn where the population was found to be,
-and their errors measured in standard deviations of the final noise estimate.
+Both surrogates are judged on the same fresh solves, drawn from the recovered population. Errors are
+measured in standard deviations of the final noise estimate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
-from popinv.forward.build import Section
+from popinv.store.variables import variable
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.section import SurrogateSettings
 from popinv.surrogate.training import train
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
 
 __all__ = [
     "Calls",
@@ -44,9 +47,9 @@ class Calls:
 
 
 def calls_to_reach(calls: np.ndarray, errors: np.ndarray, target: float) -> Calls:
-    """Return after how many calls an error first falls to a target.
+    """Return the number of calls at which an error first falls to a target.
 
-    Between two points the error is a power of the calls: a straight line in logarithms.
+    Between two points the error is a power of the calls, that is, a straight line in logarithms.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def calls_to_reach(calls: np.ndarray, errors: np.ndarray, target: float) -> Call
     Returns
     -------
     Calls
-        A bound where the first point is below the target already, or none is.
+        A bound if the first point is already below the target, or no point is.
     """
     below = np.flatnonzero(np.asarray(errors) <= target)
     if not len(below):
@@ -73,12 +76,12 @@ def calls_to_reach(calls: np.ndarray, errors: np.ndarray, target: float) -> Call
 
 
 def trained_rounds(check: xr.Dataset) -> np.ndarray:
-    """Return the numbers of the rounds that solved and trained; the others passed theirs on.
+    """Return the numbers of the rounds that solved and trained a surrogate.
 
     Parameters
     ----------
     check : Dataset
-        The record of solves, ``rounds/check/solves.zarr``, whose last round is the check itself.
+        The record of solves, ``rounds/check/solves.zarr``. Its last round is the check itself.
     """
     return np.flatnonzero(check["solver_calls"].values[:-1] > 0)
 
@@ -86,35 +89,34 @@ def trained_rounds(check: xr.Dataset) -> np.ndarray:
 def train_fixed(
     solves: xr.Dataset,
     count: int,
-    surrogate: Section,
-    forward: Section,
+    surrogate: SurrogateSettings,
+    forward: ForwardSection,
     seed: int,
     estimate: xr.Dataset,
     trainings: int,
     logarithmic: tuple[bool, ...] | None = None,
 ) -> tuple[Surrogate, Mapping[str, np.ndarray]]:
-    """Train a surrogate on the first solves of the broad design as active learning trains its own.
+    """Train a surrogate on the first solves of the broad design, as active learning does.
 
-    The network is trained as in the first round and then as often again as active learning did,
-    with the later rounds' learning rate and errors whitened by the noise. Calls are then what
-    differs, not training; whitening by the final estimate from the start of it favours the fixed
-    design, if anything.
+    The network is trained as in the first round, and then as often again as in active learning,
+    with the later rounds' learning rate and with errors whitened by the noise. The designs then
+    differ in calls, not in training. Whitening by the final estimate from the start favours the
+    fixed design, if any.
 
     Parameters
     ----------
     solves : Dataset
-        Those of the broad design.
+        The solves of the broad design.
     count : int
         How many of them are used, failed ones among them.
-    surrogate, forward : mapping
-        Sections of the configuration.
+    surrogate, forward : SurrogateSettings, ForwardSection
     seed : int
     estimate : Dataset
         The final estimate, with ``noise_covariance``.
     trainings : int
-        How often active learning trained.
+        The number of trainings in active learning.
     logarithmic : tuple of bool, length d_z, optional
-        Parameters that the network reads by their logarithms.
+        Parameters of which the network takes the logarithm.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def train_fixed(
     for number in range(trainings):
         whitened_by = None if number == 0 else estimate
         settings = training_settings(surrogate, forward, seed, number, whitened_by, logarithmic)
-        settings = replace(settings, stage=f"train_fixed/{count}/{number}")
+        settings = settings.replace(stage=f"train_fixed/{count}/{number}")
         fitted, history = train(data, settings, fitted)
     if fitted is None:
         raise ValueError(f"trainings is {trainings}, but it must be at least 1")
@@ -146,13 +148,13 @@ def design_curves(
     Parameters
     ----------
     check : Dataset
-        The record of solves; its last round is what the surrogates are judged on.
+        The record of solves. The surrogates are judged on its last round.
     covariance : ndarray of shape (d_y, d_y)
-        Gamma, the measure of errors.
+        Gamma, the unit of the errors.
     active : sequence of Surrogate
-        Those of :func:`trained_rounds`.
+        The surrogates of :func:`trained_rounds`.
     fixed : mapping of int to Surrogate
-        By number of solver calls.
+        The surrogates of the fixed design, by number of solver calls.
 
     Returns
     -------
@@ -179,7 +181,7 @@ def design_curves(
 
 
 def design_metrics(curves: xr.Dataset) -> dict[str, float | str]:
-    """Return the calls of both designs to the error that active learning ends with.
+    """Return the calls of both designs at which the error reaches that of active learning's end.
 
     Returns
     -------
@@ -190,7 +192,7 @@ def design_metrics(curves: xr.Dataset) -> dict[str, float | str]:
     target = float(curves["active_error"].values[-1])
     active = calls_to_reach(curves["active_calls"].values, curves["active_error"].values, target)
     fixed = calls_to_reach(curves["fixed_calls"].values, curves["fixed_error"].values, target)
-    # Active learning did make the calls of its first round, even if fewer had been enough.
+    # Active learning made the calls of its first round, even if fewer had been enough.
     made = active.value
     return {
         "design_error": target,

@@ -1,4 +1,4 @@
-"""How near the answers of several studies come to the bound, as a page."""
+"""Page of the efficiency of the answers of several studies."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ __all__ = ["efficiency_page", "efficiency_table"]
 _TITLE = """\
 # Efficiency
 
-How near does an answer come to what its data allow, and how often do its intervals hold the
-truth? Each study was repeated on new data sets of its own size, each estimated as the study is,
-from its start. `snakemake efficiency` makes this page from the calibration
+How close is an answer to the best that its data allow, and how often do its intervals hold the
+truth? Each study was repeated on new data sets of its own size. Each data set was estimated as in
+the study, from the study's start. `snakemake efficiency` makes this page from the calibration
 (`evidence.calibration`) of every study of a configuration:
 
 ```console
 .venv/bin/snakemake efficiency --cores 2 --configfile config/examples/efficiency.yaml
 ```
 
-*Error over bound* is the root mean square error of a parameter, in logarithms where it is
-positive, over the standard error that the likelihood allows (Cramér and Rao); where the pseudo-
-likelihood or the distance answers, the bound is that estimator's own standard error. After the
-sign ± stands the standard error of the ratio, which so many data sets leave. *Coverage* is the
-share of the 95 % intervals that hold the truth, with the 95 % interval of that share.
+*Error over bound* is the root mean square error of a parameter (of its logarithm, if the parameter
+is positive) over the standard error that the likelihood allows (the Cramér-Rao bound). If the
+pseudo-likelihood or the distance gives the answer, the bound is that estimator's own standard
+error. The number after ± is the standard error of the ratio, due to the number of data sets.
+*Coverage* is the share of the 95 % intervals that hold the truth, with its own 95 % interval.
 """
 _ENDS = ("", "_lower", "_upper")
 _HEAD = ("parameter", "error over bound", "coverage, %", "truth", "mean estimate")
 
 
-def efficiency_table(found: xr.Dataset) -> str:
-    """Return a table in Markdown, a row for each parameter of a study.
+def efficiency_table(replications: xr.Dataset) -> str:
+    """Return a table in Markdown with a row for each parameter of a study.
 
     Parameters
     ----------
-    found : Dataset
-        Of :func:`popinv.evidence.calibration.calibration`.
+    replications : Dataset
+        From :func:`popinv.evidence.calibration.calibration`.
     """
     rows = [_HEAD, tuple("---" for _ in _HEAD)]
-    efficiency = found["efficiency"].values
-    first, count = 0, found.sizes["replication"]
+    efficiency = replications["efficiency"].values
+    first, count = 0, replications.sizes["replication"]
     for part in ("law", "noise"):
-        names = found[f"{part}_parameter"].values
-        true, estimates = found[f"{part}_true"].values, found[part].values
+        names = replications[f"{part}_parameter"].values
+        true, estimates = replications[f"{part}_true"].values, replications[part].values
         for i, name in enumerate(names):
             ratio = efficiency[first + i]
             covered = "not known"
-            if f"{part}_coverage" in found:
-                shares = [100 * found[f"{part}_coverage{end}"].values[i] for end in _ENDS]
+            if f"{part}_coverage" in replications:
+                shares = [100 * replications[f"{part}_coverage{end}"].values[i] for end in _ENDS]
                 covered = "{:.1f} ({:.0f} to {:.0f})".format(*shares)
             rows.append(
                 (
@@ -66,18 +66,18 @@ def efficiency_table(found: xr.Dataset) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def efficiency_page(found: Mapping[str, xr.Dataset], through: Mapping[str, str]) -> str:
-    """Return the page: a section with a table for each study.
+def efficiency_page(calibrations: Mapping[str, xr.Dataset], through: Mapping[str, str]) -> str:
+    """Return the page, with a section and a table for each study.
 
     Parameters
     ----------
-    found : mapping of str to Dataset
+    calibrations : mapping of str to Dataset
         Calibrations, by study.
     through : mapping of str to {"surrogate", "solver"}
-        What the new data sets were observed through, by study.
+        The model that made the new data sets, by study.
     """
     parts = [_TITLE]
-    for name, dataset in found.items():
+    for name, dataset in calibrations.items():
         numbers = dataset["estimator"].values
         by = ", ".join(
             f"{estimator.replace('_', '-')} {np.mean(numbers == i):.0%}"

@@ -1,8 +1,6 @@
-"""Further populations of a synthetic study, drawn from its truth and observed as it was."""
+"""Further populations of a synthetic study, drawn and observed as the study's own."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -17,15 +15,15 @@ __all__ = ["observe_again"]
 def observe_again(
     clean: np.ndarray,
     covariance: np.ndarray,
-    what: Observations,
+    observed: Observations,
     seed: int,
     stage: str,
-    noise_scale: Mapping[str, float] | None = None,
+    noise_scale: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Add the true noise to noise-free observations, y = G(z) + s xi with xi ~ N(0, Gamma).
 
-    The noise is drawn from its covariance, so that the family it comes from does not matter.
-    Systems whose solve failed (NaN rows) are left out, as they are in the study.
+    The noise is drawn from its covariance, so the family of the noise does not matter. Systems
+    whose solve failed (NaN rows) are left out, as in the study.
 
     Parameters
     ----------
@@ -34,11 +32,11 @@ def observe_again(
     covariance : ndarray of shape (d_y, d_y)
         The true Gamma.
     what : Observations
-        What the columns are.
+        Meaning of the columns.
     seed, stage : int, str
         Address of the draws; row i depends on (seed, stage, i) alone.
-    noise_scale : mapping, optional
-        ``low`` and ``high`` of the known noise scales s; without it s is 1.
+    noise_scale : (float, float), optional
+        Range of the known noise scales s; without it s is 1.
 
     Returns
     -------
@@ -47,4 +45,4 @@ def observe_again(
     """
     e = standard_normal_rows(seed, f"{stage}/noise", 0, *clean.shape)
     noise = e @ np.linalg.cholesky(covariance).T
-    return observe_through_noise(clean, noise, what, seed, stage, noise_scale=noise_scale)
+    return observe_through_noise(clean, noise, observed, seed, stage, noise_scale=noise_scale)

@@ -1,1 +1,1 @@
-"""Figures, each in a module; ``study`` draws all those of a study from its artefacts."""
+"""Figures, each in a module; ``study`` draws all figures of a study from its artefacts."""

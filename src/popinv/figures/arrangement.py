@@ -1,4 +1,4 @@
-"""How the observations of a study are laid out: along a line, over time, on a map, or by name.
+"""Layout of a study's observations: along a line, over time, on a map, or by name.
 
 Figures know the observations only by the coordinates of a Dataset: places and times
 (``observation_x``, ``observation_t``, ...) and, where entries are different quantities, ``label``.
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import place_coordinates
 from popinv.figures.style import axis_label, readable
+from popinv.forward.datasets import place_coordinates
 
 __all__ = ["NUMBER", "Arrangement", "Panel", "arrangement", "columns_for", "evenly"]
 
 NUMBER = "number of the observation"
 _PREFIX = "observation_"
 _TIME = "observation_t"
-# What the usual names of coordinates stand for.
+# Meaning of the usual names of coordinates.
 _MEANING = {
     "observation_t": "t, time",
     "observation_entry": NUMBER,
@@ -30,14 +30,14 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Panel:
-    """Observations that make up one curve.
+    """Observations that form one curve.
 
     Parameters
     ----------
     title : str
-        The place or the quantity, empty where all observations are on the same curve.
+        The place or the quantity; empty if all observations are on the same curve.
     rows : ndarray of int, shape (n,)
-        Which observations, in the order of ``x``.
+        Numbers of the observations, in the order of ``x``.
     x : ndarray of shape (n,)
         Place, time or number.
     """
@@ -54,18 +54,18 @@ class Arrangement:
     Parameters
     ----------
     panels : tuple of Panel
-        Every observation once; curves over one coordinate or over the number of the observation.
+        Each observation once, in curves over a coordinate or over the observation's number.
     x_label : str
-        Of all panels.
+        Label of all panels.
     over_time : bool
         Whether the panels are time series.
     shared_scale : bool
         Whether all panels show the same quantity.
     map : ndarray of shape (d_y, 2), optional
-        Places in the plane, where there are two coordinates and no curves to be drawn.
+        Places in the plane, if there are two coordinates and no curves.
     map_labels : (str, str)
     names : tuple of str
-        Names of the observations where each is a quantity of its own, else empty.
+        Names of the observations if each is a separate quantity, else empty.
     """
 
     panels: tuple[Panel, ...]
@@ -77,10 +77,10 @@ class Arrangement:
     names: tuple[str, ...] = ()
 
     def ticks(self, most: int = 24) -> tuple[np.ndarray, list[str]] | None:
-        """Return numbers of observations, from 1, and what to call them on an axis, or None.
+        """Return the numbers of observations, from 1, and their labels on an axis, or None.
 
-        Names stand at every observation, titles of curves in the middle of each curve's
-        observations; at most ``most`` are given. None where the numbers say it all.
+        Every observation has its name, or each curve has its title in the middle of its
+        observations. There are at most ``most`` labels. None if the numbers suffice.
         """
         if self.names:
             places, names = np.arange(1.0, len(self.names) + 1), list(self.names)
@@ -94,28 +94,28 @@ class Arrangement:
 
 
 def columns_for(count: int) -> int:
-    """Return how many columns a grid of so many panels has."""
+    """Return the number of columns of a grid of panels."""
     return 2 if count == 4 else min(count, 3)
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """Return at most so many of 0, ..., count - 1, evenly spread, with the first and the last."""
+    """Return at most ``most`` of 0, ..., count - 1, evenly spread, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def arrangement(observations: xr.Dataset) -> Arrangement:
-    """Return how the observations are laid out.
+    """Return the layout of the observations.
 
     Parameters
     ----------
     observations : Dataset
-        With the coordinates of :func:`popinv.artefacts.observation_coordinates`.
+        With the coordinates of :func:`popinv.forward.datasets.observation_coordinates`.
 
     Notes
     -----
-    With several times per place there is one curve over time for each place; with labels that
-    repeat, one curve for each; with labels that do not, every observation stands for itself. One
-    coordinate is a line, two are a map. All else is shown by the number of the observation.
+    With several times per place, each place has a curve over time. Repeated labels have one curve
+    each. If labels do not repeat, every observation is separate. One coordinate is a line, two are
+    a map. All other observations are shown by their number.
     """
     count = observations.sizes["observation"]
     axes = place_coordinates(observations)
@@ -123,7 +123,7 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
     values = {name: observations[name].values for name in axes}
     others = [name for name in axes if name != _TIME]
     if others and _TIME in axes and np.ptp(values[_TIME]) == 0:
-        # A single time tells no observation from another.
+        # A single time does not distinguish observations.
         axes = others
     if _TIME in axes:
         series = _groups([tuple(values[name][i] for name in others) for i in range(count)])
@@ -158,10 +158,10 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
 
 
 def _groups(keys: list[tuple[object, ...]]) -> list[np.ndarray]:
-    found: dict[tuple[object, ...], list[int]] = {}
+    rows_by_key: dict[tuple[object, ...], list[int]] = {}
     for i, key in enumerate(keys):
-        found.setdefault(key, []).append(i)
-    return [np.array(rows) for rows in found.values()]
+        rows_by_key.setdefault(key, []).append(i)
+    return [np.array(rows) for rows in rows_by_key.values()]
 
 
 def _label(observations: xr.Dataset, name: str) -> str:
@@ -191,7 +191,7 @@ def _curves(
 
 
 def _common_name(labels: list[str]) -> str:
-    # Labels name the quantity alone or, behind a comma or in brackets at the end, the time too.
+    # Labels name the quantity, with or without the time after a comma or in brackets.
     without_time = [re.sub(r"\s*(,[^,]*|\([^(]*\)|\[[^\[]*\])$", "", label) for label in labels]
     for names in (labels, without_time):
         if len(set(names)) == 1:

@@ -1,4 +1,4 @@
-"""The course of the descent: losses, and every parameter on its way."""
+"""The course of the descent: losses, and the path of every parameter."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from popinv.figures.style import (
 
 __all__ = ["draw_descent"]
 
-# More parameters than this do not have a panel each: those of one kind share it.
+# Up to this number, each parameter has a panel. More parameters of one kind share a panel.
 _PANELS = 8
-# Panels in all that want four columns, and letters that do not fit over one of them.
+# Number of panels from which four columns are used, and longest title of one of them.
 _WIDE = 12
 _LONG_TITLE = 28
-# Of those of one kind, no more than this are drawn.
+# Largest number of drawn parameters of one kind.
 _LINES = 24
 # Paths that differ by more than this factor share a logarithmic axis.
 _UNEQUAL = 30
@@ -45,8 +45,8 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
     Parameters
     ----------
     population : Dataset
-        ``loss``, ``fixed_loss``, ``law_path``, ``noise_path``, ``law``, ``noise``, and the ends
-        of the intervals where systems were resampled.
+        ``loss``, ``fixed_loss``, ``law_path``, ``noise_path``, ``law``, ``noise``, and optionally
+        the ends of the intervals.
     truth : Dataset, optional
         ``law`` and ``noise``.
     """
@@ -78,7 +78,7 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
 
 
 def _together(names: list[str]) -> list[tuple[str, list[int]]]:
-    """Return the title of each panel and the rows of the parameters drawn in it."""
+    """Return the title of each panel and the rows of its parameters."""
     if len(names) <= _PANELS:
         return [(readable(name), [i]) for i, name in enumerate(names)]
     groups: dict[str, list[int]] = {}
@@ -103,8 +103,8 @@ def _weighted_loss(ax: Axes, loss: np.ndarray) -> None:
     ax.plot(iteration, loss, color=LIGHT, lw=0.7, label="each iteration")
     smooth = running_mean(loss, max(1, len(loss) // 20))
     ax.plot(iteration, smooth, color=MODEL, label="running mean")
-    # The loss of a finite sample scatters about its limit and may be negative once debiased: a
-    # long fall is drawn logarithmic above that scatter and linear within it.
+    # The loss of a finite sample scatters about its limit and may be negative with debiasing. A
+    # large fall is drawn on a scale that is logarithmic above that scatter and linear within it.
     end = loss[-max(2, len(loss) // 4) :]
     scatter = 4 * float(np.std(end)) + float(np.abs(np.mean(end)))
     if smooth.max() > _LONG_FALL * scatter > 0:
@@ -139,7 +139,7 @@ def _paths(
     if alone:
         ax.plot(iteration[-1], population[kind].values[rows], "o", color=MODEL, label="answer")
     dim = f"{kind}_parameter"
-    # Truth of another family of noise has other parameters.
+    # A truth of another noise family has other parameters.
     if truth is not None and np.array_equal(truth[dim], population[dim]):
         true = np.unique(truth[kind].values[rows])
         if alone or len(true) == 1:

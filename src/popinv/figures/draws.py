@@ -1,11 +1,11 @@
-"""Draws from the recovered and the true law, in the terms in which figures show them."""
+"""Draws from the recovered and the true law, as quantities for figures."""
 
 from __future__ import annotations
 
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from popinv.figures.solver import Plane
 from popinv.figures.style import axis_label, readable
 from popinv.forward.base import Parameter
 from popinv.forward.build import field, parameters
+from popinv.forward.fields import Field
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.seeds import generator
-
-if TYPE_CHECKING:
-    from popinv.forward.fields import Field
 
 __all__ = ["field_of", "law_draws", "noise_free_covariance", "plane"]
 
@@ -31,23 +29,23 @@ _DENSITY_DRAWS = 20000
 _LINE = 101
 _SIDE = 48
 _EXAMPLES = 3
-# Points of the domain over which a field is averaged.
+# Number of points over which a field is averaged.
 _QUADRATURE = {1: 99, 2: 12}
 _MARGINALS = 6
-# Longer names of a field share the label of an axis with nothing else.
+# Longer names of a field stand alone in the label of an axis.
 _LONG_NAME = 18
 
 
 def _forward(population: xr.Dataset) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
-    return found
+    section: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
+    return section
 
 
 def field_of(population: xr.Dataset) -> tuple[Field, int] | None:
-    """Return the random field of the study and its dimension, None if it has none."""
+    """Return the random field of the study and its dimension, or None if it has none."""
     forward = _forward(population)
-    found = field(forward) if forward else None
-    return None if found is None else (found, int(forward["dimension"]))
+    random_field = field(forward) if forward else None
+    return None if random_field is None else (random_field, random_field.dimension)
 
 
 def _described(population: xr.Dataset, names: list[str]) -> list[Parameter]:
@@ -57,11 +55,11 @@ def _described(population: xr.Dataset, names: list[str]) -> list[Parameter]:
 
 
 def _most_varied(z: np.ndarray, most: int) -> np.ndarray:
-    """Return which columns vary most, whatever their units, in their order."""
+    """Return the columns that vary most, relative to their size, in their order."""
     spread, mean = np.nanstd(z, axis=0), np.nanmean(z, axis=0)
     # The denominator vanishes only for a column of zeros, which does not vary.
     variation = spread / np.maximum(np.abs(mean) + spread, 1e-300)
-    # Equal in all respects but for rounding: the earlier column first.
+    # Of columns that are equal up to rounding, the earlier comes first.
     return np.sort(np.argsort(-variation.round(6), kind="stable")[:most])
 
 
@@ -98,11 +96,11 @@ def law_draws(
         column = None if true is None else true[:, i]
         return Marginal(described[i].name, described[i].units, recovered[:, i], column)
 
-    found = field_of(population)
-    if found is None:
+    random_field = field_of(population)
+    if random_field is None:
         chosen = _most_varied(recovered, _MARGINALS)
         return MarginalDraws(tuple(marginal(i) for i in chosen), len(described))
-    field, dimension = found
+    field, dimension = random_field
     line = np.linspace(0, 1, _LINE)
     points = np.column_stack([line, np.full((_LINE, dimension - 1), 0.5)])
     basis = field.basis(points)
@@ -139,16 +137,16 @@ def plane(
 ) -> Plane:
     """Place solves and populations in two readable quantities.
 
-    A field is placed by its means over the first and the last third of the domain (halves would
-    not do: the mean over the whole domain is the same for all systems of some laws); other
-    systems by the two parameters that vary most among the solves, in logarithms where they spread
-    over a large factor.
+    The two quantities of a field are its means over the first and the last third of the domain. (Of
+    halves the mean over the whole domain would be fixed by some laws.) Those of other systems are
+    the two parameters that vary most among the solves, in logarithms if they spread over a large
+    factor.
 
     Parameters
     ----------
     problem : Problem
     population : Dataset
-        ``alpha`` finally recovered.
+        ``alpha`` of the final answer.
     estimates : sequence of Dataset
         ``alpha`` at the end of every round.
     check : Dataset
@@ -159,12 +157,12 @@ def plane(
     z = check["z"].values
     omega = _omega(problem, _DENSITY_DRAWS)
     drawn = [_parameters(problem, e["alpha"].values, omega) for e in (*estimates, population)]
-    found = field_of(population)
-    if found is None:
+    random_field = field_of(population)
+    if random_field is None:
         labels, place = _two_parameters(_described(population, names), z)
         title = f": the two of {len(names)} parameters that vary most" if len(names) > 2 else ""
     else:
-        labels, place = _two_means(*found)
+        labels, place = _two_means(*random_field)
         title = ""
     return Plane(labels, title, place(z), tuple(place(each) for each in drawn))
 

@@ -1,4 +1,4 @@
-"""Evidence that the method works: errors against systems, designs, and calibration."""
+"""Figures of the evidence: convergence in the number of systems, designs, and calibration."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, ORACLE, TRUTH, new_figure, readable, styled
-from popinv.judgement import COVERAGE_WANTED
+from popinv.judgement.judgements import COVERAGE_WANTED
 
 __all__ = ["draw_calibration", "draw_designs", "draw_error_against_systems"]
 
-# More parameters than this are numbered, not named.
+# More parameters are numbered instead of named.
 _MOST_NAMED = 30
 
 
 @styled
 def draw_error_against_systems(errors: xr.Dataset, metrics: Mapping[str, Any]) -> Figure:
-    """Draw the errors of every data set against its number of systems, and the fitted power.
+    """Draw the errors of every data set against its number of systems, and the fitted power law.
 
     Parameters
     ----------
@@ -95,23 +95,27 @@ def draw_designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Figure:
 
 
 @styled
-def draw_calibration(found: xr.Dataset) -> Figure:
+def draw_calibration(replications: xr.Dataset) -> Figure:
     """Draw the coverage of the 95 % intervals, and the ranks of the truth, for each parameter.
 
     Parameters
     ----------
-    found : Dataset
-        Of :func:`popinv.evidence.calibration.calibration`.
+    replications : Dataset
+        From :func:`popinv.evidence.calibration.calibration`.
     """
     names: list[str] = []
     rows: list[np.ndarray] = []
     for part in ("law", "noise"):
-        if f"{part}_coverage" in found:
-            names += [f"{part}: {readable(str(n))}" for n in found[f"{part}_parameter"].values]
-            ends = [found[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")]
+        if f"{part}_coverage" in replications:
+            names += [
+                f"{part}: {readable(str(n))}" for n in replications[f"{part}_parameter"].values
+            ]
+            ends = [
+                replications[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")
+            ]
             rows.append(np.column_stack(ends))
     share, lower, upper = np.concatenate(rows).T
-    count = found.sizes["replication"]
+    count = replications.sizes["replication"]
     height = min(9.0, 2.6 + 0.4 * len(names))
     figure = new_figure(f"Calibration on {count} new data sets", 12, height)
     ax, ranks = figure.subplots(1, 2)
@@ -129,16 +133,16 @@ def draw_calibration(found: xr.Dataset) -> Figure:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(min(60.0, 100 * lower.min() - 3), 101)
     ax.set(title="Coverage", xlabel="95 % intervals that hold the truth [%]")
-    _draw_ranks(ranks, found["rank"].values)
+    _draw_ranks(ranks, replications["rank"].values)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
 def _draw_ranks(ax: Axes, rank: np.ndarray) -> None:
-    """Draw the distribution function of the ranks of each parameter, less the uniform one."""
+    """Draw the distribution function of the ranks of each parameter, minus the uniform one."""
     count = len(rank)
     steps = (np.arange(count) + 0.5) / count
-    # Kolmogorov's and Smirnov's 95 % band.
+    # The 95 % band of the Kolmogorov-Smirnov statistic.
     band = 1.358 / np.sqrt(count)
     ax.axhspan(-band, band, color=LIGHT, alpha=0.2, lw=0, label="95 % of uniform ranks")
     for column in rank.T:
@@ -158,7 +162,7 @@ def _draw_ranks(ax: Axes, rank: np.ndarray) -> None:
 def _logarithmic(ax: Axes) -> None:
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
-        # Two decades or three have too few powers of ten to read values from.
+        # Two or three decades have too few powers of ten to read values from.
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""A few systems: their observations, and what would be seen without noise where it is known."""
+"""A few systems: their observations, and the noise-free observations if they are known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_fig
 __all__ = ["draw_examples"]
 
 _PANELS = 6
-# Inches within which the legend does not fit into one row.
+# Below this width in inches, the legend does not fit into one row.
 _NARROW = 10
 
 
@@ -27,7 +27,7 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     Parameters
     ----------
     observations : Dataset
-        ``y`` (system, observation), NaN where an observation is missing.
+        ``y`` (system, observation), NaN if an observation is missing.
     truth : Dataset, optional
         ``y_clean`` (sample, observation), whose first rows belong to the rows of ``y``.
     """
@@ -38,7 +38,7 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     clean = None if truth is None else truth["y_clean"].values[chosen]
     title = f"{len(chosen)} of {len(data)} systems: "
     title += "observations" if clean is None else "noise-free solution and observations"
-    # The same axis carries what was observed and what is true.
+    # Observations and truth share the axis.
     quantity = data.attrs["long_name"].removeprefix("observed ")
     label = axis_label(quantity, data.attrs["units"])
     if layout.map is not None:
@@ -52,8 +52,9 @@ def _legend(figure: Figure, known: bool, line: str = "--") -> None:
     handles = [Line2D([], [], marker="o", ms=4, ls="", color=LIGHT, label="observed")]
     if known:
         handles.insert(0, Line2D([], [], ls=line, lw=1.8, color=LIGHT, label="without noise"))
-    handles += [Line2D([], [], color=c, lw=4, label=f"system {i + 1}")
-                for i, c in enumerate(SYSTEMS)]  # fmt: skip
+    handles += [
+        Line2D([], [], color=c, lw=4, label=f"system {i + 1}") for i, c in enumerate(SYSTEMS)
+    ]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -91,7 +92,7 @@ def _systems(ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None) ->
     for i, colour in zip(range(len(y)), SYSTEMS, strict=False):
         observed = y[i, panel.rows]
         if clean is None:
-            # Without the solution a thin line shows which points belong together.
+            # Without the solution, a thin line connects the points of a system.
             seen = ~np.isnan(observed)
             ax.plot(panel.x[seen], observed[seen], color=colour, lw=0.7, alpha=0.6)
         else:

@@ -1,4 +1,4 @@
-"""The recovered law of the parameters, beside the truth where it is known."""
+"""The recovered law of the parameters, with the truth if it is known."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from popinv.figures.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable,
 __all__ = ["FieldDraws", "MarginalDraws", "draw_law"]
 
 _EXAMPLES = 3
-# More parameters of a law than this need a higher figure.
+# A law with more parameters needs a higher figure.
 _FIT = 30
 
 
 @dataclass(frozen=True)
 class FieldDraws:
-    """Fields drawn from a law, the first ones as examples.
+    """Fields drawn from a law, the first of them as examples.
 
     Parameters
     ----------
     quantity : str
-        What the field is: "log-permeability", for example.
+        Name of the field, for example "log-permeability".
     points : ndarray of shape (n,)
-        The line on which ``recovered`` and ``true`` are known.
+        The line on which ``recovered`` and ``true`` are evaluated.
     recovered, true : ndarray of shape (m, n); ``true`` may be None
-        From the same random numbers, so that row i of one is comparable with row i of the other.
+        From the same random numbers, so corresponding rows are comparable.
     middle : Marginal
         The field at the mid-point of the domain, from more draws.
     beside : tuple of Marginal
-        The parameters that stand beside the field.
+        The parameters in addition to the field.
     squares : pair of ndarray of shape (examples, side, side), or None
         In two dimensions, the examples over the whole domain.
     """
@@ -63,12 +63,12 @@ def draw_law(
     truth: xr.Dataset | None = None,
     oracle: xr.Dataset | None = None,
 ) -> Figure:
-    """Draw the law's parameters with intervals, and what the law says about the systems.
+    """Draw the law's parameters with intervals, and the law's distribution of systems.
 
     Parameters
     ----------
     population : Dataset
-        ``law``, and ``law_lower`` and ``law_upper`` where systems were resampled.
+        ``law``, and optionally ``law_lower`` and ``law_upper``.
     draws : FieldDraws or MarginalDraws
     truth : Dataset, optional
         ``law``.
@@ -128,7 +128,7 @@ def _field(
 
 
 def _range(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # The mean, not the median: where a field takes one of two values the median jumps between.
+    # The mean is smooth; the median of a field with two values jumps between them.
     low, high = np.quantile(fields, (0.05, 0.95), axis=0)
     return low, fields.mean(axis=0), high
 

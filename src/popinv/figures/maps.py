@@ -1,4 +1,4 @@
-"""Observations in the plane: what was observed and what the fitted model observes, by sensor."""
+"""Observations in the plane: data and fitted model, by sensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from popinv.figures.style import DIVERGING, LIGHT, SEQUENTIAL, axis_label, new_f
 
 __all__ = ["draw_maps", "frame_maps"]
 
-# Beyond this ratio of its sides a map of equal scales would be a strip.
+# With a larger ratio of its sides, a map of equal scales would be a strip.
 _ELONGATED = 4.0
 
 
@@ -22,9 +22,9 @@ def draw_maps(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Fi
     Parameters
     ----------
     data : DataArray of shape (systems, d_y)
-        NaN where an observation is missing.
+        NaN if an observation is missing.
     layout : Arrangement
-        With a map.
+        A layout with a map.
     sample : ndarray of shape (m, d_y)
         Observations of the fitted model, noise included.
     """
@@ -34,7 +34,7 @@ def draw_maps(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Fi
     x, y = layout.map.T
     figure = new_figure("Observations and the fitted model's push-forward, by sensor", 11, 7.5)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    # Differences are judged against the standard error of the data's mean and deviation.
+    # Differences are compared with the standard error of the data's mean and deviation.
     spread, root = np.nanstd(values, axis=0), np.sqrt((~np.isnan(values)).sum(axis=0))
     rows = (
         ("mean", [np.nanmean(values, axis=0), sample.mean(axis=0)], spread / root),

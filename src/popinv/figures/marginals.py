@@ -1,4 +1,4 @@
-"""Densities of single quantities, and the parameters of a law side by side."""
+"""Densities of single quantities, and the parameters of a law."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = [
     "is_wide",
 ]
 
-# Up to so many parameters of a law each have an axis of their own.
+# Up to this number, each parameter of a law has its own axis.
 _STRIPS = 8
 # A density is a fine histogram, smoothed over about a fiftieth of its range.
 _BINS = 240
 _SMOOTHING = 4.0
-# Positive values that spread over more than this factor are shown on a logarithmic axis.
+# Positive values that spread over more than this factor get a logarithmic axis.
 _WIDE = 8.0
 _KINDS = ("_mean", "_standard_deviation")
-# More names than this are not all written.
+# With more names than this, not all are written.
 _NAMES = 60
 
 
@@ -45,7 +45,7 @@ class Marginal:
 
 
 def is_wide(values: np.ndarray) -> bool:
-    """Whether values are all positive and spread over a large factor."""
+    """Return whether values are all positive and spread over a large factor."""
     seen = values[~np.isnan(values)]
     if not len(seen) or seen.min() <= 0:
         return False
@@ -54,7 +54,7 @@ def is_wide(values: np.ndarray) -> bool:
 
 
 def logarithmic(ax: Axes) -> None:
-    """Give x a logarithmic axis on which also a single decade has several numbers."""
+    """Give x a logarithmic axis that shows several numbers even within a decade."""
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=7))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -65,8 +65,8 @@ def logarithmic(ax: Axes) -> None:
 class Density:
     """Densities of a quantity over the population, all of shape (n,); ``true`` may be None.
 
-    Where ``wide``, ``x`` is best shown on a logarithmic axis, and the density is that of the
-    natural logarithm, so that areas are shares of the population on either axis.
+    If ``wide``, ``x`` is best shown on a logarithmic axis, and the density is that of the natural
+    logarithm, so that areas are shares of the population on either axis.
     """
 
     x: np.ndarray
@@ -82,7 +82,7 @@ def density_of(marginal: Marginal) -> Density:
     wide = is_wide(both)
     transform = np.log if wide else np.asarray
     low, high = np.quantile(transform(both), [0.001, 0.999])
-    # A law may hold a parameter at one value; its density is then a single peak.
+    # A law may hold a parameter at one value. Its density is then a single peak.
     pad = 0.1 * (high - low) or 0.5
     edges = np.linspace(low - pad, high + pad, _BINS + 1)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -101,17 +101,17 @@ def density_of(marginal: Marginal) -> Density:
 
 
 def draw_density(ax: Axes, marginal: Marginal) -> None:
-    """Draw the density of recovered and true values, on a logarithmic axis where that helps."""
-    found = density_of(marginal)
-    ax.fill_between(found.x, found.recovered, color=MODEL, alpha=0.2, lw=0)
-    ax.plot(found.x, found.recovered, color=MODEL, label="recovered")
-    if found.true is not None:
-        ax.plot(found.x, found.true, color=TRUTH, ls="--", label="truth")
-    if found.wide:
+    """Draw the density of recovered and true values, on a logarithmic axis if they are wide."""
+    density = density_of(marginal)
+    ax.fill_between(density.x, density.recovered, color=MODEL, alpha=0.2, lw=0)
+    ax.plot(density.x, density.recovered, color=MODEL, label="recovered")
+    if density.true is not None:
+        ax.plot(density.x, density.true, color=TRUTH, ls="--", label="truth")
+    if density.wide:
         logarithmic(ax)
     ax.set_ylim(bottom=0)
     ax.set_xlabel(axis_label(readable(marginal.name), marginal.units))
-    ax.set_ylabel("density of the logarithm" if found.wide else "density")
+    ax.set_ylabel("density of the logarithm" if density.wide else "density")
 
 
 def draw_law_parameters(
@@ -122,14 +122,14 @@ def draw_law_parameters(
 ) -> None:
     """Draw every parameter of a law with its interval.
 
-    A few have an axis each, since parameters of different sizes do not share one. Many share an
-    axis, the means one and the standard deviations another.
+    A few parameters have an axis each, since sizes differ. Many parameters share axes: one for the
+    means and one for the standard deviations.
 
     Parameters
     ----------
     figure : SubFigure
     population : Dataset
-        ``law``, and ``law_lower`` and ``law_upper`` where systems were resampled.
+        ``law``, and optionally ``law_lower`` and ``law_upper``.
     truth, oracle : Dataset, optional
         ``law``.
     """
@@ -150,12 +150,12 @@ def draw_law_parameters(
 
 
 def _groups(names: list[str]) -> list[tuple[str, list[int]]]:
-    """Return titles and rows: means, standard deviations, and whatever is neither."""
+    """Return titles and rows: means, standard deviations, and others."""
     rows = {kind: [i for i, n in enumerate(names) if n.endswith(kind)] for kind in _KINDS}
     rows[""] = [i for i, n in enumerate(names) if not n.endswith(_KINDS)]
     titles = {"_mean": "Means", "_standard_deviation": "Standard deviations", "": "Others"}
-    found = [(titles[kind], chosen) for kind, chosen in rows.items() if chosen]
-    return found if len(found) > 1 else [("Parameters of the law", found[0][1])]
+    groups = [(titles[kind], chosen) for kind, chosen in rows.items() if chosen]
+    return groups if len(groups) > 1 else [("Parameters of the law", groups[0][1])]
 
 
 def _alone(ax: Axes, title: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The recovered noise covariance, beside the truth or what the data's covariance leaves for it."""
+"""The recovered noise covariance, with the truth or an empirical estimate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from popinv.figures.noise_curves import (
     draw_deviations,
 )
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
-from popinv.inference.errors import relative_frobenius_error
+from popinv.inference.accuracy import relative_frobenius_error
 
 __all__ = ["draw_noise_covariance", "map_scale"]
 
-# Standard deviations that differ by more than this factor leave a covariance map blank but for
-# the largest.
+# If standard deviations differ by more than this factor, a covariance map would be blank except
+# for the largest.
 _UNEQUAL = 5.0
 _TICKS = 16
 
@@ -31,21 +31,21 @@ def draw_noise_covariance(
     distance: np.ndarray | None = None,
     units: str = "1",
 ) -> Figure:
-    """Draw the covariance as heat maps, and in the curves that suit it.
+    """Draw the covariance as heat maps, and as suitable curves.
 
-    Noise that is stationary over places is drawn against distance; noise over time by its
-    autocorrelation at one place, beside its standard deviations; other noise by its standard
+    Noise that is stationary over places is drawn against distance. Noise over time is drawn by its
+    autocorrelation at one place and its standard deviations. Other noise is drawn by its standard
     deviations.
 
     Parameters
     ----------
     noise : NoiseComparison
     layout : Arrangement
-        Of the observations.
+        Layout of the observations.
     distance : ndarray of shape (d_y, d_y), optional
-        Between sensors, if the noise is stationary over them.
+        Distances between sensors, if the noise is stationary over them.
     units : str
-        Of the observations.
+        Units of the observations.
     """
     name = noise.reference_name
     title = f"Noise covariance: recovered and {name}"
@@ -76,9 +76,9 @@ def _deviations(ax: Axes, noise: NoiseComparison, layout: Arrangement, units: st
 
 
 def map_scale(recovered: np.ndarray, units: str) -> tuple[np.ndarray | float, str]:
-    """Return what covariances are divided by in a heat map, and what they then are.
+    """Return the divisor of covariances in a heat map, and the name of the quotient.
 
-    Entries of quantities of different sizes are in the recovered deviations of their two.
+    Entries of quantities of different sizes are divided by the recovered deviations of the two.
     """
     deviation = np.sqrt(np.diag(recovered))
     if deviation.max() > _UNEQUAL * deviation.min():
@@ -90,7 +90,7 @@ def map_scale(recovered: np.ndarray, units: str) -> tuple[np.ndarray | float, st
 def _heat_maps(figure: SubFigure, noise: NoiseComparison, layout: Arrangement, units: str) -> None:
     scale, label = map_scale(noise.estimate, units)
     estimate, reference = noise.estimate / scale, noise.reference / scale
-    # Two observations that were never seen together have no empirical covariance.
+    # Two observations that were never observed together have no empirical covariance.
     seen = ~np.isnan(reference)
     error = relative_frobenius_error(estimate[seen], reference[seen])
     largest = float(max(np.abs(estimate).max(), np.abs(reference[seen]).max()))
@@ -120,7 +120,7 @@ def _heat_maps(figure: SubFigure, noise: NoiseComparison, layout: Arrangement, u
 
 
 def _edges(layout: Arrangement) -> list[float]:
-    """Return where the observations of one curve end and those of the next begin."""
+    """Return the positions between the observations of neighbouring curves."""
     if not 1 < len(layout.panels) <= _TICKS:
         return []
     ends = [float(panel.rows.max()) + 1.5 for panel in layout.panels]
@@ -129,7 +129,7 @@ def _edges(layout: Arrangement) -> list[float]:
 
 
 def _label_observations(ax: Axes, layout: Arrangement, vertical: bool) -> None:
-    """Say on an axis of observations which are which, by name, by curve, or by number."""
+    """Label the observations on an axis by name, by curve, or by number."""
     ticks = layout.ticks(_TICKS)
     axis = ax.yaxis if vertical else ax.xaxis
     if ticks is None:

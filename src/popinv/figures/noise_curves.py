@@ -1,4 +1,4 @@
-"""A noise covariance as curves: against distance, against lag, and as standard deviations."""
+"""Curves of a noise covariance: against distance, against lag, and standard deviations."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = [
 ]
 
 _BINS = 40
-# Share of the variance below which a covariance is zero to the eye.
+# Below this share of the variance, a covariance looks like zero.
 _VISIBLE = 0.05
-# Lags that differ by less than this share of the longest are the same.
+# Lags that differ by less than this share of the longest count as equal.
 _SAME_LAG = 1e-6
 
 
 @dataclass(frozen=True)
 class NoiseComparison:
-    """The recovered covariance and what it is compared with.
+    """The recovered covariance and its reference.
 
     Parameters
     ----------
     estimate : ndarray of shape (d_y, d_y)
     reference : ndarray of shape (d_y, d_y)
-        The true covariance; or, where none is known, the data's covariance less that of the
-        fitted model without noise, which need not be positive definite.
+        The true covariance. If it is not known, the data's covariance minus that of the fitted
+        model without noise, which need not be positive definite.
     reference_is_true : bool
     resampled : ndarray of shape (resamples, d_y, d_y), optional
         Covariances estimated from resampled systems, for intervals.
@@ -49,11 +49,11 @@ class NoiseComparison:
 
     @property
     def reference_name(self) -> str:
-        """What to call the reference."""
+        """Name of the reference."""
         return "true" if self.reference_is_true else "empirical"
 
     def half_width(self, statistic: np.ndarray) -> np.ndarray:
-        """Return half the 95 % interval of a statistic of each resample, given along axis 0."""
+        """Return half the 95 % interval of a statistic of the resamples, given along axis 0."""
         return 1.96 * np.std(statistic, axis=0, ddof=1)
 
 
@@ -77,13 +77,13 @@ def draw_against_distance(ax: Axes, noise: NoiseComparison, distance: np.ndarray
     if noise.resampled is not None:
         _band(ax, d, pairs(estimate), noise.half_width(pairs(noise.resampled)))
     ax.plot(d, pairs(estimate), color=MODEL, label="recovered")
-    # A nugget lifts the variance above the curve, so distance zero is drawn apart.
+    # A nugget lifts the variance above the curve, so distance zero is drawn separately.
     ax.plot(0, estimate[0, 0], "o", color=MODEL, clip_on=False, zorder=3)
     if noise.reference_is_true:
         ax.plot(d, pairs(reference), color=TRUTH, ls="--", label="true")
         ax.plot(0, reference[0, 0], "o", mfc="none", mew=1.8, ms=9, color=TRUTH, clip_on=False)
     else:
-        # Two sensors that were never seen together have no empirical covariance.
+        # Two sensors that were never observed together have no empirical covariance.
         seen = np.flatnonzero(~np.isnan(pairs(reference)))
         groups = [g for g in np.array_split(seen, _BINS) if len(g)]
         centres = [float(d[g].mean()) for g in groups]
@@ -91,7 +91,7 @@ def draw_against_distance(ax: Axes, noise: NoiseComparison, distance: np.ndarray
         ax.plot(centres, means, "s", color=DATA, ms=5, label="empirical, mean of many pairs")
         ax.plot(0, np.diag(reference).mean(), "s", color=DATA, ms=5, clip_on=False)
     ax.axhline(0, color="#4D4D4D", lw=0.8)
-    # Beyond a few lengths all is zero, and the plot would be mostly that.
+    # Beyond a few lengths all values are zero and would fill the plot.
     curves = [estimate, reference] if noise.reference_is_true else [estimate]
     far = max(d[np.abs(pairs(c)) > _VISIBLE * c[0, 0]].max(initial=0) for c in curves)
     furthest = d[-1] if len(d) else 1.0
@@ -100,16 +100,16 @@ def draw_against_distance(ax: Axes, noise: NoiseComparison, distance: np.ndarray
 
 @dataclass(frozen=True)
 class Autocorrelation:
-    """Correlation against the lag at one place, a mean over pairs of equal lag.
+    """Correlation against the lag at one place, averaged over pairs of equal lag.
 
     Parameters
     ----------
     lags : ndarray of shape (n,)
     recovered, reference : ndarray of shape (n,)
-        The reference is over the recovered variance where it is empirical.
+        An empirical reference is divided by the recovered variance.
     every : ndarray of shape (resamples, n), optional
     title : str
-        Which place.
+        Name of the place.
     """
 
     lags: np.ndarray
@@ -120,18 +120,18 @@ class Autocorrelation:
 
 
 def autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Autocorrelation:
-    """Return the noise's correlation against the lag at the middle one of all places."""
+    """Return the noise's correlation against the lag at the middle place."""
     panel = layout.panels[len(layout.panels) // 2]
     later, earlier = np.tril_indices(len(panel.x))
     lag = panel.x[later] - panel.x[earlier]
-    # Times on a grid give lags that are equal but for rounding.
+    # Times on a grid give lags that are equal up to rounding.
     step = max(_SAME_LAG * float(np.ptp(panel.x)), 1e-300)
     lags, group = np.unique(np.round(lag / step), return_inverse=True)
     members = np.bincount(group)
 
     def correlation(matrix: np.ndarray, by: np.ndarray) -> np.ndarray:
         block = matrix[np.ix_(panel.rows, panel.rows)]
-        # The empirical covariance may have no positive variance; it is measured by the recovered.
+        # The empirical variance may not be positive, so the recovered variance is the unit.
         variance = np.diag(by)[panel.rows]
         scaled = block / np.sqrt(np.outer(variance, variance))
         return np.bincount(group, scaled[later, earlier]) / members
@@ -150,18 +150,18 @@ def autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Autocorrelat
 
 
 def draw_autocorrelation(ax: Axes, noise: NoiseComparison, layout: Arrangement) -> None:
-    """Draw the correlation against the lag at one place, a mean over pairs of equal lag."""
-    found = autocorrelation(noise, layout)
-    if found.every is not None:
-        _band(ax, found.lags, found.recovered, noise.half_width(found.every))
-    ax.plot(found.lags, found.recovered, ".-", color=MODEL, label="recovered")
+    """Draw the correlation against the lag at one place, averaged over pairs of equal lag."""
+    correlation = autocorrelation(noise, layout)
+    if correlation.every is not None:
+        _band(ax, correlation.lags, correlation.recovered, noise.half_width(correlation.every))
+    ax.plot(correlation.lags, correlation.recovered, ".-", color=MODEL, label="recovered")
     if noise.reference_is_true:
-        ax.plot(found.lags, found.reference, color=TRUTH, ls="--", label="true")
+        ax.plot(correlation.lags, correlation.reference, color=TRUTH, ls="--", label="true")
     else:
         label = "empirical, over the recovered variance"
-        ax.plot(found.lags, found.reference, "s", color=DATA, ms=4, label=label)
+        ax.plot(correlation.lags, correlation.reference, "s", color=DATA, ms=4, label=label)
     ax.axhline(0, color="#4D4D4D", lw=0.8)
-    where = f" at {found.title}" if found.title else ""
+    where = f" at {correlation.title}" if correlation.title else ""
     ax.set(title=f"Autocorrelation{where}", ylabel="correlation")
     ax.set_xlabel(layout.x_label.replace("t, time", "lag in time"))
     ax.legend()
@@ -181,7 +181,7 @@ def draw_deviations(ax: Axes, noise: NoiseComparison) -> None:
     if noise.reference_is_true:
         ax.plot(number, true, "_", color=TRUTH, ms=2 * size, mew=2, label="true")
     else:
-        # A scattering estimate of a small variance may be negative.
+        # A noisy estimate of a small variance may be negative.
         label = "empirical" + (", 0 where negative" if np.any(reference < 0) else "")
         ax.plot(number, true, "s", mfc="none", color=DATA, ms=size, label=label)
     # Room for the legend above.

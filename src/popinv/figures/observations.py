@@ -1,4 +1,4 @@
-"""What was observed, beside what the fitted model observes."""
+"""Observations of the data and of the fitted model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["QUANTILES", "draw_observations", "example_systems", "name_quantities
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EXAMPLES = 6
 _PANELS = 6
-# More names than this do not fit upright under an axis.
+# More names do not fit upright under an axis.
 _UPRIGHT = 12
 # Standard error of the median of N normal numbers, in standard deviations over sqrt(N).
 _MEDIAN_ERROR = np.sqrt(np.pi / 2)
@@ -29,8 +29,8 @@ def draw_observations(observations: xr.Dataset, sample: np.ndarray) -> Figure:
     Parameters
     ----------
     observations : Dataset
-        ``y`` (system, observation), NaN where an observation is missing, and the coordinates of
-        the observations.
+        ``y`` (system, observation), NaN if an observation is missing, and the coordinates of the
+        observations.
     sample : ndarray of shape (m, d_y)
         Observations of the fitted model, noise included.
     """
@@ -43,7 +43,7 @@ def draw_observations(observations: xr.Dataset, sample: np.ndarray) -> Figure:
 
 
 def spread_of(y: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each observation, 1 where it does not vary."""
+    """Return the standard deviation of each observation, or 1 if it does not vary."""
     spread = np.nanstd(y, axis=0)
     return np.where(spread > 0, spread, 1.0)
 
@@ -67,8 +67,10 @@ def _curves(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Figu
     grid = figure.subplots(
         2 * rows, columns, sharex=True, squeeze=False, height_ratios=(3.0, 1.2) * rows
     )
-    axes = [(grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns])
-            for i in range(rows * columns)]  # fmt: skip
+    axes = [
+        (grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns])
+        for i in range(rows * columns)
+    ]
     label = axis_label(data.attrs["long_name"], data.attrs["units"])
     for (top, bottom), panel in zip(axes, shown, strict=False):
         _band(top, panel, data.values, sample)
@@ -81,7 +83,7 @@ def _curves(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Figu
         for ax in pair:
             ax.remove()
     used = axes[: len(shown)]
-    # Different quantities have their names above, and no height in common.
+    # Different quantities have their names above and no common height.
     if layout.shared_scale:
         _share_heights([top for top, _ in used])
         for top, _ in used[::columns]:
@@ -139,7 +141,7 @@ def _band(ax: Axes, panel: Panel, data: np.ndarray, sample: np.ndarray) -> None:
 
 
 def _data_markers(ax: Axes, x: np.ndarray, observed: np.ndarray) -> None:
-    # Smaller where there are many, so that neighbours do not run into each other.
+    # Marks are smaller if there are many, so that neighbours do not overlap.
     scale = 1.0 if len(x) <= 60 else 0.6
     for i, marker, size in ((0, "_", 7), (1, ".", 5), (2, "o", 4), (3, ".", 5), (4, "_", 7)):
         label = "data, 5, 25, 50, 75, 95 %" if i == 2 else None
@@ -178,8 +180,16 @@ def _quantities(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> 
     _data_markers(top, x, observed)
     top.set_ylabel("observation less its mean over the data,\nin standard deviations of the data")
     half = 1.96 * _MEDIAN_ERROR / np.sqrt((~np.isnan(standard)).sum(axis=0))
-    bottom.bar(x, 2 * half, 0.62, -half, color=LIGHT, alpha=0.25, lw=0,
-               label="95 % sampling range of the median")  # fmt: skip
+    bottom.bar(
+        x,
+        2 * half,
+        0.62,
+        -half,
+        color=LIGHT,
+        alpha=0.25,
+        lw=0,
+        label="95 % sampling range of the median",
+    )
     bottom.axhline(0, color=LIGHT, lw=1)
     for i, shift, marker in ((0, -0.18, "v"), (2, 0.0, "o"), (4, 0.18, "^")):
         difference = observed[i] - model[i]

@@ -1,4 +1,4 @@
-"""Where, and how often, the solver was called."""
+"""Place and number of the solver calls."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ View = tuple[tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Plane:
-    """Two quantities of every system, in which solves can be looked at.
+    """Two quantities of every system, in which solves are shown.
 
     Parameters
     ----------
     labels : (str, str)
     title : str
-        What the two are of all there is to be seen, empty if there is no more.
+        The choice of the two quantities; empty if there are no others.
     solves : ndarray of shape (samples, 2)
-        Of the solved systems, in the order of the record.
+        Quantities of the solved systems, in the order of the record.
     populations : tuple of ndarray of shape (m, 2)
-        Of systems drawn from the law estimated at the end of every round and, last, from the law
-        finally recovered.
+        Quantities of systems drawn from the law estimated at the end of every round and, last, from
+        the law of the answer.
     """
 
     labels: tuple[str, str]
@@ -49,23 +49,23 @@ class Plane:
 
 @styled
 def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
-    """Draw where each round solved, and count calls and failures.
+    """Draw the solves of each round, and the numbers of calls and failures.
 
     Parameters
     ----------
     check : Dataset
-        ``round`` and ``reason`` by sample; ``solver_calls`` and ``solver_failures`` by round, the
-        last being the final check.
+        ``round`` and ``reason`` by sample; ``solver_calls`` and ``solver_failures`` by round. The
+        last round is the final check.
     plane : Plane
     """
     count = check.sizes["round_number"]
-    # Where there are more rounds than fit: evenly chosen, the first and the last among them.
+    # If not all rounds fit, some are chosen evenly, with the first and the last among them.
     shown = np.unique(np.linspace(0, count - 1, min(count, _MOST)).round().astype(int))
     rows = -(-(len(shown) + 1) // _COLUMNS)
     figure = new_figure(f"Where the solver was called{plane.title}", 11, 1 + 3.1 * rows)
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     of_round, failed = check["round"].values, check["reason"].values != 0
-    # The first design is broad by intention; the others share a closer view, marked in the first.
+    # The first design is broad. The other rounds share a closer view, which is marked in the first.
     everyone = np.concatenate([plane.populations[number] for number in shown])
     broad = _limits(plane.solves, everyone)
     close = _limits(plane.solves[of_round > 0], everyone)
@@ -92,7 +92,7 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
 
 
 def _limits(solves: np.ndarray, population: np.ndarray) -> View:
-    # A few solves lie far out and would make all others one dot.
+    # A few solves lie far out, and a common view would reduce all others to a dot.
     ends = [np.quantile(population, [0.005, 0.995], axis=0)]
     if len(solves):
         ends.append(np.nanquantile(solves, [0.005, 0.995], axis=0))
@@ -138,7 +138,7 @@ def _legend(figure: Figure, failures: bool) -> None:
 def _contour(
     population: np.ndarray, limits: View
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Return x, y, a smoothed density, and the levels that hold the shares of the population."""
+    """Return x, y, a smoothed density, and the levels that contain the population's shares."""
     density, x, y = np.histogram2d(
         population[:, 0], population[:, 1], bins=_BINS, range=np.array(limits)
     )

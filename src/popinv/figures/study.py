@@ -11,23 +11,23 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from popinv.artefacts import places
-from popinv.figure_names import FIGURES
 from popinv.figures.arrangement import arrangement
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
 from popinv.figures.examples import draw_examples
 from popinv.figures.law import draw_law
+from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_curves import NoiseComparison
 from popinv.figures.observations import draw_observations
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
+from popinv.forward.datasets import places
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
-from popinv.inference.traits import observed_covariance
+from popinv.inference.scales_and_gaps import observed_covariance
 
 __all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances"]
 
@@ -40,13 +40,12 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
     Parameters
     ----------
     problem : Problem
-        What was fitted to what.
+        The fitted problem.
     loaded : mapping of str to Dataset
         ``observations``, ``surrogate``, ``population`` and ``check``; ``estimate_0``,
-        ``estimate_1``, ..., one for each round; and, where there are, ``truth`` and
-        ``noise_known``.
+        ``estimate_1``, ..., one for each round; and optionally ``truth`` and ``noise_known``.
     folder : path
-        Made if it is not there.
+        It is made if it does not exist.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +54,7 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
 
 
 def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw the figure of this name, one of :data:`popinv.figure_names.FIGURES`."""
+    """Draw the figure of this name, one of :data:`popinv.figures.names.FIGURES`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
@@ -80,19 +79,19 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
 
 
 def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseComparison:
-    """Return the recovered noise covariance and what it is compared with.
+    """Return the recovered noise covariance and its reference.
 
-    That is the truth where it is known; else, with the right law, what the signal leaves of the
-    data's covariance is the noise's.
+    The reference is the truth if it is known. Otherwise it is the data's covariance minus the
+    signal's, which is the noise's if the law is right.
     """
     population = loaded["population"]
     if "truth" in loaded:
         reference = loaded["truth"]["noise_covariance"].values
     else:
-        data = observed_covariance(problem.data, problem.traits)
+        data = observed_covariance(problem.data, problem.scales_and_gaps)
         reference = data - noise_free_covariance(problem, population)
-        if problem.traits is not None:
-            reference = reference / problem.traits.mean_square_scale
+        if problem.scales_and_gaps is not None:
+            reference = reference / problem.scales_and_gaps.mean_square_scale
     gammas = population["gamma_draws"].values
     resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
     return NoiseComparison(
@@ -104,11 +103,15 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
 
 
 def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
-    """Return observations (count, d_y) of the fitted model, noise included, without gaps."""
-    # Quantiles are of what was seen, so the model's sample has the systems' noise but no gaps.
-    traits = None if problem.traits is None else problem.traits.without_gaps()
+    """Return observations (count, d_y) of the fitted model with noise, and none missing."""
+    # Quantiles use observed values only, so the sample has the systems' noise but nothing missing.
+    scales_and_gaps = (
+        None if problem.scales_and_gaps is None else problem.scales_and_gaps.without_gaps()
+    )
     alpha, gamma = parameters_of(population)
-    return sample_model(problem, alpha, gamma, count, "figures/observations", traits=traits)
+    return sample_model(
+        problem, alpha, gamma, count, "figures/observations", scales_and_gaps=scales_and_gaps
+    )
 
 
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:

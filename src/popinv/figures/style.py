@@ -1,9 +1,9 @@
-"""The look of every figure, in one place.
+"""The style of all figures.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart; what a colour
-means is the same in all figures. Figures are made without pyplot and under settings that start
-from matplotlib's own defaults, so that neither the user's settings nor what was drawn before
-changes a file, and nothing is left changed.
+Colours are those of Okabe and Ito, which are distinguishable with any colour vision. A colour has
+the same meaning in all figures. Figures are made without pyplot and with settings that start from
+matplotlib's own defaults. Neither the user's settings nor earlier figures change a file, and the
+settings are restored afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.whole_files import written_whole
+from popinv.store.whole_files import written_whole
 
 __all__ = [
     "CHECK",
@@ -47,14 +47,14 @@ __all__ = [
 
 P = ParamSpec("P")
 
-MODEL = "#0072B2"  # blue: whatever was recovered
-TRUTH = "#D55E00"  # vermilion, dashed: whatever is true
+MODEL = "#0072B2"  # blue: recovered quantities
+TRUTH = "#D55E00"  # vermilion, dashed: true quantities
 DATA = "#000000"
 ORACLE = "#CC79A7"
 CHECK = "#009E73"
 FAILURE = "#D55E00"
 LIGHT = "#8C8C8C"
-# Single systems, told apart also where colours are not seen by their lightness.
+# Single systems; their lightness distinguishes them without colour vision.
 SYSTEMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
@@ -95,7 +95,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the project's settings, and put back what was there before."""
+    """Apply the project's settings, and restore the previous settings afterwards."""
     with matplotlib.rc_context():
         for key, value in matplotlib.rcParamsDefault.items():
             if "backend" not in key:
@@ -116,22 +116,22 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(title: str, width: float, height: float) -> Figure:
-    """Return an empty figure with a title, size in inches."""
+    """Return an empty figure with a title and a size in inches."""
     figure = Figure(figsize=(width, height))
     figure.suptitle(title)
     return figure
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all; the same figure gives the same bytes."""
+    """Write a PNG, completely or not at all; the same figure gives the same bytes."""
     with style(), written_whole(path) as partial:
-        # Without these matplotlib writes its own version into the file.
+        # Without these entries, matplotlib writes its own version into the file.
         title = figure.get_suptitle()
         figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
 
 
 def axis_label(quantity: str, units: str = "1") -> str:
-    """Return "quantity [units]", without units where there are none."""
+    """Return "quantity [units]", or the quantity alone without units."""
     return quantity if units in ("", "1") else f"{quantity} [{units}]"
 
 
@@ -148,16 +148,16 @@ def squared(units: str) -> str:
 
 
 def labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
-    """Return handles and labels for a legend, each label once."""
-    found: dict[str, Artist] = {}
+    """Return handles and labels for a legend, with each label once."""
+    artists: dict[str, Artist] = {}
     for ax in axes:
         handles, labels = ax.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    return list(found.values()), list(found)
+        artists |= dict(zip(labels, handles, strict=True))
+    return list(artists.values()), list(artists)
 
 
 def note(axes: Axes, text: str, height: float = 0.5) -> None:
-    """Write a sentence in the middle of axes that lack what they would show, or at a height."""
+    """Write a sentence in the middle of axes without content, or at a height."""
     axes.text(
         0.5,
         height,

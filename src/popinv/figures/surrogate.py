@@ -1,4 +1,4 @@
-"""How good the surrogate is, and how it was trained."""
+"""Error of the surrogate, and its training."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def draw_surrogate_error(
     Parameters
     ----------
     check : Dataset
-        ``surrogate_error`` (round_number,), the last entry being the final check.
+        ``surrogate_error`` (round_number,); the last entry is the final check.
     surrogate : Dataset
         ``training_loss`` and ``validation_loss`` by epoch.
     threshold : float, optional
-        Below this the surrogate counts as good enough.
+        Threshold of a good enough surrogate.
     """
     figure = new_figure("Error of the surrogate", 11, 4.6)
     left, right = figure.subplots(1, 2)

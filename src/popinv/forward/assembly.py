@@ -1,9 +1,9 @@
 """Finite-element matrices as plain arrays, for solvers that need neither Firedrake nor PETSc.
 
-What depends on a coefficient that is constant in each cell is linear in it: the matrix is the sum
-over cells of the coefficient times the matrix of that cell alone. Firedrake assembles the cells'
-matrices once; here they become the lower triangle of a matrix whose unknowns are ordered to give
-a narrow band.
+A matrix that depends on a coefficient, constant in each cell, is linear in it: the matrix is the
+sum over cells of the coefficient times the matrix of that cell alone. Firedrake assembles the
+cells' matrices once; here they become the lower triangle of a matrix whose unknowns are ordered to
+give a narrow band.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ def observation_matrix(space: Any, points: np.ndarray) -> csr_matrix:
     """
     fd = load_firedrake()
     cloud = fd.VertexOnlyMesh(space.mesh(), points)
-    found = fd.FunctionSpace(cloud, "DG", 0)
-    matrix = to_scipy(fd.assemble(fd.interpolate(fd.TrialFunction(space), found)))
+    at_points = fd.FunctionSpace(cloud, "DG", 0)
+    matrix = to_scipy(fd.assemble(fd.interpolate(fd.TrialFunction(space), at_points)))
     # The vertex-only mesh sorts its points by cell; carry the index of each point along.
     given = fd.FunctionSpace(cloud.input_ordering, "DG", 0)
     index = fd.Function(given)
     index.dat.data[:] = np.arange(len(points))
-    row_of = fd.assemble(fd.interpolate(index, found)).dat.data_ro.astype(int)
+    row_of = fd.assemble(fd.interpolate(index, at_points)).dat.data_ro.astype(int)
     return matrix[np.argsort(row_of)]
 
 

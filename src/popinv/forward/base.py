@@ -36,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Observations:
-    """What one observation vector holds.
+    """A description of the entries of one observation vector.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class ClaimedDerivatives(DifferentiableModel, Protocol):
         Returns
         -------
         bool
-            Whether there was anything to compare: False where no row can be solved.
+            True if there was anything to compare; False where no row can be solved.
 
         Raises
         ------

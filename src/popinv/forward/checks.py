@@ -1,4 +1,4 @@
-"""Checks that forward models share: their arguments, and the rows of a batch."""
+"""Checks of the rows of a batch, which forward models share."""
 
 from __future__ import annotations
 
@@ -7,72 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError, DataError, nearest
+from popinv.errors import DataError, SolverError
 from popinv.forward.base import Parameter, Solutions
 
-__all__ = ["check", "check_choice", "checked_places", "checked_rows", "finished"]
-
-
-def check(kind: str, key: str, value: Any, allowed: str, holds: bool) -> None:
-    """Raise ConfigError unless the condition on an argument holds.
-
-    Parameters
-    ----------
-    kind, key : str
-        The forward model and its argument.
-    value : object
-        What was given.
-    allowed : str
-        What is allowed, to stand after "is".
-    holds : bool
-        Whether the value is allowed.
-    """
-    if not holds:
-        raise ConfigError(f"{kind}: {key} is {allowed}, not {value!r}.")
-
-
-def check_choice(kind: str, key: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ConfigError, with the nearest name, unless an argument is one of a few names."""
-    if value not in allowed:
-        raise ConfigError(
-            f"{kind}: {key} is one of {', '.join(allowed)}, not {value!r}."
-            + nearest(str(value), allowed)
-        )
-
-
-def checked_places(kind: str, places: Any, dimension: int) -> np.ndarray:
-    """Return the places of sensors as an array of shape (n_places, dimension).
-
-    Parameters
-    ----------
-    kind : str
-        The forward model, for messages.
-    places : array_like of shape (n_places, dimension), or (n_places,) in one dimension
-    dimension : int
-
-    Raises
-    ------
-    ConfigError
-        If they are not such numbers, or not strictly between 0 and 1.
-    """
-    try:
-        places = np.array(places, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{kind}: sensors are not numbers: {error}") from error
-    if dimension == 1 and places.ndim == 1:
-        places = places[:, None]
-    if places.ndim != 2 or places.shape[1] != dimension or len(places) == 0:
-        raise ConfigError(f"{kind}: sensors have shape (d_y, {dimension}), not {places.shape}.")
-    # Written so that NaN counts as outside.
-    outside = ~np.all((places > 0) & (places < 1), axis=1)
-    if np.any(outside):
-        i = int(np.flatnonzero(outside)[0])
-        raise ConfigError(
-            f"{kind}: sensor {i} at {tuple(places[i].tolist())} is not strictly inside "
-            f"(0, 1){'^2' if dimension == 2 else ''}"
-            f" ({np.count_nonzero(outside)} such sensor(s) of {len(places)})."
-        )
-    return places
+__all__ = ["check_solutions", "checked_rows", "finished"]
 
 
 def checked_rows(
@@ -131,3 +69,38 @@ def finished(values: np.ndarray, reasons: np.ndarray) -> Solutions:
         reasons[i] = reasons[i] or "the solution is not finite"
     values[reasons != ""] = np.nan
     return Solutions(observations=values, reason=reasons.astype(str))
+
+
+def check_solutions(solutions: Any, systems: int, observations: int) -> None:
+    """Check the outcome of a batch of solves, whatever forward model it is of.
+
+    Parameters
+    ----------
+    solutions : Solutions
+        The return value of ``solve``.
+    systems, observations : int
+        Numbers of rows of z and of entries of an observation vector.
+
+    Raises
+    ------
+    SolverError
+        If it has another type or shape, or holds a value that is not finite without a reason.
+    """
+    if not isinstance(solutions, Solutions):
+        raise SolverError(
+            "the forward model's 'solve' must return popinv.forward.base.Solutions, not a value of "
+            f"type {type(solutions).__name__}"
+        )
+    shape = (systems, observations)
+    given = np.shape(solutions.observations), np.shape(solutions.reason)
+    if given != (shape, shape[:1]):
+        raise SolverError(
+            f"the forward model's 'solve' must return observations of shape {shape} and a reason "
+            f"for each row, but their shapes are {given[0]} and {given[1]}"
+        )
+    finite = np.isfinite(solutions.observations).all(axis=1)
+    for row in np.flatnonzero(~finite & ~solutions.failed)[:1]:
+        raise SolverError(
+            f"the forward model's 'solve' returned values that are not finite in row {row}, but no "
+            "reason; popinv.forward.checks.finished fills such rows in"
+        )

@@ -16,67 +16,30 @@ order of summation could depend on the size of the batch.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Protocol
 
 import numba
 import numpy as np
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.forward.base import Parameter
+from popinv.forward.wavenumbers import cosine_parameters, level_set_parameters, wavenumbers
 
 __all__ = ["CosineField", "Field", "LevelSetField", "wavenumbers"]
 
 
-def wavenumbers(dimension: int, modes: int) -> np.ndarray:
-    """Multi-indices k_j of the cosine functions, in the order of the parameters.
-
-    In one dimension k = 1, ..., ``modes``. In two dimensions all (k_1, k_2) other than (0, 0)
-    with both entries in 0, ..., ``modes`` - 1, sorted by k_1**2 + k_2**2 and, where that is
-    equal, by (k_1, k_2) as in a dictionary.
-
-    Parameters
-    ----------
-    dimension : {1, 2}
-        Number of space dimensions.
-    modes : int
-        Number of wavenumbers per direction, at least 1 in one and 2 in two dimensions.
-
-    Returns
-    -------
-    ndarray of int, shape (n_modes, dimension)
-        n_modes is ``modes`` in one and ``modes**2 - 1`` in two dimensions.
-
-    Raises
-    ------
-    ConfigError
-        If the dimension is neither 1 nor 2, or there would be no function.
-
-    Examples
-    --------
-    >>> wavenumbers(2, 2).tolist()
-    [[0, 1], [1, 0], [1, 1]]
-    """
-    if dimension not in (1, 2):
-        raise ConfigError(f"The dimension of a field is 1 or 2, not {dimension!r}.")
-    if isinstance(modes, bool) or modes != int(modes) or modes < dimension:
-        raise ConfigError(
-            f"A field in {dimension} dimension(s) needs modes >= {dimension}, a whole number; "
-            f"it got {modes!r}."
-        )
-    if dimension == 1:
-        return np.arange(1, int(modes) + 1)[:, None]
-    pairs = [k for k in itertools.product(range(int(modes)), repeat=2) if k != (0, 0)]
-    return np.array(sorted(pairs, key=lambda k: (k[0] ** 2 + k[1] ** 2, k)))
-
-
 class Field(Protocol):
-    """A random field: what it is of, named parameters, a basis at points, and values from both."""
+    """A random field: its quantity, its parameters, a basis at points, and values from both."""
 
     @property
     def quantity(self) -> str:
-        """What the values are, in words: "log-permeability", for example."""
+        """The name of the quantity, "log-permeability" for example."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Number of space dimensions."""
         ...
 
     @property
@@ -102,22 +65,13 @@ class Field(Protocol):
 
 
 class _CosineBasis:
-    """What both fields share: the cosine functions and the names of their coefficients."""
+    """The cosine functions, which both fields share."""
 
-    def __init__(self, dimension: int, modes: int, *, quantity: str = "log-permeability") -> None:
+    def __init__(self, dimension: int, modes: int, quantity: str) -> None:
         self.quantity = quantity
         self.wavenumbers = wavenumbers(dimension, modes)
         self.dimension = dimension
         self.modes = int(modes)
-
-    def _mode_parameters(self, quantity: str) -> tuple[Parameter, ...]:
-        return tuple(
-            Parameter(
-                name="mode_" + "_".join(str(number) for number in k),
-                long_name=f"coefficient of cosine mode {', '.join(map(str, k))} of the {quantity}",
-            )
-            for k in self.wavenumbers.tolist()
-        )
 
     def basis(self, points: np.ndarray) -> np.ndarray:
         """Cosine functions at the given points.
@@ -162,8 +116,8 @@ class CosineField(_CosineBasis):
         Number of space dimensions.
     modes : int
         Wavenumbers per direction, see `wavenumbers`.
-    quantity : str, default "log-permeability"
-        What the field is, for names and plots.
+    quantity : str
+        The name of the quantity.
 
     Notes
     -----
@@ -174,8 +128,7 @@ class CosineField(_CosineBasis):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Mean and coefficients, in the order of z."""
-        mean = Parameter(name="mean", long_name=f"mean of the {self.quantity}")
-        return (mean, *self._mode_parameters(self.quantity))
+        return cosine_parameters(self.dimension, self.modes, self.quantity)
 
     def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """Values of the field at the points of a basis.
@@ -240,34 +193,20 @@ class LevelSetField(_CosineBasis):
         Number of space dimensions.
     modes : int
         Wavenumbers per direction, see `wavenumbers`.
-    sharpness : float, default 10
+    sharpness : float
         Steepness of the transition, positive.
-
-    Raises
-    ------
-    ConfigError
-        If the sharpness is not a positive finite number.
+    quantity : str
+        The name of the quantity.
     """
 
-    def __init__(
-        self,
-        dimension: int,
-        modes: int,
-        sharpness: float = 10.0,
-    ) -> None:
-        super().__init__(dimension, modes)
-        if not (math.isfinite(sharpness) and sharpness > 0):
-            raise ConfigError(f"The sharpness of a level set is positive, not {sharpness!r}.")
-        self.sharpness = float(sharpness)
+    def __init__(self, dimension: int, modes: int, sharpness: float, quantity: str) -> None:
+        super().__init__(dimension, modes, quantity)
+        self.sharpness = sharpness
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Values of the two materials and coefficients, in the order of z."""
-        return (
-            Parameter("log_kappa_1", long_name=f"{self.quantity} where the level set is negative"),
-            Parameter("log_kappa_2", long_name=f"{self.quantity} where the level set is positive"),
-            *self._mode_parameters("level-set function"),
-        )
+        return level_set_parameters(self.dimension, self.modes, self.quantity)
 
     def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """Values of the field at the points of a basis.

@@ -23,7 +23,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.forward import assembly, firedrake
-from popinv.whole_files import written_whole
+from popinv.store.whole_files import written_whole
 
 __all__ = ["kept"]
 
@@ -46,7 +46,8 @@ def kept(
     Parameters
     ----------
     kind : type
-        What it gives: a dataclass of arrays, whole numbers, numbers, and dataclasses of these.
+        The type that it gives: a dataclass of arrays, whole numbers, numbers, and dataclasses of
+        these.
     code : module
         The one that assembles.
     arguments : tuple

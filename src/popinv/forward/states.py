@@ -2,42 +2,44 @@
 
 Observations are a few numbers of a system's state: a pressure at fifty points of a field, or
 averages of a trajectory. Where a forward model can show the state itself, its package has a module
-``states`` beside ``model``, with a function ``states(forward, seed, z, stage, indices)``. It asks
-the model's own solver, so that what the sensors see of a state is what ``solve`` answers. A
-simulator of the user's own answers observations alone, and has no such module.
+``states`` beside ``model``, which its section's method ``states`` calls. It asks the model's own
+solver, so that what the sensors see of a state is what ``solve`` answers. A simulator of the user's
+own answers observations alone, and has no such module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from popinv.errors import SolverError
+from popinv.forward.section import ForwardSection, forward_section
 
 __all__ = ["refuse_failures", "states"]
 
-Section = Mapping[str, Any]
-
 
 def states(
-    forward: Section, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
+    forward: ForwardSection | Mapping[str, Any],
+    seed: int,
+    z: np.ndarray,
+    stage: str,
+    indices: Sequence[int],
 ) -> xr.Dataset:
     """Return the whole states of a few systems.
 
     Parameters
     ----------
-    forward : mapping
-        The ``forward`` section of a checked configuration, of a model with states.
+    forward : ForwardSection or mapping
+        The section of a model with states.
     seed : int
         The study's seed.
     z : ndarray of shape (n, d_z)
         One system a row.
     stage : str
-        As given to ``solve``: with the indices it names what is random inside.
+        The stage that ``solve`` was given: it and the indices address the random draws inside.
     indices : sequence of int, length n
         Global index of each system among those that were solved at this stage.
 
@@ -51,10 +53,14 @@ def states(
     ------
     SolverError
         If one of the systems cannot be solved.
+    ValueError
+        If the forward model has no states.
     """
-    module = import_module(f"popinv.forward.{forward['kind']}.states")
-    found: xr.Dataset = module.states(forward, seed, z, stage, indices)
-    return found.assign_attrs(kind=forward["kind"])
+    section = forward_section(forward)
+    dataset = section.states(seed, z, stage, indices)
+    if dataset is None:
+        raise ValueError(f"a forward model of kind '{section.kind}' has no states")
+    return dataset.assign_attrs(kind=section.kind)
 
 
 def refuse_failures(reasons: np.ndarray) -> None:

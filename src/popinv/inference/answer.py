@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import parameter_coordinate, variable
+from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.choice import ESTIMATORS, choose, words
 from popinv.inference.hausman import describe, hausman
 from popinv.inference.identifiability import identifiability
@@ -21,12 +21,13 @@ from popinv.inference.result import (
     parameters_of,
 )
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["draws_of", "population_dataset"]
 
-# Draws from the estimate's normal law, for pictures and for nulls that hold its error.
+# Draws from the estimate's normal law, for pictures and for null distributions with its error.
 _DRAWS = 200
-# What the answer keeps of the estimator that was chosen.
+# The variables of the chosen estimator that the answer keeps.
 _KEPT = (
     "alpha",
     "gamma",
@@ -46,17 +47,17 @@ _KEPT = (
 def population_dataset(
     problem: Problem, loaded: Mapping[str, xr.Dataset], wanted: str
 ) -> xr.Dataset:
-    """Return the answer: the best estimate, its intervals, and what the others say.
+    """Return the answer: the best estimate, its intervals, and the other estimates.
 
     Parameters
     ----------
     problem : Problem
         With the surrogate.
     loaded : mapping of str to Dataset
-        ``distance``, ``pseudo_likelihood`` and ``likelihood``; where there are, ``resamples`` and
+        ``distance``, ``pseudo_likelihood`` and ``likelihood``, and optionally ``resamples`` and
         ``sampling_error``.
     wanted : str
-        "auto", or the estimator whose answer counts.
+        "auto", or the estimator whose answer is chosen.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def population_dataset(
         ``law``, ``noise`` and ``noise_covariance``, with ``law_lower``, ``law_upper`` (and the same
         for ``noise``), the ends of 95 % intervals in natural values; ``estimates`` and
         ``estimate_errors`` of each estimator, unconstrained; ``bound``, the standard error that the
-        likelihood allows; ``law_predicted_error``, the one that three moments allow.
+        likelihood allows; ``law_predicted_error``, the standard error that three moments allow.
     """
     estimates = {name: loaded[name] for name in ESTIMATORS}
     name, why = choose(estimates, wanted)
@@ -126,26 +127,26 @@ def _side_by_side(problem: Problem, estimates: Mapping[str, xr.Dataset]) -> xr.D
     )
     likelihood = estimates["likelihood"]
     if likelihood.attrs["passes"]:
-        bound, of = likelihood["bound"].values, "likelihood"
+        bound, bounding = likelihood["bound"].values, "likelihood"
     else:
         covariance = estimates["pseudo_likelihood"]["sampling_covariance"].values
-        bound, of = np.sqrt(np.diag(covariance)), "pseudo_likelihood"
+        bound, bounding = np.sqrt(np.diag(covariance)), "pseudo_likelihood"
     side_by_side["bound"] = variable(
-        "estimated", bound, f"standard error that the {words(of)} allows, unconstrained"
+        "estimated", bound, f"standard error that the {words(bounding)} allows, unconstrained"
     )
-    # Merging keeps the attributes of the first alone, so that this one goes with the variable.
-    side_by_side["bound"].attrs["of"] = of
+    # Merging keeps only the attributes of the first Dataset, so the variable carries this one.
+    side_by_side["bound"].attrs["of"] = bounding
     return side_by_side
 
 
 def draws_of(
     problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None = None
 ) -> xr.Dataset:
-    """Return draws of (alpha, gamma) about the estimate: resamples, or of its normal law."""
+    """Return draws of (alpha, gamma) about the estimate: resamples, or draws of its normal law."""
     if resamples is not None:
         answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
     else:
-        # A parameter at its boundary has no normal law about it.
+        # A parameter at its boundary has no normal law about it, so it is held.
         covariance = chosen["covariance"].values.copy()
         for i in boundaries(chosen):
             covariance[i], covariance[:, i] = 0.0, 0.0
@@ -180,12 +181,12 @@ def _agreement(
     delta = estimate_of(two) - estimate_of(one)
     delta[at_boundary], influences[:, at_boundary] = 0.0, 0.0
     extra[at_boundary], extra[:, at_boundary] = 0.0, 0.0
-    found = hausman(delta, influences, extra, generator(problem.seed, "answer/agreement"))
+    test = hausman(delta, influences, extra, generator(problem.seed, "answer/agreement"))
     names = parameter_names(problem)
     return {
-        "agreement": describe(found, names, words(other), words(chosen)),
-        "agreement_p_value": found.p_value,
-        "agreement_statistic": found.statistic,
+        "agreement": describe(test, names, words(other), words(chosen)),
+        "agreement_p_value": test.p_value,
+        "agreement_statistic": test.statistic,
     }
 
 

@@ -1,17 +1,17 @@
-r"""Whether a descent has arrived, and what its own randomness leaves of error.
+r"""Convergence of a descent, and the Monte-Carlo error of its answer.
 
 A step of the descent is ``p_{k+1} = p_k - r_k x_k``, with r_k the learning rate and x_k the
-gradient preconditioned by the descent's matrix H. H is made of few draws; with the matrix M of
-:mod:`popinv.inference.distance_influence`, of many, ``M^{-1} H x_k`` is near ``p_k - p*`` plus the
-randomness of the draws. Over the window that is averaged,
+gradient preconditioned by the descent's matrix H, which is estimated from few draws. Let M be the
+matrix of :mod:`popinv.inference.distance_influence`, estimated from many draws. Then
+``M^{-1} H x_k`` is close to ``p_k - p*`` plus the noise of the draws. Over the averaging window,
 
 .. math::
     \bar x = M^{-1} H \frac{\sum_k (p_k - p_{k+1})}{\sum_k r_k}
 
-is how far the descent still has to go, with a standard error from the spread of x_k. It has arrived
-where that is small beside the sampling standard error of every parameter, or is not told from the
-randomness. The mean of the window then errs by the mean of the randomness, of variance
-``Var(M^{-1} H x_k) / window``.
+estimates the remaining distance, with a standard error from the spread of x_k. The descent has
+arrived if this is small compared with the sampling standard error of every parameter, or does not
+differ significantly from zero. The error of the window's mean is then the mean of the noise, of
+variance ``Var(M^{-1} H x_k) / window``.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ import numpy as np
 
 from popinv.inference.descent import learning_rate
 from popinv.inference.distance_influence import DistanceInfluence
-from popinv.inference.problem import DescentSettings, DescentState
+from popinv.inference.problem import DescentState
+from popinv.inference.settings import DescentSettings
 
 __all__ = ["Arrival", "judge_arrival"]
 
-# Standard errors that may be left to go, and deviations of the randomness that excuse more.
+# Largest remaining distance in standard errors, and in deviations of the noise of the draws.
 _MOST_LEFT, _DOUBT = 0.5, 2.0
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """How the end of a descent looks.
+    """Diagnostics of the end of a descent.
 
     Attributes
     ----------
     remaining : ndarray of shape (n_p,)
-        What is left to go, in standard errors of each parameter.
+        Remaining distance, in standard errors of each parameter.
     drift : ndarray of shape (n_p,)
-        Mean of the second half of the window less that of the first, in standard errors.
+        Mean of the second half of the window less the mean of the first, in standard errors.
     monte_carlo : ndarray of shape (n_p, n_p)
-        Covariance of the answer's error from the descent's own draws.
+        Covariance of the answer's error due to the descent's own draws.
     arrived : bool
     """
 
@@ -63,14 +64,14 @@ def judge_arrival(
     Parameters
     ----------
     state : DescentState
-        At the end of its iterations.
+        The state at the end of its iterations.
     settings : DescentSettings
     influence : DistanceInfluence or None
-        At the answer; without it the descent's own matrix has to do.
+        The influence at the answer. Without it the descent's own matrix is used.
     errors : ndarray of shape (n_p,)
         Sampling standard error of each parameter.
     free : ndarray of bool, shape (n_p,)
-        Which parameters move.
+        Whether each parameter moves.
     """
     window = max(4, round(settings.averaging * state.iteration))
     path = state.path[state.iteration - window - 1 : state.iteration]

@@ -1,23 +1,23 @@
-r"""How good is the answer: against observations kept aside.
+r"""Tests of the fitted model on held-out observations.
 
 Held-out observations Y are compared with the fitted model in four ways.
 
-*Energy distance* of Y to a large sample of the model, on observations divided by the standard
-deviations of the fitted data and estimated over random projections.
+*Energy distance* of Y to a large sample of the model. Observations are divided by the standard
+deviations of the fitted data, and the distance is estimated over random projections.
 
 *Second moments*: see :mod:`popinv.inference.misfit`.
 
 *Calibration*: with F_j the model's distribution function of observation j, the probability integral
-transforms F_j(y_j) are uniform under a right model. The statistic is that of Cramer and von Mises,
-averaged over the observations.
+transforms F_j(y_j) are uniform if the model is right. The statistic is that of Cramer and von
+Mises, averaged over the observations.
 
-*Log score*: the mean of log p(y) over Y, against that of systems drawn from the model; by the
-likelihood, or by the normal law with the model's mean and covariance (Dawid and Sebastiani,
+*Log score*: the mean of log p(y) over Y, compared with that of systems drawn from the model. p is
+the likelihood, or the normal law with the model's mean and covariance (Dawid and Sebastiani,
 Ann. Statist. 27, 1999).
 
-The null distributions are those of the same statistics for samples of the model in the place of Y,
-each drawn at a draw about the estimate: its own error then counts as it does in Y. Where the
-solver's observations differ from the surrogate's, so do those of the samples.
+The null distributions are those of the same statistics for samples of the model in place of Y.
+Each sample is drawn at a draw about the estimate, so the estimate's own error counts as it does in
+Y. If the solver's observations differ from the surrogate's, so do those of the samples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scipy.special import ndtr
 
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.misfit import Misfit, SecondMoments
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
@@ -39,16 +39,16 @@ from popinv.transport.sliced import directions
 __all__ = ["HeldOutTest", "HeldOutTests", "LogScore", "heldout_tests", "transforms"]
 
 _REFERENCE_SAMPLES = 20_000
-# The energy distance needs fewer, and costs more for each.
+# The energy distance needs fewer resamples, and each costs more.
 _ENERGY_SAMPLES = 4000
 _DIRECTIONS = 200
-# Draws about the estimate, and systems at each.
+# Number of draws about the estimate, and of systems at each.
 _LOG_SCORE_DRAWS, _LOG_SCORE_SYSTEMS = 40, 50
 
 
 @dataclass(frozen=True)
 class HeldOutTest:
-    """The statistic, its null sample (resamples,), and the p-value."""
+    """The statistic, its null sample (resamples,), and its p-value."""
 
     statistic: float
     null: np.ndarray
@@ -60,7 +60,7 @@ class HeldOutTest:
 
     @property
     def p_value(self) -> float:
-        """Share of null values at least as large, the statistic itself counted among them."""
+        """Share of null values that are at least as large, with the statistic among them."""
         return float((1 + np.sum(self.null >= self.statistic)) / (1 + len(self.null)))
 
 
@@ -83,7 +83,7 @@ class HeldOutTests:
     misfit : Misfit
     log_score : LogScore
     transforms : ndarray of shape (n, d_y)
-        Probability integral transforms; NaN where nothing was seen.
+        Probability integral transforms; NaN where an entry is missing.
     """
 
     energy: HeldOutTest
@@ -97,8 +97,8 @@ def heldout_tests(
     model: FittedModel,
     heldout: np.ndarray,
     resamples: int,
-    traits: Traits | None = None,
-    log_scores: Callable[[np.ndarray, Traits | None], np.ndarray] | None = None,
+    scales_and_gaps: ScalesAndGaps | None = None,
+    log_scores: Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray] | None = None,
 ) -> HeldOutTests:
     """Compare held-out observations with the fitted model.
 
@@ -106,27 +106,30 @@ def heldout_tests(
     ----------
     model : FittedModel
     heldout : ndarray of shape (n, d_y)
-        Unseen entries filled.
+        Missing entries filled.
     resamples : int
         Size of the null samples.
-    traits : Traits, optional
-        Those of the n held-out systems; every sample of the null has exactly these.
+    scales_and_gaps : ScalesAndGaps, optional
+        The scales and gaps of the n held-out systems. Every null sample has exactly these.
     log_scores : callable, optional
-        From observations and traits to log p of each; by default that of the normal law.
+        Maps observations, with their scales and gaps, to the log p of each; by default that of the
+        normal law.
     """
     problem, count = model.problem, len(heldout)
     d_y = heldout.shape[1]
     frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
     frame = frame / problem.data.std(axis=0)[:, None]
     with fixed_threads():
-        reference = model.sample(_REFERENCE_SAMPLES, "heldout/reference", traits=traits)
+        reference = model.sample(
+            _REFERENCE_SAMPLES, "heldout/reference", scales_and_gaps=scales_and_gaps
+        )
         against = EnergyReference.of(reference[:_ENERGY_SAMPLES], frame)
         moments = SecondMoments.of(reference)
-        # Columns are searched one by one, and lie together in memory.
+        # Columns are searched one by one, so they are stored contiguously.
         ordered = np.asfortranarray(np.sort(reference, axis=0))
         seen = np.ones((count, d_y), dtype=bool)
-        if traits is not None and traits.present is not None:
-            seen = traits.present
+        if scales_and_gaps is not None and scales_and_gaps.present is not None:
+            seen = scales_and_gaps.present
 
         def statistics(sample: np.ndarray) -> tuple[float, float, np.ndarray]:
             energy = against.distance(sample) / slicing_constant(d_y)
@@ -134,11 +137,11 @@ def heldout_tests(
 
         observed = statistics(heldout)
         null = [
-            statistics(model.null_sample(count, "heldout/null", b, traits))
+            statistics(model.null_sample(count, "heldout/null", b, scales_and_gaps))
             for b in range(resamples)
         ]
         energies, calibrations, excesses = zip(*null, strict=True)
-        log_score = _log_score(model, heldout, traits, log_scores or moments.log_scores)
+        log_score = _log_score(model, heldout, scales_and_gaps, log_scores or moments.log_scores)
     return HeldOutTests(
         HeldOutTest(observed[0], np.array(energies)),
         HeldOutTest(observed[1], np.array(calibrations)),
@@ -170,19 +173,23 @@ def _cramer_von_mises(ordered: np.ndarray, sample: np.ndarray, seen: np.ndarray)
 def _log_score(
     model: FittedModel,
     heldout: np.ndarray,
-    traits: Traits | None,
-    log_scores: Callable[[np.ndarray, Traits | None], np.ndarray],
+    scales_and_gaps: ScalesAndGaps | None,
+    log_scores: Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray],
 ) -> LogScore:
     n, rng = len(heldout), generator(model.problem.seed, "heldout/log_score/systems")
-    ours = float(log_scores(heldout, traits).mean())
+    ours = float(log_scores(heldout, scales_and_gaps).mean())
     theirs = []
     for b in range(_LOG_SCORE_DRAWS):
-        own = None if traits is None else traits.of(rng.integers(n, size=_LOG_SCORE_SYSTEMS))
+        own = (
+            None
+            if scales_and_gaps is None
+            else scales_and_gaps.of(rng.integers(n, size=_LOG_SCORE_SYSTEMS))
+        )
         sample = model.null_sample(_LOG_SCORE_SYSTEMS, "heldout/log_score", b, own)
         theirs.append(log_scores(sample, own))
     every = np.array(theirs)
-    # The estimate's error moves the mean of a data set as a whole: what the means of samples at
-    # several draws about it vary by, beyond their own systems.
+    # The estimate's error moves the mean of a whole data set. The means of samples at several
+    # draws about the estimate vary by this, in addition to their own systems.
     within = float(every.var(axis=1, ddof=1).mean())
     between = max(0.0, float(every.mean(axis=1).var(ddof=1)) - within / _LOG_SCORE_SYSTEMS)
     variance = within * (1 / n + 1 / every.size) + between * (1 + 1 / _LOG_SCORE_DRAWS)

@@ -1,67 +1,61 @@
-"""From the sections of a checked configuration to the problem of a descent."""
+"""From a study's model to the problem of an estimate."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import Section, observed
-from popinv.inference.problem import DescentSettings, Problem
-from popinv.inference.traits import fitted_observations
+from popinv.forward.build import observed
+from popinv.inference.problem import Problem
+from popinv.inference.scales_and_gaps import fitted_observations
 from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.model import Model
 from popinv.population.noise.build import noise
+from popinv.sections.base import plain
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["descent_problem", "descent_settings", "start"]
+__all__ = ["Model", "descent_problem", "start"]
 
-# Of a law's entry whose spread is zero; a factor e is a large change of most of them.
+# Scale of a law's entry whose spread is zero; a factor e is a large change of most entries.
 _LAW_SCALE = 0.5
 
 
-def descent_settings(section: Section) -> DescentSettings:
-    """Return the descent's settings from the ``descent`` section."""
-    known = DescentSettings.__dataclass_fields__
-    return DescentSettings(**{key: value for key, value in section.items() if key in known})
-
-
 def descent_problem(
-    study: Section,
+    model: Model,
     observations: xr.Dataset,
     surrogate: Surrogate,
     seed: int,
     stage: str,
 ) -> Problem:
-    """Return the problem of fitting the study's law and noise through a surrogate.
+    """Return the problem of fitting law and noise to observations through a surrogate.
 
     Parameters
     ----------
-    study : mapping
-        With the sections ``forward``, ``law`` and ``noise``.
+    model : Model
     observations : Dataset
-        The study's ``observations.zarr``; its noise scales and gaps become the problem's traits.
+        The study's ``observations.zarr``, with its noise scales and gaps.
     surrogate : Surrogate
     seed, stage : int, str
         Address of the random draws.
     """
-    forward = study["forward"]
-    data, traits = fitted_observations(observations)
-    noise_model = noise(study["noise"], observed(forward, seed))
+    data, scales_and_gaps = fitted_observations(observations)
+    noise_model = noise(model.noise, observed(model.forward, seed))
     # A spread of zero fixes the first design, not the descent.
-    spread = law_spread(study["law"], forward)
+    spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
     return Problem(
         data=data,
         simulate=surrogate,
-        law=law(study["law"], forward),
+        law=law(model.law, model.forward),
         noise=noise_model,
         scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,
         stage=stage,
-        traits=traits,
+        scales_and_gaps=scales_and_gaps,
     )
 
 
-def start(study: Section, problem: Problem) -> np.ndarray:
+def start(model: Model, problem: Problem) -> np.ndarray:
     """Return the unconstrained p = (alpha, gamma) where the study's estimates start."""
-    alpha = law_values(study["law"], study["law"]["start"], study["forward"])
-    return np.concatenate([alpha, problem.noise.from_natural(study["noise"]["start"])])
+    alpha = law_values(model.law, model.law.start, model.forward)
+    return np.concatenate([alpha, problem.noise.from_natural(plain(model.noise.start))])

@@ -1,4 +1,4 @@
-"""Which estimator's answer is the study's, and what they say of each other."""
+"""Choice of the estimator whose answer is the study's."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-__all__ = ["ESTIMATORS", "choose", "words"]
+__all__ = ["ESTIMATORS", "choose", "choose_estimate", "words"]
 
 ESTIMATORS = ("likelihood", "pseudo_likelihood", "distance")
-"""Best first: the smaller the standard errors under a right model, the earlier."""
+"""Best first: an estimator with smaller standard errors under a right model comes earlier."""
 
 
 def words(name: str) -> str:
-    """Return an estimator's name as people say it."""
+    """Return an estimator's name in words."""
     return name.replace("_", "-")
 
 
 def choose(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, str]:
-    """Return the estimator whose answer counts, and why in words.
+    """Return the chosen estimator and the reason in words.
 
     Parameters
     ----------
     estimates : mapping of str to Dataset
-        By name; the attributes ``passes`` and ``reason`` say whether each can be used.
+        By name. The attributes ``passes`` and ``reason`` say whether each can be used.
     wanted : str
         One of :data:`ESTIMATORS`, or "auto" for the best that passes.
     """
@@ -36,9 +36,15 @@ def choose(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, str]:
         doubt = estimates[wanted].attrs["reason"]
         if "alpha" in estimates[wanted]:
             return wanted, f"asked for{f', though it does not pass: {doubt}' if doubt else ''}"
-        # Without an answer of the one asked for, the best of the others has to do.
+        # The requested estimator has no answer, so the best of the others is chosen.
         failed.insert(0, f"the {words(wanted)} was asked for")
     passing = [n for n in ESTIMATORS if n in estimates and estimates[n].attrs["passes"]]
     if passing:
         return passing[0], "; ".join(["the best that passes", *failed])
     return "distance", "; ".join(["none passes", *failed])
+
+
+def choose_estimate(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, xr.Dataset]:
+    """Return the estimator whose answer counts, and its estimate; see :func:`choose`."""
+    name, _ = choose(estimates, wanted)
+    return name, estimates[name]

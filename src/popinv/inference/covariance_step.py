@@ -1,15 +1,15 @@
-r"""The step of law and unrestricted covariance together, in whitened coordinates.
+r"""The joint step of law and unrestricted covariance, in whitened coordinates.
 
-The noise moves by ``L -> L (I + E)`` with E symmetric. With the metric held (policy ``cut``) and
-t = <theta, L^{-1} y> the whitened projection of the model, to first order
+The noise moves by ``L -> L (I + E)`` with E symmetric. Let the metric be fixed (policy ``cut``) and
+let t = <theta, L^{-1} y> be the whitened projection of the model. To first order
 
 .. math::
     \partial_E Q_\theta = (\theta^T E\, \theta)\, h_\theta, \qquad
     h_\theta(u) = E[\langle\theta, e\rangle \mid t = Q_\theta(u)],
 
-as the part of e across theta does not depend on t. No noise parameter needs a tangent of its own:
-the Gauss-Newton matrix of (alpha, E) (:mod:`popinv.inference.curvature`) follows from h and the
-law's tangents, averaged over directions,
+since the part of e orthogonal to theta does not depend on t. No noise parameter needs its own
+tangent: the Gauss-Newton matrix of (alpha, E) (:mod:`popinv.inference.curvature`) follows from h
+and the law's tangents, averaged over directions,
 
 .. math::
     H_{EE} = d\, E_\theta\Bigl[ (\theta\theta^T) \otimes (\theta\theta^T) \int h_\theta^2 \Bigr],
@@ -17,10 +17,10 @@ law's tangents, averaged over directions,
     H_{\alpha E} = d\, E_\theta\Bigl[ \theta\theta^T \int h_\theta\, \partial_\alpha Q_\theta
     \Bigr].
 
-Without signal h is the normal quantile function and H is
+Without signal, h is the normal quantile function and H is
 ``H[E, E] = (2 tr E^2 + (tr E)^2) / (d + 2)``, whose step is
 ``E = -(d + 2) / 2 (A - tr(A) / (d + 2) I)`` for the gradient A. With signal, law and noise can
-trade variance along the signal's modes; a joint step does not crawl along that valley.
+exchange variance along the signal's modes. A joint step does not slow down along that valley.
 
 Shrinkage adds ``shrinkage / (d + 2)`` times the Kullback-Leibler divergence of N(0, Gamma) from
 N(0, D), D = diag(Gamma) held,
@@ -29,8 +29,9 @@ N(0, D), D = diag(Gamma) held,
     \mathrm{KL}(D \,\|\, \Gamma) = \tfrac12\bigl(\operatorname{tr} \Gamma^{-1} D
     - \log\det \Gamma^{-1} D - d\bigr),
 
-as so many further observations of uncorrelated noise would: it keeps any direction from
-collapsing. It weighs more where the data say less. All of this is this package's own.
+This acts like as many further observations of uncorrelated noise, and keeps every direction from
+collapsing. It has more weight where the data carry less information. The construction is this
+package's own.
 """
 
 from __future__ import annotations
@@ -43,37 +44,38 @@ from scipy.linalg import cho_solve, cholesky
 
 from popinv.errors import ConfigError
 from popinv.inference.curvature import tangents
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
 from popinv.population.noise.base import STEP_SCALE
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
 
-if TYPE_CHECKING:  # the descent on other noise does not depend on this family's code
-    from popinv.population.noise.full import FullNoise
+if TYPE_CHECKING:  # the descent on other noise must not depend on this family's code
+    from popinv.population.noise.full.noise import FullNoise
 
 __all__ = ["curvature_factor", "joint_step", "moves_full_covariance"]
 
 _DAMPING = 1e-3
-# The mean of the noise over a bin errs by 1 / rows, which adds to what is a small number where the
-# signal is large.
+# The mean of the noise over a bin has variance 1 / rows, which biases h^2 upwards if it is small,
+# as it is where the signal is large.
 _ROWS_PER_BIN = 100
-# Of h^2, which is 1 without signal. Where signal is strong the sample says little about the noise,
-# and a whole Newton step would follow its randomness.
+# Lower bound of h^2, which is 1 without signal. If the signal is strong, the sample carries little
+# information on the noise, and a whole Newton step would follow the sample's noise.
 _LEAST_CURVATURE = 0.3
-# Longest change of any eigenvalue of E's part without trace, relative to ``max_step``.
+# Largest change of any eigenvalue of E's trace-free part, relative to ``max_step``.
 _LONGEST_ACROSS = 0.2
-# Directions of the curvature for each entry of E: below one the matrix would be singular.
+# Directions of the curvature for each entry of E. Below one the matrix would be singular.
 _DIRECTIONS_PER_ENTRY = 2
 
 
 def moves_full_covariance(problem: Problem, settings: DescentSettings) -> bool:
-    """Whether the step is the one of this module.
+    """Return whether this module makes the step.
 
     Raises
     ------
     ConfigError
-        If it is, but optimiser or policy are others than the one it is made for.
+        If it does, but the optimiser or the policy is another than the one it is made for.
     """
     if not (problem.noise.unrestricted and problem.free_noise):
         return False
@@ -97,13 +99,13 @@ def curvature_factor(
     Parameters
     ----------
     problem : Problem
-        With a noise of kind :class:`FullNoise`; without alpha where the law is held.
+        A problem with a noise of kind :class:`FullNoise`; without alpha if the law is held.
     settings : DescentSettings
     p : Tensor of shape (n_p,)
     draws : (omega, e, systems)
         Arguments of :meth:`Problem.model`, m rows.
     index : int
-        Number of the step, for the directions.
+        Number of the step, which fixes the directions.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def curvature_factor(
         ordered = torch.gather(change @ u, 0, order[:used])
         return ordered.reshape(bins, used // bins, count).mean(dim=1)
 
-    # The noise's own part holds scales and gaps of the systems, where there are any.
+    # The noise's own part holds scales and missing entries of the systems, if there are any.
     of_noise = quantile_tangent(sample - problem.model(p, omega, torch.zeros_like(e), systems))
     of_law = torch.zeros((d_alpha, bins, count), dtype=p.dtype)
     if d_alpha:
@@ -162,11 +164,11 @@ def joint_step(
     rate: float,
     apart: tuple[float, float],
 ) -> np.ndarray:
-    """Return p after a step of law and covariance.
+    """Return p after a joint step of law and covariance.
 
-    The trace of E over d_y, the change of all standard deviations alike, is at most ``max_step`` of
-    half a factor e; eigenvalues of the rest at most a fifth of ``max_step``, and the law's steps as
-    :mod:`popinv.inference.trust_region` says.
+    The trace of E over d_y, the common change of all standard deviations, is at most ``max_step``
+    times half a factor e. Eigenvalues of the rest are at most a fifth of ``max_step``. The law's
+    steps are bounded as in :mod:`popinv.inference.trust_region`.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def joint_step(
     move[columns, rows] = move[rows, columns]
     trace = np.trace(move) / d_y
     values, vectors = np.linalg.eigh(-rate * (move - trace * np.eye(d_y)))
-    # Direction by direction, so that one the sample says little about does not hold up the others.
+    # Directions are bounded one by one, so that a poorly determined one does not slow the others.
     across = _LONGEST_ACROSS * settings.max_step
     along = settings.max_step * STEP_SCALE
     move = (vectors * np.clip(values, -across, across)) @ vectors.T
@@ -207,10 +209,10 @@ def joint_step(
 
 
 def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:
-    """Return what stiffens all of E but its trace, given the curvature in E.
+    """Return the factor that stiffens all of E but its trace, given the curvature in E.
 
-    K directions show K of the d (d + 1) / 2 numbers in E, so that a step may follow them by the
-    share s = K / (K + d (d + 1) / 2) alone: the curvature is multiplied by 1 / s.
+    K directions determine K of the d (d + 1) / 2 numbers in E, so a step may follow them only by
+    the share s = K / (K + d (d + 1) / 2): the curvature is multiplied by 1 / s.
     """
     count = len(curvature)
     rows, columns, _ = _entries(round((np.sqrt(8 * count + 1) - 1) / 2))

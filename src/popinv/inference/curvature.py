@@ -1,8 +1,8 @@
 r"""The curvature of the sliced Wasserstein loss, from the model's tangents.
 
-Along one direction theta the loss compares quantile functions, and to first order in a change of
-the parameters p the model's quantile function moves by the conditional mean of the sample's
-tangent (the envelope theorem for one-dimensional transport):
+Along one direction theta the loss compares quantile functions. To first order in a change of the
+parameters p, the model's quantile function moves by the conditional mean of the sample's tangent
+(the envelope theorem for one-dimensional transport):
 
 .. math::
     \partial_i Q_\theta(u) = E[\langle \partial_i y, \theta\rangle \mid \langle y, \theta\rangle
@@ -15,9 +15,9 @@ The Gauss-Newton matrix of J = (d_y / 2) SW^2 is therefore
 
 For Gaussian noise alone and Gamma near the truth it reduces to
 ``(2 tr(E_i E_j) + tr E_i tr E_j) / (4 (d_y + 2))`` with ``E_i = L^{-1} (d_i Gamma) L^{-T}``, which
-the tests check. Steps preconditioned by H do not depend on the coordinates in which law and noise
-are written, and so do not crawl along the ridges that, say, amplitude and length of a correlated
-noise form. The construction is this package's own.
+the tests check. Steps preconditioned by H do not depend on the coordinates of law and noise, so
+they are not slow along ridges, such as that of amplitude and length of a correlated noise. The
+construction is this package's own.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def tangents(
 ) -> torch.Tensor:
     """Return d y / d p_i by central differences with common random numbers.
 
-    Their error is O(_STEP**2); a preconditioner asks for no more.
+    Their error is O(_STEP**2), which suffices for a preconditioner.
 
     Parameters
     ----------
     model : callable
-        Maps p (n_p,) to a sample (M, d_y), the random numbers held fixed.
+        Maps p (n_p,) to a sample (M, d_y) with fixed random numbers.
     parameters : Tensor of shape (n_p,)
 
     Returns
@@ -57,7 +57,7 @@ def tangents(
 def each_tangent(
     model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor
 ) -> Iterator[torch.Tensor]:
-    """Yield what :func:`tangents` returns, one parameter at a time: all can be too many to hold."""
+    """Yield the tangents one parameter at a time, as all together can exceed the memory."""
     for i in range(len(parameters)):
         shift = torch.zeros_like(parameters)
         shift[i] = _STEP
@@ -83,8 +83,8 @@ def gauss_newton_matrix(
     directions : Tensor of shape (d_y, K)
         Whitened directions ``U = L^{-T} theta``.
     rows_per_bin : int
-        Rows, adjacent in projection, over which the conditional mean is taken. More rows, less
-        noise and less resolution in u.
+        Number of adjacent rows in projection over which the conditional mean is taken. More rows
+        give less noise and less resolution in u.
     """
     count, d_y = sample.shape
     bins = max(1, count // rows_per_bin)

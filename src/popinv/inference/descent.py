@@ -7,31 +7,32 @@ With N observations y and M draws of the model,
     G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha), \qquad p = (\alpha, \gamma),
 
 where the metric B weighs the directions, theta -> B^{-1/2} theta. Gamma enters twice: in the
-simulated noise and, as B, in the metric. The policies differ in what the second does:
+simulated noise and, as B, in the metric. The policies differ in their choice of B:
 
 ``cut``
-    B = Gamma(gamma), held fixed while differentiating;
+    B = Gamma(gamma), held fixed in the derivative;
 ``full``
-    B = Gamma(gamma), differentiated too;
+    B = Gamma(gamma), differentiated as well;
 ``plain``
     B = I.
 
 The weighted loss with a cut gradient is that of Vadeboncoeur, Girolami and Stuart
 (arXiv 2505.19841; the scale d_y/2 and the regularisation h from arXiv 2405.17955). Its field is
-not a gradient field: the loss need not fall monotonically, and its values under different B do
-not compare. A second loss in the fixed metric of the data's variances is recorded for that.
+not a gradient field: the loss need not fall monotonically, and its values under different B are
+not comparable. A second loss in the fixed metric of the data's variances is recorded for
+comparison.
 
 The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.inference.curvature`, or is
-Adam's in the plain coordinates; an unrestricted covariance takes the step of
+Adam's in the plain coordinates. An unrestricted covariance takes the step of
 :mod:`popinv.inference.covariance_step`. The learning rate decays geometrically, and the answer is
-the mean of the last iterates. Two finite samples of one law are not at distance zero, and
-descending on their distance shrinks the model: with ``debias``, half the distance between two
-samples of the model is subtracted, so that the expected gradient vanishes at the truth exactly
-when these are as large as the data. Preconditioner, step lengths and this correction are this
-package's own choices.
+the mean of the last iterates. Two finite samples of one law have a positive distance, and
+descending on it shrinks the model. With ``debias``, half the distance between two samples of the
+model is subtracted. The expected gradient then vanishes at the truth exactly if these samples are
+as large as the data. Preconditioner, step lengths and this correction are this package's own
+choices.
 
-Where observed systems have noise scales or unseen entries, the model's draws take theirs; see
-:mod:`popinv.inference.traits`.
+If observed systems have noise scales or missing entries, the model's draws take them over; see
+:mod:`popinv.inference.scales_and_gaps`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ from popinv.inference.covariance_step import (
     moves_full_covariance,
 )
 from popinv.inference.curvature import each_tangent, gauss_newton_matrix
-from popinv.inference.problem import DescentSettings, DescentState, Problem
+from popinv.inference.problem import DescentState, Problem
+from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.trust_region import longest_steps
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
@@ -65,13 +67,14 @@ _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
 _CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20
 _MONITOR_EVERY = 10
-# A change of logarithms after which the curvature is taken anew.
+# The curvature is computed anew after this change of the logarithms.
 _OUT_OF_DATE = 0.4
+_CURVATURE = CurvatureSettings()
 
 
 @dataclass(frozen=True)
 class Descent:
-    """The outcome: averaged parameters and the state that led there."""
+    """The averaged parameters and the final state of a descent."""
 
     alpha: np.ndarray
     gamma: np.ndarray
@@ -94,7 +97,7 @@ def _unit_directions(problem: Problem, settings: DescentSettings, k: int) -> tor
 def _metric_directions(
     problem: Problem, settings: DescentSettings, p: torch.Tensor, theta: torch.Tensor
 ) -> torch.Tensor:
-    """Return U = L^{-T} theta; only the full policy lets gradients through."""
+    """Return U = L^{-T} theta. Only the full policy lets gradients through."""
     if settings.policy == "plain":
         return theta
     cholesky = problem.noise.cholesky(p[problem.d_alpha :])
@@ -107,7 +110,7 @@ def _half_distance(
 ) -> torch.Tensor:
     """Return d_y / 2 times the squared distance along the columns of u (d_y, K)."""
     a, b = (u.T @ data.T).T, (u.T @ sample.T).T
-    # Two halves of the draws stand for two independent samples of the model.
+    # Two halves of the draws serve as two independent samples of the model.
     distance = projected_debiased_wasserstein if debias else projected_wasserstein_squared
     return data.shape[1] / 2 * distance(a, b)
 
@@ -121,15 +124,18 @@ def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
 
 
 def step(
-    state: DescentState, problem: Problem, settings: DescentSettings
+    state: DescentState,
+    problem: Problem,
+    settings: DescentSettings,
+    curvature_settings: CurvatureSettings = _CURVATURE,
 ) -> tuple[DescentState, dict[str, Any]]:
-    """Take one step; a function of its arguments alone.
+    """Take one step, as a pure function of the arguments.
 
     Returns
     -------
     state : DescentState
-        The record (``path``, ``loss``, ``fixed_loss``) is the given state's own arrays, in which
-        one more row is filled.
+        The record (``path``, ``loss``, ``fixed_loss``) is the given state's own arrays with one
+        more row filled.
     info : dict
         ``loss``, and ``gradient`` of shape (n_p,).
 
@@ -166,9 +172,9 @@ def step(
             scale = torch.from_numpy(problem.data.std(axis=0))
             fixed_loss = float(_half_distance(data, sample, theta / scale[:, None], debias=False))
         curvature, taken_at = state.curvature, state.curvature_parameters
-        if _curvature_is_due(problem, settings, state):
+        if _curvature_is_due(problem, curvature_settings.every, state):
             taken_at = state.parameters
-            m = min(settings.curvature_rows, settings.model_samples)
+            m = min(curvature_settings.rows, settings.model_samples)
             draws = omega[:m], e[:m], None if systems is None else systems[:m]
             if moves_full_covariance(problem, settings):
                 curvature = curvature_factor(problem, settings, p.detach(), draws, k)
@@ -181,11 +187,10 @@ def step(
     return state, {"loss": loss.item(), "gradient": gradient.numpy()}
 
 
-def _curvature_is_due(problem: Problem, settings: DescentSettings, state: DescentState) -> bool:
-    every = settings.curvature_every
+def _curvature_is_due(problem: Problem, every: int, state: DescentState) -> bool:
     if every and state.iteration % every == 0:
         return True
-    # A matrix taken far away is out of date: the metric has changed.
+    # A matrix that was computed far away is out of date, as the metric has changed.
     moved = np.abs(state.parameters - state.curvature_parameters)[problem.logarithmic]
     return bool(np.any(moved > _OUT_OF_DATE))
 
@@ -197,7 +202,7 @@ def _curvature(
     sample: torch.Tensor,
     u: torch.Tensor,
 ) -> np.ndarray:
-    # An unrestricted covariance that is held has far too many parameters to differentiate in vain.
+    # A held unrestricted covariance has too many parameters to differentiate for nothing.
     held = problem.noise.unrestricted and not problem.free_noise
     first = problem.d_alpha if held else len(p)
     columns = each_tangent(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
@@ -228,7 +233,7 @@ def _move(
     change = np.zeros_like(gradient)
     if settings.optimiser == "adam":
         mean, square = first / (1 - _BETA_1 ** (k + 1)), second / (1 - _BETA_2 ** (k + 1))
-        # Adam's step has no unit; that of a location is given back to it.
+        # Adam's step has no unit, so a location's step is multiplied by the location's unit.
         size = np.where(problem.logarithmic, 1.0, longest / settings.max_step)
         change[free] = -rate * (size * mean / (np.sqrt(square) + 1e-300))[free]
     else:
@@ -237,8 +242,8 @@ def _move(
         if settings.regularisation:
             prior = np.arange(len(gradient)) < problem.d_alpha
             matrix += np.diag(prior[free] / settings.regularisation**2)
-        # Scaled to a unit diagonal, the damping is the same in any unit; a parameter that the
-        # sample does not see has a diagonal of zero.
+        # With a unit diagonal the damping is the same in any unit. A parameter that does not affect
+        # the sample has a diagonal of zero.
         root = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
         scaled = matrix / np.outer(root, root) + _DAMPING * np.eye(len(root))
         change[free] = -rate * np.linalg.solve(scaled, gradient[free] / root) / root
@@ -252,7 +257,7 @@ def _move(
 
 
 def learning_rate(settings: DescentSettings, iteration: int) -> float:
-    """Return the learning rate of a step: it falls geometrically."""
+    """Return the learning rate of a step, which decays geometrically."""
     share = iteration / max(1, settings.iterations - 1)
     ratio = settings.final_learning_rate / settings.learning_rate
     return settings.learning_rate * ratio**share
@@ -271,27 +276,30 @@ def run(
     checkpoint: Callable[[DescentState], None] | None = None,
     progress: bool = True,
     description: str = "descent",
+    curvature_settings: CurvatureSettings = _CURVATURE,
 ) -> Descent:
-    """Descend until the iterations are done.
+    """Run the descent until the iterations are done.
 
     Parameters
     ----------
     state : DescentState
-        From :func:`popinv.inference.problem.begin`, or a checkpoint: the result is the same bit
-        for bit.
+        From :func:`popinv.inference.problem.begin`, or from a checkpoint, which gives the same
+        result bit for bit.
     problem : Problem
     settings : DescentSettings
     checkpoint : callable, optional
-        Given the state after every step.
+        A function that receives the state after every step.
     progress : bool
-        Show a bar on standard error, if that is a terminal.
+        Whether to show a bar on standard error, if that is a terminal.
     description : str
         What the bar is called.
+    curvature_settings : CurvatureSettings
+        When the Gauss-Newton matrix is taken anew.
 
     Raises
     ------
     DataError
-        If the state is of a descent with another number of iterations.
+        If the state belongs to a descent with another number of iterations.
     DivergenceError
         As :func:`step`.
     """
@@ -300,7 +308,7 @@ def run(
             f"the state is of a descent of {state.path.shape[0]} iterations, "
             f"the settings ask for {settings.iterations}"
         )
-    # The arrays of the record are filled in place, so they are the run's own.
+    # The record's arrays are filled in place, so the run needs its own copy.
     state = replace(
         state,
         path=state.path.copy(),
@@ -318,7 +326,7 @@ def run(
     )
     with fixed_threads(), bar:
         while state.iteration < settings.iterations:
-            state, info = step(state, problem, settings)
+            state, info = step(state, problem, settings, curvature_settings)
             if state.iteration % 10 == 0:
                 bar.set_postfix_str(
                     f"loss {info['loss']:.3g}, {_readable(problem, state.parameters)}",

@@ -1,14 +1,14 @@
-r"""How much each system moves the answer of the sliced Wasserstein distance.
+r"""Influence of each system on the estimate of the sliced Wasserstein distance.
 
-Along a direction theta let Q be the model's quantile function in the metric held fixed, and
+Along a direction theta let Q be the model's quantile function in the fixed metric, and
 
 .. math::
     h_\theta(t) = E[\langle \partial_p y, \theta\rangle \mid \langle y, \theta\rangle = t], \qquad
     H_\theta(t) = \int^t h_\theta(s)\, ds,
 
-where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.inference.curvature`). Adding a little of
-an observation y to the data moves their quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``, a
-its projection and f the density, and with t = Q(u) the gradient of the loss by
+where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.inference.curvature`). Adding a small
+mass at an observation y moves the data's quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``,
+with a the projection of y and f the density. With t = Q(u) it moves the gradient of the loss by
 ``-d_y E_theta[H(a) - E H]``. The minimum moves by
 
 .. math::
@@ -16,9 +16,9 @@ its projection and f the density, and with t = Q(u) the gradient of the loss by
     - E H_\theta \bigr], \qquad
     M = d_y\, E_\theta \int_0^1 h_\theta(Q(u))\, h_\theta(Q(u))^T du
 
-divided by N: psi is the estimator's influence function, and the sum of ``psi psi^T / N^2`` over the
-systems its sampling covariance, without a descent on resampled systems. For the scale of a normal
-sample psi is ``(y^2 / sigma^2 - 1) / 2``, that of the sample's variance.
+divided by N. Here psi is the estimator's influence function. The sum of ``psi psi^T / N^2`` over
+the systems is the sampling covariance, without a descent on resampled systems. For the scale of a
+normal sample psi is ``(y^2 / sigma^2 - 1) / 2``, as for the sample's variance.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class DistanceInfluence:
     edges : ndarray of shape (K, bins + 1)
         Projections between which h is constant.
     integrals : ndarray of shape (n_p, K, bins + 1)
-        H at the edges, of mean zero under the model.
+        H at the edges, with mean zero under the model.
     slopes : ndarray of shape (n_p, K, 2)
-        h below the first and above the last edge.
+        h below the first edge and above the last.
     matrix : ndarray of shape (n_p, n_p)
         M, the Gauss-Newton matrix of the loss.
     inverse : ndarray of shape (n_p, n_p)
@@ -83,8 +83,8 @@ class DistanceInfluence:
 def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
     """Return the influence function of the descent's estimate at p.
 
-    h is the mean of a bin of draws, whose randomness would pass for curvature where a parameter
-    hardly moves the quantiles. It is estimated from two independent samples, h_1 and h_2, and M by
+    h is a mean over a bin of draws. Its noise would appear as curvature if a parameter hardly moves
+    the quantiles. It is therefore estimated from two independent samples, as h_1 and h_2, and M as
     the symmetric part of ``d_y E h_1 h_2^T``.
 
     Parameters
@@ -105,7 +105,7 @@ def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
     edges, means = (edges_1 + edges_2) / 2, (means_1 + means_2) / 2
     integrals = np.zeros((*means.shape[:2], means.shape[2] + 1))
     np.cumsum(means * np.diff(edges), axis=2, out=integrals[:, :, 1:])
-    # Bins hold equally many draws; within one, H is linear.
+    # Bins hold equally many draws. Within a bin, H is linear.
     integrals -= ((integrals[:, :, 1:] + integrals[:, :, :-1]) / 2).mean(axis=2, keepdims=True)
     flat_1, flat_2 = (m.reshape(len(p), -1) for m in (means_1, means_2))
     product = d_y * flat_1 @ flat_2.T / flat_1.shape[1]

@@ -1,4 +1,4 @@
-"""What every estimator of law and noise answers."""
+"""The result of an estimator of law and noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Estimate", "restricted_inverse", "sizes"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """An answer, how uncertain it is, and whether it can be used.
+    """An estimate, its uncertainty, and whether it can be used.
 
     Attributes
     ----------
@@ -24,33 +24,34 @@ class Estimate:
         (alpha, gamma), unconstrained.
     covariance : ndarray of shape (n_p, n_p)
         Sampling covariance of p: the sandwich A^{-1} B A^{-1} of the curvature A and the sum B of
-        the squares of the scores. Where a penalty of curvature P decides, its pull is an error as
-        well: B holds P, as in the Bayesian intervals of penalised fits (Wahba, J. R. Statist. Soc.
-        B 45, 1983). Zero for parameters that were held.
+        the outer products of the scores. If a penalty of curvature P determines an entry, its bias
+        is an error as well: B then includes P, as in the Bayesian intervals of penalised fits
+        (Wahba, J. R. Statist. Soc. B 45, 1983). Zero for parameters that are held.
     monte_carlo : ndarray of shape (n_p, n_p)
-        Covariance of the error of p that the estimator's own draws leave.
+        Covariance of the error of p due to the estimator's own draws.
     influence : ndarray of shape (N, n_p)
-        By how much each system moves the answer, to first order: A^{-1} s_n.
+        First-order influence of each system on the answer: A^{-1} s_n.
     arrived : bool
-        Whether the search has ended where nothing more is to be gained.
+        Whether the search has converged.
     passes : bool
         Whether the estimator's own diagnostics allow its use.
     reason : str
-        Why not, or "".
+        The reason if it does not pass, or "".
     bread : ndarray of shape (n_p, n_p)
-        A^{-1}; zero for parameters that were held.
+        A^{-1}; zero for parameters that are held.
     path : ndarray of shape (k, n_p)
-        The points that the search went through.
+        The points of the search.
     diagnostics : dict of str to number
     arrays : dict of str to ndarray
-        What is kept of single systems, the first axis along them.
+        Results of single systems, with systems along the first axis.
     bound : ndarray of shape (n_p,), optional
-        Standard errors that the likelihood allows (Cramer and Rao): the inverse of the sum of the
-        squares of its scores.
+        Standard errors that the likelihood allows (the Cramer-Rao bound): from the inverse of the
+        sum of the outer products of its scores.
     ends : mapping of int to Ends
-        Ends of the intervals of entries that the covariance does not describe.
+        Ends of the intervals of the entries that the covariance does not describe.
     correction, correction_covariance : ndarray of shape (n_p,), (n_p, n_p), optional
-        What p holds of :mod:`popinv.inference.surrogate_bias`, and the covariance of its error.
+        The part of p due to :mod:`popinv.inference.surrogate_bias`, and the covariance of its
+        error.
     """
 
     p: np.ndarray
@@ -71,21 +72,21 @@ class Estimate:
 
     @property
     def total_covariance(self) -> np.ndarray:
-        """Sampling, Monte-Carlo and surrogate error together, shape (n_p, n_p)."""
+        """Covariance of sampling, Monte-Carlo and surrogate error together, shape (n_p, n_p)."""
         total = self.covariance + self.monte_carlo
         return total if self.correction_covariance is None else total + self.correction_covariance
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Standard error of each entry of p, all errors together."""
+        """Standard error of each entry of p, with all errors."""
         return np.sqrt(np.diag(self.total_covariance))
 
 
 def sizes(information: np.ndarray) -> np.ndarray:
-    """Return the square roots of a matrix's diagonal, none of them zero, shape (n,).
+    """Return the square roots of a matrix's diagonal, with zeros replaced, shape (n,).
 
-    They take the units out: parameters that the data say nothing about get one that is small, but
-    whose powers do not overflow.
+    They remove the units. Parameters without information get a small value whose powers do not
+    overflow.
     """
     diagonal = np.diag(information)
     return np.sqrt(np.maximum(diagonal, 1e-40 * max(np.max(diagonal), 1.0)))

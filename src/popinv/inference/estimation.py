@@ -1,4 +1,4 @@
-"""From a problem to its answer, by the estimator that a study asks for."""
+"""Estimate law and noise of a problem by the estimator that a study asks for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from popinv.inference.choice import ESTIMATORS
 from popinv.inference.estimate import Estimate
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.polish import PolishSettings, polish
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.polish import polish
+from popinv.inference.problem import Problem
+from popinv.inference.settings import (
+    DescentSettings,
+    Estimator,
+    PolishSettings,
+    wants_likelihood,
+)
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 
@@ -21,7 +27,7 @@ __all__ = ["Answer", "estimate_population"]
 
 @dataclass(frozen=True)
 class Answer:
-    """An estimate and whose it is."""
+    """An estimate and the name of its estimator."""
 
     estimator: str
     estimate: Estimate
@@ -29,7 +35,7 @@ class Answer:
 
 def estimate_population(
     problem: Problem,
-    wanted: str,
+    wanted: Estimator,
     settings: PolishSettings,
     descent: DescentSettings,
     starts: Sequence[np.ndarray],
@@ -37,7 +43,7 @@ def estimate_population(
     solver: SolverSimulator | None = None,
     seconds_per_solve: float = np.inf,
 ) -> Answer:
-    """Return the estimate whose answer counts.
+    """Return the chosen estimate.
 
     Parameters
     ----------
@@ -46,7 +52,7 @@ def estimate_population(
     wanted : {"auto", "likelihood", "pseudo_likelihood", "distance"}
     settings : PolishSettings
     descent : DescentSettings
-        Of the distance.
+        Settings of the distance.
     starts : sequence of ndarray of shape (n_p,)
     fresh, solver, seconds_per_solve
         As in :func:`popinv.inference.polish.polish`.
@@ -54,10 +60,10 @@ def estimate_population(
     Raises
     ------
     DivergenceError
-        If no estimator comes to an end.
+        If no estimator finishes.
     """
     if wanted != "distance":
-        found = polish(
+        polished = polish(
             problem,
             settings,
             starts,
@@ -65,13 +71,17 @@ def estimate_population(
             solver,
             seconds_per_solve,
             say=lambda text: None,
+            likelihood=wants_likelihood(wanted),
         )
-        estimates = {"likelihood": found.likelihood, "pseudo_likelihood": found.pseudo_likelihood}
+        estimates = {
+            "likelihood": polished.likelihood,
+            "pseudo_likelihood": polished.pseudo_likelihood,
+        }
         for name in ESTIMATORS:
             estimate = estimates.get(name)
             if estimate is not None and (name == wanted or (wanted == "auto" and estimate.passes)):
                 return Answer(name, estimate)
-        starts = [found.pseudo_likelihood.p]
+        starts = [polished.pseudo_likelihood.p]
     fit = fit_distance(problem, descent, starts, progress=False)
     estimate = fit.estimate
     if fit.influence is not None:

@@ -1,9 +1,9 @@
-"""The paper's estimate: the coupled descent, until it has arrived.
+"""The estimate of the sliced Wasserstein distance: the coupled descent, until it has arrived.
 
-A descent of so many iterations is a leg. If at its end there is more left to go than the sampling
-error (:mod:`popinv.inference.arrival`), another leg goes on from there, with the learning rates of
-the first, up to ``DescentSettings.legs`` of them. Where several starts are asked for, the one that
-ends at the smallest loss in the fixed metric counts.
+A descent with the set number of iterations is a leg. If the remaining distance at its end exceeds
+the sampling error (:mod:`popinv.inference.arrival`), another leg continues from there with the
+learning rates of the first, up to ``DescentSettings.legs`` legs. Of several starts, the one that
+ends at the smallest loss in the fixed metric is chosen.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.errors import DivergenceError
 from popinv.inference.arrival import Arrival, judge_arrival
 from popinv.inference.descent import Descent, run
 from popinv.inference.distance_influence import DistanceInfluence, distance_influence
 from popinv.inference.estimate import Estimate
-from popinv.inference.problem import DescentSettings, DescentState, Problem, begin
+from popinv.inference.problem import DescentState, Problem, begin
+from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
+from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 
 __all__ = ["DistanceFit", "fit_distance", "starts_near"]
 
-# With more parameters than this, as an unrestricted covariance has, their influence is not
-# computed.
+# The influence is not computed for more parameters than this, such as those of an unrestricted
+# covariance.
 _MOST_PARAMETERS = 100
 
 
 @dataclass(frozen=True)
 class DistanceFit:
-    """The estimate, and the record of the legs that led there.
+    """The estimate, and the record of its legs.
 
     Attributes
     ----------
     estimate : Estimate
-        Its covariance is NaN where the influence function was not computed.
+        Its covariance is NaN if the influence function was not computed.
     loss, fixed_loss : ndarray of shape (k,)
-        Along the path; ``fixed_loss`` is NaN where it was not evaluated.
+        Along the path. ``fixed_loss`` is NaN where it was not evaluated.
     influence : DistanceInfluence or None
     """
 
@@ -50,7 +51,7 @@ class DistanceFit:
 
 
 def starts_near(problem: Problem, start: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return the given start (n_p,), then draws about it with the problem's scale."""
+    """Return the given start (n_p,), followed by draws about it with the problem's scale."""
     starts = [start]
     for index in range(1, count):
         draw = generator(problem.seed, f"{problem.stage}/start", index).standard_normal(len(start))
@@ -74,17 +75,17 @@ def fit_distance(
     settings : DescentSettings
     starts : sequence of ndarray of shape (n_p,)
     checkpoint : Checkpoint, optional
-        Holds the legs that are done and the state of the one under way: an interrupted call goes
-        on where it stopped and returns the same bits.
+        Holds the finished legs and the state of the current one. An interrupted call continues from
+        there and returns the same bits.
     description : str
-        What the progress bar is called.
+        Name of the progress bar.
     progress : bool
-        Show a bar on standard error, if that is a terminal.
+        Whether to show a bar on standard error, if that is a terminal.
 
     Raises
     ------
     DivergenceError
-        If every descent diverges; a single one is left out, with a message.
+        If every descent diverges. A single one is left out, with a message.
     """
     legs = _Legs(problem, settings, checkpoint, progress)
     ends: list[DistanceFit] = []
@@ -102,13 +103,13 @@ def fit_distance(
 
 
 def _last_loss(fit: DistanceFit) -> float:
-    """Return the loss in the fixed metric at the end; weighted losses do not compare."""
+    """Return the loss in the fixed metric at the end, as weighted losses are not comparable."""
     seen = fit.fixed_loss[~np.isnan(fit.fixed_loss)]
     return float(seen[-max(1, len(seen) // 4) :].mean())
 
 
 class _Legs:
-    """Descents that go on leg after leg, each kept in the checkpoint."""
+    """Descents that continue leg after leg, each kept in the checkpoint."""
 
     def __init__(
         self,
@@ -177,7 +178,7 @@ class _Legs:
         path = np.concatenate([leg.state.path for leg in done])
         nothing = np.full((len(p), len(p)), np.nan)
         if influence is None:
-            # Without standard errors the path's own spread is what a drift is compared with.
+            # Without standard errors, a drift is compared with the path's own spread.
             last = state.path[-max(4, round(settings.averaging * len(state.path))) :]
             arrival = judge_arrival(state, settings, None, last.std(axis=0), problem.free)
             each = np.full((len(problem.data), len(p)), np.nan)

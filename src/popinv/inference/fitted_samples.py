@@ -1,4 +1,4 @@
-"""Samples of a fitted model, to compare with observations."""
+"""Samples of a fitted model, for comparison with observations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from popinv.inference.problem import Problem
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.seeds import generator
 
 __all__ = ["FittedModel", "sample_model"]
@@ -16,7 +16,7 @@ __all__ = ["FittedModel", "sample_model"]
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A fitted model, and what is not known of it.
+    """A fitted model and its uncertainty.
 
     Attributes
     ----------
@@ -25,10 +25,10 @@ class FittedModel:
     p : ndarray of shape (n_p,)
         The estimate.
     draws : ndarray of shape (B, n_p)
-        Draws about it, with the estimate's own error.
+        Draws about the estimate, with its own error.
     residuals : ndarray of shape (K, d_y), optional
-        Solver less surrogate on fresh solves: each sampled system takes one of them at random, as
-        the observed ones have the solver's answer.
+        Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
+        observed systems come from the solver.
     """
 
     problem: Problem
@@ -41,17 +41,23 @@ class FittedModel:
         count: int,
         stage: str,
         index: int = 0,
-        traits: Traits | None = None,
+        scales_and_gaps: ScalesAndGaps | None = None,
         p: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return observations (count, d_y), at the estimate or at another p."""
+        """Return observations (count, d_y) at the estimate or at another p."""
         at = self.p if p is None else p
         alpha, gamma = self.problem.split(at)
-        return sample_model(self.problem, alpha, gamma, count, stage, index, traits, self.residuals)
+        return sample_model(
+            self.problem, alpha, gamma, count, stage, index, scales_and_gaps, self.residuals
+        )
 
-    def null_sample(self, count: int, stage: str, index: int, traits: Traits | None) -> np.ndarray:
-        """Return observations at a draw about the estimate, another for each index."""
-        return self.sample(count, stage, index, traits, self.draws[index % len(self.draws)])
+    def null_sample(
+        self, count: int, stage: str, index: int, scales_and_gaps: ScalesAndGaps | None
+    ) -> np.ndarray:
+        """Return observations at a draw about the estimate, with another draw for each index."""
+        return self.sample(
+            count, stage, index, scales_and_gaps, self.draws[index % len(self.draws)]
+        )
 
 
 def sample_model(
@@ -61,19 +67,19 @@ def sample_model(
     count: int,
     stage: str,
     index: int = 0,
-    traits: Traits | None = None,
+    scales_and_gaps: ScalesAndGaps | None = None,
     residuals: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return observations (count, d_y) of the fitted model, noise included.
 
-    Given the traits of n systems, row i takes those of system i modulo n; otherwise the noise has
-    scale 1 and every entry is seen, whatever the traits of the problem's own systems. Given
+    Given the scales and gaps of n systems, row i takes those of system i modulo n. Otherwise the
+    noise has scale 1 and every entry is observed, whatever the problem's own systems have. Given
     residuals of the simulator (K, d_y), a random one is added to each row.
     """
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
-    systems = None if traits is None else np.arange(count) % len(traits)
+    systems = None if scales_and_gaps is None else np.arange(count) % len(scales_and_gaps)
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     simulate = problem.simulate
     if residuals is not None:
@@ -84,5 +90,7 @@ def sample_model(
 
     with torch.no_grad():
         return (
-            replace(problem, traits=traits, simulate=simulate).model(p, omega, e, systems).numpy()
+            replace(problem, scales_and_gaps=scales_and_gaps, simulate=simulate)
+            .model(p, omega, e, systems)
+            .numpy()
         )

@@ -1,15 +1,15 @@
-r"""A test of whether two estimates differ by more than chance.
+r"""Hausman's test of whether two estimates differ by more than chance.
 
-Two estimators that are both right under a right model differ by the mean of the difference of their
-influences, ``d_n = psi_n - chi_n``. With delta the difference of the estimates and V its
-covariance, the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors,
+If the model is right, two consistent estimators differ by the mean of the difference of their
+influences, ``d_n = psi_n - chi_n``. Let delta be the difference of the estimates and V its
+covariance, the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors. The statistic is
 
 .. math:: T = \delta^T V^{+} \delta
 
-(Hausman, Econometrica 46, 1978; with influences, no estimator need be efficient). A large T says
-that the model is wrong in a way that the two answer differently. Its null distribution is that of
-the same statistic for systems drawn with replacement, d_n less its mean: influences have tails that
-a chi-squared law does not know.
+(Hausman, Econometrica 46, 1978; with influences, no estimator needs to be efficient). A large T
+says that the model is wrong in a way that affects the two estimates differently. The null
+distribution of T is that of the same statistic for systems drawn with replacement, with the mean of
+d_n subtracted. Influences can have heavier tails than a chi-squared law allows for.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import numpy as np
 __all__ = ["Hausman", "describe", "hausman"]
 
 _RESAMPLES = 2000
-# Directions in which the estimates differ by less than this share of the largest are left out.
+# Directions in which the estimates differ by less than this share of the largest are ignored.
 _LEAST_VARIANCE = 1e-6
 _LEVEL = 0.01
 
 
 @dataclass(frozen=True)
 class Hausman:
-    """The test, and by how much each parameter differs.
+    """The test, and the difference in each parameter.
 
     Attributes
     ----------
     statistic, p_value : float
     difference : ndarray of shape (n_p,)
-        In its own standard errors.
+        In units of its own standard errors.
     """
 
     statistic: float
@@ -57,9 +57,9 @@ def hausman(
     influences : ndarray of shape (N, n_p)
         d_n; zero for parameters that are held.
     extra : ndarray of shape (n_p, n_p)
-        Covariance of what the estimators' own draws and corrections add.
+        Covariance due to the estimators' own draws and corrections.
     rng : Generator
-        Of the null distribution.
+        Generator of the null distribution.
     """
     count = len(influences)
     covariance = influences.T @ influences + extra
@@ -80,7 +80,7 @@ def hausman(
     for b in range(_RESAMPLES):
         drawn = centred[rng.integers(count, size=count)]
         total = drawn.sum(axis=0) + noise @ rng.standard_normal(len(noise))
-        # Each resample has a covariance of its own, as the data have.
+        # Each resample has its own covariance, as the data have.
         own = drawn.T @ drawn + noise @ noise.T
         null[b] = total @ np.linalg.solve(own + 1e-9 * np.eye(len(own)), total)
     p_value = (1 + np.sum(null >= statistic)) / (1 + _RESAMPLES)
@@ -89,15 +89,15 @@ def hausman(
     return Hausman(statistic, float(p_value), difference)
 
 
-def describe(found: Hausman, names: Sequence[str], first: str, second: str) -> str:
-    """Return what a difference says, in words."""
-    if found.p_value >= _LEVEL:
+def describe(test: Hausman, names: Sequence[str], first: str, second: str) -> str:
+    """Return the meaning of a difference, in words."""
+    if test.p_value >= _LEVEL:
         return f"{first} and {second} agree"
-    worst = int(np.argmax(np.abs(found.difference)))
-    more = "more" if found.difference[worst] > 0 else "less"
+    worst = int(np.argmax(np.abs(test.difference)))
+    more = "more" if test.difference[worst] > 0 else "less"
     return (
         f"the model may be wrong in a way that {first} and {second} answer differently: the "
-        f"{first} finds {abs(found.difference[worst]):.1f} standard errors {more} of "
+        f"{first} finds {abs(test.difference[worst]):.1f} standard errors {more} of "
         f"{names[worst].replace('_', ' ')}. Look at the shape of the law (correlated parameters, "
         "several groups), at the tails of the noise, and at whether it grows with the signal"
     )

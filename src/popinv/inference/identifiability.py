@@ -1,4 +1,4 @@
-r"""How well N observations can determine the law and the noise at all.
+r"""Identifiability of the law and the noise from N observations.
 
 With D the derivatives of the moments of :mod:`popinv.inference.moments` (mean, covariance, some
 third moments, each in sampling standard deviations of one system) with respect to p = (alpha,
@@ -6,25 +6,25 @@ gamma), and S the natural scale of each parameter, the singular values of
 
 .. math:: \sqrt{N}\, D\, S
 
-say by how many standard errors the moments of N systems move when the parameters go the whole
-scale in a direction. The information ``N D^T D`` has as inverse the standard errors that these
-moments allow; without the third moments it is that of the Slepian-Bangs formula,
+are the changes of the moments, in standard errors of N systems, as the parameters move by their
+whole scale along a direction. The inverse of the information ``N D^T D`` gives the standard errors
+that these moments allow. Without the third moments it is that of the Slepian-Bangs formula,
 
 .. math::
     I_{ij} = N \bigl( \partial_i m^T C^{-1} \partial_j m
              + \tfrac12 \operatorname{tr} C^{-1} \partial_i C\, C^{-1} \partial_j C \bigr).
 
-A direction in which the moments move by less than about one standard error over the whole scale
-is not determined by them. That is a warning, which names the direction. Moments that are not among
-these could still determine it.
+If the moments move by less than about one standard error over the whole scale, they do not
+determine that direction. A warning then names the direction. Other moments could still determine
+it.
 
-The scale of a logarithm is the first design's spread of it; a location has the scale on which it
-moves the mean observation by a standard deviation, the root mean square over observations, so that
-no unit matters.
+The scale of a logarithm is its spread in the first design. The scale of a location is the change
+that moves the mean observation by one standard deviation (root mean square over observations), so
+units do not matter.
 
-D comes from draws, whose errors would pass for information, more so the more moments there are.
-It is therefore computed twice from independent draws, D_1 and D_2, and ``D^T D`` estimated by the
-symmetric part of ``D_1^T D_2``, in which the errors average to zero.
+D comes from draws, and their errors would appear as information, the more so the more moments
+there are. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
+estimated by the symmetric part of ``D_1^T D_2``, in which the errors average to zero.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ from popinv.threads import fixed_threads
 
 __all__ = ["Identifiability", "identifiability"]
 
-# A singular value below this, in standard errors over the whole scale, is a warning.
+# A singular value below this, in standard errors over the whole scale, gives a warning.
 _LEAST_MOVEMENT = 1.0
-# More directions than this are counted, not named; of each, at most so many entries are told.
+# Further directions are counted, not named. The text gives at most this many entries of each.
 _NAMED, _ENTRIES = 3, 3
-# The law's or the noise's part of a direction is named if it is at least so long, and in it the
-# entries that are at least this share of the largest.
+# The law's or the noise's part of a direction is named if its length exceeds the first number. In
+# it, entries are named if they are at least this share of the largest.
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
 
 
 @dataclass(frozen=True)
 class Identifiability:
-    """Predicted standard errors in the unconstrained coordinates, and what is known least.
+    """Predicted standard errors in the unconstrained coordinates, and the weakest directions.
 
     Attributes
     ----------
     standard_errors : ndarray of shape (n_p,)
         Zero for parameters that are held.
     singular_values : ndarray of shape (n_free,)
-        Descending: standard errors by which the moments move over the whole scale.
+        In descending order: changes of the moments over the whole scale, in standard errors.
     directions : ndarray of shape (n_free, n_p)
-        The unit vectors, in units of the parameters' scales, that go with them.
+        The corresponding unit vectors, in units of the parameters' scales.
     weakest_error : float
         Predicted standard error along the weakest direction, in the same units.
     systems, d_alpha : int
-        N, and how many of the parameters are the law's.
+        N, and the number of parameters of the law.
     """
 
     standard_errors: np.ndarray
@@ -82,15 +82,15 @@ class Identifiability:
 
     @property
     def weakest(self) -> np.ndarray:
-        """The direction known least, a unit vector (n_p,) in units of the scales."""
+        """The least determined direction, a unit vector (n_p,) in units of the scales."""
         return self.directions[-1]
 
     def describe_weakest(self, names: tuple[str, ...]) -> str:
-        """Return the weakest direction in the user's names, largest entries first."""
+        """Return the weakest direction in the user's names, with the largest entries first."""
         return _named(self.weakest, names, range(len(names)))
 
     def warning(self, names: tuple[str, ...]) -> str:
-        """Return what the data cannot tell, in the user's names, or "none"."""
+        """Return the undetermined directions in the user's names, or "none"."""
         weak = np.flatnonzero(self.singular_values < _LEAST_MOVEMENT)[::-1]
         if not len(weak):
             return "none"
@@ -107,7 +107,7 @@ class Identifiability:
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
-        # A noise of many parameters would otherwise crowd out those of the law.
+        # The many parameters of a noise would otherwise hide those of the law.
         parts = (range(self.d_alpha), range(self.d_alpha, len(names)))
         return " ".join(filter(None, (_named(self.directions[i], names, p) for p in parts)))
 
@@ -116,7 +116,7 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
     sizes = np.abs(direction[among.start : among.stop])
     if np.linalg.norm(sizes) < _LEAST_PART:
         return ""
-    # What rounds to zero says nothing either.
+    # An entry that rounds to zero carries no information either.
     least = max(0.005, _LEAST_ENTRY * sizes.max())
     order = among.start + np.argsort(-sizes, kind="stable")[:_ENTRIES]
     return " ".join(f"{direction[i]:+.2f} {names[i]}" for i in order if abs(direction[i]) >= least)
@@ -125,11 +125,11 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
 def identifiability(
     problem: Problem, alpha: np.ndarray, gamma: np.ndarray, samples: int = 4000
 ) -> Identifiability:
-    """Predict what the problem's N observations can tell at (alpha, gamma).
+    """Predict what the problem's N observations determine at (alpha, gamma).
 
-    Where systems have noise scales s, the covariance is that of the population, with the mean of
-    s^2 times Gamma; what is gained by knowing which system has which s is left out. Missing
-    entries are not counted: the prediction is that of systems of which everything was seen.
+    If systems have noise scales s, the covariance is that of the population, with the mean of s^2
+    times Gamma. The information in the scale of each single system is left out. Missing entries
+    are ignored: the prediction assumes that every entry of every system was observed.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ def normal_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
 
-    The standard errors come from the scores of so many systems, and are uncertain themselves: the
-    quantile is Student's with one degree of freedom less.
+    The standard errors come from the scores of finitely many systems and are uncertain themselves.
+    The quantile is therefore Student's, with one degree of freedom less than systems.
     """
     half = stdtrit(systems - 1, 0.975) * errors
     return centre - half, centre + half
@@ -35,8 +35,8 @@ def noise_interval(
     """Return lower and upper 95 % ends for the noise's natural values, each (n,).
 
     The interval is normal in the logarithm of each positive value and in atanh of each
-    correlation. Where gamma holds just these, that is :func:`normal_interval` of gamma; an
-    unrestricted covariance has other coordinates, whose errors are carried over to these.
+    correlation. If gamma holds exactly these, it is :func:`normal_interval` of gamma. An
+    unrestricted covariance has other coordinates, whose errors are propagated to these.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def noise_interval(
     gamma : ndarray of shape (n,)
         The estimate.
     covariance : ndarray of shape (n, n)
-        Of gamma.
+        Covariance of gamma.
     systems : int
     """
 
@@ -59,9 +59,9 @@ def noise_interval(
 
 
 def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the ends of the 95 % intervals of ``law`` and ``noise``, natural values.
+    """Return the ends of the 95 % intervals of ``law`` and ``noise``, in natural values.
 
-    Where the data set an interval no end, it is 0 or infinite.
+    An end that the data do not determine is 0 or infinite.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     law = [problem.law.to_natural(e) for e in normal_interval(alpha, errors[:d_alpha], systems)]
     noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], systems)
     if "ends" in estimate:
-        # Only positive parameters have ends of their own, and exp carries them to natural values.
+        # Only positive parameters have their own ends, and exp maps these to natural values.
         for ends, first in ((law, 0), (noise, d_alpha)):
             own = estimate["ends"].values[first : first + len(ends[0])]
             for side in range(2):

@@ -1,4 +1,4 @@
-r"""A test of whether the family of noise explains second moments of held-out observations.
+r"""Test of whether the noise family explains the second moments of held-out observations.
 
 With m and C the fitted model's mean and covariance and S the second moment of the n held-out
 observations about m, the statistic is that of Nagao (Ann. Statist. 1, 1973),
@@ -6,10 +6,10 @@ observations about m, the statistic is that of Nagao (Ann. Statist. 1, 1973),
 .. math:: T = \tfrac{1}{d_y} \operatorname{tr}\bigl(C^{-1} S - I\bigr)^2 .
 
 Its null distribution is that of samples of size n of the fitted model, each at a draw about the
-estimate: the estimate's own error then counts as it does in T.
+estimate, so the estimate's own error counts as it does in T.
 
-A large T does not say that the family of the noise is at fault: a wrong law, or a wrong surrogate,
-moves second moments too.
+A large T does not prove that the noise family is wrong: a wrong law or a wrong surrogate moves
+second moments too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import time_series
-from popinv.inference.traits import Traits
+from popinv.forward.datasets import time_series
+from popinv.inference.scales_and_gaps import ScalesAndGaps
 
 if TYPE_CHECKING:
     from popinv.inference.assessment import HeldOutTest
@@ -42,7 +42,7 @@ class SecondMoments:
     ----------
     mean : ndarray of shape (d_y,)
     root : ndarray of shape (d_y, d_y)
-        ``C^{-1/2}``, symmetric: it keeps each entry nearest to the observation it stands for.
+        ``C^{-1/2}``, symmetric, so that each entry stays closest to its observation.
     logdet : float
         ``log det C``.
     """
@@ -53,9 +53,9 @@ class SecondMoments:
 
     @classmethod
     def of(cls, reference: np.ndarray) -> SecondMoments:
-        """Return those of a large sample of the model (M, d_y)."""
+        """Return the moments of a large sample of the model (M, d_y)."""
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
-        # Without noise in some direction nothing is left to divide by.
+        # Without noise in some direction there is nothing to divide by.
         values = np.maximum(values, 1e-14 * values[-1])
         root = (vectors * values**-0.5) @ vectors.T
         return cls(reference.mean(axis=0), root, float(np.log(values).sum()))
@@ -65,8 +65,10 @@ class SecondMoments:
         whitened = (sample - self.mean) @ self.root
         return whitened.T @ whitened / len(sample) - np.eye(len(self.mean))
 
-    def log_scores(self, sample: np.ndarray, traits: Traits | None = None) -> np.ndarray:
-        """Return log N(y; m, C) of each row of a sample (n, d_y), unseen entries as filled."""
+    def log_scores(
+        self, sample: np.ndarray, scales_and_gaps: ScalesAndGaps | None = None
+    ) -> np.ndarray:
+        """Return log N(y; m, C) of each row of a sample (n, d_y) with filled entries."""
         whitened = (sample - self.mean) @ self.root
         constant = self.logdet + len(self.mean) * math.log(2 * math.pi)
         return -0.5 * ((whitened**2).sum(axis=1) + constant)
@@ -74,7 +76,7 @@ class SecondMoments:
 
 @dataclass(frozen=True)
 class Misfit:
-    """The test, and where the second moments differ.
+    """The test, and the entries in which the second moments differ.
 
     Attributes
     ----------
@@ -83,7 +85,7 @@ class Misfit:
     excess : ndarray of shape (d_y, d_y)
         See :meth:`SecondMoments.excess`.
     significance : ndarray of shape (d_y, d_y)
-        The same, less its mean under the null, in standard deviations under the null.
+        The excess less its mean under the null, in standard deviations under the null.
     """
 
     test: HeldOutTest
@@ -106,18 +108,18 @@ class Misfit:
 
 
 def describe_excess(misfit: Misfit, names: Sequence[str], series: np.ndarray | None = None) -> str:
-    """Name where the second moments differ most, in words.
+    """Describe in words the largest difference of the second moments.
 
-    Correlations are those of the whitened observations, which have none if the model is right.
+    The whitened observations have no correlations if the model is right.
 
     Parameters
     ----------
     misfit : Misfit
     names : sequence of str, length d_y
-        What the observations are called.
+        Names of the observations.
     series : ndarray of shape (places, times), optional
-        Indices of the observations of time series at regular times; correlations are then told
-        by their lag.
+        Indices of the observations of time series at regular times. The text then gives
+        correlations by their lag.
     """
     deviations = np.sqrt(1 + np.diag(misfit.excess))
     correlation = misfit.excess / np.outer(deviations, deviations)
@@ -130,7 +132,7 @@ def describe_excess(misfit: Misfit, names: Sequence[str], series: np.ndarray | N
             correlation[series[:, lag:], series[:, : series.shape[1] - lag]].mean()
             for lag in range(1, series.shape[1])
         ]
-        # The longer the lag, the fewer the pairs and the larger the mean of mere noise.
+        # The longer the lag, the fewer the pairs and the larger the mean of pure noise.
         pairs = series.shape[0] * np.arange(series.shape[1] - 1, 0, -1)
         lag = int(np.argmax(np.abs(by_lag) * np.sqrt(pairs)))
         of_lag = abs(by_lag[lag]) * np.sqrt(pairs[lag])
@@ -143,7 +145,7 @@ def describe_excess(misfit: Misfit, names: Sequence[str], series: np.ndarray | N
 
 
 def noise_misfit_metrics(misfit: Misfit, observations: xr.Dataset) -> dict[str, float | int | str]:
-    """Return the numbers of the test, and ``noise_misfit`` in words: "none seen", or where.
+    """Return the numbers of the test, and ``noise_misfit`` in words.
 
     Parameters
     ----------

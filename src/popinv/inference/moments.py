@@ -1,33 +1,34 @@
-r"""The moments of an observation, and how they move with the law and the noise.
+r"""The moments of an observation, and their derivatives in the law and the noise.
 
 The moments are the mean, the covariance, and some third central moments of ``y = G(z) + xi``.
-Each is measured in its own sampling standard deviation for one system, so that the derivative of
-moment k with respect to a parameter, times sqrt(N), says by how many standard errors of N systems
-it moves. With C the covariance of y, ``C = L L^T`` and ``u = L^{-1}(y - E y)``:
+Each is measured in its own sampling standard deviation for one system. The derivative of moment k
+with respect to a parameter, times sqrt(N), is then its change in standard errors of N systems.
+With C the covariance of y, ``C = L L^T`` and ``u = L^{-1}(y - E y)``:
 
 mean
     ``L^{-1} d m``; the sample mean of u has covariance I / N.
 covariance
-    the entries of ``E = L^{-1} (d C) L^{-T}`` on and above the diagonal, those on it divided by
-    sqrt(2): for Gaussian data the sample covariance of u has independent entries of variance 1/N,
-    2/N on the diagonal. The squares sum to tr(E^2) / 2, as in the Slepian-Bangs formula.
+    the entries of ``E = L^{-1} (d C) L^{-T}`` on and above the diagonal, with diagonal entries
+    divided by sqrt(2): for Gaussian data the sample covariance of u has independent entries of
+    variance 1/N, 2/N on the diagonal. The squares sum to tr(E^2) / 2, as in the Slepian-Bangs
+    formula.
 third moments
     ``d E (v^T u)^3`` for a few unit vectors v, decorrelated by the covariance of
     ``(v^T u)^3 - 3 v^T u``, the influence of one system on the sample's third central moment
     (for Gaussian data ``6 (v^T w)^3`` between v and w). It is estimated from draws, since the
-    sixth moments of a skewed signal are far from Gaussian ones. For Gaussian data third moments
-    are uncorrelated with the other two; for others their correlation is left out.
+    sixth moments of a skewed signal are far from Gaussian. For Gaussian data third moments are
+    uncorrelated with the other two; for other data this correlation is neglected.
 
-Third moments along which v? Gaussian noise has none, so they can only come from the signal, and
-are seen best where it is strongest: the leading principal directions of the whitened signal, and
-the observations themselves, at most 2 d_y. All of them together would be d_y^3 / 6 numbers, most
-of them zero but for what the draws leave.
+The directions v of the third moments are chosen as follows. Gaussian noise has no third moments, so
+they come from the signal alone, and are largest where the signal is strongest: along the leading
+principal directions of the whitened signal, and along the observations themselves. There are at
+most 2 d_y. All third moments would be d_y^3 / 6 numbers, most of them zero except for the noise of
+the draws.
 
-The signal's part comes from draws of omega that come in pairs (omega, -omega) and have covariance
-I exactly: for a linear model of normal parameters all these moments are then exact, and a trade
-between law and noise is not hidden by the error of the draws. The noise's part is a formula, so
-that no draw is made for it, and the matrix of derivatives is the largest array there is. The
-construction is this package's own.
+The signal's part comes from draws of omega in pairs (omega, -omega) with covariance exactly I. For
+a linear model of normal parameters all these moments are then exact, and the error of the draws
+does not hide a trade-off between law and noise. The noise's part is a formula that needs no draws,
+and the largest array is the matrix of derivatives. The construction is this package's own.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ __all__ = [
     "signal_derivatives",
 ]
 
-# Central differences: the network computes in single precision, the noise in double.
+# Steps of central differences: the network computes in single precision, the noise in double.
 _SIGNAL_STEP, _NOISE_STEP = 1e-3, 1e-4
-# Share of the variance along a principal direction that the signal must have to be followed.
+# A principal direction is used if the signal has at least this share of the variance along it.
 _LEAST_SIGNAL = 0.05
-# Combinations of third moments of smaller relative variance are not well estimated, and left out.
+# Combinations of third moments of smaller relative variance are poorly estimated and left out.
 _LEAST_VARIANCE = 1e-2
 
 
@@ -68,7 +69,7 @@ class Moments:
     directions : Tensor of shape (d_y, K)
         Unit vectors v of the third moments, for whitened observations.
     decorrelation : Tensor of shape (K, K')
-        Takes third moments to uncorrelated ones of unit sampling variance.
+        Maps third moments to uncorrelated ones of unit sampling variance.
     """
 
     mean: torch.Tensor
@@ -87,7 +88,7 @@ class Moments:
         return torch.where(rows == columns, entries / 2**0.5, entries)
 
     def of(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the sample's moments, (n,) of them, for observations y (M, d_y)."""
+        """Return the sample's moments (n,) for observations y (M, d_y)."""
         u = self.whiten(y)
         centred = u - u.mean(dim=0)
         covariance = self.packed(centred.T @ centred / len(u))
@@ -96,7 +97,7 @@ class Moments:
 
 
 def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.Tensor:
-    """Return pairs (omega, -omega) of standard normal rows, their covariance I exactly.
+    """Return pairs (omega, -omega) of standard normal rows with covariance exactly I.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.T
 
 
 def _mean_square_scale(problem: Problem) -> float:
-    return 1.0 if problem.traits is None else problem.traits.mean_square_scale
+    return 1.0 if problem.scales_and_gaps is None else problem.scales_and_gaps.mean_square_scale
 
 
 def _signal(problem: Problem, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
@@ -171,8 +172,8 @@ def signal_derivatives(
 def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: Moments) -> np.ndarray:
     """Return the derivatives of one system's moments in gamma, shape (moments, d_gamma).
 
-    Only the covariance moves. One parameter is taken at a time, so that no array is larger than
-    the result.
+    Only the covariance changes. Parameters are treated one at a time, so that no array is larger
+    than the result.
     """
     d_y, scale = problem.noise.d_y, _mean_square_scale(problem)
     entries = d_y * (d_y + 1) // 2

@@ -1,9 +1,9 @@
-"""The oracles: the law estimated when the noise is known, the noise when the law is known.
+"""Oracles: the law estimated with the noise known, and the noise with the law known.
 
-An oracle uses the estimator of the study's own answer, from the same data. It goes through the
-surrogate, whose push is taken off; where that does too much and the study's answer went through the
-solver, so does the oracle. What it leaves is the sampling error of the population for that
-estimator, which with the likelihood no other method falls below.
+An oracle uses the estimator of the study's own answer and the same data. It uses the surrogate, and
+the surrogate's push is subtracted. If the push is too large and the study's answer used the solver,
+the oracle uses the solver too. The remaining error is the sampling error of the population for that
+estimator. With the likelihood, no other method can have a smaller one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 
@@ -48,18 +49,18 @@ def oracle(
         With the surrogate.
     estimator : {"likelihood", "pseudo_likelihood", "distance"}
     truth : ndarray of shape (n_p,)
-        Its known half is held.
+        The true values. The known half is held.
     start : ndarray of shape (n_p,)
-        Where the unknown half starts: the study's own answer.
+        The start of the unknown half: the study's own answer.
     known : {"noise", "law"}
     draws : int
-        Draws for each system's integral.
+        Number of draws for each system's integral.
     descent : DescentSettings
-        Of the distance.
+        Settings of the distance.
     fresh : FreshSolves, optional
-        Solves that tell the surrogate's push; None where the simulator has no such error.
+        Solves that measure the surrogate's push, or None if the simulator has no such error.
     solver : callable, optional
-        Makes the solver, for a study whose answer went through it.
+        Makes the solver, for a study whose answer used it.
     """
     law_known = known == "law"
     held = replace(
@@ -73,14 +74,14 @@ def oracle(
             return fit.estimate
         return corrected(held, fit.estimate, distance_scores(fit.influence), fresh, _FRESH)
     settings = MarginalSettings(draws=draws)
-    found = _maximum(held, estimator, p, settings)
+    maximum = _maximum(held, estimator, p, settings)
     if fresh is None:
-        return found
+        return maximum
     if estimator == "likelihood":
-        scores = marginal_scores(held, found.p, settings)
+        scores = marginal_scores(held, maximum.p, settings)
     else:
-        scores = pseudo_scores(held, found.p)
-    without = corrected(held, found, scores, fresh, _FRESH)
+        scores = pseudo_scores(held, maximum.p)
+    without = corrected(held, maximum, scores, fresh, _FRESH)
     if solver is None or (without.passes and _small(without)):
         return without
     simulator = solver()
@@ -97,7 +98,7 @@ def _maximum(
 
 
 def _small(estimate: Estimate) -> bool:
-    """Whether the surrogate's error has moved an estimate by less than a standard error."""
+    """Return whether the surrogate's error moves an estimate by less than a standard error."""
     if estimate.correction is None:
         return True
     errors = np.sqrt(np.diag(estimate.covariance))

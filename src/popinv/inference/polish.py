@@ -1,10 +1,10 @@
-"""After the distance: pseudo-likelihood and likelihood, through the surrogate or the solver itself.
+"""Pseudo-likelihood and likelihood after the distance, with the surrogate or the solver itself.
 
 The pseudo-likelihood comes first, from the last round's estimate and from the study's start. The
-likelihood begins at its end. Both go through the solver itself where that costs no more than the
-study allows; otherwise through the surrogate, whose push is then measured by fresh solves and taken
-off (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of solves, so that the
-same study takes the same path on every machine.
+likelihood starts from its result. Both use the solver itself if that costs no more than the study
+allows. Otherwise they use the surrogate; fresh solves then measure the surrogate's push, which is
+subtracted (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of solves, so that
+the same study takes the same path on every machine.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from popinv.checkpoints import Checkpoint
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import pseudo
@@ -30,72 +28,44 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
 from popinv.inference.problem import Problem
+from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.store.checkpoints import Checkpoint
 
 __all__ = [
-    "PolishSettings",
     "Polished",
     "likelihood_solves",
+    "may_solve",
     "polish",
     "pseudo_likelihood_solves",
 ]
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
-# A solve with its adjoint, in solves; a tangent beside a solve; steps to the modes.
+# Cost of a solve with its adjoint, and of a tangent, in solves; number of steps to the modes.
 _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
-# Pairs of noise with which fresh solves are observed.
+# Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
-# In standard errors: below it the surrogate is near enough to come close, and for slopes.
+# In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
 
 
 @dataclass(frozen=True)
-class PolishSettings:
-    """How much the polish may do.
-
-    Attributes
-    ----------
-    solver_seconds : float
-        Nominal seconds of the solver that either estimator may take; 0 leaves the solver out.
-    draws : int
-        Draws for each system's integral in the likelihood.
-    likelihood : bool
-        Whether the marginal likelihood is asked for.
-    """
-
-    solver_seconds: float = 120.0
-    draws: int = 64
-    likelihood: bool = True
-
-    @classmethod
-    def of_study(cls, section: Mapping[str, Any], likelihood: bool) -> PolishSettings:
-        """Return the settings of a study's section ``polish``."""
-        return cls(section["solver_seconds"], section["draws"], likelihood)
-
-    def may_solve(self, problem: Problem, seconds_per_solve: float) -> bool:
-        """Whether either estimator may go through the solver."""
-        first = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
-        fewest = min(first, likelihood_solves(problem, self.draws))
-        return seconds_per_solve * fewest <= self.solver_seconds
-
-
-@dataclass(frozen=True)
 class Polished:
-    """Estimates of the two likelihoods, and what they went through.
+    """Estimates of the two likelihoods, and the simulators that they used.
 
     Attributes
     ----------
     pseudo_likelihood : Estimate
     likelihood : Estimate or None
-        None where it was not asked for or cannot be computed, as ``reason`` says.
+        None if it was not asked for or cannot be computed; ``reason`` says why.
     through : dict of str to str
         "solver" or "surrogate", by estimator.
     surrogate_shift : ndarray of shape (n_p,)
-        By how much the surrogate's error moves the pseudo-likelihood's answer.
+        Change of the pseudo-likelihood's answer due to the surrogate's error.
     reason : str
-        Why there is no likelihood, or "".
+        The reason if there is no likelihood, or "".
     """
 
     pseudo_likelihood: Estimate
@@ -106,16 +76,23 @@ class Polished:
 
 
 def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
-    """Return about how many solves the pseudo-likelihood needs."""
+    """Return the approximate number of solves that the pseudo-likelihood needs."""
     return _PSEUDO_EVALUATIONS * pseudo.draws_for(systems) * (1 + 2 * d_alpha)
 
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
-    """Return about how many solves the marginal likelihood needs, derivatives counted as such."""
+    """Return the approximate number of solves that the marginal likelihood needs."""
     n, n_p = len(problem.data), int(problem.free.sum())
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
     to_modes = _MODE_STEPS * (2 + _TANGENT * problem.law.d_omega)
     return n * (_WITH_ADJOINT * draws * evaluations + to_modes)
+
+
+def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
+    """Return whether either estimator may go through the solver."""
+    first = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
+    fewest = min(first, likelihood_solves(problem, settings.draws))
+    return seconds_per_solve * fewest <= settings.solver_seconds
 
 
 def polish(
@@ -127,6 +104,7 @@ def polish(
     seconds_per_solve: float = np.inf,
     checkpoint: Checkpoint | None = None,
     say: Callable[[str], None] = print,
+    likelihood: bool = True,
 ) -> Polished:
     """Estimate law and noise by pseudo-likelihood and by likelihood.
 
@@ -137,30 +115,32 @@ def polish(
     settings : PolishSettings
     starts : sequence of ndarray of shape (n_p,)
     fresh : FreshSolves
-        Solves of the law near the answer, which the surrogate has not seen.
+        Solves of the law near the answer that were not used to train the surrogate.
     solver : SolverSimulator, optional
         The forward model itself.
     seconds_per_solve : float
         Its nominal cost.
     checkpoint : Checkpoint, optional
-        Holds what is done of the likelihood's ascent.
+        Holds the progress of the likelihood's ascent.
     say : callable
         Told in words what is done.
+    likelihood : bool
+        Whether the marginal likelihood is asked for.
     """
     path = _Path(problem, settings, solver, seconds_per_solve, checkpoint, say)
     with nullcontext() if solver is None else solver.session():
-        found = path.pseudo_likelihood(starts, fresh)
-        if not settings.likelihood:
-            return replace(found, reason="it was not asked for")
+        polished = path.pseudo_likelihood(starts, fresh)
+        if not likelihood:
+            return replace(polished, reason="it was not asked for")
         try:
-            return path.likelihood(found, fresh)
+            return path.likelihood(polished, fresh)
         except DivergenceError as error:
-            return replace(found, reason=str(error))
+            return replace(polished, reason=str(error))
 
 
 @dataclass(frozen=True)
 class _Path:
-    """The way through both estimators."""
+    """The computation of both estimates."""
 
     problem: Problem
     settings: PolishSettings
@@ -170,7 +150,7 @@ class _Path:
     say: Callable[[str], None]
 
     def solved(self, solves: float, with_derivatives: bool) -> Problem | None:
-        """Return the problem with the solver, if so many solves may go through it."""
+        """Return the problem with the solver, if the solver may make this many solves."""
         if self.solver is None or solves * self.seconds_per_solve > self.settings.solver_seconds:
             return None
         if with_derivatives and not self.solver.differentiable:
@@ -178,7 +158,7 @@ class _Path:
         return replace(self.problem, simulate=self.solver)
 
     def pseudo_likelihood(self, starts: Sequence[np.ndarray], fresh: FreshSolves) -> Polished:
-        """Return the pseudo-likelihood's estimate, and what the surrogate's error did to it."""
+        """Return the pseudo-likelihood's estimate, and the shift by the surrogate's error."""
         problem = self.problem
         first = fit_pseudo_likelihood(problem, starts)
         self.tell("pseudo-likelihood through the surrogate", first)
@@ -198,10 +178,10 @@ class _Path:
         self.tell(f"pseudo-likelihood through the {through}, without the surrogate's push", best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift)
 
-    def likelihood(self, found: Polished, fresh: FreshSolves) -> Polished:
-        """Return the same with the likelihood's estimate."""
-        pseudo_likelihood = found.pseudo_likelihood
-        # What lies at its boundary stays there; a scoring step has no curvature to go by.
+    def likelihood(self, polished: Polished, fresh: FreshSolves) -> Polished:
+        """Return the estimates with that of the likelihood added."""
+        pseudo_likelihood = polished.pseudo_likelihood
+        # A parameter at its boundary stays there, as a scoring step has no curvature for it.
         at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
         problem = replace(self.problem, fixed=at_boundary)
         settings = MarginalSettings(draws=self.settings.draws)
@@ -211,9 +191,11 @@ class _Path:
             best = self.maximum(problem, start, settings)
         else:
             through, solved = "solver", replace(solved, fixed=at_boundary)
-            near = np.abs(found.surrogate_shift) < _SMALL_PUSH * pseudo_likelihood.standard_errors
+            near = (
+                np.abs(polished.surrogate_shift) < _SMALL_PUSH * pseudo_likelihood.standard_errors
+            )
             if np.all(near[problem.free]):
-                # Through the surrogate it is quicker to come close.
+                # The surrogate comes close to the maximum faster.
                 start, memory = maximum_likelihood(problem, start, settings)
                 best = self.maximum(solved, start, settings, memory, problem)
             else:
@@ -225,8 +207,8 @@ class _Path:
             scores = marginal_scores(problem, best.p, settings)
             best = corrected(problem, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
             self.tell("likelihood without the surrogate's push", best)
-        through_by = {**found.through, "likelihood": through}
-        return replace(found, likelihood=best, through=through_by)
+        through_by = {**polished.through, "likelihood": through}
+        return replace(polished, likelihood=best, through=through_by)
 
     def maximum(
         self,
@@ -236,10 +218,10 @@ class _Path:
         memory: Mapping[str, np.ndarray] | None = None,
         curved: Problem | None = None,
     ) -> Estimate:
-        """Return the likelihood's estimate, going on from a checkpoint where there is one."""
+        """Return the likelihood's estimate, continued from a checkpoint if there is one."""
         kept = None if self.checkpoint is None else self.checkpoint.read()
 
-        # Like all bars, on a terminal alone.
+        # The bar is shown on a terminal only.
         with tqdm(desc="likelihood", unit=" steps", disable=None) as bar:
 
             def save(state: ScoringState) -> None:
@@ -250,13 +232,13 @@ class _Path:
             state = None if kept is None else state_of(kept)
             return fit_marginal_likelihood(problem, start, settings, state, save, memory, curved)
 
-    def tell(self, what: str, estimate: Estimate) -> None:
-        """Say where an estimate is."""
-        self.say(f"{what}: {_where(self.problem, estimate)}")
+    def tell(self, stage: str, estimate: Estimate) -> None:
+        """Report an estimate."""
+        self.say(f"{stage}: {_where(self.problem, estimate)}")
 
 
 def _pushed(estimate: Estimate, p: np.ndarray) -> float:
-    """Return how far p is from an estimate, in its standard errors."""
+    """Return the distance of p from an estimate, in its standard errors."""
     errors = estimate.standard_errors
     known = errors > 0
     return float(np.max(np.abs(p - estimate.p)[known] / errors[known], initial=0.0))

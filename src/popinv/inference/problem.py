@@ -1,48 +1,20 @@
-"""What a descent fits to what, with which settings, and the state it goes through."""
+"""What a descent fits to what, and the state it goes through."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.inference.settings import DescentSettings
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 
-__all__ = ["DescentSettings", "DescentState", "Problem", "begin"]
-
-
-@dataclass(frozen=True)
-class DescentSettings:
-    """How to descend; see the configuration's ``descent`` section for the meaning of each.
-
-    A descent takes ``iterations`` steps, and as many again up to ``legs`` times until it has
-    arrived. ``curvature_every`` is the number of steps between two Gauss-Newton matrices, with 0
-    the one that the state begins with is kept; ``curvature_rows`` is the number of draws they are
-    made of.
-    """
-
-    policy: Literal["cut", "full", "plain"] = "cut"
-    optimiser: Literal["gauss_newton", "adam"] = "gauss_newton"
-    debias: bool = True
-    iterations: int = 200
-    legs: int = 4
-    learning_rate: float = 0.3
-    final_learning_rate: float = 0.02
-    max_step: float = 0.5
-    model_samples: int = 1000
-    batch_size: int | None = None
-    directions: int = 200
-    pooled_directions: int = 0
-    averaging: float = 0.3
-    regularisation: float = 0.0
-    curvature_every: int = 20
-    curvature_rows: int = 500
+__all__ = ["DescentState", "Problem", "begin"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +34,7 @@ class Problem:
         Address of the random draws.
     free_law, free_noise : bool
         Whether alpha and gamma move; an oracle holds one of them at the truth.
-    traits : Traits, optional
+    scales_and_gaps : ScalesAndGaps, optional
         Noise scales and masks of the N systems, where they have any.
     fixed : tuple of int
         Entries of p that do not move though their half does.
@@ -77,7 +49,7 @@ class Problem:
     stage: str = "descent"
     free_law: bool = True
     free_noise: bool = True
-    traits: Traits | None = None
+    scales_and_gaps: ScalesAndGaps | None = None
     fixed: tuple[int, ...] = ()
 
     @property
@@ -120,25 +92,25 @@ class Problem:
         omega, e : Tensor of shape (M, d_omega), (M, d_y)
             Standard normal numbers.
         systems : ndarray of int, shape (M,), optional
-            The observed system whose traits each row takes. Without it, or without traits, the
-            scale s is 1 and every entry is seen.
+            The observed system whose scale and gaps each row takes. Without it, or if no system
+            has any, the scale s is 1 and every entry is seen.
         """
         alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
         signal, noise = self.simulate(self.law.sample(alpha, omega)), self.noise.sample(gamma, e)
-        if self.traits is None or systems is None:
+        if self.scales_and_gaps is None or systems is None:
             return signal + noise
-        return self.traits.observe(signal, noise, systems)
+        return self.scales_and_gaps.observe(signal, noise, systems)
 
     def of_systems(self, systems: np.ndarray) -> Problem:
         """Return the problem with some of the systems alone; they may come up several times."""
-        traits = None if self.traits is None else self.traits.of(systems)
-        return replace(self, data=self.data[systems], traits=traits)
+        scales_and_gaps = None if self.scales_and_gaps is None else self.scales_and_gaps.of(systems)
+        return replace(self, data=self.data[systems], scales_and_gaps=scales_and_gaps)
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
-        """Draw the systems whose traits simulated ones take; None where there are no traits."""
-        if self.traits is None:
+        """Draw the systems whose scales and gaps simulated ones take; None if there are none."""
+        if self.scales_and_gaps is None:
             return None
-        return generator(self.seed, stage, index).integers(len(self.traits), size=count)
+        return generator(self.seed, stage, index).integers(len(self.scales_and_gaps), size=count)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""Estimates from resampled systems, for intervals that lean on no formula.
+"""Bootstrap estimates from resampled systems.
 
 Each resample draws N systems with replacement and estimates again from the answer, with the same
-random numbers. So does one on the systems as they are: what it moves is not the sample's (the
-descent's own noise, or what was taken off the answer for the surrogate's error), and is taken off
-the others.
+random numbers. One further estimate uses the systems as they are. Its change is not due to sampling
+(but to the descent's own noise, or to the correction for the surrogate's error), and is subtracted
+from the others.
 
-Descents are short. That needs few steps, which may be long: with half a
-Gauss-Newton step each, six steps leave two per cent of the way to go.
+Descents are short, with few but long steps: after six Gauss-Newton steps of length one half, two
+per cent of the distance remain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from popinv.inference.descent import run
 from popinv.inference.likelihood.fit_marginal import maximum_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.seeds import generator
 
 __all__ = ["bootstrap"]
@@ -33,9 +34,9 @@ _OF_FEW_PARAMETERS: dict[str, Any] = {
     "final_learning_rate": 0.5,
     "iterations": 12,
     "batch_size": None,
-    # A matrix that serves so many steps is worth more draws, of which too few make it too stiff.
-    "curvature_rows": 2000,
 }
+# A matrix that serves so many steps is worth more draws, of which too few make it too stiff.
+_CURVATURE_ROWS = 2000
 # A step sees few of the entries of an unrestricted covariance, so that many are needed, and their
 # noise is part of the answer's: each resample has its own.
 _OF_FULL_COVARIANCE: dict[str, Any] = {"iterations": 80}
@@ -47,7 +48,7 @@ def bootstrap(
     p: np.ndarray,
     resamples: int,
     settings: DescentSettings,
-    draws: int = 64,
+    draws: int = MarginalSettings.draws,
     progress: bool = True,
 ) -> np.ndarray:
     """Return the parameters estimated from each resample.
@@ -60,11 +61,11 @@ def bootstrap(
         The estimate.
     resamples : int
     settings : DescentSettings
-        Of the distance; optimiser, rates and number of steps are the resamples' own.
+        Settings of the distance. Optimiser, rates and number of steps are the resamples' own.
     draws : int
-        Draws for each system's integral in the likelihood.
+        Number of draws for each system's integral in the likelihood.
     progress : bool
-        Show a bar on standard error, if that is a terminal.
+        Whether to show a bar on standard error, if that is a terminal.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def bootstrap(
 
 
 class _Again(Protocol):
-    """An estimate from the systems of a problem; ``moved`` (n_p,) is what is not the sample's."""
+    """Estimator of a problem's systems; ``moved`` (n_p,) is its change without resampling."""
 
     moved: np.ndarray
 
@@ -93,7 +94,7 @@ class _Again(Protocol):
 
 
 class _Maxima:
-    """Maxima of one of the likelihoods, from the estimate."""
+    """Maxima of one of the likelihoods, started at the estimate."""
 
     def __init__(self, problem: Problem, estimator: str, p: np.ndarray, draws: int) -> None:
         self.estimator, self.p, self.settings = estimator, p, MarginalSettings(draws=draws)
@@ -107,23 +108,33 @@ class _Maxima:
 
 
 class _Descents:
-    """Short descents from the estimate."""
+    """Short descents, started at the estimate."""
 
     def __init__(self, problem: Problem, settings: DescentSettings, p: np.ndarray) -> None:
         self.full = moves_full_covariance(problem, settings)
         own = _OF_FULL_COVARIANCE if self.full else _OF_FEW_PARAMETERS
-        self.settings = replace(settings, averaging=0.5, **own)
+        self.settings = settings.replace(averaging=0.5, **own)
+        self.curvature = CurvatureSettings()
         self.start = begin(*problem.split(p), self.settings)
         self.moved = np.zeros(len(p))
         if not self.full:
-            as_it_is = run(self.start, problem, self.settings, progress=False)
+            first = CurvatureSettings(rows=_CURVATURE_ROWS)
+            as_it_is = run(
+                self.start, problem, self.settings, progress=False, curvature_settings=first
+            )
             self.moved = np.concatenate([as_it_is.alpha, as_it_is.gamma]) - p
-            self.settings = replace(self.settings, curvature_every=0)
+            self.curvature = CurvatureSettings(every=0, rows=_CURVATURE_ROWS)
             self.start = begin(*problem.split(p), self.settings, as_it_is.state.curvature)
 
     def __call__(self, resampled: Problem, index: int) -> np.ndarray:
         """Return the estimate from resampled systems."""
         if self.full:
             resampled = replace(resampled, stage=f"{resampled.stage}/{index}")
-        result = run(self.start, resampled, self.settings, progress=False)
+        result = run(
+            self.start,
+            resampled,
+            self.settings,
+            progress=False,
+            curvature_settings=self.curvature,
+        )
         return np.concatenate([result.alpha, result.gamma])

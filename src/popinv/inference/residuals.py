@@ -1,4 +1,4 @@
-"""What the solver answers and the surrogate does not, on fresh solves."""
+"""Residuals of the surrogate on fresh solves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimates as Datasets, and back."""
+"""Conversion of estimates to Datasets and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import law_and_noise_coordinates, parameter_coordinate, variable
+from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
+from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.inference.estimate import Estimate
@@ -24,6 +25,7 @@ __all__ = [
     "noise_covariance",
     "parameter_names",
     "parameters_of",
+    "print_parameters",
     "resamples_dataset",
 ]
 
@@ -36,7 +38,7 @@ def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
 
 
 def parameter_names(problem: Problem) -> tuple[str, ...]:
-    """Return the names of all parameters, those that law and noise share with whose they are."""
+    """Return the names of all parameters; names that law and noise share get a prefix."""
     law, noise = problem.law.names, problem.noise.names
     both = set(law) & set(noise)
     return tuple(
@@ -83,7 +85,7 @@ def estimate_dataset(
     attrs: Mapping[str, Any] | None = None,
     losses: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
-    """Return an estimate, its covariances, and the path that led there.
+    """Return an estimate, its covariances and its path.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def estimate_dataset(
     d_alpha = problem.d_alpha
     law_path = problem.law.to_natural(estimate.path[:, :d_alpha])
     noise_path = problem.noise.to_natural(estimate.path[:, d_alpha:])
-    found = answer_dataset(problem, *problem.split(estimate.p)).assign_coords(
+    dataset = answer_dataset(problem, *problem.split(estimate.p)).assign_coords(
         estimated_coordinate(problem)
     )
     matrices = {
@@ -106,7 +108,7 @@ def estimate_dataset(
         "bread": (estimate.bread, "inverse of the curvature, by which scores become steps"),
     }
     if estimate.correction is not None and estimate.correction_covariance is not None:
-        found["correction"] = variable(
+        dataset["correction"] = variable(
             "estimated", estimate.correction, "what was taken off for the surrogate's error"
         )
         matrices["correction_covariance"] = (
@@ -114,28 +116,28 @@ def estimate_dataset(
             "covariance of what was taken off",
         )
     for name, (values, long_name) in matrices.items():
-        found[name] = variable(_MATRIX, values, long_name)
+        dataset[name] = variable(_MATRIX, values, long_name)
     if estimate.bound is not None:
-        found["bound"] = variable(
+        dataset["bound"] = variable(
             "estimated", estimate.bound, "standard error that the likelihood allows, unconstrained"
         )
     if estimate.ends:
-        found["ends"] = _ends(estimate)
-    found["influence"] = variable(
+        dataset["ends"] = _ends(estimate)
+    dataset["influence"] = variable(
         ("fitted_system", "estimated"),
         estimate.influence,
         "by how much each system moves the estimate, unconstrained",
     )
     for name, values in estimate.arrays.items():
         dims = ("fitted_system", f"{name}_entry")[: values.ndim]
-        found[name] = variable(dims, values, name.replace("_", " "))
-    found["law_path"] = variable(("iteration", "law_parameter"), law_path, "law along the way")
-    found["noise_path"] = variable(
+        dataset[name] = variable(dims, values, name.replace("_", " "))
+    dataset["law_path"] = variable(("iteration", "law_parameter"), law_path, "law along the way")
+    dataset["noise_path"] = variable(
         ("iteration", "noise_parameter"), noise_path, "noise along the way"
     )
     for name, values in (losses or {}).items():
-        found[name] = variable("iteration", values, _LOSSES[name])
-    return found.assign_attrs(
+        dataset[name] = variable("iteration", values, _LOSSES[name])
+    return dataset.assign_attrs(
         arrived=int(estimate.arrived),
         passes=int(estimate.passes),
         reason=estimate.reason,
@@ -145,7 +147,7 @@ def estimate_dataset(
 
 
 def _ends(estimate: Estimate) -> xr.Variable:
-    """Return the ends of the intervals that have their own; NaN where the covariance tells them."""
+    """Return the ends of the intervals that have their own; NaN if the covariance gives them."""
     values = np.full((len(estimate.p), 2), np.nan)
     boundary = {}
     for i, ends in estimate.ends.items():
@@ -174,6 +176,11 @@ def parameters_of(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def estimate_of(dataset: xr.Dataset) -> np.ndarray:
     """Return p = (alpha, gamma) in one array (n_p,)."""
     return np.concatenate(parameters_of(dataset))
+
+
+def print_parameters(dataset: xr.Dataset) -> None:
+    """Print the law and the noise of an estimate."""
+    print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
 
 
 def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:

@@ -1,13 +1,13 @@
-"""The sampling error of forward models with randomness inside, such as averages of chaos.
+"""The sampling error of stochastic forward models, such as averages of chaotic dynamics.
 
-Solved twice at the same parameters, from other initial states, such a model answers
+Solved twice at the same parameters, from other initial states, such a model returns
 
     G(z) + e,    e of mean zero and covariance S(z),
 
-and what a population shows beside the law of G(z) is the measurement noise and this error
-together, near Gamma + S, with S the mean of S(z) over the population. An estimate from which the
-surrogate's push was taken off has lost S with it, since fresh solves have that error too; another
-one holds it. S is measured here by repeated solves, as the mean of the unbiased covariances within
+In addition to the law of G(z), a population shows the measurement noise and this error together,
+close to Gamma + S with S the mean of S(z) over the population. If the surrogate's push was
+subtracted from an estimate, S was subtracted too, since fresh solves have this error as well. Other
+estimates contain S. Repeated solves measure S as the mean of the unbiased covariances within
 systems.
 """
 
@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.errors import SolverError
-from popinv.inference.errors import relative_frobenius_error
+from popinv.inference.accuracy import relative_frobenius_error
+from popinv.store.variables import variable
 
 __all__ = ["sampling_error_dataset", "sampling_error_metrics", "within_system_covariance"]
 
@@ -29,7 +29,7 @@ def within_system_covariance(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     y : ndarray of shape (repeats, systems, d_y)
-        Solves of the same systems; a failed one is NaN, and its system is left out.
+        Solves of the same systems. A failed solve is NaN, and its system is left out.
 
     Returns
     -------
@@ -88,29 +88,29 @@ def sampling_error_metrics(
     noise, sampling_error : ndarray of shape (d_y, d_y)
         Recovered Gamma, and S.
     true_noise : ndarray of shape (d_y, d_y), optional
-        Gamma of the measurements alone, where it is known.
+        Gamma of the measurements alone, if it is known.
     mean_square_scale : float, default 1
-        Mean of the squared known scales of the systems' noise; the sampling error has none.
+        Mean of the squared known noise scales of the systems. The sampling error has no scale.
     taken_off : bool, default False
         Whether the recovered noise is that of the measurements alone.
 
     Returns
     -------
     dict
-        ``sampling_error_share``, trace(V^-1 S) / d_y, with V the variance of noise and sampling
-        error together: the sampling error's mean share of it, in the units of the noise;
-        ``sampling_error_taken_off``. With a known truth, and S not taken off, also
+        ``sampling_error_share``, trace(V^-1 S) / d_y with V the variance of noise and sampling
+        error together, which is the sampling error's mean share of V in the units of the noise;
+        ``sampling_error_taken_off``. If the truth is known and S was not subtracted, also
         ``noise_plus_sampling_relative_frobenius_error``, the error of the recovered noise against
-        the true noise and the sampling error together.
+        the sum of the true noise and the sampling error.
     """
     share = sampling_error / mean_square_scale
     total = noise + share if taken_off else noise
-    found: dict[str, float | int | str] = {
+    numbers: dict[str, float | int | str] = {
         "sampling_error_share": float(np.trace(np.linalg.solve(total, share)) / len(noise)),
         "sampling_error_taken_off": int(taken_off),
     }
     if true_noise is not None and not taken_off:
-        found["noise_plus_sampling_relative_frobenius_error"] = relative_frobenius_error(
+        numbers["noise_plus_sampling_relative_frobenius_error"] = relative_frobenius_error(
             noise, true_noise + share
         )
-    return found
+    return numbers

@@ -1,7 +1,7 @@
-"""A forward model in the place of its surrogate.
+"""A forward model in place of its surrogate.
 
-Estimators see a function from parameters to observations as tensors. Where the forward model gives
-its derivatives (:class:`~popinv.forward.base.DifferentiableModel`), so does the function: backwards
+Estimators see a function from parameters to observations as tensors. If the forward model has
+derivatives (:class:`~popinv.forward.base.DifferentiableModel`), so has the function: backwards
 by the model's ``vjp``, and along tangents by its ``jvp``.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["SolverSimulator"]
 
 
 class SolverSimulator:
-    """G itself: Tensor (n, d_z) to Tensor (n, d_y).
+    """The forward model itself: Tensor (n, d_z) to Tensor (n, d_y).
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class SolverSimulator:
     Attributes
     ----------
     differentiable : bool
-        Whether the model gives its derivatives.
+        Whether the model has derivatives.
     solves : int
-        Systems solved so far, those of derivatives among them.
+        Number of systems solved so far, including solves for derivatives.
     """
 
     def __init__(self, model: ForwardModel) -> None:
@@ -38,7 +38,7 @@ class SolverSimulator:
         self.differentiable = isinstance(model, DifferentiableModel)
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the observations; rows that cannot be solved are NaN."""
+        """Return the observations. Rows that cannot be solved are NaN."""
         return cast(torch.Tensor, _Solve.apply(z, self))
 
     def linearise(

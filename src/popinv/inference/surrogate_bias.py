@@ -1,21 +1,22 @@
-r"""What the surrogate's error does to an answer, measured by fresh solves, and taken off.
+r"""Bias of an answer due to the surrogate's error, measured by fresh solves and subtracted.
 
-An estimate p solves ``sum_n s_n(p) = 0``, with scores s made through the surrogate S. Systems whose
-parameters z_k are drawn from the law are solved, and observed twice with the same noise: through
-the solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The mean of the
-latter's scores is zero. That of the former's is the push that the surrogate's error gives,
+An estimate p solves ``sum_n s_n(p) = 0`` with scores s computed through the surrogate S. Systems
+with parameters z_k drawn from the law are solved, and observed twice with the same noise: through
+the solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The second
+observations have scores of mean zero. The mean score of the first is the push of the surrogate's
+error,
 
 .. math::
     b = \frac1K \sum_k \bigl[ s(p;\, G(z_k) + \xi_k) - s(p;\, S(z_k) + \xi_k) \bigr],
 
-and the answer without it is ``p - N A^{-1} b``, A the curvature of all N systems. As both terms see
-the same draws (a control variate), few solves tell b; its standard error follows from the spread of
-the differences. No derivative of the solver is needed, and every estimator with scores is treated
-alike. Where G has randomness inside, its sampling error counts as an error of S, and is taken out
-of the noise.
+and the answer without it is ``p - N A^{-1} b``, with A the curvature of all N systems. Both terms
+see the same draws (a control variate), so few solves determine b, and its standard error follows
+from the spread of the differences. The method needs no derivative of the solver and serves every
+estimator with scores. If G is stochastic, its sampling error counts as an error of S, and is
+subtracted from the noise.
 
-A large b is not proportional to p's change. The noise of the first term is then that of the
-corrected gamma, and the step repeated, until it is small.
+A large b is not proportional to the change of p. The noise of the first term is then that of the
+corrected gamma, and the step is repeated until it is small.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from popinv.seeds import generator, standard_normal_rows
 
 __all__ = ["FreshSolves", "Scores", "corrected", "observe_again", "push_of"]
 
-# Scores (n, n_p) of observations (n, d_y) of the systems of a problem, at the estimate.
+# Maps observations (n, d_y) of a problem's systems to scores (n, n_p) at the estimate.
 Scores = Callable[[Problem], np.ndarray]
 
 # The step is repeated while it is longer than this, in standard errors. Logarithms of positive
-# quantities move by at most so much at a time.
+# quantities move by at most the second number at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
 _LONGEST = 1.0
 
@@ -59,18 +60,18 @@ def observe_again(
     Parameters
     ----------
     problem : Problem
-        Noise scales and gaps of its systems are drawn for the new ones.
+        The new systems draw their noise scales and missing entries from its systems.
     gamma : ndarray of shape (n_gamma,)
     clean : ndarray of shape (K, d_y)
     stage : str
-        Address of the draws: the same stage gives the same noise.
+        Address of the draws. The same stage gives the same noise.
     pairs : int
-        Pairs (xi, -xi) of the noise for each solve.
+        Number of pairs (xi, -xi) of the noise for each solve.
 
     Returns
     -------
     Problem
-        With 2 ``pairs`` K systems: rows k, k + K, k + 2 K and so on are of the same solve.
+        With 2 ``pairs`` K systems. Rows k, k + K, k + 2 K and so on belong to the same solve.
     """
     count, d_y = clean.shape
     e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, count, pairs * d_y)
@@ -80,13 +81,13 @@ def observe_again(
         noise = problem.noise.sample(torch.from_numpy(np.array(gamma)), draws)
     times = 2 * pairs
     signal = torch.from_numpy(np.tile(clean, (times, 1)))
-    traits = problem.traits
-    if traits is None:
+    scales_and_gaps = problem.scales_and_gaps
+    if scales_and_gaps is None:
         return replace(problem, data=(signal + noise).numpy())
-    rows = generator(problem.seed, f"{stage}/systems").integers(len(traits), size=count)
+    rows = generator(problem.seed, f"{stage}/systems").integers(len(scales_and_gaps), size=count)
     systems = np.tile(rows, times)
-    data = traits.observe(signal, noise, systems).numpy()
-    return replace(problem, data=data, traits=traits.of(systems))
+    data = scales_and_gaps.observe(signal, noise, systems).numpy()
+    return replace(problem, data=data, scales_and_gaps=scales_and_gaps.of(systems))
 
 
 def push_of(
@@ -98,7 +99,7 @@ def push_of(
     pairs: int,
     gamma: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return for each fresh solve what the surrogate's error adds to the mean score, (K, n_p).
+    """Return the push of the surrogate's error on the mean score, by fresh solve, (K, n_p).
 
     Parameters
     ----------
@@ -112,9 +113,9 @@ def push_of(
     stage : str
         Address of the draws.
     pairs : int
-        Pairs of noise for each solve.
+        Number of noise pairs for each solve.
     gamma : ndarray, optional
-        The noise of the solver's observations, where it is not that of p.
+        The noise of the solver's observations, if it is not that of p.
     """
     with torch.no_grad():
         surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
@@ -136,8 +137,8 @@ def corrected(
 ) -> Estimate:
     """Return the estimate without the push of the surrogate's error.
 
-    Where the steps do not settle, the estimate stays where it is and does not pass; its
-    ``correction`` then holds how far they went.
+    If the steps do not converge, the estimate keeps its value and does not pass. Its ``correction``
+    then holds the sum of the steps.
 
     Parameters
     ----------
@@ -150,11 +151,11 @@ def corrected(
     stage : str
         Address of the draws.
     pairs : int
-        Pairs of noise for each solve.
+        Number of noise pairs for each solve.
     """
     count, systems = len(fresh.z), len(problem.data)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
-    # What the data hardly determine has no step to go by, and stays.
+    # A parameter that the data hardly determine stays, as its step is not reliable.
     moves = problem.free & (errors > 0) & ~ill_determined(problem, estimate)
     step = _held(estimate.bread, moves)
     curvature = restricted_inverse(step, moves)
@@ -165,7 +166,7 @@ def corrected(
             each = push_of(problem, estimate.p, scores, fresh, stage, pairs, gamma)
         except DivergenceError:
             return _not_corrected(estimate, p - estimate.p)
-        # The law of the draws stays that of the estimate; what p's law has moved is put in.
+        # The law of the draws stays that of the estimate. The change of p's law is added.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
         change = step @ (systems * each.mean(axis=0) + curvature @ moved)

@@ -1,4 +1,4 @@
-"""By how much the surrogate's error moves a round's estimate, in its standard errors."""
+"""Push of the surrogate's error on a round's estimate, in standard errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def surrogate_push(
     Parameters
     ----------
     problem : Problem
-        With the surrogate that is judged.
+        The problem with the surrogate that is judged.
     estimate : Dataset
         The pseudo-likelihood's estimate through that surrogate.
     """

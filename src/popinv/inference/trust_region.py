@@ -1,23 +1,24 @@
-r"""How far each parameter may move in one step of the descent.
+r"""Bounds on the change of each parameter in one step of the descent.
 
-Logarithms of positive quantities, and correlations, have no unit: ``max_step`` bounds their change.
-A location has one, and its natural size is what the observations say it is: moving parameter i by
-delta moves the projected quantiles by ``delta h_i`` with mean square ``delta^2 H_ii / d_y``
-(:mod:`popinv.inference.curvature`), which is compared with how far model and data are apart and how
-widely the data are spread,
+Logarithms of positive quantities, and correlations, have no unit, and ``max_step`` bounds their
+change. A location has a unit, and the observations determine its natural size: moving parameter i
+by delta moves the projected quantiles by ``delta h_i``, with mean square ``delta^2 H_ii / d_y``
+(:mod:`popinv.inference.curvature`). This is compared with the distance of model and data and with
+the spread of the data,
 
 .. math::
     |\delta_i| \le \texttt{max\_step} \sqrt{\frac{2 J / d_y + v}{H_{ii} / d_y}},
 
-J the loss and v the mean variance of the projected data. The bound is the same in any unit, and
-each parameter has its own: one on its way to zero does not hold up the others.
+with J the loss and v the mean variance of the projected data. The bound is the same in any unit.
+Each parameter has its own bound, so one on its way to zero does not slow the others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
 
 __all__ = ["location_sizes", "longest_steps"]
 
@@ -30,7 +31,7 @@ def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) 
     d_y : int
     loss : float
         J; below zero, as a debiased loss may be, it counts as zero.
-    spread : float
+    J; a negative value, possible for a debiased loss, counts as zero.
         v, the mean variance of the projected data.
     curvature : ndarray of shape (n,)
         Diagonal of the Gauss-Newton matrix.
@@ -55,7 +56,7 @@ def longest_steps(
     loss, spread : float
         As in :func:`location_sizes`.
     curvature : ndarray of shape (at least d_alpha,)
-        Diagonal of the Gauss-Newton matrix, that of the law first.
+        Diagonal of the Gauss-Newton matrix, with the law first.
     """
     longest = np.full(len(problem.free), settings.max_step)
     for i in np.flatnonzero(~problem.logarithmic):

@@ -1,10 +1,9 @@
 """Tables of observations in CSV files: rows are systems, columns are sensors.
 
-Commas, semicolons or tabs separate the cells; a first line without a number is one of column
-names. They matter only where a column is named that does not hold observations. A first line of
-numbers is a system, unless it stands out as one of places or times
-(:mod:`popinv.observation_files.headers`): the user is then asked what it is. An empty cell, ``NA``
-and ``NaN`` are missing values.
+Commas, semicolons or tabs separate the cells. A first line without a number holds column names;
+they matter only if a column is named that does not hold observations. A first line of numbers is
+a system, unless it looks like places or times (:mod:`popinv.observation_files.headers`). The user
+is then asked what it is. An empty cell, ``NA`` and ``NaN`` are missing values.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
 def likely_header(file: Path) -> bool:
-    """Whether the first line of a CSV file holds numbers that look like places or times.
+    """Return whether the first line of a CSV file holds numbers that look like places or times.
 
     Raises
     ------
@@ -38,17 +37,17 @@ def likely_header(file: Path) -> bool:
 
 
 def likely_system_column(file: Path, header: bool = False) -> str | None:
-    """Return the name of a CSV file's first column, if that seems to name or count the systems.
+    """Return the name of a CSV file's first column, if it seems to name or count the systems.
 
-    It does where the first line names it, and no cell below is a number, or they count the rows.
-    A first column that counts the rows and has no name is refused: it would be taken for
-    observations. With ``header`` the first line is one of names, whatever it holds.
+    It does so if the first line names it, and either no cell below is a number or the cells count
+    the rows. A first column that counts the rows without a name is refused, as it would be taken
+    for observations. With ``header`` the first line counts as a line of names.
 
     Raises
     ------
     DataError
-        If the file is not text, or its rows are counted without a name. The message does not name
-        the file.
+        If the file is not text, or a column without a name counts its rows. The message does not
+        name the file.
     """
     rows = [line for line in _lines(file) if line.strip()]
     if not rows:
@@ -83,17 +82,18 @@ def read_csv(
     ----------
     file : Path
     system_column, noise_scale_column : str, optional
-        Names of the columns, in the first line, with the systems' names and noise scales.
+        Names of the columns that hold the systems' names and noise scales, as the first line has
+        them.
     header : bool, optional
-        Whether the first line is left out as one of names, places or times. None: where a column is
-        named, or it holds no number.
+        Whether the first line is skipped, as it holds names, places or times. None skips it if a
+        column is named or the line holds no number.
 
     Raises
     ------
     DataError
-        If the file is not text, has a first line of numbers that looks like places or times while
-        nothing is said of it, has lines of unequal length, a cell that is neither a number nor
-        missing (with line and column), or lacks a named column. The message does not name the
+        If the file is not text; if a first line of numbers looks like places or times and
+        ``header`` is None; if lines differ in length; if a cell is neither a number nor missing
+        (with line and column); or if a named column does not exist. The message does not name the
         file.
     """
     lines = _lines(file)
@@ -148,12 +148,12 @@ def _lines(file: Path) -> list[str]:
 
 
 def _separator(first: str) -> str:
-    # A comma beside semicolons or tabs is one in a name, or a decimal comma.
+    # A comma beside semicolons or tabs belongs to a name or is a decimal comma.
     return next((mark for mark in ";\t" if mark in first), ",")
 
 
 def _is_header(cells: list[str]) -> bool:
-    # A line in which everything is missing is a system without observations, to be refused.
+    # A line in which everything is missing is a system without observations, which is refused.
     return not any(map(_is_number, cells)) and not all(map(_is_missing, cells))
 
 
@@ -162,7 +162,7 @@ def _stripped(line: str, separator: str) -> list[str]:
 
 
 def _standing_out(rows: list[str], separator: str) -> str | None:
-    """Return how the first of some lines looks like places or times; None if it has text."""
+    """Return in which way the first of some lines looks like places or times, or None."""
     first = _stripped(rows[0], separator)
     if not all(_is_number(cell) or _is_missing(cell) for cell in first):
         return None
@@ -182,11 +182,11 @@ def _refuse_places(rows: list[str], separator: str, number: int) -> None:
 
 
 def _column(name: str, key: str, header: list[str]) -> int:
-    found = [i for i, cell in enumerate(header) if cell == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DataError(f"{len(found)} columns are called '{name}' (observations.{key})")
+    places = [i for i, cell in enumerate(header) if cell == name]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise DataError(f"{len(places)} columns are called '{name}' (observations.{key})")
     if not _is_header(header):
         raise DataError(
             f"there is no column '{name}' (observations.{key}): the first line holds no names"
@@ -199,7 +199,7 @@ def _column(name: str, key: str, header: list[str]) -> int:
 
 
 def _fast(rows: list[str], separator: str, width: int) -> np.ndarray | None:
-    """Read with the reader written in C; None where something is not to its taste."""
+    """Read with the parser written in C; return None if it cannot read the rows."""
     if not rows:
         return np.empty((0, width))
     try:
@@ -214,7 +214,7 @@ def _fast(rows: list[str], separator: str, width: int) -> np.ndarray | None:
 def _slow(
     rows: list[str], numbers: list[int], separator: str, width: int, text: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read cell by cell; the column ``text`` may hold anything, and is returned beside."""
+    """Read cell by cell. The column ``text`` may hold anything, and is returned separately."""
     values, names = np.full((len(rows), width), np.nan), []
     for row, (number, line) in enumerate(zip(numbers, rows, strict=True)):
         cells = _stripped(line, separator)
@@ -239,12 +239,12 @@ def _advice(cell: str, column: int, text: int | None) -> str:
     if _DECIMAL_COMMA.fullmatch(cell):
         return f"Numbers are written with a point: {cell.replace(',', '.')}."
     names = (
-        " A column with the systems' names is named in 'observations.system_column'."
+        " The key 'observations.system_column' names a column that holds the systems' names."
         if column == 0 and text is None
         else ""
     )
     return (
-        "Every observation must be a finite number; missing are an empty cell, NA and NaN." + names
+        "Every observation must be a finite number. An empty cell, NA and NaN are missing." + names
     )
 
 

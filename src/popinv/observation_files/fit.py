@@ -1,29 +1,26 @@
-"""Whether a table of observations fits what the forward model answers."""
+"""Check that a table of observations fits the forward model."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.reading import read_observations
+from popinv.observation_files.section import FileObservations
 from popinv.observation_files.table import ObservationTable
 
 __all__ = ["check_fits", "read_fitting"]
 
-# Fewer systems than this do not make a population, whatever is held out.
+# Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
 
-def read_fitting(section: Mapping[str, Any], width: int, times: int | None) -> ObservationTable:
+def read_fitting(section: FileObservations, width: int, times: int | None) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
     Parameters
     ----------
-    section : mapping
-        The section as plain values.
+    section : FileObservations
     width, times : int, int or None
         As in :func:`check_fits`.
 
@@ -33,13 +30,13 @@ def read_fitting(section: Mapping[str, Any], width: int, times: int | None) -> O
         If the file cannot be read, or as :func:`check_fits`.
     """
     table = read_observations(
-        section["file"],
-        mask_missing=section["missing"] == "mask",
-        system_column=section["system_column"],
-        noise_scale_column=section["noise_scale_column"],
-        header=section["header"],
+        section.file,
+        mask_missing=section.missing == "mask",
+        system_column=section.system_column,
+        noise_scale_column=section.noise_scale_column,
+        header=section.header,
     )
-    check_fits(table, section["file"], width, times)
+    check_fits(table, section.file, width, times)
     return table
 
 
@@ -50,16 +47,16 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
     ----------
     table : ObservationTable
     path : str
-        The file it was read from, for the message.
+        The file that the table was read from, for the message.
     width : int
         Number of observations of each system.
     times : int, optional
-        Number of times among them, if they are time series.
+        Number of times among them, if the observations are time series.
 
     Raises
     ------
     DataError
-        With the numbers found and expected.
+        The message holds the numbers found and expected.
     """
     values = table.values
     if table.time_count is not None and table.time_count != times:

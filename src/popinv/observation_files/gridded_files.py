@@ -1,8 +1,8 @@
 """Tables of observations in NetCDF and zarr files.
 
-The variable ``observations`` has the dimensions (system, observation) or (system, place, time);
-``noise_scale``, where it is there, has the dimension of the systems. Dimensions that are called
-``system`` and ``time`` are put into this order; otherwise the order is taken as it is.
+The variable ``observations`` has the dimensions (system, observation) or (system, place, time). The
+optional variable ``noise_scale`` has the dimension of the systems. Dimensions called ``system`` and
+``time`` are put into this order; otherwise the order of the file is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
-from popinv.plain_zarr import refuse_code
+from popinv.store.plain_zarr import refuse_code
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["read_gridded"]
 
 _NAME, _SCALE = "observations", "noise_scale"
-# xarray reads with the first, and that with the second, which it does not depend on.
+# xarray reads with the first package. The first needs the second, but does not declare it.
 _HDF5 = ("h5netcdf", "h5py")
 
 
@@ -33,13 +33,13 @@ def read_gridded(file: Path) -> ObservationTable:
     Raises
     ------
     DataError
-        If the file cannot be read, names a decoder that could run code, has no variable that could
-        be meant, or holds no numbers. The message does not name the file.
+        If the file cannot be read, names a decoder that could run code, has no suitable variable,
+        or holds no numbers. The message does not name the file.
     """
-    import xarray as xr  # slow to import, and CSV files do not need it
+    import xarray as xr  # slow to import, and not needed for CSV files
 
     try:
-        # A unit such as hours is a unit: the numbers are not to become durations.
+        # A unit such as hours stays a unit: the numbers must not become durations.
         if file.suffix.lower() == ".zarr":
             if file.is_dir():
                 refuse_code(file)
@@ -50,12 +50,12 @@ def read_gridded(file: Path) -> ObservationTable:
             return _table(dataset)
     except DataError:
         raise
-    except Exception as error:  # each of the readers behind xarray has errors of its own
+    except Exception as error:  # each of the readers behind xarray has its own errors
         raise DataError(f"cannot be read ({type(error).__name__}: {error}){_lacking()}") from error
 
 
 def _lacking() -> str:
-    """Return what has to be installed for NetCDF-4 files, which are HDF5, or ""."""
+    """Return which packages NetCDF-4 files (which are HDF5) still need, or ""."""
     missing = [name for name in _HDF5 if find_spec(name) is None]
     if not missing:
         return ""
@@ -66,7 +66,7 @@ def _lacking() -> str:
 
 def _table(dataset: xr.Dataset) -> ObservationTable:
     array = _observations(dataset)
-    # A stable sort: dimensions of other names keep their order.
+    # The sort is stable: dimensions of other names keep their order.
     order = sorted(array.dims, key=lambda dim: {"system": 0, "time": 2}.get(str(dim), 1))
     array = array.transpose(*order)
     values = _numbers(array)

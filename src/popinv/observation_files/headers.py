@@ -1,16 +1,15 @@
-"""Whether a first line of numbers is one of places or times, and not a system.
+"""Decide whether a first line of numbers holds places or times rather than a system.
 
-A line of numbers above the systems may be a system, or say where or when the columns were observed.
-It stands out as the latter where it has a trait that fewer than one in fifty of the lines below
-have:
+A line of numbers above the systems may be a system, or may give the place or time of each column.
+It counts as places or times if it has a trait that fewer than one in fifty of the lines below have:
 
 - its numbers are sorted, upwards or downwards;
-- they are spaced evenly, or each is the same multiple of the one before;
-- they repeat, as times do that stand there once for every place;
-- the longest has at most half as many digits.
+- they are evenly spaced, or each is the same multiple of the one before;
+- they repeat, as times do that are listed again for every place;
+- the longest number has at most half as many digits.
 
-Were the first line a system like the others, each trait would single it out in fewer than one file
-in fifty (or in one of n files of n lines, where these are fewer).
+If the first line were a system like the others, each trait would mark it in fewer than one file in
+fifty (or in one of n files of n lines, if there are fewer lines).
 """
 
 from __future__ import annotations
@@ -22,31 +21,30 @@ import numpy as np
 
 __all__ = ["LINES_BELOW", "standing_out"]
 
-# Lines below the first that are looked at.
+# Number of lines below the first that are compared.
 LINES_BELOW = 1000
 _RARE = 1 / 50
-# A trait of fewer numbers says nothing.
+# A trait of fewer numbers carries no information.
 _FEWEST = 3
-# Of the span of the numbers: what rounding may leave of an even spacing.
+# Tolerance for an even spacing after rounding, relative to the span of the numbers.
 _ROUNDING = 1e-6
 _NOT_DIGITS = re.compile(r"[eE].*|\D")
 
 
 def standing_out(first: Sequence[str], below: Sequence[Sequence[str]]) -> str | None:
-    """Return by which trait a first line of numbers stands out as one of places or times.
+    """Return the trait by which a first line of numbers looks like places or times.
 
     Parameters
     ----------
     first : sequence of str
-        The cells of the first line. Those without a number are passed over.
+        The cells of the first line. Cells without a number are skipped.
     below : sequence of sequence of str
-        The cells of the lines below, of which the first thousand are looked at.
+        The cells of the lines below. The first thousand are compared.
 
     Returns
     -------
     str or None
-        What its numbers are and those below are not, in words; None where it could be a system,
-        or where nothing lies below.
+        The trait in words, or None if the line could be a system or no line lies below it.
     """
     below = [cells for cells in below[:LINES_BELOW] if len(cells) == len(first)]
     columns = [i for i, cell in enumerate(first) if np.isfinite(_number(cell))]
@@ -65,7 +63,7 @@ def standing_out(first: Sequence[str], below: Sequence[Sequence[str]]) -> str | 
 
 
 def _traits_of_numbers(table: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Return traits in words, and which rows of a table (n, d) have them."""
+    """Return the traits in words, and which rows of a table (n, d) have them."""
     period = _period(table[0])
     block = table[:, :period]
     # A missing or infinite number below has no trait.
@@ -98,7 +96,7 @@ def _arithmetic(rows: np.ndarray) -> np.ndarray:
 
 
 def _digits(cell: str) -> int:
-    """Return how many digits a number is written with, zeros at both ends left out."""
+    """Return the number of digits of a number, without zeros at both ends."""
     return len(_NOT_DIGITS.sub("", cell).strip("0"))
 
 

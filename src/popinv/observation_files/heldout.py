@@ -1,4 +1,4 @@
-"""Which systems are learned from, and which are kept aside for the assessment."""
+"""Split the systems into those to learn from and those held out for the assessment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["heldout_split"]
 
 
 def heldout_split(count: int, heldout_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to learn from and those held out, a random share, each in random order.
+    """Return the rows to learn from and a random share of held-out rows, both in random order.
 
     Parameters
     ----------
     count : int
         Number of systems.
     heldout_fraction : float
-        Share that is held out, rounded to whole systems.
+        Share of held-out systems, rounded to whole systems.
     seed : int
         The study's seed.
 

@@ -1,7 +1,7 @@
-"""Reading a file of observations, whichever of the three formats it has.
+"""Read a file of observations in one of three formats.
 
-Whatever cannot be an observation (text, infinity) is refused with its place. What is missing (an
-empty cell, NA, NaN) is refused too, or kept as NaN where the caller asks for that.
+Values that cannot be observations (text, infinity) are refused, and the message names their place.
+Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the caller asks for that.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def read_observations(
     path : path
         Relative to the working directory, or absolute.
     mask_missing : bool
-        Whether missing values are kept, as NaN, rather than refused.
+        Whether missing values are kept as NaN. Otherwise they are refused.
     system_column, noise_scale_column : str, optional
         Columns of a CSV file that do not hold observations.
     header : bool, optional
-        Whether the first line of a CSV file is left out, as one of names, places or times. None: if
-        it holds no number, or a column is named.
+        Whether the first line of a CSV file is skipped, as it holds names, places or times. None
+        skips it if it holds no number or a column is named.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def read_observations(
     Raises
     ------
     DataError
-        If the file is missing (with the nearest name that exists), is none of the three types,
-        cannot be read, is empty, or holds something else than observations (with row and column);
-        or if a first line of numbers looks like places or times, and ``header`` is None.
+        If the file is missing (the message gives the nearest existing name), has another type,
+        cannot be read, is empty, or holds something other than observations (with row and column);
+        or if a first line of numbers looks like places or times and ``header`` is None.
     """
     file = Path(path)
     if not file.exists():

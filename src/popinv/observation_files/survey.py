@@ -1,4 +1,4 @@
-"""What a file of observations seems to hold, before a configuration says anything about it."""
+"""Survey of a file of observations, before a configuration describes it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["Survey", "survey"]
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file of observations seems to hold.
+    """The contents of a file of observations, as they seem to be.
 
     Parameters
     ----------
     systems : int
-        Rows.
+        Number of rows.
     entries : int
-        Observations of each.
+        Number of observations of each system.
     system_column : str, optional
         Name of the column that seems to name the systems (CSV).
     header : bool
-        Whether the first line holds numbers that seem to be places or times, and is left out (CSV).
+        Whether the first line seems to hold places or times, and is skipped (CSV).
     missing : int
-        Values that are missing.
+        Number of missing values.
     spread : float
-        Standard deviation over the systems: the median of the columns'.
+        Standard deviation over the systems: the median over the columns.
     """
 
     systems: int
@@ -44,13 +44,13 @@ class Survey:
 
 
 def survey(file: Path) -> Survey:
-    """Look at a file of observations.
+    """Survey a file of observations.
 
     Raises
     ------
     DataError
-        As :func:`popinv.observation_files.reading.read_observations`, missing values apart; if the
-        rows of a CSV file are counted by a column without a name; and if a column never varies.
+        As :func:`popinv.observation_files.reading.read_observations`, except for missing values;
+        also if a column without a name counts the rows of a CSV file, or a column never varies.
     """
     column, header = None, False
     if file.suffix.lower() == ".csv" and file.is_file():

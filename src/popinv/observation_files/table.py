@@ -12,14 +12,14 @@ from popinv.errors import DataError
 __all__ = ["ObservationTable", "check_table", "check_varies"]
 
 _ADVICE = (
-    "Every observation must be a finite number; leave out the systems that lack one, or say that "
-    "what is missing shall be masked: 'observations.missing: mask'."
+    "Every observation must be a finite number. Leave out the systems that lack one, or mask "
+    "missing values: 'observations.missing: mask'."
 )
 
 
 @dataclass(frozen=True)
 class ObservationTable:
-    """What a file holds, and where in the file each of it stands.
+    """The observations of a file, and where in the file each of them stands.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ class ObservationTable:
         One row per system, NaN where nothing was observed. Observations with a time axis are
         place-major, time fastest.
     rows, columns : sequence of str, length n, d_y
-        The places of rows and columns for messages, such as "line 2" and "column 3".
+        The places of rows and columns, for messages, such as "line 2" and "column 3".
     noise_scale : ndarray of shape (n,), optional
         Known factor on the standard deviation of each system's noise.
     system_ids : ndarray of str, shape (n,), optional
-        What the file calls the systems.
+        The names of the systems in the file.
     time_count : int, optional
-        Length of the time axis, where the file has one of its own.
+        Length of the time axis, if the file has its own.
     """
 
     values: np.ndarray
@@ -50,9 +50,9 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
     Raises
     ------
     DataError
-        At an infinite value; at a missing one, unless ``mask_missing``; at a system or a column
-        without any observation; at a noise scale that is not positive and finite; and at two
-        systems of one name. The message names row and column, not the file.
+        If a value is infinite; if a value is missing, unless ``mask_missing``; if a system or a
+        column has no observation; if a noise scale is not positive and finite; or if two systems
+        have the same name. The message names row and column, but not the file.
     """
     values = table.values
     if values.size == 0:
@@ -63,8 +63,8 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
         _refuse(table, missing, "is missing", _ADVICE)
     for row in np.flatnonzero(missing.all(axis=1))[:1]:
         raise DataError(
-            f"{table.rows[row]} holds no observation at all; a system of which nothing was "
-            "observed says nothing, so leave it out"
+            f"{table.rows[row]} holds no observation at all; a system without observations carries "
+            "no information, so leave it out"
         )
     for column in np.flatnonzero(missing.all(axis=0))[:1]:
         raise DataError(
@@ -78,20 +78,20 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
 
 
 def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> None:
-    """Check that every column differs from system to system.
+    """Check that every column varies over the systems.
 
     Parameters
     ----------
     table : ObservationTable
     rows : ndarray of int, optional
-        The systems that are to differ; by default all.
+        The systems that must differ; by default all.
 
     Raises
     ------
     DataError
-        At a column that holds one number alone. It is no observation through noise: a variance of
-        zero has no logarithm, and no inverse that data could be weighed by. The message does not
-        name the file.
+        If a column holds one number alone. Such a column is no observation with noise: a variance
+        of zero has no logarithm and no inverse to weigh the data by. The message does not name the
+        file.
     """
     values = table.values if rows is None else table.values[rows]
     seen = np.isfinite(values)
@@ -107,12 +107,12 @@ def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> Non
         )
 
 
-def _refuse(table: ObservationTable, bad: np.ndarray, what: str, advice: str) -> None:
+def _refuse(table: ObservationTable, bad: np.ndarray, fault: str, advice: str) -> None:
     if not bad.any():
         return
     count, (row, column) = int(bad.sum()), np.argwhere(bad)[0]
     others = f" (the first of {count} such values)" if count > 1 else ""
-    raise DataError(f"{table.rows[row]}, {table.columns[column]} {what}{others}. {advice}")
+    raise DataError(f"{table.rows[row]}, {table.columns[column]} {fault}{others}. {advice}")
 
 
 def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
@@ -131,7 +131,7 @@ def _check_ids(table: ObservationTable, ids: np.ndarray) -> None:
             raise DataError(f"{table.rows[row]}: the system has no name")
         if name in seen:
             raise DataError(
-                f"{table.rows[seen[name]]} and {table.rows[row]} are both of system '{name}', "
+                f"{table.rows[seen[name]]} and {table.rows[row]} both belong to system '{name}', "
                 "but each system is observed once and has one row"
             )
         seen[name] = row

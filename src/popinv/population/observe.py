@@ -1,15 +1,14 @@
-"""Observations as a Dataset, and how those of a synthetic population come about."""
+"""Observations as a Dataset, and the observations of a synthetic population."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import observation_coordinates, variable
 from popinv.forward.base import Observations
+from popinv.forward.datasets import observation_coordinates
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["noise_scales", "observations_dataset", "observe_through_noise"]
 
@@ -23,11 +22,11 @@ def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> 
 def observe_through_noise(
     clean: np.ndarray,
     noise: np.ndarray,
-    what: Observations,
+    observations: Observations,
     seed: int,
     stage: str,
     heldout: int = 0,
-    noise_scale: Mapping[str, float] | None = None,
+    noise_scale: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -37,32 +36,32 @@ def observe_through_noise(
         G(z), NaN rows for solves that failed.
     noise : ndarray of shape (n, d_y)
         xi.
-    what : Observations
+    observations : Observations
         What the columns are.
     seed, stage : int, str
         Address of the draws of s.
     heldout : int
         Number of systems held out.
-    noise_scale : mapping, optional
-        ``low`` and ``high`` of the known noise scales s; without it s is 1.
+    noise_scale : (float, float), optional
+        Range of the known noise scales s; without it s is 1.
 
     Returns
     -------
     Dataset
-        As :func:`observations_dataset`.
+        The Dataset of :func:`observations_dataset`.
     """
     scale = None
     if noise_scale is not None:
-        scale = noise_scales(noise_scale["low"], noise_scale["high"], seed, stage, len(clean))
+        scale = noise_scales(*noise_scale, seed, stage, len(clean))
         noise = scale[:, None] * noise
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
-    return observations_dataset((clean + noise)[solved], what, heldout, kept)
+    return observations_dataset((clean + noise)[solved], observations, heldout, kept)
 
 
 def observations_dataset(
     y: np.ndarray,
-    what: Observations,
+    observations: Observations,
     heldout: int,
     noise_scale: np.ndarray | None = None,
     system_ids: np.ndarray | None = None,
@@ -73,7 +72,7 @@ def observations_dataset(
     ----------
     y : ndarray of shape (n, d_y)
         Observations, NaN where nothing was seen.
-    what : Observations
+    observations : Observations
         What the columns are.
     heldout : int
         Number of systems held out.
@@ -90,14 +89,14 @@ def observations_dataset(
         and ``system_id_heldout``.
     """
     kept = len(y) - heldout
-    long_name = f"observed {what.long_name or what.name}"
-    variables, coordinates = {}, observation_coordinates(what)
+    long_name = f"observed {observations.long_name or observations.name}"
+    variables, coordinates = {}, observation_coordinates(observations)
     for dim, ending, rows, note in (
         ("system", "", slice(None, kept), ""),
         ("heldout_system", "_heldout", slice(kept, None), ", kept for the assessment"),
     ):
         variables[f"y{ending}"] = variable(
-            (dim, "observation"), y[rows], long_name + note, what.units
+            (dim, "observation"), y[rows], long_name + note, observations.units
         )
         if noise_scale is not None:
             variables[f"noise_scale{ending}"] = variable(

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import law_and_noise_coordinates, variable
+from popinv.forward.datasets import law_and_noise_coordinates
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.store.variables import variable
 
 __all__ = ["truth_dataset"]
 

@@ -1,7 +1,7 @@
-"""Pages that a scientist can send to a colleague: one for each study, one for each method.
+"""HTML pages to send to a colleague: one for each study, one for each method.
 
-``gathering`` reads what a study has left into the plain records of ``records``; ``judgement``
-says how far its answer can be trusted; the charts are drawn by plotly; ``pages`` fills the
-templates, and ``writing`` puts all that together.
-A page is one HTML file that needs nothing but a browser: no server, no network.
+``gathering`` reads the results of a study into the plain records of ``records``, ``judgement``
+judges how far its answer can be trusted, and plotly draws the charts. ``pages`` fills the
+templates, and ``writing`` combines all this.
+A page is one HTML file that needs only a browser, without a server or a network.
 """

@@ -11,13 +11,13 @@ import xarray as xr
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
 from popinv.figures.style import axis_label
-from popinv.metrics import Parameter
+from popinv.judgement.metrics import Parameter
 from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
 from popinv.report.words import readable, rounded
 
 __all__ = ["law_charts", "parameter_chart"]
 
-# Parameters that have a strip each, fields that can be looked at.
+# Number of parameters that get a strip each, and of fields that can be selected.
 _STRIPS = 12
 _FIELDS = 12
 
@@ -25,18 +25,18 @@ _FIELDS = 12
 def parameter_chart(
     parameters: Sequence[Parameter], oracle: xr.Dataset | None = None
 ) -> Chart | None:
-    """Return a strip for each parameter: interval, recovered value, truth; None without these.
+    """Return a strip for each parameter with interval, recovered value and truth, or None.
 
     Parameters
     ----------
     parameters : sequence of Parameter
-        The first twelve are drawn; a table has them all.
+        The first twelve are drawn; a table has all.
     oracle : Dataset, optional
         ``law``, estimated with the noise known.
     """
     shown = list(parameters)[:_STRIPS]
     if oracle is None and all(p.lower is None and p.true is None for p in shown):
-        # Dots alone, each on a scale of its own, say less than the table.
+        # Dots alone, each on its own scale, carry less information than the table.
         return None
     known = {}
     if oracle is not None:
@@ -48,7 +48,7 @@ def parameter_chart(
     for row, p in enumerate(shown):
         oracle_value = known.get(p.name) if p.kind == "law" else None
         number = "" if row == 0 else str(row + 1)
-        # Each in a strip of its own, since parameters of different sizes share no axis.
+        # Each parameter has its own strip, since parameters of different sizes share no axis.
         top = 1 - row / count
         at = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         places = {"anchor": f"y{number}", "nticks": 6, "range": _room(p, oracle_value)}
@@ -57,25 +57,33 @@ def parameter_chart(
         figure.update_layout(
             {
                 f"yaxis{number}": axis(
-                    domain=strip, range=[-1, 1], visible=False, fixedrange=True,
+                    domain=strip,
+                    range=[-1, 1],
+                    visible=False,
+                    fixedrange=True,
                     anchor=f"x{number}",
                 )
             }
-        )  # fmt: skip
+        )
         figure.add_annotation(
-            text=f"{p.kind}: {readable(p.name)}", x=0, y=top - 0.3 / count, xref="paper",
-            yref="paper", xanchor="left", yanchor="bottom", showarrow=False,
-        )  # fmt: skip
+            text=f"{p.kind}: {readable(p.name)}",
+            x=0,
+            y=top - 0.3 / count,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+        )
         _strip(figure, p, oracle_value, at, seen)
     words = "; ".join(f"{p.kind} {readable(p.name)} {_in_words(p)}" for p in shown)
     more = f" The first {count} of {len(parameters)}." if count < len(parameters) else ""
     return Chart(
         "parameters",
         "The same drawn",
-        "Each parameter has a scale of its own. Noise known: an estimate that is told the noise."
-        f"{more}"
+        f"Each parameter has its own scale. Noise known: an estimate with the noise known.{more}"
         if known
-        else f"Each parameter has a scale of its own.{more}",
+        else f"Each parameter has its own scale.{more}",
         f"Recovered parameters with intervals: {words}.",
         figure,
         wide=True,
@@ -83,7 +91,7 @@ def parameter_chart(
 
 
 def _room(p: Parameter, oracle: float | None) -> list[float]:
-    """Return the ends of an axis on which all that is known of a parameter has room."""
+    """Return the ends of an axis that includes all values of a parameter."""
     known = [v for v in (p.value, p.lower, p.upper, p.true, oracle) if v is not None]
     pad = 0.08 * (max(known) - min(known)) or 0.1 * abs(p.value) or 1.0
     return [min(known) - pad, max(known) + pad]
@@ -101,9 +109,15 @@ def _strip(
 ) -> None:
     def add(label: str, x: list[float], **settings: object) -> None:
         figure.add_scatter(
-            x=x, y=[0.0] * len(x), name=label, legendgroup=label, showlegend=label not in seen,
-            hovertemplate="%{x:.5g}<extra>" + label + "</extra>", **settings, **at,
-        )  # fmt: skip
+            x=x,
+            y=[0.0] * len(x),
+            name=label,
+            legendgroup=label,
+            showlegend=label not in seen,
+            hovertemplate="%{x:.5g}<extra>" + label + "</extra>",
+            **settings,
+            **at,
+        )
         seen.add(label)
 
     if p.lower is not None and p.upper is not None:
@@ -119,7 +133,7 @@ def _strip(
 
 
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:
-    """Return densities of the recovered law's parameters; and of a field its range and samples."""
+    """Return densities of the recovered law's parameters, or the range and samples of a field."""
     if isinstance(draws, MarginalDraws):
         return [_density(m, readable(m.name).capitalize()) for m in draws.marginals]
     charts = [_density(draws.middle, f"{draws.quantity.capitalize()} at the mid-point")]
@@ -128,18 +142,22 @@ def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:
 
 
 def _density(marginal: Marginal, title: str) -> Chart:
-    found = density_of(marginal)
+    density = density_of(marginal)
     label = axis_label(readable(marginal.name), marginal.units)
-    figure = new_chart(label, "density of the logarithm" if found.wide else "density")
+    figure = new_chart(label, "density of the logarithm" if density.wide else "density")
     figure.add_scatter(
-        x=found.x, y=found.recovered, name="recovered", fill="tozeroy", line={"color": MODEL},
+        x=density.x,
+        y=density.recovered,
+        name="recovered",
+        fill="tozeroy",
+        line={"color": MODEL},
         fillcolor=faint(MODEL, 0.18),
-    )  # fmt: skip
-    if found.true is not None:
+    )
+    if density.true is not None:
         figure.add_scatter(
-            x=found.x, y=found.true, name="truth", line={"color": TRUTH, "dash": "dash"}
+            x=density.x, y=density.true, name="truth", line={"color": TRUTH, "dash": "dash"}
         )
-    if found.wide:
+    if density.wide:
         figure.update_xaxes(type="log")
     low, middle, high = np.quantile(marginal.recovered, (0.05, 0.5, 0.95))
     words = f"median {rounded(middle, 3)}, 5 to 95 % from {rounded(low, 3)} to {rounded(high, 3)}"
@@ -152,7 +170,7 @@ def _density(marginal: Marginal, title: str) -> Chart:
     return Chart(
         f"density-{marginal.name}",
         title,
-        f"How it is distributed over the population: {words}.",
+        f"Distribution over the population: {words}.",
         f"Density of the {readable(marginal.name)} over the population. Recovered: {words}.",
         figure,
     )
@@ -167,9 +185,13 @@ def _field_range(draws: FieldDraws) -> Chart:
     if draws.true is not None:
         for i, curve in enumerate(_range(draws.true)):
             figure.add_scatter(
-                x=draws.points, y=curve, name="truth", legendgroup="truth", showlegend=i == 0,
+                x=draws.points,
+                y=curve,
+                name="truth",
+                legendgroup="truth",
+                showlegend=i == 0,
                 line={"color": TRUTH, "dash": "dash", "width": 1.6},
-            )  # fmt: skip
+            )
     middle = len(mean) // 2
     return Chart(
         "field-range",
@@ -198,14 +220,20 @@ def _fields(draws: FieldDraws) -> Chart:
     figure.update_yaxes(range=[float(low - pad), float(high + pad)])
     for i in range(count):
         figure.add_scatter(
-            x=draws.points, y=draws.recovered[i], name="recovered law", line={"color": MODEL},
+            x=draws.points,
+            y=draws.recovered[i],
+            name="recovered law",
+            line={"color": MODEL},
             meta=i,
-        )  # fmt: skip
+        )
         if draws.true is not None:
             figure.add_scatter(
-                x=draws.points, y=draws.true[i], name="true law",
-                line={"color": TRUTH, "dash": "dash"}, meta=i,
-            )  # fmt: skip
+                x=draws.points,
+                y=draws.true[i],
+                name="true law",
+                line={"color": TRUTH, "dash": "dash"},
+                meta=i,
+            )
     beside = "" if draws.true is None else " and, with the same random numbers, from the true one"
     return Chart(
         "fields",

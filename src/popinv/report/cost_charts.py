@@ -1,4 +1,4 @@
-"""Charts of what the answer cost: where and how often the solver was called, and each stage."""
+"""Charts of the cost of the answer: place and number of solver calls, and time by stage."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _DOTS = 600
 
 
 def round_names(count: int) -> list[str]:
-    """Return what the rounds of a record of solves are called, the last being the check."""
+    """Return the names of the rounds of a record of solves; the last is the check."""
     return [*(f"round {i}" for i in range(count - 1)), "final check"]
 
 
 def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
-    """Return where each round solved, beside the population as it was then estimated.
+    """Return the solves of each round, with the population as it was then estimated.
 
     Parameters
     ----------
     check : Dataset
-        The record of all solves, the last round being the final check.
+        The record of all solves. The last round is the final check.
     plane : Plane
         Two quantities of every system.
     """
@@ -50,28 +50,40 @@ def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
         people = plane.populations[min(r, len(plane.populations) - 1)]
         people = people[evenly(len(people), _DOTS)]
         figure.add_scatter(
-            x=people[:, 0], y=people[:, 1], mode="markers", meta=r, hoverinfo="skip",
+            x=people[:, 0],
+            y=people[:, 1],
+            mode="markers",
+            meta=r,
+            hoverinfo="skip",
             name="population, as estimated at the end of the round",
             marker={"color": faint(LIGHT, 0.55), "size": 5, "symbol": "circle-open"},
-        )  # fmt: skip
+        )
         rows = np.flatnonzero(here & ~failed)
         rows = rows[evenly(len(rows), _DOTS)] if len(rows) else rows
         figure.add_scatter(
-            x=plane.solves[rows, 0], y=plane.solves[rows, 1], mode="markers", name="solves",
-            meta=r, marker={"color": faint(SOLVES if r == count - 1 else MODEL, 0.75), "size": 6},
-        )  # fmt: skip
+            x=plane.solves[rows, 0],
+            y=plane.solves[rows, 1],
+            mode="markers",
+            name="solves",
+            meta=r,
+            marker={"color": faint(SOLVES if r == count - 1 else MODEL, 0.75), "size": 6},
+        )
         bad = plane.solves[here & failed]
         if len(bad):
             figure.add_scatter(
-                x=bad[:, 0], y=bad[:, 1], mode="markers", name="failed solves", meta=r,
+                x=bad[:, 0],
+                y=bad[:, 1],
+                mode="markers",
+                name="failed solves",
+                meta=r,
                 marker={"color": TRUTH, "size": 9, "symbol": "x"},
-            )  # fmt: skip
+            )
         choices.append(f"{names[r]}, {int(here.sum())} solves")
     return Chart(
         "solves",
         "Where the solver was called",
-        f"In two quantities of every system{plane.title}. The first round is spread broadly; the "
-        f"later ones follow the population. At most {_DOTS} dots of a kind are drawn.",
+        f"In two quantities of every system{plane.title}. The first round is spread broadly. The "
+        f"later rounds follow the population. At most {_DOTS} dots of a kind are drawn.",
         f"Where each round solved: {'; '.join(choices)}.",
         figure,
         control="slider",
@@ -88,23 +100,32 @@ def error_chart(check: xr.Dataset, threshold: float) -> Chart:
     seen = np.flatnonzero(~np.isnan(error))
     figure = new_chart("", "error, in noise deviations", height=440)
     figure.add_scatter(
-        x=[names[i] for i in seen], y=error[seen], mode="lines+markers", name="error",
-        line={"color": MODEL}, marker={"size": 9}, text=[f"{calls[i]} solves" for i in seen],
+        x=[names[i] for i in seen],
+        y=error[seen],
+        mode="lines+markers",
+        name="error",
+        line={"color": MODEL},
+        marker={"size": 9},
+        text=[f"{calls[i]} solves" for i in seen],
         hovertemplate="%{y:.3g}, on %{text}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=[names[0], names[-1]], y=[threshold, threshold], mode="lines",
-        name=f"good enough, below {threshold:g}", line={"color": TRUTH, "dash": "dash"},
-    )  # fmt: skip
-    # With a format of their own, ticks between powers of ten are written out.
+        x=[names[0], names[-1]],
+        y=[threshold, threshold],
+        mode="lines",
+        name=f"good enough, below {threshold:g}",
+        line={"color": TRUTH, "dash": "dash"},
+    )
+    # With their own format, ticks between powers of ten are written out.
     figure.update_yaxes(type="log", dtick="D2", tickformat=".3~g")
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     words = ", ".join(f"{names[i]} {rounded(float(error[i]), 2)}" for i in seen)
     return Chart(
         "surrogate",
         "Error of the surrogate",
-        "Of the surrogate that a round starts with, on the round's fresh solves: root mean "
-        "square, in standard deviations of the noise. An error near 1 would pass for noise.",
+        "The error of the surrogate at the start of a round, on the round's fresh solves: root "
+        "mean square, in standard deviations of the noise. An error near 1 would be taken for "
+        "noise.",
         f"Error of the surrogate by round: {words or 'none was judged'}.",
         figure,
     )
@@ -117,12 +138,17 @@ def stage_chart(stages: Sequence[Stage]) -> Chart | None:
     names = [words_of(stage.rule) for stage in stages]
     figure = new_chart("time of all jobs together [s]", "", height=90 + 26 * len(stages))
     figure.add_bar(
-        y=names, x=[stage.seconds for stage in stages], orientation="h",
-        marker={"color": MODEL}, text=[duration(stage.seconds) for stage in stages],
-        textposition="outside", cliponaxis=False, showlegend=False,
+        y=names,
+        x=[stage.seconds for stage in stages],
+        orientation="h",
+        marker={"color": MODEL},
+        text=[duration(stage.seconds) for stage in stages],
+        textposition="outside",
+        cliponaxis=False,
+        showlegend=False,
         customdata=[[stage.jobs] for stage in stages],
         hovertemplate="%{y}: %{x:.1f} s in %{customdata[0]} jobs<extra></extra>",
-    )  # fmt: skip
+    )
     longest = max(stage.seconds for stage in stages)
     figure.update_xaxes(range=[0, 1.4 * longest])
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
@@ -132,7 +158,7 @@ def stage_chart(stages: Sequence[Stage]) -> Chart | None:
     return Chart(
         "stages",
         "Time by stage",
-        "Of all jobs of a stage together; those that ran at a time count each for itself.",
+        "The time of all jobs of a stage together. Simultaneous jobs each count.",
         f"Time by stage, the longest first: {first}.",
         figure,
         wide=True,

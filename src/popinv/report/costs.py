@@ -1,32 +1,32 @@
-"""What a study took, by stage, from the benchmark files of its jobs."""
+"""Resources of a study by stage, from the benchmark files of its jobs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from popinv.demand import Job, asked_and_taken
+from popinv.config.study import Study
 from popinv.report.records import Stage
+from popinv.workflow.benchmarks import Job, asked_and_taken
 
 __all__ = ["jobs_of", "stages"]
 
-# What writes pages and draws the gallery is not part of what the study took.
+# Rules that write pages and draw the gallery do not count as cost of a study.
 _PAGES = ("write_study_page", "draw_systems", "draw_noise")
 
 
-def jobs_of(folder: Path, study: Mapping[str, Any]) -> list[Job]:
+def jobs_of(folder: Path, study: Study) -> list[Job]:
     """Return the jobs of :func:`asked_and_taken`, without those that write pages."""
     return [job for _, job in asked_and_taken(folder, study) if job.rule not in _PAGES]
 
 
 def stages(jobs: Iterable[Job]) -> tuple[Stage, ...]:
-    """Return what the jobs of each rule took together, the longest first."""
+    """Return the resources of the jobs of each rule together, the longest first."""
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_rule[job.rule].append(job)
-    found = [
+    totals = [
         Stage(
             rule,
             len(own),
@@ -37,4 +37,4 @@ def stages(jobs: Iterable[Job]) -> tuple[Stage, ...]:
         )
         for rule, own in by_rule.items()
     ]
-    return tuple(sorted(found, key=lambda stage: -stage.seconds))
+    return tuple(sorted(totals, key=lambda stage: -stage.seconds))

@@ -1,4 +1,4 @@
-"""A chart of what the estimators say of the same parameters."""
+"""Chart of the estimates of all estimators."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from popinv.report.words import readable, rounded
 
 __all__ = ["estimator_chart"]
 
-# Parameters that have a row each.
+# Number of parameters with a row.
 _ROWS = 12
 _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
-# Ends of a 95 % interval, in standard errors.
+# Half width of a 95 % interval, in standard errors.
 _WIDE = 1.96
 
 
 def estimator_chart(population: xr.Dataset) -> Chart | None:
-    """Return the estimates beside the answer, each with its own 95 % interval.
+    """Return the estimates of all estimators, each with its own 95 % interval.
 
     Differences are in standard errors of the answer, since parameters share no unit. A hollow mark
-    is the answer as it is before the surrogate's error is taken off.
+    is the answer before the correction for the surrogate's error.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
     Returns
     -------
     Chart or None
-        None where one estimator alone has an answer.
+        None if only one estimator has an answer.
     """
     errors = np.sqrt(np.diag(population["covariance"].values))
     rows = np.flatnonzero(errors > 0)[:_ROWS]
@@ -50,21 +50,30 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
     places = np.arange(len(rows))
     bound = _WIDE * population["bound"].values[rows] / scale
     figure.add_bar(
-        y=places, x=2 * bound, base=-bound, orientation="h", name="the least that data allow",
-        marker={"color": faint(LIGHT, 0.3)}, width=0.8, hoverinfo="skip",
-    )  # fmt: skip
+        y=places,
+        x=2 * bound,
+        base=-bound,
+        orientation="h",
+        name="the least that data allow",
+        marker={"color": faint(LIGHT, 0.3)},
+        width=0.8,
+        hoverinfo="skip",
+    )
     words = []
     for i, (name, values) in enumerate(answers.items()):
         away = (values - answers[chosen]) / scale
         own = population["estimate_errors"].values[told.index(name)][rows]
         label = readable(name) + (" (the answer)" if name == chosen else "")
         figure.add_scatter(
-            y=places + 0.22 * (i - (len(answers) - 1) / 2), x=away, mode="markers", name=label,
+            y=places + 0.22 * (i - (len(answers) - 1) / 2),
+            x=away,
+            mode="markers",
+            name=label,
             marker={"color": _COLOURS[name], "size": 9},
             error_x={"array": _WIDE * own / scale, "color": _COLOURS[name], "thickness": 1.6},
             text=[f"{rounded(v, 4)} ± {rounded(e, 2)}" for v, e in zip(values, own, strict=True)],
             hovertemplate="%{text}<extra>" + label + "</extra>",
-        )  # fmt: skip
+        )
         if name != chosen:
             words.append(f"{readable(name)} by at most {rounded(np.nanmax(np.abs(away)), 2)}")
     shift = population["surrogate_shift"].values[rows] / scale
@@ -74,10 +83,13 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
     else:
         about = f"Through the surrogate alone the answer would differ {pushed}."
     figure.add_scatter(
-        y=places, x=shift, mode="markers", name="the surrogate, not corrected",
+        y=places,
+        x=shift,
+        mode="markers",
+        name="the surrogate, not corrected",
         marker={"color": MODEL, "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
         hovertemplate="%{x:.3g}<extra>the surrogate, not corrected</extra>",
-    )  # fmt: skip
+    )
     figure.update_yaxes(
         autorange="reversed", showgrid=False, ticks="", tickvals=places, ticktext=names
     )

@@ -1,4 +1,4 @@
-"""Reads what studies and methods have left into plain records."""
+"""Read the results of studies and methods into plain records."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from popinv.demand import read_job
+from popinv.config import study as config
 from popinv.errors import DataError
-from popinv.judgement import judgements
-from popinv.metrics import parameters_in, read_metrics
+from popinv.judgement.judgements import judgements
+from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
 from popinv.report.records import Method, Store, Study, Use
 from popinv.report.words import readable
+from popinv.sections.base import plain
+from popinv.workflow.benchmarks import read_job
 
 __all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
 
@@ -27,7 +29,7 @@ _EVIDENCE = ("error_against_systems", "designs", "calibration")
 
 def gather_study(
     metrics: str | Path,
-    study: Mapping[str, Any],
+    section: config.Study,
     stores: Iterable[str | Path] = (),
 ) -> Study:
     """Return the record of a finished study.
@@ -36,11 +38,11 @@ def gather_study(
     ----------
     metrics : path
         ``metrics.json`` of the study, whose folder is that of the study.
-    study : mapping
-        The study's section of the checked configuration: what it asks for beyond the answer
-        (baselines, evidence, downstream methods) is read where it is there.
+    section : popinv.config.study.Study
+        What it asks for beyond the answer (baselines, evidence, downstream methods) is read where
+        it is there.
     stores : iterable of path
-        Stores whose hashes are to be told, each by its ``zarr.json``.
+        Stores whose hashes are shown, each by its ``zarr.json``.
 
     Raises
     ------
@@ -51,20 +53,20 @@ def gather_study(
     numbers = read_metrics(metrics)
     evidence = {
         name: read_metrics(folder / "evidence" / f"{name}.json")
-        for name, wanted in zip(_EVIDENCE, _evidence_asked(study), strict=True)
+        for name, wanted in zip(_EVIDENCE, _evidence_asked(section), strict=True)
         if wanted and (folder / "evidence" / f"{name}.json").exists()
     }
     parameters = parameters_in(numbers)
     comparison = folder / "baselines" / "comparison.json"
-    compared = study["assessment"]["baselines"] and comparison.exists()
-    asked = [name for name, section in study["downstream"].items() if section is not None]
+    compared = section.assessment.baselines and comparison.exists()
+    asked = [name for name, method in section.downstream if method is not None]
     return Study(
         name=folder.name,
-        config=dict(study),
+        config=section,
         metrics=numbers,
         parameters=parameters,
         judgements=judgements(numbers, parameters, evidence.get("calibration")),
-        stages=stages(jobs_of(folder / "benchmarks", study)),
+        stages=stages(jobs_of(folder / "benchmarks", section)),
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},
         evidence=evidence,
@@ -77,37 +79,36 @@ def gather_study(
     )
 
 
-def _evidence_asked(study: Mapping[str, Any]) -> tuple[Any, ...]:
-    asked = study["evidence"]
-    return asked["system_counts"], asked["design_counts"], asked["calibration"]
+def _evidence_asked(section: config.Study) -> tuple[Any, ...]:
+    asked = section.evidence
+    return asked.system_counts, asked.design_counts, asked.calibration
 
 
 def gather_method(
     name: str,
     results: str | Path,
-    studies: Mapping[str, Mapping[str, Any]],
+    studies: Mapping[str, config.Study],
     about: str = "",
     question: str = "",
     benchmarks: Mapping[str, str | Path] | None = None,
 ) -> Method:
-    """Return the record of a downstream method, of whatever it has left.
+    """Return the record of a downstream method, from its results so far.
 
     Parameters
     ----------
     name : str
-        As its folders are called.
+        Name of its folders.
     results : path
         The folder of the results.
-    studies : mapping of str to mapping
-        Sections of the checked configuration of the studies that use it, of which those are told
-        that have its ``metrics.json``.
+    studies : mapping of str to popinv.config.study.Study
+        The studies that use it, of which those are told that have its ``metrics.json``.
     about : str
-        Its page of documentation, of which title, first paragraph and the beginning of the
-        section about its use on a study are told.
+        Its page of documentation. Its title, its first paragraph and the beginning of the section
+        on its use on a study are shown.
     question : str
-        What it answers about a study.
+        The question that it answers about a study.
     benchmarks : mapping of str to path, optional
-        The benchmark file of its job on each study, and as "test problem" that of its own.
+        The benchmark file of its job on each study, and, as "test problem", of its own problem.
     """
     results = Path(results)
     took = {} if benchmarks is None else benchmarks
@@ -130,12 +131,12 @@ def gather_method(
         _on_a_study(about),
         problem,
         uses,
-        {use.study: dict(studies[use.study]) for use in uses},
+        {use.study: plain(studies[use.study]) for use in uses},
     )
 
 
 def _beginning(text: str) -> tuple[str, str]:
-    """Return title and first paragraph of a page in Markdown, empty where there are none."""
+    """Return title and first paragraph of a page in Markdown, or empty texts."""
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
     if not blocks or not blocks[0].startswith("# "):
         return "", ""
@@ -143,10 +144,10 @@ def _beginning(text: str) -> tuple[str, str]:
 
 
 def _on_a_study(text: str) -> tuple[str, ...]:
-    """Return what a page in Markdown says first of the method's use on a study.
+    """Return the first statements of a page in Markdown on the method's use on a study.
 
-    That is the first paragraph below the heading "On a study", and after it what is a list or
-    begins with emphasis; what follows are measurements on other studies.
+    These are the first paragraph below the heading "On a study", and the following lists and
+    paragraphs that begin with emphasis. The rest are measurements on other studies.
     """
     _, _, section = text.partition("\n## On a study")
     blocks: list[str] = []
@@ -185,19 +186,19 @@ def _claims(table: Path) -> tuple[dict[str, str], ...]:
 
 
 def read_store(path: str | Path, folder: Path) -> Store:
-    """Return who made a store and the hash of its content, as its metadata says.
+    """Return the rule that made a store and the hash of its content, from its metadata.
 
     Parameters
     ----------
     path : path
         The store's ``zarr.json``.
     folder : Path
-        Of the study, from which on the store's path is told.
+        Folder of the study, to which the shown path is relative.
 
     Raises
     ------
     DataError
-        If this is not the metadata of a store of popinv.
+        If this is not the metadata of a store written by popinv.
     """
     path = Path(path)
     try:

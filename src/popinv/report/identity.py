@@ -1,4 +1,4 @@
-"""What the pages look like, as a hash: Snakemake does not see the templates of a package."""
+"""Hash of the pages' templates, as Snakemake does not see the templates of a package."""
 
 from __future__ import annotations
 

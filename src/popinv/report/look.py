@@ -1,7 +1,7 @@
-"""The look of the pages' charts: colours, and a figure of plotly to begin with.
+"""The look of the pages' charts: colours, and an empty plotly figure.
 
-A colour means the same as in the figures that matplotlib draws. Charts are written in the colours
-of a light page; the page itself exchanges them for those of a dark one where that is asked for.
+A colour has the same meaning as in the matplotlib figures. Charts are written in the colours of a
+light page. The page itself replaces them by those of a dark page on request.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = [
 
 MODEL, TRUTH, DATA = style.MODEL, style.TRUTH, style.DATA
 SOLVES, LIGHT = style.CHECK, style.LIGHT
-# A shade darker than in the figures, so that lines stand out against the page.
+# A shade darker than in the figures, so that lines are visible on the page.
 ORACLE = "#B4598D"
 PAPER, INK, GRID = "#FDFCFA", "#3D4248", "#E4E1DB"
-# What each becomes on a dark page.
+# The colours on a dark page.
 DARK = {
     MODEL: "#56B4E9",
     TRUTH: "#F0A030",
@@ -56,7 +56,7 @@ DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with the words around it.
+    """A chart with its texts.
 
     Attributes
     ----------
@@ -64,16 +64,16 @@ class Chart:
         Unique on its page.
     title : str
     caption : str
-        What is to be seen, for everybody.
+        Text below the chart.
     alternative : str
-        What there is to see, for those who do not see it.
+        Description for readers who cannot see the chart.
     figure : Figure
-        Traces with ``meta=k`` are shown with choice k alone, all others always.
+        Traces with ``meta=k`` are shown only for choice k, all others always.
     control : {"slider", "select"} or None
-        How to choose.
+        Control for the choice.
     control_label : str
     choices : tuple of str
-        What can be chosen; the first is shown first.
+        The choices; the first is shown first.
     wide : bool
         Whether it takes the whole width of the page.
     """
@@ -106,7 +106,7 @@ class Chart:
 
 
 def faint(colour: str, alpha: float) -> str:
-    """Return a colour that lets the page shine through."""
+    """Return a transparent version of a colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
 
@@ -127,7 +127,7 @@ def axis(title: str = "", **settings: Any) -> dict[str, Any]:
 
 
 def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
-    """Return an empty figure with titles at its axes."""
+    """Return an empty figure with titles on its axes."""
     figure = go.Figure()
     figure.update_layout(
         template="none",
@@ -157,10 +157,22 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
 def add_band(
     figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str
 ) -> None:
-    """Draw a band between two curves, told in the legend."""
-    figure.add_scatter(x=x, y=low, mode="lines", line={"width": 0, "color": MODEL},
-                       showlegend=False, hoverinfo="skip")  # fmt: skip
+    """Draw a band between two curves, with an entry in the legend."""
     figure.add_scatter(
-        x=x, y=high, mode="lines", line={"width": 0, "color": MODEL}, fill="tonexty",
-        fillcolor=faint(MODEL, 0.2), name=label, hoverinfo="skip",
-    )  # fmt: skip
+        x=x,
+        y=low,
+        mode="lines",
+        line={"width": 0, "color": MODEL},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=x,
+        y=high,
+        mode="lines",
+        line={"width": 0, "color": MODEL},
+        fill="tonexty",
+        fillcolor=faint(MODEL, 0.2),
+        name=label,
+        hoverinfo="skip",
+    )

@@ -1,4 +1,4 @@
-"""Charts of the recovered noise: its covariance as a heat map, and the curve that suits it."""
+"""Charts of the recovered noise: its covariance as a heat map, and a suitable curve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAIRS = 600
 def noise_charts(
     noise: NoiseComparison, layout: Arrangement, distance: np.ndarray | None, units: str
 ) -> list[Chart]:
-    """Return the covariance as a heat map, and as the curve that suits it."""
+    """Return the covariance as a heat map, and as a suitable curve."""
     charts = [_heat_map(noise, layout, squared(units))]
     if layout.over_time:
         charts.append(_autocorrelation(noise, layout))
@@ -51,17 +51,30 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
     }
     largest = float(max(np.nanmax(np.abs(matrix)) for matrix in matrices.values()))
     figure = new_chart(NUMBER, NUMBER, height=460)
-    # Beneath it, the scale of the colours leaves a narrow page its width.
+    # Below the map, the colour scale does not narrow it on a small page.
     figure.update_layout(margin={"b": 120})
     label = axis_label("covariance", units)
     for i, matrix in enumerate(matrices.values()):
         figure.add_heatmap(
-            x=kept + 1, y=kept + 1, z=matrix.astype(np.float32), zmin=-largest, zmax=largest,
-            colorscale=DIVERGING, meta=i, hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
-            colorbar={"title": {"text": label, "side": "bottom", "font": {"size": 13}},
-                      "orientation": "h", "thickness": 12, "outlinewidth": 0, "nticks": 5,
-                      "y": 0, "yref": "container", "yanchor": "bottom"},
-        )  # fmt: skip
+            x=kept + 1,
+            y=kept + 1,
+            z=matrix.astype(np.float32),
+            zmin=-largest,
+            zmax=largest,
+            colorscale=DIVERGING,
+            meta=i,
+            hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
+            colorbar={
+                "title": {"text": label, "side": "bottom", "font": {"size": 13}},
+                "orientation": "h",
+                "thickness": 12,
+                "outlinewidth": 0,
+                "nticks": 5,
+                "y": 0,
+                "yref": "container",
+                "yanchor": "bottom",
+            },
+        )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(constrain="domain")
     figure.update_yaxes(scaleanchor="x", constrain="domain")
@@ -78,8 +91,12 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         "noise-covariance",
         "Noise covariance",
         f"Recovered, {noise.reference_name}, and their difference, on one scale. "
-        + ("" if noise.reference_is_true else "The empirical one is the data's covariance less "
-           "that of the fitted model without noise; it scatters.")
+        + (
+            ""
+            if noise.reference_is_true
+            else "The empirical one is the data's covariance less "
+            "that of the fitted model without noise; it scatters."
+        )
         + cut,
         f"Heat maps of the noise covariance, recovered and {noise.reference_name}; their "
         f"difference is {rounded(float(error), 2)} in relative Frobenius norm.",
@@ -87,7 +104,7 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         control="select",
         control_label="Show",
         choices=tuple(name.capitalize() for name in matrices),
-    )  # fmt: skip
+    )
 
 
 def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) -> Chart:
@@ -110,9 +127,12 @@ def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) 
         figure.add_scatter(x=d, y=true, name="true", line={"color": TRUTH, "dash": "dash"})
     else:
         figure.add_scatter(
-            x=d, y=pairs(noise.reference), mode="markers", name="empirical",
+            x=d,
+            y=pairs(noise.reference),
+            mode="markers",
+            name="empirical",
             marker={"color": faint(DATA, 0.4), "size": 4},
-        )  # fmt: skip
+        )
     return Chart(
         "noise-distance",
         "Covariance against distance",
@@ -124,30 +144,39 @@ def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) 
 
 
 def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
-    found = autocorrelation(noise, layout)
+    correlation = autocorrelation(noise, layout)
     figure = new_chart(layout.x_label.replace("t, time", "lag in time"), "correlation", height=420)
-    if found.every is not None:
-        half = noise.half_width(found.every)
+    if correlation.every is not None:
+        half = noise.half_width(correlation.every)
         add_band(
-            figure, found.lags, found.recovered - half, found.recovered + half, "95 % interval"
+            figure,
+            correlation.lags,
+            correlation.recovered - half,
+            correlation.recovered + half,
+            "95 % interval",
         )
-    figure.add_scatter(x=found.lags, y=found.recovered, name="recovered", line={"color": MODEL})
+    figure.add_scatter(
+        x=correlation.lags, y=correlation.recovered, name="recovered", line={"color": MODEL}
+    )
     if noise.reference_is_true:
         line = {"color": TRUTH, "dash": "dash"}
-        figure.add_scatter(x=found.lags, y=found.reference, name="true", line=line)
+        figure.add_scatter(x=correlation.lags, y=correlation.reference, name="true", line=line)
     else:
         figure.add_scatter(
-            x=found.lags, y=found.reference, mode="markers", name="empirical",
+            x=correlation.lags,
+            y=correlation.reference,
+            mode="markers",
+            name="empirical",
             marker={"color": DATA, "size": 5},
-        )  # fmt: skip
-    where = f" at {found.title}" if found.title else ""
+        )
+    where = f" at {correlation.title}" if correlation.title else ""
     return Chart(
         "noise-autocorrelation",
         "Autocorrelation of the noise",
         f"The correlation in time{where}.",
-        f"Autocorrelation of the noise{where}: {rounded(float(found.recovered[1]), 3)} at the "
-        "first lag."
-        if len(found.lags) > 1
+        f"Autocorrelation of the noise{where}: {rounded(float(correlation.recovered[1]), 3)} at "
+        "the first lag."
+        if len(correlation.lags) > 1
         else f"Autocorrelation of the noise{where}.",
         figure,
     )
@@ -162,15 +191,26 @@ def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Char
         every = np.sqrt(np.diagonal(noise.resampled, axis1=1, axis2=2))
         bars = {"type": "data", "array": noise.half_width(every), "thickness": 1.2, "width": 0}
     figure.add_scatter(
-        x=number, y=estimate, mode="markers", name="recovered", error_y=bars,
+        x=number,
+        y=estimate,
+        mode="markers",
+        name="recovered",
+        error_y=bars,
         marker={"color": MODEL, "size": 7},
-    )  # fmt: skip
+    )
     reference = np.sqrt(np.maximum(np.diag(noise.reference), 0.0))
     figure.add_scatter(
-        x=number, y=reference, mode="markers", name=noise.reference_name,
-        marker={"color": TRUTH if noise.reference_is_true else LIGHT, "size": 11,
-                "symbol": "line-ew-open", "line": {"width": 2}},
-    )  # fmt: skip
+        x=number,
+        y=reference,
+        mode="markers",
+        name=noise.reference_name,
+        marker={
+            "color": TRUTH if noise.reference_is_true else LIGHT,
+            "size": 11,
+            "symbol": "line-ew-open",
+            "line": {"width": 2},
+        },
+    )
     figure.update_yaxes(rangemode="tozero")
     ticks = layout.ticks(8)
     if ticks is not None:

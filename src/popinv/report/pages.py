@@ -1,4 +1,4 @@
-"""From records and charts to HTML: every page is one file that holds all it needs."""
+"""HTML pages from records and charts; every page is one self-contained file."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from popinv import __version__
+from popinv.cli.show import METHOD_NAMES
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.look import DARK, Chart
 from popinv.report.records import Method, Study
-from popinv.summary import METHOD_NAMES
+from popinv.sections.base import plain
 
 __all__ = ["Reproduction", "index_page", "method_page", "reproduction", "study_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# What results depend on, besides Python itself.
+# Packages on which results depend, in addition to Python itself.
 _PACKAGES = (
-    "popinv", "numpy", "scipy", "torch", "xarray", "zarr", "numba", "firedrake", "petsc4py",
-    "snakemake", "plotly",
-)  # fmt: skip
-# More parameters of the noise than this do not stand on the first table.
+    "popinv",
+    "numpy",
+    "scipy",
+    "torch",
+    "xarray",
+    "zarr",
+    "numba",
+    "firedrake",
+    "petsc4py",
+    "snakemake",
+    "plotly",
+)
+# The first table has at most this many parameters of the noise.
 _NOISE_ROWS = 6
 
 
@@ -44,7 +54,7 @@ class Reproduction:
 
 
 def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
-    """Return what it takes to make a study again.
+    """Return what is needed to reproduce a study.
 
     Parameters
     ----------
@@ -57,13 +67,13 @@ def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache
@@ -114,32 +124,40 @@ def study_page(
     law = [p for p in study.parameters if p.kind == "law"]
     noise = [p for p in study.parameters if p.kind == "noise"]
     shown = [*law, *noise[:_NOISE_ROWS]]
-    return _environment().get_template("study.html").render(
-        study=study,
-        charts=charts,
-        rounds=rounds,
-        parameters=shown,
-        hidden=len(study.parameters) - len(shown),
-        intervals=any(p.lower is not None for p in shown),
-        known=any(p.true is not None for p in shown),
-        described=described(study.config),
-        questions={name: question_of(name) or words.readable(name) for name in study.uses},
-        compared=METHOD_NAMES,
-        reproduction=reproduction(study.name, study.config),
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template("study.html")
+        .render(
+            study=study,
+            charts=charts,
+            rounds=rounds,
+            parameters=shown,
+            hidden=len(study.parameters) - len(shown),
+            intervals=any(p.lower is not None for p in shown),
+            known=any(p.true is not None for p in shown),
+            described=described(study.config),
+            questions={name: question_of(name) or words.readable(name) for name in study.uses},
+            compared=METHOD_NAMES,
+            reproduction=reproduction(study.name, plain(study.config)),
+        )
+    )
 
 
 def method_page(method: Method) -> str:
     """Return the page of a downstream method."""
-    return _environment().get_template("method.html").render(
-        method=method,
-        charts=(),
-        versions=_versions(),
-        reproductions={name: reproduction(name, c) for name, c in method.configs.items()},
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template("method.html")
+        .render(
+            method=method,
+            charts=(),
+            versions=_versions(),
+            reproductions={name: reproduction(name, c) for name, c in method.configs.items()},
+        )
+    )
 
 
 def index_page(studies: Sequence[Study], methods: Sequence[Method]) -> str:
-    """Return the page that leads to all others."""
+    """Return the page with links to all others."""
     template = _environment().get_template("index.html")
     return template.render(studies=studies, methods=methods, charts=())

@@ -1,4 +1,4 @@
-"""The figures that a study or a method has left, with words for them."""
+"""The figures of a study or a method, with captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from popinv.report.words import readable
 
 __all__ = ["pictures_in", "title_of"]
 
-# What the figures of a study show, where their titles say less.
+# Captions of a study's figures whose titles say less.
 _CAPTIONS = {
     "descent": "Course of the descent: losses, and every parameter on its way",
     "law": "The recovered law of the parameters",
@@ -22,18 +22,18 @@ _CAPTIONS = {
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def pictures_in(folder: Path, of: str) -> tuple[Picture, ...]:
-    """Return the figures of a folder: of a study as they are known, others by their titles."""
-    found = []
+def pictures_in(folder: Path, subject: str) -> tuple[Picture, ...]:
+    """Return the figures of a folder, with known captions or their titles."""
+    pictures = []
     for file in sorted(folder.glob("*.png")):
         name = readable(file.stem)
         words = _CAPTIONS.get(file.stem) or title_of(file) or name.capitalize()
-        found.append(Picture(name, file, words, f"{words}: figure of the {of}"))
-    return tuple(found)
+        pictures.append(Picture(name, file, words, f"{words}: figure of the {subject}"))
+    return tuple(pictures)
 
 
 def title_of(file: Path) -> str:
-    """Return the title that a PNG file holds as text, empty if it has none or is no PNG."""
+    """Return the title that a PNG file holds as text, or "" if there is none."""
     with file.open("rb") as stream:
         if stream.read(8) != _SIGNATURE:
             return ""
@@ -45,7 +45,7 @@ def title_of(file: Path) -> str:
                 break
             if keyword == b"Title" and kind == b"tEXt":
                 return text.decode("latin-1")
-            # Not compressed, and without a language or a translated keyword.
+            # Only if it is not compressed and has no language and no translated keyword.
             if keyword == b"Title" and kind == b"iTXt" and text.startswith(b"\0\0\0\0"):
                 return text[4:].decode("utf-8")
     return ""

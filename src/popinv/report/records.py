@@ -1,4 +1,4 @@
-"""What a page is filled with: plain records, which know neither files nor HTML."""
+"""Plain records for the pages, independent of files and HTML."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from popinv.judgement import Judgement
-from popinv.metrics import Parameter
+from popinv.config.observations import SyntheticObservations
+from popinv.config.study import Study as StudySection
+from popinv.judgement.judgements import Judgement
+from popinv.judgement.metrics import Parameter
 
 __all__ = [
     "Method",
@@ -24,7 +26,7 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """What the jobs of one rule took together."""
+    """Resources of the jobs of one rule together."""
 
     rule: str
     jobs: int
@@ -36,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Store:
-    """A zarr store that the page was made from, and the hash of its content."""
+    """A zarr store behind the page, and the hash of its content."""
 
     path: str
     rule: str
@@ -47,7 +49,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file and what it shows, in short and for those who do not see it."""
+    """A PNG file, its caption, and its description for readers who cannot see it."""
 
     name: str
     file: Path
@@ -62,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Use:
-    """What a downstream method found: on its own test problem, or on a study.
+    """Results of a downstream method on its own test problem or on a study.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class Use:
         Rows of the table of claims.
     pictures : tuple of Picture
     stages : tuple of Stage
-        What the job took.
+        Resources of the job.
     hashes : dict of str to str
         SHA-256 of each file of numbers.
     """
@@ -87,21 +89,21 @@ class Use:
 
     @property
     def statements(self) -> Metrics:
-        """What is said in a sentence, of more than two words."""
+        """Metrics that are sentences, of more than two words."""
         texts = {k: v for k, v in self.metrics.items() if isinstance(v, str)}
         return {name: text for name, text in texts.items() if len(text.split()) > 2}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A downstream method: its name, what it is about, and all that it has found.
+    """A downstream method: its name, its description, and all its results.
 
     Attributes
     ----------
     about, question : str
-        What it is, and what it answers about a study.
+        Its description, and the question that it answers about a study.
     reading : tuple of str
-        Paragraphs on how to read what it finds on a study.
+        Paragraphs on the interpretation of its results on a study.
     problem : Use or None
         Its own test problem.
     uses : tuple of Use
@@ -126,8 +128,8 @@ class Study:
     Attributes
     ----------
     name : str
-    config : dict
-        Its section of the checked configuration.
+    config : popinv.config.study.Study
+        Its section of the configuration.
     metrics : dict
         ``metrics.json``.
     parameters : tuple of Parameter
@@ -135,16 +137,16 @@ class Study:
     stages : tuple of Stage
     stores : tuple of Store
     baselines : dict of dict
-        What the study was compared with, by method; empty where it was not.
+        Results of other methods on the study, by method; empty without a comparison.
     evidence : dict of dict
-        Numbers of each sort of evidence, by name.
+        Numbers of each kind of evidence, by name.
     pictures : tuple of Picture
     uses : dict of str to Use
         Downstream methods on this study.
     """
 
     name: str
-    config: dict[str, Any]
+    config: StudySection
     metrics: Metrics
     parameters: tuple[Parameter, ...]
     judgements: tuple[Judgement, ...]
@@ -158,9 +160,9 @@ class Study:
     @property
     def synthetic(self) -> bool:
         """Whether the truth is known."""
-        return "truth" in self.config["observations"]
+        return isinstance(self.config.observations, SyntheticObservations)
 
     @property
     def doubts(self) -> tuple[Judgement, ...]:
-        """The judgements that give reason for doubt."""
+        """The judgements that are reasons for doubt."""
         return tuple(j for j in self.judgements if j.verdict == "doubt")

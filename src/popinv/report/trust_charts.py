@@ -1,4 +1,4 @@
-"""Charts of how far to trust the answer: the model beside the data, the tests, the evidence."""
+"""Charts for judging the answer: the model beside the data, the tests, the evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from popinv.figures.arrangement import Arrangement, Panel, evenly
 from popinv.figures.observations import QUANTILES, spread_of
 from popinv.figures.style import axis_label
-from popinv.judgement import COVERAGE_WANTED
+from popinv.judgement.judgements import COVERAGE_WANTED
 from popinv.report.look import (
     DATA,
     LIGHT,
@@ -28,10 +28,10 @@ from popinv.report.words import readable, rounded
 __all__ = ["descent_charts", "evidence_charts", "observation_charts", "test_chart"]
 
 _PANELS = 12
-# Parameters whose path can be looked at, iterations along a path.
+# Number of parameters whose path can be selected, and of iterations along a path.
 _PATHS = 24
 _STEPS = 400
-# What the tests on held-out systems are called, and their entries of metrics.json.
+# Names of the tests on held-out systems, and their entries of metrics.json.
 _TESTS = (
     ("held-out systems", "heldout_energy_distance", "heldout_energy_null_95", "heldout_p_value"),
     (
@@ -46,7 +46,7 @@ _MEDIAN_ERROR = np.sqrt(np.pi / 2)
 
 
 def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
-    """Return the statistics of the two tests beside the bands in which they stay by chance."""
+    """Return the statistics of the two tests, with the bands in which they stay by chance."""
     tests = [
         (name, metrics[statistic], metrics[null], metrics[p])
         for name, statistic, null, p in _TESTS
@@ -58,11 +58,19 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
     names = [name for name, *_ in tests]
     ratios = [statistic / null if null else np.nan for _, statistic, null, _ in tests]
     figure.add_bar(
-        y=names, x=[1.0] * len(names), orientation="h", name="95 of 100 when the model is right",
-        marker={"color": faint(MODEL, 0.2)}, width=0.7, hoverinfo="skip",
-    )  # fmt: skip
+        y=names,
+        x=[1.0] * len(names),
+        orientation="h",
+        name="95 of 100 when the model is right",
+        marker={"color": faint(MODEL, 0.2)},
+        width=0.7,
+        hoverinfo="skip",
+    )
     figure.add_scatter(
-        y=names, x=ratios, mode="markers", name="found",
+        y=names,
+        x=ratios,
+        mode="markers",
+        name="found",
         marker={"color": DATA, "size": 12, "symbol": "diamond"},
         text=[
             f"statistic {rounded(statistic, 3)}, 95 % quantile {rounded(null, 3)}, "
@@ -70,7 +78,7 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
             for _, statistic, null, p in tests
         ],
         hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
     words = "; ".join(
@@ -80,7 +88,7 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
     return Chart(
         "tests",
         "Two tests on systems that were kept aside",
-        "A statistic within the band is what chance alone makes of a right model.",
+        "If the model is right, a statistic lies within the band in 95 of 100 cases.",
         f"Test statistics over their null's 95 % quantile: {words}.",
         figure,
         wide=True,
@@ -90,7 +98,7 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
 def observation_charts(
     observations: xr.Dataset, layout: Arrangement, sample: np.ndarray
 ) -> list[Chart]:
-    """Return the quantiles of the data beside those of the fitted model, and their differences.
+    """Return the quantiles of the data and of the fitted model, and their differences.
 
     Parameters
     ----------
@@ -104,7 +112,7 @@ def observation_charts(
     y, model = data.values, sample
     label = axis_label(data.attrs["long_name"], data.attrs["units"])
     if not layout.shared_scale:
-        # Quantities of different sizes, each in its own deviations.
+        # Quantities of different sizes are each shown in their own deviations.
         mean, spread = np.nanmean(y, axis=0), spread_of(y)
         y, model = (y - mean) / spread, (model - mean) / spread
         label = "less its mean, in standard deviations of the data"
@@ -130,8 +138,8 @@ def observation_charts(
         Chart(
             "observations",
             "Observations and the fitted model",
-            "Bands are the fitted model's observations, noise included; marks are the quantiles "
-            "of the data. A good fit has the marks on the edges of the bands.",
+            "Bands are the fitted model's observations, noise included. Marks are the quantiles of "
+            "the data. If the fit is good, the marks lie on the edges of the bands.",
             f"Quantiles (5, 25, 50, 75, 95 %) of {len(y)} observed systems over the bands of the "
             f"fitted model; the medians differ by at most {rounded(largest, 2)} standard "
             "deviations of the data.",
@@ -141,9 +149,9 @@ def observation_charts(
         Chart(
             "differences",
             "Difference of the quantiles",
-            "Data minus model, in standard deviations of the data. Differences that stay within "
-            "the grey range are sampling error; those that persist "
-            "over neighbours point to law, noise or surrogate.",
+            "Data minus model, in standard deviations of the data. Differences within the grey "
+            "range are sampling error. Differences that persist over neighbours indicate an error "
+            "of law, noise or surrogate.",
             "Quantiles of the data less those of the model, in standard deviations of the data; "
             f"the largest of the medians is {rounded(largest, 2)}.",
             difference,
@@ -157,29 +165,46 @@ def _quantiles(values: np.ndarray, panel: Panel) -> np.ndarray:
 
 
 def _band_of(figure: go.Figure, panel: Panel, y: np.ndarray, model: np.ndarray, meta: int) -> float:
-    """Draw one curve; return by how much its medians differ, in deviations of the data."""
+    """Draw one curve; return the difference of its medians, in deviations of the data."""
     modelled, observed = _quantiles(model, panel), _quantiles(y, panel)
     for low, high, alpha, label in ((0, 4, 0.16, "5 to 95 %"), (1, 3, 0.3, "25 to 75 %")):
         figure.add_scatter(
-            x=panel.x, y=modelled[low], mode="lines", line={"width": 0, "color": MODEL},
-            showlegend=False, hoverinfo="skip", meta=meta,
-        )  # fmt: skip
+            x=panel.x,
+            y=modelled[low],
+            mode="lines",
+            line={"width": 0, "color": MODEL},
+            showlegend=False,
+            hoverinfo="skip",
+            meta=meta,
+        )
         figure.add_scatter(
-            x=panel.x, y=modelled[high], mode="lines", line={"width": 0, "color": MODEL},
-            fill="tonexty", fillcolor=faint(MODEL, alpha), name=f"model, {label}",
-            hoverinfo="skip", meta=meta,
-        )  # fmt: skip
+            x=panel.x,
+            y=modelled[high],
+            mode="lines",
+            line={"width": 0, "color": MODEL},
+            fill="tonexty",
+            fillcolor=faint(MODEL, alpha),
+            name=f"model, {label}",
+            hoverinfo="skip",
+            meta=meta,
+        )
     figure.add_scatter(
         x=panel.x, y=modelled[2], name="model, median", line={"color": MODEL}, meta=meta
     )
-    for i, symbol in enumerate(("line-ew-open", "circle-open", "circle", "circle-open",
-                                "line-ew-open")):  # fmt: skip
+    for i, symbol in enumerate(
+        ("line-ew-open", "circle-open", "circle", "circle-open", "line-ew-open")
+    ):
         figure.add_scatter(
-            x=panel.x, y=observed[i], mode="markers", name="data, the same quantiles",
-            legendgroup="data", showlegend=i == 2, meta=meta,
+            x=panel.x,
+            y=observed[i],
+            mode="markers",
+            name="data, the same quantiles",
+            legendgroup="data",
+            showlegend=i == 2,
+            meta=meta,
             marker={"color": DATA, "size": 5 if i == 2 else 6, "symbol": symbol},
             hovertemplate=f"%{{x:.4g}}: %{{y:.4g}}<extra>data, {100 * QUANTILES[i]:g} %</extra>",
-        )  # fmt: skip
+        )
     return float(np.max(np.abs(observed[2] - modelled[2]) / spread_of(y[:, panel.rows])))
 
 
@@ -190,23 +215,37 @@ def _difference_of(
     difference = (_quantiles(y, panel) - _quantiles(model, panel)) / spread_of(own)
     half = 1.96 * _MEDIAN_ERROR / np.sqrt((~np.isnan(own)).sum(axis=0))
     figure.add_scatter(
-        x=panel.x, y=-half, mode="lines", line={"width": 0, "color": LIGHT}, showlegend=False,
-        hoverinfo="skip", meta=meta,
-    )  # fmt: skip
-    figure.add_scatter(
-        x=panel.x, y=half, mode="lines", line={"width": 0, "color": LIGHT}, fill="tonexty",
-        fillcolor=faint(LIGHT, 0.25), name="sampling range of the median", hoverinfo="skip",
+        x=panel.x,
+        y=-half,
+        mode="lines",
+        line={"width": 0, "color": LIGHT},
+        showlegend=False,
+        hoverinfo="skip",
         meta=meta,
-    )  # fmt: skip
+    )
+    figure.add_scatter(
+        x=panel.x,
+        y=half,
+        mode="lines",
+        line={"width": 0, "color": LIGHT},
+        fill="tonexty",
+        fillcolor=faint(LIGHT, 0.25),
+        name="sampling range of the median",
+        hoverinfo="skip",
+        meta=meta,
+    )
     for i, dash in ((0, "dot"), (2, "solid"), (4, "dash")):
         figure.add_scatter(
-            x=panel.x, y=difference[i], name=f"{100 * QUANTILES[i]:g} %", meta=meta,
+            x=panel.x,
+            y=difference[i],
+            name=f"{100 * QUANTILES[i]:g} %",
+            meta=meta,
             line={"color": DATA, "dash": dash, "width": 1.3},
-        )  # fmt: skip
+        )
 
 
 def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Chart]:
-    """Return the loss along the descent, and the path of a parameter at a time."""
+    """Return the loss along the descent, and the path of one parameter at a time."""
     loss = population["loss"].values
     steps = evenly(len(loss), _STEPS)
     figure = new_chart("iteration", "loss")
@@ -228,7 +267,7 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
             "loss",
             "Loss of the descent",
             "The loss weighted by the noise need not fall, since its weights change as the noise "
-            "is learned; that in a fixed metric can be compared along the way.",
+            "is learned. Values of the loss in a fixed metric can be compared along the way.",
             f"Loss over {len(loss)} iterations; at the end the weighted one is about "
             f"{rounded(float(np.mean(last)), 2)}.",
             figure,
@@ -248,20 +287,28 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
                 x=kept + 1, y=path[kept], name="path", line={"color": MODEL}, meta=meta
             )
             paths.add_scatter(
-                x=[len(path)], y=[population[kind].values[i]], mode="markers", name="answer",
-                marker={"color": MODEL, "size": 10}, meta=meta,
-            )  # fmt: skip
+                x=[len(path)],
+                y=[population[kind].values[i]],
+                mode="markers",
+                name="answer",
+                marker={"color": MODEL, "size": 10},
+                meta=meta,
+            )
             if same and truth is not None:
                 true = float(truth[kind].values[i])
                 paths.add_scatter(
-                    x=[1, len(path)], y=[true, true], mode="lines", name="truth",
-                    line={"color": TRUTH, "dash": "dash"}, meta=meta,
-                )  # fmt: skip
+                    x=[1, len(path)],
+                    y=[true, true],
+                    mode="lines",
+                    name="truth",
+                    line={"color": TRUTH, "dash": "dash"},
+                    meta=meta,
+                )
     charts.append(
         Chart(
             "paths",
             "Paths of the parameters",
-            "They should be level at the end; the answer is a mean over the last iterations.",
+            "They should be level at the end. The answer is the mean of the last iterations.",
             f"Paths of {len(names)} parameters along the descent, one at a time.",
             paths,
             control="select",
@@ -275,12 +322,12 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
 def evidence_charts(
     loaded: Mapping[str, xr.Dataset], metrics: Mapping[str, Mapping[str, Any]]
 ) -> list[Chart]:
-    """Return a chart of each sort of evidence that was asked for.
+    """Return a chart of each requested kind of evidence.
 
     Parameters
     ----------
     loaded : mapping of str to Dataset
-        ``error_against_systems``, ``designs`` and ``calibration`` where they were asked for.
+        ``error_against_systems``, ``designs`` and ``calibration``, if they were requested.
     metrics : mapping
         Their numbers, by the same names.
     """
@@ -294,13 +341,15 @@ def evidence_charts(
     return charts
 
 
-def _coverage(found: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
+def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
     names: list[str] = []
     ends: list[np.ndarray] = []
     for part in ("law", "noise"):
-        if f"{part}_coverage" in found:
-            names += [f"{part}: {readable(str(n))}" for n in found[f"{part}_parameter"].values]
-            columns = [found[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")]
+        if f"{part}_coverage" in calibrated:
+            names += [f"{part}: {readable(str(n))}" for n in calibrated[f"{part}_parameter"].values]
+            columns = [
+                calibrated[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")
+            ]
             ends.append(100 * np.column_stack(columns))
     share, low, high = np.concatenate(ends).T
     figure = new_chart("intervals that hold the truth [%]", "", min(900, 120 + 34 * len(names)))
@@ -309,16 +358,19 @@ def _coverage(found: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
     )
     figure.add_vline(95, line={"color": TRUTH, "dash": "dash", "width": 1.5})
     figure.add_scatter(
-        x=share, y=names, mode="markers", name="share, with its 95 % interval",
+        x=share,
+        y=names,
+        mode="markers",
+        name="share, with its 95 % interval",
         marker={"color": MODEL, "size": 9},
         error_x={"type": "data", "array": high - share, "arrayminus": share - low, "width": 0},
-    )  # fmt: skip
+    )
     figure.update_yaxes(autorange="reversed", ticks="")
     count = metrics["calibration_replications"]
     return Chart(
         "coverage",
         "Coverage of the intervals",
-        f"On {count} data sets drawn from the truth; the grey band is what was asked for.",
+        f"From {count} data sets drawn from the truth. The grey band is the required coverage.",
         f"Shares of the 95 % intervals that hold the truth on {count} data sets, in the mean "
         f"{100 * metrics['coverage_mean']:.0f} %.",
         figure,
@@ -337,19 +389,30 @@ def _errors(errors: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         slope, deviation = metrics[f"{name}_slope"], metrics[f"{name}_slope_standard_error"]
         numbers = errors["size_systems"].values
         figure.add_scatter(
-            x=errors["systems"].values, y=errors[name].values, mode="markers", meta=meta,
-            name="one data set", marker={"color": LIGHT, "size": 6},
-        )  # fmt: skip
+            x=errors["systems"].values,
+            y=errors[name].values,
+            mode="markers",
+            meta=meta,
+            name="one data set",
+            marker={"color": LIGHT, "size": 6},
+        )
         figure.add_scatter(
-            x=numbers, y=errors[f"{name}_rms"].values, mode="markers", meta=meta,
-            name="root mean square", marker={"color": MODEL, "size": 10, "symbol": "diamond"},
-        )  # fmt: skip
+            x=numbers,
+            y=errors[f"{name}_rms"].values,
+            mode="markers",
+            meta=meta,
+            name="root mean square",
+            marker={"color": MODEL, "size": 10, "symbol": "diamond"},
+        )
         line = np.array([numbers[0], numbers[-1]], dtype=float)
         figure.add_scatter(
-            x=line, y=np.exp(metrics[f"{name}_intercept"]) * line**slope, mode="lines", meta=meta,
+            x=line,
+            y=np.exp(metrics[f"{name}_intercept"]) * line**slope,
+            mode="lines",
+            meta=meta,
             name=f"fit, slope {rounded(slope, 2)} ± {rounded(deviation, 1)}",
             line={"color": MODEL},
-        )  # fmt: skip
+        )
         words.append(f"{title} {rounded(slope, 2)} ± {rounded(deviation, 1)}")
     return Chart(
         "errors",
@@ -373,9 +436,13 @@ def _designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         ("fixed", ORACLE, "square", "one broad design"),
     ):
         figure.add_scatter(
-            x=curves[f"{name}_calls"].values, y=curves[f"{name}_error"].values, name=label,
-            mode="lines+markers", line={"color": colour}, marker={"symbol": symbol, "size": 8},
-        )  # fmt: skip
+            x=curves[f"{name}_calls"].values,
+            y=curves[f"{name}_error"].values,
+            name=label,
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": symbol, "size": 8},
+        )
     return Chart(
         "designs",
         "Active learning against a fixed design",

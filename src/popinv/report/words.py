@@ -1,4 +1,4 @@
-"""Names, numbers, times and sizes as a page writes them."""
+"""Names, numbers, times and sizes in the form of the pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 __all__ = ["duration", "inline", "measured", "memory", "number", "readable", "rounded", "stage"]
 
 
-# What the rules of a study do, for people who do not know the workflow; others go by their names.
+# Short descriptions of the rules; other rules are called by their names.
 _STAGES = {
     "assess_population": "assessment",
     "collect_solves": "gathering solves",
@@ -33,7 +33,7 @@ _STAGES = {
 
 
 def stage(rule: str) -> str:
-    """Return what a rule does, in words."""
+    """Return a rule's work in words."""
     return _STAGES.get(rule, readable(rule))
 
 
@@ -43,7 +43,7 @@ def readable(name: str) -> str:
 
 
 def rounded(value: float | int | str | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits, as text with a proper minus sign."""
+    """Return a number with a number of significant digits, as text with a proper minus sign."""
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -58,21 +58,21 @@ def rounded(value: float | int | str | None, digits: int = 4) -> str:
 
 
 def number(value: float | int | str | None, digits: int = 4) -> Markup:
-    """Return a number for people, rounded, that holds the whole one for programs."""
+    """Return a rounded number for readers, with the full number for programs."""
     if value is None or isinstance(value, str):
         return escape(rounded(value))
     return Markup('<data value="{}">{}</data>').format(repr(value), rounded(value, digits))
 
 
 def measured(value: float | None, error: float | None) -> Markup:
-    """Return a number to as many places as its error has two significant digits.
+    """Return a number with as many decimals as give its error two significant digits.
 
     Parameters
     ----------
     value : float or None
     error : float or None
-        Of the size of its standard error or half its interval; None or zero where it has none:
-        then the number has four digits.
+        About its standard error or half its interval. If it is None or zero, the number gets four
+        digits.
     """
     if value is None or not math.isfinite(value):
         return number(value)
@@ -86,7 +86,7 @@ def measured(value: float | None, error: float | None) -> Markup:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time in the units that suit it."""
+    """Return a time in suitable units."""
     if seconds is None or math.isnan(seconds):
         return "–"
     if seconds < 100:
@@ -97,14 +97,14 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """Return an amount of memory in the units that suit it."""
+    """Return an amount of memory in suitable units."""
     if megabytes is None or math.isnan(megabytes):
         return "–"
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
 def inline(text: str) -> Markup:
-    """Return a paragraph of Markdown as HTML: code, emphasis, and links as their words alone."""
+    """Return a paragraph of Markdown as HTML with code and emphasis; links become their text."""
     html = str(escape(text))
     html = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", html)
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)

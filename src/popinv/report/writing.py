@@ -1,4 +1,4 @@
-"""From a study's artefacts to its page."""
+"""Write a study's page from its artefacts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import xarray as xr
 from popinv.figures.arrangement import arrangement
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances
+from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
+from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
 from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
 from popinv.report.estimator_charts import estimator_chart
@@ -25,8 +27,30 @@ from popinv.report.trust_charts import (
     observation_charts,
     test_chart,
 )
+from popinv.surrogate.artefact import surrogate_of
+from popinv.threads import fixed_threads
 
-__all__ = ["page_of", "rounds_of"]
+__all__ = ["page_of", "rounds_of", "write_study_page"]
+
+
+def write_study_page(
+    study: Study, model: Model, loaded: Mapping[str, xr.Dataset], seed: int
+) -> str:
+    """Return the page of a study, as HTML.
+
+    Parameters
+    ----------
+    study : Study
+    model : Model
+    loaded : mapping of str to Dataset
+        ``surrogate``, and as in :func:`page_of`.
+    seed : int
+        The study's seed.
+    """
+    surrogate = surrogate_of(loaded["surrogate"])
+    problem = descent_problem(model, loaded["observations"], surrogate, seed, "figures")
+    with fixed_threads():
+        return page_of(study, problem, loaded)
 
 
 def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> str:
@@ -36,11 +60,11 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
     ----------
     study : Study
     problem : Problem
-        What was fitted to what.
+        The fitted problem.
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
-        for each round; and, where there are, ``truth``, ``noise_known``, and the
-        evidence: ``error_against_systems``, ``designs``, ``calibration``.
+        for each round; and optionally ``truth``, ``noise_known`` and the evidence:
+        ``error_against_systems``, ``designs``, ``calibration``.
     """
     return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
 
@@ -57,7 +81,7 @@ def charts_of(
     draws = law_draws(problem, population, truth, names)
     parameters = parameter_chart(study.parameters, loaded.get("noise_known"))
     tests, stages = test_chart(study.metrics), stage_chart(study.stages)
-    threshold = float(study.config["active_learning"]["threshold"])
+    threshold = study.config.active_learning.threshold
     return {
         "short": _if(parameters),
         "estimators": _if(estimator_chart(population)),
@@ -85,7 +109,7 @@ def _if(chart: Chart | None) -> list[Chart]:
 
 
 def rounds_of(check: xr.Dataset) -> list[dict[str, Any]]:
-    """Return name, calls, failures and error (None where there is none) of every round."""
+    """Return name, calls, failures and error (or None) of every round."""
     errors = check["surrogate_error"].values
     return [
         {

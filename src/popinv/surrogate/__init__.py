@@ -1,5 +1,5 @@
-"""Cheap, differentiable stand-ins for a forward model, refitted as the population moves.
+"""Fast, differentiable surrogates of a forward model, trained again as the population moves.
 
-``networks`` holds the maps, ``training`` fits them, ``design`` says where the training rows come
-from, how much each counts, and how large the remaining error is in units of the noise.
+``networks`` holds the networks, ``training`` fits them, and ``design`` chooses the training rows,
+their weights, and the unit of the remaining error.
 """

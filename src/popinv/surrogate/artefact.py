@@ -1,4 +1,4 @@
-"""A trained surrogate as a Dataset, and back: tensors and plain values, nothing that runs."""
+"""Conversion of a trained surrogate to a Dataset and back, as arrays and plain values only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import arrays_dataset, variable
+from popinv.store.variables import arrays_dataset, variable
 from popinv.surrogate.device import device_of
 from popinv.surrogate.networks import Surrogate
 
@@ -33,7 +33,7 @@ def surrogate_dataset(
 
 
 def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Surrogate:
-    """Return the surrogate that :func:`surrogate_dataset` took apart, its network on a device.
+    """Return the surrogate of a :func:`surrogate_dataset`, with its network on a device.
 
     Parameters
     ----------

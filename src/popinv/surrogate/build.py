@@ -1,25 +1,28 @@
-"""From the ``surrogate`` section of a checked configuration to the network and its training."""
+"""Construction of the network and its training from the section ``surrogate``."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import Section
 from popinv.surrogate.design import recency_weights
+from popinv.surrogate.section import SurrogateSettings, TrainingLimits
 from popinv.surrogate.training import TrainingData, TrainingSettings
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
 
 __all__ = ["network_inputs", "training_data", "training_settings"]
 
 
 def network_inputs(
-    surrogate: Section, forward: Section, seed: int
+    surrogate: SurrogateSettings, forward: ForwardSection, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the network's hyperparameters and its fixed matrices, none for a perceptron."""
-    if surrogate["network"] == "mlp":
-        return {"kind": "mlp", "width": surrogate["width"], "depth": surrogate["depth"]}, {}
+    if surrogate.network == "mlp":
+        return {"kind": "mlp", "width": surrogate.width, "depth": surrogate.depth}, {}
     # Imported where it is used: other networks do not depend on the forward model's field.
     from popinv.surrogate.fourier_inputs import fourier_inputs
 
@@ -27,8 +30,8 @@ def network_inputs(
 
 
 def training_settings(
-    surrogate: Section,
-    forward: Section,
+    surrogate: SurrogateSettings,
+    forward: ForwardSection,
     seed: int,
     round_number: int,
     estimate: xr.Dataset | None = None,
@@ -44,18 +47,17 @@ def training_settings(
     whitening = None
     if estimate is not None:
         whitening = np.linalg.inv(np.linalg.cholesky(estimate["noise_covariance"].values))
+    limits = {name: getattr(surrogate, name) for name in TrainingLimits.model_fields}
+    if estimate is not None:
+        limits["learning_rate"] = surrogate.refit_learning_rate
     return TrainingSettings(
+        **limits,
         seed=seed,
         stage=f"train/{round_number}",
         hyperparameters=hyperparameters,
         fixed=fixed or None,
         whitening=whitening,
         logarithmic=logarithmic,
-        learning_rate=surrogate["learning_rate" if estimate is None else "refit_learning_rate"],
-        batch_size=surrogate["batch_size"],
-        max_epochs=surrogate["max_epochs"],
-        patience=surrogate["patience"],
-        validation_fraction=surrogate["validation_fraction"],
         device=device,
     )
 

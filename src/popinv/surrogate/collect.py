@@ -1,22 +1,41 @@
-"""The record of solves: gathered from chunks, counted, and used to judge the last surrogate."""
+"""The record of solves: joined from chunks, counted, and used to judge the last surrogate."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import reason_codes, reasons_of, variable
 from popinv.errors import SolverError
+from popinv.forward.datasets import reason_codes, reasons_of
+from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 
 if TYPE_CHECKING:
     from popinv.surrogate.networks import Surrogate
 
-__all__ = ["check_failures", "collect", "failure_counts", "judge"]
+__all__ = ["Thresholds", "check_failures", "collect", "failure_counts", "judge"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The limits that a surrogate that is good enough stays below.
+
+    Attributes
+    ----------
+    error : float
+        Error on fresh solves, in standard deviations of the noise.
+    push : float
+        Change of the answer due to that error, in standard errors of the answer.
+    """
+
+    error: float
+    push: float
+
 
 _ROUND = ("solver_calls", "solver_failures", "surrogate_error", "surrogate_push")
 
@@ -60,19 +79,19 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def failure_counts(solves: xr.Dataset, most: int = 5) -> str:
-    """Return why solves failed and how often, the most frequent reasons first.
+    """Return why solves failed and how often, with the most frequent reasons first.
 
     Parameters
     ----------
     solves : Dataset
-        With ``reason``, as :func:`collect` returns it.
+        A Dataset with ``reason``, from :func:`collect`.
     most : int
-        So many reasons at most; the others are counted together.
+        The largest number of reasons. The others are counted together.
 
     Returns
     -------
     str
-        Such as ``"3 times: time limit of 60 s; 1 time: no root"``; empty without failures.
+        For example ``"3 times: time limit of 60 s; 1 time: no root"``; empty without failures.
     """
     reasons = reasons_of(solves)
     counts = Counter(str(reason) for reason in reasons[reasons != ""]).most_common()
@@ -83,12 +102,12 @@ def failure_counts(solves: xr.Dataset, most: int = 5) -> str:
 
 
 def check_failures(fresh: xr.Dataset, budget: float) -> None:
-    """Stop if more than the tolerated share of a round's solves failed.
+    """Raise an error if more than the tolerated share of a round's solves failed.
 
     Raises
     ------
     SolverError
-        Saying how many failed, and why.
+        The message gives the number of failures and their reasons.
     """
     reasons = reasons_of(fresh)
     failed = int(np.sum(reasons != ""))
@@ -104,25 +123,24 @@ def judge(
     previous: xr.Dataset,
     surrogate: Surrogate,
     estimate: xr.Dataset,
-    thresholds: Mapping[str, float],
+    thresholds: Thresholds,
     push: Callable[[np.ndarray, np.ndarray], float],
 ) -> xr.Dataset:
     """Append fresh solves to the earlier ones, with the last surrogate's error on them.
 
-    The attribute ``converged`` of the result is 1 if the error is below its threshold and what it
-    does to the answer too, or if an earlier round found so and this one therefore solved nothing.
+    The attribute ``converged`` of the result is 1 if the surrogate's error and its effect on the
+    answer are below their thresholds, or if an earlier round converged and this one solved nothing.
 
     Parameters
     ----------
     fresh, previous : Dataset
-        From :func:`collect`, and what this function returned in the round before.
+        From :func:`collect`, and the result of this function in the round before.
     surrogate : Surrogate
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
-    thresholds : mapping
-        ``error``, in deviations of the noise, and ``push``, in standard errors of the answer.
+    thresholds : Thresholds
     push : callable
-        From z and y of the fresh solves to the push.
+        Maps z and y of the fresh solves to the push.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
@@ -139,6 +157,6 @@ def judge(
     samples = _joined(previous, fresh, "sample", ("z", "y", "round"))
     rounds = _joined(previous, fresh, "round_number", _ROUND)
     samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
-    fine = error < thresholds["error"] and pushed < thresholds["push"]
+    fine = error < thresholds.error and pushed < thresholds.push
     converged = previous.attrs["converged"] if not len(solved) else int(fine)
     return samples.merge(rounds).assign_attrs(converged=converged)

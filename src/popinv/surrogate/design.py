@@ -1,15 +1,15 @@
-"""Adaptive empirical measures: where the training rows come from and how much each counts.
+"""Adaptive empirical measures: the origin and the weights of the training rows.
 
-Round j draws m parameters from the population law of that moment, mu(alpha_j), and solves the
+Round j draws m parameters from the current population law, mu(alpha_j), and solves the
 forward model there. The surrogate of round k is fitted under the measure of all rows so far,
 
     rho_k = sum_{j <= k} w_j (1/m) sum_{i <= m} delta_{z_i^(j)},    w_j proportional to decay^(k-j),
 
-so that it is most accurate where the current law puts its mass, and no solve is thrown away.
+so that it is most accurate where the current law has its mass, and every solve is used.
 
-The idea of adaptive empirical measures is that of Vadeboncoeur, Girolami and Stuart, "Efficient
-deconvolution in populational inverse problems" (arXiv 2505.19841). The schedule here (rounds
-and weights geometric in their age) is our own reconstruction and may differ from theirs.
+The idea of adaptive empirical measures comes from Vadeboncoeur, Girolami and Stuart, "Efficient
+deconvolution in populational inverse problems" (arXiv 2505.19841). The schedule here (rounds, and
+weights geometric in their age) is our own reconstruction and may differ from theirs.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ __all__ = ["recency_weights", "whitened_rmse"]
 
 
 def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) -> np.ndarray:
-    """Weight of every training row in the empirical measure rho_k.
+    """Return the weight of every training row in the empirical measure rho_k.
 
-    A row of round j, which has m_j rows, weighs
+    A row of round j, which has m_j rows, has the weight
 
         decay^(k-j) / m_j / sum_i decay^(k-i),    i over the rounds that have rows,
 
-    so a round's total does not depend on how many of its solves succeeded, and with equal m_j
+    so a round's total does not depend on how many of its solves succeeded. With equal m_j
     the weight falls by the factor ``decay`` from each round to the one before.
 
     Parameters
     ----------
     round_of_row : ndarray of int, shape (n,)
-        The round that drew each row.
+        The round in which each row was drawn.
     current_round : int
-        k, not before any of the rows.
+        k, not earlier than the round of any row.
     decay : float in [0, 1]
-        1 counts all rounds alike, 0 counts the newest round that has rows alone.
+        1 weighs all rounds equally; 0 uses only the newest round that has rows.
 
     Returns
     -------
@@ -58,18 +58,18 @@ def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) 
     if rounds.max() > current_round:
         raise ValueError(f"a row is of round {rounds.max()}, after the current {current_round}")
     values, inverse, counts = np.unique(rounds, return_inverse=True, return_counts=True)
-    # Ages are counted from the newest round with rows: the common factor cancels on normalising,
-    # and decay = 0 keeps a meaning when the current round has no rows of its own.
+    # Ages are counted from the newest round with rows. The common factor cancels on normalising,
+    # and decay = 0 keeps a meaning if the current round has no rows.
     of_round = float(decay) ** (values.max() - values)
     return (of_round / of_round.sum() / counts)[inverse]
 
 
 def whitened_rmse(prediction: np.ndarray, truth: np.ndarray, cholesky: np.ndarray) -> float:
-    """Surrogate error in standard deviations of the noise.
+    """Return the surrogate's error in standard deviations of the noise.
 
         sqrt( mean_i |L^{-1} (F_hat(z_i) - F(z_i))|^2 / d_y ),    Gamma = L L^T
 
-    An error that is not small against 1 is taken for noise by the deconvolution.
+    The deconvolution takes an error that is not small against 1 for noise.
 
     Parameters
     ----------

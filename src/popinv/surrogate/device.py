@@ -1,13 +1,13 @@
-"""Where a network computes: on a GPU where there is one, or on the processor.
+"""Choice of the device on which a network computes: a GPU or the processor.
 
-Laws, noise and the sorting of projections stay on the processor; a surrogate on a GPU takes what it
-is given there and hands its answers back. Sums are formed in another order on a GPU, so results
-agree with those of the processor to rounding, not bit for bit.
+Laws, noise and the sorting of projections stay on the processor. A surrogate on a GPU copies its
+inputs there and copies its outputs back. A GPU sums in another order, so results agree with those
+of the processor to rounding, not bit for bit.
 
-Left to itself, torch lets a GPU round the factors of convolutions, which a Fourier operator is made
-of, to ten bits (TF32) and take algorithms that answer differently each time. Both are turned off
-where a GPU is chosen: central differences through a network need its full single precision, and a
-run that is repeated should give the same bits.
+By default, torch lets a GPU round the factors of convolutions, of which a Fourier operator is
+made, to ten bits (TF32), and lets it use nondeterministic algorithms. Both are turned off if a GPU
+is chosen: central differences through a network need full single precision, and a repeated run
+should give the same bits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def device_of(asked: str) -> torch.device:
-    """Return the device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
+    """Return the device that ``auto``, ``cpu`` or ``cuda`` means on this machine.
 
-    If it is a GPU, torch is told, for the whole process, to convolve there in full precision and
-    always in the same way.
+    For a GPU, torch is set, for the whole process, to convolve in full precision and
+    deterministically.
 
     Raises
     ------

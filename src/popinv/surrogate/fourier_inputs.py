@@ -1,39 +1,45 @@
-"""What a Fourier neural operator is built from: its mesh, and the way to the sensors."""
+"""Hyperparameters and fixed matrices of a Fourier neural operator."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from popinv.forward.build import Section
 from popinv.forward.fields import CosineField
-from popinv.forward.sensors import sensors
+from popinv.surrogate.section import SurrogateSettings
+
+if TYPE_CHECKING:
+    from popinv.forward.porous_flow.section import PorousFlow
+    from popinv.forward.section import ForwardSection
 
 __all__ = ["fourier_inputs"]
 
 
 def fourier_inputs(
-    surrogate: Section, forward: Section, seed: int
+    surrogate: SurrogateSettings, forward: ForwardSection, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the operator's hyperparameters and its fixed matrices.
 
-    It works on the mid-points of the mesh: one fixed matrix takes the parameters to the
-    log-permeability there, another interpolates to the sensors.
+    The operator works on the mid-points of the mesh. One fixed matrix maps the parameters to the
+    log-permeability there, and another interpolates to the sensors.
     """
-    dimension, side = forward["dimension"], forward["elements"]
+    # The checks of the configuration let no other kind through.
+    flow = cast("PorousFlow", forward)
+    dimension, side = flow.dimension, flow.elements
     line = (np.arange(side) + 0.5) / side
     grid = np.array(list(itertools.product(line, repeat=dimension)))
-    field = CosineField(dimension, forward["modes"])
+    field = flow.random_field()
+    assert isinstance(field, CosineField)
     evaluation = np.concatenate([np.ones((len(grid), 1)), field.basis(grid).T], axis=1)
-    readout = _interpolation(sensors(forward, seed), line)
+    readout = _interpolation(flow.sensors.places(dimension, seed), line)
     hyperparameters = {
         "kind": "fno",
         "grid_shape": [side] * dimension,
-        "width": surrogate["width"],
-        "modes": [surrogate["fourier_modes"]] * dimension,
-        "layers": surrogate["fourier_layers"],
+        "width": surrogate.width,
+        "modes": [surrogate.fourier_modes] * dimension,
+        "layers": surrogate.fourier_layers,
     }
     return hyperparameters, {"evaluation": evaluation, "readout": readout}
 
@@ -41,7 +47,7 @@ def fourier_inputs(
 def _interpolation(places: np.ndarray, line: np.ndarray) -> np.ndarray:
     """Return the matrix of linear interpolation from a grid, ``line`` on each side, to places.
 
-    Beyond the outermost nodes, half a mesh width from the boundary, the value is theirs.
+    Beyond the outermost nodes, half a mesh width from the boundary, the value is constant.
     """
     rows = np.ones((len(places), 1))
     hats = np.eye(len(line))

@@ -1,7 +1,7 @@
-"""Networks from parameters to observations, and the surrogate that carries one.
+"""Networks from parameters to observations, and the surrogate that holds one.
 
 Both networks map standardised parameters of shape (n, d_z) to standardised observations of shape
-(n, d_y). ``MLP`` is for parameters that are a plain vector, ``FNO`` for the coefficients of a
+(n, d_y). ``MLP`` serves parameters that are a plain vector, ``FNO`` the coefficients of a
 random field on a regular grid in one or two dimensions. ``Surrogate`` adds the change of units.
 """
 
@@ -18,11 +18,13 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError, DataError, nearest
+from popinv.forward.tangents import linearised
+from popinv.surrogate.section import NetworkSettings
 from popinv.surrogate.standardisation import Standardisation
-from popinv.tangents import linearised
 
 __all__ = ["FNO", "MLP", "SpectralConvolution", "Surrogate", "build_network"]
 
+_DEFAULT = NetworkSettings()
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -37,7 +39,9 @@ class MLP(nn.Module):
         Units per hidden layer and number of hidden layers; depth 0 is an affine map.
     """
 
-    def __init__(self, d_in: int, d_out: int, width: int = 128, depth: int = 3) -> None:
+    def __init__(
+        self, d_in: int, d_out: int, width: int = _DEFAULT.width, depth: int = _DEFAULT.depth
+    ) -> None:
         super().__init__()
         sizes = [d_in] + [width] * depth
         layers: list[nn.Module] = []
@@ -54,7 +58,7 @@ class MLP(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the output for z (n, d_z) and its derivatives along tangents (k, n, d_z).
 
-        One pass serves all tangents; torch's own forward mode repeats the network for each.
+        One pass serves all tangents, while torch's own forward mode repeats the network for each.
         """
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
@@ -67,15 +71,15 @@ class MLP(nn.Module):
 
 
 class SpectralConvolution(nn.Module):
-    """Linear map that multiplies the lowest Fourier frequencies of a field by a matrix each.
+    """Linear map that multiplies each of the lowest Fourier frequencies of a field by a matrix.
 
     With the transform over the grid G::
 
         out_o(x) = (1/|G|) sum_k exp(2 pi i k.x) sum_i R_{i,o}(k) in_hat_i(k),   |k_a| < modes_a
 
-    The field is real, so along the last axis only k >= 0 is stored and the rest follows by
-    conjugation. Along the other axes both signs are kept: with one sign only, waves that run
-    down-right and waves that run up-right could not both be represented.
+    The field is real, so along the last axis only k >= 0 is stored; the rest follows by
+    conjugation. Along the other axes both signs are kept. With one sign only, the map could not
+    represent both waves that run down-right and waves that run up-right.
 
     Parameters
     ----------
@@ -97,7 +101,7 @@ class SpectralConvolution(nn.Module):
         super().__init__()
         self.grid_shape, self.axes = tuple(grid_shape), tuple(range(2, 2 + len(grid_shape)))
         for m, g in zip(modes, grid_shape, strict=True):
-            # Below the Nyquist frequency of an even grid, whose sign is not defined.
+            # This is below the Nyquist frequency of an even grid, whose sign is not defined.
             if not 1 <= m <= (g + 1) // 2:
                 raise ConfigError(f"modes is {m}, must lie in 1..{(g + 1) // 2} on {g} grid points")
         self.last = modes[-1]
@@ -105,7 +109,7 @@ class SpectralConvolution(nn.Module):
         if len(modes) == 2:
             signed = torch.cat([torch.arange(modes[0]), torch.arange(1 - modes[0], 0)])
             self.register_buffer("rows", signed % grid_shape[0], persistent=False)
-        # Real and imaginary parts lie in a last axis: storage and optimiser see real numbers only.
+        # The last axis holds real and imaginary parts, so storage and optimiser see real numbers.
         self.weight = nn.Parameter(torch.randn(width, width, *kept, 2) / (width * math.sqrt(2)))
 
     def forward(self, field: torch.Tensor) -> torch.Tensor:
@@ -114,8 +118,8 @@ class SpectralConvolution(nn.Module):
         low = spectrum[..., : self.last]
         if len(self.axes) == 2:
             low = low[:, :, self.rows]
-        # In training the weight is a part of one long vector and may begin at an odd place there,
-        # which no complex number does: a copy of it does not.
+        # In training the weight is a part of one long vector and may begin at an odd offset, where
+        # no complex number can begin. A copy has no such offset.
         weight = torch.view_as_complex(self.weight.clone())
         low = torch.einsum("bi...,io...->bo...", low, weight)
         if len(self.axes) == 2:
@@ -131,8 +135,8 @@ class FNO(nn.Module):
 
     with E the evaluation matrix, x the grid coordinates, P and Q pointwise maps over channels,
     K_l spectral convolutions, A_l pointwise linear maps, and R the read-out. The evaluation
-    matrix is applied to standardised coefficients, so their standardisation uses one common
-    scale, without which the smooth field would come out rough.
+    matrix acts on standardised coefficients, so their standardisation uses one common scale.
+    Without it the smooth field would become rough.
 
     Parameters
     ----------
@@ -148,7 +152,7 @@ class FNO(nn.Module):
         Frequencies kept per axis.
     layers : int
     readout : ndarray of shape (d_y, n_grid), optional
-        Fixed interpolation matrix from the grid to the sensors; learned if left out.
+        Fixed interpolation matrix from the grid to the sensors; learned by default.
 
     Raises
     ------
@@ -169,9 +173,9 @@ class FNO(nn.Module):
         evaluation: np.ndarray,
         grid_shape: Sequence[int],
         d_out: int,
-        width: int = 32,
-        modes: int | Sequence[int] = 12,
-        layers: int = 4,
+        width: int = _DEFAULT.width,
+        modes: int | Sequence[int] = _DEFAULT.fourier_modes,
+        layers: int = _DEFAULT.fourier_layers,
         readout: np.ndarray | None = None,
     ) -> None:
         super().__init__()
@@ -223,7 +227,7 @@ def build_network(
     d_out: int,
     fixed: Mapping[str, np.ndarray] | None = None,
 ) -> nn.Module:
-    """Build a network from plain values, as they stand in a configuration or an artefact.
+    """Build a network from plain values, as in a configuration or an artefact.
 
     Parameters
     ----------
@@ -275,15 +279,15 @@ class Surrogate:
 
         y = mean_y + scale_y sinh(network((z - mean_z) / scale_z)),
 
-    with log z in the place of z where the standardisation says so.
+    with log z in place of z where the standardisation says so.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Its weights are frozen: gradients flow to z alone.
+        Its weights are frozen, so gradients flow to z alone.
     standardisation : Standardisation
     hyperparameters : mapping
-        What ``build_network`` needs; plain numbers, strings and lists.
+        The arguments of ``build_network``: plain numbers, strings and lists.
     """
 
     network: nn.Module
@@ -296,9 +300,9 @@ class Surrogate:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Map parameters of shape (n, d_z) to observations of shape (n, d_y).
 
-        Differentiable in z. The answer has the dtype of z, and is where z is; the network computes
-        in its own dtype, float32 unless asked otherwise, and on its own device, with the change of
-        units done in the dtype of z.
+        The map is differentiable in z. The result has the dtype and device of z. The network
+        computes in its own dtype, float32 by default, and on its own device. The change of units
+        is done in the dtype of z.
         """
         mean_z, scale_z, mean_y, scale_y = self._units(z)
         mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
@@ -339,7 +343,7 @@ class Surrogate:
             return torch.cat([self(part) for part in parts]).numpy()
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Everything but the hyperparameters, as arrays: see ``from_arrays``."""
+        """Return everything but the hyperparameters as arrays, for ``from_arrays``."""
         arrays = {f.name: getattr(self.standardisation, f.name) for f in fields(Standardisation)}
         for name, tensor in self.network.state_dict().items():
             arrays[f"network.{name}"] = tensor.detach().cpu().numpy().copy()
@@ -349,14 +353,14 @@ class Surrogate:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], hyperparameters: Mapping[str, Any]
     ) -> Surrogate:
-        """Rebuild the surrogate that ``to_arrays`` took apart.
+        """Rebuild the surrogate from the arrays of ``to_arrays``.
 
         Raises
         ------
         DataError
             If an array is missing or of the wrong shape.
         ConfigError
-            If the hyperparameters are not those of a network.
+            If the hyperparameters do not describe a network.
         """
         wanted = [f.name for f in fields(Standardisation)]
         missing = [name for name in wanted if name not in arrays]

@@ -1,11 +1,11 @@
-"""A training that can be interrupted, and that keeps what was good when it diverges."""
+"""A training that can be interrupted, and that keeps its last good state if it diverges."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from popinv.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.errors import DivergenceError
+from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import train
 from popinv.surrogate.training_state import (
@@ -21,16 +21,16 @@ __all__ = ["train_resumably"]
 def train_resumably(
     data: TrainingData,
     settings: TrainingSettings,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None = None,
     initial: Surrogate | None = None,
 ) -> tuple[Surrogate, dict[str, np.ndarray]]:
-    """Train from the checkpoint, if there is one of this very training, else from the start.
+    """Train from the checkpoint of the same training, if there is one, or else from the start.
 
     Parameters
     ----------
     data, settings, initial : TrainingData, TrainingSettings, Surrogate
         As for :func:`popinv.surrogate.training.train`.
-    checkpoint : Checkpoint
+    checkpoint : Checkpoint, optional
         Written when it is due. It stays until the caller has stored the result.
 
     Returns
@@ -41,9 +41,11 @@ def train_resumably(
     Raises
     ------
     DivergenceError
-        If the loss is not finite. The last good state is then in the checkpoint, and the message
+        If the loss is not finite. The checkpoint then holds the last good state, and the message
         says what to change.
     """
+    if checkpoint is None:
+        return train(data, settings, initial)
     kept = checkpoint.read()
     try:
         return train(
@@ -56,11 +58,11 @@ def train_resumably(
     except TrainingDiverged as error:
         state = error.state
         checkpoint.write(state_to_arrays(state))
-        # Later rounds start from the weights of the round before, with a rate of their own.
+        # Later rounds start from the weights of the round before, with their own learning rate.
         key = "surrogate.learning_rate" if initial is None else "surrogate.refit_learning_rate"
         raise DivergenceError(
             f"the training of the surrogate diverged: {error}. Lower {key} (now "
             f"{settings.learning_rate:g}) and run again: the solves and the earlier rounds are "
-            f"kept. The last good state, after {state.epoch} epochs, is kept in {checkpoint.path}; "
-            "a run with the same settings goes on from there, and stops again."
+            f"kept. The last good state, after {state.epoch} epochs, is kept in {checkpoint.path}. "
+            "A run with the same settings continues from there, and stops again."
         ) from None

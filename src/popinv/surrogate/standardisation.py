@@ -16,26 +16,27 @@ __all__ = ["Standardisation"]
 class Standardisation:
     """Change of units: affine for inputs, logarithmic in the tails for outputs.
 
-        inputs   (z - mean) / scale, with mean and standard deviation; log z in the place of z
-                 where a parameter is positive by its law;
+        inputs   (z - mean) / scale, with mean and standard deviation; log z in place of z
+                 if a parameter is positive by its law;
         outputs  arcsinh((y - mean) / scale), with median and scaled median deviation.
 
-    The solutions of a broad first design are heavy-tailed (a log-permeability a standard deviation
-    lower multiplies the pressure), and one row of the tail can be a thousand times the rest. The
-    arcsinh, linear about the median, keeps the tail from drowning them, and is undone exactly.
+    The solutions of a broad first design are heavy-tailed (a log-permeability that is one standard
+    deviation lower multiplies the pressure), and one row of the tail can be a thousand times the
+    rest. The arcsinh is linear about the median, limits the influence of the tail, and has an exact
+    inverse.
 
-    A column that is constant in the data gets scale 1, so it is passed to the network as 0. The
-    network then never learnt what the column does: if it varies later, the surrogate answers
-    with its random initial dependence until it is trained on rows that vary. Draw the rows of
-    the first round with every parameter spread that a later round may move.
+    A column that is constant in the data gets scale 1, so the network receives 0. The network then
+    has not learned the effect of the column. If the column varies later, the surrogate answers with
+    its random initial dependence until it is trained on rows that vary. Draw the rows of the first
+    round with every parameter spread that a later round may move.
 
     Parameters
     ----------
     input_mean, input_scale : ndarray of shape (d_z,)
-        Of the logarithm, where that is taken.
+        Mean and scale of the logarithm, where it is taken.
     output_mean, output_scale : ndarray of shape (d_y,)
     input_logarithmic : ndarray of bool, shape (d_z,), optional
-        Where the logarithm is taken; nowhere if left out.
+        Whether the logarithm of an input is taken; by default never.
     """
 
     input_mean: np.ndarray
@@ -62,18 +63,19 @@ class Standardisation:
         common_output: bool = False,
         logarithmic: Sequence[bool] | None = None,
     ) -> Standardisation:
-        """Weighted means and deviations of the inputs, medians and robust scales of the outputs.
+        """Return weighted means and deviations of the inputs, medians and scales of the outputs.
 
-        With an ``evaluation`` matrix all inputs share one scale, that which gives the field
-        ``evaluation @ z`` variance 1 on average over the grid; with ``common_output`` all outputs
+        With an ``evaluation`` matrix all inputs share one scale, which gives the field
+        ``evaluation @ z`` a mean variance of 1 over the grid. With ``common_output`` all outputs
         share their root mean square scale, so that they stay values of one smooth function.
         """
         mask = np.zeros(z.shape[1], dtype=bool) if logarithmic is None else np.array(logarithmic)
         z = _logarithms(z, mask)
         mean_z, mean_y = np.average(z, axis=0, weights=weights), np.median(y, axis=0)
         scale_z = _scale(np.average(np.square(z - mean_z), axis=0, weights=weights), mean_z)
-        # 1.4826 makes the median deviation of a normal sample its standard deviation. It is 0
-        # where more than half the rows agree; the standard deviation then serves.
+        # The factor 1.4826 makes the median deviation of a normal sample its standard deviation.
+        # The median deviation is 0 if more than half the rows agree; the standard deviation then
+        # replaces it.
         robust = np.square(1.4826 * np.median(np.abs(y - mean_y), axis=0))
         spread = np.square(y - mean_y).mean(axis=0)
         scale_y = _scale(np.where(robust > 0, robust, spread), mean_y)
@@ -86,12 +88,12 @@ class Standardisation:
         return cls(mean_z, scale_z, mean_y, scale_y, mask)
 
     def standard_inputs(self, z: np.ndarray) -> np.ndarray:
-        """Return the inputs as the network reads them."""
+        """Return the inputs in the units of the network."""
         mask: Any = self.input_logarithmic
         return (_logarithms(z, mask) - self.input_mean) / self.input_scale
 
     def standard_outputs(self, y: np.ndarray) -> np.ndarray:
-        """Return the outputs as the network answers them."""
+        """Return the outputs in the units of the network."""
         return np.arcsinh((y - self.output_mean) / self.output_scale)
 
 

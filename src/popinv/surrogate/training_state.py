@@ -1,18 +1,19 @@
-"""What goes into a training and what an interrupted one leaves behind."""
+"""The settings of a training, and the state that an interrupted one leaves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict
 
-from popinv.errors import ConfigError, DivergenceError, nearest
+from popinv.errors import DivergenceError
+from popinv.sections.base import Positive
+from popinv.surrogate.section import TrainingLimits
 
 __all__ = ["TrainingData", "TrainingDiverged", "TrainingSettings", "TrainingState"]
-
-SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,8 @@ class TrainingData:
     rows: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train.
+class TrainingSettings(TrainingLimits):
+    """The settings of a training: those of the section ``surrogate``, and those of a study.
 
     Parameters
     ----------
@@ -54,8 +54,6 @@ class TrainingSettings:
         W = L^{-1}: the loss is then in units of the noise.
     logarithmic : tuple of bool, length d_z, optional
         Parameters that the network reads by their logarithms.
-    learning_rate : float
-        At the start.
     schedule : {"cosine", "constant"}
         ``cosine`` falls to 0 over ``max_epochs``.
     relative_beyond : float, optional
@@ -64,18 +62,13 @@ class TrainingSettings:
         is multiplied by 1 / (1 + (r / (relative_beyond median r))^2). Otherwise a single row from
         the tail of a heavy-tailed population can outweigh all others, in training and in choosing
         the best epoch.
-    batch_size, max_epochs : int
-    patience : int
-        Stop after so many epochs without a better validation loss.
-    validation_fraction : float in [0, 1)
-        With 0 the training rows stand in for the validation rows.
     device : {"cpu", "auto", "cuda"}
-        Where to train, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
+        The device, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
         checkpoint of another device.
 
     Raises
     ------
-    ConfigError
+    pydantic.ValidationError
         For a value that is out of range.
 
     Notes
@@ -86,42 +79,17 @@ class TrainingSettings:
     ``relative_beyond`` guards against it.
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     seed: int = 0
     stage: str = "train_surrogate"
-    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: {"kind": "mlp"})
+    hyperparameters: Mapping[str, Any] = {"kind": "mlp"}
     fixed: Mapping[str, np.ndarray] | None = None
     whitening: np.ndarray | None = None
     logarithmic: tuple[bool, ...] | None = None
-    learning_rate: float = 5e-3
-    schedule: str = "cosine"
-    relative_beyond: float | None = 2.0
-    batch_size: int = 64
-    max_epochs: int = 200
-    patience: int = 50
-    validation_fraction: float = 0.1
+    schedule: Literal["cosine", "constant"] = "cosine"
+    relative_beyond: Positive | None = 2.0
     device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(
-                f"schedule is '{self.schedule}', allowed: {', '.join(SCHEDULES)}."
-                + nearest(self.schedule, SCHEDULES)
-            )
-        for name in ("batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate is {self.learning_rate}, must be positive")
-        if self.max_epochs < 0:
-            raise ConfigError(f"max_epochs is {self.max_epochs}, must not be negative")
-        if self.relative_beyond is not None and not self.relative_beyond > 0:
-            raise ConfigError(
-                f"relative_beyond is {self.relative_beyond}, must be positive or left out"
-            )
-        if not 0 <= self.validation_fraction < 1:
-            raise ConfigError(
-                f"validation_fraction is {self.validation_fraction}, must lie in [0, 1)"
-            )
 
 
 @dataclass(frozen=True)

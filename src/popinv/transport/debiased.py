@@ -1,17 +1,17 @@
-r"""The squared Wasserstein distance of data to a law of which two samples are at hand.
+r"""The debiased squared Wasserstein distance of data to a law that is known by two samples.
 
-Two finite samples of one law are not at distance zero, and a model fitted by their distance
-shrinks. With D, F and S the quantile functions of the data and of two independent samples of the
-model, half the samples' own distance is therefore subtracted:
+Two finite samples of one law have a positive distance, so a model that is fitted by this distance
+shrinks. Let D, F and S be the quantile functions of the data and of two independent samples of the
+model. Half the distance between the two samples is subtracted:
 
 .. math::
     \tfrac12 \bigl( W_2^2(D, F) + W_2^2(D, S) - W_2^2(F, S) \bigr)
     = \int_0^1 (F - D)(S - D)\, du .
 
-The right side is one sum instead of three, needs each sample sorted once, and says what is
+The right side needs one sum instead of three and sorts each sample once. It also shows what is
 estimated: as F and S are independent, its mean over them is the squared distance of D to the
-*mean* quantile function of such samples. That is the data's own mean quantile function where the
-law is right and the samples are as large as the data.
+*mean* quantile function of such samples. If the law is right and the samples are as large as the
+data, this is the mean quantile function of the data.
 """
 
 from __future__ import annotations
@@ -32,9 +32,18 @@ __all__ = ["debiased_rows", "projected_debiased_wasserstein"]
 
 @numba.njit(nogil=True, cache=True)
 def _couple(
-    data, data_order, first, first_order, second, second_order, plan, scale, values, slopes
-):
-    """Sum over the pieces of the plan; slopes go to the places the entries came from."""
+    data: np.ndarray,
+    data_order: np.ndarray,
+    first: np.ndarray,
+    first_order: np.ndarray,
+    second: np.ndarray,
+    second_order: np.ndarray,
+    plan: tuple,
+    scale: float,
+    values: np.ndarray,
+    slopes: tuple,
+) -> None:
+    """Sum over the pieces of the plan, and write slopes to the places the entries came from."""
     source, target, weight = plan
     data_slopes, first_slopes, second_slopes = slopes
     for k in range(data.shape[0]):
@@ -58,8 +67,16 @@ def _couple(
 
 @numba.njit(nogil=True, cache=True)
 def _couple_equal(
-    data, data_order, first, first_order, second, second_order, scale, values, slopes
-):
+    data: np.ndarray,
+    data_order: np.ndarray,
+    first: np.ndarray,
+    first_order: np.ndarray,
+    second: np.ndarray,
+    second_order: np.ndarray,
+    scale: float,
+    values: np.ndarray,
+    slopes: tuple,
+) -> None:
     """Do the same for samples as large as the data, rank to rank."""
     data_slopes, first_slopes, second_slopes = slopes
     size = data.shape[1]
@@ -87,9 +104,9 @@ def debiased_rows(
 ) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
     """Evaluate ``int (F - D)(S - D) du`` on every row, with gradients.
 
-    The first ``m // 2`` of a row of the model are one sample, as many that follow the other; m is
-    at least 2, and of an odd m the last has no effect. Parameters, result and errors are otherwise
-    those of `popinv.transport.sliced.wasserstein_rows`.
+    The first ``m // 2`` entries of a model row are one sample, and the next ``m // 2`` are the
+    other. m is at least 2; for an odd m the last entry has no effect. Parameters, result and errors
+    are otherwise those of `popinv.transport.sliced.wasserstein_rows`.
     """
     check_rows(data, model)
     count, n = data.shape
@@ -123,10 +140,10 @@ def debiased_rows(
 
 
 def projected_debiased_wasserstein(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Mean over directions of the debiased squared W_2 of projections, differentiable once.
+    """Return the mean over directions of the debiased squared W_2, differentiable once.
 
-    The rows of ``b`` are both samples of the model, one after the other. The value is not negative
-    on average over them, but possibly for given ones. Parameters, result and errors are those of
-    `popinv.transport.rows.mean_over_directions`.
+    The rows of ``b`` hold both samples of the model, one after the other. The value is not negative
+    on average over the samples, but can be negative for given ones. Parameters, result and errors
+    are those of `popinv.transport.rows.mean_over_directions`.
     """
     return mean_over_directions(debiased_rows, a, b)

@@ -4,20 +4,20 @@ The squared energy distance of two laws on R^d is
 
     D(P, Q) = 2 E|X - Y| - E|X - X'| - E|Y - Y'|,
 
-not negative, and zero only if P = Q. For two samples it is the V-statistic: expectations become
-means over all pairs, a point paired with itself included, so that the value is that of the two
-empirical measures and keeps both properties.
+It is not negative, and it is zero only if P = Q. For two samples it is the V-statistic:
+expectations become means over all pairs, and each point is also paired with itself. The value is
+then that of the two empirical measures, and keeps both properties.
 
-Sliced, D is taken of the projections and averaged over directions. For theta uniform on the
+The sliced distance averages D of the projections over directions. For theta uniform on the
 sphere E|<theta, v>| = c_d |v| with
 
     c_d = Gamma(d/2) / ( sqrt(pi) Gamma((d + 1)/2) ),
 
-so, unlike for Wasserstein distances, slicing changes the energy distance by a constant only: the
-sliced one over `slicing_constant` is an unbiased estimate of D, exact in one dimension.
+so slicing changes the energy distance by a constant only, unlike Wasserstein distances. The
+sliced distance over `slicing_constant` is an unbiased estimate of D, exact in one dimension.
 
-It scores held-out observations (`popinv.inference.assessment`). The deconvolution papers whose
-loss `popinv.transport.sliced` implements use a Wasserstein distance.
+The distance scores held-out observations (`popinv.inference.assessment`). The deconvolution papers,
+whose loss `popinv.transport.sliced` implements, use a Wasserstein distance.
 
 Source: Szekely and Rizzo, "Energy statistics: a class of statistics based on distances",
 Journal of Statistical Planning and Inference 143 (2013).
@@ -40,7 +40,7 @@ __all__ = ["EnergyReference", "slicing_constant"]
 
 
 def slicing_constant(dimension: int) -> float:
-    """Mean of |<theta, v>| over directions theta, for a unit vector v.
+    """Return the mean of |<theta, v>| over directions theta, for a unit vector v.
 
     c_d = Gamma(d/2) / (sqrt(pi) Gamma((d + 1)/2)): 1, 2/pi, 1/2, ... and about sqrt(2/(pi d)).
 
@@ -65,8 +65,14 @@ def slicing_constant(dimension: int) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
-def _energy_to_rows(reference, sums, within, sample, values):
-    """Mean distances by ranks: sum_j |x - y_j| = x (2 r - n) + S_n - 2 S_r, r points below x."""
+def _energy_to_rows(
+    reference: np.ndarray,
+    sums: np.ndarray,
+    within: np.ndarray,
+    sample: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """Mean distances by ranks: sum_j |x - y_j| = x (2 r - n) + S_n - 2 S_r for r points below x."""
     n, m = reference.shape[1], sample.shape[1]
     for k in range(sample.shape[0]):
         rank = 0
@@ -90,7 +96,7 @@ class EnergyReference:
     frame : ndarray of shape (d, K)
         Directions theta_k as columns.
     rows, sums, within : ndarrays of shapes (K, n), (K, n + 1), (K,)
-        Sorted projections, less their middle, which keeps sums of differences exact; the sums of
+        Sorted projections less their middle, which keeps sums of differences exact; the sums of
         the first 0, 1, ..., n of them; and their mean distance from each other.
     middle : ndarray of shape (K, 1)
     """

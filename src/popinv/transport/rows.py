@@ -1,16 +1,16 @@
-"""What discrepancies of projected samples share: checks, threads, and the way into torch.
+"""Checks, threads and the torch function that all discrepancies of projected samples share.
 
 Everything here works on matrices of *rows*: one row per direction, contiguous in the sample, as
-a sort wants them. The torch function takes the transposed, mathematical form (points x
-directions) and costs one transposition less when given a transposed view.
+sorting needs them. The torch function takes the transposed, mathematical form (points x
+directions) and saves one transposition if it is given a transposed view.
 
-Two decisions make it fast, none changes the answer:
+Two decisions make it fast and do not change the answer:
 
 - rows are sorted by `popinv.transport.sorting`, not by torch;
-- rows are independent, so threads take blocks of rows, and no sum ever crosses a block: the
-  result has the same bits whatever the number of threads. (Matrix products around it have not:
-  a BLAS may add up in another order with more threads. Where bits matter, hold BLAS and torch to
-  one thread and give the others to `threads`.)
+- rows are independent, so threads take blocks of rows, and no sum crosses a block: the result has
+  the same bits for any number of threads. (The matrix products around it do not have this
+  property: a BLAS may sum in another order with more threads. If bits matter, limit BLAS and torch
+  to one thread and give the others to `threads`.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["RowDiscrepancy", "check_rows", "in_blocks", "mean_over_directions"]
 
 # Numbers per block of rows: a block and its temporaries stay in a core's second-level cache.
 _BLOCK_ENTRIES = 32_768
-# Below this many numbers starting threads costs more than it saves.
+# Below this many numbers, starting threads costs more than it saves.
 _THREADING_ENTRIES = 131_072
 
 # Data rows (K, n) and model rows (K, m), with the keywords `data_gradient`, `scale` and `threads`,
@@ -37,7 +37,7 @@ RowDiscrepancy = Callable[..., tuple[NDArray[np.float64], NDArray[Any] | None, N
 
 
 def check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
-    """Raise ValueError unless the rows of two samples are of the same directions and dtype."""
+    """Raise ValueError unless the rows of two samples agree in directions and dtype."""
     if data.ndim != 2 or model.ndim != 2:
         raise ValueError(f"projections must be matrices, got shapes {data.shape} and {model.shape}")
     if data.shape[0] != model.shape[0]:
@@ -58,9 +58,9 @@ def check_rows(data: NDArray[Any], model: NDArray[Any]) -> None:
 def in_blocks(
     block: Callable[[slice], None], count: int, n: int, m: int, threads: int | None = None
 ) -> None:
-    """Call a function with slices of ``count`` rows of n and m numbers, in threads if it pays.
+    """Call a function with slices of ``count`` rows of n and m numbers, in threads if it is faster.
 
-    ``threads`` is how many there may be, by default ``torch.get_num_threads()``.
+    ``threads`` is the largest number of threads, by default ``torch.get_num_threads()``.
     """
     height = max(1, _BLOCK_ENTRIES // max(n, m))
     slices = [slice(start, start + height) for start in range(0, count, height)]
@@ -69,14 +69,15 @@ def in_blocks(
         for rows in slices:
             block(rows)
     else:
-        # A pool per call costs a tenth of a millisecond and survives a fork; a global one does not.
+        # A pool per call costs a tenth of a millisecond and survives a fork; a global pool does
+        # not.
         with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(block, slices):
                 pass
 
 
 class _MeanOverDirections(torch.autograd.Function):
-    """Mean over directions of a row discrepancy; gradients are made in the forward pass."""
+    """Mean over directions of a row discrepancy; the forward pass also computes the gradients."""
 
     @staticmethod
     def forward(
@@ -107,17 +108,17 @@ class _MeanOverDirections(torch.autograd.Function):
 def mean_over_directions(
     discrepancy: RowDiscrepancy, a: torch.Tensor, b: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over directions of a one-dimensional discrepancy, differentiable once.
+    """Return the mean over directions of a one-dimensional discrepancy, differentiable once.
 
     Parameters
     ----------
     discrepancy : callable
-        Such as `popinv.transport.sliced.wasserstein_rows`.
+        For example `popinv.transport.sliced.wasserstein_rows`.
     a : torch.Tensor of shape (n, K)
         Projected data, float64 or float32, on the CPU. Its gradient is computed only if it
         requires one.
     b : torch.Tensor of shape (m, K)
-        Projected model sample, dtype of `a`. A transposed view, ``(U.T @ Y.T).T``, spares a copy.
+        Projected model sample, dtype of `a`. A transposed view, ``(U.T @ Y.T).T``, saves a copy.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def mean_over_directions(
     Raises
     ------
     ValueError
-        On shapes, types or devices that do not fit.
+        If shapes, types or devices do not fit.
     """
     value: torch.Tensor = _MeanOverDirections.apply(a, b, discrepancy)
     return value

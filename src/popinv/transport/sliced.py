@@ -6,12 +6,12 @@ projections,
 
     SW_2^2(x, y) = (1/K) sum_k W_2^2( <x, theta_k>, <y, theta_k> ),
 
-and the whitened one, which the deconvolution descends on, replaces theta by the columns of
+The whitened distance, on which the deconvolution descends, replaces theta by the columns of
 U = L^{-T} Theta with Gamma = L L^T. `popinv.transport.rows` does the work, row by row.
 
-A sliced, whitened, squared loss of this form is that of Vadeboncoeur, Girolami and Stuart's work
-on populational inverse problems with known noise (arXiv 2405.17955), the predecessor of their
-deconvolution (arXiv 2505.19841). The implementation, and the orthogonal directions, are this
+A sliced, whitened, squared loss of this form comes from the work of Vadeboncoeur, Girolami and
+Stuart on populational inverse problems with known noise (arXiv 2405.17955), which precedes their
+deconvolution (arXiv 2505.19841). The implementation and the orthogonal directions are this
 project's own.
 """
 
@@ -39,12 +39,12 @@ __all__ = [
 
 
 def directions(generator: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
-    """Random directions, each uniform on the unit sphere, orthogonal within blocks.
+    """Draw random directions, each uniform on the unit sphere, orthogonal within blocks.
 
-    A block of `dimension` of them is the Q of a Gaussian matrix's QR factorisation, its signs set
-    so that R has a positive diagonal, which makes Q uniform over rotations. Within a block
-    sum_k theta_k theta_k^T = I, so that any quadratic in theta is averaged without error: this is
-    the variance reduction over independent directions.
+    A block of `dimension` directions is the Q of a Gaussian matrix's QR factorisation. Its signs
+    are set so that R has a positive diagonal, which makes Q uniform over rotations. Within a block
+    sum_k theta_k theta_k^T = I, so any quadratic in theta is averaged without error. This reduces
+    the variance compared with independent directions.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ def directions(generator: np.random.Generator, count: int, dimension: int) -> ND
 def quantile_plan(
     n: int, m: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Optimal coupling of n and m sorted points of equal weight, in exact integer arithmetic.
+    """Return the optimal coupling of n and m sorted points of equal weight, in exact integers.
 
     The quantile functions are steps that change at i/n and at j/m. Between two changes, a piece
-    of mass goes from one data point to one model point: at most n + m - gcd(n, m) pieces. They
-    depend on the sizes alone, not on the points.
+    of mass goes from one data point to one model point. There are at most n + m - gcd(n, m) pieces.
+    They depend on the sizes alone, not on the points.
 
     Parameters
     ----------
@@ -109,10 +109,12 @@ def quantile_plan(
     return plan
 
 
-# Reassociation lets the sum be vectorised. It is fixed at compilation, so that the bits of the
-# result depend on the machine, never on the run.
+# Reassociation lets the sum be vectorised. It is fixed at compilation, so the bits of the result
+# depend on the machine but not on the run.
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _couple_equal(data, model, values, slopes):
+def _couple_equal(
+    data: np.ndarray, model: np.ndarray, values: np.ndarray, slopes: np.ndarray
+) -> None:
     size = data.shape[1]
     factor = data.dtype.type(2.0 / size)
     for k in range(data.shape[0]):
@@ -125,7 +127,16 @@ def _couple_equal(data, model, values, slopes):
 
 
 @numba.njit(nogil=True, cache=True)
-def _couple_plan(data, model, source, target, weight, values, data_slopes, model_slopes):
+def _couple_plan(
+    data: np.ndarray,
+    model: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    values: np.ndarray,
+    data_slopes: np.ndarray,
+    model_slopes: np.ndarray,
+) -> None:
     for k in range(data.shape[0]):
         total = 0.0
         data_slopes[k] = 0.0
@@ -144,7 +155,7 @@ def _couple_plan(data, model, source, target, weight, values, data_slopes, model
 def _couple(
     data: NDArray[Any], model: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-    """Squared W_2 of sorted rows (K, n) and (K, m), with derivatives in sorted order.
+    """Compute the squared W_2 of sorted rows (K, n) and (K, m), with derivatives in sorted order.
 
     Equal sizes couple rank to rank; unequal sizes follow `quantile_plan`.
     """
@@ -160,7 +171,7 @@ def _couple(
 
 
 @numba.njit(nogil=True, cache=True)
-def _scatter(order, slopes, scale, out):
+def _scatter(order: np.ndarray, slopes: np.ndarray, scale: float, out: np.ndarray) -> None:
     for k in range(order.shape[0]):
         for i in range(order.shape[1]):
             out[k, order[k, i]] = scale * slopes[k, i]
@@ -174,7 +185,7 @@ def wasserstein_rows(
     scale: float = 1.0,
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]:
-    """Squared one-dimensional W_2 of every row, with gradients.
+    """Compute the squared one-dimensional W_2 of every row, with gradients.
 
     With F^{-1} and G^{-1} the quantile functions of the two rows,
 
@@ -185,7 +196,7 @@ def wasserstein_rows(
     data, model : ndarrays of shapes (K, n), (K, m), both float64 or both float32
         Projections, one row per direction.
     data_gradient : bool, default False
-        Whether the gradient with respect to the data is asked for.
+        Whether the gradient with respect to the data is computed.
     scale : float, default 1
         Factor on the gradients (not on the values).
     threads : int, optional
@@ -200,7 +211,7 @@ def wasserstein_rows(
     Raises
     ------
     ValueError
-        On shapes or types that do not fit.
+        If shapes or types do not fit.
     """
     check_rows(data, model)
     data, model = np.ascontiguousarray(data), np.ascontiguousarray(model)
@@ -225,7 +236,7 @@ def wasserstein_rows(
 
 
 def project(points: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
-    """Rows <points, theta_k>, one per direction.
+    """Return the rows <points, theta_k>, one per direction.
 
     Parameters
     ----------
@@ -253,7 +264,7 @@ def project(points: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
 def sliced_wasserstein_squared(
     x: NDArray[Any], y: NDArray[Any], frame: NDArray[Any], *, threads: int | None = None
 ) -> tuple[float, NDArray[Any]]:
-    """Squared sliced W_2 of two samples, and its gradient in the second.
+    """Compute the squared sliced W_2 of two samples, and its gradient in the second.
 
         (1/K) sum_k W_2^2( <x, theta_k>, <y, theta_k> )
 
@@ -277,7 +288,7 @@ def sliced_wasserstein_squared(
     Raises
     ------
     ValueError
-        On shapes or types that do not fit.
+        If shapes or types do not fit.
     """
     values, _, gradient = wasserstein_rows(project(x, frame), project(y, frame), threads=threads)
     return float(values.mean()), (gradient.T @ frame.T) / len(values)
@@ -287,13 +298,13 @@ def sliced_wasserstein_squared(
 
 
 def projected_wasserstein_squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Mean over directions of the squared W_2 of projected samples, differentiable once.
+    """Return the mean over directions of the squared W_2 of projections, differentiable once.
 
         (1/K) sum_k W_2^2( a[:, k], b[:, k] )
 
     With U = L^{-T} Theta of shape (d, K), a = Y U and b = Y_model U, the loss of a blind
-    deconvolution is d/2 times this. U detached gives the gradient with the metric frozen, U
-    attached the full one, for which gradients flow through both a and b. Parameters, result and
+    deconvolution is d/2 times this value. A detached U gives the gradient at a fixed metric. An
+    attached U gives the full gradient, which flows through both a and b. Parameters, result and
     errors are those of `popinv.transport.rows.mean_over_directions`.
     """
     return mean_over_directions(wasserstein_rows, a, b)

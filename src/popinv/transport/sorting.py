@@ -1,11 +1,11 @@
-"""Sorting the rows of a matrix, and saying where each entry came from.
+"""Sort the rows of a matrix, and return where each entry came from.
 
-An argsort costs several sorts. Here the index of an entry travels in the last bits of an integer
-key instead, whose leading bits order like the entry; the keys are sorted, and the few neighbours
-that differ only in the lost bits are put right by insertion, so that the order is the exact,
-stable one. Keys of 32 bits hold the place of an entry between the row's least and largest, in
-equal steps; they sort more than twice as fast as keys of 64 bits. Those hold the double itself,
-and serve long rows, whose index would leave too few bits, and rows with far outliers.
+An argsort costs several sorts. This module stores the index of an entry in the last bits of an
+integer key whose leading bits order like the entry. It sorts the keys, and then puts the few
+neighbours that differ only in the lost bits into order by insertion. The result is the exact,
+stable order. Keys of 32 bits hold the position of an entry between the row's least and largest,
+in equal steps. They sort more than twice as fast as keys of 64 bits, which hold the double itself.
+Keys of 64 bits serve long rows, whose index would leave too few bits, and rows with far outliers.
 
 NumPy's sort is vectorised where the CPU has AVX-512 or AVX2.
 """
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 __all__ = ["sort_rows"]
 
-# Longest index that leaves a 32-bit key enough bits of the value.
+# A longer index would leave a 32-bit key too few bits for the value.
 _LONGEST_SHORT_INDEX = 16
-# Places by which the entries of a row may move, on average, before another sort is better: keys of
-# 64 bits for short ones, a stable argsort for long ones.
+# Places that the entries of a row may move, on average. Beyond it another sort is faster: keys of
+# 64 bits for short keys, a stable argsort for long ones.
 _MOVES_SHORT, _MOVES_LONG = 4, 16
 
 
 @numba.njit(nogil=True, cache=True)
-def _pack_short(rows, index_bits, keys):
-    """Place of each entry between least and largest, the low bits holding the index."""
+def _pack_short(rows: np.ndarray, index_bits: int, keys: np.ndarray) -> None:
+    """Compute each entry's place between least and largest, with the index in the low bits."""
     top = 2.0 ** (32 - index_bits) - 1.0
     shift = np.uint32(index_bits)
     for k in range(rows.shape[0]):
@@ -43,12 +43,12 @@ def _pack_short(rows, index_bits, keys):
             if value > largest:
                 largest = value
         scale = top / (largest - least) if largest > least else 0.0
-        # Where the range is no number (infinite entries, or none at all), the index alone is left.
+        # If the range is not a number (infinite entries, or none), only the index is left.
         if not 0.0 < scale < np.inf:
             scale = 0.0
             least = 0.0
         for i in range(row.size):
-            place = (np.float64(row[i]) - least) * scale
+            place: float = (np.float64(row[i]) - least) * scale
             # NaN and infinite entries keep some place.
             if not place > 0.0:
                 place = 0.0
@@ -58,8 +58,8 @@ def _pack_short(rows, index_bits, keys):
 
 
 @numba.njit(nogil=True, cache=True)
-def _pack_long(keys, index_bits):
-    """Turn the bits of doubles into integers of the same order, the low bits holding the index."""
+def _pack_long(keys: np.ndarray, index_bits: int) -> None:
+    """Turn the bits of doubles into integers of the same order, with the index in the low bits."""
     low = (np.int64(1) << index_bits) - 1
     top = np.int64(0x7FFFFFFFFFFFFFFF)
     for k in range(keys.shape[0]):
@@ -70,7 +70,14 @@ def _pack_long(keys, index_bits):
 
 
 @numba.njit(nogil=True, cache=True)
-def _unpack(keys, rows, index_bits, moves, order, ordered):
+def _unpack(
+    keys: np.ndarray,
+    rows: np.ndarray,
+    index_bits: int,
+    moves: int,
+    order: np.ndarray,
+    ordered: np.ndarray,
+) -> int:
     """Fill the exact stable order and the values in it; return the first row too far from it."""
     low = (np.int64(1) << index_bits) - 1
     size = keys.shape[1]
@@ -119,17 +126,17 @@ def _sort_long(
         bad = _unpack(*rest)
         if bad < 0:
             return
-        # Values that nearly all agree (a spread far below the offset) are worth a proper sort.
+        # If nearly all values agree (a spread far below the offset), a proper sort is faster.
         order[done + bad] = np.argsort(rows[done + bad], kind="stable")
         ordered[done + bad] = rows[done + bad][order[done + bad]]
         done += bad + 1
 
 
 def sort_rows(rows: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Sort every row, and say where each entry came from.
+    """Sort every row, and return where each entry came from.
 
-    Equal to ``order = np.argsort(rows, axis=1, kind="stable")`` and ``rows[order]``, faster. NaN
-    entries keep some place and do no other harm.
+    The result equals ``order = np.argsort(rows, axis=1, kind="stable")`` and ``rows[order]``, but
+    is faster. NaN entries keep some place and do no other harm.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
 from popinv.inference.likelihood.scoring import Point, begin, state_arrays, state_of
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
@@ -59,14 +59,14 @@ def by_quadrature(problem: Problem, p: np.ndarray, side: int = 1201) -> np.ndarr
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
 def test_of_a_linear_model_it_is_exact(scales, gaps):
     problem = linear_problem(30, scales=scales, gaps=gaps)
-    found = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
+    evaluation = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
     exact = exact_log_likelihood(problem, TRUTH + 0.1)
     # Proposals are the posterior but for the error of the modes, which are searched until no step
     # promises 1e-4 of a log density; the control variates leave no more variance than that.
-    np.testing.assert_allclose(found.log_likelihood, exact, atol=1e-4)
-    np.testing.assert_allclose(found.scores, exact_scores(problem, TRUTH + 0.1), atol=3e-4)
-    np.testing.assert_allclose(found.effective_share, 1.0, atol=2e-3)
-    assert np.abs(found.score_error).max() < 3e-4
+    np.testing.assert_allclose(evaluation.log_likelihood, exact, atol=1e-4)
+    np.testing.assert_allclose(evaluation.scores, exact_scores(problem, TRUTH + 0.1), atol=3e-4)
+    np.testing.assert_allclose(evaluation.effective_share, 1.0, atol=2e-3)
+    assert np.abs(evaluation.score_error).max() < 3e-4
 
 
 @pytest.mark.parametrize("deviation", [0.3, 0.05])
@@ -75,9 +75,9 @@ def test_of_a_curved_model_it_is_that_of_quadrature(deviation):
     p = BENT.copy()
     p[4] = np.log(deviation)
     exact = by_quadrature(problem, p)
-    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    evaluation = evaluate(problem, p, MarginalSettings(draws=4096))
     # 4096 draws with at least a tenth of them effective: 0.05 each.
-    assert np.abs(found.log_likelihood - exact).max() < 0.05
+    assert np.abs(evaluation.log_likelihood - exact).max() < 0.05
 
 
 def test_corrections_of_the_proposals_are_taken_where_they_help():
@@ -94,12 +94,12 @@ def test_corrections_of_the_proposals_are_taken_where_they_help():
 def test_scores_are_the_derivatives_of_quadrature():
     problem = bent_problem(8, 0.2)
     p = BENT + np.array([0.1, 0.0, 0.1, -0.1, np.log(0.2)])
-    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    evaluation = evaluate(problem, p, MarginalSettings(draws=4096))
     for i in range(len(p)):
         shift = 1e-3 * np.eye(len(p))[i]
         exact = (by_quadrature(problem, p + shift) - by_quadrature(problem, p - shift)) / 2e-3
         # 4096 draws, at least a tenth of them effective, and scores of a few units.
-        np.testing.assert_allclose(found.scores[:, i], exact, atol=0.15)
+        np.testing.assert_allclose(evaluation.scores[:, i], exact, atol=0.15)
 
 
 def test_two_modes_are_counted():
@@ -116,8 +116,8 @@ def test_two_modes_are_counted():
     settings = MarginalSettings()
     assert second_modes(problem, p, settings, evaluate(problem, p, settings)) > 0.2
     one_sided = np.array([1.5, np.log(0.2), np.log(0.1)])
-    found = evaluate(problem, one_sided, settings)
-    assert second_modes(problem, one_sided, settings, found) == 0.0
+    evaluation = evaluate(problem, one_sided, settings)
+    assert second_modes(problem, one_sided, settings, evaluation) == 0.0
     doubted = fit_marginal_likelihood(problem, p, settings)
     assert not doubted.passes
     assert "several modes" in doubted.reason
@@ -130,10 +130,10 @@ def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo
         truth = BENT.copy()
         truth[4] = np.log(0.3)
         start = fit_pseudo_likelihood(problem, [truth])
-        found = fit_marginal_likelihood(problem, start.p)
-        assert found.passes, found.reason
-        errors.append(found.p - truth)
-        predicted.append(found.standard_errors)
+        estimate = fit_marginal_likelihood(problem, start.p)
+        assert estimate.passes, estimate.reason
+        errors.append(estimate.p - truth)
+        predicted.append(estimate.standard_errors)
         others.append(start.p - truth)
     rms = np.sqrt(np.mean(np.square(errors), axis=0))
     ratio = rms / np.sqrt(np.mean(np.square(predicted), axis=0))
@@ -167,9 +167,9 @@ def test_what_single_systems_say_does_not_depend_on_the_others():
 
 def test_held_halves_have_no_scores():
     problem = replace(bent_problem(20, 0.3), free_law=False)
-    found = evaluate(problem, BENT, MarginalSettings())
-    np.testing.assert_array_equal(found.scores[:, :4], 0.0)
-    assert np.abs(found.scores[:, 4]).min() > 0
+    evaluation = evaluate(problem, BENT, MarginalSettings())
+    np.testing.assert_array_equal(evaluation.scores[:, :4], 0.0)
+    assert np.abs(evaluation.scores[:, 4]).min() > 0
 
 
 def test_integrals_beyond_hope_are_refused_at_the_start():

@@ -38,8 +38,8 @@ def test_under_a_right_model_noise_is_left_out(error, gain):
     for seed in range(40):
         each, error_of_each, squares, truth = drawn(seed, error=error)
         plain = each.sum(axis=0) * N / len(each)
-        found = steadied(each, error_of_each, squares, N)
-        errors.append([off(matrix, truth) for matrix in (found, plain, squares)])
+        shrunk = steadied(each, error_of_each, squares, N)
+        errors.append([off(matrix, truth) for matrix in (shrunk, plain, squares)])
     steady, plain, squares = np.sqrt(np.mean(np.square(errors), axis=0))
     assert steady < gain * plain
     assert steady < 1.3 * squares

@@ -11,7 +11,7 @@ from linear_population import TRUTH, linear_problem
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.population.noise.full import FullNoise
+from popinv.population.noise.full.noise import FullNoise
 
 D_Y = 6
 
@@ -53,7 +53,7 @@ def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):
     held = []
     for seed in range(data_sets):
         problem, truth = full_problem(500, seed)
-        found = fit(problem, truth)
-        held.append(np.abs(found.p - truth) < 1.96 * found.standard_errors)
+        estimate = fit(problem, truth)
+        held.append(np.abs(estimate.p - truth) < 1.96 * estimate.standard_errors)
     assert np.mean(held) > 0.9
     assert np.mean(held, axis=0).min() > 0.5

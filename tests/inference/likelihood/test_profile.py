@@ -13,8 +13,8 @@ from scipy.stats import multivariate_normal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal import NormalLaw
-from popinv.population.noise.isotropic import IsotropicNoise
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def lines(count: int, deviation: float, seed: int, noise: float = 0.5) -> Problem:
@@ -45,14 +45,14 @@ def drop(problem: Problem, top: float, start: np.ndarray, x: float) -> float:
 
 def test_an_ill_determined_deviation_has_the_ends_of_its_profile():
     problem = lines(40, 0.4, seed=3)
-    found = fit_pseudo_likelihood(problem, [np.zeros(5)])
-    ends = found.ends[3]
-    top = -minimize(lambda q: -log_likelihood(problem, q), found.p, method="BFGS").fun
-    scale = float(np.clip(found.covariance[3, 3] / found.bread[3, 3], 0.2, 5.0))
+    estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
+    ends = estimate.ends[3]
+    top = -minimize(lambda q: -log_likelihood(problem, q), estimate.p, method="BFGS").fun
+    scale = float(np.clip(estimate.covariance[3, 3] / estimate.bread[3, 3], 0.2, 5.0))
     for x in (ends.lower, ends.upper):
         # Ends are found to 0.03 in the logarithm, over which the drop changes by about 0.1.
         if np.isfinite(x):
-            assert abs(drop(problem, top, found.p, x) - 1.92 * scale) < 0.3
+            assert abs(drop(problem, top, estimate.p, x) - 1.92 * scale) < 0.3
 
 
 def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
@@ -60,26 +60,26 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
     at_zero = 0
     for seed in range(8):
         problem = lines(60, 0.0, seed=seed)
-        found = fit_pseudo_likelihood(problem, [np.zeros(5)])
-        assert found.arrived
-        assert np.all(np.abs(found.p[[2, 4]] - wanted) < 4 * found.standard_errors[[2, 4]])
-        if 3 not in found.ends or not found.ends[3].boundary:
+        estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
+        assert estimate.arrived
+        assert np.all(np.abs(estimate.p[[2, 4]] - wanted) < 4 * estimate.standard_errors[[2, 4]])
+        if 3 not in estimate.ends or not estimate.ends[3].boundary:
             continue
         at_zero += 1
-        ends = found.ends[3]
+        ends = estimate.ends[3]
         assert ends.boundary == "zero"
         assert ends.lower == -np.inf
         # One-sided: the truth, zero, is inside whatever the upper end is.
         assert 0.05 < np.exp(ends.upper) < 1.0
         held = replace(problem, fixed=(3,))
-        likelihood = fit_marginal_likelihood(held, found.p)
+        likelihood = fit_marginal_likelihood(held, estimate.p)
         assert likelihood.passes, likelihood.reason
         assert likelihood.standard_errors[3] == 0.0
-        np.testing.assert_allclose(likelihood.p[:3], found.p[:3], atol=0.05)
+        np.testing.assert_allclose(likelihood.p[:3], estimate.p[:3], atol=0.05)
     # A variance that is zero is estimated as zero about half of the time.
     assert 2 <= at_zero <= 7
 
 
 def test_a_well_determined_parameter_has_no_ends_of_its_own():
-    found = fit_pseudo_likelihood(lines(400, 1.0, seed=1), [np.zeros(5)])
-    assert not found.ends
+    estimate = fit_pseudo_likelihood(lines(400, 1.0, seed=1), [np.zeros(5)])
+    assert not estimate.ends

@@ -12,9 +12,9 @@ from problems import curve, curve_problem
 from scipy.optimize import minimize
 
 from popinv.errors import DivergenceError
+from popinv.forward.tangents import linearised
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.pseudo import evaluate, matched_draws, model_moments
-from popinv.tangents import linearised
 
 
 def evaluated(problem, p):
@@ -26,33 +26,33 @@ def evaluated(problem, p):
 def test_for_a_linear_model_it_is_the_likelihood(scales, gaps):
     # The draws have covariance I exactly, so that mean and covariance of a linear model are exact.
     problem = linear_problem(40, scales=scales, gaps=gaps)
-    found = evaluated(problem, TRUTH + 0.1)
+    pseudo = evaluated(problem, TRUTH + 0.1)
     exact = exact_log_likelihood(problem, TRUTH + 0.1)
-    np.testing.assert_allclose(found.log_likelihood, exact, rtol=1e-10)
+    np.testing.assert_allclose(pseudo.log_likelihood, exact, rtol=1e-10)
     np.testing.assert_allclose(
-        found.scores, exact_scores(problem, TRUTH + 0.1), rtol=1e-4, atol=1e-5
+        pseudo.scores, exact_scores(problem, TRUTH + 0.1), rtol=1e-4, atol=1e-5
     )
 
 
 def test_the_information_is_the_scores_covariance_at_the_truth():
     problem = linear_problem(20_000, scales=True)
-    found = evaluated(problem, TRUTH)
-    squares = found.scores.T @ found.scores
-    size = np.sqrt(np.diag(found.information))
+    pseudo = evaluated(problem, TRUTH)
+    squares = pseudo.scores.T @ pseudo.scores
+    size = np.sqrt(np.diag(pseudo.information))
     # 20,000 systems tell a variance to one per cent, a correlation to 0.7.
     np.testing.assert_allclose(
-        squares / np.outer(size, size), found.information / np.outer(size, size), atol=0.04
+        squares / np.outer(size, size), pseudo.information / np.outer(size, size), atol=0.04
     )
 
 
 @pytest.mark.parametrize("gaps", [False, True])
 def test_the_maximum_is_that_of_another_optimiser(gaps):
     problem = linear_problem(300, seed=3, scales=True, gaps=gaps)
-    found = fit_pseudo_likelihood(problem, [np.zeros(6)])
+    estimate = fit_pseudo_likelihood(problem, [np.zeros(6)])
     other = minimize(lambda p: -exact_log_likelihood(problem, p).sum(), TRUTH, method="BFGS")
-    assert found.arrived
+    assert estimate.arrived
     # The ascent stops where a step promises 5e-4 in the log likelihood: 0.03 standard errors.
-    assert np.all(np.abs(found.p - other.x) < 0.04 * found.standard_errors)
+    assert np.all(np.abs(estimate.p - other.x) < 0.04 * estimate.standard_errors)
 
 
 def test_no_unit_matters():
@@ -62,9 +62,9 @@ def test_no_unit_matters():
 
     other = replace(one, data=one.data * factor)
     start = np.zeros(6)
-    found, scaled = (fit_pseudo_likelihood(problem, [start]) for problem in (one, other))
+    estimate, scaled = (fit_pseudo_likelihood(problem, [start]) for problem in (one, other))
     moved = np.log(factor)
-    expected = found.p * [factor, factor, 1, 1, 1, 1] + [0, 0, moved, moved, moved, 0]
+    expected = estimate.p * [factor, factor, 1, 1, 1, 1] + [0, 0, moved, moved, moved, 0]
     # Both ascents stop within 0.03 standard errors of the maximum.
     assert np.all(np.abs(scaled.p - expected) < 0.07 * scaled.standard_errors)
 
@@ -74,9 +74,9 @@ def test_its_errors_are_those_seen_over_data_sets():
     for seed in range(40):
         problem, alpha, gamma = curve_problem(count=300, seed=seed)
         truth = np.concatenate([alpha, gamma])
-        found = fit_pseudo_likelihood(problem, [truth])
-        errors.append(found.p - truth)
-        predicted.append(found.standard_errors)
+        estimate = fit_pseudo_likelihood(problem, [truth])
+        errors.append(estimate.p - truth)
+        predicted.append(estimate.standard_errors)
     ratio = np.sqrt(np.mean(np.square(errors), axis=0) / np.mean(np.square(predicted), axis=0))
     # A root mean square of 40 has a relative error of 11 %: six of them within three of those.
     assert np.all((ratio > 0.67) & (ratio < 1.33))
@@ -86,8 +86,8 @@ def test_of_several_starts_the_best_end_counts():
     problem = linear_problem(100, seed=1)
     astray = TRUTH.copy()
     astray[0] = np.nan
-    found = fit_pseudo_likelihood(problem, [astray, TRUTH])
-    assert np.isfinite(found.p).all()
+    estimate = fit_pseudo_likelihood(problem, [astray, TRUTH])
+    assert np.isfinite(estimate.p).all()
     with pytest.raises(DivergenceError):
         fit_pseudo_likelihood(problem, [astray])
 
@@ -97,10 +97,10 @@ def test_what_is_held_stays_and_has_no_error():
 
     problem = replace(linear_problem(100, seed=2), free_noise=False)
     start = TRUTH + 0.3
-    found = fit_pseudo_likelihood(problem, [start])
-    np.testing.assert_array_equal(found.p[4:], start[4:])
-    np.testing.assert_array_equal(found.standard_errors[4:], 0.0)
-    assert np.all(found.standard_errors[:4] > 0)
+    estimate = fit_pseudo_likelihood(problem, [start])
+    np.testing.assert_array_equal(estimate.p[4:], start[4:])
+    np.testing.assert_array_equal(estimate.standard_errors[4:], 0.0)
+    assert np.all(estimate.standard_errors[:4] > 0)
 
 
 def test_derivatives_along_tangents_are_those_by_differences():

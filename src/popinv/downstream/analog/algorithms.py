@@ -7,13 +7,13 @@ With U the update of a device (:func:`popinv.downstream.analog.devices.update`) 
     tiki_taka    P <- U(P, rate g),    W <- U(W, -transfer P)
     residual     P <- U(P, -rate g),   W <- U(W, transfer P),   g taken at W + mixing P
 
-(arXiv 2406.12774; residual learning is of arXiv 2502.06309). Tiki-Taka's P has the sign of the
-gradient, that of residual learning the opposite one: a mixture of Tiki-Taka would have to be
-W - mixing P, and with the other sign it is unstable. The second array starts at 0, which has to be
-its symmetric point: gradient noise drives it there.
+(arXiv 2406.12774; residual learning is from arXiv 2502.06309). P has the sign of the gradient in
+Tiki-Taka and the opposite sign in residual learning. A mixture in Tiki-Taka would have to be
+W - mixing P; with the other sign it is unstable. The second array starts at 0, which must be its
+symmetric point, since gradient noise drives it there.
 
-The paper's alpha is ``transfer`` of Tiki-Taka and ``rate`` of the others, its beta Tiki-Taka's
-``rate``.
+The paper's alpha is ``transfer`` in Tiki-Taka and ``rate`` in the other methods. Its beta is
+Tiki-Taka's ``rate``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["KINDS", "Method", "Weights", "begin", "point", "step"]
 
 KINDS = ("digital", "analog", "tiki_taka", "residual")
 
-# What takes conductances by an increment and its size: that of devices, or that in pulses.
+# Moves conductances by an increment and its size; see `devices.update` and `devices.pulsed_update`.
 Update = Callable[[Device, Array, Array, Array | None], Array]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """State of a training: the weights W, and the second array P, None where a method has none."""
+    """State of a training: the weights W, and the second array P (None if a method has none)."""
 
     w: Array
     p: Array = None
@@ -43,25 +43,25 @@ class Weights:
 
 @dataclass(frozen=True)
 class Method:
-    """How to train.
+    """Settings of a training.
 
     Attributes
     ----------
     kind : str
         One of ``KINDS``.
     rate : float or array
-        Of the gradient, on the array that receives it.
+        Learning rate of the gradient, on the array that receives it.
     transfer : float or array
-        From P to W.
+        Learning rate from P to W.
     mixing : float
-        Of residual learning; the paper of Tiki-Taka has none.
+        Mixing of residual learning. The paper on Tiki-Taka has none.
     device, fast_device : Device
-        Of W and of P, the latter as the former if left out. A digital method has none.
+        Devices of W and of P; by default, P has the device of W. A digital method has none.
 
     Raises
     ------
     ConfigError
-        If there is no such method, or something that it needs is left out.
+        If there is no such method, or a required argument is missing.
     """
 
     kind: str
@@ -87,17 +87,17 @@ class Method:
 
     @property
     def has_second(self) -> bool:
-        """Whether there is a second array."""
+        """Return whether there is a second array."""
         return self.kind in ("tiki_taka", "residual")
 
 
 def begin(w: Array, method: Method) -> Weights:
-    """Return the state before the first step, the second array at 0."""
+    """Return the state before the first step, with the second array at 0."""
     return Weights(w, 0 * w if method.has_second else None)
 
 
 def point(state: Weights, method: Method) -> Array:
-    """Return where the gradient is taken."""
+    """Return the point at which the gradient is taken."""
     return state.w + method.mixing * state.p if method.mixing else state.w
 
 
@@ -114,18 +114,18 @@ def step(
     Parameters
     ----------
     state : Weights
-        Not changed.
+        The state, which is not changed.
     gradient : array
-        At ``point(state, method)``; of several samples, the sum.
+        At ``point(state, method)``; the sum over the samples.
     method : Method
     size : array, optional
-        Sum over the samples of the gradient's absolute values, if each is an update of its own, as
-        on hardware; |gradient| if left out.
+        Sum over the samples of the gradient's absolute values, if each sample is its own update, as
+        on hardware; by default |gradient|.
     column : int, optional
-        Hardware reads one column of P at a time: transfer that one only, of matrices (rows out,
-        columns in).
+        The only column of P to transfer, as hardware reads one column at a time. For matrices (rows
+        out, columns in).
     change : callable, optional
-        What moves conductances; increments that are not rounded to pulses if left out.
+        Moves the conductances; by default, increments are not rounded to pulses.
     """
     w, p = state.w, state.p
     if method.kind == "digital" or method.device is None:
@@ -137,7 +137,7 @@ def step(
     p = change(method.fast_device or method.device, p, sign * method.rate * gradient, size)
     if column is None:
         return Weights(change(method.device, w, -sign * method.transfer * p, None), p)
-    # A copy by addition serves arrays and tensors alike.
+    # A copy by addition works for arrays and tensors.
     w = w + 0
     moved = -sign * method.transfer * p[:, column]
     w[:, column] = change(method.device, w[:, column], moved, None)

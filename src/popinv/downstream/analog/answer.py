@@ -1,4 +1,4 @@
-"""What training the surrogate on devices does to a study's errors and to its answer."""
+"""Effect of training the surrogate on analog devices on a study's errors and its answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.downstream.analog.study import Fit
 from popinv.errors import DivergenceError
+from popinv.inference.accuracy import law_errors, relative_frobenius_error
 from popinv.inference.descent import run
-from popinv.inference.errors import law_errors, relative_frobenius_error
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
 from popinv.inference.result import noise_covariance
+from popinv.inference.settings import DescentSettings
+from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.networks import Surrogate
 
@@ -22,9 +23,12 @@ __all__ = ["changes", "check_rows", "error_of", "metrics", "result_dataset", "st
 
 Parameters = tuple[np.ndarray, np.ndarray]
 
+# The descents compare surrogates with common random numbers, so that few draws are enough.
+_MODEL_SAMPLES = 1000
+
 
 def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return (z, y) of the fresh solves that no surrogate was trained on."""
+    """Return (z, y) of the fresh solves, on which no surrogate was trained."""
     fresh = check["round"].values == check["round"].values.max()
     fresh &= check["reason"].values == 0
     return check["z"].values[fresh], check["y"].values[fresh]
@@ -33,7 +37,7 @@ def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def error_of(
     surrogate: Surrogate | None, rows: tuple[np.ndarray, np.ndarray], covariance: np.ndarray
 ) -> float:
-    """Return the error in standard deviations of the noise, infinite if training diverged."""
+    """Return the error in standard deviations of the noise, or infinity if training diverged."""
     if surrogate is None:
         return float("inf")
     z, y = rows
@@ -46,11 +50,11 @@ def error_of(
 def changes(
     problem: Problem, solution: Parameters, fits: Sequence[Fit], iterations: int
 ) -> Iterator[tuple[str, dict[str, float | str]]]:
-    """Yield, by method, how a descent from the answer differs from that of the study's surrogate.
+    """Yield, by method, the differences of its descent from that of the study's surrogate.
 
     ``law_change`` is the largest relative change of a parameter of the law, ``noise_change`` that
     of the noise covariance in the Frobenius norm. Both descents see the same random numbers, so
-    that all of the change is the surrogate's.
+    the change is due to the surrogate alone.
     """
     law, covariance = _answer(problem, solution, iterations)
     for fit in fits:
@@ -75,7 +79,7 @@ def _answer(
     problem: Problem, solution: Parameters, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the law in natural values, and the noise covariance, after a descent."""
-    settings = DescentSettings(iterations=iterations)
+    settings = DescentSettings(iterations=iterations, model_samples=_MODEL_SAMPLES)
     done = run(begin(*solution, settings), problem, settings, description="on devices")
     return problem.law.to_natural(done.alpha), noise_covariance(problem, done.gamma)
 
@@ -87,14 +91,14 @@ def metrics(
     answers: Mapping[str, Mapping[str, float | str]],
 ) -> dict[str, float | str]:
     """Return all numbers, flat; ``chosen`` is the device and range of the descents."""
-    found: dict[str, float | str] = {"error_before": before}
+    numbers_by_name: dict[str, float | str] = {"error_before": before}
     for (device, method, reach), error in errors.items():
         name = "error_digital" if method == "digital" else f"error_{device}_{method}_{reach:g}"
-        found[name] = error if np.isfinite(error) else "diverged"
-    found |= {"descent_device": chosen[0], "descent_range": chosen[1]}
+        numbers_by_name[name] = error if np.isfinite(error) else "diverged"
+    numbers_by_name |= {"descent_device": chosen[0], "descent_range": chosen[1]}
     for method, numbers in answers.items():
-        found |= {f"{method}_{name}": value for name, value in numbers.items()}
-    return found | {"statement": statement(errors, before, chosen, answers)}
+        numbers_by_name |= {f"{method}_{name}": value for name, value in numbers.items()}
+    return numbers_by_name | {"statement": statement(errors, before, chosen, answers)}
 
 
 _NAMED = {
@@ -111,13 +115,15 @@ def statement(
     chosen: tuple[str, float],
     answers: Mapping[str, Mapping[str, float | str]],
 ) -> str:
-    """Return in words what becomes of the error, and of the answer, on the chosen device."""
+    """Return in words the error and the answer on the chosen device."""
     device, reach = chosen
-    found = {"digital": next(e for (_, method, _), e in errors.items() if method == "digital")}
-    found |= {m: errors[device, m, reach] for m in _NAMED if m != "digital"}
+    chosen_errors = {
+        "digital": next(e for (_, method, _), e in errors.items() if method == "digital")
+    }
+    chosen_errors |= {m: errors[device, m, reach] for m in _NAMED if m != "digital"}
 
     def said(method: str) -> str:
-        words, error, numbers = _NAMED[method], found[method], answers.get(method, {})
+        words, error, numbers = _NAMED[method], chosen_errors[method], answers.get(method, {})
         if not np.isfinite(error):
             return f"{words}, training diverges"
         if "law_change" not in numbers:
@@ -138,7 +144,8 @@ def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset
     return xr.Dataset(
         {
             "error": variable(
-                "training", list(errors.values()),
+                "training",
+                list(errors.values()),
                 "error in standard deviations of the noise, infinite if training diverged",
             ),
             "device": variable("training", devices.astype(np.str_), "device"),
@@ -147,4 +154,4 @@ def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset
                 "training", reaches, "dynamic range over the largest weight, 0 if digital"
             ),
         }
-    )  # fmt: skip
+    )

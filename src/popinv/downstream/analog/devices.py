@@ -1,17 +1,17 @@
-"""Conductances that do not move as far as they are told.
+"""Devices whose conductances do not move by the full wished increment.
 
 A wished increment dw changes a conductance w to
 
     U(w, dw) = w + dw q_up(w)    if dw >= 0,
                w + dw q_down(w)  otherwise,
 
-with positive responses q_up, falling, and q_down, rising in w. With the means F = (q_down + q_up)/2
-and the asymmetry G = (q_down - q_up)/2 this is (arXiv 2406.12774, equation of section 2)
+with positive responses q_up (falling in w) and q_down (rising in w). With the mean
+F = (q_down + q_up)/2 and the asymmetry G = (q_down - q_up)/2 this is (arXiv 2406.12774, section 2)
 
     U(w, dw) = w + dw F(w) - |dw| G(w).
 
-The symmetric point is where q_up = q_down, thus G = 0. Everything here works on arrays of NumPy and
-on tensors alike, element by element.
+At the symmetric point q_up = q_down, so G = 0. All functions here work on arrays of NumPy and on
+tensors, element by element.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = [
     "update",
 ]
 
-# Of NumPy or of torch.
+# An array of NumPy or of torch.
 Array = Any
 
-# The lower bound of the named soft-bounds device, in units of its upper bound: that of a
+# The lower bound of the named soft-bounds device, in units of its upper bound. It is that of a
 # resistive memory (w from -0.75 to 1.25).
 _LOWER = 0.6
 _GAMMA = 2.0
-# 2^-60 of the range: below the precision of a double.
+# Number of bisections: 2^-60 of the range is below the precision of a double.
 _HALVINGS = 60
 
 
@@ -70,19 +70,19 @@ class Device:
     high: float
 
     def mean(self, w: Array) -> Array:
-        """F, the factor of an increment on average over both directions."""
+        """Return F, the mean of the responses in both directions."""
         return (self.down(w) + self.up(w)) / 2
 
     def asymmetry(self, w: Array) -> Array:
-        """G, positive where increments downwards go further than those upwards."""
+        """Return G, positive if downward increments move further than upward ones."""
         return (self.down(w) - self.up(w)) / 2
 
 
 def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
     """Return q_up = 1 - (w - centre)/reach, q_down = 1 + (w - centre)/reach.
 
-    F = 1 and G = (w - centre)/reach, so that U(w, dw) = w + dw - |dw| w / reach about 0. The range
-    reaches from centre - reach to centre + reach; either may be an array that goes with w.
+    F = 1 and G = (w - centre)/reach, so U(w, dw) = w + dw - |dw| w / reach about 0. The range
+    extends from centre - reach to centre + reach. Both arguments may be arrays of the shape of w.
     """
     return Device(
         "asymmetric_linear",
@@ -111,7 +111,7 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
 def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
     """Return q_up = ((high - w)/(high - low))^up, q_down = ((w - low)/(high - low))^down.
 
-    Beyond the range, where a whole pulse may take a conductance, the response is 0.
+    Beyond the range, where a whole pulse may move a conductance, the response is 0.
     """
     width = high - low
     return Device(
@@ -139,7 +139,7 @@ def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMM
 
 
 def symmetric_point(device: Device) -> float:
-    """Return where increments up and down go equally far, by bisection of a scalar range."""
+    """Return the point at which up and down responses are equal, by bisection of the range."""
     low, high = np.float64(device.low), np.float64(device.high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -151,7 +151,7 @@ def symmetric_point(device: Device) -> float:
 
 
 def normalised(device: Device) -> Device:
-    """Return the device with both responses divided by that at the symmetric point: F = 1 there."""
+    """Return the device with both responses divided by that at the symmetric point, so F = 1."""
     scale = float(device.mean(np.float64(symmetric_point(device))))
     return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
 
@@ -160,10 +160,10 @@ DEVICES = ("asymmetric_linear", "soft_bounds", "power", "exponential")
 
 
 def device(name: str, reach: float) -> Device:
-    """Return a device by name, its symmetric point 0, F(0) = 1 and its upper bound ``reach``.
+    """Return a device by name, with symmetric point 0, F(0) = 1 and upper bound ``reach``.
 
-    The range is symmetric, but for ``soft_bounds``, which ends at -0.6 ``reach``; the power and the
-    rate of the others are 2.
+    The range is symmetric, except for ``soft_bounds``, whose lower end is -0.6 ``reach``. The power
+    and the rate of the other devices are 2.
 
     Raises
     ------
@@ -191,9 +191,9 @@ def update(device: Device, w: Array, change: Array, size: Array | None = None) -
     device : Device
     w : array
     change : array
-        The wished increment, or the sum of several that are made at once.
+        The wished increment, or the sum of several simultaneous increments.
     size : array, optional
-        The sum of their absolute values; |change| if left out, as of a single one.
+        The sum of their absolute values; by default |change|, as for a single increment.
     """
     size = abs(change) if size is None else size
     return w + change * device.mean(w) - size * device.asymmetry(w)
@@ -212,30 +212,30 @@ def pulsed_update(
 ) -> Array:
     """Return the conductances after increments in whole pulses.
 
-    Upwards go (size + change)/2 and downwards (size - change)/2, each in a number of pulses
-    rounded at random so that it is right on average. A pulse changes w by ``granularity`` times
-    the response times 1 + cycle_noise xi, xi standard normal and fresh for each. The pulses of one
-    call find the same response: where w moves far in one call, call for each pulse.
+    There are (size + change)/2 upward and (size - change)/2 downward, each in a number of pulses
+    that is rounded at random without bias. A pulse changes w by ``granularity`` times the response
+    times 1 + cycle_noise xi, with a new standard normal xi for each pulse. All pulses of one call
+    have the same response; if w moves far in one call, make a call for each pulse.
 
     Parameters
     ----------
     device, w, change, size
-        As of :func:`update`.
+        The arguments of :func:`update`.
     granularity : float
-        The change by one pulse at the symmetric point.
+        The change due to one pulse at the symmetric point.
     uniform : pair of arrays
         Uniform on [0, 1), for the pulses up and down.
     normal : pair of arrays, optional
         Standard normal; needed with cycle noise.
     cycle_noise : float
-        Relative standard deviation of a pulse.
+        Relative standard deviation of the change due to a pulse.
     longest : int, optional
-        At most so many pulses in each direction.
+        Largest number of pulses in each direction.
 
     Raises
     ------
     ConfigError
-        If the granularity is not positive, or cycle noise has nothing to be drawn from.
+        If the granularity is not positive, or cycle noise is set without normal numbers.
     """
     if not granularity > 0:
         raise ConfigError(f"granularity is {granularity}, must be positive")
@@ -244,7 +244,7 @@ def pulsed_update(
     size = abs(change) if size is None else size
     moved = w
     for sign, response, index in ((1, device.up, 0), (-1, device.down, 1)):
-        # Rounding may take the difference of two equal sums below 0.
+        # Rounding may make the difference of two equal sums negative.
         wished = ((size + sign * change) / (2 * granularity)).clip(0)
         pulses = (wished + uniform[index]) // 1
         if longest is not None:

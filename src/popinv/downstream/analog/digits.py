@@ -1,4 +1,4 @@
-"""MNIST with the paper's dense and convolutional networks, all layers analog or all digital."""
+"""MNIST with the paper's dense and convolutional networks, with all layers analog or digital."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from popinv.downstream.analog.layers import (
     apply_gradients,
     set_method,
 )
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
@@ -47,8 +47,8 @@ PAPER = {
 # The paper's rates: of digital descent, of analog descent and Tiki-Taka's transfer, and of
 # Tiki-Taka's gradient.
 _DIGITAL_RATE, _ANALOG_RATE, _FAST_RATE = 0.1, 0.05, 0.01
-# Ours, for trainings of some thousand steps: at the paper's rates, a column of P a step, Tiki-Taka
-# is still at its start after these. Rate of the gradient, and of the transfer of all columns.
+# Our rates for trainings of some thousand steps: rate of the gradient, and of the transfer of all
+# columns. At the paper's rates, with one column of P per step, Tiki-Taka would barely have moved.
 _SHORT_FAST_RATE, _SHORT_TRANSFER = 0.1, 0.01
 _MIXING = 0.4
 _GRANULARITY, _CYCLE_NOISE = 1e-3, 0.3
@@ -57,19 +57,19 @@ _PULSES = 31
 
 @dataclass(frozen=True)
 class DigitsSize:
-    """How much is trained, and how.
+    """Size and settings of the trainings.
 
     Attributes
     ----------
     images, tested : int
-        To train on and to test with, at most.
+        Largest numbers of training and of test images.
     epochs, decay : int
         The rates fall to a tenth after each ``decay`` epochs.
     hardware : bool
-        As in the paper: products are read with 8 bits and noise, conductances move in pulses with
-        cycle noise, and a column of P is transferred a step. Otherwise products and increments are
-        exact, all of P is transferred each step, and Tiki-Taka's rates are ours. A digital
-        training is exact always.
+        True trains as in the paper: products are read with 8 bits and noise, conductances move
+        in pulses with cycle noise, and one column of P is transferred per step. Otherwise products
+        and increments are exact, all of P is transferred at each step, and Tiki-Taka's rates are
+        ours. A digital training is always exact.
     """
 
     images: int
@@ -80,18 +80,29 @@ class DigitsSize:
 
 
 def network(kind: str, seed: int) -> nn.Module:
-    """Return the paper's network ``fcn`` (sigmoids) or ``cnn`` (tanh), weights drawn."""
+    """Return the paper's network ``fcn`` (sigmoids) or ``cnn`` (tanh) with random weights."""
     if kind == "fcn":
         layers = [
-            nn.Flatten(), AnalogLinear(784, 256), nn.Sigmoid(), AnalogLinear(256, 128),
-            nn.Sigmoid(), AnalogLinear(128, 10),
-        ]  # fmt: skip
+            nn.Flatten(),
+            AnalogLinear(784, 256),
+            nn.Sigmoid(),
+            AnalogLinear(256, 128),
+            nn.Sigmoid(),
+            AnalogLinear(128, 10),
+        ]
     else:
         layers = [
-            AnalogConv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2), AnalogConv2d(16, 32, 5), nn.Tanh(),
-            nn.MaxPool2d(2), nn.Flatten(), AnalogLinear(512, 128), nn.Tanh(),
+            AnalogConv2d(1, 16, 5),
+            nn.Tanh(),
+            nn.MaxPool2d(2),
+            AnalogConv2d(16, 32, 5),
+            nn.Tanh(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            AnalogLinear(512, 128),
+            nn.Tanh(),
             AnalogLinear(128, 10),
-        ]  # fmt: skip
+        ]
     rng = generator(seed, f"analog/digits/{kind}/weights")
     for layer in layers:
         if isinstance(layer, AnalogLayer):
@@ -105,7 +116,7 @@ def pixels(images: np.ndarray) -> torch.Tensor:
 
 
 def accuracy(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of images that are put in the right class, in per cent."""
+    """Return the accuracy on images, in per cent."""
     with torch.no_grad():
         right = [
             (net(x).argmax(dim=1) == y).sum()
@@ -115,21 +126,21 @@ def accuracy(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> floa
 
 
 def methods(kind: str, hardware: bool = False) -> dict[str, Method]:
-    """Return the methods that train a network, by a name with the dynamic range.
+    """Return the methods for a network, by a name with the dynamic range.
 
-    Residual learning, which the paper does not have, is tried at the smallest range.
+    Residual learning, which is not in the paper, is only tried at the smallest range.
     """
-    found = {"digital": Method("digital", _DIGITAL_RATE)}
+    by_name = {"digital": Method("digital", _DIGITAL_RATE)}
     rate, transfer = (_FAST_RATE, _ANALOG_RATE) if hardware else (_SHORT_FAST_RATE, _SHORT_TRANSFER)
     for reach in RANGES[kind]:
         model = asymmetric_linear(reach)
-        found[f"analog_{reach:g}"] = Method("analog", _ANALOG_RATE, device=model)
-        found[f"tiki_taka_{reach:g}"] = Method("tiki_taka", rate, transfer=transfer, device=model)
+        by_name[f"analog_{reach:g}"] = Method("analog", _ANALOG_RATE, device=model)
+        by_name[f"tiki_taka_{reach:g}"] = Method("tiki_taka", rate, transfer=transfer, device=model)
     smallest = asymmetric_linear(RANGES[kind][0])
-    found[f"residual_{RANGES[kind][0]:g}"] = Method(
+    by_name[f"residual_{RANGES[kind][0]:g}"] = Method(
         "residual", rate, transfer=transfer, mixing=_MIXING, device=smallest
     )
-    return found
+    return by_name
 
 
 def train(
@@ -166,7 +177,7 @@ def train(
             range(size.epochs), f"{kind}, {method.kind}", file=sys.stderr, disable=None
         ):
             decay = 0.1 ** (epoch // size.decay)
-            # Tiki-Taka's own rate is absolute; its transfer falls.
+            # Tiki-Taka's own rate is absolute. Its transfer rate falls.
             scaled = _scaled(method, decay)
             rate = decay * (_DIGITAL_RATE if method.kind == "digital" else _ANALOG_RATE)
             order = generator(seed, f"analog/digits/{kind}/order", epoch).permutation(count)

@@ -1,13 +1,13 @@
-"""Layers of a network whose weights are conductances.
+"""Network layers whose weights are conductances.
 
-A layer multiplies with its matrix in both directions. What is special is the update: every sample
-of a batch, and every place of an image in a convolution, is a rank-one increment of its own, so
-that besides the gradient sum_b delta_b x_b^T the sum of sizes counts, which is a product as well:
+A layer multiplies with its matrix in both directions. Its update is special: every sample of a
+batch, and every place of an image in a convolution, is its own rank-one increment. In addition to
+the gradient sum_b delta_b x_b^T, the update needs the sum of sizes, which is also a product:
 
     sum_b |delta_b x_b^T| = sum_b |delta_b| |x_b|^T.
 
-Conductances are the weights, times a scale for each output that is digital and learnt, as is the
-bias. Reading the array may round inputs and outputs, bound the outputs and add noise to them.
+The weights are conductances times a digital, learned scale for each output. The bias is digital and
+learned as well. Reading the array may round inputs and outputs, bound the outputs and add noise.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Reading:
-    """What converters and the array do to a product, inputs scaled to a largest value of 1.
+    """Errors of the converters and the array in a product, with inputs scaled to at most 1.
 
     Attributes
     ----------
     input_steps, output_steps : float
-        Steps of the converters over [-1, 1] and over [-bound, bound].
+        Step sizes of the converters over [-1, 1] and over [-bound, bound].
     bound : float
         Largest output.
     noise : float
-        Standard deviation of the noise of an output.
+        Standard deviation of the output noise.
     draws : torch.Generator
     """
 
@@ -60,7 +60,7 @@ class Reading:
     noise: float = 0.1
 
     def product(self, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        """Return x @ matrix as it is read, x of shape (..., n)."""
+        """Return x @ matrix with the errors of reading, for x of shape (..., n)."""
         scale = x.abs().amax(dim=-1, keepdim=True)
         scale = torch.where(scale > 0, scale, 1.0)
         half = self.input_steps / 2
@@ -71,7 +71,7 @@ class Reading:
 
 
 class _Product(torch.autograd.Function):
-    """x W^T, and in the way back the size of the increments beside the gradient."""
+    """x W^T; the backward pass also computes the size of the increments."""
 
     @staticmethod
     def forward(
@@ -112,9 +112,9 @@ class AnalogLayer(nn.Module):
     second : Tensor or None
         P.
     size : Tensor or None
-        Sum of the increments' absolute values, of the last passes back.
+        Sum of the increments' absolute values in the last backward passes.
     reading : Reading or None
-        Exact products if None.
+        None gives exact products.
     """
 
     def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
@@ -155,7 +155,7 @@ class AnalogLinear(AnalogLayer):
 
 
 class AnalogConv1d(AnalogLayer):
-    """Convolution of kernel 1, the same dense layer at every place."""
+    """Convolution of kernel 1, that is, the same dense layer at every place."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, n_in, places) to (n, n_out, places)."""
@@ -199,9 +199,16 @@ class Pulses:
             first, second = (torch.empty_like(w).normal_(generator=self.draws) for _ in range(2))
             normal = (first, second)
         return pulsed_update(
-            device, w, change, size, self.granularity, (uniform[0], uniform[1]), normal,
-            self.cycle_noise, self.longest,
-        )  # fmt: skip
+            device,
+            w,
+            change,
+            size,
+            self.granularity,
+            (uniform[0], uniform[1]),
+            normal,
+            self.cycle_noise,
+            self.longest,
+        )
 
 
 def _layers(network: nn.Module) -> list[AnalogLayer]:
@@ -209,13 +216,13 @@ def _layers(network: nn.Module) -> list[AnalogLayer]:
 
 
 def digital_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Return what is trained digitally: everything but the conductances."""
+    """Return the digital parameters, that is, all but the conductances."""
     analog = {id(layer.weight) for layer in _layers(network)}
     return [p for p in network.parameters() if p.requires_grad and id(p) not in analog]
 
 
 def set_method(network: nn.Module, method: Method, reading: Reading | None = None) -> None:
-    """Make the layers ready for a method: second arrays at 0, and how they are read."""
+    """Prepare the layers for a method: second arrays at 0, and the reading."""
     for layer in _layers(network):
         layer.second = torch.zeros_like(layer.weight.data) if method.has_second else None
         layer.mixing, layer.reading = method.mixing, reading
@@ -230,21 +237,21 @@ def apply_gradients(
     by_column: bool = False,
     change: Change = update,
 ) -> None:
-    """Move all conductances by their gradients, digital parameters by plain descent.
+    """Move all conductances by their gradients, and digital parameters by gradient descent.
 
     Parameters
     ----------
     network : nn.Module
-        After a pass back; its gradients are taken away.
+        After a backward pass. Its gradients are cleared.
     method : Method
     rate : float
-        Of the digital parameters.
+        Learning rate of the digital parameters.
     number : int
-        Of the step; with ``by_column`` it says which column of P is transferred.
+        Number of the step. With ``by_column`` it determines the transferred column of P.
     by_column : bool
-        Transfer one column a step, as hardware does, or all.
+        True transfers one column per step, as hardware does; False transfers all.
     change : callable
-        What moves conductances.
+        Moves the conductances.
     """
     with torch.no_grad():
         for layer in _layers(network):

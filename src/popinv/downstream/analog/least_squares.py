@@ -1,10 +1,10 @@
-"""Quadratic problems, on which the error that a device leaves is seen exactly.
+"""Quadratic problems on which the error due to a device is computed exactly.
 
     f(w) = |A (w - w*)|^2 / (2 n),   gradient H (w - w*),   H = A^T A / n,
 
-with normal A (n x D) and w*. Many trainings are run at once, one a row, each with rates, noise and
-a dynamic range of its own. Gradients carry noise of their own: normal, or the two-point noise of
-the paper's lower bound (Theorem 3).
+with normal A (n x D) and w*. Many trainings run at once, one per row, each with its own rates,
+noise and dynamic range. Gradients have noise: normal noise, or the two-point noise of the paper's
+lower bound (Theorem 3).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 _BLOCK = 1000
 
-# From the generator, the iterates and the shape to noise.
+# Maps the generator, the iterates and the shape to noise.
 Noise = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
@@ -45,7 +45,7 @@ class LeastSquares:
     def drawn(
         cls, seed: int, dimension: int = 40, rows: int = 100, spread: float = 0.45
     ) -> LeastSquares:
-        """Return the paper's: standard normal A, solution of the standard deviation ``spread``."""
+        """Return the paper's problem: standard normal A, solution of deviation ``spread``."""
         rng = generator(seed, "analog/least_squares")
         return cls(rng.standard_normal((rows, dimension)), spread * rng.standard_normal(dimension))
 
@@ -57,7 +57,7 @@ class LeastSquares:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is left in the second half of a training, one number or vector a row.
+    """Averages over the second half of a training, one number or vector per row.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Trace:
 
 
 def gaussian(sigma: np.ndarray | float) -> Noise:
-    """Return normal noise, ``sigma`` a number or one a row as (rows, 1)."""
+    """Return normal noise; ``sigma`` is a number, or one per row of shape (rows, 1)."""
     return lambda rng, w: sigma * rng.standard_normal(w.shape)
 
 
@@ -86,7 +86,7 @@ def two_point(sigma: float, reach: float) -> Noise:
     """Return the noise of Theorem 3's instance, for w = w 1.
 
     xi = s sqrt((1-p)/p) with probability p, else -s sqrt(p/(1-p)), the same in all coordinates,
-    p = (1 - w/reach)/2 and s = sigma/sqrt(D): mean 0, E|xi 1|^2 = sigma^2.
+    with p = (1 - w/reach)/2 and s = sigma/sqrt(D). Its mean is 0 and E|xi 1|^2 = sigma^2.
     """
 
     def noise(rng: np.random.Generator, w: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def run(
     method : Method
         Rates and devices may hold arrays of shape (rows, 1).
     noise : callable
-        Added to the gradient: from a generator and the iterates to an array like these.
+        Added to the gradient: maps a generator and the iterates to an array of their shape.
     start : ndarray of shape (rows, D)
     steps : int
     seed, stage : int, str
@@ -159,8 +159,8 @@ def analog_minimiser(
 ) -> np.ndarray:
     """Return the minimiser of f(w) + (S/(2 reach)) |w|^2, S = E|noise| of a coordinate.
 
-    What analog descent converges to on average where noise outweighs the gradient (arXiv
-    2502.06309); S of normal noise is sqrt(2/pi) sigma.
+    Analog descent converges to it on average if the noise outweighs the gradient (arXiv
+    2502.06309). For normal noise S is sqrt(2/pi) sigma.
     """
     size = math.sqrt(2 / math.pi) * sigma if size is None else size
     hessian, d = problem.hessian, len(problem.solution)
@@ -177,12 +177,12 @@ def per_sample_losses(
     per_sample: bool,
     analog: bool = True,
 ) -> np.ndarray:
-    """Return the mean loss per coordinate over the last 20 steps, one number a rate.
+    """Return the mean loss per coordinate over the last 20 steps, one number per rate.
 
     The loss is |A (w - w*)|^2/n. Weights are read with normal noise of standard deviation
-    ``noise``, fresh for each sample. With ``per_sample`` every sample's gradient is an increment of
-    its own, so that sizes add up over the samples where the increments themselves cancel;
-    otherwise the gradient of the batch is one increment.
+    ``noise``, drawn anew for each sample. With ``per_sample`` every sample's gradient is its own
+    increment, so sizes add up over the samples while the increments cancel. Otherwise the gradient
+    of the batch is one increment.
     """
     a, n = problem.matrix, len(problem.matrix)
     step_sizes = np.array(rates)[:, None]
@@ -191,7 +191,7 @@ def per_sample_losses(
     for k in range(steps):
         if k % _BLOCK == 0:
             rng = generator(seed, "analog/per_sample", k // _BLOCK)
-        # Noise of the weights reaches a sample's error through its row of A.
+        # Noise of the weights enters a sample's error through its row of A.
         errors = (w - problem.solution) @ a.T
         errors = errors + noise * np.linalg.norm(a, axis=1) * rng.standard_normal(errors.shape)
         gradient = 2 / n * errors @ a

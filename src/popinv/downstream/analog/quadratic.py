@@ -1,6 +1,6 @@
-"""What the paper says of the error that devices leave, measured on quadratic problems.
+"""The paper's statements on the error due to devices, measured on quadratic problems.
 
-Each part returns numbers by name; :mod:`popinv.downstream.analog.problem` makes claims of them.
+Each part returns numbers by name; :mod:`popinv.downstream.analog.problem` turns them into claims.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True)
 class Size:
-    """Steps of a training, of those of the lower bound, and rows of averages over draws."""
+    """Steps of a training and of the lower bound, and rows of averages over draws."""
 
     steps: int
     bound_steps: int
@@ -55,18 +55,18 @@ class Size:
 
 
 def column(values: tuple[float, ...]) -> np.ndarray:
-    """Return numbers that go one with each row."""
+    """Return numbers as a column, one per row."""
     return np.array(values)[:, None]
 
 
 def numbers(size: Size, seed: int) -> Numbers:
     """Return all numbers of this module."""
     problem = LeastSquares.drawn(seed)
-    found: Numbers = {}
+    by_name: Numbers = {}
     for part in (rates, dependences, shifts, kinds_of_devices):
-        found |= part(problem, size, seed)
+        by_name |= part(problem, size, seed)
     return (
-        found
+        by_name
         | lower_bound(size, seed)
         | critical_point(size, seed)
         | responses(size, seed)
@@ -75,7 +75,7 @@ def numbers(size: Size, seed: int) -> Numbers:
 
 
 def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
-    """Return |mean iterate - w*|, one number a row."""
+    """Return |mean iterate - w*|, one number per row."""
     return np.linalg.norm(trace.mean - problem.solution, axis=1)
 
 
@@ -89,7 +89,7 @@ def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
         "tiki_taka": (TRANSFERS, two),
         "residual": (TRANSFERS, replace(two, kind="residual", mixing=0.4)),
     }
-    found: Numbers = {}
+    measured: Numbers = {}
     for name, (values, method) in methods.items():
         start = np.zeros((len(values), len(problem.solution)))
         trace = run(
@@ -98,16 +98,16 @@ def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
         for rate, square, off in zip(
             values, trace.squared_gradient, bias(problem, trace), strict=True
         ):
-            found[f"{name}_{rate:g}_squared_gradient"] = square
-            found[f"{name}_{rate:g}_bias"] = off
+            measured[f"{name}_{rate:g}_squared_gradient"] = square
+            measured[f"{name}_{rate:g}_bias"] = off
     for rate in RATES:
-        found[f"digital_{rate:g}_squared_gradient_theory"] = digital_error(problem, rate, NOISE)
+        measured[f"digital_{rate:g}_squared_gradient_theory"] = digital_error(problem, rate, NOISE)
     penalised = analog_minimiser(problem, NOISE, REACH) - problem.solution
-    return found | {"analog_bias_theory": float(np.linalg.norm(penalised))}
+    return measured | {"analog_bias_theory": float(np.linalg.norm(penalised))}
 
 
 def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Vary what analog descent depends on: dynamic range, noise, and where it starts."""
+    """Vary the dynamic range, the noise and the start of analog descent."""
     d = len(problem.solution)
     inside = 0.9 * REACH * generator(seed, "analog/starts").uniform(-1, 1, (1, d))
     starts = {"zero": np.zeros((1, d)), "solution": problem.solution[None], "random": inside}
@@ -117,32 +117,43 @@ def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     names, reach, sigma, start = zip(*rows, strict=True)
     method = Method("analog", 0.01, device=asymmetric_linear(column(reach)))
     trace = run(
-        problem, method, gaussian(column(sigma)), np.concatenate(start), size.steps, seed,
-        "dependences", column(reach),
-    )  # fmt: skip
-    found = dict(zip((f"analog_{name}_bias" for name in names), bias(problem, trace), strict=True))
+        problem,
+        method,
+        gaussian(column(sigma)),
+        np.concatenate(start),
+        size.steps,
+        seed,
+        "dependences",
+        column(reach),
+    )
+    measured = dict(
+        zip((f"analog_{name}_bias" for name in names), bias(problem, trace), strict=True)
+    )
     within = trace.largest / np.array(reach)
-    return found | {"analog_largest_weight_to_range": float(within.max())}
+    return measured | {"analog_largest_weight_to_range": float(within.max())}
 
 
 def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     """Run Tiki-Taka whose second array has its symmetric point at c reach instead of at 0."""
-    found: Numbers = {}
+    measured: Numbers = {}
     c = column(SHIFTS)
     method = Method(
-        "tiki_taka", FAST_RATE, transfer=0.001, device=asymmetric_linear(REACH),
+        "tiki_taka",
+        FAST_RATE,
+        transfer=0.001,
+        device=asymmetric_linear(REACH),
         fast_device=soft_bounds(REACH, -REACH, 1 + c, 1 - c),
-    )  # fmt: skip
+    )
     start = np.zeros((len(SHIFTS), len(problem.solution)))
     trace = run(problem, method, gaussian(NOISE), start, size.steps, seed, "shifts", REACH)
     for shift, off in zip(SHIFTS, bias(problem, trace), strict=True):
-        found[f"tiki_taka_shift_{shift:g}_bias"] = off
-    return found
+        measured[f"tiki_taka_shift_{shift:g}_bias"] = off
+    return measured
 
 
 def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
-    """Run both on each kind of device, of a range that holds the solution."""
-    found: Numbers = {}
+    """Run both methods on each kind of device, with a range that holds the solution."""
+    measured: Numbers = {}
     for name in DEVICES:
         # A half more than the solution needs below, where soft bounds end at -0.6 of the range.
         model = device(name, 1.5 * float(abs(problem.solution).max()) / 0.6)
@@ -152,64 +163,69 @@ def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
         ):
             start = np.zeros((1, len(problem.solution)))
             trace = run(
-                problem, method, gaussian(NOISE), start, size.steps, seed,
+                problem,
+                method,
+                gaussian(NOISE),
+                start,
+                size.steps,
+                seed,
                 f"devices/{method.kind}",
-            )  # fmt: skip
-            found[f"{method.kind}_{name}_bias"] = bias(problem, trace)[0]
-    return found
+            )
+            measured[f"{method.kind}_{name}_bias"] = bias(problem, trace)[0]
+    return measured
 
 
 def lower_bound(size: Size, seed: int) -> Numbers:
-    """Run Theorem 3's instance: f = |w - w*|^2/2, w* = reach/4, two-point noise, started at w*.
+    """Run the instance of Theorem 3: f = |w - w*|^2/2, w* = reach/4, two-point noise, start w*.
 
-    Where the noise outweighs the gradient, the mean drift is 0 at a gradient whose square is
-    sigma^2 u/(1 - u), u = (w/reach)^2.
+    If the noise outweighs the gradient, the mean drift is 0 where the squared gradient is
+    sigma^2 u/(1 - u) with u = (w/reach)^2.
     """
     d = 10
     # The largest noise that the theorem allows is reach sqrt(D)/(4 sqrt 3).
     sigma = 0.9 * REACH * math.sqrt(d) / (4 * math.sqrt(3))
     solution = np.full(d, REACH / 4)
     problem = LeastSquares(math.sqrt(d) * np.eye(d), solution)
-    found: Numbers = {}
+    measured: Numbers = {}
     rates = (0.03, 0.01, 0.003)
     method = Method("analog", column(rates), device=asymmetric_linear(REACH))
     start = np.tile(solution, (len(rates), 1))
     trace = run(
         problem, method, two_point(sigma, REACH), start, size.bound_steps, seed, "bound", REACH
     )
-    # The mean gradient's square, without the fluctuations that fall with the rate.
+    # The square of the mean gradient, without the fluctuations, which fall with the rate.
     floor = np.square(trace.mean - solution).sum(axis=1)
     for k, rate in enumerate(rates):
         unit = sigma**2 * trace.saturation[k]
-        found[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = (
+        measured[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = (
             trace.squared_gradient[k] / unit
         )
-        found[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
-    return found
+        measured[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
+    return measured
 
 
 def critical_point(size: Size, seed: int) -> Numbers:
-    """Compare with theory, where the gradient is noise: the drift of W, and the mean of P."""
+    """Compare the drift of W and the mean of P with theory, where the gradient is noise."""
     rng = generator(seed, "analog/critical_point")
     w, reach, sigma, rate, fast = 1.0, REACH, 0.5, 0.1, 0.02
     noise = sigma * rng.standard_normal(size.draws)
-    # Every draw with its opposite, as its law has it: what is left of the mean is the drift.
+    # Every draw has its opposite, as in its law. The remaining mean is the drift.
     noise = np.concatenate([noise, -noise])
     mean_size = math.sqrt(2 / math.pi) * sigma
     ald = asymmetric_linear(reach)
-    found: Numbers = {}
+    measured: Numbers = {}
     for method, factor in (
         (Method("analog", rate, device=ald), rate),
         (Method("tiki_taka", fast, transfer=rate, device=ald), rate * fast),
     ):
         moved = step(begin(np.full(len(noise), w), method), noise, method).w
         drift = -float((moved - w).mean())
-        found[f"{method.kind}_drift_to_theory"] = drift / (factor / reach * mean_size * w)
+        measured[f"{method.kind}_drift_to_theory"] = drift / (factor / reach * mean_size * w)
     p, steps = np.full(size.draws, 0.5), 50
     for _ in range(steps):
         p = update(ald, p, rate * sigma * rng.standard_normal(size.draws))
     shrunk = (1 - rate / reach * mean_size) ** steps
-    return found | {"second_array_decay_to_theory": float(p.mean()) / 0.5 / shrunk}
+    return measured | {"second_array_decay_to_theory": float(p.mean()) / 0.5 / shrunk}
 
 
 def responses(size: Size, seed: int) -> Numbers:
@@ -217,31 +233,38 @@ def responses(size: Size, seed: int) -> Numbers:
     rng = generator(seed, "analog/responses")
     reach, w, granularity = 1.0, np.full(size.draws, 0.9), 1e-3
     ald = asymmetric_linear(reach)
-    found: Numbers = {}
+    measured: Numbers = {}
     for name, sign in (("saturation", 1), ("fast_reset", -1)):
         moved = pulsed_update(
-            ald, w, np.full_like(w, sign * granularity), None, granularity,
+            ald,
+            w,
+            np.full_like(w, sign * granularity),
+            None,
+            granularity,
             (rng.random(w.shape), rng.random(w.shape)),
-            (rng.standard_normal(w.shape), rng.standard_normal(w.shape)), 0.3,
-        )  # fmt: skip
-        found[f"{name}_factor"] = float(sign * (moved - w).mean() / granularity)
+            (rng.standard_normal(w.shape), rng.standard_normal(w.shape)),
+            0.3,
+        )
+        measured[f"{name}_factor"] = float(sign * (moved - w).mean() / granularity)
     largest, w = 0.0, reach * rng.uniform(-1, 1, 1000)
     for _ in range(size.draws // 20):
-        # Half of them the largest that are allowed.
+        # Half of them have the largest size that is allowed.
         change = reach * rng.uniform(-1, 1, len(w))
         w = update(ald, w, np.where(rng.random(len(w)) < 0.5, change, reach * np.sign(change)))
         largest = max(largest, float(abs(w).max()))
-    return found | {"largest_weight_to_range": largest / reach}
+    return measured | {"largest_weight_to_range": largest / reach}
 
 
 def samples(problem: LeastSquares, seed: int) -> Numbers:
-    """Return the paper's Figure 1: a tiny noise, each sample an increment of its own or not."""
-    found: Numbers = {}
+    """Reproduce the paper's Figure 1: tiny noise, with and without an increment per sample."""
+    measured: Numbers = {}
     noise = 0.01 / math.sqrt(len(problem.solution))
     for name, each, analog in (
-        ("digital", False, False), ("analog_batch", False, True), ("analog_samples", True, True),
-    ):  # fmt: skip
+        ("digital", False, False),
+        ("analog_batch", False, True),
+        ("analog_samples", True, True),
+    ):
         losses = per_sample_losses(problem, PER_SAMPLE_RATES, 3.0, noise, 2500, seed, each, analog)
         for rate, loss in zip(PER_SAMPLE_RATES, losses, strict=True):
-            found[f"{name}_{rate:g}_loss"] = loss
-    return found
+            measured[f"{name}_{rate:g}_loss"] = loss
+    return measured

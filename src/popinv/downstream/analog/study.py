@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training import TrainingProblem
 from popinv.surrogate.training_problem import loss_of
 from popinv.threads import fixed_threads
+
+if TYPE_CHECKING:
+    from popinv.downstream.analog.section import Analog
 
 __all__ = ["Fit", "Scales", "measure_scales", "methods", "trainings", "with_devices"]
 
@@ -96,11 +99,11 @@ def dense_layers(network: nn.Module, count: int) -> list[str]:
 
 def with_devices(network: nn.Module, count: int) -> nn.Module:
     """Return a copy whose last dense layers are analog, and the only ones that are trained."""
-    found = copy.deepcopy(network).requires_grad_(False)
+    converted = copy.deepcopy(network).requires_grad_(False)
     for name in dense_layers(network, count):
         parent, _, own = name.rpartition(".")
-        setattr(found.get_submodule(parent), own, _analog(found.get_submodule(name)))
-    return found
+        setattr(converted.get_submodule(parent), own, _analog(converted.get_submodule(name)))
+    return converted
 
 
 def _analog(layer: nn.Module) -> AnalogLayer:
@@ -108,15 +111,15 @@ def _analog(layer: nn.Module) -> AnalogLayer:
     assert isinstance(weight, torch.Tensor)
     matrix = weight.squeeze(-1) if isinstance(layer, nn.Conv1d) else weight
     kind = AnalogConv1d if isinstance(layer, nn.Conv1d) else AnalogLinear
-    found = kind(matrix.shape[1], matrix.shape[0], bias is not None).to(matrix.dtype)
+    replacement = kind(matrix.shape[1], matrix.shape[0], bias is not None).to(matrix.dtype)
     largest = float(matrix.abs().max()) or 1.0
     with torch.no_grad():
-        found.weight.copy_(matrix / largest)
-        found.scale.fill_(largest)
-        if found.bias is not None and isinstance(bias, torch.Tensor):
-            found.bias.copy_(bias)
-    found.scale.requires_grad_(False)
-    return found
+        replacement.weight.copy_(matrix / largest)
+        replacement.scale.fill_(largest)
+        if replacement.bias is not None and isinstance(bias, torch.Tensor):
+            replacement.bias.copy_(bias)
+    replacement.scale.requires_grad_(False)
+    return replacement
 
 
 def measure_scales(problem: TrainingProblem, count: int, batch_size: int, seed: int) -> Scales:
@@ -162,15 +165,15 @@ def _largest_curvature(
     return sum(float(x.square().sum()) for x in v) ** 0.5
 
 
-def methods(asked: Mapping[str, Any], scales: Scales) -> Iterator[tuple[str, str, float, Method]]:
+def methods(asked: Analog, scales: Scales) -> Iterator[tuple[str, str, float, Method]]:
     """Yield (device, method, range, how) of every training: digital, then all combinations."""
-    rate = asked["rate"] / scales.curvature
+    rate = asked.rate / scales.curvature
     yield "none", "digital", 0.0, Method("digital", rate)
-    for name in asked["devices"]:
-        for reach in asked["ranges"]:
+    for name in asked.devices:
+        for reach in asked.ranges:
             model = device(name, reach)
             yield name, "analog", reach, Method("analog", rate, device=model)
-            fast = reach / (asked["memory"] * scales.size)
+            fast = reach / (asked.memory * scales.size)
             transfer = rate * scales.size / reach
             two = Method("tiki_taka", fast, transfer, device=model)
             yield name, "tiki_taka", reach, two
@@ -178,11 +181,11 @@ def methods(asked: Mapping[str, Any], scales: Scales) -> Iterator[tuple[str, str
 
 
 def trainings(
-    problem: TrainingProblem, surrogate: Surrogate, asked: Mapping[str, Any], seed: int
+    problem: TrainingProblem, surrogate: Surrogate, asked: Analog, seed: int
 ) -> Iterator[Fit]:
     """Yield every training of the surrogate's last layers, all with the same batches."""
     with fixed_threads(1):
-        scales = measure_scales(problem, asked["layers"], asked["batch_size"], seed)
+        scales = measure_scales(problem, asked.layers, asked.batch_size, seed)
         if not (scales.curvature > 0 and scales.size > 0):
             raise ConfigError(
                 "downstream.analog: the loss does not depend on the surrogate's last layers "
@@ -192,22 +195,24 @@ def trainings(
         for name, kind, reach, method in tqdm(
             every, "trainings on devices", file=sys.stderr, disable=None
         ):
-            network = with_devices(problem.network, asked["layers"])
+            network = with_devices(problem.network, asked.layers)
             good = _train(replace(problem, network=network), method, scales, asked, seed)
-            found = Surrogate(network, surrogate.standardisation, dict(surrogate.hyperparameters))
-            yield Fit(name, kind, reach, found if good else None)
+            retrained = Surrogate(
+                network, surrogate.standardisation, dict(surrogate.hyperparameters)
+            )
+            yield Fit(name, kind, reach, retrained if good else None)
 
 
 def _train(
-    problem: TrainingProblem, method: Method, scales: Scales, asked: Mapping[str, Any], seed: int
+    problem: TrainingProblem, method: Method, scales: Scales, asked: Analog, seed: int
 ) -> bool:
     """Train the problem's network; tell whether it is finite."""
     network, count = problem.network, len(problem.training[0])
     set_method(network, method)
-    rate = asked["rate"] / scales.bias_curvature if scales.bias_curvature > 0 else 0.0
-    for number in range(asked["steps"]):
+    rate = asked.rate / scales.bias_curvature if scales.bias_curvature > 0 else 0.0
+    for number in range(asked.steps):
         rng = generator(seed, "analog/batches", number)
-        index = torch.from_numpy(rng.integers(count, size=asked["batch_size"]))
+        index = torch.from_numpy(rng.integers(count, size=asked.batch_size))
         loss = loss_of(problem, *(a[index] for a in problem.training))
         if not torch.isfinite(loss):
             return False

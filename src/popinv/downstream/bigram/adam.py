@@ -1,10 +1,10 @@
 r"""Adam on the square loss of the bigram model.
 
-Entries do not interact: each is a scalar, started at 0, with the gradient pi_i (w - pi_{j|i}).
-The kernel follows an entry through all its steps before it turns to the next, so that its state
-stays in registers. Adam's answer to a change of the gradient's scale is through ``epsilon`` alone;
-gradients of rare pairs are tiny, so that the usual 1e-8 would hold them up for a reason that has
-nothing to do with the method.
+Entries do not interact. Each is a scalar, starts at 0, and has the gradient pi_i (w - pi_{j|i}).
+The kernel follows an entry through all its steps before the next entry, so that its state stays in
+registers. Adam depends on the gradient's scale only through ``epsilon``. Gradients of rare pairs
+are tiny, so the usual 1e-8 would slow them down for a reason that has nothing to do with the
+method.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ _DECADES = 4
 
 
 @numba.njit(cache=True, nogil=True)
-def _losses(weights, targets, members, rates, roots, beta_1, beta_2, epsilon, total):
+def _losses(
+    weights: np.ndarray,
+    targets: np.ndarray,
+    members: np.ndarray,
+    rates: np.ndarray,
+    roots: np.ndarray,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    total: np.ndarray,
+) -> None:
     for entry in range(len(targets)):
         weight, target = weights[entry], targets[entry]
         share = weight * members[entry]
@@ -49,10 +59,10 @@ def adam_losses(
     steps : int
         T.
     beta_1, beta_2 : float
-        Decay of the mean and of the square.
+        Decay rates of the mean and of the mean square.
     """
     total, t = np.zeros(steps + 1), np.arange(1, steps + 1)
-    # The corrections for the start at zero are the same for every entry.
+    # The corrections for the zero start are the same for every entry.
     rates, roots = rate / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
     entries = bigrams.weights, bigrams.targets, bigrams.members
     _losses(*entries, rates, roots, beta_1, beta_2, _EPSILON, total)
@@ -60,7 +70,7 @@ def adam_losses(
 
 
 def best_adam_losses(bigrams: Bigrams, horizons: np.ndarray) -> np.ndarray:
-    """Return the relative loss at each horizon with the best of a grid of constant rates.
+    """Return the relative loss at each horizon with the best constant rate of a grid.
 
     The grid has four rates per factor of ten over four decades below the largest distance.
     """

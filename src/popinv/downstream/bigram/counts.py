@@ -1,9 +1,9 @@
 r"""Bigrams of sequences of symbols, and the exact losses of both descents on them.
 
-The counts are sparse and stay so: an entry of W whose pair never occurs starts at its target, has
-no gradient and never moves. An entry matters through the frequency pi_i of its context and its
-conditional frequency pi_{j|i} alone, and many share both: all pairs that occur once, for example,
-in contexts that occur equally often. Such entries are followed once.
+The counts are sparse. An entry of W whose pair never occurs starts at its target, has no gradient
+and never moves. An entry depends only on the frequency pi_i of its context and on its conditional
+frequency pi_{j|i}. Many entries share both, for example all pairs that occur once in contexts that
+occur equally often. Such entries are computed once.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ __all__ = ["Bigrams"]
 
 # Steps per factor of ten in the first, coarse search for the best step of sign descent.
 _PER_DECADE = 12
-# Relative change of the loss with the step that is no longer worth following.
+# The search stops at this relative change of the loss.
 _STEP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Bigrams:
-    """Pairs of neighbours that occur, sorted by the first.
+    """Pairs of neighbours that occur, sorted by the first symbol.
 
     Attributes
     ----------
     first, second : ndarray of int, shape (n,)
         i and j of each pair that occurs.
     counts : ndarray of int, shape (n,)
-        How often.
+        Number of occurrences of each.
     size : int
         d, the number of symbols.
     """
@@ -71,7 +71,7 @@ class Bigrams:
 
     @cached_property
     def context_counts(self) -> np.ndarray:
-        """How often each symbol is the first of a pair, shape (d,)."""
+        """Number of pairs of which each symbol is the first, shape (d,)."""
         return np.bincount(self.first, weights=self.counts, minlength=self.size)
 
     @cached_property
@@ -91,7 +91,7 @@ class Bigrams:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """pi_{j|i} of each group of entries that move alike, shape (g,)."""
+        """pi_{j|i} of each group of entries that move equally, shape (g,)."""
         return self._groups[1]
 
     @cached_property
@@ -119,15 +119,15 @@ class Bigrams:
         return relative_loss_of(self.weights, self.members * self.targets**2, steps)
 
     def sign_loss(self, steps: int, step: float) -> float:
-        """Return the relative loss of sign descent, exactly, oscillations included."""
+        """Return the exact relative loss of sign descent, including oscillations."""
         left = distance(self.targets, step, steps)
         return float((self.members * self.weights) @ left**2) / 2 / self.start
 
     def best_sign_loss(self, steps: int) -> tuple[float, float]:
-        """Return the relative loss with the best step for a horizon, and the step.
+        """Return the relative loss with the best step for a horizon, and that step.
 
         The best step lies between the smallest and the largest distance over T
-        (Proposition 4.3). A grid, then a bounded search about its best point.
+        (Proposition 4.3). The search uses a grid, then a bounded search about its best point.
         """
         if steps < 1:
             return 1.0, float("nan")
@@ -136,14 +136,14 @@ class Bigrams:
         grid = np.linspace(low, high, max(3, int(_PER_DECADE * (high - low) / np.log(10))))
         losses = [self.sign_loss(steps, float(np.exp(x))) for x in grid]
         best = int(np.argmin(losses))
-        found = minimize_scalar(
+        minimum = minimize_scalar(
             lambda x: self.sign_loss(steps, float(np.exp(x))),
             bounds=(grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]),
             method="bounded",
             options={"xatol": _STEP_TOLERANCE},
         )
-        if found.fun < losses[best]:
-            return float(found.fun), float(np.exp(found.x))
+        if minimum.fun < losses[best]:
+            return float(minimum.fun), float(np.exp(minimum.x))
         return float(losses[best]), float(np.exp(grid[best]))
 
     def gradient_steps_to(self, target: float) -> int:
@@ -151,9 +151,9 @@ class Bigrams:
         return first_step_below(self.gradient_loss, target)
 
     def sign_steps_to(self, target: float) -> int:
-        """Return the fewest steps of sign descent, each horizon with its best step.
+        """Return the fewest steps of sign descent, with the best step for each horizon.
 
-        Even horizons alone: the best loss depends on the parity, since an entry that oscillates
-        is at the same place after every second step.
+        Only even horizons are tried. The best loss depends on the parity, since an oscillating
+        entry returns to the same place after every second step.
         """
         return 2 * first_step_below(lambda half: self.best_sign_loss(2 * half)[0], target)

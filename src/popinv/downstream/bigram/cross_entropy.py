@@ -1,11 +1,11 @@
-r"""The bigram model under the cross-entropy, for symbols that are drawn independently.
+r"""The bigram model with cross-entropy loss, for independent symbols.
 
 .. math::
     L(W) = -\sum_i \pi_i \sum_j \pi_j \log \operatorname{softmax}(W_i)_j, \qquad W_0 = 0.
 
 Every context has the same target pi. Under gradient descent the row of context i moves with the
-step eta pi_i; under sign descent all rows move alike, so that one row is enough. The paper has
-this case as an experiment only, without theory.
+step eta pi_i. Under sign descent all rows move equally, so one row is enough. The paper treats this
+case by an experiment only, without theory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from popinv.downstream.bigram.power_law import check_power_law, frequencies
 
 __all__ = ["best_losses", "gradient_losses", "sign_losses"]
 
-# Steps a factor 2^(1/4) apart.
+# Neighbouring steps of the grid differ by a factor 2^(1/4).
 _PER_OCTAVE = 4
 
 
@@ -63,7 +63,7 @@ def best_losses(
     ----------
     method : {"gradient", "sign"}
     size, exponent : int, float
-        Of Zipf's law.
+        Parameters of Zipf's law.
     steps : int
         T.
     octaves : (int, int)

@@ -9,8 +9,8 @@ and with the step 1/pi_1 the relative loss r(t) = (L(t) - L*) / (L(0) - L*) is
     r(t) = \frac{\sum_i \pi_i q_i (1 - \pi_i/\pi_1)^{2t}}{\sum_i \pi_i q_i}, \qquad
     q_i = \sum_j \pi_{j|i}^2,
 
-which under Zipf's law with the exponent a is sum_k k^-a (1 - k^-a)^{2t} / H_{d,a}. The scalings
-and the constant for a > 1 are those of Theorem 3.1 of Kunstner and Bach (arXiv 2505.19227); its
+which under Zipf's law with exponent a is sum_k k^-a (1 - k^-a)^{2t} / H_{d,a}. The scalings and
+the constant for a > 1 are those of Theorem 3.1 of Kunstner and Bach (arXiv 2505.19227). Their
 formulas were not readable to us and are derived anew.
 """
 
@@ -33,7 +33,7 @@ __all__ = [
     "steps_to",
 ]
 
-# 2t beyond which every term but the last ones is zero in double precision.
+# Beyond this 2t every term but the last ones is zero in double precision.
 _MOST_STEPS = 2**62
 
 
@@ -52,7 +52,7 @@ def relative_loss_of(marginals: np.ndarray, squares: np.ndarray, steps: float) -
     weight = marginals * squares
     with np.errstate(divide="ignore"):
         decay = np.log1p(-marginals / marginals.max())
-    # At the largest frequency the logarithm is -inf: zero from the first step on, 1 before it.
+    # At the largest frequency the logarithm is -inf: the term is 1 at first, then zero.
     factor = np.exp(2 * steps * decay) if steps > 0 else 1.0
     return float((weight * factor).sum() / weight.sum())
 
@@ -79,8 +79,8 @@ def limit(exponent: float, tau: np.ndarray | float) -> np.ndarray:
 
     - a < 1: ((1-a)/a) E_{1/a}(tau), E_p the generalised exponential integral;
     - a = 1: 1 - tau for tau in [0, 1], approached as 1/log(d) only;
-    - a > 1: B(1 - 1/a, 1 + 2 tau) / (a zeta(a)), where the sum over k is taken as an integral,
-      an error of the relative order t^{-1/a}.
+    - a > 1: B(1 - 1/a, 1 + 2 tau) / (a zeta(a)), where an integral replaces the sum over k, with a
+      relative error of order t^{-1/a}.
     """
     tau = np.asarray(tau, dtype=float)
     if exponent < 1:
@@ -91,11 +91,11 @@ def limit(exponent: float, tau: np.ndarray | float) -> np.ndarray:
 
 
 def _exponential_integral(order: float, x: np.ndarray) -> np.ndarray:
-    """Return E_p(x) for p > 1, x >= 0: scipy has it for whole p only."""
+    """Return E_p(x) for p > 1, x >= 0; scipy has it for whole p only."""
     if order == int(order):
         return expn(int(order), x)
-    # E_p(x) = x^{p-1} Gamma(1-p, x); the incomplete gamma function of a negative argument follows
-    # from one of an argument in (0, 1) by recurrence, downwards in p:
+    # E_p(x) = x^{p-1} Gamma(1-p, x). The incomplete gamma function at a negative argument follows
+    # from that at an argument in (0, 1) by a downward recurrence in p:
     # E_{p+1}(x) = (e^{-x} - x E_p(x)) / p.
     fraction = order - int(order)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,9 +1,9 @@
-r"""Zipf's law: frequencies that fall as a power of the rank.
+r"""Zipf's law: frequencies are a negative power of the rank.
 
 .. math:: \pi_k = k^{-a} / H_{d,a}, \qquad H_{d,a} = \sum_{k \le d} k^{-a}.
 
-Under Assumption 2.3 of Kunstner and Bach (arXiv 2505.19227) the conditional frequencies of every
-context, sorted, follow the same law.
+Under Assumption 2.3 of Kunstner and Bach (arXiv 2505.19227) the sorted conditional frequencies of
+every context follow the same law.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["check_power_law", "fitted_exponent", "frequencies", "harmonic", "pow
 
 
 def check_power_law(size: int, exponent: float) -> None:
-    """Raise ConfigError unless there are two symbols at least and the exponent is positive."""
+    """Raise ConfigError unless there are at least two symbols and the exponent is positive."""
     if size < 2 or size != int(size):
         raise ConfigError(f"the size is {size}, must be a whole number of at least 2")
     if not (np.isfinite(exponent) and exponent > 0):
@@ -27,7 +27,7 @@ def check_power_law(size: int, exponent: float) -> None:
 
 @lru_cache(maxsize=4)
 def powers(size: int, exponent: float) -> np.ndarray:
-    """Return k^-a for k = 1, ..., d, shape (d,); read-only, as it is kept for the next call."""
+    """Return k^-a for k = 1, ..., d, shape (d,); read-only, as it is cached."""
     values = np.arange(1, size + 1, dtype=float) ** -exponent
     values.flags.writeable = False
     return values
@@ -44,18 +44,18 @@ def frequencies(size: int, exponent: float) -> np.ndarray:
 
 
 def fitted_exponent(counts: np.ndarray, fewest: int = 10) -> tuple[float, float]:
-    r"""Return the exponent of Zipf's law that counts follow, and the root mean square misfit.
+    r"""Return the exponent of Zipf's law fitted to counts, and the root mean square misfit.
 
-    Least squares of log(count) on log(rank), every rank weighing by 1/rank, so that each decade
-    of ranks weighs alike and the many rare symbols do not outvote the others. The misfit is in
+    The fit is a least-squares fit of log(count) on log(rank) with weights 1/rank, so that each
+    decade of ranks has the same weight and the many rare symbols do not dominate. The misfit is in
     units of the natural logarithm, with the same weights.
 
     Parameters
     ----------
     counts : ndarray of shape (d,)
-        How often each symbol occurs, in any order.
+        Number of occurrences of each symbol, in any order.
     fewest : int
-        Symbols seen less often are left out: their counts are mostly noise.
+        Symbols with fewer occurrences are left out, as their counts are mostly noise.
 
     Raises
     ------

@@ -6,19 +6,19 @@ the figures, the numbers and the table say the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.downstream.bigram import cross_entropy, gradient_descent, sign_descent
 from popinv.downstream.bigram.adam import best_adam_losses
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import fitted_exponent
-from popinv.downstream.claims import Claim
+from popinv.downstream.claims import Claim, compared, flatten, near
+from popinv.store.variables import variable
 
 __all__ = [
     "SIZES",
@@ -48,7 +48,7 @@ _TEXT_TARGET = 0.1
 
 @dataclass(frozen=True)
 class Size:
-    """How large the test problem is."""
+    """The sizes of the test problem."""
 
     sizes: tuple[int, ...]
     vocabularies: tuple[int, ...]
@@ -223,7 +223,7 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
     A method that does not get there within four times the vocabulary (gradient descent) or 400
     steps (sign descent) has NaN.
     """
-    found = np.full((len(METHODS), len(sizes)), np.nan)
+    steps = np.full((len(METHODS), len(sizes)), np.nan)
     for row, method in enumerate(METHODS):
         for column, size in enumerate(sizes):
             most = 4 * size if method == "gradient" else 400
@@ -232,11 +232,11 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
             losses = cross_entropy.best_losses(method, size, 1.0, most, octaves)
             reached = np.flatnonzero(losses <= target)
             if len(reached):
-                found[row, column] = reached[0]
+                steps[row, column] = reached[0]
     return xr.Dataset(
         {
             f"cross_entropy_steps_{method}": variable(
-                "cross_entropy_size", found[row], f"steps of {method} descent, cross-entropy"
+                "cross_entropy_size", steps[row], f"steps of {method} descent, cross-entropy"
             )
             for row, method in enumerate(METHODS)
         },
@@ -263,7 +263,7 @@ def slope(sizes: np.ndarray, steps: np.ndarray) -> float:
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return the numbers of the test problem, flat."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     column = {
         name: result[f"collapse_{name}"].values
         for name in ("method", "exponent", "size", "relative_loss", "limit")
@@ -276,120 +276,109 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
                 here = (column["method"] == index) & (column["exponent"] == exponent)
                 here &= column["size"] == size
                 name = f"collapse_gap_{method}_exponent_{exponent:g}_size_{int(size)}"
-                found[name] = float(gap[here].max())
+                numbers[name] = float(gap[here].max())
     # Large vocabularies alone, where the power law of the steps has set in.
     sizes = result["scaling_size"].values
     upper = sizes >= min(10**3, sizes[-2])
     for target in result["target"].values:
         for method in METHODS:
             steps = result[f"steps_{method}"].sel(target=target).values
-            found[f"{method}_slope_target_{target:g}"] = slope(sizes[upper], steps[upper])
-            found[f"{method}_steps_target_{target:g}_size_{largest}"] = int(steps[-1])
+            numbers[f"{method}_slope_target_{target:g}"] = slope(sizes[upper], steps[upper])
+            numbers[f"{method}_steps_target_{target:g}_size_{largest}"] = int(steps[-1])
     if "vocabulary" in result.coords:
-        found |= _text_metrics(result)
+        numbers |= _text_metrics(result)
     for method in METHODS:
         name = f"cross_entropy_steps_{method}"
-        for size, steps in zip(
-            result["cross_entropy_size"].values, result[name].values, strict=True
-        ):
-            found[f"{name}_size_{int(size)}"] = (
-                float(steps) if np.isfinite(steps) else "not reached"
-            )
-    return found
+        reached = flatten(result[name], f"{name}_size_{{cross_entropy_size}}")
+        numbers |= {key: n if np.isfinite(n) else "not reached" for key, n in reached.items()}
+    return numbers
 
 
 def _text_metrics(result: xr.Dataset) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     horizons = result["horizon"].values
     for vocabulary in result["vocabulary"].values:
         here = result.sel(vocabulary=vocabulary)
         for name in ("exponent", "misfit", "symbols", "pairs", "distinct_pairs"):
-            found[f"text_{name}_{vocabulary}"] = here[f"text_{name}"].item()
+            numbers[f"text_{name}_{vocabulary}"] = here[f"text_{name}"].item()
         for name in ("gradient", "sign", "adam", "predicted_gradient", "predicted_sign"):
             steps = crossing(horizons, here[name].values, _TEXT_TARGET)
-            found[f"text_steps_{name}_{vocabulary}"] = (
+            numbers[f"text_steps_{name}_{vocabulary}"] = (
                 steps if np.isfinite(steps) else f"more than {horizons[-1]}"
             )
         for name in METHODS:
             gap = np.abs(here[name].values - here[f"predicted_{name}"].values)
-            found[f"text_gap_{name}_{vocabulary}"] = float(gap.max())
-    return found
+            numbers[f"text_gap_{name}_{vocabulary}"] = float(gap.max())
+    return numbers
 
 
-def claims(result: xr.Dataset, found: dict[str, Any]) -> list[Claim]:
-    """Return the table of claims."""
+def claims(result: xr.Dataset, numbers: Mapping[str, float]) -> list[Claim]:
+    """Return the table of claims, from the result and its metrics."""
+    return [
+        *_collapse_claims(result, numbers),
+        *_scaling_claims(result, numbers),
+        *_text_claims(numbers, result.coords.get("vocabulary", ())),
+    ]
+
+
+def _collapse_claims(result: xr.Dataset, numbers: Mapping[str, float]) -> Iterator[Claim]:
     largest = int(result["collapse_size"].max())
-    table = []
     for method in METHODS:
         for exponent in np.unique(result["collapse_exponent"].values):
-            gap = found[f"collapse_gap_{method}_exponent_{exponent:g}_size_{largest}"]
             slow = exponent == (1.0 if method == "gradient" else 0.5)
-            expected = 1.5 / np.log(largest) if slow else 0.02
-            table.append(
-                Claim(
-                    f"{method} descent, exponent {exponent:g}: curves fall together in scaled time "
-                    f"(largest gap to the limit at {largest} symbols below {expected:.2g})",
-                    "paper" if not slow else "reconstruction",
-                    0.0,
-                    gap,
-                    bool(gap < expected),
-                )
+            limit = 1.5 / np.log(largest) if slow else 0.02
+            yield compared(
+                f"{method} descent, exponent {exponent:g}: curves fall together in scaled time "
+                f"(largest gap to the limit at {largest} symbols below {limit:.2g})",
+                "reconstruction" if slow else "paper",
+                numbers[f"collapse_gap_{method}_exponent_{exponent:g}_size_{largest}"],
+                "below",
+                limit,
+                expected=0.0,
             )
+
+
+def _scaling_claims(result: xr.Dataset, numbers: Mapping[str, float]) -> Iterator[Claim]:
     for target in result["target"].values:
-        for method, expected in (("gradient", 1 - target), ("sign", 0.5)):
-            measured = found[f"{method}_slope_target_{target:g}"]
-            table.append(
-                Claim(
-                    f"steps of {method} descent to a relative loss of {target:g} grow with the "
-                    "vocabulary to this power (exponent 1, within 0.1)",
-                    "paper",
-                    float(expected),
-                    measured,
-                    bool(abs(measured - expected) < 0.1),
-                )
+        for method, power in (("gradient", 1 - target), ("sign", 0.5)):
+            yield near(
+                f"steps of {method} descent to a relative loss of {target:g} grow with the "
+                "vocabulary to this power (exponent 1, within 0.1)",
+                "paper",
+                float(power),
+                numbers[f"{method}_slope_target_{target:g}"],
+                0.1,
             )
     if 10**4 in result["scaling_size"].values:
-        at = result.sel(scaling_size=10**4)
-        ratio = float((at["steps_gradient"] / at["steps_sign"]).max())
-        table.append(
-            Claim(
-                "sign descent is 100 times faster at 10^4 symbols (largest ratio of the steps to "
-                "the same relative loss, exponent 1)",
-                "paper",
-                100.0,
-                ratio,
-                bool(ratio >= 100),
-            )
+        steps = result.sel(scaling_size=10**4)
+        ratio = float((steps["steps_gradient"] / steps["steps_sign"]).max())
+        yield Claim(
+            "sign descent is 100 times faster at 10^4 symbols (largest ratio of the steps to the "
+            "same relative loss, exponent 1)",
+            "paper",
+            100.0,
+            ratio,
+            ratio >= 100,
         )
-    if "vocabulary" in result.coords:
-        table += _text_claims(found, result["vocabulary"].values)
-    return table
 
 
-def _text_claims(found: dict[str, Any], vocabularies: np.ndarray) -> list[Claim]:
-    table = []
-    for vocabulary in vocabularies:
-        exponent = found[f"text_exponent_{vocabulary}"]
-        table.append(
-            Claim(
-                f"frequencies of {vocabulary} tokens of text follow Zipf's law (exponent within "
-                "0.3 of 1)",
-                "paper",
-                1.0,
-                exponent,
-                bool(abs(exponent - 1) < 0.3),
-            )
+def _text_claims(numbers: Mapping[str, float], vocabularies: Iterable[Any]) -> Iterator[Claim]:
+    for vocabulary in np.asarray(vocabularies, dtype=int):
+        yield near(
+            f"frequencies of {vocabulary} tokens of text follow Zipf's law (exponent within 0.3 "
+            "of 1)",
+            "paper",
+            1.0,
+            numbers[f"text_exponent_{vocabulary}"],
+            0.3,
         )
         for method in METHODS:
-            gap = found[f"text_gap_{method}_{vocabulary}"]
-            table.append(
-                Claim(
-                    f"{method} descent on {vocabulary} tokens of text follows the curve of the "
-                    "fitted power law (largest gap of the relative loss below 0.1)",
-                    "paper",
-                    0.0,
-                    gap,
-                    bool(gap < 0.1),
-                )
+            yield compared(
+                f"{method} descent on {vocabulary} tokens of text follows the curve of the fitted "
+                "power law (largest gap of the relative loss below 0.1)",
+                "paper",
+                numbers[f"text_gap_{method}_{vocabulary}"],
+                "below",
+                0.1,
+                expected=0.0,
             )
-    return table

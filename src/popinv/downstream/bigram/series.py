@@ -1,9 +1,9 @@
-"""A study's observed series as symbols: its power law, and which optimiser that law advises.
+"""A study's observed series as symbols: their power law, and the optimiser that it advises.
 
-Where observations are histories at several places, the values at all places at one time form a
-vector. Vector quantisation (k-means) turns vectors into symbols and each system's history into a
+If observations are histories at several places, the values at all places at one time form a
+vector. Vector quantisation (k-means) turns vectors into symbols, and each system's history into a
 sequence, which a linear bigram model can learn to continue. The exponent of the symbols' Zipf law
-predicts how many steps gradient and sign descent need; both are then run.
+predicts the number of steps of gradient and of sign descent. Both are then run.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import numpy as np
 import xarray as xr
 from scipy.cluster.vq import kmeans2
 
-from popinv.artefacts import time_series, variable
 from popinv.downstream.bigram import gradient_descent, sign_descent
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import fitted_exponent
 from popinv.downstream.bigram.problem import text_curves
 from popinv.errors import ConfigError, DataError
+from popinv.forward.datasets import time_series
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["advise", "quantised", "run_descent"]
 
 _ITERATIONS = 50
-# A dense run beyond so many steps is cut short; the exact formula says the rest.
+# A dense run is cut short after this number of steps; the exact formula gives the rest.
 _MOST_RUN = 2000
 
 
 def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.ndarray]:
     """Return each system's history as symbols in [0, vocabulary).
 
-    Values are standardised place by place. A vector with a missing entry cuts its history in two.
+    Values are standardised place by place. A vector with a missing entry splits its history.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     vocabulary : int
         Number of symbols.
     seed : int
-        Of the first centres.
+        Seed of the first centres.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
 
 
 def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float:
-    """Return the relative loss after really running a descent on the whole matrix W.
+    """Return the relative loss after actually running a descent on the whole matrix W.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
     Raises
     ------
     ConfigError
-        For another method.
+        If the method is another.
     """
     if method not in ("gradient", "sign"):
         raise ConfigError(f"the method is '{method}', allowed: gradient, sign")
@@ -103,12 +104,12 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
 
 
 def advise(bigrams: Bigrams, target: float) -> tuple[dict[str, Any], xr.Dataset]:
-    """Return what the power law advises and what happens, as numbers and as curves.
+    """Return the prediction of the power law and the result of the runs.
 
     Parameters
     ----------
     bigrams : Bigrams
-        Of a study's symbols.
+        Bigrams of a study's symbols.
     target : float in (0, 1)
         Relative loss to reach.
 

@@ -1,7 +1,7 @@
 r"""Sign descent on the linear bigram model: exact and simplified losses, the best step, limits.
 
-``W <- W - eta sign(grad)`` moves every entry by eta towards its target until it steps over it,
-and back and forth from then on. With delta the initial distance, m = floor(delta / eta) and
+``W <- W - eta sign(grad)`` moves every entry by eta towards its target until it passes it, and back
+and forth from then on. With the initial distance delta, m = floor(delta / eta) and
 c = delta - m eta, the distance after t steps is (Proposition A.3 of Kunstner and Bach,
 arXiv 2505.19227)
 
@@ -9,16 +9,16 @@ arXiv 2505.19227)
     |\delta(t)| = \begin{cases} \delta - t\eta & t \le m \\
     c & t - m \text{ even} \\ \eta - c & t - m \text{ odd} \end{cases}
 
-and an entry that starts at its target stays there. The simplified dynamics (Assumption 4.1) puts
-eta/2 in the place of the oscillation. With eta = 1/(H_{d,a} T phi^a) its relative loss after T
-steps under Zipf's law is, n = floor(phi) entries being on their way still (Definition D.1),
+and an entry that starts at its target stays there. The simplified dynamics (Assumption 4.1)
+replaces the oscillation by eta/2. With eta = 1/(H_{d,a} T phi^a) its relative loss after T steps
+under Zipf's law, with n = floor(phi) entries still on their way (Definition D.1), is
 
 .. math::
     r(T, \phi) = \frac{1}{H_{d,2a}} \Bigl[ H_{n,2a} - 2 u H_{n,a} + u^2
     \bigl(n + \tfrac{d-n}{4T^2}\bigr) \Bigr], \qquad u = \phi^{-a}.
 
 For each n this is a parabola in u, so the best step is found exactly in O(d). Formulas whose
-displays were not readable to us are derived anew; the limit for a > 1/2 at every scaled time is
+displays were not readable to us are derived anew. The limit for a > 1/2 at every scaled time is
 this package's own.
 """
 
@@ -42,8 +42,8 @@ __all__ = [
     "steps_to",
 ]
 
-# Terms of the sums over k in the limit for a > 1/2; more change it by less than 1e-12 where the
-# best u is above this number to the power -a.
+# Number of terms in the limit for a > 1/2. More terms change it by less than 1e-12 if the best u is
+# above this number to the power -a.
 _LIMIT_TERMS = 2_000_000
 
 
@@ -52,7 +52,7 @@ def distance(initial: np.ndarray, step: float, steps: int) -> np.ndarray:
     whole = np.floor(initial / step)
     rest = initial - whole * step
     odd = (steps - whole) % 2 == 1
-    # Landing on the target exactly, the gradient is zero and the entry stays.
+    # If the entry lands exactly on the target, the gradient is zero and the entry stays.
     after = np.where(odd & (rest > 0), step - rest, rest)
     return np.where(steps <= whole, initial - steps * step, after)
 
@@ -82,11 +82,11 @@ def relative_loss(size: int, exponent: float, steps: float, phi: float) -> float
 
 
 def best_relative_loss(size: int, exponent: float, steps: float) -> tuple[float, float]:
-    """Return the smallest r(T, phi) over phi in [1, d], and the phi where it is.
+    """Return the smallest r(T, phi) over phi in [1, d], and its phi.
 
-    For n = floor(phi) the loss is a parabola in u = phi^-a, whose vertex
-    H_{n,a} / (n + (d - n) / (4 T^2)) is clipped to the u that belong to n. T need not be whole;
-    below 1 nothing has moved.
+    For n = floor(phi) the loss is a parabola in u = phi^-a. Its vertex
+    H_{n,a} / (n + (d - n) / (4 T^2)) is clipped to the range of u for this n. T need not be whole.
+    Below T = 1 nothing has moved.
     """
     check_power_law(size, exponent)
     if steps < 1:
@@ -115,11 +115,11 @@ def horizon(size: int, exponent: float, tau: float) -> float:
 def limit(exponent: float, tau: float) -> float:
     r"""Return the limit of the best relative loss as d grows, at a scaled time.
 
-    - a < 1/2: (c_1 + c_2 (2 tau)^2)^{2a} / (2 tau)^2 with c_1 = 1 - 1/(2a), c_2 = a/(1-a), once
-      4 tau^2 >= (1-a)/(2a^2), and the constant 2 a^2/(1-a) before that;
+    - a < 1/2: (c_1 + c_2 (2 tau)^2)^{2a} / (2 tau)^2 with c_1 = 1 - 1/(2a), c_2 = a/(1-a), from
+      4 tau^2 >= (1-a)/(2a^2) on, and the constant 2 a^2/(1-a) before;
     - a = 1/2: 1 - tau;
     - a > 1/2: min_u [ sum_k (k^-a - u)_+^2 + u^2/tau^2 ] / zeta(2a), which is
-      1/(zeta(2a) (1 + tau^2)) where only the first direction is still on its way,
+      1/(zeta(2a) (1 + tau^2)) if only the first direction is still on its way, that is, if
       tau^2 >= 1/(2^a - 1).
     """
     if exponent < 0.5:

@@ -1,4 +1,4 @@
-"""All policies by name, with the largest distance that each allows."""
+"""All policies by name, with the largest distance of each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Method:
     ----------
     title : str
     source : {"paper", "reconstruction"}
-        Whose the largest distance is. The schedules of all but the known methods are
-        reconstructions from the paper's description.
+        Source of the largest distance. All schedules except the known methods are reconstructions
+        from the paper's description.
     keys : tuple of str
-        Settings it needs, whole numbers but for ``period``.
+        Names of the required settings: whole numbers, except ``period``.
     build : callable
-        From n and the settings to a policy.
+        Maps n and the settings to a policy.
     bound : callable
-        From n and the settings to R; None where R is not bounded.
+        Maps n and the settings to R, or to None if R is not bounded.
     """
 
     title: str
@@ -58,57 +58,92 @@ def _delay_bound(n: int, s: Mapping[str, float]) -> int:
 METHODS: dict[str, Method] = {
     "vanilla": Method("Vanilla SGD", "paper", (), lambda n, s: Vanilla(), lambda n, s: 0),
     "minibatch": Method(
-        "Synchronized SGD", "reconstruction", (),
-        lambda n, s: Rounds(n, local=False, each=1), lambda n, s: n - 1,
+        "Synchronized SGD",
+        "reconstruction",
+        (),
+        lambda n, s: Rounds(n, local=False, each=1),
+        lambda n, s: n - 1,
     ),
     "rennala": Method(
-        "Rennala SGD", "paper", ("batch",),
-        lambda n, s: Rounds(_int(s, "batch"), local=False), _batch,
+        "Rennala SGD",
+        "paper",
+        ("batch",),
+        lambda n, s: Rounds(_int(s, "batch"), local=False),
+        _batch,
     ),
     "ringmaster": Method(
-        "Ringmaster ASGD", "paper", ("delay",),
-        lambda n, s: Delayed(_int(s, "delay")), lambda n, s: _int(s, "delay") - 1,
+        "Ringmaster ASGD",
+        "paper",
+        ("delay",),
+        lambda n, s: Delayed(_int(s, "delay")),
+        lambda n, s: _int(s, "delay") - 1,
     ),
     "asynchronous": Method(
-        "Asynchronous SGD", "reconstruction", (),
-        lambda n, s: Delayed(None), lambda n, s: None,
+        "Asynchronous SGD",
+        "reconstruction",
+        (),
+        lambda n, s: Delayed(None),
+        lambda n, s: None,
     ),
     "local": Method(
-        "Local SGD", "reconstruction", ("batch",),
-        lambda n, s: Rounds(_int(s, "batch"), local=True), _batch,
+        "Local SGD",
+        "reconstruction",
+        ("batch",),
+        lambda n, s: Rounds(_int(s, "batch"), local=True),
+        _batch,
     ),
     "dual_process": Method(
-        "Dual-Process SGD", "reconstruction", ("batch", "most"),
+        "Dual-Process SGD",
+        "reconstruction",
+        ("batch", "most"),
         lambda n, s: DualProcess(_int(s, "batch"), _int(s, "most")),
         lambda n, s: _int(s, "most") - 1,
     ),
     "cycle": Method(
-        "Cycle SGD", "paper", ("group",),
-        lambda n, s: Cycle(_int(s, "group")), lambda n, s: n**2 // _int(s, "group") - 1,
+        "Cycle SGD",
+        "paper",
+        ("group",),
+        lambda n, s: Cycle(_int(s, "group")),
+        lambda n, s: n**2 // _int(s, "group") - 1,
     ),
     "async_local": Method(
-        "Async-Local SGD", "reconstruction", ("steps", "delay"), _delayed(True), _delay_bound,
+        "Async-Local SGD",
+        "reconstruction",
+        ("steps", "delay"),
+        _delayed(True),
+        _delay_bound,
     ),
     "async_batch": Method(
-        "Async-Batch SGD", "reconstruction", ("steps", "delay"), _delayed(False), _delay_bound,
+        "Async-Batch SGD",
+        "reconstruction",
+        ("steps", "delay"),
+        _delayed(False),
+        _delay_bound,
     ),
     "local_async": Method(
-        "Local-Async SGD", "reconstruction", ("clusters", "batch"),
-        lambda n, s: LocalAsync(_int(s, "clusters"), _int(s, "batch")), _batch,
+        "Local-Async SGD",
+        "reconstruction",
+        ("clusters", "batch"),
+        lambda n, s: LocalAsync(_int(s, "clusters"), _int(s, "batch")),
+        _batch,
     ),
     "nested_local_async": Method(
-        "Nested Local-Async SGD", "reconstruction", ("sites", "servers", "inner", "batch"),
+        "Nested Local-Async SGD",
+        "reconstruction",
+        ("sites", "servers", "inner", "batch"),
         lambda n, s: NestedLocalAsync(
             [_int(s, "sites"), _int(s, "servers")], [_int(s, "batch"), _int(s, "inner")]
         ),
         _batch,
     ),
     "meta_local": Method(
-        "Meta Local SGD", "reconstruction", ("bound", "period"),
+        "Meta Local SGD",
+        "reconstruction",
+        ("bound", "period"),
         lambda n, s: MetaLocal(_int(s, "bound"), every(s["period"])),
         lambda n, s: _int(s, "bound"),
     ),
-}  # fmt: skip
+}
 
 
 def _known(name: str, settings: Mapping[str, float]) -> Method:
@@ -136,5 +171,5 @@ def policy(name: str, workers: int, settings: Mapping[str, float]) -> Policy:
 
 
 def distance_bound(name: str, workers: int, settings: Mapping[str, float]) -> int | None:
-    """Return the R that a method keeps by construction; None where none is known beforehand."""
+    """Return the R that a method guarantees by construction, or None if it is not known."""
     return _known(name, settings).bound(workers, settings)

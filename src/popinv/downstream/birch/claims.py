@@ -1,4 +1,4 @@
-"""The test problem's numbers, and the table of claims."""
+"""Metrics and claims of the test problem."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import xarray as xr
 from popinv.downstream.birch.catalogue import METHODS
 from popinv.downstream.birch.problem import Distance, Promise, ratios
 from popinv.downstream.claims import Claim
-from popinv.whole_files import written_whole
+from popinv.store.whole_files import written_whole
 
 __all__ = ["claims", "metrics", "write_table"]
 
-# The methods that the paper compares in its simulations, as far as we know.
+# The methods that the paper compares in its simulations, as far as they are known to us.
 _COMPARED = ("minibatch", "rennala", "ringmaster", "local", "async_local")
-# Fastest and slowest of each regime, by the paper.
+# Fastest and slowest methods of each regime, according to the paper.
 _STATED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "classical": (("ringmaster", "async_local"), ("minibatch",)),
     "slow_communication": (("rennala", "local", "async_local"), ("minibatch", "ringmaster")),
     "heterogeneous_compute": (("async_local", "ringmaster"), ("minibatch",)),
     "heterogeneous_communication": (("async_local", "ringmaster"), ("minibatch",)),
 }
-# Times that differ by less are called equal.
+# Times that differ by a smaller factor count as equal.
 _EQUAL = 1.02
 _CLOSE = 1.5
 
@@ -36,45 +36,46 @@ def claims(result: xr.Dataset, measured: list[Distance], kept: list[Promise]) ->
 
 
 def _regimes(result: xr.Dataset) -> list[Claim]:
-    found, relative = [], ratios(result)
+    rows, relative = [], ratios(result)
     for regime, (first, last) in _STATED.items():
-        of = {m: float(relative.sel(regime=regime, algorithm=m)) for m in _COMPARED}
-        lowest = min(of.values())
+        ratio = {m: float(relative.sel(regime=regime, algorithm=m)) for m in _COMPARED}
+        lowest = min(ratio.values())
         ours = ", ".join(
-            f"{METHODS[m].title} {of[m] / lowest:.2f}" for m in sorted(of, key=lambda m: of[m])
+            f"{METHODS[m].title} {ratio[m] / lowest:.2f}"
+            for m in sorted(ratio, key=lambda m: ratio[m])
         )
         words, rest = regime.replace("_", " "), [m for m in _COMPARED if m not in last]
         others = [m for m in _COMPARED if m not in first]
         if regime == "classical":
-            found.append(
+            rows.append(
                 Claim(
                     f"{words}: the five compared methods are close (within a factor {_CLOSE:g} in "
                     "the geometric mean over tasks and workers)",
                     "paper",
                     "all close",
                     ours,
-                    max(of.values()) <= _CLOSE * lowest,
+                    max(ratio.values()) <= _CLOSE * lowest,
                 )
             )
-        found.append(
+        rows.append(
             Claim(
                 f"{words}: fastest of the compared, none of the others faster by more than 2 %",
                 "paper",
                 _titles(first),
                 ours,
-                max(of[m] for m in first) <= _EQUAL * min(of[m] for m in others),
+                max(ratio[m] for m in first) <= _EQUAL * min(ratio[m] for m in others),
             )
         )
-        found.append(
+        rows.append(
             Claim(
                 f"{words}: slowest of the compared",
                 "paper",
                 _titles(last),
                 ours,
-                min(of[m] for m in last) > max(of[m] for m in rest),
+                min(ratio[m] for m in last) > max(ratio[m] for m in rest),
             )
         )
-    return found
+    return rows
 
 
 def _titles(names: tuple[str, ...]) -> str:
@@ -82,14 +83,14 @@ def _titles(names: tuple[str, ...]) -> str:
 
 
 def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
-    found = []
+    rows = []
     for d in measured:
         settings = ", ".join(f"{key} {value:g}" for key, value in d.settings.items())
         held = d.conditions.fresh and d.conditions.contained
         title = METHODS[d.name].title + (f" ({settings})" if settings else "")
         largest = d.conditions.largest_distance
         if d.expected is None:
-            found.append(
+            rows.append(
                 Claim(
                     f"{title}: the conditions hold, the largest distance is not bounded",
                     "reconstruction",
@@ -99,7 +100,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
                 )
             )
             continue
-        found.append(
+        rows.append(
             Claim(
                 f"{title}: the conditions hold and this is the largest distance R",
                 "paper" if METHODS[d.name].source == "paper" else "reconstruction",
@@ -109,7 +110,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             )
         )
         if d.name == "cycle":
-            found.append(
+            rows.append(
                 Claim(
                     f"{title}: messages under way at once are those of a group, not n",
                     "paper",
@@ -120,7 +121,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             )
     arrived = np.isfinite(result["time"].values)
     held_in = int(result["conditions"].values[arrived].sum())
-    found.append(
+    rows.append(
         Claim(
             "the conditions hold on the recorded trees of all fastest runs",
             "paper",
@@ -129,7 +130,7 @@ def _distances(result: xr.Dataset, measured: list[Distance]) -> list[Claim]:
             held_in == int(arrived.sum()),
         )
     )
-    return found
+    return rows
 
 
 def _promises(kept: list[Promise]) -> list[Claim]:
@@ -137,20 +138,23 @@ def _promises(kept: list[Promise]) -> list[Claim]:
         Claim(
             f"{METHODS[p.name].title}: mean of |grad f|^2 with the step size and the number of "
             "gradients of Theorem 2.4 is at most eps (quadratic, one run)",
-            "paper", f"at most {p.accuracy:g}", p.mean, p.mean <= p.accuracy,
+            "paper",
+            f"at most {p.accuracy:g}",
+            p.mean,
+            p.mean <= p.accuracy,
         )
         for p in kept
-    ]  # fmt: skip
+    ]
 
 
 def metrics(result: xr.Dataset, measured: list[Distance], kept: list[Promise]) -> dict[str, Any]:
-    """Return each regime's ratios to the fastest, winners and losers, flat."""
+    """Return each regime's ratios to the fastest, and its fastest and slowest methods."""
     numbers: dict[str, Any] = {"simulated_gradients": int(result.attrs["simulated_gradients"])}
     relative = ratios(result)
     for regime in relative["regime"].values:
-        of = relative.sel(regime=regime).to_series()
-        numbers[f"{regime}_fastest"], numbers[f"{regime}_slowest"] = of.idxmin(), of.idxmax()
-        for name, value in of.items():
+        ratio = relative.sel(regime=regime).to_series()
+        numbers[f"{regime}_fastest"], numbers[f"{regime}_slowest"] = ratio.idxmin(), ratio.idxmax()
+        for name, value in ratio.items():
             numbers[f"{regime}_{name}_over_fastest"] = (
                 float(value) if np.isfinite(value) else "not everywhere"
             )

@@ -1,4 +1,4 @@
-"""Policies in which every worker sends and goes on at its own pace."""
+"""Policies in which every worker sends and continues at its own pace."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["Delayed", "MetaLocal", "every"]
 
 
 class Delayed(Policy):
-    """A worker takes M gradients and sends them; they count unless the delay is too large.
+    """A worker computes M gradients and sends them; they count if the delay is not too large.
 
     The delay of a message is the number of messages accepted since its worker last read. With
-    M = 1 this is Ringmaster ASGD, and plain asynchronous descent where no delay is too large;
-    with ``local`` steps Async-Local SGD, with all M gradients at the point read Async-Batch SGD.
+    M = 1 this is Ringmaster ASGD, and plain asynchronous descent if there is no limit on the delay.
+    With ``local`` steps it is Async-Local SGD, and with all M gradients at the point that was read
+    it is Async-Batch SGD.
 
     Parameters
     ----------
     delay : int, optional
-        G: a message is accepted if its delay is below it. Any is if left out.
+        G: a message is accepted if its delay is less. By default every message is accepted.
     steps : int
-        M, gradients of a message.
+        M, the number of gradients in a message.
     local : bool
     """
 
@@ -63,29 +64,29 @@ class Delayed(Policy):
         run.compute(sender, run.x)
 
 
-# Tells from a worker's number, its gradients and the time since it read whether it synchronises.
+# Maps a worker's number, its gradients and the time since it read to whether it synchronises.
 Rule = Callable[[int, int, float], bool]
 
 
 def every(period: float) -> Rule:
-    """Return the rule by which a worker synchronises once it has worked for a period."""
+    """Return the rule by which a worker synchronises after working for a period."""
     return lambda worker, count, elapsed: elapsed >= period
 
 
 class MetaLocal(Policy):
-    """Local SGD in which any rule says when which workers synchronise, the distance bounded.
+    """Local SGD in which a rule decides on synchronisation, with a bounded distance.
 
-    A worker synchronises when the rule says so, or before its next gradient could take the
-    gradients appended since it read and its own together beyond R + 1. What arrives too late all
-    the same is dropped.
+    A worker synchronises if the rule says so. It also synchronises before the sum of the gradients
+    appended since it read and of its own gradients can exceed R + 1. A message that arrives too
+    late nevertheless is dropped.
 
     Parameters
     ----------
     bound : int
         R.
     rule : callable
-        Given worker, number of its gradients and time since it read; true where it shall
-        synchronise. It must not look at values of gradients.
+        Maps a worker, the number of its gradients and the time since it read to whether it
+        synchronises. It must not depend on values of gradients.
     """
 
     def __init__(self, bound: int, rule: Rule) -> None:

@@ -1,12 +1,12 @@
-"""A simulated run: workers that compute, messages under way, and a clock.
+"""A simulated run: workers that compute, messages in flight, and a clock.
 
-What a policy does depends on the times at which things happen and on how many there are, never on
-the values of gradients. A run is therefore simulated once, as a tree of whole numbers, and its
-points are computed afterwards for as many step sizes as one likes (``replay``).
+The actions of a policy depend on the times and numbers of events, never on the values of
+gradients. A run is therefore simulated once, as a tree of whole numbers. Its points are computed
+afterwards, for any number of step sizes (``replay``).
 
-A worker finishes what it has begun: it cannot be interrupted. A message from worker i arrives
-tau_i after it was sent, messages to workers arrive at once, and workers that reduce together wait
-for the slowest message among them. Counts are known everywhere at all times.
+A worker finishes every gradient that it has begun. A message from worker i arrives tau_i after it
+was sent. Messages to workers arrive at once. Workers that reduce together wait for the slowest
+message among them. Counts are known everywhere at all times.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Workers:
     Attributes
     ----------
     compute : tuple of float, length n
-        h_i, the time of a stochastic gradient; positive.
+        h_i, the time for a stochastic gradient; positive.
     message : tuple of float, length n
-        tau_i, the time that a message of worker i takes; not negative.
+        tau_i, the time for a message from worker i; not negative.
 
     Raises
     ------
@@ -64,39 +64,39 @@ class Workers:
 
 
 class Policy(ABC):
-    """Who computes where, and what is appended to the main branch when.
+    """Assignment of work to workers, and of gradients to the main branch.
 
-    A policy holds the state of one run; take a new one for every run.
+    A policy holds the state of one run. Every run needs a new one.
     """
 
     @abstractmethod
     def begin(self, run: Run) -> None:
-        """Give the workers their first work; every worker is idle at ``run.x``."""
+        """Give the workers their first work. Every worker is idle at ``run.x``."""
 
     @abstractmethod
     def computed(self, run: Run, worker: int, gradient: int) -> None:
-        """Take the gradient that a worker has computed; the worker is idle now."""
+        """Receive the gradient that a worker has computed. The worker is idle now."""
 
     def arrived(self, run: Run, sender: int, content: Any) -> None:
-        """Take what :meth:`Run.send` or :meth:`Run.reduce` was given; the sender is -1 there."""
+        """Receive the content of :meth:`Run.send` or of :meth:`Run.reduce` (with sender -1)."""
         raise NotImplementedError(f"{type(self).__name__} sends no messages")
 
 
 class Run:
-    """A run of a policy on workers, by a simulated clock.
+    """A run of a policy on workers, with a simulated clock.
 
     Attributes
     ----------
     tree : Tree
-        Everything that has been computed.
+        All points and gradients that were computed.
     now : float
         The time.
     x : int
         End of the main branch.
     dropped, messages : int
-        Gradients that the policy has thrown away, and messages sent.
+        Numbers of gradients that the policy has discarded, and of messages sent.
     in_flight, most_in_flight : int
-        Messages under way, now and at most.
+        Messages in flight, now and at most.
     """
 
     def __init__(self, workers: Workers, policy: Policy) -> None:
@@ -111,12 +111,12 @@ class Run:
 
     @property
     def applied(self) -> int:
-        """Gradients on the main branch so far."""
+        """Number of gradients on the main branch so far."""
         return len(self.tree.main) - 1
 
     @property
     def computed(self) -> int:
-        """Gradients computed so far."""
+        """Number of gradients computed so far."""
         return len(self.tree.point)
 
     # --- what policies call ----------------------------------------------------------------------
@@ -126,11 +126,11 @@ class Run:
         self._push(self.workers.compute[worker], worker, 0, node)
 
     def send(self, worker: int, content: Any, share: float = 1.0) -> None:
-        """Send from a worker; near ones need only a ``share`` of its message time."""
+        """Send from a worker. Near workers need only a ``share`` of its message time."""
         self._send(share * self.workers.message[worker], worker, 1, content)
 
     def reduce(self, workers: Sequence[int], content: Any, share: float = 1.0) -> None:
-        """Sum over workers, which takes as long as the slowest message among them."""
+        """Sum over workers, in the time of the slowest message among them."""
         slowest = max((self.workers.message[i] for i in workers), default=0.0)
         self._send(share * slowest, -1, len(workers), content)
 
@@ -139,17 +139,17 @@ class Run:
         return self.tree.step(base, gradient)
 
     def append(self, gradient: int) -> None:
-        """Step on from the end of the main branch."""
+        """Step from the end of the main branch, which grows by one node."""
         self.x = self.tree.append(gradient, self.now)
 
     def drop(self, count: int = 1) -> None:
-        """Throw gradients away."""
+        """Discard gradients."""
         self.dropped += count
 
     # --- the clock -------------------------------------------------------------------------------
 
     def _push(self, duration: float, worker: int, messages: int, content: Any) -> None:
-        # The serial number keeps what happens at one time in the order in which it was begun.
+        # The serial number keeps simultaneous events in the order in which they were begun.
         self._serial += 1
         heapq.heappush(self._events, (self.now + duration, self._serial, worker, messages, content))
 
@@ -161,7 +161,7 @@ class Run:
         self._push(duration, worker, max(1, messages), content)
 
     def until(self, applied: int, time: float = math.inf, computed: int | None = None) -> None:
-        """Go on until so many gradients are applied, or the next event lies beyond a time.
+        """Run until so many gradients are applied, or until the next event lies beyond a time.
 
         Parameters
         ----------
@@ -169,8 +169,8 @@ class Run:
             Gradients on the main branch.
         time : float
         computed : int, optional
-            Most gradients computed; a policy may drop all that it is given. A hundred for each
-            of ``applied`` if left out.
+            Largest number of computed gradients, since a policy may drop all of them; by default a
+            hundred times ``applied``.
         """
         if not self._begun:
             self._begun = True

@@ -1,8 +1,8 @@
-"""Policies run on vectors: by a simulated clock, or by real worker processes.
+"""Policies run on vectors, with a simulated clock or with real worker processes.
 
-The policies are those of the simulated runs, unchanged. Nodes and gradients are still numbers, but
-carry their vectors with them, which live as long as a policy holds them. The server does all
-steps; a worker is sent a point and answers with a gradient at it.
+The policies are the same as in simulated runs. Nodes and gradients are still numbers, but carry
+their vectors, which exist as long as a policy holds them. The server makes all steps. A worker
+receives a point and returns a gradient at it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from popinv.errors import ConfigError, DataError
 
 __all__ = ["LiveRun", "RealRun", "Slope", "Team"]
 
-# From worker, number of its gradient and point to the gradient; a function of these alone.
+# Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
 Slope = Callable[[int, int, np.ndarray], np.ndarray]
 
-# Seconds without an answer of any worker after which something is wrong.
+# After this many seconds without an answer of any worker, an error is raised.
 _PATIENCE = 300.0
 
 
@@ -37,13 +37,13 @@ class _Vector(int):
 
 
 def _vector(number: int, vector: np.ndarray) -> _Vector:
-    found = _Vector(number)
-    found.vector = vector
-    return found
+    node = _Vector(number)
+    node.vector = vector
+    return node
 
 
 class LiveRun(Run):
-    """A run by the simulated clock that computes its points as it goes.
+    """A run with the simulated clock that computes its points at once.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class LiveRun(Run):
     rate : float
         gamma.
     every : int
-        Gradients on the main branch from one look to the next.
+        Number of gradients on the main branch between two looks.
 
     Attributes
     ----------
@@ -106,9 +106,9 @@ class Team:
     Parameters
     ----------
     seconds : sequence of float
-        h_i; a worker that is done sooner waits.
+        h_i. A worker that finishes sooner waits.
     slope : callable
-        Handed on by forking, so that it may hold anything.
+        It is inherited by forking, so it may hold any object.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _work(
     inherited: Sequence[Connection],
 ) -> None:
     """Answer points with gradients until the other end is closed."""
-    # As long as a copy of the other end is open, its closing is not seen.
+    # The closing of the other end is not seen as long as a copy of it is open.
     for other in inherited:
         other.close()
     count = 0
@@ -179,9 +179,9 @@ def _work(
 
 
 class RealRun(LiveRun):
-    """A run by real processes and the real clock.
+    """A run with real processes and the real clock.
 
-    Messages between workers and server are fast on one machine; they are held back until the
+    Messages between workers and server are fast on one machine. They are held back until the
     message time has passed.
 
     Attributes
@@ -224,7 +224,7 @@ class RealRun(LiveRun):
     def until(
         self, applied: int, time_limit: float = math.inf, computed: int | None = None
     ) -> None:
-        """Go on until so many gradients are applied, then let the workers finish."""
+        """Run until so many gradients are applied, then let the workers finish."""
         begun = time.perf_counter()
         self.policy.begin(self)
         worker_of = {id(c): i for i, c in enumerate(self.team.connections)}

@@ -1,4 +1,4 @@
-"""Policies of clusters: asynchronous inside, local descent between them, to any depth."""
+"""Policies for nested clusters: asynchronous within a cluster, local descent between clusters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["LocalAsync", "NestedLocalAsync"]
 class _Group:
     """Workers that share an iterate: a cluster, or a cluster of clusters.
 
-    ``gathered`` are the gradients on the path from where the group last started to ``place``;
-    ``version`` tells apart the paths that it has started.
+    ``gathered`` holds the gradients on the path from the group's last start to ``place``.
+    ``version`` numbers the paths that it has started.
     """
 
     def __init__(self, parent: _Group | None, depth: int) -> None:
@@ -28,44 +28,44 @@ class _Group:
         self.waiting = False
 
     def everything(self) -> list[int]:
-        """Return the gradients of the group and of what is inside, each after its path."""
-        found = list(self.gathered)
+        """Return the gradients of the group and of its children, each after its path."""
+        gradients = list(self.gathered)
         for child in self.children:
-            found += child.everything()
-        return found
+            gradients += child.everything()
+        return gradients
 
     def restart(self, place: int) -> None:
-        """Start anew at a node, with all that is inside."""
+        """Restart the group and its children at a node."""
         self.place, self.total, self.gathered, self.waiting = place, 0, [], False
         self.version += 1
         for child in self.children:
             child.restart(place)
 
     def paused(self) -> bool:
-        """Whether this group or one around it is synchronising."""
+        """Return whether this group or a group around it is synchronising."""
         return self.waiting or (self.parent is not None and self.parent.paused())
 
 
 class NestedLocalAsync(Policy):
-    """Asynchronous descent in the smallest clusters, local descent of clusters around them.
+    """Asynchronous descent in the smallest clusters, local descent of the clusters around them.
 
-    In a smallest cluster each worker sends its gradient to the cluster's iterate and goes on from
-    there. When the clusters of a larger one have gathered its batch since it last synchronised,
-    all their gradients are appended to its iterate, from which they start anew; what they were
-    computing is dropped. The outermost is the main branch. Outwards a cluster speaks through the
-    worker whose messages are fastest.
+    In a smallest cluster each worker sends its gradient to the cluster's iterate and continues from
+    there. Once the clusters of a larger one have gathered its batch since its last synchronisation,
+    all their gradients are appended to its iterate, from which they restart. Gradients that were
+    still being computed are dropped. The outermost iterate is the main branch. The worker with the
+    fastest messages sends for a cluster.
 
     Parameters
     ----------
     clusters : sequence of int
-        Into how many clusters each cluster is divided, from the outermost; each divides the
-        workers that are left for it.
+        Number of parts into which each cluster is divided, from the outermost level; each number
+        divides the workers of its level.
     batches : sequence of int
-        Gradients at which a cluster of each level synchronises, from the outermost, whose batch B
-        is the largest.
+        Number of gradients at which a cluster of each level synchronises, from the outermost level,
+        whose batch B is the largest.
     near : float
-        Message time from level to level: the outermost takes the whole, the next this share of
-        it, the next the square, ...
+        Ratio of message times from level to level: the outermost level takes the whole time, the
+        next this share of it, the next the square, ...
     """
 
     def __init__(self, clusters: Sequence[int], batches: Sequence[int], near: float = 0.1) -> None:
@@ -112,7 +112,7 @@ class NestedLocalAsync(Policy):
                 run.compute(worker, cluster.place)
 
     def computed(self, run: Run, worker: int, gradient: int) -> None:  # noqa: D102
-        # To the cluster's iterate; nearer than any level of synchronisation.
+        # The message to the cluster's iterate is faster than at any level of synchronisation.
         run.send(worker, gradient, self.near ** len(self.clusters))
 
     def arrived(self, run: Run, sender: int, content: Any) -> None:  # noqa: D102
@@ -134,11 +134,12 @@ class NestedLocalAsync(Policy):
             run.compute(sender, cluster.place)
 
     def _count(self, run: Run, group: _Group | None) -> None:
-        """Count a gradient in every cluster around it, and let the outermost full one sum."""
+        """Count a gradient in every cluster around it; the outermost full one starts its sum."""
         full = None
         while group is not None:
             group.total += 1
-            # The outermost counts until the main branch grows, others until they synchronise.
+            # The outermost cluster counts until the main branch grows, others until they
+            # synchronise.
             if group.total == self.batches[group.depth]:
                 full = group
             group = group.parent
@@ -150,23 +151,23 @@ class NestedLocalAsync(Policy):
             run.reduce(heads, (full, full.version), self.near**full.depth)
 
     def _synchronise(self, run: Run, group: _Group) -> None:
-        """Append all that is inside a cluster to its iterate, and start anew from there."""
-        found = group.everything()
+        """Append all gradients within a cluster to its iterate, and restart from there."""
+        gradients = group.everything()
         if group.parent is None:
-            for gradient in found:
+            for gradient in gradients:
                 run.append(gradient)
             group.restart(run.x)
         else:
-            for gradient in found[len(group.gathered) :]:
+            for gradient in gradients[len(group.gathered) :]:
                 group.place = run.step(group.place, gradient)
-            group.gathered, group.total, group.waiting = found, 0, False
+            group.gathered, group.total, group.waiting = gradients, 0, False
             for child in group.children:
                 child.restart(group.place)
         self._work(run, group)
 
 
 class LocalAsync(NestedLocalAsync):
-    """Clusters that descend asynchronously, synchronised when all have B gradients together.
+    """Clusters that descend asynchronously, synchronised once they have B gradients together.
 
     Parameters
     ----------

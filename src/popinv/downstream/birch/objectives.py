@@ -1,9 +1,9 @@
 r"""Objectives with stochastic gradients, computed in compiled code for many points at once.
 
-The quadratic is the group's usual one, f(x) = x'Ax/2 - b'x with
-A = tridiag(-1, 2, -1)/4, b = -e_1/4, from x^0 = sqrt(d) e_1, and normal noise in every coordinate
-of the gradient; the other is logistic regression of ten classes on images, with the gradient at
-one image drawn at random, from weights zero.
+The quadratic is the one that the authors usually use, f(x) = x'Ax/2 - b'x with
+A = tridiag(-1, 2, -1)/4, b = -e_1/4, from x^0 = sqrt(d) e_1, with normal noise in every coordinate
+of the gradient. The other objective is logistic regression of ten classes on images, with the
+gradient at one random image, from zero weights.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Objective:
     smoothness : float
         L, or a bound above it.
     deviation : float
-        Standard deviation of a coordinate's noise; of the quadratic.
+        Standard deviation of a coordinate's noise, for the quadratic.
     images : ndarray of shape (m, p)
-        With a last column of ones; of the logistic regression.
+        Images and a last column of ones, for the logistic regression.
     labels : ndarray of int, shape (m,)
     """
 
@@ -92,7 +92,7 @@ def logistic(images: np.ndarray, labels: np.ndarray) -> Objective:
     if labels.min() < 0 or labels.max() >= CLASSES:
         raise ConfigError(f"labels reach from {labels.min()} to {labels.max()}, must be 0 to 9")
     rows = np.column_stack([images, np.ones(len(images))])
-    # The Hessian of the logarithm of the sum of exponentials is at most 1/2.
+    # The Hessian of the log-sum-exp function is at most 1/2.
     smoothness = 0.5 * float(np.linalg.eigvalsh(rows.T @ rows / len(rows))[-1])
     start = np.zeros(CLASSES * rows.shape[1])
     return Objective(_LOGISTIC, start, 0.0, smoothness, 0.0, rows, labels.astype(np.int64))
@@ -114,7 +114,9 @@ def values(objective: Objective, points: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def draw(generator, kind, deviation, rows, noise):
+def draw(
+    generator: np.random.Generator, kind: int, deviation: float, rows: int, noise: np.ndarray
+) -> int:
     """Draw a sample: noise in every coordinate, or the number of an image, which is returned."""
     if kind == _QUADRATIC:
         for i in range(len(noise)):
@@ -124,7 +126,15 @@ def draw(generator, kind, deviation, rows, noise):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def slope(kind, x, images, labels, sample, noise, out):
+def slope(
+    kind: int,
+    x: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray,
+    sample: int,
+    noise: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Write the gradient at a point and a sample to ``out``."""
     if kind == _QUADRATIC:
         last = len(x) - 1

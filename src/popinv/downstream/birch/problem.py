@@ -1,4 +1,4 @@
-"""The test problem: which method is first in which regime, and what the trees look like.
+"""The test problem: the fastest method in each regime, and the methods' trees.
 
 Every method descends on the quadratic and on the logistic regression, with 16, 64 and 256 workers
 in each of the paper's four regimes; its settings and its step size are those of a grid that are
@@ -17,7 +17,6 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.birch import theory
 from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.engine import Run, Workers
@@ -33,8 +32,9 @@ from popinv.downstream.birch.regimes import (
 )
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Conditions, Tree, check
-from popinv.downstream.images import ImageSet, pooled
+from popinv.downstream.data.images import ImageSet, pooled
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = [
     "SIZES",
@@ -58,12 +58,12 @@ _FALL, _LOSS = 0.002, 0.7
 
 @dataclass(frozen=True)
 class Size:
-    """How large the objectives are, and how many workers there are.
+    """The sizes of the objectives, and the numbers of workers.
 
     Attributes
     ----------
     dimension : int
-        Of the quadratic.
+        Dimension of the quadratic.
     side : int
         Pixels along the side of the squares over which images are averaged.
     images : int
@@ -103,7 +103,7 @@ def tasks(size: Size, images: ImageSet) -> list[Task]:
 # --- who is first --------------------------------------------------------------------------------
 
 
-def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
+def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """Let every method reach every target; takes two minutes in workstation size.
 
     Returns
@@ -115,9 +115,11 @@ def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
     """
     names = list(METHODS)
     dims: dict[str, list[Any]] = {
-        "regime": list(REGIMES), "task": [task.name for task in found],
-        "workers": list(size.workers), "algorithm": names,
-    }  # fmt: skip
+        "regime": list(REGIMES),
+        "task": [task.name for task in chosen_tasks],
+        "workers": list(size.workers),
+        "algorithm": names,
+    }
     shape = tuple(len(values) for values in dims.values())
     kinds = {
         "time": "simulated time to the target",
@@ -136,7 +138,7 @@ def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
     simulated = 0
     for at in tqdm(places, desc="birch", unit="method", disable=None):
         regime, _, count, name = (values[i] for values, i in zip(dims.values(), at, strict=True))
-        task = found[at[1]]
+        task = chosen_tasks[at[1]]
         best = fastest(str(name), workers_of(str(regime), int(count)), task, seed)
         simulated += best.tried
         settings[at] = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
@@ -161,7 +163,7 @@ def compare(size: Size, found: list[Task], seed: int) -> xr.Dataset:
             else variable(name, np.array(values, dtype=np.str_), name)
             for name, values in dims.items()
         },
-        attrs={"simulated_gradients": simulated, "targets": [task.target for task in found]},
+        attrs={"simulated_gradients": simulated, "targets": [task.target for task in chosen_tasks]},
     )
 
 
@@ -202,7 +204,7 @@ class Distance:
     Attributes
     ----------
     name : str
-        Of the method.
+        Name of the method.
     workers : int
     settings : dict of str to float
     expected : int or None
@@ -223,49 +225,67 @@ def distances() -> Iterator[Distance]:
     """Yield the largest distance of every method on 16 workers of speeds 1, 2, 5 and 10."""
     workers = Workers((1.0, 2.0, 5.0, 10.0) * 4, (7.0,) * 16)
     for name, settings in (
-        ("vanilla", {}), ("minibatch", {}), ("rennala", {"batch": 8}), ("rennala", {"batch": 40}),
-        ("ringmaster", {"delay": 4}), ("ringmaster", {"delay": 16}), ("asynchronous", {}),
-        ("local", {"batch": 40}), ("local", {"batch": 100}),
+        ("vanilla", {}),
+        ("minibatch", {}),
+        ("rennala", {"batch": 8}),
+        ("rennala", {"batch": 40}),
+        ("ringmaster", {"delay": 4}),
+        ("ringmaster", {"delay": 16}),
+        ("asynchronous", {}),
+        ("local", {"batch": 40}),
+        ("local", {"batch": 100}),
         ("dual_process", {"batch": 40, "most": 60}),
-        ("cycle", {"group": 1}), ("cycle", {"group": 4}), ("cycle", {"group": 16}),
-        ("async_local", {"steps": 5, "delay": 4}), ("async_local", {"steps": 3, "delay": 16}),
-        ("async_batch", {"steps": 5, "delay": 4}), ("async_batch", {"steps": 3, "delay": 16}),
+        ("cycle", {"group": 1}),
+        ("cycle", {"group": 4}),
+        ("cycle", {"group": 16}),
+        ("async_local", {"steps": 5, "delay": 4}),
+        ("async_local", {"steps": 3, "delay": 16}),
+        ("async_batch", {"steps": 5, "delay": 4}),
+        ("async_batch", {"steps": 3, "delay": 16}),
         ("local_async", {"clusters": 2, "batch": 40}),
         ("local_async", {"clusters": 4, "batch": 64}),
         ("nested_local_async", {"sites": 2, "servers": 4, "inner": 10, "batch": 64}),
         ("meta_local", {"bound": 50, "period": 12.0}),
-    ):  # fmt: skip
+    ):
         given: dict[str, float] = dict(settings)
         run = Run(workers, policy(name, workers.count, given))
         run.until(4000)
         yield Distance(
-            name, workers.count, given, distance_bound(name, workers.count, given),
-            check(run.tree), run.most_in_flight,
-        )  # fmt: skip
+            name,
+            workers.count,
+            given,
+            distance_bound(name, workers.count, given),
+            check(run.tree),
+            run.most_in_flight,
+        )
 
 
 def small_trees() -> dict[str, Tree]:
     """Return the tree of each method on four workers, to be looked at."""
     workers = Workers((1.0, 1.1, 2.0, 3.1), (0.3,) * 4)
     settings: dict[str, dict[str, float]] = {
-        "rennala": {"batch": 6}, "ringmaster": {"delay": 3}, "local": {"batch": 6},
-        "dual_process": {"batch": 6, "most": 8}, "cycle": {"group": 2},
-        "async_local": {"steps": 3, "delay": 3}, "async_batch": {"steps": 3, "delay": 3},
+        "rennala": {"batch": 6},
+        "ringmaster": {"delay": 3},
+        "local": {"batch": 6},
+        "dual_process": {"batch": 6, "most": 8},
+        "cycle": {"group": 2},
+        "async_local": {"steps": 3, "delay": 3},
+        "async_batch": {"steps": 3, "delay": 3},
         "local_async": {"clusters": 2, "batch": 6},
         "nested_local_async": {"sites": 2, "servers": 2, "inner": 3, "batch": 9},
         "meta_local": {"bound": 6, "period": 2.5},
-    }  # fmt: skip
-    found = {}
+    }
+    trees = {}
     for name in METHODS:
         run = Run(workers, policy(name, workers.count, settings.get(name, {})))
         run.until(18)
-        found[name] = run.tree
-    return found
+        trees[name] = run.tree
+    return trees
 
 
 @dataclass(frozen=True)
 class Promise:
-    """The theorem held against a run with its own step size and number of gradients.
+    """A comparison of the theorem with a run of its own step size and number of gradients.
 
     Attributes
     ----------
@@ -287,12 +307,15 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
     variance = len(objective.start) * objective.deviation**2
     problem = theory.Problem(objective.smoothness, objective.gap, variance, accuracy)
     workers, batch = workers_of("heterogeneous_compute", 16), theory.batch(problem)
-    found = []
+    promises = []
     for name, settings in (
-        ("minibatch", {}), ("rennala", {"batch": batch}), ("ringmaster", {"delay": batch}),
-        ("local", {"batch": batch}), ("async_local", {"steps": 5, "delay": max(1, batch // 5)}),
+        ("minibatch", {}),
+        ("rennala", {"batch": batch}),
+        ("ringmaster", {"delay": batch}),
+        ("local", {"batch": batch}),
+        ("async_local", {"steps": 5, "delay": max(1, batch // 5)}),
         ("cycle", {"group": 16}),
-    ):  # fmt: skip
+    ):
         given: dict[str, float] = dict(settings)
         bound = distance_bound(name, workers.count, given)
         assert bound is not None
@@ -301,8 +324,8 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
         run.until(count)
         looks = np.arange(0, count, 4)
         task = Task(f"promise/{name}", objective, 0.0, (theory.step_size(problem, bound),), count)
-        found.append(Promise(name, accuracy, _mean_square_slope(run, task, looks, seed)))
-    return found
+        promises.append(Promise(name, accuracy, _mean_square_slope(run, task, looks, seed)))
+    return promises
 
 
 def _mean_square_slope(run: Run, task: Task, looks: np.ndarray, seed: int) -> float:

@@ -1,6 +1,6 @@
-"""Speeds of workers and messages, settings to try, and the fastest of them.
+"""Speeds of workers and messages, the settings to try, and the fastest of them.
 
-All step sizes of a run share its clock, so that the best is the one that is there first.
+All step sizes of a run share its clock, so the best is the one that reaches the target first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from popinv.downstream.birch.catalogue import policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import Objective, values
+from popinv.downstream.birch.regime_names import REGIMES
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
@@ -30,12 +31,6 @@ __all__ = [
 ]
 
 # The paper's, where it says; that a gradient takes 10 in the last and in the second is ours.
-REGIMES = {
-    "classical": "equal workers, messages that take no time",
-    "slow_communication": "equal workers, messages that take ten gradients",
-    "heterogeneous_compute": "workers of two speeds, messages that take no time",
-    "heterogeneous_communication": "equal workers, messages from a tenth to ten gradients",
-}
 _LOOKS, _FINE_LOOKS = 8, 16
 _FIRST = 1000
 _OCTAVE = 2.0
@@ -43,7 +38,7 @@ _OCTAVE = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """Something to descend on, and how far.
+    """An objective and its target.
 
     Attributes
     ----------
@@ -54,7 +49,7 @@ class Task:
     rates : tuple of float
         Step sizes to try.
     most : int
-        Gradients after which a run is given up.
+        Number of gradients after which a run is stopped.
     """
 
     name: str
@@ -71,20 +66,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Reached:
-    """The fastest way of a method to the target.
+    """The fastest way in which a method reaches the target.
 
     Attributes
     ----------
     settings : dict of str to float
     rate : float
     time : float
-        Simulated; infinite where no setting got there.
+        Simulated time; infinite if no setting reached the target.
     run : Run or None
-        As simulated, somewhat further.
+        The simulated run, which continues somewhat further.
     applied : int
-        Gradients on the main branch by then.
+        Number of gradients on the main branch at that time.
     tried : int
-        Gradients simulated for all settings together.
+        Number of gradients simulated for all settings together.
     """
 
     settings: dict[str, float]
@@ -141,9 +136,9 @@ def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:
 
 
 def settled(run: Run, places: np.ndarray) -> np.ndarray:
-    """Return the last node of the main branch at the time of each place, each once.
+    """Return the last node of the main branch at the time of each place, without repetition.
 
-    Where many gradients are appended at one time, nobody holds the points between.
+    If many gradients are appended at one time, no worker holds the points between.
     """
     times = np.asarray(run.tree.time)
     at = times[places.round().astype(int)]
@@ -153,13 +148,13 @@ def settled(run: Run, places: np.ndarray) -> np.ndarray:
 def losses(
     run: Run, task: Task, looks: np.ndarray, rates: Sequence[float] | np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return f - inf f along the main branch, shape (looks, rates); infinite where astray."""
+    """Return f - inf f along the main branch, shape (looks, rates); infinite if it diverged."""
     points = points_on_main_branch(
         run.arrays(), looks, rates, task.objective, generator(seed, f"birch/{task.name}")
     )
-    found = values(task.objective, points.reshape(-1, points.shape[-1]))
-    found = found.reshape(points.shape[:2]) - task.objective.lowest
-    return np.where(np.isfinite(found), found, np.inf)
+    gaps = values(task.objective, points.reshape(-1, points.shape[-1]))
+    gaps = gaps.reshape(points.shape[:2]) - task.objective.lowest
+    return np.where(np.isfinite(gaps), gaps, np.inf)
 
 
 def fastest(
@@ -171,22 +166,22 @@ def fastest(
 ) -> Reached:
     """Return the fastest setting and step size of a method to a task's target.
 
-    A setting is followed only as long as it could still be the fastest.
+    A setting is only followed as long as it could still be the fastest.
     """
     tried = settings_of(name, workers) if settings is None else settings
     best, simulated = Reached({}, math.nan, math.inf, None, 0, 0), 0
     for setting in tried:
         run = Run(workers, policy(name, workers.count, setting))
-        found = _follow(run, task, best.time, seed)
+        first_meeting = _follow(run, task, best.time, seed)
         simulated += run.computed
-        if found is not None and found[0] < best.time:
-            time, rate, applied = found
+        if first_meeting is not None and first_meeting[0] < best.time:
+            time, rate, applied = first_meeting
             best = Reached(dict(setting), rate, time, run, applied, 0)
     return Reached(best.settings, best.rate, best.time, best.run, best.applied, simulated)
 
 
 def _follow(run: Run, task: Task, limit: float, seed: int) -> tuple[float, float, int] | None:
-    """Return time, step size and gradients when a run first meets the target, if it does."""
+    """Return time, step size and gradients at which a run first reaches the target, if it does."""
     before, goal = 0, min(_FIRST, task.most)
     while True:
         run.until(goal, limit)

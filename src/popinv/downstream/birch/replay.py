@@ -1,8 +1,8 @@
 """The points of a recorded tree, for many step sizes at once.
 
-A node is kept only while something is still stepped from it or a gradient is still to be taken at
-it, a gradient only between its uses (local steps use theirs twice): a few nodes for each worker,
-however long the run. All step sizes see the same samples.
+A node is kept only while a step from it or a gradient at it is still to come. A gradient is kept
+only between its uses (local steps use theirs twice). This needs a few nodes for each worker, for a
+run of any length. All step sizes see the same samples.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from popinv.downstream.birch.objectives import Objective, draw, slope
 
 __all__ = ["points_on_main_branch"]
 
-# A point this much further out than the start is never seen to come back.
+# A point this much further out than the start counts as diverged.
 _LOST = 1e4
 
 
 @numba.njit(cache=True, nogil=True)
-def _places(base, gradient, point, main):
-    """Give nodes and gradients places that are used again once they are done with.
+def _places(base: np.ndarray, gradient: np.ndarray, point: np.ndarray, main: np.ndarray) -> tuple:
+    """Assign places to nodes and gradients; a place is used again after its last use.
 
-    Returns the place of each node (-1 where it is never used), of each gradient (-1 where it is
-    used once only), and how many places there are of both.
+    Returns the place of each node (-1 if it is never used), of each gradient (-1 if it is used only
+    once), and the numbers of places of both.
     """
     nodes, gradients = len(base), len(point)
     last_of_node = np.full(nodes, -1)
@@ -37,7 +37,7 @@ def _places(base, gradient, point, main):
             first[g] = v
             last_of_node[point[g]] = max(last_of_node[point[g]], v)
         last[g] = v
-    # The main branch is looked at, used again or not.
+    # The main branch is recorded, so it is kept.
     for v in main:
         last_of_node[v] = max(last_of_node[v], v)
     node_place, gradient_place = np.full(nodes, -1), np.full(gradients, -1)
@@ -53,7 +53,7 @@ def _places(base, gradient, point, main):
             else:
                 gradient_place[g] = used_gradients
                 used_gradients += 1
-        # The new node may take the place of the one it is stepped from.
+        # The new node may take the place of the node from which it is stepped.
         b, p = base[v], point[g]
         if last_of_node[b] == v:
             free_nodes[ready_nodes] = node_place[b]
@@ -78,8 +78,20 @@ def _places(base, gradient, point, main):
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(base, gradient, point, main, looks, places, rates, problem, start, generator, found):
-    """Walk through the tree; write the points of the main branch at ``looks`` to ``found``."""
+def _walk(
+    base: np.ndarray,
+    gradient: np.ndarray,
+    point: np.ndarray,
+    main: np.ndarray,
+    looks: np.ndarray,
+    places: tuple,
+    rates: np.ndarray,
+    problem: tuple,
+    start: np.ndarray,
+    generator: np.random.Generator,
+    points: np.ndarray,
+) -> None:
+    """Walk through the tree; write the points of the main branch at ``looks`` to ``points``."""
     node_place, gradient_place, first, node_places, gradient_places = places
     kind, deviation, images, labels = problem
     d, m = len(start), len(rates)
@@ -93,7 +105,7 @@ def _walk(base, gradient, point, main, looks, places, rates, problem, start, gen
     look = k = 0
     if looks[look] == 0:
         for s in range(m):
-            found[look, s] = start
+            points[look, s] = start
         look += 1
     for v in range(1, len(base)):
         g = gradient[v]
@@ -121,9 +133,9 @@ def _walk(base, gradient, point, main, looks, places, rates, problem, start, gen
             if looked:
                 for s in range(m):
                     if active[s]:
-                        found[look, s] = nodes[place, s]
+                        points[look, s] = nodes[place, s]
                     else:
-                        found[look, s] = np.nan
+                        points[look, s] = np.nan
                 look += 1
                 if look == len(looks):
                     return
@@ -142,18 +154,18 @@ def points_on_main_branch(
     ----------
     tree : mapping
         From :meth:`Run.arrays`.
-    looks : sequence of int
+    The k, ascending.
         The k, growing.
     rates : sequence of float
         Step sizes gamma.
     objective : Objective
     generator : numpy.random.Generator
-        For the samples, in the order in which they are first used.
+        Generator of the samples, in the order of their first use.
 
     Returns
     -------
     ndarray of shape (len(looks), len(rates), d)
-        Not a number where descent has gone astray.
+        NaN if descent has diverged.
 
     Raises
     ------
@@ -165,19 +177,28 @@ def points_on_main_branch(
     if not len(looks) or looks[0] < 0 or (np.diff(looks) <= 0).any() or looks[-1] >= len(main):
         raise ValueError(f"looks must grow from 0 or more and stay below {len(main)}")
     rates = np.asarray(rates, dtype=float)
-    found = np.empty((len(looks), len(rates), len(objective.start)))
+    points = np.empty((len(looks), len(rates), len(objective.start)))
     if looks[-1] == 0:
-        found[0] = objective.start
-        return found
-    # Nothing after the last look is walked.
+        points[0] = objective.start
+        return points
+    # The walk ends at the last look.
     end = int(main[looks[-1]]) + 1
     base, gradient = tree["base"][:end], tree["gradient"][:end]
     point, reached = tree["point"], main[: looks[-1] + 1]
-    # One more, never reached, so that the walk need not ask whether there is a next one.
+    # One more look, which is never reached, saves a test in the walk.
     places = _places(base, gradient, point, reached)
     problem = (objective.kind, objective.deviation, objective.images, objective.labels)
     _walk(
-        base, gradient, point, reached, looks, places, rates, problem, objective.start, generator,
-        found,
-    )  # fmt: skip
-    return found
+        base,
+        gradient,
+        point,
+        reached,
+        looks,
+        places,
+        rates,
+        problem,
+        objective.start,
+        generator,
+        points,
+    )
+    return points

@@ -1,7 +1,7 @@
-"""Policies that gather gradients in rounds and append each round's together.
+"""Policies that gather gradients in rounds and append those of a round together.
 
-Whoever synchronises, the gradients of a worker are appended in the order in which it took them,
-so that each one's path lies on the main branch before it does.
+The gradients of a worker are always appended in the order in which it took them, so that the path
+of each lies on the main branch before it does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Cycle", "DualProcess", "Rounds", "Vanilla"]
 
 
 class Vanilla(Policy):
-    """One worker, the fastest, by itself: x^{k+1} = x^k - gamma grad f(x^k; xi^k)."""
+    """A single worker, the fastest: x^{k+1} = x^k - gamma grad f(x^k; xi^k)."""
 
     def begin(self, run: Run) -> None:  # noqa: D102
         fastest = min(range(run.workers.count), key=lambda i: run.workers.compute[i])
@@ -27,20 +27,20 @@ class Vanilla(Policy):
 
 
 class Rounds(Policy):
-    """Gather a number of gradients from whoever has them, then append them all.
+    """Gather a number of gradients from any workers, then append them all.
 
-    With ``local`` steps every worker walks on from its own last point (Local SGD), without it all
-    stay at the round's start (Rennala SGD); with one gradient of each worker it is minibatch
-    descent. The round ends at a total count, not at equal counts: fast workers give more. What
-    was begun in an earlier round is finished and dropped.
+    With ``local`` steps every worker continues from its own last point (Local SGD). Without it, all
+    stay at the round's start (Rennala SGD). With one gradient per worker it is minibatch descent.
+    The round ends at a total count, not at equal counts, so fast workers contribute more. Gradients
+    begun in an earlier round are finished and dropped.
 
     Parameters
     ----------
     batch : int
-        Gradients of a round, B.
+        B, the number of gradients in a round.
     local : bool
     each : int, optional
-        Most gradients of a worker in a round.
+        Largest number of gradients of a worker in a round.
     """
 
     def __init__(self, batch: int, local: bool, each: int | None = None) -> None:
@@ -69,14 +69,14 @@ class Rounds(Policy):
             self.work(run, worker)
 
     def work(self, run: Run, worker: int) -> None:
-        """Let a worker compute, if it is idle and its round is not over for it."""
+        """Let a worker compute if it is idle and has not finished its share of the round."""
         if self.idle[worker] and not self.waiting and not self.over(worker):
             self.idle[worker], self.started[worker] = False, self.round
             self.under_way += 1
             run.compute(worker, self.place[worker])
 
     def over(self, worker: int) -> bool:
-        """Whether a worker has done its share of the round."""
+        """Return whether a worker has finished its share of the round."""
         return self.each is not None and len(self.gathered[worker]) >= self.each
 
     def computed(self, run: Run, worker: int, gradient: int) -> None:  # noqa: D102
@@ -94,7 +94,7 @@ class Rounds(Policy):
         self.work(run, worker)
 
     def gather(self, run: Run) -> None:
-        """Synchronise, if enough has been gathered."""
+        """Synchronise, if enough gradients have been gathered."""
         if self.total == self.batch:
             self.waiting = True
             run.reduce([i for i, part in enumerate(self.gathered) if part], None)
@@ -107,15 +107,15 @@ class Rounds(Policy):
 
 
 class DualProcess(Rounds):
-    """Local SGD whose first half of a round is summed while the second is computed.
+    """Local SGD that sums the first half of a round while the second half is computed.
 
     Parameters
     ----------
     batch : int
-        Gradients that a round needs, half of them before the first sum begins.
+        Number of gradients in a round. The first sum begins at half of them.
     most : int, optional
-        Gradients at which all pause until the first sum is there; twice the batch if left out.
-        The largest distance is below it.
+        Number of gradients at which all workers pause until the first sum arrives; by default twice
+        the batch. The largest distance is below it.
     """
 
     def __init__(self, batch: int, most: int | None = None) -> None:
@@ -132,7 +132,7 @@ class DualProcess(Rounds):
         super().broadcast(run)
 
     def over(self, worker: int) -> bool:  # noqa: D102
-        # Those under way count: a round never holds more than ``most``.
+        # Gradients in progress count, so a round never holds more than ``most``.
         return self.total + self.under_way >= self.most
 
     def gather(self, run: Run) -> None:  # noqa: D102
@@ -157,12 +157,12 @@ class DualProcess(Rounds):
 
 
 class Cycle(Policy):
-    """Local steps of all workers in step, of whom one group after the other synchronises.
+    """Synchronous local steps of all workers; one group after the other synchronises.
 
     Parameters
     ----------
     group : int
-        Workers s of a group; divides n. So many messages are under way at most.
+        Workers s of a group; divides n. At most this many messages are in flight.
     """
 
     def __init__(self, group: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ import xarray as xr
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.birch.catalogue import METHODS, policy
 from popinv.downstream.birch.engine import Workers
 from popinv.downstream.birch.live import LiveRun, RealRun, Team
 from popinv.downstream.birch.tree import check
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
+from popinv.store.variables import variable
 from popinv.surrogate.training import (
     TrainingData,
     TrainingProblem,
@@ -33,6 +33,9 @@ from popinv.surrogate.training import (
 )
 from popinv.surrogate.training_problem import loss_of, validation_loss_of
 from popinv.threads import fixed_threads
+
+if TYPE_CHECKING:
+    from popinv.downstream.birch.section import Birch
 
 __all__ = ["Learning", "compare", "policies"]
 
@@ -80,14 +83,14 @@ class Learning:
         index = torch.from_numpy(draw.integers(len(z), size=self.batch_size))
         parameters = self._set(weights)
         loss = loss_of(self.problem, z[index], y[index], row_weights[index])
-        found = torch.autograd.grad(loss, parameters)
-        return torch.cat([part.reshape(-1) for part in found]).numpy().astype(float)
+        gradients = torch.autograd.grad(loss, parameters)
+        return torch.cat([part.reshape(-1) for part in gradients]).numpy().astype(float)
 
     def loss(self, weights: np.ndarray) -> float:
         """Return the validation loss; infinite where it is not finite."""
         self._set(weights)
-        found = validation_loss_of(self.problem)
-        return found if np.isfinite(found) else np.inf
+        value = validation_loss_of(self.problem)
+        return value if np.isfinite(value) else np.inf
 
 
 def policies(count: int) -> dict[str, dict[str, float]]:
@@ -99,13 +102,13 @@ def policies(count: int) -> dict[str, dict[str, float]]:
     }
 
 
-def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
     """Train with each policy, by real workers and by simulated ones.
 
     Parameters
     ----------
     learning : Learning
-    asked : mapping
+    asked : Birch
         The study's settings of the method: seconds, message, gradients.
 
     Returns
@@ -120,8 +123,8 @@ def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, d
     DivergenceError
         If no step size of those tried is stable.
     """
-    seconds, message = asked["seconds"], asked["message"]
-    gradients = asked["gradients"]
+    seconds, message = asked.seconds, asked.message
+    gradients = asked.gradients
     every, count = max(1, gradients // _LOOKS), len(seconds)
     names, start = policies(count), learning.start
     before = learning.loss(start)
@@ -171,42 +174,51 @@ def compare(learning: Learning, asked: Mapping[str, Any]) -> tuple[xr.Dataset, d
             }
     target = max(float(curve[:, 1].min()) for curve in curves.values())
     metrics["target_loss"] = target
-    metrics |= _times(list(names), curves, target)
-    metrics["statement"] = _statement(list(names), metrics)
+    seconds_to_target = _seconds_to(target, curves)
+    metrics |= _times(list(names), seconds_to_target)
+    metrics["statement"] = (
+        f"to bring the validation loss from {before:.3g} to {target:.3g}, {count} workers take: "
+        + _statement(list(names), seconds_to_target)
+    )
     return _dataset(list(names), curves, target), metrics
 
 
-def _times(
-    names: list[str], curves: Mapping[tuple[str, str], np.ndarray], target: float
-) -> dict[str, Any]:
-    """Return when each run first met the target, and which policy did so first."""
-    met = {
+def _seconds_to(
+    target: float, curves: Mapping[tuple[str, str], np.ndarray]
+) -> dict[tuple[str, str], float]:
+    """Return when each run, by policy and clock, first met the target."""
+    return {
         key: float(curve[np.flatnonzero(curve[:, 1] <= target)[0], 0])
         for key, curve in curves.items()
     }
-    found: dict[str, Any] = {}
+
+
+def _fastest(names: list[str], seconds: Mapping[tuple[str, str], float], clock: str) -> str:
+    return min(names, key=lambda name: seconds[name, clock])
+
+
+def _times(names: list[str], seconds: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    """Return the times to the target, and which policy was first, flat."""
+    numbers: dict[str, Any] = {}
     for name in names:
-        found |= {f"{name}_{clock}_seconds": met[name, clock] for clock in ("real", "simulated")}
-        if met[name, "simulated"] > 0:
-            found[f"{name}_real_over_simulated"] = met[name, "real"] / met[name, "simulated"]
+        real, simulated = seconds[name, "real"], seconds[name, "simulated"]
+        numbers |= {f"{name}_real_seconds": real, f"{name}_simulated_seconds": simulated}
+        if simulated > 0:
+            numbers[f"{name}_real_over_simulated"] = real / simulated
     for clock in ("real", "simulated"):
-        found[f"fastest_{clock}"] = min(names, key=lambda name: met[name, clock])
-    return found
+        numbers[f"fastest_{clock}"] = _fastest(names, seconds, clock)
+    return numbers
 
 
-def _statement(names: list[str], metrics: Mapping[str, Any]) -> str:
-    """Return in words which policy was fastest, by either clock."""
-    by_time = sorted(names, key=lambda name: metrics[f"{name}_real_seconds"])
-    took = ", ".join(
-        f"{METHODS[name].title} {metrics[f'{name}_real_seconds']:.3g} s "
-        f"(simulated {metrics[f'{name}_simulated_seconds']:.3g} s)"
-        for name in by_time
+def _statement(names: list[str], seconds: Mapping[tuple[str, str], float]) -> str:
+    """Return in words what each policy took, by either clock, the fastest first."""
+    times = ", ".join(
+        f"{METHODS[name].title} {seconds[name, 'real']:.3g} s "
+        f"(simulated {seconds[name, 'simulated']:.3g} s)"
+        for name in sorted(names, key=lambda name: seconds[name, "real"])
     )
-    return (
-        f"to bring the validation loss from {metrics['initial_loss']:.3g} to "
-        f"{metrics['target_loss']:.3g}, {metrics['workers']} workers take: {took}; simulated, "
-        f"{METHODS[metrics['fastest_simulated']].title} is the fastest"
-    )
+    fastest = METHODS[_fastest(names, seconds, "simulated")].title
+    return f"{times}; simulated, {fastest} is the fastest"
 
 
 def _dataset(

@@ -1,7 +1,7 @@
-"""What the paper's Theorem 2.4 says in numbers.
+"""The paper's Theorem 2.4 in numbers.
 
-For an L-smooth f, unbiased gradients of variance at most sigma^2 and Delta = f(x^0) - inf f; the
-goal is a mean of E |grad f(x^k)|^2 of at most eps.
+The theorem assumes an L-smooth f, unbiased gradients of variance at most sigma^2, and
+Delta = f(x^0) - inf f. The goal is a mean of E |grad f(x^k)|^2 of at most eps.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class Problem:
 
     @property
     def steps(self) -> float:
-        """L Delta / eps: gradients that a run without noise takes, up to a constant."""
+        """L Delta / eps: the number of gradients of a run without noise, up to a constant."""
         return self.smoothness * self.gap / self.accuracy
 
     @property
     def noise(self) -> float:
-        """sigma^2 / eps: how many gradients may be taken at one point at no cost."""
+        """sigma^2 / eps: the number of gradients that may be taken at one point at no cost."""
         return self.variance / self.accuracy
 
 
 def step_size(problem: Problem, distance: int) -> float:
     """Return gamma = min(1/(2L), 1/(2RL), eps/(4 sigma^2 L)), of the paper's Theorem 2.4."""
-    found = 1 / (2 * problem.smoothness * max(1, distance))
+    step = 1 / (2 * problem.smoothness * max(1, distance))
     if problem.variance > 0:
-        found = min(found, 1 / (4 * problem.noise * problem.smoothness))
-    return found
+        step = min(step, 1 / (4 * problem.noise * problem.smoothness))
+    return step
 
 
 def gradients(problem: Problem, distance: int) -> float:

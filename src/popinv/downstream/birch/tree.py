@@ -1,13 +1,13 @@
-r"""Trees of points, and the conditions under which a run converges.
+r"""Trees of points, and the conditions for convergence of a run.
 
-Every method is a way to grow one tree (the paper, meta-algorithm): pick two nodes, take a
-stochastic gradient at one and step with it from the other,
+Every method grows one tree (the paper's meta-algorithm): it picks two nodes, takes a stochastic
+gradient at one, and steps with it from the other,
 
 .. math:: w_{\mathrm{new}} = w_{\mathrm{base}} - \gamma \nabla f(w_{\mathrm{grad}}; \eta).
 
-The main branch is a path x^0, x^1, ... from the root; z^k is the node at which the gradient of its
+The main branch is a path x^0, x^1, ... from the root. z^k is the node at which the gradient of the
 edge from x^k to x^{k+1} was taken, and xi^k its sample. An edge holds one gradient with the full
-step gamma: where workers synchronise, their gradients are summed, not averaged.
+step gamma: when workers synchronise, their gradients are summed, not averaged.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["Conditions", "Tree", "ancestry", "check", "distance", "representatio
 class Tree:
     """A tree that grows by one edge at a time.
 
-    Nodes and gradients are numbered as they come; node 0 is the root. Kept in plain lists, to
-    which appending is fast.
+    Nodes and gradients are numbered in the order of creation. Node 0 is the root. They are kept in
+    plain lists, to which appending is fast.
 
     Attributes
     ----------
     base : list of int
-        The node that each node was stepped from; -1 at the root.
+        The node from which each node was stepped; -1 at the root.
     gradient : list of int
-        The gradient that it was stepped with; -1 at the root.
+        The gradient of that step; -1 at the root.
     point : list of int
         The node at which each gradient was taken.
     main : list of int
-        Nodes of the main branch, from the root on.
+        Nodes of the main branch, starting with the root.
     time : list of float
-        When each node of the main branch came to be.
+        Time at which each node of the main branch was created.
     """
 
     def __init__(self) -> None:
@@ -67,21 +67,21 @@ class Tree:
 
     @property
     def applied(self) -> int:
-        """Gradients on the main branch."""
+        """Number of gradients on the main branch."""
         return len(self.main) - 1
 
 
 def ancestry(tree: Tree, node: int) -> list[int]:
     """Return the nodes from a node to the root, both included."""
-    found = []
+    path = []
     while node >= 0:
-        found.append(node)
+        path.append(node)
         node = tree.base[node]
-    return found
+    return path
 
 
 def representation(tree: Tree, node: int) -> Counter[int]:
-    """Return repr(y): how often each gradient stands on the path from the root to a node."""
+    """Return repr(y): the count of each gradient on the path from the root to a node."""
     return Counter(tree.gradient[y] for y in ancestry(tree, node)[:-1])
 
 
@@ -101,13 +101,13 @@ class Conditions:
     Attributes
     ----------
     fresh : bool
-        The sample of every edge x^k to x^{k+1} had no part in x^1, ..., x^k nor in z^0, ..., z^k,
-        and is on the main branch once. It is then independent of them, as long as the schedule
-        does not look at values of gradients (the first condition).
+        Whether the sample of every edge x^k to x^{k+1} does not occur in x^1, ..., x^k and
+        z^0, ..., z^k, and occurs on the main branch once (the first condition). It is then
+        independent of them if the schedule does not depend on values of gradients.
     contained : bool
-        repr(z^k) is a sub-multiset of repr(x^k) for every k (the second).
+        Whether repr(z^k) is a sub-multiset of repr(x^k) for every k (the second condition).
     distances : ndarray of int, shape (K,)
-        dist(x^k, z^k), whose largest is the R of the third.
+        dist(x^k, z^k). The largest is the R of the third condition.
     """
 
     fresh: bool
@@ -116,28 +116,28 @@ class Conditions:
 
     @property
     def largest_distance(self) -> int:
-        """The smallest R that the third condition holds with."""
+        """The smallest R for which the third condition holds."""
         return int(self.distances.max(initial=0))
 
 
 def check(tree: Tree, most: int | None = None) -> Conditions:
     """Check the three conditions on a recorded run, or on its first ``most`` gradients.
 
-    From z^k one walks to the main branch, which is met in x^m. What lies below is common to both
-    paths, so that only the walked edges are compared with those from x^m to x^k; the walks are as
-    long as the side branches are.
+    The walk from z^k to the main branch meets it in x^m. The nodes below x^m are common to both
+    paths, so only the walked edges are compared with those from x^m to x^k. The walks are as long
+    as the side branches.
     """
     place = {node: k for k, node in enumerate(tree.main)}
     edges = [tree.gradient[node] for node in tree.main[1:]][:most]
     at_edge: dict[int, list[int]] = {}
     for k, gradient in enumerate(edges):
         at_edge.setdefault(gradient, []).append(k)
-    once = all(len(found) == 1 for found in at_edge.values())
+    once = all(len(gradients) == 1 for gradients in at_edge.values())
     fresh, contained = once, True
     distances = np.zeros(len(edges), dtype=np.int64)
-    # Gradients met so far on the side branches of z^0, ..., z^k.
+    # Gradients on the side branches of z^0, ..., z^k so far.
     met: set[int] = set()
-    # How far along the main branch z^0, ..., z^k reach.
+    # Furthest node of the main branch that z^0, ..., z^k reach.
     reached = 0
     for k, gradient in enumerate(edges):
         node, walked = tree.point[gradient], []

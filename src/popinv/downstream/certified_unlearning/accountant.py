@@ -1,24 +1,24 @@
-r"""What a number of epochs of projected noisy SGD is worth, and what a guarantee costs.
+r"""Privacy accountant of projected noisy SGD: guarantees from epochs, and epochs for guarantees.
 
-Two runs of the same iterations, on data that differ, are driven by the same noise: then they stay
-within a gap Z that the strong convexity shrinks by c = 1 - eta m in every iteration. Later noise
-hides that gap (privacy amplification by iteration), so that after K epochs of n/b iterations the
-Rényi divergence of order a is at most
+Two runs of the same iterations on different data are coupled by the same noise. They stay within a
+gap Z, which strong convexity shrinks by c = 1 - eta m in every iteration. Later noise hides that
+gap (privacy amplification by iteration). After K epochs of n/b iterations the Rényi divergence of
+order a is at most
 
 .. math:: a A, \quad A = \frac{Z^2}{2 \eta \sigma^2} \rho, \quad \rho = c^{2 K n / b}.
 
 Forms of the guarantee:
 
 ``paper``  rho as above for c < 1, and 1/(K n/b) for c = 1.
-``exact``  rho = c^{2N} (1 - c^2)/(1 - c^{2N}), N = K n/b: the shift divided among the iterations
-           in the best way. Equal to ``paper`` at N = 1, and 1/N in the limit of c = 1.
-``tight``  as ``exact``, and half of it: each iteration adds noise of the variance 2 eta sigma^2,
-           for which the lemma gives Z^2/(4 eta sigma^2). Nothing is left to gain for quadratic
-           losses, where all laws are normal.
+``exact``  rho = c^{2N} (1 - c^2)/(1 - c^{2N}), N = K n/b, with the shift divided among the
+           iterations optimally. Equal to ``paper`` at N = 1, and to 1/N in the limit c = 1.
+``tight``  half of ``exact``: each iteration adds noise of variance 2 eta sigma^2, for which the
+           lemma gives Z^2/(4 eta sigma^2). It is sharp for quadratic losses, where all laws are
+           normal.
 
 Source: Chien, Wang, Chen and Li (arXiv 2403.17105): Lemmas 2.6, 3.3 and 3.4, Theorems 3.2 and
-3.11, Corollaries 3.7, 3.8, 3.10 and J.1. ``exact`` is what their code uses from the second request
-on; ``tight`` and the closed forms for sigma and the epochs are derived here.
+3.11, Corollaries 3.7, 3.8, 3.10 and J.1. Their code uses ``exact`` from the second request on.
+``tight`` and the closed forms for sigma and the epochs are derived here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from popinv.downstream.certified_unlearning import conversion
 from popinv.errors import ConfigError, nearest
@@ -38,35 +37,35 @@ __all__ = ["FORMS", "Form", "Setting", "sequential_epochs", "worst_counts"]
 
 Form = Literal["paper", "exact", "tight"]
 FORMS: tuple[Form, ...] = ("paper", "exact", "tight")
-# Relative size of rounding that may not decide whether one more epoch is needed.
+# A relative difference below this is rounding, and must not require one more epoch.
 _ROUNDING = 1e-12
 _LEAST = 1e-280
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the assumptions of the guarantee are about.
+    """The constants in the assumptions of the guarantee.
 
     Attributes
     ----------
     n, batch : int
-        Records, and records in each batch of the fixed partition; batch divides n.
+        Numbers of records, and of records in each batch of the fixed partition; batch divides n.
     rate : float
         Learning rate eta, at most 1/L.
     strong, smooth : float
-        m and L: each record's loss is m-strongly convex (0: convex) and L-smooth.
+        m and L: each record's loss is m-strongly convex (convex if m is 0) and L-smooth.
     lipschitz : float
-        M. Gradients of two records differ by at most 2 M at every place.
+        M. Gradients of two records differ by at most 2 M at every point.
     radius : float
-        R of the ball that parameters are projected on; infinite without projection.
+        Radius R of the ball on which parameters are projected; infinite without projection.
     emptied : bool
-        Whether a removed record leaves an empty place, whose loss is the regulariser alone,
-        instead of being replaced by another record: then gradients differ by M only.
+        True if a removed record leaves an empty place, whose loss is the regulariser alone. Then
+        gradients differ by only M. Otherwise another record replaces it.
 
     Raises
     ------
     ConfigError
-        If no guarantee follows from such constants.
+        If these constants give no guarantee.
     """
 
     n: int
@@ -104,12 +103,12 @@ class Setting:
 
     @property
     def batches(self) -> int:
-        """Iterations of an epoch, n/b."""
+        """Number of iterations in an epoch, n/b."""
         return self.n // self.batch
 
     @property
     def contraction(self) -> float:
-        """The factor c = 1 - eta m by which an iteration brings two runs closer."""
+        """The factor c = 1 - eta m by which an iteration contracts the distance of two runs."""
         return 1 - self.rate * self.strong
 
     @property
@@ -120,26 +119,26 @@ class Setting:
     # --- gaps -------------------------------------------------------------------------------------
 
     def geometric(self, epochs: float = math.inf) -> float:
-        """Return (1 - c^{T n/b})/(1 - c^{n/b}), or T for c = 1: the sum over T epochs' shares."""
+        """Return (1 - c^{T n/b})/(1 - c^{n/b}), or T for c = 1: the sum over T epochs."""
         if self._log_c == 0:
             return epochs
         past = math.expm1(epochs * self.batches * self._log_c) if epochs < math.inf else -1.0
         return past / math.expm1(self.batches * self._log_c)
 
     def gap_of(self, counts: Sequence[int] | np.ndarray, epochs: float = math.inf) -> float:
-        """Return W_inf between T epochs on data that differ, by batch (Lemma 3.3, Corollary J.1).
+        """Return W_inf after T epochs on different data, by batch (Lemma 3.3, Corollary J.1).
 
         Parameters
         ----------
         counts : array_like of int, shape (n/b,)
-            Records that differ in each batch.
+            Number of different records in each batch.
         epochs : float
-            T, infinite for the stationary laws.
+            T; infinite for the stationary laws.
 
         Raises
         ------
         ConfigError
-            If there are not as many counts as batches, or a batch has fewer records than that.
+            If the number of counts is not that of the batches, or a count exceeds the batch.
         """
         given = np.asarray(counts)
         if given.shape != (self.batches,) or given.min() < 0 or given.max() > self.batch:
@@ -148,15 +147,15 @@ class Setting:
                 f"{self.batch}"
             )
         touched = np.flatnonzero(given)
-        # 0 * -inf is not a number; c^0 = 1 also for c = 0.
+        # 0 * -inf is NaN, but c^0 = 1 also for c = 0.
         later = self.batches - 1 - touched
         shrunk = np.where(later > 0, np.exp(np.maximum(later, 1) * self._log_c), 1.0)
         return self._bounded(epochs, float(shrunk @ given[touched]))
 
     def gap(self, records: int = 1, epochs: float = math.inf) -> float:
-        """Return that gap in the worst case, of so many records wherever they are.
+        """Return the worst-case gap of a number of records, wherever they are.
 
-        Z_B for one record and infinitely many epochs.
+        It is Z_B for one record and infinitely many epochs.
         """
         if records == 1:
             return self._bounded(epochs, 1.0)
@@ -170,17 +169,17 @@ class Setting:
 
     @property
     def widest(self) -> float:
-        """The diameter 2 R: no gap is larger."""
+        """The diameter 2 R, which bounds every gap."""
         return 2 * self.radius
 
     def shrunk(self, gap: float, epochs: float) -> float:
-        """Return c^{K n/b} times a gap: what is left of it after K epochs on equal data."""
+        """Return c^{K n/b} times a gap: the remaining gap after K epochs on equal data."""
         return gap * (math.exp(epochs * self.batches * self._log_c) if epochs else 1.0)
 
     # --- guarantees -------------------------------------------------------------------------------
 
     def decay(self, epochs: int, form: Form = "paper") -> float:
-        """Return rho of K epochs, see above; of ``tight`` with its half."""
+        """Return rho of K epochs (see the module), with the factor 1/2 for ``tight``."""
         _check_form(form)
         if epochs < 1:
             raise ConfigError(f"{epochs} epochs give no guarantee, at least 1 does")
@@ -194,7 +193,7 @@ class Setting:
         return value / 2 if form == "tight" else value
 
     def coefficient(self, gap: float, sigma: float, epochs: int, form: Form = "paper") -> float:
-        """Return A: K epochs after a gap Z the divergence of order a is at most A a."""
+        """Return A: after K epochs from a gap Z the divergence of order a is at most A a."""
         if not sigma > 0:
             raise ConfigError(f"sigma is {sigma:g}, must be positive: noise is what hides a record")
         return gap**2 * self.decay(epochs, form) / (2 * self.rate * sigma**2)
@@ -208,19 +207,19 @@ class Setting:
     def sigma_for(
         self, epsilon: float, delta: float, gap: float, epochs: int, form: Form = "paper"
     ) -> float:
-        """Return the smallest sigma with which K epochs from a gap give (epsilon, delta)."""
+        """Return the smallest sigma for which K epochs from a gap give (epsilon, delta)."""
         wanted = conversion.coefficient(epsilon, delta)
         return gap * math.sqrt(self.decay(epochs, form) / (2 * self.rate * wanted))
 
     def epochs_for(
         self, epsilon: float, delta: float, gap: float, sigma: float, form: Form = "paper"
     ) -> int:
-        """Return the fewest epochs, at least 1, that give (epsilon, delta) from a gap."""
+        """Return the smallest number of epochs that gives (epsilon, delta) from a gap."""
         wanted = conversion.coefficient(epsilon, delta)
         return self._epochs(wanted, gap, sigma, form)
 
     def _epochs(self, wanted: float, gap: float, sigma: float, form: Form) -> int:
-        """Return the fewest K with coefficient(K) <= wanted, by the inverse of rho."""
+        """Return the smallest K with coefficient(K) <= wanted, by the inverse of rho."""
         if gap == 0 or self.coefficient(gap, sigma, 1, form) <= wanted:
             return 1
         rho = 2 * self.rate * sigma**2 * wanted / gap**2
@@ -235,7 +234,7 @@ class Setting:
         else:
             steps = math.log1p(-math.expm1(2 * self._log_c) / rho) / (-2 * self._log_c)
         epochs = max(1, math.ceil(steps / self.batches * (1 - _ROUNDING)))
-        # Rounding may be off by one at whole numbers.
+        # Rounding may give a result that is off by one at whole numbers.
         if epochs > 1 and self.coefficient(gap, sigma, epochs - 1, form) <= wanted:
             epochs -= 1
         while self.coefficient(gap, sigma, epochs, form) > wanted * (1 + _ROUNDING):
@@ -245,7 +244,7 @@ class Setting:
     # --- before convergence -----------------------------------------------------------------------
 
     def gap_before(self, learnt: int, records: int = 1) -> float:
-        """Return the Z of Theorem 3.2: from T epochs on all data to the stationary law without."""
+        """Return the Z of Theorem 3.2, from T epochs on all data to the law on fewer data."""
         if self.radius == math.inf:
             raise ConfigError("how far learning is from its end needs a ball: give a radius")
         return self.shrunk(self.widest, learnt) + self.gap(records, learnt)
@@ -253,23 +252,10 @@ class Setting:
     def coefficient_before(
         self, learnt: int, sigma: float, epochs: int, form: Form = "paper", records: int = 1
     ) -> float:
-        """Return the sum of the two A that are joined after learning for only T epochs."""
+        """Return the sum of the two A that are joined if learning stops after T epochs."""
         retrained = self.coefficient(self.widest, sigma, learnt, form)
         gap = self.gap_before(learnt, records)
         return retrained + self.coefficient(gap, sigma, epochs, form)
-
-    def epsilon_before(
-        self,
-        delta: float,
-        learnt: int,
-        sigma: float,
-        epochs: int,
-        form: Form = "paper",
-        records: int = 1,
-    ) -> float:
-        """Return epsilon against retraining for the same T epochs, before it converges (3.2)."""
-        total = self.coefficient_before(learnt, sigma, epochs, form, records)
-        return conversion.epsilon_joined(total, delta)
 
     def sigma_before(
         self,
@@ -284,62 +270,14 @@ class Setting:
         wanted = conversion.joined_coefficient(epsilon, delta)
         return math.sqrt(self.coefficient_before(learnt, 1.0, epochs, form, records) / wanted)
 
-    def epochs_before(
-        self,
-        epsilon: float,
-        delta: float,
-        learnt: int,
-        sigma: float,
-        form: Form = "paper",
-        records: int = 1,
-    ) -> int:
-        """Return the fewest epochs for (epsilon, delta) by Theorem 3.2.
-
-        Raises
-        ------
-        ConfigError
-            If learning stopped too early for any number of epochs.
-        """
-        wanted = conversion.joined_coefficient(epsilon, delta)
-        left = wanted - self.coefficient(self.widest, sigma, learnt, form)
-        if left <= 0:
-            raise ConfigError(
-                f"{learnt} epochs of learning are too few for epsilon = {epsilon:g} with sigma = "
-                f"{sigma:g}, whatever follows: learn longer, or add more noise"
-            )
-        return self._epochs(left, self.gap_before(learnt, records), sigma, form)
-
-    # --- over the partition -----------------------------------------------------------------------
-
-    def epsilon_random(
-        self, delta: float, sigma: float, epochs: int, form: Form = "paper"
-    ) -> float:
-        r"""Return epsilon averaged over the random partition (Corollary 3.8).
-
-        .. math:: \frac{1}{a - 1} \log E_j \exp(a (a - 1) A_j),
-
-        j the batch of the removed record, uniform. Requests must not depend on the parameters that
-        were published: those tell of the partition.
-        """
-        log_c = max(self._log_c, -1e300)
-        later = range(self.batches)
-        gaps = np.array([self._bounded(math.inf, math.exp(j * log_c)) for j in later])
-        coefficients = gaps**2 * self.decay(epochs, form) / (2 * self.rate * sigma**2)
-
-        def divergence(order: float) -> float:
-            exponents = order * (order - 1) * coefficients
-            return float(logsumexp(exponents) - math.log(self.batches)) / (order - 1)
-
-        return conversion.least_epsilon(divergence, delta)
-
 
 def worst_counts(setting: Setting, records: int) -> np.ndarray:
-    """Return the worst division of removed records: the last batch full, then the one before.
+    """Return the worst distribution of removed records: the last batch full, then the one before.
 
     Raises
     ------
     ConfigError
-        If there are not so many records.
+        If there are fewer records.
     """
     if not 0 < records <= setting.n:
         raise ConfigError(f"{records} of {setting.n} records cannot be removed")
@@ -359,18 +297,18 @@ def sequential_epochs(
     gaps: Sequence[float],
     forms: Form | Sequence[Form] = "exact",
 ) -> tuple[list[int], list[float]]:
-    r"""Return the fewest epochs of each of many requests, one after the other (Theorem 3.11).
+    r"""Return the smallest number of epochs for each request of a sequence (Theorem 3.11).
 
     .. math:: Z_1 = g_1, \quad Z_{s+1} = \min(c^{K_s n/b} Z_s + g_{s+1}, 2 R)
 
-    with g_s the gap that the records of request s alone would open.
+    with g_s the gap due to the records of request s alone.
 
     Parameters
     ----------
     gaps : sequence of float
-        Of each request.
+        The gap of each request.
     forms : str, or a sequence of them
-        Of all requests, or of each.
+        One form for all requests, or one for each.
 
     Returns
     -------

@@ -1,10 +1,10 @@
-r"""What two other ways to unlearn cost, for the same guarantee.
+r"""Costs of two other unlearning methods for the same guarantee.
 
-Descent to delete (Neel, Roth and Sharifi-Malvajerdi 2021): full gradient descent with the step
-2/(L + m), which contracts by gamma = (L - m)/(L + m), and noise on what is published. Langevin
-unlearning (Chien, Wang, Chen and Li 2024): full noisy gradient descent, its guarantee from a
-logarithmic Sobolev inequality. The formulas are as the paper restates and applies them; descent to
-delete has its guarantee for records that are added or removed.
+Descent to delete (Neel, Roth and Sharifi-Malvajerdi 2021) is full gradient descent with the step
+2/(L + m), which contracts by gamma = (L - m)/(L + m), and noise on the published parameters.
+Langevin unlearning (Chien, Wang, Chen and Li 2024) is full noisy gradient descent, with a guarantee
+from a logarithmic Sobolev inequality. The formulas are as restated and applied in the paper. The
+guarantee of descent to delete holds for records that are added or removed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from popinv.errors import ConfigError
 
 __all__ = ["DescentToDelete", "Langevin"]
 
-# Orders at which the guarantee of Langevin unlearning is evaluated, less 1, before the best is
-# refined: each request doubles the order of the one before.
+# Orders minus 1 of the grid on which the guarantee of Langevin unlearning is minimised, before the
+# best is refined. Each request doubles the order of the request before.
 _ORDERS = np.geomspace(1e-3, 1e5, 200)
 
 
@@ -32,9 +32,9 @@ class DescentToDelete:
     Attributes
     ----------
     setting : Setting
-        Its rate and batch play no part.
+        Its rate and batch are not used.
     dimension : int
-        Of the parameters.
+        Dimension of the parameters.
     """
 
     setting: Setting
@@ -46,12 +46,12 @@ class DescentToDelete:
 
     @property
     def contraction(self) -> float:
-        """The factor gamma of a step."""
+        """The contraction factor gamma of a step."""
         setting = self.setting
         return (setting.smooth - setting.strong) / (setting.smooth + setting.strong)
 
     def sigma_secret(self, epsilon: float, delta: float, steps: int) -> float:
-        """Return the noise if the state without noise is kept in secret (Theorem 9)."""
+        """Return the noise if the state without noise is kept secret (Theorem 9)."""
         ell = math.log(1 / delta)
         root = math.sqrt(ell + epsilon) - math.sqrt(ell)
         return 4 * math.sqrt(2) * self._reached(steps) / root
@@ -64,40 +64,40 @@ class DescentToDelete:
         )
 
     def _reached(self, steps: int) -> float:
-        """M gamma^I / (m n (1 - gamma^I)): what removing a record leaves behind, I steps later."""
+        """M gamma^I / (m n (1 - gamma^I)): the effect of a removed record after I steps."""
         setting, power = self.setting, self.contraction**steps
         return setting.lipschitz * power / (setting.strong * setting.n * (1 - power))
 
     def steps(self, epsilon: float, delta: float, sigma: float, requests: int) -> list[int]:
-        """Return the steps of each of many requests without a secret state (Theorem 28).
+        """Return the steps of each request without a secret state (Theorem 28).
 
-        Request i takes I + log(log(4 d i/delta))/log(1/gamma) steps, both terms rounded up; the
-        noise is that of the whole number, as in the authors' code.
+        Request i takes I + log(log(4 d i/delta))/log(1/gamma) steps, with both terms rounded up.
+        The noise is that of the rounded number, as in the authors' code.
         """
         ell = 2 * math.log(2 / delta)
         rate = -math.log(self.contraction)
         root = math.sqrt(ell + epsilon) - math.sqrt(ell)
         least = math.log(math.sqrt(2 * self.dimension) / ((1 - self.contraction) * root)) / rate
-        found = []
+        steps_by_request = []
         for i in range(1, requests + 1):
             extra = math.ceil(math.log(math.log(4 * self.dimension * i / delta)) / rate)
             steps = max(1, math.ceil(least)) + extra
             while self.sigma(epsilon, delta, steps) > sigma:
                 steps += 1
-            found.append(steps)
-        return found
+            steps_by_request.append(steps)
+        return steps_by_request
 
 
 @dataclass(frozen=True)
 class Langevin:
-    """Langevin unlearning with full gradients, strongly convex losses, learning converged.
+    """Langevin unlearning with full gradients and strongly convex losses, after convergence.
 
     Attributes
     ----------
     setting : Setting
-        Its batch plays no part.
+        Its batch is not used.
     records : int
-        Removed at each request, S.
+        S, the number of records removed at each request.
     """
 
     setting: Setting
@@ -127,7 +127,7 @@ class Langevin:
         return value
 
     def epsilon(self, delta: float, sigma: float, epochs: list[int]) -> float:
-        """Return the least epsilon over orders, after the last request."""
+        """Return the smallest epsilon over orders, after the last request."""
         ell = math.log(1 / delta)
 
         def at(log_u: float) -> float:
@@ -138,24 +138,24 @@ class Langevin:
         values = [at(x) for x in grid]
         best = int(np.argmin(values))
         ends = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
-        found = minimize_scalar(at, bounds=ends, method="bounded", options={"xatol": 1e-9})
-        return min(float(found.fun), values[best])
+        minimum = minimize_scalar(at, bounds=ends, method="bounded", options={"xatol": 1e-9})
+        return min(float(minimum.fun), values[best])
 
     def epochs(self, epsilon: float, delta: float, sigma: float, requests: int) -> list[int]:
-        """Return the fewest epochs of each of many requests, one after the other."""
-        found: list[int] = []
+        """Return the smallest number of epochs of each request, one after the other."""
+        epochs_by_request: list[int] = []
         for _ in range(requests):
             low, high = 0, 1
-            while self.epsilon(delta, sigma, [*found, high]) > epsilon:
+            while self.epsilon(delta, sigma, [*epochs_by_request, high]) > epsilon:
                 low, high = high, 2 * high
             while high - low > 1:
                 middle = (low + high) // 2
-                if self.epsilon(delta, sigma, [*found, middle]) > epsilon:
+                if self.epsilon(delta, sigma, [*epochs_by_request, middle]) > epsilon:
                     low = middle
                 else:
                     high = middle
-            found.append(high)
-        return found
+            epochs_by_request.append(high)
+        return epochs_by_request
 
     def sigma_for(self, epsilon: float, delta: float, epochs: int) -> float:
         """Return the smallest noise for (epsilon, delta) after the first request."""

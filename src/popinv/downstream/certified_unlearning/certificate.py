@@ -1,7 +1,7 @@
-"""The certificate: what was removed, from what, and what that is worth, as a JSON file.
+"""Certificates of removal, as JSON files: the removed records and the guarantee.
 
-Everything that the guarantee follows from is in it, so that :func:`verify` can follow it again. The
-noise is not: whoever could rebuild it could take it away.
+A certificate holds everything from which the guarantee follows, so that :func:`verify` can check
+it. It does not hold the noise: anyone who can rebuild the noise can subtract it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Holder, Removal
 from popinv.errors import DataError, PopinvError
-from popinv.whole_files import write_text
+from popinv.store.whole_files import write_text
 
 __all__ = ["certificate", "verify", "write_certificate"]
 
@@ -44,11 +44,11 @@ def certificate(
     ----------
     holder : Holder
     noise : str
-        In words, where the noise comes from and who could rebuild it.
+        Origin of the noise, in words, and who can rebuild it.
     names : sequence, optional
-        Of the records; their numbers otherwise.
+        Names of the records; by default their numbers.
     covers : str
-        In words, what was learnt from the records, and what else was and is not covered.
+        In words, what was learnt from the records, and what the certificate does not cover.
     """
     setting, partition = holder.setting, holder.records.partition
     constants = asdict(setting)
@@ -110,24 +110,24 @@ def _request(removal: Removal, names: Sequence[str | int] | None) -> dict[str, A
 
 
 def write_certificate(document: Mapping[str, Any], path: Path) -> None:
-    """Write a certificate as JSON, after following it once more."""
+    """Write a certificate as JSON, after a check."""
     verify(document)
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
 def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
-    """Follow a certificate again from its constants.
+    """Check a certificate by recomputing it from its constants.
 
     Parameters
     ----------
     document : mapping
     records : Records, optional
-        Those that are left, to be compared with what the certificate says of them.
+        The remaining records, to compare with the certificate.
 
     Raises
     ------
     DataError
-        At the first number or place that does not follow.
+        If a number or place does not follow; the message names the first one.
     """
     try:
         _follow(document)

@@ -1,13 +1,13 @@
 r"""Projected noisy stochastic gradient descent over a fixed cyclic partition.
 
-One iteration, in the batch B:
+One iteration on the batch B is
 
 .. math::
     w \leftarrow \Pi_R \Big( w - \eta \Big[ \frac1b \sum_{i \in B} \nabla \ell_i(w) + m w \Big]
     + \sqrt{2 \eta \sigma^2} \, N(0, I) \Big).
 
-An epoch goes through the batches once, in their order; learning and unlearning are the same
-iteration on other records. Nothing is kept but the parameters.
+An epoch goes through the batches once, in their order. Learning and unlearning are the same
+iteration on different records. Only the parameters are kept.
 
 Source: the paper, Algorithm 1 and Section 3.
 """
@@ -35,9 +35,9 @@ class Noise:
     Attributes
     ----------
     sigma : float or ndarray of shape (r,)
-        Of all runs, or of each.
+        One number for all runs, or one for each.
     seed : int
-        Whoever has it can take the noise away again: see ``requests``.
+        Anyone who knows it can subtract the noise; see ``requests``.
     stage : str
     """
 
@@ -48,14 +48,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class Model:
-    """Parameters (d, k, r) of r independent runs on the same partition, and epochs so far."""
+    """Parameters (d, k, r) of r independent runs on the same partition, and past epochs."""
 
     parameters: np.ndarray
     epochs: int = 0
 
 
 def project(parameters: np.ndarray, radius: float) -> np.ndarray:
-    """Return each run's nearest point of the ball: what is inside stays where it is."""
+    """Return each run's nearest point of the ball. Points inside stay where they are."""
     if radius == math.inf:
         return parameters
     lengths = np.sqrt((parameters**2).sum(axis=(0, 1)))
@@ -63,7 +63,7 @@ def project(parameters: np.ndarray, radius: float) -> np.ndarray:
 
 
 def start(records: Records, setting: Setting, noise: Noise, runs: int = 1) -> Model:
-    """Return the start, N(0, 2 sigma^2/m) projected on the ball; 0 without strong convexity."""
+    """Return the start, N(0, 2 sigma^2/m) projected on the ball, or 0 without strong convexity."""
     shape = (*records.shape, runs)
     if setting.strong == 0:
         return Model(np.zeros(shape))
@@ -75,7 +75,7 @@ def start(records: Records, setting: Setting, noise: Noise, runs: int = 1) -> Mo
 def iterate(
     parameters: np.ndarray, batch: Batch, loss: Loss, setting: Setting, push: np.ndarray | float
 ) -> np.ndarray:
-    """Return the parameters after one iteration, ``push`` being its noise."""
+    """Return the parameters after one iteration with the noise ``push``."""
     d, k, r = parameters.shape
     values = (batch.features @ parameters.reshape(d, k * r)).reshape(-1, k, r)
     slopes = loss.slope(values, batch.targets[:, :, None]) * batch.filled[:, None, None]
@@ -87,12 +87,12 @@ def iterate(
 def run(
     model: Model, records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int
 ) -> Model:
-    """Return the model after exactly so many epochs on the records.
+    """Return the model after a number of epochs on the records.
 
     Raises
     ------
     ConfigError
-        If the records are not divided as the setting says.
+        If the partition of the records does not fit the setting.
     DivergenceError
         If parameters are not finite.
     """

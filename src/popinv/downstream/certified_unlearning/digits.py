@@ -1,4 +1,4 @@
-"""Threes against eights: a linear classifier of real images, from which images are removed."""
+"""Threes against eights: removal of images from a linear classifier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from popinv.downstream.certified_unlearning.descent import Model, Noise, run, st
 from popinv.downstream.certified_unlearning.losses import Logistic, setting_of
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Goal, learn, relearn, remove
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.errors import DataError
 from popinv.seeds import generator
 
@@ -33,7 +33,7 @@ _LOSS = Logistic()
 
 @dataclass(frozen=True)
 class Digits:
-    """Unit features (n, 784) and classes 1 or -1 (n, 1), to learn from and to test with.
+    """Unit features (n, 784) and classes 1 or -1 (n, 1), for training and testing.
 
     ``strong`` is the weight m of the regulariser.
     """
@@ -46,12 +46,12 @@ class Digits:
     strong: float
 
     def accuracy(self, parameters: np.ndarray) -> np.ndarray:
-        """Return the share of test images that each run's parameters (784, 1, r) tell apart."""
+        """Return the accuracy on the test images for each run's parameters (784, 1, r)."""
         right = (self.test_features @ parameters[:, 0] > 0) == (self.test_targets > 0)
         return np.asarray(right.mean(axis=0))
 
     def setting(self, batch: int) -> Setting:
-        """Return the constants, L = 1/4 + m and M = 1, with records replaced."""
+        """Return the constants, with L = 1/4 + m and M = 1, for replaced records."""
         return setting_of(_LOSS, self.features, 1, self.strong, batch, radius=RADIUS)
 
     def records(self, batch: int, trial: int) -> Records:
@@ -61,14 +61,14 @@ class Digits:
 
 
 def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) -> Digits:
-    """Return n images of threes and eights, drawn at random: pixels less 1/2, of length 1.
+    """Return n random images of threes and eights: pixels less 1/2, of length 1.
 
-    The weight of the regulariser is the paper's 1e-6 n unless it is given.
+    The weight of the regulariser is the paper's 1e-6 n by default.
 
     Raises
     ------
     DataError
-        If there are not so many.
+        If there are fewer images.
     """
     rows = np.flatnonzero(np.isin(images.train_labels, _CLASSES))
     if len(rows) < n:
@@ -76,10 +76,13 @@ def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) 
     rows = generator(seed, "digits/rows").permutation(rows)[:n]
     tested = np.flatnonzero(np.isin(images.test_labels, _CLASSES))
     return Digits(
-        _features(images.train[rows]), _targets(images.train_labels[rows]),
-        _features(images.test[tested]), _targets(images.test_labels[tested]), seed,
+        _features(images.train[rows]),
+        _targets(images.train_labels[rows]),
+        _features(images.test[tested]),
+        _targets(images.test_labels[tested]),
+        seed,
         1e-6 * n if strong is None else strong,
-    )  # fmt: skip
+    )
 
 
 def _features(pixels: np.ndarray) -> np.ndarray:
@@ -92,7 +95,7 @@ def _targets(labels: np.ndarray) -> np.ndarray:
 
 
 def replacements(seed: int, count: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return random records (count, d), (count, 1): normal of length 1, any class."""
+    """Return random records (count, d), (count, 1): normal features of length 1, any class."""
     rng = generator(seed, "digits/replacements")
     features = rng.standard_normal((count, d))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -100,23 +103,23 @@ def replacements(seed: int, count: int, d: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def removed_rows(digits: Digits, count: int) -> np.ndarray:
-    """Return the records that requests remove, one after the other."""
+    """Return the records that the requests remove, in order."""
     rng = generator(digits.seed, "digits/requests")
     return rng.permutation(len(digits.features))[:count]
 
 
 @dataclass(frozen=True)
 class Served:
-    """Requests that were served: epochs of each, and accuracy (trials,) before and after.
+    """Served requests: epochs of each, and accuracy (trials,) before and after.
 
     Attributes
     ----------
     epochs : ndarray of int, shape (requests,)
-        Those of the first trial.
+        Epochs of each request in the first trial.
     largest : int
-        The most that a request of any trial took.
+        Largest number of epochs of a request in any trial.
     learnt, unlearnt, retrained : ndarray of shape (trials,)
-        Accuracy after learning, after the last request, and of learning anew without the records.
+        Accuracy after learning, after the last request, and after retraining without the records.
     """
 
     epochs: np.ndarray
@@ -129,7 +132,7 @@ class Served:
 def serve(
     digits: Digits, batch: int, sigma: float, goal: Goal, learnt: int, requests: int, trials: int
 ) -> Served:
-    """Learn, and serve requests for one record each."""
+    """Learn, and serve requests of one record each."""
     setting = digits.setting(batch)
     rows = removed_rows(digits, requests)
     features, targets = replacements(digits.seed, requests, digits.features.shape[1])
@@ -145,22 +148,22 @@ def serve(
         models = (before, holder.model, anew)
         accuracies.append([float(digits.accuracy(m.parameters)[0]) for m in models])
         epochs.append([removal.epochs for removal in holder.removals])
-    found = np.array(accuracies).T
-    return Served(np.array(epochs[0]), int(np.max(epochs)), *found)
+    by_model = np.array(accuracies).T
+    return Served(np.array(epochs[0]), int(np.max(epochs)), *by_model)
 
 
 def accuracy_after_one(
     digits: Digits, batch: int, sigmas: np.ndarray, learnt: int, trials: int
 ) -> np.ndarray:
-    """Return the accuracy (trials, sigmas) after one record was replaced, and one epoch.
+    """Return the accuracy (trials, sigmas) after replacing one record and one epoch.
 
-    All noises share the partition of a trial; with a single batch all trials do as well.
+    All noises share the partition of a trial. With a single batch, all trials share it as well.
     """
     setting = digits.setting(batch)
     row = int(removed_rows(digits, 1)[0])
     features, targets = replacements(digits.seed, 1, digits.features.shape[1])
     together = trials if batch == setting.n else 1
-    found = []
+    accuracies = []
     for trial in range(trials // together):
         records = digits.records(batch, trial)
         noise = Noise(np.tile(sigmas, together), digits.seed, f"digits/once/{batch}/{trial}")
@@ -168,14 +171,14 @@ def accuracy_after_one(
         model = run(model, records, _LOSS, setting, noise, learnt)
         left = records.replaced(row, features[0], targets[0])
         model = run(model, left, _LOSS, setting, noise, 1)
-        found.append(digits.accuracy(model.parameters).reshape(together, len(sigmas)))
-    return np.concatenate(found)
+        accuracies.append(digits.accuracy(model.parameters).reshape(together, len(sigmas)))
+    return np.concatenate(accuracies)
 
 
 def noiseless(digits: Digits, steps: int, further: int) -> np.ndarray:
-    """Return the parameters (784,) of full descent with the step 2/(L + m).
+    """Return the parameters (784,) of full gradient descent with the step 2/(L + m).
 
-    ``steps`` on all records, and ``further`` on those with one replaced.
+    It takes ``steps`` on all records, and ``further`` steps on those with one replaced.
     """
     setting = digits.setting(len(digits.features))
     step = 2 / (setting.smooth + setting.strong)
@@ -191,9 +194,9 @@ def noiseless(digits: Digits, steps: int, further: int) -> np.ndarray:
 
 
 def largest_share_of_gap(digits: Digits, batch: int, sigma: float, epochs: int) -> float:
-    """Return the largest distance of two runs with the same noise over its bound (Lemma 3.3).
+    """Return the largest ratio of the distance of two runs with the same noise to its bound.
 
-    One record, of the last batch, has the other class in the second run.
+    One record, of the last batch, has the other class in the second run. See Lemma 3.3.
     """
     setting = digits.setting(batch)
     records = digits.records(batch, 0)

@@ -1,11 +1,11 @@
-r"""Convex losses of linear models, and the constants of their guarantee.
+r"""Convex losses of linear models, and their constants for the guarantee.
 
-A record is a feature x and k targets y; with parameters w of shape (d, k) its loss is
+A record is a feature x and k targets y. With parameters w of shape (d, k) its loss is
 
 .. math:: f(w) = \sum_{j=1}^k \ell(x \cdot w_j; y_j) + \frac{m}{2} |w|^2.
 
-Gradients of the data's part have the length of at most ``steepness`` |x| sqrt(k), and cancel in
-the difference of two records but for that; f is L-smooth with L = ``curvature`` |x|^2 + m.
+Gradients of the data's part have a length of at most ``steepness`` |x| sqrt(k). The difference of
+the gradients of two records contains only these. f is L-smooth with L = ``curvature`` |x|^2 + m.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Logistic:
 
 @dataclass(frozen=True)
 class Huber:
-    """(z - y)^2/2 up to a residual of ``width``, linear beyond: the squared loss, clipped."""
+    """(z - y)^2/2 up to a residual of ``width``, and linear beyond: the clipped squared loss."""
 
     width: float = 1.0
     curvature: float = 1.0
@@ -69,7 +69,7 @@ class Huber:
 
 @dataclass(frozen=True)
 class Quadratic:
-    """(z - y)^2/2: no bound on its slope, so that no guarantee covers it. For exact laws."""
+    """(z - y)^2/2, whose unbounded slope no guarantee covers; used for exact laws."""
 
     curvature: float = 1.0
     steepness: float = math.inf
@@ -90,17 +90,17 @@ def setting_of(
     radius: float = math.inf,
     emptied: bool = False,
 ) -> Setting:
-    """Return the constants of learning with the rate 1/L.
+    """Return the constants for learning with the rate 1/L.
 
     Parameters
     ----------
     loss : Loss
     features : ndarray of shape (n, d)
-        No longer than ``bound``, which also bounds records that come later.
+        No longer than ``bound``, which also bounds the features of later records.
     outputs : int
         k.
     strong : float
-        m, the regulariser's.
+        m, the weight of the regulariser.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The test problem: what the paper says of threes against eights, and what is found here.
+"""The test problem: the paper's claims on threes against eights, and measurements of them.
 
 Epochs follow from the accountant, for all methods from the same constants; accuracies are of real
 images. What the paper's text does not say, but its authors' code and stored results do, is told
@@ -15,7 +15,6 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.certified_unlearning.accountant import Form, Setting, sequential_epochs
 from popinv.downstream.certified_unlearning.baselines import DescentToDelete, Langevin
 from popinv.downstream.certified_unlearning.digits import (
@@ -27,7 +26,9 @@ from popinv.downstream.certified_unlearning.digits import (
     serve,
 )
 from popinv.downstream.certified_unlearning.requests import Goal
+from popinv.downstream.claims import flatten
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["RECORDS", "SIZES", "Size", "measure", "metrics"]
 
@@ -40,7 +41,7 @@ BATCHES = (32, 128, 256, 512, RECORDS)
 NOISES = (0.05, 0.1, 0.2, 0.5, 1.0)
 MORE_NOISES = (0.01, *NOISES)
 NOISE_BATCHES = (32, 128, 512, RECORDS)
-# As in the authors' experiments: before convergence, by Theorem 3.2.
+# Epochs of learning before convergence, by Theorem 3.2, as in the authors' experiments.
 _LEARNT = {128: 30, RECORDS: 3000}
 _EXACT: Form = "exact"
 _CODE: list[Form] = ["paper", *[_EXACT] * (REQUESTS - 1)]
@@ -85,26 +86,28 @@ def epochs_of_methods() -> dict[str, np.ndarray]:
     Langevin unlearning removes ten records at a time: its epochs are those of every tenth request.
     """
     delta = 1 / RECORDS
-    found: dict[str, np.ndarray] = {}
+    epochs_by_method: dict[str, np.ndarray] = {}
     for batch in BATCHES:
         setting = constants(batch)
         gaps = [setting.gap()] * REQUESTS
         epochs, _ = sequential_epochs(setting, EPSILON, delta, SIGMA, gaps)
-        found[name_of(batch)] = np.array(epochs)
+        epochs_by_method[name_of(batch)] = np.array(epochs)
     full = constants(RECORDS)
-    found["delete"] = np.array(
+    epochs_by_method["delete"] = np.array(
         DescentToDelete(full, DIMENSION).steps(EPSILON, delta, SIGMA, REQUESTS)
     )
     together = 10
     at_once = Langevin(full, together).epochs(EPSILON, delta, SIGMA, REQUESTS // together)
-    found["langevin"] = np.zeros(REQUESTS, dtype=int)
-    found["langevin"][together - 1 :: together] = at_once
+    epochs_by_method["langevin"] = np.zeros(REQUESTS, dtype=int)
+    epochs_by_method["langevin"][together - 1 :: together] = at_once
     other = DescentToDelete(OTHER, DIMENSION)
-    found["delete_other_smoothness"] = np.array(other.steps(EPSILON, 1 / OTHER.n, SIGMA, REQUESTS))
+    epochs_by_method["delete_other_smoothness"] = np.array(
+        other.steps(EPSILON, 1 / OTHER.n, SIGMA, REQUESTS)
+    )
     at_once = Langevin(OTHER, together).epochs(EPSILON, 1 / OTHER.n, SIGMA, REQUESTS // together)
-    found["langevin_other_smoothness"] = np.zeros(REQUESTS, dtype=int)
-    found["langevin_other_smoothness"][together - 1 :: together] = at_once
-    return found
+    epochs_by_method["langevin_other_smoothness"] = np.zeros(REQUESTS, dtype=int)
+    epochs_by_method["langevin_other_smoothness"][together - 1 :: together] = at_once
+    return epochs_by_method
 
 
 def epochs_by_noise() -> np.ndarray:
@@ -128,10 +131,10 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
     }
     langevin = np.array([Langevin(full).sigma_for(e, delta, 1) for e in EPSILONS])
     n = len(digits.features)
-    found = {"b128": accuracy_after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
+    accuracies = {"b128": accuracy_after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
     both = np.concatenate([sigmas[RECORDS], langevin])
     of_both = accuracy_after_one(digits, n, both, size.learnt_full, size.trials)
-    found["full"], found["langevin"] = np.split(of_both, 2, axis=1)
+    accuracies["full"], accuracies["langevin"] = np.split(of_both, 2, axis=1)
     for steps in (1, 5):
         w = noiseless(digits, 400, steps)
         # The noise of what is published is all that differs between trials.
@@ -144,8 +147,8 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
         ):
             noise = draws * [deletion.sigma_secret(e, delta, steps) for e in EPSILONS]
             published = (w[:, None, None, None] + noise).reshape(DIMENSION, 1, -1)
-            found[name] = digits.accuracy(published).reshape(100, len(EPSILONS))
-    return found
+            accuracies[name] = digits.accuracy(published).reshape(100, len(EPSILONS))
+    return accuracies
 
 
 def measure(digits: Digits, size: Size) -> xr.Dataset:
@@ -167,9 +170,12 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     epochs = epochs_of_methods()
     when = ("learnt", "unlearnt", "retrained")
     names = {
-        "method": list(epochs), "published": list(by_epsilon), "served": list(served),
-        "noisy": list(noisy), "when": list(when),
-    }  # fmt: skip
+        "method": list(epochs),
+        "published": list(by_epsilon),
+        "served": list(served),
+        "noisy": list(noisy),
+        "when": list(when),
+    }
     return xr.Dataset(
         {
             "epochs": variable(("method", "request"), list(epochs.values()), "epochs of requests"),
@@ -180,17 +186,20 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
                 "accuracy", ("published", "epsilon"), by_epsilon.values(), "after one epoch"
             ),
             **_mean_and_error(
-                "served_accuracy", ("served", "when"),
+                "served_accuracy",
+                ("served", "when"),
                 [np.stack([getattr(s, w) for w in when], axis=1) for s in served.values()],
                 "about a hundred requests",
             ),
             **_mean_and_error(
-                "noisy_accuracy", ("noisy", "sigma"),
+                "noisy_accuracy",
+                ("noisy", "sigma"),
                 [np.stack([s.unlearnt for s in rows], axis=1) for rows in noisy.values()],
                 "after a hundred requests",
             ),
             **_mean_and_error(
-                "noisy_retrained", ("noisy", "sigma"),
+                "noisy_retrained",
+                ("noisy", "sigma"),
                 [np.stack([s.retrained for s in rows], axis=1) for rows in noisy.values()],
                 "of retraining",
             ),
@@ -210,7 +219,7 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
             "batch": variable("batch", NOISE_BATCHES, "records in a batch"),
             "scratch_batch": variable("scratch_batch", [1, 32], "records in a batch"),
         },
-    )  # fmt: skip
+    )
 
 
 def _mean_and_error(
@@ -237,31 +246,20 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return the numbers of the result, flat."""
     numbers: dict[str, Any] = {"delta": 1 / RECORDS, "requests": REQUESTS}
     totals = result["epochs"].sum("request")
-    for method in result["method"].values:
-        numbers[f"epochs_{method}"] = int(totals.sel({"method": method}))
+    numbers |= flatten(totals, "epochs_{method}")
     for batch in ("b128", "full"):
         for baseline in ("delete", "langevin"):
             share = totals.sel({"method": batch}) / totals.sel({"method": baseline})
             numbers[f"share_{batch}_of_{baseline}"] = float(share)
-    for served in result["served"].values:
-        for when in result["when"].values:
-            at = {"served": served, "when": when}
-            numbers[f"accuracy_{when}_{served}"] = float(result["served_accuracy"].sel(at))
-            numbers[f"accuracy_{when}_{served}_standard_error"] = float(
-                result["served_accuracy_error"].sel(at)
-            )
-    for method in result["published"].values:
-        for epsilon in result["epsilon"].values:
-            at = {"published": method, "epsilon": epsilon}
-            numbers[f"accuracy_{method}_epsilon_{epsilon:g}"] = float(result["accuracy"].sel(at))
-    for name in result["noisy"].values:
-        for sigma in result["sigma"].values:
-            at = {"noisy": name, "sigma": sigma}
-            key = f"accuracy_{name}_sigma_{sigma:g}"
-            numbers[key] = float(result["noisy_accuracy"].sel(at))
-            numbers[f"{key}_retrained"] = float(result["noisy_retrained"].sel(at))
-    for batch, value in zip(result["scratch_batch"].values, result["scratch"].values, strict=True):
-        numbers[f"accuracy_scratch_b{batch}"] = float(value)
+    for name, pattern in (
+        ("served_accuracy", "accuracy_{when}_{served}"),
+        ("served_accuracy_error", "accuracy_{when}_{served}_standard_error"),
+        ("accuracy", "accuracy_{published}_epsilon_{epsilon:g}"),
+        ("noisy_accuracy", "accuracy_{noisy}_sigma_{sigma:g}"),
+        ("noisy_retrained", "accuracy_{noisy}_sigma_{sigma:g}_retrained"),
+        ("scratch", "accuracy_scratch_b{scratch_batch}"),
+    ):
+        numbers |= flatten(result[name], pattern)
     full = constants(RECORDS)
     numbers["epochs_retraining_full"] = full.epochs_for(EPSILON, 1 / RECORDS, full.widest, SIGMA)
     numbers["share_of_gap"] = float(result["share_of_gap"])

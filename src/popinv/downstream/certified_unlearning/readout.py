@@ -1,25 +1,24 @@
-"""A read-out of a study's observations, from which systems are removed under certificate.
+"""A read-out of a study's observations, from which systems are removed with a certificate.
 
-The read-out predicts one observed quantity of a system from its others, as if that sensor had
-failed: a linear model, learnt with the Huber loss. What it learns from one system may depend on
-that system alone. So the scale of what is observed comes from reference systems that were set aside
-beforehand: half of the held-out ones, which the read-out neither learns from nor is tested on, and
-which cannot be removed.
+The read-out predicts one observed quantity of a system from the others, as if that sensor had
+failed. It is a linear model, learnt with the Huber loss. Its input from one system must depend on
+that system alone. The scale of the observations therefore comes from reference systems that were
+set aside before, half of the held-out ones. The read-out is neither trained nor tested on them, and
+they cannot be removed.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.certified_unlearning.certificate import certificate
 from popinv.downstream.certified_unlearning.descent import Model, Noise, run
@@ -28,25 +27,29 @@ from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Goal, Holder, learn, relearn, remove
 from popinv.downstream.certified_unlearning.scale import scale_of
 from popinv.errors import ConfigError, DataError
+from popinv.store.variables import variable
 
-__all__ = ["Readout", "forget", "forget_systems", "prepare"]
+if TYPE_CHECKING:
+    from popinv.downstream.certified_unlearning.section import CertifiedUnlearning
+
+__all__ = ["Readout", "forget", "prepare", "remove_systems"]
 
 _NOISES = {
-    "seeded": "That of the study's seed: whoever has the seed can take it away, so that the "
-    "guarantee protects from nobody else.",
-    "secret": "Drawn anew, and its seed forgotten.",
+    "seeded": "From the study's seed. Anyone who has the seed can subtract the noise, so the "
+    "guarantee protects against everyone else only.",
+    "secret": "Drawn anew; its seed was discarded.",
 }
 _COVERS = (
-    "The parameters of the read-out, which predicts {what} from the other observed quantities of a "
-    "system. Not covered: the study's law, noise and surrogate, which learnt from all systems and "
-    "still hold what they learnt. The scale of the observations comes from reference systems that "
-    "cannot be removed."
+    "The parameters of the read-out, which predicts {predicted} from the other observed quantities "
+    "of a system. Not covered: the study's law, noise and surrogate, which learnt from all systems "
+    "and still hold this information. The scale of the observations comes from reference systems "
+    "that cannot be removed."
 )
 
 
 @dataclass(frozen=True)
 class Readout:
-    """What a read-out is learnt from, and to what certificate."""
+    """The records of a read-out, its constants and its goal."""
 
     records: Records
     loss: Huber
@@ -68,11 +71,11 @@ def prepare(
     clipping: float,
     radius: float,
 ) -> Readout:
-    """Return the records, and the noise and the epochs of learning that the goal asks for.
+    """Return the records, and the noise and the learning epochs that the goal requires.
 
-    The noise is the smallest with which removing one system, wherever it is, takes at most
-    ``epochs``. Learning takes as long as the start may matter, to the same epsilon and delta.
-    Places are added so that the batches are full; they stay empty.
+    The noise is the smallest for which the removal of one system, wherever it is, takes at most
+    ``epochs``. Learning takes as many epochs as are needed for the start to be forgotten to the
+    same epsilon and delta. Empty places fill up the batches.
     """
     there = np.isfinite(targets[:, 0])
     count = len(targets)
@@ -91,8 +94,8 @@ def prepare(
     return Readout(Records.of(x, y, partition, filled), loss, setting, goal, sigma, learnt)
 
 
-def forget_systems(
-    observations: xr.Dataset, asked: Mapping[str, Any], seed: int
+def remove_systems(
+    observations: xr.Dataset, asked: CertifiedUnlearning, seed: int
 ) -> tuple[xr.Dataset, dict[str, Any], dict[str, dict[str, Any]]]:
     """Remove systems from a read-out of a study's observations; see :func:`forget`.
 
@@ -100,20 +103,26 @@ def forget_systems(
     ----------
     observations : Dataset
         ``y`` and ``y_heldout``; ``system_id`` names the systems where it is there.
-    asked : mapping
-        ``downstream.certified_unlearning`` of the study.
+    asked : CertifiedUnlearning
     seed : int
-        The study's.
+        The study's seed.
     """
-    given = dict(asked)
-    systems, repeats, noise = (given.pop(key) for key in ("systems", "repeats", "noise"))
     aside = observations["y_heldout"].values
     half = len(aside) // 2
     y = observations["y"].values
-    target, components = given.pop("observation"), given.pop("components")
-    scale = scale_of(aside[:half], y.shape[1] // 2 if target is None else target, components)
-    given["batch"] = given.pop("batch_size")
-    readout = prepare(scale.features(y), scale.targets(y), seed, **given)
+    target = y.shape[1] // 2 if asked.observation is None else asked.observation
+    scale = scale_of(aside[:half], target, asked.components)
+    readout = prepare(
+        scale.features(y),
+        scale.targets(y),
+        seed,
+        epsilon=asked.epsilon,
+        epochs=asked.epochs,
+        batch=asked.batch_size,
+        strong_convexity=asked.strong_convexity,
+        clipping=asked.clipping,
+        radius=asked.radius,
+    )
     names = None
     if "system_id" in observations.coords:
         names = [str(name) for name in observations["system_id"].values]
@@ -121,11 +130,11 @@ def forget_systems(
         readout,
         len(y),
         (scale.features(aside[half:]), scale.targets(aside[half:])),
-        systems,
-        repeats,
-        seed if noise == "seeded" else secrets.randbits(62),
-        what=f"observed quantity {scale.target}",
-        noise=_NOISES[noise],
+        asked.systems,
+        asked.repeats,
+        seed if asked.noise == "seeded" else secrets.randbits(62),
+        predicted=f"observed quantity {scale.target}",
+        noise=_NOISES[asked.noise],
         names=names,
     )
 
@@ -138,27 +147,27 @@ def forget(
     repeats: int,
     noise_seed: int,
     *,
-    what: str,
+    predicted: str,
     noise: str,
     names: Sequence[str] | None = None,
 ) -> tuple[xr.Dataset, dict[str, Any], dict[str, dict[str, Any]]]:
-    """Remove systems one by one and at once, and learn anew without them.
+    """Remove systems one by one and all at once, and retrain without them.
 
     Parameters
     ----------
     readout : Readout
     count : int
-        Systems, without the places that only fill the last batch.
+        Number of systems, without the places that only fill the last batch.
     heldout : (ndarray of shape (n, d), ndarray of shape (n, 1))
-        Features and targets of systems that the read-out never sees.
+        Features and targets of systems on which the read-out is not trained.
     systems : sequence of int
     repeats : int
-        Times that all is done again with other noise; the first is the one that is certified.
+        Number of repetitions with different noise. The first one is certified.
     noise_seed : int
-    what, noise : str
-        In words, for the certificate: what is predicted, and where the noise comes from.
+    predicted, noise : str
+        In words, for the certificate: the predicted quantity, and the origin of the noise.
     names : sequence of str, optional
-        Of the systems.
+        Names of the systems.
 
     Returns
     -------
@@ -188,7 +197,7 @@ def forget(
         )
     tested = heldout[0][known], heldout[1][known]
     whole = readout.records
-    found: dict[str, list[Model]] = {}
+    models_by_way: dict[str, list[Model]] = {}
     first: dict[str, Holder] = {}
     for repeat in tqdm(range(repeats), desc="repeats", disable=None):
         of_repeat = Noise(readout.sigma, noise_seed, f"certified_unlearning/{repeat}")
@@ -199,37 +208,43 @@ def forget(
         at_once = remove(held, systems, readout.goal)
         anew = relearn(at_once, replace(of_repeat, stage=f"{of_repeat.stage}/anew"))
         for way, model in {
-            "learnt": held.model, "sequence": one_by_one.model, "batch": at_once.model,
+            "learnt": held.model,
+            "sequence": one_by_one.model,
+            "batch": at_once.model,
             "anew": anew,
-        }.items():  # fmt: skip
-            found.setdefault(way, []).append(model)
+        }.items():
+            models_by_way.setdefault(way, []).append(model)
         if repeat == 0:
             first = {"sequence": one_by_one, "batch": at_once}
     quiet = Noise(0.0, noise_seed, "certified_unlearning/quiet")
     left = first["batch"].records
     start = Model(np.zeros((*whole.shape, 1)))
     exact = run(start, left, readout.loss, readout.setting, quiet, 2 * readout.learnt)
-    found["noiseless"] = [exact] * repeats
+    models_by_way["noiseless"] = [exact] * repeats
     removed = [whole.record(system) for system in systems]
     gone, targets = (np.array(part) for part in zip(*removed, strict=True))
     scores = {
-        "error": {way: [_error(m, *tested) for m in models] for way, models in found.items()},
+        "error": {
+            way: [_error(m, *tested) for m in models] for way, models in models_by_way.items()
+        },
         "residual": {
             way: [float(np.abs(gone @ m.parameters[:, :, 0] - targets).mean()) for m in models]
-            for way, models in found.items()
+            for way, models in models_by_way.items()
         },
     }
-    result = _dataset(scores, first, found)
+    result = _dataset(scores, first, models_by_way)
     metrics = _metrics(readout, scores, first, len(tested[0]))
     documents = {
-        way: certificate(holder, noise=noise, names=names, covers=_COVERS.format(what=what))
+        way: certificate(
+            holder, noise=noise, names=names, covers=_COVERS.format(predicted=predicted)
+        )
         for way, holder in first.items()
     }
     return result, metrics, documents
 
 
 def _error(model: Model, features: np.ndarray, targets: np.ndarray) -> float:
-    """Root mean square error over the targets' deviation: 1 is what their mean would give."""
+    """Return the root mean square error over the targets' deviation; their mean would give 1."""
     difference = features @ model.parameters[:, :, 0] - targets
     return float(np.sqrt((difference**2).mean()) / targets.std())
 
@@ -237,22 +252,25 @@ def _error(model: Model, features: np.ndarray, targets: np.ndarray) -> float:
 def _dataset(
     scores: dict[str, dict[str, list[float]]],
     first: dict[str, Holder],
-    found: dict[str, list[Model]],
+    models_by_way: dict[str, list[Model]],
 ) -> xr.Dataset:
-    ways = list(found)
+    ways = list(models_by_way)
     requests = first["sequence"].removals
     return xr.Dataset(
         {
             "error": variable(
-                ("way", "repeat"), [scores["error"][w] for w in ways],
+                ("way", "repeat"),
+                [scores["error"][w] for w in ways],
                 "error on held-out systems over their deviation",
             ),
             "residual": variable(
-                ("way", "repeat"), [scores["residual"][w] for w in ways],
+                ("way", "repeat"),
+                [scores["residual"][w] for w in ways],
                 "mean size of residuals of the removed systems",
             ),
             "parameters": variable(
-                ("way", "feature"), [found[w][0].parameters[:, 0, 0] for w in ways],
+                ("way", "feature"),
+                [models_by_way[w][0].parameters[:, 0, 0] for w in ways],
                 "parameters of the first repeat",
             ),
             "epochs": variable("request", [r.epochs for r in requests], "epochs of the request"),
@@ -268,7 +286,7 @@ def _dataset(
                 "request", [r.records[0] for r in requests], "number of the removed system"
             ),
         },
-    )  # fmt: skip
+    )
 
 
 def _metrics(

@@ -1,7 +1,7 @@
 """Records in the batches of a fixed partition.
 
-The partition is drawn once and belongs to the model: learning, unlearning and the retraining that
-both are compared with go through the same batches in the same order.
+The partition is drawn once and belongs to the model. Learning, unlearning and the retraining with
+which both are compared use the same batches in the same order.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["Batch", "Partition", "Records"]
 
 @dataclass(frozen=True)
 class Partition:
-    """A division of n records into batches, that of (seed, stage).
+    """A partition of n records into batches, determined by (seed, stage).
 
     Attributes
     ----------
     n, batch : int
-        Records, and records of each batch.
+        Numbers of records, and of records in each batch.
     seed : int
     stage : str
         Address of the random order.
@@ -39,7 +39,7 @@ class Partition:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """Records in the order in which an epoch meets them, shape (n,)."""
+        """Records in the order of an epoch, shape (n,)."""
         return generator(self.seed, f"{self.stage}/partition").permutation(self.n)
 
     @cached_property
@@ -49,24 +49,24 @@ class Partition:
         return places
 
     def place(self, record: int) -> tuple[int, int]:
-        """Return the batch of a record and its place there."""
+        """Return the batch of a record and its place in the batch."""
         batch, place = divmod(int(self._places[record]), self.batch)
         return batch, place
 
     def counts(self, records: Sequence[int]) -> np.ndarray:
-        """Return how many of some records are in each batch."""
+        """Return the number of the given records in each batch."""
         batches = self._places[np.asarray(records, dtype=int)] // self.batch
         return np.bincount(batches, minlength=self.n // self.batch)
 
     @cached_property
     def sha256(self) -> str:
-        """Of the order, as little-endian integers of eight bytes."""
+        """Hash of the order, as little-endian integers of eight bytes."""
         return hashlib.sha256(self.order.astype("<i8").tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Features (b, d), targets (b, k), and 1 or 0 (b,) where a place is filled or empty."""
+    """Features (b, d), targets (b, k), and 1 or 0 (b,) for filled or empty places."""
 
     features: np.ndarray
     targets: np.ndarray
@@ -75,7 +75,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Records:
-    """All records, batch by batch. A change makes new records that share the other batches."""
+    """All records, batch by batch. A change returns new records that share the other batches."""
 
     partition: Partition
     batches: tuple[Batch, ...]
@@ -88,7 +88,7 @@ class Records:
         partition: Partition,
         filled: np.ndarray | None = None,
     ) -> Records:
-        """Divide features (n, d) and targets (n, k), of which only some places may be filled."""
+        """Divide features (n, d) and targets (n, k) into batches; some places may be empty."""
         if len(features) != partition.n or len(targets) != partition.n:
             raise ConfigError(
                 f"{len(features)} features and {len(targets)} targets, but the partition is of "
@@ -105,21 +105,21 @@ class Records:
         return first.features.shape[1], first.targets.shape[1]
 
     def filled(self, record: int) -> bool:
-        """Whether a record is still there."""
+        """Return whether a record has not been removed."""
         batch, place = self.partition.place(record)
         return bool(self.batches[batch].filled[place])
 
     def record(self, record: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a record's features (d,) and targets (k,); zeros where its place is empty."""
+        """Return a record's features (d,) and targets (k,); zeros if its place is empty."""
         batch, place = self.partition.place(record)
         return self.batches[batch].features[place], self.batches[batch].targets[place]
 
     def replaced(self, record: int, feature: np.ndarray, target: np.ndarray) -> Records:
-        """Return the records with one replaced; every other stays as it is."""
+        """Return the records with one replaced."""
         return self._changed(record, feature, target, 1.0)
 
     def emptied(self, record: int) -> Records:
-        """Return the records with one taken out, its place left empty."""
+        """Return the records with one removed and its place left empty."""
         d, k = self.shape
         return self._changed(record, np.zeros(d), np.zeros(k), 0.0)
 
@@ -135,7 +135,7 @@ class Records:
 
     @property
     def sha256(self) -> str:
-        """Of all batches, in double precision."""
+        """Hash of all batches, in double precision."""
         total = hashlib.sha256()
         for batch in self.batches:
             for part in (batch.features, batch.targets, batch.filled):

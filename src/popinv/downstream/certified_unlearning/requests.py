@@ -1,11 +1,11 @@
-r"""Removal under certificate.
+r"""Removal of records with a certificate.
 
-What holds after each request: the law of the parameters and that of learning anew, without the
-removed records, from the same start over the same partition for as many epochs in all, differ by a
-Rényi divergence of order a of at most A a, for all a > 1 in both directions, and hence by
-(epsilon, delta). Both runs have the same number of epochs, so that the gap of Lemma 3.3 bounds
-their distance whether or not learning has converged; Theorem 3.11 carries it from one request to
-the next.
+The guarantee after each request compares two laws of the parameters: the current one, and that of
+learning anew without the removed records, from the same start over the same partition for the same
+total number of epochs. They differ by a Rényi divergence of order a of at most A a, for all a > 1
+in both directions, and hence by (epsilon, delta). Both runs have the same number of epochs, so the
+gap of Lemma 3.3 bounds their distance whether or not learning has converged. Theorem 3.11 carries
+the gap from one request to the next.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = ["Goal", "Holder", "Removal", "learn", "relearn", "remove"]
 
 @dataclass(frozen=True)
 class Goal:
-    """What every request shall be worth.
+    """The guarantee that every request must reach.
 
     Attributes
     ----------
     epsilon, delta : float
     form : {"paper", "exact", "tight"}
-        Of the guarantee, see ``accountant``.
+        Form of the guarantee; see ``accountant``.
     most_epochs : int or None
-        More are refused.
+        Requests that need more epochs are refused.
     """
 
     epsilon: float
@@ -47,17 +47,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class Removal:
-    """One request that was served.
+    """A served request.
 
     Attributes
     ----------
     records : tuple of int
     replaced : bool
-        Whether other records took their places, which are empty otherwise.
+        True if other records took the places, which otherwise are empty.
     counts : tuple of int
-        Removed records of each batch.
+        Number of removed records in each batch.
     own_gap, gap : float
-        The gap that this request opens, and with what the ones before left.
+        The gap due to this request alone, and together with the remaining gap of earlier ones.
     epochs : int
     goal : Goal
     coefficient, epsilon : float
@@ -77,7 +77,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Holder:
-    """A model with all that serving requests needs; ``left`` is the gap that still stands."""
+    """A model and everything needed to serve requests; ``left`` is the remaining gap."""
 
     model: Model
     records: Records
@@ -90,18 +90,18 @@ class Holder:
 
     @property
     def sigma(self) -> float:
-        """The noise, one number."""
+        """The noise, as one number."""
         return float(self.noise.sigma)
 
     @property
     def parameters_sha256(self) -> str:
-        """Of the parameters, in double precision."""
+        """Hash of the parameters, in double precision."""
         content = np.ascontiguousarray(self.model.parameters, dtype="<f8").tobytes()
         return hashlib.sha256(content).hexdigest()
 
 
 def learn(records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int) -> Holder:
-    """Return a model that requests can be served for.
+    """Return a model for which requests can be served.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def learn(records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: 
 
 
 def relearn(holder: Holder, noise: Noise) -> Model:
-    """Return what the guarantee compares with: learning anew on what is left, other noise."""
+    """Return the reference of the guarantee: retraining on the remaining records, other noise."""
     first = start(holder.records, holder.setting, noise)
     return run(first, holder.records, holder.loss, holder.setting, noise, holder.model.epochs)
 
@@ -131,24 +131,24 @@ def remove(
     replacements: tuple[np.ndarray, np.ndarray] | None = None,
     bound: float = 1.0,
 ) -> Holder:
-    """Return the model without some records, to the goal: all of them in one request.
+    """Return the model without some records, removed to the goal in one request.
 
     Parameters
     ----------
     holder : Holder
     records : sequence of int
-        Numbers of the records, from 0. Which they are must not depend on the parameters.
+        Numbers of the records, from 0. The choice must not depend on the parameters.
     goal : Goal
     replacements : (ndarray of shape (s, d), ndarray of shape (s, k)), optional
-        Records that take the places, which stay empty otherwise.
+        Records that take the places, which otherwise stay empty.
     bound : float
-        On the length of features, as the constants were made for.
+        Bound on the length of features that the constants assume.
 
     Raises
     ------
     ConfigError
-        If the guarantee does not cover the request: records that are not there, or no more;
-        replacements that are too long, or that the constants leave out; more epochs than allowed.
+        If the guarantee does not cover the request: records that do not exist or were removed;
+        replacements that are too long or that the constants exclude; more epochs than allowed.
     """
     asked = tuple(int(record) for record in records)
     _check_records(holder, asked)
@@ -172,9 +172,16 @@ def remove(
             left = left.replaced(record, replacements[0][i], replacements[1][i])
     coefficient = setting.coefficient(gap, holder.sigma, epochs, goal.form)
     served = Removal(
-        asked, replacements is not None, tuple(int(c) for c in counts), own_gap, gap, epochs, goal,
-        coefficient, conversion.epsilon(coefficient, goal.delta),
-    )  # fmt: skip
+        asked,
+        replacements is not None,
+        tuple(int(c) for c in counts),
+        own_gap,
+        gap,
+        epochs,
+        goal,
+        coefficient,
+        conversion.epsilon(coefficient, goal.delta),
+    )
     return replace(
         holder,
         model=run(holder.model, left, holder.loss, setting, holder.noise, epochs),

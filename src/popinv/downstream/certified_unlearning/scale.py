@@ -1,4 +1,4 @@
-"""Features of one system alone, on a scale that comes from reference systems."""
+"""Features of one system alone, on a scale from reference systems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from popinv.errors import ConfigError, DataError
 
 __all__ = ["Scale", "scale_of"]
 
-# Whitened components have lengths about sqrt(r + 1); few systems lie beyond this multiple of it.
+# Whitened components have a length of about sqrt(r + 1). Few systems exceed this multiple of it.
 _MARGIN = 1.5
 
 
@@ -23,9 +23,9 @@ class Scale:
     ----------
     mean, deviation : ndarray of shape (d_y,)
     components : ndarray of shape (d_y - 1, r)
-        Of the other quantities, scaled to a variance of 1.
+        Principal components of the other quantities, scaled to variance 1.
     target : int
-        The quantity that is predicted.
+        The predicted quantity.
     """
 
     mean: np.ndarray
@@ -34,10 +34,10 @@ class Scale:
     target: int
 
     def features(self, y: np.ndarray) -> np.ndarray:
-        """Return features (n, r + 1) of the length 1 at most: components, and a constant.
+        """Return features (n, r + 1) of length at most 1: components and a constant.
 
-        Divided by _MARGIN times their usual length, and longer ones cut to 1. What was not observed
-        is set to the mean.
+        They are divided by _MARGIN times their usual length, and longer ones are cut to 1. Missing
+        entries are set to the mean.
         """
         scaled = np.nan_to_num(np.delete((y - self.mean) / self.deviation, self.target, axis=1))
         whole = np.column_stack([scaled @ self.components, np.ones(len(y))])
@@ -46,23 +46,23 @@ class Scale:
         return np.asarray(whole / np.maximum(lengths, usual))
 
     def targets(self, y: np.ndarray) -> np.ndarray:
-        """Return the observations to predict, (n, 1); not finite where they were not observed."""
+        """Return the observations to predict, (n, 1); NaN if missing."""
         at = [self.target]
         return np.asarray((y[:, at] - self.mean[at]) / self.deviation[at])
 
 
 def scale_of(reference: np.ndarray, target: int, components: int) -> Scale:
-    """Return the scale of reference systems' observations (n, d_y), where they were observed.
+    """Return the scale of the observed entries of reference systems (n, d_y).
 
-    There are fewer components than asked for where there are not so many quantities that vary, or
-    fewer than four systems for each.
+    There are fewer components than requested if fewer quantities vary, or if there are fewer than
+    four systems for each.
 
     Raises
     ------
     ConfigError
         If the target is not one of the observed quantities.
     DataError
-        If there is too little to take a scale from.
+        If there are too few systems or quantities for a scale.
     """
     systems, quantities = reference.shape
     if not 0 <= target < quantities:
@@ -76,7 +76,7 @@ def scale_of(reference: np.ndarray, target: int, components: int) -> Scale:
             f"{systems} reference systems with {quantities} observed quantities, "
             f"{observed[target]} of them with that to predict: a read-out needs 4, 2 and 2"
         )
-    # What was never observed there is left out by a scaled value of 0.
+    # A quantity that was never observed is removed by a scaled value of 0.
     rows = np.where(observed == 0, 0.0, reference)
     mean, deviation = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
     deviation = np.where(deviation > 1e-12 * (1 + np.abs(mean)), deviation, 1.0)

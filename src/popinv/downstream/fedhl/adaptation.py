@@ -1,8 +1,9 @@
-"""A small network that learnt digits is adapted to clothes by a federation.
+"""Adaptation of a small network from digits to clothes by a federation.
 
-Images are averaged to 14 x 14 pixels. A network of two hidden layers is trained on digits of MNIST
-in the ordinary way; then clients with a part each of some images of Fashion-MNIST adapt its three
-weight matrices, while its biases stay. Classes are told by the same ten outputs as the digits were.
+Images are averaged to 14 x 14 pixels. A network with two hidden layers is trained on digits of
+MNIST. Then clients, each with a part of some images of Fashion-MNIST, adapt its three weight
+matrices, while its biases stay fixed. The ten outputs for the digits also serve as the classes of
+clothes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from popinv.downstream.data.images import ImageSet, pooled
 from popinv.downstream.fedhl.clients import Gradient
 from popinv.downstream.fedhl.lora import Dense, ModuleLoss, apply
-from popinv.downstream.images import ImageSet, pooled
 from popinv.seeds import generator
 
 __all__ = [
@@ -35,7 +36,7 @@ _PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
 
 @dataclass(frozen=True)
 class Images:
-    """Some images of a set, averaged, from -0.5 to 0.5.
+    """Some averaged images of a set, with values from -0.5 to 0.5.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class Images:
 
 
 def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str) -> Images:
-    """Return so many images at random, averaged over squares of four pixels."""
+    """Return random images, averaged over squares of four pixels."""
     rng = generator(seed, f"{stage}/images")
     parts: list[torch.Tensor] = []
     for count, pixels, labels in (
@@ -66,9 +67,12 @@ def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str
 def network(inputs: int, width: int, seed: int) -> nn.Module:
     """Return an untrained network of two hidden layers."""
     net = nn.Sequential(
-        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
+        nn.Linear(inputs, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
         nn.Linear(width, _CLASSES),
-    )  # fmt: skip
+    )
     rng = generator(seed, "fedhl/network")
     with torch.no_grad():
         for parameter in net.parameters():
@@ -81,7 +85,7 @@ def network(inputs: int, width: int, seed: int) -> nn.Module:
 
 
 def pretrained(images: Images, width: int, steps: int, seed: int) -> nn.Module:
-    """Return the network trained by Adam on the images, in the ordinary way."""
+    """Return the network trained on the images by Adam."""
     net = network(images.x.shape[1], width, seed)
     optimiser = torch.optim.Adam(net.parameters(), lr=_PRETRAINING_RATE)
     for step in range(steps):
@@ -111,10 +115,10 @@ def minibatches(
     x, target : Tensor
         Rows of all clients.
     parts : sequence of ndarray of int
-        Each client's rows; drawn with repetition, since some have few.
+        Each client's rows, drawn with repetition, since some clients have few.
     batch : int
     seed, stage : int, str
-        Address of the draws; those of a client do not depend on who else takes part.
+        Address of the draws. Those of a client do not depend on the other clients.
     """
 
     def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
@@ -129,7 +133,7 @@ def minibatches(
 
 
 def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
-    """Return the share of test images that are told right."""
+    """Return the accuracy on the test images."""
     with torch.no_grad():
         told = apply(module, increments, images.test_x).argmax(dim=1)
     return float((told == images.test_labels).double().mean())
@@ -138,6 +142,6 @@ def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
 def squared_gradient(
     loss: ModuleLoss, increments: Dense, x: torch.Tensor, y: torch.Tensor
 ) -> float:
-    """Return |grad f(W)|_F^2 over all adapted layers, of the mean loss on the given rows."""
-    found = loss.gradient(increments, x, y)
-    return float(sum((g.double() ** 2).sum() for g in found.values()))
+    """Return |grad f(W)|_F^2 over all adapted layers, for the mean loss on the given rows."""
+    gradients = loss.gradient(increments, x, y)
+    return float(sum((g.double() ** 2).sum() for g in gradients.values()))

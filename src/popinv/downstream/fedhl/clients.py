@@ -1,4 +1,4 @@
-"""What the clients do: train their factors, all of a round at once."""
+"""Local training of the factors of all clients of a round together."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Literal
 import numpy as np
 import torch
 
-from popinv.downstream.adam import adam
 from popinv.downstream.fedhl.lora import Adapters, Dense, Factors, factor_gradients, products
 from popinv.errors import ConfigError
+from popinv.optimisation.adam import adam
 
 __all__ = ["Gradient", "Local", "sample_clients", "train"]
 
-# Maps increments (k, m, n) of the clients that take part, their numbers, the round and the local
+# Maps increments (k, m, n) of the participating clients, their numbers, the round and the local
 # step to the gradients of their losses, (k, m, n) each.
 Gradient = Callable[[Dense, np.ndarray, int, int], Dense]
 
 
 @dataclass(frozen=True)
 class Local:
-    """Local training in a round.
+    """Settings of the local training in a round.
 
     Parameters
     ----------
     steps : int
-        From 0 on.
+        Number of steps, at least 0.
     rate : float
         Learning rate on effective factors.
     optimiser : {"sgd", "adam"}
-        Adam starts anew in every round.
+        Adam restarts in every round.
     """
 
     steps: int
@@ -40,7 +40,7 @@ class Local:
 
 
 def sample_clients(clients: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the numbers of the clients that take part in a round, increasing.
+    """Return the numbers of the clients that participate in a round, ascending.
 
     Raises
     ------
@@ -66,14 +66,14 @@ def train(
     Parameters
     ----------
     adapters : Adapters
-        Factors that the clients start from, stacked.
+        Factors from which the clients start, stacked.
     offset : dict of Tensor, optional
-        What is added to the frozen base beside B A, (k, m, n) or (m, n).
+        Added to the frozen base in addition to B A, (k, m, n) or (m, n).
     gradient : callable
     taking_part : ndarray of int, shape (k,)
         Numbers of the clients.
     number : int
-        Of the round.
+        Number of the round.
     local : Local
     """
     moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -93,7 +93,7 @@ def train(
                     first, second, mean, root = adam(
                         slope, *moments.get(key, (zero, zero)), step + 1
                     )
-                    # Zero wherever all slopes were zero: padding stays so.
+                    # Zero wherever all slopes were zero, so padding stays zero.
                     slope, moments[key] = mean / root, (first, second)
                 pair.append(value - local.rate * slope)
             moved[name] = Factors(*pair)

@@ -1,4 +1,4 @@
-"""A federation: its settings, its state, and one round as a pure step."""
+"""A federation: its settings, its state, and one round as a pure function."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ __all__ = ["Federation", "State", "begin", "run", "step"]
 
 @dataclass(frozen=True)
 class Federation:
-    """Who adapts what, and how.
+    """Settings of a federation.
 
     Parameters
     ----------
     method : str
         One of ``server.METHODS``.
     shapes : mapping of str to (m, n)
-        Of the adapted layers.
+        Shapes of the adapted layers.
     ranks : ndarray of int, shape (K,)
-        What each client can afford; FedIT takes the smallest for all.
+        Largest rank of each client. FedIT takes the smallest for all.
     sizes : ndarray of shape (K,)
-        Rows of data of each client; their shares are q_i.
+        Number of rows of data of each client; their shares are q_i.
     gradient : callable
         See ``clients.Gradient``.
     local : Local
     weighting : Weighting
-        Of FedHL.
+        Weighting of FedHL.
     share : float
-        Of the clients that take part in each round.
+        Share of the clients that participate in each round.
     residual_at_client : bool
-        FedHL with W - W^{r_i} frozen into the client's base, so that it does not train against
-        what it cannot see; W then goes down in full. Not the paper's.
+        True if FedHL freezes W - W^{r_i} into the client's base, so that training does not work
+        against the truncated part. W is then sent in full. This is not part of the paper.
     dtype : torch.dtype
     seed, stage : int, str
         Address of the random draws.
@@ -79,16 +79,16 @@ class Federation:
 
 @dataclass(frozen=True)
 class State:
-    """What the server keeps.
+    """State of the server.
 
     Parameters
     ----------
     increments : dict of Tensor
         W of every layer.
     factors : Adapters, optional
-        Their factors, for the methods that average those.
+        Factors of the layers, for the methods that average factors.
     round : int
-        Rounds done.
+        Number of past rounds.
     """
 
     increments: Dense
@@ -119,15 +119,15 @@ def _ranks(federation: Federation) -> np.ndarray:
 
 
 def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
-    """Do one round.
+    """Run one round.
 
     Returns
     -------
     state : State
     info : dict
-        ``taking_part``, ``weights`` and their ``entropy`` (over that of equal ones);
-        ``truncation``, the mean over clients of |E_i| / |W|, 0 while W is 0 and where clients
-        lose nothing; ``bytes``.
+        ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
+        ``truncation``, the mean over clients of |E_i| / |W|, which is 0 if W is 0 or clients lose
+        nothing; ``bytes``.
     """
     seed, stage = federation.seed, federation.stage
     rng = generator(seed, f"{stage}/clients", state.round)
@@ -164,10 +164,14 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
         "entropy": server.entropy(shares),
         "truncation": float(np.sqrt(errors).mean() / norm) if norm > 0 else 0.0,
         "bytes": server.round_bytes(
-            method, federation.shapes, ranks, len(federation.ranks),
-            torch.finfo(federation.dtype).bits // 8, federation.residual_at_client,
+            method,
+            federation.shapes,
+            ranks,
+            len(federation.ranks),
+            torch.finfo(federation.dtype).bits // 8,
+            federation.residual_at_client,
         ),
-    }  # fmt: skip
+    }
     return State(increments, factors, state.round + 1), info
 
 
@@ -178,13 +182,13 @@ def _norm(increments: Dense) -> float:
 def _sent(
     state: State, federation: Federation, chosen: np.ndarray, ranks: np.ndarray
 ) -> tuple[Adapters, Dense | None, np.ndarray]:
-    """Return the factors and the offset that clients start from, and their squared errors."""
+    """Return factors and offset from which clients start, and their squared errors."""
     if state.factors is not None:
         start = {name: _sliced(f, ranks) for name, f in state.factors.items()}
         lost = server.residuals(state.increments, products(start))
         squares = sum((e.double() ** 2).sum(dim=(1, 2)) for e in lost.values())
         return start, None, torch.as_tensor(squares).numpy()
-    # Every client draws for itself, layer after layer.
+    # Every client draws its own numbers, layer after layer.
     rngs = [
         generator(federation.seed, f"{federation.stage}/fresh/{client}", state.round)
         for client in chosen
@@ -204,7 +208,7 @@ def _sent(
 
 
 def _sliced(factors: Factors, ranks: np.ndarray) -> Factors:
-    """Return the first r_i columns of B and rows of A for every client, the rest zero."""
+    """Return the first r_i columns of B and rows of A for every client, with zeros elsewhere."""
     kept = torch.arange(factors.b.shape[2]) < torch.from_numpy(ranks)[:, None]
     return Factors(factors.b * kept[:, None, :], factors.a * kept[:, :, None])
 
@@ -215,20 +219,20 @@ def run(
     watch: Callable[[Dense], Mapping[str, float]],
     description: str = "rounds",
 ) -> tuple[State, dict[str, np.ndarray]]:
-    """Do many rounds.
+    """Run many rounds.
 
     Parameters
     ----------
     federation : Federation
     rounds : int
     watch : callable
-        Given the increments at the start and after every round, returns what to record.
+        Maps the increments at the start and after every round to the values to record.
 
     Returns
     -------
     state : State
     record : dict of ndarray
-        What ``watch`` returned, rounds + 1 numbers each; ``truncation``, ``entropy``,
+        The values of ``watch``, rounds + 1 numbers each; ``truncation``, ``entropy``,
         ``largest_weight`` and ``bytes`` of each round.
     """
     state = begin(federation)

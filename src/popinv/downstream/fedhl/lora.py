@@ -1,15 +1,15 @@
 r"""Low-rank factors of the weights of any torch module.
 
 A weight w of shape (m, ...) is read as a matrix of m rows and gets an increment B A, with B of
-shape (m, r) and A of shape (r, n). Clients are stacked along a first axis and padded to the
-largest rank: columns of B and rows of A beyond a client's rank are zero. Since
+shape (m, r) and A of shape (r, n). Clients are stacked along a first axis and padded to the largest
+rank: columns of B and rows of A beyond a client's rank are zero. Since
 
 .. math:: \partial_B = G A^T, \qquad \partial_A = B^T G, \qquad G = \partial f / \partial (B A),
 
-both gradients vanish there, so that padding stays zero and changes nothing.
+both gradients vanish there, so the padding stays zero and has no effect.
 
-Factors are effective ones: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each. A
-step of gradient descent on the unscaled factors then is one on these with s times the rate.
+Factors are effective factors: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each.
+A step of gradient descent on the unscaled factors is then a step on these with s times the rate.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = [
     "truncated",
 ]
 
-# By layer: increments of shape (m, n), or of k clients (k, m, n).
+# By layer: increments of shape (m, n), or (k, m, n) for k clients.
 Dense = dict[str, torch.Tensor]
 
-# A singular value below this share of the largest is a zero that was rounded.
+# A singular value below this share of the largest is a rounded zero.
 _ZERO = {torch.float32: 1e-6, torch.float64: 1e-13}
 
 
@@ -70,7 +70,7 @@ def products(adapters: Adapters) -> Dense:
 
 
 def shapes_of(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """Return the shapes (m, n) of the module's weights, of all that have at least two axes."""
+    """Return the shapes (m, n) of the module's weights with at least two axes."""
     return {
         name: (len(parameter), parameter[0].numel())
         for name, parameter in module.named_parameters()
@@ -79,18 +79,20 @@ def shapes_of(module: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def fresh(
-    shape: tuple[int, int], ranks: Sequence[int], rngs: Sequence[np.random.Generator],
+    shape: tuple[int, int],
+    ranks: Sequence[int],
+    rngs: Sequence[np.random.Generator],
     dtype: torch.dtype,
-) -> Factors:  # fmt: skip
+) -> Factors:
     """Return factors whose product is zero: A normal of variance 1/n, B zero.
 
     Parameters
     ----------
     shape : (m, n)
     ranks : sequence of int
-        Of each client.
+        Rank of each client.
     rngs : sequence of Generator
-        Of each client, or the same ones for clients that shall start alike.
+        Generator of each client, or the same generators for clients that start equally.
     dtype : torch.dtype
     """
     m, n = shape
@@ -105,8 +107,8 @@ def truncated(
 ) -> Factors:
     r"""Return :math:`B = U_r S_r^{1/2}, A = S_r^{1/2} V_r^T`, the best approximation of rank r.
 
-    Where the matrix has no more singular values a column of B and a row of A would both be zero
-    and could never train: there the row of ``empty`` is taken instead, which adds nothing.
+    If the matrix has fewer singular values, a column of B and a row of A would both be zero and
+    could never be trained. The row of ``empty`` then replaces them, which adds nothing.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def truncated(
     empty : Factors
         From :func:`fresh`.
     ranks : sequence of int
-        Of the k clients.
+        Ranks of the k clients.
     """
     b, a = torch.zeros_like(empty.b), empty.a.clone()
     known = int((s > _ZERO[s.dtype] * s[0]).sum()) if s[0] > 0 else 0
@@ -128,7 +130,7 @@ def truncated(
 
 
 def factor_gradients(adapters: Adapters, gradients: Mapping[str, torch.Tensor]) -> Adapters:
-    """Return the gradients G A^T and B^T G of the factors from those of their product."""
+    """Return the gradients G A^T and B^T G of the factors from that of their product."""
     return {
         name: Factors(gradients[name] @ f.a.mT, f.b.mT @ gradients[name])
         for name, f in adapters.items()
@@ -136,7 +138,7 @@ def factor_gradients(adapters: Adapters, gradients: Mapping[str, torch.Tensor]) 
 
 
 def apply(module: nn.Module, increments: Mapping[str, torch.Tensor], x: torch.Tensor) -> Any:
-    """Return module(x) with the increments (m, n) added to its weights; the module stays as is."""
+    """Return module(x) with the increments (m, n) added to its weights, without changing it."""
     weights = dict(module.named_parameters())
     changed = {name: weights[name] + d.view_as(weights[name]) for name, d in increments.items()}
     return functional_call(module, changed, (x,))
@@ -148,7 +150,7 @@ class ModuleLoss:
     Parameters
     ----------
     module : torch.nn.Module
-        The base W_0, frozen. Nothing in it may depend on other rows of the batch.
+        The frozen base W_0. It must not depend on other rows of the batch.
     loss : callable
         Maps (output, target) to a number.
     """

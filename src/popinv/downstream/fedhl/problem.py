@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from popinv.artefacts import variable
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.fedhl import regression
 from popinv.downstream.fedhl.adaptation import (
     Images,
@@ -32,8 +32,8 @@ from popinv.downstream.fedhl.federation import Federation, begin, run, step
 from popinv.downstream.fedhl.lora import Dense, ModuleLoss, shapes_of
 from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import dirichlet
-from popinv.downstream.images import ImageSet
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = [
     "RULES",
@@ -68,7 +68,7 @@ _BATCH, _GRADIENT_ROWS = 20, 1000
 
 @dataclass(frozen=True)
 class Size:
-    """How many images, steps, rounds and seeds."""
+    """The numbers of images, steps, rounds and seeds."""
 
     train: int
     test: int
@@ -90,7 +90,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What one seed's federations adapt, and to what."""
+    """The loss that one seed's federations adapt, and the images that they adapt it to."""
 
     loss: ModuleLoss
     clothes: Images
@@ -116,11 +116,16 @@ class Adaptation:
             self.loss, self.clothes.x, self.clothes.labels, parts, _BATCH, self.seed, stage
         )
         return Federation(
-            "fedhl", shapes_of(self.loss.module), np.resize(RANKS, clients),
-            np.array([len(part) for part in parts]), gradient,
-            Local(size.local_steps, _RATE, "adam"), share=FEDERATIONS[clients],
-            seed=self.seed, stage=stage,
-        )  # fmt: skip
+            "fedhl",
+            shapes_of(self.loss.module),
+            np.resize(RANKS, clients),
+            np.array([len(part) for part in parts]),
+            gradient,
+            Local(size.local_steps, _RATE, "adam"),
+            share=FEDERATIONS[clients],
+            seed=self.seed,
+            stage=stage,
+        )
 
 
 def adaptation(digits: ImageSet, clothes: ImageSet, size: Size, seed: int) -> Adaptation:
@@ -136,23 +141,24 @@ def adaptation(digits: ImageSet, clothes: ImageSet, size: Size, seed: int) -> Ad
     return Adaptation(ModuleLoss(net, nn.functional.cross_entropy), theirs, known, seed)
 
 
-def grid(found: list[Adaptation], size: Size) -> xr.Dataset:
+def grid(adaptations: list[Adaptation], size: Size) -> xr.Dataset:
     """Run every rule with every federation, division and seed."""
-    settings = list(itertools.product(FEDERATIONS, CONCENTRATIONS, RULES, range(len(found))))
-    shape = (len(FEDERATIONS), len(CONCENTRATIONS), len(RULES), len(found))
+    settings = list(itertools.product(FEDERATIONS, CONCENTRATIONS, RULES, range(len(adaptations))))
+    shape = (len(FEDERATIONS), len(CONCENTRATIONS), len(RULES), len(adaptations))
     curves = np.empty((len(settings), size.rounds + 1))
     others = {name: np.empty(len(settings)) for name in ("truncation", "entropy", "bytes")}
     for i, (clients, concentration, rule, which) in enumerate(settings):
-        one = found[which]
+        one = adaptations[which]
         method, weighting = RULES[rule]
         asked = replace(
             one.federation(clients, concentration, size), method=method, weighting=weighting
         )
         _, record = run(
-            asked, size.rounds,
+            asked,
+            size.rounds,
             one.watch_accuracy,
             f"{rule}, {clients} clients, {concentration:g}",
-        )  # fmt: skip
+        )
         curves[i] = record["accuracy"]
         others["truncation"][i] = record["truncation"][1:].mean()
         others["entropy"][i] = record["entropy"].mean()
@@ -180,7 +186,7 @@ def grid(found: list[Adaptation], size: Size) -> xr.Dataset:
                 "concentration", list(CONCENTRATIONS), "concentration of the Dirichlet division"
             ),
             "rule": variable("rule", np.array(list(RULES), dtype=np.str_), "rule"),
-            "seed": variable("seed", [one.seed for one in found], "seed"),
+            "seed": variable("seed", [one.seed for one in adaptations], "seed"),
         },
     )
 
@@ -209,27 +215,30 @@ def regressions(size: Size, seed: int) -> xr.Dataset:
     )
 
 
-def rates(found: list[Adaptation], size: Size) -> xr.Dataset:
+def rates(adaptations: list[Adaptation], size: Size) -> xr.Dataset:
     """Measure the mean squared gradient over T rounds with rates that fall as 1/sqrt(T).
 
     Plain stochastic descent, 10 clients, concentration 0.5, as the theorem has it; the gradient is
     that of the mean loss at W itself, with respect to all adapted weights.
     """
-    values = np.empty((len(RATE_RULES), len(size.horizons), len(found)))
+    values = np.empty((len(RATE_RULES), len(size.horizons), len(adaptations)))
     for (i, rule), (j, horizon), (k, one) in itertools.product(
-        enumerate(RATE_RULES), enumerate(size.horizons), enumerate(found)
+        enumerate(RATE_RULES), enumerate(size.horizons), enumerate(adaptations)
     ):
         method, weighting = RULES[rule]
         rate = _PLAIN_RATE * np.sqrt(size.horizons[0] / horizon)
         asked = replace(
-            one.federation(10, 0.5, size), method=method, weighting=weighting,
+            one.federation(10, 0.5, size),
+            method=method,
+            weighting=weighting,
             local=Local(size.local_steps, rate),
-        )  # fmt: skip
+        )
         _, record = run(
-            asked, horizon,
+            asked,
+            horizon,
             one.watch_gradient,
             f"{rule}, {horizon} rounds",
-        )  # fmt: skip
+        )
         values[i, j, k] = record["square"][:-1].mean()
     return xr.Dataset(
         {
@@ -240,7 +249,7 @@ def rates(found: list[Adaptation], size: Size) -> xr.Dataset:
         coords={
             "rate_rule": variable("rate_rule", np.array(RATE_RULES, dtype=np.str_), "rule"),
             "horizon": variable("horizon", list(size.horizons), "rounds"),
-            "seed": variable("seed", [one.seed for one in found], "seed"),
+            "seed": variable("seed", [one.seed for one in adaptations], "seed"),
         },
     )
 
@@ -257,9 +266,11 @@ def invariants(one: Adaptation, size: Size) -> dict[str, float]:
         still, _ = step(state, idle)
         numbers[f"idle_change_{method}"] = _difference(still.increments, state.increments)
     full = replace(
-        asked, ranks=np.full_like(asked.ranks, 10**6), sizes=np.ones_like(asked.sizes),
+        asked,
+        ranks=np.full_like(asked.ranks, 10**6),
+        sizes=np.ones_like(asked.sizes),
         local=Local(size.local_steps, _PLAIN_RATE),
-    )  # fmt: skip
+    )
     ours, flex = (
         step(step(begin(f), f)[0], f)[0]
         for f in (replace(full, weighting=Weighting(power=0)), replace(full, method="flexlora"))

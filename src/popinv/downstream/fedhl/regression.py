@@ -1,13 +1,13 @@
-r"""A linear regression in which the optimum is known.
+r"""A linear regression with a known optimum.
 
-Client i observes y = W_i^* x, with W_i^* = W^* + D_i, W^* of rank 12 and shape 40 x 30, D_i normal
-of a given deviation, and 100 rows x of its own. Its loss is
+Client i observes y = W_i^* x for 100 rows x of its own, with W_i^* = W^* + D_i. W^* has rank 12 and
+shape 40 x 30, and D_i is normal with a given deviation. Its loss is
 
 .. math:: f_i(W) = \tfrac12 \operatorname{tr} (W - W_i^*) C_i (W - W_i^*)^T, \qquad
           \nabla f_i(W) = (W - W_i^*) C_i,
 
-with C_i the second moments of its x. The mean of all is least where its gradient is zero, a linear
-system.
+with C_i the second moments of its x. The mean loss has its minimum where its gradient is zero,
+which is a linear system.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Regression:
     moments: torch.Tensor
 
     def gradient(self, dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
-        """Return (W - W_i^*) C_i; all rows are used, in every round and step."""
+        """Return (W - W_i^*) C_i. All rows are used, in every round and step."""
         return {_LAYER: (dense[_LAYER] - self.targets[clients]) @ self.moments[clients]}
 
     def loss(self, w: torch.Tensor) -> float:
@@ -56,11 +56,11 @@ class Regression:
         return float(0.5 * ((lost @ self.moments) * lost).sum() / len(self.targets))
 
     def watch(self, dense: Dense) -> dict[str, float]:
-        """Return the loss, to be recorded."""
+        """Return the loss to record."""
         return {"loss": self.loss(dense[_LAYER])}
 
     def optimum(self) -> float:
-        """Return the least mean loss that any W has."""
+        """Return the smallest mean loss of any W."""
         right = (self.targets @ self.moments).sum(dim=0)
         return self.loss(torch.linalg.solve(self.moments.sum(dim=0), right, left=False))
 
@@ -95,7 +95,7 @@ CASES = (
     Case("strong", 0.112, 0.05, 20),
 )
 
-# The columns: a method, how its truncation errors become weights, where its residuals stay.
+# The columns: a method, its weights from truncation errors, and the place of its residuals.
 RULES: dict[str, tuple[str, Weighting, bool]] = {
     "fedit": ("fedit", Weighting(), False),
     "hetlora": ("hetlora", Weighting(), False),
@@ -114,17 +114,25 @@ def rows(rounds: int, seed: int) -> Iterator[tuple[Case, str, dict[str, np.ndarr
     for case in CASES:
         problem = regression(case.deviation, seed)
         federation = Federation(
-            "fedhl", {_LAYER: (_M, _N)}, RANKS, np.ones(len(RANKS)), problem.gradient,
-            Local(case.steps, case.rate), dtype=torch.float64, seed=seed,
+            "fedhl",
+            {_LAYER: (_M, _N)},
+            RANKS,
+            np.ones(len(RANKS)),
+            problem.gradient,
+            Local(case.steps, case.rate),
+            dtype=torch.float64,
+            seed=seed,
             stage=f"fedhl/regression/{case.name}",
-        )  # fmt: skip
+        )
         optimum = problem.optimum()
         for rule, (method, weighting, at_client) in RULES.items():
             chosen = replace(
                 federation, method=method, weighting=weighting, residual_at_client=at_client
             )
             _, record = run(
-                chosen, rounds, problem.watch,
+                chosen,
+                rounds,
+                problem.watch,
                 f"{case.name}, {rule}",
-            )  # fmt: skip
+            )
             yield case, rule, record, optimum

@@ -1,15 +1,15 @@
-r"""What the server does: truncation, weights, and the rules by which five methods aggregate.
+r"""The server: truncation, weights, and the aggregation rules of five methods.
 
 With W the dense increment of a layer, clients of ranks r_i, data shares q_i and trained factors
-B_i', A_i' (all sums over the clients that take part):
+B_i', A_i' (all sums over the participating clients):
 
 - FedHL     W + sum p_i (B_i' A_i' - W^{r_i}), p_i from the truncation errors;
 - FlexLoRA  sum q_i B_i' A_i', which loses W - W^{r_i} in every round;
 - FLoRA     W + sum q_i B_i' A_i', where clients start from base W_0 + W and factors of product
-            zero; the stack of all factors is what travels;
+            zero; the stack of all factors is sent;
 - FedIT     (sum q_i B_i') (sum q_i A_i'), one rank for all;
-- HetLoRA   the same with factors padded by zeros and weights ~ |B_i' A_i'|_F, and clients that
-            take the first r_i columns and rows.
+- HetLoRA   the same with factors padded by zeros and weights ~ |B_i' A_i'|_F, where clients take
+            the first r_i columns and rows.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ Decomposition = dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Weighting:
-    r"""How truncation errors become weights, :math:`p_i \propto 1 / (\hat r_i^q + \epsilon)`.
+    r"""Weights from truncation errors, :math:`p_i \propto 1 / (\hat r_i^q + \epsilon)`.
 
     Parameters
     ----------
     power : {0, 1, 2}
-        q of the squared norm rhat_i. 2 is eq. (15) read literally, that is the fourth power of
-        the norm; 1 follows from Cauchy and Schwarz's inequality; 0 gives equal weights.
+        q of the squared norm rhat_i. 2 is eq. (15) read literally, that is, the fourth power of
+        the norm. 1 follows from the Cauchy-Schwarz inequality. 0 gives equal weights.
     epsilon : float
     relative : bool
-        Whether epsilon is in units of the mean of rhat_i^q. If it is not, a client whose rank
-        reaches that of W has weight nearly 1 as soon as others do not.
+        True if epsilon is in units of the mean of rhat_i^q. Otherwise a client whose rank reaches
+        that of W has a weight of nearly 1 as soon as others do not reach it.
     """
 
     power: int = 2
@@ -85,26 +85,26 @@ def squared_truncation_errors(decomposition: Decomposition, ranks: Sequence[int]
 
 
 def aggregation_weights(errors: np.ndarray, weighting: Weighting) -> np.ndarray:
-    """Return the weights (eq. 15), shape (k,), sum 1; equal where nothing was truncated."""
+    """Return the weights (eq. 15), shape (k,), sum 1; equal if nothing was truncated."""
     powers = errors**weighting.power
     epsilon = weighting.epsilon * (powers.mean() if weighting.relative else 1.0)
     if epsilon == 0:
         return np.full(len(errors), 1 / len(errors))
-    # Relative to the smallest, so that no reciprocal overflows.
+    # The errors are relative to the smallest, so that no reciprocal overflows.
     shifted = powers + epsilon
     weights = shifted.min() / shifted
     return weights / weights.sum()
 
 
 def norm_weights(trained: Adapters) -> np.ndarray:
-    """Return HetLoRA's weights ~ |B_i A_i|_F over all layers; equal where all are zero."""
+    """Return HetLoRA's weights ~ |B_i A_i|_F over all layers; equal if all are zero."""
     squares = sum((p.double() ** 2).sum(dim=(1, 2)) for p in products(trained).values())
     norms = torch.as_tensor(squares).sqrt().numpy()
     return norms / norms.sum() if norms.sum() > 0 else np.full(len(norms), 1 / len(norms))
 
 
 def entropy(weights: np.ndarray) -> float:
-    """Return the weights' entropy over that of equal ones: 1 if equal, 0 if one client decides."""
+    """Return the weights' relative entropy: 1 if they are equal, 0 if one client decides."""
     if len(weights) == 1:
         return 1.0
     some = weights[weights > 0]
@@ -155,11 +155,11 @@ def round_bytes(
     number: int,
     dense_download: bool = False,
 ) -> int:
-    """Return the bytes that a round moves, down to the clients and up from them.
+    """Return the bytes that a round transfers, to the clients and from them.
 
-    Client i receives and returns r_i (m + n) numbers a layer, r_i at most min(m, n). FLoRA sends
-    the stack of the factors of all who took part to every client of the federation, for each
-    merges each round's into its base; nothing else goes down.
+    Client i receives and returns r_i (m + n) numbers per layer, with r_i at most min(m, n). FLoRA
+    sends the stack of the participants' factors to every client of the federation, since each
+    client merges them into its base. It sends nothing else to clients.
 
     Parameters
     ----------
@@ -167,13 +167,13 @@ def round_bytes(
         One of ``METHODS``.
     shapes : mapping of str to (m, n)
     ranks : sequence of int
-        Of the clients that take part.
+        Ranks of the participating clients.
     clients : int
-        In the federation.
+        Number of clients in the federation.
     number : int
-        Bytes of a number.
+        Bytes per number.
     dense_download : bool
-        Whether W goes down in full, m n numbers a layer, for residuals that stay with clients.
+        True if W is sent in full, m n numbers per layer, for residuals that stay with clients.
     """
     total = 0
     for m, n in shapes.values():

@@ -1,6 +1,6 @@
 """Divisions of labelled data among clients.
 
-Each returns one array of row numbers for every client; together they hold every row once.
+Each function returns an array of row numbers for every client; together they hold every row once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["dirichlet", "homogeneous", "site_wise"]
 
 
 def homogeneous(count: int, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Divide rows at random into parts that are as equal as can be."""
+    """Divide rows at random into parts of nearly equal size."""
     _enough(count, clients)
     return [np.sort(part) for part in np.array_split(rng.permutation(count), clients)]
 
@@ -23,8 +23,8 @@ def dirichlet(
 ) -> list[np.ndarray]:
     """Divide each class by shares from a symmetric Dirichlet law.
 
-    The smaller the concentration, the fewer clients hold most of a class. A client left without
-    rows is given one of the client that then has most.
+    The smaller the concentration, the fewer clients hold most of a class. A client without rows
+    gets one from the client that then has most.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def dirichlet(
         rows = rng.permutation(np.flatnonzero(labels == label))
         shares = rng.dirichlet(np.full(clients, concentration))
         if not np.isfinite(shares).all():
-            # So small a concentration that all shares round to zero: one client holds the class.
+            # If the concentration is so small that all shares round to zero, one client gets the
+            # class.
             shares = np.eye(clients)[rng.integers(clients)]
         cuts = np.round(np.cumsum(shares)[:-1] * len(rows)).astype(int)
         for part, piece in zip(parts, np.split(rows, cuts), strict=True):
@@ -61,7 +62,7 @@ def dirichlet(
 
 
 def site_wise(sites: np.ndarray) -> list[np.ndarray]:
-    """Divide rows by the site that they come from, sites in increasing order."""
+    """Divide rows by their site, with sites in increasing order."""
     return [np.flatnonzero(sites == site) for site in np.unique(sites)]
 
 

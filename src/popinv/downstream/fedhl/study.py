@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.fedhl.adaptation import minibatches
 from popinv.downstream.fedhl.clients import Local, train
 from popinv.downstream.fedhl.federation import Federation, run
@@ -36,7 +35,11 @@ from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import site_wise
 from popinv.errors import SolverError
 from popinv.seeds import generator
+from popinv.store.variables import variable
 from popinv.surrogate.networks import Surrogate
+
+if TYPE_CHECKING:
+    from popinv.downstream.fedhl.section import FedHL
 
 __all__ = ["WAYS", "Sites", "adapt", "site_laws", "solved_sites"]
 
@@ -113,19 +116,19 @@ def solved_sites(
 
 def _errors(network: nn.Module, increments: Sequence[Dense], sites: Sites) -> np.ndarray:
     """Return every site's error with its own increments, over the spread of its answers."""
-    found = []
+    errors = []
     for s, own in enumerate(increments):
         rows = torch.from_numpy(sites.test_site == s)
         y = sites.test_y[rows]
         with torch.no_grad():
             error = apply(network, own, sites.test_x[rows]) - y
         spread = y - y.mean(dim=0)
-        found.append(float((error.square().mean() / spread.square().mean()).sqrt()))
-    return np.array(found)
+        errors.append(float((error.square().mean() / spread.square().mean()).sqrt()))
+    return np.array(errors)
 
 
 def adapt(
-    surrogate: Surrogate, sites: Sites, asked: Mapping[str, Any], seed: int
+    surrogate: Surrogate, sites: Sites, asked: FedHL, seed: int
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Adapt the surrogate in every way and compare.
 
@@ -133,7 +136,7 @@ def adapt(
     ----------
     surrogate : Surrogate
     sites : Sites
-    asked : mapping
+    asked : FedHL
         The section ``downstream.fedhl``: ``ranks``, ``repeats`` and the settings of training and
         weights.
     seed : int
@@ -146,42 +149,54 @@ def adapt(
         ``error_<way>_site_<s>`` and ``error_<way>_mean``, means over repeats with their standard
         deviations, the bytes moved in one, and ``statement``.
     """
-    found, curves, records = [], [], []
-    for repeat in tqdm(range(asked["repeats"]), desc="adaptations", unit="repeat", disable=None):
+    repeats, curves, records = [], [], []
+    for repeat in tqdm(range(asked.repeats), desc="adaptations", unit="repeat", disable=None):
         errors, curve, record = _adapted(surrogate, sites, asked, seed, f"fedhl/{repeat}")
-        found.append(errors)
+        repeats.append(errors)
         curves.append(curve)
         records.append(record)
-    errors = np.array(found)
+    errors = np.array(repeats)
     metrics = _metrics(errors)
     for way in ("flexlora", "fedhl"):
         metrics[f"bytes_{way}"] = int(records[0][way]["bytes"].sum())
     for name, words in (("entropy", "weight_entropy"), ("truncation", "truncation")):
         means = [record["fedhl"][name].mean() for record in records]
         metrics[f"{words}_fedhl"] = float(np.mean(means))
-    return _dataset(errors, curves, np.array(asked["ranks"])), metrics
+    return _dataset(errors, curves, np.array(asked.ranks)), metrics
 
 
 def _adapted(
-    surrogate: Surrogate, sites: Sites, asked: Mapping[str, Any], seed: int, stage: str
+    surrogate: Surrogate, sites: Sites, asked: FedHL, seed: int, stage: str
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
     """Return the errors (way, site) of one repeat, the federations' curves and records."""
-    network, ranks = surrogate.network, np.array(asked["ranks"])
+    network, ranks = surrogate.network, np.array(asked.ranks)
     loss = ModuleLoss(network, nn.functional.mse_loss)
     shapes = shapes_of(network)
-    parts, batch = site_wise(sites.site), asked["batch_size"]
-    local = Local(asked["local_steps"], asked["rate"], "adam")
-    everything = replace(local, steps=local.steps * asked["rounds"])
+    parts, batch = site_wise(sites.site), asked.batch_size
+    local = Local(asked.local_steps, asked.rate, "adam")
+    everything = replace(local, steps=local.steps * asked.rounds)
     gradient = minibatches(loss, sites.x, sites.y, parts, batch, seed, f"{stage}/sites")
     pooled_gradient = minibatches(
-        loss, sites.x, sites.y, [np.arange(len(sites.x))], batch * len(ranks), seed,
+        loss,
+        sites.x,
+        sites.y,
+        [np.arange(len(sites.x))],
+        batch * len(ranks),
+        seed,
         f"{stage}/pooled",
-    )  # fmt: skip
+    )
     federation = Federation(
-        "fedhl", shapes, ranks, np.array([len(part) for part in parts]), gradient, local,
-        Weighting(asked["error_power"], asked["epsilon"], asked["relative_epsilon"]),
-        dtype=sites.x.dtype, seed=seed, stage=f"{stage}/sites",
-    )  # fmt: skip
+        "fedhl",
+        shapes,
+        ranks,
+        np.array([len(part) for part in parts]),
+        gradient,
+        local,
+        Weighting(asked.error_power, asked.epsilon, asked.relative_epsilon),
+        dtype=sites.x.dtype,
+        seed=seed,
+        stage=f"{stage}/sites",
+    )
 
     def trained(own_ranks: list[int], own_gradient: Any, way: str) -> list[Dense]:
         rngs = [generator(seed, f"{stage}/{way}", i) for i in range(len(own_ranks))]
@@ -194,19 +209,21 @@ def _adapted(
         return [{name: w[i] for name, w in dense.items()} for i in numbers]
 
     count = len(ranks)
-    found: dict[str, list[Dense]] = {
+    increments: dict[str, list[Dense]] = {
         "common": [{}] * count,
         "alone": trained(ranks.tolist(), gradient, "alone"),
     }
     curves, records = {}, {}
     for way in ("flexlora", "fedhl"):
         state, records[way] = run(
-            replace(federation, method=way), asked["rounds"],
-            lambda w: {"error": float(_errors(network, [w] * count, sites).mean())}, way,
-        )  # fmt: skip
-        found[way], curves[way] = [state.increments] * count, records[way]["error"]
-    found["pooled"] = trained([int(ranks.max())], pooled_gradient, "pooled") * count
-    return np.array([_errors(network, found[way], sites) for way in WAYS]), curves, records
+            replace(federation, method=way),
+            asked.rounds,
+            lambda w: {"error": float(_errors(network, [w] * count, sites).mean())},
+            way,
+        )
+        increments[way], curves[way] = [state.increments] * count, records[way]["error"]
+    increments["pooled"] = trained([int(ranks.max())], pooled_gradient, "pooled") * count
+    return np.array([_errors(network, increments[way], sites) for way in WAYS]), curves, records
 
 
 def _metrics(errors: np.ndarray) -> dict[str, Any]:
@@ -222,7 +239,7 @@ def _metrics(errors: np.ndarray) -> dict[str, Any]:
         metrics[f"error_{way}_mean_sd"] = float(values.mean(axis=1).std(ddof=1))
     for other in ("common", "alone", "flexlora"):
         gain = at[other] - at["fedhl"]
-        # Beyond two standard errors of the mean over repeats.
+        # The differences are clear beyond two standard errors of the mean over repeats.
         sure = 2 * gain.std(axis=0, ddof=1) / repeats**0.5
         metrics[f"sites_better_than_{other}"] = int((gain.mean(axis=0) > sure).sum())
         metrics[f"sites_worse_than_{other}"] = int((gain.mean(axis=0) < -sure).sum())
@@ -251,7 +268,8 @@ def _dataset(
             ),
             "rank": variable("site", ranks, "rank that the site can afford"),
             "curve": variable(
-                ("repeat", "federated", "round"), [[c[n] for n in names] for c in curves],
+                ("repeat", "federated", "round"),
+                [[c[n] for n in names] for c in curves],
                 "mean error of the sites",
             ),
         },
@@ -260,4 +278,4 @@ def _dataset(
             "site": variable("site", np.arange(len(ranks)), "site"),
             "federated": variable("federated", np.array(names, dtype=np.str_), "way"),
         },
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Influence distillation: which samples of a pool to train on, for the sake of a small target.
+"""Influence distillation: the selection of training samples from a pool, for a small target.
 
 A step of the optimiser on the pool, each sample with a weight, changes the target's loss; to
 first order in the learning rate a sample's share of that change is the product of its gradient

@@ -1,7 +1,7 @@
-"""What the selections are made of: exact scores, landmarks' scores, representations, chance.
+"""Inputs of the selections: exact scores, landmarks' scores, representations, chance.
 
-Shared by the test problems: each names a pool, a target, and a network that has been warmed up on
-a few random samples of the pool, and is told which samples each method takes.
+The test problems share this module. Each has a pool, a target, and a network that was warmed up on
+a few random samples of the pool, and receives the samples that each method selects.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Scores:
 def exact_scores(
     losses: Losses, theta: Tensor, step: Step, pool: Samples, target: Samples, rows: int = 256
 ) -> Scores:
-    """Return exact scores; the gradients of the pool are formed so many rows at a time."""
+    """Return exact scores. The gradients of the pool are computed ``rows`` at a time."""
     of_target = gradients.sample_gradients(losses, theta, target, rows)
     mean = of_target.mean(dim=0)
     products, plain, cosines = [], [], []
@@ -75,7 +75,7 @@ def spread_scores(
     seed: int,
     stage: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Spread scores by every embedding and rule, from every number of landmarks.
+    """Spread scores by every embedding and rule, for every number of landmarks.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def spread_scores(
     sizes : sequence of int
         Numbers of landmarks.
     used : int
-        The number whose scores are returned.
+        The number of landmarks whose scores are returned.
     seed, stage : int, str
         Address of the landmarks.
 
@@ -94,7 +94,7 @@ def spread_scores(
     numbers : dict
         ``correlation_<embedding>_<rule>_<landmarks>`` with the exact scores.
     known : dict of ndarray of shape (n, m)
-        By embedding, the scores by the kernel rule.
+        Scores of the kernel rule, by embedding.
     """
     numbers, known = {}, {}
     for kind, rows in embedded.items():
@@ -102,10 +102,12 @@ def spread_scores(
             for size in sizes:
                 rng = generator(seed, f"{stage}/landmarks", size)
                 chosen = landmarks.draw_landmarks(len(rows), size, rng)
-                found = spread(rows.double().numpy(), chosen, of_each[chosen])
-                numbers[f"correlation_{kind}_{rule}_{size}"] = correlation(found, of_each, chosen)
+                predicted = spread(rows.double().numpy(), chosen, of_each[chosen])
+                numbers[f"correlation_{kind}_{rule}_{size}"] = correlation(
+                    predicted, of_each, chosen
+                )
                 if size == used and rule == "kernel":
-                    known[kind] = found
+                    known[kind] = predicted
     return numbers, known
 
 
@@ -115,12 +117,12 @@ def representation_scores(pool: Tensor, target: Tensor) -> np.ndarray:
     return (unit[0] @ unit[1].T).double().numpy()
 
 
-def correlation(found: np.ndarray, exact: np.ndarray, left_out: np.ndarray) -> float:
-    """Return the correlation of scores over all samples but the landmarks, mean over targets."""
-    others = np.ones(len(found), dtype=bool)
+def correlation(predicted: np.ndarray, exact: np.ndarray, left_out: np.ndarray) -> float:
+    """Return the mean over targets of the scores' correlation over all but the landmarks."""
+    others = np.ones(len(predicted), dtype=bool)
     others[left_out] = False
-    a, b = (x[others] - x[others].mean(axis=0) for x in (found, exact))
+    a, b = (x[others] - x[others].mean(axis=0) for x in (predicted, exact))
     norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    # Scores that do not vary tell nothing.
+    # Constant scores carry no information.
     each = np.where(norms > 0, (a * b).sum(axis=0) / np.where(norms > 0, norms, 1), 0.0)
     return float(each.mean())

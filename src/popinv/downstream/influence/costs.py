@@ -1,15 +1,15 @@
-r"""Operations that selecting needs, counted as the paper's comparison appears to count them.
+r"""Number of operations for a selection, counted as in the paper's comparison.
 
-A pass forward through a model of N weights takes 2N operations per token, one forward and
-backward 6N. Influence distillation passes V tangents through the first blocks of the model for
-every sample of the pool, and forms the gradients of the landmarks,
+A forward pass through a model of N weights takes 2N operations per token, a forward and a backward
+pass 6N. Influence distillation passes V tangents through the first blocks of the model for every
+sample of the pool, and computes the gradients of the landmarks,
 
     pool * 2N * V * blocks / layers + landmarks * 6N,
 
-while a comparison of representations passes every sample forward through the whole model,
-pool * 2N, and a method of gradients forms all of them, pool * 6N. This reproduces the published
-numbers to the last digit but is reconstructed from them; a tangent is charged as one pass forward,
-which forward mode does not do for less than two.
+while a comparison of representations passes every sample through the whole model, pool * 2N, and a
+method of gradients computes all gradients, pool * 6N. This reproduces the published numbers to the
+last digit, but is reconstructed from them. A tangent is counted as one forward pass, although
+forward mode takes at least two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["MODELS", "Model", "costs", "speed_up"]
 
 @dataclass(frozen=True)
 class Model:
-    """A language model: its weights, and the blocks that they stand in."""
+    """A language model: its number of weights and of blocks."""
 
     name: str
     weights: float
@@ -50,9 +50,9 @@ def costs(
     ----------
     model : Model
     pool, landmarks, tangents, blocks : int
-        Of the selection.
+        Parameters of the selection.
     tangent_passes : float
-        What a tangent costs in passes forward; the published numbers charge 1.
+        Cost of a tangent in forward passes. The published numbers use 1.
 
     Returns
     -------
@@ -62,16 +62,16 @@ def costs(
     """
     embeddings = pool * 2 * model.weights * tangents * tangent_passes * blocks / model.layers
     exact = landmarks * 6 * model.weights
-    found = {
+    operations = {
         "embeddings": embeddings,
         "landmarks": exact,
         "influence": embeddings + exact,
         "representations": pool * 2 * model.weights,
         "gradients": pool * 6 * model.weights,
     }
-    return {name: value / 1e12 for name, value in found.items()}
+    return {name: value / 1e12 for name, value in operations.items()}
 
 
-def speed_up(found: dict[str, float], over: str = "representations") -> float:
-    """Return how many times fewer operations influence distillation needs."""
-    return found[over] / found["influence"]
+def speed_up(operations: dict[str, float], over: str = "representations") -> float:
+    """Return the ratio of the operations of another method to those of influence distillation."""
+    return operations[over] / operations["influence"]

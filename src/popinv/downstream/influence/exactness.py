@@ -1,8 +1,8 @@
 """The test problem's first part: identities of the formulas, and orders of their errors.
 
-On softmax regression, a perceptron and a transformer, all small enough for every number to be
-formed: the predicted against the actual change of the target's loss, the support of robust
-weights, what the second-order term changes, and the scores spread from all samples.
+The networks are softmax regression, a perceptron and a transformer, small enough to compute every
+number: the predicted against the actual change of the target's loss, the support of robust weights,
+the effect of the second-order term, and the scores spread from all samples.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def cases(seed: int, pool: int = 60, target: int = 20) -> Iterator[Case]:
             samples = (torch.from_numpy(x), torch.from_numpy(y))
             yield _case(name, flat, classification_losses(flat), samples, pool)
         flat = Flat.of(Transformer(12, 8, width=16, heads=2, layers=2).double())
-        # Each token follows the one before by a step of 0, 1 or 2.
+        # Each token follows the previous one by a step of 0, 1 or 2.
         strides = rng.integers(0, 3, (pool + target, 9))
         tokens = torch.from_numpy(np.cumsum(strides, axis=1) % 12)
         yield _case("transformer", flat, language_losses(flat), (tokens,), pool)
@@ -72,9 +72,9 @@ def _case(name: str, flat: Flat, losses: Losses, samples: Samples, pool: int) ->
 def error_orders(case: Case, seed: int) -> dict[str, Any]:
     """Return the errors of the predicted change for each learning rate, and their orders.
 
-    Weights of the pool are random. For Adam, warmed up on the pool, the step's second moment is
-    frozen; ``adam_thawed_gap`` is how far the change by a real step, which updates that moment,
-    is from the frozen one's, relative to it, at the smallest learning rate.
+    Weights of the pool are random. Adam is warmed up on the pool, and the step's second moment is
+    frozen. ``adam_thawed_gap`` is the relative difference of the change by a real step, which
+    updates that moment, from that by the frozen step, at the smallest learning rate.
     """
     settings = Adam(batch_size=16, seed=seed, stage=f"influence/exactness/{case.name}")
     warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
@@ -91,9 +91,9 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
         before, after = (gradients.mean_loss(case.losses, at, case.target) for at in (theta, moved))
         return after - before
 
-    # Moves of one length, so that the learning rates mean the same for both.
+    # The moves have equal length, so that learning rates are comparable.
     steps = {"gradient": gradient_step(theta), "adam": warm.frozen_step(settings)}
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for kind, taken in steps.items():
         move = taken.move(mean)
         length = float(move.norm())
@@ -105,16 +105,16 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
             errors.append(np.abs(np.array(predicted) - actual))
         for order, line in zip(("first", "second"), errors, strict=True):
             name = f"{case.name}_{kind}_{order}_order"
-            found[f"{name}_error_slope"] = float(np.polyfit(np.log(RATES), np.log(line), 1)[0])
-            found[f"{name}_relative_error"] = line[-1] / abs(actual[-1])
+            measured[f"{name}_error_slope"] = float(np.polyfit(np.log(RATES), np.log(line), 1)[0])
+            measured[f"{name}_relative_error"] = line[-1] / abs(actual[-1])
         if kind == "adam":
             thawed = change(step(warm, mean, settings, rates[-1]).theta)
-            found[f"{case.name}_adam_thawed_gap"] = abs(thawed / actual[-1] - 1)
-    return found
+            measured[f"{case.name}_adam_thawed_gap"] = abs(thawed / actual[-1] - 1)
+    return measured
 
 
 def identities(case: Case, seed: int, rate: float = 1e-2) -> dict[str, Any]:
-    """Return how far the closed forms are from what they should equal.
+    """Return the deviations of the closed forms from their exact values.
 
     Returns
     -------
@@ -124,8 +124,8 @@ def identities(case: Case, seed: int, rate: float = 1e-2) -> dict[str, Any]:
         ends, and k - 1 and k + 1 just outside, for several k.
         ``closed_form_gap``: distance of the closed form from the optimum of the problem.
         ``second_order_overlap``: share of the best k that is kept with the second-order term at a
-        practical learning rate; ``quadratic_share``: that term over the linear one.
-        ``all_landmarks_gap``: largest error of the scores spread from all samples, relative.
+        practical learning rate; ``quadratic_share``: ratio of that term to the linear one.
+        ``all_landmarks_gap``: largest relative error of the scores spread from all samples.
     """
     theta, name = case.flat.theta, case.name
     rows = gradients.sample_gradients(case.losses, theta, case.pool)
@@ -139,16 +139,18 @@ def identities(case: Case, seed: int, rate: float = 1e-2) -> dict[str, Any]:
     for k in (2, size, len(p) // 2):
         lower, upper = robust.penalty_interval(p, k)
         for at, expected in (
-            (lower * (1 - 1e-6), k - 1), (lower * (1 + 1e-6), k),
-            (upper * (1 - 1e-6), k), (upper * (1 + 1e-6), k + 1),
-        ):  # fmt: skip
+            (lower * (1 - 1e-6), k - 1),
+            (lower * (1 + 1e-6), k),
+            (upper * (1 - 1e-6), k),
+            (upper * (1 + 1e-6), k + 1),
+        ):
             agrees &= int((robust.robust_weights(p, at) > 0).sum()) == expected
     matrix = influence.quadratic_matrix(
         rows, plain, lambda v: gradients.hessian_product(case.losses, theta, case.target, v)
     ).numpy()
     curved, _ = robust.quadratic_weights_of_size(p, matrix, rate, size)
     second = set(np.flatnonzero(curved > 0))
-    # Embeddings that know the gradients.
+    # The embeddings contain the gradients.
     spread = landmarks.kernel_spread(rows.numpy(), np.arange(len(p)), p, damping=1e-10)
     return {
         f"{name}_support_overlap": len(kept & best) / size,

@@ -1,8 +1,8 @@
 r"""Losses as functions of one vector of weights, and their derivatives.
 
 A function of losses maps theta, shape (d,), and samples, tensors with n rows each, to the n
-losses. Everything else follows from it by ``torch.func``: gradients of single samples by reverse
-mode under ``vmap``, products with them by forward mode, products with the Hessian by forward over
+losses. ``torch.func`` computes everything else from it: gradients of single samples by reverse mode
+under ``vmap``, products with them by forward mode, products with the Hessian by forward over
 reverse mode.
 """
 
@@ -43,9 +43,9 @@ class Flat:
     Attributes
     ----------
     module : torch.nn.Module
-        Where the weights that do not vary are read.
+        The module from which the fixed weights are read.
     shapes : dict of str to torch.Size
-        Of the weights that vary, in the order of the vector.
+        Shapes of the variable weights, in the order of the vector.
     """
 
     module: nn.Module
@@ -53,12 +53,12 @@ class Flat:
 
     @classmethod
     def of(cls, module: nn.Module, only: Callable[[str], bool] = lambda name: True) -> Flat:
-        """Take a network's weights whose names ``only`` accepts.
+        """Take the weights of a network whose names ``only`` accepts.
 
         Raises
         ------
         ConfigError
-            If it accepts none.
+            If it accepts no name.
         """
         shapes = {name: p.shape for name, p in module.named_parameters() if only(name)}
         if not shapes:
@@ -68,14 +68,14 @@ class Flat:
 
     @property
     def theta(self) -> Tensor:
-        """The network's weights that vary, shape (d,), a copy."""
+        """The network's variable weights as a copy, shape (d,)."""
         named = dict(self.module.named_parameters())
         return torch.cat([named[name].detach().reshape(-1) for name in self.shapes])
 
     def __call__(self, theta: Tensor, *inputs: Any, **options: Any) -> Tensor:
-        """Return the network's answer with these weights."""
+        """Return the network's output with these weights."""
         pieces = theta.split([shape.numel() for shape in self.shapes.values()])
-        # Copies, since complex weights are read at even places of their storage alone.
+        # Copies, since complex weights can only be read at even places of their storage.
         weights = {
             name: piece.clone().view(shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
@@ -84,7 +84,7 @@ class Flat:
 
 
 def parts(samples: Samples, rows: int = _ROWS) -> Iterator[tuple[Tensor, ...]]:
-    """Yield so many samples at a time."""
+    """Yield ``rows`` samples at a time."""
     return zip(*(tensor.split(rows) for tensor in samples), strict=True)
 
 
@@ -117,12 +117,12 @@ def mean_gradient(losses: Losses, theta: Tensor, samples: Samples, rows: int = _
 def directional_derivatives(
     losses: Losses, theta: Tensor, samples: Samples, direction: Tensor, rows: int = _ROWS
 ) -> Tensor:
-    """Return G v, shape (n,), by one pass of forward mode: no gradient is formed."""
-    found = [
+    """Return G v, shape (n,), by one pass of forward mode, without computing G."""
+    products = [
         jvp(lambda weights, part=part: losses(weights, *part), (theta,), (direction,))[1]
         for part in parts(samples, rows)
     ]
-    return torch.cat(found).detach()
+    return torch.cat(products).detach()
 
 
 def hessian_product(

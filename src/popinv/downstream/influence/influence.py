@@ -1,6 +1,6 @@
-r"""How a weighted step on the pool changes the target's loss.
+r"""Influence of a weighted step on the pool on the target's loss.
 
-The step on n samples with weights w is theta' = theta - eta (a * G^T w / n + b), see
+The step on n samples with weights w is theta' = theta - eta (a * G^T w / n + b); see
 :mod:`popinv.downstream.influence.steps`. The second-order expansion of the target's loss L_T,
 with gradient g and Hessian H, is up to a constant
 
@@ -11,8 +11,8 @@ with gradient g and Hessian H, is up to a constant
 
     p = G\,(a \odot (g - \eta H b)), \qquad Q = \frac{1}{n} G\,(a \odot H\,(a \odot G^\top \cdot)).
 
-For gradient descent (a = 1, b = 0) these are the paper's p and Q; Adam's first-order p = G (a g)
-is that of the released code, the rest is derived anew.
+For gradient descent (a = 1, b = 0) these are the paper's p and Q. Adam's first-order p = G (a g)
+is that of the released code. The rest is derived anew.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def scores_of(gradients: Tensor, target_gradient: Tensor, step: Step) -> Tensor:
     Parameters
     ----------
     gradients : Tensor of shape (n, d)
-        G, of the pool's samples.
+        G, the gradients of the pool's samples.
     target_gradient : Tensor of shape (d,)
-        g, of the target's mean loss.
+        g, the gradient of the target's mean loss.
     step : Step
     """
     return gradients @ (step.scale * target_gradient)
@@ -50,7 +50,7 @@ def linear_scores(
     rate: float,
     hessian: HessianProduct,
 ) -> Tensor:
-    """Return p = G (a (g - eta H b)), shape (n,): the linear term of the second-order form."""
+    """Return p = G (a (g - eta H b)), shape (n,), the linear term of the second-order form."""
     drift = hessian(step.drift) if bool((step.drift != 0).any()) else torch.zeros_like(step.drift)
     return gradients @ (step.scale * (target_gradient - rate * drift))
 
@@ -60,26 +60,26 @@ def quadratic_matrix(gradients: Tensor, step: Step, hessian: HessianProduct) -> 
     scaled = gradients * step.scale
     curved = torch.stack([hessian(row) for row in scaled])
     matrix = scaled @ curved.T / len(gradients)
-    # Rounding alone makes it unsymmetric.
+    # Only rounding makes it unsymmetric.
     return (matrix + matrix.T) / 2
 
 
 def predicted_change(
     move: Tensor, target_gradient: Tensor, rate: float, hessian: HessianProduct | None = None
 ) -> float:
-    """Return the change of the target's loss by a step, to first or to second order.
+    """Return the first- or second-order change of the target's loss due to a step.
 
         -eta g^T u + (eta^2 / 2) u^T H u,    theta' = theta - eta u
 
     Parameters
     ----------
     move : Tensor of shape (d,)
-        u, such as ``step.move(gradients.T @ w / n)``.
+        u, for example ``step.move(gradients.T @ w / n)``.
     target_gradient : Tensor of shape (d,)
     rate : float
         eta.
     hessian : callable, optional
-        Products with H; the second-order term is left out without it.
+        Products with H. Without it the second-order term is left out.
     """
     change = -rate * float(target_gradient @ move)
     if hessian is not None:
@@ -90,7 +90,7 @@ def predicted_change(
 def cosine_scores(gradients: Tensor, target_gradients: Tensor, step: Step) -> Tensor:
     """Return the cosine of a * g_i with every target sample's gradient, shape (n, m).
 
-    As in the released code, a scales the pool's gradients alone. A gradient that vanishes has
+    As in the released code, a scales only the pool's gradients. A gradient that vanishes has
     cosine 0.
 
     Parameters

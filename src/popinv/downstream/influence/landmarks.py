@@ -1,17 +1,17 @@
-r"""Scores of a whole pool from those of a few landmarks.
+r"""Scores of a whole pool from the scores of a few landmarks.
 
-Gradients are formed for a few landmarks, cheap embeddings for all samples; scores of the
-landmarks, one column for each target sample, are spread to the others by how alike their
-embeddings are. An embedding is the derivative of a network's features along random directions of
-its weights, by forward mode, the same directions for every sample: it needs no label and no pass
-backwards.
+Gradients are computed for a few landmarks only, and inexpensive embeddings for all samples. The
+landmarks' scores, one column for each target sample, are spread to the other samples by the
+similarity of their embeddings. An embedding is the derivative of a network's features along random
+directions of its weights, by forward mode, with the same directions for every sample. It needs no
+label and no backward pass.
 
-Of the two rules that spread scores, kernel regression is the authors' released code,
+Two rules spread scores. Kernel regression is that of the authors' released code,
 
 .. math:: \hat p = K_{SL} (K_{LL} + \delta I)^{-1} p_L, \qquad
     K_{ij} = \exp(-\|e_i - e_j\|^2 / 2\sigma^2),
 
-with sigma the median distance of landmarks and delta a hundredth of the mean of K's diagonal. The
+with sigma the median distance of landmarks and delta one hundredth of the mean of K's diagonal. The
 linear rule, p = E_S E_L^T (E_L E_L^T + mu I)^{-1} p_L, is a reconstruction.
 """
 
@@ -67,29 +67,29 @@ def tangent_embeddings(
     -------
     Tensor of shape (n, V h)
     """
-    found = []
+    embedded = []
     for part in parts(samples, rows):
 
         def along(v: Tensor, part: tuple[Tensor, ...] = part) -> Tensor:
             return jvp(lambda weights: features(weights, *part), (theta,), (v,))[1]
 
-        # Together, so that the pass without tangent is made once.
+        # All tangents are computed together, so that the pass without tangent is made once.
         together = vmap(along)(tangents).detach()
-        found.append(together.transpose(0, 1).flatten(1))
-    return torch.cat(found)
+        embedded.append(together.transpose(0, 1).flatten(1))
+    return torch.cat(embedded)
 
 
 def kernel_spread(
     embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-2
 ) -> np.ndarray:
-    """Return the scores of all samples by kernel ridge regression from the landmarks'.
+    """Return the scores of all samples by kernel ridge regression from the landmarks' scores.
 
     Parameters
     ----------
     embeddings : ndarray of shape (n, h)
     landmarks : ndarray of int, shape (l,)
     scores : ndarray of shape (l,) or (l, m)
-        Of the landmarks.
+        Scores of the landmarks.
     damping : float
         Relative to the kernel's value at distance 0.
 
@@ -102,12 +102,12 @@ def kernel_spread(
     distances = _squared_distances(known, known)
     few = distances[:_MOST_FOR_MEDIAN, :_MOST_FOR_MEDIAN]
     pairs = few[np.triu_indices(len(few), 1)]
-    # The median of the distances, not of their squares; the same for an odd number of pairs.
+    # The median of the distances equals that of their squares only for an odd number of pairs.
     bandwidth = float(np.median(np.sqrt(pairs))) if len(pairs) else 1.0
     if not bandwidth > 0:
         raise ConfigError(
-            "at least half of the landmarks have the same embedding, so that no distance between "
-            "samples can be told; embed more of each sample"
+            "at least half of the landmarks have the same embedding, so the distances between "
+            "samples have no scale; embed more of each sample"
         )
     kernel = np.exp(-distances / (2 * bandwidth**2))
     kernel[np.diag_indices(len(kernel))] += damping
@@ -119,7 +119,7 @@ def kernel_spread(
 def linear_spread(
     embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-4
 ) -> np.ndarray:
-    """Return the scores of all samples by linear ridge regression; damping as in the kernel rule.
+    """Return the scores of all samples by linear ridge regression.
 
     ``damping`` is relative to the mean squared length of the landmarks' embeddings.
     """

@@ -1,9 +1,9 @@
-"""The test problem's third part: a small language model, and texts of several categories.
+"""The test problem's third part: a small language model and texts of several categories.
 
-The Brown corpus has 15 categories; one is the target, and rare in the pool. A transformer is
+The Brown corpus has 15 categories. One is the target, and is rare in the pool. A transformer is
 trained on texts of all categories, warmed up on a few random samples of the pool, and then trained
-on what each method selects; its loss on held-out texts of the target's category is what counts.
-No text is on two sides.
+on the selection of each method. The result is its loss on held-out texts of the target's category.
+Each text is used on one side only.
 """
 
 from __future__ import annotations
@@ -43,29 +43,41 @@ __all__ = [
 ]
 
 CATEGORIES = {
-    "a": "reportage", "b": "editorials", "c": "reviews", "d": "religion", "e": "hobbies",
-    "f": "popular lore", "g": "belles lettres", "h": "official documents", "j": "learned",
-    "k": "general fiction", "l": "mystery", "m": "science fiction", "n": "adventure",
-    "p": "romance", "r": "humor",
-}  # fmt: skip
+    "a": "reportage",
+    "b": "editorials",
+    "c": "reviews",
+    "d": "religion",
+    "e": "hobbies",
+    "f": "popular lore",
+    "g": "belles lettres",
+    "h": "official documents",
+    "j": "learned",
+    "k": "general fiction",
+    "l": "mystery",
+    "m": "science fiction",
+    "n": "adventure",
+    "p": "romance",
+    "r": "humor",
+}
 
-# States whose tangents embed: the last token's, as in the released code, or their mean.
+# The states whose tangents are the embeddings: the last token's, as in the released code, or their
+# mean.
 EMBEDDINGS = ("last_state", "mean_state")
 
 
 @dataclass(frozen=True)
 class Language:
-    """How large the problem is, and how it is trained."""
+    """Size of the problem and settings of the training."""
 
     vocabulary: int = 500
     length: int = 48
     width: int = 32
     heads: int = 2
     layers: int = 4
-    # First blocks that embeddings pass through.
+    # Number of first blocks for the embeddings.
     blocks: int = 1
     category: str = "h"
-    # Share of the texts that pretrain.
+    # Share of the texts for pretraining.
     pretraining: float = 0.3
     pretraining_steps: int = 1000
     pool: int = 3000
@@ -91,7 +103,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Sides:
-    """Windows of tokens, and whether each of the pool's is of the target's category."""
+    """Windows of tokens, and whether each of the pool's has the target's category."""
 
     pool: Tensor
     pool_is_target: np.ndarray
@@ -105,7 +117,7 @@ def _windows(texts: list[np.ndarray], length: int) -> np.ndarray:
 
 
 def _split(corpus: Corpus, size: Language, seed: int) -> tuple[list[str], list[str]]:
-    """Return the names of the texts that pretrain, and of the others."""
+    """Return the names of the texts for pretraining, and of the other texts."""
     new = [name for name in sorted(corpus.symbols) if name[1] == size.category]
     known = np.array([name for name in sorted(corpus.symbols) if name[1] != size.category])
     order = known[generator(seed, "influence/language/pretraining").permutation(len(known))]
@@ -114,7 +126,7 @@ def _split(corpus: Corpus, size: Language, seed: int) -> tuple[list[str], list[s
 
 
 def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
-    """Draw pool, target and test of one draw from the texts that do not pretrain.
+    """Draw pool, target and test of one draw from the texts that are not for pretraining.
 
     Raises
     ------
@@ -128,7 +140,7 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
     wanted = [wanted[i] for i in rng.permutation(len(wanted))]
     third = len(wanted) // 3
     rare = round(size.rare * size.pool)
-    found = {}
+    windows_by_side = {}
     for side, texts, count in (
         ("rare", wanted[:third], rare),
         ("target", wanted[third : 2 * third], size.target),
@@ -141,18 +153,20 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
                 f"the corpus has {len(windows)} windows of {size.length + 1} tokens for the side "
                 f"'{side}', {count} are wanted"
             )
-        found[side] = windows[rng.permutation(len(windows))[:count]]
-    pool = np.concatenate([found["rare"], found["others"]])
+        windows_by_side[side] = windows[rng.permutation(len(windows))[:count]]
+    pool = np.concatenate([windows_by_side["rare"], windows_by_side["others"]])
     is_target = np.arange(len(pool)) < rare
     order = rng.permutation(len(pool))
     pool, is_target = pool[order], is_target[order]
-    tensors = (torch.from_numpy(a) for a in (pool, found["target"], found["test"]))
+    tensors = (
+        torch.from_numpy(a) for a in (pool, windows_by_side["target"], windows_by_side["test"])
+    )
     pool_tensor, target, test = tensors
     return Sides(pool_tensor, is_target, target, test)
 
 
 def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
-    """Return a transformer trained on the texts of all categories that pretrain."""
+    """Return a transformer trained on the texts for pretraining, of all categories."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(
             int(generator(seed, "influence/language/weights").integers(2**63))
@@ -163,9 +177,12 @@ def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
     flat = Flat.of(model)
     adam = Adam(3e-3, size.batch_size, seed=seed, stage="influence/language/pretraining")
     state = train(
-        language_losses(flat), begin(flat.theta), (torch.from_numpy(windows),), adam,
+        language_losses(flat),
+        begin(flat.theta),
+        (torch.from_numpy(windows),),
+        adam,
         size.pretraining_steps,
-    )  # fmt: skip
+    )
     torch.nn.utils.vector_to_parameters(state.theta, model.parameters())
     return model.requires_grad_(False)
 
@@ -178,8 +195,8 @@ def compare(
     Returns
     -------
     dict
-        ``loss_<method>`` on texts of the target's category (natural logarithm, a token), with
-        ``before`` for the warmed-up model; ``share_<method>`` of the selected samples that are of
+        ``loss_<method>`` on texts of the target's category (natural logarithm, per token), with
+        ``before`` for the warmed-up model; ``share_<method>`` of the selected samples that have
         that category; ``correlation_<embedding>_<rule>_<landmarks>``.
     """
     place = f"influence/language/{number}"
@@ -216,11 +233,11 @@ def compare(
         )
         for kind in EMBEDDINGS
     }
-    # What methods of representations compare, as embeddings of landmarks.
+    # The states that methods of representations compare, used as embeddings of landmarks.
     embedded["states"] = states[0]
 
-    def turns(found: np.ndarray) -> np.ndarray:
-        return round_robin(found, size.selected, generator(seed, f"{place}/turns"))
+    def turns(scores_by_target: np.ndarray) -> np.ndarray:
+        return round_robin(scores_by_target, size.selected, generator(seed, f"{place}/turns"))
 
     numbers, known = spread_scores(
         embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
@@ -245,7 +262,7 @@ def compare(
 
 
 def _features(flat: Flat, size: Language, kind: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the states that embed: the last token's, as in the released code, or their mean."""
+    """Return the states for embeddings: the last token's (as in the released code) or the mean."""
 
     def features(theta: Tensor, tokens: Tensor) -> Tensor:
         states = flat(theta, tokens[:, :-1], blocks=size.blocks, features=True)
@@ -255,7 +272,7 @@ def _features(flat: Flat, size: Language, kind: str) -> Callable[[Tensor, Tensor
 
 
 def comparisons(corpus: Corpus, size: Language, seed: int, draws: int) -> list[dict[str, float]]:
-    """Return :func:`compare` for so many draws, all from one pretrained model."""
+    """Return :func:`compare` for a number of draws, all from one pretrained model."""
     model = pretrained(corpus, size, seed)
     bar = tqdm(range(draws), desc="language model", unit="draw", disable=None)
     return [compare(corpus, model, size, seed, number) for number in bar]

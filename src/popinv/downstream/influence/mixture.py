@@ -1,8 +1,8 @@
-"""The test problem's second part: a classification whose pool is a mixture of domains.
+"""The test problem's second part: classification with a pool that is a mixture of domains.
 
-Each domain has a centre of its own and a linear rule of its own for the classes; two rare domains
-are the target. A perceptron, warmed up on a few random samples, is trained on what each method
-selects, and its accuracy on the target's domains counted.
+Each domain has its own centre and its own linear rule for the classes. Two rare domains are the
+target. A perceptron, warmed up on a few random samples, is trained on the selection of each method.
+The result is its accuracy on the target's domains.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EMBEDDINGS = ("states", "hidden", "logits", "loss", "hidden_and_label")
 
 @dataclass(frozen=True)
 class Mixture:
-    """How large the problem is, and how it is trained."""
+    """Size of the problem and settings of the training."""
 
     domains: int = 8
     features: int = 24
@@ -56,7 +56,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Domains:
-    """Samples (inputs and classes) and the domain of each of the pool's."""
+    """Samples (inputs and classes), and the domain of each sample of the pool."""
 
     pool: Samples
     pool_domain: np.ndarray
@@ -72,7 +72,7 @@ def domains(size: Mixture, seed: int) -> Domains:
 
     def draw(domain: np.ndarray, noise: float) -> Samples:
         x = centres[domain] + rng.standard_normal((len(domain), size.features))
-        # The rule reads the place within the domain, so that no class is rare.
+        # The rule reads the place within the domain, so no class is rare.
         y = np.einsum("nf,nfc->nc", x - centres[domain], rules[domain]).argmax(axis=1)
         wrong = rng.random(len(y)) < noise
         y = np.where(wrong, rng.integers(0, size.classes, len(y)), y)
@@ -95,9 +95,9 @@ def embeddings(
 ) -> Tensor:
     """Return the pool's embeddings.
 
-    Two tangents of the hidden layer or of the logits, which see no label; many tangents of the
-    loss, or the hidden layer's with the label beside them, which do; or the hidden layer itself,
-    ``states``, as methods of representations take it.
+    The embeddings are two tangents of the hidden layer or of the logits, without labels; many
+    tangents of the loss, or the tangents of the hidden layer and the label, both with labels; or
+    the hidden layer itself, ``states``, as in methods of representations.
     """
     count = size.loss_tangents if kind == "loss" else 2
     rng = generator(seed, "influence/mixture/tangents")
@@ -111,13 +111,13 @@ def embeddings(
             lambda weights, *sample: losses(weights, *sample)[:, None], theta, pool, tangents
         )
     hidden = kind != "logits"
-    found = landmarks.tangent_embeddings(
+    embedded = landmarks.tangent_embeddings(
         lambda weights, inputs: flat(weights, inputs, features=hidden), theta, (x,), tangents
     )
     if kind != "hidden_and_label":
-        return found
-    # Both parts of mean square length 1.
-    return torch.cat([found / found.square().sum(dim=1).mean().sqrt(), one_hot(y)], dim=1)
+        return embedded
+    # Both parts have a mean squared length of 1.
+    return torch.cat([embedded / embedded.square().sum(dim=1).mean().sqrt(), one_hot(y)], dim=1)
 
 
 def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
@@ -149,8 +149,8 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     step = warm.frozen_step(adam)
     scores = exact_scores(losses, warm.theta, step, drawn.pool, drawn.target)
 
-    def turns(found: np.ndarray) -> np.ndarray:
-        return round_robin(found, size.selected, generator(seed, f"{place}/turns"))
+    def turns(scores_by_target: np.ndarray) -> np.ndarray:
+        return round_robin(scores_by_target, size.selected, generator(seed, f"{place}/turns"))
 
     embedded = {
         kind: embeddings(kind, flat, losses, warm.theta, drawn.pool, size, seed)
@@ -183,7 +183,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         trained = train(losses, begin(warm.theta), drawn.pool, adam, steps)
         numbers[f"accuracy_{name}"] = _accuracy(flat, trained, drawn.test)
         numbers[f"share_{name}"] = len(rare) / size.pool
-    # The weights of the robust problem, in training.
+    # The weights of the robust problem are used in the training.
     w, _ = robust.weights_of_size(scores.of_mean, size.selected)
     chosen = np.flatnonzero(w > 0)
     shares = torch.from_numpy(w[chosen] * len(chosen) / size.pool)
@@ -215,6 +215,6 @@ def _accuracy(flat: Flat, state: AdamState, test: Samples) -> float:
 
 
 def comparisons(size: Mixture, seed: int, draws: int) -> list[dict[str, float]]:
-    """Return :func:`compare` for so many draws."""
+    """Return :func:`compare` for a number of draws."""
     bar = tqdm(range(draws), desc="mixture of domains", unit="draw", disable=None)
     return [compare(size, seed, number) for number in bar]

@@ -1,4 +1,4 @@
-"""Networks of the test problem, whose features can be taken before the last layer."""
+"""Networks of the test problem that also return the features before the last layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Perceptron(nn.Module):
-    """Hidden layers with tanh, linear at the end; without hidden layers a linear model."""
+    """Hidden layers with tanh and a linear last layer; without hidden layers, a linear model."""
 
     def __init__(self, d_in: int, d_out: int, width: int = 32, depth: int = 1) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Perceptron(nn.Module):
 
 
 class Block(nn.Module):
-    """Causal attention and a perceptron, each behind a normalisation and beside an identity."""
+    """Causal attention and a perceptron, each with normalisation and a residual connection."""
 
     mask: Tensor
 
@@ -71,7 +71,7 @@ class Transformer(nn.Module):
     Parameters
     ----------
     vocabulary, length : int
-        Different tokens, and the longest sequence.
+        Number of different tokens, and the longest sequence.
     width, heads, layers : int
     """
 
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor, blocks: int | None = None, features: bool = False) -> Tensor:
         """Map tokens (n, T) to logits (n, T, vocabulary), or to the states before the head.
 
-        With ``blocks`` the states pass through the first so many blocks alone.
+        With ``blocks`` the states pass only through the first blocks.
         """
         x = self.tokens(tokens) + self.places.weight[: tokens.shape[1]]
         for block in list(self.blocks)[:blocks]:
@@ -122,8 +122,8 @@ def language_losses(flat: Flat) -> Losses:
 def position_weighted(states: Tensor) -> Tensor:
     """Return the mean of states (n, T, h) with weights that grow with the position, (n, h).
 
-    The representation of RDS+ (Ivison et al., arXiv 2503.01807): in a causal model late states have
-    seen more.
+    This is the representation of RDS+ (Ivison et al., arXiv 2503.01807). In a causal model late
+    states depend on more tokens.
     """
     weights = torch.arange(1, states.shape[1] + 1, dtype=states.dtype)
     return (weights / weights.sum()) @ states

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.artefacts import variable
-from popinv.downstream.claims import Claim
+from popinv.downstream.claims import Claim, Source, compared, flatten, near
 from popinv.downstream.influence import costs, exactness, language, mixture, timing
 from popinv.downstream.influence.language import Corpus, Language
 from popinv.downstream.influence.mixture import Mixture
 from popinv.downstream.influence.timing import Timing
+from popinv.store.variables import variable
 
 __all__ = ["SIZES", "Size", "claims", "metrics", "run"]
-
-Source = Literal["paper", "reconstruction"]
 
 # Standard errors of the mean difference within draws that one method must be ahead of another.
 _AHEAD = 2.0
@@ -28,7 +26,7 @@ _AHEAD = 2.0
 
 @dataclass(frozen=True)
 class Size:
-    """How large the parts are, and how many draws are made."""
+    """The sizes of the parts, and the number of draws."""
 
     draws: int
     mixture: Mixture
@@ -45,12 +43,18 @@ SIZES = {
         8,
         replace(_WORKSTATION.mixture, pool=20_000, selected=1000, landmarks=(64, 256, 1024, 4096)),
         replace(
-            _WORKSTATION.language, width=64, layers=8, pool=8000, selected=800,
-            pretraining_steps=5000, landmarks=(64, 256, 1024, 4096), steps=50,
+            _WORKSTATION.language,
+            width=64,
+            layers=8,
+            pool=8000,
+            selected=800,
+            pretraining_steps=5000,
+            landmarks=(64, 256, 1024, 4096),
+            steps=50,
         ),
         _WORKSTATION.timing,
     ),
-}  # fmt: skip
+}
 
 
 def run(size: Size, corpus: Corpus, seed: int) -> xr.Dataset:
@@ -97,84 +101,85 @@ def _named(part: str, draws: Sequence[Mapping[str, float]], text: str) -> xr.Dat
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return every number of the parts: means over draws and, with ``_sd``, deviations."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for part in ("exactness", "timing"):
-        for name, value in zip(result[f"{part}_name"].values, result[part].values, strict=True):
-            found[f"{part}_{name}"] = float(value)
+        numbers |= flatten(result[part], f"{part}_{{{part}_name}}")
     for part in ("mixture", "language"):
-        for name, draws in zip(result[f"{part}_name"].values, result[part].values, strict=True):
-            found[f"{part}_{name}"] = float(draws.mean())
-            found[f"{part}_{name}_sd"] = float(draws.std(ddof=1))
+        numbers |= flatten(result[part].mean("draw"), f"{part}_{{{part}_name}}")
+        numbers |= flatten(result[part].std("draw", ddof=1), f"{part}_{{{part}_name}}_sd")
     for model in costs.MODELS:
         counted = costs.costs(model)
         name = model.name.lower().replace(".", "_").replace("-", "_")
         for part in ("influence", "representations", "gradients"):
-            found[f"teraflops_{name}_{part}"] = counted[part]
-        found[f"speed_up_{name}"] = costs.speed_up(counted)
-        # What one tangent cost in passes forward, measured.
-        passes = found["timing_tangent_passes"]
+            numbers[f"teraflops_{name}_{part}"] = counted[part]
+        numbers[f"speed_up_{name}"] = costs.speed_up(counted)
+        # The measured cost of one tangent in passes forward.
+        passes = numbers["timing_tangent_passes"]
         as_measured = costs.costs(model, tangent_passes=passes)
-        found[f"speed_up_{name}_with_measured_tangents"] = costs.speed_up(as_measured)
-    found["draws"] = result.sizes["draw"]
-    return found
+        numbers[f"speed_up_{name}_with_measured_tangents"] = costs.speed_up(as_measured)
+    numbers["draws"] = result.sizes["draw"]
+    return numbers
 
 
-def claims(result: xr.Dataset, found: Mapping[str, Any]) -> list[Claim]:
+def claims(result: xr.Dataset, numbers: Mapping[str, float]) -> list[Claim]:
     """Return the table of claims."""
     return [
-        *_exactness_claims(found),
+        *_exactness_claims(numbers),
         *_selection_claims(result),
         *_recovery_claims(result),
-        *_cost_claims(found),
+        *_cost_claims(numbers),
     ]
 
 
-def _exactness_claims(found: Mapping[str, Any]) -> list[Claim]:
-    table = []
+def _exactness_claims(numbers: Mapping[str, float]) -> Iterator[Claim]:
     for case in ("softmax_regression", "perceptron", "transformer"):
         words = case.replace("_", " ")
-        for kind, of in (("gradient", "gradient descent"), ("adam", "Adam, second moment frozen")):
+        for kind, name in (
+            ("gradient", "gradient descent"),
+            ("adam", "Adam, second moment frozen"),
+        ):
             for order, power in (("first", 2.0), ("second", 3.0)):
-                slope = found[f"exactness_{case}_{kind}_{order}_order_error_slope"]
-                table.append(
-                    Claim(
-                        f"{words}, {of}: the {order}-order change of the target's loss is in error "
-                        f"by this power of the learning rate (within 0.1)",
-                        "reconstruction", power, slope, abs(slope - power) < 0.1,
-                    )
-                )  # fmt: skip
-        overlap = found[f"exactness_{case}_support_overlap"]
-        table.append(
-            Claim(
-                f"{words}: the robust weights keep the samples of largest score (share, exactly)",
-                "reconstruction", 1.0, overlap, overlap == 1.0,
-            )
-        )  # fmt: skip
-        agrees = found[f"exactness_{case}_penalty_interval_agrees"]
-        table.append(
-            Claim(
-                f"{words}: exactly k weights just inside the penalty's interval, k - 1 and k + 1 "
-                "just outside",
-                "reconstruction", 1.0, agrees, bool(agrees),
-            )
-        )  # fmt: skip
-        second = found[f"exactness_{case}_second_order_overlap"]
-        table.append(
-            Claim(
-                f"{words}: at a learning rate of 0.01 the second-order term does not matter (share "
-                "of the selection that it leaves, at least 0.9)",
-                "paper", 1.0, second, second >= 0.9,
-            )
-        )  # fmt: skip
-        gap = found[f"exactness_{case}_all_landmarks_gap"]
-        table.append(
-            Claim(
-                f"{words}: all samples as landmarks recover the exact scores (largest relative "
-                "error below 1e-6)",
-                "reconstruction", 0.0, gap, gap < 1e-6,
-            )
-        )  # fmt: skip
-    return table
+                yield near(
+                    f"{words}, {name}: the {order}-order change of the target's loss is in error "
+                    f"by this power of the learning rate (within 0.1)",
+                    "reconstruction",
+                    power,
+                    numbers[f"exactness_{case}_{kind}_{order}_order_error_slope"],
+                    0.1,
+                )
+        yield near(
+            f"{words}: the robust weights keep the samples of largest score (share, exactly)",
+            "reconstruction",
+            1.0,
+            numbers[f"exactness_{case}_support_overlap"],
+            0.0,
+        )
+        yield near(
+            f"{words}: exactly k weights just inside the penalty's interval, k - 1 and k + 1 "
+            "just outside",
+            "reconstruction",
+            1.0,
+            numbers[f"exactness_{case}_penalty_interval_agrees"],
+            0.0,
+        )
+        second = numbers[f"exactness_{case}_second_order_overlap"]
+        yield Claim(
+            f"{words}: at a learning rate of 0.01 the second-order term does not matter (share "
+            "of the selection that it leaves, at least 0.9)",
+            "paper",
+            1.0,
+            second,
+            second >= 0.9,
+        )
+        yield compared(
+            f"{words}: all samples as landmarks recover the exact scores (largest relative "
+            "error below 1e-6)",
+            "reconstruction",
+            numbers[f"exactness_{case}_all_landmarks_gap"],
+            "below",
+            1e-6,
+            expected=0.0,
+        )
 
 
 def _ahead(result: xr.Dataset, part: str, better: str, worse: str) -> tuple[float, bool]:
@@ -211,9 +216,12 @@ def _selection_claims(result: xr.Dataset) -> list[Claim]:
             Claim(
                 f"{words}: {better.replace('_', ' ')} over {worse.replace('_', ' ')} (mean over "
                 f"{result.sizes['draw']} draws beyond {_AHEAD:g} standard errors)",
-                source, "positive", lead, beyond,
+                source,
+                "positive",
+                lead,
+                beyond,
             )
-        )  # fmt: skip
+        )
     return table
 
 
@@ -230,9 +238,12 @@ def _recovery_claims(result: xr.Dataset) -> list[Claim]:
             Claim(
                 f"{part}: scores spread from more landmarks ({', '.join(map(str, counts))}) are "
                 "nearer to the exact ones (correlation at the most)",
-                "paper", "rising", means[-1], bool((np.diff(means) > 0).all()),
+                "paper",
+                "rising",
+                means[-1],
+                bool((np.diff(means) > 0).all()),
             )
-        )  # fmt: skip
+        )
         most = f"kernel_{counts[-1]}"
         lead, beyond = _ahead(
             result, part, f"correlation_{kind}_{most}", f"correlation_states_{most}"
@@ -241,45 +252,49 @@ def _recovery_claims(result: xr.Dataset) -> list[Claim]:
             Claim(
                 f"{part}: tangents recover scores better than the states themselves (lead in "
                 f"correlation, {counts[-1]} landmarks)",
-                "paper", "positive", lead, beyond,
+                "paper",
+                "positive",
+                lead,
+                beyond,
             )
-        )  # fmt: skip
+        )
     return table
 
 
-def _cost_claims(found: Mapping[str, Any]) -> list[Claim]:
-    table = []
+def _cost_claims(numbers: Mapping[str, float]) -> Iterator[Claim]:
     for part, published in (
-        ("influence", 872.0), ("representations", 2800.0), ("gradients", 8400.0),
-    ):  # fmt: skip
-        ours = found[f"teraflops_llama2_7b_{part}"]
-        table.append(
-            Claim(
-                f"Llama2-7B, 200000 samples: operations of {part}, 10^12 (count reconstructed, "
-                "within 1)",
-                "paper", published, ours, abs(ours - published) < 1,
-            )
-        )  # fmt: skip
-    ours = max(found[name] for name in found if name.endswith("_3b") and "speed_up" in name)
-    table.append(
-        Claim(
-            "largest ratio of operations, representations over influence, among four models "
-            "(count reconstructed, within 0.05)",
-            "paper", 3.5, ours, abs(ours - 3.5) < 0.05,
+        ("influence", 872.0),
+        ("representations", 2800.0),
+        ("gradients", 8400.0),
+    ):
+        yield near(
+            f"Llama2-7B, 200000 samples: operations of {part}, 10^12 (count reconstructed, "
+            "within 1)",
+            "paper",
+            published,
+            numbers[f"teraflops_llama2_7b_{part}"],
+            1,
         )
-    )  # fmt: skip
-    measured = found["timing_ratio_measured"]
-    table.append(
-        Claim(
-            "the same ratio in processor time, on a transformer as deep as that model (at least 3)",
-            "paper", 3.5, measured, measured >= 3,
-        )
-    )  # fmt: skip
-    passes = found["timing_tangent_passes"]
-    table.append(
-        Claim(
-            "a tangent costs as much as one pass forward through the same blocks (within 20 %)",
-            "reconstruction", 1.0, passes, abs(passes - 1) < 0.2,
-        )
-    )  # fmt: skip
-    return table
+    yield near(
+        "largest ratio of operations, representations over influence, among four models "
+        "(count reconstructed, within 0.05)",
+        "paper",
+        3.5,
+        max(numbers[name] for name in numbers if name.endswith("_3b") and "speed_up" in name),
+        0.05,
+    )
+    measured = numbers["timing_ratio_measured"]
+    yield Claim(
+        "the same ratio in processor time, on a transformer as deep as that model (at least 3)",
+        "paper",
+        3.5,
+        measured,
+        measured >= 3,
+    )
+    yield near(
+        "a tangent costs as much as one pass forward through the same blocks (within 20 %)",
+        "reconstruction",
+        1.0,
+        numbers["timing_tangent_passes"],
+        0.2,
+    )

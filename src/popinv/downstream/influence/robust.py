@@ -1,20 +1,20 @@
-r"""Weights of samples that stand up to errors of the scores.
+r"""Weights of samples that are robust to errors of the scores.
 
 .. math::
 
     \min_w\; -p^\top w + \frac{\eta}{2} w^\top Q w + \frac{\lambda}{2} \|w\|^2
     \quad\text{with}\quad w \ge 0,\; \textstyle\sum_i w_i = n.
 
-Without Q the solution is the projection of p/lambda on the simplex of sum n, so that the samples
-of positive weight are always those of largest p, and exactly k of them for
+Without Q the solution is the projection of p/lambda on the simplex of sum n. The samples of
+positive weight are therefore always those of largest p, and there are exactly k of them for
 
 .. math::
 
     \frac{1}{n}\sum_{i\le k} (p_{(i)} - p_{(k)}) < \lambda \le
     \frac{1}{n}\sum_{i\le k} (p_{(i)} - p_{(k+1)}).
 
-The problem, and that lambda is to leave k weights, are the paper's; the closed form is derived
-anew and spares the paper's search for lambda. With Q the weights come from an accelerated
+The problem, and the choice of lambda such that k weights are left, are the paper's. The closed form
+is derived anew and replaces the paper's search for lambda. With Q the weights come from accelerated
 projected descent, and lambda from bisection.
 """
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _ITERATIONS = 20_000
-# Weights have mean 1; the projection leaves the others at zero exactly, but for the last digits.
+# Weights have mean 1. The projection sets the others to zero, up to rounding.
 _POSITIVE = 1e-9
 
 
@@ -59,12 +59,12 @@ def robust_weights(scores: np.ndarray, penalty: float) -> np.ndarray:
 def penalty_interval(scores: np.ndarray, size: int) -> tuple[float, float]:
     """Return the open lower and closed upper end of the penalties that leave k weights.
 
-    The upper end is infinite where k is the number of all samples.
+    The upper end is infinite if k is the number of all samples.
 
     Raises
     ------
     ConfigError
-        If k is not a number from 1 to n, or no penalty leaves k weights since the k-th largest
+        If k is not a number from 1 to n, or if no penalty leaves k weights, since the k-th largest
         score and the next are equal.
     """
     scores = _checked(scores)
@@ -85,9 +85,9 @@ def penalty_interval(scores: np.ndarray, size: int) -> tuple[float, float]:
 
 
 def weights_of_size(scores: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """Return weights of which exactly k are positive, and their penalty, without search.
+    """Return weights of which exactly k are positive, and their penalty, without a search.
 
-    The penalty is the middle of its interval, or twice the lower end where all samples are kept.
+    The penalty is the middle of its interval, or twice the lower end if all samples are kept.
     """
     lower, upper = penalty_interval(scores, size)
     penalty = (lower + upper) / 2 if math.isfinite(upper) else max(2 * lower, 1.0)
@@ -111,7 +111,7 @@ def quadratic_weights(
     rate, penalty : float
         eta and lambda.
     start : ndarray of shape (n,), optional
-        Weights to begin with; equal ones if left out.
+        Initial weights; by default equal.
     tolerance : float
         Bound on :func:`first_order_gap`.
 
@@ -154,10 +154,10 @@ def quadratic_weights(
 def first_order_gap(
     scores: np.ndarray, matrix: np.ndarray, rate: float, penalty: float, weights: np.ndarray
 ) -> float:
-    """Return how far weights are from optimal, relative to the spread of the slope.
+    """Return the distance of weights from optimality, relative to the spread of the slope.
 
-    At the minimum the slope s is least, and equal, where weights are positive:
-    (w^T s / n - min s) / (max |p - mean p|) is 0 there alone.
+    At the minimum the slope s is smallest, and equal, where weights are positive. Only there
+    (w^T s / n - min s) / (max |p - mean p|) is 0.
     """
     slope = rate * (matrix @ weights) + penalty * weights - scores
     scale = float(np.abs(scores - scores.mean()).max()) or 1.0
@@ -169,16 +169,16 @@ def quadratic_weights_of_size(
 ) -> tuple[np.ndarray, float]:
     """Return second-order weights of which exactly k are positive, and their penalty.
 
-    The penalty is found by bisection, as the paper does, from the first-order interval.
+    The penalty is computed by bisection, as in the paper, from the first-order interval.
 
     Raises
     ------
     ConfigError
-        If the penalty that leaves k weights would make the problem not convex, or none does.
+        If the problem is not convex at the penalty that leaves k weights, or no penalty does.
     """
     low, high = penalty_interval(scores, size)
     floor = max(0.0, -rate * float(np.linalg.eigvalsh(matrix)[0]))
-    # An upper end as a first guess; doubled until at least k weights are left.
+    # An upper end as a first guess, which is doubled until at least k weights are left.
     penalty = max(high if math.isfinite(high) else 2 * low + 1.0, 2 * floor)
     low, high = floor, math.inf
     w = np.ones(len(scores))

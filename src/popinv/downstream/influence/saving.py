@@ -1,4 +1,4 @@
-"""How many solves an order of candidates saves, to the error that random order reaches."""
+"""Solves that an order of candidates saves, compared with random order at the same error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.evidence.designs import Calls, calls_to_reach
+from popinv.store.variables import variable
 
 __all__ = ["solves_saved"]
 
@@ -17,16 +17,16 @@ __all__ = ["solves_saved"]
 def solves_saved(
     errors: Mapping[str, Sequence[Sequence[float]]], counts: list[int], without: float
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Return the curves, and the solves to the error that some candidates at random reach.
+    """Return the curves, and the solves to the error that some random candidates reach.
 
     Parameters
     ----------
     errors : mapping of str to sequence
         Errors by repeat and number of candidates, in the orders "influence" and "random".
     counts : list of int
-        Numbers of candidates, ascending; the last but one sets the error to reach.
+        Numbers of candidates, ascending. The last but one sets the error to reach.
     without : float
-        Error without any.
+        Error without candidates.
     """
     curves = {name: np.array(values) for name, values in errors.items()}
     means = {name: values.mean(axis=0) for name, values in curves.items()}
@@ -64,7 +64,8 @@ def solves_saved(
     result = xr.Dataset(
         {
             "candidate_error": variable(
-                ("order", "repeat", "candidates"), list(curves.values()),
+                ("order", "repeat", "candidates"),
+                list(curves.values()),
                 "error of the surrogate in the population, in noise standard deviations",
             )
         },
@@ -72,7 +73,7 @@ def solves_saved(
             "order": variable("order", np.array(list(curves), dtype=np.str_), "order of solving"),
             "candidates": variable("candidates", counts, "candidates that are solved"),
         },
-    )  # fmt: skip
+    )
     return result.assign(error_without=variable((), without, "error without candidates")), metrics
 
 

@@ -1,4 +1,4 @@
-"""From scores to a selection of k samples."""
+"""Selection of k samples from scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["round_robin", "top"]
 
 
 def top(scores: np.ndarray, size: int) -> np.ndarray:
-    """Return the numbers of the k largest scores, the best first; of equal ones the first.
+    """Return the numbers of the k largest scores, best first; of equal scores the first.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def round_robin(
 ) -> np.ndarray:
     """Return k different samples, which the target samples choose in turns.
 
-    Each takes the sample with its best score that is still there, until k are taken.
+    Each takes the remaining sample with its best score, until k are taken.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def round_robin(
     size : int
         k.
     rng : Generator, optional
-        Draws the order of the target samples, which is that of the columns otherwise. The order
-        is drawn once, as in the released code.
+        Draws the order of the target samples once, as in the released code. By default the order is
+        that of the columns.
 
     Returns
     -------
     ndarray of int, shape (k,)
-        In the order of the turns.
+        Indices in the order of the turns.
 
     Raises
     ------

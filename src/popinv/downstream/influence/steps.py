@@ -1,4 +1,4 @@
-r"""One step of an optimiser, its state frozen, as an affine map of the gradient.
+r"""One step of an optimiser with frozen state, as an affine map of the gradient.
 
 .. math:: \theta' = \theta - \eta\,(a \odot g + b)
 
@@ -11,8 +11,8 @@ decoupled decay, after s steps with moments m and v,
     b = \frac{\beta_1}{1 - \beta_1^{s+1}} \frac{m}{\sqrt{\hat v} + \epsilon} + \lambda\theta,
     \quad \hat v = \frac{v}{1 - \beta_2^{s+1}}:
 
-the second moment is taken as it stands, without the step's own gradient. These are the formulas
-of the authors' released code.
+where the second moment does not include the step's own gradient. These are the formulas of the
+authors' released code.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from popinv.downstream.adam import BETAS, EPSILON
 from popinv.errors import ConfigError
+from popinv.optimisation.adam import BETAS, EPSILON
 
 __all__ = ["Step", "adam_step", "gradient_step", "momentum_step"]
 
@@ -36,7 +36,7 @@ class Step:
     drift: Tensor
 
     def move(self, gradient: Tensor) -> Tensor:
-        """Return a g + b: what is subtracted, but for the learning rate."""
+        """Return a g + b, which is subtracted after multiplication by the learning rate."""
         return self.scale * gradient + self.drift
 
 
@@ -61,12 +61,12 @@ def adam_step(
     epsilon: float = EPSILON,
     weight_decay: float = 0.0,
 ) -> Step:
-    """Return the step of Adam, its second moment frozen, with decoupled weight decay.
+    """Return the step of Adam with frozen second moment and decoupled weight decay.
 
     Raises
     ------
     ConfigError
-        If no step was made yet: there is no second moment to freeze.
+        If no step was made yet, so that there is no second moment.
     """
     if updates < 1:
         raise ConfigError(

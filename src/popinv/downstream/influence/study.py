@@ -1,4 +1,4 @@
-r"""Which solves of a study to train its surrogate on, and which candidates to solve.
+r"""The selection of solves to train a study's surrogate on, and of candidates to solve.
 
 The target is the population that the study has found: a few of the fresh solves drawn from it, on
 which the study judges its last surrogate; the others judge here. A row's loss is that of the
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.influence import gradients, influence, landmarks
 from popinv.downstream.influence.comparison import exact_scores
 from popinv.downstream.influence.gradients import Flat
@@ -37,32 +36,25 @@ from popinv.downstream.influence.selection import round_robin
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.errors import DataError
 from popinv.seeds import generator
+from popinv.store.variables import variable
 from popinv.surrogate.design import recency_weights, whitened_rmse
 from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.training_problem import prepare, row_losses
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
-__all__ = ["Asked", "Solves", "select_samples"]
+if TYPE_CHECKING:
+    from popinv.downstream.influence.section import Influence
+
+__all__ = ["Solves", "select_samples"]
 
 # Numbers of gradients that are held at a time.
 _HELD = 2e7
-# How often a training is judged on the target.
+# Number of times that a training is judged on the target.
 _LOOKS = 10
 _WARM_STEPS = 30
 _TANGENTS = 8
 _FEWEST = 10
 _SHARES = (1 / 64, 1 / 16, 1 / 4, 1)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Settings: shares of the pool, target samples, steps and repeats of each training."""
-
-    selected: float
-    landmarks: float
-    targets: int
-    steps: int
-    repeats: int
 
 
 @dataclass(frozen=True)
@@ -105,11 +97,11 @@ class Bench:
     """One surrogate to train further, and everything its trainings share."""
 
     def __init__(
-        self, solves: Solves, surrogate: Surrogate, settings: TrainingSettings, asked: Asked
+        self, solves: Solves, surrogate: Surrogate, settings: TrainingSettings, asked: Influence
     ) -> None:
         data = TrainingData(solves.z, solves.y)
         # All rows in their order, none held out: the target judges.
-        whole = replace(settings, validation_fraction=0.0)
+        whole = settings.replace(validation_fraction=0.0)
         problem = prepare(data, whole, surrogate)
         self.solves, self.surrogate, self.asked = solves, surrogate, asked
         self.rows = problem.training
@@ -184,7 +176,7 @@ def select_samples(
     first: Surrogate,
     last: Surrogate,
     settings: TrainingSettings,
-    asked: Asked,
+    asked: Influence,
     recency_decay: float,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Answer both questions of this module.
@@ -194,12 +186,12 @@ def select_samples(
     record : Dataset
         The record of solves, whose last round are the fresh ones.
     first, last : Surrogate
-        Those of the first and of the last round; the latter's error is for comparison.
+        Surrogates of the first and of the last round; the latter's error is for comparison.
     settings : TrainingSettings
-        Of a refit, with a whitening matrix; its stage addresses the random draws.
-    asked : Asked
+        Settings of a refit, with a whitening matrix; the stage addresses the random draws.
+    asked : Influence
     recency_decay : float
-        How the study's own training weighs its rounds.
+        Weight of a round relative to the next, as in the study's own training.
 
     Returns
     -------
@@ -220,8 +212,8 @@ def select_samples(
             f"later rounds made {len(candidates)} solves, too few to ask which of them to make"
         )
         return result, metrics
-    found, numbers = _candidates(bench, candidates, recency_decay)
-    return xr.merge([result, found]), metrics | numbers
+    candidate_result, numbers = _candidates(bench, candidates, recency_decay)
+    return xr.merge([result, candidate_result]), metrics | numbers
 
 
 def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -237,17 +229,21 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
         warm = bench.warm(pool, repeat)
         step = warm.frozen_step(bench.adam)
         scores = exact_scores(
-            bench.losses, warm.theta, step, bench.part(pool), bench.part(solves.target),
+            bench.losses,
+            warm.theta,
+            step,
+            bench.part(pool),
+            bench.part(solves.target),
             bench.at_a_time,
-        )  # fmt: skip
+        )
         known = landmarks.draw_landmarks(
             len(pool), count, generator(seed, f"{stage}/landmarks", repeat)
         )
         embedded = bench.embeddings(pool, warm.theta).double().numpy()
         spread = landmarks.kernel_spread(embedded, known, scores.of_each[known])
 
-        def turns(found: np.ndarray, repeat: int = repeat) -> np.ndarray:
-            return pool[round_robin(found, size, generator(seed, f"{stage}/turns", repeat))]
+        def turns(scores: np.ndarray, repeat: int = repeat) -> np.ndarray:
+            return pool[round_robin(scores, size, generator(seed, f"{stage}/turns", repeat))]
 
         drawn = generator(seed, f"{stage}/random", repeat).permutation(len(pool))
         chosen = {
@@ -266,9 +262,12 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
     before = bench.error(bench.theta)
     whole = np.bincount(rounds, minlength=len(taken))
     metrics: dict[str, Any] = {
-        "pool": len(pool), "selected": size, "landmarks": count, "target": len(solves.target),
+        "pool": len(pool),
+        "selected": size,
+        "landmarks": count,
+        "target": len(solves.target),
         "error_before": before,
-    }  # fmt: skip
+    }
     for name, values in errors.items():
         metrics[f"error_{name}"] = float(np.mean(values))
         metrics[f"error_{name}_sd"] = float(np.std(values, ddof=1))
@@ -286,7 +285,8 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
     result = xr.Dataset(
         {
             "error": variable(
-                ("training", "repeat"), list(errors.values()),
+                ("training", "repeat"),
+                list(errors.values()),
                 "error of the surrogate in the population, in noise standard deviations",
             ),
             "share": variable(
@@ -298,7 +298,7 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
             "side": variable("side", np.array(list(shares), dtype=np.str_), "selection or pool"),
         },
         attrs={"error_before": before},
-    )  # fmt: skip
+    )
     return result, metrics
 
 

@@ -1,8 +1,9 @@
-"""The count of operations beside processor time, on a deep and narrow transformer.
+"""Processor time compared with the count of operations, for a deep and narrow transformer.
 
-As deep as the published models, as narrow as a workstation needs: embeddings of the pool by forward
-mode through the first blocks, gradients of the landmarks, one pass forward of the pool, and all
-gradients of the pool. Weights are random, which time does not depend on.
+The transformer is as deep as the published models and narrow enough for a workstation. The parts
+are embeddings of the pool by forward mode through the first blocks, gradients of the landmarks, one
+forward pass of the pool, and all gradients of the pool. Weights are random, as time does not depend
+on them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Timing", "measure"]
 
 @dataclass(frozen=True)
 class Timing:
-    """A model of so many layers, and samples that are timed; the pool's size is for the sum."""
+    """Size of the model, and number of timed samples. The pool's size enters the sum only."""
 
     layers: int = 36
     blocks: int = 4
@@ -41,17 +42,17 @@ class Timing:
 
 
 def measure(size: Timing, seed: int) -> dict[str, float]:
-    """Return processor seconds a sample, ratios of whole selections, and the count's ratios.
+    """Return processor seconds per sample, ratios of whole selections, and counted ratios.
 
     Returns
     -------
     dict
         ``seconds_<part>`` for one sample; ``seconds_spread`` for the kernel regression's solve
         and product with all target samples, at a quarter of the landmarks and a twentieth of the
-        pool, scaled up by the operations; ``tangent_passes``: what one tangent costs in passes
-        forward through the same blocks; ``ratio_measured`` and ``ratio_counted`` of one pass
-        forward of the pool to embeddings and landmarks, ``ratio_gradients_...`` of all gradients;
-        ``ratio_measured_with_spread`` with the regression.
+        pool, scaled up by the operations; ``tangent_passes``, the cost of one tangent in forward
+        passes through the same blocks; ``ratio_measured`` and ``ratio_counted``, of one forward
+        pass of the pool to embeddings and landmarks; ``ratio_gradients_...``, of all gradients;
+        ``ratio_measured_with_spread``, with the regression.
     """
     rng = generator(seed, "influence/timing")
     model = Transformer(size.vocabulary, size.length, size.width, 4, size.layers)
@@ -71,7 +72,7 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
     def by_rows(call: Callable[[], object]) -> float:
         return _seconds(call, size.repeats) / size.samples
 
-    found = {
+    seconds = {
         "forward": by_rows(forward(None)),
         "forward_blocks": by_rows(forward(size.blocks)),
         "tangent": by_rows(
@@ -85,23 +86,26 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
     scores = rng.standard_normal((few, size.targets))
     spread = _seconds(lambda: landmarks.kernel_spread(rows_of, np.arange(few), scores), 1)
     solve = _seconds(lambda: landmarks.kernel_spread(rows_of[:few], np.arange(few), scores), 1)
-    # The solve grows as the cube of the landmarks at worst, the product as pool times landmarks.
+    # The solve grows at worst as the cube of the landmarks, the product as pool times landmarks.
     whole_spread = 64 * solve + 80 * max(spread - solve, 0.0)
     whole = {
-        "influence": size.pool * size.tangents * found["tangent"]
-        + size.landmarks * found["gradient"],
-        "representations": size.pool * found["forward"],
-        "gradients": size.pool * found["gradient"],
+        "influence": size.pool * size.tangents * seconds["tangent"]
+        + size.landmarks * seconds["gradient"],
+        "representations": size.pool * seconds["forward"],
+        "gradients": size.pool * seconds["gradient"],
     }
     counted = costs.costs(
-        costs.Model("timed", 1e9, size.layers), size.pool, size.landmarks, size.tangents,
+        costs.Model("timed", 1e9, size.layers),
+        size.pool,
+        size.landmarks,
+        size.tangents,
         size.blocks,
-    )  # fmt: skip
+    )
     return {
-        **{f"seconds_{name}": value for name, value in found.items()},
+        **{f"seconds_{name}": value for name, value in seconds.items()},
         "seconds_spread": whole_spread,
-        "tangent_passes": found["tangent"] / found["forward_blocks"],
-        "gradient_passes": found["gradient"] / found["forward"],
+        "tangent_passes": seconds["tangent"] / seconds["forward_blocks"],
+        "gradient_passes": seconds["gradient"] / seconds["forward"],
         "ratio_counted": costs.speed_up(counted),
         "ratio_measured": whole["representations"] / whole["influence"],
         "ratio_measured_with_spread": whole["representations"]
@@ -112,7 +116,7 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> float:
-    """Return the least processor time of a call, after one that warms up."""
+    """Return the smallest processor time of a call, after a first call for warm-up."""
     times = []
     with torch.no_grad():
         for _ in range(repeats + 1):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from popinv.downstream.adam import BETAS, EPSILON, adam
 from popinv.downstream.influence.gradients import Losses, Samples
 from popinv.downstream.influence.steps import Step, adam_step
 from popinv.errors import ConfigError, DivergenceError
+from popinv.optimisation.adam import BETAS, EPSILON, adam
 from popinv.seeds import generator
 
 __all__ = ["Adam", "AdamState", "begin", "step", "train"]
@@ -20,7 +20,7 @@ __all__ = ["Adam", "AdamState", "begin", "step", "train"]
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings: learning rate, samples in a batch, decoupled decay, and what addresses draws."""
+    """Settings: learning rate, batch size, decoupled decay, and the address of draws."""
 
     rate: float = 3e-3
     batch_size: int = 64
@@ -33,7 +33,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class AdamState:
-    """Weights, both moments, and steps made."""
+    """Weights, both moments, and number of steps."""
 
     theta: Tensor
     first_moment: Tensor
@@ -41,7 +41,7 @@ class AdamState:
     updates: int
 
     def frozen_step(self, settings: Adam) -> Step:
-        """Return the next step with the second moment as it stands."""
+        """Return the next step with the current second moment."""
         return adam_step(
             self.theta,
             self.first_moment,
@@ -65,9 +65,13 @@ def step(
     rate = settings.rate if rate is None else rate
     updates = state.updates + 1
     first, second, mean, root = adam(
-        gradient, state.first_moment, state.second_moment, updates,
-        betas=settings.betas, epsilon=settings.epsilon,
-    )  # fmt: skip
+        gradient,
+        state.first_moment,
+        state.second_moment,
+        updates,
+        betas=settings.betas,
+        epsilon=settings.epsilon,
+    )
     move = mean / root + settings.weight_decay * state.theta
     return AdamState(state.theta - rate * move, first, second, updates)
 
@@ -81,7 +85,7 @@ def train(
     weights: Tensor | None = None,
     decay: bool = True,
 ) -> AdamState:
-    """Make so many steps on batches of the samples, each epoch in a new order.
+    """Make a number of steps on batches of the samples, with a new order in each epoch.
 
     Parameters
     ----------
@@ -91,9 +95,9 @@ def train(
     settings : Adam
     steps : int
     weights : Tensor of shape (n,), optional
-        How much each sample's loss counts, of mean 1; equal if left out.
+        Weight of each sample's loss, of mean 1; by default equal.
     decay : bool
-        Whether the learning rate falls linearly to zero over the steps.
+        True lets the learning rate fall linearly to zero over the steps.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How hard each single point is to unlearn by fine-tuning.
+"""The difficulty of unlearning each single point by fine-tuning.
 
 A model was trained with noisy gradient steps on a data set D; it should be made into one that has
 never seen a point x, by further steps on D without x. Sepahvand, Thudi, Isik, Bhattacharyya,

@@ -1,17 +1,17 @@
-r"""From the loss of a point to a number of fine-tuning steps.
+r"""Bound on the number of fine-tuning steps, from the loss of a point.
 
 Let A be the weights after training on D, A' those after training on D', which is D without the
-point, and U_k those after k steps on D' from A. If fine-tuning has the stationary law nu' and
-contracts Renyi divergences to it, D_beta(U_k || nu') <= rho_beta(k) D_beta(U_0 || nu'), then the
-weak triangle inequality, used twice, gives
+point, and U_k those after k steps on D' from A. Assume that fine-tuning has the stationary law nu'
+and contracts Renyi divergences to it, D_beta(U_k || nu') <= rho_beta(k) D_beta(U_0 || nu'). Then
+the weak triangle inequality, used twice, gives
 
 .. math:: D_\alpha(U_k \| A') \le a_1\, \rho_{2\alpha}(k)
     \bigl[a_2\, P(x, 4\alpha) + \Delta_{4\alpha - 1}\bigr] + \Delta'_{2\alpha - 1}, \qquad
     a_1 = \frac{\alpha - 1/2}{\alpha - 1}, \quad a_2 = \frac{2\alpha - 1/2}{2\alpha - 1},
 
-with Delta = D(A' || nu') and Delta' = D(nu' || A'): the second does not fall, and tells how far
-training was from its end. That the bound rests on P(x, 4 alpha) and has such a rest is the paper's;
-the constants are a reconstruction.
+with Delta = D(A' || nu') and Delta' = D(nu' || A'). The second does not fall with k, and measures
+the distance of training from convergence. The dependence on P(x, 4 alpha) and the remainder are the
+paper's; the constants are a reconstruction.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def contraction(
         beta.
     constant : float
         C of the stationary law's logarithmic Sobolev inequality; 2 sigma^2 / m for losses that are
-        strongly convex with m.
+        m-strongly convex.
     rate, sigma : float
         eta and sigma of the update theta - eta grad L + sqrt(2 eta sigma^2) N(0, I).
 
@@ -67,7 +67,7 @@ def divergence_bound(
     start_gap: float = 0.0,
     rest: float = 0.0,
 ) -> np.ndarray:
-    """Return the bound of D_alpha(U_k || A').
+    """Return the bound on D_alpha(U_k || A').
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def divergence_bound(
     order : float
         alpha.
     start_gap, rest : float
-        Delta_{4 alpha - 1} and Delta'_{2 alpha - 1}; zero where training has converged.
+        Delta_{4 alpha - 1} and Delta'_{2 alpha - 1}; zero if training has converged.
     """
     first, second = triangle_factors(order)
     return first * contracted * (second * loss + start_gap) + rest
@@ -93,17 +93,17 @@ def steps_bound(
     sigma: float,
     start_gap: float = 0.0,
 ) -> np.ndarray:
-    """Return the steps after which the falling part of the bound is at most epsilon.
+    """Return the number of steps after which the falling part of the bound is at most epsilon.
 
-    (alpha C / (sigma^2 eta)) log(a_1 [a_2 P(x, 4 alpha) + Delta] / epsilon), rounded up, and zero
-    where the bracket is small enough already: logarithmic in the loss.
+    It is (alpha C / (sigma^2 eta)) log(a_1 [a_2 P(x, 4 alpha) + Delta] / epsilon), rounded up, and
+    zero if the bracket is small enough already. It is logarithmic in the loss.
 
     Parameters
     ----------
     loss : ndarray
         P(x, 4 alpha).
     order, epsilon : float
-        alpha, and the divergence wanted above the rest that does not fall.
+        alpha, and the tolerated divergence in addition to the remainder that does not fall.
     constant, rate, sigma, start_gap : float
         See :func:`contraction` and :func:`divergence_bound`.
 

@@ -1,4 +1,4 @@
-"""The test problem in one dimension: bounds beside divergences that are known exactly."""
+"""The test problem in one dimension: bounds and exactly known divergences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from popinv.seeds import generator
 __all__ = ["Case", "chain_metrics", "compare", "per_instance_steps"]
 
 _COUNT, _RATE, _SIGMA, _ORDER = 50, 0.1, 0.3, 2.0
-# Strongly convex with 1.
+# The losses are 1-strongly convex.
 _CONSTANT = 2 * _SIGMA**2
 _START = Normal(0.0, 1e-12)
 _EPSILON = 0.01
@@ -47,7 +47,7 @@ class Case:
 
     @property
     def violated(self) -> bool:
-        """Whether the exact value is above the bound, by more than rounding."""
+        """Return whether the exact value is above the bound, by more than rounding."""
         return self.exact > self.bound * (1 + 1e-9) + 1e-12
 
 
@@ -123,21 +123,21 @@ def per_instance_steps(seed: int, trained: int = 100) -> tuple[np.ndarray, np.nd
 
 
 def chain_metrics(cases: list[Case]) -> dict[str, Any]:
-    """Return by kind how many bounds there are, how many are violated, and how loose they are.
+    """Return by kind the number of bounds, the number of violations, and how loose they are.
 
-    Of a bound that is infinite only the number is told; the ratio is that of bound and exact
-    value where this is above a thousandth.
+    Infinite bounds are only counted. The ratio is that of bound and exact value, if the exact value
+    is above a thousandth.
     """
     numbers: dict[str, Any] = {}
-    for what in ("loss", "divergence", "steps"):
-        own = [case for case in cases if case.what == what]
+    for quantity in ("loss", "divergence", "steps"):
+        own = [case for case in cases if case.what == quantity]
         finite = [case for case in own if math.isfinite(case.bound)]
         ratios = [case.bound / case.exact for case in finite if case.exact > 1e-3]
         numbers |= {
-            f"chain_{what}_bounds": len(own),
-            f"chain_{what}_bounds_infinite": len(own) - len(finite),
-            f"chain_{what}_violations": sum(case.violated for case in own),
-            f"chain_{what}_ratio_median": float(np.median(ratios)),
-            f"chain_{what}_ratio_largest": float(np.max(ratios)),
+            f"chain_{quantity}_bounds": len(own),
+            f"chain_{quantity}_bounds_infinite": len(own) - len(finite),
+            f"chain_{quantity}_violations": sum(case.violated for case in own),
+            f"chain_{quantity}_ratio_median": float(np.median(ratios)),
+            f"chain_{quantity}_ratio_largest": float(np.max(ratios)),
         }
     return numbers

@@ -1,8 +1,9 @@
-"""Colour images from a folder of the user's: CIFAR-10's binary version, or SVHN's cropped digits.
+"""Colour images from the user's folder: CIFAR-10's binary version, or SVHN's cropped digits.
 
-CIFAR-10: ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, records of a label
-and 3072 bytes, the red, green and blue values one after the other. SVHN: ``train_32x32.mat`` and
-``test_32x32.mat``, arrays ``X`` (32, 32, 3, n) and ``y`` with 10 for the digit zero.
+CIFAR-10 consists of ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, with
+records of a label and 3072 bytes: the red, then the green, then the blue values. SVHN consists of
+``train_32x32.mat`` and ``test_32x32.mat``, with arrays ``X`` (32, 32, 3, n) and ``y``, in which 10
+means the digit zero.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from popinv.downstream.images import SETS, ImageSet
-from popinv.errors import DataError, nearest
+from popinv.downstream.data.images import ImageSet
+from popinv.errors import DataError
 
-__all__ = ["check_images", "files_of", "read_folder"]
+__all__ = ["files_of", "read_folder"]
 
 _CIFAR = (*(f"data_batch_{part}.bin" for part in range(1, 6)), "test_batch.bin")
 _SVHN = ("train_32x32.mat", "test_32x32.mat")
@@ -27,7 +28,7 @@ def files_of(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If it holds neither whole.
+        If it holds neither set completely.
     """
     for names in (_CIFAR, _SVHN):
         files = [folder / name for name in names]
@@ -37,25 +38,6 @@ def files_of(folder: Path) -> list[Path]:
         f"{folder} must hold the files of CIFAR-10's binary version ({_CIFAR[0]} to "
         f"{_CIFAR[-1]}) or those of SVHN ({', '.join(_SVHN)})"
     )
-
-
-def check_images(images: str) -> None:
-    """Check that ``downstream.instance_images`` names a set that is fetched, or a folder of one.
-
-    Raises
-    ------
-    DataError
-        With what was given and what is allowed.
-    """
-    if images in SETS:
-        return
-    try:
-        files_of(Path(images))
-    except DataError as error:
-        raise DataError(
-            f"downstream.instance_images: got '{images}', allowed: {', '.join(SETS)}, or a "
-            f"folder of images.{nearest(images, SETS)} As a folder: {error}"
-        ) from error
 
 
 def read_folder(folder: Path) -> ImageSet:

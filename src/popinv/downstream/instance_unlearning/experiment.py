@@ -1,8 +1,8 @@
-"""An experiment on images: whether losses of points tell how hard they are to unlearn.
+"""An experiment on images: the losses of points as predictors of how hard they are to unlearn.
 
-Models are trained on some images; forget sets are neighbours in rank of the loss P(x, alpha), the
-hardest points by other measures, and random points; references are trained without them, from the
-same initial weights and on the same batches. Fine-tuning has unlearned a set when the accuracy on
+Models are trained on some images. Forget sets are neighbours in rank of the loss P(x, alpha), the
+hardest points by other measures, and random points. References are trained without them, from the
+same initial weights and on the same batches. Fine-tuning has unlearned a set once the accuracy on
 it is that of the references.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
 from popinv.downstream.instance_unlearning.forgetting import (
     hardest,
@@ -53,37 +53,37 @@ __all__ = [
     "solve",
 ]
 
-# How fine-tuning goes, and the training that it starts from.
+# Methods of fine-tuning, with the training from which each starts.
 METHODS = {"sgld": "sgld", "sgd": "sgd", "l1": "sgd"}
 SCORES = ("privacy", "gradient_norm", "el2n", "c_proxy", "memorisation")
-# Points are left out of one model in so many.
+# Each point is left out of one in this number of models.
 _BLOCK = 4
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the problem is.
+    """Size and settings of the experiment.
 
     Attributes
     ----------
     network, width
         See :func:`networks.network`.
     points, tested : int
-        Images to train on and to test with.
+        Numbers of training and of test images.
     steps, tuning : int
-        Of training, and of fine-tuning.
+        Numbers of steps of training and of fine-tuning.
     group, quantiles : int
-        Points of a forget set, and sets by rank of the loss.
+        Number of points in a forget set, and of sets by rank of the loss.
     runs, subsets : int
-        Trainings from different weights, and models for memorisation, in fours.
+        Number of trainings from different weights, and of models for memorisation, in fours.
     rate, batch, sigma, penalty : float
         eta, b, sigma of Langevin descent, gamma_0 of sparse unlearning.
     order : int
         alpha of P(x, alpha).
     tolerance : float
-        Of the accuracy on a forget set.
+        Tolerance of the accuracy on a forget set.
     every : int
-        Steps between records.
+        Number of steps between records.
     """
 
     network: str = "mlp"
@@ -107,32 +107,41 @@ class Size:
 
 SIZES = {
     "workstation": Size(),
-    # The paper's networks and numbers are unknown to us; this is what its data sets call for.
+    # The paper's networks and numbers are unknown to us. This size suits its data sets.
     "paper": Size(
-        network="cnn", width=32, points=20_000, tested=5000, steps=6000, tuning=3000, group=500,
-        quantiles=10, runs=5, subsets=40, every=300,
+        network="cnn",
+        width=32,
+        points=20_000,
+        tested=5000,
+        steps=6000,
+        tuning=3000,
+        group=500,
+        quantiles=10,
+        runs=5,
+        subsets=40,
+        every=300,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass
 class Outcome:
-    """What was found with one training, ``sgld`` or ``sgd``.
+    """Results with one training, ``sgld`` or ``sgd``.
 
     Attributes
     ----------
     scores : dict of str to ndarray, shape (points,)
-        Of :data:`SCORES`.
+        The scores of :data:`SCORES`.
     names : list of str
-        Of the forget sets.
+        Names of the forget sets.
     groups : ndarray of int, shape (groups, size)
     trained, reference : ndarray of shape (runs, groups)
         Accuracy on each forget set after training with it, and without it.
     barriers : dict of str to ndarray, shape (runs, groups)
-        On the forget set, between models trained without it and those trained with it, or
-        fine-tuned, by both ways of :func:`barriers.loss_barrier`.
+        Barriers on the forget set between models trained without it and those trained with it or
+        fine-tuned, in both definitions of :func:`barriers.loss_barrier`.
     steps, reached : dict of str to ndarray, shape (runs, groups)
-        To unlearn each set, by method.
+        Number of steps to unlearn each set, and whether this was reached, by method.
     curves : dict of str to ndarray, shape (runs, records, groups)
         Accuracy on each forget set along fine-tuning, by method.
     at : ndarray of int, shape (records,)
@@ -154,12 +163,12 @@ class Outcome:
 
 
 def datasets(images: ImageSet, size: Size, seed: int) -> tuple[Data, Data]:
-    """Draw the points to train on and to test with, in units of the training points' spread.
+    """Draw training and test points, in units of the training points' spread.
 
     Raises
     ------
     ValueError
-        If there are not so many.
+        If there are fewer.
     """
     drawn = []
     for part, count, pixels, labels in (
@@ -238,14 +247,14 @@ class Experiment:
 
 
 def memorised_share(problem: Experiment) -> np.ndarray:
-    """Return how much each point is memorised, from models trained on parts of the points."""
+    """Return the memorisation of each point, from models trained on subsets of the points."""
     size, everyone = problem.size, len(problem.train)
     kept = np.ones((size.subsets, everyone), dtype=bool)
     for block in range(size.subsets // _BLOCK):
         rng = generator(problem.seed, "instance_unlearning/subsets", block)
-        of = rng.permutation(np.arange(everyone) % _BLOCK)
-        kept[block * _BLOCK + of, np.arange(everyone)] = False
-    # Each block from weights and batches of its own, which no other training has.
+        part = rng.permutation(np.arange(everyone) % _BLOCK)
+        kept[block * _BLOCK + part, np.arange(everyone)] = False
+    # Each block has its own weights and batches, which no other training has.
     right = []
     for block in range(size.subsets // _BLOCK):
         rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
@@ -286,8 +295,8 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
             for end, reference in zip(ends, references, strict=True)
         ]
         for against in ("line", "mean"):
-            found = [loss_barrier(losses, against) for losses in heights]
-            outcome.barriers[f"{name}_above_{against}"] = np.array(found)
+            barriers = [loss_barrier(losses, against) for losses in heights]
+            outcome.barriers[f"{name}_above_{against}"] = np.array(barriers)
     numbers[f"test_accuracy_trained_{training}"] = problem.tested(originals)
     numbers[f"test_accuracy_reference_{training}"] = problem.tested(references)
     outcome.numbers = numbers
@@ -297,7 +306,7 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
 def _trained_on_all(
     problem: Experiment, training: str, memorised: np.ndarray
 ) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, Any]]:
-    """Train on all points, and return the models, every point's scores, and numbers about them."""
+    """Train on all points; return the models, every point's scores, and numbers about them."""
     size, data, net = problem.size, problem.train, problem.network
     at = record_steps(size.steps, size.every)
     norms: list[np.ndarray] = []
@@ -331,7 +340,7 @@ def _trained_on_all(
 def _unlearn(
     problem: Experiment, method: str, stacks: list[Weights], kept: np.ndarray, outcome: Outcome
 ) -> list[Weights]:
-    """Fine-tune every run's stack without its sets, and note how far each has got."""
+    """Fine-tune every run's stack without its sets, and record the progress."""
     size, groups, at = problem.size, outcome.groups, outcome.at
     ends, curves = [], []
     for run, stack in enumerate(stacks):
@@ -356,7 +365,7 @@ def _unlearn(
 def _privacy(
     problem: Experiment, recorded: np.ndarray, lengths: np.ndarray, sigma: float
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return P(x, alpha) of every point, and how far its ranking depends on the noise."""
+    """Return P(x, alpha) of every point, and how strongly its ranking depends on the noise."""
     size = problem.size
     training = "sgld" if sigma else "sgd"
     # Plain descent adds no noise: it is treated as if its own were normal, with the largest
@@ -373,10 +382,15 @@ def _privacy(
         f"largest_gradient_{training}": float(recorded.max()),
         f"privacy_median_{training}": float(np.median(losses)),
         f"privacy_worst_case_{training}": float(
-            instance_loss(np.full((1, 1, 1), recorded.max()), lengths.sum(keepdims=True), share,
-                          noise, size.order)[0]
+            instance_loss(
+                np.full((1, 1, 1), recorded.max()),
+                lengths.sum(keepdims=True),
+                share,
+                noise,
+                size.order,
+            )[0]
         ),
-    }  # fmt: skip
+    }
     for factor in (0.1, 0.3, 3.0, 10.0):
         agreement = rank_correlation(losses, of(factor * noise))
         numbers[f"privacy_ranking_noise_times_{factor:g}_{training}"] = agreement

@@ -1,4 +1,4 @@
-"""Sets of points to forget, how many steps it takes, and whether that follows a score."""
+"""Forget sets, the number of steps to forget them, and its dependence on a score."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = [
 
 
 def quantile_groups(scores: np.ndarray, size: int, count: int) -> np.ndarray:
-    """Return groups of neighbours in rank, from the lowest scores to the highest.
+    """Return groups of points of neighbouring rank, from the lowest scores to the highest.
 
     Parameters
     ----------
     scores : ndarray of shape (n,)
     size, count : int
-        Points of a group, and groups.
+        Number of points in a group, and of groups.
 
     Returns
     -------
@@ -47,33 +47,33 @@ def hardest(scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def rows_kept(groups: np.ndarray, points: int) -> np.ndarray:
-    """Return which points a model keeps that forgets a group, shape (groups, points)."""
+    """Return the points kept by a model that forgets a group, shape (groups, points)."""
     kept = np.ones((len(groups), points), dtype=bool)
     np.put_along_axis(kept, groups, False, axis=1)
     return kept
 
 
 def record_steps(steps: int, every: int) -> np.ndarray:
-    """Return steps to look at: 0, 1, 2, 4, ... and then each ``every``, below ``steps``.
+    """Return the steps to record: 0, 1, 2, 4, ... and then each multiple of ``every``.
 
-    Gradients change fastest in the beginning.
+    The steps are below ``steps``. Gradients change fastest at the beginning.
     """
     early = 2 ** np.arange(max(1, every).bit_length())
-    found = np.unique(np.concatenate([[0], early, np.arange(0, steps, every)]))
-    return found[found < steps]
+    recorded = np.unique(np.concatenate([[0], early, np.arange(0, steps, every)]))
+    return recorded[recorded < steps]
 
 
 def steps_to_match(
     measured: np.ndarray, wanted: np.ndarray, tolerance: float, at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first steps at which a measure is as it is without the points.
+    """Return the first steps at which a measure matches that of training without the points.
 
     Parameters
     ----------
     measured : ndarray of shape (records, groups)
-        Along fine-tuning.
+        The measure along fine-tuning.
     wanted : ndarray of shape (groups,)
-        Of models that never saw the group.
+        The measure of models that were never trained on the group.
     tolerance : float
     at : ndarray of int, shape (records,)
         Steps of the records.
@@ -81,7 +81,7 @@ def steps_to_match(
     Returns
     -------
     steps : ndarray of int, shape (groups,)
-        The last record's where the measure never comes so close.
+        The step of the last record if the measure never matches.
     reached : ndarray of bool, shape (groups,)
     """
     close = np.abs(measured - wanted) <= tolerance + 1e-9
@@ -90,7 +90,7 @@ def steps_to_match(
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Spearman's rank correlation, zero where one of the two does not vary."""
+    """Return Spearman's rank correlation, or zero if one of the two is constant."""
     if min(len(np.unique(a)), len(np.unique(b))) < 2:
         return 0.0
     return float(spearmanr(a, b).statistic)

@@ -1,11 +1,11 @@
-r"""Noisy gradient descent on a mean of parabolas: every law is normal and known exactly.
+r"""Noisy gradient descent on a mean of parabolas, for which all laws are normal and exact.
 
-With n points x_i, losses (theta - x_i)^2 / 2 and gradients divided by n whatever was left out,
+With n points x_i, losses (theta - x_i)^2 / 2 and gradients divided by n for any removed points,
 
 .. math:: \theta_{t+1} = \theta_t - \frac{\eta}{n} \sum_i (\theta_t - x_i)
     + \sqrt{2 \eta \sigma^2}\, N(0, 1),
 
-so that divergences, contraction and losses can be compared with their bounds without sampling.
+so divergences, contraction and losses can be compared with their bounds without sampling.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Chain:
 
     @property
     def stationary(self) -> Normal:
-        """The law that a step does not change."""
+        """Return the stationary law."""
         return Normal(self.shift / (1 - self.factor), self.noise / (1 - self.factor**2))
 
 
 def normal_divergence(p: Normal, q: Normal, order: float) -> float:
-    """Return D_alpha(p || q), infinite where the integral is."""
+    """Return D_alpha(p || q), or infinity if the integral diverges."""
     mixed = order * q.variance + (1 - order) * p.variance
     if not mixed > 0:
         return math.inf
@@ -79,13 +79,15 @@ def normal_divergence(p: Normal, q: Normal, order: float) -> float:
     return spread + order * (p.mean - q.mean) ** 2 / (2 * mixed)
 
 
-def replacement_loss(gap: float, count: int, steps: int, chain: Chain, rate: float, order: float):
-    """Return P(x, alpha) where a point is replaced: the gradients' difference never changes.
+def replacement_loss(
+    gap: float, count: int, steps: int, chain: Chain, rate: float, order: float
+) -> float:
+    """Return P(x, alpha) for a replaced point: the gradients' difference is constant.
 
     Parameters
     ----------
     gap : float
-        The point less what replaces it.
+        The point minus its replacement.
     count, steps : int
         n and T.
     chain : Chain
@@ -110,10 +112,10 @@ def removal_loss(
     order: float,
     exponent: float | None = None,
 ) -> float:
-    r"""Return P(x, alpha) where a point is left out, by Hoelder's inequality.
+    r"""Return P(x, alpha) for a removed point, by Hoelder's inequality.
 
-    The point's gradient theta - x is random; its step's moments are those of a squared normal,
-    E exp(c (theta - x)^2) = (1 - 2 c v)^{-1/2} exp(c m^2 / (1 - 2 c v)).
+    The point's gradient theta - x is random. The moments of its step are those of a squared normal
+    variable, E exp(c (theta - x)^2) = (1 - 2 c v)^{-1/2} exp(c m^2 / (1 - 2 c v)).
 
     Parameters
     ----------
@@ -124,12 +126,12 @@ def removal_loss(
     rate, order : float
         eta and alpha.
     exponent : float, optional
-        p; three times the number of steps if left out.
+        p; by default three times the number of steps.
 
     Returns
     -------
     float
-        Infinite where a moment is.
+        Infinite if a moment is.
     """
     exponent = 3.0 * steps if exponent is None else exponent
     orders = hoelder_orders(order, exponent, steps)

@@ -1,7 +1,8 @@
-"""Stacks of classifiers: weights with a leading axis, one model for each entry.
+"""Stacks of classifiers: weights with a leading axis that numbers the models.
 
-The models of a stack are of one shape and see the same images, so that a stack of many costs little
-more than one. No layer normalises over a batch: the gradient of a single point must be its own.
+The models of a stack have one shape and see the same images, so a large stack costs little more
+than one model. No layer normalises over a batch, since the gradient of a point must not depend on
+other points.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Network:
     Attributes
     ----------
     shapes : dict of str to tuple of int
-        Of the weights of one model.
+        Shapes of the weights of one model.
     logits : callable
         Maps weights of one model and images (n, channels, rows, columns) to logits (n, classes).
     """
@@ -40,7 +41,7 @@ class Network:
     logits: Callable[[Weights, torch.Tensor], torch.Tensor]
 
     def initial(self, rng: np.random.Generator) -> Weights:
-        """Draw the weights of one model: normal with variance 2 / fan-in, offsets zero."""
+        """Draw the weights of one model: normal with variance 2 / fan-in, and zero offsets."""
         drawn = {}
         for name, shape in self.shapes.items():
             values = np.zeros(shape)
@@ -66,7 +67,7 @@ def network(kind: str, shape: tuple[int, int, int], classes: int, width: int) ->
     shape : (channels, rows, columns)
     classes : int
     width : int
-        Hidden units; of the convolutions, channels of the first, half as many as of the second.
+        Hidden units, or channels of the first convolution; the second has twice as many.
 
     Raises
     ------
@@ -129,11 +130,11 @@ KINDS: dict[str, Callable[[tuple[int, int, int], int, int], Network]] = {
 
 
 def stacked(weights: list[Weights]) -> Weights:
-    """Return the models one after the other along a new first axis."""
+    """Stack models along a new first axis."""
     return {name: torch.stack([w[name] for w in weights]) for name in weights[0]}
 
 
 def taken(weights: Weights, models: np.ndarray) -> Weights:
-    """Return some models of a stack, as a stack; a model may come up several times."""
+    """Return some models of a stack as a stack; a model may occur several times."""
     index = torch.from_numpy(np.asarray(models, dtype=np.int64))
     return {name: values[index] for name, values in weights.items()}

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from popinv.artefacts import variable
 from popinv.downstream.claims import Claim
 from popinv.downstream.instance_unlearning.experiment import (
     METHODS,
@@ -17,6 +16,7 @@ from popinv.downstream.instance_unlearning.experiment import (
     Size,
 )
 from popinv.downstream.instance_unlearning.forgetting import rank_correlation
+from popinv.store.variables import variable
 
 __all__ = ["claims", "group_scores", "metrics", "result_dataset"]
 
@@ -48,7 +48,7 @@ def _chance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def metrics(
-    cases: dict[str, Any], chains: Chains, found: dict[str, Outcome], size: Size
+    cases: dict[str, Any], chains: Chains, outcomes: dict[str, Outcome], size: Size
 ) -> dict[str, Any]:
     """Return everything that was found, flat.
 
@@ -58,8 +58,8 @@ def metrics(
         From :func:`chains.chain_metrics`.
     chains : tuple
         From :func:`chains.per_instance_steps`.
-    found : dict of str to Outcome
-        By training, ``sgld`` and ``sgd``.
+    outcomes : dict of str to Outcome
+        The outcomes of the trainings ``sgld`` and ``sgd``.
     size : Size
     """
     losses, bounds, exact = chains
@@ -72,7 +72,7 @@ def metrics(
         "tolerance": size.tolerance,
         "fine_tuning_steps": size.tuning,
     }
-    for training, outcome in found.items():
+    for training, outcome in outcomes.items():
         numbers |= outcome.numbers
         for score in SCORES[1:]:
             numbers[f"points_correlation_{score}_{training}"] = rank_correlation(
@@ -115,71 +115,87 @@ def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]
     return numbers
 
 
-def claims(numbers: dict[str, Any], found: dict[str, Outcome], size: Size) -> list[Claim]:
+def claims(numbers: dict[str, Any], outcomes: dict[str, Outcome], size: Size) -> list[Claim]:
     """Return the table of claims.
 
     Parameters
     ----------
     numbers : dict
         From :func:`metrics`.
-    found, size
-        As there.
+    outcomes, size
+        The arguments of :func:`metrics`.
     """
     table = []
-    for what, words in (
+    for quantity, words in (
         ("loss", "composed losses of points above their exact divergence"),
         ("divergence", "bounds on the divergence after fine-tuning above the exact one"),
         ("steps", "bounds on the number of steps above the exact number"),
     ):
-        total, wrong = numbers[f"chain_{what}_bounds"], numbers[f"chain_{what}_violations"]
-        ratio = numbers[f"chain_{what}_ratio_median"]
-        infinite = numbers[f"chain_{what}_bounds_infinite"]
+        total, wrong = numbers[f"chain_{quantity}_bounds"], numbers[f"chain_{quantity}_violations"]
+        ratio = numbers[f"chain_{quantity}_ratio_median"]
+        infinite = numbers[f"chain_{quantity}_bounds_infinite"]
         ours = (
             f"{wrong} violated of {total}, {infinite} infinite; {ratio:.3g} times as large (median)"
         )
-        table.append(Claim(
-            f"normal chains: {words}", "reconstruction", "none violated", ours, wrong == 0
-        ))  # fmt: skip
+        table.append(
+            Claim(f"normal chains: {words}", "reconstruction", "none violated", ours, wrong == 0)
+        )
     median, worst = (
         numbers[f"chain_steps_bound_{which}"] for which in ("median_point", "worst_case")
     )
-    table.append(Claim(
-        "normal chains: with its own loss in place of the worst case, the median point of 50 has a "
-        "smaller bound", "paper", f"below {worst:.0f} steps",
-        f"{median:.0f} steps (exact: {numbers['chain_steps_exact_median_point']:.0f})",
-        median < worst,
-    ))  # fmt: skip
+    table.append(
+        Claim(
+            "normal chains: with its own loss in place of the worst case, the median point of 50 "
+            "has a smaller bound",
+            "paper",
+            f"below {worst:.0f} steps",
+            f"{median:.0f} steps (exact: {numbers['chain_steps_exact_median_point']:.0f})",
+            median < worst,
+        )
+    )
     for method in METHODS:
         rank = numbers[f"steps_correlation_{method}_by_rank"]
         chance = numbers[f"steps_chance_{method}_by_rank"]
-        table.append(Claim(
-            f"{_WORDS[method]}: steps to unlearn a set rise with its loss (rank correlation over "
-            f"{size.quantiles} sets, below {100 * _LEVEL:.0f} % by chance)", "paper", "positive",
-            f"{rank:.2f} (chance {chance:.2g})", rank > 0 and chance < _LEVEL,
-        ))  # fmt: skip
+        table.append(
+            Claim(
+                f"{_WORDS[method]}: steps to unlearn a set rise with its loss (rank correlation "
+                f"over {size.quantiles} sets, below {100 * _LEVEL:.0f} % by chance)",
+                "paper",
+                "positive",
+                f"{rank:.2f} (chance {chance:.2g})",
+                rank > 0 and chance < _LEVEL,
+            )
+        )
         table.append(_hardest(numbers, method, size))
-    for training in found:
+    for training in outcomes:
         agreement = {s: numbers[f"points_correlation_{s}_{training}"] for s in SCORES[1:]}
         words = ", ".join(f"{_WORDS[name]} {value:.2f}" for name, value in agreement.items())
-        table.append(Claim(
-            f"{_WORDS[training]}: the loss correlates well with other measures (rank correlation "
-            "over points above 0.5 with all)", "paper", "above 0.5", words,
-            min(agreement.values()) > 0.5,
-        ))  # fmt: skip
-    for training in found:
-        for against, words in (
-            ("mean", "mean of both ends"), ("line", "line between both ends")
-        ):  # fmt: skip
+        table.append(
+            Claim(
+                f"{_WORDS[training]}: the loss correlates well with other measures (rank "
+                "correlation over points above 0.5 with all)",
+                "paper",
+                "above 0.5",
+                words,
+                min(agreement.values()) > 0.5,
+            )
+        )
+    for training in outcomes:
+        for against, words in (("mean", "mean of both ends"), ("line", "line between both ends")):
             label = f"{training}_trained_above_{against}"
             rank = numbers[f"barrier_correlation_{label}"]
             low, high = (numbers[f"barrier_{end}_{label}"] for end in ("easiest", "hardest"))
-            table.append(Claim(
-                f"{_WORDS[training]}: barriers to models without the set rise with its loss (rank "
-                f"correlation over {len(found[training].names)} sets above 0.5; barrier above the "
-                f"{words}, the paper's own definition is unknown to us)", "paper", "positive",
-                f"{rank:.2f} (easiest {low:.2g}, hardest {high:.2g})",
-                rank > 0.5 and high > low,
-            ))  # fmt: skip
+            table.append(
+                Claim(
+                    f"{_WORDS[training]}: barriers to models without the set rise with its loss "
+                    f"(rank correlation over {len(outcomes[training].names)} sets above 0.5; "
+                    f"barrier above the {words}, the paper's own definition is unknown to us)",
+                    "paper",
+                    "positive",
+                    f"{rank:.2f} (easiest {low:.2g}, hardest {high:.2g})",
+                    rank > 0.5 and high > low,
+                )
+            )
     return table
 
 
@@ -196,16 +212,18 @@ def _hardest(numbers: dict[str, Any], method: str, size: Size) -> Claim:
     return Claim(
         f"{_WORDS[method]}: the set of largest loss is at least as hard to unlearn as those that "
         f"other measures call hardest (steps, at most {size.tuning}, then the difference in "
-        "accuracy that is left)", "paper",
-        f"{_WORDS[longest.removeprefix('hardest_')]}: {told(longest)}", told(own),
+        "accuracy that is left)",
+        "paper",
+        f"{_WORDS[longest.removeprefix('hardest_')]}: {told(longest)}",
+        told(own),
         difficulty(own) >= difficulty(longest),
-    )  # fmt: skip
+    )
 
 
-def result_dataset(found: dict[str, Outcome], size: Size) -> xr.Dataset:
+def result_dataset(outcomes: dict[str, Outcome], size: Size) -> xr.Dataset:
     """Return losses, steps, curves and barriers, by training and method."""
     variables: dict[str, Any] = {}
-    for training, outcome in found.items():
+    for training, outcome in outcomes.items():
         for score in SCORES:
             variables[f"{training}_{score}"] = variable(
                 "point", outcome.scores[score], f"{score} of the points, {training}"
@@ -226,10 +244,11 @@ def result_dataset(found: dict[str, Outcome], size: Size) -> xr.Dataset:
                 dims, outcome.steps[method], f"steps to unlearn, {method}"
             )
             variables[f"{method}_accuracy"] = variable(
-                ("run", "tuned", "forget_set"), outcome.curves[method],
+                ("run", "tuned", "forget_set"),
+                outcome.curves[method],
                 f"accuracy on the set along fine-tuning, {method}",
-            )  # fmt: skip
-    first = next(iter(found.values()))
+            )
+    first = next(iter(outcomes.values()))
     return xr.Dataset(
         variables,
         coords={

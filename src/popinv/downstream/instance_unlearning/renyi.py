@@ -1,13 +1,13 @@
-r"""The Renyi divergence between training with and without a point, from the point's gradients.
+r"""The Renyi divergence of training with and without a point, from the point's gradients.
 
 .. math:: D_\alpha(P \| Q) = \frac{1}{\alpha - 1} \log E_Q\Bigl[\Bigl(\frac{P}{Q}\Bigr)^\alpha\Bigr]
 
-Training adds normal noise of standard deviation s to a sum of gradients over a batch, in which
-every point is with probability q, independently of the others. One step's divergence then depends
-on the norm g of the point's gradient alone; steps are composed with Hoelder's inequality.
+Training adds normal noise of standard deviation s to a sum of gradients over a batch, which
+contains each point independently with probability q. The divergence of one step then depends only
+on the norm g of the point's gradient. Steps are composed by Hoelder's inequality.
 
-The worst case over points has g at its largest. The loss of a single point uses the gradients that
-this point really had, which is all there is to the gain.
+The worst case over points uses the largest g. The loss of a single point uses the gradients of this
+point during training, which is the only source of the improvement.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from scipy.special import gammaln, logsumexp
 __all__ = [
     "composed_loss",
     "gaussian_step",
-    "group_step",
     "hoelder_orders",
     "instance_loss",
     "poisson_step",
@@ -29,28 +28,28 @@ __all__ = [
 
 
 def sum_noise(rate: float, sigma: float, batch: float) -> float:
-    """Return the noise s on the sum of gradients that a Langevin update amounts to.
+    """Return the noise s on the sum of gradients that corresponds to a Langevin update.
 
     The update adds sqrt(2 eta sigma^2) N(0, I) after a step of length eta along the mean gradient
-    over b points, so that s = b sigma sqrt(2 / eta).
+    over b points, so s = b sigma sqrt(2 / eta).
 
     Parameters
     ----------
     rate, sigma : float
         eta and sigma.
     batch : float
-        b, the number of points that the sum is divided by.
+        b, the divisor of the sum.
     """
     return batch * sigma * math.sqrt(2 / rate)
 
 
 def gaussian_step(norm: np.ndarray, noise: float, order: float) -> np.ndarray:
-    """Return alpha g^2 / (2 s^2), the divergence of a step that every point takes part in."""
+    """Return alpha g^2 / (2 s^2), the divergence of a step on all points."""
     return order * np.square(norm) / (2 * noise**2)
 
 
 def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np.ndarray:
-    r"""Return the divergence of a step whose batch is drawn by Poisson sampling.
+    r"""Return the divergence of a step with Poisson sampling of the batch.
 
     .. math:: \frac{1}{\alpha - 1} \log \sum_{k=0}^{\alpha} \binom{\alpha}{k}
         (1 - q)^{\alpha - k} q^k \exp\frac{g^2 k (k - 1)}{2 s^2}
@@ -69,7 +68,7 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
     Returns
     -------
     ndarray
-        Of the shape of ``norm``.
+        Shape of ``norm``.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
 
     References
     ----------
-    Mironov, Talwar and Zhang, arXiv 1908.10530; with the norm of one point's gradient in place of
+    Mironov, Talwar and Zhang, arXiv 1908.10530; with the norm of one point's gradient instead of
     the largest, Thudi et al., arXiv 2307.00310.
     """
     if int(order) != order or order < 2:
@@ -90,8 +89,8 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
     k = np.arange(int(order) + 1)
     weight = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1)
     weight = weight + (order - k) * math.log1p(-share) + k * math.log(share)
-    # The weights sum to 1: what exceeds it is summed alone, for without digits lost to that 1 a
-    # small divergence is found as exactly as a large one.
+    # The weights sum to 1. Only the excess over 1 is summed, so that a small divergence is as
+    # accurate as a large one.
     exponent = np.square(norm)[..., None] * (k * (k - 1.0)) / (2 * noise**2)
     large = logsumexp(weight + exponent, axis=-1)
     with np.errstate(over="ignore"):
@@ -99,41 +98,8 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
     return np.where(exponent[..., -1] < 1, small, large) / (order - 1)
 
 
-def group_step(norm: float, size: int, share: float, noise: float, order: float) -> float:
-    r"""Return a bound of the same for a group that is left out as a whole.
-
-    With a batch drawn by Poisson sampling, m of the group's points are in it, m binomial. Their
-    sum of gradients is at most m g long, where g is the largest norm in the group, and worst if it
-    always points the same way: the divergence of the mixture over m of N(m g, s^2) from
-    N(0, s^2), an integral over the line. For a single point it is that of :func:`poisson_step`.
-    This package's own; the paper has no bound for groups.
-
-    Parameters
-    ----------
-    norm : float
-        g.
-    size : int
-        Points of the group.
-    share, noise, order : float
-        As in :func:`poisson_step`; the order need not be an integer.
-    """
-    if size < 1:
-        raise ValueError(f"size is {size}, must be at least 1")
-    m = np.arange(size + 1)
-    if share == 1:
-        return float(gaussian_step(np.asarray(size * norm), noise, order))
-    weight = gammaln(size + 1) - gammaln(m + 1) - gammaln(size - m + 1)
-    weight = weight + m * math.log(share) + (size - m) * math.log1p(-share)
-    shift = norm / noise
-    x = np.linspace(-12.0, order * size * shift + 12.0, max(4001, int(order * size * shift * 60)))
-    ratio = logsumexp(weight + m * shift * x[:, None] - 0.5 * (m * shift) ** 2, axis=1)
-    log_density = -0.5 * x**2 - 0.5 * math.log(2 * math.pi)
-    total = logsumexp(order * ratio + log_density) + math.log(x[1] - x[0])
-    return max(0.0, float(total / (order - 1)))
-
-
 def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
-    r"""Return the orders at which the last, the last but one, ... step is taken.
+    r"""Return the orders of the last, the last but one, ... step.
 
     .. math:: \alpha_0 = \alpha, \qquad \alpha_{i+1} - 1 = \frac{p}{p - 1} (\alpha_i - 1)
 
@@ -142,7 +108,7 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
     order : float
         alpha.
     exponent : float
-        p > 1 of Hoelder's inequality; infinity keeps the order.
+        p > 1 of Hoelder's inequality. Infinity keeps the order.
     steps : int
 
     Returns
@@ -157,7 +123,7 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
 
 
 def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.ndarray:
-    r"""Return the divergence of a whole training from its steps'.
+    r"""Return the divergence of a whole training from those of its steps.
 
     .. math:: D_\alpha \le \frac{1}{\alpha - 1} \sum_{i=0}^{T-1} \frac{(p-1)^i}{p^{i+1}}
         \log E_\theta\bigl[e^{p (\alpha_i - 1) D_{\alpha_i}(\text{step } T - i \mid \theta)}\bigr]
@@ -165,7 +131,7 @@ def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.
     Parameters
     ----------
     log_moments : ndarray of shape (T, ...)
-        The logarithms, of the last step first; theta is where trainings on D stand before the
+        The logarithms, with the last step first. theta is the state of trainings on D before the
         step.
     order, exponent : float
         alpha and a finite p.
@@ -185,22 +151,21 @@ def instance_loss(
 ) -> np.ndarray:
     """Estimate P(x, alpha) of every point from the gradients recorded in some trainings.
 
-    Between two records the gradients are taken to stay as they are. The expectation over trainings
-    is a mean over those that were recorded: with few of them the result is an estimate, no
-    certificate.
+    Gradients are assumed constant between two records. The expectation over trainings is a mean
+    over the recorded ones. With few of them the result is an estimate and no certificate.
 
     Parameters
     ----------
     norms : ndarray of shape (runs, records, points)
         Norms of each point's gradient.
     steps : ndarray of int, shape (records,)
-        Steps that each record stands for, in the order of time.
+        Number of steps that each record stands for, in order of time.
     share, noise : float
         q and s, see :func:`poisson_step`.
     order : int
         alpha.
     exponent : float, optional
-        p; three times the number of steps if left out. With infinity the largest divergence of
+        p; by default three times the number of steps. With infinity, the largest divergence over
         all trainings counts at each step.
 
     Returns
@@ -221,14 +186,14 @@ def instance_loss(
     total = int(steps.sum())
     exponent = 3.0 * total if exponent is None else exponent
     orders = hoelder_orders(order, exponent, total)
-    # A divergence does not fall with its order: the next integer is on the safe side.
+    # A divergence does not decrease with its order, so the next integer gives an upper bound.
     whole = np.ceil(orders - 1e-9).astype(int)
     record_of = np.repeat(np.arange(len(steps)), steps)[::-1]
     weight = np.exp(np.arange(total) * math.log1p(-1 / exponent)) / exponent
     loss, known = np.zeros(norms.shape[2]), {}
     for i, (record, integer) in enumerate(zip(record_of, whole, strict=True)):
         if (record, integer) not in known:
-            # Steps run backwards: an order or a record that was left does not come back.
+            # Steps run backwards, so earlier orders and records do not come back.
             known = {(record, integer): poisson_step(norms[:, record], share, noise, integer)}
         step = known[record, integer]
         if math.isinf(exponent):

@@ -1,14 +1,14 @@
-r"""How hard a point is, by several measures; larger is harder in all of them.
+r"""Measures of the difficulty of a point; larger values mean harder in all of them.
 
 ``gradient_norm``  mean norm of the point's gradient over training
-``el2n``           mean norm of softmax less the one-hot label, early in training (Paul et al.,
+``el2n``           mean norm of softmax minus the one-hot label, early in training (Paul et al.,
                    NeurIPS 2021)
-``c_proxy``        one less the mean confidence in the true class over training, as a cheap stand-in
-                   for the consistency score (Jiang et al., ICML 2021)
-``memorisation``   how much oftener models that were trained on the point are right about it than
-                   models that were not (Feldman and Zhang, NeurIPS 2020)
+``c_proxy``        one minus the mean confidence in the true class over training, an inexpensive
+                   proxy of the consistency score (Jiang et al., ICML 2021)
+``memorisation``   accuracy on the point of models trained on it, minus that of models not trained
+                   on it (Feldman and Zhang, NeurIPS 2020)
 
-Which measures the paper compares with could not be read; these are the usual ones.
+The paper's choice of measures could not be read; these are the usual ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from popinv.downstream.instance_unlearning.training import Data
 
 __all__ = ["confidences", "gradient_norms", "label_errors", "memorisation"]
 
-# Points whose gradients are held at once.
+# Number of points whose gradients are held in memory together.
 _ROWS = 64
 
 
@@ -38,15 +38,15 @@ def gradient_norms(network: Network, weights: Weights, data: Data) -> np.ndarray
 
     of_points = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
     models = next(iter(weights.values())).shape[0]
-    found = np.empty((models, len(data)))
+    norms = np.empty((models, len(data)))
     for model in range(models):
         one = {name: values[model] for name, values in weights.items()}
         for first in range(0, len(data), _ROWS):
             rows = slice(first, first + _ROWS)
             gradients = of_points(one, data.images[rows], data.labels[rows])
             squares = sum(g.flatten(1).square().sum(dim=1) for g in gradients.values())
-            found[model, rows] = torch.as_tensor(squares).sqrt().numpy()
-    return found
+            norms[model, rows] = torch.as_tensor(squares).sqrt().numpy()
+    return norms
 
 
 def confidences(network: Network, weights: Weights, data: Data) -> tuple[np.ndarray, np.ndarray]:
@@ -62,14 +62,14 @@ def confidences(network: Network, weights: Weights, data: Data) -> tuple[np.ndar
 
 
 def label_errors(network: Network, weights: Weights, data: Data) -> np.ndarray:
-    """Return the norm of softmax less the one-hot label, shape (models, n)."""
+    """Return the norm of softmax minus the one-hot label, shape (models, n)."""
     error = torch.softmax(_logits(network, weights, data), dim=2)
     error[:, torch.arange(len(data)), data.labels] -= 1
     return error.norm(dim=2).numpy().astype(float)
 
 
 def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the share of right answers with the point less that without it.
+    """Return the share of right answers with the point minus that without it.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a point is in, or out of, the data of every model.
+        If a point is in the data of every model, or of none.
     """
     with_it, without = kept.sum(axis=0), (~kept).sum(axis=0)
     if not (with_it.all() and without.all()):

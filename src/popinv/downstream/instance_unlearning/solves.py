@@ -1,14 +1,14 @@
-"""Solved systems are withdrawn from the surrogate's training: which ones, and for how many epochs.
+"""Withdrawal of solves from the surrogate's training, and the number of epochs to forget them.
 
-The surrogate never sees the observed systems; what it learns from are solves at parameters drawn
-from the law. A solve may have to go too: its parameters belong to somebody, or it was wrong. The
-surrogate is trained afresh on all solves, and again without a few; fine-tuning the first on the
-others has forgotten them once its error on them is that of the second. Both see the same batches,
-in which solves that are left out weigh nothing, so that nothing else tells them apart at first;
-but training amplifies what little does. A third training, on all solves in other batches, says by
-how much two errors differ for nothing.
+The surrogate is trained on solves at parameters drawn from the law, not on the observed systems. A
+solve may have to be withdrawn, for example because its parameters belong to somebody or because it
+was wrong. The surrogate is trained anew on all solves, and again without a few. Fine-tuning the
+first surrogate on the remaining solves has forgotten the few once its error on them is that of the
+second. Both trainings see the same batches, in which withdrawn solves have weight zero, so they
+have no other difference at first; but training amplifies small differences. A third training, on
+all solves in other batches, measures the difference of two errors without a withdrawal.
 
-Training is Adam's, to which the losses of ``renyi`` do not apply as bounds: they rank the solves.
+Training uses Adam. The losses of ``renyi`` are no bounds for it, but they rank the solves.
 """
 
 from __future__ import annotations
@@ -42,22 +42,23 @@ _ORDER = 8
 
 @dataclass(frozen=True)
 class SolveWithdrawal:
-    """A group of solves that was withdrawn.
+    """A group of withdrawn solves.
 
     Attributes
     ----------
     rows : ndarray of int
-        Among the rows to train on.
+        Their row numbers in the training data.
     loss : float
         Their mean loss.
     trained, rerun : float
-        Root mean loss on them, as training weighs it (in standard deviations of the noise, or of
+        Root mean loss on them, weighted as in training (in standard deviations of the noise, or of
         the outputs), after training with them and without them.
     error : ndarray of shape (epochs + 1,)
-        Along fine-tuning.
+        The same loss along fine-tuning.
     epochs : int
-        Until the error is the rerun's, or larger, up to the tolerance: zero where training without
-        the group does no worse on it. All of them if it never is.
+        Number of epochs until the error is at least that of the second training, up to the
+        tolerance: zero if training with the group gives no lower error on it, all epochs if it is
+        never reached.
     reached : bool
     """
 
@@ -71,24 +72,24 @@ class SolveWithdrawal:
 
 
 def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
-    """Return the norm of each training row's gradient, its weight included, shape (n,)."""
+    """Return the norm of each training row's weighted gradient, shape (n,)."""
     z, y, row_weights = problem.training
     parameters = list(problem.network.parameters())
     vector_to_parameters(torch.from_numpy(weights).clone().to(z.device), parameters)
-    found = np.empty(len(z))
+    norms = np.empty(len(z))
     for row in range(len(z)):
         one = slice(row, row + 1)
         gradients = torch.autograd.grad(
             loss_of(problem, z[one], y[one], row_weights[one]), parameters
         )
-        found[row] = sum(float(g.square().sum()) for g in gradients) ** 0.5
-    return found
+        norms[row] = sum(float(g.square().sum()) for g in gradients) ** 0.5
+    return norms
 
 
 def privacy_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
     """Return P(x, 8) of every row from the records of one training, with nominal noise.
 
-    Adam has no noise of its own: the largest gradient stands for its deviation.
+    Adam has no noise of its own, so the largest gradient is used as the noise's deviation.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def _trained(
 
 
 def _error_on(problem: TrainingProblem, state: TrainingState, rows: torch.Tensor) -> float:
-    """Return the root mean loss on some of the rows to train on, those left out included."""
+    """Return the root mean loss on some training rows, including those left out."""
     vector_to_parameters(
         torch.from_numpy(state.weights).clone().to(rows.device),
         list(problem.network.parameters()),
@@ -137,23 +138,23 @@ def withdraw_solves(
     Parameters
     ----------
     data, settings : TrainingData, TrainingSettings
-        Training afresh; all of its epochs are made.
+        Data and settings of the training, which runs all of its epochs.
     rate : float
-        Learning rate of fine-tuning, which lasts as many epochs as training at most.
+        Learning rate of fine-tuning, which lasts at most as many epochs as training.
     size, groups : int
-        Solves of a group, and groups.
+        Number of solves in a group, and of groups.
     tolerance : float
-        Of the error on the group, relative to the rerun's.
+        Tolerance of the error on the group, relative to that of the second training.
 
     Returns
     -------
     list of SolveWithdrawal
         From the lowest loss to the highest.
     losses : ndarray of shape (n,)
-        Of all rows that are trained on.
+        Losses of all training rows.
     spread : float
-        Relative standard deviation of the error on a group between trainings that differ in their
-        batches alone, over all groups.
+        Relative standard deviation of the error on a group between trainings that differ only in
+        their batches, over all groups.
 
     Raises
     ------
@@ -170,13 +171,13 @@ def withdraw_solves(
             f"are more than half of the {len(z)} solves that are trained on"
         )
     losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
-    tuned = replace(settings, learning_rate=rate, schedule="constant", stage="forget_solves")
+    tuned = settings.replace(learning_rate=rate, schedule="constant", stage="forget_solves")
     chosen = [torch.from_numpy(rows).to(z.device) for rows in quantile_groups(losses, size, groups)]
     # The same initial weights and units: prepared anew, since training moves the network.
-    other = _trained(prepare(data, settings), replace(settings, stage=f"{settings.stage}/other"))
+    other = _trained(prepare(data, settings), settings.replace(stage=f"{settings.stage}/other"))
     ratios = [_error_on(problem, state, rows) / _error_on(problem, other, rows) for rows in chosen]
     spread = float(np.sqrt(np.mean(np.square(np.log(ratios))) / 2))
-    found = []
+    withdrawals = []
     for index in tqdm(chosen, desc="solves", disable=None):
         kept = weights.clone()
         kept[index] = 0.0
@@ -184,17 +185,27 @@ def withdraw_solves(
         without = _trained(replace(first, training=(z, y, kept)), settings)
         wanted = _error_on(problem, without, index)
         going = replace(
-            state, epoch=0, updates=0,
-            first_moment=np.zeros_like(state.weights), second_moment=np.zeros_like(state.weights),
-        )  # fmt: skip
+            state,
+            epoch=0,
+            updates=0,
+            first_moment=np.zeros_like(state.weights),
+            second_moment=np.zeros_like(state.weights),
+        )
         error = [_error_on(problem, going, index)]
         left = replace(problem, training=(z, y, kept))
         while error[-1] < (1 - tolerance) * wanted and going.epoch < settings.max_epochs:
             going, _ = step(going, left, tuned)
             error.append(_error_on(problem, going, index))
         rows = index.cpu().numpy()
-        found.append(SolveWithdrawal(
-            rows, float(losses[rows].mean()), error[0], wanted, np.array(error), len(error) - 1,
-            error[-1] >= (1 - tolerance) * wanted,
-        ))  # fmt: skip
-    return found, losses, spread
+        withdrawals.append(
+            SolveWithdrawal(
+                rows,
+                float(losses[rows].mean()),
+                error[0],
+                wanted,
+                np.array(error),
+                len(error) - 1,
+                error[-1] >= (1 - tolerance) * wanted,
+            )
+        )
+    return withdrawals, losses, spread

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import parameter_coordinate, variable
 from popinv.downstream.instance_unlearning.forgetting import rank_correlation
 from popinv.downstream.instance_unlearning.solves import SolveWithdrawal
 from popinv.downstream.instance_unlearning.withdrawal import (
@@ -25,8 +22,14 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     whole_descent,
     withdraw,
 )
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.forward.datasets import parameter_coordinate
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
+from popinv.store.variables import variable
 from popinv.threads import fixed_threads
+
+if TYPE_CHECKING:
+    from popinv.downstream.instance_unlearning.section import InstanceUnlearning
 
 __all__ = ["forget_systems", "solves_metrics"]
 
@@ -37,7 +40,7 @@ def forget_systems(
     problem: Problem,
     settings: DescentSettings,
     start: tuple[np.ndarray, np.ndarray],
-    asked: Mapping[str, Any],
+    asked: InstanceUnlearning,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
 
@@ -46,10 +49,10 @@ def forget_systems(
     problem : Problem
         Its stage addresses the draws.
     settings : DescentSettings
-        Of the study's descent. Steps are Gauss-Newton's and see all systems here.
+        Settings of the study's descent. Steps are Gauss-Newton's and see all systems here.
     start : (alpha, gamma)
-        Where the study's descent starts.
-    asked : mapping
+        The start of the study's descent.
+    asked : InstanceUnlearning
         ``systems``, ``withdrawn``, ``places``, ``noise_draws``, ``steps``, ``rate``, ``order`` and
         ``epsilon``.
 
@@ -67,26 +70,38 @@ def forget_systems(
         From :func:`withdrawal.check_problem`.
     """
     check_problem(problem)
-    settings = replace(settings, optimiser="gauss_newton", batch_size=None)
-    tuning = Tuning(asked["steps"], asked["rate"], asked["order"], asked["epsilon"])
+    settings = settings.replace(optimiser="gauss_newton", batch_size=None)
+    tuning = Tuning(asked.steps, asked.rate, asked.order, asked.epsilon)
     with fixed_threads():
         descent = whole_descent(problem, settings, start)
         curvature = curvature_of(problem, settings, descent)
-        systems = candidates(problem, asked["systems"])
+        systems = candidates(problem, asked.systems)
         losses = system_losses(
-            problem, settings, descent, curvature, systems, asked["places"],
-            asked["noise_draws"], tuning.order,
-        )  # fmt: skip
-        ranks = np.linspace(0, len(systems) - 1, min(asked["withdrawn"], len(systems)))
+            problem,
+            settings,
+            descent,
+            curvature,
+            systems,
+            asked.places,
+            asked.noise_draws,
+            tuning.order,
+        )
+        ranks = np.linspace(0, len(systems) - 1, min(asked.withdrawn, len(systems)))
         chosen = np.argsort(losses.loss, kind="stable")[np.unique(ranks.round().astype(int))]
-        found = withdraw(
-            problem, settings, start, descent, curvature, losses.noise,
-            systems[chosen].tolist(), tuning,
-        )  # fmt: skip
+        withdrawals = withdraw(
+            problem,
+            settings,
+            start,
+            descent,
+            curvature,
+            losses.noise,
+            systems[chosen].tolist(),
+            tuning,
+        )
     expected = linear_steps(losses.loss, tuning.epsilon, tuning.rate)
     whole = np.concatenate([descent.alpha, descent.gamma])
-    metrics = _metrics(problem, settings, whole, losses, expected, chosen, found, tuning)
-    return _dataset(problem, whole, losses, expected, found, tuning.epsilon), metrics
+    metrics = _metrics(problem, settings, whole, losses, expected, chosen, withdrawals, tuning)
+    return _dataset(problem, whole, losses, expected, withdrawals, tuning.epsilon), metrics
 
 
 def _metrics(
@@ -96,7 +111,7 @@ def _metrics(
     losses: Losses,
     expected: np.ndarray,
     chosen: np.ndarray,
-    found: list[Withdrawal],
+    withdrawals: list[Withdrawal],
     tuning: Tuning,
 ) -> dict[str, Any]:
     distance = usual_distance(problem.data, losses.systems)
@@ -112,7 +127,7 @@ def _metrics(
         "steps_expected_median": float(np.median(expected)),
         "rerun_steps": settings.iterations,
     }
-    for row, one in zip(chosen, found, strict=True):
+    for row, one in zip(chosen, withdrawals, strict=True):
         name = f"system_{one.system}"
         numbers |= {
             f"{name}_loss": float(losses.loss[row]),
@@ -125,15 +140,15 @@ def _metrics(
             f"{name}_change": _change(one.rerun - whole, losses.standard_error),
             f"{name}_change_left": _change(one.rerun - one.forgotten, losses.standard_error),
         }
-    before = np.array([one.divergence[0] for one in found])
+    before = np.array([one.divergence[0] for one in withdrawals])
     numbers |= {
-        "withdrawn": len(found),
+        "withdrawn": len(withdrawals),
         "withdrawn_steps_above_expected": sum(
-            one.steps > expected[row] for row, one in zip(chosen, found, strict=True)
+            one.steps > expected[row] for row, one in zip(chosen, withdrawals, strict=True)
         ),
         "withdrawn_loss_correlation_divergence": rank_correlation(losses.loss[chosen], before),
     }
-    last, row = found[-1], chosen[-1]
+    last, row = withdrawals[-1], chosen[-1]
     moved = numbers[f"system_{last.system}_change"]
     numbers["statement"] = (
         f"system {last.system} is the hardest to forget of {len(losses.systems)}: leaving it out "
@@ -163,7 +178,7 @@ def _dataset(
     whole: np.ndarray,
     losses: Losses,
     expected: np.ndarray,
-    found: list[Withdrawal],
+    withdrawals: list[Withdrawal],
     epsilon: float,
 ) -> xr.Dataset:
     natural = problem.natural
@@ -177,50 +192,56 @@ def _dataset(
                 "candidate", usual_distance(problem.data, losses.systems), "Mahalanobis distance"
             ),
             "divergence": variable(
-                ("withdrawn", "step"), [one.divergence for one in found],
+                ("withdrawn", "step"),
+                [one.divergence for one in withdrawals],
                 "divergence from the rerun along fine-tuning",
             ),
             "floor": variable(
-                ("withdrawn", "step"), [one.floor for one in found],
+                ("withdrawn", "step"),
+                [one.floor for one in withdrawals],
                 "what the draws make of the divergence where nothing is left to forget",
             ),
-            "steps": variable("withdrawn", [one.steps for one in found], "steps until forgotten"),
+            "steps": variable(
+                "withdrawn", [one.steps for one in withdrawals], "steps until forgotten"
+            ),
             "standard_error": variable(
                 "fitted", losses.standard_error, "standard error, of the unconstrained parameter"
             ),
             "with_all": variable("fitted", natural(whole), "law and noise with all systems"),
             "forgotten": variable(
-                dims, [natural(one.forgotten) for one in found], "law and noise after fine-tuning"
+                dims,
+                [natural(one.forgotten) for one in withdrawals],
+                "law and noise after fine-tuning",
             ),
             "rerun": variable(
-                dims, [natural(one.rerun) for one in found], "law and noise of a new descent"
+                dims, [natural(one.rerun) for one in withdrawals], "law and noise of a new descent"
             ),
         },
         coords={
             "candidate": variable("candidate", losses.systems, "number of the system"),
             "withdrawn": variable(
-                "withdrawn", [one.system for one in found], "number of the system"
+                "withdrawn", [one.system for one in withdrawals], "number of the system"
             ),
             **parameter_coordinate(names, "fitted", "parameter of law or noise"),
         },
         attrs={"loss_uncertainty": losses.uncertainty, "epsilon": epsilon},
-    )  # fmt: skip
+    )
 
 
 def solves_metrics(
-    found: list[SolveWithdrawal], losses: np.ndarray, spread: float, epochs: int
+    withdrawals: list[SolveWithdrawal], losses: np.ndarray, spread: float, epochs: int
 ) -> dict[str, Any]:
     """Return what became of withdrawn solves, flat.
 
     Parameters
     ----------
-    found : list of SolveWithdrawal
+    withdrawals : list of SolveWithdrawal
     losses : ndarray
     spread : float
         Relative standard deviation of the error on a group between trainings that differ in their
         minibatches alone.
     epochs : int
-        What a rerun takes.
+        Epochs of a rerun.
     """
     numbers: dict[str, Any] = {
         "solves": len(losses),
@@ -228,18 +249,18 @@ def solves_metrics(
         "solves_rerun_epochs": epochs,
         "solves_spread": spread,
     }
-    for ease, one in zip(_EASE, found, strict=True):
+    for ease, one in zip(_EASE, withdrawals, strict=True):
         numbers |= {
             f"solves_{ease}_error": one.trained,
             f"solves_{ease}_error_rerun": one.rerun,
             f"solves_{ease}_error_forgotten": float(one.error[-1]),
             f"solves_{ease}_epochs": one.epochs,
             f"solves_{ease}_reached": one.reached,
-            # Of a difference of two trainings, two standard deviations.
+            # The bound is two standard deviations of a difference of two trainings.
             f"solves_{ease}_told": bool(np.log(one.rerun / one.trained) > 2 * 2**0.5 * spread),
         }
     said = {True: "know they were there", False: "cannot be told from not having been there"}
-    hardest = found[-1]
+    hardest = withdrawals[-1]
     numbers["solves_statement"] = (
         f"of the solves, the {len(hardest.rows)} hardest {said[numbers['solves_hardest_told']]}: "
         f"the surrogate's error on them is {hardest.trained:.3g} with them and {hardest.rerun:.3g} "

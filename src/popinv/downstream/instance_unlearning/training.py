@@ -1,13 +1,13 @@
-r"""Descent of a stack of classifiers, each on its own part of the points.
+r"""Descent of a stack of classifiers, each on its own subset of the points.
 
-A batch is drawn by Poisson sampling: each of the n points with probability q = b / n. A model that
-must not see some points takes the same batch without them, and divides the sum of gradients by b
-all the same, so that training with and without a point differ in this point's gradients alone:
+A batch is drawn by Poisson sampling: it contains each of the n points with probability q = b / n. A
+model that must not see some points takes the same batch without them, and still divides the sum of
+gradients by b. Training with and without a point then differs only in this point's gradients:
 
 .. math:: \theta \leftarrow \theta - \frac{\eta}{b} \sum_{i \in B} m_i \nabla \ell_i(\theta)
     - \eta \gamma_t\, \mathrm{sign}(\theta) + \sqrt{2 \eta \sigma^2}\, N(0, I).
 
-Langevin descent has sigma > 0; plain descent has neither noise nor gamma; sparse unlearning (Jia et
+Langevin descent has sigma > 0. Plain descent has neither noise nor gamma. Sparse unlearning (Jia et
 al., NeurIPS 2023) has a penalty gamma_t |theta|_1 that falls to zero along the run.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["Data", "Rule", "Steps", "batch", "descend", "step"]
 
 @dataclass(frozen=True)
 class Data:
-    """Points to train on.
+    """Training points.
 
     Attributes
     ----------
@@ -51,14 +51,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Rule:
-    """How a step is taken.
+    """Settings of a step.
 
     Attributes
     ----------
     rate, batch : float
         eta and b.
     sigma : float
-        Of Langevin descent.
+        sigma of Langevin descent.
     penalty : float
         gamma_0 of sparse unlearning.
     """
@@ -71,13 +71,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Steps:
-    """A run's length and the address of its random draws.
+    """The length of a run and the address of its random draws.
 
     Attributes
     ----------
     count : int
     seed, stage : int, str
-        The batches and the noise of step k are those of (seed, stage, k).
+        The batches and the noise of step k are determined by (seed, stage, k).
     """
 
     count: int
@@ -105,17 +105,17 @@ def step(
     Parameters
     ----------
     weights : dict
-        Of a stack of models.
+        Weights of a stack of models.
     network : Network
     data : Data
         The batch.
     kept : Tensor of shape (models, points of the batch)
-        1 where a model sees a point, 0 where it does not.
+        1 if a model sees a point, else 0.
     rule : Rule
     penalty : float
         gamma_t.
     rng : numpy.random.Generator, optional
-        Draws the noise, the same for all models; needed where the rule has noise.
+        Draws the noise, the same for all models; needed if the rule has noise.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def descend(
         The points that each model trains on.
     rule, steps : Rule, Steps
     record : callable, optional
-        Given the number of steps done and the weights, before the first step and after each.
+        Receives the number of past steps and the weights, before the first step and after each.
 
     Returns
     -------

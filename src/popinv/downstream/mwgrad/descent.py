@@ -1,4 +1,4 @@
-"""The descent of particles on several objectives: one pure step."""
+"""Descent of particles on several objectives, as one pure step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from popinv.downstream.adam import adam
 from popinv.downstream.mwgrad.velocities import Target, velocities
 from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError, DivergenceError
+from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 
 __all__ = ["Settings", "State", "begin", "run", "step"]
@@ -19,7 +19,7 @@ __all__ = ["Settings", "State", "begin", "run", "step"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to descend.
+    """Settings of the descent.
 
     Parameters
     ----------
@@ -27,18 +27,18 @@ class Settings:
         Velocity estimate, one of ``velocities.METHODS``.
     weights : {"minnorm", "step", "fixed"}
         The weights of least norm at each step; one projected gradient step towards them,
-        w <- Proj(w - eta Q w); or as they are.
+        w <- Proj(w - eta Q w); or fixed weights.
     optimiser : {"plain", "adam", "common_adam", "accelerated"}
-        x += h v; Adam on v; Adam with one size for all particles in each coordinate, which moves
-        normal particles along linear fields to normal ones; or with momentum,
-        p <- a_t p + sqrt(h) v, x += sqrt(h) p, a_t = (t - 1)/(t + 2): the accelerated variant of
-        arXiv 2601.19220, whose discretisation is reconstructed.
+        x += h v; Adam on v; Adam with a common size for all particles in each coordinate, which
+        keeps normal particles normal in linear fields; or momentum,
+        p <- a_t p + sqrt(h) v, x += sqrt(h) p, a_t = (t - 1)/(t + 2), the accelerated variant of
+        arXiv 2601.19220 with a reconstructed discretisation.
     rate : float
         h.
     weight_rate : float
         eta.
     bandwidth : float, optional
-        Of the kernel; the median rule if left out.
+        Bandwidth of the kernel; by default from the median rule.
     seed, stage : int, str
         Address of the random draws.
     """
@@ -70,7 +70,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """Particles (n, d), weights (K,), and what the optimiser remembers, both (n, d)."""
+    """Particles (n, d), weights (K,), and the moments of the optimiser, both (n, d)."""
 
     iteration: int
     particles: np.ndarray
@@ -80,7 +80,7 @@ class State:
 
 
 def begin(particles: np.ndarray, objectives: int, weights: np.ndarray | None = None) -> State:
-    """Return the state before the first step; equal weights unless given."""
+    """Return the state before the first step, by default with equal weights."""
     x = np.array(particles, dtype=float)
     w = np.full(objectives, 1 / objectives) if weights is None else np.array(weights, dtype=float)
     if len(w) != objectives or (w < 0).any() or abs(w.sum() - 1) > 1e-9:
@@ -91,14 +91,14 @@ def begin(particles: np.ndarray, objectives: int, weights: np.ndarray | None = N
 def step(
     state: State, targets: Sequence[Target], settings: Settings
 ) -> tuple[State, dict[str, Any]]:
-    """Move the particles once; a function of its arguments alone.
+    """Move the particles once, as a pure function of the arguments.
 
     Returns
     -------
     state : State
     info : dict
-        At the particles before the move: ``velocity_norm``, the root of w^T Q w, ``kkt_gap`` and
-        ``gram``.
+        At the particles before the move: ``velocity_norm``, the square root of w^T Q w, ``kkt_gap``
+        and ``gram``.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
 def run(
     state: State, targets: Sequence[Target], settings: Settings, iterations: int
 ) -> tuple[State, dict[str, np.ndarray]]:
-    """Take so many steps; return the last state and the records of every step's info.
+    """Take a number of steps; return the last state and the records of every step.
 
     Returns
     -------

@@ -16,12 +16,12 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.artefacts import variable
 from popinv.downstream.claims import Claim
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.mwgrad.ensembles import EnsembleSettings, begin, predict, step
 from popinv.downstream.mwgrad.overlaid import Pairs, draw_pairs
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["LOGS", "METHODS", "SIZES", "Size", "claims", "lead", "metrics", "train"]
 
@@ -33,9 +33,11 @@ LOGS = {
     "multi_mnist": {"svgd": (95.96, 95.16), "gfsd": (98.25, 97.44), "neural": (98.28, 97.57)},
     "multi_fashion": {"svgd": (85.66, 85.07), "gfsd": (90.84, 89.69), "neural": (90.27, 89.43)},
     "multi_fashion_and_mnist": {
-        "svgd": (94.41, 87.61), "gfsd": (96.69, 92.31), "neural": (97.51, 91.90),
+        "svgd": (94.41, 87.61),
+        "gfsd": (96.69, 92.31),
+        "neural": (97.51, 91.90),
     },
-}  # fmt: skip
+}
 NETWORKS = 5
 _AT_ONCE, _EXAMPLES = 250, 6
 # Points of accuracy that count as the same.
@@ -73,10 +75,10 @@ def train(kind: str, sets: dict[str, ImageSet], size: Size, seed: int) -> xr.Dat
     """
     training = draw_pairs(kind, sets, "train", size.trained, seed)
     test = draw_pairs(kind, sets, "test", size.tested, seed)
-    found: dict[str, list[Any]] = {}
+    records: dict[str, list[Any]] = {}
     for method in METHODS:
         for name, values in _train_one(method, training, test, size, seed).items():
-            found.setdefault(name, []).append(values)
+            records.setdefault(name, []).append(values)
     notes = {
         "right": (("method", "task", "pair"), "whether the ensemble names the label"),
         "log_likelihood": (("method", "task"), "mean log-probability of the label"),
@@ -85,7 +87,7 @@ def train(kind: str, sets: dict[str, ImageSet], size: Size, seed: int) -> xr.Dat
         "weight": (("method", "step"), "weight of the first task, mean over networks"),
     }
     variables = {
-        name: variable(dims, np.array(found[name]), note) for name, (dims, note) in notes.items()
+        name: variable(dims, np.array(records[name]), note) for name, (dims, note) in notes.items()
     }
     examples = test.images(slice(_EXAMPLES))
     variables["example"] = variable(("one", "row", "column"), examples, "test image")
@@ -130,13 +132,13 @@ def _train_one(method: str, training: Pairs, test: Pairs, size: Size, seed: int)
     }
 
 
-def lead(found: xr.Dataset, method: str, other: str) -> tuple[float, float]:
+def lead(result: xr.Dataset, method: str, other: str) -> tuple[float, float]:
     """Return by how many points of accuracy a method is ahead of another, and its error.
 
     Accuracy is the mean of both tasks'; the standard error is that of the differences pair by
     pair, of this training: another start of the networks would add to it.
     """
-    right = found["right"].mean("task")
+    right = result["right"].mean("task")
     gap = 100 * (right.sel({"method": method}) - right.sel({"method": other})).values
     return float(gap.mean()), float(gap.std(ddof=1) / len(gap) ** 0.5)
 
@@ -150,9 +152,9 @@ def metrics(trained: Mapping[str, xr.Dataset]) -> dict[str, Any]:
         From :func:`train`, by kind of pairs.
     """
     numbers: dict[str, Any] = {}
-    for kind, found in trained.items():
+    for kind, result in trained.items():
         for method in METHODS:
-            one = found.sel({"method": method})
+            one = result.sel({"method": method})
             by_task = 100 * one["right"].mean("pair").values
             name = f"{kind}_{method}"
             numbers[f"accuracy_{name}_task_1"], numbers[f"accuracy_{name}_task_2"] = by_task
@@ -162,7 +164,7 @@ def metrics(trained: Mapping[str, xr.Dataset]) -> dict[str, Any]:
             numbers[f"weight_range_{name}"] = np.ptp(one["weight"].values)
         for other in METHODS:
             if other != "gfsd":
-                ahead, error = lead(found, "gfsd", other)
+                ahead, error = lead(result, "gfsd", other)
                 numbers[f"lead_over_{other}_{kind}"] = ahead
                 numbers[f"lead_over_{other}_{kind}_error"] = error
     return {name: float(value) for name, value in numbers.items()}
@@ -180,9 +182,12 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
                 Claim(
                     f"{words}, {method}: accuracy in %, mean of both tasks, as in the authors' "
                     f"released log (within {_NEAR:g})",
-                    "authors' code", theirs, ours, abs(ours - theirs) < _NEAR,
+                    "authors' code",
+                    theirs,
+                    ours,
+                    abs(ours - theirs) < _NEAR,
                 )
-            )  # fmt: skip
+            )
         gap = float(np.mean(LOGS[kind]["gfsd"]) - np.mean(LOGS[kind]["svgd"]))
         table.append(_ahead(numbers, kind, "svgd", "authors' code", gap))
         for other in ("mt_sgd", "mgda", "equal"):
@@ -197,5 +202,8 @@ def _ahead(
     return Claim(
         f"{kind.replace('_', ' ')}: gfsd is ahead of {other.replace('_', '-')} in accuracy, in "
         "points (by two standard errors)",
-        source, expected, ahead, ahead > 2 * error,
-    )  # fmt: skip
+        source,
+        expected,
+        ahead,
+        ahead > 2 * error,
+    )

@@ -1,14 +1,14 @@
-r"""Ensembles of networks that learn two tasks: particles on two objectives.
+r"""Ensembles of networks that learn two tasks, as particles on two objectives.
 
-Network i has a trunk phi_i, which both tasks share, and a head psi_ki for each task; L_k is the
+Network i has a trunk phi_i, which both tasks share, and a head psi_ki for each task. L_k is the
 mean cross-entropy of task k on a minibatch. The networks are particles of a law q, and objective k
 is E_q L_k - tau H(q), the divergence from exp(-L_k / tau). A step moves the networks along
 
 .. math:: \dot\phi = \sum_k w_k v_k, \qquad v_k = -\nabla_\phi L_k - \tau \nabla \log q,
 
-and each head along the velocity of its own task. Repulsion, -grad log q, acts between what the
-networks answer on the batch, features and logits, and is pulled back to the parameters; that of
-``neural`` acts between the trunks' parameters themselves.
+and each head along the velocity of its own task. The repulsion, -grad log q, acts between the
+outputs of the networks on the batch, features and logits, and is pulled back to the parameters. In
+``neural`` it acts between the parameters of the trunks.
 
 =========  ===================================  ==============================================
 method     velocity                             weights w
@@ -18,13 +18,13 @@ blob       Blob (Chen et al. 2018)              the same
 gfsd       GFSD, the authors' released "Blob"   the same
 neural     learnt density ratio                 the same
 mt_sgd     SVGD                                 of least norm
-mgda       -grad L_k, no repulsion              of least norm, of each network its own
+mgda       -grad L_k, no repulsion              of least norm, separately for each network
 equal      -grad L_k, no repulsion              1/2
 =========  ===================================  ==============================================
 
-Q is the Gram matrix of the trunks' task gradients: (1/n) sum_i <g_ki, g_li>, for SVGD
-(1/n^2) sum_ij K_ij <g_ki, g_lj>. The moves are Adam's for all methods, so that the size of a
-velocity, which SVGD's average over the networks makes n times smaller, does not matter.
+Q is the Gram matrix of the trunks' task gradients: (1/n) sum_i <g_ki, g_li>, and for SVGD
+(1/n^2) sum_ij K_ij <g_ki, g_lj>. All methods use Adam, so the size of a velocity does not matter;
+SVGD's average over the networks makes it n times smaller.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from popinv.downstream.adam import adam
 from popinv.downstream.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.lenets import TASKS, features, logits, new_networks
 from popinv.downstream.mwgrad.velocities import kernel_repulsion, neural_score
 from popinv.downstream.simplex import least_norm, project
 from popinv.errors import ConfigError, DivergenceError, nearest
+from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 
 __all__ = ["METHODS", "Ensemble", "EnsembleSettings", "begin", "predict", "step"]
 
 METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "mgda", "equal")
 _KERNEL_METHODS = {"svgd": "svgd", "blob": "blob", "gfsd": "gfsd", "mt_sgd": "svgd"}
-# Temperatures of the repulsion between features and between logits, those of the released code.
+# Temperatures of the repulsion between features and between logits, as in the released code.
 _FEATURE_TEMPERATURE, _LOGIT_TEMPERATURE = 0.0015, 0.25
 _NEURAL_STEPS, _NEURAL_WIDTH = 5, 10
 
 
 @dataclass(frozen=True)
 class EnsembleSettings:
-    """How to learn.
+    """Settings of the learning.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class EnsembleSettings:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trunks (n, P), heads (K, n, H), what Adam remembers of both, and weights (n, K)."""
+    """Trunks (n, P), heads (K, n, H), Adam's moments of both, and weights (n, K)."""
 
     iteration: int
     trunks: torch.Tensor
@@ -97,7 +97,7 @@ class Ensemble:
 
 
 def begin(networks: int, settings: EnsembleSettings) -> Ensemble:
-    """Return new networks with equal weights of the tasks; the same for every method."""
+    """Return new networks with equal weights of the tasks; they are the same for every method."""
     trunks, heads = new_networks(networks, settings.seed, "mwgrad/networks")
     zeros = (torch.zeros_like(trunks), torch.zeros_like(heads))
     return Ensemble(0, trunks, heads, zeros, zeros, np.full((networks, TASKS), 1 / TASKS))
@@ -110,7 +110,7 @@ def step(
     rate: float,
     settings: EnsembleSettings,
 ) -> tuple[Ensemble, dict[str, Any]]:
-    """Move the networks once; a function of its arguments alone.
+    """Move the networks once, as a pure function of the arguments.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def step(
     -------
     state : Ensemble
     info : dict
-        ``loss`` (K,), the networks' mean before the move.
+        ``loss`` (K,), the mean over networks before the move.
 
     Raises
     ------
@@ -132,24 +132,24 @@ def step(
         If a loss is not finite.
     """
     trunks = state.trunks.detach().requires_grad_()
-    found = features(trunks, images)
-    losses, head_moves, cotangents = _of_heads(state.heads, found.detach(), labels, settings)
+    outputs = features(trunks, images)
+    losses, head_moves, cotangents = _of_heads(state.heads, outputs.detach(), labels, settings)
     if not np.isfinite(losses).all():
         raise DivergenceError(
             f"step {state.iteration}: a loss is not finite; take a smaller learning rate"
         )
     pushed = None
     if settings.method in _KERNEL_METHODS:
-        kernel = _kernel(found.detach())
-        pushed = _FEATURE_TEMPERATURE * _push(settings.method, found.detach(), kernel)
+        kernel = _kernel(outputs.detach())
+        pushed = _FEATURE_TEMPERATURE * _push(settings.method, outputs.detach(), kernel)
     weights = state.weights
     if settings.method == "equal":
         mixed = sum(w * cotangent for w, cotangent in zip(weights[0], cotangents, strict=True))
-        (move,) = torch.autograd.grad(found, trunks, mixed)
+        (move,) = torch.autograd.grad(outputs, trunks, mixed)
     else:
         gradients = np.array(
             [
-                torch.autograd.grad(found, trunks, c, retain_graph=True)[0].numpy()
+                torch.autograd.grad(outputs, trunks, c, retain_graph=True)[0].numpy()
                 for c in cotangents
             ]
         )
@@ -166,20 +166,20 @@ def step(
             merged = merged + settings.parameter_temperature * score
         move = torch.from_numpy(merged.astype(np.float32))
         if pushed is not None:
-            move = move + torch.autograd.grad(found, trunks, pushed)[0]
+            move = move + torch.autograd.grad(outputs, trunks, pushed)[0]
     moved = _moved(state, (move, head_moves), rate)
     return replace(moved, weights=weights), {"loss": losses}
 
 
 def _of_heads(
-    heads: torch.Tensor, found: torch.Tensor, labels: torch.Tensor, settings: EnsembleSettings
+    heads: torch.Tensor, outputs: torch.Tensor, labels: torch.Tensor, settings: EnsembleSettings
 ) -> tuple[np.ndarray, torch.Tensor, list[torch.Tensor]]:
     """Return losses (K,), the heads' moves (K, n, H), and each loss's gradient in the features."""
     losses, moves, cotangents = [], [], []
     for task_heads, wanted in zip(heads, labels, strict=True):
-        psi, inputs = task_heads.detach().requires_grad_(), found.detach().requires_grad_()
+        psi, inputs = task_heads.detach().requires_grad_(), outputs.detach().requires_grad_()
         answers = logits(psi, inputs)
-        # The sum over networks of each one's mean, so that every gradient is the network's own.
+        # The loss is summed over networks, so that each gradient is that of its own network.
         loss = torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
         gradient, cotangent = torch.autograd.grad(loss, (psi, inputs), retain_graph=True)
         if settings.method in _KERNEL_METHODS:
@@ -205,7 +205,7 @@ def _kernel(outputs: torch.Tensor) -> Kernel:
 
 
 def _push(method: str, outputs: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-    """Return grad log q of what the networks answer, shape of the outputs."""
+    """Return grad log q of the networks' outputs, shape of the outputs."""
     score = -kernel_repulsion(_KERNEL_METHODS[method], kernel)
     return torch.from_numpy(score.astype(np.float32)).reshape(outputs.shape)
 
@@ -228,7 +228,7 @@ def _new_weights(
 
 
 def _moved(state: Ensemble, moves: tuple[torch.Tensor, torch.Tensor], rate: float) -> Ensemble:
-    """Move trunks and heads by a step of Adam; the weights stay."""
+    """Move trunks and heads by a step of Adam, without changing the weights."""
     t = state.iteration + 1
 
     def part(
@@ -246,7 +246,7 @@ def _moved(state: Ensemble, moves: tuple[torch.Tensor, torch.Tensor], rate: floa
 
 
 def predict(state: Ensemble, images: torch.Tensor) -> torch.Tensor:
-    """Return each network's probabilities of the classes, shape (K, n, B, 10)."""
+    """Return each network's class probabilities, shape (K, n, B, 10)."""
     with torch.no_grad():
-        found = features(state.trunks, images)
-        return torch.stack([logits(heads, found).softmax(dim=-1) for heads in state.heads])
+        outputs = features(state.trunks, images)
+        return torch.stack([logits(heads, outputs).softmax(dim=-1) for heads in state.heads])

@@ -18,7 +18,7 @@ class Kernel:
     values : ndarray of shape (n, m)
         K(x_i, y_j).
     gradient : ndarray of shape (n, m, d)
-        The gradient in x_i; that in y_j is its negative.
+        The gradient in x_i. The gradient in y_j is its negative.
     bandwidth : float
         s.
     """
@@ -29,13 +29,13 @@ class Kernel:
 
 
 def median_bandwidth(x: np.ndarray) -> float:
-    r"""Return s, s^2 = median \|x_i - x_j\|^2 / (2 log(n + 1)), i = j included; 1e-6 at least."""
+    r"""Return s with s^2 = median \|x_i - x_j\|^2 / (2 log(n + 1)), with i = j; at least 1e-6."""
     square = _squares(x, x)
     return float(np.sqrt(max(np.median(square) / (2 * np.log(len(x) + 1)), 1e-12)))
 
 
 def radial_kernel(x: np.ndarray, y: np.ndarray, bandwidth: float) -> Kernel:
-    """Return the kernel between points x (n, d) and y (m, d); the bandwidth counts as constant."""
+    """Return the kernel between points x (n, d) and y (m, d), with a constant bandwidth."""
     values = np.exp(-_squares(x, y) / (2 * bandwidth**2))
     gradient = (y[None] - x[:, None]) * values[..., None] / bandwidth**2
     return Kernel(values, gradient, bandwidth)

@@ -1,8 +1,8 @@
-"""LeNets with two heads, several side by side.
+"""LeNets with two heads, evaluated in parallel.
 
-One network takes 36 x 36 grey images through a trunk, two convolutions (9 x 9 to 10 maps, 5 x 5 to
-20 maps), each with a rectifier and a 2 x 2 maximum, and a layer of 50 features; each task has a
-head of its own, from the features to ten classes. Its 30,890 + 2 x 510 parameters are one particle.
+A network takes 36 x 36 grey images. Its trunk has two convolutions (9 x 9 to 10 maps, 5 x 5 to 20
+maps), each with a rectifier and 2 x 2 max-pooling, and a layer of 50 features. Each task has its
+own head from the features to ten classes. The 30,890 + 2 x 510 parameters are one particle.
 The trunks of n networks are the rows of one array and run as one grouped convolution.
 """
 
@@ -19,7 +19,7 @@ from popinv.seeds import generator
 __all__ = ["CLASSES", "HEAD", "TASKS", "TRUNK", "features", "logits", "new_networks"]
 
 TASKS, CLASSES, _FEATURES = 2, 10, 50
-# Shape of each layer's weights, the inputs of one output last; its biases follow it.
+# Shape of each layer's weights, with the inputs of an output last. The layer's biases follow.
 _TRUNK_LAYERS = ((10, 1, 9, 9), (20, 10, 5, 5), (_FEATURES, 500))
 _HEAD_LAYERS = ((CLASSES, _FEATURES),)
 
@@ -34,7 +34,7 @@ TRUNK, HEAD = _count(_TRUNK_LAYERS), _count(_HEAD_LAYERS)
 def new_networks(count: int, seed: int, stage: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return trunks (n, TRUNK) and heads (TASKS, n, HEAD) of new networks.
 
-    Weights and biases are uniform within one over the root of a layer's inputs.
+    Weights and biases are uniform within one over the square root of a layer's number of inputs.
     """
     trunks = np.empty((count, TRUNK), dtype=np.float32)
     heads = np.empty((TASKS, count, HEAD), dtype=np.float32)
@@ -55,29 +55,29 @@ def _new(layers: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> np.nd
 def _layers(
     parameters: torch.Tensor, layers: tuple[tuple[int, ...], ...]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return weights (n, *shape) and biases (n, outputs) of each layer, views of (n, P)."""
-    found, start = [], 0
+    """Return weights (n, *shape) and biases (n, outputs) of each layer, as views of (n, P)."""
+    parts, start = [], 0
     for shape in layers:
         middle = start + prod(shape)
         end = middle + shape[0]
         weights = parameters[:, start:middle].reshape(-1, *shape)
-        found.append((weights, parameters[:, middle:end]))
+        parts.append((weights, parameters[:, middle:end]))
         start = end
-    return found
+    return parts
 
 
 def features(trunks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """Return the features of images (B, 36, 36) by n trunks (n, TRUNK), shape (n, B, 50)."""
     n = len(trunks)
     (w1, b1), (w2, b2), (w3, b3) = _layers(trunks, _TRUNK_LAYERS)
-    found = images[:, None].contiguous(memory_format=torch.channels_last)
-    found = max_pool2d(relu(conv2d(found, w1.flatten(0, 1), b1.flatten())), 2)
-    found = max_pool2d(relu(conv2d(found, w2.flatten(0, 1), b2.flatten(), groups=n)), 2)
-    found = found.reshape(len(images), n, -1).transpose(0, 1)
-    return relu(torch.baddbmm(b3[:, None], found, w3.transpose(1, 2)))
+    outputs = images[:, None].contiguous(memory_format=torch.channels_last)
+    outputs = max_pool2d(relu(conv2d(outputs, w1.flatten(0, 1), b1.flatten())), 2)
+    outputs = max_pool2d(relu(conv2d(outputs, w2.flatten(0, 1), b2.flatten(), groups=n)), 2)
+    outputs = outputs.reshape(len(images), n, -1).transpose(0, 1)
+    return relu(torch.baddbmm(b3[:, None], outputs, w3.transpose(1, 2)))
 
 
-def logits(heads: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+def logits(heads: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     """Return one task's logits (n, B, 10) from its heads (n, HEAD) and features (n, B, 50)."""
     ((w, b),) = _layers(heads, _HEAD_LAYERS)
-    return torch.baddbmm(b[:, None], found, w.transpose(1, 2))
+    return torch.baddbmm(b[:, None], outputs, w.transpose(1, 2))

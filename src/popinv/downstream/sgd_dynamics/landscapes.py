@@ -1,7 +1,7 @@
-"""Landscapes in one dimension, given by their slope f', a piecewise polynomial.
+"""Landscapes in one dimension, defined by a piecewise polynomial slope f'.
 
-Beyond the outermost break the slope is linear at most, as steps of heavy-tailed size would
-otherwise diverge: a cubic slope at x is of the size x^3.
+Beyond the outermost break the slope is at most linear. Otherwise steps of heavy-tailed size would
+diverge: a cubic slope at x has the size x^3.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = [
 
 
 @numba.njit(cache=True, nogil=True)
-def evaluate_slope(x, breaks, coefficients):
-    """Return the piece's polynomial at x, by Horner's rule; at a break the right piece's."""
+def evaluate_slope(x: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
+    """Return the value of the piece at x, by Horner's rule; a break belongs to the right piece."""
     piece = 0
     while piece < len(breaks) and x >= breaks[piece]:
         piece += 1
@@ -43,9 +43,9 @@ class Landscape:
     Attributes
     ----------
     breaks : ndarray of shape (k,)
-        Where pieces meet, ascending; a point on a break belongs to the piece on its right.
+        Ascending points between pieces. A point on a break belongs to the piece on its right.
     coefficients : ndarray of shape (k + 1, degree + 1)
-        Of each piece, from the constant up, in powers of x itself.
+        Coefficients of each piece, from the constant up, in powers of x itself.
     """
 
     breaks: np.ndarray
@@ -58,7 +58,7 @@ class Landscape:
         return (self.coefficients[pieces] * powers).sum(axis=-1)
 
     def steepness(self, low: float, high: float) -> float:
-        """Return the largest abs(f'') in an interval, from a grid of 10,001 points."""
+        """Return the largest abs(f'') in an interval, on a grid of 10,001 points."""
         grid = np.linspace(low, high, 10_001)
         powers = np.arange(1, self.coefficients.shape[1])
         pieces = np.searchsorted(self.breaks, grid, side="right")
@@ -73,13 +73,13 @@ def piecewise(breaks: Sequence[float], coefficients: Sequence[Sequence[float]]) 
     ----------
     breaks : sequence of float, length k
     coefficients : sequence of k + 1 sequences
-        From the constant up; shorter ones are filled with zeros.
+        From the constant up. Shorter ones are filled with zeros.
 
     Raises
     ------
     ConfigError
-        If the breaks do not ascend, the numbers of pieces do not fit, or an outer piece is of a
-        higher degree than 1.
+        If the breaks do not ascend, the numbers of pieces do not fit, or an outer piece has a
+        degree above 1.
     """
     if len(coefficients) != len(breaks) + 1:
         raise ConfigError(

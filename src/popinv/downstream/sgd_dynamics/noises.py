@@ -1,4 +1,4 @@
-"""Laws of the gradient noise xi, all symmetric and of mean zero."""
+"""Laws of the gradient noise xi, all symmetric with mean zero."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ KINDS = ("gaussian", "laplace", "student", "pareto", "stable")
 
 
 @numba.njit(cache=True, nogil=True)
-def draw(generator, kind, scale, index):
-    """Draw one xi; ``kind`` is the place in ``KINDS``."""
+def draw(generator: np.random.Generator, kind: int, scale: float, index: float) -> float:
+    """Draw one xi; ``kind`` is the index in ``KINDS``."""
     if kind == 0:
         return scale * generator.standard_normal()
     if kind == 1:
@@ -28,7 +28,7 @@ def draw(generator, kind, scale, index):
     if kind == 3:
         size = scale * (1.0 - generator.random()) ** (-1.0 / index)
         return size if generator.random() < 0.5 else -size
-    # Chambers, Mallows and Stuck's formula for a symmetric stable law.
+    # The formula of Chambers, Mallows and Stuck for a symmetric stable law.
     angle = np.pi * (generator.random() - 0.5)
     clock = generator.standard_exponential()
     return (
@@ -82,7 +82,9 @@ class Noise:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sample(generator, kind, scale, index, count):
+def _sample(
+    generator: np.random.Generator, kind: int, scale: float, index: float, count: int
+) -> np.ndarray:
     values = np.empty(count)
     for i in range(count):
         values[i] = draw(generator, kind, scale, index)

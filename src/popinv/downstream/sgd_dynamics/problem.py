@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.downstream.claims import Claim
 from popinv.downstream.sgd_dynamics import theory
 from popinv.downstream.sgd_dynamics.landscapes import (
@@ -28,6 +27,7 @@ from popinv.downstream.sgd_dynamics.landscapes import (
 )
 from popinv.downstream.sgd_dynamics.noises import noise
 from popinv.downstream.sgd_dynamics.simulation import Runs, simulate
+from popinv.store.variables import variable
 
 __all__ = ["SIZES", "Comparison", "Size", "claims", "comparisons", "metrics", "three_wells"]
 
@@ -39,7 +39,7 @@ _CHANCE = 4.0
 
 @dataclass(frozen=True)
 class Size:
-    """How many paths, and down to which learning rates; the quartic's slope is between two."""
+    """The numbers of paths, and the learning rates; the quartic's slope is between two."""
 
     paths: int
     sharp_paths: int
@@ -64,7 +64,7 @@ class Comparison:
     name : str
         Part of the metric's name.
     words : str
-        For the table.
+        Words for the table.
     theory, simulated, error : float
         The last is the standard error of the simulated number.
     tolerance : float
@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two differ by no more than chance and tolerance explain."""
+        """Return whether the two differ by no more than chance and tolerance explain."""
         allowed = _CHANCE * self.error + self.tolerance * abs(self.theory)
         return abs(self.simulated - self.theory) <= allowed
 
@@ -102,15 +102,25 @@ def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare steps from the double well's quadratic maximum to distance 1/2, Gaussian noise."""
     for rate in size.sticking_rates:
         runs = simulate(
-            double_well(), noise("gaussian"), rate, 0.0, _FOREVER, size.paths, seed,
-            f"sticking/{rate:g}", (-0.5, 0.5),
-        )  # fmt: skip
+            double_well(),
+            noise("gaussian"),
+            rate,
+            0.0,
+            _FOREVER,
+            size.paths,
+            seed,
+            f"sticking/{rate:g}",
+            (-0.5, 0.5),
+        )
         mean, error = runs.mean_steps
         yield Comparison(
             f"sticking_time_quadratic_{rate:g}",
             f"steps from a quadratic maximum to distance 1/2, learning rate {rate:g}",
-            theory.double_well_exit_time(rate, 0.5, 1.0), mean, error, min(0.1, 2 * rate**0.5),
-        )  # fmt: skip
+            theory.double_well_exit_time(rate, 0.5, 1.0),
+            mean,
+            error,
+            min(0.1, 2 * rate**0.5),
+        )
 
 
 def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
@@ -119,16 +129,26 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
         for c in (0.5, 1.0, 2.0):
             start = c * math.sqrt(rate / 2)
             runs = simulate(
-                double_well(), noise("gaussian"), rate, start, _FOREVER, size.paths, seed,
-                f"quadratic/{rate:g}/{c:g}", (-0.7, 0.7),
-            )  # fmt: skip
+                double_well(),
+                noise("gaussian"),
+                rate,
+                start,
+                _FOREVER,
+                size.paths,
+                seed,
+                f"quadratic/{rate:g}/{c:g}",
+                (-0.7, 0.7),
+            )
             share, error = runs.share_up
             yield Comparison(
                 f"escape_quadratic_{rate:g}_{c:g}",
                 f"probability to leave a quadratic maximum upwards from {c:g} deviations, "
                 f"learning rate {rate:g}",
-                theory.escape_probability_quadratic(start, rate, 1.0), share, error, 0.02,
-            )  # fmt: skip
+                theory.escape_probability_quadratic(start, rate, 1.0),
+                share,
+                error,
+                0.02,
+            )
 
 
 def thresholds(size: Size, seed: int) -> Iterator[Comparison]:
@@ -138,16 +158,25 @@ def thresholds(size: Size, seed: int) -> Iterator[Comparison]:
     for power in (0.25, 0.5, 0.75):
         start = rate**power
         runs = simulate(
-            double_well(), noise("gaussian"), rate, start, steps, size.paths, seed,
+            double_well(),
+            noise("gaussian"),
+            rate,
+            start,
+            steps,
+            size.paths,
+            seed,
             f"threshold/{power:g}",
-        )  # fmt: skip
+        )
         share, error = near_one(runs)
         yield Comparison(
             f"convergence_from_power_{power:g}",
             f"probability to converge to the basin's minimum from epsilon^{power:g} off the "
             f"maximum, learning rate {rate:g}",
-            theory.escape_probability_quadratic(start, rate, 1.0), share, error, 0.02,
-        )  # fmt: skip
+            theory.escape_probability_quadratic(start, rate, 1.0),
+            share,
+            error,
+            0.02,
+        )
 
 
 def near_one(runs: Runs) -> tuple[float, float]:
@@ -163,60 +192,94 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     for multiple in (0.3, 1.0, 3.0, 10.0):
         start = multiple * scale * rate ** (1 - 1 / alpha)
         runs = simulate(
-            double_well(), noise("pareto", scale, alpha), rate, start, steps, size.paths, seed,
+            double_well(),
+            noise("pareto", scale, alpha),
+            rate,
+            start,
+            steps,
+            size.paths,
+            seed,
             f"heavy/{multiple:g}",
-        )  # fmt: skip
+        )
         share, error = near_one(runs)
         yield Comparison(
             f"escape_heavy_{multiple:g}",
             f"probability to leave a quadratic maximum upwards, infinite variance (1.5), from "
             f"{multiple:g} radii",
-            theory.escape_probability_heavy(start, rate, alpha, scale), share, error, 0.02,
-        )  # fmt: skip
+            theory.escape_probability_heavy(start, rate, alpha, scale),
+            share,
+            error,
+            0.02,
+        )
 
 
 def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the sticking time's exponent at a quartic maximum."""
-    found = []
+    means = []
     for rate in size.quartic_rates:
         runs = simulate(
-            quartic_maximum(), noise("gaussian"), rate, 0.0, _FOREVER, size.paths, seed,
-            f"quartic/{rate:g}", (-0.5, 0.5),
-        )  # fmt: skip
-        found.append((rate, *runs.mean_steps))
-    (coarse, time_coarse, error_coarse), (fine, time_fine, error_fine) = found
+            quartic_maximum(),
+            noise("gaussian"),
+            rate,
+            0.0,
+            _FOREVER,
+            size.paths,
+            seed,
+            f"quartic/{rate:g}",
+            (-0.5, 0.5),
+        )
+        means.append((rate, *runs.mean_steps))
+    (coarse, time_coarse, error_coarse), (fine, time_fine, error_fine) = means
     distance = math.log(fine / coarse)
     slope = math.log(time_fine / time_coarse) / distance
     error = math.hypot(error_fine / time_fine, error_coarse / time_coarse) / abs(distance)
     yield Comparison(
         "sticking_slope_quartic",
         "power of the learning rate in the steps at a quartic maximum",
-        -theory.sticking_exponent(2, 3), slope, error, 0.05 / 1.5,
-    )  # fmt: skip
+        -theory.sticking_exponent(2, 3),
+        slope,
+        error,
+        0.05 / 1.5,
+    )
 
 
 def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the probability to leave a sharp maximum upwards, Laplace noise, at two rates."""
     for right, left, y in (
-        (1, 0.5, 0), (1, 0.5, 1), (1, 0.5, -1), (0.5, 0.5, 0), (0.5, 0.5, 2), (0.2, 0.1, 0),
-        (2, 0.5, 0), (2, 0.5, -2),
-    ):  # fmt: skip
+        (1, 0.5, 0),
+        (1, 0.5, 1),
+        (1, 0.5, -1),
+        (0.5, 0.5, 0),
+        (0.5, 0.5, 2),
+        (0.2, 0.1, 0),
+        (2, 0.5, 0),
+        (2, 0.5, -2),
+    ):
         exact = theory.escape_probability_sharp_laplace(y, left, right)
         # So far out that a return has a probability below 1e-6.
         far = 16 / min(left, right) + 40
         for rate in (0.1, 0.001) if (right, left) == (1, 0.5) else (0.001,):
             runs = simulate(
-                sharp_maximum(left, right), noise("laplace"), rate, y * rate, _FOREVER,
-                size.sharp_paths, seed, f"sharp/{right:g}/{left:g}/{y:g}/{rate:g}",
+                sharp_maximum(left, right),
+                noise("laplace"),
+                rate,
+                y * rate,
+                _FOREVER,
+                size.sharp_paths,
+                seed,
+                f"sharp/{right:g}/{left:g}/{y:g}/{rate:g}",
                 (-far * rate, far * rate),
-            )  # fmt: skip
+            )
             share, error = runs.share_up
             yield Comparison(
                 f"escape_sharp_{right:g}_{left:g}_{y:g}_rate_{rate:g}",
                 f"probability to leave a sharp maximum upwards, slopes {right:g} and {left:g}, "
                 f"from {y:g} learning rates off, learning rate {rate:g}",
-                exact, share, error, 0.0,
-            )  # fmt: skip
+                exact,
+                share,
+                error,
+                0.0,
+            )
 
 
 def kramers(size: Size, seed: int) -> Iterator[Comparison]:
@@ -224,15 +287,25 @@ def kramers(size: Size, seed: int) -> Iterator[Comparison]:
     paths = max(100, size.paths // 5)
     for rate in size.kramers_rates:
         runs = simulate(
-            double_well(), noise("gaussian"), rate, 1.0, _FOREVER, paths, seed,
-            f"kramers/{rate:g}", (-0.5, np.inf),
-        )  # fmt: skip
+            double_well(),
+            noise("gaussian"),
+            rate,
+            1.0,
+            _FOREVER,
+            paths,
+            seed,
+            f"kramers/{rate:g}",
+            (-0.5, np.inf),
+        )
         mean, error = runs.mean_steps
         yield Comparison(
             f"exit_time_gaussian_{rate:g}",
             f"steps over the barrier under Gaussian noise, learning rate {rate:g}",
-            theory.kramers_exit_time(rate, 1.0, 0.25, 2.0, 1.0), mean, error, 0.15,
-        )  # fmt: skip
+            theory.kramers_exit_time(rate, 1.0, 0.25, 2.0, 1.0),
+            mean,
+            error,
+            0.15,
+        )
 
 
 def heavy_exits(size: Size, seed: int) -> Iterator[Comparison]:
@@ -240,15 +313,25 @@ def heavy_exits(size: Size, seed: int) -> Iterator[Comparison]:
     paths, alpha, scale = max(200, size.paths // 4), 1.5, 0.1
     for rate in (0.1, 0.03, 0.01):
         runs = simulate(
-            double_well(), noise("pareto", scale, alpha), rate, 1.0, _FOREVER, paths, seed,
-            f"heavy_exit/{rate:g}", (0.0, np.inf),
-        )  # fmt: skip
+            double_well(),
+            noise("pareto", scale, alpha),
+            rate,
+            1.0,
+            _FOREVER,
+            paths,
+            seed,
+            f"heavy_exit/{rate:g}",
+            (0.0, np.inf),
+        )
         mean, error = runs.mean_steps
         yield Comparison(
             f"exit_time_heavy_{rate:g}",
             f"steps out of a well under noise of infinite variance (1.5), learning rate {rate:g}",
-            theory.heavy_exit_time(rate, alpha, scale, down=1.0), mean, error, 0.15,
-        )  # fmt: skip
+            theory.heavy_exit_time(rate, alpha, scale, down=1.0),
+            mean,
+            error,
+            0.15,
+        )
 
 
 def three_wells() -> Landscape:
@@ -264,61 +347,74 @@ def markov_chain(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare which way paths leave the middle of three wells, heavy tails: the rates' share."""
     rates = theory.markov_rates([-2.0, 0.0, 1.0], [-1.2, 0.6], 1.5)
     runs = simulate(
-        three_wells(), noise("pareto", 0.03, 1.5), 0.1, 0.0, _FOREVER, max(400, size.paths), seed,
-        "markov", (-1.2, 0.6),
-    )  # fmt: skip
+        three_wells(),
+        noise("pareto", 0.03, 1.5),
+        0.1,
+        0.0,
+        _FOREVER,
+        max(400, size.paths),
+        seed,
+        "markov",
+        (-1.2, 0.6),
+    )
     share, error = runs.share_up
     yield Comparison(
         "markov_share_right",
         "probability to leave the middle of three wells to the right, infinite variance (1.5)",
-        rates[1, 2] / -rates[1, 1], share, error, 0.03,
-    )  # fmt: skip
+        rates[1, 2] / -rates[1, 1],
+        share,
+        error,
+        0.03,
+    )
 
 
-def result_dataset(found: list[Comparison]) -> xr.Dataset:
+def result_dataset(rows: list[Comparison]) -> xr.Dataset:
     """Return the comparisons as a Dataset along ``comparison``."""
     return xr.Dataset(
         {
-            "theory": variable("comparison", [c.theory for c in found], "by theory"),
-            "simulated": variable("comparison", [c.simulated for c in found], "simulated"),
-            "error": variable("comparison", [c.error for c in found], "standard error of that"),
+            "theory": variable("comparison", [c.theory for c in rows], "by theory"),
+            "simulated": variable("comparison", [c.simulated for c in rows], "simulated"),
+            "error": variable("comparison", [c.error for c in rows], "standard error of that"),
         },
         coords={
             "comparison": variable(
-                "comparison", np.array([c.name for c in found], dtype=np.str_), "what is compared"
+                "comparison", np.array([c.name for c in rows], dtype=np.str_), "what is compared"
             )
         },
     )
 
 
-def metrics(found: list[Comparison]) -> dict[str, Any]:
+def metrics(rows: list[Comparison]) -> dict[str, Any]:
     """Return theory and simulation of every comparison, flat."""
     numbers: dict[str, Any] = {}
-    for c in found:
+    for c in rows:
         if c.name == "sticking_slope_quartic":
             numbers[c.name] = c.simulated
         else:
             numbers[f"{c.name}_simulated"] = c.simulated
         numbers[f"{c.name}_theory"] = c.theory
         numbers[f"{c.name}_standard_error"] = c.error
-    at = {c.name: c for c in found}
+    at = {c.name: c for c in rows}
     coarse, fine = (at.get(f"escape_sharp_1_0.5_1_rate_{rate:g}") for rate in (0.1, 0.001))
     if coarse and fine:
         numbers["escape_sharp_change_with_rate"] = coarse.simulated - fine.simulated
         numbers["escape_sharp_change_with_rate_standard_error"] = math.hypot(
             coarse.error, fine.error
         )
-    numbers["comparisons"] = len(found)
-    numbers["comparisons_agreeing"] = sum(c.agrees for c in found)
+    numbers["comparisons"] = len(rows)
+    numbers["comparisons_agreeing"] = sum(c.agrees for c in rows)
     return numbers
 
 
-def claims(found: list[Comparison]) -> list[Claim]:
+def claims(rows: list[Comparison]) -> list[Claim]:
     """Return the table of claims; all formulas are reconstructions."""
     return [
         Claim(
             f"{c.words} (within {_CHANCE:g} standard errors and {100 * c.tolerance:.2g} %)",
-            "reconstruction", c.theory, c.simulated, c.agrees,
+            "reconstruction",
+            c.theory,
+            c.simulated,
+            c.agrees,
         )
-        for c in found
-    ]  # fmt: skip
+        for c in rows
+    ]

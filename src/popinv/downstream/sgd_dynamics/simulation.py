@@ -1,8 +1,7 @@
-"""Many paths of stochastic gradient descent, each followed until it leaves an interval.
+"""Simulation of many paths of stochastic gradient descent until they leave an interval.
 
-A path is computed by itself in compiled code and ends when it has left, so that finished paths
-cost nothing. Path i draws from the generator of (seed, stage, i): it is the same whatever other
-paths there are.
+A path is computed in compiled code and ends when it has left, so finished paths cost nothing. Path
+i draws from the generator of (seed, stage, i), so it does not depend on the other paths.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ __all__ = ["Runs", "simulate"]
 
 @dataclass(frozen=True)
 class Runs:
-    """What became of the paths.
+    """The ends of the paths.
 
     Attributes
     ----------
     final : ndarray of shape (paths,)
-        Last point.
+        Last point of each path.
     steps : ndarray of int, shape (paths,)
-        Steps taken.
+        Number of steps of each path.
     side : ndarray of int, shape (paths,)
-        1 where the path left upwards, -1 downwards, 0 where it was still inside at the end.
+        1 if the path left upwards, -1 if downwards, 0 if it was still inside at the end.
     """
 
     final: np.ndarray
@@ -41,19 +40,31 @@ class Runs:
 
     @property
     def mean_steps(self) -> tuple[float, float]:
-        """Mean number of steps and its standard error; of paths that have left only if all did."""
+        """Mean number of steps and its standard error; the exit time only if all paths left."""
         return float(self.steps.mean()), float(self.steps.std(ddof=1) / np.sqrt(len(self.steps)))
 
     @property
     def share_up(self) -> tuple[float, float]:
-        """Share of the paths that left upwards, of those that left, and its standard error."""
+        """Share of upward exits among the paths that left, and its standard error."""
         left = self.side != 0
         share, count = float((self.side[left] > 0).mean()), int(left.sum())
         return share, float(np.sqrt(max(share * (1 - share), 1 / count) / count))
 
 
 @numba.njit(cache=True, nogil=True)
-def _path(generator, x, rate, steps, low, high, breaks, coefficients, kind, scale, index):
+def _path(
+    generator: np.random.Generator,
+    x: float,
+    rate: float,
+    steps: int,
+    low: float,
+    high: float,
+    breaks: np.ndarray,
+    coefficients: np.ndarray,
+    kind: int,
+    scale: float,
+    index: float,
+) -> tuple:
     for n in range(steps):
         if x <= low:
             return x, n, -1
@@ -87,12 +98,12 @@ def simulate(
     start : float
         X_0.
     steps : int
-        Most steps of a path.
+        Largest number of steps of a path.
     paths : int
     seed, stage : int, str
         Address of the random draws.
     within : (float, float)
-        A path ends when it is at one of these or beyond.
+        A path ends if it reaches or passes one of these.
 
     Raises
     ------
@@ -102,7 +113,7 @@ def simulate(
     Warns
     -----
     RuntimeWarning
-        If epsilon times the largest curvature is 1 or more: steps then overshoot.
+        If epsilon times the largest curvature is at least 1, so that steps overshoot.
     """
     if not (rate > 0 and steps >= 1 and paths >= 1):
         raise ConfigError(

@@ -1,15 +1,15 @@
-r"""A study's descent along lines: critical points, gradient noise, and how long it would stick.
+r"""A study's descent along lines: critical points, gradient noise, and sticking times.
 
 On a line p(t) = p_0 + t v the descent's stochastic slope is g_k(t) = v^T grad_k(p(t)), with draws
-and minibatch k. Its mean over k is the slope f'(t) of the landscape on the line; its zeros are the
-critical points, of curvature kappa; the deviations from the mean are the gradient noise. (The cut
-gradient is no gradient field, but on a line every slope has an integral.) Plain stochastic
+and minibatch k. Its mean over k is the slope f'(t) of the landscape on the line. The zeros of the
+mean are the critical points, of curvature kappa, and the deviations from it are the gradient noise.
+(The cut gradient is no gradient field, but on a line every slope has an integral.) Plain stochastic
 gradient descent on the line,
 
 .. math:: t_{n+1} = t_n - \epsilon g_n(t_n),
 
 is then the process whose sticking and noise floor :mod:`~popinv.downstream.sgd_dynamics.theory`
-predicts, and it is run to see.
+predicts. It is run to check the prediction.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ import numpy as np
 from popinv.downstream.sgd_dynamics import theory
 from popinv.errors import ConfigError
 from popinv.inference.descent import step
-from popinv.inference.problem import DescentSettings, Problem, begin
+from popinv.inference.problem import Problem, begin
+from popinv.inference.settings import DescentSettings
 
 __all__ = ["CriticalPoint", "Slice", "check_by_running", "hill", "line_slope", "slice_of"]
 
 # g_k(t): the stochastic slope at t with the draws k.
 StochasticSlope = Callable[[float, int], float]
 
-# A path counts as gone when it is so many sticking radii away.
+# A path has left if it is this number of sticking radii away.
 _GONE = 3.0
 _MOST_STEPS = 2000
 
@@ -51,7 +52,7 @@ class CriticalPoint:
     tail_index, tail_index_error : float
         Hill's estimate and its standard error.
     place_error : float
-        Standard error of t: that of the mean slope over the size of the curvature.
+        Standard error of t: that of the mean slope divided by the size of the curvature.
     """
 
     place: float
@@ -63,13 +64,13 @@ class CriticalPoint:
 
     @property
     def is_maximum(self) -> bool:
-        """Whether the drift leads away."""
+        """Return whether the drift points away from the point."""
         return self.curvature < 0
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The mean slope on a line and what was found on it.
+    """The mean slope on a line and its critical points.
 
     Attributes
     ----------
@@ -87,7 +88,7 @@ class Slice:
 
     @property
     def height(self) -> np.ndarray:
-        """F on the line by the trapezoidal rule, 0 at its lowest place, shape (n,)."""
+        """F on the line by the trapezoidal rule, with minimum 0, shape (n,)."""
         rises = np.diff(self.places) * (self.slope[1:] + self.slope[:-1]) / 2
         height = np.concatenate([[0.0], np.cumsum(rises)])
         return height - height.min()
@@ -96,8 +97,8 @@ class Slice:
 def hill(deviations: np.ndarray, share: float = 0.1) -> tuple[float, float]:
     """Return Hill's estimate of the tail index from the largest sizes, and its standard error.
 
-    With x_(1) >= x_(2) >= ... the sizes, 1/alpha is the mean of log(x_(i) / x_(k+1)) over i <= k,
-    and the error alpha / sqrt(k). A normal sample has no tail index: the estimate is then large,
+    With the sizes x_(1) >= x_(2) >= ..., 1/alpha is the mean of log(x_(i) / x_(k+1)) over i <= k,
+    and the error is alpha / sqrt(k). A normal sample has no tail index; the estimate is then large
     and grows as the share falls.
 
     Raises
@@ -123,11 +124,11 @@ def line_slope(
     problem : Problem
         Its stage addresses the draws.
     settings : DescentSettings
-        With the minibatch, ``batch_size`` and ``model_samples``, whose noise is asked for.
+        With the minibatch, ``batch_size`` and ``model_samples``, that determines the noise.
     origin, direction : ndarray of shape (n_p,)
     """
     # Adam's step needs no curvature, and its move is not used.
-    settings = replace(settings, optimiser="adam", iterations=1)
+    settings = settings.replace(optimiser="adam", iterations=1)
     d_alpha = problem.d_alpha
 
     def slope(t: float, k: int) -> float:
@@ -142,12 +143,12 @@ def line_slope(
 def slice_of(
     slope: StochasticSlope, places: Sequence[float] | np.ndarray, draws: int, noise_draws: int
 ) -> Slice:
-    """Measure the mean slope at places on a line, find its zeros, and the noise there.
+    """Measure the mean slope at places on a line, and its zeros and the noise there.
 
-    A slope is clear where it differs from zero by two standard errors. Between two clear slopes of
-    opposite sign, with none that is clear between them, lies one zero: that of the straight line
-    fitted to the mean slopes from one to the other, whose slope is the curvature. All places share
-    their draws, so that the error moves the whole line.
+    A slope is significant if it differs from zero by two standard errors. Between two significant
+    slopes of opposite sign, with no significant slope between them, lies one zero. It is the zero
+    of the straight line fitted to the mean slopes from one to the other, whose slope is the
+    curvature. All places share their draws, so the error moves the whole line.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def slice_of(
     places : sequence of float
         t, ascending.
     draws, noise_draws : int
-        Draws for each mean, and for the noise at a critical point.
+        Number of draws for each mean, and for the noise at a critical point.
     """
     t = np.asarray(places, dtype=float)
     values = np.array([[slope(x, k) for k in range(draws)] for x in t])
@@ -174,23 +175,27 @@ def slice_of(
         uncertain = error[np.argmin(np.abs(t - place))] / abs(curvature)
         points.append(
             CriticalPoint(
-                float(place), float(curvature), float(deviations.std(ddof=1)), index, index_error,
+                float(place),
+                float(curvature),
+                float(deviations.std(ddof=1)),
+                index,
+                index_error,
                 float(uncertain),
             )
-        )  # fmt: skip
+        )
     return Slice(t, mean, error, tuple(points))
 
 
 def check_by_running(
     slope: StochasticSlope, point: CriticalPoint, rate: float, paths: int
 ) -> dict[str, Any]:
-    r"""Predict what plain stochastic gradient descent does at a critical point, and run it.
+    r"""Predict the behaviour of plain stochastic gradient descent at a critical point, and run it.
 
-    At a maximum: the steps until it is three sticking radii, sqrt(epsilon sigma^2 / (2 kappa)),
-    away, and the side; a path that is still there after 2000 steps counts with those. At a
-    minimum: the noise floor, with the rate r = epsilon kappa the deviation
-    sigma sqrt(epsilon / (kappa (2 - r))) of the linear process, about which paths that start
-    there are after four relaxation times 1/r.
+    At a maximum, these are the steps until it is three sticking radii,
+    sqrt(epsilon sigma^2 / (2 kappa)), away, and the side. A path that is still there after 2000
+    steps counts with this number. At a minimum, it is the noise floor: with the rate
+    r = epsilon kappa, the linear process has the deviation sigma sqrt(epsilon / (kappa (2 - r))),
+    which paths that start there show after four relaxation times 1/r.
 
     Parameters
     ----------
@@ -256,6 +261,6 @@ def _run(
     for n in range(steps):
         if abs(t - start) >= level:
             return t, n
-        # Draws of their own: no other path and no mean has seen them.
+        # These draws are not used by any other path or mean.
         t -= epsilon * slope(t, 1_000_000 + path * max(steps, _MOST_STEPS) + n)
     return t, steps

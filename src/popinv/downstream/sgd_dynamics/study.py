@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.downstream.sgd_dynamics.slices import (
     Slice,
     check_by_running,
@@ -17,10 +16,15 @@ from popinv.downstream.sgd_dynamics.slices import (
     slice_of,
 )
 from popinv.inference.curvature import gauss_newton_matrix, tangents
-from popinv.inference.problem import DescentSettings, Problem
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
+from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
+
+if TYPE_CHECKING:
+    from popinv.downstream.sgd_dynamics.section import SgdDynamics
 
 __all__ = ["lines", "probe", "result_dataset"]
 
@@ -44,7 +48,7 @@ def lines(
     loss is curved least, in units of the problem's scale, and one scale long.
     """
     origin = np.concatenate(solution)
-    found = {"restart": (origin, np.concatenate(restart) - origin)}
+    lines_by_name = {"restart": (origin, np.concatenate(restart) - origin)}
     rng = generator(problem.seed, f"{problem.stage}/weakest")
     p = torch.from_numpy(origin)
     omega = torch.from_numpy(rng.standard_normal((_ROWS, problem.law.d_omega)))
@@ -56,8 +60,8 @@ def lines(
     matrix = gauss_newton_matrix(problem.model(p, omega, e), columns, u).numpy()
     scaled = problem.scale[:, None] * matrix * problem.scale
     _, vectors = np.linalg.eigh(scaled)
-    found["weakest"] = (origin, problem.scale * vectors[:, 0])
-    return found
+    lines_by_name["weakest"] = (origin, problem.scale * vectors[:, 0])
+    return lines_by_name
 
 
 def probe(
@@ -65,7 +69,7 @@ def probe(
     settings: DescentSettings,
     origin: np.ndarray,
     direction: np.ndarray,
-    asked: Mapping[str, Any],
+    asked: SgdDynamics,
 ) -> tuple[Slice, dict[str, Any]]:
     """Return the slice along a line, and what is found, predicted and run on it.
 
@@ -73,21 +77,21 @@ def probe(
     ----------
     problem : Problem
     settings : DescentSettings
-        With the minibatch whose noise is asked for.
+        Settings with the minibatch whose noise is asked for.
     origin, direction : ndarray of shape (n_p,)
-    asked : mapping
+    asked : SgdDynamics
         ``places``, ``draws``, ``noise_draws``, ``rate`` and ``paths``.
     """
     slope = line_slope(problem, settings, origin, direction)
-    places = np.linspace(*_ENDS, asked["places"])
+    places = np.linspace(*_ENDS, asked.places)
     with fixed_threads():
-        found = slice_of(slope, places, asked["draws"], asked["noise_draws"])
-        metrics: dict[str, Any] = {"critical_points": len(found.points)}
-        maxima = [point for point in found.points if point.is_maximum]
+        profile = slice_of(slope, places, asked.draws, asked.noise_draws)
+        metrics: dict[str, Any] = {"critical_points": len(profile.points)}
+        maxima = [point for point in profile.points if point.is_maximum]
         metrics["maxima"] = len(maxima)
         statements = []
-        for number, point in enumerate(found.points):
-            checked = check_by_running(slope, point, asked["rate"], asked["paths"])
+        for number, point in enumerate(profile.points):
+            checked = check_by_running(slope, point, asked.rate, asked.paths)
             where = f"at {point.place:.2g} (within {2 * point.place_error:.2g})"
             statements.append(f"{where} {checked.pop('statement')}")
             numbers = {
@@ -100,25 +104,25 @@ def probe(
                 **checked,
             }
             metrics |= {f"point_{number}_{key}": value for key, value in numbers.items()}
-    if not found.points:
-        statements.append(_without_points(found))
+    if not profile.points:
+        statements.append(_without_points(profile))
     elif not maxima:
         statements.append("there is no maximum on this line, so nothing to stick at")
     metrics["statement"] = "; ".join(statements)
-    return found, metrics
+    return profile, metrics
 
 
-def _without_points(found: Slice) -> str:
-    clear = np.abs(found.slope) >= 2 * found.error
+def _without_points(profile: Slice) -> str:
+    clear = np.abs(profile.slope) >= 2 * profile.error
     if not clear.any():
         return (
             "the loss is so flat that its slope is nowhere told from zero: the data say little "
             "along this line, or more draws are needed"
         )
-    way = "rises" if found.slope[clear][0] > 0 else "falls"
+    way = "rises" if profile.slope[clear][0] > 0 else "falls"
     if clear.all():
         return f"no critical point on this line: the loss {way} all along it"
-    first, last = found.places[clear][[0, -1]]
+    first, last = profile.places[clear][[0, -1]]
     return (
         f"no critical point is told on this line: the loss {way} from {first:.2g} to {last:.2g}, "
         "elsewhere its slope is not told from zero"

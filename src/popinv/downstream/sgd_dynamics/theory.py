@@ -1,7 +1,7 @@
 r"""Time scales and probabilities near critical points, for small learning rates epsilon.
 
-The noise has the order a: 2 where its variance sigma^2 is finite, its tail index alpha in (1, 2)
-otherwise. A maximum at 0 has the order beta where f'(x) is near -c sign(x) \|x\|^beta: sharp 0,
+The noise has the order a: 2 if its variance sigma^2 is finite, otherwise its tail index alpha in
+(1, 2). A maximum at 0 has the order beta if f'(x) is close to -c sign(x) \|x\|^beta: sharp 0,
 quadratic 1, quartic 3. All formulas are reconstructions (see the package).
 """
 
@@ -21,7 +21,6 @@ __all__ = [
     "double_well_exit_time",
     "escape_probability_heavy",
     "escape_probability_quadratic",
-    "escape_probability_sharp_diffusion",
     "escape_probability_sharp_laplace",
     "heavy_exit_time",
     "kramers_exit_time",
@@ -29,20 +28,14 @@ __all__ = [
     "quadratic_exit_time",
     "stable_constant",
     "sticking_exponent",
-    "sticking_radius",
 ]
 
 
-def sticking_radius(rate: float, a: float, beta: float) -> float:
-    """Return r = epsilon^{(a-1)/(a+beta-1)}: closer to the maximum, noise outweighs the drift."""
-    return float(rate ** ((a - 1) / (a + beta - 1)))
-
-
 def sticking_exponent(a: float, beta: float) -> float:
-    """Return b where the steps near a maximum grow as epsilon^-b, up to a logarithm at beta = 1.
+    """Return b such that the steps near a maximum grow as epsilon^-b (up to a log at beta = 1).
 
-    1 + (a-1)(beta-1)/(a+beta-1) for beta >= 1; 1 below, where leaving to a fixed distance takes
-    1/epsilon steps of drift.
+    b is 1 + (a-1)(beta-1)/(a+beta-1) for beta >= 1. Below it is 1, as the drift takes 1/epsilon
+    steps to a fixed distance.
     """
     return 1 + max(0.0, (a - 1) * (beta - 1) / (a + beta - 1))
 
@@ -50,10 +43,10 @@ def sticking_exponent(a: float, beta: float) -> float:
 def escape_probability_quadratic(
     start: float, rate: float, sigma: float, curvature: float = 1.0
 ) -> float:
-    r"""Return the probability to leave a quadratic maximum upwards, noise of finite variance.
+    r"""Return the probability of an upward exit from a quadratic maximum, with finite variance.
 
-    X_n (1 + epsilon kappa)^{-n} tends to a normal law about the start of the variance
-    epsilon sigma^2 / (2 kappa), so that it is Phi(x_0 / sqrt(epsilon sigma^2 / (2 kappa))).
+    X_n (1 + epsilon kappa)^{-n} converges to a normal law about the start with variance
+    epsilon sigma^2 / (2 kappa), so it is Phi(x_0 / sqrt(epsilon sigma^2 / (2 kappa))).
     """
     return float(ndtr(start / math.sqrt(rate * sigma**2 / (2 * curvature))))
 
@@ -61,8 +54,8 @@ def escape_probability_quadratic(
 def quadratic_exit_time(rate: float, level: float, sigma: float, curvature: float = 1.0) -> float:
     r"""Return the mean steps from a quadratic maximum, f' = -kappa x, to \|X\| = level.
 
-    epsilon kappa E T = log(level sqrt(2 kappa/(epsilon sigma^2))) + (gamma_E + log 2)/2, the mean
-    of -log \|Z\| for a standard normal Z being (gamma_E + log 2)/2.
+    epsilon kappa E T = log(level sqrt(2 kappa/(epsilon sigma^2))) + (gamma_E + log 2)/2, where
+    (gamma_E + log 2)/2 is the mean of -log \|Z\| for a standard normal Z.
     """
     logarithm = math.log(level * math.sqrt(2 * curvature / (rate * sigma**2)))
     return (logarithm + (np.euler_gamma + math.log(2)) / 2) / (rate * curvature)
@@ -71,7 +64,7 @@ def quadratic_exit_time(rate: float, level: float, sigma: float, curvature: floa
 def double_well_exit_time(rate: float, level: float, sigma: float) -> float:
     r"""Return the mean steps from 0 to \|X\| = level < 1 in f' = x^3 - x.
 
-    As :func:`quadratic_exit_time`, with the flow's time log(level / sqrt(1 - level^2)).
+    It is that of :func:`quadratic_exit_time`, with the flow's time log(level / sqrt(1 - level^2)).
     """
     return quadratic_exit_time(rate, level / math.sqrt(1 - level**2), sigma)
 
@@ -79,7 +72,8 @@ def double_well_exit_time(rate: float, level: float, sigma: float) -> float:
 def stable_constant(alpha: float) -> float:
     r"""Return C_alpha = (1-alpha)/(Gamma(2-alpha) cos(pi alpha/2)).
 
-    P(S > x) is near C_alpha x^-alpha / 2 where S has the characteristic function exp(-\|t\|^alpha).
+    P(S > x) is close to C_alpha x^-alpha / 2 if S has the characteristic function
+    exp(-\|t\|^alpha).
     """
     if not 1 < alpha < 2:
         raise ConfigError(f"the tail index is {alpha}, must lie between 1 and 2")
@@ -89,9 +83,9 @@ def stable_constant(alpha: float) -> float:
 def escape_probability_heavy(
     start: float, rate: float, alpha: float, scale: float, curvature: float = 1.0
 ) -> float:
-    """Return the probability to leave a quadratic maximum upwards under symmetric Pareto noise.
+    """Return the probability of an upward exit from a quadratic maximum with Pareto noise.
 
-    F_S(x_0 / (s epsilon^{1-1/alpha} (alpha kappa C_alpha)^{-1/alpha})), F_S the distribution
+    F_S(x_0 / (s epsilon^{1-1/alpha} (alpha kappa C_alpha)^{-1/alpha})), with F_S the distribution
     function of the standard symmetric stable law.
     """
     width = scale * rate ** (1 - 1 / alpha)
@@ -102,16 +96,17 @@ def escape_probability_heavy(
 def escape_probability_sharp_laplace(
     y: float, left: float, right: float, lam: float = 1.0
 ) -> float:
-    r"""Return the probability to leave a sharp maximum upwards from X_0 = epsilon y, exactly.
+    r"""Return the exact probability of an upward exit from a sharp maximum, from X_0 = epsilon y.
 
-    Noise of the density (lam/2) exp(-lam \|x\|); y = 0 moves with the drift a_+ of the right.
-    With theta the root in (0, lam) of exp(-theta a) lam^2/(lam^2 - theta^2) = 1 for each drift a,
-    and R = (lam - theta)/(lam + theta) the probability to come back over 0 after an overshoot,
+    The noise has the density (lam/2) exp(-lam \|x\|), and y = 0 moves with the drift a_+ of the
+    right side. With theta the root in (0, lam) of exp(-theta a) lam^2/(lam^2 - theta^2) = 1 for
+    each drift a, and R = (lam - theta)/(lam + theta) the probability of a return over 0 after an
+    overshoot,
 
         y >= 0:  1 - (1 - theta_+/lam) exp(-theta_+ y) (1 - R_-)/(1 - R_+ R_-),
         y < 0:   (1 - theta_-/lam) exp(-theta_- \|y\|) (1 - R_+)/(1 - R_+ R_-).
 
-    epsilon has dropped out.
+    The result does not depend on epsilon.
     """
     theta_right, theta_left = _laplace_root(right, lam), _laplace_root(left, lam)
     back_right = (lam - theta_right) / (lam + theta_right)
@@ -136,20 +131,13 @@ def _laplace_root(drift: float, lam: float) -> float:
     return lam * float(brentq(excess, 1e-12, 1 - 1e-16, xtol=1e-15))
 
 
-def escape_probability_sharp_diffusion(y: float, left: float, right: float, sigma: float) -> float:
-    """Return the same in the limit of drifts that are small beside the noise's deviation sigma."""
-    if y >= 0:
-        return 1 - left / (left + right) * math.exp(-2 * right * y / sigma**2)
-    return right / (left + right) * math.exp(2 * left * y / sigma**2)
-
-
 def kramers_exit_time(
     rate: float, sigma: float, height: float, at_minimum: float, at_maximum: float
 ) -> float:
     r"""Return the mean steps over a barrier under Gaussian noise (Kramers).
 
-    2 pi / (epsilon sqrt(f''(m) \|f''(s)\|)) exp(2 height / (epsilon sigma^2)), to reach the far
-    side.
+    It is 2 pi / (epsilon sqrt(f''(m) \|f''(s)\|)) exp(2 height / (epsilon sigma^2)), the time to
+    reach the far side.
     """
     prefactor = 2 * math.pi / (rate * math.sqrt(at_minimum * abs(at_maximum)))
     return prefactor * math.exp(2 * height / (rate * sigma**2))
@@ -158,10 +146,10 @@ def kramers_exit_time(
 def heavy_exit_time(
     rate: float, alpha: float, scale: float, down: float = math.inf, up: float = math.inf
 ) -> float:
-    """Return the mean steps to leave a basin in one jump, symmetric Pareto noise.
+    """Return the mean steps to leave a basin in one jump, for symmetric Pareto noise.
 
-    1 / (P(epsilon xi > up) + P(epsilon xi < -down)), with the distances from the minimum to the
-    ends of its basin.
+    It is 1 / (P(epsilon xi > up) + P(epsilon xi < -down)), with the distances from the minimum to
+    the ends of its basin.
     """
     return 1 / (0.5 * (rate * scale) ** alpha * (down**-alpha + up**-alpha))
 
@@ -169,10 +157,11 @@ def heavy_exit_time(
 def markov_rates(
     minima: Sequence[float], maxima: Sequence[float], alpha: float, scale: float = 1.0
 ) -> np.ndarray:
-    """Return the rates between basins in the time epsilon^alpha n, symmetric Pareto noise.
+    """Return the rates between basins in the time epsilon^alpha n, for symmetric Pareto noise.
 
-    From basin i to j > i: (1/2) s^alpha [(s_{j-1} - m_i)^-alpha - (s_j - m_i)^-alpha], the last
-    basin reaching to infinity, and its mirror for j < i; the diagonal makes rows sum to zero.
+    From basin i to j > i the rate is (1/2) s^alpha [(s_{j-1} - m_i)^-alpha - (s_j - m_i)^-alpha],
+    where the last basin extends to infinity. For j < i it is the mirror image. The diagonal makes
+    rows sum to zero.
 
     Parameters
     ----------

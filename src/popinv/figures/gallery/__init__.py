@@ -1,1 +1,1 @@
-"""Pictures of what a study is about: whole systems, the noise before and after, and the rules."""
+"""Pictures of a study: whole systems, the noise before and after, and the rules."""

@@ -1,4 +1,4 @@
-"""What the pictures of systems share: a column for each system, and a row for each view of it."""
+"""Common layout of pictures of systems: a column for each system, and a row for each view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popinv.figures.style import axis_label, new_figure, readable
 
 __all__ = ["Columns", "Systems", "columns", "filled_contours", "span_of"]
 
-# More parameters than this say nothing above a column.
+# More parameters are not written above a column.
 _NAMED = 4
 _WIDTH = 2.2
 _STEPS = 24
@@ -24,7 +24,7 @@ _STEPS = 24
 
 @dataclass(frozen=True)
 class Systems:
-    """A few systems as they are, and as they were seen.
+    """A few systems, with their states and observations.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Systems:
     z : DataArray (system, parameter)
         Their parameters.
     title : str
-        Whose systems these are.
+        Title with the origin of the systems.
     """
 
     states: xr.Dataset
@@ -48,18 +48,18 @@ class Systems:
 
     @property
     def y(self) -> np.ndarray:
-        """What was observed, NaN where nothing was, shape (n, d_y)."""
+        """The observations, NaN if missing, shape (n, d_y)."""
         values: np.ndarray = self.observations["y"].values
         return values
 
     @property
     def quantity(self) -> str:
-        """Label of what was observed, with its unit."""
+        """Label of the observations, with their unit."""
         attrs = self.observations["y"].attrs
         return axis_label(attrs["long_name"].removeprefix("observed "), attrs["units"])
 
     def name(self, i: int) -> str:
-        """Return what stands above the column of a system: its parameters, if they are few."""
+        """Return the text above the column of a system: its parameters, if they are few."""
         names = [str(name) for name in self.z["parameter"].values]
         if len(names) > _NAMED:
             return f"System {i + 1}"
@@ -82,7 +82,7 @@ def columns(systems: Systems, heights: Sequence[float]) -> Columns:
     ----------
     systems : Systems
     heights : sequence of float
-        Of the rows, in inches.
+        Heights of the rows, in inches.
     """
     count = len(systems)
     figure = new_figure(systems.title, 1.2 + _WIDTH * count, 1.1 + sum(heights))
@@ -98,9 +98,9 @@ def columns(systems: Systems, heights: Sequence[float]) -> Columns:
 def filled_contours(
     ax: Axes, values: np.ndarray, colours: str, bounds: tuple[float, float], extent: Sequence[float]
 ) -> AxesImage:
-    """Draw values (rows, columns) as a map in steps of colour, the first row at the end of extent.
+    """Draw values (rows, columns) as a map in colour steps, the first row at the end of extent.
 
-    Steps show the lines of equal value, and make small files.
+    Steps show the lines of equal value and make small files.
     """
     return ax.imshow(
         values,
@@ -115,7 +115,7 @@ def filled_contours(
 
 
 def span_of(*values: np.ndarray, margin: float = 0.05) -> tuple[float, float]:
-    """Return limits that hold all values, with a margin in shares of their range."""
+    """Return limits that contain all values, with a margin as a share of their range."""
     low = min(float(np.nanmin(v)) for v in values)
     high = max(float(np.nanmax(v)) for v in values)
     room = margin * (high - low)

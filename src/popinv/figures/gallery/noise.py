@@ -1,4 +1,4 @@
-"""The covariance of the noise before and after: as the study starts, as recovered, and as it is."""
+"""The covariance of the noise: at the start of a study, recovered, and true."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from popinv.figures.style import (
     squared,
     styled,
 )
-from popinv.inference.errors import relative_frobenius_error
+from popinv.inference.accuracy import relative_frobenius_error
 
 __all__ = ["draw_before_and_after"]
 
@@ -36,12 +36,12 @@ _LOOK: dict[str, dict[str, Any]] = {
     _TRUE: {"color": TRUTH, "ls": "--", "lw": 1.8},
 }
 _TITLES = {_BEFORE: "Before: the start", _AFTER: "After: recovered", _TRUE: "The truth"}
-# Share of the variance down to which a curve is followed.
+# Share of the variance down to which a curve is drawn.
 _VISIBLE = 0.1
-# Colours for covariances without negative ones, but for so small a share of the largest.
+# Colour map for covariances without negative values, up to this share of the largest.
 _POSITIVE = "viridis"
 _NEGATIVE = 0.01
-# So many letters fit side by side under half of the figure.
+# Number of letters that fit side by side under half of the figure.
 _UPRIGHT = 48
 
 
@@ -63,23 +63,24 @@ def draw_before_and_after(
     distance: np.ndarray | None = None,
     units: str = "1",
 ) -> Figure:
-    """Draw covariances side by side, and below them in curves.
+    """Draw covariances side by side, and as curves below.
 
-    Colours and heights go with the square root of the covariance, as standard deviations do: a
-    start that is far off would otherwise leave the others without colour.
+    Colours and heights are proportional to the square root of the covariance, as standard
+    deviations are. Otherwise a start with a far too large variance would leave the others without
+    colour.
 
     Parameters
     ----------
     start, recovered : ndarray of shape (d_y, d_y)
-        Where the study starts, and what it found.
+        Covariance at the start of the study, and the recovered one.
     true : ndarray of shape (d_y, d_y), optional
-        Where it is known.
+        The true covariance, if it is known.
     layout : Arrangement
-        Of the observations.
+        Layout of the observations.
     distance : ndarray of shape (d_y, d_y), optional
-        Between sensors, if the noise is stationary over them.
+        Distances between sensors, if the noise is stationary over them.
     units : str
-        Of the observations.
+        Units of the observations.
     """
     noises = {_BEFORE: start, _AFTER: recovered} | ({} if true is None else {_TRUE: true})
     figure = new_figure("The noise, before and after", 4.2 * len(noises) + 0.8, 7.6)
@@ -125,7 +126,7 @@ def _heat_maps(
 
 
 def _ticks(largest: float) -> np.ndarray:
-    """Return squares of round numbers, from 0 to no more than the largest covariance."""
+    """Return squares of round numbers, from 0 up to the largest covariance."""
     roots = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, np.sqrt(largest))
     return np.square(roots[roots <= np.sqrt(largest) * (1 + 1e-9)])
 
@@ -148,9 +149,18 @@ def _over_distance(
     for name, matrix in noises.items():
         curve = matrix[upper][order]
         ax.plot(d, curve, label=name, **_LOOK[name])
-        # A nugget lifts the variance above the curve, so distance zero is drawn apart.
-        ax.plot(0, matrix[0, 0], "o", ms=8, mfc="none" if name == _TRUE else None, mew=1.8,
-                color=_LOOK[name]["color"], clip_on=False, zorder=3)  # fmt: skip
+        # A nugget lifts the variance above the curve, so distance zero is drawn separately.
+        ax.plot(
+            0,
+            matrix[0, 0],
+            "o",
+            ms=8,
+            mfc="none" if name == _TRUE else None,
+            mew=1.8,
+            color=_LOOK[name]["color"],
+            clip_on=False,
+            zorder=3,
+        )
         furthest = max(furthest, float(d[np.abs(curve) > _VISIBLE * matrix[0, 0]].max(initial=0)))
     ax.axhline(0, color="#4D4D4D", lw=0.8)
     _root_scale(ax, max(float(matrix[0, 0]) for matrix in noises.values()))
@@ -162,7 +172,7 @@ def _over_distance(
 
 
 def _root_scale(ax: Axes, largest: float) -> None:
-    """Let heights go with the square root, from 0 to a little above the largest value."""
+    """Scale heights by the square root, from 0 to a little above the largest value."""
     ax.set_yscale("function", functions=(_root, _square))
     ticks = _ticks(largest)
     ax.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
@@ -171,10 +181,10 @@ def _root_scale(ax: Axes, largest: float) -> None:
 
 def _over_time(ax: Axes, noises: Mapping[str, np.ndarray], layout: Arrangement) -> None:
     for name, matrix in noises.items():
-        found = autocorrelation(NoiseComparison(matrix, matrix, True), layout)
-        ax.plot(found.lags, found.recovered, label=name, **_LOOK[name])
+        correlation = autocorrelation(NoiseComparison(matrix, matrix, True), layout)
+        ax.plot(correlation.lags, correlation.recovered, label=name, **_LOOK[name])
     ax.axhline(0, color="#4D4D4D", lw=0.8)
-    where = f" at {found.title}" if found.title else ""
+    where = f" at {correlation.title}" if correlation.title else ""
     ax.set(title=f"Autocorrelation{where}", ylabel="correlation")
     ax.set_xlabel(layout.x_label.replace("t, time", "lag in time"))
     ax.legend()
@@ -191,8 +201,15 @@ def _deviations(
     number = np.arange(1, 1 + len(noises[_AFTER]))
     for name, matrix in noises.items():
         marker = "_" if name == _TRUE else "o"
-        ax.plot(number, np.sqrt(np.diag(matrix)), marker, ms=10 if name == _TRUE else 4.5, mew=2,
-                color=_LOOK[name]["color"], label=name)  # fmt: skip
+        ax.plot(
+            number,
+            np.sqrt(np.diag(matrix)),
+            marker,
+            ms=10 if name == _TRUE else 4.5,
+            mew=2,
+            color=_LOOK[name]["color"],
+            label=name,
+        )
     ticks = layout.ticks(16)
     if ticks is None:
         _count(ax.xaxis)

@@ -1,4 +1,4 @@
-"""The rules of a workflow and what flows between them, from the jobs that Snakemake plans."""
+"""The rules of a workflow and their dependencies, from the jobs that Snakemake plans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as MplPath
 
 from popinv.figures.style import new_figure, readable, style, styled
-from popinv.whole_files import written_whole
+from popinv.store.whole_files import written_whole
 
 __all__ = ["RuleGraph", "draw_rule_graph", "read_jobs", "save_vectors"]
 
@@ -26,7 +26,7 @@ _ARROW = re.compile(r"^\s*(\d+) -> (\d+)", re.MULTILINE)
 # Light tints of the colours of single systems.
 _TINTS = ("#CFE3F1", "#FBE3B5", "#C2E7DA", "#F3DDE9", "#DDF0FA")
 _LINE = "#5A5A5A"
-# Of a box, and the radius of an arrow's corners, where a level is 1 across and a row 1 high.
+# Size of a box and radius of an arrow's corners, in units of levels and rows.
 _WIDTH, _HEIGHT = 0.76, 0.52
 _CORNER = 0.15
 
@@ -35,16 +35,16 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class RuleGraph:
-    """Rules in the order in which they first have something to do.
+    """Rules in the order of their first jobs.
 
     Parameters
     ----------
     levels : mapping of str to int
-        Rule to the number of steps before its first job can run, counted without gaps.
+        Number of steps before a rule's first job can run, without gaps.
     jobs : mapping of str to int
-        Rule to the number of its jobs.
+        Number of jobs of a rule.
     arrows : frozenset of (str, str)
-        From a rule to one that reads what it made; an arrow that others imply is left out.
+        Pairs of a rule and a rule that reads its output, without arrows implied by others.
     """
 
     levels: Mapping[str, int]
@@ -53,7 +53,7 @@ class RuleGraph:
 
     @property
     def back(self) -> frozenset[tuple[str, str]]:
-        """Arrows to a rule that had something to do before: the rounds."""
+        """Arrows to a rule that had jobs before: the rounds."""
         return frozenset((a, b) for a, b in self.arrows if self.levels[a] >= self.levels[b])
 
 
@@ -63,14 +63,14 @@ def read_jobs(dot: str, without: Iterable[str] = ("all",)) -> RuleGraph:
     Parameters
     ----------
     dot : str
-        In the language of Graphviz.
+        The output, in the language of Graphviz.
     without : iterable of str
         Rules to leave out.
 
     Raises
     ------
     ValueError
-        If there is no job in it.
+        If it has no job.
     """
     rule_of = {job: rule for job, rule in _JOB.findall(dot) if rule not in set(without)}
     if not rule_of:
@@ -106,13 +106,13 @@ def read_jobs(dot: str, without: Iterable[str] = ("all",)) -> RuleGraph:
 
 @styled
 def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> Figure:
-    """Draw rules as boxes from left to right, with how many jobs each has.
+    """Draw rules as boxes from left to right, with their numbers of jobs.
 
     Parameters
     ----------
     graph : RuleGraph
     groups : mapping of str to str
-        Rule to what it belongs to, which has a colour of its own.
+        Group of each rule, which determines its colour.
     title : str
     """
     places = _places(graph)
@@ -130,16 +130,26 @@ def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> 
     for rule, (x, y) in places.items():
         ax.add_patch(
             FancyBboxPatch(
-                (x - _WIDTH / 2, y - _HEIGHT / 2), _WIDTH, _HEIGHT, ec=_LINE, lw=1.1,
-                fc=tints[groups[rule]], boxstyle="round,pad=0,rounding_size=0.09",
+                (x - _WIDTH / 2, y - _HEIGHT / 2),
+                _WIDTH,
+                _HEIGHT,
+                ec=_LINE,
+                lw=1.1,
+                fc=tints[groups[rule]],
+                boxstyle="round,pad=0,rounding_size=0.09",
             )
-        )  # fmt: skip
+        )
         ax.text(x, y, rule.replace("_", "\n"), ha="center", va="center", fontsize=10)
         if graph.jobs[rule] > 1:
             ax.text(
-                x + _WIDTH / 2, y + _HEIGHT / 2 + 0.04, f"× {graph.jobs[rule]}", ha="right",
-                va="bottom", fontsize=9.5, color=_LINE,
-            )  # fmt: skip
+                x + _WIDTH / 2,
+                y + _HEIGHT / 2 + 0.04,
+                f"× {graph.jobs[rule]}",
+                ha="right",
+                va="bottom",
+                fontsize=9.5,
+                color=_LINE,
+            )
     ax.set(xlim=(-0.5, across - 0.5), ylim=(min(up) - 1.25, max(up) + 0.95))
     ax.axis("off")
     handles = [Patch(fc=tints[name], ec=_LINE, label=readable(name)) for name in names]
@@ -148,7 +158,7 @@ def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> 
 
 
 def _places(graph: RuleGraph) -> dict[str, Place]:
-    """Place rules of a level above each other, near those that they read from."""
+    """Place rules of a level above each other, near the rules whose output they read."""
     by_level = defaultdict(list)
     for rule, level in graph.levels.items():
         by_level[level].append(rule)
@@ -156,7 +166,9 @@ def _places(graph: RuleGraph) -> dict[str, Place]:
     for level in sorted(by_level):
         rules = by_level[level]
         near = {r: [height[a] for a, b in graph.arrows if b == r and a in height] for r in rules}
-        wanted = {rule: float(np.mean(found)) if found else 0.0 for rule, found in near.items()}
+        wanted = {
+            rule: float(np.mean(heights)) if heights else 0.0 for rule, heights in near.items()
+        }
         rules.sort(key=lambda rule: (-wanted[rule], rule))
         middle = float(np.mean(list(wanted.values())))
         for number, rule in enumerate(rules):
@@ -179,10 +191,10 @@ def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
     top, gap = max(between) + 0.85, x_1 - 0.5
     entry = [(gap, y_1), (x_1 - _WIDTH / 2, y_1)]
     if not any(x == x_1 and y > y_1 for x, y in boxes):
-        # Over the top of what is between.
+        # The arrow passes above the boxes between.
         entry = [(x_1, top), (x_1, y_1 + _HEIGHT / 2)]
     elif all(abs(y - y_0) > _HEIGHT for y in between):
-        # Along a row that is free, and down before the last column.
+        # The arrow follows a free row, and goes down before the last column.
         _connect(ax, [(x_0 + _WIDTH / 2, y_0), (gap, y_0), *entry])
         return
     else:
@@ -191,17 +203,24 @@ def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
 
 
 def _round(ax: Axes, start: Place, end: Place, lowest: float) -> None:
-    """Lead back below the boxes, from right to left."""
+    """Draw an arrow back below the boxes, from right to left."""
     below = lowest - 0.85
     (x_0, y_0), (x_1, y_1) = start, end
     corners = [(x_0, y_0 - _HEIGHT / 2), (x_0, below), (x_1, below), (x_1, y_1 - _HEIGHT / 2)]
     _connect(ax, corners, line=(0, (4, 3)))
-    ax.text((x_0 + x_1) / 2, below, "next round", ha="center", va="center", fontsize=10,
-            bbox={"fc": "white", "ec": "none"})  # fmt: skip
+    ax.text(
+        (x_0 + x_1) / 2,
+        below,
+        "next round",
+        ha="center",
+        va="center",
+        fontsize=10,
+        bbox={"fc": "white", "ec": "none"},
+    )
 
 
 def _connect(ax: Axes, corners: list[Place], line: Any = "-") -> None:
-    """Draw a line with an arrow at its end, its corners rounded."""
+    """Draw a line with rounded corners and an arrow at its end."""
     points, codes = [corners[0]], [MplPath.MOVETO]
     for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
         for other in (before, after):
@@ -217,14 +236,19 @@ def _connect(ax: Axes, corners: list[Place], line: Any = "-") -> None:
     codes.append(MplPath.LINETO)
     ax.add_patch(
         FancyArrowPatch(
-            path=MplPath(points, codes), arrowstyle="-|>", mutation_scale=13, color=_LINE, lw=1.3,
-            ls=line, zorder=0,
+            path=MplPath(points, codes),
+            arrowstyle="-|>",
+            mutation_scale=13,
+            color=_LINE,
+            lw=1.3,
+            ls=line,
+            zorder=0,
         )
-    )  # fmt: skip
+    )
 
 
 def save_vectors(figure: Figure, path: Path) -> None:
-    """Write an SVG, whole or not at all; the same figure gives the same bytes."""
+    """Write an SVG, completely or not at all; the same figure gives the same bytes."""
     with style(), written_whole(path) as partial:
         matplotlib.rcParams["svg.hashsalt"] = "popinv"
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,26 +1,27 @@
-"""A few systems of a study as they are, beside what was observed of them."""
+"""A few systems of a study, with their states and observations."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
 
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.gallery.climate import draw_climate
 from popinv.figures.gallery.columns import Systems
-from popinv.figures.gallery.flow import draw_flow
-from popinv.figures.gallery.motion import draw_motion
 from popinv.figures.style import styled
 
 __all__ = ["draw_systems"]
-
-_DRAW = {"porous_flow": draw_flow, "elastodynamics": draw_motion, "lorenz96": draw_climate}
 
 
 @styled
 def draw_systems(
     states: xr.Dataset, observations: xr.Dataset, z: xr.DataArray, title: str
 ) -> Figure:
-    """Draw whole states with the sensors in them.
+    """Draw whole states with the sensors.
+
+    The picture is drawn by ``draw`` of the module that has the name of the states' kind, in
+    `popinv.figures.gallery`.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def draw_systems(
         ``y`` (system, observation) of the same systems.
     z : DataArray (system, parameter)
     title : str
-        Whose systems these are.
+        Title with the origin of the systems.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def draw_systems(
         If there is no picture for this kind of states.
     """
     kind = states.attrs["kind"]
-    if kind not in _DRAW:
-        raise ValueError(f"no picture for states of kind '{kind}', only for {', '.join(_DRAW)}")
-    return _DRAW[kind](Systems(states, observations, z, title))
+    module = f"{__package__}.{kind}"
+    if find_spec(module) is None:
+        raise ValueError(f"there is no picture for states of kind '{kind}': no module {module}")
+    figure: Figure = import_module(module).draw(Systems(states, observations, z, title))
+    return figure

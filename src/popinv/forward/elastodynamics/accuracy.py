@@ -1,4 +1,4 @@
-"""Whether the time step and the arithmetic are fine enough for one system."""
+"""Checks on the time step and the arithmetic for one system."""
 
 from __future__ import annotations
 

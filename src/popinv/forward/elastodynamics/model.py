@@ -8,41 +8,29 @@ each time step, one solve with the factors and two sparse products.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from popinv.forward.base import Observations, Parameter, Solutions
-from popinv.forward.checks import check, check_choice, checked_places, checked_rows, finished
+from popinv.forward.checks import checked_rows, finished
 from popinv.forward.elastodynamics import derivatives, kernels, operators
 from popinv.forward.elastodynamics.accuracy import inaccuracy
-from popinv.forward.elastodynamics.description import (
-    displacement,
-    observation_times,
-    stiffness_and_damping,
-    stiffness_field,
-)
 from popinv.forward.elastodynamics.operators import (
     Discretisation,
     ElasticOperators,
     preassemble,
 )
 from popinv.forward.elastodynamics.reference import newmark
+from popinv.forward.elastodynamics.section import Elastodynamics as Section
+from popinv.forward.fields import Field
 from popinv.forward.operator_cache import kept
-from popinv.forward.sensors import sensors as places_of
 
-__all__ = ["Elastodynamics", "forward_model"]
+__all__ = ["Elastodynamics"]
 
 _KIND = "elastodynamics"
-_FIELDS = ("none", "cosine")
-_EXCITATIONS = ("pluck", "load")
-_DEFAULT_ELEMENTS = {1: 100, 2: 20}
-_DEFAULT_MODES = {1: 8, 2: 4}
-_DEFAULT_STEPS = {1: 40, 2: 20}
-_DEFAULT_DURATION = {1: 8.0, 2: 60.0}
-
 _SMALLEST_NORMAL = 2.0**-1022
 
 
@@ -62,7 +50,7 @@ class Elastodynamics:
       eps(u) = (grad u + grad u^T) / 2;
     - damping: Rayleigh's, C = a M + b K in terms of the matrices of mass and stiffness; a is a
       parameter of the system, b a constant;
-    - f: zero, but for a ``source``;
+    - f: zero unless a ``source`` is given;
     - the excitation: ``"pluck"`` lets the body go at rest from the static shape under a force at
       its end, scaled to the deflection ``amplitude`` of the end (g = 0); ``"load"`` starts from
       rest in the undeformed state with the constant traction g = ``amplitude`` at the end. Both
@@ -72,41 +60,12 @@ class Elastodynamics:
 
     Parameters
     ----------
-    sensors : array_like of shape (n_places, dimension), or (n_places,) in one dimension
-        Points of observation in fractions of length and height, strictly between 0 and 1. The
-        displacement is observed, in two dimensions its transverse component.
-    dimension : {1, 2}, default 1
-        A bar, or a cantilever.
-    elements : int, optional
-        Cells along the length, at least 3 (default 100 and 20 in one and two dimensions).
-    height : float, default 0.2
-        Of the cantilever, at most 1.
-    poisson_ratio : float, default 0.3
-        nu of the cantilever, in [0, 1/2).
-    field : {"none", "cosine"}, default "none"
-        z = (E, a), or z = (parameters of a field, a) with log E the field over the fractions of
-        length and height.
-    modes : int, optional
-        Wavenumbers per direction of the field (default 8 and 4 in one and two dimensions).
-    excitation : {"pluck", "load"}, default "pluck"
-    amplitude : float, default 1
-        Deflection of the end, or traction there.
-    stiffness_damping : float, default 0
-        b, not negative.
-    duration : float, optional
-        Time of the last observation (default 8 and 60 in one and two dimensions).
-    times : int, default 20
-        Number of observation times, ``duration / times`` apart.
-    steps : int, optional
-        Time steps from one observation time to the next (default 40 and 20 in one and two
-        dimensions).
+    section : Elastodynamics
+        The section of the configuration; see `popinv.forward.elastodynamics.section` for its keys.
+    seed : int
+        The study's seed, from which random places of sensors are drawn.
     source : callable, optional
         f, from the UFL coordinates and time to a UFL expression. For convergence studies.
-
-    Raises
-    ------
-    ConfigError
-        If an argument has a value that is not allowed, or a sensor is not inside the body.
 
     Notes
     -----
@@ -125,57 +84,21 @@ class Elastodynamics:
     """
 
     def __init__(
-        self,
-        sensors: np.ndarray,
-        *,
-        dimension: int = 1,
-        elements: int | None = None,
-        height: float = 0.2,
-        poisson_ratio: float = 0.3,
-        field: str = "none",
-        modes: int | None = None,
-        excitation: str = "pluck",
-        amplitude: float = 1.0,
-        stiffness_damping: float = 0.0,
-        duration: float | None = None,
-        times: int = 20,
-        steps: int | None = None,
-        source: Callable[[Any, Any], Any] | None = None,
+        self, section: Section, seed: int, *, source: Callable[[Any, Any], Any] | None = None
     ) -> None:
-        _check("dimension", dimension, "1 or 2", dimension in (1, 2))
-        self.dimension = int(dimension)
-        elements = _DEFAULT_ELEMENTS[dimension] if elements is None else elements
-        duration = _DEFAULT_DURATION[dimension] if duration is None else duration
-        steps = _DEFAULT_STEPS[dimension] if steps is None else steps
-        modes = _DEFAULT_MODES[dimension] if modes is None else modes
-        for key, count, least in (
-            ("elements", elements, 3),
-            ("times", times, 1),
-            ("steps", steps, 1),
-        ):
-            whole = math.isfinite(count) and count == int(count) and count >= least
-            _check(key, count, f"a whole number >= {least}", whole)
-        check_choice(_KIND, "field", field, _FIELDS)
-        check_choice(_KIND, "excitation", excitation, _EXCITATIONS)
-        _check("height", height, "in (0, 1]", 0 < height <= 1)
-        _check("poisson_ratio", poisson_ratio, "in [0, 0.5)", 0 <= poisson_ratio < 0.5)
-        _check("amplitude", amplitude, "finite", math.isfinite(amplitude))
-        _check(
-            "stiffness_damping",
-            stiffness_damping,
-            "finite and not negative",
-            0 <= stiffness_damping < math.inf,
-        )
-        _check("duration", duration, "finite and positive", 0 < duration < math.inf)
-        self.elements, self.steps = int(elements), int(steps)
-        self.height, self.poisson_ratio = float(height), float(poisson_ratio)
-        self.excitation, self.amplitude = excitation, float(amplitude)
-        self.stiffness_damping = float(stiffness_damping)
         self.source = source
-        self.sensors = checked_places(_KIND, sensors, self.dimension)
-        self.times = observation_times(float(duration), int(times))
-        self.time_step = float(duration) / (int(times) * self.steps)
-        self.field = None if field == "none" else stiffness_field(self.dimension, modes)
+        self.dimension, self.elements = section.dimension, section.elements
+        self.height, self.poisson_ratio = section.height, section.poisson_ratio
+        self.excitation, self.amplitude = section.excitation, section.amplitude
+        self.stiffness_damping = section.stiffness_damping
+        self.parameters: tuple[Parameter, ...] = section.parameters()
+        self.observations: Observations = section.observed(seed)
+        self.field: Field | None = section.random_field()
+        # The places are fractions of length and height.
+        self.sensors = section.sensors.places(section.dimension, seed)
+        self.times = section.observation_times()
+        self.steps = section.steps
+        self.time_step = section.duration / (section.times * section.steps)
         all_steps = self.steps * len(self.times)
         mesh = (self.dimension, self.elements, self.height, self.poisson_ratio, self.sensors)
         self.operators = kept(
@@ -186,16 +109,6 @@ class Elastodynamics:
         )
         midpoints = self.operators.midpoints
         self._basis = self.field.basis(midpoints) if self.field else np.empty((0, len(midpoints)))
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The entries of z, in order: stiffness, or those of its field, and damping."""
-        return stiffness_and_damping(self.field)
-
-    @cached_property
-    def observations(self) -> Observations:
-        """The displacement at the sensors in turn, each at all times."""
-        return displacement(self.sensors, self.height, self.times)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.
@@ -356,18 +269,6 @@ class Elastodynamics:
         except RuntimeError as error:  # Firedrake's ConvergenceError among them
             return f"Firedrake: {error}"
         return ""
-
-
-def forward_model(forward: Mapping[str, Any], seed: int) -> Elastodynamics:
-    """Return the forward model of a ``forward`` section."""
-    return Elastodynamics(
-        places_of(forward, seed),
-        **{key: forward[key] for key in forward if key not in ("kind", "sensors")},
-    )
-
-
-def _check(key: str, value: Any, allowed: str, holds: bool) -> None:
-    check(_KIND, key, value, allowed, holds)
 
 
 def _out_of_range(stiffness: np.ndarray, damping: float, random: bool) -> str:

@@ -44,7 +44,7 @@ class Discretisation:
     elements : int
         Cells along the length.
     height, poisson_ratio : float
-        Of the cantilever; not used in one dimension.
+        Height of the cantilever; not used in one dimension.
     places : ndarray of shape (n_places, dimension)
         Points of observation, in fractions of length and height.
 
@@ -248,7 +248,7 @@ def preassemble(
         sources = (at_times[:-1] + at_times[1:]) / 2
 
     observed = observation_matrix(discretisation.scalar_space, discretisation.places)
-    # From nodes to unknowns: of a vector, the last component is observed.
+    # Columns change from nodes to unknowns; the last component of a vector is observed.
     observed = csr_matrix(
         (observed.data, observed.indices * dimension + dimension - 1, observed.indptr),
         shape=(len(discretisation.places), len(unknowns.places)),

@@ -48,7 +48,7 @@ def newmark(
     damping : (float, float)
         a and b of the damping a M + b K.
     plucked : bool
-        Whether the body starts from the static shape under a force at its end, instead of being
+        True if the body starts from the static shape under a force at its end, instead of being
         loaded there.
     amplitude : float
         Deflection of the end, or traction.

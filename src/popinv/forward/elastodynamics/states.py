@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.forward.elastodynamics.model import Elastodynamics
 from popinv.forward.elastodynamics.operators import ordered_unknowns
-from popinv.forward.sensors import sensors
+from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.states import refuse_failures
+from popinv.store.variables import variable
 
 __all__ = ["states"]
 
-# Of the time steps as many are kept as fill a picture.
+# Number of time steps that are kept for a picture.
 _FRAMES = 400
 
 
@@ -26,33 +24,30 @@ class _Everywhere(Elastodynamics):
 
     Parameters
     ----------
-    forward, seed
-        As in `popinv.forward.elastodynamics.model.forward_model`.
+    section, seed
+        As in `popinv.forward.elastodynamics.model.Elastodynamics`.
     """
 
-    def __init__(self, forward: Mapping[str, Any], seed: int) -> None:
-        times, steps = forward["times"], forward["steps"]
+    def __init__(self, section: Section, seed: int) -> None:
+        times, steps = section.times, section.steps
         # So many steps from frame to frame that observation times are among the frames.
         strides = [s for s in range(1, steps + 1) if steps % s == 0]
         stride = next((s for s in strides if times * steps // s <= _FRAMES), steps)
-        settings = {key: forward[key] for key in forward if key not in ("kind", "sensors")}
-        settings.update(times=times * steps // stride, steps=stride)
-        super().__init__(sensors(forward, seed), **settings)
-        found = ordered_unknowns(self.discretisation)
-        self.order, self.places = found.order, found.places
-        count = len(found.order)
+        often = {"times": times * steps // stride, "steps": stride}
+        super().__init__(section.model_copy(update=often), seed)
+        unknowns = ordered_unknowns(self.discretisation)
+        self.order, self.places = unknowns.order, unknowns.places
+        count = len(unknowns.order)
         self.operators = replace(
             self.operators,
             observation_pointer=np.arange(count + 1),
             observation_columns=np.arange(count),
             observation_weights=np.ones(count),
         )
-        self.sensors = found.places[found.order] / self.discretisation.size
+        self.sensors = unknowns.places[unknowns.order] / self.discretisation.size
 
 
-def states(
-    forward: Mapping[str, Any], seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
-) -> xr.Dataset:
+def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     """Return the displacement at every node of the mesh, at regular times.
 
     It comes out of the forward model's own march over the same time steps, of which every one, or
@@ -60,10 +55,10 @@ def states(
 
     Parameters
     ----------
-    forward, seed, z
-        As in `popinv.forward.states.states`.
-    stage, indices
-        Not used: nothing is random here.
+    section : Elastodynamics
+        The section of the configuration.
+    seed, z
+        The arguments of `popinv.forward.states.states`.
 
     Returns
     -------
@@ -77,17 +72,18 @@ def states(
     SolverError
         If one of the systems cannot be solved.
     """
-    model = _Everywhere(forward, seed)
+    model = _Everywhere(section, seed)
     solutions = model.solve(z)
     refuse_failures(solutions.reason)
     dimension = model.dimension
     axes = ("x", "y")[:dimension]
     # One row a node; a component of it in each of as many unknowns.
     nodes = np.round(model.places[::dimension], 12)
-    lines, at = zip(*(np.unique(nodes[:, d], return_inverse=True) for d in range(dimension)),
-                    strict=True)  # fmt: skip
+    lines, at = zip(
+        *(np.unique(nodes[:, d], return_inverse=True) for d in range(dimension)), strict=True
+    )
     frames = np.zeros((len(z), len(model.times), len(model.places)))
-    # What is not among the unknowns is clamped.
+    # A node that is not among the unknowns is clamped.
     frames[:, :, model.order] = solutions.observations.reshape(
         len(z), len(model.order), -1
     ).transpose(0, 2, 1)

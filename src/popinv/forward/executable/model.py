@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from popinv.forward.executable.program import Program
+from popinv.forward.executable.section import Executable
 from popinv.forward.external.model import ExternalModel
 
 __all__ = ["forward_model"]
 
 
-def forward_model(forward: Mapping[str, Any], seed: int) -> ExternalModel:
-    """Return the forward model of a ``forward`` section."""
+def forward_model(section: Executable, seed: int) -> ExternalModel:
+    """Return the program as a forward model."""
     start = partial(
         Program,
-        forward["command"],
-        [parameter["name"] for parameter in forward["parameters"]],
-        forward["format"],
-        forward["pass_seed"],
-        forward["time_limit"],
+        section.command,
+        list(section.parameter_names()),
+        section.format,
+        section.pass_seed,
+        section.time_limit,
     )
-    return ExternalModel(forward, seed, start, forward["rows_per_call"])
+    return ExternalModel(section, seed, start, section.rows_per_call)

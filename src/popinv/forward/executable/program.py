@@ -37,7 +37,7 @@ class Program:
         Names of the parameters.
     file_format : {"csv", "npy"}
     pass_seed : bool
-        Whether the input has a last column ``seed``.
+        True if the input has a last column ``seed``.
     seconds : float
         Time limit of a call.
     """
@@ -81,7 +81,7 @@ class Program:
         self._reaper.close()
 
     def _run(self, given: Path, output: Path) -> None:
-        # Only these two words: other braces are the program's own.
+        # Only these two words are replaced, since other braces are the program's own.
         words = {"{input}": str(given), "{output}": str(output)}
         command = list(self._command)
         for word, path in words.items():
@@ -104,7 +104,7 @@ class Program:
                 raise CallFailed(time_limit(self._seconds), lost=True) from None
             finally:
                 process, self._process = self._process, None
-                # What it has left in the background would pile up, call by call.
+                # Processes left in the background would pile up, call by call.
                 _end(process)
                 process.wait()
                 self._reaper.watch(None, str(given.parent))

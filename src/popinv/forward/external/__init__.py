@@ -1,1 +1,1 @@
-"""What the simulators of one's own share, however they are called."""
+"""Code that all kinds of the user's own simulators share."""

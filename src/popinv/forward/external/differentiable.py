@@ -6,10 +6,10 @@ Derivatives go the way of solves: a row of z with its directions beside it is on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from popinv.errors import SolverError
 from popinv.forward.base import Solutions
 from popinv.forward.external.evaluation import Simulator
 from popinv.forward.external.model import ExternalModel, row_seeds
+from popinv.forward.external.section import ExternalSection
 from popinv.forward.external.taylor import derivative_fault
 
 __all__ = ["DifferentiableExternalModel", "DifferentiableSimulator"]
@@ -61,8 +62,8 @@ class DifferentiableExternalModel(ExternalModel):
 
     Parameters
     ----------
-    forward : mapping
-        The checked section.
+    section : ExternalSection
+        The section of the configuration.
     seed : int
         The study's seed.
     start : callable
@@ -70,18 +71,18 @@ class DifferentiableExternalModel(ExternalModel):
     rows_per_call : int
         Most systems in one call.
     advice : str
-        What to do where the derivatives turn out to be wrong.
+        Advice for the message that the derivatives are wrong.
     """
 
     def __init__(
         self,
-        forward: Mapping[str, Any],
+        section: ExternalSection,
         seed: int,
         start: Callable[[], DifferentiableSimulator],
         rows_per_call: int,
         advice: str,
     ) -> None:
-        super().__init__(forward, seed, start, rows_per_call)
+        super().__init__(section, seed, start, rows_per_call)
         self._advice = advice
         d_z = len(self.parameters)
         self._with_tangents = partial(_Along, d_z=d_z, tangents=True)

@@ -81,7 +81,7 @@ def evaluate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Call the simulators, each in a thread of its own, for all systems.
 
-    Where an error stops that, the simulators are closed.
+    If an error stops the evaluation, the simulators are closed.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def evaluate(
     rows_per_call : int
         Most systems in one call.
     retries : int
-        How often a failed call with one system is repeated.
+        Number of times that a failed call with one system is repeated.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a process printed, and how it ended, in words."""
+"""Messages on what a process printed and how it ended."""
 
 from __future__ import annotations
 

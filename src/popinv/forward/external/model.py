@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 
 from popinv.forward.base import Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.external.description import observed, parameters
 from popinv.forward.external.evaluation import Simulator, evaluate
+from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
 
 __all__ = ["ExternalModel", "row_seeds"]
@@ -38,8 +38,8 @@ class ExternalModel:
 
     Parameters
     ----------
-    forward : mapping
-        The checked section.
+    section : ExternalSection
+        The section of the configuration.
     seed : int
         The study's seed, from which those of the rows derive.
     start : callable
@@ -50,16 +50,16 @@ class ExternalModel:
 
     def __init__(
         self,
-        forward: Mapping[str, Any],
+        section: ExternalSection,
         seed: int,
         start: Callable[[], Simulator],
         rows_per_call: int,
     ) -> None:
-        self._forward, self._seed, self._start = forward, seed, start
+        self._section, self._seed, self._start = section, seed, start
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
-        self.parameters = parameters(forward)
-        self.observations = observed(forward, seed)
+        self.parameters = section.parameters()
+        self.observations = section.observed(seed)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Call the simulator for a batch of systems.
@@ -116,10 +116,10 @@ class ExternalModel:
     ) -> Solutions:
         """Return ``width`` numbers for each row of z, with what stands beside it in the call.
 
-        Where the rows of the simulator are others than parameters, ``seen_as`` makes of it one that
-        takes them.
+        Where the rows hold more than parameters, ``seen_as`` turns the simulator into one that
+        takes such rows.
         """
-        z, reasons = checked_rows(self._forward["kind"], z, self.parameters)
+        z, reasons = checked_rows(self._section.kind, z, self.parameters)
         if beside is not None:
             unfit = (reasons == "") & ~np.isfinite(beside).all(axis=1)
             reasons[unfit] = "a direction of the derivative is not finite"
@@ -134,7 +134,7 @@ class ExternalModel:
                     seeds(len(z))[rows],
                     width,
                     self._rows_per_call,
-                    self._forward["retries"],
+                    self._section.retries,
                 )
         return finished(values, reasons)
 
@@ -144,7 +144,7 @@ class ExternalModel:
         with self.session():
             running = self._running
             assert running is not None
-            while len(running) < self._forward["parallel"]:
+            while len(running) < self._section.parallel:
                 running.append(self._start())
             try:
                 yield running

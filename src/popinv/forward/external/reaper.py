@@ -27,7 +27,7 @@ if int(group):
         pass
 if folder:
     import shutil, time
-    # What was killed may still be writing for a moment.
+    # A killed process may still be writing for a moment.
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.lexists(folder):
@@ -55,7 +55,7 @@ class Reaper:
         if self._watchman is None:
             if group is None and not folder:
                 return
-            # In a session of its own: a signal to this process's group is not meant for it.
+            # It has a session of its own: a signal to this process's group is not meant for it.
             self._watchman = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _PROGRAM],
                 stdin=subprocess.PIPE,

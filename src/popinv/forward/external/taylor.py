@@ -1,4 +1,4 @@
-"""Whether derivatives are those of the solves: a Taylor test at a few systems.
+"""A Taylor test of the derivatives of the solves, at a few systems.
 
 Along a direction u, the remainder ``G(z + h u) - G(z) - h v`` falls with the square of h where v is
 the derivative ``J u``, and with h itself where it is not. What is compared is v with the central
@@ -20,12 +20,12 @@ __all__ = ["derivative_fault"]
 Answer = Callable[[np.ndarray, np.ndarray], Solutions]
 
 _STEPS = np.array([1 / 16, 1 / 128])
-# In shares of an entry's change: what a derivative by differences, or of a solve that is not quite
-# exact, may be off.
+# Tolerated error, in shares of an entry's change, of a derivative by differences or of a solve that
+# is not quite exact.
 _TOLERANCE = 0.01
 # The adjoint is held against tangents at the same point, without differences.
 _ADJOINT_TOLERANCE = 1e-3
-# Below this share of its value an entry does not change.
+# An entry whose change is below this share of its value does not change.
 _NOTHING = 1e-8
 # Parameters among which the one at fault is looked for.
 _NAMED = 16
@@ -52,7 +52,7 @@ def derivative_fault(
         Draws of a population. Each is moved to and from the next, by a sixteenth of the way and by
         a quarter of its own size at most.
     names : sequence of str, length d_z
-        Of the parameters.
+        Names of the parameters.
     """
     if len(z) == 0:
         return None

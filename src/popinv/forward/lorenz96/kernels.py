@@ -18,7 +18,7 @@ IEEE 754, without contraction or reordering, so that a member's trajectory does 
 place among the others, bit for bit.
 
 An observable is the product of two fields, shifted against each other by some places of the ring
-(see `popinv.forward.lorenz96.description.OBSERVABLES`). Its value is the mean over the K places
+(see `popinv.forward.lorenz96.section.OBSERVABLES`). Its value is the mean over the K places
 and over samples at regular times in the window; no trajectory is stored.
 
 All of it is one module because Numba keeps compiled functions by module, and would not notice a
@@ -43,8 +43,8 @@ MEMBERS = 16
 
 SLOW_DAMPING = 1.0
 
-# What observables are products of, each one number for every slow variable: 1, the slow variable,
-# and means over the fast variables of its sector.
+# The factors of observables, each one number for every slow variable: 1, the slow variable, and
+# means over the fast variables of its sector.
 FIELDS = ("one", "x", "y", "y_squared", "y_neighbours")
 _ONE, _X, _Y, _Y_SQUARED, _Y_NEIGHBOURS = range(len(FIELDS))
 
@@ -59,19 +59,19 @@ _START = _SLOW_BEFORE * MEMBERS
 
 
 @numba.njit(nogil=True, cache=True)
-def _slow_part(x):
+def _slow_part(x: np.ndarray) -> np.ndarray:
     """Return the slow variables of a state, without the neighbours about them."""
     return x[_START : x.size - _SLOW_AFTER * MEMBERS]
 
 
 @numba.njit(nogil=True, cache=True)
-def _layers(y):
+def _layers(y: np.ndarray) -> tuple:
     """Return the first and the end of the rows of fast variables in a state's ``y``."""
     return _FAST_BEFORE, y.shape[0] - _FAST_AFTER
 
 
 @numba.njit(nogil=True, cache=True)
-def _allocate(slow, fast):
+def _allocate(slow: np.ndarray, fast: np.ndarray) -> tuple:
     """Return four states with room for neighbours, the first as given, and a row of scratch.
 
     Returns
@@ -88,13 +88,13 @@ def _allocate(slow, fast):
 
 
 @numba.njit(nogil=True, cache=True)
-def _copy(source, target):
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for i in range(target.size):
         target[i] = source[i]
 
 
 @numba.njit(nogil=True, cache=True)
-def _wrap_slow(x):
+def _wrap_slow(x: np.ndarray) -> None:
     """Fill in the neighbours on the ring of a state's slow variables, in place."""
     n = x.size - (_SLOW_BEFORE + _SLOW_AFTER) * MEMBERS
     for i in range(_START):
@@ -104,7 +104,7 @@ def _wrap_slow(x):
 
 
 @numba.njit(nogil=True, cache=True)
-def _wrap_fast(y):
+def _wrap_fast(y: np.ndarray) -> None:
     """Fill in the neighbours on the ring of a state's fast variables, in place."""
     n = y.shape[1]
     first, end = _layers(y)
@@ -118,7 +118,14 @@ def _wrap_fast(y):
 
 
 @numba.njit(nogil=True, cache=True)
-def _slow_stage(x, base, out, forcing, damping, ahead):
+def _slow_stage(
+    x: np.ndarray,
+    base: np.ndarray,
+    out: np.ndarray,
+    forcing: np.ndarray,
+    damping: float,
+    ahead: float,
+) -> None:
     """Set ``out`` to ``base`` + ``ahead`` times the slope of the slow variables ``x``."""
     _wrap_slow(x)
     for i in range(forcing.size):
@@ -128,7 +135,18 @@ def _slow_stage(x, base, out, forcing, damping, ahead):
 
 
 @numba.njit(nogil=True, cache=True)
-def _fast_stage(before, here, after, two_after, driven, decay, advection, base, out, ahead):
+def _fast_stage(
+    before: np.ndarray,
+    here: np.ndarray,
+    after: np.ndarray,
+    two_after: np.ndarray,
+    driven: np.ndarray,
+    decay: np.ndarray,
+    advection: np.ndarray,
+    base: np.ndarray,
+    out: np.ndarray,
+    ahead: float,
+) -> None:
     # One array more in this loop, and the compiler would not check them all for overlap: it would
     # not vectorise.
     for i in range(out.size):
@@ -137,13 +155,13 @@ def _fast_stage(before, here, after, two_after, driven, decay, advection, base, 
 
 
 @numba.njit(nogil=True, cache=True)
-def _multiply(first, second, product):
+def _multiply(first: np.ndarray, second: np.ndarray, product: np.ndarray) -> None:
     for i in range(product.size):
         product[i] = first[i] * second[i]
 
 
 @numba.njit(nogil=True, cache=True)
-def _forcing_with_feedback(y, coefficients, forcing):
+def _forcing_with_feedback(y: np.ndarray, coefficients: np.ndarray, forcing: np.ndarray) -> None:
     first, end = _layers(y)
     _copy(y[first], forcing)
     for j in range(first + 1, end):
@@ -157,7 +175,18 @@ def _forcing_with_feedback(y, coefficients, forcing):
 
 
 @numba.njit(nogil=True, cache=True)
-def _both_stages(x, y, base_x, base_y, out_x, out_y, scratch, coefficients, damping, ahead):
+def _both_stages(
+    x: np.ndarray,
+    y: np.ndarray,
+    base_x: np.ndarray,
+    base_y: np.ndarray,
+    out_x: np.ndarray,
+    out_y: np.ndarray,
+    scratch: np.ndarray,
+    coefficients: np.ndarray,
+    damping: float,
+    ahead: float,
+) -> None:
     """Set ``out`` to ``base`` + ``ahead`` times the slope of the state (x, y)."""
     _wrap_fast(y)
     _forcing_with_feedback(y, coefficients, scratch)
@@ -167,20 +196,37 @@ def _both_stages(x, y, base_x, base_y, out_x, out_y, scratch, coefficients, damp
     start, end = _layers(y)
     for j in range(start, end):
         _fast_stage(
-            y[j - 1], y[j], y[j + 1], y[j + 2], scratch, decay, advection, base_y[j], out_y[j],
+            y[j - 1],
+            y[j],
+            y[j + 1],
+            y[j + 2],
+            scratch,
+            decay,
+            advection,
+            base_y[j],
+            out_y[j],
             ahead,
-        )  # fmt: skip
+        )
 
 
 @numba.njit(nogil=True, cache=True)
-def _combine(start, first, second, third):
+def _combine(start: np.ndarray, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> None:
     share = 1.0 / 3.0  # a product: divisions are slow
     for i in range(start.size):
         second[i] = share * (first[i] + 2.0 * second[i] + third[i] - start[i])
 
 
 @numba.njit(nogil=True, cache=True)
-def _run(x, y, scratch, coefficients, damping, time_step, steps, now):
+def _run(
+    x: np.ndarray,
+    y: np.ndarray,
+    scratch: np.ndarray,
+    coefficients: np.ndarray,
+    damping: float,
+    time_step: float,
+    steps: int,
+    now: int,
+) -> int:
     """Make Runge-Kutta steps from the state with index ``now``, 0 or 1; return that of the end.
 
     With the stages s_1 = u + dt/2 f(u), s_2 = u + dt/2 f(s_1), s_3 = u + dt f(s_2), a step is
@@ -214,7 +260,14 @@ def _run(x, y, scratch, coefficients, damping, time_step, steps, now):
 
 
 @numba.njit(nogil=True, cache=True)
-def advance_block(slow, fast, coefficients, time_step, steps, damping):
+def advance_block(
+    slow: np.ndarray,
+    fast: np.ndarray,
+    coefficients: np.ndarray,
+    time_step: float,
+    steps: int,
+    damping: float,
+) -> tuple:
     """Return a block's rows of slow and fast variables after so many steps."""
     x, y, scratch = _allocate(slow, fast)
     end = _run(x, y, scratch, coefficients, damping, time_step, steps, 0)
@@ -222,7 +275,7 @@ def advance_block(slow, fast, coefficients, time_step, steps, damping):
 
 
 @numba.njit(nogil=True, cache=True)
-def _measure(x, y, fields):
+def _measure(x: np.ndarray, y: np.ndarray, fields: np.ndarray) -> None:
     """Set the fields at each place, shape (n_fields, K MEMBERS), from a state."""
     slow = _slow_part(x)
     fields[_X, :] = slow
@@ -240,7 +293,7 @@ def _measure(x, y, fields):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_products(first, second, lag, total):
+def _add_products(first: np.ndarray, second: np.ndarray, lag: int, total: np.ndarray) -> None:
     """Add the products of two fields (K, MEMBERS) over the ring to ``total`` (MEMBERS,)."""
     variables = first.shape[0]
     for k in range(variables):
@@ -251,8 +304,16 @@ def _add_products(first, second, lag, total):
 
 @numba.njit(nogil=True, cache=True)
 def window_averages(
-    slow, fast, coefficients, products, time_step, spin_up, windows, samples, sample_every
-):
+    slow: np.ndarray,
+    fast: np.ndarray,
+    coefficients: np.ndarray,
+    products: np.ndarray,
+    time_step: float,
+    spin_up: int,
+    windows: int,
+    samples: int,
+    sample_every: int,
+) -> np.ndarray:
     """Return the averages of a block over successive windows after the spin-up.
 
     Parameters

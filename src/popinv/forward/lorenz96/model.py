@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.lorenz96.description import OBSERVABLES, observed, parameters
 from popinv.forward.lorenz96.integrator import Coefficients, blocks, rows
 from popinv.forward.lorenz96.kernels import FIELDS, MEMBERS, window_averages
+from popinv.forward.lorenz96.section import OBSERVABLES
+from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.seeds import generator
 
-__all__ = ["Lorenz96", "forward_model"]
+__all__ = ["Lorenz96"]
 
 # Mean and standard deviation of the initial slow variables, near those of the attractor at
 # F = 8, and standard deviation of the fast ones. The spin-up is there to forget them.
@@ -44,9 +42,8 @@ class Lorenz96:
 
     Parameters
     ----------
-    forward : mapping
-        The checked section of the configuration; see
-        `popinv.config.forward.lorenz96.Lorenz96` for its keys.
+    section : Lorenz96
+        The section of the configuration; see `popinv.forward.lorenz96.section` for its keys.
     seed : int
         The study's seed.
 
@@ -62,18 +59,18 @@ class Lorenz96:
     (1998), Optimal sites for supplementary weather observations, J. Atmos. Sci. 55, 399-414.
     """
 
-    def __init__(self, forward: Mapping[str, Any], seed: int) -> None:
-        self.parameters: tuple[Parameter, ...] = parameters(forward)
-        self.observations: Observations = observed(forward, seed)
-        self.seed = int(seed)
-        self.variables = int(forward["variables"])
-        self.subvariables = int(forward["subvariables"]) if forward["scales"] == 2 else 0
-        self.time_step = float(forward["time_step"])
-        self.windows = int(forward["windows"])
-        self.sample_every = int(forward["sample_every"])
-        self.spin_up_steps = round(forward["spin_up"] / self.time_step)
-        self.samples = round(forward["window"] / (self.sample_every * self.time_step))
-        chosen = [OBSERVABLES[name] for name in forward["observables"]]
+    def __init__(self, section: Section, seed: int) -> None:
+        self.parameters: tuple[Parameter, ...] = section.parameters()
+        self.observations: Observations = section.observed(seed)
+        self.seed = seed
+        self.variables = section.variables
+        self.subvariables = section.subvariables if section.scales == 2 else 0
+        self.time_step = section.time_step
+        self.window, self.windows = section.window, section.windows
+        self.sample_every = section.sample_every
+        self.spin_up_steps = round(section.spin_up / self.time_step)
+        self.samples = round(self.window / (self.sample_every * self.time_step))
+        chosen = [OBSERVABLES[name] for name in section.observables]
         self.products = np.array(
             [(FIELDS.index(p.first), FIELDS.index(p.second), p.lag) for p in chosen]
         )
@@ -134,7 +131,7 @@ class Lorenz96:
     def _averages(self, z: np.ndarray, stage: str, indices: np.ndarray) -> np.ndarray:
         coefficients = Coefficients.of(z, self.subvariables)
         slow, fast = self.initial_states(indices, stage)
-        found = np.empty((len(z), len(self.observations)))
+        values = np.empty((len(z), len(self.observations)))
         for chosen in blocks(len(z)):
             averages = window_averages(
                 *rows(slow[chosen], fast[chosen]),
@@ -147,10 +144,5 @@ class Lorenz96:
                 self.sample_every,
             )
             # The last block repeats its last member, with the same answer.
-            found[chosen] = averages.reshape(-1, MEMBERS).T
-        return found
-
-
-def forward_model(forward: Mapping[str, Any], seed: int) -> Lorenz96:
-    """Return Lorenz-96 as the ``forward`` section describes it."""
-    return Lorenz96(forward, seed)
+            values[chosen] = averages.reshape(-1, MEMBERS).T
+        return values

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.forward.lorenz96.integrator import Coefficients, advance
-from popinv.forward.lorenz96.model import forward_model
+from popinv.forward.lorenz96.model import Lorenz96
+from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.forward.states import refuse_failures
+from popinv.store.variables import variable
 
 __all__ = ["FAST_SPAN", "states"]
 
@@ -20,7 +20,7 @@ FAST_SPAN = 10.0
 
 
 def states(
-    forward: Mapping[str, Any], seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
+    section: Section, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
 ) -> xr.Dataset:
     """Return the variables at the times whose averages are observed.
 
@@ -29,7 +29,9 @@ def states(
 
     Parameters
     ----------
-    forward, seed, z, stage, indices
+    section : Lorenz96
+        The section of the configuration.
+    seed, z, stage, indices
         As in `popinv.forward.states.states`.
 
     Returns
@@ -45,7 +47,7 @@ def states(
     SolverError
         If a trajectory leaves the range of numbers.
     """
-    model = forward_model(forward, seed)
+    model = Lorenz96(section, seed)
     coefficients = Coefficients.of(np.asarray(z, dtype=float), model.subvariables)
     slow, fast = model.initial_states(np.asarray(indices), stage)
     slow, fast = advance(slow, fast, coefficients, model.time_step, model.spin_up_steps)
@@ -63,18 +65,18 @@ def states(
     refuse_failures(np.where(lost, "the trajectory left the range of numbers", ""))
 
     times = interval * np.arange(1, samples + 1)
-    found = xr.Dataset(
+    slow_variables = xr.Dataset(
         {"x": variable(("system", "time", "place"), x, "slow variables X_k")},
         coords={
             "time": variable("time", times, "time since the spin-up"),
             "place": variable("place", np.arange(1, model.variables + 1), "place k on the ring"),
         },
-        attrs={"window": float(forward["window"]), "windows": model.windows},
+        attrs={"window": model.window, "windows": model.windows},
     )
     if not model.subvariables:
-        return found
+        return slow_variables
     dims = ("system", "fast_time", "place", "fast_place")
-    return found.assign(y=variable(dims, y, "fast variables Y_jk")).assign_coords(
+    return slow_variables.assign(y=variable(dims, y, "fast variables Y_jk")).assign_coords(
         fast_time=variable("fast_time", times[:kept], "time since the spin-up"),
         fast_place=variable(
             "fast_place", np.arange(1, model.subvariables + 1), "place j within the sector"

@@ -82,7 +82,7 @@ def observed_changes(
     pointer, columns, observation_weights : ndarray
         The observation matrix by compressed rows.
     along : ndarray of shape (k, n, d_y)
-        What is written.
+        The output.
     """
     n, unknowns = solutions.shape
     drop, resistance = np.empty(unknowns + 1), np.empty(unknowns + 1)

@@ -9,7 +9,6 @@ gives up to the tolerance of the iteration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
+from popinv.forward.fields import Field
 from popinv.forward.firedrake import load_firedrake
-from popinv.forward.porous_flow.description import field, observed
 from popinv.forward.porous_flow.kernels import exponentiate, invert_kirchhoff
 from popinv.forward.porous_flow.model import (
     LARGEST_ROUNDING_ERROR,
@@ -27,8 +26,9 @@ from popinv.forward.porous_flow.model import (
     too_uneven,
 )
 from popinv.forward.porous_flow.operators import Discretisation
+from popinv.forward.porous_flow.section import PorousFlow as Section
 
-__all__ = ["DistributedPorousFlow", "forward_model"]
+__all__ = ["DistributedPorousFlow"]
 
 # Relative to the load, in the norm of the preconditioned residual.
 _TOLERANCE = 1e-13
@@ -40,8 +40,8 @@ class DistributedPorousFlow:
 
     Parameters
     ----------
-    forward : mapping
-        The ``forward`` section of a checked configuration.
+    section : PorousFlow
+        The section of the configuration.
     seed : int
         The study's seed, from which random places of sensors are drawn.
     comm : mpi4py communicator
@@ -59,30 +59,30 @@ class DistributedPorousFlow:
     answers agree up to the tolerance of the iteration.
     """
 
-    def __init__(self, forward: Mapping[str, Any], seed: int, comm: Any) -> None:
-        if comm.size > forward["elements"]:
+    def __init__(self, section: Section, seed: int, comm: Any) -> None:
+        if comm.size > section.elements:
             raise ConfigError(
                 f"porous_flow: {comm.size} processes cannot share a mesh with "
-                f"{forward['elements']} elements a side."
+                f"{section.elements} elements a side."
             )
         self.comm = comm
-        self.field = field(forward)
-        self.observations: Observations = observed(forward, seed)
-        self.nonlinearity = NONLINEARITIES.index(forward["nonlinearity"])
-        self.exponent = float(forward["exponent"])
+        self.field: Field = section.random_field()
+        self.observations: Observations = section.observed(seed)
+        self.nonlinearity = NONLINEARITIES.index(section.nonlinearity)
+        self.exponent = section.exponent
         self.discretisation = Discretisation(
-            forward["dimension"],
-            forward["elements"],
-            forward["source"],
+            section.dimension,
+            section.elements,
+            section.source,
             self.observations.coordinates,
             comm,
         )
         fd = load_firedrake()
-        found = self.discretisation
-        self._basis = self.field.basis(found.midpoints)
-        self._load = fd.assemble(found.load_form())
-        found.condition.zero(self._load)
-        self._solution = fd.Function(found.space)
+        mesh = self.discretisation
+        self._basis = self.field.basis(mesh.midpoints)
+        self._load = fd.assemble(mesh.load_form())
+        mesh.condition.zero(self._load)
+        self._solution = fd.Function(mesh.space)
         self._matrix: Any = None
 
     @property
@@ -124,16 +124,16 @@ class DistributedPorousFlow:
         fd = load_firedrake()
         from mpi4py import MPI
 
-        found = self.discretisation
+        mesh = self.discretisation
         kappa = self.field.evaluate(z, self._basis)
         lowest, highest = (float(bound[0]) for bound in exponentiate(kappa))
         lowest = self.comm.allreduce(lowest, MPI.MIN)
         highest = self.comm.allreduce(highest, MPI.MAX)
         if reason := out_of_range(lowest, highest):
             return reason
-        found.permeability.dat.data[:] = kappa[0]
+        mesh.permeability.dat.data[:] = kappa[0]
         # The matrix keeps its place and pattern.
-        self._matrix = fd.assemble(found.stiffness_form(), bcs=found.condition, tensor=self._matrix)
+        self._matrix = fd.assemble(mesh.stiffness_form(), bcs=mesh.condition, tensor=self._matrix)
         matrix = self._matrix.petscmat
         if not np.isfinite(matrix.norm()):
             return "the stiffness matrix overflows: log-permeability too high"
@@ -179,8 +179,3 @@ class DistributedPorousFlow:
         from mpi4py import MPI
 
         return float(self.comm.allreduce(float(here), MPI.MAX))
-
-
-def forward_model(forward: Mapping[str, Any], seed: int, comm: Any) -> DistributedPorousFlow:
-    """Return the forward model of a ``forward`` section, on the processes of a communicator."""
-    return DistributedPorousFlow(forward, seed, comm)

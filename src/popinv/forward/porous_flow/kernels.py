@@ -126,7 +126,7 @@ def rounding_bounds(
     entries : ndarray of shape (n, n_slots)
         Lower triangles of the matrices.
     rows, columns : ndarray of int, shape (n_slots,)
-        Where each entry stands.
+        Place of each entry.
     vectors : ndarray of shape (n, at least unknowns)
         Solutions.
     load : ndarray of shape (unknowns,)

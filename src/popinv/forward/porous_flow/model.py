@@ -9,19 +9,17 @@ observation matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter, Solutions
-from popinv.forward.checks import check_choice, checked_places, checked_rows, finished
-from popinv.forward.fields import CosineField, Field, LevelSetField
+from popinv.forward.checks import checked_rows, finished
+from popinv.forward.fields import Field
 from popinv.forward.operator_cache import kept
 from popinv.forward.porous_flow import derivatives, operators
-from popinv.forward.porous_flow.description import pressure
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
     exponentiate,
@@ -32,21 +30,17 @@ from popinv.forward.porous_flow.kernels import (
     solve_in_place,
 )
 from popinv.forward.porous_flow.operators import Discretisation, PorousOperators, preassemble
-from popinv.forward.sensors import sensors
+from popinv.forward.porous_flow.section import PorousFlow as Section
 
 __all__ = [
     "LARGEST_ROUNDING_ERROR",
     "NONLINEARITIES",
     "PorousFlow",
-    "forward_model",
     "out_of_range",
     "too_uneven",
 ]
 
-_FIELDS = ("cosine", "level_set")
 NONLINEARITIES = ("none", "quadratic", "power")
-_DEFAULT_ELEMENTS = {1: 200, 2: 32}
-_DEFAULT_MODES = {1: 20, 2: 6}
 
 # Matrices of a batch that are in memory together: small enough for the second-level cache.
 _BUFFER_VALUES = 2**17
@@ -75,30 +69,13 @@ class PorousFlow:
 
     Parameters
     ----------
-    sensors : array_like of shape (d_y, dimension), or (d_y,) in one dimension
-        Points of observation, strictly inside the domain.
-    dimension : {1, 2}, default 1
-        Number of space dimensions.
-    elements : int, optional
-        Cells in one dimension (default 200); squares per side, each cut into two triangles, in
-        two (default 32). At least 3.
-    field : {"cosine", "level_set"}, default "cosine"
-        The kind of log-permeability.
-    modes : int, optional
-        Wavenumbers per direction of the field, default 20 in one and 6 in two dimensions.
-    source : float or callable, default 10
-        f: a number, or a function from the UFL spatial coordinate to a UFL expression.
-    nonlinearity : {"none", "quadratic", "power"}, default "none"
-        The kind of kappa.
-    exponent : float, default 2
-        m > 0 of the ``"power"`` nonlinearity; not used otherwise.
-    sharpness : float, default 10
-        Of the ``"level_set"`` field; not used otherwise.
-
-    Raises
-    ------
-    ConfigError
-        If an argument has a value that is not allowed, or a sensor is not inside the domain.
+    section : PorousFlow
+        The section of the configuration; see `popinv.forward.porous_flow.section` for its keys.
+    seed : int
+        The study's seed, from which random places of sensors are drawn.
+    source : callable, optional
+        f as a function from the UFL spatial coordinate to a UFL expression, in place of the
+        section's number. For convergence studies.
 
     Notes
     -----
@@ -120,41 +97,14 @@ class PorousFlow:
     """
 
     def __init__(
-        self,
-        sensors: np.ndarray,
-        *,
-        dimension: int = 1,
-        elements: int | None = None,
-        field: str = "cosine",
-        modes: int | None = None,
-        source: float | Callable[[Any], Any] = 10.0,
-        nonlinearity: str = "none",
-        exponent: float = 2.0,
-        sharpness: float = 10.0,
+        self, section: Section, seed: int, *, source: Callable[[Any], Any] | None = None
     ) -> None:
-        if dimension not in (1, 2):
-            raise ConfigError(f"porous_flow: dimension is 1 or 2, not {dimension!r}.")
-        self.dimension = int(dimension)
-        elements = _DEFAULT_ELEMENTS[dimension] if elements is None else elements
-        if elements != int(elements) or elements < 3:
-            raise ConfigError(f"porous_flow: elements is a whole number >= 3, not {elements!r}.")
-        self.elements = int(elements)
-        check_choice("porous_flow", "field", field, _FIELDS)
-        check_choice("porous_flow", "nonlinearity", nonlinearity, NONLINEARITIES)
-        if not (math.isfinite(exponent) and exponent > 0):
-            raise ConfigError(f"porous_flow: exponent is positive, not {exponent!r}.")
-        if not callable(source) and not math.isfinite(source):
-            raise ConfigError(f"porous_flow: source is a finite number, not {source!r}.")
-        self.source = source
-        self.nonlinearity = nonlinearity
-        self.exponent = float(exponent)
-        self.sensors = checked_places("porous_flow", sensors, self.dimension)
-        modes = _DEFAULT_MODES[dimension] if modes is None else modes
-        self.field: Field = (
-            CosineField(self.dimension, modes)
-            if field == "cosine"
-            else LevelSetField(self.dimension, modes, sharpness)
-        )
+        self.dimension, self.elements = section.dimension, section.elements
+        self.source = section.source if source is None else source
+        self.nonlinearity, self.exponent = section.nonlinearity, section.exponent
+        self.observations: Observations = section.observed(seed)
+        self.sensors = self.observations.coordinates
+        self.field: Field = section.random_field()
         self.operators = kept(
             PorousOperators,
             operators,
@@ -167,11 +117,6 @@ class PorousFlow:
     def parameters(self) -> tuple[Parameter, ...]:
         """The entries of z, in order: those of the field."""
         return self.field.parameters
-
-    @cached_property
-    def observations(self) -> Observations:
-        """The pressure at the sensors, in their order."""
-        return pressure(self.sensors)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.
@@ -338,12 +283,4 @@ def too_uneven(bound: float) -> str:
     return (
         "the permeability varies too strongly: rounding errors may reach "
         f"{bound:.0e} of the solution"
-    )
-
-
-def forward_model(forward: Mapping[str, Any], seed: int) -> PorousFlow:
-    """Return the forward model of a ``forward`` section."""
-    return PorousFlow(
-        sensors(forward, seed),
-        **{key: forward[key] for key in forward if key not in ("kind", "ranks", "sensors")},
     )

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.artefacts import variable
-from popinv.forward.porous_flow.model import forward_model
+from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.section import PorousFlow as Section
+from popinv.forward.sensors import Sensors
 from popinv.forward.states import refuse_failures
+from popinv.store.variables import variable
 
 __all__ = ["states"]
 
 
-def states(
-    forward: Mapping[str, Any], seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
-) -> xr.Dataset:
+def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     """Return log-permeability and pressure at the vertices of the mesh.
 
     The pressure is what the forward model observes with a sensor at every inner vertex; on the
@@ -27,10 +25,10 @@ def states(
 
     Parameters
     ----------
-    forward, seed, z
-        As in `popinv.forward.states.states`.
-    stage, indices
-        Not used: nothing is random here.
+    section : PorousFlow
+        The section of the configuration.
+    seed, z
+        The arguments of `popinv.forward.states.states`.
 
     Returns
     -------
@@ -42,11 +40,12 @@ def states(
     SolverError
         If one of the systems cannot be solved.
     """
-    dimension, line = forward["dimension"], np.linspace(0, 1, forward["elements"] + 1)
+    dimension, line = section.dimension, np.linspace(0, 1, section.elements + 1)
     axes = ("x", "y")[:dimension]
     inner = list(itertools.product(line[1:-1].tolist(), repeat=dimension))
-    everywhere = {"placement": "given", "count": len(inner), "positions": inner}
-    model = forward_model({**forward, "sensors": everywhere}, seed)
+    # The vertices are many, so they are not validated.
+    everywhere = Sensors.model_construct(placement="given", count=len(inner), positions=inner)
+    model = PorousFlow(section.model_copy(update={"sensors": everywhere}), seed)
     solutions = model.solve(z)
     refuse_failures(solutions.reason)
 

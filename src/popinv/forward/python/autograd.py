@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from popinv.forward.python.derivatives import JVP, NotNumbers
-from popinv.tangents import linearised
+from popinv.forward.tangents import linearised
 
 __all__ = ["from_torch"]
 

@@ -1,4 +1,4 @@
-"""What the user's function is asked: observations, or derivatives along directions.
+"""Questions to the user's function: observations, or derivatives along directions.
 
 Derivatives come from a Jacobian that the function returns beside the observations, or from torch,
 which differentiates the function itself.
@@ -15,9 +15,9 @@ from popinv.forward.external.messages import LARGEST_ANSWER
 
 __all__ = ["JACOBIAN", "JVP", "TORCH", "VALUES", "VJP", "NotNumbers", "from_jacobian", "table"]
 
-# What is asked.
+# Questions to the function.
 VALUES, JVP, VJP = "values", "jvp", "vjp"
-# Where derivatives come from.
+# Sources of derivatives.
 JACOBIAN, TORCH = "jacobian", "torch"
 
 

@@ -1,4 +1,4 @@
-"""What passes between the workflow's process and that of the user's function.
+"""Messages between the workflow's process and that of the user's function.
 
 A message is one line of JSON and the bytes of its arrays: reading it gives text and numbers and
 runs no code, whatever the other side has sent.
@@ -13,7 +13,7 @@ import numpy as np
 
 __all__ = ["ASKED", "FAILED", "NUMBERS", "READY", "UNUSABLE", "pack", "unpack"]
 
-# What a message is about.
+# Kinds of messages.
 ASKED, READY, UNUSABLE, NUMBERS, FAILED = "asked", "ready", "unusable", "numbers", "failed"
 
 _DTYPES = ("<f8", "<i8")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from popinv.forward.external.differentiable import DifferentiableExternalModel
 from popinv.forward.external.model import ExternalModel
 from popinv.forward.python.process import WorkerProcess
+from popinv.forward.python.section import PythonFunction
 
 __all__ = ["forward_model"]
 
@@ -22,17 +21,13 @@ _ADVICE = {
 _OR_NOT = "Or do without: leave 'forward.derivatives' out."
 
 
-def forward_model(forward: Mapping[str, Any], seed: int) -> ExternalModel:
-    """Return the forward model of a ``forward`` section, differentiable if that says so."""
-    derivatives = forward["derivatives"]
+def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
+    """Return the function as a forward model, differentiable if the section says so."""
+    derivatives = section.derivatives
     start = partial(
-        WorkerProcess,
-        forward["function"],
-        forward["path"],
-        forward["time_limit"],
-        derivatives or "",
+        WorkerProcess, section.function, section.path, section.time_limit, derivatives or ""
     )
     if derivatives is None:
-        return ExternalModel(forward, seed, start, forward["rows_per_call"])
+        return ExternalModel(section, seed, start, section.rows_per_call)
     advice = f"{_ADVICE[derivatives]} {_OR_NOT}"
-    return DifferentiableExternalModel(forward, seed, start, forward["rows_per_call"], advice)
+    return DifferentiableExternalModel(section, seed, start, section.rows_per_call, advice)

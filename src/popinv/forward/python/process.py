@@ -30,7 +30,7 @@ _START_LIMIT = 300.0
 _LOOK_EVERY = 0.5
 _LEAVE_LIMIT = 1.0
 _SHOWN_LINES = 20
-# What surrounds the numbers of an answer.
+# Bytes around the numbers of an answer.
 _HEADER = 2**16
 
 
@@ -42,14 +42,14 @@ class WorkerProcess:
     function : str
         ``module:function``.
     folder : str
-        Where the module is.
+        Folder of the module.
     seconds : float
         Time limit of a call.
     derivatives : str
-        Where derivatives come from, "jacobian" or "torch"; "" where there are none.
+        The source of derivatives, "jacobian" or "torch"; "" where there are none.
     """
 
-    def __init__(self, function: str, folder: str, seconds: float, derivatives: str = "") -> None:
+    def __init__(self, function: str, folder: str, seconds: float, derivatives: str) -> None:
         self._arguments = (os.path.abspath(folder), function, derivatives)
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,15 +79,15 @@ class WorkerProcess:
         """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
         return self._asked(VJP, z, seeds, cotangents)
 
-    def _asked(self, what: str, *arrays: np.ndarray) -> np.ndarray:
+    def _asked(self, question: str, *arrays: np.ndarray) -> np.ndarray:
         if self._process is None:
             self._start()
-        kind, text, found = self._answer(self._seconds, pack(ASKED, what, *arrays))
+        kind, text, answers = self._answer(self._seconds, pack(ASKED, question, *arrays))
         if kind == FAILED:
             raise CallFailed(text)
-        if kind == UNUSABLE or len(found) != 1:
+        if kind == UNUSABLE or len(answers) != 1:
             raise SolverError(text or "the process of the simulator answered without numbers")
-        return found[0]
+        return answers[0]
 
     def close(self) -> None:
         """End the process, and pass on the last lines of what it printed."""

@@ -59,9 +59,9 @@ def answer(
     Parameters
     ----------
     function : callable
-        Of z, and of ``seeds`` and ``jacobian`` if it has such arguments.
+        It takes z, and ``seeds`` and ``jacobian`` if it has such arguments.
     source : str
-        Where derivatives come from, "" where there are none.
+        The source of derivatives, "" where there are none.
     asked : str
         Observations or derivatives.
     z : ndarray of shape (n, d_z)

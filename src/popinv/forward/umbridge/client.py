@@ -27,7 +27,7 @@ _PROTOCOL = 1.0
 _GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}
 _NOT_FINITE = re.compile(r"(?<![\w\"])(nan|inf)(?![\w\"])")
-# For everything but the evaluation itself.
+# Seconds for every answer but the evaluation's.
 _ANSWER_LIMIT = 30.0
 # A server that is restarted by its supervisor is back after this, or is not coming back.
 _PATIENCE = 20.0
@@ -123,13 +123,13 @@ class UMBridgeClient:
         columns = [self._product(_JACOBIAN, z[0], unit) for unit in np.eye(z.shape[1])]
         return cotangents @ np.transpose(columns)
 
-    def _product(self, what: str, z: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    def _product(self, endpoint: str, z: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """Return J direction by ApplyJacobian, J^T direction by Gradient.
 
         The protocol has a request for each pair of an input vector and an output vector. Parts of
         the direction that are zero are not asked for.
         """
-        forwards = what == _JACOBIAN
+        forwards = endpoint == _JACOBIAN
         key, sizes = ("vec", self._inputs) if forwards else ("sens", self._outputs)
         others = self._outputs if forwards else self._inputs
         total = [np.zeros(size) for size in others]
@@ -138,18 +138,18 @@ class UMBridgeClient:
                 if size == 0 or not part.any():
                     continue
                 pair = {"inWrt": i, "outWrt": o} if forwards else {"inWrt": o, "outWrt": i}
-                found = self._request(what, z, {key: part.tolist(), **pair}, _vector)
-                if len(found) != size:
+                numbers = self._request(endpoint, z, {key: part.tolist(), **pair}, _vector)
+                if len(numbers) != size:
                     raise SolverError(
-                        f"{self._url}/{what}: the answer has {len(found)} numbers, but {size} are "
-                        f"expected ({pair})"
+                        f"{self._url}/{endpoint}: the answer has {len(numbers)} numbers, but "
+                        f"{size} are expected ({pair})"
                     )
-                total[o] += found
+                total[o] += numbers
         return np.concatenate(total)
 
     def _request(
         self,
-        what: str,
+        endpoint: str,
         z: np.ndarray,
         more: Mapping[str, Any],
         read: Callable[[Any], np.ndarray],
@@ -158,7 +158,7 @@ class UMBridgeClient:
         parts = [part.tolist() for part in _split(z, self._inputs)]
         body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:
-            return self._numbers(*self._post(what, body), read)
+            return self._numbers(*self._post(endpoint, body), read)
         except (requests.ReadTimeout, TimeoutError):
             raise CallFailed(time_limit(self._seconds), lost=True) from None
         except requests.RequestException as error:
@@ -169,7 +169,7 @@ class UMBridgeClient:
         """Close the connection."""
         self._session.close()
 
-    def _post(self, what: str, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
+    def _post(self, endpoint: str, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
         """Return the server's answer and its text.
 
         The time limit of ``requests`` is one of silence: a server that sends a byte now and then
@@ -180,7 +180,7 @@ class UMBridgeClient:
 
         def ask() -> None:
             try:
-                address, limits = f"{self._url}/{what}", (_ANSWER_LIMIT, self._seconds)
+                address, limits = f"{self._url}/{endpoint}", (_ANSWER_LIMIT, self._seconds)
                 with session.post(address, json=body, timeout=limits, stream=True) as response:
                     done.put((response, _limited_text(response)))
             except BaseException as error:
@@ -228,9 +228,9 @@ class UMBridgeClient:
                     raise
                 time.sleep(0.5)
 
-    def _ask(self, what: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(self, endpoint: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer to a question that takes no computing."""
-        address = f"{self._url}/{what}"
+        address = f"{self._url}/{endpoint}"
         try:
             if body is None:
                 response = self._session.get(address, timeout=_ANSWER_LIMIT)
@@ -273,15 +273,15 @@ class UMBridgeClient:
             raise ConfigError(
                 f"forward.model: '{self._model}' at {self._url} does not support Evaluate"
             )
-        return {what for what, supported in support.items() if supported}
+        return {ability for ability, supported in support.items() if supported}
 
-    def _sizes(self, what: str, key: str, total: int, named: str) -> Sequence[int]:
-        answer = self._ask(what, {"name": self._model, "config": self._settings})
+    def _sizes(self, endpoint: str, key: str, total: int, named: str) -> Sequence[int]:
+        answer = self._ask(endpoint, {"name": self._model, "config": self._settings})
         sizes = answer.get(key)
         if not isinstance(sizes, list) or not all(type(n) is int and n >= 0 for n in sizes):
             raise SolverError(
-                f"{self._url}/{what}: the answer has no '{key}' that is a list of whole numbers: "
-                f"{one_line(str(answer))}"
+                f"{self._url}/{endpoint}: the answer has no '{key}' that is a list of whole "
+                f"numbers: {one_line(str(answer))}"
             )
         if sum(sizes) != total:
             raise ConfigError(

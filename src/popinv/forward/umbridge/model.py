@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from typing import Any
 
-from popinv.forward.external.description import observed
 from popinv.forward.external.differentiable import DifferentiableExternalModel
 from popinv.forward.external.model import ExternalModel
 from popinv.forward.umbridge.client import UMBridgeClient
+from popinv.forward.umbridge.section import UMBridge
 
 __all__ = ["forward_model"]
 
@@ -21,8 +19,8 @@ _ADVICE = (
 )
 
 
-def forward_model(forward: Mapping[str, Any], seed: int) -> ExternalModel:
-    """Return the forward model of a ``forward`` section, differentiable if the server says so.
+def forward_model(section: UMBridge, seed: int) -> ExternalModel:
+    """Return the server's model as a forward model, differentiable if the server says so.
 
     Raises
     ------
@@ -31,18 +29,18 @@ def forward_model(forward: Mapping[str, Any], seed: int) -> ExternalModel:
     """
     start = partial(
         UMBridgeClient,
-        forward["url"],
-        forward["model"],
-        forward["config"],
-        len(forward["parameters"]),
-        len(observed(forward, seed)),
-        forward["time_limit"],
+        section.url,
+        section.server_model,
+        section.config,
+        len(section.parameters()),
+        section.observation_count(),
+        section.time_limit,
     )
     # The protocol evaluates one system a request.
-    if forward["derivatives"]:
+    if section.derivatives:
         with closing(start()) as client:
             if client.differentiable:
                 return DifferentiableExternalModel(
-                    forward, seed, start, rows_per_call=1, advice=_ADVICE
+                    section, seed, start, rows_per_call=1, advice=_ADVICE
                 )
-    return ExternalModel(forward, seed, start, rows_per_call=1)
+    return ExternalModel(section, seed, start, rows_per_call=1)

@@ -1,8 +1,7 @@
-"""One table of what each method finds, and at what cost, on one study.
+"""Table of the estimates and the cost of each method on one study.
 
-All methods see the same observations and go through the same surrogate, so that they share its
-solver calls and its error; they differ in what they do with it. Seconds are those of the job, its
-start-up and loading included.
+All methods see the same observations and use the same surrogate, so they share its solver calls
+and its error. Seconds are the wall-clock time of the job, including its start-up and loading.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from typing import Any
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.errors import law_errors, relative_frobenius_error, root_mean_square
-from popinv.whole_files import written_whole
+from popinv.inference.accuracy import law_errors, relative_frobenius_error, root_mean_square
+from popinv.store.whole_files import written_whole
 
 __all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]
 
 LAW_ERROR = "alpha_relative_error_rms"
 NOISE_ERROR = "noise_covariance_relative_frobenius_error"
-# What an oracle was told is not an error of its own.
+# The part that an oracle knows has no error of its own.
 _GIVEN = {"noise_known": NOISE_ERROR, "law_known": LAW_ERROR}
-# Gelman and Rubin's statistic of a chain that has settled is below this, by common advice.
+# By common advice, Gelman and Rubin's statistic of a converged chain is below this.
 _SETTLED_R_HAT = 1.05
 
 
@@ -44,17 +43,17 @@ def comparison(
     seconds : mapping of str to float
         Wall-clock time of each.
     systems : int
-        N. A method that has used fewer says so in its attribute ``systems_used``.
+        N. The attribute ``systems_used`` of a method says if it used fewer.
     solver_calls : int
-        Solves behind the surrogate that all share.
+        Number of solves behind the shared surrogate.
     truth : Dataset, optional
-        Without it there are no errors.
+        The true values. Without them there are no errors.
 
     Returns
     -------
     dict of dict
         By method: ``systems``, the errors, ``seconds``, ``solver_calls``, ``note`` and the
-        parameters of the law, ``alpha_<name>``. An error that does not exist is None.
+        parameters of the law, ``alpha_<name>``. An error that cannot be computed is None.
     """
     table: dict[str, dict[str, Any]] = {}
     for name, answer in answers.items():
@@ -100,7 +99,7 @@ def seconds_of(path: str | Path) -> float:
     Raises
     ------
     DataError
-        If the file is not one.
+        If the file is not a benchmark file.
     """
     with Path(path).open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -111,7 +110,7 @@ def seconds_of(path: str | Path) -> float:
 
 
 def write_table(table: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
-    """Write the table as CSV, a row for each method; what does not exist stays empty.
+    """Write the table as CSV with a row for each method; missing numbers stay empty.
 
     Raises
     ------

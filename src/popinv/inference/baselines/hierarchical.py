@@ -5,14 +5,14 @@ r"""Hierarchical Bayes: the joint posterior of law, noise and every system's par
     N(\omega^n; 0, I)\, N\bigl(y^n; G(T(\alpha, \omega^n)), s_n^2\, \Gamma(\gamma)\bigr),
 
 sampled by NUTS. Systems enter through the standard normal omega that the law maps to parameters
-(the non-centred form), so that any law of the package will do, with or without a density.
-The prior of alpha and gamma is normal in the unconstrained coordinates about the start, with a
-few times the scale of a natural change: wide beside what the data say, unless they say nothing.
+(the non-centred form), so the sampler serves any law of the package, with or without a density.
+The prior of alpha and gamma is normal in the unconstrained coordinates about the start. Its
+standard deviation is a few times the scale of a natural change, so it is wide compared with the
+information in the data, unless the data carry none.
 
-Where its model is right this is the reference for accuracy. It needs the model to be
-differentiable, which the surrogate is, and its cost grows faster than the number of systems. It
-is therefore run on some of the systems only, 100 of them or all if there are fewer: its errors
-are those of that many systems, not of the study's N.
+If its model is right, this method is the reference for accuracy. It needs a differentiable model,
+such as the surrogate, and its cost grows faster than the number of systems. It therefore uses at
+most 100 of the systems: its errors are those of that many systems, not of the study's N.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.artefacts import variable
 from popinv.errors import ConfigError
 from popinv.inference.baselines.likelihood import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.seeds import generator
+from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
 __all__ = ["Energy", "NutsSettings", "Posterior", "posterior_dataset", "sample_posterior"]
@@ -40,7 +40,7 @@ _PRIOR_SCALES = 3.0
 
 @dataclass(frozen=True)
 class NutsSettings:
-    """Most systems, iterations of the one chain, and the depth of its trajectories."""
+    """Largest number of systems, iterations of the one chain, and depth of its trajectories."""
 
     systems: int = 100
     warmup: int = 500
@@ -50,7 +50,7 @@ class NutsSettings:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Draws of (alpha, gamma), shape (samples, n_p), and how the chain behaved.
+    """Draws of (alpha, gamma), shape (samples, n_p), and the diagnostics of the chain.
 
     ``split_r_hat`` and ``effective_samples`` have an entry for each of the n_p parameters.
     """
@@ -64,14 +64,14 @@ class Posterior:
 
 
 class Energy:
-    """Minus the log posterior of ``q = (standardised alpha, standardised gamma, omega)``.
+    """Negative log posterior of ``q = (standardised alpha, standardised gamma, omega)``.
 
-    In these coordinates the prior of everything is standard normal.
+    In these coordinates the prior of all entries is standard normal.
 
     Parameters
     ----------
     problem : Problem
-        With the systems that are used.
+        The problem with the systems that are used.
     centre : ndarray of shape (n_p,)
         Mean of the prior of (alpha, gamma).
     """
@@ -89,7 +89,7 @@ class Energy:
         return self._centre.numpy() + self._width.numpy() * head
 
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the energy and its gradient; infinity and zeros where it is not finite."""
+        """Return the energy and its gradient, or infinity and zeros if it is not finite."""
         position = torch.from_numpy(q.copy()).requires_grad_(True)
         n_p, d_alpha = len(self._centre), self._problem.d_alpha
         p = self._centre + self._width * position[:n_p]
@@ -118,10 +118,10 @@ def sample_posterior(
     ----------
     problem : Problem
     start : (alpha, gamma)
-        Unconstrained: where the chain begins, and the centre of the prior.
+        Unconstrained: the start of the chain and the centre of the prior.
     settings : NutsSettings, optional
     progress : bool
-        Show a bar on standard error, if that is a terminal.
+        Whether to show a bar on standard error, if that is a terminal.
 
     Raises
     ------
@@ -161,10 +161,10 @@ def sample_posterior(
 
 
 def posterior_dataset(problem: Problem, posterior: Posterior) -> xr.Dataset:
-    """Return the posterior mean as the answer, 95 % intervals, and the chain's diagnostics."""
+    """Return the posterior mean as the answer, 95 % credible intervals, and the diagnostics."""
     d_alpha, draws = problem.d_alpha, posterior.draws
     mean = draws.mean(axis=0)
-    found = answer_dataset(
+    dataset = answer_dataset(
         problem,
         mean[:d_alpha],
         mean[d_alpha:],
@@ -180,11 +180,11 @@ def posterior_dataset(problem: Problem, posterior: Posterior) -> xr.Dataset:
     ):
         low, high = np.quantile(natural(draws[:, part]), [0.025, 0.975], axis=0)
         interval = f"end of the 95 % posterior interval of the {name}"
-        found[f"{name}_lower"] = variable(dim, low, f"lower {interval}")
-        found[f"{name}_upper"] = variable(dim, high, f"upper {interval}")
+        dataset[f"{name}_lower"] = variable(dim, low, f"lower {interval}")
+        dataset[f"{name}_upper"] = variable(dim, high, f"upper {interval}")
         r_hat, effective = posterior.split_r_hat[part], posterior.effective_samples[part]
-        found[f"{name}_split_r_hat"] = variable(dim, r_hat, f"split R-hat of the {name}")
-        found[f"{name}_effective_samples"] = variable(
+        dataset[f"{name}_split_r_hat"] = variable(dim, r_hat, f"split R-hat of the {name}")
+        dataset[f"{name}_effective_samples"] = variable(
             dim, effective, f"effective number of posterior draws of the {name}"
         )
-    return found
+    return dataset

@@ -1,10 +1,10 @@
-r"""The likelihood of a system's parameters: normal noise about the model's answer.
+r"""The likelihood of a system's parameters, with normal noise about the model's observation.
 
-For system n with noise scale s_n, of which the entries o(n) were seen,
+For system n with noise scale s_n and observed entries o(n),
 
 .. math:: y^{(n)}_o \mid z^{(n)} \sim N\bigl(G(z^{(n)})_o,\; s_n^2\, \Gamma(\gamma)_{oo}\bigr).
 
-The descent never needs it; methods that treat systems one by one do.
+Methods that treat systems one by one use it. The descent does not need it.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ __all__ = ["Whitening", "log_likelihood"]
 
 
 class Whitening:
-    """Takes residuals of the problem's systems to independent standard normal ones.
+    """Map from residuals of the problem's systems to independent standard normal residuals.
 
-    An entry that was not seen is whitened to zero, and adds nothing to the likelihood.
+    A missing entry is whitened to zero and adds nothing to the likelihood.
 
     Parameters
     ----------
     problem : Problem
         With N systems.
     gamma : Tensor
-        Unconstrained parameters of the noise; gradients pass through.
+        Unconstrained parameters of the noise. Gradients pass through them.
     """
 
     def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
         count, d_y = problem.data.shape
-        traits = problem.traits
+        scales_and_gaps = problem.scales_and_gaps
         self._scale = torch.ones((count, 1), dtype=torch.float64)
         self._seen: torch.Tensor | None = None
-        if traits is not None and traits.scale is not None:
-            self._scale = torch.from_numpy(traits.scale)[:, None]
-        if traits is None or traits.present is None:
+        if scales_and_gaps is not None and scales_and_gaps.scale is not None:
+            self._scale = torch.from_numpy(scales_and_gaps.scale)[:, None]
+        if scales_and_gaps is None or scales_and_gaps.present is None:
             self._factor = problem.noise.cholesky(gamma)
             self._observed = torch.full((count,), float(d_y), dtype=torch.float64)
         else:
-            self._seen = torch.from_numpy(traits.present).to(torch.float64)
-            # Ones on the diagonal in place of what was not seen: the determinant and the
-            # quadratic form are then those of the block that was.
+            self._seen = torch.from_numpy(scales_and_gaps.present).to(torch.float64)
+            # Missing entries get ones on the diagonal. The determinant and the quadratic form are
+            # then those of the observed block.
             covariance = problem.noise.covariance(gamma) * self._seen[:, :, None]
             covariance = covariance * self._seen[:, None, :] + torch.diag_embed(1 - self._seen)
             self._factor = torch.linalg.cholesky(covariance)
@@ -69,7 +69,7 @@ class Whitening:
         return torch.log(diagonal).sum(dim=-1) + self._observed * torch.log(self._scale[:, 0])
 
     def log_constants(self) -> torch.Tensor:
-        """Return ``log(2 pi) / 2`` times the number of entries seen, shape (N,)."""
+        """Return ``log(2 pi) / 2`` times the number of observed entries, shape (N,)."""
         return 0.5 * math.log(2 * math.pi) * self._observed
 
 

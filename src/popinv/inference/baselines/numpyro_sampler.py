@@ -1,9 +1,9 @@
 """The No-U-Turn sampler of numpyro for a density given by value and gradient.
 
-This is the one module that imports numpyro and JAX, which are optional. The density is computed
-outside JAX, in torch: every law, noise and network of the package can then be sampled as it is,
-none has to be written a second time, and a baseline runs on the very surrogate that the descent
-has used. A call from JAX costs some tenths of a millisecond beside the density's own time.
+This is the only module that imports numpyro and JAX, which are optional. The density is computed
+outside JAX, in torch. Every law, noise and network of the package can then be sampled without a
+second implementation, and a baseline uses the same surrogate as the descent. A call from JAX costs
+some tenths of a millisecond in addition to the density's own time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Chain", "sample"]
 
 @dataclass(frozen=True)
 class Chain:
-    """What a chain leaves behind.
+    """The draws and diagnostics of a chain.
 
     Attributes
     ----------
@@ -32,10 +32,10 @@ class Chain:
     divergences : int
         Trajectories that left the region where the integrator is stable.
     leapfrog_steps : int
-        Gradients taken, warm-up left out.
+        Number of gradients, without warm-up.
     split_r_hat, effective_samples : ndarray of shape (n,)
-        Gelman and Rubin's statistic between the halves of the chain, near 1 when it has settled,
-        and the number of independent draws that its correlated ones are worth.
+        Gelman and Rubin's statistic between the halves of the chain, near 1 for a converged chain,
+        and the number of independent draws that are equivalent to the correlated ones.
     """
 
     positions: np.ndarray
@@ -63,15 +63,15 @@ def sample(
     start : ndarray of shape (n,)
     seed : int
     warmup, samples : int
-        Iterations that adapt step and mass and are thrown away, and those that are kept.
+        Iterations that adapt step and mass and are discarded, and iterations that are kept.
     tree_depth : int
         A trajectory has at most ``2**tree_depth`` steps.
     progress : bool
-        Show a bar on standard error.
+        Whether to show a bar on standard error.
 
     Notes
     -----
-    Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 15, 2014; diagonal mass matrix.
+    Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 15, 2014, with a diagonal mass matrix.
     """
     numpyro.enable_x64()
     shapes = (

@@ -1,26 +1,26 @@
-r"""The standard two-stage method: fit each system by itself, then pool.
+r"""The standard two-stage method: fit each system on its own, then pool the fits.
 
-First stage, for the noise gamma held: each system's parameters are
+In the first stage the noise gamma is fixed, and each system's parameters are
 
 .. math::
     \hat z^{(n)} = \arg\min_z\; \tfrac12 \bigl| L(\gamma)^{-1} (y^{(n)} - G(z)) \bigr|^2
     + \tfrac12 \bigl| (x(z) - \bar x) / \tau \bigr|^2,
 
-weighted least squares with a weak normal prior in the unbounded coordinates x (logarithms of what
-is positive), whose mean and deviation are those of draws as broad as the study's first design,
-about the law that the search starts from. It only matters where a system's own data say little,
-as they do of the fine modes of a field: these stay near zero, and the field's length comes out
-too long, without bound if the data are weak. The noise is then that of largest likelihood for the
-residuals, and both steps are repeated. Second stage: the law of largest likelihood for the fitted
-parameters as though they were known.
+This is weighted least squares with a weak normal prior in the unbounded coordinates x (logarithms
+of positive parameters). The prior's mean and deviation are those of draws as broad as the study's
+first design, about the start of the search. The prior only matters where a system's own data carry
+little information, as for the fine modes of a field: these stay near zero, and the field's length
+is overestimated, without bound if the data are weak. The noise is then the maximum likelihood
+estimate from the residuals, and both steps are repeated. In the second stage the law is the maximum
+likelihood estimate from the fitted parameters, as though they were known.
 
-Its bias is well known and does not go away with more systems. The fitted parameters scatter by
-their own error besides the population's spread, so the law comes out too wide where systems are
-weakly determined (until, at very strong noise, the prior holds them); and each fit takes up part
-of the noise, so the noise comes out too small, by the factor 1 - d_z / d_y in the variance of
+The method has a well-known bias, which does not vanish with more systems. The fitted parameters
+scatter by their own error in addition to the population's spread. The law is therefore too wide if
+systems are weakly determined (until, at very strong noise, the prior holds them). Each fit also
+absorbs part of the noise, so the noise is too small, by the factor 1 - d_z / d_y in the variance of
 isotropic noise if the model is linear. With as many parameters as observations the noise would
-vanish but for the prior. A noise with many parameters can make itself singular along what the fits
-take up. The method is the standard two-stage method of population pharmacokinetics (see Steimer,
+vanish without the prior. A noise with many parameters can become singular along the absorbed
+directions. The method is the standard two-stage method of population pharmacokinetics (see Steimer,
 Mallet, Golmard and Boisvieux, Drug Metab. Rev. 15, 1984); the prior and the alternation with the
 noise are this package's own.
 """
@@ -36,7 +36,7 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.baselines.likelihood import Whitening, log_likelihood
 from popinv.inference.problem import Problem
-from popinv.minimisation import minimise
+from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
 from popinv.threads import fixed_threads
 
@@ -47,10 +47,10 @@ _DESIGN_DRAWS = 2000
 _BLOCK = 1000
 _LEVENBERG_STEPS = 30
 _FIRST_DAMPING = 1e-2
-# A change of twice the log-likelihood far below what a system's own data can show; a system is
-# at rest when it has had no larger one for some steps.
+# A change of twice the log-likelihood far below the resolution of a system's own data. A system is
+# at rest if it has had no larger change for some steps.
 _SETTLED, _QUIET_STEPS = 1e-2, 3
-# Rounds end when no entry of gamma moves by more, or after so many.
+# Rounds end if no entry of gamma moves by more, or after this number.
 _NOISE_SETTLED, _ALTERNATIONS = 1e-3, 6
 
 
@@ -72,7 +72,7 @@ class TwoStage:
 
 
 def first_design_prior(problem: Problem, alpha: np.ndarray) -> SystemPrior:
-    """Return the moments of a broad design about alpha, in which it varies by ``Problem.scale``."""
+    """Return the moments of a broad design about alpha, which varies by ``Problem.scale``."""
     spread = problem.scale[: problem.d_alpha]
     z = broad_parameters(problem.law, alpha, spread, problem.seed, "two_stage", _DESIGN_DRAWS)
     x = problem.law.unbounded(torch.from_numpy(z))
@@ -95,8 +95,8 @@ def fit_systems(
 ) -> torch.Tensor:
     """Return each system's fit in unbounded coordinates, (N, d_z), from the starts x (N, d_z).
 
-    Levenberg-Marquardt on all systems of a block at once; a step that does not lower a system's
-    own objective is refused and its damping raised.
+    All systems of a block take Levenberg-Marquardt steps together. A step that does not lower a
+    system's own objective is refused, and the system's damping is raised.
     """
     blocks = np.array_split(np.arange(len(x)), -(-len(x) // _BLOCK))
     return torch.cat(
@@ -133,7 +133,7 @@ def _fit_block(
         )
         trial = x + torch.linalg.solve(matrix, descent)
         gain = objective(x, y) - objective(trial, model(trial))
-        # A system at rest stays where it is, whatever the others of its block still do.
+        # A system at rest stays where it is, whatever the others of its block do.
         better = (gain > 0) & (quiet < _QUIET_STEPS)
         x = torch.where(better[:, None], trial, x)
         damping = torch.where(better, damping / 5, damping * 10)
@@ -144,7 +144,7 @@ def _fit_block(
 
 
 def _noise_of(problem: Problem, residuals: torch.Tensor, start: np.ndarray) -> np.ndarray:
-    """Return gamma of largest likelihood for residuals (N, d_y) taken as the noise itself."""
+    """Return the maximum likelihood gamma for residuals (N, d_y) taken as the noise itself."""
     with torch.enable_grad():
         return minimise(lambda gamma: -log_likelihood(problem, gamma, residuals).mean(), start)
 
@@ -155,16 +155,16 @@ def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStag
     Parameters
     ----------
     problem : Problem
-        Noise scales and gaps of its systems are heeded.
+        The noise scales and missing entries of its systems are respected.
     start : (alpha, gamma)
-        Unconstrained. The prior of a system lies about this alpha.
+        Unconstrained. The prior of a system is centred at this alpha.
 
     Raises
     ------
     NotImplementedError
         If the law has no density in closed form.
     DivergenceError
-        If the fits, or the noise of their residuals, are not finite.
+        If the fits, or the noise estimated from their residuals, are not finite.
     """
     alpha, gamma = (np.array(part, dtype=float) for part in start)
     data = torch.from_numpy(problem.data)

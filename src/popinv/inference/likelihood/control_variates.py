@@ -5,13 +5,12 @@ With pi(omega) the posterior of a system, any smooth field v gives
 .. math:: E_\pi[v \cdot \nabla \log \pi + \operatorname{div} v] = 0
 
 (Stein's identity; a zero-variance control variate of Mira, Solgi and Imparato, Stat. Comput. 23,
-2013). Fields ``v = a + A (omega - omega*)`` about the mode are chosen so that, for a linear model
-of normal parameters, what is subtracted leaves no variance at all. With whitened residual r* and
-Jacobians J in omega, J_z in z at the mode, and ``H = J^T J + I``:
+2013). Fields ``v = a + A (omega - omega*)`` about the mode are chosen so that no variance is left
+for a linear model of normal parameters. With whitened residual r* and Jacobians J in omega, J_z in
+z at the mode, and ``H = J^T J + I``:
 
 - *a parameter of the law* moves every observation by many deviations of the noise, until omega
-makes
-  up for it: with t = dT/dalpha at the mode and D its derivative in omega,
+  compensates for it: with t = dT/dalpha at the mode and D its derivative in omega,
   ``a = H^{-1} (J^T J_z t - D^T J_z^T r*)`` and ``A = H^{-1} J^T J_z D``;
 - *a parameter of the noise*, with ``E = L^{-1} (dGamma) L^{-T}``: ``a = H^{-1} J^T E r*`` and
   ``A = -H^{-1} J^T E J / 2``.
@@ -54,7 +53,7 @@ class Field:
         shift : Tensor of shape (n, S, d_omega)
             omega less the mode.
         gradient : Tensor of shape (n, S, d_omega)
-            Of log pi.
+            Gradient of log pi.
         """
         field = self.constant[:, None] + shift @ self.linear.transpose(1, 2)
         trace = self.linear.diagonal(dim1=1, dim2=2).sum(dim=1)
@@ -94,7 +93,7 @@ def noise_field(
     seen = noise.congruent(derivative)
     J = modes.jacobian
     residual = whitened - modes.observation
-    # One pattern of seen entries serves all systems, or each has its own.
+    # One pattern of observed entries serves all systems, or each has its own.
     along = seen[0] @ J if len(seen) == 1 else seen[noise.pattern] @ J
     constant = torch.linalg.solve(modes.hessian, (along.transpose(1, 2) @ residual[..., None]))
     linear = torch.linalg.solve(modes.hessian, J.transpose(1, 2) @ along)

@@ -1,4 +1,4 @@
-"""The estimate of largest marginal likelihood, and whether its integrals can be trusted."""
+"""The maximum marginal likelihood estimate, and the diagnostics of its integrals."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from popinv.threads import fixed_threads
 __all__ = ["fit_marginal_likelihood", "maximum_likelihood"]
 
 _MOST_STEPS = 30
-# Systems whose scores are taken at two points for the curvature, and how far these lie apart, in
-# standard errors.
+# Number of systems whose scores are taken at two points for the curvature, and the distance of the
+# points, in standard errors.
 _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
-# Fewer effective draws than this leave a system's integral to chance.
+# With fewer effective draws, a system's integral is left to chance.
 _FEWEST_EFFECTIVE = 8
-# What the diagnostics may be at most, and the effective share at least; see `_doubt`.
+# Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
-# Far beyond these at the start, which is near the maximum, there is no point in climbing.
+# If the diagnostics exceed these at the start, which is near the maximum, climbing is pointless.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 
 
@@ -47,7 +47,7 @@ def fit_marginal_likelihood(
     curved: Problem | None = None,
     rough: bool = False,
 ) -> Estimate:
-    """Ascend the marginal likelihood from a start near its maximum.
+    """Maximise the marginal likelihood from a start near its maximum.
 
     Parameters
     ----------
@@ -56,31 +56,31 @@ def fit_marginal_likelihood(
         Parameters that are held stay there.
     settings : MarginalSettings, optional
     state : ScoringState, optional
-        Where an interrupted ascent was, in the place of the start.
+        The state of an interrupted ascent, which replaces the start.
     progress : callable, optional
-        Given the state after every step.
+        A function that receives the state after every step.
     memory : mapping, optional
-        :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` at the start through a
-        simulator that is near this one.
+        :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` at the start, evaluated
+        through a similar simulator.
     curved : Problem, optional
-        The same problem with a simulator that is cheaper, and near enough for the curvature and for
+        The same problem with a cheaper simulator that is accurate enough for the curvature and for
         the ends of intervals.
     rough : bool
-        Whether the maximum alone matters: the curvature is then the sum of the squares of the
-        scores, several modes are not looked for, and there are no ends of intervals.
+        Whether only the maximum matters. The curvature is then the sum of the outer products of the
+        scores, and neither second modes nor ends of intervals are computed.
 
     Returns
     -------
     Estimate
-        It does not pass where the diagnostics of the integrals say that these are not to be
-        trusted: too few effective draws, a difference between S / 2 and S draws or an error of
-        the draws that is large beside the standard errors, or several modes in many systems.
+        It does not pass if the diagnostics say that the integrals are unreliable: too few effective
+        draws, a large difference between S / 2 and S draws or a large error of the draws compared
+        with the standard errors, or several modes in many systems.
 
     Raises
     ------
     DivergenceError
-        If the likelihood is not finite at the start, or so few draws count there that no ascent
-        will make the integrals good enough.
+        If the likelihood is not finite at the start, or if so few draws are effective there that no
+        ascent will make the integrals accurate enough.
     """
     settings = MarginalSettings() if settings is None else settings
 
@@ -105,14 +105,14 @@ def _refuse_hopeless(
     settings: MarginalSettings,
     memory: Mapping[str, np.ndarray] | None,
 ) -> None:
-    """Look at some systems, before the integrals of all of them are computed."""
+    """Check some systems before the integrals of all of them are computed."""
     count = len(problem.data)
     systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
     few = problem.of_systems(systems)
     near = {name: array[systems] for name, array in (memory or {}).items()}
-    found = evaluate(few, np.asarray(p, dtype=float), settings, near, systems)
-    share = found.effective_share.mean()
-    poor = np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)
+    evaluation = evaluate(few, np.asarray(p, dtype=float), settings, near, systems)
+    share = evaluation.effective_share.mean()
+    poor = np.mean(evaluation.effective_share * settings.draws < _FEWEST_EFFECTIVE)
     if share < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
         raise DivergenceError(
             f"only {share:.0%} of the draws count, and {poor:.0%} of the systems have too few "
@@ -123,7 +123,7 @@ def _refuse_hopeless(
 def maximum_likelihood(
     problem: Problem, start: np.ndarray, settings: MarginalSettings
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """Return the maximum alone (n_p,), and the memory of the evaluation there."""
+    """Return only the maximum (n_p,), and the memory of the evaluation there."""
 
     def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         return _point(problem, p, evaluate(problem, p, settings, memory))
@@ -131,8 +131,8 @@ def maximum_likelihood(
     with fixed_threads():
         _refuse_hopeless(problem, start, settings, None)
         first = begin(point(np.array(start, dtype=float), {}))
-        found = ascend(first, point, problem, _MOST_STEPS).point
-    return found.p, found.memory
+        maximum = ascend(first, point, problem, _MOST_STEPS).point
+    return maximum.p, maximum.memory
 
 
 def _profiles(
@@ -149,26 +149,26 @@ def _profiles(
     return profiles(problem, estimate, top, point)
 
 
-def _squares(found: Evaluation) -> np.ndarray:
-    """Return the sum of the squares of the scores, less what the draws' error adds to it."""
-    squares = found.scores.T @ found.scores
-    exact = squares - found.score_error.T @ found.score_error
-    # With few systems the difference need not be positive.
-    lowest = np.linalg.eigvalsh(exact)[0] if len(found.scores) > len(squares) else -1.0
+def _squares(evaluation: Evaluation) -> np.ndarray:
+    """Return the sum of outer products of the scores, less the part due to the draws' error."""
+    squares = evaluation.scores.T @ evaluation.scores
+    exact = squares - evaluation.score_error.T @ evaluation.score_error
+    # With few systems the difference may not be positive definite.
+    lowest = np.linalg.eigvalsh(exact)[0] if len(evaluation.scores) > len(squares) else -1.0
     return exact if lowest >= 0 else squares
 
 
-def _point(problem: Problem, p: np.ndarray, found: Evaluation) -> Point:
-    if not (np.isfinite(found.log_likelihood).all() and np.isfinite(found.scores).all()):
+def _point(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
+    if not (np.isfinite(evaluation.log_likelihood).all() and np.isfinite(evaluation.scores).all()):
         raise DivergenceError(f"the likelihood of a system is not finite at {p}")
     penalty = noise_penalty_at(problem, p)
     return Point(
         p,
-        float(found.log_likelihood.sum()) - penalty.value,
-        found.scores.sum(axis=0) - penalty.gradient,
-        _squares(found) + penalty.curvature,
-        2 * float(np.sqrt((found.value_error**2).sum())),
-        found.memory,
+        float(evaluation.log_likelihood.sum()) - penalty.value,
+        evaluation.scores.sum(axis=0) - penalty.gradient,
+        _squares(evaluation) + penalty.curvature,
+        2 * float(np.sqrt((evaluation.value_error**2).sum())),
+        evaluation.memory,
     )
 
 
@@ -176,17 +176,17 @@ def _curvature(
     problem: Problem,
     settings: MarginalSettings,
     point: Point,
-    found: Evaluation,
+    evaluation: Evaluation,
     squares: np.ndarray,
 ) -> np.ndarray:
-    """Return minus the second derivative of the log likelihood, by differences of the scores."""
+    """Return the negative Hessian of the log likelihood, by differences of the scores."""
     n, free = len(problem.data), np.flatnonzero(problem.free)
     systems = np.arange(n)
     if n > _CURVATURE_SYSTEMS:
         rng = generator(problem.seed, f"{problem.stage}/curvature")
         systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
     few = problem.of_systems(systems)
-    memory = {name: array[systems] for name, array in found.memory.items()}
+    memory = {name: array[systems] for name, array in evaluation.memory.items()}
     errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
     each = np.zeros((2, len(systems), len(free), len(free)))
     for row, i in enumerate(free):
@@ -206,46 +206,48 @@ def _curvature(
 def _estimate(
     problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem | None
 ) -> Estimate:
-    found, free = Evaluation(**state.point.memory), problem.free
-    squares, of_penalty = _squares(found), noise_penalty_at(problem, state.point.p).curvature
+    evaluation, free = Evaluation(**state.point.memory), problem.free
+    squares, of_penalty = _squares(evaluation), noise_penalty_at(problem, state.point.p).curvature
     curvature, several = state.point.information, 0.0
     if curved is not None:
-        curvature = _curvature(curved, settings, state.point, found, squares) + of_penalty
-        several = second_modes(problem, state.point.p, settings, found)
+        curvature = _curvature(curved, settings, state.point, evaluation, squares) + of_penalty
+        several = second_modes(problem, state.point.p, settings, evaluation)
     definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
     bread = restricted_inverse(curvature if definite else state.point.information, free)
     covariance = bread @ (squares + of_penalty) @ bread
     errors = np.sqrt(np.diag(covariance))
-    monte_carlo = (found.score_error @ bread).T @ (found.score_error @ bread)
-    shift = np.abs(found.score_bias.sum(axis=0) @ bread)[free] / errors[free]
+    monte_carlo = (evaluation.score_error @ bread).T @ (evaluation.score_error @ bread)
+    shift = np.abs(evaluation.score_bias.sum(axis=0) @ bread)[free] / errors[free]
     diagnostics = {
-        "value": float(found.log_likelihood.sum()),
+        "value": float(evaluation.log_likelihood.sum()),
         "steps": float(state.iteration),
         "draws": float(settings.draws),
-        "effective_share": float(found.effective_share.mean()),
-        "poor_share": float(np.mean(found.effective_share * settings.draws < _FEWEST_EFFECTIVE)),
+        "effective_share": float(evaluation.effective_share.mean()),
+        "poor_share": float(
+            np.mean(evaluation.effective_share * settings.draws < _FEWEST_EFFECTIVE)
+        ),
         "draws_shift": float(shift.max(initial=0.0)),
         "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
         "several_modes_share": several,
         "curvature_definite": float(definite),
     }
-    reason = _doubt(state, diagnostics, len(found.scores))
+    reason = _doubt(state, diagnostics, len(evaluation.scores))
     return Estimate(
         p=state.point.p,
         covariance=covariance,
         monte_carlo=monte_carlo,
-        influence=found.scores @ bread,
+        influence=evaluation.scores @ bread,
         arrived=state.arrived,
         passes=not reason,
         reason=reason,
         diagnostics=diagnostics,
         arrays={
-            "log_likelihood": found.log_likelihood,
-            "scores": found.scores,
-            "modes": found.modes,
-            "posterior_mean": found.mean,
-            "posterior_variance": found.variance,
-            "effective_share": found.effective_share,
+            "log_likelihood": evaluation.log_likelihood,
+            "scores": evaluation.scores,
+            "modes": evaluation.modes,
+            "posterior_mean": evaluation.mean,
+            "posterior_variance": evaluation.variance,
+            "effective_share": evaluation.effective_share,
         },
         bound=np.sqrt(np.diag(restricted_inverse(squares, free))),
         path=state.path,
@@ -253,25 +255,29 @@ def _estimate(
     )
 
 
-def _doubt(state: ScoringState, found: Mapping[str, float], systems: int) -> str:
-    """Return why the estimate is not to be used, or ""."""
+def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) -> str:
+    """Return the reasons not to use the estimate, or ""."""
     reasons = []
     if not state.arrived:
         reasons.append(f"it still climbs after {state.iteration} steps")
-    if found["effective_share"] < _LEAST_SHARE:
-        reasons.append(f"only {found['effective_share']:.0%} of the draws count")
+    if diagnostics["effective_share"] < _LEAST_SHARE:
+        reasons.append(f"only {diagnostics['effective_share']:.0%} of the draws count")
     # One system of few is a large share.
     one = 1.5 / systems
-    if found["poor_share"] > max(_MOST_POOR, one):
-        reasons.append(f"{found['poor_share']:.0%} of the systems have too few effective draws")
-    if not found["draws_shift"] <= _MOST_SHIFT:
+    if diagnostics["poor_share"] > max(_MOST_POOR, one):
         reasons.append(
-            f"with half the draws it moves by {found['draws_shift']:.2g} standard errors"
+            f"{diagnostics['poor_share']:.0%} of the systems have too few effective draws"
         )
-    if not found["draws_error"] <= _MOST_ERROR:
-        reasons.append(f"its draws leave {found['draws_error']:.2g} standard errors of error")
-    if found["several_modes_share"] > max(_MOST_MODES, one):
-        reasons.append(f"{found['several_modes_share']:.0%} of the systems have several modes")
-    if not found["curvature_definite"]:
+    if not diagnostics["draws_shift"] <= _MOST_SHIFT:
+        reasons.append(
+            f"with half the draws it moves by {diagnostics['draws_shift']:.2g} standard errors"
+        )
+    if not diagnostics["draws_error"] <= _MOST_ERROR:
+        reasons.append(f"its draws leave {diagnostics['draws_error']:.2g} standard errors of error")
+    if diagnostics["several_modes_share"] > max(_MOST_MODES, one):
+        reasons.append(
+            f"{diagnostics['several_modes_share']:.0%} of the systems have several modes"
+        )
+    if not diagnostics["curvature_definite"]:
         reasons.append("it is not curved downwards at its end")
     return "; ".join(reasons)

@@ -1,4 +1,4 @@
-"""The estimate of largest Gaussian pseudo-likelihood, with its sandwich covariance."""
+"""The maximum Gaussian pseudo-likelihood estimate, with its sandwich covariance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from popinv.threads import fixed_threads
 __all__ = ["fit_pseudo_likelihood"]
 
 _MOST_STEPS = 60
-# Far from the answer fewer draws serve as well.
+# Far from the answer, fewer draws suffice.
 _FIRST_DRAWS = 4000
 
 
@@ -36,21 +36,21 @@ def fit_pseudo_likelihood(
     progress: Callable[[ScoringState], None] | None = None,
     rough: bool = False,
 ) -> Estimate:
-    """Ascend the pseudo-likelihood from several starts, and from the best end with all draws.
+    """Maximise the pseudo-likelihood from several starts, then with all draws from the best end.
 
     Parameters
     ----------
     problem : Problem
     starts : sequence of ndarray of shape (n_p,)
-        Parameters that are held stay where a start has them.
+        Parameters that are held stay at the value of each start.
     slopes : Problem, optional
-        The same problem with a simulator that is cheaper, and near enough for the derivatives of
-        the moments: these weigh the moments' differences, whose zero stays that of the problem.
-        The start is then taken to be near.
+        The same problem with a cheaper simulator that is accurate enough for the derivatives of the
+        moments. These only weigh the differences of the moments, whose zero does not change. The
+        start must then be close to the answer.
     progress : callable, optional
-        Given the state after every step.
+        A function that receives the state after every step.
     rough : bool
-        Whether the maximum alone matters: ends of intervals are then not looked for.
+        Whether only the maximum matters. Ends of intervals are then not computed.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def fit_pseudo_likelihood(
     """
     with fixed_threads():
         omega = matched_draws(problem)
-        # Near the answer all draws count from the first step.
+        # Near the answer, all draws are used from the first step.
         few = len(omega) if slopes is not None else min(_FIRST_DRAWS, len(omega))
         first = matched_draws(problem, few)
         ends: list[ScoringState] = []
@@ -119,23 +119,23 @@ def _evaluated(
     return evaluate(problem, gamma, moments)
 
 
-def _point(p: np.ndarray, found: PseudoEvaluation) -> Point:
+def _point(p: np.ndarray, evaluation: PseudoEvaluation) -> Point:
     return Point(
         p,
-        found.log_likelihood.sum() - found.penalty.value,
-        found.scores.sum(axis=0) - found.penalty.gradient,
-        found.information,
+        evaluation.log_likelihood.sum() - evaluation.penalty.value,
+        evaluation.scores.sum(axis=0) - evaluation.penalty.gradient,
+        evaluation.information,
     )
 
 
 def _estimate(
     problem: Problem, slopes: Problem | None, state: ScoringState, omega: torch.Tensor
 ) -> Estimate:
-    found = _evaluated(problem, slopes, state.point.p, omega)
-    bread = restricted_inverse(found.information, problem.free)
-    influence = found.scores @ bread
-    # What the penalty decides is no better known than the penalty says; see `Estimate`.
-    of_penalty = bread @ found.penalty.curvature @ bread
+    evaluation = _evaluated(problem, slopes, state.point.p, omega)
+    bread = restricted_inverse(evaluation.information, problem.free)
+    influence = evaluation.scores @ bread
+    # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
+    of_penalty = bread @ evaluation.penalty.curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
     of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
     n = len(problem.data)
@@ -149,10 +149,10 @@ def _estimate(
         reason="" if state.arrived else f"it still climbs after {state.iteration} steps",
         bread=bread,
         diagnostics={
-            "value": float(found.log_likelihood.sum()),
+            "value": float(evaluation.log_likelihood.sum()),
             "steps": state.iteration,
             "draws": len(omega),
         },
-        arrays={"log_likelihood": found.log_likelihood},
+        arrays={"log_likelihood": evaluation.log_likelihood},
         path=state.path,
     )

@@ -14,37 +14,39 @@ from popinv.inference.likelihood.proposals import propose
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
+from popinv.inference.settings import PolishSettings
 from popinv.seeds import generator
 
 __all__ = ["Integrals", "MarginalSettings"]
 
 _PRIOR_STARTS = 64
-# Deviations of |r|^2 / 2 above its mean from which a mode is suspected not to be the largest, and
-# by what the noise is multiplied in the search for another.
+# If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
+# mode. The search for it multiplies the noise by the second number.
 _SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
-# Share of a half of the draws that must be usable.
+# The smallest share of usable draws in each half.
 _LEAST_USABLE = 0.25
 
 
 @dataclass(frozen=True)
 class MarginalSettings:
-    """How to integrate.
+    """Settings of the integration.
 
     Attributes
     ----------
     draws : int
         S, a multiple of 4.
     first_mode_steps, mode_steps : int
-        Most steps to a mode, from draws of the law and from the mode of an evaluation near by.
+        Largest number of steps to a mode, from draws of the law and from the mode of a nearby
+        evaluation.
     corrections : tuple of (int, float)
-        Numbers of corrections that the proposals of a system may get, each with the effective
-        share of the draws below which a system gets them.
+        Numbers of corrections that the proposals of a system may get. A system gets a correction if
+        its effective share of the draws is below the second number.
     """
 
-    draws: int = 64
+    draws: int = PolishSettings().draws
     first_mode_steps: int = 60
     mode_steps: int = 4
-    # One correction leaves heavy tails that few draws do not show.
+    # One correction leaves heavy tails that a few draws do not reveal.
     corrections: tuple[tuple[int, float], ...] = ((2, 0.7), (4, 0.4))
 
 
@@ -58,9 +60,9 @@ class Integrals:
     push_forward : PushForward
     noise : Whitening
     derivatives : list of Tensor
-        Of Gamma, in each parameter of the noise.
+        Derivatives of Gamma in each parameter of the noise.
     numbers : ndarray of int, shape (n,)
-        The systems' numbers, from which their draws follow.
+        Numbers of the systems, which determine their draws.
     whitened : Tensor of shape (n, d_y)
         Observations.
     """
@@ -75,7 +77,7 @@ class Integrals:
     def find_modes(
         self, settings: MarginalSettings, start: torch.Tensor | None, starts: str = "mode_starts"
     ) -> Modes:
-        """Return the modes, searched from a start near by or from draws of the law."""
+        """Return the modes, searched from a given start or from draws of the law."""
         if start is not None:
             return self._search(start, settings.mode_steps)
         steps = settings.first_mode_steps
@@ -84,8 +86,8 @@ class Integrals:
         bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
         suspects = torch.nonzero(~(modes.objective < bound))[:, 0]
         if len(suspects):
-            # Observations far from the model at the mode point to another mode, which a search
-            # through louder noise may find.
+            # Observations far from the model at the mode suggest another mode. A search with larger
+            # noise may find it.
             block, start = self.of(suspects), torch.zeros_like(modes.omega[suspects])
             for louder in _LOUDER:
                 quiet = replace(
@@ -109,7 +111,7 @@ class Integrals:
         n, size = len(modes.omega), settings.draws // 2
         omega, log_weight, each = self._weighted(settings, modes, corrections)
         if corrections:
-            # Where the map of the proposals folds too often, those without corrections serve.
+            # If the map of the proposals folds too often, proposals without corrections are used.
             usable = torch.isfinite(log_weight).reshape(n, 2, size).sum(dim=2).min(dim=1).values
             few = torch.nonzero(usable < _LEAST_USABLE * size)[:, 0]
             if len(few):
@@ -161,7 +163,7 @@ class Integrals:
         )
         log_joint, each = self._joint(modes, omega)
         log_weight = log_joint - log_proposal
-        # A draw at which the simulator fails has no weight, whatever its scores.
+        # A draw at which the simulator fails has weight zero, whatever its scores.
         usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
         log_weight = torch.where(usable, log_weight, -torch.inf)
         each, omega = (torch.where(usable[..., None], x, 0.0) for x in (each, omega))
@@ -170,7 +172,7 @@ class Integrals:
     def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log N + log phi (n, S) and the scores of each draw (n, S, n_p).
 
-        The logarithm of phi is up to its constant, which the proposals leave out too.
+        The logarithm of phi omits its constant, as the proposals do.
         """
         problem, (n, count, d) = self.problem, omega.shape
         y, pull_back = self.push_forward.with_pull_back(omega.reshape(-1, d))
@@ -194,7 +196,7 @@ class Integrals:
         return log_joint, scores
 
     def _best_draws(self, stage: str) -> torch.Tensor:
-        """Return for each system that of some draws of the law that fits it best."""
+        """Return for each system the best-fitting of some draws of the law."""
         problem, whitened = self.problem, self.whitened
         rng = generator(problem.seed, f"{problem.stage}/{stage}")
         draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
@@ -209,7 +211,7 @@ class Integrals:
 def _estimate(
     log_weight: torch.Tensor, each: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return log of the mean weight (n,), weighted means of ``each``, and the weights."""
+    """Return the log of the mean weight (n,), weighted means of ``each``, and the weights."""
     value = torch.logsumexp(log_weight, dim=1) - math.log(log_weight.shape[1])
     weights = torch.softmax(log_weight, dim=1)
     return value, (weights[..., None] * each).sum(dim=1), weights

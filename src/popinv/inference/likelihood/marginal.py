@@ -6,9 +6,9 @@ With omega the law's standard normal numbers,
     s_n^2 \Gamma(\gamma)\bigr)\, \phi(\omega)\, d\omega .
 
 S draws from :mod:`popinv.inference.likelihood.proposals` about the mode of each system estimate
-the integral (:mod:`popinv.inference.likelihood.integrals`); the same standard normal numbers serve
-at all (alpha, gamma), so that the estimate is a smooth function of them. The scores follow from
-Fisher's identity, as means over the weighted draws,
+the integral (:mod:`popinv.inference.likelihood.integrals`). The same standard normal numbers are
+used at all (alpha, gamma), so the estimate is a smooth function of them. By Fisher's identity, the
+scores are means over the weighted draws,
 
 .. math::
     \nabla_\alpha \log p(y_n) = E[\nabla_\alpha \log N \mid y_n], \qquad
@@ -17,12 +17,12 @@ Fisher's identity, as means over the weighted draws,
     E_i = L^{-1} (\partial_i \Gamma) L^{-T} .
 
 Both have large variances over the draws, which the control variates of
-:mod:`popinv.inference.likelihood.control_variates` take away.
+:mod:`popinv.inference.likelihood.control_variates` reduce.
 
-The logarithm of a mean of S weights is biased by about -Var(w) / 2S, in every system alike, and so
-are the scores. Twice the estimate from all draws less the mean of those from either half (the
-jackknife) has a bias of order 1 / S^2, and the difference of the halves tells the error that the
-draws leave.
+The logarithm of a mean of S weights has a bias of about -Var(w) / 2S, in every system alike, and so
+have the scores. The jackknife estimate, twice the estimate from all draws minus the mean of the
+estimates from the two halves, has a bias of order 1 / S^2. The difference of the halves estimates
+the error due to the draws.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from popinv.inference.problem import Problem
 
 __all__ = ["Evaluation", "MarginalSettings", "evaluate", "second_modes"]
 
-# Numbers in the largest array of a block of systems.
+# Number of entries in the largest array of a block of systems.
 _BLOCK_VALUES = 2**23
-# Modes further apart than this in posterior deviations are two; the second counts if it weighs at
-# least 1 / 10 of the first.
+# Two modes are different if they are further apart than this, in posterior deviations. The second
+# counts if its weight is at least 1 / 10 of the first.
 _APART, _COMPARABLE = 2.0, 10.0
 
 
@@ -58,17 +58,17 @@ class Evaluation:
     log_likelihood : ndarray of shape (N,)
         log p(y_n), by the jackknife.
     value_error : ndarray of shape (N,)
-        Half the difference of its estimates from either half of the draws: a draw of its error.
+        Half the difference of the estimates from the two halves of the draws: a draw of the error.
     scores : ndarray of shape (N, n_p)
         Derivatives of log p(y_n) in (alpha, gamma), by the jackknife.
     score_bias : ndarray of shape (N, n_p)
-        What the jackknife has taken off the scores of all draws.
+        The correction of the scores by the jackknife.
     score_error : ndarray of shape (N, n_p)
         As ``value_error``.
     modes, mean, variance : ndarray of shape (N, d_omega)
         Posterior modes, means and variances of omega.
     effective_share : ndarray of shape (N,)
-        Effective number of draws over S.
+        Effective number of draws divided by S.
     corrections : ndarray of int, shape (N,)
         Chord steps of each system's proposals.
     """
@@ -86,7 +86,7 @@ class Evaluation:
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
-        """All fields by name, from which an evaluation near by begins."""
+        """All fields by name, from which a nearby evaluation starts."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def of(self, systems: np.ndarray) -> Evaluation:
@@ -94,7 +94,7 @@ class Evaluation:
         return Evaluation(*(getattr(self, field.name)[systems] for field in fields(self)))
 
     def replaced(self, systems: np.ndarray, other: Evaluation) -> Evaluation:
-        """Return this evaluation with the rows of some systems taken from another."""
+        """Return this evaluation, with the rows of some systems replaced by another's."""
         changed = {}
         for field in fields(self):
             changed[field.name] = getattr(self, field.name).copy()
@@ -109,7 +109,7 @@ def evaluate(
     memory: Mapping[str, np.ndarray] | None = None,
     numbers: np.ndarray | None = None,
 ) -> Evaluation:
-    """Evaluate likelihood and scores of all systems, block by block.
+    """Evaluate the likelihood and the scores of all systems, block by block.
 
     Parameters
     ----------
@@ -117,16 +117,16 @@ def evaluate(
     p : ndarray of shape (n_p,)
     settings : MarginalSettings
     memory : mapping, optional
-        :attr:`Evaluation.memory` of an evaluation near by: where the search for the modes begins,
-        and corrections to keep. Without it the search begins at the best of some draws of the
-        law, and corrections are chosen.
+        :attr:`Evaluation.memory` of a nearby evaluation: the start of the search for the modes, and
+        the corrections to keep. Without it the search starts at the best of some draws of the
+        law, and the corrections are chosen.
     numbers : ndarray of int, shape (N,), optional
-        The number of each system, from which its draws follow; by default its place.
+        The number of each system, which determines its draws; by default its position.
 
     Raises
     ------
     DivergenceError
-        If the noise covariance is not positive definite, or the simulator's derivatives leave no
+        If the noise covariance is not positive definite, or the simulator's derivatives give no
         finite curvature at a mode.
     """
     try:
@@ -140,24 +140,24 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
     everyone = np.arange(len(problem.data))
     if memory:
         return run.evaluate(everyone, memory["modes"], memory["corrections"])
-    found = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
+    evaluation = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
     for corrections, share in settings.corrections:
-        poor = np.flatnonzero(found.effective_share < share)
+        poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
-            other = run.evaluate(poor, found.modes[poor], np.full(len(poor), corrections))
-            better = other.effective_share > found.effective_share[poor]
-            found = found.replaced(poor[better], other.of(np.flatnonzero(better)))
-    return found
+            other = run.evaluate(poor, evaluation.modes[poor], np.full(len(poor), corrections))
+            better = other.effective_share > evaluation.effective_share[poor]
+            evaluation = evaluation.replaced(poor[better], other.of(np.flatnonzero(better)))
+    return evaluation
 
 
 def second_modes(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings, found: Evaluation
+    problem: Problem, p: np.ndarray, settings: MarginalSettings, evaluation: Evaluation
 ) -> float:
-    """Return the share of systems with another mode that weighs at least a tenth of the first.
+    """Return the share of systems with another mode of at least a tenth of the first's weight.
 
-    A second search begins at other draws of the law. It misses modes that attract few of them.
+    A second search starts at other draws of the law. It misses modes that attract few of them.
     """
-    return _Run(problem, p, settings, None).second_modes(found)
+    return _Run(problem, p, settings, None).second_modes(evaluation)
 
 
 class _Run:
@@ -183,35 +183,39 @@ class _Run:
     def evaluate(
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray
     ) -> Evaluation:
-        """Evaluate some systems from these modes (None: from draws of the law)."""
+        """Evaluate some systems from these modes, or from draws of the law if None."""
         order = np.argsort(corrections, kind="stable")
         parts = []
         for rows in _blocks(self.problem, self.settings, corrections[order]):
             block = self.integrals(systems[order[rows]])
             start = None if modes is None else torch.from_numpy(modes[order[rows]])
-            found = block.find_modes(self.settings, start)
+            block_modes = block.find_modes(self.settings, start)
             level = int(corrections[order[rows.start]])
-            parts.append(block.evaluate(self.settings, found, level))
+            parts.append(block.evaluate(self.settings, block_modes, level))
         back = np.argsort(order, kind="stable")
         return Evaluation(*(np.concatenate(values)[back] for values in zip(*parts, strict=True)))
 
     def integrals(self, systems: np.ndarray) -> Integrals:
-        """Return what the integration over some systems needs."""
-        traits = None if self.problem.traits is None else self.problem.traits.of(systems)
-        noise = whitening(self.covariance, len(systems), traits)
+        """Return the integrals of some systems."""
+        scales_and_gaps = (
+            None
+            if self.problem.scales_and_gaps is None
+            else self.problem.scales_and_gaps.of(systems)
+        )
+        noise = whitening(self.covariance, len(systems), scales_and_gaps)
         data = noise.apply(torch.from_numpy(self.problem.data[systems]))
         return Integrals(
             self.problem, self.push_forward, noise, self.derivatives, self.numbers[systems], data
         )
 
-    def second_modes(self, found: Evaluation) -> float:
-        """See :func:`second_modes`."""
+    def second_modes(self, evaluation: Evaluation) -> float:
+        """Return the result of :func:`second_modes`."""
         several = 0
         none = np.zeros(len(self.problem.data), dtype=int)
         for rows in _blocks(self.problem, self.settings, none):
             systems = np.arange(rows.start, rows.stop)
             block = self.integrals(systems)
-            here = block.find_modes(self.settings, torch.from_numpy(found.modes[systems]))
+            here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[systems]))
             other = block.find_modes(self.settings, None, "second_starts")
             apart = other.omega - here.omega
             distance = (apart[:, None] @ here.hessian @ apart[..., None])[:, 0, 0]
@@ -225,7 +229,7 @@ class _Run:
 def _blocks(
     problem: Problem, settings: MarginalSettings, corrections: np.ndarray
 ) -> Iterator[slice]:
-    """Yield ranges of systems with the same number of corrections that fit into memory."""
+    """Yield groups of systems with the same number of corrections that fit into memory."""
     d_y, d = problem.data.shape[1], problem.law.d_omega
     for level in np.unique(corrections):
         per_draw = 8 * max(d_y, d) + (3 * d * (d_y + d) if level else 0)

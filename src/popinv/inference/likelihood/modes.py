@@ -5,9 +5,9 @@ negative log posterior is, up to a constant,
 
 .. math:: \phi(\omega) = \tfrac12 |r(\omega)|^2 + \tfrac12 |\omega|^2 .
 
-Gauss-Newton steps with Levenberg's damping, each system with its own, lead to a minimum; J is the
-Jacobian of the whitened observation and ``H = J^T J + I`` the Gauss-Newton matrix. Systems that
-have arrived take no further steps.
+Each system takes Gauss-Newton steps with its own Levenberg damping to a minimum. J is the Jacobian
+of the whitened observation and ``H = J^T J + I`` the Gauss-Newton matrix. Systems that have
+converged take no further steps.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Modes:
     observation : Tensor of shape (n, d_y)
         Whitened, ``L^{-1} g(omega) / s``.
     jacobian : Tensor of shape (n, d_y, d_omega)
-        Of the whitened observation.
+        Jacobian of the whitened observation.
     hessian : Tensor of shape (n, d_omega, d_omega)
         ``J^T J + I``.
     objective : Tensor of shape (n,)
         phi.
     arrived : Tensor of bool, shape (n,)
-        Whether a further step promises to lower phi by less than the tolerance.
+        Whether a further step is predicted to lower phi by less than the tolerance.
     """
 
     omega: torch.Tensor
@@ -78,14 +78,14 @@ def find_modes(
     ----------
     push_forward : PushForward
     noise : Whitening
-        Of the n systems.
+        Whitening of the n systems.
     whitened : Tensor of shape (n, d_y)
         Whitened observations.
     start : Tensor of shape (n, d_omega)
     steps : int
-        Most steps of any system.
+        Largest number of steps of any system.
     tolerance : float
-        A system has arrived when the next step promises to lower phi by less.
+        A system has arrived if the next step is predicted to lower phi by less.
     """
     omega = start.clone()
     n, d = omega.shape

@@ -1,15 +1,15 @@
-r"""The observed information, steadied by the squares of the scores.
+r"""The observed information, shrunk towards the outer products of the scores.
 
-Under a right model the curvature A of a log likelihood and the sum B of the squares of its scores
-estimate the same matrix. B comes with the scores. A is a difference of scores, of some of the
-systems alone, and has the error of their draws. In coordinates in which B is the identity, the
+Under a right model, the curvature A of a log likelihood and the sum B of the outer products of its
+scores estimate the same matrix. B needs only the scores. A is a difference of scores of some of the
+systems, and has the error of their draws. In coordinates in which B is the identity, the
 difference of A and B is
 
 .. math:: D = B^{-1/2} A B^{-1/2} - I .
 
-The expected square \nu of the part of D that is such noise is known from the spread over systems
-and from the halves of the draws, and ``B^{1/2} (I + c D) B^{1/2}`` with James' and Stein's
-``c = max(0, 1 - \nu / |D|^2)`` replaces A: noise is left out, and what a wrong model adds stays.
+The noise in D has an expected square \nu, which is known from the spread over systems and from the
+halves of the draws. ``B^{1/2} (I + c D) B^{1/2}`` with the James-Stein factor
+``c = max(0, 1 - \nu / |D|^2)`` replaces A. It removes noise and keeps the effect of a wrong model.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def steadied(
     Parameters
     ----------
     curvature : ndarray of shape (n, k, k)
-        Of single systems, n of them.
+        Negative Hessians of n single systems.
     error : ndarray of shape (n, k, k)
-        A draw of the error that the draws leave in each.
+        A draw of each Hessian's error due to the draws.
     squares : ndarray of shape (k, k)
-        B, of all systems.
+        B of all systems.
     systems : int
-        N, how many there are.
+        N, the number of all systems.
     """
     n = len(curvature)
     plain = curvature.sum(axis=0) * systems / n

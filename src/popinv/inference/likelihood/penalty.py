@@ -1,8 +1,8 @@
-"""What a noise family takes off the log likelihood of unlikely covariances.
+"""The penalty of a noise family on the log likelihood of unlikely covariances.
 
-It weighs as much as ``shrinkage sqrt(N)`` observations of the noise alone. What N systems determine
-it then moves by about ``shrinkage`` standard errors, however many they are; what they leave open it
-decides.
+Its weight is that of ``shrinkage sqrt(N)`` observations of the noise alone. It moves the parameters
+that N systems determine by about ``shrinkage`` standard errors, whatever N. It determines the
+parameters that the systems do not determine.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 r"""Intervals of parameters that the curvature at the maximum does not describe.
 
-The logarithm of a deviation that the data hardly tell from zero, or of a length beyond the domain,
-has a likelihood that is flat to one side. Its interval holds the values x at which
+The likelihood of some parameters is flat to one side, such as the logarithm of a deviation that may
+be zero, or of a length beyond the domain. The profile interval holds the values x at which
 
 .. math::
     2 \Bigl[\max_p \ell(p) - \max_{p: p_i = x} \ell(p)\Bigr] \le c\, q,
 
-q the quantile of chi-squared with one degree of freedom: 3.84 for 95 %, or 2.71 where the maximum
-itself lies at zero, so that the interval has one end alone. c is the parameter's sampling variance
-over that which the curvature gives, 1 for a likelihood of the right model.
+where q is the quantile of chi-squared with one degree of freedom: 3.84 for 95 %, or 2.71 if the
+maximum itself lies at zero, so that the interval is one-sided. c is the ratio of the parameter's
+sampling variance to the variance from the curvature, and is 1 for the likelihood of a right model.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from popinv.inference.problem import Problem
 
 __all__ = ["ILL_DETERMINED", "Ends", "ill_determined", "profile", "profiles"]
 
-# A standard error of a logarithm from which the interval is found by the profile.
+# If the standard error of a logarithm is larger, the profile gives the interval.
 ILL_DETERMINED = 0.4
 _TWO_SIDED, _ONE_SIDED = 3.841 / 2, 2.706 / 2
-# How far from the maximum an end is looked for, and when it counts as there.
+# Largest distance of an end from the maximum, and tolerance of its position.
 _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
-# A maximum this little above the value at zero lies there.
+# If the maximum exceeds the value at zero by less than this, the maximum lies at zero.
 _AT_ZERO, _DEEP = 0.05, 6.0
-# A variance of a logarithm that says nothing.
+# A variance of a logarithm that carries no information.
 _FLAT = 25.0
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Ends of the 95 % interval of one entry of p; infinite where the data set none.
+    """Ends of the 95 % interval of one entry of p; infinite if the data determine none.
 
     Attributes
     ----------
     lower, upper : float
     boundary : {"", "zero", "infinity"}
-        Where the maximum lies, if not inside.
+        The boundary at which the maximum lies, if any.
     """
 
     lower: float
@@ -56,7 +56,7 @@ class Ends:
 def profiles(
     problem: Problem, estimate: Estimate, point: Point, evaluate: Evaluate
 ) -> dict[int, Ends]:
-    """Return the ends for each positive parameter that is ill determined.
+    """Return the ends for each ill-determined positive parameter.
 
     Parameters
     ----------
@@ -65,19 +65,19 @@ def profiles(
     point : Point
         The maximum.
     evaluate : callable
-        The likelihood near by; see :mod:`popinv.inference.likelihood.scoring`.
+        The likelihood near the maximum; see :mod:`popinv.inference.likelihood.scoring`.
     """
-    found = {}
+    ends = {}
     sampling, model = np.diag(estimate.covariance), np.diag(estimate.bread)
     for i in np.flatnonzero(ill_determined(problem, estimate)):
-        # Where the curvature says next to nothing, neither does the ratio.
+        # If the curvature carries almost no information, neither does the ratio c.
         scale = float(np.clip(sampling[i] / model[i], 0.2, 5.0)) if model[i] < _FLAT else 1.0
-        found[int(i)] = profile(problem, point, evaluate, int(i), scale)
-    return found
+        ends[int(i)] = profile(problem, point, evaluate, int(i), scale)
+    return ends
 
 
 def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
-    """Return which positive parameters' intervals the profile has to find, (n_p,)."""
+    """Return which positive parameters need an interval from the profile, (n_p,)."""
     errors = np.sqrt(np.maximum(np.diag(estimate.covariance), np.diag(estimate.bread)))
     correlations = [False] * problem.d_alpha + list(problem.noise.correlations)
     positive = problem.logarithmic & ~np.array(correlations)
@@ -100,7 +100,7 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
     held = replace(problem, fixed=(*problem.fixed, i))
 
     def drop(x: float) -> float:
-        """Return by how much the maximum falls with entry i at x."""
+        """Return the fall of the maximum if entry i is held at x."""
         start = point.p.copy()
         start[i] = x
         try:
@@ -122,7 +122,7 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
 
 
 def _end(drop: Callable[[float], float], at: float, side: float, target: float) -> float:
-    """Return where the drop reaches the target, looking to one side; infinite if it does not."""
+    """Return the point on one side at which the drop reaches the target; infinite if none."""
     inside, outside, size = 0.0, math.inf, 0.5
     while not math.isfinite(outside):
         if drop(at + side * size) >= target:

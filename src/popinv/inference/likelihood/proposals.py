@@ -1,23 +1,23 @@
-r"""Draws of a system's standard normal numbers from near its posterior, with their density.
+r"""Importance proposals of a system's standard normal numbers, with their density.
 
-*Laplace.* About the mode omega* with Gauss-Newton matrix ``H = R^T R`` the posterior is near
-N(omega*, H^{-1}); a draw is ``omega = omega* + R^{-1} xi`` with xi standard normal.
+*Laplace.* About the mode omega* with Gauss-Newton matrix ``H = R^T R`` the posterior is close to
+N(omega*, H^{-1}). A draw is ``omega = omega* + R^{-1} xi`` with xi standard normal.
 
-*Transported.* Where the noise is small beside the signal, the posterior is thin and curved, and
+*Transported.* If the noise is small compared with the signal, the posterior is thin and curved, and
 these draws leave it. Randomise-then-optimise (Bardsley, Solonen, Haario and Laine, SIAM J. Sci.
-Comput. 36, 2014) takes omega where
+Comput. 36, 2014) takes the solution omega of
 
 .. math:: R^{-T}\bigl(\omega + J^T (g(\omega) - y)\bigr) = \xi,
 
-with g and y whitened and J the Jacobian at the mode; for linear g this is the Laplace draw. A few
+with g and y whitened and J the Jacobian at the mode. For linear g this is the Laplace draw. A few
 chord steps,
 
 .. math:: \omega \leftarrow \omega - H^{-1}\bigl(\omega + J^T(g(\omega) - y)\bigr) + R^{-1}\xi,
 
-come close to it, and as each step is an explicit map of xi, the density of its end is known
-exactly from the product of the Jacobians: the importance weights correct for stopping early. Far
-out the steps may diverge, and the density would be that of one sheet of a folded map; such draws
-are given an infinite density, and so no weight.
+come close to it. Each step is an explicit map of xi, so the density of the result is known exactly
+from the product of the Jacobians, and the importance weights correct for stopping early. Far from
+the mode the steps may diverge, and the density would be that of one sheet of a folded map. Such
+draws get an infinite density, and so weight zero.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from popinv.inference.likelihood.whitening import Whitening
 
 __all__ = ["propose"]
 
-# In posterior deviations: a longer last step has not come close to anything.
+# In posterior deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0
 
 
@@ -42,20 +42,20 @@ def propose(
     xi: torch.Tensor,
     corrections: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return draws and the logarithm of their density, up to the constant of the normal density.
+    """Return draws and their log density, without the constant of the normal density.
 
     Parameters
     ----------
     push_forward : PushForward
     noise : Whitening
-        Of n systems.
+        Whitening of n systems.
     whitened : Tensor of shape (n, d_y)
         Whitened observations.
     modes : Modes
     xi : Tensor of shape (n, S, d_omega)
         Standard normal.
     corrections : int
-        Chord steps; 0 gives the Laplace draws.
+        Number of chord steps; 0 gives the Laplace draws.
 
     Returns
     -------

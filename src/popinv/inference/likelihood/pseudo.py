@@ -5,10 +5,10 @@ and covariance ``C_n = S + s_n^2 Gamma``, and
 
 .. math:: \ell(p) = \sum_n \log N(y_n;\, m, C_n)
 
-is maximal near the truth whatever the distribution of y, since only its first two moments count
+is maximal near the truth for any distribution of y, since only its first two moments count
 (a quasi-likelihood; Gourieroux, Monfort and Trognon, Econometrica 52, 1984). m, S and their
-derivatives come from draws that are the same at all p, matched to have covariance I exactly. The
-simulator need not have derivatives; where it has, they spare half of the work. The scores and the
+derivatives come from draws that are the same at all p and are matched to have covariance I exactly.
+The simulator need not have derivatives; if it has, they save half of the work. The scores and the
 information are
 
 .. math::
@@ -19,8 +19,8 @@ information are
     + \tfrac12 \operatorname{tr} C_n^{-1} \partial_i C_n\, C_n^{-1} \partial_j C_n .
 
 Systems with noise scales share one eigenbasis: with ``Gamma = L L^T`` and
-``L^{-1} S L^{-T} = V diag(lambda) V^T``, C_n is ``(L V) diag(lambda + s_n^2) (L V)^T``. Where
-entries are missing, systems with the same entries share it.
+``L^{-1} S L^{-T} = V diag(lambda) V^T``, C_n is ``(L V) diag(lambda + s_n^2) (L V)^T``. If entries
+are missing, systems with the same observed entries share an eigenbasis.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from popinv.inference.likelihood.penalty import Penalty, noise_penalty
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.seeds import generator
 
 __all__ = [
@@ -51,11 +51,11 @@ __all__ = [
 ]
 
 _FEWEST_DRAWS, _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16_000, 16, 400_000
-# Of differences of the simulator, which may be in single precision, and of the law.
+# Steps of differences of the simulator, which may be in single precision, and of the law.
 _STEP, _LAW_STEP = 1e-3, 1e-5
-# Rows simulated at a time, and those that show about where the mean is.
+# Rows that are simulated at a time, and rows that give a first approximation of the mean.
 _ROWS, _FEW_ROWS = 20_000, 200
-# Numbers in the largest array of a group of systems.
+# Number of entries in the largest array of a group of systems.
 _BLOCK_VALUES = 2**23
 
 
@@ -87,9 +87,9 @@ class PseudoEvaluation:
     scores : ndarray of shape (N, n_p)
         Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
-        Expected, of all systems together, and that of the penalty.
+        Expected information of all systems together, plus that of the penalty.
     penalty : Penalty
-        What the noise family takes off the log likelihood.
+        The penalty of the noise family on the log likelihood.
     """
 
     log_likelihood: np.ndarray
@@ -99,19 +99,19 @@ class PseudoEvaluation:
 
 
 def draws_for(systems: int) -> int:
-    """Return how many draws the moments are made of, unless told otherwise."""
+    """Return the default number of draws for the moments."""
     return min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
 
 
 def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
-    """Return the draws of omega that moments are made of, the same at all p.
+    """Return the draws of omega for the moments, the same at all p.
 
     Parameters
     ----------
     problem : Problem
     count : int, optional
-        How many; by default 16 for each system, at least 16,000 and at most 400,000. The model's
-        moments then add at most a sixteenth to the variance of the answer.
+        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000. The
+        model's moments then add at most a sixteenth to the variance of the answer.
     """
     width = problem.law.d_omega
     if count is None:
@@ -175,10 +175,10 @@ def _by_tangents(
     shift, of_mean = total / len(omega), of_total / len(omega)
     covariance = square / len(omega) - torch.outer(shift, shift)
     half = of_square / len(omega) - of_mean[..., None] * shift
-    found = ModelMoments(centre + shift, covariance, of_mean, half + half.mT)
-    if not all(torch.isfinite(moment).all() for moment in vars(found).values()):
+    moments = ModelMoments(centre + shift, covariance, of_mean, half + half.mT)
+    if not all(torch.isfinite(moment).all() for moment in vars(moments).values()):
         raise DivergenceError("an observation of the model is not finite")
-    return found
+    return moments
 
 
 def _two_moments(
@@ -211,9 +211,9 @@ def evaluate(
     problem : Problem
     gamma : Tensor of shape (n_gamma,)
     moments : ModelMoments
-        At the alpha that goes with it.
+        The moments at the corresponding alpha.
     with_scores : bool
-        Whether scores and information are wanted; they are zero otherwise.
+        Whether to compute scores and information, which are zero otherwise.
     """
     n, n_p = len(problem.data), len(problem.free)
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
@@ -236,11 +236,11 @@ def evaluate(
 def draw_scores(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
 ) -> np.ndarray:
-    """Return what each pair of draws adds to the mean score of a system, shape (pairs, n_p).
+    """Return the contribution of each pair of draws to a system's mean score, (pairs, n_p).
 
-    The error of the model's moments moves the scores as so many further observations without
-    noise would. The draws come in pairs (omega, -omega), whose means count; that their covariance
-    is matched makes the true error smaller still. At most 8000 pairs are looked at.
+    The error of the model's moments moves the scores like as many further observations without
+    noise. The draws come in pairs (omega, -omega), and the means of the pairs count. As the draws'
+    covariance is matched, the true error is smaller still. At most 8000 pairs are used.
     """
     half, kept = len(omega) // 2, min(len(omega) // 2, _FEWEST_DRAWS // 2)
     used = torch.cat([omega[:kept], omega[half : half + kept]])
@@ -248,24 +248,24 @@ def draw_scores(
         draws = torch.cat(
             [problem.simulate(problem.law.sample(alpha, rows)) for rows in used.split(_ROWS)]
         )
-    traits = None
-    if problem.traits is not None and problem.traits.scale is not None:
-        scale = np.sqrt(problem.traits.mean_square_scale)
-        traits = Traits(scale=np.full(len(draws), scale))
-    as_observed = replace(problem, data=draws.numpy(), traits=traits)
+    scales_and_gaps = None
+    if problem.scales_and_gaps is not None and problem.scales_and_gaps.scale is not None:
+        scale = np.sqrt(problem.scales_and_gaps.mean_square_scale)
+        scales_and_gaps = ScalesAndGaps(scale=np.full(len(draws), scale))
+    as_observed = replace(problem, data=draws.numpy(), scales_and_gaps=scales_and_gaps)
     scores = evaluate(as_observed, gamma, model_moments(problem, alpha, used)).scores
     pairs = (scores[:kept] + scores[kept:]) / 2
     return pairs - pairs.mean(axis=0)
 
 
 def _groups(problem: Problem) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the systems with the same seen entries, and these, some systems at a time."""
+    """Yield groups of systems with the same observed entries, and these entries."""
     n, d_y = problem.data.shape
-    traits = problem.traits
-    if traits is None or traits.present is None:
+    scales_and_gaps = problem.scales_and_gaps
+    if scales_and_gaps is None or scales_and_gaps.present is None:
         patterns, index = np.ones((1, d_y), dtype=bool), np.zeros(n, dtype=int)
     else:
-        patterns, index = np.unique(traits.present, axis=0, return_inverse=True)
+        patterns, index = np.unique(scales_and_gaps.present, axis=0, return_inverse=True)
     order = np.argsort(index.reshape(-1), kind="stable")
     ends = np.cumsum(np.bincount(index.reshape(-1), minlength=len(patterns)))
     size = max(1, _BLOCK_VALUES // (4 * d_y))
@@ -275,7 +275,7 @@ def _groups(problem: Problem) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 class _Group:
-    """Systems with the same seen entries, in the eigenbasis of signal and noise."""
+    """Systems with the same observed entries, in the eigenbasis of signal and noise."""
 
     def __init__(
         self,
@@ -298,8 +298,8 @@ class _Group:
         self._basis = vectors.T @ torch.linalg.solve_triangular(factor, eye, upper=False)
         self._logdet = torch.log(torch.diagonal(factor)).sum()
         scale = np.ones(len(systems))
-        if problem.traits is not None and problem.traits.scale is not None:
-            scale = problem.traits.scale[systems]
+        if problem.scales_and_gaps is not None and problem.scales_and_gaps.scale is not None:
+            scale = problem.scales_and_gaps.scale[systems]
         self._squares = torch.from_numpy(scale**2)
         # Rounding may leave eigenvalues of the signal just below zero.
         self._variance = torch.clamp(values, min=0.0) + self._squares[:, None]

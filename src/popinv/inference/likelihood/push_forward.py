@@ -1,8 +1,8 @@
 """Observations as functions of a law's standard normal numbers, with derivatives.
 
 A system's noise-free observation is ``g(omega) = G(T(alpha, omega))`` with omega standard normal.
-T is cheap and smooth, and is differentiated by differences. G is anything that torch
-differentiates, or a simulator with a method ``linearise`` of its own.
+T is cheap and smooth, and is differentiated by differences. G is any function that torch can
+differentiate, or a simulator with its own method ``linearise``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from popinv.forward.tangents import linearised
 from popinv.inference.problem import Problem
-from popinv.tangents import linearised
 
 __all__ = ["PushForward"]
 
@@ -21,7 +21,7 @@ PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 # The error of central differences in double precision is about 1e-10 of T's size.
 _STEP = 1e-5
-# A difference of differences is less exact, and serves where that is enough.
+# A second difference is less accurate, and is used where that suffices.
 _MIXED_STEP = 1e-3
 
 
@@ -65,7 +65,7 @@ class PushForward:
     def law_derivatives(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return dT/dalpha, shape (n, d_z, d_alpha), and its derivative in omega.
 
-        The second, of shape (d_alpha, n, d_z, d_omega), is good to some five digits.
+        The second, of shape (d_alpha, n, d_z, d_omega), is accurate to about five digits.
         """
         law, first, mixed = self.problem.law, [], []
         with torch.no_grad():
@@ -96,7 +96,7 @@ class PushForward:
     def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
         """Return dT/domega_k for each k, shape (d_omega, n, d_z)."""
         if self.problem.law.affine:
-            # The same at every omega, and exact with steps of any length.
+            # It is the same at every omega, and exact with steps of any length.
             return self._differences(alpha, torch.zeros_like(omega[:1]), 1.0).expand(
                 -1, len(omega), -1
             )

@@ -1,4 +1,4 @@
-"""Scores of any observations at an estimate, by estimator."""
+"""Scores of given observations at an estimate, by estimator."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings)
 
 
 def distance_scores(influence: DistanceInfluence) -> Scores:
-    """Return the scores that the influence function of the distance amounts to."""
+    """Return the scores that correspond to the influence function of the distance."""
     return lambda observed: influence(observed.data) @ influence.matrix

@@ -1,16 +1,16 @@
-r"""Ascent of a log likelihood by damped scoring steps.
+r"""Maximisation of a log likelihood by damped scoring steps.
 
-With gradient g and information I (any positive matrix near the negative Hessian) a step is
+With gradient g and information I (a positive matrix near the negative Hessian) a step is
 
 .. math:: \delta = (I + \lambda\, \operatorname{diag} I)^{-1} g,
 
-taken where it raises the likelihood, and otherwise tried again with a larger damping lambda. No
-step depends on the units of a parameter. Logarithms of positive quantities move by at most one at
-a time, each by itself, so that one on its way to zero does not hold up the others.
+It is accepted if it raises the likelihood, and otherwise repeated with a larger damping lambda. No
+step depends on the units of a parameter. Logarithms of positive quantities move by at most one per
+step, each on its own, so that one on its way to zero does not slow the others.
 
-The ascent has arrived when the step, as far as it is allowed, promises a gain of less than
-``TOLERANCE`` in the log likelihood: for a parameter that the data determine, about 0.03 of its
-standard error.
+The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
+``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
+its standard error.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _OF_POINT = ("p", "value", "gradient", "information", "error")
 class Point:
     """The likelihood at p (n_p,): its value, gradient (n_p,) and information (n_p, n_p).
 
-    ``error`` is the standard error of the value where it is estimated from draws, and ``memory``
-    holds arrays that the evaluation of points near by begins with.
+    ``error`` is the standard error of the value if draws estimate it, and ``memory`` holds arrays
+    from which the evaluation of nearby points starts.
     """
 
     p: np.ndarray
@@ -63,18 +63,18 @@ Evaluate = Callable[[np.ndarray, Mapping[str, np.ndarray]], Point]
 
 @dataclass(frozen=True)
 class ScoringState:
-    """Everything that an interrupted ascent needs to go on.
+    """The complete state of an ascent, from which it can continue.
 
     Attributes
     ----------
     iteration : int
-        Steps tried.
+        Number of steps tried.
     point : Point
     damping : float
     arrived : bool
         Whether no further step is worth taking.
     path : ndarray of shape (k, n_p)
-        The points that were taken, the start first.
+        The accepted points, starting with the start.
     """
 
     iteration: int
@@ -106,11 +106,11 @@ def _finite(point: Point) -> bool:
 
 
 def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: float) -> np.ndarray:
-    """Return the step (n_p,), no entry of ``bounded`` longer than allowed."""
+    """Return the step (n_p,), with the entries of ``bounded`` limited in length."""
     change = np.zeros(len(point.p))
     information, gradient = point.information[np.ix_(free, free)], point.gradient[free]
     size = sizes(information)
-    # Parameters that the data say nothing about leave the matrix singular.
+    # Parameters without information leave the matrix singular.
     scaled = information / np.outer(size, size) + (damping + _SINGULAR) * np.eye(len(size))
     change[free] = np.linalg.solve(scaled, gradient / size) / size
     change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
@@ -118,10 +118,11 @@ def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: flo
 
 
 def promised_gain(point: Point, free: np.ndarray, bounded: np.ndarray) -> float:
-    """Return what an undamped step from a point promises to gain."""
+    """Return the predicted gain of an undamped step from a point."""
     change = _direction(point, free, bounded, 0.0)
     linear = point.gradient @ change
-    # Where entries are cut, the quadratic may promise a loss; the gradient still tells the size.
+    # With limited entries the quadratic model may predict a loss. The gradient still gives the
+    # size.
     return float(max(linear - 0.5 * change @ point.information @ change, 0.5 * abs(linear)))
 
 
@@ -134,9 +135,9 @@ def step(
     ----------
     state : ScoringState
     evaluate : callable
-        From p and a memory to a :class:`Point`; raises DivergenceError where there is none.
+        Maps p and a memory to a :class:`Point`; raises DivergenceError if it does not exist.
     free, bounded : ndarray of bool, shape (n_p,)
-        Which entries move, and which of them by at most one at a time.
+        Whether each entry moves, and whether it moves by at most one per step.
     """
     old = state.point
     gain = promised_gain(old, free, bounded)
@@ -153,8 +154,8 @@ def step(
         return failed
     better = new.value > old.value
     if not better and new.value > old.value - new.error:
-        # Value and gradient are estimated apart: where the value does not tell, the gradients at
-        # both ends do, if less is left to be gained at the new one.
+        # Value and gradient are estimated separately. If the values do not differ significantly,
+        # the step is accepted if less gain is left at the new point.
         along = (old.gradient + new.gradient) @ change > 0
         better = along and promised_gain(new, free, bounded) < gain
     if not better:
@@ -172,18 +173,18 @@ def ascend(
     most: int,
     progress: Callable[[ScoringState], None] | None = None,
 ) -> ScoringState:
-    """Take steps until the ascent has arrived, or ``most`` have been tried.
+    """Take steps until the ascent has arrived, or ``most`` steps have been tried.
 
     Parameters
     ----------
     state : ScoringState
-        From :func:`begin`, or where an earlier ascent was interrupted.
+        From :func:`begin`, or from an interrupted ascent.
     evaluate : callable
         As in :func:`step`.
     problem : Problem
     most : int
     progress : callable, optional
-        Given the state after every step.
+        A function that receives the state after every step.
     """
     free, bounded = problem.free, problem.logarithmic
     while not state.arrived and state.iteration < most:
@@ -207,7 +208,7 @@ def state_arrays(state: ScoringState) -> dict[str, np.ndarray]:
 
 
 def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
-    """Undo :func:`state_arrays`."""
+    """Return the state from the arrays of :func:`state_arrays`."""
     values = {name: np.array(arrays[f"point.{name}"]) for name in _OF_POINT}
     memory = {
         name.removeprefix("memory."): np.array(array)

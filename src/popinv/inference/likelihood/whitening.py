@@ -1,13 +1,13 @@
-r"""Residuals of systems in units of their own noise.
+r"""Whitened residuals of systems, in units of their own noise.
 
-The noise of system n is ``N(0, s_n^2 Gamma)``, of which the entries in its mask are seen. With
-``L L^T`` the Cholesky factorisation of the seen part of Gamma,
+The noise of system n is ``N(0, s_n^2 Gamma)``, and the entries in its mask are observed. With
+``L L^T`` the Cholesky factorisation of the observed part of Gamma,
 
 .. math:: r_n = L^{-1} (y_n - g_n) / s_n, \qquad
     \log N(y_n; g_n, s_n^2 \Gamma) = -\tfrac12 |r_n|^2 - \log\det L - k_n \log s_n
     - \tfrac{k_n}{2} \log 2\pi,
 
-where k_n is the number of entries that were seen. Entries that were not seen have residual zero.
+where k_n is the number of observed entries. Missing entries have residual zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.problem import Problem
-from popinv.inference.traits import Traits
+from popinv.inference.scales_and_gaps import ScalesAndGaps
 
 __all__ = ["Whitening", "covariance_derivatives", "whitening"]
 
@@ -34,7 +34,7 @@ class Whitening:
     Attributes
     ----------
     inverse : Tensor of shape (P, d_y, d_y)
-        ``L^{-1}`` of each pattern of seen entries; rows and columns of unseen entries are zero.
+        ``L^{-1}`` of each pattern of observed entries; rows and columns of missing ones are zero.
     pattern : Tensor of int, shape (n,)
         The pattern of each system.
     scale : Tensor of shape (n,)
@@ -42,7 +42,7 @@ class Whitening:
     constant : Tensor of shape (n,)
         ``log N`` at residual zero.
     entries : Tensor of int, shape (P,)
-        Number of entries that are seen.
+        Number of observed entries.
     """
 
     inverse: torch.Tensor
@@ -90,7 +90,7 @@ class Whitening:
         Parameters
         ----------
         residuals : Tensor of shape (n, S, d_y)
-            Whitened.
+            Whitened residuals.
         derivative : Tensor of shape (d_y, d_y)
             dGamma, the derivative of Gamma in one parameter.
 
@@ -106,16 +106,18 @@ class Whitening:
         return 0.5 * (((residuals @ each) * residuals).sum(dim=-1) - trace[self.pattern, None])
 
 
-def whitening(covariance: torch.Tensor, count: int, traits: Traits | None) -> Whitening:
-    """Return the whitening of ``count`` systems with these traits.
+def whitening(
+    covariance: torch.Tensor, count: int, scales_and_gaps: ScalesAndGaps | None
+) -> Whitening:
+    """Return the whitening of ``count`` systems with these scales and gaps.
 
     Parameters
     ----------
     covariance : Tensor of shape (d_y, d_y)
         Gamma, the noise of scale 1.
     count : int
-    traits : Traits or None
-        Of the systems; None where all have scale 1 and were seen completely.
+    scales_and_gaps : ScalesAndGaps or None
+        ScalesAndGaps of the systems, or None if all have scale 1 and no missing entries.
 
     Raises
     ------
@@ -124,15 +126,15 @@ def whitening(covariance: torch.Tensor, count: int, traits: Traits | None) -> Wh
     """
     d_y, dtype = len(covariance), covariance.dtype
     scale = torch.ones(count, dtype=dtype)
-    if traits is not None and traits.scale is not None:
-        scale = torch.from_numpy(traits.scale).to(dtype)
-    if traits is None or traits.present is None:
+    if scales_and_gaps is not None and scales_and_gaps.scale is not None:
+        scale = torch.from_numpy(scales_and_gaps.scale).to(dtype)
+    if scales_and_gaps is None or scales_and_gaps.present is None:
         present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(count, dtype=np.int64)
     else:
-        present, pattern = np.unique(traits.present, axis=0, return_inverse=True)
+        present, pattern = np.unique(scales_and_gaps.present, axis=0, return_inverse=True)
     seen = torch.from_numpy(present)
     both = seen[:, :, None] & seen[:, None, :]
-    # Unseen entries become independent ones of variance 1, and are taken out of the inverse.
+    # Missing entries become independent with variance 1, and are removed from the inverse.
     eye = torch.eye(d_y, dtype=dtype)
     factor, failed = torch.linalg.cholesky_ex(torch.where(both, covariance, eye))
     if failed.any():

@@ -24,11 +24,11 @@ class Law(ABC):
     names : tuple of str
         The entries of alpha, as the user reads them.
     positive : tuple of bool
-        Whether an entry is positive, and so carried by its logarithm.
+        True for each entry that is positive, and so carried by its logarithm.
     d_omega, d_z : int
         Standard normal numbers in, parameters out.
     affine : bool
-        Whether z is an affine function of omega at every alpha.
+        True if z is an affine function of omega at every alpha.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class Law(ABC):
 
     @property
     def logarithmic(self) -> tuple[bool, ...]:
-        """For each entry of z, whether it is positive and its logarithm the natural coordinate."""
+        """The entries of z that are positive and whose logarithm is the natural coordinate."""
         return (False,) * self.d_z
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Law(ABC):
             If the search ends where the density is zero or not finite.
         """
         # Imported here, since few stages look for it.
-        from popinv.minimisation import minimise
+        from popinv.optimisation.minimisation import minimise
 
         known = torch.from_numpy(z)
         return minimise(lambda alpha: -self.log_density(alpha, known).mean(), start)

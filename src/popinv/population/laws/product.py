@@ -30,7 +30,7 @@ class ProductLaw(Law):
 
     @property
     def logarithmic(self) -> tuple[bool, ...]:
-        """As the two laws say."""
+        """The flags of the two laws, joined."""
         return self._first.logarithmic + self._second.logarithmic
 
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:

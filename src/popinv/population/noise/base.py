@@ -1,4 +1,4 @@
-r"""What every model of the observation noise offers, xi ~ N(0, Gamma(gamma)).
+r"""The base of the models of the observation noise, xi ~ N(0, Gamma(gamma)).
 
 gamma is unconstrained and Gamma(gamma) positive definite by construction. ``Gamma = L L^T`` with
 L lower triangular; any other square root differs by a rotation, to which the sliced Wasserstein
@@ -31,9 +31,9 @@ class NoiseModel(ABC):
     d_y : int
         Number of observations per system.
     unrestricted : bool
-        Whether every covariance is in the family, as in that of kind ``full``.
+        True if every covariance is in the family, as in that of kind ``full``.
     by_distance : bool
-        Whether the covariance of two observations is a function of their distance.
+        True if the covariance of two observations is a function of their distance.
     shrinkage : float
         Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
     """

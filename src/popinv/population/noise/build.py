@@ -1,17 +1,18 @@
-"""From the ``noise`` section of a checked configuration to the noise model."""
+"""Construction of the noise model from the section ``noise``."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Mapping
+from typing import Any
 
 from popinv.forward.base import Observations
-from popinv.forward.build import Section
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.section import NoiseSection, noise_section
 
 __all__ = ["noise"]
 
 
-def noise(section: Section, observations: Observations) -> NoiseModel:
+def noise(section: NoiseSection | Mapping[str, Any], observations: Observations) -> NoiseModel:
     """Return the noise model of a ``noise`` section for the observations' places and times.
 
     Raises
@@ -19,6 +20,4 @@ def noise(section: Section, observations: Observations) -> NoiseModel:
     ConfigError
         If noise in time is asked for where the times are not regular.
     """
-    family = import_module(f"popinv.population.noise.{section['kind']}")
-    model: NoiseModel = family.noise(section, observations)
-    return model
+    return noise_section(section).noise(observations)

@@ -1,0 +1,203 @@
+"""The command `popinv`: steps before and after `snakemake`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+import popinv as package
+from popinv import __version__
+from popinv.errors import PopinvError
+from popinv.forward.examples import example_kinds
+
+__all__ = ["popinv"]
+
+
+class _InOrder(click.Group):
+    """Commands in the order of their definition, which is the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+_NEXT = """\b
+A study from beginning to end:
+  popinv new-study mine --forward python --observations data.csv
+  popinv try mine.yaml                     a first call of the simulator
+  snakemake --configfile mine.yaml         the run; killed, it goes on from there
+  popinv show results/mine                 what was found
+Both programs are in .venv/bin (source .venv/bin/activate). docs/tutorial.md
+and docs/own_study.md say more.
+"""
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_NEXT)
+@click.version_option(__version__, prog_name="popinv")
+def popinv() -> None:
+    """Find the law of a population's parameters, and of the noise, from one look at each system.
+
+    Studies are run by snakemake; these commands help before and after.
+    """
+
+
+@popinv.command("new-study")
+@click.argument("name")
+@click.option(
+    "--forward",
+    type=click.Choice(example_kinds()),
+    default="porous_flow",
+    show_default=True,
+    help="The forward model; python is a simulator of your own.",
+)
+@click.option(
+    "--observations",
+    type=click.Path(path_type=Path),
+    help="Your observations (CSV, NetCDF or zarr): a row for each system.",
+)
+def new_study(name: str, forward: str, observations: Path | None) -> None:
+    """Write a configuration NAME.yaml that runs, to be changed."""
+    from popinv.cli.new_study import new_study as write
+
+    try:
+        written, surveyed = write(name, forward, observations)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    for path in written:
+        click.echo(f"wrote {path}")
+    if surveyed:
+        click.echo(
+            f"{observations}: {surveyed.systems} systems, {surveyed.entries} observations of each"
+        )
+        if surveyed.system_column:
+            click.echo(f"  taken for the systems' names: the column '{surveyed.system_column}'")
+        if surveyed.header:
+            click.echo("  taken for places or times, and left out: the first line (see the file)")
+        if surveyed.missing:
+            click.echo(f"  missing: {surveyed.missing} values, masked (see the file)")
+    click.echo(
+        f"Look at {'them' if len(written) > 1 else 'it'}, then\n"
+        f"  {_program('popinv')} try {name}.yaml\n"
+        f"  {_program('snakemake')} {_snakefile()}--configfile {name}.yaml"
+    )
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from this folder."""
+    here = Path(sys.executable).parent / name
+    on_path = shutil.which(name)
+    if not here.exists() or (on_path and Path(on_path) == here):
+        return name
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+
+
+def _snakefile() -> str:
+    """Return the option that names the workflow, if it is not in this folder."""
+    workflow = Path(package.__file__).parents[2] / "Snakefile"
+    return "" if Path("Snakefile").exists() or not workflow.exists() else f"--snakefile {workflow} "
+
+
+@popinv.command("try", short_help="Solve a few systems of a configuration: does it work, how fast.")
+@click.argument("configuration", type=click.Path(path_type=Path))
+@click.option(
+    "--systems", type=click.IntRange(1), default=8, show_default=True, help="How many are solved."
+)
+def attempt(configuration: Path, systems: int) -> None:
+    """Check a CONFIGURATION and solve a few systems of its first design.
+
+    It prints the results, the time for a solve, and the number of solves that the study needs.
+    """
+    from popinv.cli.try_study import try_studies
+
+    try:
+        told, solved = try_studies(configuration, systems)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(told)
+    if not solved:
+        raise click.ClickException("no system was solved")
+
+
+@popinv.command(short_help="Print what studies found.")
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+def show(results: tuple[Path, ...]) -> None:
+    """Print what studies found: folders of RESULTS, or their metrics.json; all by default."""
+    from popinv.cli.show import table
+
+    asked = results or (Path("results"),)
+    files = [path for given in asked for path in _metrics_in(given)]
+    if not files:
+        places = ", ".join(map(str, asked))
+        raise click.ClickException(
+            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
+        )
+    try:
+        click.echo(table(files))
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _instead(asked: Path) -> str:
+    """Return advice if there is nothing to show."""
+    if (Path("results") / asked / "metrics.json").is_file():
+        return f"Did you mean {Path('results') / asked}?"
+    if (asked / "logs").is_dir():
+        return (
+            f"It has begun: run snakemake again, it goes on; {asked / 'logs'} says how far it is."
+        )
+    return (
+        f"'{_program('snakemake')}' runs the study of config/config.yaml, with "
+        "'--configfile NAME.yaml' your own."
+    )
+
+
+def _metrics_in(given: Path) -> list[Path]:
+    """Return the file itself, that of a study's folder, or those of all studies in a folder."""
+    if given.suffix == ".json":
+        return [given]
+    own = given / "metrics.json"
+    return [own] if own.is_file() else sorted(given.glob("*/metrics.json"))
+
+
+@popinv.command()
+@click.option("--quiet", is_flag=True, help="Print only what is wrong.")
+def doctor(quiet: bool) -> None:
+    """Say what the environment is made of and whether it works."""
+    from popinv.cli import doctor as examination
+
+    sys.exit(examination.main(["--quiet"] if quiet else []))
+
+
+@popinv.command(short_help="Compare what jobs asked of the machine with what they took.")
+@click.option(
+    "--configfile", default="config/config.yaml", show_default=True, help="Of the studies."
+)
+def demand(configfile: str) -> None:
+    """Print what jobs asked of the machine at their first attempt, and what they took.
+
+    What they took is in the benchmark files of the finished studies.
+    """
+    from popinv.cli.demand import table
+    from popinv.config.loading import load_file
+
+    try:
+        click.echo(table(load_file(configfile)))
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@popinv.command(
+    short_help="Take away the lock that a killed snakemake has left.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def unlock(options: tuple[str, ...]) -> None:
+    """Take away the lock that a killed snakemake has left, unless something still runs.
+
+    OPTIONS, such as --configfile mine.yaml, are passed on to snakemake.
+    """
+    from popinv.cli import unlock as lock
+
+    sys.exit(lock.main(options))

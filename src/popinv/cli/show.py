@@ -1,0 +1,200 @@
+"""Table of recovered parameters, for the terminal.
+
+Use: ``python -m popinv.cli.show results/*/metrics.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from textwrap import wrap
+
+from popinv.errors import DataError
+from popinv.judgement.judgements import judgements
+from popinv.judgement.metrics import Metrics, parameters_in, read_metrics
+
+__all__ = ["METHOD_NAMES", "main", "table"]
+
+# Further parameters of one kind are left out; metrics.json has them all.
+_MOST = 12
+# Longest line of a judgement, in characters.
+_WIDTH = 100
+_ORACLES = (
+    ("law", "alpha_relative_error_rms", "alpha_oracle_relative_error_rms"),
+    (
+        "noise covariance",
+        "noise_covariance_relative_frobenius_error",
+        "noise_oracle_relative_frobenius_error",
+    ),
+)
+# Errors in the comparison of baselines, and the names of its methods.
+_COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
+METHOD_NAMES = {
+    "blind": "this study",
+    "distance": "distance alone",
+    "noise_known": "noise known",
+    "law_known": "law known",
+    "full": "full gradient",
+    "plain": "unweighted distance",
+    "two_stage": "two-stage fit",
+    "nuts": "hierarchical Bayes",
+}
+
+
+def table(metrics_paths: Sequence[str | Path]) -> str:
+    """Return recovered and true values, and the judgements, for each study.
+
+    Parameters
+    ----------
+    metrics_paths : sequence of path
+        ``metrics.json`` of each study, which is named by its folder.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or unreadable.
+    """
+    studies = [(Path(path), read_metrics(path)) for path in metrics_paths]
+    blocks = [
+        block for path, metrics in studies for block in (_study(path, metrics), _baselines(path))
+    ]
+    if len(studies) > 1:
+        blocks.append(_together([metrics for _, metrics in studies]))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _study(path: Path, metrics: Metrics) -> str:
+    name = path.resolve().parent.name
+    heading = f"{name}: {metrics.get('systems', '?')} systems"
+    if "observations_per_system" in metrics:
+        heading += f", {metrics['observations_per_system']} observations each"
+    parameters = _aligned(_parameters(metrics))
+    return "\n".join([heading, "-" * len(heading), *parameters, "", *_judged(path, metrics)])
+
+
+def _baselines(path: Path) -> str:
+    """Return errors and cost of the baselines, if the study was compared with any."""
+    file = path.parent / "baselines" / "comparison.json"
+    if not file.exists():
+        return ""
+    rows = [("method", "error of the law", "error of the noise", "systems", "seconds", "")]
+    for name, row in read_metrics(file).items():
+        errors = [row.get(key) for key in _COMPARED]
+        rows.append(
+            (
+                METHOD_NAMES.get(name, name.replace("_", " ")),
+                *("" if error is None else f"{error:.3f}" for error in errors),
+                str(row["systems"]),
+                f"{row['seconds']:.0f}",
+                row["note"],
+            )
+        )
+    heading = f"{path.resolve().parent.name}: compared with other methods (relative errors)"
+    return "\n".join([heading, "-" * len(heading), *_aligned(rows)])
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
+    """Return the rows of the table, headings first, without empty columns."""
+    rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true")]
+    for kind, entries in groupby(parameters_in(metrics), key=lambda p: p.kind):
+        of_kind = list(entries)
+        for p in of_kind[:_MOST]:
+            low, high = p.lower, p.upper
+            rows.append(
+                (
+                    kind,
+                    p.name.replace("_", " "),
+                    _number(p.value),
+                    "" if low is None or high is None else f"{_number(low)} to {_number(high)}",
+                    "" if p.true is None else _number(p.true),
+                )
+            )
+        if len(of_kind) > _MOST:
+            rows.append((kind, f"and {len(of_kind) - _MOST} more in metrics.json", "", "", ""))
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [tuple(row[i] for i in kept) for row in rows]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _judged(path: Path, metrics: Metrics) -> list[str]:
+    """Return a line for each judgement, with the whole finding if it is a reason for doubt."""
+    calibration = path.parent / "evidence" / "calibration.json"
+    judged = judgements(
+        metrics,
+        parameters_in(metrics),
+        read_metrics(calibration) if calibration.exists() else None,
+    )
+    rows: list[tuple[str, str, str]] = [
+        (j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in judged
+    ]
+    if "solver_calls" in metrics:
+        calls, failures = metrics["solver_calls"], metrics.get("solver_failures", 0)
+        rows.append(("", "Solver calls", f"{calls}, {failures} failed"))
+    rows.append(("", "Figures", str(path.parent / "figures")))
+    verdicts, names = (max(len(row[i]) for row in rows) for i in (0, 1))
+    indent = " " * (verdicts + names + 4)
+    lines = []
+    for verdict, name, text in rows:
+        start = f"{verdict.replace('neutral', ''):<{verdicts}}  {name:<{names}}  "
+        # A path stays whole.
+        lines += wrap(
+            text,
+            _WIDTH,
+            initial_indent=start,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    doubts = sum(j.verdict == "doubt" for j in judged)
+    if doubts:
+        lines.append(f"{doubts} of {len(judged)} judgements are reasons for doubt.")
+    return lines
+
+
+def _together(studies: Sequence[Metrics]) -> str:
+    """Return the root mean square errors over the studies, relative to their oracles."""
+    parts = []
+    for name, error, oracle in _ORACLES:
+        both = [m for m in studies if error in m and oracle in m]
+        if not both:
+            continue
+        # The number of studies cancels.
+        total = math.sqrt(sum(m[error] ** 2 for m in both))
+        total_oracle = math.sqrt(sum(m[oracle] ** 2 for m in both))
+        ratio = total / total_oracle if total_oracle > 0 else math.inf
+        mean = total / math.sqrt(len(both))
+        count = f"{len(both)} {'study' if len(both) == 1 else 'studies'}"
+        parts.append(f"{name} {mean:.3f}, {ratio:.2f} times the oracle's ({count})")
+    return f"Root mean square errors over the studies: {'; '.join(parts)}" if parts else ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m popinv.cli.show", description=__doc__)
+    parser.add_argument("metrics", nargs="+", help="metrics.json of each study")
+    given = parser.parse_args(arguments)
+    try:
+        print(table(given.metrics))
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

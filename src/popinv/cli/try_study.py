@@ -1,0 +1,174 @@
+"""First solves of a study's forward model, before the workflow starts.
+
+This checks the configuration and its files as the workflow does, solves the first systems of the
+first design, and prints the results, the time for a solve and the number of solves that the study
+needs. A simulator that cannot work is detected within seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from popinv.config.data_files import check_data_files, check_observation_file
+from popinv.config.loading import load_file
+from popinv.config.observations import FileObservations
+from popinv.config.study import Study
+from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
+from popinv.forward.build import forward_model
+from popinv.forward.checks import check_solutions
+from popinv.forward.external.model import ExternalModel
+from popinv.inference.polish import pseudo_likelihood_solves
+from popinv.inference.settings import PolishSettings
+from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.synthetic import broad_parameters
+from popinv.workflow.questions import is_synthetic, solve_count
+
+__all__ = ["duration", "try_studies"]
+
+# In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
+_LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
+_SHORTEST = 1e-6
+
+
+def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
+    """Solve a few systems of each study of a configuration.
+
+    Parameters
+    ----------
+    path : path
+        The configuration.
+    systems : int
+        Number of systems of the first design to solve.
+
+    Returns
+    -------
+    str
+        The results, in words.
+    bool
+        Whether at least one system of each study was solved.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the configuration, or a file that it names, does not pass the checks.
+    SolverError
+        If a simulator cannot be used at all.
+    """
+    config = load_file(path)
+    check_data_files(config)
+    told, solved = [], []
+    for name, study in config.studies.items():
+        lines, good = _try(study, systems)
+        told.append("\n".join([f"{name}: the configuration passes the checks", *lines]))
+        solved.append(good)
+    return "\n\n".join(told), all(solved)
+
+
+def _try(study: Study, systems: int) -> tuple[list[str], bool]:
+    # Loading has filled the seed in.
+    seed = study.seed or 0
+    # The rows that the rule propose_parameters draws first.
+    population = law(study.law, study.forward)
+    z = broad_parameters(
+        population,
+        law_values(study.law, study.law.start, study.forward),
+        law_spread(study.law, study.forward),
+        seed,
+        "propose/0",
+        systems,
+    )
+    model = forward_model(study.forward, seed)
+    # What is compiled once, and the start of a simulator, are no part of the pace.
+    with session(model):
+        model.solve(z[:1], "solve/0", 0)
+        solutions, spent = _timed(model, z)
+        check_solutions(solutions, systems, len(model.observations))
+        solved = systems
+        while spent < _LONG_ENOUGH and solved < _MOST:
+            solved *= _MORE
+            _, spent = _timed(model, np.resize(z, (solved, z.shape[1])))
+        checked = isinstance(model, ClaimedDerivatives) and model.check_derivatives(z)
+    seconds = max(spent / solved, _SHORTEST)
+    lines = [
+        f"{systems} systems of the first design were tried, {duration(seconds)} each",
+        *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
+    ]
+    if checked:
+        lines.append("the derivatives it gives agree with differences of solves")
+    good = ~solutions.failed
+    if not good.all():
+        budget = study.active_learning.failure_budget
+        lines.append(f"tolerated are {budget:.0%} of them (active_learning.failure_budget)")
+    if good.any():
+        lines.append(f"their observations lie between {_range(solutions.observations[good])}")
+    observed = getattr(study.observations, "count", 0)
+    if isinstance(study.observations, FileObservations):
+        table = check_observation_file(study.observations, study.forward)
+        observed = len(table.values)
+        lines.append(
+            f"those of the {len(table.values)} systems in {study.observations.file} lie between "
+            + _range(table.values)
+        )
+    rounds = map(str, range(study.active_learning.rounds))
+    stages = [*(["truth"] if is_synthetic(study) else []), *rounds, "check"]
+    calls = sum(solve_count(study, stage) for stage in stages)
+    lines.append(
+        f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
+        "on several"
+    )
+    lines.append("learning and descent come on top, whatever the simulator: minutes")
+    if isinstance(model, ExternalModel):
+        lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
+    return ["  " + line for line in lines], bool(good.any())
+
+
+def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha: int) -> list[str]:
+    """Return what lets the last step of the estimate go through the simulator itself."""
+    wanted = seconds * pseudo_likelihood_solves(systems, d_alpha)
+    if polish.seconds_per_solve is not None or wanted > polish.solver_seconds:
+        return []
+    return [
+        "it is quick enough for the last step of the estimate to go through it, not through its "
+        f"surrogate: state 'polish: {{seconds_per_solve: {seconds:.1g}}}'"
+    ]
+
+
+def _timed(model: ForwardModel, z: np.ndarray) -> tuple[Solutions, float]:
+    started = time.perf_counter()
+    solutions = model.solve(z, "solve/0", 0)
+    return solutions, time.perf_counter() - started
+
+
+def _failures(z: np.ndarray, solutions: Solutions, names: list[str]) -> list[str]:
+    """Return a line for each reason, with the parameters of one system that failed for it."""
+    lines = []
+    for reason, times in Counter(solutions.reason[solutions.failed]).most_common(5):
+        row = z[int(np.flatnonzero(solutions.reason == reason)[0])]
+        at = ", ".join(f"{name} {value:.4g}" for name, value in zip(names[:6], row, strict=False))
+        lines.append(f"{times} of them failed: {reason}, as at {at}")
+    return lines
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return f"{low:.3g} and {high:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> duration(0.001), duration(0.0502), duration(150), duration(9000)
+    ('less than 0.01 s', '0.05 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 0.01:
+        return "less than 0.01 s"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"

@@ -1,0 +1,91 @@
+"""Remove the lock that a killed Snakemake has left, unless something is still running.
+
+Use: ``python -m popinv.cli.unlock`` (or ``make unlock``) in the working directory; arguments such
+as ``--configfile my_study.yaml`` are passed on to Snakemake.
+
+Snakemake locks its working directory. A kill signal or a power failure leaves the lock behind.
+Jobs outlive a killed Snakemake. As long as one of them, or another Snakemake, runs in the same
+directory, the lock stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["at_work", "main"]
+
+
+def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:
+    """Return the processes of Snakemake and of its jobs that run in a folder on this machine.
+
+    Parameters
+    ----------
+    folder : path
+        The working directory of the workflow.
+
+    Returns
+    -------
+    dict of int to str
+        Command line by process number, without this process and its ancestors.
+    """
+    own = _ancestors(os.getpid())
+    commands = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in own:
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            here = os.path.samefile(entry / "cwd", folder)
+        except OSError:
+            continue  # the process has ended, or belongs to another user
+        command = " ".join(words).strip()
+        if here and "snakemake" in command:
+            commands[int(entry.name)] = command
+    return commands
+
+
+def _ancestors(pid: int) -> set[int]:
+    ancestors: set[int] = set()
+    while pid > 1:
+        ancestors.add(pid)
+        try:
+            # The program's name, in brackets, may hold any character. The parent comes after it.
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            break
+        pid = int(status.rpartition(")")[2].split()[1])
+    return ancestors
+
+
+def _described(command: str) -> str:
+    script = re.search(r"\.snakemake/scripts/tmp[^.]*\.(\w+)\.py", command)
+    return f"a job of the rule {script[1]}" if script else "Snakemake"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Unlock, or print why not; return the exit status."""
+    passed_on = list(sys.argv[1:] if arguments is None else arguments)
+    locks = Path(".snakemake", "locks")
+    if not locks.is_dir() or not any(locks.iterdir()):
+        print("This directory is not locked.")
+        return 0
+    if running := at_work():
+        print("The lock stays, for these processes are still at work here:", file=sys.stderr)
+        for pid, command in running.items():
+            print(f"  {pid}  {_described(command)}", file=sys.stderr)
+        print(
+            "Wait until they have finished, or end them (kill NUMBER), and unlock again.",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"Nothing is at work here on {os.uname().nodename}; other machines cannot be seen.")
+    return subprocess.run([sys.executable, "-m", "snakemake", "--unlock", *passed_on]).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

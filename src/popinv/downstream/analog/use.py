@@ -1,0 +1,51 @@
+"""The use on a study: its surrogate's last layers on analog devices, and the answer after that."""
+
+from __future__ import annotations
+
+from popinv.downstream.analog import answer
+from popinv.downstream.analog.figures import draw_errors
+from popinv.downstream.analog.study import trainings
+from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.inference.build import descent_problem
+from popinv.inference.result import parameters_of
+from popinv.population.laws.build import law
+from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.build import training_data, training_settings
+from popinv.surrogate.training import prepare
+
+__all__ = ["use"]
+
+
+def use(study: StudyInput) -> Outcome:
+    """Train the last layers on every device, and descend anew with some of the surrogates."""
+    asked, stores, seed = study.asked, study.stores, study.seed
+    surrogate = surrogate_of(stores["surrogate"])
+    logarithmic = law(study.law, study.forward).logarithmic
+    settings = training_settings(
+        study.surrogate, study.forward, seed, 1, stores["estimate"], logarithmic
+    )
+    solves = stores["solves"]
+    data = training_data(solves, int(solves["round"].max()), study.recency_decay)
+    rows = answer.check_rows(stores["fresh_solves"])
+    covariance = stores["population"]["noise_covariance"].values
+    chosen = asked.devices[0], asked.ranges[0]
+    errors, fits = {}, []
+    for fit in trainings(prepare(data, settings, surrogate), surrogate, asked, seed):
+        error = answer.error_of(fit.surrogate, rows, covariance)
+        errors[fit.device, fit.method, fit.reach] = error
+        print(f"{fit.device}, {fit.method}, range {fit.reach:g}: error {error:.3g}")
+        if fit.method == "digital" or (fit.device, fit.reach) == chosen:
+            fits.append(fit)
+    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "analog")
+    solution = parameters_of(stores["population"])
+    answers = dict(answer.changes(problem, solution, fits, asked.descent_iterations))
+    before = answer.error_of(surrogate, rows, covariance)
+    metrics = answer.metrics(errors, before, chosen, answers)
+    print(metrics["statement"])
+    on_devices = {key: error for key, error in errors.items() if key[1] != "digital"}
+    digital = errors["none", "digital", 0.0]
+    return Outcome(
+        metrics=metrics,
+        figures={"errors": draw_errors(on_devices, digital, before)},
+        result=answer.result_dataset(errors),
+    )

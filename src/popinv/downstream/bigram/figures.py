@@ -1,0 +1,115 @@
+"""Scaling laws of gradient and sign descent: collapse, steps against size, curves on text."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from popinv.figures.style import CHECK, LIGHT, MODEL, ORACLE, TRUTH, new_figure, styled
+
+__all__ = ["draw_collapse", "draw_curves", "draw_scaling"]
+
+_COLOURS = {"gradient": MODEL, "sign": ORACLE, "adam": CHECK}
+
+
+@styled
+def draw_collapse(result: xr.Dataset) -> Figure:
+    """Draw relative losses against scaled time for every exponent and size, with their limits."""
+    exponents = np.unique(result["collapse_exponent"].values)
+    sizes = np.unique(result["collapse_size"].values)
+    figure = new_figure("Relative loss in scaled time", 3.2 * len(exponents), 6.4)
+    axes = figure.subplots(2, len(exponents), sharey="row", squeeze=False)
+    for row, method in enumerate(("gradient", "sign")):
+        for ax, exponent in zip(axes[row], exponents, strict=True):
+            chosen = (
+                (result["collapse_method"] == row) & (result["collapse_exponent"] == exponent)
+            ).values
+            part = result.isel(collapse_point=np.flatnonzero(chosen))
+            for shade, size in zip(np.linspace(0.75, 0.1, len(sizes)), sizes, strict=True):
+                here = part["collapse_size"].values == size
+                ax.plot(
+                    part["collapse_tau"].values[here],
+                    part["collapse_relative_loss"].values[here],
+                    "o-",
+                    ms=3,
+                    lw=1.2,
+                    color=str(shade),
+                    label=f"{size:.0e} symbols",
+                )
+            here = part["collapse_size"].values == sizes[-1]
+            limit = part["collapse_limit"].values[here]
+            tau = part["collapse_tau"].values[here]
+            ax.plot(tau, limit, color=TRUTH, ls="--", lw=1.8, label="limit")
+            ax.set(title=f"{method} descent, exponent {exponent:g}", xlabel="scaled time")
+            if tau.max() > 50:
+                ax.set(xscale="log", yscale="log")
+        axes[row, 0].set_ylabel("relative loss")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(sizes) + 1)
+    return figure
+
+
+@styled
+def draw_scaling(result: xr.Dataset) -> Figure:
+    """Draw the steps to each relative loss at exponent 1 against the size of the vocabulary."""
+    figure = new_figure("Steps to a relative loss under Zipf's law, exponent 1", 8, 5.2)
+    ax = figure.subplots()
+    sizes = result["scaling_size"].values.astype(float)
+    for method, marker in (("gradient", "o"), ("sign", "s")):
+        steps = result[f"steps_{method}"].values
+        for row, target in enumerate(result["target"].values):
+            label = f"{method} descent, to {target:g}"
+            ax.plot(
+                sizes,
+                steps[row],
+                marker=marker,
+                color=_COLOURS[method],
+                alpha=1 - 0.3 * row,
+                label=label,
+            )
+    for power, style in ((1.0, ":"), (0.5, "--")):
+        line = sizes**power / sizes[-1] ** power * result["steps_gradient"].values.max()
+        ax.plot(sizes, line, color=LIGHT, ls=style, lw=1.4, label=f"slope {power:g}")
+    ax.set(xscale="log", yscale="log", xlabel="symbols of the vocabulary", ylabel="steps")
+    ax.legend(ncols=2)
+    return figure
+
+
+@styled
+def draw_curves(curves: xr.Dataset, title: str) -> Figure:
+    """Draw measured and predicted curves, one panel for each vocabulary where there are several."""
+    panels = (
+        [(f"{v} tokens", curves.sel(vocabulary=v)) for v in curves["vocabulary"].values]
+        if "vocabulary" in curves.dims
+        else [("", curves)]
+    )
+    figure = new_figure(title, 4.6 * len(panels) + 1, 4.8)
+    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    for ax, (name, part) in zip(axes, panels, strict=True):
+        _curves(ax, part)
+        ax.set(title=name, xlabel="steps (sign descent and Adam: the horizon)")
+    axes[0].set_ylabel("relative loss")
+    axes[0].legend(loc="lower left")
+    return figure
+
+
+def _curves(ax: Axes, curves: xr.Dataset) -> None:
+    horizons = curves["horizon"].values
+    for name, label in (
+        ("gradient", "gradient descent"),
+        ("sign", "sign descent"),
+        ("adam", "Adam"),
+    ):
+        ax.plot(horizons, curves[name].values, "o-", ms=4, color=_COLOURS[name], label=label)
+    for name in ("gradient", "sign"):
+        ax.plot(
+            horizons,
+            curves[f"predicted_{name}"].values,
+            ls="--",
+            color=_COLOURS[name],
+            lw=1.4,
+            label=f"{name}, power law",
+        )
+    ax.set(xscale="log", yscale="log", ylim=(1e-4, 1.2))

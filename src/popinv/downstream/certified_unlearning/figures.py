@@ -1,0 +1,110 @@
+"""Figures of the cost of certified unlearning, and of the accuracy after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from popinv.figures.style import CHECK, DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, styled
+
+__all__ = ["draw_digits", "draw_forgetting"]
+
+_METHODS = {
+    "full": ("noisy steps, full batch", MODEL, "-"),
+    "b128": ("noisy steps, batches of 128", CHECK, "-"),
+    "langevin": ("Langevin unlearning", SYSTEMS[3], "--"),
+    "delete": ("descent to delete", TRUTH, "--"),
+    "delete_1": ("descent to delete, 1 step", TRUTH, ":"),
+    "delete_5": ("descent to delete, 5 steps", TRUTH, "--"),
+}
+_WAYS = {
+    "learnt": "before",
+    "sequence": "one\nby one",
+    "batch": "all\nat once",
+    "anew": "learnt\nanew",
+    "noiseless": "anew,\nno noise",
+}
+
+
+@styled
+def draw_digits(result: xr.Dataset) -> Figure:
+    """Draw epochs over requests, accuracy over epsilon, and accuracy over noise."""
+    figure = new_figure("Removing images of threes and eights", 14, 6)
+    left, middle, right = figure.subplots(1, 3)
+    requests = np.arange(1, result.sizes["request"] + 1)
+    for name, (label, colour, line) in _METHODS.items():
+        if name in result["method"].values:
+            total = result["epochs"].sel({"method": name}).values.cumsum()
+            # A method that removes ten at a time has served nobody before the tenth.
+            total = np.where(total > 0, total, np.nan)
+            left.step(requests, total, where="post", color=colour, ls=line, label=label)
+        if name in result["published"].values:
+            at = {"published": name}
+            middle.errorbar(
+                result["epsilon"],
+                result["accuracy"].sel(at),
+                yerr=2 * result["accuracy_error"].sel(at),
+                color=colour,
+                ls=line,
+                label=label,
+            )
+    left.set(
+        title="ε = 1, noise 0.03", yscale="log", xlabel="records removed", ylabel="epochs in all"
+    )
+    middle.set(
+        title="One record, one epoch",
+        xscale="log",
+        xlabel="ε",
+        ylabel="accuracy (2 standard errors)",
+    )
+    for name, colour in zip(result["noisy"].values, SYSTEMS, strict=False):
+        at = {"noisy": name}
+        right.errorbar(
+            result["sigma"],
+            result["noisy_accuracy"].sel(at),
+            yerr=2 * result["noisy_accuracy_error"].sel(at),
+            color=colour,
+            label=f"unlearnt, {str(name).replace('b', 'batches of ')}",
+        )
+        right.plot(
+            result["sigma"],
+            result["noisy_retrained"].sel(at),
+            color=colour,
+            ls="--",
+            label="learnt anew",
+        )
+    right.set(
+        title="A hundred records, ε = 0.01", xscale="log", xlabel="noise σ", ylabel="accuracy"
+    )
+    for ax in (left, middle, right):
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    return figure
+
+
+@styled
+def draw_forgetting(result: xr.Dataset) -> Figure:
+    """Draw what removing a study's systems costs, and the error on systems held out."""
+    figure = new_figure("Removing systems from a read-out", 11, 4.6)
+    left, right = figure.subplots(1, 2)
+    removed = np.arange(1, result.sizes["request"] + 1)
+    left.plot(removed, result["epochs"].values.cumsum(), "o-", color=MODEL, label="one by one")
+    left.plot(removed[-1:], [int(result["batch_epochs"])], "s", color=CHECK, label="all at once")
+    left.axhline(int(result["anew_epochs"]), color=TRUTH, ls="--", label="learning anew")
+    left.set(xlabel="systems removed", ylabel="epochs in all", ylim=(0, None), xticks=_few(removed))
+    left.legend(loc="best")
+    error = result["error"].values
+    # Beside each other, so that none hides another.
+    aside = np.linspace(-0.2, 0.2, error.shape[1])
+    place = np.arange(result.sizes["way"])
+    right.plot(place[:, None] + aside, error, ".", color=LIGHT, ms=5)
+    right.plot(place, error.mean(axis=1), "_", color=DATA, ms=22, mew=2, label="mean of repeats")
+    right.axhline(1, color=TRUTH, ls=":", label="predicting the mean")
+    right.set_xticks(place, [_WAYS[str(way)] for way in result["way"].values])
+    right.set(ylabel="error, in deviations over held-out systems", ylim=(0, None))
+    right.legend(loc="lower right")
+    return figure
+
+
+def _few(numbers: np.ndarray) -> np.ndarray:
+    return numbers[:: 1 + (len(numbers) - 1) // 10]

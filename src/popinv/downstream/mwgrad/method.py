@@ -1,0 +1,58 @@
+"""The record of the method ``mwgrad``."""
+
+from __future__ import annotations
+
+from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
+from popinv.downstream.mwgrad.overlaid import KINDS
+from popinv.downstream.mwgrad.section import Mwgrad
+
+__all__ = ["METHOD"]
+
+# The rule train_ensembles writes there.
+_ENSEMBLES = "<results>/downstream/mwgrad_images"
+
+
+def _megabytes(sizes: StudySizes, asked: Mwgrad) -> float:
+    return WITH_TORCH_MB + megabytes_of(sizes.systems * sizes.row)
+
+
+def _minutes(sizes: StudySizes, asked: Mwgrad) -> float:
+    return 3 * asked.iterations * len(asked.systems) * 0.01 / 60
+
+
+METHOD = Method(
+    name="mwgrad",
+    section=Mwgrad,
+    checks=(
+        Check(
+            name="mwgrad",
+            message="moving particles on four mixtures",
+            settings=("seed",),
+            figures=("particles", "accelerated"),
+            megabytes=1000,
+            minutes=60,
+        ),
+        Check(
+            name="mwgrad_images",
+            message="scoring ensembles on pairs of overlapping images",
+            inputs=tuple(
+                f"<results>/downstream/mwgrad_images/{kind}.zarr/zarr.json" for kind in KINDS
+            ),
+            settings=(),
+            figures=("examples", "accuracies"),
+            has_store=False,
+            module="check_images",
+            megabytes=1000,
+            minutes=20,
+        ),
+    ),
+    use=Use(
+        message="moving particles that serve a group of systems",
+        stores=("observations", "surrogate", "population"),
+        sections=("forward", "law", "noise"),
+        imports=("law", "noise"),
+        figures=("group",),
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

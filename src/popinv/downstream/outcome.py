@@ -1,0 +1,130 @@
+"""The inputs and the outcome of a method's jobs; the outcome is saved here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+from matplotlib.figure import Figure
+from pydantic import BaseModel
+
+from popinv.downstream.claims import Claim, write_claims, write_metrics
+from popinv.figures.style import save
+from popinv.store import storage
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.inference.settings import DescentSettings
+    from popinv.population.laws.section import LawSection
+    from popinv.population.model import Model
+    from popinv.population.noise.section import NoiseSection
+    from popinv.surrogate.section import SurrogateSettings
+
+__all__ = ["CheckInput", "Outcome", "StudyInput", "save_outcome"]
+
+# The value of a section that a method's record does not name, and that the method does not read.
+_NOT_NAMED: Any = None
+
+
+@dataclass(frozen=True)
+class CheckInput:
+    """The input of a test problem: its settings, and the files that its record names."""
+
+    files: tuple[Path, ...] = ()
+    seed: int = 0
+    size: str = "workstation"
+    instance_images: str = ""
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """The input of a method's use on a study.
+
+    Parameters
+    ----------
+    asked : Any
+        The method's section.
+    seed : int
+    stores : mapping of str to Dataset
+        The stores by the names that the method's record uses.
+    forward, law, noise, surrogate, descent
+        The study's sections, those that the record names.
+    recency_decay : float
+        The key of the study's section ``active_learning``.
+    """
+
+    asked: Any
+    seed: int
+    stores: Mapping[str, xr.Dataset]
+    forward: ForwardSection = _NOT_NAMED
+    law: LawSection = _NOT_NAMED
+    noise: NoiseSection = _NOT_NAMED
+    surrogate: SurrogateSettings = _NOT_NAMED
+    descent: DescentSettings = _NOT_NAMED
+    recency_decay: float = 1.0
+
+    @property
+    def model(self) -> Model:
+        """The study's model: forward model, law and noise."""
+        # Imported here: not every method depends on it.
+        from popinv.population.model import Model
+
+        return Model(self.forward, self.law, self.noise)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a method's job.
+
+    Parameters
+    ----------
+    metrics : mapping
+        Numbers and texts by name.
+    figures : mapping of str to Figure
+        Figures by the names in the method's record.
+    result : Dataset, optional
+        The content of the store.
+    claims : sequence of Claim
+        The table of a test problem.
+    files : mapping of str to callable
+        Functions that write the further files of the record to a path, by name.
+    """
+
+    metrics: Mapping[str, Any]
+    figures: Mapping[str, Figure]
+    result: xr.Dataset | None = None
+    claims: Sequence[Claim] = ()
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+
+
+def save_outcome(
+    outcome: Outcome, output: Any, config: Mapping[str, Any], seed: int, created_by: str
+) -> None:
+    """Write everything that a rule declares; ``metrics.json`` comes last.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    output : object
+        The outputs of the rule by name, as Snakemake gives them to a script.
+    config : mapping
+        The settings and sections that were used, by name.
+    seed, created_by
+        What the store says of its origin, as the settings do.
+    """
+    if outcome.result is not None:
+        plain = {
+            name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+            for name, value in config.items()
+        }
+        storage.save(outcome.result, output.result, config=plain, seed=seed, created_by=created_by)
+    for path in map(Path, output.figures):
+        save(outcome.figures[path.stem], path)
+    for path in map(Path, output.get("files", ())):
+        outcome.files[path.name](path)
+    if outcome.claims:
+        write_claims(outcome.claims, Path(output.claims))
+    write_metrics(dict(outcome.metrics), Path(output.metrics))

@@ -1,0 +1,42 @@
+"""Compare the solver calls that both designs need for the same error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from popinv.evidence.designs import design_curves, design_metrics, trained_rounds
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["compare_designs"]
+
+
+def compare_designs(
+    active: Sequence[xr.Dataset],
+    fixed: Sequence[xr.Dataset],
+    check: xr.Dataset,
+    population: xr.Dataset,
+    *,
+    solver_calls: Sequence[int],
+) -> tuple[xr.Dataset, dict[str, float | str]]:
+    """Return errors against solver calls of both designs, and what active learning saves.
+
+    Parameters
+    ----------
+    active : sequence of Dataset
+        The surrogate of each round.
+    fixed : sequence of Dataset
+        The surrogates of the broad design.
+    check, population : Dataset
+        The record of solves, and the study's answer.
+    solver_calls : sequence of int
+        How many solves each surrogate of the broad design was trained on.
+    """
+    curves = design_curves(
+        check,
+        population["noise_covariance"].values,
+        [surrogate_of(active[number]) for number in trained_rounds(check)],
+        {n: surrogate_of(each) for n, each in zip(solver_calls, fixed, strict=True)},
+    )
+    return curves, design_metrics(curves)

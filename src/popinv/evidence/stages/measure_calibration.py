@@ -1,0 +1,23 @@
+"""Count how often the intervals hold the truth, and how the errors compare with the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from popinv.evidence.calibration import calibration, calibration_metrics
+
+__all__ = ["measure_calibration"]
+
+
+def measure_calibration(blocks: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, float | int]]:
+    """Return the replications, joined and counted, and the calibration of each parameter.
+
+    Parameters
+    ----------
+    blocks : sequence of Dataset
+        From :func:`popinv.evidence.stages.replicate_study.replicate_study`.
+    """
+    measured = calibration(blocks)
+    return measured, calibration_metrics(measured)

@@ -1,0 +1,128 @@
+"""Draw data sets of the study's size from a truth, and estimate each as the study does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.evidence.calibration import replication
+from popinv.evidence.populations import observe_again
+from popinv.forward.build import forward_model, observed
+from popinv.inference.build import descent_problem, start
+from popinv.inference.estimation import estimate_population
+from popinv.inference.polished import fresh_solves
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of, noise_covariance
+from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.solver import SolverSimulator
+from popinv.population.model import Model
+from popinv.population.synthetic import parameters
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["replicate_study"]
+
+
+def replicate_study(
+    model: Model,
+    descent: DescentSettings,
+    polish: PolishSettings,
+    estimator: Estimator,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    check: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    population: xr.Dataset | None = None,
+    *,
+    seed: int,
+    first: int,
+    replications: int,
+    through: Literal["surrogate", "solver"] = "surrogate",
+    seconds_per_solve: float = np.inf,
+    noise_scale: tuple[float, float] | None = None,
+) -> xr.Dataset:
+    """Return what the study finds on new data sets.
+
+    Parameters
+    ----------
+    model : Model
+    descent, polish, estimator : DescentSettings, PolishSettings, str
+    observations, surrogate, check : Dataset
+        Those of the study; each data set has as many systems.
+    truth : Dataset, optional
+        What the data sets are drawn from.
+    population : Dataset, optional
+        The study's answer; without a truth, each data set has a draw about it as its own.
+    seed, first, replications : int
+        The study's seed, the number of the first replication, and how many there are.
+    through : {"surrogate", "solver"}
+        What the data sets are observed through.
+    seconds_per_solve : float
+        Nominal cost of a solve.
+    noise_scale : (float, float), optional
+        Range of the systems' known noise scales.
+    """
+    simulator = surrogate_of(surrogate)
+    problem = descent_problem(model, observations, simulator, seed, "evidence")
+    fresh, description = fresh_solves(check), observed(model.forward, seed)
+    solver = None
+    if through == "solver":
+        solver = SolverSimulator(forward_model(model.forward, seed))
+    else:
+        # Data from the surrogate hold none of its error, and none is to be taken off.
+        fresh = replace(fresh, y=simulator.predict(fresh.z))
+    results = []
+    for number in tqdm(range(first, first + replications), desc="replications", disable=None):
+        stage = f"replication_{number}"
+        true = _truth(problem, number, truth, population)
+        z = parameters(problem.law, true.p[: problem.d_alpha], seed, stage, len(problem.data))
+        if solver is None:
+            clean = simulator.predict(z)
+        else:
+            clean = solver.model.solve(z, stage).observations
+        data = observe_again(clean, true.covariance, description, seed, stage, noise_scale)
+        replica = descent_problem(model, data, simulator, seed, f"evidence/{stage}")
+        answer = estimate_population(
+            replica,
+            estimator,
+            polish,
+            descent,
+            [start(model, replica)],
+            fresh,
+            solver,
+            seconds_per_solve,
+        )
+        results.append(replication(replica, answer, true.comparable(replica), true.covariance))
+        print(f"replication {number + 1}: {answer.estimator}")
+    return xr.concat(results, "replication")
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """Parameters (n_p,), unconstrained, and the covariance of the noise (d_y, d_y)."""
+
+    p: np.ndarray
+    covariance: np.ndarray
+
+    def comparable(self, problem: Problem) -> np.ndarray:
+        """Return p, with NaN for the noise where the truth is of another family."""
+        if len(self.p) == len(problem.free):
+            return self.p
+        unknown = np.full(len(problem.noise.names), np.nan)
+        return np.concatenate([self.p[: problem.d_alpha], unknown])
+
+
+def _truth(
+    problem: Problem, number: int, truth: xr.Dataset | None, population: xr.Dataset | None
+) -> _Truth:
+    """Return the truth of a replication."""
+    if truth is not None:
+        return _Truth(estimate_of(truth), truth["noise_covariance"].values)
+    if population is None:
+        raise ValueError("replications need a truth, or a population that it is drawn about")
+    draw = number % population.sizes["draw"]
+    p = np.concatenate([population[f"{name}_draws"].values[draw] for name in ("alpha", "gamma")])
+    return _Truth(p, noise_covariance(problem, problem.split(p)[1]))

@@ -1,0 +1,15 @@
+"""Names of a study's figures, without importing the library that draws them."""
+
+from __future__ import annotations
+
+__all__ = ["FIGURES"]
+
+FIGURES = (
+    "observations",
+    "examples",
+    "law",
+    "noise_covariance",
+    "descent",
+    "surrogate_error",
+    "solver_calls",
+)

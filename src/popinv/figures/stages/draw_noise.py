@@ -1,0 +1,56 @@
+"""Draw the covariance of the noise where the study starts, as recovered, and as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
+
+from popinv.figures.arrangement import arrangement
+from popinv.figures.gallery.noise import draw_before_and_after
+from popinv.forward.build import observed
+from popinv.forward.datasets import places
+from popinv.population.noise.build import noise as noise_of
+from popinv.sections.base import plain
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.population.noise.section import NoiseSection
+
+__all__ = ["draw_noise"]
+
+
+def draw_noise(
+    forward: ForwardSection,
+    noise: NoiseSection,
+    observations: xr.Dataset,
+    population: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    *,
+    seed: int,
+) -> Figure:
+    """Draw the noise before and after.
+
+    Parameters
+    ----------
+    forward, noise : ForwardSection, NoiseSection
+    observations, population : Dataset
+    truth : Dataset, optional
+        Of a synthetic study.
+    seed : int
+        The study's seed.
+    """
+    model = noise_of(noise, observed(forward, seed))
+    start = model.covariance(torch.from_numpy(model.from_natural(plain(noise.start))))
+    where = places(observations)
+    return draw_before_and_after(
+        start.numpy(),
+        population["noise_covariance"].values,
+        None if truth is None else truth["noise_covariance"].values,
+        arrangement(observations),
+        distance=cdist(where, where) if model.by_distance else None,
+        units=observations["y"].attrs["units"],
+    )

@@ -1,0 +1,79 @@
+"""Draw a few systems whole: of the population, or as the fitted population would have them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from popinv.figures.gallery.systems import draw_systems as draw_states
+from popinv.figures.observations import example_systems
+from popinv.figures.style import SYSTEMS
+from popinv.forward.build import forward_model, observed
+from popinv.forward.states import states
+from popinv.inference.result import parameters_of
+from popinv.population.laws.build import law
+from popinv.population.model import Model
+from popinv.population.noise.build import noise
+from popinv.population.synthetic import noise_rows, parameters
+
+__all__ = ["draw_systems"]
+
+# Systems beside those that are drawn, in case that some cannot be solved.
+_SPARE = 20
+
+
+def draw_systems(
+    model: Model,
+    observations: xr.Dataset,
+    solves: xr.Dataset | None = None,
+    population: xr.Dataset | None = None,
+    *,
+    seed: int,
+) -> Figure:
+    """Draw a few systems with the sensors in them.
+
+    Parameters
+    ----------
+    model : Model
+    observations : Dataset
+    solves : Dataset, optional
+        Those of a synthetic population, whose systems are drawn.
+    population : Dataset, optional
+        The answer, whose law the systems are drawn from where there are no such solves.
+    seed : int
+        The study's seed.
+    """
+    if solves is not None:
+        return _of_population(model, observations, solves, seed)
+    if population is None:
+        raise ValueError("systems are taken from solves, or drawn from an answer")
+    return _of_answer(model, observations, population, seed)
+
+
+def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, seed: int) -> Figure:
+    chosen = example_systems(observations["y"].values, len(SYSTEMS))
+    # Observed were the systems that could be solved, in their order.
+    rows = np.flatnonzero(solves["reason"].values == 0)[chosen]
+    z, seen = solves["z"].isel(sample=rows), observations.isel(system=chosen)
+    title = f"{len(rows)} of {observations.sizes['system']} systems, and what is seen of them"
+    whole = states(model.forward, seed, z.values, "solve/truth", rows)
+    return draw_states(whole, seen, z, title)
+
+
+def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, seed: int) -> Figure:
+    stage, count = "gallery", len(SYSTEMS)
+    alpha, gamma = parameters_of(population)
+    drawn = parameters(law(model.law, model.forward), alpha, seed, stage, count + _SPARE)
+    solver, description = forward_model(model.forward, seed), observed(model.forward, seed)
+    solutions = solver.solve(drawn, stage)
+    rows = np.flatnonzero(~solutions.failed)[:count]
+    names = {"parameter": [parameter.name for parameter in solver.parameters]}
+    z = xr.DataArray(drawn[rows], dims=("system", "parameter"), coords=names)
+    xi = noise_rows(noise(model.noise, description), gamma, seed, stage, count + _SPARE)
+    # The systems take the form of the user's own.
+    seen = observations.isel(system=np.zeros(len(rows), dtype=int))
+    seen = seen.assign(y=seen["y"].copy(data=(solutions.observations + xi)[rows]))
+    title = f"{len(rows)} systems drawn from the recovered population"
+    whole = states(model.forward, seed, z.values, stage, rows.tolist())
+    return draw_states(whole, seen, z, title)

@@ -1,0 +1,34 @@
+"""Draw every figure of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import xarray as xr
+
+from popinv.figures.study import draw_all
+from popinv.inference.build import descent_problem
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["plot_figures"]
+
+
+def plot_figures(
+    model: Model, artefacts: Mapping[str, xr.Dataset], folder: str | Path, *, seed: int
+) -> None:
+    """Draw every figure of a study into a folder.
+
+    Parameters
+    ----------
+    model : Model
+    artefacts : mapping of str to Dataset
+        As in :func:`popinv.figures.study.draw_all`.
+    folder : path
+    seed : int
+        The study's seed.
+    """
+    surrogate = surrogate_of(artefacts["surrogate"])
+    problem = descent_problem(model, artefacts["observations"], surrogate, seed, "figures")
+    draw_all(problem, artefacts, folder)

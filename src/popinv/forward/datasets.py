@@ -1,0 +1,144 @@
+"""The Datasets of parameters, observations and solves: variables, dims, units and attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.forward.checks import check_solutions
+from popinv.store.variables import variable
+
+__all__ = [
+    "law_and_noise_coordinates",
+    "observation_coordinates",
+    "parameter_coordinate",
+    "place_coordinates",
+    "places",
+    "proposals",
+    "reason_codes",
+    "reasons_of",
+    "solves",
+    "time_series",
+]
+
+
+def parameter_coordinate(
+    parameters: Sequence[Parameter] | Sequence[str], dim: str, long_name: str
+) -> dict[str, xr.Variable]:
+    """Return the coordinate of named parameters along ``dim``."""
+    names = [p if isinstance(p, str) else p.name for p in parameters]
+    return {dim: variable(dim, np.array(names, dtype=np.str_), long_name)}
+
+
+def law_and_noise_coordinates(law: Sequence[str], noise: Sequence[str]) -> dict[str, xr.Variable]:
+    """Return the coordinates of alpha, ``law_parameter``, and of gamma, ``noise_parameter``."""
+    return {
+        **parameter_coordinate(law, "law_parameter", "parameter of the law"),
+        **parameter_coordinate(noise, "noise_parameter", "parameter of the noise"),
+    }
+
+
+def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
+    """Return one coordinate per axis of place or time, and the labels, along ``observation``."""
+    labels = {}
+    if observations.labels:
+        values = np.array(observations.labels, dtype=np.str_)
+        labels["label"] = variable("observation", values, "observed quantity")
+    return labels | {
+        f"observation_{name}": variable(
+            "observation",
+            observations.coordinates[:, i],
+            f"{name} of the observation",
+            observations.coordinate_units,
+            # A store gives its coordinates in no particular order.
+            axis=i,
+        )
+        for i, name in enumerate(observations.coordinate_names)
+    }
+
+
+def place_coordinates(dataset: xr.Dataset) -> list[str]:
+    """Return the names of the coordinates of place and time, in the order of the observations'."""
+    names = [str(n) for n in dataset.coords if str(n).startswith("observation_")]
+    return sorted(names, key=lambda name: dataset[name].attrs["axis"])
+
+
+def places(dataset: xr.Dataset) -> np.ndarray:
+    """Return the places (and times, last) of the observations, shape (d_y, k)."""
+    return np.column_stack([dataset[name].values for name in place_coordinates(dataset)])
+
+
+def time_series(dataset: xr.Dataset) -> np.ndarray | None:
+    """Return the indices of the observations as histories, shape (places, times).
+
+    None where the observations have no times, or not the same ones at every place.
+    """
+    if "observation_t" not in dataset.coords:
+        return None
+    count = dataset.sizes["observation"]
+    times = len(np.unique(dataset["observation_t"].values))
+    return np.arange(count).reshape(-1, times) if count % times == 0 else None
+
+
+def proposals(
+    z: np.ndarray, parameters: Sequence[Parameter] | Sequence[str], source: str
+) -> xr.Dataset:
+    """Parameters to be solved: ``z`` (sample, parameter)."""
+    return xr.Dataset(
+        {"z": variable(("sample", "parameter"), z, "parameters of the forward model")},
+        coords=parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
+        attrs={"source": source},
+    )
+
+
+def solves(
+    z: np.ndarray,
+    solutions: Solutions,
+    parameters: Sequence[Parameter] | Sequence[str],
+    observations: Observations,
+) -> xr.Dataset:
+    """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success.
+
+    Raises
+    ------
+    SolverError
+        If the solutions are not those of so many systems and observations.
+    """
+    check_solutions(solutions, len(z), len(observations))
+    return xr.Dataset(
+        {
+            "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
+            "y": variable(
+                ("sample", "observation"),
+                solutions.observations,
+                f"{observations.long_name or observations.name}, without noise",
+                observations.units,
+            ),
+            "reason": reason_codes(solutions.reason),
+        },
+        coords={
+            **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
+            **observation_coordinates(observations),
+        },
+    )
+
+
+def reason_codes(reasons: np.ndarray) -> xr.Variable:
+    """Return reasons (sample,) as codes, 0 for success; the attribute ``reasons`` decodes them."""
+    meanings, codes = np.unique(["", *map(str, reasons)], return_inverse=True)
+    return variable(
+        "sample",
+        codes[1:].astype(np.int32),
+        "why the solve failed, 0 if it did not",
+        reasons=json.dumps(meanings.tolist()),
+    )
+
+
+def reasons_of(dataset: xr.Dataset) -> np.ndarray:
+    """Return the reasons of a solves Dataset as strings, shape (sample,)."""
+    names = np.array(json.loads(dataset["reason"].attrs["reasons"]), dtype=object)
+    return names[dataset["reason"].values]

@@ -1,0 +1,224 @@
+"""The section of damped elastodynamics: its keys, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from popinv.forward.base import Observations, Parameter
+from popinv.forward.section import (
+    FIREDRAKE_MB,
+    FLOPS,
+    ForwardCost,
+    ForwardSection,
+    mode_problems,
+)
+from popinv.forward.sensors import Sensors
+from popinv.forward.wavenumbers import cosine_parameters
+from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
+from popinv.sections.messages import Problem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from popinv.forward.elastodynamics.model import Elastodynamics as Model
+    from popinv.forward.fields import CosineField
+
+__all__ = ["Elastodynamics"]
+
+_DAMPING = Parameter("damping", long_name="mass-proportional damping")
+_STIFFNESS = Parameter("stiffness", long_name="Young's modulus")
+_QUANTITY = "logarithm of the stiffness"
+_PLACES = (0.3, 0.6, 0.9)
+
+
+def _default_amplitude(values: dict[str, Any]) -> float:
+    # A slender beam bends a hundred times more than a bar stretches.
+    return 0.01 if values["excitation"] == "load" and values["dimension"] == 2 else 1.0
+
+
+def _default_sensors(values: dict[str, Any]) -> Sensors:
+    beside = [0.5] * (values["dimension"] - 1)
+    return Sensors(positions=[[place, *beside] for place in _PLACES])
+
+
+class Elastodynamics(ForwardSection):
+    """Vibration of a bar or of a cantilever, u_tt + damping - div sigma(u) = 0.
+
+    One dimension: a bar of length 1, fixed at x = 0, that vibrates along its axis. Two: a
+    cantilever of length 1 in plane strain, clamped at x = 0, that bends. The rest of the boundary
+    is free, the density is 1. Young's modulus (`stiffness`) and the mass-proportional damping
+    (`damping`) differ from system to system. What is observed is the displacement at the sensors
+    (in two dimensions its transverse component) at regular times: all times of the first sensor,
+    then all times of the second, and so on.
+    """
+
+    kind: Literal["elastodynamics"] = Field(description="Damped vibration of an elastic body.")
+    dimension: Annotated[int, Field(ge=1, le=2), NotBoolean] = Field(
+        default=1, description="Space dimensions: a bar, or a cantilever in plane strain."
+    )
+    elements: Annotated[int, Field(ge=3), NotBoolean] = Field(
+        default_factory=lambda values: 100 if values["dimension"] == 1 else 20,
+        description="Elements along the length: linear ones in one dimension; in two, squares "
+        "cut into two quadratic triangles each, with as many across the height as make them "
+        "square, but at least two.",
+        json_schema_extra={"x-default": "100 in one dimension, 20 in two"},
+    )
+    height: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
+        default=0.2, description="Height of the cantilever (two dimensions); its length is 1."
+    )
+    poisson_ratio: Annotated[float, Field(ge=0, lt=0.5), NotBoolean] = Field(
+        default=0.3, description="Poisson's ratio (two dimensions)."
+    )
+    field: Literal["none", "cosine"] = Field(
+        default="none",
+        description="The stiffness: one number for each system (`none`), or a random field whose "
+        "logarithm is a mean plus a cosine expansion over the length (two dimensions: over "
+        "length and height, each scaled to 1).",
+    )
+    modes: Count = Field(
+        default_factory=lambda values: 8 if values["dimension"] == 1 else 4,
+        description="Wave numbers of the expansion along each side (field `cosine`); at least 2 "
+        "in two dimensions, and never more than there are elements along the length.",
+        json_schema_extra={"x-default": "8 in one dimension, 4 in two"},
+    )
+    excitation: Literal["pluck", "load"] = Field(
+        default="pluck",
+        description="`pluck`: at t = 0 the body is let go at rest from the static shape under a "
+        "force at its end x = 1. `load`: the body is at rest and undeformed, and from t = 0 on a "
+        "constant traction acts at its end. Both act along the bar, or across the cantilever.",
+    )
+    amplitude: Positive = Field(
+        default_factory=_default_amplitude,
+        description="The deflection of the end before it is let go (in two dimensions its mean "
+        "over the height), or the traction.",
+        json_schema_extra={"x-default": "1, but 0.01 for a load in two dimensions"},
+    )
+    stiffness_damping: NonNegative = Field(
+        default=0.0,
+        description="b in the damping a M + b K, the same for all systems; M and K are the "
+        "matrices of mass and stiffness, and a is the parameter `damping`.",
+    )
+    duration: Positive = Field(
+        default_factory=lambda values: 8.0 if values["dimension"] == 1 else 60.0,
+        description="Time of the last observation. At stiffness 1 the lowest mode has period 4 "
+        "in one dimension, and about 6 divided by the height in two.",
+        json_schema_extra={"x-default": "8 in one dimension, 60 in two: about two periods"},
+    )
+    times: Count = Field(
+        default=20,
+        description="Number of observation times: `duration`/`times`, and so on in equal steps "
+        "up to `duration`.",
+    )
+    steps: Count = Field(
+        default_factory=lambda values: 40 if values["dimension"] == 1 else 20,
+        description="Time steps from one observation time to the next.",
+        json_schema_extra={"x-default": "40 in one dimension, 20 in two"},
+    )
+    sensors: Sensors = Field(
+        default_factory=_default_sensors,
+        description="The sensors of each system; places are fractions of length and height.",
+        json_schema_extra={"x-default": "at 0.3, 0.6 and 0.9 of the length, at half height"},
+    )
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the stiffness, or the parameters of its field, and the damping."""
+        if self.field == "none":
+            return (_STIFFNESS, _DAMPING)
+        return (*cosine_parameters(self.dimension, self.modes, _QUANTITY), _DAMPING)
+
+    def random_field(self) -> CosineField | None:
+        """Return the logarithm of the stiffness, None for a uniform stiffness."""
+        if self.field == "none":
+            return None
+        from popinv.forward.fields import CosineField
+
+        return CosineField(self.dimension, self.modes, _QUANTITY)
+
+    def observation_times(self) -> np.ndarray:
+        """Return the observation times, k duration / times for k = 1, ..., times."""
+        return self.duration * np.arange(1, self.times + 1) / self.times
+
+    def observed(self, seed: int) -> Observations:
+        """Return what is observed: the displacement at the sensors in turn, each at all times."""
+        times = self.observation_times()
+        size = np.array([1.0, self.height])[: self.dimension]
+        places = self.sensors.places(self.dimension, seed) * size
+        return Observations(
+            coordinates=np.column_stack(
+                [np.repeat(places, len(times), axis=0), np.tile(times, len(places))]
+            ),
+            coordinate_names=(*("x", "y")[: self.dimension], "t"),
+            name="u" if self.dimension == 1 else "u_y",
+            long_name="displacement" if self.dimension == 1 else "transverse displacement",
+        )
+
+    def cost(self) -> ForwardCost:
+        """Return what solving takes."""
+        side = self.elements
+        if self.dimension == 1:
+            cells, unknowns, bandwidth = side, side, 1
+        else:
+            # Squares of two quadratic triangles each, with two components at every node.
+            across = max(2, round(side * self.height))
+            cells = 2 * side * across
+            unknowns, bandwidth = 2 * (2 * side) * (2 * across + 1), 6 * (2 * across + 1)
+        steps = self.times * self.steps
+        on_cells = cells * (20000 + 24 * len(self.parameters()))
+        return ForwardCost(
+            megabytes=FIREDRAKE_MB + 1e-6 * (on_cells + 6 * 8 * unknowns * (bandwidth + 1)),
+            seconds=2 * unknowns * (bandwidth + 5) * (2 * bandwidth + 10 * steps) / FLOPS,
+            setup_seconds=120 + 1e-3 * cells,
+            cells=cells,
+            # At a few hundred times, or at those of the observations.
+            state=3.0 * unknowns * max(400, self.times),
+        )
+
+    def model(self, seed: int) -> Model:
+        """Return the solver."""
+        from popinv.forward.elastodynamics.model import Elastodynamics as Model
+
+        return Model(self, seed)
+
+    def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
+        """Return the displacement everywhere in the body, at regular times."""
+        from popinv.forward.elastodynamics.states import states
+
+        return states(self, seed, z)
+
+    def field_law(self) -> str | None:
+        """Return the law that goes with a random stiffness."""
+        return "matern_field" if self.field == "cosine" else None
+
+    def beside_field(self) -> tuple[str, ...]:
+        """Return the damping, which stands beside a random stiffness."""
+        return ("damping",) if self.field == "cosine" else ()
+
+    def default_law(self) -> dict[str, Any]:
+        """Return lognormal laws about stiffness 1 and a damping that is felt in two periods."""
+        damping = {"mean": -1.6 if self.dimension == 1 else -3.5, "standard_deviation": 0.5}
+        if self.field == "cosine":
+            return {"kind": "matern_field", "start": {"beside": {"damping": damping}}}
+        stiffness = {"mean": 0.0, "standard_deviation": 0.5}
+        return {"kind": "lognormal", "start": {"stiffness": stiffness, "damping": damping}}
+
+    def default_noise(self) -> dict[str, Any]:
+        """Return uncorrelated noise of the same size everywhere."""
+        return {"kind": "isotropic"}
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
+        if self.field == "cosine":
+            yield from mode_problems(self.dimension, self.modes, self.elements)
+        if self.dimension == 1:
+            for key in ("height", "poisson_ratio"):
+                if not self.is_default(key):
+                    yield Problem(
+                        (key,),
+                        f"got {getattr(self, key):g}, but only 'dimension: 2' has this key, and "
+                        "the dimension is 1.",
+                    )
+        yield from self.sensors.problems(self.dimension)

@@ -1,0 +1,37 @@
+"""A first study of a forward model, from the file ``example.yaml`` in the folder of its kind.
+
+The file holds two documents. The first is a study's forward model, law and noise; the second is
+the truth from which observations are drawn until there are real ones. ``$name``, ``$entries`` and
+``$noise`` stand for the name of the study, the number of entries of an observation, and the
+standard deviation of the noise where its search starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Example", "example", "example_kinds"]
+
+_FILE = "example.yaml"
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Example:
+    """The text of a first study: its model with names to be replaced, and a truth."""
+
+    study: str
+    truth: str
+
+
+def example_kinds() -> tuple[str, ...]:
+    """Return the kinds of forward models that have an example."""
+    return tuple(sorted(path.parent.name for path in _FOLDER.glob(f"*/{_FILE}")))
+
+
+def example(kind: str) -> Example:
+    """Return the example of a kind of forward model."""
+    study, _, truth = (_FOLDER / kind / _FILE).read_text(encoding="utf-8").partition("---\n")
+    lines = [line for line in truth.splitlines() if not line.startswith("#")]
+    return Example(study, "".join(f"{line}\n" for line in lines))

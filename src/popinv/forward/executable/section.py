@@ -1,0 +1,96 @@
+"""The section of a program of one's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from popinv.errors import nearest
+from popinv.forward.external.files import check_program
+from popinv.forward.external.section import LocalSimulator
+from popinv.sections.messages import Problem, listed, shown
+
+if TYPE_CHECKING:
+    from popinv.forward.external.model import ExternalModel
+
+__all__ = ["Executable"]
+
+_PLACEHOLDERS = ("input", "output")
+
+
+def _words(command: list[str]) -> list[str]:
+    if not command[0] or any("\0" in word for word in command):
+        raise PydanticCustomError(
+            "command", "the first word is the program, and no word holds a null character"
+        )
+    return command
+
+
+class Executable(LocalSimulator):
+    """Your own program, which reads a file of parameters and writes a file of observations."""
+
+    kind: Literal["executable"] = Field(description="A program.")
+    command: Annotated[list[str], Field(min_length=1), AfterValidator(_words)] = Field(
+        description="The program and its arguments, such as `[./simulator, '{input}', "
+        "'{output}']`; `{input}` and `{output}` become the paths of the two files. No shell reads "
+        "it."
+    )
+    format: Literal["csv", "npy"] = Field(
+        default="csv",
+        description="The format of both files. `csv`: the input has a first line with the "
+        "parameters' names, then one line for each system; the output has one line for each "
+        "system, with or without a first line of names. `npy`: tables of float64 in NumPy's "
+        "format.",
+    )
+    pass_seed: bool = Field(
+        default=False,
+        strict=True,
+        description="`true` gives the input a last column `seed`, a whole number for each system, "
+        "for programs that draw random numbers.",
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield placeholders that are missing or unknown, and a second column `seed`."""
+        yield from super().problems()
+        names = [name for part in self.command for name in re.findall(r"\{(\w+)\}", part)]
+        for name in names:
+            if name not in _PLACEHOLDERS:
+                yield Problem(
+                    ("command",),
+                    f"holds {{{name}}}, but only {{input}} and {{output}} are replaced."
+                    + nearest(name, _PLACEHOLDERS),
+                )
+        missing = [f"{{{name}}}" for name in _PLACEHOLDERS if name not in names]
+        if missing:
+            yield Problem(
+                ("command",),
+                f"got {shown(self.command)}, but it must hold {{input}} and {{output}}; missing: "
+                f"{listed(missing)}.",
+            )
+        if self.pass_seed and "seed" in self.parameter_names():
+            yield Problem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
+
+    def model(self, seed: int) -> ExternalModel:
+        """Return the program as a forward model."""
+        from popinv.forward.executable.model import forward_model
+
+        return forward_model(self, seed)
+
+    def code_files(self) -> set[Path]:
+        """Return the program, if it is given as a path, and those of its arguments that are files.
+
+        A program that is found on PATH belongs to the system.
+        """
+        program, *arguments = self.command
+        files = {Path(part) for part in arguments if Path(part).is_file()}
+        return files | ({Path(program)} if "/" in program else set())
+
+    def check_files(self) -> None:
+        """Check that the program is there and can be run."""
+        super().check_files()
+        check_program(self.command[0])

@@ -1,0 +1,290 @@
+"""The keys that the sections of the user's own simulators share, and what follows from them.
+
+There are three kinds of such simulators: a function in Python, a server, and a program.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Annotated, Any, cast
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from popinv.errors import ConfigError
+from popinv.forward.base import Observations, Parameter
+from popinv.forward.external.files import nearest_file
+from popinv.forward.section import ForwardCost, ForwardSection
+from popinv.sections.base import (
+    Count,
+    CountOrZero,
+    Given,
+    Number,
+    Positive,
+    Section,
+    plain_path,
+)
+from popinv.sections.messages import Problem, shown
+
+__all__ = ["RETRIES", "ExternalSection", "InsidePath", "LocalSimulator", "SimulatorObservations"]
+
+RETRIES = "How often a system that failed is tried again."
+# A process of the user's own, of which `parallel` may run. Its memory is not known.
+_SIMULATOR_MB = 1000.0
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise PydanticCustomError(
+            "name", "a name holds letters, digits and _, and does not begin with a digit"
+        )
+    return name
+
+
+def _inside(folder: str) -> str:
+    path = PurePath(folder)
+    if path.is_absolute() or ".." in path.parts or not folder:
+        raise PydanticCustomError(
+            "inside", "it must be a path inside the working directory, such as 'simulator'"
+        )
+    return plain_path(path.as_posix())
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+InsidePath = Annotated[str, AfterValidator(_inside)]
+
+
+class NamedParameter(Section):
+    """One parameter of the simulator."""
+
+    name: Name = Field(description="Its name.")
+    units: str = Field(default="1", description="Its unit, 1 if it has none.")
+    long_name: str = Field(
+        default="",
+        description="A description for plots and tables.",
+        json_schema_extra={"x-default": "none"},
+    )
+
+
+def _described(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+# Written out as mappings, so that the checked configuration has one form.
+Parameters = Annotated[
+    list[
+        Annotated[
+            NamedParameter,
+            BeforeValidator(_described, json_schema_input_type=str | NamedParameter),
+        ]
+    ],
+    Field(min_length=1),
+]
+
+
+class RegularTimes(Section):
+    """Times at equal distances."""
+
+    first: Number = Field(description="The first time.")
+    step: Positive = Field(description="Step from one time to the next.")
+    count: Count = Field(description="Number of times.")
+
+
+def _list_or_regular(value: Any) -> str:
+    return "<list>" if isinstance(value, list | tuple) else "<regular>"
+
+
+def _written_out(times: list[float] | RegularTimes) -> list[float]:
+    if isinstance(times, RegularTimes):
+        return [times.first + times.step * k for k in range(times.count)]
+    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
+        raise PydanticCustomError("times", "times must increase from each to the next")
+    return times
+
+
+Times = Annotated[
+    Annotated[list[Number], Field(min_length=1), Tag("<list>")]
+    | Annotated[RegularTimes, Tag("<regular>")],
+    Discriminator(_list_or_regular),
+    AfterValidator(_written_out),
+]
+
+
+def _default_count(values: dict[str, Any]) -> int | None:
+    columns = [*values.get("coordinates", {}).values(), values.get("labels") or []]
+    longest = max(len(column) for column in columns)
+    return longest or (1 if values.get("times") else None)
+
+
+class SimulatorObservations(Section):
+    """The observations of each system: a number of entries, at each time if there are any.
+
+    With times, all times of the first entry come first, then all times of the second, and so on.
+    """
+
+    coordinates: dict[Name, Annotated[list[Number], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Places of the entries: a list of numbers for each coordinate, such as "
+        "`{x: [0, 1, 2]}`. Noise of kind `kernel` reads distances off them.",
+        json_schema_extra={"x-default": "`entry`, which counts the entries from 0"},
+    )
+    labels: list[str] = Field(
+        default_factory=list,
+        description="Names of the entries, where they are different quantities.",
+        json_schema_extra={"x-default": "none"},
+    )
+    times: Times | None = Field(
+        default=None,
+        description="Times at which every entry is observed: a list, or `{first: 0, step: 0.5, "
+        "count: 40}`. null: no time.",
+    )
+    count: Annotated[Count, Given] = Field(
+        # None, where there is nothing to count, does not pass.
+        default_factory=_default_count,  # type: ignore[assignment]
+        description="Number of entries, not counting times.",
+        json_schema_extra={"x-default": "that of the coordinates or labels; 1 with times alone"},
+    )
+    name: Name = Field(default="y", description="Name of the observed quantity.")
+    units: str = Field(default="1", description="Its unit, 1 if it has none.")
+    long_name: str = Field(
+        default="",
+        description="A description for plots and tables.",
+        json_schema_extra={"x-default": "none"},
+    )
+    coordinate_units: str = Field(default="1", description="Unit of the coordinates and times.")
+
+    def described(self) -> Observations:
+        """Return the entries at their places; times run fastest.
+
+        Without coordinates a place is the number of the entry; where there is one place only, its
+        number is left out beside the times.
+        """
+        count, times = self.count, cast("list[float] | None", self.times)  # written out by now
+        columns = {name: np.asarray(column, float) for name, column in self.coordinates.items()}
+        if not columns and (times is None or count > 1):
+            columns["entry"] = np.arange(float(count))
+        labels = list(self.labels)
+        if times is not None:
+            columns = {name: np.repeat(column, len(times)) for name, column in columns.items()}
+            columns["t"] = np.tile(np.asarray(times, float), count)
+            labels = [label for label in labels for _ in times]
+        return Observations(
+            coordinates=np.column_stack(list(columns.values())),
+            coordinate_names=tuple(columns),
+            name=self.name,
+            units=self.units,
+            long_name=self.long_name,
+            coordinate_units=self.coordinate_units,
+            labels=labels,
+        )
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield columns of different lengths, and times in the wrong place."""
+        if "t" in self.coordinates:
+            yield Problem(("coordinates", "t"), "times are given as 'times', not as a coordinate.")
+        columns = {("coordinates", name): column for name, column in self.coordinates.items()}
+        for path, column in (columns | ({("labels",): self.labels} if self.labels else {})).items():
+            if len(column) != self.count:
+                yield Problem(
+                    path, f"has {len(column)} entries, but each system has {self.count} ('count')."
+                )
+        if len(set(self.labels)) < len(self.labels):
+            yield Problem(("labels",), f"got {shown(self.labels)}, but no two may be equal.")
+
+
+class ExternalSection(ForwardSection):
+    """The keys that the three kinds of the user's own simulators share."""
+
+    # Under another name here, where `parameters` is what every forward model answers.
+    parameter_list: Parameters = Field(
+        alias="parameters",
+        description="The simulator's parameters, in the order it takes them: names, or "
+        "`{name: ..., units: ..., long_name: ...}`.",
+    )
+    observations: SimulatorObservations = Field(
+        description="The observations that the simulator returns for each system."
+    )
+    time_limit: Positive = Field(
+        default=60.0,
+        description="Seconds that one call may take. A call of several systems that takes longer "
+        "is stopped and halved, until the systems that are at fault stand alone.",
+    )
+    parallel: Count = Field(
+        default=1,
+        description="Calls at the same time within a job. Jobs run side by side already; results "
+        "do not depend on it.",
+    )
+    retries: CountOrZero = Field(default=0, description=RETRIES)
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the parameters, with the names and units given."""
+        return tuple(Parameter(p.name, p.units, p.long_name) for p in self.parameter_list)
+
+    def observed(self, seed: int) -> Observations:
+        """Return what is observed; the seed is not used, since the places are given."""
+        return self.observations.described()
+
+    def cost(self) -> ForwardCost:
+        """Return a guess of what solving takes: the time limit bounds the time."""
+        return ForwardCost(
+            megabytes=_SIMULATOR_MB * self.parallel,
+            # A call that reaches the limit is halved, so that one bad system costs a few limits;
+            # but a simulator that needs its limit for every system would be hopeless.
+            seconds=self.time_limit / 20,
+            setup_seconds=10 * self.time_limit,
+        )
+
+    def repeated_places(self) -> Iterator[Problem]:
+        """Yield places that are given more than once, where a kernel says the same number."""
+        columns = self.observations.coordinates.values()
+        for place, times in Counter(zip(*columns, strict=False)).items():
+            if times > 1:
+                yield Problem(
+                    ("observations", "coordinates"),
+                    f"{times} entries are at {shown(list(place))}, where correlated noise without "
+                    "a nugget would be the same number; set 'noise.nugget: true', or merge them.",
+                )
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield parameters of the same name, and what is wrong with the observations."""
+        names = self.parameter_names()
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                yield Problem(("parameters", i), f"got '{name}', which is taken already.")
+        for problem in self.observations.problems():
+            yield problem.under("observations")
+
+
+class LocalSimulator(ExternalSection):
+    """The keys of simulators that run here and solve several systems in a call."""
+
+    files: list[InsidePath] = Field(
+        default_factory=list,
+        description="Further files that the simulator reads, inside the working directory: a "
+        "change in them repeats the solves, as a change in its code does.",
+        json_schema_extra={"x-default": "none"},
+    )
+    rows_per_call: Count = Field(
+        default=100,
+        description="Most systems in one call. Fewer lose less when one of them fails, more save "
+        "time where a call is dear by itself.",
+    )
+
+    def source_files(self) -> tuple[Path, ...]:
+        """Return the files of the simulator's code, and ``files``."""
+        return tuple(sorted({*map(Path, self.files), *self.code_files()}))
+
+    def code_files(self) -> set[Path]:
+        """Return the files of the simulator's code."""
+        return set()
+
+    def check_files(self) -> None:
+        """Check that ``files`` are there."""
+        for i, file in enumerate(self.files):
+            if not Path(file).is_file():
+                raise ConfigError(f"files[{i}]: there is no file '{file}'.{nearest_file(file)}")

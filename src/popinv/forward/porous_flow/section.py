@@ -1,0 +1,172 @@
+"""The section of porous medium flow: its keys, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from popinv.forward.base import Observations, Parameter
+from popinv.forward.section import (
+    FIREDRAKE_MB,
+    FLOPS,
+    ForwardCost,
+    ForwardSection,
+    mode_problems,
+)
+from popinv.forward.sensors import Sensors
+from popinv.forward.wavenumbers import cosine_parameters, level_set_parameters
+from popinv.sections.base import Count, NotBoolean, Number, Positive
+from popinv.sections.messages import Problem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from popinv.forward.fields import CosineField, LevelSetField
+    from popinv.forward.porous_flow.model import PorousFlow as Model
+
+__all__ = ["PorousFlow"]
+
+_QUANTITY = "log-permeability"
+
+
+class PorousFlow(ForwardSection):
+    """Steady flow in a porous medium, -div(exp(a) kappa(u) grad u) = source.
+
+    The domain is the unit interval or the unit square, u is zero on its boundary, and the
+    log-permeability a is a random field.
+    """
+
+    kind: Literal["porous_flow"] = Field(description="Flow in a porous medium.")
+    dimension: Annotated[int, Field(ge=1, le=2), NotBoolean] = Field(
+        default=1, description="Space dimensions: the unit interval or the unit square."
+    )
+    elements: Annotated[int, Field(ge=3), NotBoolean] = Field(
+        default_factory=lambda values: 200 if values["dimension"] == 1 else 32,
+        description="Elements along each side.",
+        json_schema_extra={"x-default": "200 in one dimension, 32 in two"},
+    )
+    field: Literal["cosine", "level_set"] = Field(
+        default="cosine",
+        description="The log-permeability: a mean plus a cosine expansion, or two materials "
+        "separated by the zero level of a cosine expansion.",
+    )
+    modes: Count = Field(
+        default_factory=lambda values: 20 if values["dimension"] == 1 else 6,
+        description="Wave numbers of the expansion along each side; at least 2 in two "
+        "dimensions, and never more than there are elements.",
+        json_schema_extra={"x-default": "20 in one dimension, 6 in two"},
+    )
+    sharpness: Positive = Field(
+        default=10.0,
+        description="Steepness of the transition between the two materials (field `level_set`).",
+    )
+    source: Number = Field(default=10.0, description="The source term, the same everywhere.")
+    nonlinearity: Literal["none", "quadratic", "power"] = Field(
+        default="none",
+        description="kappa(u): 1 (`none`), 1 + u^2 (`quadratic`), or u to the power `exponent` "
+        "(`power`).",
+    )
+    exponent: Positive = Field(default=2.0, description="The exponent (nonlinearity `power`).")
+    sensors: Sensors = Field(default_factory=Sensors, description="The sensors of each system.")
+    ranks: Count = Field(
+        default=1,
+        description="Processes that solve each system together, by MPI; for meshes that outgrow "
+        "one process. Answers agree with those of one process up to the tolerance of an "
+        "iteration, about 1e-10.",
+    )
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the parameters of the field."""
+        if self.field == "cosine":
+            return cosine_parameters(self.dimension, self.modes, _QUANTITY)
+        return level_set_parameters(self.dimension, self.modes, _QUANTITY)
+
+    def random_field(self) -> CosineField | LevelSetField:
+        """Return the log-permeability."""
+        from popinv.forward.fields import CosineField, LevelSetField
+
+        if self.field == "cosine":
+            return CosineField(self.dimension, self.modes, _QUANTITY)
+        return LevelSetField(self.dimension, self.modes, self.sharpness, _QUANTITY)
+
+    def observed(self, seed: int) -> Observations:
+        """Return what is observed: the pressure at the sensors, in their order."""
+        return Observations(
+            coordinates=self.sensors.places(self.dimension, seed),
+            coordinate_names=("x", "y")[: self.dimension],
+            name="u",
+            long_name="pressure",
+        )
+
+    def cost(self) -> ForwardCost:
+        """Return what solving takes."""
+        side, parameters = self.elements, len(self.parameters())
+        if self.dimension == 1:
+            cells, unknowns, bandwidth = side, side, 1
+        else:
+            cells, unknowns, bandwidth = 2 * side**2, side**2, side + 1
+        # Per cell: the mesh, the element matrices and their sorting, and the basis of the field.
+        on_cells = cells * (2000 + 24 * parameters)
+        return ForwardCost(
+            megabytes=FIREDRAKE_MB + 1e-6 * (on_cells + 2 * 8 * unknowns * (bandwidth + 1)),
+            # LAPACK's factorisation is faster than the rate.
+            seconds=(0.4 * unknowns * (bandwidth + 5) ** 2 + 40 * cells * parameters) / FLOPS,
+            setup_seconds=120 + 2e-4 * cells,
+            cells=cells,
+            firedrake_megabytes=FIREDRAKE_MB,
+            # A sensor at every vertex, and the functions of the field there.
+            state=unknowns * (10 + parameters),
+            # Conjugate gradients, with a multigrid hierarchy that is built for each system.
+            distributed_megabytes=1e-6 * (on_cells + 2000 * unknowns),
+            distributed_seconds=0.1 + 1e-4 * unknowns,
+        )
+
+    def model(self, seed: int) -> Model:
+        """Return the solver."""
+        from popinv.forward.porous_flow.model import PorousFlow as Model
+
+        return Model(self, seed)
+
+    def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
+        """Return log-permeability and pressure everywhere in the domain."""
+        from popinv.forward.porous_flow.states import states
+
+        return states(self, seed, z)
+
+    def field_law(self) -> str:
+        """Return the law that goes with the field."""
+        return "level_set_field" if self.field == "level_set" else "matern_field"
+
+    def default_law(self) -> dict[str, Any]:
+        """Return the law that goes with the field."""
+        return {"kind": self.field_law()}
+
+    def default_noise(self) -> dict[str, Any]:
+        """Return noise that is correlated from sensor to sensor."""
+        return {"kind": "kernel"}
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
+        yield from mode_problems(self.dimension, self.modes, self.elements)
+        if self.ranks > self.elements:
+            yield Problem(
+                ("ranks",),
+                f"got {self.ranks}, but a mesh with {self.elements} elements a side can be shared "
+                f"by at most {self.elements} processes.",
+            )
+        if self.nonlinearity != "power" and not self.is_default("exponent"):
+            yield Problem(
+                ("exponent",),
+                f"got {self.exponent:g}, but only 'nonlinearity: power' has an exponent, and the "
+                f"nonlinearity is '{self.nonlinearity}'.",
+            )
+        if self.field != "level_set" and not self.is_default("sharpness"):
+            yield Problem(
+                ("sharpness",),
+                f"got {self.sharpness:g}, but only 'field: level_set' has a sharpness, and the "
+                f"field is '{self.field}'.",
+            )
+        yield from self.sensors.problems(self.dimension)

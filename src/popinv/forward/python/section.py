@@ -1,0 +1,69 @@
+"""The section of a function of one's own in Python."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from popinv.forward.external.files import check_function, module_files
+from popinv.forward.external.section import InsidePath, LocalSimulator
+
+if TYPE_CHECKING:
+    from popinv.forward.external.model import ExternalModel
+
+__all__ = ["PythonFunction"]
+
+
+def _module_and_function(target: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", target):
+        raise PydanticCustomError(
+            "function", "it must be 'module:function', such as 'simulator:solve'"
+        )
+    return target
+
+
+class PythonFunction(LocalSimulator):
+    """Your own function in Python.
+
+    It takes an array of parameters of shape (n, number of parameters), one system a row, and
+    returns the observations, shape (n, number of observations). It runs in a process of its own.
+    """
+
+    kind: Literal["python"] = Field(description="A function in Python.")
+    function: Annotated[str, AfterValidator(_module_and_function)] = Field(
+        description="`module:function`. A function with an argument `seeds` is given one whole "
+        "number for each system, to draw its random numbers from."
+    )
+    path: InsidePath = Field(
+        default=".", description="Folder of the module, inside the working directory."
+    )
+    derivatives: Literal["jacobian", "torch"] | None = Field(
+        default=None,
+        description="Derivatives that the function gives. `jacobian`: it returns a pair, the "
+        "observations and their Jacobian of shape (n, number of observations, number of "
+        "parameters); with an argument `jacobian` it is told whether that is wanted. `torch`: it "
+        "takes and returns tensors of torch, which differentiates it. null: none.",
+    )
+
+    def model(self, seed: int) -> ExternalModel:
+        """Return the function as a forward model."""
+        from popinv.forward.python.model import forward_model
+
+        return forward_model(self, seed)
+
+    def solver_modules(self) -> tuple[str, ...]:
+        """Return the module that differentiates functions written in torch."""
+        return ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
+
+    def code_files(self) -> set[Path]:
+        """Return the module of the function, and what it imports from the folder ``path``."""
+        return module_files(self.function.split(":")[0], self.path)
+
+    def check_files(self) -> None:
+        """Check that the module is there and defines the function; nothing is imported."""
+        super().check_files()
+        check_function(self.function, self.path)

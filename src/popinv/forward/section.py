@@ -1,0 +1,232 @@
+"""The base class of the sections of forward models.
+
+The section of a kind stands in ``popinv.forward.KIND.section``, as a subclass of `ForwardSection`:
+the keys of the configuration with their defaults and bounds, and what follows from them, namely the
+parameters, the observations and the cost of a solve. It is quick to import. What takes longer, the
+solver, is in ``model`` beside it and imported where it is asked for.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from popinv.forward.base import ForwardModel, Observations, Parameter
+from popinv.sections.messages import Problem
+from popinv.sections.outside import Kind, kind_class
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from popinv.forward.fields import Field as RandomField
+
+__all__ = [
+    "FIREDRAKE_MB",
+    "FLOPS",
+    "ForwardCost",
+    "ForwardSection",
+    "forward_section",
+    "mode_problems",
+]
+
+# Firedrake with what it imports.
+FIREDRAKE_MB = 300.0
+# Floating-point operations a second of one core.
+FLOPS = 1e9
+
+
+@dataclass(frozen=True)
+class ForwardCost:
+    """Memory and time that solving takes, as upper bounds for what jobs ask of a cluster.
+
+    The counts are of the arrays that grow with the mesh and of the operations on them; the rates
+    are a few times what was measured on one core.
+
+    Parameters
+    ----------
+    megabytes : float
+        Memory beside Python and the package, whatever the number of systems.
+    seconds : float
+        Time for each system.
+    setup_seconds : float
+        Time once for each job.
+    cells : int
+        Cells of the mesh on which the field lives, 1 without a mesh.
+    firedrake_megabytes : float
+        Part of ``megabytes`` that each process takes, however many there are.
+    state : float
+        Numbers of the whole state of a system, as pictures show it.
+    distributed_megabytes, distributed_seconds : float
+        Further memory and time, all processes together, where they share a solve.
+    """
+
+    megabytes: float
+    seconds: float
+    setup_seconds: float = 0.0
+    cells: int = 1
+    firedrake_megabytes: float = 0.0
+    state: float = 0.0
+    distributed_megabytes: float = 0.0
+    distributed_seconds: float = 0.0
+
+
+class ForwardSection(Kind):
+    """The section of a forward model, and what the rest of a study may ask of it."""
+
+    computes: ClassVar[str] = "model"
+
+    kind: str = Field(description="The kind of forward model.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shares_no_solve(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "ranks" in given and "ranks" not in cls.model_fields:
+            raise PydanticCustomError(
+                "ranks",
+                "this kind of forward model is solved by one process: leave 'ranks' out (only "
+                "porous_flow can share a solve among processes)",
+            )
+        return given
+
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the entries of z, in order."""
+
+    @abstractmethod
+    def observed(self, seed: int) -> Observations:
+        """Return what is observed of each system, without building the solver.
+
+        Parameters
+        ----------
+        seed : int
+            The study's seed, from which random places are drawn.
+        """
+
+    @abstractmethod
+    def model(self, seed: int) -> ForwardModel:
+        """Return the forward model.
+
+        Parameters
+        ----------
+        seed : int
+            The study's seed.
+        """
+
+    def cost(self) -> ForwardCost:
+        """Return what solving takes; without an override a guess, which a retry doubles."""
+        return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0)
+
+    def random_field(self) -> RandomField | None:
+        """Return the random field that the first parameters describe, None if there is none."""
+        return None
+
+    def states(
+        self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
+    ) -> xr.Dataset | None:
+        """Return the whole states of a few systems, None where observations are all there is.
+
+        See `popinv.forward.states.states`.
+        """
+        return None
+
+    def has_states(self) -> bool:
+        """Return whether the forward model can show whole states."""
+        return type(self).states is not ForwardSection.states
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Return the names of the entries of z."""
+        return tuple(parameter.name for parameter in self.parameters())
+
+    def observation_count(self) -> int:
+        """Return the number of observations of each system, d_y."""
+        return len(self.observed(0))
+
+    def time_count(self) -> int | None:
+        """Return the length of the time series at each place, None if there is no time."""
+        return self.observed(0).time_count
+
+    def times_are_regular(self) -> bool:
+        """Return whether the times are equally spaced, to the digits in which they are given."""
+        if self.time_count() is None:
+            return True
+        steps = np.diff(np.unique(self.observed(0).coordinates[:, -1]))
+        return not len(steps) or bool(steps.max() - steps.min() <= 1e-6 * steps.max())
+
+    def has_sampling_error(self) -> bool:
+        """Return whether two solves at the same parameters differ by a sampling error."""
+        return False
+
+    def field_law(self) -> str | None:
+        """Return the kind of the law that goes with the random field, None without a field."""
+        return None
+
+    def beside_field(self) -> tuple[str, ...]:
+        """Return the parameters that stand beside the field's own, each with a lognormal law."""
+        return ()
+
+    def default_law(self) -> dict[str, Any]:
+        """Return the section of the default law, empty where the user must give one."""
+        return {}
+
+    def default_noise(self) -> dict[str, Any]:
+        """Return the section of the default noise."""
+        return {"kind": "diagonal"}
+
+    def solver_modules(self) -> tuple[str, ...]:
+        """Return the modules that the model imports only where these keys ask for them."""
+        return ()
+
+    def source_files(self) -> tuple[Path, ...]:
+        """Return the user's files whose change must repeat the solves, sorted."""
+        return ()
+
+    def check_files(self) -> None:
+        """Check that the files which the section names hold what it says.
+
+        Raises
+        ------
+        ConfigError
+            The message states the key, the given name, and the nearest existing name.
+        """
+
+    def is_default(self, key: str) -> bool:
+        """Return whether a key has its default, where that depends on no other key."""
+        return bool(getattr(self, key) == type(self).model_fields[key].default)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what contradicts itself within the section, with paths that begin at it."""
+        yield from ()
+
+
+def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSection:
+    """Return the section of a forward model, of which only its own kind is imported.
+
+    Parameters
+    ----------
+    forward : ForwardSection or mapping
+        The section itself, or the section as the configuration holds it.
+    """
+    if isinstance(forward, ForwardSection):
+        return forward
+    chosen = kind_class(forward["kind"], "popinv.forward", ForwardSection)
+    section: ForwardSection = chosen.model_validate(forward)
+    return section
+
+
+def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[Problem]:
+    """Yield wave numbers that make no field, or that a mesh of so many elements cannot hold."""
+    if modes < dimension:
+        yield Problem(("modes",), f"got {modes}, but it must be at least 2 in 2-D.")
+    if modes > elements:
+        yield Problem(
+            ("modes",),
+            f"got {modes}, but the mesh has {elements} elements along its length, too few to hold "
+            "so many wave numbers; lower 'modes' or raise 'elements'.",
+        )

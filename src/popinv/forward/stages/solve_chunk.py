@@ -1,0 +1,63 @@
+"""Solve the forward model for one chunk of the proposals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.base import ClaimedDerivatives, Solutions
+from popinv.forward.build import forward_model, observed
+from popinv.forward.datasets import solves
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+
+__all__ = ["solve_chunk"]
+
+
+def solve_chunk(
+    forward: ForwardSection,
+    proposals: xr.Dataset,
+    *,
+    seed: int,
+    round_name: str,
+    chunk: int = 0,
+    chunk_size: int | None = None,
+) -> xr.Dataset:
+    """Return the solves of one chunk of the proposals.
+
+    The first chunk of round 0 also checks the derivatives of a simulator that claims to have any.
+
+    Parameters
+    ----------
+    forward : ForwardSection
+    proposals : Dataset
+        ``z`` along ``sample``.
+    seed : int
+        The study's seed.
+    round_name : str
+        "0", "1", ..., "truth", "check", ...; with the row it names what is random inside.
+    chunk, chunk_size : int
+        Number and size of the chunk; without a size, all proposals are solved.
+
+    Raises
+    ------
+    SolverError
+        If the simulator cannot be used, or claims derivatives that are wrong. A solve that fails
+        is a row of NaN with a reason.
+    """
+    size = proposals.sizes["sample"] if chunk_size is None else chunk_size
+    first = chunk * size
+    rows = proposals.isel(sample=slice(first, first + size))
+    z, description = rows["z"].values, observed(forward, seed)
+    if len(z):
+        stage, model = f"solve/{round_name}", forward_model(forward, seed)
+        if stage == "solve/0" and first == 0 and isinstance(model, ClaimedDerivatives):
+            model.check_derivatives(z)
+        solutions = model.solve(z, stage, first)
+    else:
+        solutions = Solutions(np.empty((0, len(description))), np.empty(0, dtype=object))
+    print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")
+    return solves(z, solutions, list(rows["parameter"].values), description)

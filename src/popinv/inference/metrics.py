@@ -1,0 +1,215 @@
+"""The metrics of a study's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
+from popinv.inference.assessment import heldout_tests
+from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.intervals import boundaries
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.misfit import noise_misfit_metrics
+from popinv.inference.problem import Problem
+from popinv.inference.residuals import solver_residuals
+from popinv.inference.result import estimate_of
+from popinv.inference.sampling_error import sampling_error_metrics
+from popinv.inference.scales_and_gaps import ScalesAndGaps, heldout_observations
+from popinv.surrogate.collect import Thresholds, failure_counts
+
+__all__ = ["metrics"]
+
+
+def metrics(
+    problem: Problem,
+    loaded: Mapping[str, xr.Dataset],
+    null_resamples: int,
+    polish_draws: int,
+    thresholds: Thresholds,
+) -> dict[str, float | int | str]:
+    """Return the flat table of a study's numbers; the README explains each.
+
+    Parameters
+    ----------
+    problem : Problem
+        The fitted problem.
+    loaded : mapping of str to Dataset
+        ``observations``, ``population`` and ``check``, and optionally ``sampling_error``,
+        ``truth``, ``noise_known`` and ``law_known``.
+    null_resamples : int
+        Number of resamples of the null distribution of the discrepancy.
+    polish_draws : int
+        Draws for each system's integral in the likelihood.
+    thresholds : Thresholds
+    """
+    population, check = loaded["population"], loaded["check"]
+    numbers: dict[str, float | int | str] = {
+        "systems": len(problem.data),
+        "observations_per_system": int(problem.data.shape[1]),
+    }
+    for label, name in (("alpha", "law"), ("noise", "noise")):
+        for parameter in population[f"{name}_parameter"].values:
+            row = population.sel({f"{name}_parameter": parameter})
+            numbers[f"{label}_{parameter}"] = float(row[name])
+            for end in ("lower", "upper"):
+                # JSON has no infinity. An end that the data do not determine is left out.
+                if np.isfinite(value := float(row[f"{name}_{end}"])):
+                    numbers[f"{label}_{parameter}_{end}"] = value
+            numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
+    numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
+    if "truth" in loaded:
+        numbers |= _against_truth(population, loaded)
+    if "sampling_error" in loaded:
+        numbers |= sampling_error_metrics(
+            population["noise_covariance"].values,
+            population["sampling_error_covariance"].values,
+            loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
+            problem.scales_and_gaps.mean_square_scale if problem.scales_and_gaps else 1.0,
+            taken_off=population.attrs["through"] == "solver" or "correction" in population,
+        )
+    heldout, scales_and_gaps = heldout_observations(loaded["observations"], problem.scales_and_gaps)
+    draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
+    model = FittedModel(problem, estimate_of(population), draws, solver_residuals(problem, check))
+    by_likelihood = _log_scores(problem, population, polish_draws)
+    tests = heldout_tests(model, heldout, null_resamples, scales_and_gaps, by_likelihood)
+    numbers |= noise_misfit_metrics(tests.misfit, loaded["observations"])
+    return numbers | {
+        "heldout_energy_distance": tests.energy.statistic,
+        "heldout_energy_null_95": tests.energy.null_95,
+        "heldout_p_value": tests.energy.p_value,
+        "heldout_calibration_statistic": tests.calibration.statistic,
+        "heldout_calibration_null_95": tests.calibration.null_95,
+        "heldout_calibration_p_value": tests.calibration.p_value,
+        "heldout_log_score": tests.log_score.observed,
+        "heldout_log_score_expected": tests.log_score.expected,
+        "heldout_log_score_p_value": tests.log_score.p_value,
+        "heldout_log_score_by": "likelihood" if by_likelihood else "normal law",
+        "solver_calls": int(check["solver_calls"].sum()),
+        "solver_failures": int(check["solver_failures"].sum()),
+        "solver_failure_reasons": failure_counts(check) or "none",
+        "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
+        "identifiability_warning": str(population.attrs["identifiability_warning"]),
+        "weakest_direction": str(population.attrs["weakest_direction"]),
+        "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
+    }
+
+
+def _log_scores(
+    problem: Problem, population: xr.Dataset, draws: int
+) -> Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray] | None:
+    """Return the log scores of the likelihood, if it is the answer and the surrogate suffices."""
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    pushed = np.abs(population["surrogate_shift"].values)
+    if population.attrs["estimator"] != "likelihood" or np.any(pushed > np.maximum(errors, 1e-12)):
+        return None
+    p, settings = estimate_of(population), MarginalSettings(draws=draws)
+
+    def scores(y: np.ndarray, scales_and_gaps: ScalesAndGaps | None) -> np.ndarray:
+        observed = replace(
+            problem, data=y, scales_and_gaps=scales_and_gaps, stage="heldout/log_score"
+        )
+        return evaluate(observed, p, settings).log_likelihood
+
+    return scores
+
+
+def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | int | str]:
+    """Return the chosen estimator, the differences of the others, and the efficiency."""
+    attrs = population.attrs
+    numbers: dict[str, float | int | str] = {
+        "estimator": str(attrs["estimator"]),
+        "estimator_reason": str(attrs["estimator_reason"]),
+        "through": str(attrs["through"]),
+        "efficiency_bound": str(population["bound"].attrs["of"]),
+        "descent_arrived": int(attrs["descent_arrived"]),
+        "descent_remaining": float(attrs["descent_remaining"]),
+        "agreement": str(attrs["agreement"]),
+    }
+    if "agreement_p_value" in attrs:
+        numbers["agreement_p_value"] = float(attrs["agreement_p_value"])
+    if "log_likelihood" in population:
+        numbers["log_likelihood"] = float(population["log_likelihood"].sum())
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    names = [name.replace(" ", "_") for name in population["estimated"].values]
+    moves = errors > 0
+    natural = [_natural(problem, row) for row in population["estimates"].values]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        efficiency = errors / population["bound"].values
+    for i in np.flatnonzero(moves):
+        numbers[f"standard_error_{names[i]}"] = float(errors[i])
+        if np.isfinite(efficiency[i]):
+            numbers[f"efficiency_{names[i]}"] = float(efficiency[i])
+        for row, estimator in enumerate(population["estimator"].values):
+            if np.isfinite(value := float(natural[row][i])):
+                numbers[f"{estimator}_{names[i]}"] = value
+                error = float(population["estimate_errors"].values[row, i])
+                if np.isfinite(error):
+                    numbers[f"{estimator}_{names[i]}_standard_error"] = error
+    for entry, where in boundaries(population).items():
+        numbers[f"boundary_{names[entry]}"] = where
+    return numbers
+
+
+def _natural(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return natural values; an unrestricted covariance stays as it is."""
+    if problem.noise.unrestricted or not np.isfinite(p).all():
+        return p
+    return problem.natural(p)
+
+
+def _surrogate(
+    population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds
+) -> dict[str, float | int | str]:
+    """Return the error of the surrogate and its effect on the answer."""
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    moves = errors > 0
+    pushed = np.abs(population["surrogate_shift"].values[moves]) / errors[moves]
+    error, push = float(check["surrogate_error"].values[-1]), float(pushed.max(initial=0.0))
+    return {
+        "surrogate_whitened_rmse": error,
+        "surrogate_threshold": thresholds.error,
+        "surrogate_push": push,
+        "surrogate_push_threshold": thresholds.push,
+        "surrogate_good_enough": int(error < thresholds.error and push < thresholds.push),
+    }
+
+
+def _against_truth(
+    population: xr.Dataset, loaded: Mapping[str, xr.Dataset]
+) -> dict[str, float | int | str]:
+    truth = loaded["truth"]
+    law, true_law = population["law"].values, truth["law"].values
+    true_covariance = truth["noise_covariance"].values
+    errors = law_errors(law, true_law)
+    covariance_error = relative_frobenius_error(
+        population["noise_covariance"].values, true_covariance
+    )
+    numbers: dict[str, float | int | str] = {}
+    for label, name in (("alpha", "law"), ("noise", "noise")):
+        same = np.array_equal(truth[f"{name}_parameter"], population[f"{name}_parameter"])
+        # A truth of another family has no values for this family's parameters.
+        for parameter in truth[f"{name}_parameter"].values if same else ():
+            value = truth[name].sel({f"{name}_parameter": parameter})
+            numbers[f"{label}_true_{parameter}"] = float(value)
+    numbers |= {
+        "alpha_relative_error_max": float(errors.max()),
+        "alpha_relative_error_rms": root_mean_square(errors),
+        "noise_covariance_relative_frobenius_error": covariance_error,
+    }
+    if "noise_known" in loaded:
+        oracle_errors = law_errors(loaded["noise_known"]["law"].values, true_law)
+        numbers["alpha_oracle_relative_error_rms"] = root_mean_square(oracle_errors)
+        numbers["alpha_error_to_oracle"] = ratio(
+            root_mean_square(errors), root_mean_square(oracle_errors)
+        )
+    if "law_known" in loaded:
+        oracle_error = relative_frobenius_error(
+            loaded["law_known"]["noise_covariance"].values, true_covariance
+        )
+        numbers["noise_oracle_relative_frobenius_error"] = oracle_error
+        numbers["noise_error_to_oracle"] = ratio(covariance_error, oracle_error)
+    return numbers

@@ -1,0 +1,41 @@
+"""Judge the answer."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.inference.build import descent_problem
+from popinv.inference.metrics import metrics
+from popinv.inference.settings import PolishSettings
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.collect import Thresholds
+
+__all__ = ["assess_population"]
+
+
+def assess_population(
+    model: Model,
+    polish: PolishSettings,
+    thresholds: Thresholds,
+    *,
+    seed: int,
+    null_resamples: int,
+    **artefacts: xr.Dataset,
+) -> dict[str, float | int | str]:
+    """Return the study's metrics, a flat table of numbers.
+
+    Parameters
+    ----------
+    model, polish : Model, PolishSettings
+    thresholds : Thresholds
+        What a surrogate that is good enough stays below.
+    seed, null_resamples : int
+        The study's seed, and the number of resamples of the held-out discrepancy.
+    **artefacts : Dataset
+        ``surrogate``, ``observations``, ``population``, ``check``, and, where there are,
+        ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
+    """
+    surrogate = surrogate_of(artefacts["surrogate"])
+    problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
+    return metrics(problem, artefacts, null_resamples, polish.draws, thresholds)

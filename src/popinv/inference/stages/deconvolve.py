@@ -1,0 +1,62 @@
+"""The coupled descent on law and noise."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.inference.build import descent_problem
+from popinv.inference.fit_distance import fit_distance, starts_near
+from popinv.inference.likelihood.scores import distance_scores
+from popinv.inference.polished import fresh_solves
+from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
+from popinv.inference.settings import DescentSettings
+from popinv.inference.surrogate_bias import corrected
+from popinv.population.model import Model
+from popinv.store.checkpoints import Checkpoint
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["deconvolve"]
+
+
+def deconvolve(
+    model: Model,
+    descent: DescentSettings,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    estimate: xr.Dataset,
+    check: xr.Dataset,
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> xr.Dataset:
+    """Return the estimate of the coupled descent, the surrogate's push taken off.
+
+    Parameters
+    ----------
+    model : Model
+    descent : DescentSettings
+    observations, surrogate : Dataset
+    estimate : Dataset
+        That of the last round, where the descent starts.
+    check : Dataset
+        The record of solves, whose last round the surrogate has not seen.
+    seed : int
+        The study's seed.
+    device : {"cpu", "auto", "cuda"}
+    checkpoint : Checkpoint, optional
+        An interrupted descent goes on from there.
+    """
+    through = surrogate_of(surrogate, device)
+    problem = descent_problem(model, observations, through, seed, "descent")
+    starts = starts_near(problem, estimate_of(estimate), descent.restarts)
+    fit = fit_distance(problem, descent, starts, checkpoint)
+    best = fit.estimate
+    if fit.influence is not None:
+        scores, fresh = distance_scores(fit.influence), fresh_solves(check)
+        best = corrected(problem, best, scores, fresh, "descent/fresh", pairs=4)
+    losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
+    dataset = estimate_dataset(problem, best, losses=losses)
+    print_parameters(dataset)
+    print(fit.estimate.reason or "the descent has arrived")
+    return dataset

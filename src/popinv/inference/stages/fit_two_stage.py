@@ -1,0 +1,39 @@
+"""Fit each system by itself, then pool."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.inference.baselines.two_stage import two_stage
+from popinv.inference.build import descent_problem
+from popinv.inference.result import answer_dataset, parameters_of, print_parameters
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["fit_two_stage"]
+
+
+def fit_two_stage(
+    model: Model,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    estimate: xr.Dataset,
+    *,
+    seed: int,
+) -> xr.Dataset:
+    """Return the law and the noise of the systems' own fits.
+
+    Parameters
+    ----------
+    model : Model
+    observations, surrogate : Dataset
+    estimate : Dataset
+        That of the last round, where the fits start.
+    seed : int
+        The study's seed.
+    """
+    problem = descent_problem(model, observations, surrogate_of(surrogate), seed, "two_stage")
+    pooled = two_stage(problem, parameters_of(estimate))
+    answer = answer_dataset(problem, pooled.alpha, pooled.gamma)
+    print_parameters(answer)
+    return answer

@@ -1,0 +1,57 @@
+"""Gather the answer: the best estimate, its intervals, and what the others say of it."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.inference.answer import population_dataset
+from popinv.inference.build import descent_problem
+from popinv.inference.settings import Estimator
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["gather_answer"]
+
+
+def gather_answer(
+    model: Model,
+    estimator: Estimator,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    distance: xr.Dataset,
+    pseudo_likelihood: xr.Dataset,
+    likelihood: xr.Dataset,
+    resamples: xr.Dataset | None = None,
+    sampling_error: xr.Dataset | None = None,
+    *,
+    seed: int,
+) -> xr.Dataset:
+    """Return the answer of the study.
+
+    Parameters
+    ----------
+    model, estimator : Model, str
+    observations, surrogate : Dataset
+    distance, pseudo_likelihood, likelihood : Dataset
+        The answers of all estimators.
+    resamples, sampling_error : Dataset, optional
+        Estimates from resampled systems, and the sampling error of the forward model.
+    seed : int
+        The study's seed.
+    """
+    problem = descent_problem(model, observations, surrogate_of(surrogate), seed, "assess")
+    estimates = {
+        "distance": distance,
+        "pseudo_likelihood": pseudo_likelihood,
+        "likelihood": likelihood,
+        "resamples": resamples,
+        "sampling_error": sampling_error,
+    }
+    known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
+    population = population_dataset(problem, known, estimator)
+    print(
+        f"the answer is that of the {population.attrs['estimator']}: "
+        f"{population.attrs['estimator_reason']}"
+    )
+    print(population.attrs["agreement"])
+    return population

@@ -1,0 +1,77 @@
+"""Pseudo-likelihood and likelihood of law and noise, after the rounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.build import forward_model
+from popinv.inference.build import descent_problem, start
+from popinv.inference.polish import may_solve, polish
+from popinv.inference.polished import fresh_solves, likelihood_dataset, pseudo_likelihood_dataset
+from popinv.inference.result import estimate_of
+from popinv.inference.settings import PolishSettings
+from popinv.inference.solver import SolverSimulator
+from popinv.population.model import Model
+from popinv.store.checkpoints import Checkpoint
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["maximise_likelihoods"]
+
+
+def maximise_likelihoods(
+    model: Model,
+    settings: PolishSettings,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    estimate: xr.Dataset,
+    check: xr.Dataset,
+    *,
+    seed: int,
+    likelihood: bool = True,
+    seconds_per_solve: float = np.inf,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the estimates of the pseudo-likelihood and of the likelihood.
+
+    Parameters
+    ----------
+    model : Model
+    settings : PolishSettings
+    observations, surrogate : Dataset
+    estimate : Dataset
+        That of the last round.
+    check : Dataset
+        The record of solves, whose last round the surrogate has not seen.
+    seed : int
+        The study's seed.
+    likelihood : bool
+        Whether the marginal likelihood is asked for.
+    seconds_per_solve : float
+        Nominal cost of a solve; the forward model itself is used where the settings allow it.
+    device : {"cpu", "auto", "cuda"}
+    checkpoint : Checkpoint, optional
+        An interrupted ascent goes on from there.
+
+    Returns
+    -------
+    pseudo_likelihood, likelihood : Dataset
+        The second holds only a reason where there is no such estimate.
+    """
+    through = surrogate_of(surrogate, device)
+    problem = descent_problem(model, observations, through, seed, "polish")
+    solver = None
+    if may_solve(problem, settings, seconds_per_solve):
+        solver = SolverSimulator(forward_model(model.forward, seed))
+    polished = polish(
+        problem,
+        settings,
+        [estimate_of(estimate), start(model, problem)],
+        fresh_solves(check),
+        solver,
+        seconds_per_solve,
+        checkpoint,
+        likelihood=likelihood,
+    )
+    return pseudo_likelihood_dataset(problem, polished), likelihood_dataset(problem, polished)

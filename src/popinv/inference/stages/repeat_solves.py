@@ -1,0 +1,48 @@
+"""Solve some systems again and again from other initial states, for the sampling error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.build import forward_model
+from popinv.inference.result import parameters_of
+from popinv.inference.sampling_error import sampling_error_dataset
+from popinv.population.laws.build import law as law_of
+from popinv.population.synthetic import parameters
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.population.laws.section import LawSection
+
+__all__ = ["repeat_solves"]
+
+
+def repeat_solves(
+    forward: ForwardSection,
+    law: LawSection,
+    descent: xr.Dataset,
+    *,
+    seed: int,
+    repeats: int,
+    systems: int,
+) -> xr.Dataset:
+    """Return the covariance of the forward model's sampling error.
+
+    Parameters
+    ----------
+    forward, law : ForwardSection, LawSection
+    descent : Dataset
+        The estimate whose law the systems are drawn from.
+    seed, repeats, systems : int
+        The study's seed, solves of each system, and number of systems.
+    """
+    alpha, _ = parameters_of(descent)
+    z = parameters(law_of(law, forward), alpha, seed, "repeat", systems)
+    solver = forward_model(forward, seed)
+    solves = [solver.solve(z, f"repeat/{repeat}") for repeat in range(repeats)]
+    failed = sum(int(solutions.failed.sum()) for solutions in solves)
+    print(f"{repeats} solves of {systems} systems each, {failed} failed")
+    return sampling_error_dataset(np.array([solutions.observations for solutions in solves]))

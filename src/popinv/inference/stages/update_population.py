@@ -1,0 +1,53 @@
+"""Estimate the population through the round's surrogate, to know where to solve next."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.population.model import Model
+
+__all__ = ["update_population"]
+
+
+def update_population(
+    model: Model,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    previous_estimate: xr.Dataset | None = None,
+    *,
+    seed: int,
+    round_number: int,
+    device: str = "cpu",
+) -> xr.Dataset:
+    """Return the estimate of a round, by the pseudo-likelihood.
+
+    Parameters
+    ----------
+    model : Model
+    observations, surrogate : Dataset
+        The surrogate of the round. Where it was passed on, so is the last estimate.
+    previous_estimate : Dataset, optional
+        That of the last round.
+    seed, round_number : int
+        Address of the random draws.
+    device : {"cpu", "auto", "cuda"}
+    """
+    if surrogate.attrs["converged"] and previous_estimate is not None:
+        print("the last estimate is passed on")
+        return previous_estimate.assign_attrs(converged=1)
+    # Imported here: passing on needs no tensor library. `popinv.workflow.selection` names them.
+    from popinv.inference.build import descent_problem, start
+    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+    from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
+    from popinv.surrogate.artefact import surrogate_of
+
+    through = surrogate_of(surrogate, device)
+    problem = descent_problem(model, observations, through, seed, f"update/{round_number}")
+    # An early surrogate can lead the estimate astray; the study's start then leads it back.
+    starts = [start(model, problem)]
+    if previous_estimate is not None:
+        starts.insert(0, estimate_of(previous_estimate))
+    estimate = fit_pseudo_likelihood(problem, starts, rough=True)
+    dataset = estimate_dataset(problem, estimate, {"converged": 0})
+    print_parameters(dataset)
+    return dataset

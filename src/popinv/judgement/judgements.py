@@ -1,0 +1,385 @@
+"""Judgements on how far a study's answer can be trusted, from its metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from popinv.judgement.metrics import Metrics, Parameter
+
+__all__ = ["COVERAGE_WANTED", "Judgement", "judgements"]
+
+# A study of some tens of replications can require a coverage of 95 % intervals within this band.
+COVERAGE_WANTED = (0.85, 0.99)
+
+# If a p-value is below this, model and data differ.
+_LEVEL = 0.05
+_UNJUDGED = "A test without a result speaks neither for the answer nor against it."
+_SURROGATE = "The surrogate's error biases the law and the noise, unless it is taken off."
+# If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
+# If a ratio of standard error and bound is above the second, the data contain more information.
+_DIFFER, _INEFFICIENT = 0.01, 1.5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The result of one check of the answer.
+
+    Attributes
+    ----------
+    name : str
+        Name of the check.
+    verdict : {"good", "doubt", "neutral"}
+        Good, or a reason for doubt; neutral if there is nothing to compare with.
+    short : str
+        The result in a few words.
+    finding : str
+        The result in a sentence.
+    meaning : str
+        The meaning of the result.
+    """
+
+    name: str
+    verdict: Literal["good", "doubt", "neutral"]
+    short: str
+    finding: str
+    meaning: str
+
+
+def judgements(
+    metrics: Metrics, parameters: Sequence[Parameter], calibration: Metrics | None = None
+) -> tuple[Judgement, ...]:
+    """Return the checks of the answer and their results.
+
+    Parameters
+    ----------
+    metrics : mapping
+        ``metrics.json`` of the study.
+    parameters : sequence of Parameter
+        From :func:`~popinv.cli.show.parameters_in`.
+    calibration : mapping, optional
+        ``evidence/calibration.json``.
+    """
+    parts = (
+        _truth(metrics, parameters),
+        _estimator(metrics),
+        _arrival(metrics),
+        _agreement(metrics),
+        _efficiency(metrics),
+        _boundaries(metrics),
+        _heldout(metrics),
+        _predictions(metrics),
+        _noise_family(metrics),
+        _identifiability(metrics),
+        _surrogate(metrics),
+        _sampling_error(metrics),
+        _solver(metrics),
+        _calibration(calibration),
+    )
+    return tuple(judgement for part in parts for judgement in part)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgement]:
+    if "alpha_relative_error_max" not in metrics:
+        return
+    law = f"{metrics['alpha_relative_error_max']:.3f}"
+    noise = f"{metrics['noise_covariance_relative_frobenius_error']:.3f}"
+    short = f"largest error {law} (law), {noise} (noise)"
+    text = (
+        f"The largest relative error of the law is {law} (absolute if the truth is below 0.1). The "
+        f"relative error of the noise covariance is {noise}."
+    )
+    for key, part, told in (
+        ("alpha_error_to_oracle", "law", "noise"),
+        ("noise_error_to_oracle", "noise", "law"),
+    ):
+        if key in metrics:
+            short += f"; {part} {metrics[key]:.2f} times its oracle's"
+            text += (
+                f" The root mean square error of the {part} is {metrics[key]:.2f} times that of an "
+                f"estimate that is told the {told}."
+            )
+    known = [p.holds for p in parameters if p.holds is not None]
+    if not known:
+        meaning = "There are no intervals that could hold the truth."
+        yield Judgement("Against the truth", "neutral", short, text, meaning)
+        return
+    text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
+    short += f"; {sum(known)} of {len(known)} intervals hold the truth"
+    missed = len(known) - sum(known)
+    # One in twenty 95 % intervals misses the truth by chance. Many at once do not.
+    doubtful = missed > max(1, 0.2 * len(known))
+    yield Judgement(
+        "Against the truth",
+        "doubt" if doubtful else "good",
+        short,
+        text,
+        "One interval in twenty misses the truth by chance. The parameters are not independent.",
+    )
+
+
+def _heldout(metrics: Metrics) -> Iterator[Judgement]:
+    if "heldout_p_value" not in metrics:
+        return
+    p = metrics["heldout_p_value"]
+    if not _is_number(p):
+        yield Judgement(
+            "Held-out systems", "neutral", "not judged", "The test has no result.", _UNJUDGED
+        )
+        return
+    differ = p < _LEVEL
+    verb = "do not look" if differ else "look"
+    yield Judgement(
+        "Held-out systems",
+        "doubt" if differ else "good",
+        f"{verb} like draws of the fitted model (p = {p:.2g})",
+        f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
+        f"distance is {metrics['heldout_energy_distance']:.3g}; for draws of the model it is below "
+        f"{metrics['heldout_energy_null_95']:.3g} in 95 of 100 cases (p = {p:.2g}).",
+        "A small p-value says that law, noise and surrogate together do not describe the data.",
+    )
+
+
+def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
+    if "noise_misfit" not in metrics:
+        return
+    misfit = str(metrics["noise_misfit"])
+    if misfit.startswith("not judged: "):
+        reason = misfit.removeprefix("not judged: ")
+        text = f"Not judged: {reason}."
+        yield Judgement("Family of the noise", "neutral", "not judged", text, _UNJUDGED)
+        return
+    fine = misfit == "none seen"
+    p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
+    text = (
+        f"The chosen family explains the second moments{p}." if fine else f"{_sentence(misfit)}{p}."
+    )
+    yield Judgement(
+        "Family of the noise",
+        "good" if fine else "doubt",
+        f"{'explains' if fine else 'does not explain'} the second moments{p}",
+        text,
+        "This compares the covariance of the held-out systems with that of the fitted model. A "
+        "wrong law or surrogate can raise it too.",
+    )
+
+
+def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
+    if "identifiability_warning" not in metrics:
+        return
+    warning = str(metrics["identifiability_warning"])
+    direction = _readable(str(metrics["weakest_direction"])).replace("-", "−")
+    weakest = (
+        f"The weakest combination of parameters, {direction}, has a standard error of "
+        f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
+    )
+    fine = warning == "none"
+    text = f"{'The data determine every parameter' if fine else _readable(warning)}. {weakest}"
+    yield Judgement(
+        "Identifiability",
+        "good" if fine else "doubt",
+        f"the data {'' if fine else 'do not '}determine every parameter",
+        text,
+        "The standard errors are those that mean, covariance and third moments of the observations "
+        "allow with this number of systems.",
+    )
+
+
+def _surrogate(metrics: Metrics) -> Iterator[Judgement]:
+    if "surrogate_whitened_rmse" not in metrics:
+        return
+    error = metrics["surrogate_whitened_rmse"]
+    if not _is_number(error):
+        text = "No fresh solve succeeded, so it could not be judged."
+        yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
+        return
+    push = metrics["surrogate_push"]
+    taken = (
+        "The answer went through the forward model itself."
+        if metrics["through"] == "solver"
+        else "Its push has been taken off the answer."
+    )
+    yield Judgement(
+        "Surrogate",
+        "good" if metrics["surrogate_good_enough"] else "doubt",
+        f"errs by {error:.2g} deviations of the noise, pushes by {push:.2g} standard errors",
+        f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
+        f"for {metrics['surrogate_threshold']:g}. That pushes the answer by {push:.2g} of its "
+        f"standard errors; the study asks for {metrics['surrogate_push_threshold']:g}. {taken}",
+        _SURROGATE,
+    )
+
+
+def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
+    if "sampling_error_share" not in metrics:
+        return
+    share = f"{100 * metrics['sampling_error_share']:.2g} %"
+    taken_off = bool(metrics["sampling_error_taken_off"])
+    text = (
+        f"Averages over a finite time have a sampling error. It is {share} of the variance of "
+        "noise and sampling error together, and has been taken off the noise."
+        if taken_off
+        else f"The sampling error of averages over a finite time is {share} of the recovered "
+        "noise's variance."
+    )
+    yield Judgement(
+        "Sampling error of the model",
+        "neutral",
+        f"{share} of the variance beside the signal{', taken off the noise' if taken_off else ''}",
+        text,
+        "It is measured by repeated solves. The observations alone cannot distinguish it from "
+        "noise.",
+    )
+
+
+def _solver(metrics: Metrics) -> Iterator[Judgement]:
+    failures = metrics.get("solver_failures", 0)
+    if not failures:
+        return
+    yield Judgement(
+        "Solver",
+        "doubt",
+        f"{failures} of {metrics['solver_calls']} solves failed",
+        f"{failures} of {metrics['solver_calls']} solves failed "
+        f"({metrics['solver_failure_reasons']}).",
+        "Failures that depend on the parameters bias the law towards what could be solved.",
+    )
+
+
+def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
+    if calibration is None:
+        return
+    share, count = calibration["coverage_mean"], calibration["calibration_replications"]
+    low, high = COVERAGE_WANTED
+    yield Judgement(
+        "Calibration",
+        "good" if low <= share <= high else "doubt",
+        f"{100 * share:.0f} % of the intervals hold the truth on {count} new data sets",
+        f"On {count} new data sets like this one {100 * share:.1f} % of the 95 % intervals hold "
+        "the truth.",
+        f"The study requires between {100 * low:.0f} and {100 * high:.0f} %.",
+    )
+
+
+def _estimator(metrics: Metrics) -> Iterator[Judgement]:
+    if "estimator" not in metrics:
+        return
+    name, why = _readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
+    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
+    yield Judgement(
+        "Estimator",
+        "neutral",
+        f"the answer is that of the {name}",
+        f"The answer is that of the {name}, through {through}: {why}.",
+        "The likelihood has the smallest standard errors if the model is right. The "
+        "pseudo-likelihood needs only means and covariances. The distance needs no density.",
+    )
+
+
+def _arrival(metrics: Metrics) -> Iterator[Judgement]:
+    if "descent_arrived" not in metrics:
+        return
+    arrived, left = bool(metrics["descent_arrived"]), metrics["descent_remaining"]
+    # The descent's remaining distance is no reason to doubt an answer of another estimator.
+    matters = metrics["estimator"] == "distance"
+    yield Judgement(
+        "Descent",
+        "good" if arrived else "doubt" if matters else "neutral",
+        f"has {'' if arrived else 'not '}arrived",
+        f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
+        f"its end has {left:.2g} standard errors left to go.",
+        "The remaining distance follows from the mean of the last gradients and their noise.",
+    )
+
+
+def _agreement(metrics: Metrics) -> Iterator[Judgement]:
+    if "agreement" not in metrics:
+        return
+    text, p = str(metrics["agreement"]), metrics.get("agreement_p_value")
+    if p is None:
+        yield Judgement("Agreement", "neutral", "not judged", f"{_sentence(text)}.", _UNJUDGED)
+        return
+    agree = p >= _DIFFER
+    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
+    yield Judgement(
+        "Agreement",
+        "good" if agree else "doubt",
+        short,
+        f"{_sentence(text)} (p = {p:.2g}).",
+        "If the model is right, the estimators differ only by chance. A wrong model can affect "
+        "them differently (Hausman's test).",
+    )
+
+
+def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
+    ratios = {
+        key.removeprefix("efficiency_"): value
+        for key, value in metrics.items()
+        if key.startswith("efficiency_") and key != "efficiency_bound" and _is_number(value)
+    }
+    if not ratios:
+        return
+    worst = max(ratios, key=lambda name: ratios[name])
+    largest, bounding = ratios[worst], _readable(str(metrics["efficiency_bound"]))
+    fine = largest <= _INEFFICIENT
+    short = f"standard errors at most {largest:.2f} times the bound"
+    yield Judgement(
+        "Efficiency",
+        "good" if fine else "doubt",
+        short,
+        f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+        f"({_readable(worst)}).",
+        f"Above {_INEFFICIENT:g} the data contain more information than the answer uses.",
+    )
+
+
+def _boundaries(metrics: Metrics) -> Iterator[Judgement]:
+    at = {k.removeprefix("boundary_"): v for k, v in metrics.items() if k.startswith("boundary_")}
+    for name, where in at.items():
+        told = _readable(name)
+        end = "from above" if where == "zero" else "from below"
+        yield Judgement(
+            "Boundary",
+            "neutral",
+            f"{told} is not distinguished from {where}",
+            f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
+            "Its value is held there, and the other parameters are estimated with it.",
+        )
+
+
+def _predictions(metrics: Metrics) -> Iterator[Judgement]:
+    for key, title, subject in (
+        (
+            "heldout_calibration_p_value",
+            "Single observations",
+            "Held-out values of single observations",
+        ),
+        ("heldout_log_score_p_value", "Log score", "Log densities of held-out systems"),
+    ):
+        if not _is_number(metrics.get(key)):
+            continue
+        p = metrics[key]
+        differ = p < _LEVEL
+        verb = "do not have" if differ else "have"
+        yield Judgement(
+            title,
+            "doubt" if differ else "good",
+            f"{verb} the distribution that the model predicts (p = {p:.2g})",
+            f"{subject} {verb} the distribution that the fitted model predicts (p = {p:.2g}).",
+            "The comparison is with systems drawn from the fitted model. The estimate's own error "
+            "counts in them as it does in the data.",
+        )
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

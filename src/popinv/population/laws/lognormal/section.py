@@ -1,0 +1,30 @@
+"""The section of the lognormal law."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from popinv.forward.section import ForwardSection
+from popinv.population.laws.section import ByParameter
+
+if TYPE_CHECKING:
+    from popinv.population.laws.lognormal.law import LognormalLaw
+
+__all__ = ["LognormalSection"]
+
+
+class LognormalSection(ByParameter):
+    """Independent lognormal parameters."""
+
+    kind: Literal["lognormal"] = Field(
+        description="Independent lognormal parameters; mean and deviation are those of the "
+        "logarithm."
+    )
+
+    def law(self, forward: ForwardSection) -> LognormalLaw:
+        """Return the law of the forward model's parameters."""
+        from popinv.population.laws.lognormal.law import LognormalLaw
+
+        return LognormalLaw(forward.parameter_names())

@@ -1,0 +1,87 @@
+"""Whittle-Matern fields on the unit interval and the unit square, by cosine expansions.
+
+The cosines are the eigenfunctions of the Laplacian with zero normal derivative at the boundary;
+which wave numbers are used is said by :func:`popinv.forward.fields.wavenumbers`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from popinv.forward.fields import wavenumbers
+from popinv.population.laws.base import Law
+from popinv.population.laws.matern_field.section import FieldParameters
+from popinv.sections.base import positive_keys
+
+__all__ = ["MaternLaw"]
+
+_UNKNOWNS = positive_keys(FieldParameters)
+
+
+class MaternLaw(Law):
+    r"""Mean plus a Whittle-Matern field with unknown mean, standard deviation and length.
+
+    .. math::
+        a(x) = m + \sum_j z_j \prod_i \cos(\pi k_{ji} x_i), \qquad
+        z_j = s \sqrt{q_j(\ell)}\,\omega_j, \qquad
+        q_j \propto (1 + \ell^2 \pi^2 |k_j|^2)^{-\nu - d/2}
+
+    with ``q`` normalised so that the variance of the field, averaged over the domain, is s**2:
+    s is then the standard deviation of the log-permeability that one reads off a picture, and
+    does not change its meaning with the length. (The expansion without this normalisation is in
+    arXiv 2405.17955, where the field's variance depends on the length.)
+
+    alpha = (mean, log standard deviation, log length); z = (mean, z_1, ..., z_modes).
+
+    Parameters
+    ----------
+    dimension : int
+        1 or 2.
+    modes : int
+        Wave numbers per direction.
+    smoothness : float
+        nu, held fixed.
+    """
+
+    names = tuple(_UNKNOWNS)
+    positive = tuple(_UNKNOWNS.values())
+    affine = True
+
+    def __init__(self, dimension: int, modes: int, smoothness: float) -> None:
+        k = wavenumbers(dimension, modes)
+        self._squared = torch.as_tensor(math.pi**2 * (k**2).sum(axis=1), dtype=torch.float64)
+        # The square of a cosine averages to 1/2 in each direction in which it varies.
+        self._average = torch.as_tensor(0.5 ** (k > 0).sum(axis=1), dtype=torch.float64)
+        self._exponent = smoothness + dimension / 2
+        self.d_omega = len(k)
+        self.d_z = self.d_omega + 1
+
+    def spectrum(self, length: torch.Tensor) -> torch.Tensor:
+        """Return q (..., modes) for length (...,): the variance of z_j at s = 1."""
+        q = (1 + length[..., None] ** 2 * self._squared) ** -self._exponent
+        return q / (q * self._average).sum(dim=-1, keepdim=True)
+
+    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        """Map omega (n, modes) to z (n, 1 + modes)."""
+        mean, deviation, length = alpha[..., 0], alpha[..., 1].exp(), alpha[..., 2].exp()
+        coefficients = deviation[..., None] * torch.sqrt(self.spectrum(length)) * omega
+        return torch.cat([mean.expand(len(omega))[:, None], coefficients], dim=1)
+
+    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return the log density of the coefficients, for each row of z (n, 1 + modes).
+
+        The mean is the same number in all systems and has no density: the first entry of z is
+        left out, and the result does not depend on the mean.
+        """
+        variance = torch.exp(2 * alpha[..., 1, None]) * self.spectrum(torch.exp(alpha[..., 2]))
+        logs = torch.log(2 * math.pi * variance).sum(dim=-1)
+        return -0.5 * ((z[:, 1:] ** 2 / variance).sum(dim=-1) + logs)
+
+    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return alpha of largest likelihood of the coefficients; the mean is that of z[:, 0]."""
+        alpha = super().most_likely(z, start)
+        alpha[0] = z[:, 0].mean()
+        return alpha

@@ -1,0 +1,186 @@
+"""The base of the sections of all laws: the start, and the demands on a study."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Discriminator, Field, Tag
+
+from popinv.forward.section import ForwardSection
+from popinv.sections.base import NonNegative, Number, Positive, Section
+from popinv.sections.messages import Problem, name_problems, value_problems
+from popinv.sections.outside import Kind, kind_class
+
+if TYPE_CHECKING:
+    from popinv.population.laws.base import Law
+
+__all__ = [
+    "START",
+    "ByParameter",
+    "LawSection",
+    "MeanAndStandardDeviation",
+    "flat_values",
+    "law_section",
+]
+
+START = "Where the descent starts, in the natural scale."
+_START_BY_PARAMETER = (
+    "Where the descent starts: `{mean: ..., standard_deviation: ...}` for every parameter of the "
+    "forward model, by name. Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, "
+    "with two scales also `coupling`, `time_scale` and `space_scale`; your own simulator those of "
+    "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
+    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, "
+    "`mode_1_0`, ...)."
+)
+_SPREAD = (
+    "Standard deviation of the first design about the start, where positive quantities are "
+    "counted in logarithms: one number, or one per name of `start`."
+)
+
+
+class MeanAndStandardDeviation(Section):
+    """The unknowns of one normal, or lognormal, parameter."""
+
+    mean: Number = Field(description="Mean (lognormal: of the logarithm).")
+    standard_deviation: Positive = Field(
+        description="Standard deviation (lognormal: of the logarithm)."
+    )
+
+
+def _spread_kind(value: Any) -> str:
+    return "<each>" if isinstance(value, dict) else "<all>"
+
+
+Spread = Annotated[
+    Annotated[NonNegative, Tag("<all>")] | Annotated[dict[str, NonNegative], Tag("<each>")],
+    Discriminator(_spread_kind),
+]
+
+
+class LawSection(Kind):
+    """The section of a law: its keys, and what it demands of the rest of a study.
+
+    A law has a key ``start``: a section whose keys are the law's parameters, or such a section for
+    each parameter of the forward model, by name.
+    """
+
+    computes: ClassVar[str] = "law"
+    needed: ClassVar[tuple[str, ...]] = ("start",)
+    has_density: ClassVar[bool] = True
+    """True if the law has a density in closed form."""
+
+    if TYPE_CHECKING:
+        # Stated by each law, after the keys that it depends on.
+        start: Any
+    spread: Spread = Field(default=0.5, description=_SPREAD)
+
+    @abstractmethod
+    def law(self, forward: ForwardSection) -> Law:
+        """Return the law of the parameters of the forward model."""
+
+    def value_names(self) -> tuple[str, ...]:
+        """Return the keys of ``start``, which are those of the true values too."""
+        return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())
+
+    def spread_names(self) -> tuple[str, ...]:
+        """Return the names that may each have a spread."""
+        return self.value_names()
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield what does not fit the forward model, with paths that begin at the section."""
+        if isinstance(self.start, dict):
+            names = forward.parameter_names()
+            described = f"the forward model's {len(names)} parameters"
+            for problem in name_problems(self.start, names, described):
+                yield problem.under("start")
+
+    def spread_problems(self) -> Iterator[Problem]:
+        """Yield names of ``spread`` that are unknown or missing."""
+        if isinstance(self.spread, dict):
+            names = self.spread_names()
+            for problem in name_problems(self.spread, names, "the law's parameters"):
+                yield problem.under("spread")
+
+    def value_problems(
+        self, values: Mapping[str, Any], forward: ForwardSection | None
+    ) -> Iterator[Problem]:
+        """Yield what is wrong with true values, with paths that begin at them.
+
+        Parameters
+        ----------
+        values : mapping
+            Values in the form of ``start``, as they stand in the file.
+        forward : ForwardSection or None
+            None if it is itself at fault.
+        """
+        names = self.value_names()
+        if isinstance(self.start, dict) and forward:
+            names = forward.parameter_names()
+        yield from name_problems(values, names, "the law's parameters")
+        known = {name: values[name] for name in values if name in names}
+        yield from value_problems(known, type(self).model_fields["start"].annotation)
+
+    def spreads(self, names: tuple[str, ...]) -> list[float]:
+        """Return the spread of each of the law's parameters.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Names of the law's parameters. Where ``start`` nests them, the name of the mapping
+            stands first, and all of its parameters have one spread.
+        """
+        if not isinstance(self.spread, dict):
+            return [float(self.spread)] * len(names)
+        return [float(self.spread[_owner(name, self.spread)]) for name in names]
+
+
+def _owner(name: str, owners: Iterable[str]) -> str:
+    fitting = [owner for owner in owners if name == owner or name.startswith(f"{owner}_")]
+    return max(fitting, key=len)
+
+
+class ByParameter(LawSection):
+    """A law whose values are a mean and a standard deviation for each parameter, by name."""
+
+    start: dict[str, MeanAndStandardDeviation] = Field(description=_START_BY_PARAMETER)
+
+
+def law_section(section: LawSection | Mapping[str, Any]) -> LawSection:
+    """Return the section of a law as an object, from a checked mapping too.
+
+    Only the module of the section's own kind is imported.
+    """
+    if isinstance(section, LawSection):
+        return section
+    chosen = kind_class(section["kind"], "popinv.population.laws", LawSection)
+    checked: LawSection = chosen.model_validate(section)
+    return checked
+
+
+def flat_values(values: Mapping[str, Any] | Section) -> dict[str, float]:
+    """Return the values of a law by the names of its parameters.
+
+    Laws of named parameters nest their values by parameter in the file; the others are flat.
+
+    Parameters
+    ----------
+    values : mapping or Section
+        ``law.start`` or ``observations.truth.law``.
+
+    Examples
+    --------
+    >>> flat_values({"mode_1": {"mean": 0.0, "standard_deviation": 2.0}})
+    {'mode_1_mean': 0.0, 'mode_1_standard_deviation': 2.0}
+    """
+    flat: dict[str, float] = {}
+    plain = values.model_dump() if isinstance(values, Section) else values
+    for name, value in plain.items():
+        if name == "beside":
+            flat.update(flat_values(value))
+        elif isinstance(value, Mapping | Section):
+            flat.update({f"{name}_{key}": number for key, number in flat_values(value).items()})
+        else:
+            flat[name] = value
+    return flat

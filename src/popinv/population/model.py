@@ -1,0 +1,28 @@
+"""The model of a study: forward model, law of the parameters, and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.population.laws.section import LawSection
+    from popinv.population.noise.section import NoiseSection
+
+__all__ = ["Model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The sections that state a study's model."""
+
+    forward: ForwardSection
+    law: LawSection
+    noise: NoiseSection
+
+    @classmethod
+    def of(cls, sections: Mapping[str, Any]) -> Model:
+        """Return the model of a study's sections by name; others among them are left out."""
+        return cls(*(sections[name] for name in ("forward", "law", "noise")))

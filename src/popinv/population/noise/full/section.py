@@ -1,0 +1,82 @@
+"""The section of noise whose covariance is unrestricted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from popinv.forward.section import ForwardSection
+from popinv.population.noise.section import (
+    START,
+    Correlations,
+    NoiseSection,
+    StandardDeviations,
+    length_problems,
+    pair_problems,
+)
+from popinv.sections.base import NonNegative
+from popinv.sections.messages import Problem
+
+if TYPE_CHECKING:
+    from popinv.forward.base import Observations
+    from popinv.population.noise.full.noise import FullNoise
+
+__all__ = ["FullParameters", "FullSection"]
+
+# 80 observations have 3240 unknowns, whose curvature takes 6 s and 1 GB; see docs/cost.md.
+_MOST_OF_FULL = 80
+
+
+class FullParameters(StandardDeviations):
+    """The unknowns of noise of unrestricted covariance."""
+
+    correlation: Correlations = Field(
+        default=0.0,
+        description="Correlations: one number for all pairs of observations, or a list of "
+        "(1, 2), (1, 3), (2, 3), (1, 4), ...",
+    )
+
+
+class FullSection(NoiseSection):
+    """Noise of unrestricted covariance."""
+
+    unrestricted: ClassVar[bool] = True
+
+    kind: Literal["full"] = Field(
+        description="An unknown standard deviation for each observation and an unknown "
+        f"correlation for each pair: for up to {_MOST_OF_FULL} observations."
+    )
+    shrinkage: NonNegative = Field(
+        default=0.1,
+        description="Strength of the pull towards uncorrelated noise, which decides where law and "
+        "noise can trade variance. In the descent it is relative to what the data would say if "
+        "there were nothing but noise, and shrinks small correlations by 1 / (1 + shrinkage); the "
+        "likelihoods of N systems weigh it as shrinkage sqrt(N) observations of noise.",
+    )
+    start: FullParameters = Field(default_factory=FullParameters, description=START)
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield more observations than the square of the number of their pairs allows."""
+        count = forward.observation_count()
+        if count > _MOST_OF_FULL:
+            pairs = count * (count + 1) // 2
+            yield Problem(
+                ("kind",),
+                f"got 'full', which has {pairs} unknowns for {count} observations and works with "
+                f"matrices of that order; it is for up to {_MOST_OF_FULL} observations. Choose "
+                "'kernel', 'autoregressive', 'blocks' or 'diagonal', or observe less.",
+            )
+
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield lists of the wrong length, and correlations that do not go together."""
+        count = forward.observation_count()
+        yield from length_problems(values, "standard_deviation", count, f"{count} observations")
+        yield from pair_problems(values, "correlation", count)
+
+    def noise(self, observations: Observations) -> FullNoise:
+        """Return the noise model for the observations."""
+        from popinv.population.noise.full.noise import FullNoise
+
+        return FullNoise(len(observations), self.shrinkage)

@@ -1,0 +1,85 @@
+"""The section ``observations`` of a synthetic population: its size and its truth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from popinv.population.noise.kinds import Noise
+from popinv.sections.base import Number, Positive, Section, Several
+
+__all__ = ["NoiseScale", "SyntheticObservations", "Truth"]
+
+
+def _law_value_kind(value: Any) -> str:
+    return "<several>" if isinstance(value, dict) else "<one>"
+
+
+def _noise_value_kind(value: Any) -> str:
+    return "<several>" if isinstance(value, list | tuple) else "<one>"
+
+
+NamedValue = Annotated[
+    Annotated[Number, Tag("<one>")] | Annotated[dict[str, Number], Tag("<several>")],
+    Discriminator(_law_value_kind),
+]
+LawValue = Annotated[
+    Annotated[Number, Tag("<one>")] | Annotated[dict[str, NamedValue], Tag("<several>")],
+    Discriminator(_law_value_kind),
+]
+NoiseValue = Annotated[
+    Annotated[Number, Tag("<one>")] | Annotated[list[Number], Tag("<several>")],
+    Discriminator(_noise_value_kind),
+]
+
+
+class Truth(Section):
+    """The truth that a synthetic population is drawn from."""
+
+    law: dict[str, LawValue] = Field(
+        description="The true parameters of the law, with the names of `law.start`."
+    )
+    noise: dict[str, NoiseValue] = Field(
+        description="The true parameters of the noise, with the names and forms of `noise.start`."
+    )
+    noise_model: Noise | None = Field(
+        default=None,
+        description="The family of the true noise, a section like `noise`, if it differs from the "
+        "fitted family; the study then shows the effect of a wrong family. `truth.noise` then has "
+        "the names of its `start`, whose values do not matter.",
+        json_schema_extra={"x-default": "the study's `noise`"},
+    )
+
+
+class NoiseScale(Section):
+    """The range of the systems' known noise scales, drawn log-uniformly."""
+
+    low: Positive = Field(description="The smallest noise scale.")
+    high: Positive = Field(description="The largest noise scale.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NoiseScale:
+        if self.low > self.high:
+            raise PydanticCustomError(
+                "noise_scale",
+                "'low' is {low}, but it must be at most 'high' ({high})",
+                {"low": self.low, "high": self.high},
+            )
+        return self
+
+
+class SyntheticObservations(Section):
+    """A synthetic population, drawn from a known truth."""
+
+    count: Several = Field(default=1000, description="Number of systems observed.")
+    heldout: Several = Field(
+        default=1000, description="Number of further systems, kept for the assessment."
+    )
+    noise_scale: NoiseScale | None = Field(
+        default=None,
+        description="`{low: 0.5, high: 2}` gives each system a known noise scale s, drawn "
+        "log-uniformly: its noise is s xi, with xi of the covariance Gamma. null: 1 for all.",
+    )
+    truth: Truth = Field(description="The truth that the population is drawn from.")

@@ -1,0 +1,63 @@
+"""Observe a solved synthetic population through noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from popinv.forward.build import observed
+from popinv.population.laws.build import law, law_values
+from popinv.population.model import Model
+from popinv.population.noise.build import noise
+from popinv.population.observe import observe_through_noise
+from popinv.population.synthetic import noise_rows
+from popinv.population.truth import truth_dataset
+
+if TYPE_CHECKING:
+    from popinv.population.sections import SyntheticObservations
+
+__all__ = ["observe_population"]
+
+
+def observe_population(
+    model: Model,
+    observations: SyntheticObservations,
+    solves: xr.Dataset,
+    *,
+    seed: int,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Add noise to the solves of a population and hold some systems out.
+
+    Parameters
+    ----------
+    model : Model
+    observations : SyntheticObservations
+        Numbers of systems, and the truth, whose noise may come from another family.
+    solves : Dataset
+        The population, solved.
+    seed : int
+        The study's seed.
+
+    Returns
+    -------
+    observations, truth : Dataset
+    """
+    description, truth = observed(model.forward, seed), observations.truth
+    noise_model = noise(truth.noise_model or model.noise, description)
+    gamma = noise_model.from_natural(truth.noise)
+    clean = solves["y"].values
+    xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
+    scales = observations.noise_scale
+    seen = observe_through_noise(
+        clean,
+        xi,
+        description,
+        seed,
+        "truth",
+        observations.heldout,
+        None if scales is None else (scales.low, scales.high),
+    )
+    alpha = law_values(model.law, truth.law, model.forward)
+    solved = solves.isel(sample=solves["reason"].values == 0)
+    return seen, truth_dataset(law(model.law, model.forward), alpha, noise_model, gamma, solved)

@@ -1,0 +1,109 @@
+"""The base class of all sections of the configuration, and their types of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from annotated_types import Gt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+__all__ = [
+    "Count",
+    "CountOrZero",
+    "Fraction",
+    "Given",
+    "NonNegative",
+    "NotBoolean",
+    "Number",
+    "Positive",
+    "Section",
+    "Several",
+    "plain",
+    "plain_path",
+    "positive_keys",
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration; it is frozen, and refuses unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        # A key may have another name in Python, where its own is taken.
+        serialize_by_alias=True,
+    )
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the section with other values for some keys; they are checked like all values."""
+        return type(self).model_validate({**dict(self), **changes})
+
+
+def plain(value: Any) -> Any:
+    """Return a value with JSON types in the place of the sections that it is or holds."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def positive_keys(section: type[Section]) -> dict[str, bool]:
+    """Return the keys of a section, each with whether its values are bounded to be positive."""
+    return {
+        key: any(isinstance(bound, Gt) and bound.gt == 0 for bound in field.metadata)
+        for key, field in section.model_fields.items()
+    }
+
+
+def _number_only(value: Any) -> Any:
+    # Python counts true as 1. Text such as "1e-3" is allowed, as YAML reads 1e-3 as text.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "it must be a number")
+    return value
+
+
+# The longest name of a file or a folder on common file systems, in bytes.
+_LONGEST_PART = 255
+
+
+def plain_path(path: str) -> str:
+    """Refuse text that cannot be a path, or that Snakemake reads as a pattern."""
+    if any(not sign.isprintable() or sign in "{}<>*?" for sign in path):
+        raise PydanticCustomError(
+            "path", "a path here has none of the signs { } < > * ?, and no line breaks"
+        )
+    if any(len(part.encode()) > _LONGEST_PART for part in path.split("/")):
+        raise PydanticCustomError(
+            "path", "each part of a path has at most {most} bytes", {"most": _LONGEST_PART}
+        )
+    return path
+
+
+# This stands last in an annotation, so that the bounds before it reach the JSON schema.
+NotBoolean = BeforeValidator(_number_only)
+
+Number = Annotated[float, NotBoolean]
+Positive = Annotated[float, Field(gt=0), NotBoolean]
+NonNegative = Annotated[float, Field(ge=0), NotBoolean]
+Fraction = Annotated[float, Field(gt=0, lt=1), NotBoolean]
+Count = Annotated[int, Field(ge=1), NotBoolean]
+Several = Annotated[int, Field(ge=2), NotBoolean]
+CountOrZero = Annotated[int, Field(ge=0), NotBoolean]
+
+
+def _given(value: Any) -> Any:
+    if value is None or value == {}:
+        raise PydanticKnownError("missing")
+    return value
+
+
+# The type of a key whose default can be computed in some cases only. null or {} says that it
+# cannot.
+Given = BeforeValidator(_given)

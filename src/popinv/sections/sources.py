@@ -1,0 +1,115 @@
+"""The user's Python files: the place of a module, its imports, and the content that counts.
+
+Snakemake does not watch these files. Their content is part of the parameters of the rules that
+use them. Nothing of the user's is imported or run here.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["file_content", "imported_names", "module_file", "module_files"]
+
+
+def module_file(module: str, folder: str, installed: bool = True) -> Path | None:
+    """Return the file of a module, which is looked for without importing anything.
+
+    Parameters
+    ----------
+    module : str
+    folder : str
+        The folder is searched first.
+    installed : bool
+        Whether installed modules are searched too.
+    """
+    importlib.invalidate_caches()
+    first, *others = module.split(".")
+    # Absolute, so that what is found can be told from what is installed.
+    spec = PathFinder.find_spec(first, [os.path.abspath(folder)])
+    if spec is None and installed:
+        try:
+            spec = find_spec(first)  # imports nothing where there is no dot
+        except ValueError:
+            return None
+    name = first
+    for part in others:
+        if spec is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations or ()))
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def module_files(module: str, folder: str) -> set[Path]:
+    """Return the file of a module and, of those it imports, the ones inside the folder."""
+    files: set[Path] = set()
+    pending = [module]
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        # An environment inside the folder holds installed modules, which are not the user's.
+        file = module_file(name, folder, installed=name == module)
+        if file is None:
+            continue
+        # Relative to the working directory, so that a moved project keeps its hash.
+        files.add(Path(os.path.relpath(file)))
+        if file.suffix == ".py":
+            pending += imported_names(file, name)
+            if "." in name:
+                pending.append(name.rpartition(".")[0])
+    return files
+
+
+def imported_names(file: Path, module: str) -> Iterator[str]:
+    """Yield the names of the modules that a Python file imports, inside functions too.
+
+    Parameters
+    ----------
+    file : Path
+    module : str
+        Name of the module in the file, which relative imports start from.
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            parts = [*(base if node.level else ()), *([node.module] if node.module else ())]
+            source = ".".join(part for part in parts if part)
+            yield source
+            # An imported name may itself be a module.
+            yield from (f"{source}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def file_content(path: Path) -> bytes:
+    """Return the content that counts: of a Python module the code without comments and layout."""
+    status = path.stat() if path.is_file() else None
+    return _content(path, status and (status.st_mtime_ns, status.st_size))
+
+
+@cache
+def _content(path: Path, state: tuple[int, int] | None) -> bytes:
+    """Return the content that counts of a file; a new state makes the cache read it again."""
+    content = path.read_bytes() if state else b""
+    if path.suffix == ".py":
+        try:
+            return ast.dump(ast.parse(content)).encode()
+        except SyntaxError:
+            return content
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,56 @@
+"""Settings of the surrogate: the section ``surrogate`` of a study."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from popinv.sections.base import Count, NotBoolean, Positive, Section
+
+__all__ = ["NetworkSettings", "SurrogateSettings", "TrainingLimits"]
+
+
+class NetworkSettings(Section):
+    """The architecture of the network."""
+
+    network: Literal["mlp", "fno"] = Field(
+        default="mlp",
+        description="`mlp` maps the parameters to the observations; `fno` is a Fourier neural "
+        "operator that reads the field on the mesh.",
+    )
+    width: Count = Field(default=128, description="Width of the layers (`fno`: channels).")
+    depth: Count = Field(default=3, description="Hidden layers (`mlp`).")
+    fourier_layers: Count = Field(default=4, description="Fourier layers (`fno`).")
+    fourier_modes: Count = Field(
+        default=12,
+        description="Fourier modes kept along each side (`fno`); at most half the elements.",
+    )
+
+
+class TrainingLimits(Section):
+    """The length of a training, its steps, and its validation."""
+
+    max_epochs: Count = Field(
+        default=200, description="Most passes over the training set in a round."
+    )
+    patience: Count = Field(
+        default=100,
+        description="Passes without improvement on the validation set before training stops.",
+    )
+    learning_rate: Positive = Field(default=5e-3, description="First learning rate of Adam.")
+    batch_size: Count = Field(default=64, description="Training samples per step.")
+    validation_fraction: Annotated[float, Field(ge=0, lt=1), NotBoolean] = Field(
+        default=0.1,
+        description="Share of the solves kept for validation; with 0 the training set validates.",
+    )
+
+
+class SurrogateSettings(TrainingLimits, NetworkSettings):
+    """The network that stands in for the forward model."""
+
+    refit_learning_rate: Positive = Field(
+        default=1e-3,
+        description="First learning rate in later rounds. They start from the last weights, which "
+        "larger steps would spoil.",
+    )

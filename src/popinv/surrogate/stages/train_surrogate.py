@@ -1,0 +1,78 @@
+"""Train the surrogate on all solves so far, from its last weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from popinv.surrogate.section import SurrogateSettings
+
+if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.population.laws.section import LawSection
+    from popinv.store.checkpoints import Checkpoint
+
+__all__ = ["train_surrogate"]
+
+
+def train_surrogate(
+    forward: ForwardSection,
+    law: LawSection,
+    surrogate: SurrogateSettings,
+    solves: xr.Dataset,
+    previous_surrogate: xr.Dataset | None = None,
+    previous_estimate: xr.Dataset | None = None,
+    *,
+    seed: int,
+    round_number: int,
+    recency_decay: float,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> xr.Dataset:
+    """Return the surrogate of a round.
+
+    Parameters
+    ----------
+    forward, law : ForwardSection, LawSection
+    surrogate : SurrogateSettings
+    solves : Dataset
+        All solves so far. Where they say that the last surrogate is good enough, it is returned.
+    previous_surrogate, previous_estimate : Dataset, optional
+        Those of the last round; the first round has none.
+    seed, round_number : int
+        The study's seed, and the number of the round.
+    recency_decay : float
+        Weight of a round's solves relative to the next round's.
+    device : {"cpu", "auto", "cuda"}
+    checkpoint : Checkpoint, optional
+        An interrupted training goes on from there. The caller clears it when the result is stored.
+
+    Returns
+    -------
+    Dataset
+        Weights, standardisation and history, as :mod:`popinv.surrogate.artefact` writes them.
+    """
+    if solves.attrs["converged"] and previous_surrogate is not None:
+        print("the last surrogate is good enough and is passed on")
+        return previous_surrogate.assign_attrs(converged=1)
+    # Imported here: passing on needs no tensor library. `popinv.workflow.selection` names them.
+    from popinv.population.laws.build import law as law_of
+    from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
+    from popinv.surrogate.build import training_data, training_settings
+    from popinv.surrogate.resumable import train_resumably
+
+    data = training_data(solves, round_number, recency_decay)
+    training = training_settings(
+        surrogate,
+        forward,
+        seed,
+        round_number,
+        previous_estimate,
+        law_of(law, forward).logarithmic,
+        device,
+    )
+    initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)
+    trained, history = train_resumably(data, training, checkpoint, initial)
+    print(f"{len(data.z)} solves, validation loss {min(history['validation_loss']):.3g}")
+    return surrogate_dataset(trained, history, {"converged": 0})

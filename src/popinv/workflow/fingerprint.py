@@ -1,0 +1,144 @@
+"""Fingerprints of the code that a stage of the workflow really depends on.
+
+Snakemake does not see the modules that a script imports. Each rule therefore carries, as a
+parameter, a hash of its script and of the package modules that this imports, directly or through
+other modules. The imports are read from the source, so that nothing heavy is imported to learn
+them.
+
+Only imports at the top of a module count. What a function imports depends on the configuration
+(which forward model, which noise): :mod:`popinv.workflow.selection` says what a study selects,
+and the rule names it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+__all__ = ["fingerprint", "imported_modules"]
+
+_ROOT = Path(__file__).parents[1]
+_PACKAGE = _ROOT.name
+# Modules that word messages and look for kinds. No result depends on them.
+_WORDING = ("sections.messages", "sections.outside", "sections.sources")
+_EXPLAINING = ("description", "json_schema_extra")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def _source_of(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] != _PACKAGE:
+        return None
+    path = _ROOT.joinpath(*parts[1:])
+    if path.is_dir():
+        return path / "__init__.py"
+    file = path.with_suffix(".py")
+    return file if file.is_file() else None
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Leave out what only explains: docstrings, descriptions of keys, and what words problems."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [key for key in node.keywords if key.arg not in _EXPLAINING]
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        if node.returns is not None and ast.unparse(node.returns) == "Iterator[Problem]":
+            return None
+        return self.generic_visit(node)
+
+
+@cache
+def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
+    """Return the code without comments, layout and words, and the names it imports."""
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest(), frozenset()
+    tree = ast.parse(path.read_text())
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return ast.dump(_WithoutWords().visit(tree)), frozenset(names)
+
+
+def _packages_of(module: str) -> list[str]:
+    """Return the packages around a module, whose ``__init__`` Python runs before it."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def imported_modules(*roots: str) -> dict[str, Path]:
+    """Return the package modules that Python runs when it imports the roots, themselves included.
+
+    Parameters
+    ----------
+    *roots : str
+        Module names (``"popinv.forward.porous_flow.model"``), or paths of scripts and of the
+        user's own modules.
+
+    Returns
+    -------
+    dict
+        Module name to source file, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If a root is neither a module of the package nor a file.
+    """
+    modules: dict[str, Path] = {}
+    pending: list[str] = []
+    for root in roots:
+        if Path(root).is_file():
+            pending.extend(_code_and_imports(Path(root).resolve())[1])
+        elif _source_of(root) is None:
+            raise ValueError(f"'{root}' is neither a module of {_PACKAGE} nor a script")
+        else:
+            pending.append(root)
+    while pending:
+        name = pending.pop()
+        path = _source_of(name)
+        if path is None or name in modules or name.removeprefix(f"{_PACKAGE}.") in _WORDING:
+            continue
+        modules[name] = path
+        pending.extend(_packages_of(name))
+        pending.extend(_code_and_imports(path)[1])
+    return dict(sorted(modules.items()))
+
+
+@cache
+def fingerprint(*roots: str) -> str:
+    """Return a hash of the code of the roots and of every module that they import.
+
+    Comments, layout and words (docstrings, descriptions of keys, generators of problems) do not
+    count: only what can change a result does. A hash is computed once in a process, however many
+    jobs ask for it.
+
+    Parameters
+    ----------
+    *roots : str
+        As in :func:`imported_modules`.
+    """
+    # A script goes by its name wherever the workflow lies; a user's file by its place beside the
+    # configuration.
+    paths = [Path(root) for root in roots if Path(root).is_file()]
+    files = {path.name if path.is_absolute() else str(path): path.resolve() for path in paths}
+    digest = hashlib.sha256()
+    for name, path in {**files, **imported_modules(*roots)}.items():
+        digest.update(name.encode())
+        digest.update(_code_and_imports(path)[0].encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,234 @@
+"""The questions that the workflow's rules ask of a checked configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from popinv.config.study import Config, Study
+from popinv.errors import ConfigError
+from popinv.forward.external.files import simulator_hash
+from popinv.inference.settings import wants_likelihood as estimator_wants_likelihood
+from popinv.population.laws.section import LawSection
+from popinv.population.noise.section import NoiseSection
+from popinv.population.sections import SyntheticObservations
+from popinv.sections.base import plain
+from popinv.sections.outside import is_outside
+
+__all__ = [
+    "calibration_blocks",
+    "check_results_folder",
+    "chunk_count",
+    "evidence_figures",
+    "has_sampling_error",
+    "has_states",
+    "is_synthetic",
+    "last_round",
+    "noise_scale_range",
+    "ranks_of",
+    "refuse_foreign_stores",
+    "replications_of",
+    "seconds_per_solve",
+    "simulator_of",
+    "solve_count",
+    "surrogate_thresholds",
+    "true_law",
+    "true_noise",
+    "wants_likelihood",
+]
+
+# The resources of jobs bound the time of a solve; it takes about a fifth of that bound.
+_OF_BOUND = 0.2
+# Sections that the observations of a study depend on.
+OBSERVED_WITH = ("forward", "law", "noise", "observations")
+
+
+def is_synthetic(study: Study) -> bool:
+    """Return whether the observations are drawn from a known truth."""
+    return isinstance(study.observations, SyntheticObservations)
+
+
+def _synthetic(study: Study) -> SyntheticObservations:
+    if not isinstance(study.observations, SyntheticObservations):
+        raise TypeError(f"the observations come from {study.observations.file} and have no truth")
+    return study.observations
+
+
+def true_law(study: Study) -> LawSection:
+    """Return the law of a synthetic study with the true values where those of the start are.
+
+    The spread of the first design plays no part in the truth. It is the same here for all studies,
+    so that a change of it draws no new population.
+    """
+    law: LawSection = study.law.replace(start=_synthetic(study).truth.law, spread=0.0)
+    return law
+
+
+def true_noise(study: Study) -> NoiseSection:
+    """Return the family of noise that a synthetic study is observed through."""
+    return _synthetic(study).truth.noise_model or study.noise
+
+
+def noise_scale_range(study: Study) -> tuple[float, float] | None:
+    """Return the range of the known noise scales of a synthetic study, None where there is none."""
+    if not isinstance(study.observations, SyntheticObservations):
+        return None
+    scales = study.observations.noise_scale
+    return None if scales is None else (scales.low, scales.high)
+
+
+def simulator_of(study: Study) -> str:
+    """Return a hash of the files of the user's own simulator; it is constant where there is none.
+
+    Snakemake does not see these files: as a parameter of the rule that solves, the hash repeats
+    the solves when they change.
+    """
+    return simulator_hash(study.forward.source_files())
+
+
+def has_sampling_error(study: Study) -> bool:
+    """Return whether repeated solves are to measure the sampling error of the forward model."""
+    return bool(study.assessment.repeats) and study.forward.has_sampling_error()
+
+
+def has_states(study: Study) -> bool:
+    """Return whether the forward model can show whole states; see `popinv.forward.states`."""
+    return not is_outside(study.forward.kind) and study.forward.has_states()
+
+
+def last_round(study: Study) -> int:
+    """Return the number of the last round of active learning; the first is 0."""
+    return study.active_learning.rounds - 1
+
+
+def ranks_of(study: Study) -> int:
+    """Return the number of processes that solve each system together."""
+    return int(getattr(study.forward, "ranks", 1))
+
+
+def solve_count(study: Study, round_name: str) -> int:
+    """Return how many systems a round solves at most.
+
+    Besides the numbered rounds there is ``truth``, the synthetic population itself, and
+    ``check``, the fresh solves on which the last surrogate is judged. A study that asks for
+    evidence has ``fixed``, the broad design that active learning is compared with, and
+    ``systems_N``, further populations of N systems.
+    """
+    learning = study.active_learning
+    if round_name == "truth":
+        return _synthetic(study).count + _synthetic(study).heldout
+    if round_name == "check":
+        return study.assessment.surrogate_check
+    if round_name == "fixed":
+        return max(study.evidence.design_counts, default=0)
+    if round_name.startswith("systems_"):
+        return int(round_name.removeprefix("systems_")) * study.evidence.repeats
+    return learning.first_design if round_name == "0" else learning.solves_per_round
+
+
+def chunk_count(study: Study, round_name: str) -> int:
+    """Return the number of chunk jobs of a round."""
+    return -(-solve_count(study, round_name) // study.active_learning.chunk_size)
+
+
+def seconds_per_solve(study: Study) -> float:
+    """Return about how long a solve takes, the same on every machine."""
+    stated = study.polish.seconds_per_solve
+    if stated is not None:
+        return float(stated)
+    return _OF_BOUND * study.forward.cost().seconds
+
+
+def wants_likelihood(study: Study) -> bool:
+    """Return whether the marginal likelihood may be the study's answer."""
+    return estimator_wants_likelihood(study.estimator)
+
+
+def surrogate_thresholds(study: Study) -> dict[str, float]:
+    """Return what a surrogate that is good enough stays below.
+
+    The keys are those of `popinv.surrogate.collect.Thresholds`.
+    """
+    asked = study.active_learning
+    return {"error": asked.threshold, "push": asked.answer_threshold}
+
+
+def calibration_blocks(study: Study) -> int:
+    """Return the number of jobs among which the replications for the calibration are shared out."""
+    return -(-study.evidence.calibration // study.evidence.calibration_block)
+
+
+def replications_of(study: Study, block: int) -> tuple[int, int]:
+    """Return the first replication of a job, and how many it has."""
+    asked = study.evidence
+    first = block * asked.calibration_block
+    return first, min(asked.calibration_block, asked.calibration - first)
+
+
+def evidence_figures(study: Study) -> list[str]:
+    """Return the names of the figures of the evidence that a study asks for."""
+    asked = {
+        "evidence_error_against_systems": study.evidence.system_counts,
+        "evidence_designs": study.evidence.design_counts,
+        "evidence_calibration": study.evidence.calibration,
+    }
+    return [figure for figure, wanted in asked.items() if wanted]
+
+
+def check_results_folder(results: str | os.PathLike[str]) -> None:
+    """Stop before any work if nothing can be written to the folder of the results.
+
+    Raises
+    ------
+    ConfigError
+        Naming the folder, and what is in the way.
+    """
+    folder = Path(results)
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        fault = "leads nowhere" if folder.is_symlink() else "is no folder"
+        raise ConfigError(f"results: {folder} {fault}. Delete it, or name another folder.")
+    # On a read-only file system this fails for root too.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"results: {folder} cannot be written to (a read-only file system, or another's "
+            "folder). Make it writable, or name another folder."
+        )
+
+
+def refuse_foreign_stores(config: Config) -> None:
+    """Stop if a study's folder holds results that another configuration has left there.
+
+    Snakemake reruns what a changed configuration touches, but only where it remembers having
+    made a file. Results copied from elsewhere, or made before ``.snakemake`` was deleted, it would
+    take for its own.
+
+    Raises
+    ------
+    ConfigError
+        Naming the study and its store.
+    """
+    for name, study in config.studies.items():
+        store = Path(config.results, name, "observations.zarr")
+        file = store / "zarr.json"
+        if not file.is_file() or _remembered(str(file)):
+            continue
+        expected = {key: plain(getattr(study, key)) for key in OBSERVED_WITH}
+        try:
+            stored = json.loads(json.loads(file.read_text())["attributes"]["config"])
+        except (ValueError, KeyError, TypeError):
+            stored = None
+        if stored != expected:
+            raise ConfigError(
+                f"studies.{name}: {store} was written with another configuration, or not by "
+                f"popinv at all. Give the study another name, or delete {store.parent}."
+            )
+
+
+def _remembered(path: str) -> bool:
+    # Snakemake splits long names into folders; such a path is looked up by its first part.
+    metadata, record = Path(".snakemake", "metadata"), urlsafe_b64encode(path.encode()).decode()
+    return (metadata / record[:254]).exists() or (metadata / f"@{record[:253]}").exists()

@@ -1,0 +1,98 @@
+"""The modules that a study selects: those of its forward model, its law, its noise.
+
+Modules of a kind are imported where they are used, by the name that the configuration gives, so
+that a stage depends on the code of its own study alone. The fingerprint of its code
+(:mod:`popinv.workflow.fingerprint`) cannot see such an import, so the stage's rule says what it
+uses, and this module says which modules that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from popinv.config.study import Study
+from popinv.sections.outside import is_outside, kind_files
+from popinv.workflow.questions import true_noise
+
+__all__ = ["USES", "selected_modules"]
+
+
+def _forward(study: Study) -> tuple[str, ...]:
+    kind = study.forward.kind
+    return kind_files(kind) if is_outside(kind) else (f"popinv.forward.{kind}.section",)
+
+
+def _solver(study: Study) -> tuple[str, ...]:
+    return (*study.forward.modules(), *study.forward.solver_modules())
+
+
+def _states(study: Study) -> tuple[str, ...]:
+    kind = study.forward.kind
+    return (*_solver(study), f"popinv.forward.{kind}.states", f"popinv.figures.gallery.{kind}")
+
+
+def _law(study: Study) -> tuple[str, ...]:
+    return (*_forward(study), *study.law.modules())
+
+
+def _noise(study: Study) -> tuple[str, ...]:
+    return (*_forward(study), *study.noise.modules())
+
+
+def _true_noise(study: Study) -> tuple[str, ...]:
+    return (*_forward(study), *true_noise(study).modules())
+
+
+def _network(study: Study) -> tuple[str, ...]:
+    fourier = study.surrogate.network == "fno"
+    return ("popinv.surrogate.fourier_inputs",) if fourier else ()
+
+
+def _training(study: Study) -> tuple[str, ...]:
+    modules = "surrogate.artefact", "surrogate.build", "surrogate.resumable"
+    return ("popinv.population.laws.build", *(f"popinv.{module}" for module in modules))
+
+
+def _descent(study: Study) -> tuple[str, ...]:
+    modules = (
+        "inference.build",
+        "inference.likelihood.fit_pseudo",
+        "inference.result",
+        "surrogate.artefact",
+    )
+    return tuple(f"popinv.{module}" for module in modules)
+
+
+def _push(study: Study) -> tuple[str, ...]:
+    modules = "inference.build", "inference.surrogate_push", "surrogate.artefact"
+    return tuple(f"popinv.{module}" for module in modules)
+
+
+USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
+    "forward": _forward,
+    "solver": _solver,
+    "states": _states,
+    "law": _law,
+    "noise": _noise,
+    "true_noise": _true_noise,
+    "network": _network,
+    "training": _training,
+    "descent": _descent,
+    "push": _push,
+}
+"""The parts of a study that a stage can use: the forward model's section, its solver, the
+computation and the drawing of its whole states, the law, the noise that is fitted, the noise of a
+synthetic truth, and the surrogate's network. A round may have nothing to do and then imports
+nothing; its parts are the training, the estimate, and the judgement of its surrogate."""
+
+
+def selected_modules(study: Study, *uses: str) -> tuple[str, ...]:
+    """Return the modules that a stage imports because the study names them.
+
+    Parameters
+    ----------
+    study : Study
+    *uses : str
+        Keys of :data:`USES`.
+    """
+    return tuple(dict.fromkeys(module for use in uses for module in USES[use](study)))

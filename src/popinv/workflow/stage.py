@@ -1,0 +1,115 @@
+"""The frame of a script around its stage: it reads the inputs and writes the outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from popinv.population.model import Model
+from popinv.sections.base import plain
+from popinv.store import storage
+from popinv.store.whole_files import write_text
+from popinv.workflow.job import job
+
+if TYPE_CHECKING:
+    from popinv.store.checkpoints import Checkpoint
+
+__all__ = ["Stage", "stage"]
+
+
+class Stage:
+    """The job of a stage: what the rule gives to its script, and what the script leaves.
+
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake gives to a script. Its params hold ``seed``, ``study`` (typed
+        sections by name), ``checkpoint`` where the stage has one, and the stage's own.
+    """
+
+    def __init__(self, snakemake: Any) -> None:
+        self.snakemake = snakemake
+        self.params = snakemake.params
+        self.wildcards = snakemake.wildcards
+        self.output = snakemake.output
+
+    @property
+    def study(self) -> Mapping[str, Any]:
+        """The sections of the study that the stage depends on, by name."""
+        return self.params.get("study") or {}
+
+    @property
+    def model(self) -> Model:
+        """The study's model."""
+        return Model.of(self.study)
+
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Return these of the sections by name."""
+        return {name: self.study[name] for name in names}
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return int(self.params.seed)
+
+    @property
+    def device(self) -> str:
+        """The device that trains and evaluates surrogates."""
+        return str(self.snakemake.config["device"])
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """The Datasets of the input stores by name, a list where a name has several stores."""
+        loaded: dict[str, Any] = {}
+        for name, paths in self.snakemake.input.items():
+            several = isinstance(paths, list)
+            stores = [path for path in (paths if several else [paths]) if _is_store(path)]
+            if stores:
+                datasets = [storage.load(path) for path in stores]
+                loaded[name] = datasets if several else datasets[0]
+        return loaded
+
+    def checkpoint(self, **settings: Any) -> Checkpoint:
+        """Return the job's checkpoint, which belongs to its inputs, its sections and settings."""
+        # Imported here: only stages that go on from a checkpoint depend on its code.
+        from popinv.store.checkpoints import Checkpoint
+
+        config = plain({**self.study, **settings})
+        return Checkpoint.of_job(self.snakemake, config, self.inputs.values())
+
+    def save(self, output: str, dataset: xr.Dataset, **settings: Any) -> None:
+        """Write an output store, with the sections and further settings that it depends on."""
+        storage.save(
+            dataset,
+            self.output[output],
+            config=plain({**self.study, **settings}),
+            seed=self.seed,
+            created_by=self.snakemake.rule,
+        )
+
+    def write(self, output: str, content: Any) -> str:
+        """Write an output file, text as it is and all else as JSON, and return what it holds."""
+        text = content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
+        write_text(self.output[output], text)
+        return text
+
+    def path(self, output: str) -> Path:
+        """Return the path of an output file."""
+        return Path(self.output[output])
+
+
+def _is_store(path: Any) -> bool:
+    return str(path).endswith("/zarr.json")
+
+
+@contextmanager
+def stage(snakemake: Any) -> Iterator[Stage]:
+    """Run a script's body as the job of its stage; see :func:`popinv.workflow.job.job`."""
+    with job(snakemake):
+        yield Stage(snakemake)

@@ -1,0 +1,252 @@
+"""The sizes of a study with which the memory and the time of its jobs grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from popinv.config.observations import Observations, SyntheticObservations
+from popinv.config.study import Study
+from popinv.forward.section import ForwardCost
+from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
+
+__all__ = ["Demand", "NotAsked", "Row", "Sizes", "megabytes", "sizes"]
+
+# The number of systems of a file that does not exist yet.
+_SYSTEMS_OF_A_FILE = 1000
+# Rates of one core in single precision: operations in products of matrices, and numbers of a field
+# that a Fourier layer works on.
+_FLOPS, _FIELD_NUMBERS = 5e10, 5e7
+# The pseudo-likelihood's draws: for each system, at least, and at most. The steps with few draws
+# take about as long as one evaluation with so many more.
+_DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_000, 400_000, 40_000
+
+
+class NotAsked(LookupError):
+    """The study does not ask for the method whose rule this is."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The memory and the time of a job's process.
+
+    Parameters
+    ----------
+    megabytes, seconds : float
+        Measured values, or values that follow from measurements at other sizes.
+    granted_seconds : float
+        Time limits of the configuration, and the start of a solver: most jobs take less.
+    """
+
+    megabytes: float
+    seconds: float
+    granted_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: the functions of the sizes that give a :class:`Demand`."""
+
+    megabytes: Callable[[Sizes], float]
+    seconds: Callable[[Sizes], float]
+    granted_seconds: Callable[[Sizes], float] = lambda s: 0.0
+
+    def demand(self, s: Sizes) -> Demand:
+        """Return what a job takes in a study of these sizes."""
+        return Demand(self.megabytes(s), self.seconds(s), self.granted_seconds(s))
+
+
+def megabytes(numbers: float) -> float:
+    """Return the memory of so many double-precision numbers."""
+    return 8e-6 * numbers
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a study.
+
+    Parameters
+    ----------
+    study : Study
+    systems : int
+        Observed systems, with those that are held out.
+    heldout : int
+        Systems that are held out.
+    solves : int
+        Solves of all rounds of active learning.
+    largest : int
+        Solves of the largest round, whatever it is for.
+    parameters, observed : int
+        Numbers of parameters and of observations of a system.
+    solve_seconds : float
+        Time of a solve.
+    cost : ForwardCost
+        Memory of the solver, time of its start, and cells of its mesh.
+    ranks : int
+        Processes that solve each system together.
+    """
+
+    study: Study
+    systems: int
+    heldout: int
+    solves: int
+    largest: int
+    parameters: int
+    observed: int
+    solve_seconds: float
+    cost: ForwardCost
+    ranks: int
+
+    @property
+    def chunk(self) -> int:
+        """Solves of the largest chunk."""
+        return min(self.study.active_learning.chunk_size, self.largest)
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of a solved system."""
+        return self.parameters + self.observed
+
+    @property
+    def tables(self) -> float:
+        """Megabytes of all systems and solves."""
+        return megabytes((self.systems + self.solves + self.largest) * self.numbers)
+
+    @property
+    def covariance(self) -> float:
+        """Megabytes of a covariance of the observations."""
+        return megabytes(self.observed**2)
+
+    @property
+    def law(self) -> int:
+        """Parameters of the law, about."""
+        return 2 * self.parameters if self.study.law.kind in ("normal", "lognormal") else 5
+
+    @property
+    def noise(self) -> int:
+        """Parameters of the noise, about."""
+        entries = self.observed * (self.observed + 1) // 2
+        return {"isotropic": 1, "kernel": 3, "full": entries}.get(
+            self.study.noise.kind, self.observed
+        )
+
+    @property
+    def unrestricted(self) -> float:
+        """Megabytes of the curvature in the entries of an unrestricted noise covariance, or 0."""
+        return megabytes(self.noise**2) if self.study.noise.kind == "full" else 0.0
+
+    @property
+    def passing(self) -> float:
+        """Seconds in which the surrogate predicts the observations of one system."""
+        network, width = self.study.surrogate, self.study.surrogate.width
+        if network.network == "fno":
+            numbers = self.cost.cells * network.fourier_layers * width
+            return numbers * (2 * width / _FLOPS + 1 / _FIELD_NUMBERS)
+        return 2 * width * (self.numbers + network.depth * width) / _FLOPS
+
+    @property
+    def layers(self) -> float:
+        """Megabytes that the surrogate keeps of one system for the gradient."""
+        network, width = self.study.surrogate, self.study.surrogate.width
+        if network.network == "fno":
+            return megabytes(2 * self.cost.cells * network.fourier_layers * width)
+        return megabytes(network.depth * width + self.numbers)
+
+    @property
+    def weights(self) -> float:
+        """Weights of the surrogate's layers, about."""
+        network = self.study.surrogate
+        return network.width * (self.numbers + network.depth * network.width)
+
+    @property
+    def descent_megabytes(self) -> float:
+        """Megabytes of the descent's process."""
+        samples = self.study.descent.model_samples
+        numbers = 4 * samples * self.study.descent.directions
+        return (
+            600
+            + 6 * self.tables
+            + 12 * self.unrestricted
+            + samples * self.layers
+            + megabytes(numbers)
+        )
+
+    @property
+    def training_megabytes(self) -> float:
+        """Megabytes of the process that trains the surrogate."""
+        # The validation set passes through the network as a whole.
+        network = self.study.surrogate
+        rows = max(network.batch_size, network.validation_fraction * self.solves)
+        return 480 + 6 * self.tables + 2 * rows * self.layers
+
+    @property
+    def training(self) -> float:
+        """Seconds of a whole training for each solve."""
+        network = self.study.surrogate
+        return network.max_epochs * (3 * self.passing + 2e-4 / network.batch_size)
+
+    @property
+    def step(self) -> float:
+        """Seconds of a step of the descent."""
+        asked = self.study.descent
+        data = min(self.systems, asked.batch_size or self.systems)
+        sorting = 5e-8 * (data + asked.model_samples) * asked.directions
+        return 5e-3 + 3 * asked.model_samples * self.passing + sorting + 5e-3 * self.unrestricted
+
+    @property
+    def draws(self) -> int:
+        """Draws of the pseudo-likelihood."""
+        return min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * self.systems), _MOST_DRAWS)
+
+    @property
+    def moments(self) -> float:
+        """Seconds of an evaluation of the pseudo-likelihood with its derivatives."""
+        return (self.draws + _DRAWS_OF_FIRST_STEPS) * (1 + 2 * self.law) * self.passing
+
+    @property
+    def integral(self) -> float:
+        """Seconds of an evaluation of the likelihood of one system with its derivatives."""
+        return self.study.polish.draws * (3 + 0.2 * self.parameters) * self.passing
+
+    @property
+    def solver(self) -> float:
+        """Seconds of the solver that the likelihoods may take together."""
+        asked = self.study.polish
+        fewest = min(self.draws * (1 + 2 * self.law), 3 * asked.draws * self.systems)
+        may_solve = fewest * self.solve_seconds <= asked.solver_seconds
+        return 2 * asked.solver_seconds + self.cost.setup_seconds if may_solve else 0.0
+
+
+def sizes(study: Study) -> Sizes:
+    """Return the sizes of a study."""
+    section, learning = study.forward, study.active_learning
+    parameters, observed = len(section.parameter_names()), section.observation_count()
+    systems, heldout = _systems(study.observations, observed)
+    rounds = ["0", "1", "check", "fixed", *(["truth"] if is_synthetic(study) else [])]
+    rounds += [f"systems_{count}" for count in study.evidence.system_counts]
+    return Sizes(
+        study=study,
+        systems=systems,
+        heldout=heldout,
+        solves=solve_count(study, "0") + (learning.rounds - 1) * learning.solves_per_round,
+        largest=max(solve_count(study, name) for name in rounds),
+        parameters=parameters,
+        observed=observed,
+        solve_seconds=seconds_per_solve(study),
+        cost=section.cost(),
+        ranks=ranks_of(study),
+    )
+
+
+def _systems(asked: Observations, observed: int) -> tuple[int, int]:
+    """Return the number of systems, and how many of them are held out."""
+    if isinstance(asked, SyntheticObservations):
+        return asked.count + asked.heldout, asked.heldout
+    # The file is not read: it has room for so many systems at four bytes a number.
+    path = Path(asked.file)
+    files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+    total = sum(f.stat().st_size for f in files if f.exists())
+    systems = max(_SYSTEMS_OF_A_FILE, total // (4 * observed))
+    return systems, math.ceil(asked.heldout_fraction * systems)

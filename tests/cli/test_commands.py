@@ -1,0 +1,280 @@
+"""The command `popinv`: new studies that pass every check, and what studies found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from popinv.cli.commands import popinv
+from popinv.config.loading import load_file
+from popinv.forward.examples import example_kinds
+from popinv.forward.kinds import KINDS
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    """Work in an empty folder; what a command imports from there is forgotten after the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    known = set(sys.modules)
+    yield
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(popinv, arguments)
+
+
+def test_help_names_every_command():
+    printed = call("--help").output
+    for command in ("doctor", "new-study", "try", "show", "demand", "unlock"):
+        assert f"\n  {command} " in printed
+
+
+def test_the_kinds_offered_are_those_there_are():
+    (forward,) = (p for p in popinv.commands["new-study"].params if p.name == "forward")
+    assert set(forward.type.choices) == set(KINDS) - {"umbridge", "executable"}
+
+
+def test_the_examples_are_part_of_the_package():
+    root = Path(__file__).parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (pattern,) = declared["package-data"]["popinv.forward"]
+    folders = {path.parent.name for path in (root / "src/popinv/forward").glob(pattern)}
+    assert folders == set(example_kinds())
+
+
+@pytest.mark.parametrize("kind", example_kinds())
+def test_a_new_study_passes_the_checks_and_is_never_overwritten(kind):
+    done = call("new-study", "mine", "--forward", kind)
+    assert done.exit_code == 0, done.output
+    assert "--configfile mine.yaml" in done.output
+    study = load_file(Path("mine.yaml")).studies["mine"]
+    assert study.forward.kind == kind
+    before = Path("mine.yaml").read_bytes()
+    again = call("new-study", "mine", "--forward", kind)
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+    assert Path("mine.yaml").read_bytes() == before
+
+
+def write_seen() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 7))
+    np.savetxt("seen.csv", values, delimiter=",", header=",".join("abcdefg"), comments="")
+
+
+@pytest.mark.parametrize("kind", ["python", "porous_flow"])
+def test_observations_decide_how_many_entries_there_are(kind):
+    write_seen()
+    done = call("new-study", "mine", "--forward", kind, "--observations", "seen.csv")
+    assert done.exit_code == 0, done.output
+    forward = load_file(Path("mine.yaml")).studies["mine"].forward
+    count = forward.observations.count if kind == "python" else forward.sensors.count
+    assert count == 7
+
+
+def test_the_first_simulator_answers_as_the_configuration_says(monkeypatch):
+    call("new-study", "mine", "--forward", "python")
+    monkeypatch.syspath_prepend("mine")
+    from simulator import solve
+
+    z = np.array([[2.0, 0.5], [1.0, 0.0]])
+    y = solve(z)
+    assert y.shape == (2, 10)
+    np.testing.assert_allclose(y[0], 2 * np.exp(-0.5 * np.linspace(0, 4, 10)))
+    np.testing.assert_allclose(y[1], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a/b",), "the name is 'a/b'; allowed are letters"),
+        (("my study",), "Take my_study?"),
+        (("x", "--forward", "heat"), "'heat' is not one of"),
+        (("x", "--observations", "nothere.csv"), "nothere.csv: there is no such file"),
+        (("report",), "taken by a folder of the workflow"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_nothing(arguments, message):
+    done = call("new-study", *arguments)
+    assert done.exit_code != 0
+    assert message in done.output
+    assert not list(Path().iterdir())
+
+
+def test_observations_that_do_not_fit_leave_nothing():
+    write_seen()
+    done = call("new-study", "mine", "--forward", "lorenz96", "--observations", "seen.csv")
+    assert done.exit_code == 1
+    assert "7 columns" in done.output
+    assert [path.name for path in Path().iterdir()] == ["seen.csv"]
+
+
+LOGGED = "catchment;Q(1 h) [m3/s];Q(2 h)\r\nC01;1.5;0.2\r\nC02;;0.4\r\n"
+
+
+def logged(folder: Path = Path(), rows: int = 30) -> Path:
+    """Write a file as spreadsheets do: names, units, semicolons, a gap, Windows' line ends."""
+    more = "".join(f"C{i};{1 + i};{0.1 * i}\r\n" for i in range(3, rows + 1))
+    file = folder / "logged.csv"
+    file.write_bytes((LOGGED + more).encode())
+    return file
+
+
+def test_names_and_gaps_of_a_file_are_seen_and_told():
+    done = call("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
+    assert done.exit_code == 0, done.output
+    assert "30 systems, 2 observations of each" in done.output
+    assert "the column 'catchment'" in done.output
+    assert "missing: 1 values" in done.output
+    study = load_file(Path("my-study.yaml")).studies["my-study"]
+    assert study.forward.observations.count == 2
+    assert study.observations.system_column == "catchment"
+    assert study.observations.missing == "mask"
+    spread = np.median([np.std([1.5, *range(4, 32)]), np.std([0.2, 0.4, *np.arange(3, 31) / 10])])
+    assert study.noise.start.standard_deviation == float(f"{0.3 * spread:.1g}")
+
+
+def test_times_above_the_systems_are_seen_and_told():
+    times, values = np.arange(4.0), np.random.default_rng(0).normal(size=(20, 4))
+    np.savetxt("seen.csv", np.vstack([times, values]), delimiter=",")
+    done = call("new-study", "mine", "--forward", "python", "--observations", "seen.csv")
+    assert done.exit_code == 0, done.output
+    assert "20 systems, 4 observations of each" in done.output
+    assert "taken for places or times, and left out: the first line" in done.output
+    assert load_file(Path("mine.yaml")).studies["mine"].observations.header is True
+
+
+def test_a_sensor_that_never_varies_makes_no_study():
+    values = np.random.default_rng(0).normal(size=(20, 4))
+    values[:, 2] = 0.5
+    np.savetxt("seen.csv", values, delimiter=",")
+    done = call("new-study", "mine", "--observations", "seen.csv")
+    assert done.exit_code == 1
+    assert "seen.csv: column 3 is 0.5 in all 20 systems" in done.output
+    assert [path.name for path in Path().iterdir()] == ["seen.csv"]
+
+
+def test_the_command_that_is_named_next_holds_outside_a_checkout():
+    done = call("new-study", "mine")
+    assert "--snakefile" in done.output
+    Path("Snakefile").touch()
+    assert "--snakefile" not in call("new-study", "other").output
+
+
+SIMULATOR = """\
+import numpy as np
+
+def solve(z):
+    return np.array([one(size, rate) for size, rate in z])
+
+def one(size, rate):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("return [size, size * rate]", 0, "their observations lie between"),
+        ("return [size, missing]", 1, "8 of them failed: NameError: name 'missing' is not defined"),
+        ("return [size]", 1, "(1, 2) is expected"),
+        ("import not_installed", 1, "8 of them failed: ModuleNotFoundError"),
+    ],
+)
+def test_a_trial_says_what_a_simulator_does(body, status, said):
+    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    Path("mine", "simulator.py").write_text(SIMULATOR.format(body=body))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == status, done.output
+    assert said in done.output
+    assert ("tolerated are 5% of them" in done.output) == ("failed" in said)
+    if status == 0:
+        assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done.output
+        assert "at most 2500 systems" in done.output  # 1000, twice 500, and 500 to judge with
+
+
+def test_a_trial_says_what_to_do_about_a_package_that_is_not_there():
+    call("new-study", "mine", "--forward", "python")
+    Path("mine", "simulator.py").write_text("import not_installed\n\ndef solve(z): return z\n")
+    done = call("try", "mine.yaml")
+    assert done.exit_code == 1
+    assert "No module named 'not_installed'" in done.output
+    assert "-m pip install" in done.output
+
+
+WITH_JACOBIAN = """\
+import numpy as np
+
+def solve(z):
+    size, rate = z.T
+    jacobian = [[size / size, 0 * size], [rate, {slope}]]
+    rows = [np.stack(row, axis=1) for row in jacobian]
+    return np.stack([size, size * rate], axis=1), np.stack(rows, axis=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("slope", "status", "said"),
+    [
+        ("size", 0, "the derivatives it gives agree with differences of solves"),
+        ("2 * size", 1, "that of observation 1 (counted from 0) in 'rate' is given as"),
+    ],
+)
+def test_a_trial_checks_derivatives(slope, status, said):
+    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    file, kind = Path("mine.yaml"), "kind: python"
+    file.write_text(file.read_text().replace(kind, f"{kind}\n      derivatives: jacobian"))
+    Path("mine", "simulator.py").write_text(WITH_JACOBIAN.format(slope=slope))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == status, done.output
+    assert said in done.output
+
+
+def test_a_trial_stops_at_a_wrong_configuration():
+    call("new-study", "mine", "--forward", "python")
+    file = Path("mine.yaml")
+    file.write_text(file.read_text().replace("rounds:", "runds:"))
+    done = call("try", "mine.yaml")
+    assert done.exit_code == 1
+    assert "Did you mean 'rounds'?" in done.output
+    assert "nothere.yaml: there is no such configuration" in call("try", "nothere.yaml").output
+
+
+def test_what_is_not_there_yet_is_told_with_what_to_do():
+    Path("results", "begun", "logs").mkdir(parents=True)
+    Path("results", "done").mkdir()
+    Path("results", "done", "metrics.json").write_text("{}")
+    assert "run snakemake again" in call("show", "results/begun").output
+    assert "Did you mean results/done?" in call("show", "done").output
+    assert "--configfile NAME.yaml" in call("show", "elsewhere").output
+
+
+def test_results_are_shown_by_folder_or_all_together():
+    none = call("show")
+    assert none.exit_code == 1
+    assert "no study is finished there" in none.output
+    for name in ("one", "two"):
+        folder = Path("results", name)
+        folder.mkdir(parents=True)
+        numbers = {
+            "alpha_mean": 0.5,
+            "alpha_true_mean": 0.4,
+            "heldout_energy_distance": 0.01,
+            "heldout_energy_null_95": 0.02,
+            "heldout_p_value": 0.6,
+        }
+        (folder / "metrics.json").write_text(json.dumps(numbers))
+    both = call("show").output
+    assert "one" in both
+    assert "two" in both
+    assert call("show", "results/one").output == call("show", "results/one/metrics.json").output
+    assert "two" not in call("show", "results/one").output

@@ -1,0 +1,60 @@
+"""A lock that was left behind goes; one that protects a running workflow stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from popinv.cli.unlock import at_work, main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    return tmp_path
+
+
+def lock(folder) -> None:
+    (folder / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")
+
+
+def test_there_is_nothing_to_do_without_a_lock(folder, capsys):
+    assert main([]) == 0
+    assert "not locked" in capsys.readouterr().out
+
+
+def test_a_stale_lock_is_taken_away(folder):
+    lock(folder)
+    assert main([]) == 0
+    locks = folder / ".snakemake" / "locks"
+    assert not locks.exists() or not list(locks.iterdir())
+
+
+def test_a_lock_stays_while_something_is_at_work(folder, capsys):
+    lock(folder)
+    # A script's process, as an orphan of a killed Snakemake is seen.
+    code = "import time; time.sleep(600)"
+    script = folder / ".snakemake" / "scripts" / "tmp1.solve_chunk.py"
+    script.parent.mkdir()
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script)])
+    try:
+        for _ in range(100):
+            if process.pid in at_work():
+                break
+            time.sleep(0.05)
+        assert main([]) == 1
+        assert process.pid not in at_work(folder.parent)
+    finally:
+        process.kill()
+        process.wait()
+    said = capsys.readouterr().err
+    assert "The lock stays" in said
+    assert f"  {process.pid}  a job of the rule solve_chunk\n" in said
+    assert list((folder / ".snakemake" / "locks").iterdir())
+    assert main([]) == 0

@@ -1,0 +1,274 @@
+"""Noise scales and unseen entries: what they do to the data, the model and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from problems import curve, curve_problem
+
+from popinv.errors import DataError
+from popinv.inference.assessment import heldout_tests
+from popinv.inference.descent import run, step
+from popinv.inference.fitted_samples import FittedModel, sample_model
+from popinv.inference.identifiability import identifiability
+from popinv.inference.oracle import oracle
+from popinv.inference.problem import Problem, begin
+from popinv.inference.resampling import bootstrap
+from popinv.inference.scales_and_gaps import (
+    ScalesAndGaps,
+    fitted_observations,
+    heldout_observations,
+    observed_covariance,
+)
+from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)
+LONGER = DescentSettings(iterations=120, model_samples=1000, directions=48)
+
+
+def observed_curves(
+    count: int, seed: int, missing: float = 0.0, scales: bool = False
+) -> xr.Dataset:
+    """Return observations of curves, a share of them missing, with noise scales in [0.5, 2]."""
+    problem, alpha, gamma = curve_problem(count=1)
+    rng = np.random.default_rng(seed)
+    omega, e = rng.standard_normal((count, 2)), rng.standard_normal((count, 8))
+    signal = curve(problem.law.sample(torch.from_numpy(alpha), torch.from_numpy(omega))).numpy()
+    noise = problem.noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
+    scale = 0.5 * 4.0 ** rng.random(count) if scales else np.ones(count)
+    y = signal + scale[:, None] * noise
+    y[rng.random(y.shape) < missing] = np.nan
+    variables = {"y": (("system", "observation"), y)}
+    return xr.Dataset(variables | ({"noise_scale": ("system", scale)} if scales else {}))
+
+
+def irregular_problem(
+    count: int, seed: int, missing: float = 0.0, scales: bool = False
+) -> tuple[Problem, np.ndarray, np.ndarray]:
+    problem, alpha, gamma = curve_problem(count=1)
+    data, scales_and_gaps = fitted_observations(observed_curves(count, seed, missing, scales))
+    return replace(problem, data=data, scales_and_gaps=scales_and_gaps, seed=seed), alpha, gamma
+
+
+# --- what the data become -----------------------------------------------------------------------
+
+
+def test_data_without_gaps_and_scales_have_neither() -> None:
+    observations = observed_curves(5, 0)
+    data, scales_and_gaps = fitted_observations(observations)
+    assert scales_and_gaps is None
+    np.testing.assert_array_equal(data, observations["y"].values)
+
+
+def test_gaps_hold_the_mean_of_what_was_seen() -> None:
+    nan = np.nan
+    y = np.array([[1.0, nan], [3.0, 5.0], [nan, 7.0]])
+    observations = xr.Dataset(
+        {
+            "y": (("system", "observation"), y),
+            "y_heldout": (("heldout_system", "observation"), np.array([[nan, 100.0]])),
+        }
+    )
+    data, scales_and_gaps = fitted_observations(observations)
+    np.testing.assert_array_equal(data, [[1, 6], [3, 5], [2, 7]])
+    assert scales_and_gaps is not None
+    assert scales_and_gaps.scale is None
+    np.testing.assert_array_equal(scales_and_gaps.present, ~np.isnan(y))
+    # Held-out systems are filled as the others, whatever was seen of them.
+    heldout, own = heldout_observations(observations, scales_and_gaps)
+    np.testing.assert_array_equal(heldout, [[2, 100]])
+    assert own is not None
+    np.testing.assert_array_equal(own.present, [[False, True]])
+
+
+def test_gaps_in_the_heldout_systems_alone() -> None:
+    observations = observed_curves(5, 0).assign(
+        y_heldout=(("heldout_system", "observation"), np.full((2, 8), 3.0))
+    )
+    observations["y_heldout"][1, 2] = np.nan
+    _, scales_and_gaps = fitted_observations(observations)
+    assert scales_and_gaps is None
+    heldout, own = heldout_observations(observations, scales_and_gaps)
+    assert heldout[1, 2] == pytest.approx(observations["y"].values[:, 2].mean())
+    assert own is not None
+    assert own.present is not None
+    assert own.present.sum() == 15
+
+
+def test_an_observation_seen_nowhere_is_refused() -> None:
+    observations = observed_curves(5, 0)
+    observations["y"][:, 3] = np.nan
+    with pytest.raises(DataError, match="observation 4 was seen in none of the 5 systems"):
+        fitted_observations(observations)
+
+
+def test_scales_and_gaps_that_say_nothing_or_half_are_refused() -> None:
+    with pytest.raises(ValueError, match="need a scale or a mask"):
+        ScalesAndGaps()
+    with pytest.raises(ValueError, match="go together"):
+        ScalesAndGaps(present=np.ones((2, 2), dtype=bool))
+
+
+def test_the_covariance_of_what_was_seen() -> None:
+    # Each entry is that of the complete pairs, by numpy.
+    data, scales_and_gaps = fitted_observations(observed_curves(40, 1, missing=0.3))
+    assert scales_and_gaps is not None
+    matrix = observed_covariance(data, scales_and_gaps)
+    both = scales_and_gaps.present[:, 2] & scales_and_gaps.present[:, 5]
+    assert matrix[2, 5] == pytest.approx(np.cov(data[both, 2], data[both, 5])[0, 1])
+    whole, none = fitted_observations(observed_curves(40, 1))
+    np.testing.assert_array_equal(observed_covariance(whole, none), np.cov(whole.T))
+
+
+# --- what the model becomes ---------------------------------------------------------------------
+
+
+def test_the_model_scales_the_noise_and_fills_the_gaps() -> None:
+    problem, alpha, gamma = curve_problem(count=3)
+    present = np.ones((3, 8), dtype=bool)
+    present[1, 4] = False
+    scales_and_gaps = ScalesAndGaps(np.array([1.0, 2.0, 0.5]), present, np.full(8, -9.0))
+    problem = replace(problem, scales_and_gaps=scales_and_gaps)
+    rng = np.random.default_rng(0)
+    omega, e = torch.from_numpy(rng.standard_normal((4, 2))), torch.from_numpy(np.ones((4, 8)))
+    p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    quiet = problem.model(p, omega, 0 * e)
+    noise = problem.model(p, omega, e) - quiet
+    systems = np.array([1, 0, 2, 1])
+    expected = quiet + torch.tensor([2.0, 1.0, 0.5, 2.0])[:, None] * noise
+    expected[[0, 3], 4] = -9.0
+    torch.testing.assert_close(problem.model(p, omega, e, systems), expected)
+
+
+@pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
+def test_the_model_at_the_truth_has_the_law_of_the_data(kind: dict) -> None:
+    problem, alpha, gamma = irregular_problem(20_000, 2, **kind)
+    sample = sample_model(
+        problem, alpha, gamma, 20_000, "test", scales_and_gaps=problem.scales_and_gaps
+    )
+    spread = problem.data.std(axis=0)
+    # Two means of 20 000 differ by 1 % of a deviation, two covariances by about as much of the
+    # product; five of these.
+    assert np.abs(sample.mean(axis=0) - problem.data.mean(axis=0)).max() < 0.05 * spread.min()
+    gap = (np.cov(sample.T) - np.cov(problem.data.T)) / np.outer(spread, spread)
+    assert np.abs(gap).max() < 0.06
+
+
+def test_scales_and_gaps_of_resampled_systems_stay_with_them() -> None:
+    problem, _, _ = irregular_problem(30, 0, missing=0.3, scales=True)
+    rows = np.array([4, 4, 17])
+    some = problem.of_systems(rows)
+    scales_and_gaps, whole = some.scales_and_gaps, problem.scales_and_gaps
+    np.testing.assert_array_equal(some.data, problem.data[rows])
+    np.testing.assert_array_equal(scales_and_gaps.scale, whole.scale[rows])
+    filled = np.broadcast_to(whole.fill, (3, 8))[~scales_and_gaps.present]
+    np.testing.assert_array_equal(some.data[~scales_and_gaps.present], filled)
+    assert len(scales_and_gaps) == 3
+
+
+# --- the descent --------------------------------------------------------------------------------
+
+
+def test_each_step_with_scales_and_gaps_is_a_function_of_its_state() -> None:
+    problem, alpha, gamma = irregular_problem(60, 0, missing=0.2, scales=True)
+    settings = SMALL.replace(batch_size=40)
+    state = begin(alpha, gamma, settings)
+    for _ in range(settings.iterations):
+        state, _ = step(state, problem, settings)
+    whole = run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    np.testing.assert_array_equal(state.path, whole.state.path)
+
+
+def test_scales_and_gaps_of_full_sight_and_scale_one_change_nothing() -> None:
+    problem, alpha, gamma = curve_problem(count=60)
+    ones = ScalesAndGaps(np.ones(60), np.ones((60, 8), dtype=bool), np.zeros(8))
+    plain = run(begin(alpha + 0.2, gamma, SMALL), problem, SMALL, progress=False)
+    same = run(
+        begin(alpha + 0.2, gamma, SMALL), replace(problem, scales_and_gaps=ones), SMALL, None, False
+    )
+    np.testing.assert_array_equal(same.state.path, plain.state.path)
+
+
+def test_law_and_noise_are_recovered_with_a_fifth_missing() -> None:
+    problem, alpha, gamma = irregular_problem(2000, 3, missing=0.2)
+    start = begin(alpha + 0.2, gamma + 0.2, LONGER)
+    descent = run(start, problem, LONGER, progress=False)
+    # Over populations of 2000 the answers scatter by up to 0.03 in alpha and the amplitude and
+    # 0.08 in the length: four of these.
+    np.testing.assert_allclose(descent.alpha, alpha, atol=0.12)
+    assert descent.gamma[0] == pytest.approx(gamma[0], abs=0.12)
+    assert descent.gamma[1] == pytest.approx(gamma[1], abs=0.32)
+    # Taken for observations, what fills the gaps looks like noise without correlation.
+    ignored = run(start, replace(problem, scales_and_gaps=None), LONGER, progress=False)
+    assert ignored.gamma[1] < gamma[1] - 0.5
+
+
+def test_noise_is_recovered_with_known_scales_and_biased_without() -> None:
+    problem, alpha, gamma = irregular_problem(2000, 3, scales=True)
+    start = begin(alpha + 0.2, gamma + 0.2, LONGER)
+    descent = run(start, problem, LONGER, progress=False)
+    np.testing.assert_allclose(descent.alpha, alpha, atol=0.16)
+    # The scatter of the amplitude over populations of 2000 is about 0.02.
+    assert descent.gamma[0] == pytest.approx(gamma[0], abs=0.08)
+    # Ignored, the scales end up in the amplitude: log sqrt(mean s^2) = 0.15 for s in [0.5, 2].
+    ignored = run(start, replace(problem, scales_and_gaps=None), LONGER, progress=False)
+    assert ignored.gamma[0] - descent.gamma[0] == pytest.approx(0.15, abs=0.08)
+
+
+def test_oracles_and_resamples_use_the_scales_and_gaps() -> None:
+    problem, alpha, gamma = irregular_problem(300, 0, missing=0.2, scales=True)
+    settings = DescentSettings(iterations=40, model_samples=400, directions=24)
+    truth = np.concatenate([alpha, gamma])
+    for estimator in ("distance", "likelihood"):
+        answer = oracle(problem, estimator, truth, truth + 0.4, "law", 32, settings)
+        assert abs(answer.p[4] - gamma[0]) < 0.2
+        answers = bootstrap(problem, estimator, truth, 3, settings, progress=False)
+        # Ignoring scales and gaps moves the amplitude and the length by about 0.1 and -0.7.
+        assert np.abs(answers[:, 4:] - gamma).max() < 0.5
+        assert np.ptp(answers, axis=0).min() > 0
+
+
+# --- the assessment -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
+def test_heldout_test_accepts_the_truth_with_the_systems_own_scales_and_gaps(kind: dict) -> None:
+    problem, alpha, gamma = irregular_problem(300, 0, **kind)
+    p = np.concatenate([alpha, gamma])
+    p_values = []
+    for seed in range(1, 7):
+        observations = observed_curves(300, 100 + seed, **kind)
+        observations = observations.rename(system="heldout_system").rename(
+            {name: f"{name}_heldout" for name in observations}
+        )
+        heldout, scales_and_gaps = heldout_observations(observations, problem.scales_and_gaps)
+        outcomes = heldout_tests(FittedModel(problem, p, p[None]), heldout, 25, scales_and_gaps)
+        tests = outcomes.energy, outcomes.calibration, outcomes.misfit.test
+        p_values.append([test.p_value for test in tests])
+    # Uniform under the null: all six below .3 has probability 7e-4, as have all above .7.
+    assert np.all(np.min(p_values, axis=0) < 0.7)
+    assert np.all(np.max(p_values, axis=0) > 0.3)
+    louder = p + np.log(2.0) * (np.arange(6) >= 4)
+    wrong = heldout_tests(FittedModel(problem, louder, louder[None]), heldout, 25, scales_and_gaps)
+    assert wrong.energy.p_value == pytest.approx(1 / 26)
+
+
+def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:
+    # y = z + s xi with the noise known: se(mean) = sqrt((1 + mean(s^2) sigma^2) / N).
+    scale = np.array([1.0, 3.0] * 50)
+    problem = Problem(
+        np.zeros((100, 1)),
+        lambda z: z,
+        NormalLaw(["a"]),
+        IsotropicNoise(1),
+        np.ones(3),
+        scales_and_gaps=ScalesAndGaps(scale),
+    )
+    known = identifiability(problem, np.zeros(2), np.array([np.log(2.0)]), samples=20_000)
+    assert known.standard_errors[0] == pytest.approx(np.sqrt((1 + 5 * 4) / 100), rel=0.02)

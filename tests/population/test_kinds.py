@@ -1,0 +1,111 @@
+"""Every kind of law and of noise: what a user's own has to keep to, and the modules it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import popinv.population
+from popinv.forward.build import observed
+from popinv.forward.section import forward_section
+from popinv.population.laws.checks import check_law
+from popinv.population.laws.kinds import Law
+from popinv.population.laws.section import law_section
+from popinv.population.noise.checks import check_noise
+from popinv.population.noise.kernel.noise import KERNELS
+from popinv.population.noise.kernel.section import Kernel
+from popinv.population.noise.kinds import Noise
+from popinv.population.noise.section import noise_section
+from popinv.workflow.fingerprint import imported_modules
+
+EACH = {"mean": 0.3, "standard_deviation": 0.8}
+FLOW = {"kind": "porous_flow", "modes": 4, "sensors": {"positions": [0.2, 0.4, 0.7]}}
+BAR = {"kind": "elastodynamics", "field": "cosine", "modes": 3, "sensors": {"count": 3}, "times": 4}
+RING: dict[str, Any] = {"kind": "lorenz96", "windows": 4, "observables": ["x", "x_squared"]}
+
+LAWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "matern_field": (FLOW, {"kind": "matern_field"}),
+    "matern_field beside": (BAR, {"kind": "matern_field", "start": {"beside": {"damping": EACH}}}),
+    "level_set_field": ({**FLOW, "field": "level_set"}, {"kind": "level_set_field"}),
+    "normal": (RING, {"kind": "normal", "start": {"forcing": EACH}}),
+    "lognormal": (RING, {"kind": "lognormal", "start": {"forcing": EACH}}),
+}
+NOISES: dict[str, dict[str, Any]] = {
+    "isotropic": {"kind": "isotropic"},
+    "diagonal": {"kind": "diagonal", "start": {"standard_deviation": 0.2}},
+    "kernel": {"kind": "kernel", "nugget": True},
+    "autoregressive": {"kind": "autoregressive", "order": 2},
+    "blocks": {"kind": "blocks", "places": "matern32"},
+    "blocks full": {"kind": "blocks", "places": "full", "start": {"place_correlation": 0.2}},
+    "full": {"kind": "full", "start": {"correlation": 0.1}},
+}
+
+
+def test_every_kind_is_here():
+    for union, cases in ((Law, LAWS), (Noise, NOISES)):
+        kinds = {
+            get_args(section.model_fields["kind"].annotation)[0]
+            for section in get_args(get_args(union)[0])
+        }
+        assert kinds == {name.split()[0] for name in cases}
+    assert set(KERNELS) == set(get_args(Kernel))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_of_the_package_passes_the_checks_of_a_users_own(name):
+    forward, law = LAWS[name]
+    check_law(law_section(law), forward_section(forward))
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_of_the_package_passes_the_checks_of_a_users_own(name):
+    check_noise(noise_section(NOISES[name]), observed(forward_section(RING), 1))
+
+
+@pytest.mark.parametrize(
+    ("build", "section"),
+    [("law", LAWS["matern_field beside"]), *(("noise", noise) for noise in NOISES.values())],
+)
+def test_a_section_names_the_modules_that_run(build, section):
+    code = (
+        "import json, sys\n"
+        "build, section = json.loads(sys.argv[1])\n"
+        "from popinv.forward.build import observed\n"
+        "from popinv.forward.section import forward_section\n"
+        "if build == 'law':\n"
+        "    from popinv.population.laws.section import law_section\n"
+        "    before = set(sys.modules)\n"
+        "    law_section(section[1]).law(forward_section(section[0]))\n"
+        "else:\n"
+        "    from popinv.population.noise.section import noise_section\n"
+        f"    places = observed(forward_section({RING!r}), 1)\n"
+        "    before = set(sys.modules)\n"
+        "    noise_section(section).noise(places)\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps([build, section])], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = {name for name in json.loads(done.stdout) if name.startswith("popinv.population.")}
+    typed = law_section(section[1]) if build == "law" else noise_section(section)
+    named = imported_modules(*typed.modules())
+    assert loaded <= set(named)
+    assert any(name.endswith(f".{build}") for name in loaded)
+
+
+def test_sections_import_no_torch():
+    root = Path(popinv.population.__file__).parent
+    names = [
+        ".".join(("popinv.population", *file.relative_to(root).with_suffix("").parts))
+        for file in root.rglob("section.py")
+    ]
+    assert len(names) > 10
+    heavy = "{'torch', 'numba', 'xarray'}"
+    code = f"import sys, {', '.join(names)}\nassert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

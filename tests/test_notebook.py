@@ -1,0 +1,111 @@
+"""A study stage by stage in Python, in the words of the workflow, as docs/python.md shows it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from popinv.config.loading import load
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "workflow" / "scripts"
+RULES = [
+    rule
+    for name in ("population", "active_learning", "inference", "baselines", "evidence")
+    for rule in re.findall(
+        r"^rule (\w+):.*?script:\n\s+\"../scripts/\1\.py\"",
+        (ROOT / "workflow" / "rules" / f"{name}.smk").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+]
+# A page of text and no numbers.
+WITHOUT_STAGE = {"tabulate_efficiency"}
+
+
+def example() -> str:
+    """Return the code of docs/python.md."""
+    page = (ROOT / "docs" / "python.md").read_text()
+    return "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+
+
+def imported(code: str) -> dict[str, str]:
+    """Return module by imported name."""
+    return {
+        alias.name: node.module or ""
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@pytest.fixture(scope="module")
+def results() -> dict:
+    """Run the page's code and return its variables."""
+    space: dict = {}
+    exec(compile(example(), "docs/python.md", "exec"), space)
+    return space
+
+
+def test_the_page_shows_a_study_from_the_truth_to_its_assessment(results):
+    population, metrics = results["population"], results["metrics"]
+    assert metrics["systems"] == results["study"].observations.count
+    for name in population["law_parameter"].values:
+        assert metrics[f"alpha_{name}"] == float(population["law"].sel(law_parameter=name))
+    truth = results["truth"]
+    error = population["law"].values - truth["law"].values
+    assert np.abs(error).max() < 0.5
+
+
+def test_a_stage_of_the_page_gives_the_same_again(results):
+    again = results["deconvolve"](
+        results["model"],
+        results["study"].descent,
+        *(results[name] for name in ("observations", "surrogate", "estimate", "solves")),
+        seed=results["seed"],
+    )
+    np.testing.assert_array_equal(again["alpha"].values, results["distance"]["alpha"].values)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - WITHOUT_STAGE))
+def test_a_script_calls_the_function_of_its_rule(rule):
+    module = imported((SCRIPTS / f"{rule}.py").read_text())[rule]
+    assert re.fullmatch(rf"popinv\.\w+\.stages\.{rule}", module)
+
+
+def test_every_stage_has_a_rule():
+    stages = {
+        file.stem
+        for file in (ROOT / "src" / "popinv").glob("*/stages/*.py")
+        if file.stem != "__init__"
+    }
+    everywhere = "\n".join(p.read_text() for p in (ROOT / "workflow" / "rules").glob("*.smk"))
+    assert stages <= set(re.findall(r"^rule (\w+):", everywhere, re.MULTILINE))
+
+
+def test_the_words_of_the_page_are_rules():
+    words = {name: module for name, module in imported(example()).items() if ".stages." in module}
+    assert len(words) >= 10
+    assert all(module.endswith(f".stages.{name}") for name, module in words.items())
+
+
+def test_a_section_answers_only_with_values_that_pass_its_checks():
+    study = load({"studies": {"s": results_free()}}).studies["s"]
+    assert study.descent.replace(iterations=7).iterations == 7
+    with pytest.raises(ValueError, match="iterations"):
+        study.descent.replace(iterations=0)
+    with pytest.raises(ValueError, match="iteration"):
+        study.descent.replace(iteration=7)
+
+
+def results_free() -> dict:
+    """Return the smallest study."""
+    law = {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3}
+    noise = {"amplitude": 0.1, "length": 0.1}
+    return {
+        "forward": {"kind": "porous_flow"},
+        "observations": {"truth": {"law": law, "noise": noise}},
+    }

@@ -1,0 +1,117 @@
+"""The page on new kinds, done as it says: what it shows is written, and a study of all is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tiny_study import ROOT, Workflow
+
+PAGE = ROOT / "docs" / "extending.md"
+# A block of code, and the last file that the text names before it.
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+FILE = re.compile(r"`(src/popinv/[\w/]+\.py)`")
+SMALL = {
+    "active_learning": {"rounds": 1, "first_design": 400},
+    "surrogate": {"width": 32, "depth": 2, "max_epochs": 200},
+    "polish": {"draws": 16},
+    "descent": {"iterations": 100, "model_samples": 200, "directions": 16},
+    "assessment": {"null_resamples": 20, "surrogate_check": 60, "oracles": False},
+}
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """Return the section of the page, the file and the text of every block of code."""
+    text, told = PAGE.read_text(), []
+    for match in BLOCK.finditer(text):
+        before = text[: match.start()]
+        headings = re.findall(r"^## (.+)$", before, re.MULTILINE)
+        files = FILE.findall(before)
+        told.append((headings[-1], f"{match[1]} {files[-1] if files else ''}", match[2]))
+    return told
+
+
+def new_files() -> dict[str, str]:
+    return {head.split()[1]: text for _, head, text in blocks() if head.startswith("python ")}
+
+
+def edits() -> list[tuple[str, str, str, str]]:
+    """Return the section, the file, the old and the new text of every edit of a file."""
+    changes = []
+    for section, head, text in blocks():
+        if head.startswith("diff "):
+            lines = text.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            changes.append((section, head.split()[1], old, new))
+    return changes
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the project in which everything is done that the page says."""
+    root = tmp_path_factory.mktemp("extended")
+    for part in ("src", "workflow"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", root / "Snakefile")
+    for name, text in new_files().items():
+        file = root / name
+        assert not file.exists()
+        if not file.parent.exists():
+            file.parent.mkdir()
+            (file.parent / "__init__.py").touch()
+        file.write_text(text)
+    for _, name, old, new in edits():
+        text = (root / name).read_text()
+        assert text.count(old) == 1, f"{name} has not once:\n{old}"
+        (root / name).write_text(text.replace(old, new))
+    return root
+
+
+def test_one_file_beside_the_new_folder_is_edited():
+    for section in ("A forward model", "A law", "A noise family", "A downstream method"):
+        edited = {name for kind, name, _, _ in edits() if kind == section}
+        assert len(edited) == 1, section
+        assert edited.isdisjoint(new_files())
+    folders = {str(Path(name).parent) for name in new_files()}
+    assert len(folders) == 4
+
+
+def test_the_code_of_the_page_keeps_to_the_style(extended):
+    files = [str(extended / name) for name in new_files()]
+    settings = ["--config", str(ROOT / "pyproject.toml")]
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *settings, *files],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_study_of_the_new_kinds_runs(extended, tmp_path):
+    (study,) = (text for _, head, text in blocks() if head.startswith("yaml "))
+    config = yaml.safe_load(study)
+    config["studies"]["tracers"] |= SMALL
+    workflow = Workflow(tmp_path, extended)
+    workflow.configure(config)
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout[-3000:]
+    results = tmp_path / "results" / "tracers"
+    counted = json.loads((results / "downstream" / "count_systems" / "metrics.json").read_text())
+    assert counted["systems"] == 300
+    assert 0 < counted["above"] < 300
+    metrics = json.loads((results / "metrics.json").read_text())
+    truth = config["studies"]["tracers"]["observations"]["truth"]
+    for name, value in truth["noise"].items():
+        assert metrics[f"noise_{name}"] == pytest.approx(value, rel=0.25)
+    low = np.array([metrics[f"alpha_{name}_low"] for name in truth["law"]])
+    np.testing.assert_allclose(low, [1.0, 0.4], atol=0.25)
+    assert "law" in {path.stem for path in (results / "figures").glob("*.png")}

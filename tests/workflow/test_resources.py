@@ -1,0 +1,253 @@
+"""What jobs ask for follows the size of the study, and no rule asks for nothing."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from measured_jobs import MEASURED, assert_fits
+from tiny_study import ROOT, TINY
+
+from popinv.cli.commands import popinv
+from popinv.cli.demand import comparison
+from popinv.config.loading import load, load_file
+from popinv.config.observations import FileObservations
+from popinv.config.study import Study
+from popinv.downstream.methods import METHODS
+from popinv.workflow.resources import (
+    ROWS,
+    Demand,
+    NotAsked,
+    demand,
+    memory_mb,
+    runtime_minutes,
+    sizes,
+)
+
+# What no job of an example exceeds: in copies of all systems and solves, beyond what programs and
+# solvers take, and three hours of a simulator whose time is not known for each of five data sets.
+ARRAYS, LARGEST_MB, LONGEST_MINUTES = 20, 4000, 15 * 60
+WILDCARDS = {"study": "tiny", "round": "0", "chunk": "0", "systems": "1000", "solves": "1000"}
+RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def study(path: str = "", value: Any = None) -> Study:
+    """Return the tiny study, completed, with one key changed."""
+    config = copy.deepcopy(TINY)
+    config["studies"]["tiny"]["active_learning"]["first_design"] = 1000
+    section = config["studies"]["tiny"]
+    section["downstream"] = {name: {} for name in METHODS if name != "bigram"}
+    if path:
+        *sections, key = path.split(".")
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[key] = value
+    tiny = load(config).studies["tiny"]
+    # The tiny study has no times, so the checks would refuse a bigram model.
+    asked = tiny.downstream.model_copy(update={"bigram": METHODS["bigram"].section()})
+    return tiny.model_copy(update={"downstream": asked})
+
+
+def needed(rule: str, path: str = "", value: Any = None):
+    return demand(rule, sizes(study(path, value)), WILDCARDS)
+
+
+def rules() -> dict[str, str]:
+    """Return the text of every rule but those that gather others."""
+    texts = [file.read_text() for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    texts_by_rule = dict(pair for text in texts for pair in RULE.findall(text))
+    return {name: text for name, text in texts_by_rule.items() if "output:" in text}
+
+
+def test_every_rule_asks_for_memory_and_time():
+    texts = rules()
+    assert len(texts) > 20
+    of_studies = {name for name, text in texts.items() if "{study}" in text}
+    assert of_studies | {f"use_{name}" for name in METHODS} == set(ROWS)
+    for name, text in texts.items():
+        resources = text.split("    resources:\n")[1]
+        if name not in of_studies:
+            # A test problem of a method has one size, and says itself what that needs.
+            assert re.search(r"mem_mb=\d+,\n\s+runtime=\d+,", resources), name
+            continue
+        for asked in ("mem_mb=memory,", "runtime=runtime,"):
+            # The chunks, whose arrays ask alike, by another function.
+            alike = re.sub(
+                r"of_array\((memory_mb|runtime_minutes)\)",
+                lambda m: {"memory_mb": "memory", "runtime_minutes": "runtime"}[m[1]],
+                resources,
+            )
+            assert asked in alike, name
+
+
+def test_every_method_asks_for_memory_and_time():
+    text = (ROOT / "workflow" / "rules" / "downstream.smk").read_text()
+    uses = text.split('f"use_{method.name}"')[1]
+    assert "mem_mb=memory," in uses
+    assert "runtime=runtime," in uses
+    for method in METHODS.values():
+        for check in method.checks:
+            assert check.megabytes >= 1000
+            assert check.minutes >= 20
+
+
+@pytest.mark.parametrize("rule", sorted(ROWS))
+def test_a_retry_asks_for_twice_as_much(rule):
+    asked = needed(rule)
+    assert memory_mb(asked, 2) == 2 * memory_mb(asked, 1) >= 1000
+    assert runtime_minutes(asked, 3) == 4 * runtime_minutes(asked, 1) >= 40
+
+
+def test_a_grant_is_not_doubled_as_what_was_measured_is():
+    asked = Demand(megabytes=2000, seconds=3000, granted_seconds=600)
+    assert runtime_minutes(asked) == 110
+    assert memory_mb(asked) == 3000
+
+
+SYSTEMS = "observations.count"
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "value"),
+    [
+        *((rule, SYSTEMS, 1_000_000) for rule in (
+            "draw_population", "observe_population", "solve_chunk", "update_population",
+            "deconvolve", "consult_oracle", "resample_systems", "assess_population",
+            "plot_figures", "fit_two_stage", "replicate_study",
+        )),
+        *((rule, "active_learning.first_design", 1_000_000) for rule in (
+            "propose_parameters", "solve_chunk", "collect_solves", "train_surrogate",
+        )),
+        ("solve_chunk", "forward.elements", 100_000),
+        ("deconvolve", "forward.sensors.count", 5000),
+        ("deconvolve", "descent.model_samples", 1_000_000),
+        ("deconvolve", "descent.directions", 100_000),
+        ("train_surrogate", "surrogate.width", 100_000),
+        ("assess_population", "forward.sensors.count", 50_000),
+    ],
+)  # fmt: skip
+def test_a_larger_problem_asks_for_more_memory(rule, path, value):
+    assert memory_mb(needed(rule, path, value)) > memory_mb(needed(rule))
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "value"),
+    [
+        ("solve_chunk", "forward.elements", 10_000_000),
+        ("solve_chunk_distributed", "forward.elements", 1_000_000),
+        ("train_surrogate", "surrogate.max_epochs", 100_000),
+        ("deconvolve", "descent.iterations", 100_000),
+        ("deconvolve", "descent.restarts", 1000),
+        ("resample_systems", "assessment.bootstrap", 10_000),
+        ("assess_population", "assessment.null_resamples", 100_000),
+        ("replicate_study", "evidence.calibration_block", 1000),
+    ],
+)
+def test_more_work_asks_for_more_time(rule, path, value):
+    assert runtime_minutes(needed(rule, path, value)) > runtime_minutes(needed(rule))
+
+
+def test_a_solve_in_two_dimensions_asks_for_the_memory_of_its_band():
+    config = copy.deepcopy(TINY)
+    config["studies"]["tiny"]["forward"].update(dimension=2, elements=400)
+    of_study = sizes(load(config).studies["tiny"])
+    # There are 400^2 unknowns, and a band of 401: half a gigabyte. A job took 1300 MB.
+    assert 160_000 * 401 * 8e-6 + 1300 < memory_mb(demand("solve_chunk", of_study, {})) < 5 * 1300
+    assert of_study.cost.seconds > 160_000 * 401**2 / 1e10
+
+
+def test_a_shared_solve_asks_for_every_process():
+    two = needed("solve_chunk_distributed", "forward.ranks", 2)
+    four = needed("solve_chunk_distributed", "forward.ranks", 4)
+    assert four.megabytes > 1.8 * two.megabytes
+    assert four.seconds < two.seconds
+
+
+def test_the_file_of_the_observations_tells_how_many_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    section = study()
+    section = section.model_copy(update={"observations": FileObservations(file="y.csv")})
+    assert sizes(section).systems == 1000  # not there yet
+    assert sizes(section).heldout == 200
+    (tmp_path / "y.csv").write_text(
+        "0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000
+    )
+    assert 9000 <= sizes(section).systems <= 20_000
+
+
+EXAMPLES = [
+    ROOT / "config" / "config.yaml",
+    *sorted((ROOT / "config" / "examples").rglob("*.yaml")),
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_examples_ask_for_no_more_than_they_may_need(path: Path):
+    for name, section in load_file(path).studies.items():
+        of_study = sizes(section)
+        for rule in set(ROWS) - {"solve_chunk_distributed"}:
+            # The errors are measured at other numbers of systems, up to this one.
+            counts = {"systems": str(max(section.evidence.system_counts, default=1000))}
+            try:
+                asked = demand(rule, of_study, counts if rule == "measure_error" else {})
+            except NotAsked:
+                continue
+            assert 1000 <= memory_mb(asked) <= ARRAYS * of_study.tables + LARGEST_MB, (name, rule)
+            assert 10 <= runtime_minutes(asked) <= LONGEST_MINUTES, (name, rule)
+
+
+def test_resamples_and_replications_of_full_size_take_hours():
+    for path in (ROOT / "config" / "examples" / "full_size").glob("*.yaml"):
+        for section in load_file(path).studies.values():
+            assessment = section.assessment.model_copy(update={"bootstrap": 20})
+            resampled = section.model_copy(update={"assessment": assessment})
+            for rule in ("resample_systems", "replicate_study"):
+                asked = runtime_minutes(demand(rule, sizes(resampled), {}))
+                assert asked <= 6 * 60, (path.stem, rule)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_jobs_ask_for_what_they_took(name):
+    """Not less, and at most five times as much, beyond 1 GB and 10 minutes."""
+    measured = MEASURED[name]
+    of_study = sizes(measured.study())
+    for job, (megabytes, seconds) in measured.jobs.items():
+        rule, *parts = job.split(".")
+        asked = demand(rule, of_study, {"systems": parts[0]} if parts else {})
+        assert_fits(job, memory_mb(asked), megabytes, runtime_minutes(asked), seconds, asked)
+
+
+def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "tiny" / "benchmarks"
+    folder.mkdir(parents=True)
+    for name, seconds, megabytes in (
+        ("solve_chunk.0.0", 12.0, "400.0"),
+        ("solve_chunk.0.1", 30.0, "300.0"),
+        # These are of a round, of a method and of a rule that the study does not have.
+        ("solve_chunk.9.0", 40.0, "500.0"),
+        ("use_posterior", 1.0, "1.0"),
+        ("somebody_elses", 1.0, "1.0"),
+        # This one was too short to be measured.
+        ("deconvolve", 1.0, "NA"),
+    ):
+        (folder / f"{name}.tsv").write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")
+    rows = {row.rule: row for row in comparison(load(copy.deepcopy(TINY)))}
+    assert set(rows) == {"solve_chunk", "deconvolve"}
+    row = rows["solve_chunk"]
+    assert (row.jobs, row.megabytes_taken, row.minutes_taken) == (2, 400.0, 0.5)
+    assert row.megabytes_asked == memory_mb(needed("solve_chunk"))
+    assert row.minutes_asked == runtime_minutes(needed("solve_chunk"))
+    assert rows["deconvolve"].megabytes_taken == 0.0
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
+    printed = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
+    assert printed.exit_code == 0
+    assert re.search(r"solve_chunk +2 +\d+ +400 ", printed.output)
+    refused = CliRunner().invoke(popinv, ["demand", "--configfile", "nowhere.yaml"])
+    assert refused.exit_code == 1
+    assert "nowhere.yaml" in refused.output

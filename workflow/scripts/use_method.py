@@ -1,0 +1,13 @@
+"""Use a method on a study."""
+
+from importlib import import_module
+
+from popinv.downstream.outcome import StudyInput, save_outcome
+from popinv.store import storage
+from popinv.workflow.job import job
+
+with job(snakemake):
+    given = snakemake.params.given
+    stores = {name: storage.load(path) for name, path in snakemake.input.items()}
+    outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
+    save_outcome(outcome, snakemake.output, given, given["seed"], snakemake.rule)
