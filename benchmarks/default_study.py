@@ -12,11 +12,9 @@ from benchmarks.machine import ROOT
 from popinv.config.loading import load_file
 from popinv.config.study import Study
 from popinv.forward.base import ForwardModel
-from popinv.forward.build import forward_model, observed
 from popinv.inference.build import Model, descent_problem
 from popinv.inference.problem import Problem
-from popinv.population.laws.build import law, law_spread, law_values
-from popinv.population.noise.build import noise
+from popinv.population.laws.values import law_spread, law_values
 from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs
@@ -53,13 +51,13 @@ def model() -> Model:
 @functools.cache
 def solver() -> ForwardModel:
     """Return its forward model."""
-    return forward_model(section().forward, SEED)
+    return section().forward.model(SEED)
 
 
 def first_design(count: int) -> np.ndarray:
     """Return parameters spread broadly about the start, as in a first round."""
     given = section()
-    population = law(given.law, given.forward)
+    population = given.law.law(given.forward)
     alpha = law_values(given.law, given.law.start, given.forward)
     spread = law_spread(given.law, given.forward)
     return broad_parameters(population, alpha, spread, SEED, "propose/0", count)
@@ -68,10 +66,10 @@ def first_design(count: int) -> np.ndarray:
 def observe(model: ForwardModel, count: int) -> xr.Dataset:
     """Return observations of so many systems of the true law, through the true noise."""
     given = section()
-    truth, observations = given.observations.truth, observed(given.forward, SEED)
+    truth, observations = given.observations.truth, given.forward.observed(SEED)
     alpha = law_values(given.law, truth.law, given.forward)
-    z = parameters(law(given.law, given.forward), alpha, SEED, "propose/truth", count)
-    of_noise = noise(given.noise, observations)
+    z = parameters(given.law.law(given.forward), alpha, SEED, "propose/truth", count)
+    of_noise = given.noise.noise(observations)
     gamma = of_noise.from_natural(truth.noise)
     y = model.solve(z).observations + noise_rows(of_noise, gamma, SEED, "truth", count)
     return observations_dataset(y, observations, heldout=0)
@@ -84,7 +82,7 @@ def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
     """
     given = section()
     z = first_design(count)
-    of_noise = noise(given.noise, observed(given.forward, SEED))
+    of_noise = given.noise.noise(given.forward.observed(SEED))
     gamma = torch.from_numpy(of_noise.from_natural(given.observations.truth.noise))
     network, _ = network_inputs(given.surrogate, given.forward, SEED)
     settings = TrainingSettings(

@@ -46,7 +46,6 @@ import torch
 import xarray as xr
 
 from popinv.config.loading import load_file
-from popinv.forward.build import forward_model
 from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.covariance_step import curvature_factor
@@ -152,7 +151,7 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
         return lambda: training.step(start, ready, settings)
     if stage == "solve":
         forward = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"].forward
-        model = forward_model(forward, 0)
+        model = forward.model(0)
         z = np.random.default_rng(0).standard_normal((size, D_Z))
         return lambda: model.solve(z, "benchmark")
     if stage == "two_stage":

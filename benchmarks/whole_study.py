@@ -20,7 +20,6 @@ from benchmarks.peers.porous_flow import firedrake_built_once
 from benchmarks.peers.study import plain_study
 from benchmarks.rows import Contest, Row
 from popinv.config.study import Study
-from popinv.forward.build import forward_model
 from popinv.inference.build import descent_problem, start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -118,7 +117,7 @@ def package_study(given: Study, problem: Problem, design: np.ndarray, rounds: in
         Parameters of the first round; later rounds have as many.
     rounds : int
     """
-    model = forward_model(given.forward, problem.seed)
+    model = given.forward.model(problem.seed)
     z, y, of_round = design, model.solve(design).observations, np.zeros(len(design), dtype=int)
     surrogate, covariance, p = None, None, start(default_study.model(), problem)
     for number in range(rounds):

@@ -20,7 +20,6 @@ import xarray as xr
 
 from popinv.config.loading import load_file
 from popinv.config.study import Study
-from popinv.forward.build import observed
 from popinv.inference.answer import population_dataset
 from popinv.inference.build import Model, descent_problem
 from popinv.inference.fit_distance import fit_distance
@@ -30,8 +29,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
-from popinv.population.laws.build import law, law_values
-from popinv.population.noise.build import noise
+from popinv.population.laws.values import law_values
 from popinv.population.observe import observations_dataset
 from popinv.store import storage
 
@@ -59,8 +57,8 @@ class StandIn:
 def default_problem() -> tuple[Problem, np.ndarray, Study]:
     """Return the default study's problem through the stand-in, its truth and its section."""
     study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
-    observation_layout, given = observed(study.forward, 1), study.observations
-    model, noise_model = law(study.law, study.forward), noise(study.noise, observation_layout)
+    observation_layout, given = study.forward.observed(1), study.observations
+    model, noise_model = study.law.law(study.forward), study.noise.noise(observation_layout)
     alpha = law_values(study.law, given.truth.law, study.forward)
     gamma = noise_model.from_natural(given.truth.noise)
     simulate, rng = StandIn(model.d_z, len(observation_layout)), np.random.default_rng(1)

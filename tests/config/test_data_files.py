@@ -15,7 +15,6 @@ from popinv.config.loading import load
 from popinv.config.observations import FileObservations
 from popinv.errors import DataError
 from popinv.forward.base import ForwardModel, Observations, Parameter
-from popinv.forward.build import observed
 from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
 
@@ -199,7 +198,7 @@ def test_the_job_reads_what_was_checked() -> None:
     complete = config(write(lines), **keys)
     check_data_files(complete)
     study = complete.studies["mine"]
-    observations = observed(study.forward, seed=1)
+    observations = study.forward.observed(seed=1)
     table = read_fitting(study.observations, len(observations), observations.time_count)
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))

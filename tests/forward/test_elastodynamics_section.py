@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from popinv.config.loading import as_mapping, load
+from popinv.config.study import Study
 from popinv.errors import ConfigError
-from popinv.forward.build import field, forward_model, observed, parameters
 from popinv.forward.section import forward_section
-from popinv.population.laws.build import law, law_values
-from popinv.population.noise.build import noise
+from popinv.population.laws.values import law_values
 from popinv.population.synthetic import parameters as draw
 
 DAMPING = {"mean": -1.0, "standard_deviation": 0.3}
@@ -45,21 +44,20 @@ VARIANTS = {
 @pytest.mark.firedrake
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_solves_what_its_law_draws(name):
-    s = study({"elements": 8, "times": 5, **VARIANTS[name]})
-    forward = forward_model(s["forward"], seed=1)
-    described = observed(s["forward"], seed=1)
-    assert forward.parameters == parameters(s["forward"])
+    s = Study.model_validate(study({"elements": 8, "times": 5, **VARIANTS[name]}))
+    forward, described = s.forward.model(seed=1), s.forward.observed(seed=1)
+    assert forward.parameters == s.forward.parameters()
     np.testing.assert_array_equal(forward.observations.coordinates, described.coordinates)
     for key in ("coordinate_names", "name", "units", "long_name"):
         assert getattr(forward.observations, key) == getattr(described, key)
-    drawn = law(s["law"], s["forward"])
+    drawn = s.law.law(s.forward)
     assert drawn.d_z == len(forward.parameters)
-    for values in (s["law"]["start"], s["observations"]["truth"]["law"]):
-        alpha = law_values(s["law"], values, s["forward"])
+    for values in (s.law.start, s.observations.truth.law):
+        alpha = law_values(s.law, values, s.forward)
         solutions = forward.solve(draw(drawn, alpha, 1, "test", 3))
         assert not solutions.failed.any(), solutions.reason
         assert solutions.observations.shape == (3, len(described))
-    assert noise(s["noise"], described).d_y == len(described)
+    assert s.noise.noise(described).d_y == len(described)
 
 
 def test_defaults():
@@ -67,14 +65,14 @@ def test_defaults():
     assert s["law"]["kind"] == "lognormal"
     assert s["noise"]["kind"] == "isotropic"
     assert s["forward"]["sensors"]["positions"] == [[0.3], [0.6], [0.9]]
-    assert field(s["forward"]) is None
+    assert forward_section(s["forward"]).random_field() is None
     assert (s["forward"]["amplitude"], s["forward"]["duration"]) == (1.0, 8.0)
     beam = study({"dimension": 2, "excitation": "load", "field": "cosine"})
     assert beam["law"]["kind"] == "matern_field"
     assert list(beam["law"]["start"]["beside"]) == ["damping"]
     assert beam["forward"]["sensors"]["positions"] == [[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]]
     assert (beam["forward"]["amplitude"], beam["forward"]["duration"]) == (0.01, 60.0)
-    assert field(beam["forward"]).quantity == "logarithm of the stiffness"
+    assert forward_section(beam["forward"]).random_field().quantity == "logarithm of the stiffness"
 
 
 @pytest.mark.parametrize("dimension", [1, 2])

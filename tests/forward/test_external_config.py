@@ -12,7 +12,6 @@ from external_sections import ONE, problem, section
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import load
 from popinv.errors import ConfigError
-from popinv.forward.build import observed, parameters
 from popinv.forward.external.files import simulator_hash
 
 PYTHON = {"kind": "python", "function": "simulator:solve"}
@@ -37,7 +36,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parameters_have_names_and_units() -> None:
     given = ["a", {"name": "b", "units": "m", "long_name": "depth"}]
-    a, b = parameters(section(**PYTHON, parameters=given))
+    a, b = section(**PYTHON, parameters=given).parameters()
     assert (a.name, a.units) == ("a", "1")
     assert (b.name, b.units, b.long_name) == ("b", "m", "depth")
 
@@ -60,7 +59,7 @@ def test_parameters_have_names_and_units() -> None:
 )
 def test_observations_are_laid_out_with_time_fastest(observations, names, coordinates) -> None:
     forward = section(**PYTHON, observations=observations)
-    layout = observed(forward, seed=1)
+    layout = forward.observed(seed=1)
     assert tuple(layout.coordinate_names) == names
     np.testing.assert_array_equal(layout.coordinates, coordinates)
     study = {
@@ -75,7 +74,7 @@ def test_observations_are_laid_out_with_time_fastest(observations, names, coordi
 
 def test_labels_are_repeated_over_time() -> None:
     forward = section(**PYTHON, observations={"labels": ["u", "v"], "times": [0, 1]})
-    assert list(observed(forward, 1).labels) == ["u", "u", "v", "v"]
+    assert list(forward.observed(1).labels) == ["u", "u", "v", "v"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from umbridge_running import running_server
 
 from popinv.errors import SolverError
 from popinv.forward.base import ClaimedDerivatives, DifferentiableModel
-from popinv.forward.build import forward_model
 from popinv.inference.solver import SolverSimulator
 
 # y = (a b, a^2, sin b). b chooses what happens to a row: 7 raises, 8 has no end.
@@ -158,14 +157,12 @@ def function(name: str, derivatives: str | None = "jacobian", **keys: Any) -> An
     module = "tensors" if derivatives == "torch" else "simulator"
     keys = {"path": "own", "time_limit": 20, **keys}
     target = f"{module}:{name}"
-    return forward_model(
-        section(kind="python", function=target, derivatives=derivatives, **keys), 1
-    )
+    return section(kind="python", function=target, derivatives=derivatives, **keys).model(1)
 
 
 def server(url: str, model: str, **keys: Any) -> Any:
     keys = {"time_limit": 20, "retries": 0, **keys}
-    return forward_model(section(kind="umbridge", url=url, model=model, **keys), seed=1)
+    return section(kind="umbridge", url=url, model=model, **keys).model(seed=1)
 
 
 WAYS = [
@@ -309,7 +306,7 @@ def test_without_derivatives_a_simulator_is_not_differentiable(url: str) -> None
         function("solve", None),
         server(url, "good"),
         server(url, "both", derivatives=False),
-        forward_model(program, 1),
+        program.model(1),
     ]
     for model in plain:
         assert not isinstance(model, DifferentiableModel)

@@ -16,7 +16,7 @@ import pytest
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load_file
-from popinv.forward.build import forward_model
+from popinv.forward.section import forward_section
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("config/examples/own_simulator")
@@ -82,7 +82,7 @@ def test_program_and_server_give_what_the_function_gives(port: int) -> None:
     program = forward("own_simulator_executable")
     program["command"][0] = sys.executable
     for section in (forward("own_simulator"), program, server):
-        solutions = forward_model(section, seed=1).solve(Z)
+        solutions = forward_section(section).model(seed=1).solve(Z)
         assert not solutions.failed.any(), solutions.reason
         # Vectors and numbers may be rounded differently.
         np.testing.assert_allclose(solutions.observations, expected, rtol=1e-12)

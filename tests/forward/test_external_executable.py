@@ -17,7 +17,6 @@ import pytest
 from external_sections import section
 
 from popinv.errors import SolverError
-from popinv.forward.build import forward_model
 from popinv.forward.executable.files import read_output
 from popinv.forward.external import messages
 
@@ -78,7 +77,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def model(mode: str = "plain", seed: int = 1, **keys: Any):
     command = ["./program", "{input}", "{output}", mode]
     keys = {"command": command, "time_limit": 20, **keys}
-    return forward_model(section(kind="executable", **keys), seed)
+    return section(kind="executable", **keys).model(seed)
 
 
 def expected(z: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ import pytest
 from external_sections import section
 
 from popinv.errors import DataError, SolverError
-from popinv.forward.build import forward_model
 
 # b chooses what happens to a row; 0 is a good one.
 MODULE = """
@@ -106,7 +105,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def model(function: str = "solve", seed: int = 1, **keys: Any):
     keys = {"path": "own", "time_limit": 20, **keys}
     forward = section(kind="python", function=f"simulator:{function}", **keys)
-    return forward_model(forward, seed)
+    return forward.model(seed)
 
 
 def expected(z: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from external_sections import section
 from umbridge_running import free_port, running_server
 
 from popinv.errors import ConfigError, SolverError
-from popinv.forward.build import forward_model
 from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.umbridge import client as umbridge_client
 from popinv.forward.umbridge.client import UMBridgeClient
@@ -33,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def model(url: str, **keys: Any):
     keys = {"model": "good", "time_limit": 20, "retries": 0, **keys}
-    return forward_model(section(kind="umbridge", url=url, **keys), seed=1)
+    return section(kind="umbridge", url=url, **keys).model(seed=1)
 
 
 def expected(z: np.ndarray, factor: float = 1.0) -> np.ndarray:

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from popinv.config.loading import load
 from popinv.errors import DataError
 from popinv.forward.base import ForwardModel
-from popinv.forward.build import forward_model
 from popinv.forward.lorenz96.integrator import Coefficients, advance
 from popinv.forward.lorenz96.section import OBSERVABLES, Observable
 from popinv.forward.lorenz96.section import Lorenz96 as Section
-from popinv.population.laws.build import law, law_values
-from popinv.population.noise.build import noise
+from popinv.population.laws.values import law_values
 from popinv.population.synthetic import parameters as draw
 from popinv.seeds import generator
 from popinv.workflow.questions import has_sampling_error
@@ -60,7 +58,7 @@ def test_averages_are_those_of_the_trajectory(scales, windows):
     names = [n for n in get_args(Observable) if scales == 2 or "y" not in n.split("_")]
     given = ONE if scales == 1 else TWO
     forward = section(**given, windows=windows, observables=names, sample_every=10)
-    model = forward_model(forward, 5)
+    model = forward.model(5)
     z = np.array([[8.0], [5.0]]) if scales == 1 else np.array([Z_TWO, 0.9 * Z_TWO])
     averages = model.solve(z, "some", 3).observations.reshape(2, len(names), windows)
 
@@ -78,7 +76,7 @@ def test_averages_are_those_of_the_trajectory(scales, windows):
 
 def test_statistics_of_the_attractor():
     # Lorenz and Emanuel (1998), K = 40 and F = 8: mean 2.34, standard deviation 3.64.
-    model = forward_model(section(variables=40, window=100.0), 1)
+    model = section(variables=40, window=100.0).model(1)
     y = model.solve(np.full((32, 1), 8.0)).observations.mean(axis=0)
     # The sampling error of 32 windows of 100 units is 0.005 in the mean, 0.04 in the square.
     assert y[0] == pytest.approx(2.34, abs=0.02)
@@ -90,7 +88,7 @@ def test_averages_keep_the_balances_of_energy_and_mean():
     # by, over its length, and to nothing over a long one.
     names = ["x", "x_squared", "x_lag_1", "x_lag_2", "y", "y_squared", "x_y"]
     given = TWO | {"window": 500.0, "spin_up": 10.0, "observables": names}
-    y = forward_model(section(**given), 2).solve(np.tile(Z_TWO, (8, 1))).observations
+    y = section(**given).model(2).solve(np.tile(Z_TWO, (8, 1))).observations
     x, x_2, lag_1, lag_2, y_1, y_2, x_y = y.mean(axis=0)
     forcing, h, c, _ = Z_TWO
     # Ends differ by 2 in mean(X) and 20 in mean(X^2) / 2 at most, over 500 units and 8 members;
@@ -105,7 +103,8 @@ def test_the_sampling_error_falls_with_the_window():
     # 192 members a ratio of variances has a standard error of 14 %.
     z = np.full((192, 1), 8.0)
     short, long = (
-        forward_model(section(variables=12, window=w, observables=["x", "x_squared"]), 1)
+        section(variables=12, window=w, observables=["x", "x_squared"])
+        .model(1)
         .solve(z)
         .observations.var(axis=0)
         for w in (20.0, 80.0)
@@ -115,7 +114,7 @@ def test_the_sampling_error_falls_with_the_window():
 
 @pytest.mark.parametrize("given", [ONE, TWO], ids=["one scale", "two scales"])
 def test_a_row_depends_on_itself_alone(given):
-    model = forward_model(section(**given), 3)
+    model = section(**given).model(3)
     rng = np.random.default_rng(0)
     z = (Z_TWO * rng.uniform(0.8, 1.2, (70, 4)))[:, : len(model.parameters)]
     whole = model.solve(z, "s", 100)
@@ -132,7 +131,7 @@ def test_a_row_depends_on_itself_alone(given):
 
 
 def test_initial_states_are_addressed_by_seed_stage_and_index():
-    model = forward_model(section(**TWO), 7)
+    model = section(**TWO).model(7)
     slow, fast = model.initial_states(np.array([4, 9]), "stage")
     assert slow.shape == (2, 8)
     assert fast.shape == (2, 8, 4)
@@ -149,13 +148,13 @@ def test_initial_states_are_addressed_by_seed_stage_and_index():
     others = [
         model.solve(z, "stage", 5),
         model.solve(z, "other", 4),
-        forward_model(section(**TWO), 8).solve(z, "stage", 4),
+        section(**TWO).model(8).solve(z, "stage", 4),
     ]
     assert all(np.all(here != other.observations) for other in others)
 
 
 def test_what_cannot_be_solved_says_why():
-    model = forward_model(section(**TWO), 1)
+    model = section(**TWO).model(1)
     z = np.tile(Z_TWO, (5, 1))
     z[1, 0], z[2, 2], z[3, 0], z[4, 1] = np.inf, -1.0, 1e9, np.nan
     solutions = model.solve(z)
@@ -218,12 +217,12 @@ def test_the_default_law_draws_what_can_be_solved(given):
     assert has_sampling_error(study)
     without = study.assessment.model_copy(update={"repeats": 0})
     assert not has_sampling_error(study.model_copy(update={"assessment": without}))
-    model = law(study.law, study.forward)
+    model = study.law.law(study.forward)
     alpha = law_values(study.law, study.law.start, study.forward)
     z = draw(model, alpha, 1, "test", 40)
-    forward = forward_model(study.forward, 1)
+    forward = study.forward.model(1)
     assert not forward.solve(z).failed.any()
-    assert noise(study.noise, forward.observations).d_y == len(forward.observations)
+    assert study.noise.noise(forward.observations).d_y == len(forward.observations)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +244,7 @@ def test_contradictions_are_named(keys, at, text):
 @settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 40), max_size=4).map(sorted), first=st.integers(0, 10**9))
 def test_any_split_into_chunks_gives_the_same_solves(cuts, first):
-    model = forward_model(section(**ONE), 5)
+    model = section(**ONE).model(5)
     z = np.linspace(7.0, 12.0, 40)[:, None]
     whole = model.solve(z, "solve/0", first).observations
     parts = [

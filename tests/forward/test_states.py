@@ -9,7 +9,6 @@ import pytest
 from test_lorenz96_averages import measure
 
 from popinv.errors import SolverError
-from popinv.forward.build import forward_model
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.lorenz96.states import FAST_SPAN
 from popinv.forward.section import forward_section
@@ -55,7 +54,7 @@ def at_places(space, grids, places):
 @pytest.mark.parametrize("nonlinearity", ["none", "quadratic"])
 def test_pressure_along_a_line_is_what_the_sensors_see(field, nonlinearity):
     forward = section("porous_flow", field=field, nonlinearity=nonlinearity)
-    model = forward_model(forward, SEED)
+    model = forward.model(SEED)
     z = draws(model, 3)
     dataset = states(forward, SEED, z, "any", [7, 2, 9])
     assert dataset["pressure"].dims == dataset["log_permeability"].dims == ("system", "x")
@@ -80,7 +79,7 @@ def test_pressure_along_a_line_is_what_the_sensors_see(field, nonlinearity):
 @pytest.mark.firedrake
 def test_pressure_in_the_plane_is_what_the_sensors_see():
     forward = section("porous_flow", dimension=2, elements=12, modes=3)
-    model = forward_model(forward, SEED)
+    model = forward.model(SEED)
     z = draws(model, 2)
     dataset = states(forward, SEED, z, "any", [0, 1])
     assert dataset["pressure"].dims == ("system", "x", "y")
@@ -97,7 +96,7 @@ def test_pressure_in_the_plane_is_what_the_sensors_see():
 @pytest.mark.parametrize("steps", [10, 70])
 def test_a_bar_moves_as_its_sensors_see_it(steps):
     forward = section("elastodynamics", elements=30, times=8, steps=steps, field="cosine", modes=3)
-    model = forward_model(forward, SEED)
+    model = forward.model(SEED)
     z = draws(model, 2)
     z[:, -1] = 0.2 * np.exp(z[:, -1])
     dataset = states(forward, SEED, z, "any", [0, 1])
@@ -124,7 +123,7 @@ def test_a_cantilever_moves_as_its_sensors_see_it():
         "elastodynamics", dimension=2, elements=6, duration=1.5, times=3, steps=4,
         sensors={"positions": places},
     )  # fmt: skip
-    model = forward_model(forward, SEED)
+    model = forward.model(SEED)
     z = np.array([[1.0, 0.03], [1.3, 0.05]])
     dataset = states(forward, SEED, z, "any", [0, 1])
     across = dataset["displacement_y"].sel(time=model.times, method="nearest", tolerance=1e-9)
@@ -150,7 +149,7 @@ def test_a_cantilever_moves_as_its_sensors_see_it():
 def test_averages_of_the_trajectories_are_what_is_observed(scales, windows):
     keys = {"variables": 8, "subvariables": 4} if scales == 2 else {"variables": 12}
     forward = section("lorenz96", scales=scales, spin_up=1.0, window=2.0, windows=windows, **keys)
-    model = forward_model(forward, SEED)
+    model = forward.model(SEED)
     z = np.array([[8.0], [9.0]]) if scales == 1 else np.array([[10.0, 1, 4, 6], [9.0, 1, 5, 6]])
     # Systems 4 and 9 of a batch that begins at 3.
     batch = np.repeat(z[:1], 7, axis=0)

@@ -11,7 +11,6 @@ from typing import Any, get_args
 import pytest
 
 import popinv.population
-from popinv.forward.build import observed
 from popinv.forward.section import forward_section
 from popinv.population.laws.checks import check_law
 from popinv.population.laws.kinds import Law
@@ -64,7 +63,7 @@ def test_a_law_of_the_package_passes_the_checks_of_a_users_own(name):
 
 @pytest.mark.parametrize("name", NOISES)
 def test_noise_of_the_package_passes_the_checks_of_a_users_own(name):
-    check_noise(noise_section(NOISES[name]), observed(forward_section(RING), 1))
+    check_noise(noise_section(NOISES[name]), forward_section(RING).observed(1))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,6 @@ def test_a_section_names_the_modules_that_run(build, section):
     code = (
         "import json, sys\n"
         "build, section = json.loads(sys.argv[1])\n"
-        "from popinv.forward.build import observed\n"
         "from popinv.forward.section import forward_section\n"
         "if build == 'law':\n"
         "    from popinv.population.laws.section import law_section\n"
@@ -83,7 +81,7 @@ def test_a_section_names_the_modules_that_run(build, section):
         "    law_section(section[1]).law(forward_section(section[0]))\n"
         "else:\n"
         "    from popinv.population.noise.section import noise_section\n"
-        f"    places = observed(forward_section({RING!r}), 1)\n"
+        f"    places = forward_section({RING!r}).observed(1)\n"
         "    before = set(sys.modules)\n"
         "    noise_section(section).noise(places)\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from popinv.forward.fields import wavenumbers
-from popinv.population.laws.build import flat_values
 from popinv.population.laws.level_set_field.law import LevelSetLaw
 from popinv.population.laws.lognormal.law import LognormalLaw
 from popinv.population.laws.matern_field.law import MaternLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.product import ProductLaw
+from popinv.population.laws.section import flat_values
 from popinv.population.synthetic import broad_parameters, parameters
 
 LAWS = {

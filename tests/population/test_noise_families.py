@@ -14,11 +14,11 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise, autoregressive_factor
 from popinv.population.noise.blocks.noise import BlockNoise
-from popinv.population.noise.build import noise
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.full.noise import FullNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.section import noise_section
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.array([[0.1], [0.4], [0.9]])
@@ -285,15 +285,17 @@ def series(times) -> Observations:
 )
 def test_sections_become_models(places, kind):
     observations = series([0.1, 0.2, 0.3])
-    blocks = noise({"kind": "blocks", "places": places, "order": 2}, observations)
+    blocks = noise_section({"kind": "blocks", "places": places, "order": 2}).noise(observations)
     assert isinstance(blocks.places, kind)
     assert (blocks.d_y, blocks.times, blocks.places.d_y) == (6, 3, 2)
-    assert noise({"kind": "full", "shrinkage": 0.2}, observations).shrinkage == 0.2
-    assert noise({"kind": "autoregressive", "order": 1}, observations).times == 3
+    assert noise_section({"kind": "full", "shrinkage": 0.2}).noise(observations).shrinkage == 0.2
+    assert noise_section({"kind": "autoregressive", "order": 1}).noise(observations).times == 3
 
 
 def test_a_kernel_over_places_leaves_time_out():
-    blocks = noise({"kind": "blocks", "places": "matern32", "order": 1}, series([0, 1, 2]))
+    blocks = noise_section({"kind": "blocks", "places": "matern32", "order": 1}).noise(
+        series([0, 1, 2])
+    )
     values = {"standard_deviation": 1.0, "length": 0.5, "time_correlation": 0.0}
     covariance = blocks.covariance(torch.from_numpy(blocks.from_natural(values))).numpy()
     expected = KernelNoise(np.array([[0.2], [0.7]]), "matern32", nugget=False)
@@ -304,13 +306,13 @@ def test_a_kernel_over_places_leaves_time_out():
 @pytest.mark.parametrize("times", [[0.1, 0.2, 0.4], [0.1]])
 def test_irregular_times_are_refused(times):
     with pytest.raises(ConfigError, match="equally spaced times"):
-        noise({"kind": "autoregressive", "order": 1}, series(times))
+        noise_section({"kind": "autoregressive", "order": 1}).noise(series(times))
 
 
 def test_no_time_is_refused():
     observations = Observations(PLACES, ("x",), "u")
     with pytest.raises(ConfigError, match="have no time: their coordinates are x"):
-        noise({"kind": "blocks", "places": "full", "order": 1}, observations)
+        noise_section({"kind": "blocks", "places": "full", "order": 1}).noise(observations)
 
 
 @each_model

@@ -7,8 +7,6 @@ import pytest
 
 from popinv.config.loading import load
 from popinv.config.study import Study
-from popinv.forward.build import field as forward_field
-from popinv.forward.build import observed
 from popinv.surrogate.build import network_inputs, training_settings
 from popinv.surrogate.training import TrainingData, train
 
@@ -30,7 +28,7 @@ def test_the_read_out_interpolates_linear_functions_exactly(dimension):
     _, fixed = network_inputs(s.surrogate, s.forward, seed=1)
     line = (np.arange(16) + 0.5) / 16
     grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
-    places = np.clip(observed(s.forward, 1).coordinates, line[0], line[-1])
+    places = np.clip(s.forward.observed(1).coordinates, line[0], line[-1])
     slope = np.array([2.0, -3.0])[:dimension]
     np.testing.assert_allclose(fixed["readout"] @ (1 + grid @ slope), 1 + places @ slope)
 
@@ -39,7 +37,7 @@ def test_the_read_out_interpolates_linear_functions_exactly(dimension):
 def test_the_evaluation_matrix_gives_the_log_permeability(dimension):
     s = study(dimension, network="fno", fourier_modes=4)
     _, fixed = network_inputs(s.surrogate, s.forward, seed=1)
-    field = forward_field(s.forward)
+    field = s.forward.random_field()
     z = np.random.default_rng(0).standard_normal((2, len(field.parameters)))
     line = (np.arange(16) + 0.5) / 16
     grid = np.stack(np.meshgrid(*[line] * dimension, indexing="ij"), -1).reshape(-1, dimension)
@@ -51,9 +49,9 @@ def test_the_evaluation_matrix_gives_the_log_permeability(dimension):
 def test_each_network_learns_from_the_configuration_alone(network, dimension):
     options = {"width": 8, "fourier_layers": 2, "fourier_modes": 4, "max_epochs": 40}
     s = study(dimension, network=network, depth=1, **options)
-    field = forward_field(s.forward)
+    field = s.forward.random_field()
     z = np.random.default_rng(0).standard_normal((64, len(field.parameters)))
-    y = field.evaluate(z, field.basis(observed(s.forward, 1).coordinates))
+    y = field.evaluate(z, field.basis(s.forward.observed(1).coordinates))
     settings = training_settings(s.surrogate, s.forward, 1, 0)
     _, history = train(TrainingData(z, y), settings, progress=False)
     assert history["validation_loss"].min() < 0.9 * history["validation_loss"][0]

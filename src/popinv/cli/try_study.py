@@ -18,12 +18,11 @@ from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
 from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
-from popinv.forward.build import forward_model
 from popinv.forward.checks import check_solutions
 from popinv.forward.external.model import ExternalModel
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
-from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.laws.values import law_spread, law_values
 from popinv.population.synthetic import broad_parameters
 from popinv.workflow.questions import is_synthetic, solve_count
 
@@ -72,7 +71,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     # Loading has filled the seed in.
     seed = study.seed or 0
     # The rows that the rule propose_parameters draws first.
-    population = law(study.law, study.forward)
+    population = study.law.law(study.forward)
     z = broad_parameters(
         population,
         law_values(study.law, study.law.start, study.forward),
@@ -81,7 +80,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         "propose/0",
         systems,
     )
-    model = forward_model(study.forward, seed)
+    model = study.forward.model(seed)
     # What is compiled once, and the start of a simulator, are no part of the pace.
     with session(model):
         model.solve(z[:1], "solve/0", 0)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study
 from popinv.errors import ConfigError
-from popinv.forward.build import observed
 from popinv.sections.outside import is_outside
 
 __all__ = ["check_outside_kinds"]
@@ -45,7 +44,7 @@ def check_outside_kinds(name: str, study: Study, seed: int) -> None:
             from popinv.population.noise.checks import check_noise
 
             with _told(f"studies.{name}.{place}"):
-                check_noise(section, observed(study.forward, seed))
+                check_noise(section, study.forward.observed(seed))
 
 
 @contextmanager

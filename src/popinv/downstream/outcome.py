@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 from matplotlib.figure import Figure
-from pydantic import BaseModel
 
 from popinv.downstream.claims import Claim, write_claims, write_metrics
 from popinv.figures.style import save
+from popinv.sections.base import plain
 from popinv.store import storage
 
 if TYPE_CHECKING:
@@ -116,11 +116,8 @@ def save_outcome(
         What the store says of its origin, as the settings do.
     """
     if outcome.result is not None:
-        plain = {
-            name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-            for name, value in config.items()
-        }
-        storage.save(outcome.result, output.result, config=plain, seed=seed, created_by=created_by)
+        used = plain(config)
+        storage.save(outcome.result, output.result, config=used, seed=seed, created_by=created_by)
     for path in map(Path, output.figures):
         save(outcome.figures[path.stem], path)
     for path in map(Path, output.get("files", ())):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from popinv.figures.marginals import Marginal, is_wide
 from popinv.figures.solver import Plane
 from popinv.figures.style import axis_label, readable
 from popinv.forward.base import Parameter
-from popinv.forward.build import field, parameters
 from popinv.forward.fields import Field
+from popinv.forward.section import ForwardSection, forward_section
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.seeds import generator
@@ -36,22 +35,22 @@ _MARGINALS = 6
 _LONG_NAME = 18
 
 
-def _forward(population: xr.Dataset) -> Mapping[str, Any]:
-    section: Mapping[str, Any] = json.loads(population.attrs.get("config", "{}")).get("forward", {})
-    return section
+def _forward(population: xr.Dataset) -> ForwardSection | None:
+    given = json.loads(population.attrs.get("config", "{}")).get("forward")
+    return forward_section(given) if given else None
 
 
 def field_of(population: xr.Dataset) -> tuple[Field, int] | None:
     """Return the random field of the study and its dimension, or None if it has none."""
     forward = _forward(population)
-    random_field = field(forward) if forward else None
+    random_field = forward.random_field() if forward else None
     return None if random_field is None else (random_field, random_field.dimension)
 
 
 def _described(population: xr.Dataset, names: list[str]) -> list[Parameter]:
     """Return the parameters of the forward model, in the order of z."""
     forward = _forward(population)
-    return list(parameters(forward)) if forward else [Parameter(name) for name in names]
+    return list(forward.parameters()) if forward else [Parameter(name) for name in names]
 
 
 def _most_varied(z: np.ndarray, most: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.forward.base import ForwardModel, Observations, Parameter
 from popinv.sections.messages import Problem
-from popinv.sections.outside import Kind, kind_class
+from popinv.sections.outside import Kind, kind_section
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -213,10 +213,7 @@ def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSecti
     forward : ForwardSection or mapping
         The section itself, or the section as the configuration holds it.
     """
-    if isinstance(forward, ForwardSection):
-        return forward
-    chosen = kind_class(forward["kind"], "popinv.forward", ForwardSection)
-    section: ForwardSection = chosen.model_validate(forward)
+    section: ForwardSection = kind_section(forward, "popinv.forward", ForwardSection)
     return section
 
 

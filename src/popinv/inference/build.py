@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import observed
 from popinv.inference.problem import Problem
 from popinv.inference.scales_and_gaps import fitted_observations
-from popinv.population.laws.build import law, law_spread, law_values
+from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
-from popinv.population.noise.build import noise
 from popinv.sections.base import plain
 from popinv.surrogate.networks import Surrogate
 
@@ -39,14 +37,14 @@ def descent_problem(
         Address of the random draws.
     """
     data, scales_and_gaps = fitted_observations(observations)
-    noise_model = noise(model.noise, observed(model.forward, seed))
+    noise_model = model.noise.noise(model.forward.observed(seed))
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
     return Problem(
         data=data,
         simulate=surrogate,
-        law=law(model.law, model.forward),
+        law=model.law.law(model.forward),
         noise=noise_model,
         scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,

@@ -44,7 +44,14 @@ def choose(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, str]:
     return "distance", "; ".join(["none passes", *failed])
 
 
-def choose_estimate(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, xr.Dataset]:
-    """Return the estimator whose answer counts, and its estimate; see :func:`choose`."""
+def choose_estimate(wanted: str, **estimates: xr.Dataset) -> tuple[str, xr.Dataset]:
+    """Return the estimator whose answer counts, and its estimate; see :func:`choose`.
+
+    Parameters
+    ----------
+    wanted : str
+    **estimates : Dataset
+        The estimates by the name of their estimator.
+    """
     name, _ = choose(estimates, wanted)
     return name, estimates[name]

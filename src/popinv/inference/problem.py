@@ -1,4 +1,4 @@
-"""What a descent fits to what, and the state it goes through."""
+"""The problem of an estimate (data, simulator, law, noise), and the state of a descent."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
 from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
 from popinv.report.estimator_charts import estimator_chart
+from popinv.report.evidence_charts import evidence_charts
 from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import Study
 from popinv.report.trust_charts import (
     descent_charts,
-    evidence_charts,
     observation_charts,
     test_chart,
 )

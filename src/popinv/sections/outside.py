@@ -35,6 +35,7 @@ __all__ = [
     "is_outside",
     "kind_class",
     "kind_files",
+    "kind_section",
     "named_class",
 ]
 
@@ -141,6 +142,21 @@ def named_class(kind: str, base: type[Section]) -> type[Section]:
                 f"the class '{name}' of the module '{module_name}' does not state the key '{key}'"
             )
     return cast("type[Section]", defined)
+
+
+def kind_section(section: Any, package: str, base: type[Kind]) -> Any:
+    """Return a section as an object; a mapping is validated by the class of its kind.
+
+    Parameters
+    ----------
+    section : Kind or mapping
+        The section itself, or the section as the configuration holds it.
+    package, base
+        As in :func:`kind_class`.
+    """
+    if isinstance(section, base):
+        return section
+    return kind_class(section["kind"], package, base).model_validate(section)
 
 
 def kind_class(kind: str, package: str, base: type[Section]) -> Any:

@@ -50,7 +50,7 @@ def _network(study: Study) -> tuple[str, ...]:
 
 def _training(study: Study) -> tuple[str, ...]:
     modules = "surrogate.artefact", "surrogate.build", "surrogate.resumable"
-    return ("popinv.population.laws.build", *(f"popinv.{module}" for module in modules))
+    return tuple(f"popinv.{module}" for module in modules)
 
 
 def _descent(study: Study) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from popinv.downstream.analog.study import trainings
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
-from popinv.population.laws.build import law
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.training import prepare
@@ -20,7 +19,7 @@ def use(study: StudyInput) -> Outcome:
     """Train the last layers on every device, and descend anew with some of the surrogates."""
     asked, stores, seed = study.asked, study.stores, study.seed
     surrogate = surrogate_of(stores["surrogate"])
-    logarithmic = law(study.law, study.forward).logarithmic
+    logarithmic = study.law.law(study.forward).logarithmic
     settings = training_settings(
         study.surrogate, study.forward, seed, 1, stores["estimate"], logarithmic
     )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from popinv.downstream.birch.figures import draw_study
 from popinv.downstream.birch.study import Learning, compare
 from popinv.downstream.outcome import Outcome, StudyInput
-from popinv.population.laws.build import law
 from popinv.surrogate.build import training_data, training_settings
 
 __all__ = ["use"]
@@ -16,7 +15,7 @@ __all__ = ["use"]
 def use(study: StudyInput) -> Outcome:
     """Train under three policies."""
     asked, solves = study.asked, study.stores["solves"]
-    logarithmic = law(study.law, study.forward).logarithmic
+    logarithmic = study.law.law(study.forward).logarithmic
     settings = training_settings(
         study.surrogate, study.forward, study.seed, 0, logarithmic=logarithmic
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from popinv.downstream.fedhl.figures import draw_sites
 from popinv.downstream.fedhl.study import adapt, site_laws, solved_sites
 from popinv.downstream.outcome import Outcome, StudyInput
-from popinv.forward.build import forward_model
 from popinv.inference.result import parameters_of
-from popinv.population.laws.build import law, law_spread
+from popinv.population.laws.values import law_spread
 from popinv.population.synthetic import parameters
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
@@ -20,10 +19,10 @@ def use(study: StudyInput) -> Outcome:
     asked, seed = study.asked, study.seed
     surrogate = surrogate_of(study.stores["surrogate"])
     alpha, _ = parameters_of(study.stores["population"])
-    population = law(study.law, study.forward)
+    population = study.law.law(study.forward)
     spread = law_spread(study.law, study.forward)
     alphas = site_laws(alpha, spread, len(asked.ranks), asked.shift, seed)
-    model = forward_model(study.forward, seed)
+    model = study.forward.model(seed)
     with fixed_threads():
         sites = solved_sites(
             alphas,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from popinv.downstream.influence.figures import draw_study
 from popinv.downstream.influence.study import select_samples
 from popinv.downstream.outcome import Outcome, StudyInput
-from popinv.population.laws.build import law
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.build import training_settings
 from popinv.threads import fixed_threads
@@ -17,7 +16,7 @@ def use(study: StudyInput) -> Outcome:
     """Select solves and candidates, and train on them."""
     stores = study.stores
     first, last = (surrogate_of(stores[name]) for name in ("first_surrogate", "surrogate"))
-    logarithmic = law(study.law, study.forward).logarithmic
+    logarithmic = study.law.law(study.forward).logarithmic
     # Settings of a later round; the round's number matters for random draws alone.
     settings = training_settings(
         study.surrogate, study.forward, study.seed, 1, stores["population"], logarithmic

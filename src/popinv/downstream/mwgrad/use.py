@@ -5,7 +5,6 @@ from __future__ import annotations
 from popinv.downstream.mwgrad.figures import draw_group
 from popinv.downstream.mwgrad.study import serve_group
 from popinv.downstream.outcome import Outcome, StudyInput
-from popinv.forward.build import parameters
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
 from popinv.surrogate.artefact import surrogate_of
@@ -20,7 +19,7 @@ def use(study: StudyInput) -> Outcome:
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(study.model, stores["observations"], surrogate, study.seed, "mwgrad")
     estimate = parameters_of(stores["population"])
-    names = [parameter.name for parameter in parameters(study.forward)]
+    names = [parameter.name for parameter in study.forward.parameters()]
     with fixed_threads():
         result, metrics = serve_group(
             problem, estimate, asked.systems, asked.particles, asked.iterations, asked.rate, names

@@ -5,7 +5,6 @@ from __future__ import annotations
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.downstream.posterior.figures import draw_calibration, draw_systems
 from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, sample_posteriors
-from popinv.forward.build import parameters as forward_parameters
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
 from popinv.population.synthetic import parameters
@@ -31,7 +30,7 @@ def use(study: StudyInput) -> Outcome:
     truth = None
     if "truth" in stores:
         truth = stores["truth"]["z"].values[: len(problem.data)]
-    described = forward_parameters(study.forward)
+    described = study.forward.parameters()
     names, units = [p.name for p in described], [p.units for p in described]
     result = posterior_dataset(posteriors, names, asked.kept_draws, units, truth)
     population = parameters(problem.law, estimate[0], seed, "posterior/population", _POPULATION)

@@ -8,14 +8,12 @@ import xarray as xr
 
 from popinv.evidence.convergence import errors_of_repeats
 from popinv.evidence.populations import observe_again
-from popinv.forward.build import observed
 from popinv.inference.build import descent_problem
 from popinv.inference.estimation import Answer, estimate_population
 from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
-from popinv.population.laws.build import law
 from popinv.population.model import Model
 from popinv.population.synthetic import parameters
 from popinv.surrogate.artefact import surrogate_of
@@ -62,12 +60,10 @@ def measure_error(
         clean = solves["y"].values
     else:
         alpha, total = truth["alpha"].values, systems * repeats
-        clean = through.predict(
-            parameters(law(model.law, model.forward), alpha, seed, stage, total)
-        )
+        clean = through.predict(parameters(model.law.law(model.forward), alpha, seed, stage, total))
         # Data from the surrogate hold none of its error, and none is to be taken off.
         fresh = replace(fresh, y=through.predict(fresh.z))
-    description = observed(model.forward, seed)
+    description = model.forward.observed(seed)
     observations = observe_again(clean, covariance, description, seed, stage, noise_scale)
     problem = descent_problem(model, observations, through, seed, f"evidence/{stage}")
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)

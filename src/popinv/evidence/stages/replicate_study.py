@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from popinv.evidence.calibration import replication
 from popinv.evidence.populations import observe_again
-from popinv.forward.build import forward_model, observed
 from popinv.inference.build import descent_problem, start
 from popinv.inference.estimation import estimate_population
 from popinv.inference.polished import fresh_solves
@@ -67,10 +66,10 @@ def replicate_study(
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence")
-    fresh, description = fresh_solves(check), observed(model.forward, seed)
+    fresh, description = fresh_solves(check), model.forward.observed(seed)
     solver = None
     if through == "solver":
-        solver = SolverSimulator(forward_model(model.forward, seed))
+        solver = SolverSimulator(model.forward.model(seed))
     else:
         # Data from the surrogate hold none of its error, and none is to be taken off.
         fresh = replace(fresh, y=simulator.predict(fresh.z))

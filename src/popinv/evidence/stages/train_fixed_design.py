@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from popinv.evidence.designs import train_fixed, trained_rounds
-from popinv.population.laws.build import law as law_of
 from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.section import SurrogateSettings
 
@@ -53,7 +52,7 @@ def train_fixed_design(
         seed,
         population,
         trainings,
-        law_of(law, forward).logarithmic,
+        law.law(forward).logarithmic,
     )
     print(f"{solver_calls} solves, trained {trainings} times")
     return surrogate_dataset(trained, history, {"solver_calls": solver_calls})

@@ -11,9 +11,7 @@ from scipy.spatial.distance import cdist
 
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
-from popinv.forward.build import observed
 from popinv.forward.datasets import places
-from popinv.population.noise.build import noise as noise_of
 from popinv.sections.base import plain
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def draw_noise(
     seed : int
         The study's seed.
     """
-    model = noise_of(noise, observed(forward, seed))
+    model = noise.noise(forward.observed(seed))
     start = model.covariance(torch.from_numpy(model.from_natural(plain(noise.start))))
     where = places(observations)
     return draw_before_and_after(

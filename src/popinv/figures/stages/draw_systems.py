@@ -9,12 +9,9 @@ from matplotlib.figure import Figure
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
 from popinv.figures.style import SYSTEMS
-from popinv.forward.build import forward_model, observed
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
-from popinv.population.laws.build import law
 from popinv.population.model import Model
-from popinv.population.noise.build import noise
 from popinv.population.synthetic import noise_rows, parameters
 
 __all__ = ["draw_systems"]
@@ -64,13 +61,13 @@ def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, s
 def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, seed: int) -> Figure:
     stage, count = "gallery", len(SYSTEMS)
     alpha, gamma = parameters_of(population)
-    drawn = parameters(law(model.law, model.forward), alpha, seed, stage, count + _SPARE)
-    solver, description = forward_model(model.forward, seed), observed(model.forward, seed)
+    drawn = parameters(model.law.law(model.forward), alpha, seed, stage, count + _SPARE)
+    solver, description = model.forward.model(seed), model.forward.observed(seed)
     solutions = solver.solve(drawn, stage)
     rows = np.flatnonzero(~solutions.failed)[:count]
     names = {"parameter": [parameter.name for parameter in solver.parameters]}
     z = xr.DataArray(drawn[rows], dims=("system", "parameter"), coords=names)
-    xi = noise_rows(noise(model.noise, description), gamma, seed, stage, count + _SPARE)
+    xi = noise_rows(model.noise.noise(description), gamma, seed, stage, count + _SPARE)
     # The systems take the form of the user's own.
     seen = observations.isel(system=np.zeros(len(rows), dtype=int))
     seen = seen.assign(y=seen["y"].copy(data=(solutions.observations + xi)[rows]))

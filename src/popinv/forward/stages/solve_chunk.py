@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.base import ClaimedDerivatives, Solutions
-from popinv.forward.build import forward_model, observed
 from popinv.forward.datasets import solves
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ def solve_chunk(
     size = proposals.sizes["sample"] if chunk_size is None else chunk_size
     first = chunk * size
     rows = proposals.isel(sample=slice(first, first + size))
-    z, description = rows["z"].values, observed(forward, seed)
+    z, description = rows["z"].values, forward.observed(seed)
     if len(z):
-        stage, model = f"solve/{round_name}", forward_model(forward, seed)
+        stage, model = f"solve/{round_name}", forward.model(seed)
         if stage == "solve/0" and first == 0 and isinstance(model, ClaimedDerivatives):
             model.check_derivatives(z)
         solutions = model.solve(z, stage, first)

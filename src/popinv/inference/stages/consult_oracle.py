@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import forward_model
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import choose_estimate
 from popinv.inference.oracle import oracle
@@ -59,12 +58,9 @@ def consult_oracle(
     """
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "oracle")
-    estimates = {
-        "distance": distance,
-        "pseudo_likelihood": pseudo_likelihood,
-        "likelihood": likelihood,
-    }
-    name, answer = choose_estimate(estimates, estimator)
+    name, answer = choose_estimate(
+        estimator, distance=distance, pseudo_likelihood=pseudo_likelihood, likelihood=likelihood
+    )
     through_solver = answer.attrs.get("through") == "solver"
     solver = partial(_solver, model.forward, seed) if through_solver else None
     true, start = np.concatenate(parameters_of(truth)), estimate_of(answer)
@@ -81,4 +77,4 @@ def consult_oracle(
 
 
 def _solver(forward: ForwardSection, seed: int) -> SolverSimulator:
-    return SolverSimulator(forward_model(forward, seed))
+    return SolverSimulator(forward.model(seed))

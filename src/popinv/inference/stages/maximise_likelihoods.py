@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import forward_model
 from popinv.inference.build import descent_problem, start
 from popinv.inference.polish import may_solve, polish
 from popinv.inference.polished import fresh_solves, likelihood_dataset, pseudo_likelihood_dataset
@@ -63,7 +62,7 @@ def maximise_likelihoods(
     problem = descent_problem(model, observations, through, seed, "polish")
     solver = None
     if may_solve(problem, settings, seconds_per_solve):
-        solver = SolverSimulator(forward_model(model.forward, seed))
+        solver = SolverSimulator(model.forward.model(seed))
     polished = polish(
         problem,
         settings,

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import forward_model
 from popinv.inference.result import parameters_of
 from popinv.inference.sampling_error import sampling_error_dataset
-from popinv.population.laws.build import law as law_of
 from popinv.population.synthetic import parameters
 
 if TYPE_CHECKING:
@@ -40,8 +38,8 @@ def repeat_solves(
         The study's seed, solves of each system, and number of systems.
     """
     alpha, _ = parameters_of(descent)
-    z = parameters(law_of(law, forward), alpha, seed, "repeat", systems)
-    solver = forward_model(forward, seed)
+    z = parameters(law.law(forward), alpha, seed, "repeat", systems)
+    solver = forward.model(seed)
     solves = [solver.solve(z, f"repeat/{repeat}") for repeat in range(repeats)]
     failed = sum(int(solutions.failed.sum()) for solutions in solves)
     print(f"{repeats} solves of {systems} systems each, {failed} failed")

@@ -45,11 +45,8 @@ def resample_systems(
     """
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "bootstrap")
-    estimates = {
-        "distance": distance,
-        "pseudo_likelihood": pseudo_likelihood,
-        "likelihood": likelihood,
-    }
-    name, answer = choose_estimate(estimates, estimator)
+    name, answer = choose_estimate(
+        estimator, distance=distance, pseudo_likelihood=pseudo_likelihood, likelihood=likelihood
+    )
     p = estimate_of(answer)
     return resamples_dataset(problem, bootstrap(problem, name, p, resamples, descent, polish.draws))

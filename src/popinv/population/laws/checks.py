@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from popinv.forward.section import ForwardSection
-from popinv.population.differentiation import check_derivatives
+from popinv.population.contract import check_derivatives, check_names
 from popinv.population.laws.base import Law
 from popinv.population.laws.section import LawSection, flat_values
 from popinv.sections.outside import demand, in_users_code
@@ -46,14 +46,7 @@ def check_law(section: LawSection, forward: ForwardSection) -> None:
 
 def _check_parameters(section: LawSection, law: Law, forward: ForwardSection) -> torch.Tensor:
     """Check names and values; return unconstrained alpha at the start."""
-    for attribute in ("names", "positive", "d_omega", "d_z"):
-        demand(hasattr(law, attribute), f"the law has no attribute '{attribute}'")
-    names = list(law.names)
-    demand(
-        bool(names) and all(isinstance(name, str) and name for name in names),
-        f"the law's 'names' are {law.names!r}, but they must be names, at least one",
-    )
-    demand(len(set(names)) == len(names), f"the law's 'names' are {names}, but no two may be equal")
+    names = check_names("law", law, ("names", "positive", "d_omega", "d_z"))
     demand(
         len(law.positive) == len(names),
         f"the law has {len(names)} 'names', but {len(law.positive)} entries of 'positive'",

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NonNegative, Number, Positive, Section
 from popinv.sections.messages import Problem, name_problems, value_problems
-from popinv.sections.outside import Kind, kind_class
+from popinv.sections.outside import Kind, kind_section
 
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
@@ -152,10 +152,7 @@ def law_section(section: LawSection | Mapping[str, Any]) -> LawSection:
 
     Only the module of the section's own kind is imported.
     """
-    if isinstance(section, LawSection):
-        return section
-    chosen = kind_class(section["kind"], "popinv.population.laws", LawSection)
-    checked: LawSection = chosen.model_validate(section)
+    checked: LawSection = kind_section(section, "popinv.population.laws", LawSection)
     return checked
 
 

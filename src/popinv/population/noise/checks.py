@@ -7,7 +7,7 @@ import torch
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
-from popinv.population.differentiation import check_derivatives
+from popinv.population.contract import check_derivatives, check_names
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.outside import demand, in_users_code
@@ -49,17 +49,7 @@ def check_noise(section: NoiseSection, observations: Observations) -> None:
 
 def _check_parameters(section: NoiseSection, noise: NoiseModel, count: int) -> torch.Tensor:
     """Check names and values; return unconstrained gamma at the start."""
-    for attribute in ("names", "d_y"):
-        demand(hasattr(noise, attribute), f"the noise model has no attribute '{attribute}'")
-    names = list(noise.names)
-    demand(
-        bool(names) and all(isinstance(name, str) and name for name in names),
-        f"the noise model's 'names' are {noise.names!r}, but they must be names, at least one",
-    )
-    demand(
-        len(set(names)) == len(names),
-        f"the noise model's 'names' are {names}, but no two may be equal",
-    )
+    names = check_names("noise model", noise, ("names", "d_y"))
     demand(
         noise.d_y == count,
         f"the noise model's 'd_y' is {noise.d_y}, but there are {count} "

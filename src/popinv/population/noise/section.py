@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NotBoolean, Positive, Section
 from popinv.sections.messages import Problem
-from popinv.sections.outside import Kind, kind_class
+from popinv.sections.outside import Kind, kind_section
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -114,10 +114,7 @@ def noise_section(section: NoiseSection | Mapping[str, Any]) -> NoiseSection:
 
     Only the module of the section's own kind is imported.
     """
-    if isinstance(section, NoiseSection):
-        return section
-    chosen = kind_class(section["kind"], "popinv.population.noise", NoiseSection)
-    checked: NoiseSection = chosen.model_validate(section)
+    checked: NoiseSection = kind_section(section, "popinv.population.noise", NoiseSection)
     return checked
 
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.forward.build import parameters as forward_parameters
 from popinv.forward.datasets import proposals
-from popinv.population.laws.build import law as law_of
-from popinv.population.laws.build import law_values
+from popinv.population.laws.values import law_values
 from popinv.population.synthetic import parameters
 
 if TYPE_CHECKING:
@@ -45,5 +43,5 @@ def draw_population(
         ``z`` (sample, parameter).
     """
     alpha = law_values(law, law.start, forward)
-    z = parameters(law_of(law, forward), alpha, seed, round_name, samples)
-    return proposals(z, forward_parameters(forward), source="true law")
+    z = parameters(law.law(forward), alpha, seed, round_name, samples)
+    return proposals(z, forward.parameters(), source="true law")

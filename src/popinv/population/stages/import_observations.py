@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.forward.build import observed
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import heldout_split
 from popinv.population.observe import observations_dataset
@@ -37,7 +36,7 @@ def import_observations(
     DataError
         If the file cannot be read, or does not fit the forward model.
     """
-    description = observed(forward, seed)
+    description = forward.observed(seed)
     table = read_fitting(observations, len(description), description.time_count)
     kept, heldout = heldout_split(len(table.values), observations.heldout_fraction, seed)
     rows = np.concatenate([kept, heldout])

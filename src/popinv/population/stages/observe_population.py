@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.forward.build import observed
-from popinv.population.laws.build import law, law_values
+from popinv.population.laws.values import law_values
 from popinv.population.model import Model
-from popinv.population.noise.build import noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.population.truth import truth_dataset
@@ -43,8 +41,8 @@ def observe_population(
     -------
     observations, truth : Dataset
     """
-    description, truth = observed(model.forward, seed), observations.truth
-    noise_model = noise(truth.noise_model or model.noise, description)
+    description, truth = model.forward.observed(seed), observations.truth
+    noise_model = (truth.noise_model or model.noise).noise(description)
     gamma = noise_model.from_natural(truth.noise)
     clean = solves["y"].values
     xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
@@ -60,4 +58,4 @@ def observe_population(
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)
-    return seen, truth_dataset(law(model.law, model.forward), alpha, noise_model, gamma, solved)
+    return seen, truth_dataset(model.law.law(model.forward), alpha, noise_model, gamma, solved)

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.forward.build import parameters as forward_parameters
 from popinv.forward.datasets import proposals
-from popinv.population.laws.build import law as law_of
-from popinv.population.laws.build import law_spread, law_values
+from popinv.population.laws.values import law_spread, law_values
 from popinv.population.synthetic import broad_parameters, parameters
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def propose_parameters(
     Dataset
         ``z`` (sample, parameter).
     """
-    model, stage = law_of(law, forward), f"propose/{round_name}"
+    model, stage = law.law(forward), f"propose/{round_name}"
     if previous_estimate is None:
         alpha, spread = law_values(law, law.start, forward), law_spread(law, forward)
         z = broad_parameters(model, alpha, spread, seed, stage, samples)
@@ -58,4 +56,4 @@ def propose_parameters(
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
         z = parameters(model, previous_estimate["alpha"].values, seed, stage, wanted)
         source = "current estimate"
-    return proposals(z, forward_parameters(forward), source)
+    return proposals(z, forward.parameters(), source)

@@ -57,7 +57,6 @@ def train_surrogate(
         print("the last surrogate is good enough and is passed on")
         return previous_surrogate.assign_attrs(converged=1)
     # Imported here: passing on needs no tensor library. `popinv.workflow.selection` names them.
-    from popinv.population.laws.build import law as law_of
     from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.resumable import train_resumably
@@ -69,7 +68,7 @@ def train_surrogate(
         seed,
         round_number,
         previous_estimate,
-        law_of(law, forward).logarithmic,
+        law.law(forward).logarithmic,
         device,
     )
     initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)

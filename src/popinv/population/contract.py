@@ -1,18 +1,49 @@
-"""Comparison of torch's derivatives of a function with differences."""
+"""Checks that the contracts of laws and of noise families share: names, and derivatives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from popinv.sections.outside import demand
 
-__all__ = ["check_derivatives"]
+__all__ = ["check_derivatives", "check_names"]
 
 _STEP = 1e-5
 # Tolerances in shares of the largest derivative in a parameter, and of the largest value.
 _TOLERANCE, _OF_VALUE = 1e-4, 1e-7
+
+
+def check_names(subject: str, model: Any, attributes: Sequence[str]) -> list[str]:
+    """Return the names of a model's parameters, after a check that they can serve as names.
+
+    Parameters
+    ----------
+    subject : str
+        The model in words, for the messages.
+    model : Law or NoiseModel
+    attributes : sequence of str
+        Attributes that the model must have.
+
+    Raises
+    ------
+    ConfigError
+        If an attribute lacks, or if names are empty, not text, or equal.
+    """
+    for attribute in attributes:
+        demand(hasattr(model, attribute), f"the {subject} has no attribute '{attribute}'")
+    names = list(model.names)
+    demand(
+        bool(names) and all(isinstance(name, str) and name for name in names),
+        f"the {subject}'s 'names' are {model.names!r}, but they must be names, at least one",
+    )
+    demand(
+        len(set(names)) == len(names),
+        f"the {subject}'s 'names' are {names}, but no two may be equal",
+    )
+    return names
 
 
 def check_derivatives(
