@@ -12,9 +12,10 @@ from benchmarks.machine import ROOT
 from popinv.config.loading import load_file
 from popinv.config.study import Study
 from popinv.forward.base import ForwardModel
-from popinv.inference.build import Model, descent_problem
+from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
+from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs

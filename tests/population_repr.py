@@ -21,7 +21,7 @@ import xarray as xr
 from popinv.config.loading import load_file
 from popinv.config.study import Study
 from popinv.inference.answer import population_dataset
-from popinv.inference.build import Model, descent_problem
+from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.polish import polish
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
@@ -30,6 +30,7 @@ from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.laws.values import law_values
+from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.store import storage
 

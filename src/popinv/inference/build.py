@@ -12,7 +12,7 @@ from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["Model", "descent_problem", "start"]
+__all__ = ["descent_problem", "start"]
 
 # Scale of a law's entry whose spread is zero; a factor e is a large change of most entries.
 _LAW_SCALE = 0.5

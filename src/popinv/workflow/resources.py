@@ -66,7 +66,7 @@ def _estimate_seconds(s: Sizes) -> float:
 
 
 def _resample_seconds(s: Sizes) -> float:
-    steps = 80 if s.study.noise.kind == "full" else 12
+    steps = 80 if s.study.noise.unrestricted else 12
     distance, pseudo = steps * s.step, 4 * s.moments
     likelihood = 4 * (s.systems + 300) * s.integral
     each = {"distance": distance, "pseudo_likelihood": pseudo, "likelihood": likelihood}

@@ -135,7 +135,7 @@ class Sizes:
     @property
     def unrestricted(self) -> float:
         """Megabytes of the curvature in the entries of an unrestricted noise covariance, or 0."""
-        return megabytes(self.noise**2) if self.study.noise.kind == "full" else 0.0
+        return megabytes(self.noise**2) if self.study.noise.unrestricted else 0.0
 
     @property
     def passing(self) -> float:
@@ -144,7 +144,7 @@ class Sizes:
         if network.network == "fno":
             numbers = self.cost.cells * network.fourier_layers * width
             return numbers * (2 * width / _FLOPS + 1 / _FIELD_NUMBERS)
-        return 2 * width * (self.numbers + network.depth * width) / _FLOPS
+        return 2 * self.weights / _FLOPS
 
     @property
     def layers(self) -> float:

@@ -63,7 +63,7 @@ class InstanceUnlearning(MethodSection):
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Refuse unrestricted noise."""
-        if study.noise and study.noise.kind == "full":
+        if study.noise and study.noise.unrestricted:
             yield Problem(
                 (),
                 "asked for, but noise of kind 'full' moves by steps of its own, whose randomness "
