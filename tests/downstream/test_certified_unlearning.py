@@ -472,7 +472,9 @@ def changed(document, keys, value):
         (("partition", "sha256"), "0", "not that of its seed"),
         (("epochs",), 5, "add up"),
         (("version",), 0, "version"),
-        (("constants",), {}, "not complete"),
+        (("constants",), {}, "not complete: constants.n: Field required"),
+        (("requests", 0, "epochs"), "5", "not complete: requests.0.epochs"),
+        (("requests", 0, "records"), [99], "not complete"),
     ],
 )
 def test_a_certificate_that_does_not_follow_is_found_out(served, keys, value, said, tmp_path):

@@ -35,7 +35,12 @@ CLAIMS = [
 # Numbers of the evidence that the study asks for.
 EVIDENCE: dict[str, dict[str, Any]] = {
     "calibration": {"calibration_replications": 20, "coverage_mean": 0.9},
-    "designs": {"design_error": 0.03, "design_calls_active": 200, "design_calls_fixed": "> 800"},
+    "designs": {
+        "design_error": 0.03,
+        "design_calls_active": 200,
+        "design_calls_fixed": "> 800",
+        "design_calls_ratio": "> 4.0",
+    },
     "error_against_systems": {
         f"{name}_{key}": value
         for name in ("law_error", "noise_error")

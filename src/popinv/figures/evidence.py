@@ -10,14 +10,27 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from pydantic import BaseModel
 
 from popinv.figures.style import LIGHT, MODEL, ORACLE, TRUTH, new_figure, readable, styled
 from popinv.judgement.judgements import COVERAGE_WANTED
 
-__all__ = ["draw_calibration", "draw_designs", "draw_error_against_systems"]
+__all__ = ["DesignCalls", "draw_calibration", "draw_designs", "draw_error_against_systems"]
 
 # More parameters are numbered instead of named.
 _MOST_NAMED = 30
+
+
+class DesignCalls(BaseModel):
+    """The error at the end of active learning, and the solver calls with which designs reach it.
+
+    Bounds are text such as ``> 4000``.
+    """
+
+    design_error: float
+    design_calls_active: int | float | str
+    design_calls_fixed: int | float | str
+    design_calls_ratio: int | float | str
 
 
 @styled
@@ -71,7 +84,7 @@ def draw_designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Figure:
     curves : Dataset
         ``active_calls``, ``active_error``, ``fixed_calls`` and ``fixed_error``.
     metrics : mapping
-        ``design_error``, ``design_calls_active``, ``design_calls_fixed``, ``design_calls_ratio``.
+        The fields of :class:`DesignCalls`.
     """
     figure = new_figure("Active learning against a fixed design", 7.5, 5.2)
     ax = figure.subplots()
@@ -81,12 +94,13 @@ def draw_designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Figure:
     ):
         calls, error = curves[f"{name}_calls"].values, curves[f"{name}_error"].values
         ax.plot(calls, error, color=colour, marker=marker, ms=6, lw=1.6, label=label)
-    target, active = metrics["design_error"], metrics["design_calls_active"]
-    fixed, ratio = metrics["design_calls_fixed"], metrics["design_calls_ratio"]
+    numbers = DesignCalls.model_validate(metrics)
+    target = numbers.design_error
     ax.axhline(target, color=TRUTH, ls="--", lw=1.4, label=f"final error, {target:.2g}")
     _logarithmic(ax)
     ax.set(
-        title=f"To the final error: {active} calls, against {fixed} (ratio {ratio})",
+        title=f"To the final error: {numbers.design_calls_active} calls, against "
+        f"{numbers.design_calls_fixed} (ratio {numbers.design_calls_ratio})",
         xlabel="solver calls",
         ylabel="error on fresh solves of the population,\nstandard deviations of the noise",
     )

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from pydantic import BaseModel
 
+from popinv.figures.evidence import DesignCalls
 from popinv.judgement.judgements import COVERAGE_WANTED
 from popinv.report.look import (
     LIGHT,
@@ -23,6 +25,13 @@ from popinv.report.words import readable, rounded
 __all__ = ["evidence_charts"]
 
 
+class _Calibration(BaseModel):
+    """The calibration in short."""
+
+    calibration_replications: int
+    coverage_mean: float
+
+
 def evidence_charts(
     loaded: Mapping[str, xr.Dataset], metrics: Mapping[str, Mapping[str, Any]]
 ) -> list[Chart]:
@@ -35,14 +44,8 @@ def evidence_charts(
     metrics : mapping
         Their numbers, by the same names.
     """
-    charts = []
-    if "calibration" in loaded:
-        charts.append(_coverage(loaded["calibration"], metrics["calibration"]))
-    if "error_against_systems" in loaded:
-        charts.append(_errors(loaded["error_against_systems"], metrics["error_against_systems"]))
-    if "designs" in loaded:
-        charts.append(_designs(loaded["designs"], metrics["designs"]))
-    return charts
+    kinds = {"calibration": _coverage, "error_against_systems": _errors, "designs": _designs}
+    return [chart(loaded[name], metrics[name]) for name, chart in kinds.items() if name in loaded]
 
 
 def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
@@ -70,13 +73,14 @@ def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         error_x={"type": "data", "array": high - share, "arrayminus": share - low, "width": 0},
     )
     figure.update_yaxes(autorange="reversed", ticks="")
-    count = metrics["calibration_replications"]
+    numbers = _Calibration.model_validate(metrics)
+    count = numbers.calibration_replications
     return Chart(
         "coverage",
         "Coverage of the intervals",
         f"From {count} data sets drawn from the truth. The grey band is the required coverage.",
         f"Shares of the 95 % intervals that hold the truth on {count} data sets, in the mean "
-        f"{100 * metrics['coverage_mean']:.0f} %.",
+        f"{100 * numbers.coverage_mean:.0f} %.",
         figure,
         wide=True,
     )
@@ -147,13 +151,14 @@ def _designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
             line={"color": colour},
             marker={"symbol": symbol, "size": 8},
         )
+    numbers = DesignCalls.model_validate(metrics)
+    active, fixed = numbers.design_calls_active, numbers.design_calls_fixed
     return Chart(
         "designs",
         "Active learning against a fixed design",
-        f"To the final error of {rounded(metrics['design_error'], 2)}: "
-        f"{metrics['design_calls_active']} calls with active learning, against "
-        f"{metrics['design_calls_fixed']}.",
+        f"To the final error of {rounded(numbers.design_error, 2)}: {active} calls with active "
+        f"learning, against {fixed}.",
         "Error of the surrogate against solver calls, for active learning and one broad design: "
-        f"{metrics['design_calls_active']} calls against {metrics['design_calls_fixed']}.",
+        f"{active} calls against {fixed}.",
         figure,
     )

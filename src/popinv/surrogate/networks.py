@@ -262,15 +262,16 @@ def build_network(
             )
     if kind == "mlp":
         return MLP(d_in, d_out, **options).to(DTYPES[dtype])
-    matrices: dict[str, Any] = dict(fixed or {})
-    if "evaluation" not in matrices or "grid_shape" not in options:
+    matrices = fixed or {}
+    evaluation = matrices.get("evaluation")
+    if evaluation is None or "grid_shape" not in options:
         raise ConfigError("an fno needs the option grid_shape and an evaluation matrix")
-    if matrices["evaluation"].shape[1] != d_in:
+    if evaluation.shape[1] != d_in:
         raise ConfigError(
-            f"the evaluation matrix has {matrices['evaluation'].shape[1]} columns for {d_in} "
-            "parameters"
+            f"the evaluation matrix has {evaluation.shape[1]} columns for {d_in} parameters"
         )
-    return FNO(d_out=d_out, **matrices, **options).to(DTYPES[dtype])
+    network = FNO(evaluation, d_out=d_out, readout=matrices.get("readout"), **options)
+    return network.to(DTYPES[dtype])
 
 
 @dataclass(frozen=True)

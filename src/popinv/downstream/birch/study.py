@@ -129,7 +129,7 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
     names, start = policies(count), learning.start
     before = learning.loss(start)
     curves: dict[tuple[str, str], np.ndarray] = {}
-    metrics: dict[str, Any] = {"workers": count, "initial_loss": before}
+    by_policy: dict[str, float] = {}
     with fixed_threads(), Team(seconds, learning.slope) as team:
         for name, settings in tqdm(names.items(), desc="birch", unit="policy", disable=None):
 
@@ -164,7 +164,7 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
             held = check(real.tree)
             for clock, run in (("real", real), ("simulated", expected)):
                 curves[name, clock] = np.array([(t, learning.loss(x)) for t, x in run.looks])
-            metrics |= {
+            by_policy |= {
                 f"{name}_rate": rate,
                 f"{name}_dropped": real.dropped,
                 f"{name}_largest_distance": held.largest_distance,
@@ -173,13 +173,16 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
                 f"{name}_fastest_worker_seconds": min(measured),
             }
     target = max(float(curve[:, 1].min()) for curve in curves.values())
-    metrics["target_loss"] = target
     seconds_to_target = _seconds_to(target, curves)
-    metrics |= _times(list(names), seconds_to_target)
-    metrics["statement"] = (
-        f"to bring the validation loss from {before:.3g} to {target:.3g}, {count} workers take: "
-        + _statement(list(names), seconds_to_target)
-    )
+    metrics = {
+        "workers": count,
+        "initial_loss": before,
+        **by_policy,
+        "target_loss": target,
+        **_times(list(names), seconds_to_target),
+        "statement": f"to bring the validation loss from {before:.3g} to {target:.3g}, {count} "
+        f"workers take: {_statement(list(names), seconds_to_target)}",
+    }
     return _dataset(list(names), curves, target), metrics
 
 

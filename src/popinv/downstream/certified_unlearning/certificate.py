@@ -13,8 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from popinv.downstream.certified_unlearning import conversion
-from popinv.downstream.certified_unlearning.accountant import Setting
+from popinv.downstream.certified_unlearning.accountant import Form, Setting
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Holder, Removal
 from popinv.errors import DataError, PopinvError
@@ -33,6 +35,83 @@ _ASSUMPTIONS = (
     "The observer sees the parameters after a request, not those before it as well.",
     "Features and targets of one record do not depend on other records.",
 )
+
+
+class _Part(BaseModel):
+    """A part of a certificate that is read."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _Version(_Part):
+    """The version, which says what else a certificate holds."""
+
+    version: int
+
+
+class _Constants(_Part, extra="forbid"):
+    """The constants of the setting, the noise and the epochs of learning."""
+
+    n: int
+    batch: int
+    rate: float
+    strong: float
+    smooth: float
+    lipschitz: float
+    radius: float | None
+    emptied: bool
+    sigma: float
+    loss: str
+    learning_epochs: int
+
+    def setting(self) -> Setting:
+        """Return the setting; null is the infinite radius."""
+        return Setting(
+            self.n,
+            self.batch,
+            self.rate,
+            self.strong,
+            self.smooth,
+            self.lipschitz,
+            math.inf if self.radius is None else self.radius,
+            self.emptied,
+        )
+
+
+class _Partition(_Part, extra="forbid"):
+    """A partition, and the hash of its order."""
+
+    n: int
+    batch: int
+    seed: int
+    stage: str
+    sha256: str
+
+
+class _Request(_Part):
+    """A request, without the names of its records."""
+
+    records: list[int]
+    places: str
+    by_batch: dict[str, int]
+    own_gap: float
+    gap: float
+    epochs: int
+    form: Form
+    coefficient: float
+    delta: float
+    epsilon: float
+    epsilon_asked: float
+
+
+class _Certificate(_Part):
+    """What the guarantee follows from."""
+
+    constants: _Constants
+    partition: _Partition
+    requests: list[_Request]
+    epochs: int
+    remaining_records_sha256: str
 
 
 def certificate(
@@ -130,9 +209,17 @@ def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
         If a number or place does not follow; the message names the first one.
     """
     try:
-        _follow(document)
-        if records is not None and records.sha256 != document["remaining_records_sha256"]:
+        version = _Version.model_validate(document).version
+        if version != _VERSION:
+            raise DataError(f"the certificate's version is {version}, not {_VERSION}")
+        read = _Certificate.model_validate(document)
+        _follow(read)
+        if records is not None and records.sha256 != read.remaining_records_sha256:
             raise DataError("the records are not those that the certificate says are left")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(key) for key in first["loc"])
+        raise DataError(f"the certificate is not complete: {place}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"the certificate is not complete: {error!r}") from error
     except DataError:
@@ -141,27 +228,20 @@ def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
         raise DataError(f"the certificate's constants give no guarantee: {error}") from error
 
 
-def _follow(document: Mapping[str, Any]) -> None:
-    if document["version"] != _VERSION:
-        raise DataError(f"the certificate's version is {document['version']}, not {_VERSION}")
-    given = dict(document["constants"])
-    sigma, learnt = given.pop("sigma"), given.pop("learning_epochs")
-    given.pop("loss")
-    given["radius"] = math.inf if given["radius"] is None else given["radius"]
-    setting = Setting(**given)
-    placed = dict(document["partition"])
-    digest = placed.pop("sha256")
-    partition = Partition(**placed)
-    if partition.sha256 != digest or (partition.n, partition.batch) != (setting.n, setting.batch):
+def _follow(read: _Certificate) -> None:
+    setting, placed = read.constants.setting(), read.partition
+    partition = Partition(placed.n, placed.batch, placed.seed, placed.stage)
+    same = (partition.n, partition.batch) == (setting.n, setting.batch)
+    if partition.sha256 != placed.sha256 or not same:
         raise DataError("the partition is not that of its seed, or not that of the constants")
-    left, epochs = 0.0, learnt
+    left, epochs = 0.0, read.constants.learning_epochs
     gone: set[int] = set()
-    for number, request in enumerate(document["requests"], start=1):
-        records = request["records"]
+    for number, request in enumerate(read.requests, start=1):
+        records = request.records
         counts = partition.counts(records)
-        if {str(j): int(c) for j, c in enumerate(counts) if c} != request["by_batch"]:
+        if {str(j): int(c) for j, c in enumerate(counts) if c} != request.by_batch:
             raise DataError(f"request {number}: the records are not in the batches that it names")
-        if request["places"] == "left empty":
+        if request.places == "left empty":
             if gone & set(records) or len(set(records)) != len(records):
                 raise DataError(f"request {number}: a record is removed twice")
             gone |= set(records)
@@ -169,20 +249,25 @@ def _follow(document: Mapping[str, Any]) -> None:
             raise DataError(f"request {number}: the constants are for places that stay empty")
         own = setting.gap_of(counts)
         gap = min(left + own, setting.widest)
-        coefficient = setting.coefficient(gap, sigma, request["epochs"], request["form"])
-        epsilon = conversion.epsilon(coefficient, request["delta"])
-        follows = {"own_gap": own, "gap": gap, "coefficient": coefficient, "epsilon": epsilon}
-        for name, value in follows.items():
-            if not math.isclose(value, request[name], rel_tol=1e-9, abs_tol=1e-300):
+        sigma = read.constants.sigma
+        coefficient = setting.coefficient(gap, sigma, request.epochs, request.form)
+        epsilon = conversion.epsilon(coefficient, request.delta)
+        for name, given, value in (
+            ("own_gap", request.own_gap, own),
+            ("gap", request.gap, gap),
+            ("coefficient", request.coefficient, coefficient),
+            ("epsilon", request.epsilon, epsilon),
+        ):
+            if not math.isclose(value, given, rel_tol=1e-9, abs_tol=1e-300):
                 raise DataError(
-                    f"request {number}: {name} is given as {request[name]:g}, follows as {value:g}"
+                    f"request {number}: {name} is given as {given:g}, follows as {value:g}"
                 )
-        if epsilon > request["epsilon_asked"] * (1 + 1e-9):
+        if epsilon > request.epsilon_asked * (1 + 1e-9):
             raise DataError(
                 f"request {number}: epsilon = {epsilon:g} is more than was asked, "
-                f"{request['epsilon_asked']:g}"
+                f"{request.epsilon_asked:g}"
             )
-        left = setting.shrunk(gap, request["epochs"])
-        epochs += request["epochs"]
-    if epochs != document["epochs"]:
-        raise DataError(f"{document['epochs']} epochs in all, but the requests add up to {epochs}")
+        left = setting.shrunk(gap, request.epochs)
+        epochs += request.epochs
+    if epochs != read.epochs:
+        raise DataError(f"{read.epochs} epochs in all, but the requests add up to {epochs}")

@@ -244,13 +244,15 @@ def _scratch(digits: Digits, batch: int, size: Size) -> float:
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return the numbers of the result, flat."""
-    numbers: dict[str, Any] = {"delta": 1 / RECORDS, "requests": REQUESTS}
     totals = result["epochs"].sum("request")
-    numbers |= flatten(totals, "epochs_{method}")
-    for batch in ("b128", "full"):
-        for baseline in ("delete", "langevin"):
-            share = totals.sel({"method": batch}) / totals.sel({"method": baseline})
-            numbers[f"share_{batch}_of_{baseline}"] = float(share)
+    shares = {
+        f"share_{batch}_of_{baseline}": float(
+            totals.sel({"method": batch}) / totals.sel({"method": baseline})
+        )
+        for batch in ("b128", "full")
+        for baseline in ("delete", "langevin")
+    }
+    accuracies: dict[str, float] = {}
     for name, pattern in (
         ("served_accuracy", "accuracy_{when}_{served}"),
         ("served_accuracy_error", "accuracy_{when}_{served}_standard_error"),
@@ -259,8 +261,14 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
         ("noisy_retrained", "accuracy_{noisy}_sigma_{sigma:g}_retrained"),
         ("scratch", "accuracy_scratch_b{scratch_batch}"),
     ):
-        numbers |= flatten(result[name], pattern)
+        accuracies |= flatten(result[name], pattern)
     full = constants(RECORDS)
-    numbers["epochs_retraining_full"] = full.epochs_for(EPSILON, 1 / RECORDS, full.widest, SIGMA)
-    numbers["share_of_gap"] = float(result["share_of_gap"])
-    return numbers
+    return {
+        "delta": 1 / RECORDS,
+        "requests": REQUESTS,
+        **flatten(totals, "epochs_{method}"),
+        **shares,
+        **accuracies,
+        "epochs_retraining_full": full.epochs_for(EPSILON, 1 / RECORDS, full.widest, SIGMA),
+        "share_of_gap": float(result["share_of_gap"]),
+    }

@@ -297,7 +297,15 @@ def _metrics(
 ) -> dict[str, Any]:
     sequence = [r.epochs for r in first["sequence"].removals]
     batch, anew = first["batch"].removals[0].epochs, readout.learnt
-    metrics: dict[str, Any] = {
+    means: dict[str, float] = {}
+    for name, ways in scores.items():
+        for way, values in ways.items():
+            means[f"{name}_{way}"] = float(np.mean(values))
+            if way != "noiseless":
+                error = np.std(values, ddof=1) / math.sqrt(len(values))
+                means[f"{name}_{way}_standard_error"] = float(error)
+    listed = " + ".join(str(k) for k in sequence)
+    return {
         "epsilon": max(r.epsilon for h in first.values() for r in h.removals),
         "delta": readout.goal.delta,
         "sigma": readout.sigma,
@@ -306,16 +314,7 @@ def _metrics(
         "epochs_anew": anew,
         "systems_removed": len(sequence),
         "heldout_systems": tested,
+        **means,
+        "statement": f"to epsilon = {readout.goal.epsilon:g}, removing {len(sequence)} systems one "
+        f"by one takes {listed} epochs, all at once {batch}; learning anew takes {anew}",
     }
-    for name, ways in scores.items():
-        for way, values in ways.items():
-            metrics[f"{name}_{way}"] = float(np.mean(values))
-            if way != "noiseless":
-                error = np.std(values, ddof=1) / math.sqrt(len(values))
-                metrics[f"{name}_{way}_standard_error"] = float(error)
-    listed = " + ".join(str(k) for k in sequence)
-    metrics["statement"] = (
-        f"to epsilon = {readout.goal.epsilon:g}, removing {len(sequence)} systems one by one takes "
-        f"{listed} epochs, all at once {batch}; learning anew takes {anew}"
-    )
-    return metrics

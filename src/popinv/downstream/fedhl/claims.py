@@ -32,12 +32,12 @@ def metrics(result: xr.Dataset, invariants: Mapping[str, float]) -> dict[str, An
     invariants : mapping
         From ``problem.invariants``.
     """
-    numbers: dict[str, Any] = dict(invariants)
     last = result["accuracy"].isel(round=-1)
     divisions = [
         "homogeneous" if np.isinf(concentration) else f"{concentration:g}"
         for concentration in result["concentration"].values
     ]
+    means: dict[str, float] = {}
     deviation = last.std("seed", ddof=1) if last.sizes["seed"] > 1 else 0 * last.mean("seed")
     for name, values in (
         ("accuracy", last.mean("seed")),
@@ -45,22 +45,29 @@ def metrics(result: xr.Dataset, invariants: Mapping[str, float]) -> dict[str, An
         *((name, result[name].mean("seed")) for name in ("truncation", "entropy", "bytes")),
     ):
         values = values.assign_coords(concentration=divisions)
-        numbers |= flatten(values, f"{name}_{{clients}}_clients_{{concentration}}_{{rule}}")
+        means |= flatten(values, f"{name}_{{clients}}_clients_{{concentration}}_{{rule}}")
+    leads: dict[str, float] = {}
     for rule in ("fedhl", "fedhl_relative"):
         for other in _OTHERS:
             gains = last.sel(rule=rule) - last.sel(rule=other)
-            numbers[f"gain_{rule}_over_{other}"] = float(gains.mean())
-            means = gains.mean("seed").values
-            numbers[f"settings_won_{rule}_over_{other}"] = int((means > 0).sum())
-    numbers["settings"] = int(result.sizes["clients"] * result.sizes["concentration"])
-    numbers |= flatten(result["optimum"], "regression_{case}_optimum")
+            leads[f"gain_{rule}_over_{other}"] = float(gains.mean())
+            won = gains.mean("seed").values > 0
+            leads[f"settings_won_{rule}_over_{other}"] = int(won.sum())
+    regression = flatten(result["optimum"], "regression_{case}_optimum")
     for name, values in (
         ("last", result["loss"].isel(regression_round=-1)),
         ("least", result["loss"].min("regression_round")),
         ("largest_weight", result["largest_weight"]),
     ):
-        numbers |= flatten(values, f"regression_{{case}}_{{regression_rule}}_{name}")
-    return numbers | fitted_exponents(result)
+        regression |= flatten(values, f"regression_{{case}}_{{regression_rule}}_{name}")
+    return {
+        **invariants,
+        **means,
+        **leads,
+        "settings": int(result.sizes["clients"] * result.sizes["concentration"]),
+        **regression,
+        **fitted_exponents(result),
+    }
 
 
 def claims(numbers: Mapping[str, float]) -> list[Claim]:

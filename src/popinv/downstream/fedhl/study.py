@@ -230,31 +230,36 @@ def _metrics(errors: np.ndarray) -> dict[str, Any]:
     """Return the numbers of errors (repeat, way, site): means over repeats, and what is beyond."""
     repeats, _, sites = errors.shape
     at = {way: errors[:, i] for i, way in enumerate(WAYS)}
-    metrics: dict[str, Any] = {"sites": sites, "repeats": repeats}
+    by_way: dict[str, float] = {}
     for way, values in at.items():
         for site in range(sites):
-            metrics[f"error_{way}_site_{site}"] = float(values[:, site].mean())
-            metrics[f"error_{way}_site_{site}_sd"] = float(values[:, site].std(ddof=1))
-        metrics[f"error_{way}_mean"] = float(values.mean())
-        metrics[f"error_{way}_mean_sd"] = float(values.mean(axis=1).std(ddof=1))
+            by_way[f"error_{way}_site_{site}"] = float(values[:, site].mean())
+            by_way[f"error_{way}_site_{site}_sd"] = float(values[:, site].std(ddof=1))
+        by_way[f"error_{way}_mean"] = float(values.mean())
+        by_way[f"error_{way}_mean_sd"] = float(values.mean(axis=1).std(ddof=1))
+    clear: dict[str, int] = {}
     for other in ("common", "alone", "flexlora"):
         gain = at[other] - at["fedhl"]
         # The differences are clear beyond two standard errors of the mean over repeats.
         sure = 2 * gain.std(axis=0, ddof=1) / repeats**0.5
-        metrics[f"sites_better_than_{other}"] = int((gain.mean(axis=0) > sure).sum())
-        metrics[f"sites_worse_than_{other}"] = int((gain.mean(axis=0) < -sure).sum())
+        clear[f"sites_better_than_{other}"] = int((gain.mean(axis=0) > sure).sum())
+        clear[f"sites_worse_than_{other}"] = int((gain.mean(axis=0) < -sure).sum())
 
     def said(way: str) -> str:
-        return f"{metrics[f'error_{way}_mean']:.3g} ({metrics[f'error_{way}_mean_sd']:.2g})"
+        return f"{by_way[f'error_{way}_mean']:.3g} ({by_way[f'error_{way}_mean_sd']:.2g})"
 
-    metrics["statement"] = (
-        f"FedHL is better than training alone at {metrics['sites_better_than_alone']} of {sites} "
-        f"sites and worse at {metrics['sites_worse_than_alone']} (beyond two standard errors); the "
-        f"sites' mean error (standard deviation over {repeats} repeats) is {said('fedhl')} "
-        f"with FedHL, {said('flexlora')} with FlexLoRA, {said('alone')} alone, {said('pooled')} "
-        f"with all solves pooled, and {metrics['error_common_mean']:.3g} without adaptation"
-    )
-    return metrics
+    return {
+        "sites": sites,
+        "repeats": repeats,
+        **by_way,
+        **clear,
+        "statement": "FedHL is better than training alone at "
+        f"{clear['sites_better_than_alone']} of {sites} sites and worse at "
+        f"{clear['sites_worse_than_alone']} (beyond two standard errors); the sites' mean error "
+        f"(standard deviation over {repeats} repeats) is {said('fedhl')} with FedHL, "
+        f"{said('flexlora')} with FlexLoRA, {said('alone')} alone, {said('pooled')} with all "
+        f"solves pooled, and {at['common'].mean():.3g} without adaptation",
+    }
 
 
 def _dataset(

@@ -101,24 +101,24 @@ def _named(part: str, draws: Sequence[Mapping[str, float]], text: str) -> xr.Dat
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return every number of the parts: means over draws and, with ``_sd``, deviations."""
-    numbers: dict[str, Any] = {}
+    measured: dict[str, float] = {}
     for part in ("exactness", "timing"):
-        numbers |= flatten(result[part], f"{part}_{{{part}_name}}")
+        measured |= flatten(result[part], f"{part}_{{{part}_name}}")
     for part in ("mixture", "language"):
-        numbers |= flatten(result[part].mean("draw"), f"{part}_{{{part}_name}}")
-        numbers |= flatten(result[part].std("draw", ddof=1), f"{part}_{{{part}_name}}_sd")
+        measured |= flatten(result[part].mean("draw"), f"{part}_{{{part}_name}}")
+        measured |= flatten(result[part].std("draw", ddof=1), f"{part}_{{{part}_name}}_sd")
+    # The measured cost of one tangent in passes forward.
+    passes = measured["timing_tangent_passes"]
+    counts: dict[str, float] = {}
     for model in costs.MODELS:
         counted = costs.costs(model)
         name = model.name.lower().replace(".", "_").replace("-", "_")
         for part in ("influence", "representations", "gradients"):
-            numbers[f"teraflops_{name}_{part}"] = counted[part]
-        numbers[f"speed_up_{name}"] = costs.speed_up(counted)
-        # The measured cost of one tangent in passes forward.
-        passes = numbers["timing_tangent_passes"]
+            counts[f"teraflops_{name}_{part}"] = counted[part]
+        counts[f"speed_up_{name}"] = costs.speed_up(counted)
         as_measured = costs.costs(model, tangent_passes=passes)
-        numbers[f"speed_up_{name}_with_measured_tangents"] = costs.speed_up(as_measured)
-    numbers["draws"] = result.sizes["draw"]
-    return numbers
+        counts[f"speed_up_{name}_with_measured_tangents"] = costs.speed_up(as_measured)
+    return {**measured, **counts, "draws": result.sizes["draw"]}
 
 
 def claims(result: xr.Dataset, numbers: Mapping[str, float]) -> list[Claim]:

@@ -261,26 +261,30 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
         taken += np.bincount(solves.round_of[chosen["selected"]], minlength=len(taken))
     before = bench.error(bench.theta)
     whole = np.bincount(rounds, minlength=len(taken))
-    metrics: dict[str, Any] = {
+    means: dict[str, float] = {}
+    for name, values in errors.items():
+        means[f"error_{name}"] = float(np.mean(values))
+        means[f"error_{name}_sd"] = float(np.std(values, ddof=1))
+    shares = {"selected": taken / taken.sum(), "pool": whole / whole.sum()}
+    metrics = {
         "pool": len(pool),
         "selected": size,
         "landmarks": count,
         "target": len(solves.target),
         "error_before": before,
+        **means,
+        **{
+            f"share_{name}_round_{i}": float(value)
+            for name, values in shares.items()
+            for i, value in enumerate(values)
+        },
+        "selected_statement": f"trained further on {size} of {len(pool)} solves, the first "
+        f"surrogate's error in the population goes from {before:.3g} to "
+        f"{means['error_selected']:.3g} with those that influence selects, "
+        f"{means['error_random']:.3g} with random ones, {means['error_all']:.3g} with all, and "
+        f"{means['error_target']:.3g} with the {len(solves.target)} fresh solves of the target "
+        "(standard deviations of the noise)",
     }
-    for name, values in errors.items():
-        metrics[f"error_{name}"] = float(np.mean(values))
-        metrics[f"error_{name}_sd"] = float(np.std(values, ddof=1))
-    shares = {"selected": taken / taken.sum(), "pool": whole / whole.sum()}
-    for name, values in shares.items():
-        metrics |= {f"share_{name}_round_{i}": float(v) for i, v in enumerate(values)}
-    metrics["selected_statement"] = (
-        f"trained further on {size} of {len(pool)} solves, the first surrogate's error in the "
-        f"population goes from {before:.3g} to {metrics['error_selected']:.3g} with those that "
-        f"influence selects, {metrics['error_random']:.3g} with random ones, "
-        f"{metrics['error_all']:.3g} with all, and {metrics['error_target']:.3g} with the "
-        f"{len(solves.target)} fresh solves of the target (standard deviations of the noise)"
-    )
     names = np.array(list(errors), dtype=np.str_)
     result = xr.Dataset(
         {

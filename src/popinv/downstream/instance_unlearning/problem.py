@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,12 @@ def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]
     return numbers
 
 
-def claims(numbers: dict[str, Any], outcomes: dict[str, Outcome], size: Size) -> list[Claim]:
+def claims(numbers: Mapping[str, float], outcomes: dict[str, Outcome], size: Size) -> list[Claim]:
     """Return the table of claims.
 
     Parameters
     ----------
-    numbers : dict
+    numbers : mapping
         From :func:`metrics`.
     outcomes, size
         The arguments of :func:`metrics`.
@@ -199,7 +200,7 @@ def claims(numbers: dict[str, Any], outcomes: dict[str, Outcome], size: Size) ->
     return table
 
 
-def _hardest(numbers: dict[str, Any], method: str, size: Size) -> Claim:
+def _hardest(numbers: Mapping[str, float], method: str, size: Size) -> Claim:
     def difficulty(name: str) -> tuple[float, float]:
         return numbers[f"steps_{method}_{name}"], numbers[f"left_{method}_{name}"]
 

@@ -115,21 +115,10 @@ def _metrics(
     tuning: Tuning,
 ) -> dict[str, Any]:
     distance = usual_distance(problem.data, losses.systems)
-    numbers: dict[str, Any] = {
-        "systems": len(losses.systems),
-        "loss_median": float(np.median(losses.loss)),
-        "loss_uncertainty": losses.uncertainty,
-        "losses_beyond_uncertainty": int((losses.loss > 2 * losses.uncertainty).sum()),
-        "loss_largest": float(losses.loss.max()),
-        "hardest_system": int(losses.systems[losses.loss.argmax()]),
-        "easiest_system": int(losses.systems[losses.loss.argmin()]),
-        "loss_correlation_distance": rank_correlation(losses.loss, distance),
-        "steps_expected_median": float(np.median(expected)),
-        "rerun_steps": settings.iterations,
-    }
+    by_system: dict[str, float] = {}
     for row, one in zip(chosen, withdrawals, strict=True):
         name = f"system_{one.system}"
-        numbers |= {
+        by_system |= {
             f"{name}_loss": float(losses.loss[row]),
             f"{name}_steps_expected": int(expected[row]),
             f"{name}_steps": one.steps,
@@ -141,21 +130,30 @@ def _metrics(
             f"{name}_change_left": _change(one.rerun - one.forgotten, losses.standard_error),
         }
     before = np.array([one.divergence[0] for one in withdrawals])
-    numbers |= {
+    last, row = withdrawals[-1], chosen[-1]
+    moved = by_system[f"system_{last.system}_change"]
+    return {
+        "systems": len(losses.systems),
+        "loss_median": float(np.median(losses.loss)),
+        "loss_uncertainty": losses.uncertainty,
+        "losses_beyond_uncertainty": int((losses.loss > 2 * losses.uncertainty).sum()),
+        "loss_largest": float(losses.loss.max()),
+        "hardest_system": int(losses.systems[losses.loss.argmax()]),
+        "easiest_system": int(losses.systems[losses.loss.argmin()]),
+        "loss_correlation_distance": rank_correlation(losses.loss, distance),
+        "steps_expected_median": float(np.median(expected)),
+        "rerun_steps": settings.iterations,
+        **by_system,
         "withdrawn": len(withdrawals),
         "withdrawn_steps_above_expected": sum(
             one.steps > expected[row] for row, one in zip(chosen, withdrawals, strict=True)
         ),
         "withdrawn_loss_correlation_divergence": rank_correlation(losses.loss[chosen], before),
+        "statement": f"system {last.system} is the hardest to forget of {len(losses.systems)}: "
+        f"leaving it out moves law or noise by {moved:.2g} of a standard error, "
+        f"{_done(last, tuning)} (expected: at most {int(expected[row])} steps); descending again "
+        f"takes {settings.iterations}",
     }
-    last, row = withdrawals[-1], chosen[-1]
-    moved = numbers[f"system_{last.system}_change"]
-    numbers["statement"] = (
-        f"system {last.system} is the hardest to forget of {len(losses.systems)}: leaving it out "
-        f"moves law or noise by {moved:.2g} of a standard error, {_done(last, tuning)} (expected: "
-        f"at most {int(expected[row])} steps); descending again takes {settings.iterations}"
-    )
-    return numbers
 
 
 def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
@@ -243,28 +241,35 @@ def solves_metrics(
     epochs : int
         Epochs of a rerun.
     """
-    numbers: dict[str, Any] = {
-        "solves": len(losses),
-        "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),
-        "solves_rerun_epochs": epochs,
-        "solves_spread": spread,
-    }
+    by_ease: dict[str, float] = {}
     for ease, one in zip(_EASE, withdrawals, strict=True):
-        numbers |= {
+        by_ease |= {
             f"solves_{ease}_error": one.trained,
             f"solves_{ease}_error_rerun": one.rerun,
             f"solves_{ease}_error_forgotten": float(one.error[-1]),
             f"solves_{ease}_epochs": one.epochs,
             f"solves_{ease}_reached": one.reached,
-            # The bound is two standard deviations of a difference of two trainings.
-            f"solves_{ease}_told": bool(np.log(one.rerun / one.trained) > 2 * 2**0.5 * spread),
+            f"solves_{ease}_told": _told(one, spread),
         }
-    said = {True: "know they were there", False: "cannot be told from not having been there"}
     hardest = withdrawals[-1]
-    numbers["solves_statement"] = (
-        f"of the solves, the {len(hardest.rows)} hardest {said[numbers['solves_hardest_told']]}: "
-        f"the surrogate's error on them is {hardest.trained:.3g} with them and {hardest.rerun:.3g} "
-        f"trained without (trainings differ by {spread:.0%}); fine-tuning without them takes "
-        f"{hardest.epochs} epochs, training anew {epochs}"
+    known = (
+        "know they were there"
+        if _told(hardest, spread)
+        else "cannot be told from not having been there"
     )
-    return numbers
+    return {
+        "solves": len(losses),
+        "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),
+        "solves_rerun_epochs": epochs,
+        "solves_spread": spread,
+        **by_ease,
+        "solves_statement": f"of the solves, the {len(hardest.rows)} hardest {known}: the "
+        f"surrogate's error on them is {hardest.trained:.3g} with them and {hardest.rerun:.3g} "
+        f"trained without (trainings differ by {spread:.0%}); fine-tuning without them takes "
+        f"{hardest.epochs} epochs, training anew {epochs}",
+    }
+
+
+def _told(one: SolveWithdrawal, spread: float) -> bool:
+    """Return whether the error rises by two standard deviations of a difference of trainings."""
+    return bool(np.log(one.rerun / one.trained) > 2 * 2**0.5 * spread)

@@ -268,30 +268,38 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray) -> dict[str,
     """
     own = varying(population)
     names = [str(name) for name in posterior["parameter"].values]
-    metrics: dict[str, Any] = {
-        "systems": posterior.sizes["system"],
-        "level": LEVEL,
-        "shared": ", ".join(n for n, o in zip(names, own, strict=True) if not o) or "none",
-    }
     own_names = [n for n, o in zip(names, own, strict=True) if o]
     deviation = posterior["deviation"].values[:, own].mean(axis=0)
     narrowing = deviation / population[:, own].std(axis=0, ddof=1)
-    metrics |= {f"narrowing_{n}": float(v) for n, v in zip(own_names, narrowing, strict=True)}
     r_hat, effective = (posterior[name].values[:, own] for name in ("r_hat", "effective"))
-    metrics |= {"r_hat_max": float(r_hat.max()), "r_hat_99": float(np.quantile(r_hat, 0.99))}
-    metrics |= {
+    ranked = "rank" in posterior
+    by_rank = _rank_metrics(own_names, posterior["rank"].values[:, own]) if ranked else {}
+    return {
+        "systems": posterior.sizes["system"],
+        "level": LEVEL,
+        "shared": ", ".join(n for n, o in zip(names, own, strict=True) if not o) or "none",
+        **{f"narrowing_{n}": float(v) for n, v in zip(own_names, narrowing, strict=True)},
+        "r_hat_max": float(r_hat.max()),
+        "r_hat_99": float(np.quantile(r_hat, 0.99)),
         "effective_min": float(effective.min()),
         "effective_01": float(np.quantile(effective, 0.01)),
+        **by_rank,
     }
-    if "rank" in posterior:
-        rank = posterior["rank"].values[:, own]
-        off = np.abs(rank - 0.5)
-        for name, of_name, ranks in zip(own_names, off.T, rank.T, strict=True):
-            test = kstest(ranks, "uniform")
-            metrics[f"coverage_{name}"] = float((of_name <= LEVEL / 2).mean())
-            metrics[f"rank_distance_{name}"] = float(test.statistic)
-            metrics[f"rank_p_value_{name}"] = float(test.pvalue)
-        metrics["coverage"] = float((off <= LEVEL / 2).mean())
-        for level in (50, 80):
-            metrics[f"coverage_{level}"] = float((off <= level / 200).mean())
-    return metrics
+
+
+def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
+    """Return coverage and uniformity of the truth's ranks, shape (N, names)."""
+    off = np.abs(rank - 0.5)
+    by_name: dict[str, float] = {}
+    for name, of_name, ranks in zip(names, off.T, rank.T, strict=True):
+        test = kstest(ranks, "uniform")
+        by_name |= {
+            f"coverage_{name}": float((of_name <= LEVEL / 2).mean()),
+            f"rank_distance_{name}": float(test.statistic),
+            f"rank_p_value_{name}": float(test.pvalue),
+        }
+    return {
+        **by_name,
+        "coverage": float((off <= LEVEL / 2).mean()),
+        **{f"coverage_{level}": float((off <= level / 200).mean()) for level in (50, 80)},
+    }

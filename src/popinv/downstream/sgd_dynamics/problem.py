@@ -386,24 +386,28 @@ def result_dataset(rows: list[Comparison]) -> xr.Dataset:
 
 def metrics(rows: list[Comparison]) -> dict[str, Any]:
     """Return theory and simulation of every comparison, flat."""
-    numbers: dict[str, Any] = {}
+    compared: dict[str, float] = {}
     for c in rows:
-        if c.name == "sticking_slope_quartic":
-            numbers[c.name] = c.simulated
-        else:
-            numbers[f"{c.name}_simulated"] = c.simulated
-        numbers[f"{c.name}_theory"] = c.theory
-        numbers[f"{c.name}_standard_error"] = c.error
+        simulated = "" if c.name == "sticking_slope_quartic" else "_simulated"
+        compared |= {
+            f"{c.name}{simulated}": c.simulated,
+            f"{c.name}_theory": c.theory,
+            f"{c.name}_standard_error": c.error,
+        }
+    change: dict[str, float] = {}
     at = {c.name: c for c in rows}
     coarse, fine = (at.get(f"escape_sharp_1_0.5_1_rate_{rate:g}") for rate in (0.1, 0.001))
     if coarse and fine:
-        numbers["escape_sharp_change_with_rate"] = coarse.simulated - fine.simulated
-        numbers["escape_sharp_change_with_rate_standard_error"] = math.hypot(
-            coarse.error, fine.error
-        )
-    numbers["comparisons"] = len(rows)
-    numbers["comparisons_agreeing"] = sum(c.agrees for c in rows)
-    return numbers
+        change = {
+            "escape_sharp_change_with_rate": coarse.simulated - fine.simulated,
+            "escape_sharp_change_with_rate_standard_error": math.hypot(coarse.error, fine.error),
+        }
+    return {
+        **compared,
+        **change,
+        "comparisons": len(rows),
+        "comparisons_agreeing": sum(c.agrees for c in rows),
+    }
 
 
 def claims(rows: list[Comparison]) -> list[Claim]:

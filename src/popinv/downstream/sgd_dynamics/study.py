@@ -86,9 +86,8 @@ def probe(
     places = np.linspace(*_ENDS, asked.places)
     with fixed_threads():
         profile = slice_of(slope, places, asked.draws, asked.noise_draws)
-        metrics: dict[str, Any] = {"critical_points": len(profile.points)}
         maxima = [point for point in profile.points if point.is_maximum]
-        metrics["maxima"] = len(maxima)
+        by_point: dict[str, float | str] = {}
         statements = []
         for number, point in enumerate(profile.points):
             checked = check_by_running(slope, point, asked.rate, asked.paths)
@@ -103,13 +102,17 @@ def probe(
                 "tail_index_error": point.tail_index_error,
                 **checked,
             }
-            metrics |= {f"point_{number}_{key}": value for key, value in numbers.items()}
+            by_point |= {f"point_{number}_{key}": value for key, value in numbers.items()}
     if not profile.points:
         statements.append(_without_points(profile))
     elif not maxima:
         statements.append("there is no maximum on this line, so nothing to stick at")
-    metrics["statement"] = "; ".join(statements)
-    return profile, metrics
+    return profile, {
+        "critical_points": len(profile.points),
+        "maxima": len(maxima),
+        **by_point,
+        "statement": "; ".join(statements),
+    }
 
 
 def _without_points(profile: Slice) -> str:

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["STEP_SCALE", "NoiseModel", "one_or_each"]
+__all__ = ["STEP_SCALE", "NoiseModel", "NoiseValues", "one_or_each"]
+
+# Parameters by name or by key of the configuration, where a list holds one for each name.
+NoiseValues = Mapping[str, float | Sequence[float]]
 
 # A factor e in a standard deviation, or as much in atanh of a correlation, is a large change;
 # half of it is the natural size of one.
@@ -99,7 +102,7 @@ class NoiseModel(ABC):
         """Return the values people read, for unconstrained gamma of shape (..., n)."""
         return self.bounded(gamma)
 
-    def from_natural(self, values: Mapping[str, Any]) -> np.ndarray:
+    def from_natural(self, values: NoiseValues) -> np.ndarray:
         """Return unconstrained gamma for named values.
 
         Raises
@@ -109,12 +112,12 @@ class NoiseModel(ABC):
         """
         return self.unbounded(self._natural(values))
 
-    def _natural(self, values: Mapping[str, Any]) -> np.ndarray:
+    def _natural(self, values: NoiseValues) -> np.ndarray:
         """Return the named values in order, each within its domain."""
-        values = self._expand(values)
-        if set(values) != set(self.names):
-            raise ValueError(f"expected the names {self.names}, got {tuple(values)}")
-        natural = np.array([float(values[name]) for name in self.names])
+        by_name = self._expand(values)
+        if set(by_name) != set(self.names):
+            raise ValueError(f"expected the names {self.names}, got {tuple(by_name)}")
+        natural = np.array([float(by_name[name]) for name in self.names])
         inside = self.correlations
         if np.any(natural[~inside] <= 0):
             raise ValueError("the noise needs positive values")
@@ -122,12 +125,12 @@ class NoiseModel(ABC):
             raise ValueError("a correlation lies between -1 and 1, both left out")
         return natural
 
-    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
         """Return values by name, for values by the keys of the configuration or by name."""
         return values
 
 
-def one_or_each(value: Any, names: Sequence[str]) -> dict[str, float]:
+def one_or_each(value: float | Sequence[float], names: Sequence[str]) -> dict[str, float]:
     """Return a value for each name: the same number for all, or a list with one for each.
 
     Raises

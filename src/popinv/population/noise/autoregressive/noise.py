@@ -16,13 +16,13 @@ matrix of order n_t is reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.base import NoiseModel, NoiseValues
 
 __all__ = [
     "AutoregressiveNoise",
@@ -90,7 +90,7 @@ def correlation_names(order: int, prefix: str = "") -> tuple[str, ...]:
     return tuple(f"{prefix}partial_correlation_{k + 1}" for k in range(order))
 
 
-def lags(value: Any, names: tuple[str, ...]) -> dict[str, float]:
+def lags(value: float | Sequence[float], names: tuple[str, ...]) -> dict[str, float]:
     """Return partial autocorrelations by name; one number is that of lag 1, the others zero.
 
     Raises
@@ -98,7 +98,7 @@ def lags(value: Any, names: tuple[str, ...]) -> dict[str, float]:
     ValueError
         If a list has another length than there are names.
     """
-    given = list(value) if isinstance(value, list | tuple) else [value] + [0.0] * (len(names) - 1)
+    given = list(value) if isinstance(value, Sequence) else [value] + [0.0] * (len(names) - 1)
     if len(given) != len(names):
         raise ValueError(f"expected one number or {len(names)}, got {len(given)}")
     return dict(zip(names, given, strict=True))
@@ -155,7 +155,7 @@ class AutoregressiveNoise(NoiseModel):
     def _variance(self, gamma: torch.Tensor) -> torch.Tensor:
         return torch.exp(2 * gamma[0])
 
-    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
         if set(values) != {"standard_deviation", "correlation"}:
             return values
         return {

@@ -15,7 +15,7 @@ from popinv.population.noise.autoregressive.noise import (
     lags,
     toeplitz,
 )
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.base import NoiseModel, NoiseValues
 
 __all__ = ["BlockNoise"]
 
@@ -89,7 +89,7 @@ class BlockNoise(NoiseModel):
         over_places = self.places.to_natural(gamma[..., : self._of_places])
         return np.concatenate([over_places, np.tanh(gamma[..., self._of_places :])], axis=-1)
 
-    def from_natural(self, values: Mapping[str, Any]) -> np.ndarray:
+    def from_natural(self, values: NoiseValues) -> np.ndarray:
         """Return unconstrained gamma for named values.
 
         Raises
@@ -105,7 +105,7 @@ class BlockNoise(NoiseModel):
     def _in_time(self, gamma: torch.Tensor) -> torch.Tensor:
         return autoregressive_factor(gamma[self._of_places :], self.times)
 
-    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
         if "time_correlation" not in values:
             return values
         rest = {key: value for key, value in values.items() if key != "time_correlation"}

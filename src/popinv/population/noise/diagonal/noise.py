@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from popinv.population.noise.base import NoiseModel, one_or_each
+from popinv.population.noise.base import NoiseModel, NoiseValues, one_or_each
 
 __all__ = ["DiagonalNoise"]
 
@@ -37,7 +37,7 @@ class DiagonalNoise(NoiseModel):
         """Map standard normal e (n, d_y) to noise (n, d_y): xi_i = sigma_i e_i."""
         return torch.exp(gamma) * e
 
-    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
         # One number for all sensors, or one per sensor, under the name of the family's parameter.
         if set(values) != {"standard_deviation"}:
             return values

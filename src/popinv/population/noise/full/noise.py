@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from popinv.population.noise.base import STEP_SCALE, NoiseModel, one_or_each
+from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues, one_or_each
 
 __all__ = ["FullNoise", "pairs"]
 
@@ -126,7 +126,7 @@ class FullNoise(NoiseModel):
             [np.exp(gamma[..., : self.d_y]), correlation[..., self._rows, self._columns]], axis=-1
         )
 
-    def from_natural(self, values: Mapping[str, Any]) -> np.ndarray:
+    def from_natural(self, values: NoiseValues) -> np.ndarray:
         """Return unconstrained gamma for named standard deviations and correlations.
 
         Raises
@@ -147,7 +147,7 @@ class FullNoise(NoiseModel):
         factor = natural[: self.d_y, None] * factor
         return self.from_cholesky(torch.from_numpy(factor)).numpy()
 
-    def _expand(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
         if set(values) != {"standard_deviation", "correlation"}:
             return values
         return {
