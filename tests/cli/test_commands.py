@@ -149,7 +149,7 @@ def test_times_above_the_systems_are_seen_and_told():
     done = call("new-study", "mine", "--forward", "python", "--observations", "seen.csv")
     assert done.exit_code == 0, done.output
     assert "20 systems, 4 observations of each" in done.output
-    assert "taken for places or times, and left out: the first line" in done.output
+    assert "read as places or times, and left out: the first line" in done.output
     assert load_file(Path("mine.yaml")).studies["mine"].observations.header is True
 
 
@@ -253,7 +253,7 @@ def test_what_is_not_there_yet_is_told_with_what_to_do():
     Path("results", "begun", "logs").mkdir(parents=True)
     Path("results", "done").mkdir()
     Path("results", "done", "metrics.json").write_text("{}")
-    assert "run snakemake again" in call("show", "results/begun").output
+    assert "Run snakemake again" in call("show", "results/begun").output
     assert "Did you mean results/done?" in call("show", "done").output
     assert "--configfile NAME.yaml" in call("show", "elsewhere").output
 

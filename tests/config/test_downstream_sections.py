@@ -58,7 +58,7 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
 
 @pytest.mark.parametrize(
     ("method", "message"),
-    [("sgd_dynamics", "no plain gradient"), ("instance_unlearning", "steps of its own")],
+    [("sgd_dynamics", "no plain gradient"), ("instance_unlearning", "by its own steps")],
 )
 def test_unrestricted_noise_has_no_plain_gradient(mapping, study, method, message):
     study["noise"] = {"kind": "full"}

@@ -120,7 +120,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         {"kind": "full"},
         {"standard_deviation": 0.3, "correlation": -0.5},
         "observations.truth.noise.correlation",
-        "do not go together",
+        "correlations are impossible",
     ),
     "wrong number of pairs": (
         {"kind": "full", "start": {"correlation": [0.1, 0.2]}},

@@ -188,7 +188,7 @@ FAULTS: dict[str, tuple[str, str, str, list[str]]] = {
         "my_laws.py",
         "class UniformLaw(Law):",
         "class UniformLaw(Law):\n    affine = True\n",
-        ["says that it is 'affine'"],
+        ["is marked 'affine'"],
     ),
     "law raises": (
         "my_laws.py",

@@ -348,9 +348,9 @@ def test_questions_without_an_answer_are_refused():
         setting.epsilon(1.0, 1.0, 1.0, 1)
     with pytest.raises(ConfigError, match="epsilon is 0"):
         setting.sigma_for(0.0, 0.1, 1.0, 1)
-    with pytest.raises(ConfigError, match="smaller than numbers can tell"):
+    with pytest.raises(ConfigError, match="too small for double precision"):
         setting.epochs_for(1e-200, 0.1, 1.0, 1.0)
-    with pytest.raises(ConfigError, match="needs a ball"):
+    with pytest.raises(ConfigError, match="only within a ball"):
         setting.coefficient_before(3, 1.0, 1)
     with pytest.raises(ConfigError, match="13 of 12 records"):
         setting.gap(13)

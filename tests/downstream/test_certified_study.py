@@ -153,7 +153,7 @@ def test_seeded_noise_is_the_same_again_and_secret_noise_is_not(forgotten):
         observations(), ASKED.model_copy(update={"noise": "secret"}), 1
     )
     assert not np.array_equal(secret["parameters"], again["parameters"])
-    assert documents["batch"]["noise"] == "Drawn anew; its seed was discarded."
+    assert documents["batch"]["noise"] == "The noise was drawn anew, and its seed was discarded."
     assert "Anyone who has the seed" in forgotten[2]["batch"]["noise"]
 
 

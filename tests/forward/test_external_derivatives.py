@@ -333,7 +333,7 @@ def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("swapped", ["is given as", "but differences of solves say"]),
+        ("swapped", ["is given as", "but differences of solves give"]),
         (
             "one_entry",
             [
@@ -347,7 +347,7 @@ def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
         ("summed", ["Jacobian of shape (3, 2)", "(1, 3, 2) is expected"]),
         ("mixed", ["for one system alone than for the same system among"]),
         ("other_values", ["observations that come with them differ"]),
-        ("seeded_swapped", ["is given as", "but differences of solves say"]),
+        ("seeded_swapped", ["is given as", "but differences of solves give"]),
         ("no_slope", ["they fail where the solve succeeds", "ArithmeticError: no slope"]),
         ("not_finite", ["they fail where the solve succeeds", "not finite"]),
         ("solve", ["returned a ndarray", "a pair is expected"]),
@@ -365,7 +365,7 @@ def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
         function("one_entry").check_derivatives(Z[:1])
     right = np.cos(Z[0, 1])
     assert f"is given as {0.9 * right:.4g}" in str(caught.value)
-    assert f"differences of solves say {right:.3g}" in str(caught.value)
+    assert f"differences of solves give {right:.3g}" in str(caught.value)
     assert "Correct the Jacobian: its entry [i, j, k]" in str(caught.value)
     assert "leave 'forward.derivatives' out" in str(caught.value)
 

@@ -228,7 +228,7 @@ def test_no_process_stays_behind() -> None:
 
 
 def test_a_simulator_that_never_answers_is_given_up() -> None:
-    with pytest.raises(SolverError, match=r"given up.*10 systems.*time limit of 0\.2 s"):
+    with pytest.raises(SolverError, match=r"cannot be used.*10 systems.*time limit of 0\.2 s"):
         model("sleepy", time_limit=0.2, rows_per_call=1).solve(np.tile(GOOD, (20, 1)))
     # Ten systems, the first of them once more or less, and not all 220.
     assert 10 <= len(Path("pids").read_text().split()) <= 11

@@ -107,7 +107,7 @@ def test_an_error_that_cannot_be_taken_off_is_said():
     problem, truth, fresh = given(useless)
     answers = polished(problem, truth, fresh)
     assert not answers.pseudo_likelihood.passes
-    assert "more than can be taken off" in answers.pseudo_likelihood.reason
+    assert "too much for a correction" in answers.pseudo_likelihood.reason
     # Nothing has run away, and what it would have taken is told.
     assert np.all(np.isfinite(answers.pseudo_likelihood.p))
     assert np.max(np.abs(answers.surrogate_shift) / answers.pseudo_likelihood.standard_errors) > 1
@@ -118,7 +118,7 @@ def test_an_error_that_cannot_be_taken_off_is_said():
     distance = estimates["pseudo_likelihood"].assign_attrs(passes=1, reason="")
     name, why = choose(estimates | {"distance": distance}, "auto")
     assert name == "distance"
-    assert "taken off" in why
+    assert "too much for a correction" in why
 
 
 def test_without_derivatives_the_pseudo_likelihood_alone_goes_through_the_model():

@@ -386,7 +386,7 @@ def test_decimal_commas_are_refused_with_what_to_write() -> None:
     for first in ("a;b\n", "1,5;2,5\n"):
         message = fault(write(first + "3,5;4,5\n"))
         assert "line 2, column 1 is '3,5', not a number" in message
-        assert "with a point: 3.5" in message
+        assert "with a decimal point: 3.5" in message
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         (errno.ENOSPC, "Make room on that disk"),
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "file system writable"),
-        (errno.EACCES, "the right to write"),
+        (errno.EACCES, "permission to write"),
     ],
 )
 def test_what_cannot_be_written_is_said_with_path_reason_and_advice(tmp_path, number, advice):

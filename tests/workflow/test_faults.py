@@ -171,7 +171,7 @@ def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, work
         SOLVES,
         "--keep-going",
         parts=[
-            "1 job was killed and could not say why, most often by the system for lack of memory",
+            "1 job was killed without a message, most often by the system for lack of memory",
             "results/own/logs/solve_chunk.0.1.log",
             "--set-resources",
         ],

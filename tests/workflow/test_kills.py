@@ -129,7 +129,7 @@ def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
             done = workflow.run("--rerun-incomplete", "--keep-going")
             if done.returncode == 0:
                 break
-            assert "killed and could not say why" in done.stdout
+            assert "killed without a message" in done.stdout
     assert done.returncode == 0, done.stdout
     killed = Counter(kill.rule for kill in killer.killed)
     assert set(killed) == set(rules)

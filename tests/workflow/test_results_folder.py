@@ -25,7 +25,7 @@ def test_a_folder_a_link_to_one_and_one_that_is_to_be_made_pass(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("link", "results: link leads nowhere"), ("file/results", "results: file is no folder")],
+    [("link", "results: link leads nowhere"), ("file/results", "results: file is not a folder")],
 )
 def test_what_is_in_the_way_is_named(tmp_path, name, message):
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""The rounds: propose, solve, collect, train, and aim at where the population seems to be."""
+"""The rounds: propose, solve, collect, train, and update the estimate of the population."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from popinv.sections.base import plain
 
 
 def previous_round(wildcards):
-    """The round whose surrogate and estimate a round builds on, or None."""
+    """The previous round, whose surrogate and estimate a round continues, or None."""
     if wildcards.round == "check":
         return last_round(study_of(wildcards))
     if wildcards.round == "0" or not wildcards.round.isdigit():
@@ -17,7 +17,7 @@ def previous_round(wildcards):
 
 
 def earlier(*artefacts):
-    """Input function: the named artefacts of the previous round, nothing if there is none."""
+    """Input function: the named artefacts of the previous round, or nothing if there is none."""
 
     def inputs(wildcards):
         previous = previous_round(wildcards)
@@ -30,7 +30,7 @@ def earlier(*artefacts):
 
 
 def distributed_settings(wildcards):
-    """Params function: the settings of a command that is no script, as JSON."""
+    """Params function: the settings of a command that is not a script, as JSON."""
     study = study_of(wildcards)
     settings = {
         "seed": study.seed,
@@ -47,28 +47,28 @@ def program_of(rule):
 
 
 def judging(wildcards):
-    """What collecting imports where there is a surrogate to judge on the fresh solves."""
+    """Modules that collecting imports if there is a surrogate to judge on the fresh solves."""
     if previous_round(wildcards) is None:
         return []
     return selected_modules(study_of(wildcards), "law", "noise", "push")
 
 
 def judged_by(wildcards):
-    """Params function: what a good surrogate stays below, None where there is none to judge."""
+    """Params function: the thresholds of a good surrogate, None if there is none to judge."""
     if previous_round(wildcards) is None:
         return None
     return surrogate_thresholds(study_of(wildcards))
 
 
 def judged_with(wildcards):
-    """Params function: the sections of the model, None where there is no surrogate to judge."""
+    """Params function: the sections of the model, None if there is no surrogate to judge."""
     if previous_round(wildcards) is None:
         return None
     return sections("forward", "law", "noise")(wildcards)
 
 
 def judged(wildcards):
-    """Input function: what the surrogate to judge was made of and for."""
+    """Input function: the solves, estimate and observations of the surrogate to judge."""
     found = earlier("solves", "surrogate", "estimate")(wildcards)
     if found:
         found["previous_observations"] = f"<results>/{wildcards.study}/observations.zarr/zarr.json"
@@ -144,7 +144,7 @@ rule solve_chunk_distributed:
     resources:
         mem_mb=memory,
         runtime=runtime,
-        # Threads are for a workstation, where the processes take that many cores: to Slurm they
+        # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
         mpi=launcher,
         tasks=lambda wildcards: ranks_of(study_of(wildcards)),
@@ -222,7 +222,7 @@ rule train_surrogate:
         "../scripts/train_surrogate.py"
 
 
-# Estimate the population through the round's surrogate, to know where to solve next.
+# Estimate the population through the round's surrogate, for the next round's solves.
 rule update_population:
     input:
         unpack(earlier("estimate")),

@@ -1,6 +1,6 @@
 """Other methods on the same observations, through the same surrogate, and their comparison."""
 
-# The job that makes a baseline, as its benchmark file is called.
+# The job of each baseline, by the name of its benchmark file.
 BASELINE_JOBS = {
     "full": "descend_with_policy.full",
     "plain": "descend_with_policy.plain",
@@ -10,7 +10,7 @@ BASELINE_JOBS = {
 
 
 def compared(wildcards):
-    """Answer and benchmark file of every method that a study compares, and its truth."""
+    """The answer and benchmark file of every method that a study compares, and the truth."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     jobs = {
         "blind": ("population", "maximise_likelihoods"),
@@ -32,7 +32,7 @@ def compared(wildcards):
 
 
 def numpyro_sampler(wildcards):
-    """What only a study with this baseline imports."""
+    """Modules that only a study with this baseline imports."""
     return ["popinv.inference.baselines.numpyro_sampler"]
 
 
@@ -70,7 +70,7 @@ rule descend_with_policy:
         "../scripts/descend_with_policy.py"
 
 
-# Every system by itself, then the law of the fitted parameters.
+# Fit every system separately, then the law of the fitted parameters.
 rule fit_two_stage:
     input:
         observations="<results>/{study}/observations.zarr/zarr.json",

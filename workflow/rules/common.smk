@@ -1,4 +1,4 @@
-"""What the rules share: the checked configuration, and fingerprints of the code they run."""
+"""Functions that the rules share: the checked configuration, and fingerprints of their code."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ def checked(given, files):
     """Return the configuration as typed sections, or stop with one message."""
     try:
         source = ", ".join(map(str, files)) or "config"
-        # Reading the file again catches what YAML readers let pass, such as a key given twice.
+        # Reading the file again finds errors that YAML readers accept, such as a key given twice.
         for file in files:
             load_file(file)
         model = load(given, source)
@@ -86,12 +86,12 @@ def sections(*names, **others):
 
 
 def of_study(question):
-    """Params function: what a function of the study returns."""
+    """Params function: the result of a function of the study."""
     return lambda wildcards: question(study_of(wildcards))
 
 
 def code_of(rule, *uses, also=lambda wildcards: ()):
-    """Params function: fingerprint of a rule's script and of what its study selects.
+    """Params function: fingerprint of a rule's script and of the modules that its study selects.
 
     ``uses`` names what the stage uses of the study (see popinv.workflow.selection), and ``also`` further
     modules that the script's imports do not show, since a function imports them.
@@ -106,7 +106,7 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
 
 
 def code_alone(rule, *also):
-    """Fingerprint of a rule's script, and of further modules, where no study takes part."""
+    """Fingerprint of a rule's script, and of further modules, for a rule without a study."""
     return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py", *also)
 
 
@@ -130,27 +130,27 @@ def sharing(solves):
 
 @cache
 def sizes_of(study):
-    """The sizes that the resources of a study's jobs follow from."""
+    """The sizes from which the resources of a study's jobs follow."""
     return sizes(STUDIES[study])
 
 
 def needed(rulename, study, wildcards):
-    """What a job needs, were its study this one."""
+    """The resources of a job for this study."""
     return demand(rulename, sizes_of(study), dict(wildcards.items()))
 
 
 def memory(wildcards, attempt, rulename):
-    """Resource function: megabytes that a job asks for, twice as many at each further attempt."""
+    """Resource function: megabytes that a job requests, twice as many at each further attempt."""
     return memory_mb(needed(rulename, wildcards.study, wildcards), attempt)
 
 
 def runtime(wildcards, attempt, rulename):
-    """Resource function: minutes that a job asks for, twice as many at each further attempt."""
+    """Resource function: minutes that a job requests, twice as many at each further attempt."""
     return runtime_minutes(needed(rulename, wildcards.study, wildcards), attempt)
 
 
 def of_array(convert):
-    """Resource function: the most that the chunks of any study ask for.
+    """Resource function: the largest request of the chunks of any study.
 
     All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
     """
@@ -163,7 +163,7 @@ def of_array(convert):
 
 
 def launcher(wildcards):
-    """Resource function: what starts the processes of MPI, within a Slurm job and elsewhere."""
+    """Resource function: the launcher of the MPI processes, within a Slurm job and elsewhere."""
     return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
 
 

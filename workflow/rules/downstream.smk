@@ -127,7 +127,7 @@ rule fetch_package:
         "../scripts/fetch_package.py"
 
 
-# What a paper claims, beside what is measured here.
+# Compare a paper's claims with measurements.
 for method, check in CHECKS:
 
     rule:
@@ -154,7 +154,7 @@ for method, check in CHECKS:
             "../scripts/check_method.py"
 
 
-# What a method says of a study.
+# Use a method on a study.
 for method in METHODS.values():
 
     rule:

@@ -2,7 +2,7 @@
 
 
 def asked(wildcards):
-    """The evidence that a study asks for."""
+    """The evidence that a study requests."""
     return study_of(wildcards).evidence
 
 
@@ -62,7 +62,7 @@ rule measure_error:
         "../scripts/measure_error.py"
 
 
-# Fit how the errors fall with the number of systems.
+# Fit power laws to the errors against the number of systems.
 rule fit_error_slope:
     input:
         errors=lambda wildcards: expand(
@@ -151,7 +151,7 @@ rule compare_designs:
 
 
 def replicated(wildcards):
-    """Input function: the truth of the replications, which is the answer where none is known."""
+    """Input function: the truth of the replications, which is the answer if no truth is known."""
     name = "truth" if is_synthetic(study_of(wildcards)) else "population"
     return {name: f"<results>/{wildcards.study}/{name}.zarr/zarr.json"}
 
@@ -188,7 +188,7 @@ rule replicate_study:
         "../scripts/replicate_study.py"
 
 
-# Count how often the intervals hold the truth, and compare the errors with the bound.
+# Compute the coverage of the intervals, and compare the errors with the bound.
 rule measure_calibration:
     input:
         blocks=lambda wildcards: expand(
@@ -218,7 +218,7 @@ rule measure_calibration:
 
 
 def calibrated():
-    """The studies that ask for a calibration, each with what its data sets are observed through."""
+    """The studies that request a calibration, each with the forward model of its data sets."""
     return {
         name: study.evidence.through
         for name, study in STUDIES.items()
@@ -226,7 +226,7 @@ def calibrated():
     }
 
 
-# How near the answers of all these studies come to the bound.
+# Tabulate the errors of the answers of all these studies against the bound.
 rule tabulate_efficiency:
     input:
         calibrations=[
@@ -246,7 +246,7 @@ rule tabulate_efficiency:
         through=calibrated(),
         code=code_alone("tabulate_efficiency"),
     message:
-        "tabulating how near the answers come to the bound"
+        "tabulating the errors of the answers against the bound"
     script:
         "../scripts/tabulate_efficiency.py"
 

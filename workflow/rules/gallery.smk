@@ -1,4 +1,4 @@
-"""Pictures of what the studies are about, and of the rules themselves."""
+"""Pictures of the systems of the studies, and of the rules themselves."""
 
 import hashlib
 from pathlib import Path
@@ -7,12 +7,12 @@ from popinv.workflow.questions import has_states
 
 
 def shown_systems(wildcards):
-    """Input function: the population that a study's systems are taken from."""
+    """Input function: the population from which a study's systems are taken."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     if not has_states(study):
         raise WorkflowError(
             f"{wildcards.study}: its forward model is of kind '{study.forward.kind}', a "
-            "simulator of one's own, which answers observations alone. It has no states to draw."
+            "simulator of your own, which returns only observations. It has no states to draw."
         )
     if is_synthetic(study):
         return {
@@ -32,7 +32,7 @@ def known_noise(wildcards):
     return {"truth": f"<results>/{wildcards.study}/truth.zarr/zarr.json"}
 
 
-# A few systems as they are, with the sensors in them.
+# Draw a few systems with their sensors.
 rule draw_systems:
     input:
         unpack(shown_systems),
@@ -55,7 +55,7 @@ rule draw_systems:
         "../scripts/draw_systems.py"
 
 
-# The noise before and after: the start, what was recovered, and the truth where it is known.
+# Draw the noise before and after: the start, the recovered noise, and the truth if it is known.
 rule draw_noise:
     input:
         unpack(known_noise),

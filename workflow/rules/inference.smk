@@ -1,4 +1,4 @@
-"""The answer and what a sceptic asks of it."""
+"""The answer and the checks on it."""
 
 
 def final(artefact):
@@ -10,7 +10,7 @@ def final(artefact):
 
 
 def resampled(wildcards):
-    """Input function: what was solved or fitted again to say how uncertain the answer is."""
+    """Input function: the repeated solves and fits from which the uncertainty follows."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     found = {}
     if study.assessment.bootstrap:
@@ -21,7 +21,7 @@ def resampled(wildcards):
 
 
 def known_truth(*oracles):
-    """Input function: the truth, and these of the oracles, as far as the study has them."""
+    """Input function: the truth, and some of the oracles, as far as the study has them."""
 
     def known(wildcards):
         study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
@@ -49,7 +49,7 @@ rule deconvolve:
         "<results>/{study}/logs/deconvolve.log",
     benchmark:
         "<results>/{study}/benchmarks/deconvolve.tsv"
-    # Intervals, figures and assessment wait for it, and for the oracles the assessment alone.
+    # Intervals, figures and assessment wait for it; only the assessment waits for the oracles.
     priority: 1
     resources:
         mem_mb=memory,
@@ -115,7 +115,7 @@ def oracle_sections(wildcards):
     return own
 
 
-# The same estimate with the noise, or the law, known.
+# The same estimate if the noise, or the law, is known.
 rule consult_oracle:
     input:
         unpack(every_estimate),
@@ -171,7 +171,7 @@ rule resample_systems:
         "../scripts/resample_systems.py"
 
 
-# The answer: the best estimate, its intervals, and what the others say of it.
+# The answer: the best estimate, its intervals, and its agreement with the others.
 rule gather_answer:
     input:
         unpack(resampled),

@@ -5,12 +5,12 @@ from popinv.downstream.mwgrad.overlaid import KINDS
 
 
 def pair_archives(wildcards):
-    """Input function: the packages that a kind of pairs takes its images from."""
+    """Input function: the packages with the images of a kind of pairs."""
     return [archive_path(package) for package in dict.fromkeys(KINDS[wildcards.kind])]
 
 
-# Ensembles of networks on pairs of overlapping images, by each method: minutes, but days at the
-# paper's size.
+# Train ensembles of networks on pairs of overlapping images, by each method. This takes minutes,
+# but days at the paper's size.
 rule train_ensembles:
     input:
         archives=pair_archives,

@@ -52,7 +52,7 @@ rule observe_population:
         "../scripts/observe_population.py"
 
 
-# Bring the user's own observations into the same form.
+# Convert the user's own observations into the same form.
 rule import_observations:
     input:
         file=of_study(lambda study: study.observations.file),

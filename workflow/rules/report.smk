@@ -6,7 +6,7 @@ from popinv.report.identity import templates_hash
 
 
 def evidence_stores(wildcards):
-    """Input function: the evidence that a study asks for, by name."""
+    """Input function: the evidence that a study requests, by name."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     return {
         name: f"{folder}/evidence/{name}.zarr/zarr.json"
@@ -20,12 +20,12 @@ def evidence_stores(wildcards):
 
 
 def methods_on(study):
-    """Names of the downstream methods that a study asks for."""
+    """Names of the downstream methods that a study requests."""
     return [name for name, asked in STUDIES[study].downstream if asked is not None]
 
 
 def other_results(wildcards):
-    """Input function: what a page reads by the name of its folder."""
+    """Input function: the inputs of a page, by the name of their folder."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     return [
         *([f"{folder}/baselines/comparison.json"] if study.assessment.baselines else []),
@@ -33,7 +33,7 @@ def other_results(wildcards):
     ]
 
 
-# A page for a study, with all that a colleague would ask.
+# Write the page of a study.
 rule write_study_page:
     input:
         unpack(resampled),
@@ -69,19 +69,19 @@ rule write_study_page:
 
 
 def reported_methods():
-    """Downstream methods that have a page: those that a study asks for, or that have run."""
+    """Downstream methods that have a page: those that a study requests, or that have run."""
     folders = Path(config["results"], "downstream").glob("*/metrics.json")
     asked = {name for study in STUDIES for name in methods_on(study)}
     return sorted(asked | {file.parent.name for file in folders})
 
 
 def studies_using(method):
-    """Names of the studies that ask for a method."""
+    """Names of the studies that request a method."""
     return [study for study in STUDIES if method in methods_on(study)]
 
 
 def method_results(wildcards):
-    """Input function: all that a method has found."""
+    """Input function: all results of a method."""
     found = [
         f"<results>/{study}/downstream/{wildcards.method}/metrics.json"
         for study in studies_using(wildcards.method)
@@ -97,7 +97,7 @@ def documentation_of(method):
 
 
 def sections_using(method):
-    """Sections of the studies that ask for a method, by name."""
+    """Sections of the studies that request a method, by name."""
     return {study: STUDIES[study] for study in studies_using(method)}
 
 
@@ -109,7 +109,7 @@ def benchmarks(wildcards):
         for output in map(str, rule.output):
             if not output.endswith(own):
                 continue
-            # The wildcard stands there with the names that it may have.
+            # The path holds the wildcard with the names that it may have.
             parts = re.split(r"\{study[^}]*\}", str(rule.benchmark))
             if len(parts) == 1:
                 found["test problem"] = parts[0]
@@ -118,7 +118,7 @@ def benchmarks(wildcards):
     return found
 
 
-# A page for a downstream method: its test problem, and what it found on each study.
+# Write the page of a downstream method: its test problem, and its results on each study.
 rule write_method_page:
     input:
         method_results,
@@ -155,7 +155,7 @@ def pages():
     ]
 
 
-# Everything that is known about the studies of the configuration, as pages.
+# Write the pages of all studies of the configuration.
 rule report:
     input:
         pages(),
@@ -177,6 +177,6 @@ rule report:
         look=templates_hash(),
         code=code_alone("report"),
     message:
-        "writing the page that leads to all others"
+        "writing the index page"
     script:
         "../scripts/report.py"

@@ -1,7 +1,7 @@
-"""The sampling error of forward models with randomness inside."""
+"""The sampling error of random forward models."""
 
 
-# Solve some systems again and again from other initial states.
+# Solve some systems repeatedly from other initial states.
 rule repeat_solves:
     input:
         descent="<results>/{study}/descent.zarr/zarr.json",

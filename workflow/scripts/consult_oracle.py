@@ -1,4 +1,4 @@
-"""The estimate of the study with the noise, or the law, known."""
+"""The estimate of the study if the noise, or the law, is known."""
 
 from popinv.inference.stages.consult_oracle import consult_oracle
 from popinv.workflow.stage import stage

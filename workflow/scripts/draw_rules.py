@@ -10,11 +10,11 @@ from popinv.figures.gallery.rule_graph import draw_rule_graph, read_jobs, save_v
 from popinv.workflow.job import job
 
 RULE = re.compile(r"^rule (\w+):", re.MULTILINE)
-TITLE = "The default study: its rules, and what flows between them"
+TITLE = "The default study: its rules and their dependencies"
 
 with job(snakemake):
     folder = Path(snakemake.params.folder)
-    # In an empty folder nothing is done yet.
+    # In an empty folder no job is done yet.
     with tempfile.TemporaryDirectory() as empty:
         command = [
             sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile"),

@@ -1,4 +1,4 @@
-"""Draw a few systems whole: of the population, or as the fitted population would have them."""
+"""Draw the whole states of a few systems, of the population or of the fitted population."""
 
 from popinv.figures.stages.draw_systems import draw_systems
 from popinv.figures.style import save

@@ -1,4 +1,4 @@
-"""Fit how the errors fall with the number of systems."""
+"""Fit power laws to the errors against the number of systems."""
 
 from popinv.evidence.stages.fit_error_slope import fit_error_slope
 from popinv.figures.evidence import draw_error_against_systems

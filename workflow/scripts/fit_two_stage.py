@@ -1,4 +1,4 @@
-"""Fit each system by itself, then pool."""
+"""Fit each system separately, then pool the fits."""
 
 from popinv.inference.stages.fit_two_stage import fit_two_stage
 from popinv.workflow.stage import stage

@@ -1,4 +1,4 @@
-"""Gather the answer: the best estimate, its intervals, and what the others say of it."""
+"""Gather the answer: the best estimate, its intervals, and its agreement with the others."""
 
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.workflow.stage import stage

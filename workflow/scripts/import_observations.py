@@ -1,4 +1,4 @@
-"""Bring the user's own observations into the form the other stages read."""
+"""Convert the user's own observations into the form that the other stages read."""
 
 from popinv.population.stages.import_observations import import_observations
 from popinv.workflow.stage import stage

@@ -1,4 +1,4 @@
-"""Pseudo-likelihood and likelihood of law and noise, after the distance."""
+"""Pseudo-likelihood and likelihood of law and noise, after the descent."""
 
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 from popinv.workflow.stage import stage

@@ -1,4 +1,4 @@
-"""Solve some systems again and again from other initial states, for the sampling error."""
+"""Solve some systems repeatedly from other initial states, for the sampling error."""
 
 from popinv.inference.stages.repeat_solves import repeat_solves
 from popinv.workflow.stage import stage

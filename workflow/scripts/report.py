@@ -1,4 +1,4 @@
-"""Write the page that leads to those of the studies and the methods."""
+"""Write the index page, with links to the pages of the studies and the methods."""
 
 from popinv.report.gathering import gather_method, gather_study
 from popinv.report.pages import index_page

@@ -28,9 +28,10 @@ def main() -> None:
     given, first = asked.settings, comm.rank == 0
     section = PorousFlow.model_validate(given["forward"])
     if comm.size != section.ranks:
-        # Such as a launcher of another MPI, which starts that many processes of one each.
+        # A launcher of another MPI, for example, starts that many processes with a communicator of
+        # one each.
         raise PopinvError(
-            f"{section.ranks} processes were asked for, but the launcher's communicator has "
+            f"{section.ranks} processes were requested, but the launcher's communicator has "
             f"{comm.size}"
         )
     start = asked.chunk * given["chunk_size"]
@@ -53,5 +54,5 @@ try:
     main()
 except PopinvError as error:
     print(f"\n{RULE}: {error}\n", flush=True)
-    # The others may be waiting for this process.
+    # The other processes may be waiting for this one.
     MPI.COMM_WORLD.Abort(1)

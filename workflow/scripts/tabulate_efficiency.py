@@ -1,4 +1,4 @@
-"""Write the page that tells how near the answers of the studies come to the bound."""
+"""Write the page that compares the errors of the studies' answers with the bound."""
 
 from popinv.evidence.efficiency import efficiency_page
 from popinv.workflow.stage import stage

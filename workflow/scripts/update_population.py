@@ -1,4 +1,4 @@
-"""Estimate the population through the round's surrogate, to know where to solve next."""
+"""Estimate the population through the round's surrogate, for the next round's solves."""
 
 from popinv.inference.stages.update_population import update_population
 from popinv.workflow.stage import stage

@@ -1,4 +1,4 @@
-"""What each estimator answered to the observations of misspecified.yaml, and which judgement spoke.
+"""Tables of the estimates from the observations of misspecified.yaml, and of their judgements.
 
     python config/examples/misspecified/tabulate.py [results/misspecified]
 

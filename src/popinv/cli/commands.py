@@ -37,7 +37,7 @@ and docs/own_study.md say more.
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_NEXT)
 @click.version_option(__version__, prog_name="popinv")
 def popinv() -> None:
-    """Find the law of a population's parameters, and of the noise, from one look at each system.
+    """Recover the law of a population's parameters and the covariance of the noise.
 
     Studies are run by snakemake; these commands help before and after.
     """
@@ -58,7 +58,7 @@ def popinv() -> None:
     help="Your observations (CSV, NetCDF or zarr): a row for each system.",
 )
 def new_study(name: str, forward: str, observations: Path | None) -> None:
-    """Write a configuration NAME.yaml that runs, to be changed."""
+    """Write a runnable configuration NAME.yaml, which you can then edit."""
     from popinv.cli.new_study import new_study as write
 
     try:
@@ -72,9 +72,9 @@ def new_study(name: str, forward: str, observations: Path | None) -> None:
             f"{observations}: {surveyed.systems} systems, {surveyed.entries} observations of each"
         )
         if surveyed.system_column:
-            click.echo(f"  taken for the systems' names: the column '{surveyed.system_column}'")
+            click.echo(f"  read as the systems' names: the column '{surveyed.system_column}'")
         if surveyed.header:
-            click.echo("  taken for places or times, and left out: the first line (see the file)")
+            click.echo("  read as places or times, and left out: the first line (see the file)")
         if surveyed.missing:
             click.echo(f"  missing: {surveyed.missing} values, masked (see the file)")
     click.echo(
@@ -99,10 +99,17 @@ def _snakefile() -> str:
     return "" if Path("Snakefile").exists() or not workflow.exists() else f"--snakefile {workflow} "
 
 
-@popinv.command("try", short_help="Solve a few systems of a configuration: does it work, how fast.")
+@popinv.command(
+    "try",
+    short_help=("Solve a few systems of a configuration, to check that it works and how fast."),
+)
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.option(
-    "--systems", type=click.IntRange(1), default=8, show_default=True, help="How many are solved."
+    "--systems",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help=("Number of systems to solve."),
 )
 def attempt(configuration: Path, systems: int) -> None:
     """Check a CONFIGURATION and solve a few systems of its first design.
@@ -145,11 +152,12 @@ def _instead(asked: Path) -> str:
         return f"Did you mean {Path('results') / asked}?"
     if (asked / "logs").is_dir():
         return (
-            f"It has begun: run snakemake again, it goes on; {asked / 'logs'} says how far it is."
+            f"The study has begun. Run snakemake again to continue; {asked / 'logs'} shows the "
+            "progress."
         )
     return (
-        f"'{_program('snakemake')}' runs the study of config/config.yaml, with "
-        "'--configfile NAME.yaml' your own."
+        f"'{_program('snakemake')}' runs the study of config/config.yaml; add '--configfile "
+        "NAME.yaml' for your own."
     )
 
 
@@ -164,18 +172,21 @@ def _metrics_in(given: Path) -> list[Path]:
 @popinv.command()
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")
 def doctor(quiet: bool) -> None:
-    """Say what the environment is made of and whether it works."""
+    """Report what is installed and whether it works."""
     from popinv.cli import doctor as examination
 
     sys.exit(examination.main(["--quiet"] if quiet else []))
 
 
-@popinv.command(short_help="Compare what jobs asked of the machine with what they took.")
+@popinv.command(short_help="Compare the memory and time that jobs requested with what they used.")
 @click.option(
-    "--configfile", default="config/config.yaml", show_default=True, help="Of the studies."
+    "--configfile",
+    default="config/config.yaml",
+    show_default=True,
+    help=("Configuration of the studies."),
 )
 def demand(configfile: str) -> None:
-    """Print what jobs asked of the machine at their first attempt, and what they took.
+    """Print the memory and time that jobs requested at their first attempt, and what they used.
 
     What they took is in the benchmark files of the finished studies.
     """

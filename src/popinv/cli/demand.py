@@ -1,4 +1,4 @@
-"""Compare what the jobs of finished studies asked of the machine with what they took."""
+"""Compare the memory and time that the jobs of finished studies requested with what they used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Comparison", "comparison", "table"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The memory and the time that a rule's jobs asked for at their first attempt, and took.
+    """The memory and the time that a rule's jobs requested at their first attempt, and used.
 
     ``megabytes_taken`` is 0 where no job was long enough to be measured. The memory and the time
     are each those of the rule's job that came nearest to its demand.

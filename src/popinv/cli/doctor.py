@@ -33,7 +33,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 SOLVE_SECONDS = 600
 # On the mesh of `poisson_error` the discretisation error is 7e-5.
 SOLVE_TOLERANCE = 1e-3
-# Number of lines shown of a failed solve's output: MPI needs a dozen lines for a reason.
+# Number of lines shown of a failed solve's output. MPI takes a dozen lines to give a reason.
 STDERR_LINES = 15
 # Command-line options cannot be used, as PETSc reads the command line for its own.
 SOLVE_PROGRAM = "from popinv.cli.doctor import poisson_error; print('error', poisson_error())"
@@ -245,7 +245,7 @@ def _judge_solve(done: subprocess.CompletedProcess[str], seconds: float) -> Find
     topic = "Poisson solve"
     answer = re.search(r"^error (\S+)$", done.stdout, re.MULTILINE)
     if done.returncode != 0 or answer is None:
-        said = done.stderr.strip().splitlines()[-STDERR_LINES:] or ["it said nothing"]
+        said = done.stderr.strip().splitlines()[-STDERR_LINES:] or ["no output"]
         text = "\n      ".join([f"failed (status {done.returncode}):", *said])
         return Finding(topic, text, ok=False)
     error = float(answer[1])

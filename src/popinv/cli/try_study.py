@@ -81,7 +81,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         systems,
     )
     model = study.forward.model(seed)
-    # What is compiled once, and the start of a simulator, are no part of the pace.
+    # The time for a solve excludes compilation and the start of a simulator.
     with session(model):
         model.solve(z[:1], "solve/0", 0)
         solutions, spent = _timed(model, z)
@@ -119,20 +119,20 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
         "on several"
     )
-    lines.append("learning and descent come on top, whatever the simulator: minutes")
+    lines.append("training and descent take further minutes, for any simulator")
     if isinstance(model, ExternalModel):
         lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
     return ["  " + line for line in lines], bool(good.any())
 
 
 def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha: int) -> list[str]:
-    """Return what lets the last step of the estimate go through the simulator itself."""
+    """Return the setting with which the last step of the estimate uses the simulator itself."""
     wanted = seconds * pseudo_likelihood_solves(systems, d_alpha)
     if polish.seconds_per_solve is not None or wanted > polish.solver_seconds:
         return []
     return [
-        "it is quick enough for the last step of the estimate to go through it, not through its "
-        f"surrogate: state 'polish: {{seconds_per_solve: {seconds:.1g}}}'"
+        "it is quick enough for the last step of the estimate to use it instead of its "
+        f"surrogate: set 'polish: {{seconds_per_solve: {seconds:.1g}}}'"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What one section of a study demands of another.
+"""Checks between the sections of a study.
 
 Each check takes validated sections and yields problems whose paths begin at the study. A section
 that is itself at fault is None, and the checks that need it are left out: the message still holds
@@ -87,7 +87,7 @@ class _Sections:
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong between the sections of a study.
+    """Yield the contradictions between the sections of a study.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _forward(sections: _Sections) -> Iterator[Problem]:
-    """Yield what is wrong with the forward model, which is then not known to the other checks."""
+    """Yield the problems of the forward model; the other checks then treat it as unknown."""
     forward = sections.forward
     if forward and is_outside(forward.kind):
         try:
@@ -128,7 +128,7 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
     if law:
         yield from _law(forward, law)
     elif forward and isinstance(study.get("law"), Mapping):
-        # Then the names in its start are a consequence.
+        # A law of the wrong kind explains the wrong names in its start.
         yield from _law_kind(forward, study["law"].get("kind"))
     if forward and noise:
         yield from _noise(forward, noise)
@@ -189,7 +189,7 @@ def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[Problem]:
 
 
 def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
-    """Yield the law of another field than the forward model's, where its section is at fault."""
+    """Yield a problem if an invalid law section names the law of another field."""
     try:
         named = kind_class(f"{kind}", "popinv.population.laws", LawSection)
     except (ImportError, ConfigError):
@@ -216,7 +216,7 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
             yield Problem(
                 ("forward", "sensors", "positions"),
                 f"{times} sensors are at {shown(list(place))}, where correlated noise without a "
-                "nugget would be the same number; set 'noise.nugget: true', or merge them.",
+                "nugget would be equal; set 'noise.nugget: true', or merge them.",
             )
 
 

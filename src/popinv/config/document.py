@@ -25,7 +25,7 @@ _INTRODUCTION = """\
 <!-- Written by `python -m popinv.config.document` from the models in src/popinv/config. -->
 
 `config.yaml` says which populations are studied and how. It is checked as a whole before any
-work: a key that does not exist, a value that cannot be, or sections that contradict each other
+work: an unknown key, an invalid value, or sections that contradict each other
 stop the run with a message that lists all of them.
 
 The file has a few keys for everything, and a section for each study:
@@ -38,7 +38,7 @@ studies:
   second_study: ...     # results/second_study
 ```
 
-Studies do not know of each other: adding one, or changing one, leaves the others as they are.
+Studies are independent: adding or changing one leaves the others unchanged.
 
 ## A small study
 
@@ -92,7 +92,7 @@ observation at least, every sensor two among the systems that are learned from.
 
 **Known noise scales** say that some systems were observed with more noise than others: the noise of
 system n has the covariance `s_n^2 Gamma`, and Gamma, which is recovered, is that of scale 1. The
-scales are positive, without unit, and have nothing to do with the systems' parameters.
+scales are positive, without unit, and independent of the systems' parameters.
 
 ```yaml
 studies:
@@ -109,9 +109,9 @@ studies:
 
 ## Your own simulator
 
-Any simulator can stand in for the forward models that come with the package: a function in Python,
-a server that speaks UM-Bridge, or a program that reads and writes files. Say what its parameters
-are called, what it returns, and give the law of the parameters, for which there is no default then:
+Any simulator can replace the forward models of the package: a function in Python, a UM-Bridge
+server, or a program that reads and writes files. Name its parameters, describe the observations
+that it returns, and give the law of the parameters, which then has no default:
 
 ```yaml
 studies:
@@ -132,7 +132,7 @@ studies:
 
 - `python`: `def solve(z)` takes an array with a row for each system and a column for each
   parameter, and returns one with a row for each system and a column for each observation.
-- `umbridge`: one request for each system; input and output vectors are put one after the other.
+- `umbridge`: one request for each system; input and output vectors are concatenated.
 - `executable`: `command: [./simulator, "{input}", "{output}"]` is run in the working directory,
   with two files in a temporary folder.
 
@@ -154,15 +154,15 @@ the results differ the run stops. A simulator that draws random numbers takes th
 it is given for each system: as the argument `seeds` of the function, or as the column `seed` of the
 program's input (`pass_seed: true`).
 
-**Derivatives.** A function that returns a Jacobian, or is written in torch, says so
-(`derivatives`); a server is asked. They are used where estimates go through the forward model
-itself (`polish.solver_seconds`), and compared with differences of solves at the start: wrong ones
+**Derivatives.** Set `derivatives` for a function that returns a Jacobian or is written in torch; a
+server reports its own. Derivatives are used if the estimates use the forward model itself
+(`polish.solver_seconds`). At the start they are compared with differences of solves, and wrong ones
 stop the run.
 
 **Changes.** The solves are repeated when the simulator changes: the module of the function and what
 it imports from the folder `path` (comments do not count), or the program and those of its arguments
-that are files; and the files listed under `files`. A server's code cannot be seen: change
-`version`.
+that are files; and the files listed under `files`. The code of a server is not visible to popinv:
+change `version` when the code has changed.
 
 **Cores.** Jobs run side by side, each with one call at a time, and libraries are told to use one
 thread (`OMP_NUM_THREADS=1`). `parallel` allows more calls within a job, for a server with several

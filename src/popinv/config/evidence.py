@@ -22,8 +22,10 @@ class Evidence(Section):
 
     system_counts: list[_Size] = Field(
         default=[],
-        description="Numbers of systems, ascending, at each of which new data sets are drawn from "
-        "the truth and fitted, to see how the errors fall; empty for none.",
+        description=(
+            "Numbers of systems, ascending. For each, new data sets are drawn from the truth and "
+            "fitted, to measure how the errors fall. An empty list disables this."
+        ),
     )
     repeats: Several = Field(default=4, description="Data sets for each number of systems.")
     through: Literal["surrogate", "solver"] = Field(
@@ -33,15 +35,20 @@ class Evidence(Section):
     )
     design_counts: list[_Size] = Field(
         default=[],
-        description="Numbers of solves, ascending, of a fixed design spread broadly about the "
-        "start, whose surrogates are compared with those of active learning; empty for none.",
+        description=(
+            "Numbers of solves, ascending. For each, a surrogate is trained on a fixed design "
+            "spread broadly about the start, and compared with those of active learning. An empty "
+            "list disables this."
+        ),
     )
     calibration: CountOrZero = Field(
         default=0,
-        description="Data sets of the study's size, each drawn from a truth and estimated as the "
-        "study is, from its start, to see how often the intervals hold that truth and how the "
-        "errors compare with the bound; 0 for none. The truth is the study's own; with your "
-        "observations it is a draw about the answer, another for each data set.",
+        description=(
+            "Data sets of the study's size; 0 for none. Each is drawn from a truth and estimated "
+            "as the study is, from its start. They measure how often the intervals hold that truth "
+            "and how the errors compare with the bound. The truth is the study's own. With your "
+            "observations it is drawn about the answer, anew for each data set."
+        ),
     )
     calibration_block: Count = Field(default=5, description="Data sets of `calibration` per job.")
 

@@ -113,7 +113,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: {error.problem or 'this is not YAML'}") from None
-    # Beside its own errors PyYAML lets those of int(), of dates and of deep nesting through.
+    # PyYAML also raises the errors of int(), of dates and of deep nesting.
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: this is not YAML ({error})") from None
     if not isinstance(content, dict):
@@ -122,7 +122,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which would let the last of two equal keys win, made to refuse them."""
+    """YAML's safe loader, changed to refuse a key that is given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
@@ -149,7 +149,7 @@ def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
         for name, study in studies.items():
             if isinstance(study, dict):
                 studies[name] = {
-                    # An unknown key is one also where nothing follows it.
+                    # An unknown key is an error even if it has no value.
                     key: value
                     for key, value in study.items()
                     if value is not None or key not in Study.model_fields

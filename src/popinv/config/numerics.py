@@ -69,8 +69,8 @@ class Assessment(Section):
     )
     bootstrap: CountOrZero = Field(
         default=0,
-        description="Resamples of the systems, each with an estimate of its own, for the "
-        "confidence intervals; 0 takes these from the estimate's covariance, else at least "
+        description="Resamples of the systems for the confidence intervals, each with its own "
+        "estimate. 0 takes the intervals from the estimate's covariance; else at least "
         f"{_FEWEST_BOOTSTRAPS}.",
     )
     oracles: bool = Field(
@@ -91,8 +91,10 @@ class Assessment(Section):
     )
     repeats: CountOrZero = Field(
         default=8,
-        description="Solves of one system from as many initial states, which show the sampling "
-        "error of forward models that have one (Lorenz-96); 0 for none, else at least 2.",
+        description=(
+            "Solves of one system, each from another initial state. They measure the sampling "
+            "error of forward models that have one (Lorenz-96). 0 for none, else at least 2."
+        ),
     )
     repeated_systems: Several = Field(
         default=64, description="Systems of the recovered law that are solved `repeats` times."

@@ -14,7 +14,7 @@ __all__ = ["check_outside_kinds"]
 
 
 def check_outside_kinds(name: str, study: Study, seed: int) -> None:
-    """Check that what a study's own classes return keeps to what the workflow relies on.
+    """Check that a study's own classes return what the workflow relies on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The whole configuration: the studies and what they share."""
+"""The whole configuration: the studies and their common keys."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Config(Section):
 
 
 def default_section(name: str, sections: dict[str, Any]) -> Any:
-    """Return what a study has where its mapping lacks a section, or None if it must be given."""
+    """Return the default of a section that a study leaves out, or None if it must be given."""
     field = Study.model_fields[name]
     if field.is_required() or (name in ("law", "noise") and sections.get("forward") is None):
         return None

@@ -3,7 +3,7 @@
 Each method is a package: its mathematics, and
 
 ``section``  the settings, the question that the method answers, and its demands on the study
-``method``   the record: what its jobs read, write and need
+``method``   the record: the inputs, outputs and resources of its jobs
 ``check``    the test problem; ``problem`` and ``claims`` hold its parts
 ``use``      the use on a study; ``study`` holds its parts
 ``figures``  the pictures of both
@@ -13,8 +13,8 @@ They share:
 ``sections``  the table of methods that a study can ask for
 ``section``   the base of their sections
 ``method``    the classes of the records; ``methods`` finds the records
-``outcome``   what a job is given and returns, and how that is saved
-``claims``    what a paper claims beside what is measured
+``outcome``   the input and the result of a job, and its saving
+``claims``    claims of a paper, with the measurements
 ``simplex``   projection on weights of sum 1, and weights of least norm
 ``data``      real data sets
 """

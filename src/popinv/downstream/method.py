@@ -1,4 +1,4 @@
-"""The record of a method: what its jobs read, write, run and need.
+"""The record of a method: the inputs, outputs, code and resources of its jobs.
 
 ``popinv.downstream.NAME.method`` holds the record of the method NAME. The workflow makes a rule of
 each test problem and of each use on a study. Records are light: what computes stands in the modules

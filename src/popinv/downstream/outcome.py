@@ -69,7 +69,7 @@ class StudyInput:
     @property
     def model(self) -> Model:
         """The study's model: forward model, law and noise."""
-        # Imported here: not every method depends on it.
+        # This is imported here, as not every method depends on it.
         from popinv.population.model import Model
 
         return Model(self.forward, self.law, self.noise)

@@ -20,7 +20,7 @@ __all__ = ["MethodSection", "ObservedSystems", "StudySections", "offered", "syst
 
 @dataclass(frozen=True)
 class StudySections:
-    """The sections of a study that a method may put demands on; None for one that is at fault."""
+    """The sections of a study that a method may have requirements on; None for an invalid one."""
 
     forward: ForwardSection | None
     law: LawSection | None
@@ -52,7 +52,7 @@ class MethodSection(Section):
     question: ClassVar[str]
     """The question about a study that the method answers."""
     condition: ClassVar[str] = "`{}` asks for it with the defaults."
-    """The request for the method, and its requirements."""
+    """The request for the method, and its requirements on the study."""
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Yield each conflict with another section of the study."""

@@ -31,7 +31,7 @@ _EXAMPLES = 3
 # Number of points over which a field is averaged.
 _QUADRATURE = {1: 99, 2: 12}
 _MARGINALS = 6
-# Longer names of a field stand alone in the label of an axis.
+# A longer name of a field stands alone in the label of an axis.
 _LONG_NAME = 18
 
 

@@ -92,7 +92,7 @@ def _systems(ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None) ->
     for i, colour in zip(range(len(y)), SYSTEMS, strict=False):
         observed = y[i, panel.rows]
         if clean is None:
-            # Without the solution, a thin line connects the points of a system.
+            # If the solution is unknown, a thin line connects the points of a system.
             seen = ~np.isnan(observed)
             ax.plot(panel.x[seen], observed[seen], color=colour, lw=0.7, alpha=0.6)
         else:

@@ -72,12 +72,12 @@ def _errors(ax: Axes, error: np.ndarray, threshold: float | None) -> None:
         if few:
             ticks[i] += "\n(none yet)" if i == 0 else "\n(no solves)"
         elif i > 0:
-            # Where there is no room, brackets.
+            # If there is no room for the words, brackets replace them.
             ticks[i] = f"({ticks[i]})"
             words = "round, in brackets where nothing was solved"
     ax.set_xticks(number, ticks)
     ax.set_xlim(-0.5, len(error) - 0.5)
-    ax.set(title="Error of the surrogate that a round starts with", xlabel=words)
+    ax.set(title="Error of the surrogate at the start of a round", xlabel=words)
     ax.set_ylabel("root mean square error,\nstandard deviations of the noise")
     ax.legend(loc="upper right")
 

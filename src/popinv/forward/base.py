@@ -1,4 +1,4 @@
-"""The contract every forward model keeps.
+"""The interface of every forward model.
 
 A forward model maps parameters of one physical system to its noise-free observations,
 ``y = G(z)``, for many systems at a time. It is deterministic; a system that cannot be solved
@@ -93,7 +93,7 @@ class Solutions:
 
 @runtime_checkable
 class ForwardModel(Protocol):
-    """Anything with named parameters, described observations and a batched ``solve``."""
+    """A model with named parameters, described observations and a batched ``solve``."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -148,7 +148,7 @@ class DifferentiableModel(ForwardModel, Protocol):
 
 @runtime_checkable
 class ClaimedDerivatives(DifferentiableModel, Protocol):
-    """A differentiable model whose derivatives are the user's claim, to be checked at the start."""
+    """A differentiable model whose derivatives come from the user, and are checked at the start."""
 
     def check_derivatives(self, z: np.ndarray) -> bool:
         """Compare the derivatives with differences of solves, at the first two rows of z.
@@ -172,7 +172,7 @@ class ClaimedDerivatives(DifferentiableModel, Protocol):
 
 
 def session(model: ForwardModel) -> AbstractContextManager[None]:
-    """Return a context in which a simulator of one's own runs on from one call to the next.
+    """Return a context in which the user's own simulator keeps running between calls.
 
     Other forward models start nothing for a call, and are left as they are.
     """

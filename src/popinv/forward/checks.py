@@ -72,7 +72,7 @@ def finished(values: np.ndarray, reasons: np.ndarray) -> Solutions:
 
 
 def check_solutions(solutions: Any, systems: int, observations: int) -> None:
-    """Check the outcome of a batch of solves, whatever forward model it is of.
+    """Check the outcome of a batch of solves, for any forward model.
 
     Parameters
     ----------
@@ -102,5 +102,5 @@ def check_solutions(solutions: Any, systems: int, observations: int) -> None:
     for row in np.flatnonzero(~finite & ~solutions.failed)[:1]:
         raise SolverError(
             f"the forward model's 'solve' returned values that are not finite in row {row}, but no "
-            "reason; popinv.forward.checks.finished fills such rows in"
+            "reason; popinv.forward.checks.finished fills in such rows"
         )

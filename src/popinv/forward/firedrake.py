@@ -25,10 +25,11 @@ def load_firedrake() -> ModuleType:
     flags = os.environ.get("PYOP2_CFLAGS", "")
     if "-fno-fast-math" not in flags:
         os.environ["PYOP2_CFLAGS"] = f"{flags} -fno-fast-math".strip()
-    # PETSc reads the command line; complaints about the caller's own options help nobody.
+    # PETSc reads the command line, and would complain about the caller's own options.
     os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
     with warnings.catch_warnings():
-        # Parallel partitioners and direct solvers, which one process does not use.
+        # The warning concerns parallel partitioners and direct solvers, which one process does not
+        # use.
         warnings.filterwarnings("ignore", message="No external package for")
         import firedrake
 

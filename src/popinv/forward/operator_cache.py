@@ -41,7 +41,7 @@ def _directory() -> Path:
 def kept(
     kind: type[T], code: ModuleType, arguments: tuple[object, ...], assemble: Callable[[], T]
 ) -> T:
-    """Return what ``assemble()`` gives, from disk if it was assembled before.
+    """Return the result of ``assemble()``, from disk if it was assembled before.
 
     Parameters
     ----------
@@ -58,19 +58,19 @@ def kept(
     if any(callable(argument) for argument in arguments):
         return assemble()
     path = _directory() / f"{_digest(code, arguments)}.npz"
-    # A file that another process has removed or that a full disk has cut short is made again.
+    # A file that another process has removed, or a full disk has truncated, is written again.
     unreadable = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
     with suppress(*unreadable), np.load(path, allow_pickle=False) as arrays:
         return _rebuilt(kind, arrays)
     operators = assemble()
-    # A directory that cannot be written costs time alone.
+    # A directory that cannot be written only costs time.
     with suppress(OSError, DataError):
         _write(path, dict(_flat(operators)))
     return operators
 
 
 def _flat(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a dataclass, those of a dataclass in it with its name before theirs."""
+    """Yield the fields of a dataclass; fields of a nested dataclass have its name as a prefix."""
     for field in fields(record):
         value, name = getattr(record, field.name), prefix + field.name
         if is_dataclass(value):

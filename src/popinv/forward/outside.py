@@ -11,7 +11,7 @@ __all__ = ["check_forward"]
 
 
 def check_forward(section: ForwardSection, seed: int) -> None:
-    """Check what a section says of its forward model; nothing is solved.
+    """Check the description of a forward model by its section; nothing is solved.
 
     Parameters
     ----------

@@ -44,10 +44,10 @@ FLOPS = 1e9
 
 @dataclass(frozen=True)
 class ForwardCost:
-    """Memory and time that solving takes, as upper bounds for what jobs ask of a cluster.
+    """Memory and time for solving, as upper bounds for the requests of jobs on a cluster.
 
     The counts are of the arrays that grow with the mesh and of the operations on them; the rates
-    are a few times what was measured on one core.
+    are a few times those measured on one core.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class ForwardCost:
 
 
 class ForwardSection(Kind):
-    """The section of a forward model, and what the rest of a study may ask of it."""
+    """The section of a forward model, and its interface to the rest of a study."""
 
     computes: ClassVar[str] = "model"
 
@@ -101,7 +101,7 @@ class ForwardSection(Kind):
 
     @abstractmethod
     def observed(self, seed: int) -> Observations:
-        """Return what is observed of each system, without building the solver.
+        """Return the observations of each system, without building the solver.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class ForwardSection(Kind):
         """
 
     def cost(self) -> ForwardCost:
-        """Return what solving takes; without an override a guess, which a retry doubles."""
+        """Return the cost of solving. The default is a guess, which a retry doubles."""
         return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0)
 
     def random_field(self) -> RandomField | None:
@@ -130,7 +130,7 @@ class ForwardSection(Kind):
     def states(
         self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]
     ) -> xr.Dataset | None:
-        """Return the whole states of a few systems, None where observations are all there is.
+        """Return the whole states of a few systems, or None if there are only observations.
 
         See `popinv.forward.states.states`.
         """
@@ -168,11 +168,11 @@ class ForwardSection(Kind):
         return None
 
     def beside_field(self) -> tuple[str, ...]:
-        """Return the parameters that stand beside the field's own, each with a lognormal law."""
+        """Return the parameters in addition to the field's own, each with a lognormal law."""
         return ()
 
     def default_law(self) -> dict[str, Any]:
-        """Return the section of the default law, empty where the user must give one."""
+        """Return the section of the default law, empty if the user must give one."""
         return {}
 
     def default_noise(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ForwardSection(Kind):
         return {"kind": "diagonal"}
 
     def solver_modules(self) -> tuple[str, ...]:
-        """Return the modules that the model imports only where these keys ask for them."""
+        """Return the modules that the model imports only for some values of these keys."""
         return ()
 
     def source_files(self) -> tuple[Path, ...]:
@@ -188,7 +188,7 @@ class ForwardSection(Kind):
         return ()
 
     def check_files(self) -> None:
-        """Check that the files which the section names hold what it says.
+        """Check that the files that the section names have the stated content.
 
         Raises
         ------
@@ -197,16 +197,16 @@ class ForwardSection(Kind):
         """
 
     def is_default(self, key: str) -> bool:
-        """Return whether a key has its default, where that depends on no other key."""
+        """Return whether a key has its default, if the default depends on no other key."""
         return bool(getattr(self, key) == type(self).model_fields[key].default)
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what contradicts itself within the section, with paths that begin at it."""
+        """Yield contradictions within the section, with paths that begin at it."""
         yield from ()
 
 
 def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSection:
-    """Return the section of a forward model, of which only its own kind is imported.
+    """Return the section of a forward model; only the module of its kind is imported.
 
     Parameters
     ----------
@@ -218,12 +218,12 @@ def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSecti
 
 
 def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[Problem]:
-    """Yield wave numbers that make no field, or that a mesh of so many elements cannot hold."""
+    """Yield wave numbers that make no field, or exceed those that a mesh can resolve."""
     if modes < dimension:
         yield Problem(("modes",), f"got {modes}, but it must be at least 2 in 2-D.")
     if modes > elements:
         yield Problem(
             ("modes",),
-            f"got {modes}, but the mesh has {elements} elements along its length, too few to hold "
-            "so many wave numbers; lower 'modes' or raise 'elements'.",
+            f"got {modes}, but the mesh has {elements} elements along its length, too few to "
+            "resolve so many wave numbers; lower 'modes' or raise 'elements'.",
         )

@@ -1,10 +1,10 @@
 """Whole states of a few systems, for pictures.
 
 Observations are a few numbers of a system's state: a pressure at fifty points of a field, or
-averages of a trajectory. Where a forward model can show the state itself, its package has a module
-``states`` beside ``model``, which its section's method ``states`` calls. It asks the model's own
-solver, so that what the sensors see of a state is what ``solve`` answers. A simulator of the user's
-own answers observations alone, and has no such module.
+averages of a trajectory. If a forward model can show the state itself, its package has a module
+``states`` beside ``model``, which its section's method ``states`` calls. It uses the model's own
+solver, so that the state at the sensors agrees with the observations of ``solve``. A simulator of
+the user's own returns only observations, and has no such module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Wave numbers of cosine expansions, and the parameters of the fields that are built from them.
+"""Wave numbers of cosine expansions, and the parameters of the fields built from them.
 
 The fields themselves are in `popinv.forward.fields`, which compiles their loops; what stands here
 is quick to import.

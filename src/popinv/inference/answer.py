@@ -27,7 +27,7 @@ __all__ = ["draws_of", "population_dataset"]
 
 # Draws from the estimate's normal law, for pictures and for null distributions with its error.
 _DRAWS = 200
-# The variables of the chosen estimator that the answer keeps.
+# Variables of the chosen estimator that are part of the answer.
 _KEPT = (
     "alpha",
     "gamma",

@@ -1,4 +1,4 @@
-r"""Convergence of a descent, and the Monte-Carlo error of its answer.
+r"""Convergence of a descent, and the Monte-Carlo error of its estimate.
 
 A step of the descent is ``p_{k+1} = p_k - r_k x_k``, with r_k the learning rate and x_k the
 gradient preconditioned by the descent's matrix H, which is estimated from few draws. Let M be the

@@ -1,4 +1,4 @@
-"""From a study's model to the problem of an estimate."""
+"""Construction of the problem of an estimate from a study's model."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def descent_problem(
 
 
 def start(model: Model, problem: Problem) -> np.ndarray:
-    """Return the unconstrained p = (alpha, gamma) where the study's estimates start."""
+    """Return the unconstrained p = (alpha, gamma) at the start of the study's estimates."""
     alpha = law_values(model.law, model.law.start, model.forward)
     return np.concatenate([alpha, problem.noise.from_natural(plain(model.noise.start))])

@@ -9,7 +9,7 @@ import xarray as xr
 __all__ = ["ESTIMATORS", "choose", "choose_estimate", "words"]
 
 ESTIMATORS = ("likelihood", "pseudo_likelihood", "distance")
-"""Best first: an estimator with smaller standard errors under a right model comes earlier."""
+"""The best estimator comes first: that with the smallest standard errors under a right model."""
 
 
 def words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The estimate of the sliced Wasserstein distance: the coupled descent, until it has arrived.
+"""The estimate of the sliced Wasserstein distance: the coupled descent until convergence.
 
 A descent with the set number of iterations is a leg. If the remaining distance at its end exceeds
 the sampling error (:mod:`popinv.inference.arrival`), another leg continues from there with the
@@ -139,7 +139,7 @@ class _Legs:
                 loss = np.concatenate([leg.state.loss for leg in done])
                 fixed_loss = np.concatenate([leg.state.fixed_loss for leg in done])
                 return DistanceFit(estimate, loss, fixed_loss, influence)
-            print(f"{name}: leg {len(done)} has not arrived; another goes on from there")
+            print(f"{name}: leg {len(done)} has not converged; another leg continues from there")
 
     def _influence(self, p: np.ndarray) -> DistanceInfluence | None:
         if not self.with_influence:

@@ -90,7 +90,7 @@ def hausman(
 
 
 def describe(test: Hausman, names: Sequence[str], first: str, second: str) -> str:
-    """Return the meaning of a difference, in words."""
+    """Return the meaning of a difference in words."""
     if test.p_value >= _LEVEL:
         return f"{first} and {second} agree"
     worst = int(np.argmax(np.abs(test.difference)))

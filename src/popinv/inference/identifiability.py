@@ -103,7 +103,7 @@ class Identifiability:
             f"{'s' if len(weak) > 1 else ''} of the parameters. Along these directions, the mean, "
             "covariance and third moments of the observations move by less than one standard "
             "error (in brackets: by how many) over the parameters' whole scale, so that the "
-            f"observations leave the answer there open: {named}{more}"
+            f"observations do not determine the answer there: {named}{more}"
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
@@ -125,7 +125,7 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
 def identifiability(
     problem: Problem, alpha: np.ndarray, gamma: np.ndarray, samples: int = 4000
 ) -> Identifiability:
-    """Predict what the problem's N observations determine at (alpha, gamma).
+    """Predict the precision that the problem's N observations allow at (alpha, gamma).
 
     If systems have noise scales s, the covariance is that of the population, with the mean of s^2
     times Gamma. The information in the scale of each single system is left out. Missing entries

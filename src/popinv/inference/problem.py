@@ -19,7 +19,7 @@ __all__ = ["DescentState", "Problem", "begin"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted to what.
+    """The data, the model and the settings of an estimate.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Problem:
 
     @property
     def logarithmic(self) -> np.ndarray:
-        """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
+        """Boolean mask (n_p,) of the entries of p without unit, such as logarithms."""
         return np.array([*self.law.positive, *[True] * len(self.noise.names)])
 
     def split(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,12 +102,12 @@ class Problem:
         return self.scales_and_gaps.observe(signal, noise, systems)
 
     def of_systems(self, systems: np.ndarray) -> Problem:
-        """Return the problem with some of the systems alone; they may come up several times."""
+        """Return the problem with only some of the systems; a system may occur several times."""
         scales_and_gaps = None if self.scales_and_gaps is None else self.scales_and_gaps.of(systems)
         return replace(self, data=self.data[systems], scales_and_gaps=scales_and_gaps)
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
-        """Draw the systems whose scales and gaps simulated ones take; None if there are none."""
+        """Draw the systems whose scales and gaps simulated ones take, or None if there are none."""
         if self.scales_and_gaps is None:
             return None
         return generator(self.seed, stage, index).integers(len(self.scales_and_gaps), size=count)
@@ -115,7 +115,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class DescentState:
-    """Everything an interrupted descent needs to go on.
+    """The complete state of a descent, from which it can continue.
 
     ``path`` (iterations, n_p), ``loss`` (iterations,) and ``fixed_loss`` (iterations,) are filled
     up to ``iteration``; ``fixed_loss`` is NaN where it was not evaluated. The curvature was taken
@@ -140,7 +140,7 @@ def begin(
     settings: DescentSettings,
     curvature: np.ndarray | None = None,
 ) -> DescentState:
-    """Return the state before the first step, with the curvature to begin with if it is known."""
+    """Return the state before the first step, with the initial curvature if it is known."""
     p = np.concatenate([alpha, gamma]).astype(float)
     n_p, count = len(p), settings.iterations
     return DescentState(

@@ -35,10 +35,10 @@ _OF_FEW_PARAMETERS: dict[str, Any] = {
     "iterations": 12,
     "batch_size": None,
 }
-# A matrix that serves so many steps is worth more draws, of which too few make it too stiff.
+# The matrix serves many steps, so it has more draws; with too few draws it is too stiff.
 _CURVATURE_ROWS = 2000
-# A step sees few of the entries of an unrestricted covariance, so that many are needed, and their
-# noise is part of the answer's: each resample has its own.
+# A step moves few of the entries of an unrestricted covariance, so that many steps are needed.
+# Their noise is part of the answer's, so each resample has its own draws.
 _OF_FULL_COVARIANCE: dict[str, Any] = {"iterations": 80}
 
 

@@ -38,32 +38,42 @@ class DescentSettings(Section):
 
     policy: Literal["cut", "full", "plain"] = Field(
         default="cut",
-        description="What the noise covariance does in the metric of the sliced Wasserstein "
-        "distance: it weighs but is held fixed in the gradient (`cut`), it weighs and is "
-        "differentiated too (`full`), or it does not weigh (`plain`). The last two are there to "
-        "show the difference.",
+        description=(
+            "Role of the noise covariance in the metric of the sliced Wasserstein distance. `cut`: "
+            "it weights the distance, and is held fixed in the gradient. `full`: it weights the "
+            "distance, and is differentiated. `plain`: it has no weight. The last two serve for "
+            "comparison."
+        ),
     )
     optimiser: Literal["gauss_newton", "adam"] = Field(
         default="gauss_newton",
-        description="Steps preconditioned by the curvature of the loss, which do not crawl along "
-        "ridges, or Adam's.",
+        description=(
+            "Steps preconditioned by the curvature of the loss, which are not slow along ridges, "
+            "or Adam's."
+        ),
     )
     debias: bool = Field(
         default=True,
         strict=True,
-        description="Whether to subtract half the distance between two samples of the model, so "
-        "that a finite sample does not bias the answer. The draws of a step are then two halves.",
+        description=(
+            "`true` subtracts half the distance between two samples of the model, so that a finite "
+            "sample does not bias the answer. The draws of a step are then split into two halves."
+        ),
     )
     iterations: Count = Field(default=200, description="Steps of the descent.")
     legs: Count = Field(
         default=4,
-        description="Where more is left to go at the end than the sampling error, the descent goes "
-        "on for as many steps again, at most to so many times the steps.",
+        description=(
+            "Largest number of legs of `iterations` steps each. The descent continues with another "
+            "leg while the remaining distance exceeds the sampling error."
+        ),
     )
     learning_rate: Positive = Field(
         default_factory=lambda values: 0.05 if values.get("optimiser") == "adam" else 0.3,
-        description="First learning rate: the share of a Gauss-Newton step, or Adam's step in the "
-        "unconstrained coordinates.",
+        description=(
+            "First learning rate, which is the share of a Gauss-Newton step, or Adam's step in the "
+            "unconstrained coordinates."
+        ),
         json_schema_extra={"x-default": "0.3, or 0.05 with `adam`"},
     )
     final_learning_rate: Positive = Field(
@@ -73,9 +83,11 @@ class DescentSettings(Section):
     )
     max_step: Positive = Field(
         default=0.5,
-        description="Longest step of the logarithm of a positive parameter. A location moves at "
-        "most by this share of its natural size, which is how far model and data are apart and how "
-        "widely the data are spread.",
+        description=(
+            "Longest step of the logarithm of a positive parameter. A location moves by at most "
+            "this share of its natural size, which follows from the distance of model and data and "
+            "from the spread of the data."
+        ),
     )
     model_samples: Several = Field(default=2000, description="Systems simulated at each step.")
     batch_size: Several | None = Field(
@@ -87,22 +99,26 @@ class DescentSettings(Section):
     )
     pooled_directions: CountOrZero = Field(
         default=0,
-        description="Size of a fixed pool that the directions are taken from; 0 draws fresh ones "
-        "at each step.",
+        description="Size of a fixed pool of directions; 0 draws fresh directions at each step.",
     )
     averaging: Annotated[float, Field(ge=0, le=1), NotBoolean] = Field(
         default=0.3,
-        description="The answer is the mean of this last share of the steps; 0 takes the last.",
+        description="Share of the last steps whose mean is the answer; 0 takes the last step.",
     )
     regularisation: NonNegative = Field(
         default=0.0,
-        description="Standard deviation of a Gaussian about the start that keeps the law near it, "
-        "where positive quantities are counted in logarithms; 0 is none.",
+        description=(
+            "Standard deviation of a Gaussian prior on the law about the start, with positive "
+            "quantities in logarithms; 0 for none."
+        ),
     )
     restarts: Count = Field(
         default=1,
-        description="Descents: the first from the last round's estimate, more from starts "
-        "drawn with `law.spread`; the one of smallest loss in a fixed metric is kept.",
+        description=(
+            "Number of descents. The first starts at the last round's estimate, the others at "
+            "points drawn with `law.spread`. The descent with the smallest loss in a fixed metric "
+            "is kept."
+        ),
     )
 
 
@@ -111,15 +127,16 @@ class PolishSettings(Section):
 
     solver_seconds: NonNegative = Field(
         default=120.0,
-        description="Seconds of the forward model that each of them may take, by a nominal cost of "
-        "a solve. Where that is enough they go through the forward model itself; otherwise through "
-        "the surrogate, and what its error does is measured by fresh solves and taken off. 0 "
-        "leaves the forward model out.",
+        description=(
+            "Seconds of the forward model that each of the two may take, by a nominal cost of a "
+            "solve. If they are enough, the estimate uses the forward model itself. Otherwise it "
+            "uses the surrogate, and the effect of the surrogate's error is measured by fresh "
+            "solves and subtracted. 0 always uses the surrogate."
+        ),
     )
     seconds_per_solve: Positive | None = Field(
         default=None,
-        description="Cost of a solve in seconds. `popinv try` measures that of a simulator of "
-        "one's own.",
+        description="Cost of a solve in seconds. `popinv try` measures it for your own simulator.",
         json_schema_extra={
             "x-default": "a bound for the package's own models; a hundredth of `time_limit` for "
             "other simulators"
@@ -133,7 +150,7 @@ class PolishSettings(Section):
 
 @dataclass(frozen=True)
 class CurvatureSettings:
-    """When the descent takes its Gauss-Newton matrix anew, and from how many draws.
+    """The renewal of the descent's Gauss-Newton matrix, and the number of its draws.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ __all__ = ["SolverSimulator"]
 
 
 class SolverSimulator:
-    """The forward model itself: Tensor (n, d_z) to Tensor (n, d_y).
+    """The forward model itself, from a Tensor (n, d_z) to a Tensor (n, d_y).
 
     Parameters
     ----------

@@ -196,7 +196,7 @@ def _held(inverse: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def _not_corrected(estimate: Estimate, tried: np.ndarray) -> Estimate:
-    reason = "the surrogate's error moves it by more than can be taken off"
+    reason = "the surrogate's error moves it by too much for a correction"
     return replace(
         estimate,
         passes=False,

@@ -16,8 +16,8 @@ COVERAGE_WANTED = (0.85, 0.99)
 
 # If a p-value is below this, model and data differ.
 _LEVEL = 0.05
-_UNJUDGED = "A test without a result speaks neither for the answer nor against it."
-_SURROGATE = "The surrogate's error biases the law and the noise, unless it is taken off."
+_UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
+_SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
 # If a ratio of standard error and bound is above the second, the data contain more information.
 _DIFFER, _INEFFICIENT = 0.01, 1.5
@@ -107,7 +107,7 @@ def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgem
             )
     known = [p.holds for p in parameters if p.holds is not None]
     if not known:
-        meaning = "There are no intervals that could hold the truth."
+        meaning = "There are no intervals to compare with the truth."
         yield Judgement("Against the truth", "neutral", short, text, meaning)
         return
     text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
@@ -201,9 +201,9 @@ def _surrogate(metrics: Metrics) -> Iterator[Judgement]:
         return
     push = metrics["surrogate_push"]
     taken = (
-        "The answer went through the forward model itself."
+        "The answer uses the forward model itself, not the surrogate."
         if metrics["through"] == "solver"
-        else "Its push has been taken off the answer."
+        else "The answer has been corrected for this push."
     )
     yield Judgement(
         "Surrogate",
@@ -223,7 +223,7 @@ def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
     taken_off = bool(metrics["sampling_error_taken_off"])
     text = (
         f"Averages over a finite time have a sampling error. It is {share} of the variance of "
-        "noise and sampling error together, and has been taken off the noise."
+        "noise and sampling error together, and has been subtracted from the noise."
         if taken_off
         else f"The sampling error of averages over a finite time is {share} of the recovered "
         "noise's variance."
@@ -293,7 +293,7 @@ def _arrival(metrics: Metrics) -> Iterator[Judgement]:
         "good" if arrived else "doubt" if matters else "neutral",
         f"has {'' if arrived else 'not '}arrived",
         f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
-        f"its end has {left:.2g} standard errors left to go.",
+        f"convergence has {left:.2g} standard errors left to go.",
         "The remaining distance follows from the mean of the last gradients and their noise.",
     )
 
@@ -349,7 +349,7 @@ def _boundaries(metrics: Metrics) -> Iterator[Judgement]:
             "neutral",
             f"{told} is not distinguished from {where}",
             f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
-            "Its value is held there, and the other parameters are estimated with it.",
+            "Its value is fixed there, and the other parameters are estimated with it.",
         )
 
 
@@ -372,8 +372,8 @@ def _predictions(metrics: Metrics) -> Iterator[Judgement]:
             "doubt" if differ else "good",
             f"{verb} the distribution that the model predicts (p = {p:.2g})",
             f"{subject} {verb} the distribution that the fitted model predicts (p = {p:.2g}).",
-            "The comparison is with systems drawn from the fitted model. The estimate's own error "
-            "counts in them as it does in the data.",
+            "The comparison is with systems drawn from the fitted model. It accounts for the error "
+            "of the estimate.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The recovered parameters in a study's ``metrics.json``."""
+"""The recovered parameters in ``metrics.json`` of a study."""
 
 from __future__ import annotations
 

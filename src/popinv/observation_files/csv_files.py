@@ -3,7 +3,7 @@
 Commas, semicolons or tabs separate the cells. A first line without a number holds column names;
 they matter only if a column is named that does not hold observations. A first line of numbers is
 a system, unless it looks like places or times (:mod:`popinv.observation_files.headers`). The user
-is then asked what it is. An empty cell, ``NA`` and ``NaN`` are missing values.
+must then state its meaning. An empty cell, ``NA`` and ``NaN`` are missing values.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _separator(first: str) -> str:
 
 
 def _is_header(cells: list[str]) -> bool:
-    # A line in which everything is missing is a system without observations, which is refused.
+    # A line with only missing values is a system without observations, which is refused.
     return not any(map(_is_number, cells)) and not all(map(_is_missing, cells))
 
 
@@ -162,7 +162,7 @@ def _stripped(line: str, separator: str) -> list[str]:
 
 
 def _standing_out(rows: list[str], separator: str) -> str | None:
-    """Return in which way the first of some lines looks like places or times, or None."""
+    """Return the trait by which the first of some lines looks like places or times, or None."""
     first = _stripped(rows[0], separator)
     if not all(_is_number(cell) or _is_missing(cell) for cell in first):
         return None
@@ -176,8 +176,8 @@ def _refuse_places(rows: list[str], separator: str, number: int) -> None:
     shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
     raise DataError(
         f"line {number} ({shown}) looks like places or times above the systems: its numbers "
-        f"{trait}, unlike those of the lines below. Say in 'observations.header' what it is: "
-        "true leaves it out, false takes it for a system."
+        f"{trait}, unlike those of the lines below. Set 'observations.header': true leaves the "
+        "line out, false reads it as a system."
     )
 
 
@@ -237,7 +237,7 @@ def _slow(
 
 def _advice(cell: str, column: int, text: int | None) -> str:
     if _DECIMAL_COMMA.fullmatch(cell):
-        return f"Numbers are written with a point: {cell.replace(',', '.')}."
+        return f"Write numbers with a decimal point: {cell.replace(',', '.')}."
     names = (
         " The key 'observations.system_column' names a column that holds the systems' names."
         if column == 0 and text is None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["read_gridded"]
 
 _NAME, _SCALE = "observations", "noise_scale"
-# xarray reads with the first package. The first needs the second, but does not declare it.
+# xarray reads with the first package, which needs the second but does not declare it.
 _HDF5 = ("h5netcdf", "h5py")
 
 
@@ -39,7 +39,7 @@ def read_gridded(file: Path) -> ObservationTable:
     import xarray as xr  # slow to import, and not needed for CSV files
 
     try:
-        # A unit such as hours stays a unit: the numbers must not become durations.
+        # A unit such as hours stays a unit, so that the numbers do not become durations.
         if file.suffix.lower() == ".zarr":
             if file.is_dir():
                 refuse_code(file)

@@ -34,13 +34,16 @@ class FileObservations(Section):
         "directory or absolute; rows are systems, columns are sensors."
     )
     heldout_fraction: Fraction = Field(
-        default=0.2, description="Share of the systems kept for the assessment, drawn at random."
+        default=0.2,
+        description="Share of the systems held out for the assessment, drawn at random.",
     )
     missing: Literal["refuse", "mask"] = Field(
         default="refuse",
-        description="Treatment of missing values: `refuse` stops with the row and the column, "
-        "`mask` learns from what was observed, which is right where absence does not depend on "
-        "the value.",
+        description=(
+            "Treatment of missing values. `refuse` stops with the row and the column. `mask` "
+            "learns from the observed values, which is right if absence does not depend on the "
+            "value."
+        ),
     )
     system_column: str | None = Field(
         default=None,
@@ -57,10 +60,13 @@ class FileObservations(Section):
     header: bool | None = Field(
         default=None,
         strict=True,
-        description="`true`: the first line of a CSV file is a header. `false`: it is a system. "
-        "null: a header is a line without a number; a line of numbers is a system, but one that "
-        "looks like places or times (sorted, evenly spaced, repeated or with few digits, as fewer "
-        "than one in fifty lines below are) stops the run until this says what it is.",
+        description=(
+            "`true`: the first line of a CSV file is a header. `false`: it is a system. null: a "
+            "line without a number is a header, and a line of numbers is a system. A first line of "
+            "numbers that looks like places or times stops the run until this key is set: its "
+            "numbers are sorted, evenly spaced, repeated or have few digits, and fewer than one in "
+            "fifty lines below have this trait."
+        ),
     )
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ __all__ = ["Survey", "survey"]
 
 @dataclass(frozen=True)
 class Survey:
-    """The contents of a file of observations, as they seem to be.
+    """The probable contents of a file of observations.
 
     Parameters
     ----------

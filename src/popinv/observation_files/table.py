@@ -101,9 +101,9 @@ def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> Non
         count = int(seen[:, column].sum())
         raise DataError(
             f"{table.columns[column]} is {low[column]:g} in all {count} systems"
-            f"{' to learn from' if rows is not None else ''}; a sensor that never varies shows "
-            "neither the population nor noise, so leave it out, here and in the study's forward "
-            "model"
+            f"{' to learn from' if rows is not None else ''}; a sensor that never varies carries "
+            "no information on the population or the noise, so leave it out, here and in the "
+            "study's forward model"
         )
 
 

@@ -1,4 +1,4 @@
-"""Checks that the contracts of laws and of noise families share: names, and derivatives."""
+"""Checks that laws and noise families share: names and derivatives."""
 
 from __future__ import annotations
 

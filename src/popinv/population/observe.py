@@ -66,7 +66,7 @@ def observations_dataset(
     noise_scale: np.ndarray | None = None,
     system_ids: np.ndarray | None = None,
 ) -> xr.Dataset:
-    """Return the observations to learn from, and the last rows as those held out.
+    """Return the observations to learn from, and the last rows as the held-out ones.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ NoiseValue = Annotated[
 
 
 class Truth(Section):
-    """The truth that a synthetic population is drawn from."""
+    """The truth of a synthetic population."""
 
     law: dict[str, LawValue] = Field(
         description="The true parameters of the law, with the names of `law.start`."
@@ -46,9 +46,11 @@ class Truth(Section):
     )
     noise_model: Noise | None = Field(
         default=None,
-        description="The family of the true noise, a section like `noise`, if it differs from the "
-        "fitted family; the study then shows the effect of a wrong family. `truth.noise` then has "
-        "the names of its `start`, whose values do not matter.",
+        description=(
+            "The family of the true noise, a section like `noise`, if it differs from the fitted "
+            "family. The study then shows the effect of a wrong family. `truth.noise` then has the "
+            "names of its `start`, whose values have no effect."
+        ),
         json_schema_extra={"x-default": "the study's `noise`"},
     )
 
@@ -75,11 +77,11 @@ class SyntheticObservations(Section):
 
     count: Several = Field(default=1000, description="Number of systems observed.")
     heldout: Several = Field(
-        default=1000, description="Number of further systems, kept for the assessment."
+        default=1000, description="Number of further systems, held out for the assessment."
     )
     noise_scale: NoiseScale | None = Field(
         default=None,
         description="`{low: 0.5, high: 2}` gives each system a known noise scale s, drawn "
         "log-uniformly: its noise is s xi, with xi of the covariance Gamma. null: 1 for all.",
     )
-    truth: Truth = Field(description="The truth that the population is drawn from.")
+    truth: Truth = Field(description="The truth from which the population is drawn.")

@@ -26,7 +26,7 @@ def parameters(law: Law, alpha: np.ndarray, seed: int, stage: str, count: int) -
 def broad_parameters(
     law: Law, alpha: np.ndarray, spread: np.ndarray, seed: int, stage: str, count: int
 ) -> np.ndarray:
-    """Return z (count, d_z), each row from a law of its own about alpha.
+    """Return z (count, d_z), each row from its own law about alpha.
 
     ``alpha_i = alpha + spread * eta_i`` with eta_i standard normal, ``z_i ~ mu(alpha_i)``: a
     first design that covers the populations one could believe in before seeing data.

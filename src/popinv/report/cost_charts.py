@@ -25,7 +25,7 @@ def round_names(count: int) -> list[str]:
 
 
 def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
-    """Return the solves of each round, with the population as it was then estimated.
+    """Return the solves of each round, with the estimate of the population at that time.
 
     Parameters
     ----------
@@ -82,8 +82,9 @@ def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
     return Chart(
         "solves",
         "Where the solver was called",
-        f"In two quantities of every system{plane.title}. The first round is spread broadly. The "
-        f"later rounds follow the population. At most {_DOTS} dots of a kind are drawn.",
+        f"Solver calls in two quantities of every system{plane.title}. The first round is spread "
+        f"broadly. The later rounds follow the population. At most {_DOTS} dots of a kind are "
+        "drawn.",
         f"Where each round solved: {'; '.join(choices)}.",
         figure,
         control="slider",

@@ -19,7 +19,7 @@ from popinv.sections.outside import Kind
 
 __all__ = ["described", "question_of"]
 
-# This part of a key's description only says how to write several numbers.
+# This part of a key's description only tells how to write several numbers.
 _HOW_GIVEN = re.compile(r"(: one number|, or a list|\. ).*|\.$")
 # Further names are counted, not listed.
 _NAMES = 8

@@ -54,7 +54,7 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
         x=2 * bound,
         base=-bound,
         orientation="h",
-        name="the least that data allow",
+        name="the bound of the likelihood",
         marker={"color": faint(LIGHT, 0.3)},
         width=0.8,
         hoverinfo="skip",
@@ -95,7 +95,7 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
     )
     return Chart(
         "estimators",
-        "What the estimators say",
+        "Estimates of all estimators",
         f"Bars are 95 % intervals of each estimator. {about}",
         f"Estimates beside the answer, that of the {readable(chosen)}, in its standard errors: "
         f"{'; '.join(words)}. {about}",

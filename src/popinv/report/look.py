@@ -1,4 +1,4 @@
-"""The look of the pages' charts: colours, and an empty plotly figure.
+"""The style of the pages' charts: colours, and an empty plotly figure.
 
 A colour has the same meaning as in the matplotlib figures. Charts are written in the colours of a
 light page. The page itself replaces them by those of a dark page on request.

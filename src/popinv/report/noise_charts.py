@@ -136,7 +136,7 @@ def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) 
     return Chart(
         "noise-distance",
         "Covariance against distance",
-        "Of the noise at each pair of sensors.",
+        "The covariance of the noise at each pair of sensors.",
         f"Covariance of the noise against the distance between sensors; at one sensor the "
         f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}.",
         figure,
@@ -218,7 +218,7 @@ def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Char
     return Chart(
         "noise-deviations",
         "Standard deviation of the noise",
-        "Of each observation"
+        "The standard deviation of each observation"
         + (", with 95 % intervals from resampled systems." if bars is not None else "."),
         f"Standard deviations of the noise, from {rounded(float(estimate.min()), 3)} to "
         f"{rounded(float(estimate.max()), 3)}.",

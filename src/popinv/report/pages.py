@@ -54,7 +54,7 @@ class Reproduction:
 
 
 def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
-    """Return what is needed to reproduce a study.
+    """Return the configuration and versions that reproduce a study.
 
     Parameters
     ----------

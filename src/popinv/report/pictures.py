@@ -15,8 +15,8 @@ _CAPTIONS = {
     "descent": "Course of the descent: losses, and every parameter on its way",
     "law": "The recovered law of the parameters",
     "noise_covariance": "The noise covariance, recovered and compared",
-    "observations": "Observations, and what the fitted model observes",
-    "solver_calls": "Where, and how often, the solver was called",
+    "observations": "Observations of the data and of the fitted model",
+    "solver_calls": "Parameters and number of the solver calls",
     "surrogate_error": "Error of the surrogate by round, and its last training",
 }
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

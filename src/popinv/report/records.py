@@ -159,7 +159,7 @@ class Study:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the truth is known."""
+        """True if the truth is known."""
         return isinstance(self.config.observations, SyntheticObservations)
 
     @property

@@ -33,7 +33,7 @@ _STAGES = {
 
 
 def stage(rule: str) -> str:
-    """Return a rule's work in words."""
+    """Return a description of a rule's work."""
     return _STAGES.get(rule, readable(rule))
 
 

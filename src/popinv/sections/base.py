@@ -34,7 +34,7 @@ class Section(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         validate_default=True,
-        # A key may have another name in Python, where its own is taken.
+        # A key may have another name in Python, if its own name is taken.
         serialize_by_alias=True,
     )
 
@@ -44,7 +44,7 @@ class Section(BaseModel):
 
 
 def plain(value: Any) -> Any:
-    """Return a value with JSON types in the place of the sections that it is or holds."""
+    """Return a value with its sections replaced by JSON types."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
@@ -86,7 +86,7 @@ def plain_path(path: str) -> str:
     return path
 
 
-# This stands last in an annotation, so that the bounds before it reach the JSON schema.
+# This is the last part of an annotation, so that the bounds before it reach the JSON schema.
 NotBoolean = BeforeValidator(_number_only)
 
 Number = Annotated[float, NotBoolean]
@@ -104,6 +104,6 @@ def _given(value: Any) -> Any:
     return value
 
 
-# The type of a key whose default can be computed in some cases only. null or {} says that it
+# The type of a key whose default can only be computed in some cases. null or {} means that it
 # cannot.
 Given = BeforeValidator(_given)

@@ -80,7 +80,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Write a value as it stands in the file, shortened if it is long."""
+    """Write a value as in the file, shortened if it is long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -158,7 +158,7 @@ def name_problems(
 
 
 def value_problems(given: Mapping[str, Any], annotation: Any) -> Iterator[Problem]:
-    """Yield what pydantic refuses in values for a model, or another annotated type."""
+    """Yield the problems that pydantic finds in values for a model, or another annotated type."""
     try:
         TypeAdapter(annotation).validate_python(given)
     except ValidationError as error:
@@ -168,7 +168,7 @@ def value_problems(given: Mapping[str, Any], annotation: Any) -> Iterator[Proble
 def _problem(details: ErrorDetails, root: Any) -> Problem | None:
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "default_factory_not_called":
-        return None  # the key that the default depends on has a problem of its own
+        return None  # the key on which the default depends has its own problem
     path, annotation = _locate(root, details["loc"])
     if kind == "extra_forbidden":
         _, parent = _locate(root, details["loc"][:-1])
@@ -253,7 +253,7 @@ def _follow(annotation: Any, step: str | int) -> tuple[Any, bool]:
 
 
 def _fields(model: Any) -> dict[str, FieldInfo]:
-    """Return the fields of a model by their keys in the file, nothing for what is no model."""
+    """Return the fields of a model by their keys in the file, or nothing if it is not a model."""
     fields = getattr(model, "model_fields", {})
     return {field.alias or name: field for name, field in fields.items()}
 

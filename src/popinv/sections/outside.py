@@ -1,4 +1,4 @@
-"""Kinds from outside: classes of the user's, which the key ``kind`` names as ``module:Class``.
+"""Kinds from outside: the user's own classes, which the key ``kind`` names as ``module:Class``.
 
 The module is one of the working directory, or an installed one. The class is a section: it derives
 from the base class of its sort of section (a law, a noise family, a forward model), states its
@@ -43,7 +43,7 @@ _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Kind(Section):
-    """A section that states one kind of several, told apart by the key ``kind``.
+    """A section of one of several kinds, which the key ``kind`` selects.
 
     The kinds of this package are packages with a module ``section`` and a module that computes. A
     kind from outside is a class of the user's module.
@@ -57,14 +57,14 @@ class Kind(Section):
     kind: str
 
     def modules(self) -> tuple[str, ...]:
-        """Return the modules, or the user's files, that computing with this section runs."""
+        """Return the modules, or the user's files, that a computation with this section runs."""
         if is_outside(self.kind):
             return kind_files(self.kind)
         package = type(self).__module__.rpartition(".")[0]
         return (f"{package}.section", f"{package}.{self.computes}")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # A process that unpickles the section has to look into the working directory first.
+        # A process that unpickles the section first needs the working directory in its path.
         if is_outside(self.kind):
             return _restored, (self.kind, self.model_dump())
         return super().__reduce_ex__(protocol)
@@ -75,7 +75,7 @@ def _restored(kind: str, values: dict[str, Any]) -> Kind:
 
 
 def is_outside(kind: Any) -> bool:
-    """Return whether a kind names a class of the user's."""
+    """Return whether a kind names one of the user's own classes."""
     return isinstance(kind, str) and ":" in kind
 
 
@@ -160,7 +160,7 @@ def kind_section(section: Any, package: str, base: type[Kind]) -> Any:
 
 
 def kind_class(kind: str, package: str, base: type[Section]) -> Any:
-    """Return the class of a kind, of which only the module ``section`` is imported.
+    """Return the class of a kind; only its module ``section`` is imported.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def described_error(error: BaseException) -> str:
     ]
     if not frames:
         return text
-    # The line of the user's that calls a library tells more than the library's own.
+    # The user's line that calls a library is more informative than the library's own.
     own = [
         frame
         for frame in frames
@@ -263,7 +263,7 @@ def _is_ours(file: str) -> bool:
 
 @dataclass(frozen=True)
 class OrOutside:
-    """Annotation of a union of kinds: a class of the user's may be named instead.
+    """Annotation of a union of kinds, which allows a class of the user's instead.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The user's Python files: the place of a module, its imports, and the content that counts.
+"""The user's Python files: the file of a module, its imports, and its relevant content.
 
 Snakemake does not watch these files. Their content is part of the parameters of the rules that
 use them. Nothing of the user's is imported or run here.
@@ -20,7 +20,7 @@ __all__ = ["file_content", "imported_names", "module_file", "module_files"]
 
 
 def module_file(module: str, folder: str, installed: bool = True) -> Path | None:
-    """Return the file of a module, which is looked for without importing anything.
+    """Return the file of a module, found without importing anything.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ def module_file(module: str, folder: str, installed: bool = True) -> Path | None
     """
     importlib.invalidate_caches()
     first, *others = module.split(".")
-    # Absolute, so that what is found can be told from what is installed.
+    # The path is absolute, to distinguish the user's modules from installed ones.
     spec = PathFinder.find_spec(first, [os.path.abspath(folder)])
     if spec is None and installed:
         try:
-            spec = find_spec(first)  # imports nothing where there is no dot
+            spec = find_spec(first)  # imports nothing if there is no dot
         except ValueError:
             return None
     name = first
@@ -49,7 +49,7 @@ def module_file(module: str, folder: str, installed: bool = True) -> Path | None
 
 
 def module_files(module: str, folder: str) -> set[Path]:
-    """Return the file of a module and, of those it imports, the ones inside the folder."""
+    """Return the files of a module and of its imports from inside the folder."""
     files: set[Path] = set()
     pending = [module]
     seen: set[str] = set()
@@ -58,11 +58,11 @@ def module_files(module: str, folder: str) -> set[Path]:
         if name in seen:
             continue
         seen.add(name)
-        # An environment inside the folder holds installed modules, which are not the user's.
+        # An environment inside the folder has installed modules, which are not the user's.
         file = module_file(name, folder, installed=name == module)
         if file is None:
             continue
-        # Relative to the working directory, so that a moved project keeps its hash.
+        # Paths are relative to the working directory, so that a moved project keeps its hash.
         files.add(Path(os.path.relpath(file)))
         if file.suffix == ".py":
             pending += imported_names(file, name)
@@ -98,14 +98,14 @@ def imported_names(file: Path, module: str) -> Iterator[str]:
 
 
 def file_content(path: Path) -> bytes:
-    """Return the content that counts: of a Python module the code without comments and layout."""
+    """Return the relevant content of a file: for Python, the code without comments and layout."""
     status = path.stat() if path.is_file() else None
     return _content(path, status and (status.st_mtime_ns, status.st_size))
 
 
 @cache
 def _content(path: Path, state: tuple[int, int] | None) -> bytes:
-    """Return the content that counts of a file; a new state makes the cache read it again."""
+    """Return the relevant content of a file; a new state makes the cache read it again."""
     content = path.read_bytes() if state else b""
     if path.suffix == ".py":
         try:

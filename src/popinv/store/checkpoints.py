@@ -1,8 +1,8 @@
 """Checkpoints of long jobs, kept apart from the declared outputs.
 
-Snakemake deletes the outputs of a job that fails, so a job keeps what it needs to continue
-elsewhere, under ``results/.checkpoints``. A checkpoint is used only by a job with the same inputs
-and settings as the one that wrote it. It is deleted when the job has succeeded.
+Snakemake deletes the outputs of a job that fails, so a job keeps the state from which it can
+continue elsewhere, under ``results/.checkpoints``. A checkpoint is used only by a job with the same
+inputs and settings as the one that wrote it. It is deleted when the job has succeeded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Checkpoint", "state_from_arrays", "state_to_arrays"]
 
 State = TypeVar("State")
 
-# Functions from an array to a field of a state, by the text of the field's annotation. All other
+# Conversions from an array to a field of a state, by the text of the field's annotation. All other
 # fields are arrays.
 _FROM_ARRAY: dict[str, Callable[[np.ndarray], Any]] = {
     "int": int,
@@ -102,7 +102,7 @@ class Checkpoint:
         return cls(Path(params.checkpoint), given, snakemake.config["checkpoint_seconds"])
 
     def write_when_due(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write, if the last writing, or the beginning, is long enough ago."""
+        """Write the checkpoint if enough time has passed since the last one, or since the start."""
         if time.monotonic() - self._last >= self.seconds:
             self.write(arrays)
             self._last = time.monotonic()

@@ -57,8 +57,8 @@ def refuse_code(store: Path) -> None:
         for codec in codecs:
             if str(codec).removeprefix("numcodecs.") not in _PLAIN:
                 raise DataError(
-                    f"{where} asks for the decoder '{codec}', which is not one of those that give "
-                    "numbers and text and run no code"
+                    f"{where} requests the decoder '{codec}', which is not known to return only "
+                    "numbers and text without running code"
                 )
 
 

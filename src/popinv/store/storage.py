@@ -43,7 +43,8 @@ _UNHASHED = {"content_sha256", "package_version"}
 _ROWS_PER_CHUNK = 1000
 
 _MENDING = (
-    "Delete the folder {} and run again. What is missing is computed anew, with the same numbers."
+    "Delete the folder {} and run again. The missing results are computed again, with the same "
+    "numbers."
 )
 
 

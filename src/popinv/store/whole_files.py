@@ -27,7 +27,7 @@ _ADVICE = {
     errno.ENOSPC: "Make room on that disk",
     errno.EDQUOT: "Make room in your quota",
     errno.EROFS: "Make that file system writable, or choose another place for 'results'",
-    errno.EACCES: "Give yourself the right to write there, or choose another place for 'results'",
+    errno.EACCES: "Get permission to write there, or choose another place for 'results'",
 }
 
 

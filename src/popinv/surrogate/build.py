@@ -23,7 +23,7 @@ def network_inputs(
     """Return the network's hyperparameters and its fixed matrices, none for a perceptron."""
     if surrogate.network == "mlp":
         return {"kind": "mlp", "width": surrogate.width, "depth": surrogate.depth}, {}
-    # Imported where it is used: other networks do not depend on the forward model's field.
+    # This is imported here, as other networks do not depend on the forward model's field.
     from popinv.surrogate.fourier_inputs import fourier_inputs
 
     return fourier_inputs(surrogate, forward, seed)
@@ -38,7 +38,7 @@ def training_settings(
     logarithmic: tuple[bool, ...] | None = None,
     device: str = "cpu",
 ) -> TrainingSettings:
-    """Return how to train in a round; ``logarithmic`` marks the parameters read by their logs.
+    """Return the training settings of a round; ``logarithmic`` marks parameters read by their logs.
 
     The first round has no estimate of the noise and trains afresh; later ones measure errors in
     the noise's standard deviations, as the descent does, and start from the last weights.

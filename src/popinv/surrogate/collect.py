@@ -23,7 +23,7 @@ __all__ = ["Thresholds", "check_failures", "collect", "failure_counts", "judge"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits that a surrogate that is good enough stays below.
+    """The limits below which a surrogate is good enough.
 
     Attributes
     ----------

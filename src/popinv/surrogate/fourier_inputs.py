@@ -25,7 +25,7 @@ def fourier_inputs(
     The operator works on the mid-points of the mesh. One fixed matrix maps the parameters to the
     log-permeability there, and another interpolates to the sensors.
     """
-    # The checks of the configuration let no other kind through.
+    # The checks of the configuration refuse all other kinds.
     flow = cast("PorousFlow", forward)
     dimension, side = flow.dimension, flow.elements
     line = (np.arange(side) + 0.5) / side

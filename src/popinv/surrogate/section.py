@@ -32,7 +32,7 @@ class TrainingLimits(Section):
     """The length of a training, its steps, and its validation."""
 
     max_epochs: Count = Field(
-        default=200, description="Most passes over the training set in a round."
+        default=200, description="Largest number of passes over the training set in a round."
     )
     patience: Count = Field(
         default=100,
@@ -51,6 +51,8 @@ class SurrogateSettings(TrainingLimits, NetworkSettings):
 
     refit_learning_rate: Positive = Field(
         default=1e-3,
-        description="First learning rate in later rounds. They start from the last weights, which "
-        "larger steps would spoil.",
+        description=(
+            "First learning rate in later rounds, which start from the last weights. Larger steps "
+            "would destroy these."
+        ),
     )

@@ -91,7 +91,7 @@ def step(
     """
     z, y, row_weights = problem.training
     parameters = list(problem.network.parameters())
-    # Cloned by torch, so always aligned alike: a product's last digit may depend on alignment.
+    # A clone by torch always has the same alignment, on which a product's last digit may depend.
     weights, m, v = (
         torch.from_numpy(a).clone().to(z.device)
         for a in (state.weights, state.first_moment, state.second_moment)
@@ -147,7 +147,7 @@ def step(
 
 
 def finished(state: TrainingState, settings: TrainingSettings) -> bool:
-    """Tell whether the epochs are used up or the validation loss has stopped falling."""
+    """Return whether the epochs are used up or the validation loss has stopped falling."""
     return state.epoch >= settings.max_epochs or state.epochs_since_best >= settings.patience
 
 

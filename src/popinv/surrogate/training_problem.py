@@ -1,4 +1,4 @@
-"""A training made ready: data checked, split and standardised, a network to compute in, a loss.
+"""The problem of a training: checked, split and standardised data, a network, and a loss.
 
 The loss of a row is the squared error of its standardised outputs or, with a whitening matrix
 W = L^{-1} of the noise covariance L L^T, the squared error in standard deviations of the noise,
@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TrainingProblem:
-    """Data and settings made ready: standardised tensors and a network to compute in.
+    """The problem of a training: standardised tensors and a network.
 
     ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
     of scaled outputs (y - mean) / scale to the whitened error (which is taken to first order);
@@ -56,7 +56,7 @@ class TrainingProblem:
 
 
 def validation_mask(rows: np.ndarray, seed: int, fraction: float) -> np.ndarray:
-    """Mark the rows that validate: a function of (seed, row) alone, whatever rows join.
+    """Mark the validation rows, as a function of (seed, row) alone, for any set of rows.
 
     Returns
     -------
@@ -101,8 +101,8 @@ def prepare(
         held_out = kept
 
     if initial is None:
-        # torch draws initial weights from its global generator: borrow it and put it back. That is
-        # the processor's; torch.manual_seed would seed those of GPUs too.
+        # torch draws initial weights from its global generator, which is restored afterwards. It is
+        # that of the processor; torch.manual_seed would also seed those of GPUs.
         with torch.random.fork_rng(devices=[]):
             draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
             torch.default_generator.manual_seed(int(draw))
@@ -135,7 +135,7 @@ def prepare(
             )
         scaled = settings.whitening * s.output_scale
         error_map = torch.as_tensor(scaled, dtype=dtype, device=device)
-    # Standardised outputs have no tail to guard against.
+    # Standardised outputs have no heavy tails.
     if settings.relative_beyond is not None and settings.whitening is not None:
         distance = np.linalg.norm((y - s.output_mean) @ settings.whitening.T, axis=1)
         usual = settings.relative_beyond * np.median(distance[kept])
@@ -166,7 +166,7 @@ def _fingerprint(
 ) -> str:
     plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
     plain["hyperparameters"] = dict(settings.hyperparameters)
-    # What does not change the result.
+    # These settings do not change the result.
     del plain["device"]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     whitening = () if settings.whitening is None else (settings.whitening,)
@@ -184,8 +184,8 @@ def row_losses(
     """Return the loss of every row, without its weight, shape (n,); all is standardised."""
     error = answer - y
     if error_map is not None:
-        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. The difference of
-        # the sinh themselves lets one far answer overflow, and its tail drowns the rest.
+        # d sinh(y) = cosh(y) dy: the error in scaled outputs to first order. With the difference of
+        # the sinh themselves, a single outlier could overflow or dominate the loss.
         error = (error * torch.cosh(y)) @ error_map.T
     return error.square().mean(dim=1)
 

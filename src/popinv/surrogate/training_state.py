@@ -94,7 +94,7 @@ class TrainingSettings(TrainingLimits):
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that an epoch needs to know of the epochs before it.
+    """The state of a training after some epochs, from which it can continue.
 
     Parameters
     ----------

@@ -8,10 +8,10 @@ model. Half the distance between the two samples is subtracted:
     \tfrac12 \bigl( W_2^2(D, F) + W_2^2(D, S) - W_2^2(F, S) \bigr)
     = \int_0^1 (F - D)(S - D)\, du .
 
-The right side needs one sum instead of three and sorts each sample once. It also shows what is
-estimated: as F and S are independent, its mean over them is the squared distance of D to the
-*mean* quantile function of such samples. If the law is right and the samples are as large as the
-data, this is the mean quantile function of the data.
+The right side needs one sum instead of three and sorts each sample once. It also shows the
+estimated quantity: as F and S are independent, its mean over them is the squared distance of D to
+the *mean* quantile function of such samples. If the law is right and the samples are as large as
+the data, this is the mean quantile function of the data.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _couple(
     values: np.ndarray,
     slopes: tuple,
 ) -> None:
-    """Sum over the pieces of the plan, and write slopes to the places the entries came from."""
+    """Sum over the pieces of the plan, and write slopes to the original places of the entries."""
     source, target, weight = plan
     data_slopes, first_slopes, second_slopes = slopes
     for k in range(data.shape[0]):
@@ -77,7 +77,7 @@ def _couple_equal(
     values: np.ndarray,
     slopes: tuple,
 ) -> None:
-    """Do the same for samples as large as the data, rank to rank."""
+    """Compute the same for samples as large as the data, rank to rank."""
     data_slopes, first_slopes, second_slopes = slopes
     size = data.shape[1]
     push = scale / size

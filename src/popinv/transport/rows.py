@@ -1,4 +1,4 @@
-"""Checks, threads and the torch function that all discrepancies of projected samples share.
+"""Checks, threads and the torch function for all discrepancies of projected samples.
 
 Everything here works on matrices of *rows*: one row per direction, contiguous in the sample, as
 sorting needs them. The torch function takes the transposed, mathematical form (points x

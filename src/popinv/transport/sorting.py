@@ -1,4 +1,4 @@
-"""Sort the rows of a matrix, and return where each entry came from.
+"""Sort the rows of a matrix, and return the original place of each entry.
 
 An argsort costs several sorts. This module stores the index of an entry in the last bits of an
 integer key whose leading bits order like the entry. It sorts the keys, and then puts the few
@@ -126,14 +126,14 @@ def _sort_long(
         bad = _unpack(*rest)
         if bad < 0:
             return
-        # If nearly all values agree (a spread far below the offset), a proper sort is faster.
+        # If nearly all values agree (a spread far below the offset), a comparison sort is faster.
         order[done + bad] = np.argsort(rows[done + bad], kind="stable")
         ordered[done + bad] = rows[done + bad][order[done + bad]]
         done += bad + 1
 
 
 def sort_rows(rows: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Sort every row, and return where each entry came from.
+    """Sort every row, and return the original place of each entry.
 
     The result equals ``order = np.argsort(rows, axis=1, kind="stable")`` and ``rows[order]``, but
     is faster. NaN entries keep some place and do no other harm.

@@ -1,4 +1,4 @@
-"""The time and the memory of finished jobs, from their benchmark files, beside their demands."""
+"""The time and the memory of finished jobs, from their benchmark files, with their requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from popinv.workflow.resources import ROWS, Demand, NotAsked, demand, sizes
 
 __all__ = ["Job", "asked_and_taken", "read_job"]
 
-# The wildcards in a benchmark file's name, after that of the rule, where they matter.
+# The relevant wildcards in the name of a benchmark file, after the name of the rule.
 _WILDCARDS = {
     "draw_population": ("round",),
     "propose_parameters": ("round",),
@@ -38,7 +38,7 @@ class Job:
 
 
 def read_job(file: Path) -> Job:
-    """Return what a benchmark file says of a job; its rule is the first part of its name.
+    """Return the contents of a job's benchmark file; the rule is the first part of its name.
 
     A job that ended before it was looked at has no memory and no processor time.
     """
@@ -56,7 +56,7 @@ def _number(text: str | None) -> float | None:
 
 
 def asked_and_taken(folder: Path, study: Study) -> Iterator[tuple[Demand, Job]]:
-    """Yield the row of each finished job of a study, and what the job took.
+    """Yield the row of each finished job of a study, and the time and memory that the job used.
 
     Files that an earlier configuration has left, of rounds, chunks or methods that the study no
     longer has, are passed over.

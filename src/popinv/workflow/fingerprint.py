@@ -1,13 +1,13 @@
-"""Fingerprints of the code that a stage of the workflow really depends on.
+"""Fingerprints of the code on which a stage of the workflow depends.
 
 Snakemake does not see the modules that a script imports. Each rule therefore carries, as a
 parameter, a hash of its script and of the package modules that this imports, directly or through
 other modules. The imports are read from the source, so that nothing heavy is imported to learn
 them.
 
-Only imports at the top of a module count. What a function imports depends on the configuration
-(which forward model, which noise): :mod:`popinv.workflow.selection` says what a study selects,
-and the rule names it.
+Only imports at the top of a module count. The imports of a function depend on the configuration
+(forward model, noise): :mod:`popinv.workflow.selection` lists the modules that a study selects, and
+the rule names them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["fingerprint", "imported_modules"]
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT.name
-# Modules that word messages and look for kinds. No result depends on them.
+# Modules that write messages and search for kinds. No result depends on them.
 _WORDING = ("sections.messages", "sections.outside", "sections.sources")
 _EXPLAINING = ("description", "json_schema_extra")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -40,7 +40,7 @@ def _source_of(module: str) -> Path | None:
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Leave out what only explains: docstrings, descriptions of keys, and what words problems."""
+    """Remove explanations: docstrings, descriptions of keys, and messages of problems."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -61,7 +61,7 @@ class _WithoutWords(ast.NodeTransformer):
 
 @cache
 def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
-    """Return the code without comments, layout and words, and the names it imports."""
+    """Return the code without comments, layout and explanations, and the names it imports."""
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest(), frozenset()
     tree = ast.parse(path.read_text())
@@ -125,16 +125,16 @@ def fingerprint(*roots: str) -> str:
     """Return a hash of the code of the roots and of every module that they import.
 
     Comments, layout and words (docstrings, descriptions of keys, generators of problems) do not
-    count: only what can change a result does. A hash is computed once in a process, however many
-    jobs ask for it.
+    count, as they cannot change a result. A hash is computed once in a process, for any number of
+    jobs.
 
     Parameters
     ----------
     *roots : str
         As in :func:`imported_modules`.
     """
-    # A script goes by its name wherever the workflow lies; a user's file by its place beside the
-    # configuration.
+    # A script is identified by its name, wherever the workflow lies. A user's file is identified by
+    # its path relative to the configuration.
     paths = [Path(root) for root in roots if Path(root).is_file()]
     files = {path.name if path.is_absolute() else str(path): path.resolve() for path in paths}
     digest = hashlib.sha256()

@@ -22,8 +22,8 @@ from popinv.errors import PopinvError
 __all__ = ["job", "killed_jobs"]
 
 _STARTED, _DONE, _FAILED = ": started, process ", ": done in ", ": failed after "
-# Snakemake's message about a process that a signal has ended, and then its job's log. Whoever has
-# pressed Ctrl+C (SIGINT) knows why.
+# Snakemake's message about a process that a signal has ended, and then its job's log. SIGINT is
+# left out, as it comes from the user's Ctrl+C.
 _DIED = re.compile(
     r"died with <Signals\.(?!SIGINT)\w+: \d+>.*?^ *log: (\S+)", re.DOTALL | re.MULTILINE
 )
@@ -67,7 +67,7 @@ def job(snakemake: Any) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     stdout, stderr = sys.stdout, sys.stderr
-    # Line by line: what a job has said is in its log also when it is killed.
+    # The log is written line by line, so that it is complete if the job is killed.
     try:
         log = path.open("w", buffering=1)
     except OSError as error:
@@ -97,8 +97,8 @@ def job(snakemake: Any) -> Iterator[None]:
 
 _MORE_MEMORY = (
     "Give its rule more memory (--set-resources RULE:mem_mb=8000), or let fewer jobs run at a time "
-    "(--cores 1), and run again: what is finished is kept, and a job with a checkpoint goes on "
-    "from there."
+    "(--cores 1), and run again. Finished results are kept, and a job with a checkpoint continues "
+    "from it."
 )
 
 
@@ -110,7 +110,7 @@ def _say(log: TextIO, line: str) -> None:
 def killed_jobs(
     results: str | os.PathLike[str], since: float, told: Iterable[str | os.PathLike[str]] = ()
 ) -> str:
-    """Return what to say about jobs that were killed, or nothing if none was.
+    """Return a message about jobs that were killed, or nothing if there were none.
 
     Parameters
     ----------
@@ -129,8 +129,8 @@ def killed_jobs(
     if not logs:
         return ""
     return (
-        f"{len(logs)} {'job was' if len(logs) == 1 else 'jobs were'} killed and could not say "
-        "why, most often by the system for lack of memory. What they had said until then is in:\n"
+        f"{len(logs)} {'job was' if len(logs) == 1 else 'jobs were'} killed without a message, "
+        "most often by the system for lack of memory. The logs until then are:\n"
         + "".join(f"  {log}\n" for log in sorted(logs))
         + _MORE_MEMORY
     )

@@ -1,4 +1,4 @@
-"""The questions that the workflow's rules ask of a checked configuration."""
+"""Functions of a checked configuration that the workflow's rules use."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _synthetic(study: Study) -> SyntheticObservations:
 
 
 def true_law(study: Study) -> LawSection:
-    """Return the law of a synthetic study with the true values where those of the start are.
+    """Return the law of a synthetic study with the true values in the place of the start.
 
     The spread of the first design plays no part in the truth. It is the same here for all studies,
     so that a change of it draws no new population.
@@ -67,12 +67,12 @@ def true_law(study: Study) -> LawSection:
 
 
 def true_noise(study: Study) -> NoiseSection:
-    """Return the family of noise that a synthetic study is observed through."""
+    """Return the noise family with which a synthetic study is observed."""
     return _synthetic(study).truth.noise_model or study.noise
 
 
 def noise_scale_range(study: Study) -> tuple[float, float] | None:
-    """Return the range of the known noise scales of a synthetic study, None where there is none."""
+    """Return the range of the known noise scales of a synthetic study, None if there is none."""
     if not isinstance(study.observations, SyntheticObservations):
         return None
     scales = study.observations.noise_scale
@@ -80,7 +80,7 @@ def noise_scale_range(study: Study) -> tuple[float, float] | None:
 
 
 def simulator_of(study: Study) -> str:
-    """Return a hash of the files of the user's own simulator; it is constant where there is none.
+    """Return a hash of the files of the user's own simulator; it is constant if there is none.
 
     Snakemake does not see these files: as a parameter of the rule that solves, the hash repeats
     the solves when they change.
@@ -109,7 +109,7 @@ def ranks_of(study: Study) -> int:
 
 
 def solve_count(study: Study, round_name: str) -> int:
-    """Return how many systems a round solves at most.
+    """Return the largest number of systems that a round solves.
 
     Besides the numbered rounds there is ``truth``, the synthetic population itself, and
     ``check``, the fresh solves on which the last surrogate is judged. A study that asks for
@@ -134,7 +134,7 @@ def chunk_count(study: Study, round_name: str) -> int:
 
 
 def seconds_per_solve(study: Study) -> float:
-    """Return about how long a solve takes, the same on every machine."""
+    """Return the approximate time of a solve, the same on every machine."""
     stated = study.polish.seconds_per_solve
     if stated is not None:
         return float(stated)
@@ -147,7 +147,7 @@ def wants_likelihood(study: Study) -> bool:
 
 
 def surrogate_thresholds(study: Study) -> dict[str, float]:
-    """Return what a surrogate that is good enough stays below.
+    """Return the limits below which a surrogate is good enough.
 
     The keys are those of `popinv.surrogate.collect.Thresholds`.
     """
@@ -156,12 +156,12 @@ def surrogate_thresholds(study: Study) -> dict[str, float]:
 
 
 def calibration_blocks(study: Study) -> int:
-    """Return the number of jobs among which the replications for the calibration are shared out."""
+    """Return the number of jobs that share the replications for the calibration."""
     return -(-study.evidence.calibration // study.evidence.calibration_block)
 
 
 def replications_of(study: Study, block: int) -> tuple[int, int]:
-    """Return the first replication of a job, and how many it has."""
+    """Return the first replication of a job, and the number of its replications."""
     asked = study.evidence
     first = block * asked.calibration_block
     return first, min(asked.calibration_block, asked.calibration - first)
@@ -178,7 +178,7 @@ def evidence_figures(study: Study) -> list[str]:
 
 
 def check_results_folder(results: str | os.PathLike[str]) -> None:
-    """Stop before any work if nothing can be written to the folder of the results.
+    """Stop before any work if the folder of the results is not writable.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        fault = "leads nowhere" if folder.is_symlink() else "is no folder"
+        fault = "leads nowhere" if folder.is_symlink() else "is not a folder"
         raise ConfigError(f"results: {folder} {fault}. Delete it, or name another folder.")
     # On a read-only file system this fails for root too.
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -200,11 +200,11 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
 
 
 def refuse_foreign_stores(config: Config) -> None:
-    """Stop if a study's folder holds results that another configuration has left there.
+    """Stop if a study's folder holds results of another configuration.
 
-    Snakemake reruns what a changed configuration touches, but only where it remembers having
-    made a file. Results copied from elsewhere, or made before ``.snakemake`` was deleted, it would
-    take for its own.
+    Snakemake reruns the jobs that a changed configuration affects, but only if it remembers having
+    made their files. It would accept results copied from elsewhere, or made before ``.snakemake``
+    was deleted.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""The modules that a study selects: those of its forward model, its law, its noise.
+"""The modules that a study selects: those of its forward model, its law and its noise.
 
 Modules of a kind are imported where they are used, by the name that the configuration gives, so
 that a stage depends on the code of its own study alone. The fingerprint of its code
-(:mod:`popinv.workflow.fingerprint`) cannot see such an import, so the stage's rule says what it
-uses, and this module says which modules that is.
+(:mod:`popinv.workflow.fingerprint`) cannot see such an import, so the stage's rule names the parts
+that it uses, and this module lists their modules.
 """
 
 from __future__ import annotations

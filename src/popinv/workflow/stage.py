@@ -24,7 +24,7 @@ __all__ = ["Stage", "stage"]
 
 
 class Stage:
-    """The job of a stage: what the rule gives to its script, and what the script leaves.
+    """The job of a stage: the inputs that the rule gives to its script, and the script's outputs.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Stage:
         return Model.of(self.study)
 
     def settings(self, *names: str) -> dict[str, Any]:
-        """Return these of the sections by name."""
+        """Return some of the sections by name."""
         return {name: self.study[name] for name in names}
 
     @property
@@ -77,7 +77,7 @@ class Stage:
 
     def checkpoint(self, **settings: Any) -> Checkpoint:
         """Return the job's checkpoint, which belongs to its inputs, its sections and settings."""
-        # Imported here: only stages that go on from a checkpoint depend on its code.
+        # This is imported here, as only stages with a checkpoint depend on its code.
         from popinv.store.checkpoints import Checkpoint
 
         config = plain({**self.study, **settings})
@@ -94,7 +94,7 @@ class Stage:
         )
 
     def write(self, output: str, content: Any) -> str:
-        """Write an output file, text as it is and all else as JSON, and return what it holds."""
+        """Write an output file, text unchanged and all else as JSON, and return its content."""
         text = content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
         write_text(self.output[output], text)
         return text

@@ -1,4 +1,4 @@
-"""Training on analog devices: what error is left, and what a study's surrogate becomes."""
+"""Figures of training on analog devices: the remaining error, and the change of a surrogate."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def draw_errors(
     figure = new_figure("The surrogate's last layers on devices", 4 * len(devices), 4.2)
     axes = figure.subplots(1, len(devices), squeeze=False, sharey=True)[0]
     finite = [e for e in (*errors.values(), digital, before) if np.isfinite(e)]
-    # Errors that hardly differ are told by how little they do.
+    # Errors that hardly differ are drawn as differences.
     near = before > 0 and max(finite) < 2 * min(finite)
     for ax, device in zip(axes, devices, strict=True):
         ax.axhline(

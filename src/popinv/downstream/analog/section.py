@@ -18,8 +18,8 @@ class Analog(MethodSection):
     """The surrogate's last layers, trained on analog devices."""
 
     question: ClassVar[str] = (
-        "What becomes of the surrogate, and of the answer, if its last layers are trained on "
-        "analog devices"
+        "Effect of training the surrogate's last layers on analog devices, on the surrogate and "
+        "the answer"
     )
 
     layers: Count = Field(default=1, description="Number of the last dense layers that are analog.")

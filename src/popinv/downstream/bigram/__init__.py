@@ -9,6 +9,6 @@ gradient descent and sign descent need as the vocabulary d grows.
 ``sign_descent``      exact and simplified losses, the best step, limits, steps to a relative loss
 ``counts``            bigrams of sequences of symbols, and both losses on them
 ``adam``              Adam on the same losses
-``problem``           the test problem: claims against what is measured
-``series``            observed series as symbols: which optimiser does the law advise
+``problem``           the test problem: claims against measurements
+``series``            observed series as symbols, and the optimiser that the law advises
 """

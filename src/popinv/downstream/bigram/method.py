@@ -28,7 +28,7 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="asking Zipf's law for an optimiser of the observed series",
+        message="choosing an optimiser for the observed series by Zipf's law",
         stores=("observations",),
         figures=("curves",),
         megabytes=_megabytes,

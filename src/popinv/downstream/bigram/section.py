@@ -19,7 +19,7 @@ class Bigram(MethodSection):
     """Scaling laws of gradient and sign descent on the symbols of the observed series."""
 
     question: ClassVar[str] = (
-        "Which optimiser Zipf's law advises for a linear model of the observed series"
+        "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It needs observations with times."
@@ -35,7 +35,7 @@ class Bigram(MethodSection):
         if study.forward and (study.forward.time_count() or 1) < 2:
             yield Problem(
                 (),
-                "asked for, but it reads time series, and the observations of "
+                "requested, but it reads time series, and the observations of "
                 f"'{getattr(study.forward, 'kind', 'this forward model')}' as configured are none; "
                 "leave it out, or observe at several times.",
             )

@@ -1,4 +1,4 @@
-"""The use on a study: which optimiser suits a linear model of the observed series."""
+"""The use on a study: choice of an optimiser for a linear model of the observed series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Ask Zipf's law for an optimiser, and run both."""
+    """Choose an optimiser by Zipf's law, and run both."""
     asked = study.asked
     symbols = quantised(study.stores["observations"], asked.vocabulary, study.seed)
     metrics, curves = advise(Bigrams.of(symbols, asked.vocabulary), asked.target)

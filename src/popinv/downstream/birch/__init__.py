@@ -7,14 +7,14 @@ tree; how workers share the work then matters only for the time that the gradien
 ``tree``        nodes, main branch, distance, representation, and the three conditions on a run
 ``engine``      workers, messages and the clock of a simulated run
 ``rounds``      policies that gather gradients and append them together
-``delayed``     policies in which each worker comes and goes at its own pace
+``delayed``     policies in which each worker works at its own pace
 ``nested``      policies of clusters of workers
 ``catalogue``   all policies by name, with their largest distance
 ``theory``      step size and number of gradients that suffice
 ``replay``      the points of a recorded tree, for many step sizes at once
 ``objectives``  a quadratic and logistic regression on images
 ``regimes``     speeds of workers and messages, and the search for settings
-``problem``     the test problem: who wins in which regime; ``claims``, what is said of it
+``problem``     the test problem: the fastest methods of each regime; ``claims`` on it
 ``live``        policies run on vectors: by a simulated clock, or by real worker processes
 ``study``       a study's surrogate trained by real workers of unequal speed
 """

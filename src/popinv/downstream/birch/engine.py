@@ -75,7 +75,7 @@ class Policy(ABC):
 
     @abstractmethod
     def computed(self, run: Run, worker: int, gradient: int) -> None:
-        """Receive the gradient that a worker has computed. The worker is idle now."""
+        """Receive the gradient that a worker has computed. The worker is then idle."""
 
     def arrived(self, run: Run, sender: int, content: Any) -> None:
         """Receive the content of :meth:`Run.send` or of :meth:`Run.reduce` (with sender -1)."""

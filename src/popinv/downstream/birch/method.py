@@ -15,7 +15,7 @@ def _megabytes(sizes: StudySizes, asked: Birch) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: Birch) -> float:
-    # Each of three policies: seven step sizes that are tried, the real run and the simulated one.
+    # Each of three policies tries seven step sizes, and makes a real run and a simulated one.
     # The real run waits for the slowest worker at worst.
     gradient = 6 * asked.batch_size * sizes.network_seconds + 2e-3
     waiting = max(asked.seconds) + asked.message

@@ -30,7 +30,7 @@ __all__ = [
     "workers_of",
 ]
 
-# The paper's, where it says; that a gradient takes 10 in the last and in the second is ours.
+# Values are the paper's where it states them. The gradient time 10 in the second and last is ours.
 _LOOKS, _FINE_LOOKS = 8, 16
 _FIRST = 1000
 _OCTAVE = 2.0

@@ -16,7 +16,7 @@ class Birch(MethodSection):
     """The surrogate trained by worker processes of unequal speed."""
 
     question: ClassVar[str] = (
-        "Which way of sharing work suits unequal machines that train the surrogate"
+        "Choice of a policy by which machines of unequal speed share the surrogate's training"
     )
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It starts a process for each worker."

@@ -1,8 +1,9 @@
 """Certified unlearning by projected noisy stochastic gradient descent.
 
 A convex model is learnt by noisy steps over a fixed cyclic partition of the records; to remove a
-record, the same steps go on without it for a few epochs. How many are needed for the parameters to
-be as good as never having seen it, up to (epsilon, delta), follows from constants alone.
+record, the same steps go on without it for a few epochs. The number of epochs after which the
+parameters are, up to (epsilon, delta), like those that never saw the record follows from constants
+alone.
 
 ``accountant``   gaps, guarantees, and closed forms for the noise and the number of epochs
 ``conversion``   from Rényi divergences to (epsilon, delta)
@@ -11,11 +12,11 @@ be as good as never having seen it, up to (epsilon, delta), follows from constan
 ``records``      records in batches; a removal touches one batch
 ``descent``      the iteration: learning and unlearning
 ``requests``     removal under certificate
-``certificate``  the certificate as a document, and how to follow it again
+``certificate``  the certificate as a document, and its verification
 ``digits``       threes against eights
 ``problem``      the test problem: epochs and accuracies
-``claims``       what is said of them, and what is found
-``scale``        features of a system that depend on no other
+``claims``       claims on them, with the measurements
+``scale``        features of a system that depend on no other system
 ``readout``      a read-out of a study's observations, from which systems are removed
 
 Source: Chien, Wang, Chen and Li, "Certified machine unlearning via noisy stochastic gradient

@@ -91,7 +91,7 @@ class Setting:
         if not 0 < self.rate <= (1 + _ROUNDING) / self.smooth:
             raise ConfigError(
                 f"the learning rate is {self.rate:g}, must be positive and at most 1/L = "
-                f"{1 / self.smooth:g}, or a gradient step need not be a contraction"
+                f"{1 / self.smooth:g}, as a gradient step may otherwise not be a contraction"
             )
         if not 0 < self.lipschitz < math.inf:
             raise ConfigError(
@@ -182,7 +182,7 @@ class Setting:
         """Return rho of K epochs (see the module), with the factor 1/2 for ``tight``."""
         _check_form(form)
         if epochs < 1:
-            raise ConfigError(f"{epochs} epochs give no guarantee, at least 1 does")
+            raise ConfigError(f"{epochs} epochs give no guarantee; at least 1 is needed")
         steps = epochs * self.batches
         if self._log_c == 0:
             value = 1 / steps
@@ -195,7 +195,9 @@ class Setting:
     def coefficient(self, gap: float, sigma: float, epochs: int, form: Form = "paper") -> float:
         """Return A: after K epochs from a gap Z the divergence of order a is at most A a."""
         if not sigma > 0:
-            raise ConfigError(f"sigma is {sigma:g}, must be positive: noise is what hides a record")
+            raise ConfigError(
+                f"sigma is {sigma:g}, must be positive: the guarantee rests on the noise"
+            )
         return gap**2 * self.decay(epochs, form) / (2 * self.rate * sigma**2)
 
     def epsilon(
@@ -226,7 +228,7 @@ class Setting:
         if form == "tight":
             rho *= 2
         if rho < _LEAST:
-            raise ConfigError("epsilon, or sigma, is smaller than numbers can tell")
+            raise ConfigError("epsilon or sigma is too small for double precision")
         if self._log_c == 0:
             steps = 1 / rho
         elif form == "paper":
@@ -246,7 +248,9 @@ class Setting:
     def gap_before(self, learnt: int, records: int = 1) -> float:
         """Return the Z of Theorem 3.2, from T epochs on all data to the law on fewer data."""
         if self.radius == math.inf:
-            raise ConfigError("how far learning is from its end needs a ball: give a radius")
+            raise ConfigError(
+                "the distance from convergence is bounded only within a ball: give a radius"
+            )
         return self.shrunk(self.widest, learnt) + self.gap(records, learnt)
 
     def coefficient_before(

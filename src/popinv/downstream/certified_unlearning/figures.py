@@ -36,7 +36,7 @@ def draw_digits(result: xr.Dataset) -> Figure:
     for name, (label, colour, line) in _METHODS.items():
         if name in result["method"].values:
             total = result["epochs"].sel({"method": name}).values.cumsum()
-            # A method that removes ten at a time has served nobody before the tenth.
+            # A method that removes ten at a time has served no request before the tenth.
             total = np.where(total > 0, total, np.nan)
             left.step(requests, total, where="post", color=colour, ls=line, label=label)
         if name in result["published"].values:
@@ -94,7 +94,7 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
     left.set(xlabel="systems removed", ylabel="epochs in all", ylim=(0, None), xticks=_few(removed))
     left.legend(loc="best")
     error = result["error"].values
-    # Beside each other, so that none hides another.
+    # The marks stand beside each other, so that none hides another.
     aside = np.linspace(-0.2, 0.2, error.shape[1])
     place = np.arange(result.sizes["way"])
     right.plot(place[:, None] + aside, error, ".", color=LIGHT, ms=5)

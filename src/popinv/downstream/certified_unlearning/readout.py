@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["Readout", "forget", "prepare", "remove_systems"]
 
 _NOISES = {
-    "seeded": "From the study's seed. Anyone who has the seed can subtract the noise, so the "
-    "guarantee protects against everyone else only.",
-    "secret": "Drawn anew; its seed was discarded.",
+    "seeded": (
+        "The noise follows from the study's seed. Anyone who has the seed can subtract it, so the "
+        "guarantee protects only against everyone else."
+    ),
+    "secret": "The noise was drawn anew, and its seed was discarded.",
 }
 _COVERS = (
     "The parameters of the read-out, which predicts {predicted} from the other observed quantities "

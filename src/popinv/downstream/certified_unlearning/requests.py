@@ -112,7 +112,7 @@ def learn(records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: 
         raise ConfigError("gradients of the squared loss have no bound: use the Huber loss")
     if np.ndim(noise.sigma) or not float(noise.sigma) > 0:
         raise ConfigError(
-            f"sigma is {noise.sigma}, must be one positive number: noise is what hides a record"
+            f"sigma is {noise.sigma}, must be one positive number: the guarantee rests on the noise"
         )
     model = run(start(records, setting, noise), records, loss, setting, noise, epochs)
     return Holder(model, records, loss, setting, noise, epochs)
@@ -210,8 +210,8 @@ def _check_replacements(
 ) -> None:
     if holder.setting.emptied:
         raise ConfigError(
-            "the constants are for places that stay empty (gradients differ by M), a replacement "
-            "may differ by 2 M: learn with emptied=False"
+            "the constants are for places that stay empty, where gradients differ by M. A "
+            "replacement may differ by 2 M: learn with emptied=False"
         )
     d, k = holder.records.shape
     features, targets = replacements

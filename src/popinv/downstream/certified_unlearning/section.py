@@ -22,8 +22,8 @@ class CertifiedUnlearning(MethodSection):
     """Removal of systems, under certificate, from a read-out of the observations."""
 
     question: ClassVar[str] = (
-        "What it takes to remove systems from a read-out that predicts one observed quantity from "
-        "the others, with a certificate"
+        "Cost of removing systems, with a certificate, from a read-out that predicts one observed "
+        "quantity from the others"
     )
     condition: ClassVar[str] = (
         "`{}` asks for the first three systems. It needs at least 8 held-out systems."
@@ -51,7 +51,7 @@ class CertifiedUnlearning(MethodSection):
     )
     epochs: Count = Field(
         default=5,
-        description="Most epochs that the first removal may take. Fewer epochs need more noise.",
+        description="Largest number of epochs of the first removal. Fewer epochs need more noise.",
     )
     batch_size: Count = Field(default=32, description="Systems in each batch of the partition.")
     strong_convexity: Fraction = Field(
@@ -83,6 +83,6 @@ class CertifiedUnlearning(MethodSection):
         if observed.heldout is not None and observed.heldout < _FEWEST_HELDOUT:
             yield Problem(
                 (),
-                "asked for, but the scale comes from half of the held-out systems, and there are "
+                "requested, but the scale comes from half of the held-out systems, and there are "
                 f"{observed.heldout}; set aside at least {_FEWEST_HELDOUT}.",
             )

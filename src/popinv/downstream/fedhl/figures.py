@@ -90,7 +90,7 @@ _WAYS = {
 
 @styled
 def draw_sites(result: xr.Dataset) -> Figure:
-    """Draw every site's error with each way to adapt the surrogate; a mark a repeat."""
+    """Draw every site's error for each way to adapt the surrogate, with a mark for each repeat."""
     sites = result["site"].values
     figure = new_figure("Error of the surrogate at each site", 3 + 1.6 * len(sites), 4.5)
     ax = figure.subplots()

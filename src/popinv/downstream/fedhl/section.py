@@ -13,10 +13,10 @@ __all__ = ["FedHL"]
 
 
 class FedHL(MethodSection):
-    """Sites with laws of their own adapt the surrogate without showing their data."""
+    """Sites with their own laws adapt the surrogate without sharing their data."""
 
     question: ClassVar[str] = (
-        "Sites with laws of their own adapt the surrogate together, without showing their data"
+        "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"
     )
     condition: ClassVar[str] = "`{}` asks for four sites."
 
@@ -24,7 +24,7 @@ class FedHL(MethodSection):
         default=[2, 4, 8, 16],
         min_length=2,
         max_length=20,
-        description="Rank of the adapter that each site can afford. There is a site for each rank.",
+        description="Rank of the adapter of each site. There is a site for each rank.",
     )
     shift: Positive = Field(
         default=1.0,

@@ -10,7 +10,7 @@ paper's body was not readable to us.
 ``gradients``    losses as functions of one vector of weights, and their derivatives
 ``steps``        the optimiser's step as a linear map of the gradient: SGD, momentum, Adam
 ``influence``    the change of the target's loss by a weighted step, first and second order
-``robust``       weights that stand up to errors of the scores, by closed form and by descent
+``robust``       weights that are robust to errors of the scores, by closed form and by descent
 ``landmarks``    embeddings by forward mode, and scores spread from a few landmarks
 ``selection``    the best of one score, or each target sample in its turn
 ``costs``        operations that the methods need, by the paper's count; ``timing``, beside seconds

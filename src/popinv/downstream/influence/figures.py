@@ -22,7 +22,7 @@ _TRAININGS = {
 
 @styled
 def draw_selections(result: xr.Dataset) -> Figure:
-    """Draw accuracy, and loss, after training on what each method selects; a dot a draw."""
+    """Draw accuracy, and loss, after training on each method's selection, a dot for each draw."""
     figure = new_figure("After training on a selection", 11, 4.8)
     for ax, part, kind, label in zip(
         figure.subplots(1, 2),
@@ -47,7 +47,7 @@ def draw_selections(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_landmarks(result: xr.Dataset) -> Figure:
-    """Draw how near spread scores are to the exact ones, against the number of landmarks."""
+    """Draw the correlation of spread and exact scores against the number of landmarks."""
     figure = new_figure("Scores spread from a few landmarks", 10, 4.4)
     for ax, part in zip(figure.subplots(1, 2, sharey=True), ("mixture", "language"), strict=True):
         mean = result[part].mean("draw")
@@ -74,9 +74,9 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_study(result: xr.Dataset) -> Figure:
-    """Draw the surrogate's error by what it was trained on, and by the candidates solved."""
+    """Draw the surrogate's error by its training set, and by the number of solved candidates."""
     curves = "candidate_error" in result
-    figure = new_figure("Which solves are worth it", 11 if curves else 6, 4.4)
+    figure = new_figure("Selection of solves", 11 if curves else 6, 4.4)
     axes = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
     left = axes[0]
     names = [str(name) for name in result["training"].values]

@@ -53,7 +53,7 @@ class Flat:
 
     @classmethod
     def of(cls, module: nn.Module, only: Callable[[str], bool] = lambda name: True) -> Flat:
-        """Take the weights of a network whose names ``only`` accepts.
+        """Collect the weights of a network whose names ``only`` accepts.
 
         Raises
         ------

@@ -21,7 +21,7 @@ class Influence(MethodSection):
     """The selection of solves to train the surrogate on, and of candidates to solve."""
 
     question: ClassVar[str] = (
-        "Which solves are worth training the surrogate on, and how many solves would be saved if "
+        "Selection of the solves worth training the surrogate on, and the solves saved if "
         "influence chose them"
     )
     condition: ClassVar[str] = (
@@ -37,8 +37,10 @@ class Influence(MethodSection):
     )
     targets: Count = Field(
         default=64,
-        description="Most fresh solves that stand for the population. The others measure the "
-        "error.",
+        description=(
+            "Largest number of fresh solves that represent the population. The others measure the "
+            "error."
+        ),
     )
     steps: Annotated[int, Field(ge=10), NotBoolean] = Field(
         default=1000, description="Steps of each training."
@@ -53,6 +55,6 @@ class Influence(MethodSection):
         if fresh < _FEWEST_FRESH:
             yield Problem(
                 (),
-                f"asked for, but assessment.surrogate_check is {fresh}: its fresh solves are the "
-                f"target and the judge, and at least {_FEWEST_FRESH} are needed.",
+                f"requested, but assessment.surrogate_check is {fresh}: its fresh solves are the "
+                f"target and the test set, and at least {_FEWEST_FRESH} are needed.",
             )

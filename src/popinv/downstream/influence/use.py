@@ -1,4 +1,4 @@
-"""The use on a study: which solves to train its surrogate on, and which candidates to solve."""
+"""The use on a study: selection of solves to train its surrogate on, and of candidates to solve."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The difficulty of unlearning each single point by fine-tuning.
 
-A model was trained with noisy gradient steps on a data set D; it should be made into one that has
-never seen a point x, by further steps on D without x. Sepahvand, Thudi, Isik, Bhattacharyya,
+A model was trained with noisy gradient steps on a data set D; further steps on D without x should
+turn it into a model that has never seen the point x. Sepahvand, Thudi, Isik, Bhattacharyya,
 Papernot, Triantafillou, Roy and Dziugaite (ICML 2025, arXiv 2505.18786) bound the number of these
 steps through the Renyi divergence P(x, alpha) between training with and without this very point,
 which follows from the gradients of x that were met in training. Of their paper only abstract,

@@ -35,7 +35,7 @@ _MOST = 5000
 
 @dataclass(frozen=True)
 class Case:
-    """A bound and what it bounds; ``what`` is "loss", "divergence" or "steps"."""
+    """A bound and the bounded value; ``what`` is "loss", "divergence" or "steps"."""
 
     what: str
     change: str

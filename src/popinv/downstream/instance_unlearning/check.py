@@ -23,7 +23,7 @@ __all__ = ["check"]
 
 
 def check(given: CheckInput) -> Outcome:
-    """Hold the bounds against exact chains, and unlearn sets of images after both trainings."""
+    """Compare the bounds with exact chains, and unlearn sets of images after both trainings."""
     seed, size, name = given.seed, SIZES[given.size], given.instance_images
     images = read_images(given.files[0], name) if name in SETS else read_folder(Path(name))
     with fixed_threads():

@@ -82,7 +82,7 @@ def draw_systems(result: xr.Dataset) -> Figure:
     figure = new_figure("Systems that withdraw", 11, 4.6)
     left, right = figure.subplots(1, 2)
     distance, loss = result["distance"].values, result["loss"].values
-    # A value that the draws hide is drawn at the height below which they hide it.
+    # A value below the noise of the draws is drawn at the height of that noise.
     told = 2 * float(result.attrs["loss_uncertainty"])
     height = np.maximum(loss, told)
     left.plot(distance, height, "o", ms=4, color=LIGHT)
@@ -101,7 +101,7 @@ def draw_systems(result: xr.Dataset) -> Figure:
         right.plot(steps, divergence, lw=1.6, color=colour, label=f"system {one}")
         floor = result["floor"].sel(withdrawn=one).values
         right.plot(steps, floor, lw=1.0, ls="--", color=colour)
-    right.plot([], [], lw=1.0, ls="--", color=LIGHT, label="what draws leave, nothing to forget")
+    right.plot([], [], lw=1.0, ls="--", color=LIGHT, label="noise of the draws, nothing to forget")
     right.set(xlabel="fine-tuning steps", ylabel="divergence from a new descent", yscale="log")
     right.legend(loc="best")
     return figure

@@ -8,7 +8,7 @@ from popinv.downstream.method import Check, Method, StudySizes, Use, megabytes_o
 __all__ = ["METHOD"]
 
 
-# Iterations of a descent, about.
+# Approximate iterations of a descent.
 _ITERATIONS = 1000
 
 

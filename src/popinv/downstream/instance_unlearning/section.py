@@ -21,7 +21,7 @@ class InstanceUnlearning(MethodSection):
     """The difficulty of forgetting each system, and the steps to forget one that withdraws."""
 
     question: ClassVar[str] = (
-        "Which systems are hard to forget when one withdraws, and how many steps the answer and "
+        "Difficulty of forgetting each system that withdraws, and the steps that the answer and "
         "the surrogate need"
     )
     condition: ClassVar[str] = (
@@ -66,8 +66,8 @@ class InstanceUnlearning(MethodSection):
         if study.noise and study.noise.unrestricted:
             yield Problem(
                 (),
-                "asked for, but noise of kind 'full' moves by steps of its own, whose randomness "
-                "is no gradient's; leave it out, or choose another noise.",
+                "requested, but noise of kind 'full' moves by its own steps, whose randomness is "
+                "not that of a gradient; leave it out, or choose another noise.",
             )
 
     def data_problems(
@@ -77,7 +77,7 @@ class InstanceUnlearning(MethodSection):
         if observed.irregular:
             yield Problem(
                 (),
-                "asked for, but where systems have noise scales or gaps, the model's draws change "
+                "requested, but if systems have noise scales or gaps, the model's draws change "
                 "with every system that is left out; leave it out.",
             )
 

@@ -16,7 +16,7 @@ __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Leave out systems, and solves where that is asked for, by fine-tuning and anew."""
+    """Leave out systems, and solves if requested, by fine-tuning and by a new fit."""
     asked, stores, network = study.asked, study.stores, study.surrogate
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(

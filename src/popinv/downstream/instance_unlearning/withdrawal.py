@@ -86,8 +86,8 @@ def check_problem(problem: Problem) -> None:
         )
     if problem.scales_and_gaps is not None:
         raise ConfigError(
-            "downstream.instance_unlearning: where systems have noise scales or unseen entries, "
-            "the model's draws change with every system that is left out; leave it out"
+            "downstream.instance_unlearning: if systems have noise scales or unseen entries, the "
+            "model's draws change with every system that is left out; leave it out"
         )
 
 

@@ -55,7 +55,7 @@ def draw_accelerated(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_group(result: xr.Dataset) -> Figure:
-    """Draw the particles of a group and of its systems alone, and what each system gives up.
+    """Draw the particles of a group and of its systems alone, and the cost to each system.
 
     The plane is that of the two parameters in which the systems differ most, in units of their
     own spread.
@@ -104,6 +104,6 @@ def draw_group(result: xr.Dataset) -> Figure:
     if len(names) > 1:
         left.set_ylabel(readable(names[1]))
     right.set_xticks(place, systems)
-    right.set(title="what each system gives up", xlabel="system", ylabel="rise of −log p")
+    right.set(title="cost to each system", xlabel="system", ylabel="rise of −log p")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

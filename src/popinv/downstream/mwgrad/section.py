@@ -22,7 +22,7 @@ class Mwgrad(MethodSection):
     """Particles that serve a group of observed systems at once."""
 
     question: ClassVar[str] = "Parameters that serve a group of systems at once"
-    condition: ClassVar[str] = "`{}` asks for the first four."
+    condition: ClassVar[str] = "`{}` requests the first four."
 
     systems: list[CountOrZero] = Field(
         default=[0, 1, 2, 3],

@@ -55,7 +55,7 @@ def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarra
 
 @styled
 def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Figure:
-    """Draw how often central intervals of every level hold the truth, and the effective draws.
+    """Draw the coverage of central intervals of every level, and the effective draws.
 
     The bands hold 95 % of what chance does to that many systems, level by level.
     """

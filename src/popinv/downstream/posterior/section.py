@@ -15,7 +15,7 @@ __all__ = ["Posterior"]
 class Posterior(MethodSection):
     """The parameters of every observed system, with the recovered population as their prior."""
 
-    question: ClassVar[str] = "What each system's observation says of its own parameters"
+    question: ClassVar[str] = "Parameters of each system, given its own observation"
 
     chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=2, description="Chains of each system."

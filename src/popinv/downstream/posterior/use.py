@@ -13,12 +13,12 @@ from popinv.threads import fixed_threads
 
 __all__ = ["use"]
 
-# Draws of the recovered law, beside which the posteriors are seen.
+# Number of draws of the recovered law, with which the posteriors are compared.
 _POPULATION = 2000
 
 
 def use(study: StudyInput) -> Outcome:
-    """Sample the parameters of every system, and say whether the truth is among them."""
+    """Sample the parameters of every system, and report whether their intervals hold the truth."""
     asked, stores, seed = study.asked, study.stores, study.seed
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(study.model, stores["observations"], surrogate, seed, "posterior")

@@ -18,8 +18,8 @@ class SgdDynamics(MethodSection):
     """Critical points of the descent's loss along lines, and its gradient noise there."""
 
     question: ClassVar[str] = (
-        "Where plain stochastic gradient descent would stick on the study's loss, for how long, "
-        "and which way it would leave"
+        "Critical points at which plain stochastic gradient descent would stick on the study's "
+        "loss, the time there, and the direction of escape"
     )
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It does not take noise of kind `full`."
@@ -50,6 +50,6 @@ class SgdDynamics(MethodSection):
         if study.noise and study.noise.unrestricted:
             yield Problem(
                 (),
-                "asked for, but noise of kind 'full' moves by steps of its own, which have no "
-                "plain gradient; leave it out, or choose another noise.",
+                "requested, but noise of kind 'full' moves by its own steps, which have no plain "
+                "gradient; leave it out, or choose another noise.",
             )

@@ -261,6 +261,6 @@ def _run(
     for n in range(steps):
         if abs(t - start) >= level:
             return t, n
-        # These draws are not used by any other path or mean.
+        # No other path or mean uses these draws.
         t -= epsilon * slope(t, 1_000_000 + path * max(steps, _MOST_STEPS) + n)
     return t, steps

@@ -20,7 +20,7 @@ def compare_designs(
     *,
     solver_calls: Sequence[int],
 ) -> tuple[xr.Dataset, dict[str, float | str]]:
-    """Return errors against solver calls of both designs, and what active learning saves.
+    """Return errors against solver calls of both designs, and the savings of active learning.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Fit how the errors fall with the number of systems."""
+"""Fit power laws to the errors against the number of systems."""
 
 from __future__ import annotations
 

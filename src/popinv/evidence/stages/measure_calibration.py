@@ -1,4 +1,4 @@
-"""Count how often the intervals hold the truth, and how the errors compare with the bound."""
+"""Compute the coverage of the intervals, and the ratio of the errors to the bound."""
 
 from __future__ import annotations
 

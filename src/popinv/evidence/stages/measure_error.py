@@ -61,7 +61,7 @@ def measure_error(
     else:
         alpha, total = truth["alpha"].values, systems * repeats
         clean = through.predict(parameters(model.law.law(model.forward), alpha, seed, stage, total))
-        # Data from the surrogate hold none of its error, and none is to be taken off.
+        # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=through.predict(fresh.z))
     description = model.forward.observed(seed)
     observations = observe_again(clean, covariance, description, seed, stage, noise_scale)

@@ -43,7 +43,7 @@ def replicate_study(
     seconds_per_solve: float = np.inf,
     noise_scale: tuple[float, float] | None = None,
 ) -> xr.Dataset:
-    """Return what the study finds on new data sets.
+    """Return the results of the study on new data sets.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def replicate_study(
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))
     else:
-        # Data from the surrogate hold none of its error, and none is to be taken off.
+        # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=simulator.predict(fresh.z))
     results = []
     for number in tqdm(range(first, first + replications), desc="replications", disable=None):
@@ -121,7 +121,7 @@ def _truth(
     if truth is not None:
         return _Truth(estimate_of(truth), truth["noise_covariance"].values)
     if population is None:
-        raise ValueError("replications need a truth, or a population that it is drawn about")
+        raise ValueError("replications need a truth, or a population about which it is drawn")
     draw = number % population.sizes["draw"]
     p = np.concatenate([population[f"{name}_draws"].values[draw] for name in ("alpha", "gamma")])
     return _Truth(p, noise_covariance(problem, problem.split(p)[1]))

@@ -55,7 +55,7 @@ def draw(systems: Systems) -> Figure:
         Line2D([], [], color=c, label=f"sensor at {panel.title}")
         for panel, c in zip(sensors, colours, strict=True)
     ]
-    handles.append(Line2D([], [], color=LIGHT, marker="o", ms=4, ls="", label="what it read"))
+    handles.append(Line2D([], [], color=LIGHT, marker="o", ms=4, ls="", label="its readings"))
     grid.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return grid.figure
 

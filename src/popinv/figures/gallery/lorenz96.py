@@ -119,12 +119,12 @@ def _averages(systems: Systems, grid: Columns, name: str, shown: float) -> None:
     row[0].set_ylabel(f"average of\n${_math(product.long_name)}$")
     handles: list[Artist] = [
         Line2D([], [], color=SYSTEMS[0], label="mean over the ring since the window began"),
-        Line2D([], [], color=DATA, marker="o", ms=5, ls="", label="what was observed"),
+        Line2D([], [], color=DATA, marker="o", ms=5, ls="", label="observed average"),
     ]
     if windows > 1:
-        handles.append(Line2D([], [], color=LIGHT, lw=0.8, label="a window ends, the next begins"))
+        handles.append(Line2D([], [], color=LIGHT, lw=0.8, label="end of a window"))
     if visible:
-        handles.append(Patch(color=_SHOWN, label="time that is shown above"))
+        handles.append(Patch(color=_SHOWN, label="time span shown above"))
     grid.figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -44,7 +44,7 @@ def _lines(systems: Systems) -> Figure:
     grid.figure.legend(
         handles=[
             Line2D([], [], color=LIGHT, lw=2, label="pressure in the sample"),
-            Line2D([], [], color=DATA, marker="o", ms=4, ls="", label="what the sensors read"),
+            Line2D([], [], color=DATA, marker="o", ms=4, ls="", label="readings of the sensors"),
         ],
         loc="outside lower center",
         ncols=2,
@@ -111,7 +111,7 @@ def _maps(systems: Systems) -> Figure:
                 ms=5,
                 mfc=LIGHT,
                 mec=DATA,
-                label="sensor, filled below with the colour of what it read",
+                label="sensor, filled below with the colour of its reading",
             ),
         ],
         loc="outside lower center",

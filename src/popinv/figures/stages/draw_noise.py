@@ -1,4 +1,4 @@
-"""Draw the covariance of the noise where the study starts, as recovered, and as it is."""
+"""Draw the covariance of the noise: at the start of the study, recovered, and true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw a few systems whole: of the population, or as the fitted population would have them."""
+"""Draw the whole states of a few systems, of the population or of the fitted population."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popinv.population.synthetic import noise_rows, parameters
 
 __all__ = ["draw_systems"]
 
-# Systems beside those that are drawn, in case that some cannot be solved.
+# Number of spare systems, in case some cannot be solved.
 _SPARE = 20
 
 
@@ -50,7 +50,7 @@ def draw_systems(
 
 def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, seed: int) -> Figure:
     chosen = example_systems(observations["y"].values, len(SYSTEMS))
-    # Observed were the systems that could be solved, in their order.
+    # The systems that could be solved were observed, in their order.
     rows = np.flatnonzero(solves["reason"].values == 0)[chosen]
     z, seen = solves["z"].isel(sample=rows), observations.isel(system=chosen)
     title = f"{len(rows)} of {observations.sizes['system']} systems, and what is seen of them"
@@ -68,7 +68,7 @@ def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, s
     names = {"parameter": [parameter.name for parameter in solver.parameters]}
     z = xr.DataArray(drawn[rows], dims=("system", "parameter"), coords=names)
     xi = noise_rows(model.noise.noise(description), gamma, seed, stage, count + _SPARE)
-    # The systems take the form of the user's own.
+    # The drawn systems take the scales and gaps of the user's own.
     seen = observations.isel(system=np.zeros(len(rows), dtype=int))
     seen = seen.assign(y=seen["y"].copy(data=(solutions.observations + xi)[rows]))
     title = f"{len(rows)} systems drawn from the recovered population"

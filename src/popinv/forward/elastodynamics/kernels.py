@@ -24,7 +24,7 @@ __all__ = [
 
 
 def empty_factors(unknowns: int, bandwidth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return room for what `factorise` makes."""
+    """Return arrays for the results of `factorise`."""
     return np.empty((unknowns, bandwidth + 1)), np.empty((unknowns, bandwidth))
 
 
@@ -97,7 +97,7 @@ def factorise(
 
 @numba.njit(nogil=True, cache=True)
 def solve_factorised(band: np.ndarray, transposed: np.ndarray, vector: np.ndarray) -> None:
-    """Replace a right-hand side by the solution, given what `factorise` made."""
+    """Replace a right-hand side by the solution, given the results of `factorise`."""
     n, bandwidth = band.shape[0], band.shape[1] - 1
     for j in range(n):
         last = min(bandwidth, n - 1 - j)

@@ -181,7 +181,7 @@ class Elastodynamics:
 
     @cached_property
     def discretisation(self) -> Discretisation:
-        """The Firedrake objects behind `solve_with_firedrake`, made on first use.
+        """The Firedrake objects of `solve_with_firedrake`, created on first use.
 
         `solve` needs arrays only; not keeping the mesh leaves the model small and picklable.
         """
@@ -210,7 +210,7 @@ class Elastodynamics:
         """Young's modulus of each cell, shape (n_cells,), for one row of z."""
         if self.field is None:
             return np.full(len(self.operators.midpoints), z[0, 0])
-        # Out of range is said by its own reason.
+        # A value out of range has its own reason.
         with np.errstate(over="ignore", under="ignore"):
             return np.exp(self.field.evaluate(z, self._basis)[0])
 
@@ -253,7 +253,7 @@ class Elastodynamics:
         return ""
 
     def _newmark(self, stiffness: np.ndarray, damping: float, values: np.ndarray) -> str:
-        """Do what `_march` does, with Firedrake."""
+        """Compute the same as `_march`, with Firedrake."""
         try:
             values[:] = newmark(
                 self.discretisation,
@@ -272,7 +272,7 @@ class Elastodynamics:
 
 
 def _out_of_range(stiffness: np.ndarray, damping: float, random: bool) -> str:
-    """Return what is wrong with the values of a row that is finite, or "".
+    """Return the fault of a finite row of values, or "".
 
     Reasons are counted: they do not tell the value, which stands beside them in the record.
     """

@@ -126,7 +126,7 @@ class Discretisation:
 
     @functools.cached_property
     def observe(self) -> Callable[[Any], np.ndarray]:
-        """Function from a displacement to what is observed of it at the places."""
+        """Function from a displacement to its observations at the places."""
         evaluator = load_firedrake().PointEvaluator(self.mesh, self.places)
         if self.dimension == 1:
             return evaluator.evaluate
@@ -135,7 +135,7 @@ class Discretisation:
 
 @dataclass(frozen=True)
 class Unknowns:
-    """The numbers of which a displacement consists, one for each node and component.
+    """The degrees of freedom of a displacement, one for each node and component.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def preassemble(
 
 def _at_times(form: Any, time: Any, times: np.ndarray) -> np.ndarray:
     """Linear form at each value of the constant ``time`` in it, shape (n_times, n)."""
-    # Prepared once: `assemble` would spend ten times as long on looking at the form again.
+    # The form is prepared once, as `assemble` would spend ten times as long on analysing it again.
     from firedrake.assemble import get_assembler
 
     assembler, loads = get_assembler(form), []

@@ -1,4 +1,4 @@
-"""Newmark's method as a loop of Firedrake solves: slow, and independent of the compiled one."""
+"""Newmark's method as a loop of Firedrake solves: a slow check of the compiled loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section of damped elastodynamics: its keys, and what follows from them."""
+"""The section of damped elastodynamics: its keys, and the model that they describe."""
 
 from __future__ import annotations
 
@@ -62,9 +62,11 @@ class Elastodynamics(ForwardSection):
     )
     elements: Annotated[int, Field(ge=3), NotBoolean] = Field(
         default_factory=lambda values: 100 if values["dimension"] == 1 else 20,
-        description="Elements along the length: linear ones in one dimension; in two, squares "
-        "cut into two quadratic triangles each, with as many across the height as make them "
-        "square, but at least two.",
+        description=(
+            "Elements along the length. In one dimension they are linear. In two they are squares, "
+            "each cut into two quadratic triangles; their number across the height makes them "
+            "square, but is at least two."
+        ),
         json_schema_extra={"x-default": "100 in one dimension, 20 in two"},
     )
     height: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
@@ -75,9 +77,11 @@ class Elastodynamics(ForwardSection):
     )
     field: Literal["none", "cosine"] = Field(
         default="none",
-        description="The stiffness: one number for each system (`none`), or a random field whose "
-        "logarithm is a mean plus a cosine expansion over the length (two dimensions: over "
-        "length and height, each scaled to 1).",
+        description=(
+            "The stiffness: one number for each system (`none`), or a random field (`cosine`). The "
+            "field's logarithm is a mean plus a cosine expansion over the length (in two "
+            "dimensions over length and height, each scaled to 1)."
+        ),
     )
     modes: Count = Field(
         default_factory=lambda values: 8 if values["dimension"] == 1 else 4,
@@ -87,14 +91,18 @@ class Elastodynamics(ForwardSection):
     )
     excitation: Literal["pluck", "load"] = Field(
         default="pluck",
-        description="`pluck`: at t = 0 the body is let go at rest from the static shape under a "
-        "force at its end x = 1. `load`: the body is at rest and undeformed, and from t = 0 on a "
-        "constant traction acts at its end. Both act along the bar, or across the cantilever.",
+        description=(
+            "`pluck`: at t = 0 the body is released at rest from the static shape under a force at "
+            "its end x = 1. `load`: the body is at rest and undeformed, and a constant traction "
+            "acts at its end from t = 0 on. Both act along the bar, or across the cantilever."
+        ),
     )
     amplitude: Positive = Field(
         default_factory=_default_amplitude,
-        description="The deflection of the end before it is let go (in two dimensions its mean "
-        "over the height), or the traction.",
+        description=(
+            "The deflection of the end before its release (in two dimensions its mean over the "
+            "height), or the traction."
+        ),
         json_schema_extra={"x-default": "1, but 0.01 for a load in two dimensions"},
     )
     stiffness_damping: NonNegative = Field(
@@ -143,7 +151,7 @@ class Elastodynamics(ForwardSection):
         return self.duration * np.arange(1, self.times + 1) / self.times
 
     def observed(self, seed: int) -> Observations:
-        """Return what is observed: the displacement at the sensors in turn, each at all times."""
+        """Return the observations: the displacement at each sensor in turn, at all times."""
         times = self.observation_times()
         size = np.array([1.0, self.height])[: self.dimension]
         places = self.sensors.places(self.dimension, seed) * size
@@ -157,7 +165,7 @@ class Elastodynamics(ForwardSection):
         )
 
     def cost(self) -> ForwardCost:
-        """Return what solving takes."""
+        """Return the cost of solving."""
         side = self.elements
         if self.dimension == 1:
             cells, unknowns, bandwidth = side, side, 1
@@ -173,7 +181,7 @@ class Elastodynamics(ForwardSection):
             seconds=2 * unknowns * (bandwidth + 5) * (2 * bandwidth + 10 * steps) / FLOPS,
             setup_seconds=120 + 1e-3 * cells,
             cells=cells,
-            # At a few hundred times, or at those of the observations.
+            # States are at a few hundred times, or at the observation times.
             state=3.0 * unknowns * max(400, self.times),
         )
 
@@ -194,11 +202,11 @@ class Elastodynamics(ForwardSection):
         return "matern_field" if self.field == "cosine" else None
 
     def beside_field(self) -> tuple[str, ...]:
-        """Return the damping, which stands beside a random stiffness."""
+        """Return the damping, which is a parameter in addition to a random stiffness."""
         return ("damping",) if self.field == "cosine" else ()
 
     def default_law(self) -> dict[str, Any]:
-        """Return lognormal laws about stiffness 1 and a damping that is felt in two periods."""
+        """Return lognormal laws about stiffness 1 and a damping noticeable in two periods."""
         damping = {"mean": -1.6 if self.dimension == 1 else -3.5, "standard_deviation": 0.5}
         if self.field == "cosine":
             return {"kind": "matern_field", "start": {"beside": {"damping": damping}}}

@@ -1,1 +1,1 @@
-"""A program of one's own, which reads and writes files."""
+"""The user's own program, which reads and writes files."""

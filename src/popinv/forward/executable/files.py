@@ -39,7 +39,7 @@ def write_input(path: Path, names: Sequence[str], z: np.ndarray, seeds: np.ndarr
 
 
 def read_output(path: Path) -> np.ndarray:
-    """Read what a program wrote.
+    """Read the output of a program.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def read_output(path: Path) -> np.ndarray:
     if not os.path.lexists(path):
         raise CallFailed("the program wrote no output file")
     if not path.is_file():
-        # A pipe would be waited for without end.
+        # Reading a pipe could wait without end.
         raise SolverError("the program's output is not a regular file")
     if (size := path.stat().st_size) > messages.LARGEST_ANSWER:
         raise SolverError(
             f"the program's output has {size} bytes, but at most {messages.LARGEST_ANSWER} are "
-            "read; if that is no mistake, lower 'forward.rows_per_call'"
+            "read; if that is correct, lower 'forward.rows_per_call'"
         )
     if path.suffix == ".csv":
         return _read_csv(path)
@@ -74,8 +74,8 @@ def read_output(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        # Mapped first: what the header promises is not allocated before it is there. Objects,
-        # which only pickle could restore, are refused.
+        # The file is mapped first, so that the size in its header is not allocated before the data
+        # exist. Objects, which only pickle could restore, are refused.
         values = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, TypeError, OSError, EOFError, OverflowError) as error:
         why = str(error).split(". ")[0]

@@ -1,4 +1,4 @@
-"""A program of one's own as a forward model."""
+"""The user's own program as a forward model."""
 
 from __future__ import annotations
 

@@ -75,13 +75,13 @@ class Program:
 
     def close(self) -> None:
         """End the program, if it is running."""
-        process = self._process  # the call may end meanwhile
+        process = self._process  # the call may end in the meantime
         if process is not None:
             _end(process)
         self._reaper.close()
 
     def _run(self, given: Path, output: Path) -> None:
-        # Only these two words are replaced, since other braces are the program's own.
+        # Only these two words are replaced, since other braces belong to the program.
         words = {"{input}": str(given), "{output}": str(output)}
         command = list(self._command)
         for word, path in words.items():
@@ -104,13 +104,13 @@ class Program:
                 raise CallFailed(time_limit(self._seconds), lost=True) from None
             finally:
                 process, self._process = self._process, None
-                # Processes left in the background would pile up, call by call.
+                # Processes left in the background would accumulate from call to call.
                 _end(process)
                 process.wait()
                 self._reaper.watch(None, str(given.parent))
             if status != 0:
                 said = " | ".join(line.strip() for line in last_lines(printed, _REASON_LINES))
-                # Signals are crashes; a program that says no has taken no more than its time.
+                # A signal is a crash. A program that exits with an error has only used its time.
                 raise CallFailed(ended(status) + (f": {said}" if said else ""), lost=status < 0)
 
 

@@ -1,4 +1,4 @@
-"""The section of a program of one's own."""
+"""The section of the user's own program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulator of one's own that gives derivatives, as a differentiable forward model.
+"""The user's own simulator with derivatives, as a differentiable forward model.
 
 Derivatives go the way of solves: a row of z with its directions beside it is one system of
 :func:`popinv.forward.external.evaluation.evaluate`, and what comes back is one row of numbers.
@@ -24,7 +24,7 @@ __all__ = ["DifferentiableExternalModel", "DifferentiableSimulator"]
 
 
 class DifferentiableSimulator(Simulator, Protocol):
-    """A running simulator that is asked for derivatives as it is for observations.
+    """A running simulator that returns derivatives and observations.
 
     Both raise what ``call`` raises.
     """
@@ -58,7 +58,7 @@ class _Along:
 
 
 class DifferentiableExternalModel(ExternalModel):
-    """A simulator with derivatives, which are its user's claim.
+    """A simulator whose derivatives come from the user.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class DifferentiableExternalModel(ExternalModel):
         d_z = len(self.parameters)
         self._with_tangents = partial(_Along, d_z=d_z, tangents=True)
         self._with_cotangents = partial(_Along, d_z=d_z, tangents=False)
-        # Those of ``solve`` as it is called without a stage.
+        # These are the seeds of ``solve`` when it is called without a stage.
         self._seeds = partial(row_seeds, seed, "solve", 0)
 
     def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,7 @@ class DifferentiableExternalModel(ExternalModel):
         """
         z = z[:2]
 
-        # A row keeps its seed, however often it is called: the randomness inside is the same.
+        # A row keeps its seed in every call, so that its random numbers are the same.
         def seeds(count: int) -> np.ndarray:
             return np.resize(self._seeds(len(z)), count)
 

@@ -1,4 +1,4 @@
-"""Many systems through a simulator that may fail, hang or crash: keep the good ones.
+"""Solves of many systems by a simulator that may fail, hang or crash; successful ones are kept.
 
 The simulator is called with several systems at a time. Where a call fails, its systems are halved
 until those at fault stand alone: they become NaN rows with the reason, the others are kept. Which
@@ -21,11 +21,11 @@ from popinv.errors import SolverError
 __all__ = ["CallFailed", "Simulator", "evaluate", "one_line"]
 
 _LONGEST_REASON = 300
-# So many lost calls of one system each, without a single success, and the simulator is given up:
-# time limits and restarts for all other systems too could take days.
+# After this many lost calls of one system each, without a success, the simulator is given up, as
+# time limits and restarts for all other systems could take days.
 _HOPELESS = 10
-# A call with one system may take another path through the simulator than a call with many; more
-# than rounding it must not change.
+# A call with one system may take another path through the simulator than a call with many. The
+# results may differ by rounding only.
 _TOLERANCE = 1e-6
 
 
@@ -127,7 +127,8 @@ def evaluate(
             for done in as_completed([pool.submit(run, start) for start in starts]):
                 done.result()
         except BaseException:
-            # Before the pool waits for its threads, which may be in a long call.
+            # The simulators are closed before the pool waits for its threads, which may be in a
+            # long call.
             batches.stopped = True
             for simulator in simulators:
                 simulator.close()
@@ -137,7 +138,7 @@ def evaluate(
 
 @dataclass
 class _Batches:
-    """The systems, and what has become of them so far."""
+    """The systems, and their results so far."""
 
     z: np.ndarray
     seeds: np.ndarray
@@ -159,7 +160,7 @@ class _Batches:
             self._solve(simulator, start, stop)
 
     def _begin(self, simulator: Simulator, stop: int) -> None:
-        """Solve the first rows, and the very first one alone too: the results must agree."""
+        """Solve the first rows, and the first row alone as well; the results must agree."""
         self._solve(simulator, 0, 1)
         if self.reasons[0]:
             self._solve(simulator, 1, stop)
@@ -218,7 +219,7 @@ class _Batches:
         if values.shape == (self.width, count):
             hint = " It looks transposed."
         elif values.ndim != 2:
-            hint = " The result has a row for each system, also where there is one only."
+            hint = " The result needs a row for each system, even for a single system."
         raise SolverError(
             f"the simulator returned an array of shape {values.shape} for {count} system(s), but "
             f"{(count, self.width)} is expected: a row for each system, and a column for each of "
@@ -233,6 +234,6 @@ class _Batches:
         if len(self.lost) >= _HOPELESS:
             counts = "; ".join(f"{n} times: {why}" for why, n in Counter(self.lost).most_common(3))
             raise SolverError(
-                f"the simulator is given up: the first {_HOPELESS} systems were lost, each called "
-                f"by itself, and none has succeeded ({counts})"
+                f"the simulator cannot be used: the first {_HOPELESS} systems were lost, each in "
+                f"its own call, and none has succeeded ({counts})"
             )

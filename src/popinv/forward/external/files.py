@@ -1,4 +1,4 @@
-"""The files of a simulator of one's own: whether they are there, and whether they have changed.
+"""Checks that the files of the user's own simulator exist, and detection of their changes.
 
 Both questions are asked each time the workflow is parsed, so nothing of the user's is imported or
 run here.
@@ -81,13 +81,13 @@ def check_function(target: str, folder: str) -> None:
             f"one.{nearest(module, there)}"
         )
     if file.suffix != ".py":
-        return  # compiled: its names are known only once it is imported
+        return  # a compiled module: its names are known only after its import
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigError(f"function: {file} is not valid Python: {error}") from None
     names = _defined(file)
-    # The names that a star brings in are not known before it is imported.
+    # The names that a star imports are known only after the import.
     stars = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     if name not in names and not any(alias.name == "*" for n in stars for alias in n.names):
         raise ConfigError(

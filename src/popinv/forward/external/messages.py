@@ -1,4 +1,4 @@
-"""Messages on what a process printed and how it ended."""
+"""Messages on the output and the end of a process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import IO
 
 __all__ = ["LARGEST_ANSWER", "ended", "last_lines", "time_limit"]
 
-# Bytes. What a simulator returns in one call is read into memory; a mistake must not fill it.
+# Bytes. The result of one call is read into memory, which a mistake must not fill.
 LARGEST_ANSWER = 2**30
 
-# Enough for the end of a traceback, and for a reason that is still read.
+# This is enough for the end of a traceback, and short enough to be read.
 _TAIL_BYTES = 4000
 
 

@@ -1,4 +1,4 @@
-"""The forward model around a simulator of one's own."""
+"""The forward model around the user's own simulator."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ExternalModel:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Keep the simulators running from one call to the next; without, each starts them."""
+        """Keep the simulators running between calls; otherwise each call starts them."""
         if self._running is not None:
             yield
             return
@@ -114,7 +114,7 @@ class ExternalModel:
         beside: np.ndarray | None = None,
         seen_as: Callable[[Any], Simulator] | None = None,
     ) -> Solutions:
-        """Return ``width`` numbers for each row of z, with what stands beside it in the call.
+        """Return ``width`` numbers for each row of z, given its further arguments of the call.
 
         Where the rows hold more than parameters, ``seen_as`` turns the simulator into one that
         takes such rows.
@@ -140,7 +140,7 @@ class ExternalModel:
 
     @contextmanager
     def _simulators(self) -> Iterator[list[Simulator]]:
-        """Yield as many running simulators as there may be calls at a time."""
+        """Yield a running simulator for each simultaneous call."""
         with self.session():
             running = self._running
             assert running is not None
@@ -149,6 +149,6 @@ class ExternalModel:
             try:
                 yield running
             except BaseException:
-                # Whatever state they are in, the next call has others.
+                # The next call starts new simulators, as the state of these is unknown.
                 self._close()
                 raise

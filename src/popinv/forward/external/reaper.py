@@ -1,8 +1,9 @@
-"""A watchman that clears up after a job that is killed: its simulator's processes and files.
+"""A watcher process that removes the simulator's processes and files of a killed job.
 
-A killed job cannot end what it has started. The watchman is a process of its own that reads from a
-pipe which process group to end, and which folder to delete; the pipe closes with the job, whatever
-ends that. Who ends the whole machine, or all processes of a cluster's job at once, ends him too.
+A killed job cannot end the processes that it has started. The watcher is a separate process. It
+reads from a pipe which process group to end and which folder to delete, and acts when the pipe
+closes, which it does with the job in any case. If the whole machine, or all processes of a
+cluster's job, are ended at once, the watcher is ended too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 
 __all__ = ["Reaper"]
 
-# Clusters first ask all processes of a job to leave: he stays until the job has left.
+# Clusters first send SIGTERM to all processes of a job. The watcher ignores it until the job ends.
 _PROGRAM = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -37,13 +38,13 @@ if folder:
 
 
 class Reaper:
-    """The watchman, who is there from the first process or folder that he watches."""
+    """The watcher process, started with the first process or folder that it watches."""
 
     def __init__(self) -> None:
         self._watchman: subprocess.Popen[str] | None = None
 
     def watch(self, group: int | None, folder: str = "") -> None:
-        """Say what is to go with this process, instead of what he was told last.
+        """Replace the process group and the folder that are removed when this process ends.
 
         Parameters
         ----------
@@ -55,7 +56,7 @@ class Reaper:
         if self._watchman is None:
             if group is None and not folder:
                 return
-            # It has a session of its own: a signal to this process's group is not meant for it.
+            # It has its own session, so that signals to this process's group do not reach it.
             self._watchman = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _PROGRAM],
                 stdin=subprocess.PIPE,
@@ -66,13 +67,13 @@ class Reaper:
             )
         watchman = self._watchman
         assert watchman.stdin is not None
-        # Whoever stops the solves may let him go meanwhile; one who was killed watches no more.
+        # The watcher may have been closed in the meantime, or killed.
         with contextlib.suppress(OSError, ValueError):
             watchman.stdin.write(f"{group or 0} {folder}\n")
             watchman.stdin.flush()
 
     def close(self) -> None:
-        """Let the watchman go."""
+        """End the watcher process."""
         watchman, self._watchman = self._watchman, None
         if watchman is not None:
             with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The keys that the sections of the user's own simulators share, and what follows from them.
+"""The keys that the sections of the user's own simulators share, and their checks.
 
 There are three kinds of such simulators: a function in Python, a server, and a program.
 """
@@ -33,8 +33,8 @@ from popinv.sections.messages import Problem, shown
 
 __all__ = ["RETRIES", "ExternalSection", "InsidePath", "LocalSimulator", "SimulatorObservations"]
 
-RETRIES = "How often a system that failed is tried again."
-# A process of the user's own, of which `parallel` may run. Its memory is not known.
+RETRIES = "Number of further attempts for a system that failed."
+# Memory of one of the user's own processes, of which `parallel` may run. It is a guess.
 _SIMULATOR_MB = 1000.0
 
 
@@ -130,12 +130,12 @@ class SimulatorObservations(Section):
     coordinates: dict[Name, Annotated[list[Number], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Places of the entries: a list of numbers for each coordinate, such as "
-        "`{x: [0, 1, 2]}`. Noise of kind `kernel` reads distances off them.",
+        "`{x: [0, 1, 2]}`. Noise of kind `kernel` computes distances from them.",
         json_schema_extra={"x-default": "`entry`, which counts the entries from 0"},
     )
     labels: list[str] = Field(
         default_factory=list,
-        description="Names of the entries, where they are different quantities.",
+        description="Names of the entries, if they are different quantities.",
         json_schema_extra={"x-default": "none"},
     )
     times: Times | None = Field(
@@ -144,7 +144,7 @@ class SimulatorObservations(Section):
         "count: 40}`. null: no time.",
     )
     count: Annotated[Count, Given] = Field(
-        # None, where there is nothing to count, does not pass.
+        # None is refused if there is nothing to count.
         default_factory=_default_count,  # type: ignore[assignment]
         description="Number of entries, not counting times.",
         json_schema_extra={"x-default": "that of the coordinates or labels; 1 with times alone"},
@@ -200,7 +200,7 @@ class SimulatorObservations(Section):
 class ExternalSection(ForwardSection):
     """The keys that the three kinds of the user's own simulators share."""
 
-    # Under another name here, where `parameters` is what every forward model answers.
+    # The attribute has another name, as `parameters` is a method of every forward model.
     parameter_list: Parameters = Field(
         alias="parameters",
         description="The simulator's parameters, in the order it takes them: names, or "
@@ -212,7 +212,7 @@ class ExternalSection(ForwardSection):
     time_limit: Positive = Field(
         default=60.0,
         description="Seconds that one call may take. A call of several systems that takes longer "
-        "is stopped and halved, until the systems that are at fault stand alone.",
+        "is stopped and halved, until the systems at fault are isolated.",
     )
     parallel: Count = Field(
         default=1,
@@ -226,11 +226,11 @@ class ExternalSection(ForwardSection):
         return tuple(Parameter(p.name, p.units, p.long_name) for p in self.parameter_list)
 
     def observed(self, seed: int) -> Observations:
-        """Return what is observed; the seed is not used, since the places are given."""
+        """Return the observations; the seed is unused, since the places are given."""
         return self.observations.described()
 
     def cost(self) -> ForwardCost:
-        """Return a guess of what solving takes: the time limit bounds the time."""
+        """Return a guess of the cost of solving; the time limit bounds the time."""
         return ForwardCost(
             megabytes=_SIMULATOR_MB * self.parallel,
             # A call that reaches the limit is halved, so that one bad system costs a few limits;
@@ -240,18 +240,18 @@ class ExternalSection(ForwardSection):
         )
 
     def repeated_places(self) -> Iterator[Problem]:
-        """Yield places that are given more than once, where a kernel says the same number."""
+        """Yield places that are given more than once, at which a kernel makes the noise equal."""
         columns = self.observations.coordinates.values()
         for place, times in Counter(zip(*columns, strict=False)).items():
             if times > 1:
                 yield Problem(
                     ("observations", "coordinates"),
                     f"{times} entries are at {shown(list(place))}, where correlated noise without "
-                    "a nugget would be the same number; set 'noise.nugget: true', or merge them.",
+                    "a nugget would be equal; set 'noise.nugget: true', or merge them.",
                 )
 
     def problems(self) -> Iterator[Problem]:
-        """Yield parameters of the same name, and what is wrong with the observations."""
+        """Yield parameters of the same name, and faults of the observations."""
         names = self.parameter_names()
         for i, name in enumerate(names):
             if name in names[:i]:
@@ -265,14 +265,18 @@ class LocalSimulator(ExternalSection):
 
     files: list[InsidePath] = Field(
         default_factory=list,
-        description="Further files that the simulator reads, inside the working directory: a "
-        "change in them repeats the solves, as a change in its code does.",
+        description=(
+            "Further files that the simulator reads, inside the working directory. A change of "
+            "these files repeats the solves, like a change of the code."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     rows_per_call: Count = Field(
         default=100,
-        description="Most systems in one call. Fewer lose less when one of them fails, more save "
-        "time where a call is dear by itself.",
+        description=(
+            "Largest number of systems in one call. A small number loses less if one of them "
+            "fails. A large number saves time if each call has a high cost."
+        ),
     )
 
     def source_files(self) -> tuple[Path, ...]:

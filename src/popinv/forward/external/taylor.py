@@ -20,14 +20,14 @@ __all__ = ["derivative_fault"]
 Answer = Callable[[np.ndarray, np.ndarray], Solutions]
 
 _STEPS = np.array([1 / 16, 1 / 128])
-# Tolerated error, in shares of an entry's change, of a derivative by differences or of a solve that
-# is not quite exact.
+# Tolerated error of a derivative by differences, or of an inexact solve, as a share of an entry's
+# change.
 _TOLERANCE = 0.01
-# The adjoint is held against tangents at the same point, without differences.
+# The adjoint is compared with tangents at the same point, without differences.
 _ADJOINT_TOLERANCE = 1e-3
-# An entry whose change is below this share of its value does not change.
+# An entry whose change is below this share of its value counts as unchanged.
 _NOTHING = 1e-8
-# Parameters among which the one at fault is looked for.
+# Largest number of parameters among which the one at fault is searched.
 _NAMED = 16
 
 
@@ -38,7 +38,7 @@ def derivative_fault(
     z: np.ndarray,
     names: Sequence[str],
 ) -> str | None:
-    """Return what is wrong with the derivatives, "" if nothing is, None if none can be compared.
+    """Return the fault of the derivatives, "" if there is none, None if none can be compared.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def derivative_fault(
 
 
 def _directions(z: np.ndarray) -> np.ndarray:
-    """Return, for each row, the way to the next, not so far that a step changes a sign."""
+    """Return a direction for each row, towards the next row, short enough to change no sign."""
     ways = np.roll(z, -1, axis=0) - z
     sizes = np.where(z == 0, 1.0, np.abs(z))
     return np.where(ways == 0, 0.1 * sizes, np.clip(ways, -4 * sizes, 4 * sizes))
@@ -94,7 +94,7 @@ def _directions(z: np.ndarray) -> np.ndarray:
 def _differences(
     solve: Callable[[np.ndarray], Solutions], z: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return y (n, d_y), y a step on, and central differences, each (steps, k, n, d_y)."""
+    """Return y (n, d_y), y one step further, and central differences, each (steps, k, n, d_y)."""
     moves = _STEPS[:, None, None, None] * directions
     points = np.concatenate([z[None], *(z + moves), *(z - moves)])
     values = solve(points.reshape(-1, z.shape[1])).observations.reshape(*points.shape[:2], -1)
@@ -103,7 +103,7 @@ def _differences(
 
 
 def _excess(slopes: np.ndarray, given: np.ndarray, y: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Return the gaps between derivatives and differences over what is tolerated, (k, n, d_y)."""
+    """Return the gaps between derivatives and differences over the tolerance, (k, n, d_y)."""
     scale = np.abs(slopes[1][:, good]).max(axis=(0, 1))
     nothing = _NOTHING * (np.abs(y[good]).max(axis=0) + scale.max()) + np.finfo(float).tiny
     tolerated = _TOLERANCE * scale + 2 * np.abs(slopes[0] - slopes[1]) + nothing
@@ -129,7 +129,7 @@ def _worst(
     at = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names[:6], z[i], strict=False))
     return (
         f"at {at} that of observation {j} (counted from 0) in '{names[k]}' is given as "
-        f"{given[k, i, j] / u[i, k] + 0.0:.4g}, but differences of solves say "
+        f"{given[k, i, j] / u[i, k] + 0.0:.4g}, but differences of solves give "
         f"{slopes[1, k, i, j] / u[i, k]:.4g}"
     )
 

@@ -35,10 +35,11 @@ import numpy as np
 
 __all__ = ["FIELDS", "MEMBERS", "SLOW_DAMPING", "advance_block", "window_averages"]
 
-# Known when the loops are compiled: only then can the compiler tell which of the shifted reads of
-# a row overlap. A step of one member took, with 8, 16 and 32 members, 108, 86 and 72 ns (one scale)
-# and 1.8, 1.5 and 1.6 us (two) on an Intel Xeon; with 8 and 32, 51 and 58 ns, 1.13 and 1.37 us on
-# an AMD EPYC. More members keep more of the units busy, fewer need less of the cache.
+# The number of members is known when the loops are compiled, as only then can the compiler tell
+# which of the shifted reads of a row overlap. A step of one member took, with 8, 16 and 32 members,
+# 108, 86 and 72 ns (one scale) and 1.8, 1.5 and 1.6 us (two) on an Intel Xeon; with 8 and 32, 51
+# and 58 ns, 1.13 and 1.37 us on an AMD EPYC. More members keep more of the units busy, fewer need
+# less of the cache.
 MEMBERS = 16
 
 SLOW_DAMPING = 1.0
@@ -147,8 +148,8 @@ def _fast_stage(
     out: np.ndarray,
     ahead: float,
 ) -> None:
-    # One array more in this loop, and the compiler would not check them all for overlap: it would
-    # not vectorise.
+    # With one more array in this loop, the compiler would not check all of them for overlap, and
+    # would not vectorise.
     for i in range(out.size):
         advected = advection[i] * (after[i] * (two_after[i] - before[i]))
         out[i] = base[i] + ahead * (driven[i] - decay[i] * here[i] - advected)

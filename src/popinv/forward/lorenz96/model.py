@@ -15,7 +15,7 @@ from popinv.seeds import generator
 __all__ = ["Lorenz96"]
 
 # Mean and standard deviation of the initial slow variables, near those of the attractor at
-# F = 8, and standard deviation of the fast ones. The spin-up is there to forget them.
+# F = 8, and standard deviation of the fast ones. The spin-up removes their influence.
 _SLOW_MEAN, _SLOW_DEVIATION, _FAST_DEVIATION = 2.0, 3.5, 0.1
 
 

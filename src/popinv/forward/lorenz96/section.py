@@ -1,4 +1,4 @@
-"""The section of Lorenz-96: its keys, and what follows from them."""
+"""The section of Lorenz-96: its keys, and the model that they describe."""
 
 from __future__ import annotations
 
@@ -119,13 +119,16 @@ class Lorenz96(ForwardSection):
     )
     spin_up: NonNegative = Field(
         default=10.0,
-        description="Time before the first window, in which the random initial state is forgotten; "
-        "a whole number of time steps.",
+        description=(
+            "Time before the first window, in which the influence of the random initial state "
+            "decays; a whole number of time steps."
+        ),
     )
     window: Positive = Field(
         default=50.0,
-        description="Time that an average is taken over; a whole number of `sample_every` time "
-        "steps.",
+        description=(
+            "Length of the window of an average; a whole number of `sample_every` time steps."
+        ),
     )
     windows: Count = Field(
         default=1,
@@ -133,7 +136,7 @@ class Lorenz96(ForwardSection):
         "observable if there are several.",
     )
     sample_every: Count = Field(
-        default=10, description="Time steps between the samples that an average is made of."
+        default=10, description="Time steps between the samples of an average."
     )
     observables: list[Observable] = Field(
         default_factory=_of_scales(_ONE_SCALE, _TWO_SCALES),
@@ -154,7 +157,7 @@ class Lorenz96(ForwardSection):
         return _PARAMETERS[:1] if self.scales == 1 else _PARAMETERS
 
     def observed(self, seed: int) -> Observations:
-        """Return what is observed: averages over space and over each window of time.
+        """Return the observations: averages over space and over each window of time.
 
         The coordinate ``quantity`` counts the observables. With several windows a second one,
         ``t``, is the middle of the window in time since the end of the spin-up; it runs fastest.
@@ -181,7 +184,7 @@ class Lorenz96(ForwardSection):
         )
 
     def cost(self) -> ForwardCost:
-        """Return what solving takes."""
+        """Return the cost of solving."""
         fast = self.subvariables if self.scales == 2 else 0
         variables = self.variables * (1 + fast)
         observed_time = self.windows * self.window
@@ -192,7 +195,7 @@ class Lorenz96(ForwardSection):
             megabytes=1e-6 * 8 * 64 * variables * 20,
             seconds=60 * variables * duration / self.time_step / FLOPS,
             setup_seconds=120,
-            # The fast variables are kept for a short while only.
+            # The fast variables are kept for a short time only.
             state=(self.variables * observed_time + variables * 10) / interval,
         )
 

@@ -25,7 +25,7 @@ def states(
     """Return the variables at the times whose averages are observed.
 
     The states that the forward model draws for these indices are advanced by its integrator, step
-    by step as `solve` does it; the means over places and windows are what it answers.
+    by step as `solve` does it; their means over places and windows are its observations.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def observed_changes(
     observation_weights: np.ndarray,
     along: np.ndarray,
 ) -> None:
-    """Write the changes of what is observed of v.
+    """Write the changes of the observations of v.
 
     Parameters
     ----------

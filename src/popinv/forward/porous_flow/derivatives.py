@@ -70,7 +70,7 @@ def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndar
 def _observed_changes(
     op: PorousOperators, kappa: np.ndarray, solved: _Solved, da: np.ndarray, d_y: int
 ) -> np.ndarray:
-    """Return the changes (k, n, d_y) of what is observed of v, for changes da (k, n, n_cells)."""
+    """Return the changes (k, n, d_y) of the observations of v, for changes da (k, n, n_cells)."""
     n, k = len(kappa), len(da)
     # The order is that of rows: the sides of one system lie together.
     right = np.zeros((n, k, op.unknowns))
@@ -119,7 +119,7 @@ def vjp(model: PorousFlow, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
             solved.solutions,
             of_kappa,
         )
-        # Rows that are not answered may hold infinities.
+        # Failed rows may hold infinities.
         with np.errstate(invalid="ignore"):
             gradient[part] = model.field.vjp(z[part], model._basis, -kappa * of_kappa)
     gradient[reasons != ""] = np.nan

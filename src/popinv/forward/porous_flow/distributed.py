@@ -120,7 +120,7 @@ class DistributedPorousFlow:
         return finished(values, reasons)
 
     def _solve_one(self, z: np.ndarray) -> str:
-        """Solve for one row of z; return why it cannot be solved, or nothing."""
+        """Solve for one row of z; return the reason for a failure, or nothing."""
         fd = load_firedrake()
         from mpi4py import MPI
 
@@ -146,7 +146,7 @@ class DistributedPorousFlow:
     def _iterate(self, matrix: Any, load: Any, solution: Any) -> str:
         from petsc4py import PETSc
 
-        # A new one for each system: the smoothers' estimates of eigenvalues would otherwise
+        # Each system has a new solver, as the smoothers' estimates of eigenvalues would otherwise
         # depend, in the last digits, on the systems solved before.
         solver = PETSc.KSP().create(self.comm)
         try:

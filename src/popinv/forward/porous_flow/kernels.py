@@ -85,7 +85,7 @@ def fill(
     matrices: np.ndarray,
     entries: np.ndarray,
 ) -> np.ndarray:
-    """Write the stiffness matrices of a batch, and their entries alone, which outlive the solve.
+    """Write the stiffness matrices of a batch, and a copy of their entries that the solve keeps.
 
     Returns True for each row whose entries are finite.
     """
@@ -147,7 +147,7 @@ def rounding_bounds(
             if rows[s] != columns[s]:
                 total[columns[s]] += entry * abs(vectors[i, rows[s]])
         for j in range(load.shape[0]):
-            if total[j] != 0.0:  # a source that is zero has a solution that is, exactly
+            if total[j] != 0.0:  # the solution of a zero source is exactly zero
                 bound = _EPSILON * total[j] / load[j]
                 if not bound <= bounds[i]:
                     bounds[i] = bound

@@ -202,7 +202,7 @@ class PorousFlow:
         )
 
     def solve_with_firedrake(self, z: np.ndarray) -> Solutions:
-        """Solve each system with Firedrake's own ``solve``: slow, the reference for `solve`.
+        """Solve each system with Firedrake's own ``solve``: the slow reference for `solve`.
 
         The same mesh, elements and permeability per cell. In the linear case the answers agree
         up to rounding. In the nonlinear ones Newton's method solves for u directly, so that u
@@ -239,7 +239,7 @@ class PorousFlow:
 
     @cached_property
     def discretisation(self) -> Discretisation:
-        """The Firedrake objects behind `solve_with_firedrake`, made on first use.
+        """The Firedrake objects of `solve_with_firedrake`, created on first use.
 
         `solve` needs arrays only; not keeping the mesh leaves the model small and picklable.
         """
@@ -270,7 +270,7 @@ class PorousFlow:
 
 
 def out_of_range(lowest: float, highest: float) -> str:
-    """Return why a permeability between these cannot be computed with, or nothing."""
+    """Return why a permeability between these bounds is out of range, or nothing."""
     if lowest > 0 and highest < np.inf:
         return ""
     if lowest == 0:
@@ -279,7 +279,7 @@ def out_of_range(lowest: float, highest: float) -> str:
 
 
 def too_uneven(bound: float) -> str:
-    """Return why a system with such a bound on its rounding errors is not answered."""
+    """Return the reason why a system with such a bound on its rounding errors fails."""
     return (
         "the permeability varies too strongly: rounding errors may reach "
         f"{bound:.0e} of the solution"

@@ -1,4 +1,4 @@
-"""The section of porous medium flow: its keys, and what follows from them."""
+"""The section of porous medium flow: its keys, and the model that they describe."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ class PorousFlow(ForwardSection):
     sensors: Sensors = Field(default_factory=Sensors, description="The sensors of each system.")
     ranks: Count = Field(
         default=1,
-        description="Processes that solve each system together, by MPI; for meshes that outgrow "
-        "one process. Answers agree with those of one process up to the tolerance of an "
-        "iteration, about 1e-10.",
+        description=(
+            "Number of MPI processes that solve each system together, for meshes that are too "
+            "large for one process. Solutions agree with those of one process up to the tolerance "
+            "of an iteration, about 1e-10."
+        ),
     )
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -93,7 +95,7 @@ class PorousFlow(ForwardSection):
         return LevelSetField(self.dimension, self.modes, self.sharpness, _QUANTITY)
 
     def observed(self, seed: int) -> Observations:
-        """Return what is observed: the pressure at the sensors, in their order."""
+        """Return the observations: the pressure at the sensors, in their order."""
         return Observations(
             coordinates=self.sensors.places(self.dimension, seed),
             coordinate_names=("x", "y")[: self.dimension],
@@ -102,7 +104,7 @@ class PorousFlow(ForwardSection):
         )
 
     def cost(self) -> ForwardCost:
-        """Return what solving takes."""
+        """Return the cost of solving."""
         side, parameters = self.elements, len(self.parameters())
         if self.dimension == 1:
             cells, unknowns, bandwidth = side, side, 1

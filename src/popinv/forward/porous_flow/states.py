@@ -19,7 +19,7 @@ __all__ = ["states"]
 def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     """Return log-permeability and pressure at the vertices of the mesh.
 
-    The pressure is what the forward model observes with a sensor at every inner vertex; on the
+    The pressure is the observation of the forward model with a sensor at every inner vertex; on the
     boundary it is 0. Between vertices v = K(u) of Kirchhoff's transform is linear, which without a
     nonlinearity is the pressure itself.
 

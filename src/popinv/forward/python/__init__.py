@@ -1,1 +1,1 @@
-"""A function of one's own in Python, run in a process of its own."""
+"""The user's own Python function, run in a separate process."""

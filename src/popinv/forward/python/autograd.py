@@ -20,7 +20,7 @@ def from_torch(
     asked: str,
     directions: np.ndarray | None,
 ) -> np.ndarray:
-    """Return what is asked of a function of tensors, as ``from_jacobian`` does.
+    """Return the observations or derivatives of a function of tensors, as ``from_jacobian`` does.
 
     Changes along tangents are differentiated forwards; where a part of the function does not offer
     that, they come from a Jacobian that is differentiated backwards, row by row.
@@ -73,8 +73,8 @@ def _recorded(
     y = simulate(x)
     if not y.requires_grad:
         raise NotNumbers(
-            "the function returned a tensor without derivatives; all that leads from z to it must "
-            "be computed by torch, without detach(), numpy(), item() or no_grad()"
+            "the function returned a tensor without derivatives; every step from z to it must be "
+            "computed by torch, without detach(), numpy(), item() or no_grad()"
         )
     return x, y
 

@@ -1,4 +1,4 @@
-"""Questions to the user's function: observations, or derivatives along directions.
+"""Evaluation of the user's function: observations, or derivatives along directions.
 
 Derivatives come from a Jacobian that the function returns beside the observations, or from torch,
 which differentiates the function itself.
@@ -15,18 +15,18 @@ from popinv.forward.external.messages import LARGEST_ANSWER
 
 __all__ = ["JACOBIAN", "JVP", "TORCH", "VALUES", "VJP", "NotNumbers", "from_jacobian", "table"]
 
-# Questions to the function.
+# Kinds of evaluation.
 VALUES, JVP, VJP = "values", "jvp", "vjp"
 # Sources of derivatives.
 JACOBIAN, TORCH = "jacobian", "torch"
 
 
 class NotNumbers(TypeError):
-    """The function returned something else than it must."""
+    """The function returned an invalid result."""
 
 
 def table(result: Any) -> np.ndarray:
-    """Return what a function returned as an array of float64.
+    """Return the result of a function as an array of float64.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def table(result: Any) -> np.ndarray:
     """
     try:
         values = np.asarray(result)
-        # Complex numbers would lose their imaginary part, and text be read as numbers.
+        # Complex numbers would lose their imaginary part, and text would be read as numbers.
         if values.dtype.kind not in "biufO":
             raise TypeError(f"its entries are of type {values.dtype}")
         if values.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in values.flat):
@@ -56,7 +56,7 @@ def table(result: Any) -> np.ndarray:
 def from_jacobian(
     function: Callable[[bool], Any], d_z: int, asked: str, directions: np.ndarray | None
 ) -> np.ndarray:
-    """Return what is asked of a function that returns observations and Jacobian.
+    """Return the observations or derivatives of a function that returns observations and Jacobian.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A function of one's own in Python as a forward model."""
+"""The user's own Python function as a forward model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["forward_model"]
 _ADVICE = {
     "jacobian": "Correct the Jacobian: its entry [i, j, k] is the derivative of observation j of "
     "system i in parameter k.",
-    "torch": "All that leads from z to the observations must be computed by torch, without "
+    "torch": "Every step from z to the observations must be computed by torch, without "
     "detach(), numpy(), item() or no_grad().",
 }
-_OR_NOT = "Or do without: leave 'forward.derivatives' out."
+_OR_NOT = "To disable derivatives, leave 'forward.derivatives' out."
 
 
 def forward_model(section: PythonFunction, seed: int) -> ExternalModel:

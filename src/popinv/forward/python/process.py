@@ -1,4 +1,4 @@
-"""A worker process, seen from the one that solves."""
+"""The worker process, from the side of the process that solves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from popinv.forward.python.exchange import ASKED, FAILED, READY, UNUSABLE, pack,
 
 __all__ = ["WorkerProcess"]
 
-# Imports may be slow, on a shared file system above all.
+# Imports may be slow, above all on a shared file system.
 _START_LIMIT = 300.0
 _LOOK_EVERY = 0.5
 _LEAVE_LIMIT = 1.0
@@ -53,7 +53,7 @@ class WorkerProcess:
         self._arguments = (os.path.abspath(folder), function, derivatives)
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
-        # Whoever stops the solves may close while a thread is in a call.
+        # Another thread may close the process during a call.
         self._lock = threading.Lock()
         self._connection: Any = None
         self._reaper = Reaper()
@@ -99,7 +99,7 @@ class WorkerProcess:
             process, self._process = self._process, None
         if process is None:
             return
-        # An idle process leaves by itself then, and in order.
+        # An idle process then ends by itself.
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
@@ -113,7 +113,7 @@ class WorkerProcess:
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()
-        # It is read when the process is gone.
+        # The file is read after the process has ended.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115
         # Without -P the working directory, full of the user's files, would come before the
         # installed packages; -u keeps what is printed before a crash. A fork would not do: this
@@ -140,15 +140,15 @@ class WorkerProcess:
     def _answer(
         self, seconds: float, question: bytes | None = None
     ) -> tuple[str, str, list[np.ndarray]]:
-        """Ask, if there is something to ask, and wait for an answer; without, end the process."""
+        """Send a request, if any, and wait for the answer; end the process if none comes."""
         process = self._process
         assert process is not None
-        # A process that stops in the middle of a message would be waited for without end.
+        # Without a time limit, a process that stops within a message would block this one forever.
         watchdog = threading.Timer(seconds + _LOOK_EVERY, _kill, [process])
         watchdog.daemon = True
         watchdog.start()
         try:
-            # A process that is gone shows when the answer is waited for.
+            # A dead process is noticed on waiting for the answer.
             with contextlib.suppress(OSError):
                 if question is not None:
                     self._connection.send_bytes(question)
@@ -168,7 +168,7 @@ class WorkerProcess:
             except ValueError as error:
                 self._end(patience=0.0)
                 raise SolverError(f"the process of the simulator: {error}") from None
-            # A process that it started may keep the connection open.
+            # One of its child processes may keep the connection open.
             if process.poll() is not None and not self._connection.poll():
                 break
         else:

@@ -1,4 +1,4 @@
-"""The section of a function of one's own in Python."""
+"""The section of the user's own Python function."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PythonFunction(LocalSimulator):
         default=None,
         description="Derivatives that the function gives. `jacobian`: it returns a pair, the "
         "observations and their Jacobian of shape (n, number of observations, number of "
-        "parameters); with an argument `jacobian` it is told whether that is wanted. `torch`: it "
+        "parameters); an argument `jacobian` tells it whether the Jacobian is needed. `torch`: it "
         "takes and returns tensors of torch, which differentiates it. null: none.",
     )
 

@@ -42,7 +42,7 @@ def _function(target: str) -> Function:
 def _takes(function: Function, name: str) -> bool:
     try:
         return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # compiled functions need not say what they take
+    except (TypeError, ValueError):  # compiled functions need not have a signature
         return False
 
 
@@ -54,7 +54,7 @@ def answer(
     seeds: np.ndarray,
     directions: np.ndarray | None = None,
 ) -> tuple[str, Any]:
-    """Call the function; return what kind of answer it is, and the numbers or the reason.
+    """Call the function; return the kind of answer, and the numbers or the reason.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def answer(
 
     try:
         if source == TORCH:
-            # Torch is imported by those who use it.
+            # Torch is imported only for a function that uses it.
             from popinv.forward.python.autograd import from_torch
 
             return NUMBERS, from_torch(seeded, z, asked, directions)
@@ -109,8 +109,8 @@ def main(arguments: Sequence[str]) -> int:
         message = f"'{target}' cannot be imported: {_described(error)}"
         if isinstance(error, ModuleNotFoundError):
             message += (
-                f". Install what it needs beside popinv ({sys.executable} -m pip install ...), or "
-                f"put the module into the folder '{folder}'."
+                f". Install the packages that it needs beside popinv ({sys.executable} -m pip "
+                f"install ...), or put the module into the folder '{folder}'."
             )
         connection.send_bytes(pack(UNUSABLE, message))
         return 1

@@ -1,1 +1,1 @@
-"""A simulator of one's own behind the UM-Bridge protocol."""
+"""The user's own simulator behind the UM-Bridge protocol."""

@@ -27,9 +27,9 @@ _PROTOCOL = 1.0
 _GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}
 _NOT_FINITE = re.compile(r"(?<![\w\"])(nan|inf)(?![\w\"])")
-# Seconds for every answer but the evaluation's.
+# Time limit in seconds for every answer except that of an evaluation.
 _ANSWER_LIMIT = 30.0
-# A server that is restarted by its supervisor is back after this, or is not coming back.
+# Seconds after which a server restarted by its supervisor must be available again.
 _PATIENCE = 20.0
 
 
@@ -124,7 +124,7 @@ class UMBridgeClient:
         return cotangents @ np.transpose(columns)
 
     def _product(self, endpoint: str, z: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        """Return J direction by ApplyJacobian, J^T direction by Gradient.
+        """Return J times the direction by ApplyJacobian, or J^T times it by Gradient.
 
         The protocol has a request for each pair of an input vector and an output vector. Parts of
         the direction that are zero are not asked for.
@@ -154,7 +154,7 @@ class UMBridgeClient:
         more: Mapping[str, Any],
         read: Callable[[Any], np.ndarray],
     ) -> np.ndarray:
-        """Return the numbers of an answer that takes computing."""
+        """Return the numbers of an answer that needs computation."""
         parts = [part.tolist() for part in _split(z, self._inputs)]
         body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:
@@ -217,7 +217,7 @@ class UMBridgeClient:
             ) from error
 
     def _wait_for_server(self) -> None:
-        """Return when the server answers; its silence is no property of a system."""
+        """Wait until the server answers, as a missing answer is not the fault of a system."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -229,7 +229,7 @@ class UMBridgeClient:
                 time.sleep(0.5)
 
     def _ask(self, endpoint: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the answer to a question that takes no computing."""
+        """Return the answer to a request that needs no computation."""
         address = f"{self._url}/{endpoint}"
         try:
             if body is None:
@@ -252,7 +252,7 @@ class UMBridgeClient:
         return answer
 
     def _checked_support(self) -> set[str]:
-        """Return what the server does with the model, which is checked to be there."""
+        """Return the operations that the server supports, after a check that the model exists."""
         info = self._ask("Info")
         version = info.get("protocolVersion")
         if version != _PROTOCOL:
@@ -262,7 +262,7 @@ class UMBridgeClient:
             )
         models = info.get("models", [])
         if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
-            raise SolverError(f"{self._url}/Info: 'models' is no list of names: {info}")
+            raise SolverError(f"{self._url}/Info: 'models' is not a list of names: {info}")
         if self._model not in models:
             raise ConfigError(
                 f"forward.model: got '{self._model}', but the server at {self._url} has: "
@@ -292,7 +292,7 @@ class UMBridgeClient:
 
 
 def _limited_text(response: requests.Response) -> str:
-    """Return the body of an answer, which is read in parts and not beyond all measure."""
+    """Return the body of an answer, which is read in parts up to a largest size."""
     parts, size = [], 0
     for part in response.iter_content(2**16):
         parts.append(part)
@@ -309,7 +309,7 @@ def _split(vector: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def _vectors(parts: Any) -> np.ndarray:
-    """Return lists of numbers, one after the other."""
+    """Return lists of numbers, concatenated."""
     return np.concatenate([_vector(part) for part in parts])
 
 
@@ -321,7 +321,7 @@ def _vector(part: Any) -> np.ndarray:
 
 
 def _cause(error: requests.RequestException) -> str:
-    """Return the innermost part of a network error, which says what happened."""
+    """Return the innermost part of a network error, which states the cause."""
     cause: BaseException = error
     while cause.__context__ is not None:
         cause = cause.__context__

@@ -14,13 +14,13 @@ __all__ = ["forward_model"]
 
 
 _ADVICE = (
-    "Correct Gradient and ApplyJacobian of the model. Or do without: set 'forward.derivatives: "
+    "Correct Gradient and ApplyJacobian of the model. To disable them, set 'forward.derivatives: "
     "false'."
 )
 
 
 def forward_model(section: UMBridge, seed: int) -> ExternalModel:
-    """Return the server's model as a forward model, differentiable if the server says so.
+    """Return the server's model as a forward model, differentiable if the server supports it.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def forward_model(section: UMBridge, seed: int) -> ExternalModel:
         section.observation_count(),
         section.time_limit,
     )
-    # The protocol evaluates one system a request.
+    # The protocol evaluates one system in each request.
     if section.derivatives:
         with closing(start()) as client:
             if client.differentiable:

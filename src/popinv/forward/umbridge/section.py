@@ -25,13 +25,13 @@ def _http_address(url: str) -> str:
 
 
 class UMBridge(ExternalSection):
-    """Your own simulator behind the UM-Bridge protocol, asked for one system at a time."""
+    """Your own simulator behind the UM-Bridge protocol, which solves one system in each request."""
 
     kind: Literal["umbridge"] = Field(description="A UM-Bridge server.")
     url: Annotated[str, AfterValidator(_http_address)] = Field(
         description="Address of the server, such as `http://localhost:4242`."
     )
-    # Under another name here, where `model` is what every section makes.
+    # The attribute has another name, as `model` is a method of every section.
     server_model: str = Field(
         default="forward",
         alias="model",
@@ -46,19 +46,22 @@ class UMBridge(ExternalSection):
     derivatives: bool = Field(
         default=True,
         strict=True,
-        description="`true` uses Gradient and ApplyJacobian of the model, where the server "
-        "says that it supports them.",
+        description=(
+            "`true` uses Gradient and ApplyJacobian of the model, if the server supports them."
+        ),
     )
     version: str = Field(
         default="",
-        description="Any text. The server's code cannot be seen from here: change the text when "
-        "the code has changed, and the solves are repeated.",
+        description=(
+            "Any text. popinv cannot detect a change of the server's code: change the text when "
+            "the code has changed, and the solves are repeated."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     retries: CountOrZero = Field(default=2, description=RETRIES)
 
     def model(self, seed: int) -> ExternalModel:
-        """Return the server's model as a forward model; the server is asked what it offers."""
+        """Return the server's model as a forward model, after a request for its operations."""
         from popinv.forward.umbridge.model import forward_model
 
         return forward_model(self, seed)

@@ -21,9 +21,9 @@ __all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"
 
 LAW_ERROR = "alpha_relative_error_rms"
 NOISE_ERROR = "noise_covariance_relative_frobenius_error"
-# The part that an oracle knows has no error of its own.
+# The part that an oracle knows has no error.
 _GIVEN = {"noise_known": NOISE_ERROR, "law_known": LAW_ERROR}
-# By common advice, Gelman and Rubin's statistic of a converged chain is below this.
+# Gelman and Rubin's statistic of a converged chain is commonly required to be below this.
 _SETTLED_R_HAT = 1.05
 
 

@@ -47,8 +47,8 @@ _DESIGN_DRAWS = 2000
 _BLOCK = 1000
 _LEVENBERG_STEPS = 30
 _FIRST_DAMPING = 1e-2
-# A change of twice the log-likelihood far below the resolution of a system's own data. A system is
-# at rest if it has had no larger change for some steps.
+# This change of twice the log-likelihood is far below the resolution of a system's own data. A
+# system is at rest if it has had no larger change for some steps.
 _SETTLED, _QUIET_STEPS = 1e-2, 3
 # Rounds end if no entry of gamma moves by more, or after this number.
 _NOISE_SETTLED, _ALTERNATIONS = 1e-3, 6

@@ -29,11 +29,11 @@ _MOST_STEPS = 30
 # Number of systems whose scores are taken at two points for the curvature, and the distance of the
 # points, in standard errors.
 _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
-# With fewer effective draws, a system's integral is left to chance.
+# With fewer effective draws, a system's integral is unreliable.
 _FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
-# If the diagnostics exceed these at the start, which is near the maximum, climbing is pointless.
+# If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 
 
@@ -259,7 +259,7 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
     """Return the reasons not to use the estimate, or ""."""
     reasons = []
     if not state.arrived:
-        reasons.append(f"it still climbs after {state.iteration} steps")
+        reasons.append(f"it has not converged after {state.iteration} steps")
     if diagnostics["effective_share"] < _LEAST_SHARE:
         reasons.append(f"only {diagnostics['effective_share']:.0%} of the draws count")
     # One system of few is a large share.
@@ -270,14 +270,17 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
         )
     if not diagnostics["draws_shift"] <= _MOST_SHIFT:
         reasons.append(
-            f"with half the draws it moves by {diagnostics['draws_shift']:.2g} standard errors"
+            f"with half the draws the estimate moves by {diagnostics['draws_shift']:.2g} standard "
+            "errors"
         )
     if not diagnostics["draws_error"] <= _MOST_ERROR:
-        reasons.append(f"its draws leave {diagnostics['draws_error']:.2g} standard errors of error")
+        reasons.append(
+            f"its draws have {diagnostics['draws_error']:.2g} standard errors of Monte-Carlo error"
+        )
     if diagnostics["several_modes_share"] > max(_MOST_MODES, one):
         reasons.append(
             f"{diagnostics['several_modes_share']:.0%} of the systems have several modes"
         )
     if not diagnostics["curvature_definite"]:
-        reasons.append("it is not curved downwards at its end")
+        reasons.append("the log-likelihood is not concave at its end")
     return "; ".join(reasons)

@@ -146,7 +146,7 @@ def _estimate(
         influence=influence,
         arrived=state.arrived,
         passes=state.arrived,
-        reason="" if state.arrived else f"it still climbs after {state.iteration} steps",
+        reason="" if state.arrived else f"it has not converged after {state.iteration} steps",
         bread=bread,
         diagnostics={
             "value": float(evaluation.log_likelihood.sum()),

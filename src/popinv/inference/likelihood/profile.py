@@ -39,7 +39,7 @@ _FLAT = 25.0
 
 @dataclass(frozen=True)
 class Ends:
-    """Ends of the 95 % interval of one entry of p; infinite if the data determine none.
+    """Ends of the 95 % interval of one entry of p; infinite if the data do not determine them.
 
     Attributes
     ----------

@@ -189,7 +189,7 @@ def _two_moments(
     total = torch.zeros(d_y, dtype=alpha.dtype)
     square = torch.zeros((d_y, d_y), dtype=alpha.dtype)
     with torch.no_grad():
-        # Sums about a point near the mean lose no digits.
+        # Sums about a point near the mean avoid cancellation.
         centre = problem.simulate(problem.law.sample(alpha, parts[0][:_FEW_ROWS])).mean(dim=0)
         for rows in parts:
             y = problem.simulate(problem.law.sample(alpha, rows)) - centre

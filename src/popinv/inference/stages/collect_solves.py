@@ -57,8 +57,8 @@ def collect_solves(
         or previous_observations is None
     ):
         return fresh
-    # Imported here: the first round needs no tensor library. `popinv.workflow.selection` names
-    # them.
+    # These are imported here, as the first round needs no tensor library.
+    # `popinv.workflow.selection` names them.
     from popinv.inference.build import descent_problem
     from popinv.inference.surrogate_push import surrogate_push
     from popinv.surrogate.artefact import surrogate_of

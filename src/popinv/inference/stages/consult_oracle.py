@@ -1,4 +1,4 @@
-"""The estimate of the study with the noise, or the law, known."""
+"""The estimate of the study if the noise, or the law, is known."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def consult_oracle(
     seed: int,
     device: str = "cpu",
 ) -> xr.Dataset:
-    """Return what the study's estimator finds where the noise, or the law, is known.
+    """Return the estimate by the study's estimator if the noise, or the law, is known.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def consult_oracle(
     solver = partial(_solver, model.forward, seed) if through_solver else None
     true, start = np.concatenate(parameters_of(truth)), estimate_of(answer)
     if known == "noise":
-        # Noise of another family has other parameters; they are held at the truth anyway.
+        # Noise of another family has other parameters, which are held at the truth.
         start = np.concatenate([start[: problem.d_alpha], true[problem.d_alpha :]])
     else:
-        # The truth's noise may be of another family; the study's own is what is estimated.
+        # The true noise may be of another family; the study's own family is estimated.
         true = np.concatenate([true[: problem.d_alpha], start[problem.d_alpha :]])
     result = oracle(
         problem, name, true, start, known, polish.draws, descent, fresh_solves(check), solver

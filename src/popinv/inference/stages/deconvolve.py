@@ -30,7 +30,7 @@ def deconvolve(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
 ) -> xr.Dataset:
-    """Return the estimate of the coupled descent, the surrogate's push taken off.
+    """Return the estimate of the coupled descent, corrected for the surrogate's error.
 
     Parameters
     ----------

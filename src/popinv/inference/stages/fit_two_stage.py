@@ -1,4 +1,4 @@
-"""Fit each system by itself, then pool."""
+"""Fit each system separately, then pool the fits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fit_two_stage(
     *,
     seed: int,
 ) -> xr.Dataset:
-    """Return the law and the noise of the systems' own fits.
+    """Return the law and the noise from the fits of single systems.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Estimate the population through the round's surrogate, to know where to solve next."""
+"""Estimate the population through the round's surrogate, for the next round's solves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def update_population(
     if surrogate.attrs["converged"] and previous_estimate is not None:
         print("the last estimate is passed on")
         return previous_estimate.assign_attrs(converged=1)
-    # Imported here: passing on needs no tensor library. `popinv.workflow.selection` names them.
+    # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
+    # names them.
     from popinv.inference.build import descent_problem, start
     from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
     from popinv.inference.result import estimate_dataset, estimate_of, print_parameters

@@ -57,7 +57,7 @@ class Law(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no density in closed form")
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
-        """Return z (n, d_z) in coordinates that range over the whole line: logs of the positive."""
+        """Return z (n, d_z) in coordinates on the real line: logarithms of positive entries."""
         return z
 
     def bounded(self, x: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ class Law(ABC):
         return x
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return alpha of largest likelihood for parameters z (n, d_z) that are known.
+        """Return the maximum likelihood alpha for known parameters z (n, d_z).
 
         Parameters
         ----------
@@ -80,14 +80,14 @@ class Law(ABC):
         DivergenceError
             If the search ends where the density is zero or not finite.
         """
-        # Imported here, since few stages look for it.
+        # This is imported here, since few stages use it.
         from popinv.optimisation.minimisation import minimise
 
         known = torch.from_numpy(z)
         return minimise(lambda alpha: -self.log_density(alpha, known).mean(), start)
 
     def to_natural(self, alpha: np.ndarray) -> np.ndarray:
-        """Return the values people read, for unconstrained alpha (..., d_alpha)."""
+        """Return the natural values for unconstrained alpha (..., d_alpha)."""
         return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), alpha)
 
     def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
@@ -107,5 +107,5 @@ class Law(ABC):
         if natural.shape != positive.shape:
             raise ValueError(f"expected {len(positive)} values, got shape {natural.shape}")
         if np.any(natural[positive] <= 0):
-            raise ValueError("a positive quantity of the law was given a value that is not")
+            raise ValueError("a positive quantity of the law has a value that is not positive")
         return np.where(positive, np.log(np.where(positive, natural, 1.0)), natural)

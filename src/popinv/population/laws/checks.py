@@ -85,7 +85,7 @@ def _check_sample(law: Law, alpha: torch.Tensor, omega: torch.Tensor) -> torch.T
         f"returned {_described(z)}",
     )
     demand(bool(torch.isfinite(z).all()), "'sample' returned values that are not finite")
-    # Each row may have an alpha of its own, as in the first design.
+    # Each row may have its own alpha, as in the first design.
     rows = alpha + 0.1 * torch.arange(_ROWS, dtype=alpha.dtype)[:, None]
     with in_users_code("sample"):
         together = law.sample(rows, omega)
@@ -93,14 +93,14 @@ def _check_sample(law: Law, alpha: torch.Tensor, omega: torch.Tensor) -> torch.T
     demand(
         together.shape == alone.shape and torch.allclose(together, alone, rtol=1e-9, atol=1e-12),
         "'sample' must also take an alpha of shape (n, d_alpha), one for each row of omega, and "
-        "give what it gives row by row; index it as alpha[..., i]",
+        "agree with the results row by row; index it as alpha[..., i]",
     )
     if law.affine:
         with in_users_code("sample"):
             middle = law.sample(alpha, (omega[:1] + omega[1:2]) / 2)
         demand(
             torch.allclose(middle, (z[:1] + z[1:2]) / 2, rtol=1e-8, atol=1e-10),
-            "the law says that it is 'affine', but its sample is no affine function of omega",
+            "the law is marked 'affine', but its sample is not an affine function of omega",
         )
     return z
 

@@ -17,7 +17,7 @@ class FieldLaw(LawSection):
 
     @classmethod
     def kind_problems(cls, kind: str, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield a law that does not go with the forward model's field."""
+        """Yield a problem if the law does not match the forward model's field."""
         right = forward.field_law()
         if kind == right:
             return
@@ -33,7 +33,7 @@ class FieldLaw(LawSection):
         )
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield a forward model that has another field, or none."""
+        """Yield a problem if the forward model has another field, or none."""
         yield from self.kind_problems(self.kind, forward)
 
 

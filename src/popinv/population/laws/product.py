@@ -1,4 +1,4 @@
-"""Two independent groups of parameters, each with a law of its own."""
+"""Two independent groups of parameters, each with its own law."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ProductLaw(Law):
         return torch.cat([self._first.bounded(x[:, :cut]), self._second.bounded(x[:, cut:])], 1)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return what is most likely for each group, which are independent."""
+        """Return the maximum likelihood alpha of both groups, which are independent."""
         split, cut = len(self._first.names), self._first.d_z
         return np.concatenate(
             [

@@ -25,18 +25,18 @@ __all__ = [
     "law_section",
 ]
 
-START = "Where the descent starts, in the natural scale."
+START = "Start of the descent, on the natural scale."
 _START_BY_PARAMETER = (
-    "Where the descent starts: `{mean: ..., standard_deviation: ...}` for every parameter of the "
+    "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
     "forward model, by name. Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, "
     "with two scales also `coupling`, `time_scale` and `space_scale`; your own simulator those of "
     "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
-    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, "
-    "`mode_1_0`, ...)."
+    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, `mode_1_0`, "
+    "...)."
 )
 _SPREAD = (
-    "Standard deviation of the first design about the start, where positive quantities are "
-    "counted in logarithms: one number, or one per name of `start`."
+    "Standard deviation of the first design about the start, with positive quantities in "
+    "logarithms: one number, or one per name of `start`."
 )
 
 
@@ -60,7 +60,7 @@ Spread = Annotated[
 
 
 class LawSection(Kind):
-    """The section of a law: its keys, and what it demands of the rest of a study.
+    """The section of a law: its keys, and its requirements on the rest of a study.
 
     A law has a key ``start``: a section whose keys are the law's parameters, or such a section for
     each parameter of the forward model, by name.
@@ -89,7 +89,7 @@ class LawSection(Kind):
         return self.value_names()
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield what does not fit the forward model, with paths that begin at the section."""
+        """Yield conflicts with the forward model, with paths that begin at the section."""
         if isinstance(self.start, dict):
             names = forward.parameter_names()
             described = f"the forward model's {len(names)} parameters"
@@ -106,7 +106,7 @@ class LawSection(Kind):
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
     ) -> Iterator[Problem]:
-        """Yield what is wrong with true values, with paths that begin at them.
+        """Yield faults of true values, with paths that begin at them.
 
         Parameters
         ----------

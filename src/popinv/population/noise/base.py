@@ -19,8 +19,8 @@ __all__ = ["STEP_SCALE", "NoiseModel", "NoiseValues", "one_or_each"]
 # Parameters by name or by key of the configuration, where a list holds one for each name.
 NoiseValues = Mapping[str, float | Sequence[float]]
 
-# A factor e in a standard deviation, or as much in atanh of a correlation, is a large change;
-# half of it is the natural size of one.
+# A change of 1 in the logarithm of a standard deviation, or in atanh of a correlation, is large.
+# Half of it is the natural size of a change.
 STEP_SCALE = 0.5
 
 
@@ -62,7 +62,7 @@ class NoiseModel(ABC):
         """Return Gamma, shape (d_y, d_y)."""
 
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return the divergence of unlikely noise, times ``shrinkage``; zero without that."""
+        """Return the divergence of unlikely noise, times ``shrinkage``; zero without shrinkage."""
         return torch.zeros((), dtype=gamma.dtype)
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ class NoiseModel(ABC):
         return mapped
 
     def bounded(self, unbounded: np.ndarray) -> np.ndarray:
-        """Undo :meth:`unbounded`: exp of what is positive, tanh of correlations."""
+        """Undo :meth:`unbounded`: exp for positive values, tanh for correlations."""
         inside, values = self.correlations, np.asarray(unbounded, dtype=float)
         mapped = np.empty_like(values)
         mapped[..., inside] = np.tanh(values[..., inside])
@@ -99,7 +99,7 @@ class NoiseModel(ABC):
         return mapped
 
     def to_natural(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the values people read, for unconstrained gamma of shape (..., n)."""
+        """Return the natural values for unconstrained gamma of shape (..., n)."""
         return self.bounded(gamma)
 
     def from_natural(self, values: NoiseValues) -> np.ndarray:
@@ -122,7 +122,7 @@ class NoiseModel(ABC):
         if np.any(natural[~inside] <= 0):
             raise ValueError("the noise needs positive values")
         if np.any(np.abs(natural[inside]) >= 1):
-            raise ValueError("a correlation lies between -1 and 1, both left out")
+            raise ValueError("a correlation lies strictly between -1 and 1")
         return natural
 
     def _expand(self, values: NoiseValues) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ __all__ = [
     "time_problems",
 ]
 
-START = "Where the descent starts."
+START = "Start of the descent."
 
 
 def _one_or_several(value: Any) -> str:
@@ -69,7 +69,7 @@ class StandardDeviations(Section):
 
 
 class NoiseSection(Kind):
-    """The section of a noise family: its keys, and what it demands of the rest of a study.
+    """The section of a noise family: its keys, and its requirements on the rest of a study.
 
     A family has a key ``start``, a section whose keys are the family's parameters.
     """
@@ -94,11 +94,11 @@ class NoiseSection(Kind):
         """
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield what does not fit the forward model, with paths that begin at the section."""
+        """Yield conflicts with the forward model, with paths that begin at the section."""
         yield from ()
 
     def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield lists of the wrong length and the like among start or true values.
+        """Yield faults such as lists of the wrong length among start or true values.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ def time_problems(kind: str, order: int, forward: ForwardSection) -> Iterator[Pr
 
 
 def length_problems(values: Section, key: str, count: int, described: str) -> Iterator[Problem]:
-    """Yield a list that does not have so many numbers."""
+    """Yield a list that does not have this many numbers."""
     given = getattr(values, key)
     if isinstance(given, list) and len(given) != count:
         yield Problem(
@@ -152,7 +152,7 @@ def length_problems(values: Section, key: str, count: int, described: str) -> It
 
 
 def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
-    """Yield a list that is not one number for each pair, and correlations that no noise has."""
+    """Yield a list that is not one number for each pair, and impossible correlations."""
     given, wanted = getattr(values, key), count * (count - 1) // 2
     if isinstance(given, list) and len(given) != wanted:
         yield Problem(
@@ -161,7 +161,7 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
             "one number.",
         )
         return
-    # Imported here, as nothing else of the configuration needs it and most runs neither.
+    # This is imported here, as no other part of the configuration and few runs need it.
     import numpy as np
 
     matrix = np.eye(count)
@@ -170,8 +170,7 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
     if np.linalg.eigvalsh(matrix)[0] <= 1e-12:
         yield Problem(
             (key,),
-            "these correlations do not go together: no noise has them (their matrix is not "
-            "positive definite).",
+            "these correlations are impossible: their matrix is not positive definite.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Bring the user's own observations into the form that the other stages read."""
+"""Convert the user's own observations into the form that the other stages read."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ def train_surrogate(
     if solves.attrs["converged"] and previous_surrogate is not None:
         print("the last surrogate is good enough and is passed on")
         return previous_surrogate.assign_attrs(converged=1)
-    # Imported here: passing on needs no tensor library. `popinv.workflow.selection` names them.
+    # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
+    # names them.
     from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.resumable import train_resumably

@@ -25,8 +25,10 @@ class LevelSetFieldParameters(Section):
     )
     permeability_1: Positive = Field(
         default=0.5,
-        description="Permeability of the first material. Exchanging the two gives the same law, "
-        "so let the first be the smaller.",
+        description=(
+            "Permeability of the first material. By convention it is the smaller one, as "
+            "exchanging the two gives the same law."
+        ),
     )
     permeability_2: Positive = Field(
         default=3.0, description="Permeability of the second material."

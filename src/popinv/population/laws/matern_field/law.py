@@ -81,7 +81,7 @@ class MaternLaw(Law):
         return -0.5 * ((z[:, 1:] ** 2 / variance).sum(dim=-1) + logs)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return alpha of largest likelihood of the coefficients; the mean is that of z[:, 0]."""
+        """Return the maximum likelihood alpha of the coefficients; the mean is that of z[:, 0]."""
         alpha = super().most_likely(z, start)
         alpha[0] = z[:, 0].mean()
         return alpha

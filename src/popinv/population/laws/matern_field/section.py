@@ -38,8 +38,10 @@ class MaternFieldParameters(FieldParameters):
 
     beside: dict[str, MeanAndStandardDeviation] = Field(
         default_factory=dict,
-        description="The lognormal laws of the parameters that stand beside the field "
-        "(elastodynamics: `damping`), as `{mean: ..., standard_deviation: ...}` by name.",
+        description=(
+            "The lognormal laws of the parameters in addition to the field (elastodynamics: "
+            "`damping`), as `{mean: ..., standard_deviation: ...}` by name."
+        ),
         json_schema_extra={"x-default": "none"},
     )
 
@@ -73,7 +75,7 @@ class MaternFieldSection(FieldLaw):
         return ProductLaw(field, LognormalLaw(tuple(self.start.beside)))
 
     def modules(self) -> tuple[str, ...]:
-        """Return the modules of the field's law and of that beside it, if there is one."""
+        """Return the modules of the field's law and of the additional law, if there is one."""
         laws = "popinv.population.laws"
         beside = (f"{laws}.lognormal.law", f"{laws}.product") if self.start.beside else ()
         return (*super().modules(), *beside)
@@ -93,7 +95,7 @@ class MaternFieldSection(FieldLaw):
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
     ) -> Iterator[Problem]:
-        """Yield what is wrong with true values, those beside the field included."""
+        """Yield faults of true values, those beside the field included."""
         yield from super().value_problems(values, forward)
         beside = values.get("beside")
         if self.start.beside and isinstance(beside, dict):

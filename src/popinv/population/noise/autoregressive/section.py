@@ -46,8 +46,10 @@ class AutoregressiveSection(NoiseSection):
     )
     order: Count = Field(
         default=1,
-        description="Number of earlier values that a value depends on; the number of times less "
-        "one leaves the correlation in time unrestricted but for being stationary.",
+        description=(
+            "Number of earlier values on which a value depends. With the number of times less one, "
+            "every stationary correlation in time is possible."
+        ),
     )
     start: AutoregressiveParameters = Field(
         default_factory=AutoregressiveParameters, description=START
@@ -70,5 +72,5 @@ class AutoregressiveSection(NoiseSection):
         return AutoregressiveNoise(len(observations) // times, times, self.order)
 
     def modules(self) -> tuple[str, ...]:
-        """Return the modules of the family, and that which reads the times."""
+        """Return the modules of the family, and the module that reads the times."""
         return (*super().modules(), "popinv.population.noise.times")

@@ -84,7 +84,7 @@ class BlockNoise(NoiseModel):
         return (over_places @ in_blocks @ self._in_time(gamma).T).reshape(e.shape)
 
     def to_natural(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the values people read, for unconstrained gamma of shape (..., n)."""
+        """Return the natural values for unconstrained gamma of shape (..., n)."""
         gamma = np.asarray(gamma, dtype=float)
         over_places = self.places.to_natural(gamma[..., : self._of_places])
         return np.concatenate([over_places, np.tanh(gamma[..., self._of_places :])], axis=-1)
@@ -118,7 +118,7 @@ class BlockNoise(NoiseModel):
 
 
 def _renamed(name: str) -> str:
-    """Return a parameter's name over the places, as it is said beside those in time."""
+    """Return the name of a parameter over the places, distinct from those in time."""
     if name == "amplitude":
         return "standard_deviation"
     return f"place_{name}" if name.startswith("correlation_") else name

@@ -48,7 +48,7 @@ class BlockParameters(Section):
     )
     length: Positive | None = Field(
         default=None,
-        description="Correlation length, where places have a kernel.",
+        description="Correlation length, if places have a kernel.",
         json_schema_extra={"x-default": f"{LENGTH} where places have a kernel"},
     )
     place_correlation: Correlations | None = Field(
@@ -59,8 +59,9 @@ class BlockParameters(Section):
     )
     time_correlation: Correlations = Field(
         default=0.3,
-        description="Correlation from each time to the next, or a list as that of "
-        "`autoregressive` noise.",
+        description=(
+            "Correlation from each time to the next, or a list as for `autoregressive` noise."
+        ),
     )
 
     @model_serializer(mode="wrap")
@@ -77,12 +78,14 @@ class BlockSection(NoiseSection):
     )
     places: Literal["isotropic", "diagonal", Kernel, "full"] = Field(
         default="isotropic",
-        description="Covariance over the places: independent and alike, independent, a stationary "
-        "kernel of their coordinates, or unrestricted (for few places).",
+        description=(
+            "Covariance over the places: independent with one variance, independent, a stationary "
+            "kernel of their coordinates, or unrestricted (for few places)."
+        ),
     )
     order: Count = Field(
         default=1,
-        description="Number of earlier values that a value depends on, the same at every place.",
+        description="Number of earlier values on which a value depends, the same at every place.",
     )
     start: BlockParameters = Field(default_factory=BlockParameters, description=START)
 

@@ -1,4 +1,4 @@
-"""Noise that is independent from observation to observation, each with a size of its own."""
+"""Noise that is independent between observations, with a standard deviation for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section of independent noise, of a size of its own at each sensor."""
+"""The section of independent noise with a standard deviation for each sensor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["DiagonalSection"]
 
 
 class DiagonalSection(NoiseSection):
-    """Uncorrelated noise, each sensor with its own size."""
+    """Uncorrelated noise with a standard deviation for each sensor."""
 
     kind: Literal["diagonal"] = Field(description="An unknown standard deviation for each sensor.")
     start: StandardDeviations = Field(default_factory=StandardDeviations, description=START)

@@ -107,7 +107,7 @@ class FullNoise(NoiseModel):
         return lower + np.tril(lower, -1).T
 
     def moved(self, gamma: np.ndarray, change: np.ndarray) -> np.ndarray:
-        """Return gamma of L exp(2 E) L^T for a symmetric E (d_y, d_y): positive definite always."""
+        """Return gamma of the positive definite L exp(2 E) L^T, for a symmetric E (d_y, d_y)."""
         values, vectors = np.linalg.eigh(change)
         root = self.cholesky(torch.from_numpy(gamma)).numpy() @ (vectors * np.exp(values))
         # The triangular factor of root root^T, without squaring its condition number.
@@ -142,7 +142,7 @@ class FullNoise(NoiseModel):
             factor = np.linalg.cholesky(correlation)
         except np.linalg.LinAlgError:
             raise ValueError(
-                "the correlations do not go together: their matrix is not positive definite"
+                "these correlations are impossible: their matrix is not positive definite"
             ) from None
         factor = natural[: self.d_y, None] * factor
         return self.from_cholesky(torch.from_numpy(factor)).numpy()

@@ -50,15 +50,18 @@ class FullSection(NoiseSection):
     )
     shrinkage: NonNegative = Field(
         default=0.1,
-        description="Strength of the pull towards uncorrelated noise, which decides where law and "
-        "noise can trade variance. In the descent it is relative to what the data would say if "
-        "there were nothing but noise, and shrinks small correlations by 1 / (1 + shrinkage); the "
-        "likelihoods of N systems weigh it as shrinkage sqrt(N) observations of noise.",
+        description=(
+            "Strength of the penalty that shrinks the noise towards uncorrelated noise. It decides "
+            "if law and noise can exchange variance. In the descent it is relative to the "
+            "information of data that are noise alone, and shrinks small correlations by 1 / (1 + "
+            "shrinkage). In the likelihoods of N systems it has the weight of shrinkage sqrt(N) "
+            "observations of noise."
+        ),
     )
     start: FullParameters = Field(default_factory=FullParameters, description=START)
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
-        """Yield more observations than the square of the number of their pairs allows."""
+        """Yield a number of observations whose pairs are too many unknowns."""
         count = forward.observation_count()
         if count > _MOST_OF_FULL:
             pairs = count * (count + 1) // 2

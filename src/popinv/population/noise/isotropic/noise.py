@@ -1,4 +1,4 @@
-"""Noise that is independent from observation to observation, and everywhere of the same size."""
+"""Noise that is independent between observations, with one standard deviation for all."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class KernelParameters(Section):
     )
     nugget: Positive | None = Field(
         default=None,
-        description="Standard deviation of the uncorrelated part, where there is one.",
+        description="Standard deviation of the uncorrelated part, if there is one.",
         json_schema_extra={"x-default": f"{_NUGGET} where `nugget: true`"},
     )
 
