@@ -142,7 +142,7 @@ CODE_EDITS = [
         "inference/assessment.py",
         "inference/sampling_error.py",
         "figures/law.py",
-        "config/noise.py",
+        "config/checks.py",
         "observation_files/csv_files.py",
         "store/storage.py",
     ),
