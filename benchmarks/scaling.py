@@ -52,6 +52,7 @@ from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.model_moments import matched_draws, model_moments
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.normal.law import NormalLaw
@@ -105,9 +106,9 @@ def one_step(problem: Problem, settings: DescentSettings, first: int = 3) -> Cal
 
 def pseudo_likelihood(problem: Problem) -> Callable[[], Any]:
     """Return an evaluation of the pseudo-likelihood with its scores."""
-    omega = pseudo.matched_draws(problem)
+    omega = matched_draws(problem)
     alpha, gamma = (torch.from_numpy(part) for part in parameters_of(problem))
-    return lambda: pseudo.evaluate(problem, gamma, pseudo.model_moments(problem, alpha, omega))
+    return lambda: pseudo.evaluate(problem, gamma, model_moments(problem, alpha, omega))
 
 
 def work_of(stage: str, size: int) -> Callable[[], Any]:

@@ -41,7 +41,7 @@ def test_help_names_every_command():
 
 def test_the_kinds_offered_are_those_there_are():
     (forward,) = (p for p in popinv.commands["new-study"].params if p.name == "forward")
-    assert set(forward.type.choices) == set(KINDS) - {"umbridge", "executable"}
+    assert set(forward.type.choices) == set(KINDS)
 
 
 def test_the_examples_are_part_of_the_package():
@@ -133,7 +133,7 @@ def test_names_and_gaps_of_a_file_are_seen_and_told():
     done = call("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
     assert done.exit_code == 0, done.output
     assert "30 systems, 2 observations of each" in done.output
-    assert "the column 'catchment'" in done.output
+    assert "catchment      system    text in the first column" in done.output
     assert "missing: 1 values" in done.output
     study = load_file(Path("my-study.yaml")).studies["my-study"]
     assert study.forward.observations.count == 2

@@ -86,7 +86,7 @@ def test_wrong_width_with_a_guess() -> None:
 
 
 def test_too_few_rows() -> None:
-    assert "2 rows" in fault(write("1,2,3\n4,5,6\n"))
+    assert "2 systems" in fault(write("1,2,3\n4,5,6\n"))
 
 
 def test_the_time_axis_of_a_file_is_that_of_the_forward_model() -> None:
@@ -127,10 +127,8 @@ def test_files_of_a_configuration() -> None:
     check_data_files(config(write(text())))
     with pytest.raises(DataError, match=r"studies\.mine\.observations\.file: data/z\.csv"):
         check_data_files(config("data/z.csv"))
-    with pytest.raises(DataError, match=r"descent\.batch_size: got 5, but data/y\.csv leaves 4"):
-        check_data_files(config(write(text()), {"batch_size": 5}))
-    with pytest.raises(DataError, match="held-out share"):
-        check_data_files(config(write(text()), heldout_fraction=0.1))
+    with pytest.raises(DataError, match=r"descent\.batch_size: got 7, but data/y\.csv leaves 6"):
+        check_data_files(config(write(text()), {"batch_size": 7}))
 
 
 def test_missing_values_of_a_configuration() -> None:
@@ -141,7 +139,7 @@ def test_missing_values_of_a_configuration() -> None:
         check_data_files(config(path))
     check_data_files(config(path, missing="mask"))
     values[1:, 2] = np.nan
-    with pytest.raises(DataError, match=r"column 3 is observed in [01] of the 4 systems"):
+    with pytest.raises(DataError, match=r"column 3 is observed in 1 of the 6 systems"):
         check_data_files(config(write(text(values)), missing="mask"))
 
 
@@ -152,7 +150,7 @@ def test_a_sensor_that_never_varies_is_refused(gap: bool) -> None:
     if gap:
         values[3, 1] = np.nan
     with pytest.raises(
-        DataError, match=r"column 2 is 0\.25 in all [34] systems to learn.*leave it"
+        DataError, match=r"column 2 is 0\.25 in all [56] systems to learn.*leave it"
     ):
         check_data_files(config(write(text(values)), missing="mask"))
 
@@ -164,15 +162,16 @@ def test_a_line_of_times_is_refused_until_it_is_said_what_it_is() -> None:
     for header, count in ((True, 6), (False, 7)):
         complete = config(path, header=header)
         check_data_files(complete)
-        section = complete.studies["mine"].observations
-        assert len(read_fitting(section, 3, None).values) == count
+        study = complete.studies["mine"]
+        described = study.forward.observed(seed=1)
+        assert len(read_fitting(study.observations, described).values) == count
 
 
 @pytest.mark.parametrize(
     ("downstream", "message"),
     [
-        ({"mwgrad": {"systems": [0, 4]}}, r"mwgrad\.systems: got 4, but the 4 systems"),
-        ({"certified_unlearning": {"systems": [0]}}, r"certified_unlearning: .* there are 2"),
+        ({"mwgrad": {"systems": [0, 6]}}, r"mwgrad\.systems: got 6, but the 6 systems"),
+        ({"certified_unlearning": {"systems": [0]}}, r"certified_unlearning: .* there are 0"),
     ],
 )
 def test_methods_that_need_more_systems_than_the_file_has(downstream, message) -> None:
@@ -199,7 +198,7 @@ def test_the_job_reads_what_was_checked() -> None:
     check_data_files(complete)
     study = complete.studies["mine"]
     observations = study.forward.observed(seed=1)
-    table = read_fitting(study.observations, len(observations), observations.time_count)
+    table = read_fitting(study.observations, observations)
     np.testing.assert_array_equal(table.values, VALUES)
     np.testing.assert_array_equal(table.noise_scale, np.arange(1.0, 7.0))
     np.testing.assert_array_equal(table.system_ids, [f"n{i}" for i in range(6)])

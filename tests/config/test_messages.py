@@ -171,7 +171,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
             ),
         ),
         "observations.truth.law.mode_1.standard_deviation",
-        ["-1", "greater than 0"],
+        ["-1", "at least 0"],
     ),
     "law of another field": (
         set_at("forward", "field", "level_set"),

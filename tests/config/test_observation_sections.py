@@ -22,6 +22,9 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
     assert section["system_column"] is None
     assert section["noise_scale_column"] is None
     assert section["header"] is None
+    assert section["layout"] == "wide"
+    assert section["missing_values"] is None
+    assert section["ignored_columns"] == []
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,29 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
             {"header": False, "system_column": "a"},
             ["'header' is false, but the column 'a' is named in the first line"],
         ),
+        ({"layout": "tall"}, ["observations.layout", "wide", "long"]),
+        ({"value_column": "y"}, ["only a table of 'layout: long' has columns of values"]),
+        ({"layout": "long", "system_column": "s"}, ["needs 'system_column' and 'value_column'"]),
+        (
+            {"layout": "long", "system_column": "s", "value_column": "y", "time_column": "y"},
+            ["must be different columns"],
+        ),
+        (
+            {"layout": "long", "system_column": "s", "value_column": "y", "ignored_columns": ["a"]},
+            ["a table of 'layout: long' has no 'ignored_columns'"],
+        ),
+        ({"file": "y.nc", "ignored_columns": ["a"]}, ["only a CSV file has named columns"]),
+        ({"header": False, "ignored_columns": ["a"]}, ["'header' is false, but the column 'a'"]),
+        ({"missing_values": -999}, ["observations.missing_values", "list"]),
+        (
+            {"file": "d/y.parquet"},
+            [
+                "ends in .csv, .nc or .zarr. Make a CSV file of it",
+                "pandas.read_parquet('d/y.parquet').to_csv('d/y.csv', index=False)",
+                "python -m pip install pyarrow",
+            ],
+        ),
+        ({"file": "y.xlsx"}, ["pandas.read_excel('y.xlsx')", "pip install openpyxl"]),
         ({"noise_scale": {"low": 1, "high": 2}}, ["observations.noise_scale", "unknown key"]),
     ],
 )

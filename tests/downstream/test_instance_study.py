@@ -32,7 +32,7 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     withdraw,
 )
 from popinv.errors import ConfigError, DataError
-from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.inference.conditions import Conditions
 from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
@@ -67,7 +67,7 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
 
 
 def test_what_cannot_be_forgotten_is_refused():
-    problem, *_ = linear_problem(6, ScalesAndGaps(np.linspace(0.5, 2, 6)))
+    problem, *_ = linear_problem(6, Conditions(np.linspace(0.5, 2, 6)))
     with pytest.raises(ConfigError, match="noise scales or unseen entries"):
         check_problem(problem)
 

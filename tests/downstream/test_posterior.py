@@ -17,8 +17,8 @@ from popinv.downstream.posterior.study import (
     sample_posteriors,
     varying,
 )
+from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
 
@@ -27,7 +27,7 @@ MATRIX = np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.8], [0.1, -1.0], [0.7, 0.0]]
 ALPHA = np.array([1.0, -0.5, np.log(0.6), np.log(0.4)])
 
 
-def linear_problem(count: int = 40, scales_and_gaps: ScalesAndGaps | None = None, seed: int = 0):
+def linear_problem(count: int = 40, conditions: Conditions | None = None, seed: int = 0):
     """Return a problem with G(z) = A z, its estimate, and the true z (N, 2)."""
     law, noise = NormalLaw(["a", "b"]), KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.5, "length": 0.3})
@@ -35,15 +35,15 @@ def linear_problem(count: int = 40, scales_and_gaps: ScalesAndGaps | None = None
     omega, e = rng.standard_normal((count, 2)), rng.standard_normal((count, 5))
     z = law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
     xi = noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
-    if scales_and_gaps is not None and scales_and_gaps.scale is not None:
-        xi = scales_and_gaps.scale[:, None] * xi
+    if conditions is not None and conditions.scale is not None:
+        xi = conditions.scale[:, None] * xi
     data = z @ MATRIX.T + xi
-    if scales_and_gaps is not None and scales_and_gaps.present is not None:
-        data = np.where(scales_and_gaps.present, data, scales_and_gaps.fill)
+    if conditions is not None and conditions.present is not None:
+        data = np.where(conditions.present, data, conditions.fill)
     matrix = torch.from_numpy(MATRIX)
     problem = Problem(
         data, lambda z: z @ matrix.T, law, noise, np.full(6, 0.5), seed=3, stage="posterior",
-        scales_and_gaps=scales_and_gaps,
+        conditions=conditions,
     )  # fmt: skip
     return problem, (ALPHA, gamma), z
 
@@ -51,11 +51,9 @@ def linear_problem(count: int = 40, scales_and_gaps: ScalesAndGaps | None = None
 def closed_form(problem: Problem, gamma: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of the posterior of system n."""
     seen, scale = np.ones(5, dtype=bool), 1.0
-    if problem.scales_and_gaps is not None:
-        seen = (
-            seen if problem.scales_and_gaps.present is None else problem.scales_and_gaps.present[n]
-        )
-        scale = 1.0 if problem.scales_and_gaps.scale is None else problem.scales_and_gaps.scale[n]
+    if problem.conditions is not None:
+        seen = seen if problem.conditions.present is None else problem.conditions.present[n]
+        scale = 1.0 if problem.conditions.scale is None else problem.conditions.scale[n]
     covariance = scale**2 * problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     noise = np.linalg.inv(covariance[np.ix_(seen, seen)])
     a, prior = MATRIX[seen], np.diag(np.exp(-2 * ALPHA[2:]))
@@ -64,14 +62,14 @@ def closed_form(problem: Problem, gamma: np.ndarray, n: int) -> tuple[np.ndarray
     return mean, posterior
 
 
-@pytest.mark.parametrize("with_scales_and_gaps", [False, True])
-def test_a_linear_model_has_its_closed_form(with_scales_and_gaps):
-    scales_and_gaps, count = None, 6
-    if with_scales_and_gaps:
+@pytest.mark.parametrize("with_conditions", [False, True])
+def test_a_linear_model_has_its_closed_form(with_conditions):
+    conditions, count = None, 6
+    if with_conditions:
         present = np.ones((count, 5), dtype=bool)
         present[1, 2:4] = present[4, 0] = False
-        scales_and_gaps = ScalesAndGaps(np.linspace(0.5, 2, count), present, np.zeros(5))
-    problem, estimate, _ = linear_problem(count, scales_and_gaps)
+        conditions = Conditions(np.linspace(0.5, 2, count), present, np.zeros(5))
+    problem, estimate, _ = linear_problem(count, conditions)
     posteriors = sample_posteriors(problem, estimate, chains=2, warmup=50, draws=1500, thin=2)
     assert posteriors.z.shape == (2, 1500, count, 2)
     for n in range(count):

@@ -46,7 +46,9 @@ def rounds_of(*sizes: int, last: int = 30):
     rounds = record(rng.standard_normal((sizes[0], 1)), failed=3)
     for size in (*sizes[1:], last):
         fresh = record(rng.standard_normal((size, 1)), failed=1 if size == last else 0)
-        rounds = judge(fresh, rounds, exact(0.1), estimate, Thresholds(1e-9, 1.0), lambda z, y: 0.0)
+        rounds = judge(
+            fresh, rounds, exact(0.1), estimate, Thresholds(1e-9, 1.0), lambda solves: 0.0
+        )
     return rounds
 
 

@@ -18,10 +18,10 @@ from popinv.figures.study import draw
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
 from popinv.inference.answer import population_dataset
+from popinv.inference.conditions import fitted_observations
 from popinv.inference.estimate import Estimate
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.inference.scales_and_gaps import fitted_observations
 from popinv.population.laws.base import Law
 from popinv.population.laws.level_set_field.law import LevelSetLaw
 from popinv.population.laws.lognormal.law import LognormalLaw
@@ -164,11 +164,9 @@ def make_study(
     y = population["y"].values + noise.sample(torch.from_numpy(gamma), e).numpy()
     y[rng.uniform(size=y.shape) < missing] = np.nan
     observations = observations_dataset(y, columns, HELDOUT)
-    data, scales_and_gaps = fitted_observations(observations)
+    data, conditions = fitted_observations(observations)
     scale = np.full(len(alpha) + len(gamma), 0.5)
-    problem = Problem(
-        data, simulate, law, noise, scale, stage="figures", scales_and_gaps=scales_and_gaps
-    )
+    problem = Problem(data, simulate, law, noise, scale, stage="figures", conditions=conditions)
     near = alpha + 0.03, gamma + 0.03
     answers = estimators(problem, *near)
     descent = answers["distance"]
@@ -187,7 +185,7 @@ def make_study(
     for fresh in (solved(30, 0.1), solved(0, 0.0), solved(20, 0.0)):
         record = judge(
             collect([fresh]), record, inexact, loaded["population"],
-            Thresholds(error=0.1, push=1.0), lambda z, y: 0.2,
+            Thresholds(error=0.1, push=1.0), lambda solves: 0.2,
         )  # fmt: skip
     loaded["check"] = record.assign_attrs(config=json.dumps({"thresholds": {"error": 0.1}}))
     network = SimpleNamespace(to_arrays=dict, hyperparameters={})

@@ -128,3 +128,33 @@ def test_evenly_spread_numbers_have_both_ends() -> None:
     assert evenly(4, 6).tolist() == [0, 1, 2, 3]
     assert evenly(11, 6).tolist() == [0, 2, 4, 6, 8, 10]
     assert [columns_for(count) for count in range(1, 7)] == [1, 2, 3, 2, 3, 3]
+
+
+def named(*names: str, axis: str = "entry") -> Arrangement:
+    """Return the layout of the columns of a file."""
+    places = np.arange(float(len(names)))[:, None]
+    coordinates = observation_coordinates(Observations(places, (axis,), "y"))
+    y = xr.Variable(("system", "observation"), np.zeros((2, len(names))))
+    column = xr.Variable("observation", np.array(names))
+    return arrangement(xr.Dataset({"y": y}, coords=coordinates | {"column": column}))
+
+
+def test_columns_with_numbers_for_names_are_a_curve_over_them() -> None:
+    layout = named("2", "0.5", "1")
+    (panel,) = layout.panels
+    np.testing.assert_array_equal(panel.x, [0.5, 1, 2])
+    np.testing.assert_array_equal(panel.rows, [1, 2, 0])
+    assert layout.x_label == "name of the column in the file"
+    assert layout.ticks() is None
+
+
+@pytest.mark.parametrize("last", ["upper_bound", "nan", "inf"])
+def test_columns_with_a_few_words_for_names_are_separate(last: str) -> None:
+    layout = named("0.5", last)
+    assert layout.names == ("0.5", last.replace("_", " "))
+    assert not layout.shared_scale
+
+
+def test_many_names_and_known_places_do_not_matter() -> None:
+    assert named(*(f"p{i}" for i in range(25))).x_label == NUMBER
+    assert named("p", "q", axis="x").x_label == "x, place of the sensor"

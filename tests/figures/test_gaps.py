@@ -9,24 +9,24 @@ import pytest
 from studies import Study, line_study, square_study
 
 from popinv.figures.names import FIGURES
-from popinv.inference.scales_and_gaps import fitted_observations
+from popinv.inference.conditions import fitted_observations
 
 
 @pytest.fixture(scope="module", params=[line_study, square_study])
 def gapped(request: pytest.FixtureRequest) -> Study:
-    """Return a study with gaps, of which two sensors were never both seen in one system."""
+    """Return a study with gaps; two sensors were never seen together, and one never."""
     study = request.param().without("truth", "noise_known", "intervals")
     observations = study.loaded["observations"].copy(deep=True)
     y = observations["y"].values
     y[np.random.default_rng(0).random(y.shape) < 0.2] = np.nan
-    y[::2, 0], y[1::2, 1] = np.nan, np.nan
+    y[::2, 0], y[1::2, 1], y[:, 2] = np.nan, np.nan, np.nan
     observations = observations.assign(
         y=(("system", "observation"), y, observations["y"].attrs),
         noise_scale=("system", np.linspace(0.5, 2, len(y))),
     )
-    data, scales_and_gaps = fitted_observations(observations)
+    data, conditions = fitted_observations(observations)
     return Study(
-        replace(study.problem, data=data, scales_and_gaps=scales_and_gaps),
+        replace(study.problem, data=data, conditions=conditions),
         {**study.loaded, "observations": observations},
     )
 

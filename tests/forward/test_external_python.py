@@ -243,7 +243,8 @@ def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     code = """
         import numpy as np
         from popinv.forward.python.process import WorkerProcess
-        WorkerProcess("simulator:sleepy", "own", 600.0, "").call(np.zeros((1, 2)), np.ones(1, int))
+        worker = WorkerProcess("simulator:sleepy", "own", 600.0, "", True)
+        worker.call(np.zeros((1, 2)), np.ones(1, int))
     """
     job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
     deadline = time.monotonic() + 60

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.stats import multivariate_normal
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
 
@@ -32,7 +32,7 @@ def linear_problem(
     xi = noise.sample(gamma, torch.from_numpy(rng.standard_normal((count, 6)))).numpy()
     scale = rng.uniform(0.5, 2.0, count) if scales else None
     data = signal.numpy() + (1.0 if scale is None else scale[:, None]) * xi
-    scales_and_gaps = None
+    conditions = None
     if scales or gaps:
         present = fill = None
         if gaps:
@@ -40,10 +40,8 @@ def linear_problem(
             present[np.arange(count), rng.integers(6, size=count)] = True
             fill = data.mean(axis=0)
             data = np.where(present, data, fill)
-        scales_and_gaps = ScalesAndGaps(scale=scale, present=present, fill=fill)
-    return Problem(
-        data, line, law, noise, np.full(6, 0.5), seed=seed, scales_and_gaps=scales_and_gaps
-    )
+        conditions = Conditions(scale=scale, present=present, fill=fill)
+    return Problem(data, line, law, noise, np.full(6, 0.5), seed=seed, conditions=conditions)
 
 
 def exact_log_likelihood(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -54,16 +52,12 @@ def exact_log_likelihood(problem: Problem, p: np.ndarray) -> np.ndarray:
     noise = problem.noise.covariance(torch.from_numpy(p[4:])).numpy()
     values = []
     for n, y in enumerate(problem.data):
-        scales_and_gaps = problem.scales_and_gaps
-        scale = (
-            1.0
-            if scales_and_gaps is None or scales_and_gaps.scale is None
-            else scales_and_gaps.scale[n]
-        )
+        conditions = problem.conditions
+        scale = 1.0 if conditions is None or conditions.scale is None else conditions.scale[n]
         seen = (
             np.full(6, True)
-            if scales_and_gaps is None or scales_and_gaps.present is None
-            else scales_and_gaps.present[n]
+            if conditions is None or conditions.present is None
+            else conditions.present[n]
         )
         covariance = (signal + scale**2 * noise)[np.ix_(seen, seen)]
         values.append(multivariate_normal.logpdf(y[seen], mean[seen], covariance))

@@ -17,21 +17,21 @@ from popinv.inference.baselines.comparison import comparison, seconds_of, write_
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.likelihood import Whitening, log_likelihood
 from popinv.inference.baselines.two_stage import first_design_prior, fit_systems, two_stage
+from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.population.laws.lognormal.law import LognormalLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
-def with_scales_and_gaps(problem: Problem) -> Problem:
+def with_conditions(problem: Problem) -> Problem:
     """Return the problem with noise scales and a tenth of its entries missing."""
     rng = np.random.default_rng(7)
     shape = problem.data.shape
     present = rng.random(shape) > 0.1
     scale = np.exp(rng.uniform(-0.5, 0.5, shape[0]))
-    return replace(problem, scales_and_gaps=ScalesAndGaps(scale, present, np.zeros(shape[1])))
+    return replace(problem, conditions=Conditions(scale, present, np.zeros(shape[1])))
 
 
 def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tuple:
@@ -49,26 +49,26 @@ def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tup
     return problem, np.array([1.0, -0.5, np.log(0.5), np.log(0.3)]), np.array([np.log(sigma)]), a
 
 
-@pytest.mark.parametrize("scales_and_gaps", [False, True])
-def test_log_likelihood_is_that_of_the_entries_that_were_seen(scales_and_gaps):
+@pytest.mark.parametrize("conditions", [False, True])
+def test_log_likelihood_is_that_of_the_entries_that_were_seen(conditions):
     problem, _, gamma = curve_problem(count=12)
-    problem = with_scales_and_gaps(problem) if scales_and_gaps else problem
+    problem = with_conditions(problem) if conditions else problem
     residuals = np.random.default_rng(1).standard_normal((12, 8))
     evaluation = log_likelihood(problem, torch.from_numpy(gamma), torch.from_numpy(residuals))
     covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     for n in range(12):
-        seen = problem.scales_and_gaps.present[n] if scales_and_gaps else np.ones(8, dtype=bool)
-        scale = problem.scales_and_gaps.scale[n] if scales_and_gaps else 1.0
+        seen = problem.conditions.present[n] if conditions else np.ones(8, dtype=bool)
+        scale = problem.conditions.scale[n] if conditions else 1.0
         block = scale**2 * covariance[np.ix_(seen, seen)]
         expected = stats.multivariate_normal(cov=block).logpdf(residuals[n, seen])
         assert float(evaluation[n]) == pytest.approx(expected, rel=1e-10)
 
 
-@pytest.mark.parametrize("scales_and_gaps", [False, True])
-def test_whitening_treats_derivatives_as_it_treats_residuals(scales_and_gaps):
+@pytest.mark.parametrize("conditions", [False, True])
+def test_whitening_treats_derivatives_as_it_treats_residuals(conditions):
     problem, _, gamma = curve_problem(count=5)
     whitening = Whitening(
-        with_scales_and_gaps(problem) if scales_and_gaps else problem, torch.from_numpy(gamma)
+        with_conditions(problem) if conditions else problem, torch.from_numpy(gamma)
     )
     columns = torch.from_numpy(np.random.default_rng(2).standard_normal((5, 8, 3)))
     together = whitening(columns)
@@ -121,7 +121,7 @@ def test_two_stages_have_the_bias_of_the_closed_form_at_any_number_of_systems():
     assert np.all(np.exp(2 * fit.alpha[2:]) > 1.3 * np.exp(2 * alpha[2:]))
 
 
-def test_two_stages_keep_positive_parameters_positive_and_heed_scales_and_gaps():
+def test_two_stages_keep_positive_parameters_positive_and_heed_conditions():
     rng = np.random.default_rng(3)
     z = np.exp(0.2 + 0.4 * rng.standard_normal((400, 1)))
     scale = np.exp(rng.uniform(-1, 1, 400))
@@ -134,7 +134,7 @@ def test_two_stages_keep_positive_parameters_positive_and_heed_scales_and_gaps()
         LognormalLaw(["k"]),
         IsotropicNoise(5),
         np.array([1.0, 1.0, 0.5]),
-        scales_and_gaps=ScalesAndGaps(scale, present, np.zeros(5)),
+        conditions=Conditions(scale, present, np.zeros(5)),
     )
     fit = two_stage(problem, (np.array([0.0, -1.0]), np.array([np.log(0.2)])))
     assert fit.z.min() > 0
@@ -144,10 +144,10 @@ def test_two_stages_keep_positive_parameters_positive_and_heed_scales_and_gaps()
     assert np.exp(fit.gamma[0]) == pytest.approx(0.05 * np.sqrt(1 - 1 / 4), rel=0.06)
 
 
-@pytest.mark.parametrize("scales_and_gaps", [False, True])
-def test_the_energy_is_minus_the_log_posterior_and_its_gradient(scales_and_gaps):
+@pytest.mark.parametrize("conditions", [False, True])
+def test_the_energy_is_minus_the_log_posterior_and_its_gradient(conditions):
     problem, alpha, gamma = curve_problem(count=4)
-    problem = with_scales_and_gaps(problem) if scales_and_gaps else problem
+    problem = with_conditions(problem) if conditions else problem
     energy = Energy(problem, np.concatenate([alpha, gamma]))
     assert energy.dimension == 6 + 4 * 2
     q = 0.1 * np.random.default_rng(4).standard_normal(energy.dimension)

@@ -20,6 +20,7 @@ from problems import curve, curve_problem
 from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.two_stage import two_stage
+from popinv.inference.conditions import Conditions
 from popinv.inference.descent import run
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.identifiability import identifiability
@@ -28,7 +29,6 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.population.noise.full.noise import FullNoise
 from popinv.store.checkpoints import state_to_arrays
@@ -65,9 +65,9 @@ def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem,
     return replace(problem, simulate=there), replace(problem, simulate=surrogate), (alpha, gamma)
 
 
-def gaps() -> ScalesAndGaps:
+def gaps() -> Conditions:
     rng = np.random.default_rng(4)
-    return ScalesAndGaps(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
+    return Conditions(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def gaps() -> ScalesAndGaps:
         ({}, {}),
         ({"policy": "full", "regularisation": 1.0}, {}),
         ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),
-        ({"batch_size": 40}, {"scales_and_gaps": gaps()}),
+        ({"batch_size": 40}, {"conditions": gaps()}),
         ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
         ({}, {"noise": FullNoise(8, shrinkage=0.0), "free_noise": False}),
     ],
-    ids=["cut", "full_policy", "plain_adam", "scales_and_gaps", "full_noise", "full_noise_held"],
+    ids=["cut", "full_policy", "plain_adam", "conditions", "full_noise", "full_noise_held"],
 )
 def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, changes):
     there, here, start = pair(elsewhere, fitted, **dict(changes))

@@ -169,7 +169,8 @@ def test_cells_that_count_as_missing(cell: str, header: str) -> None:
     path = write(f"{header}1,2,3\n4,{cell},6\n7,8,9\n")
     values = read_observations(path, mask_missing=True).values
     np.testing.assert_array_equal(values, [[1, 2, 3], [4, math.nan, 6], [7, 8, 9]])
-    assert f"line {2 + header.count(chr(10))}, column 2 is missing" in fault(path)
+    name = " (b)" if header else ""
+    assert f"line {2 + header.count(chr(10))}, column 2{name} is missing" in fault(path)
 
 
 @pytest.mark.parametrize("mask", [False, True])
@@ -189,7 +190,8 @@ def test_text_and_infinity_are_never_missing(
 ) -> None:
     path = write(f"{header}1,2,3\n4,{cell},6\n7,8,9\n1,1,1\n")
     line = 2 + header.count("\n")
-    assert f"line {line}, column 2 {words}" in fault(path, mask_missing=mask)
+    name = " (b)" if "b" in header and "infinite" in words else ""
+    assert f"line {line}, column 2{name} {words}" in fault(path, mask_missing=mask)
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
@@ -234,7 +236,7 @@ def test_named_columns_of_a_csv_file() -> None:
     np.testing.assert_array_equal(table.system_ids, ["core 7", "core 9", "7"])
     # Messages count the columns of the file, not those of the observations.
     message = fault(path, system_column="sample", noise_scale_column="scale")
-    assert "line 3, column 4 is missing" in message
+    assert "line 3, column 4 (p2) is missing" in message
 
 
 def test_a_line_of_names_may_hold_numbers_where_columns_are_named() -> None:
@@ -441,3 +443,39 @@ def test_the_split_takes_every_system_once(count: int, share: float, seed: int) 
     kept, heldout = heldout_split(count, share, seed)
     assert len(heldout) == round(share * count)
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, heldout])), np.arange(count))
+
+
+# --- names above numbers ------------------------------------------------------------------------
+
+
+def test_places_beside_a_column_of_systems_are_names() -> None:
+    numbered = "".join(f"{10 + 3 * i},{line}\n" for i, line in enumerate(text().splitlines()))
+    table = read_observations(write("id,0,0.25,0.5\n" + numbered), system_column="id")
+    assert table.names == ["0", "0.25", "0.5"]
+    assert table.columns[1] == "column 3 (0.25)"
+    np.testing.assert_array_equal(table.values, VALUES)
+    # Text above numbers is no system.
+    assert read_observations(write("id,0,0.25,0.5\n" + numbered)).values.shape == (6, 4)
+    # Text above text may be one, unless the numbers look like places.
+    labelled = "".join(f"N{i},{line}\n" for i, line in enumerate(text().splitlines()))
+    assert "looks like places or times" in fault(write("id,0,0.25,0.5\n" + labelled))
+    assert survey(Path(write("id,0,0.25,0.5\n" + labelled))).names == ("0", "0.25", "0.5")
+
+
+@pytest.mark.parametrize("head", ["", "p,p,q\n", "p,,q\n"])
+def test_names_that_do_not_tell_columns_apart_are_none(head: str) -> None:
+    assert read_observations(write(head + text())).names is None
+
+
+def test_columns_that_are_ignored() -> None:
+    rows = "".join(f"{line},f\n" for line in text().splitlines())
+    table = read_observations(write("p,q,r,sex\n" + rows), others=["sex"])
+    np.testing.assert_array_equal(table.values, VALUES)
+    assert table.names == ["p", "q", "r"]
+    message = fault(write("p,q,r,sex\n" + rows), others=["sx"])
+    assert "there is no column 'sx' (observations.ignored_columns)" in message
+    assert "Did you mean 'sex'?" in message
+
+
+def test_other_formats_are_told_how_to_become_csv() -> None:
+    assert "pandas.read_parquet('data/y.parquet')" in fault(write("", "data/y.parquet"))

@@ -33,6 +33,25 @@ LAWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "level_set_field": ({**FLOW, "field": "level_set"}, {"kind": "level_set_field"}),
     "normal": (RING, {"kind": "normal", "start": {"forcing": EACH}}),
     "lognormal": (RING, {"kind": "lognormal", "start": {"forcing": EACH}}),
+    "transformed_normal": (
+        RING,
+        {
+            "kind": "transformed_normal",
+            "transforms": {"forcing": {"logit": [0, 20]}},
+            "start": {"forcing": EACH},
+        },
+    ),
+    "mixture": (
+        RING,
+        {
+            "kind": "mixture",
+            "transforms": {"forcing": "log"},
+            "start": {
+                "component_1": {"weight": 0.4, "forcing": EACH},
+                "component_2": {"weight": 0.6, "forcing": {**EACH, "mean": 2.0}},
+            },
+        },
+    ),
 }
 NOISES: dict[str, dict[str, Any]] = {
     "isotropic": {"kind": "isotropic"},

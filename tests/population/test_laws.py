@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from popinv.forward.fields import wavenumbers
+from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.level_set_field.law import LevelSetLaw
 from popinv.population.laws.lognormal.law import LognormalLaw
 from popinv.population.laws.matern_field.law import MaternLaw
+from popinv.population.laws.mixture.law import MixtureLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.product import ProductLaw
 from popinv.population.laws.section import flat_values
+from popinv.population.laws.transforms import LOG, NONE, logit
 from popinv.population.synthetic import broad_parameters, parameters
 
 LAWS = {
@@ -25,6 +28,22 @@ LAWS = {
     "level_set_2d": (LevelSetLaw(2, 4), [5.0, 0.5, 3.0]),
     "normal": (NormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 2.0]),
     "lognormal": (LognormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 0.1]),
+    "correlated": (NormalLaw(["a", "b"], groups=["ba"]), [1.0, -2.0, 0.5, 2.0, -0.6]),
+    "mixed": (
+        GaussianLaw(
+            ["a", "b", "c", "d", "e"],
+            [LOG, NONE, logit(1.0, 4.0), LOG, NONE],
+            common=["b"],
+            fixed={"d": 2.5},
+            groups=["ace"],
+        ),
+        [1.0, -2.0, 0.5, 3.0, 0.2, 0.4, 1.5, 0.7, -0.3, 0.1],
+    ),
+    "mixture": (
+        MixtureLaw(["a", "b"], [NONE, LOG], 2),
+        [0.6, -1.0, 0.2, 2.5, 1.0, 0.5, 0.3, 0.7, 0.2],
+    ),
+    "mixture of one": (MixtureLaw(["a", "b"], [NONE, NONE], 1), [1.0, -2.0, 0.5, 2.0]),
 }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from popinv.forward.base import Observations
+from popinv.forward.datasets import names_in_file, observation_names
 from popinv.population.observe import noise_scales, observations_dataset
 from popinv.store import storage
 
@@ -33,6 +36,28 @@ def test_gaps_scales_and_names_survive_the_store(tmp_path) -> None:
     np.testing.assert_array_equal(loaded["noise_scale_heldout"], scale[3:])
     np.testing.assert_array_equal(loaded["system_id"], ids[:3])
     np.testing.assert_array_equal(loaded["system_id_heldout"], ids[3:])
+
+
+def test_names_of_columns_survive_the_store(tmp_path) -> None:
+    names = [f"{0.5 * i}" for i in range(Y.shape[1])]
+    dataset = observations_dataset(Y, WHAT, 2, column_names=names)
+    storage.save(dataset, tmp_path / "o.zarr", config={}, seed=1, created_by="test")
+    loaded = storage.load(tmp_path / "o.zarr")
+    assert names_in_file(loaded) == names
+    assert observation_names(loaded) == [f"column '{name}'" for name in names]
+
+
+def test_observations_without_names_are_counted() -> None:
+    assert observation_names(observations_dataset(Y, WHAT, 2))[:2] == [
+        "observation 1",
+        "observation 2",
+    ]
+    labels = [f"l{i}" for i in range(Y.shape[1])]
+    labelled = observations_dataset(Y, replace(WHAT, labels=labels), 2)
+    assert names_in_file(labelled) is None
+    assert observation_names(labelled)[1] == "observation 2 (l1)"
+    words = observations_dataset(Y, WHAT, 2, column_names=[f"p{i}" for i in range(Y.shape[1])])
+    assert observation_names(words)[1] == "p1"
 
 
 def test_noise_scales_are_log_uniform_and_addressed_by_row() -> None:

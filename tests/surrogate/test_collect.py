@@ -47,7 +47,7 @@ def estimate(deviation: float) -> xr.Dataset:
 def judged_by(fresh, previous, surrogate, estimate, threshold, push=0.0):
     """Return the record judged, with an error of the answer that is given."""
     thresholds = Thresholds(error=threshold, push=0.25)
-    return judge(fresh, previous, surrogate, estimate, thresholds, lambda z, y: push)
+    return judge(fresh, previous, surrogate, estimate, thresholds, lambda solves: push)
 
 
 Z = np.random.default_rng(0).standard_normal((5, 2))

@@ -29,6 +29,13 @@ def earlier(*artefacts):
     return inputs
 
 
+def known_quantities(wildcards):
+    """Input function: the observed systems, where they have a design or covariates."""
+    if not has_known(study_of(wildcards)):
+        return {}
+    return {"observations": f"<results>/{wildcards.study}/observations.zarr/zarr.json"}
+
+
 def distributed_settings(wildcards):
     """Params function: the settings of a command that is not a script, as JSON."""
     study = study_of(wildcards)
@@ -79,6 +86,7 @@ def judged(wildcards):
 rule propose_parameters:
     input:
         unpack(earlier("estimate")),
+        unpack(known_quantities),
     output:
         proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
     log:

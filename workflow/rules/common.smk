@@ -18,6 +18,8 @@ from popinv.workflow.questions import (
     chunk_count,
     calibration_blocks,
     evidence_figures,
+    has_known,
+    known_distributions,
     has_sampling_error,
     is_synthetic,
     ranks_of,
@@ -80,7 +82,8 @@ def sections(*names, **others):
     def chosen(wildcards):
         study = study_of(wildcards)
         own = {name: getattr(study, name) for name in names}
-        return own | {name: section(study) for name, section in others.items()}
+        asked = {name: section(study) for name, section in others.items()}
+        return own | {name: section for name, section in asked.items() if section is not None}
 
     return chosen
 

@@ -17,7 +17,7 @@ rule draw_population:
         runtime=runtime,
     params:
         seed=seed_of,
-        study=sections("forward", law=true_law),
+        study=sections("forward", law=true_law, observations=known_distributions),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         code=code_of("draw_population", "law"),
     message:

@@ -4,5 +4,5 @@ from popinv.population.stages.import_observations import import_observations
 from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
-    forward, asked = job.study["forward"], job.study["observations"]
-    job.save("observations", import_observations(forward, asked, seed=job.seed))
+    sections = job.settings("forward", "law", "observations")
+    job.save("observations", import_observations(**sections, seed=job.seed))

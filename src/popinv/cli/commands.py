@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -48,40 +49,74 @@ def popinv() -> None:
 @click.option(
     "--forward",
     type=click.Choice(example_kinds()),
-    default="porous_flow",
-    show_default=True,
-    help="The forward model; python is a simulator of your own.",
+    help="The forward model; python, executable and umbridge are simulators of your own.  "
+    "[default: porous_flow; python for a long table]",
 )
 @click.option(
     "--observations",
     type=click.Path(path_type=Path),
-    help="Your observations (CSV, NetCDF or zarr): a row for each system.",
+    help="Your observations (CSV, NetCDF or zarr): a row for each system, or for each observation.",
 )
-def new_study(name: str, forward: str, observations: Path | None) -> None:
-    """Write a runnable configuration NAME.yaml, which you can then edit."""
-    from popinv.cli.new_study import new_study as write
+@click.option(
+    "--layout",
+    type=click.Choice(["long", "wide"]),
+    help="Each row of a CSV file is one observation (long) or a system (wide).  [default: seen "
+    "from the file]",
+)
+@click.option("--system", metavar="COLUMN", help="Column that names the systems.")
+@click.option("--time", metavar="COLUMN", help="Column of times of a long table.")
+@click.option("--value", metavar="COLUMN", help="Column of observed values of a long table.")
+@click.option("--label", metavar="COLUMN", help="Column of observed quantities of a long table.")
+def new_study(
+    name: str,
+    forward: str | None,
+    observations: Path | None,
+    layout: str | None,
+    system: str | None,
+    time: str | None,
+    value: str | None,
+    label: str | None,
+) -> None:
+    """Write a runnable configuration NAME.yaml, which you can then edit.
 
+    The use of each column of a CSV file is seen from the file and printed; what cannot be known is
+    asked for, or stated with --layout, --system, --time, --value and --label.
+    """
+    from popinv.cli.first_observations import described
+    from popinv.cli.new_study import new_study as write
+    from popinv.observation_files.column_uses import Given, refuse_to_ask
+
+    given = Given(layout, system, time, label, value)
+    if observations is None and given != Given():
+        raise click.UsageError("--layout and the columns describe a file: state --observations")
+    ask = _ask if _at_a_terminal() else refuse_to_ask
     try:
-        written, surveyed = write(name, forward, observations)
+        written, surveyed = write(name, forward, observations, given, ask)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
     for path in written:
         click.echo(f"wrote {path}")
-    if surveyed:
-        click.echo(
-            f"{observations}: {surveyed.systems} systems, {surveyed.entries} observations of each"
-        )
-        if surveyed.system_column:
-            click.echo(f"  read as the systems' names: the column '{surveyed.system_column}'")
-        if surveyed.header:
-            click.echo("  read as places or times, and left out: the first line (see the file)")
-        if surveyed.missing:
-            click.echo(f"  missing: {surveyed.missing} values, masked (see the file)")
+    if surveyed and observations:
+        for line in described(observations, surveyed):
+            click.echo(line)
+    if forward == "umbridge":
+        click.echo(f"Start the server in another terminal: python {name}/server.py")
     click.echo(
         f"Look at {'them' if len(written) > 1 else 'it'}, then\n"
         f"  {_program('popinv')} try {name}.yaml\n"
         f"  {_program('snakemake')} {_snakefile()}--configfile {name}.yaml"
     )
+
+
+def _at_a_terminal() -> bool:
+    """Return whether someone can answer."""
+    return sys.stdin.isatty()
+
+
+def _ask(option: str, question: str, answers: Sequence[str]) -> str:
+    """Ask at the terminal; the option would have answered."""
+    choice = click.Choice(list(answers))
+    return str(click.prompt(f"{question} ({option})", type=choice))
 
 
 def _program(name: str) -> str:

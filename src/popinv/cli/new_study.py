@@ -7,23 +7,33 @@ with it. Existing files are not overwritten.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
 from string import Template
 from textwrap import indent
 
+from popinv.cli.first_observations import (
+    model_observations,
+    observations_section,
+    plain_observations,
+)
+from popinv.cli.first_simulators import OWN, simulator_file, simulator_text
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import load_file
 from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
+from popinv.observation_files.column_uses import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
 
-__all__ = ["OWN", "new_study"]
+__all__ = ["new_study"]
 
-OWN = "python"
+_DEFAULT = "porous_flow"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # The deviation at which the search for the noise starts: as a share of the observations' spread,
 # and if there are no observations yet.
@@ -53,69 +63,35 @@ _SYNTHETIC = """\
       truth:
 """
 
-_FILE = """\
-    # A row for each system, a column for each entry of an observation.
-    observations:
-"""
-
 _ROUNDS = """\
     # Where the simulator is run: broadly first, then where the population seems to be, until the
     # surrogate errs by less than the threshold, in standard deviations of the noise.
     active_learning: {rounds: 3, first_design: 1000, solves_per_round: 500, threshold: 0.05}
 """
 
-_SIMULATOR = '''\
-"""The simulator: replace what `solve` computes by your own model."""
-
-import numpy as np
-
-PLACES = np.linspace(0, 4, {entries})
-
-
-def solve(z):
-    """Map parameters (n, 2), one system a row, to observations (n, {entries}).
-
-    The columns of z are the `parameters` of the configuration, in its order.
-    """
-    size, rate = z.T
-    return size[:, None] * np.exp(-rate[:, None] * PLACES)
-'''
-
-
-def _observations(file: Path, surveyed: Survey) -> str:
-    """Return the section ``observations`` for a file."""
-    lines = [f"file: {json.dumps(file.as_posix())}"]
-    if surveyed.system_column is not None:
-        lines.append(f"system_column: {json.dumps(surveyed.system_column, ensure_ascii=False)}")
-    if surveyed.header:
-        lines += [
-            "# The first line looks like places or times: true leaves it out, false takes it for a",
-            "# system.",
-            "header: true",
-        ]
-    if surveyed.missing:
-        lines += [
-            f"# {surveyed.missing} values are missing. `mask` learns from the others, which is "
-            "right where",
-            "# absence does not depend on the value; `refuse` stops.",
-            "missing: mask",
-        ]
-    return _FILE + "".join(f"      {line}\n" for line in lines)
-
 
 def new_study(
-    name: str, forward: str, observations: Path | None = None
+    name: str,
+    forward: str | None = None,
+    observations: Path | None = None,
+    given: Given | None = None,
+    ask: Asked = refuse_to_ask,
 ) -> tuple[list[Path], Survey | None]:
-    """Write ``NAME.yaml``, and ``NAME/simulator.py`` for an own simulator, in this folder.
+    """Write ``NAME.yaml``, and the code of an own simulator in the folder ``NAME``, here.
 
     Parameters
     ----------
     name : str
         Name of the study and of its folder in the results.
-    forward : str
-        One of `popinv.forward.examples.example_kinds`.
+    forward : str, optional
+        One of `popinv.forward.examples.example_kinds`. By default ``python`` for a long table, and
+        ``porous_flow`` otherwise.
     observations : Path, optional
         A file of observations. Without it, observations are made from a known truth.
+    given : Given, optional
+        What is known of the file's layout and columns.
+    ask : callable
+        It is asked for what the file does not decide.
 
     Returns
     -------
@@ -130,7 +106,49 @@ def new_study(
         If a file exists already, the kind is not one of those, the observations cannot be read, or
         the study does not pass the checks of a configuration. No file is then left behind.
     """
-    if forward not in example_kinds():
+    _check_names(name, forward)
+    configuration = Path(f"{name}.yaml")
+    _check_new(configuration)
+    surveyed = None if observations is None else survey(observations, given, ask)
+    kind = forward or ("python" if surveyed and surveyed.long else _DEFAULT)
+    own = kind in OWN
+    if surveyed and surveyed.long and not own:
+        raise ConfigError(
+            f"{observations} is a long table, whose times an own simulator takes from the file: "
+            f"--forward {', '.join(OWN)}; got {kind}. If each of its rows is a system, state "
+            "--layout wide."
+        )
+    first, simulator = example(kind), simulator_file(kind, name) if own else None
+    if simulator:
+        _check_new(simulator)
+    if surveyed is None or observations is None:
+        entries = _OWN_ENTRIES if own else forward_section({"kind": kind}).observation_count()
+        observed = _SYNTHETIC + indent(first.truth, 8 * " ")
+        described = plain_observations(entries)
+    else:
+        entries = surveyed.entries
+        observed = _lines(observations_section(observations, surveyed), 4)
+        described = model_observations(observations, surveyed)
+    spread = surveyed.spread if surveyed else None
+    size = surveyed.size if surveyed else 1.0
+    study = Template(first.study).substitute(
+        name=name,
+        entries=entries,
+        observed=_lines(described, 2).rstrip(),
+        noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,
+        size=f"{math.log(size) if size else 0.0:.1f}",
+        python=_python(),
+    )
+    texts = {}
+    if simulator:
+        times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
+        texts[simulator] = simulator_text(kind, entries, times, labels)
+    texts[configuration] = _HEAD.format(name=name) + indent(study, 4 * " ") + observed + _ROUNDS
+    return _written(texts, configuration), surveyed
+
+
+def _check_names(name: str, forward: str | None) -> None:
+    if forward is not None and forward not in example_kinds():
         raise ConfigError(f"forward is '{forward}', allowed: {', '.join(example_kinds())}")
     if not _NAME.fullmatch(name):
         other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
@@ -139,39 +157,39 @@ def new_study(
             "it names a file, a folder and the study."
             + (f" Take {other}?" if _NAME.fullmatch(other) else "")
         )
-    own = forward == OWN
-    configuration, simulator = Path(f"{name}.yaml"), Path(name, "simulator.py")
-    for path in (configuration, simulator) if own else (configuration,):
-        if path.exists():
-            raise ConfigError(f"{path} is there already; choose another name, or move it away")
-    first, surveyed = example(forward), None
-    if observations is None:
-        entries = _OWN_ENTRIES if own else forward_section({"kind": forward}).observation_count()
-        observed = _SYNTHETIC + indent(first.truth, 8 * " ")
-    else:
-        surveyed = survey(observations)
-        entries = surveyed.entries
-        observed = _observations(observations, surveyed)
-    spread = surveyed.spread if surveyed else None
-    noise = float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE
-    study = Template(first.study).substitute(name=name, entries=entries, noise=noise)
-    text = _HEAD.format(name=name) + indent(study, 4 * " ")
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise ConfigError(f"{path} is there already; choose another name, or move it away")
+
+
+def _lines(lines: list[str], margin: int) -> str:
+    return indent("".join(f"{line}\n" for line in lines), margin * " ")
+
+
+def _python() -> str:
+    """Return the program that runs Python, as a command of the configuration names it."""
+    return "python3" if shutil.which("python3") else json.dumps(sys.executable)
+
+
+def _written(texts: dict[Path, str], configuration: Path) -> list[Path]:
+    """Write files and check the configuration; leave nothing behind if it does not pass."""
     written: list[Path] = []
     try:
-        if own:
-            _make_folder(simulator.parent)
-            write_text(simulator, _SIMULATOR.format(entries=entries))
-            written.append(simulator)
-        write_text(configuration, text + observed + _ROUNDS)
-        written.append(configuration)
+        for path, text in texts.items():
+            _make_folder(path.parent)
+            write_text(path, text)
+            written.append(path)
         check_data_files(load_file(configuration))
     except BaseException:
         for path in written:
             path.unlink()
-        if own and simulator.parent.is_dir() and not os.listdir(simulator.parent):
-            simulator.parent.rmdir()
+        for folder in {path.parent for path in texts} - {Path()}:
+            if folder.is_dir() and not os.listdir(folder):
+                folder.rmdir()
         raise
-    return written, surveyed
+    return written
 
 
 def _make_folder(folder: Path) -> None:

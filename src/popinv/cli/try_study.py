@@ -22,8 +22,13 @@ from popinv.forward.checks import check_solutions
 from popinv.forward.external.model import ExternalModel
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
+from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.table import ObservationTable
+from popinv.population.known import Known
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.synthetic import broad_parameters
+from popinv.population.synthetic_known import synthetic_known
+from popinv.seeds import generator
 from popinv.workflow.questions import is_synthetic, solve_count
 
 __all__ = ["duration", "try_studies"]
@@ -70,6 +75,11 @@ def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
 def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     # Loading has filled the seed in.
     seed = study.seed or 0
+    table = None
+    if isinstance(study.observations, FileObservations):
+        table = check_observation_file(
+            study.observations, study.forward, study.law.covariate_names()
+        )
     # The rows that the rule propose_parameters draws first.
     population = study.law.law(study.forward)
     z = broad_parameters(
@@ -79,6 +89,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         seed,
         "propose/0",
         systems,
+        _known(study, seed, table, systems),
     )
     model = study.forward.model(seed)
     # The time for a solve excludes compilation and the start of a simulator.
@@ -105,8 +116,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     if good.any():
         lines.append(f"their observations lie between {_range(solutions.observations[good])}")
     observed = getattr(study.observations, "count", 0)
-    if isinstance(study.observations, FileObservations):
-        table = check_observation_file(study.observations, study.forward)
+    if isinstance(study.observations, FileObservations) and table is not None:
         observed = len(table.values)
         lines.append(
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
@@ -123,6 +133,25 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     if isinstance(model, ExternalModel):
         lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
     return ["  " + line for line in lines], bool(good.any())
+
+
+def _known(study: Study, seed: int, table: ObservationTable | None, systems: int) -> Known | None:
+    """Return the known quantities of the first systems of the first design, if it has any."""
+    observed = study.observations
+    design = [each.name for each in study.forward.design()]
+    if isinstance(observed, FileObservations):
+        if table is None or table.known is None:
+            return None
+        count, share = len(table.values), observed.heldout_fraction
+        known = table.known.of(learned_and_tested(count, share, seed)[0])
+    else:
+        names, count = study.law.covariate_names(), observed.count + observed.heldout
+        made = synthetic_known(observed, design, names, seed, count)
+        if made is None:
+            return None
+        known = made.of(np.arange(observed.count))
+    rows = generator(seed, "propose/0/systems").integers(len(known.design), size=systems)
+    return Known.of_arrays(known.design[rows], known.covariates[rows])
 
 
 def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha: int) -> list[str]:

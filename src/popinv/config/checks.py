@@ -98,6 +98,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     if sections.forward:
         yield from _forward(sections)
     yield from _model(study, sections)
+    if sections.forward and sections.law:
+        yield from _known(sections.forward, sections.law, sections)
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
@@ -148,6 +150,26 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
         yield from _full_noise(descent, noise)
     if forward and sections.surrogate:
         yield from _surrogate(forward, sections.surrogate)
+
+
+def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Iterator[Problem]:
+    """Yield known quantities without a distribution, and parts of a study that do not take any."""
+    wanted = tuple(dict.fromkeys([*(p.name for p in forward.design()), *law.covariate_names()]))
+    if isinstance(sections.observations, SyntheticObservations):
+        described = "the design and the covariates"
+        for problem in name_problems(sections.observations.known, wanted, described):
+            yield problem.under("observations", "known")
+    if not wanted:
+        return
+    why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
+    for method, asked in sections.downstream or ():
+        if asked is not None:
+            yield Problem(("downstream", method), why)
+    if sections.assessment and sections.assessment.baselines:
+        yield Problem(("assessment", "baselines"), why)
+    evidence = sections.evidence
+    if evidence and (evidence.system_counts or evidence.design_counts or evidence.calibration):
+        yield Problem(("evidence",), why)
 
 
 def _assessment(

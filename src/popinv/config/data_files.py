@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from popinv.config.observations import FileObservations
@@ -11,7 +13,7 @@ from popinv.downstream.section import ObservedSystems
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable, check_varies
 from popinv.sections.messages import dotted
 
@@ -19,7 +21,7 @@ __all__ = ["check_data_files", "check_observation_file"]
 
 
 def check_observation_file(
-    observations: FileObservations, forward: ForwardSection
+    observations: FileObservations, forward: ForwardSection, covariates: Sequence[str] = ()
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -29,6 +31,8 @@ def check_observation_file(
         The file, and how it is to be read.
     forward : ForwardSection
         The forward model that is to explain the observations.
+    covariates : sequence of str
+        Columns that hold covariates of the law.
 
     Returns
     -------
@@ -41,7 +45,8 @@ def check_observation_file(
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows.
     """
-    return read_fitting(observations, forward.observation_count(), forward.time_count())
+    design = [each.name for each in forward.design()]
+    return read_fitting(observations, forward.observed(0), design, covariates)
 
 
 def check_data_files(config: Config) -> None:
@@ -64,18 +69,20 @@ def check_data_files(config: Config) -> None:
         if not isinstance(study.observations, FileObservations):
             continue
         try:
-            table = check_observation_file(study.observations, study.forward)
-            kept, heldout = _split(table, study, study.observations, config.seed)
+            table = check_observation_file(
+                study.observations, study.forward, study.law.covariate_names()
+            )
+            learned, heldout = _split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
-        if study.descent.batch_size and study.descent.batch_size > len(kept):
+        if study.descent.batch_size and study.descent.batch_size > len(learned):
             raise DataError(
                 f"studies.{name}.descent.batch_size: got {study.descent.batch_size}, but "
-                f"{study.observations.file} leaves {len(kept)} observations to learn from; null "
+                f"{study.observations.file} leaves {len(learned)} observations to learn from; null "
                 "uses all"
             )
-        irregular = table.noise_scale is not None or bool(np.isnan(table.values[kept]).any())
-        observed = ObservedSystems(irregular, len(kept), len(heldout))
+        irregular = table.noise_scale is not None or bool(np.isnan(table.values[learned]).any())
+        observed = ObservedSystems(irregular, len(learned), heldout)
         for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
@@ -84,18 +91,21 @@ def check_data_files(config: Config) -> None:
 
 def _split(
     table: ObservationTable, study: Study, observations: FileObservations, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to learn from and those held out, if both are enough."""
+) -> tuple[np.ndarray, int]:
+    """Return the rows to learn from and the number of held-out rows, if both are enough."""
     count = len(table.values)
-    kept, heldout = heldout_split(
+    kept, heldout, folds = learned_and_tested(
         count, observations.heldout_fraction, seed if study.seed is None else study.seed
     )
     if min(len(kept), len(heldout)) < 2:
         raise DataError(
-            f"{observations.file} has {count} rows; a held-out share of "
+            f"{observations.file} has {count} systems; a held-out share of "
             f"{observations.heldout_fraction:g} leaves {len(kept)} to learn from and "
             f"{len(heldout)} to check with, and each needs at least 2"
         )
+    if observations.layout == "long" and study.noise.pools_observations:
+        # Systems with times of their own may have one value, or none, at a time.
+        return kept, 0 if folds else len(heldout)
     # One value has a mean, but no spread.
     seen = np.isfinite(table.values[kept]).sum(axis=0)
     for column in np.flatnonzero(seen < 2)[:1]:
@@ -108,4 +118,4 @@ def _split(
         check_varies(table, kept)
     except DataError as error:
         raise DataError(f"{observations.file}: {error}") from None
-    return kept, heldout
+    return kept, 0 if folds else len(heldout)

@@ -13,17 +13,27 @@ import numpy as np
 import xarray as xr
 
 from popinv.figures.style import axis_label, readable
-from popinv.forward.datasets import place_coordinates
+from popinv.forward.datasets import names_in_file, place_coordinates
 
-__all__ = ["NUMBER", "Arrangement", "Panel", "arrangement", "columns_for", "evenly"]
+__all__ = [
+    "NUMBER",
+    "Arrangement",
+    "Panel",
+    "arrangement",
+    "columns_for",
+    "evenly",
+    "seen_somewhere",
+]
 
 NUMBER = "number of the observation"
 _PREFIX = "observation_"
-_TIME = "observation_t"
+_TIME, _ENTRY = "observation_t", "observation_entry"
+# With more names than this, the numbers of the observations say more.
+_MOST_NAMES = 24
 # Meaning of the usual names of coordinates.
 _MEANING = {
-    "observation_t": "t, time",
-    "observation_entry": NUMBER,
+    _TIME: "t, time",
+    _ENTRY: NUMBER,
     **{f"observation_{axis}": f"{axis}, place of the sensor" for axis in "xyz"},
 }
 
@@ -98,6 +108,14 @@ def columns_for(count: int) -> int:
     return 2 if count == 4 else min(count, 3)
 
 
+def seen_somewhere(observations: xr.Dataset) -> np.ndarray:
+    """Return the numbers of the observations that at least one system has.
+
+    Where systems have times of their own, some may be those of held-out systems alone.
+    """
+    return np.flatnonzero(observations["y"].notnull().any("system").values)
+
+
 def evenly(count: int, most: int) -> np.ndarray:
     """Return at most ``most`` of 0, ..., count - 1, evenly spread, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
@@ -115,7 +133,9 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
     -----
     With several times per place, each place has a curve over time. Repeated labels have one curve
     each. If labels do not repeat, every observation is separate. One coordinate is a line, two are
-    a map. All other observations are shown by their number.
+    a map. Where nothing but the columns of the user's file tells observations apart, they are a
+    line over the names of the columns if these are numbers, and are separate if they are a few
+    words. All other observations are shown by their number.
     """
     count = observations.sizes["observation"]
     axes = place_coordinates(observations)
@@ -145,6 +165,9 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
         else:
             x, x_label = np.arange(1.0, count + 1), NUMBER
         return _curves(observations, groups, x, x_label, labels, [])
+    named = _by_name(observations) if axes == [_ENTRY] else None
+    if named is not None:
+        return named
     if len(axes) == 1:
         rows = np.argsort(values[axes[0]], kind="stable")
         panel = Panel("", rows, values[axes[0]][rows])
@@ -155,6 +178,26 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
         first, second = (_label(observations, name) for name in axes)
         return Arrangement((panel,), NUMBER, map=plane, map_labels=(first, second))
     return Arrangement((panel,), NUMBER)
+
+
+def _by_name(observations: xr.Dataset) -> Arrangement | None:
+    """Return the layout by the names of the columns of a file, or None if there are none."""
+    names = names_in_file(observations)
+    if names is None:
+        return None
+    rows = np.arange(len(names))
+    try:
+        places = np.array([float(name) for name in names])
+        words = not np.isfinite(places).all()
+    except ValueError:
+        words = True
+    if words:
+        if len(names) > _MOST_NAMES:
+            return None
+        panel = Panel("", rows, np.arange(1.0, len(names) + 1))
+        return Arrangement((panel,), "", shared_scale=False, names=tuple(map(readable, names)))
+    rows = np.argsort(places, kind="stable")
+    return Arrangement((Panel("", rows, places[rows]),), "name of the column in the file")
 
 
 def _groups(keys: list[tuple[object, ...]]) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection, forward_section
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
+from popinv.population.known import inputs
 from popinv.seeds import generator
 
 __all__ = ["field_of", "law_draws", "noise_free_covariance", "plane"]
@@ -68,7 +69,11 @@ def _omega(problem: Problem, count: int) -> np.ndarray:
 
 def _parameters(problem: Problem, alpha: np.ndarray, omega: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        return problem.law.sample(torch.from_numpy(alpha), torch.from_numpy(omega)).numpy()
+        known = None
+        if problem.known is not None:
+            known = problem.known.of(np.arange(len(omega)) % len(problem.known))
+        every = inputs(problem.law, torch.from_numpy(alpha), torch.from_numpy(omega), known)
+        return every[:, : problem.law.d_z].numpy()
 
 
 def _grid(side: int, dimension: int) -> np.ndarray:
@@ -203,7 +208,7 @@ def _two_means(
 
 def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarray:
     """Return the covariance of the fitted model's observations without noise, (d_y, d_y)."""
-    z = _parameters(problem, parameters_of(population)[0], _omega(problem, _DRAWS))
+    alpha, omega = parameters_of(population)[0], _omega(problem, _DRAWS)
     with torch.no_grad():
-        y = problem.simulate(torch.from_numpy(z)).numpy()
+        y = problem.signal(torch.from_numpy(alpha), torch.from_numpy(omega)).numpy()
     return np.atleast_2d(np.cov(y, rowvar=False))

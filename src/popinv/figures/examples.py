@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from popinv.figures.arrangement import Arrangement, Panel, arrangement, columns_for, evenly
+from popinv.figures.arrangement import (
+    Arrangement,
+    Panel,
+    arrangement,
+    columns_for,
+    evenly,
+    seen_somewhere,
+)
 from popinv.figures.maps import frame_maps
 from popinv.figures.observations import example_systems, name_quantities, spread_of
 from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_figure, styled
@@ -31,11 +38,13 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     truth : Dataset, optional
         ``y_clean`` (sample, observation), whose first rows belong to the rows of ``y``.
     """
+    seen = seen_somewhere(observations)
+    observations = observations.isel(observation=seen)
     data = observations["y"]
     layout = arrangement(observations)
     chosen = example_systems(data.values, len(SYSTEMS))
     y = data.values[chosen]
-    clean = None if truth is None else truth["y_clean"].values[chosen]
+    clean = None if truth is None else truth["y_clean"].values[chosen][:, seen]
     title = f"{len(chosen)} of {len(data)} systems: "
     title += "observations" if clean is None else "noise-free solution and observations"
     # Observations and truth share the axis.

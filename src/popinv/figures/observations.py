@@ -7,7 +7,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.arrangement import Arrangement, Panel, arrangement, columns_for, evenly
+from popinv.figures.arrangement import (
+    Arrangement,
+    Panel,
+    arrangement,
+    columns_for,
+    evenly,
+    seen_somewhere,
+)
 from popinv.figures.maps import draw_maps
 from popinv.figures.style import DATA, LIGHT, MODEL, axis_label, new_figure, styled
 
@@ -34,6 +41,8 @@ def draw_observations(observations: xr.Dataset, sample: np.ndarray) -> Figure:
     sample : ndarray of shape (m, d_y)
         Observations of the fitted model, noise included.
     """
+    seen = seen_somewhere(observations)
+    observations, sample = observations.isel(observation=seen), sample[:, seen]
     layout = arrangement(observations)
     if layout.map is not None:
         return draw_maps(observations["y"], layout, sample)

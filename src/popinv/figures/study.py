@@ -24,10 +24,10 @@ from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
+from popinv.inference.conditions import observed_covariance
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
-from popinv.inference.scales_and_gaps import observed_covariance
 
 __all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances"]
 
@@ -88,10 +88,10 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
     if "truth" in loaded:
         reference = loaded["truth"]["noise_covariance"].values
     else:
-        data = observed_covariance(problem.data, problem.scales_and_gaps)
+        data = observed_covariance(problem.data, problem.conditions)
         reference = data - noise_free_covariance(problem, population)
-        if problem.scales_and_gaps is not None:
-            reference = reference / problem.scales_and_gaps.mean_square_scale
+        if problem.conditions is not None:
+            reference = reference / problem.conditions.mean_square_scale
     gammas = population["gamma_draws"].values
     resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
     return NoiseComparison(
@@ -105,13 +105,9 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
 def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
     """Return observations (count, d_y) of the fitted model with noise, and none missing."""
     # Quantiles use observed values only, so the sample has the systems' noise but nothing missing.
-    scales_and_gaps = (
-        None if problem.scales_and_gaps is None else problem.scales_and_gaps.without_gaps()
-    )
+    conditions = None if problem.conditions is None else problem.conditions.without_gaps()
     alpha, gamma = parameters_of(population)
-    return sample_model(
-        problem, alpha, gamma, count, "figures/observations", scales_and_gaps=scales_and_gaps
-    )
+    return sample_model(problem, alpha, gamma, count, "figures/observations", conditions=conditions)
 
 
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:

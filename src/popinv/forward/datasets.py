@@ -14,7 +14,9 @@ from popinv.store.variables import variable
 
 __all__ = [
     "law_and_noise_coordinates",
+    "names_in_file",
     "observation_coordinates",
+    "observation_names",
     "parameter_coordinate",
     "place_coordinates",
     "places",
@@ -61,6 +63,43 @@ def observation_coordinates(observations: Observations) -> dict[str, xr.Variable
     }
 
 
+def names_in_file(dataset: xr.Dataset) -> list[str] | None:
+    """Return the user's names of the observations, None where there are none."""
+    return list(map(str, dataset["column"].values)) if "column" in dataset.coords else None
+
+
+def observation_names(dataset: xr.Dataset) -> list[str]:
+    """Return what the observations are called in messages.
+
+    They have the names of the user's file, or are counted from 1, with their labels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With the coordinates of the observations.
+
+    Examples
+    --------
+    >>> observation_names(xr.Dataset(coords={"column": ("observation", ["0.5", "depth"])}))
+    ["column '0.5'", 'depth']
+    """
+    if (names := names_in_file(dataset)) is not None:
+        return [f"column '{name}'" if _is_number(name) else name for name in names]
+    counted = [f"observation {i + 1}" for i in range(dataset.sizes["observation"])]
+    if "label" not in dataset.coords:
+        return counted
+    labels = dataset["label"].values
+    return [f"{name} ({label})" for name, label in zip(counted, labels, strict=True)]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 def place_coordinates(dataset: xr.Dataset) -> list[str]:
     """Return the names of the coordinates of place and time, in the order of the observations'."""
     names = [str(n) for n in dataset.coords if str(n).startswith("observation_")]
@@ -85,11 +124,21 @@ def time_series(dataset: xr.Dataset) -> np.ndarray | None:
 
 
 def proposals(
-    z: np.ndarray, parameters: Sequence[Parameter] | Sequence[str], source: str
+    z: np.ndarray,
+    parameters: Sequence[Parameter] | Sequence[str],
+    source: str,
+    systems: np.ndarray | None = None,
 ) -> xr.Dataset:
-    """Parameters to be solved: ``z`` (sample, parameter)."""
+    """Return inputs to be solved: ``z`` (sample, parameter), the parameters and then the design.
+
+    ``system`` (sample,) holds the observed systems whose known quantities the samples take, where
+    ``systems`` are given.
+    """
     return xr.Dataset(
-        {"z": variable(("sample", "parameter"), z, "parameters of the forward model")},
+        {
+            "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
+            **_of_systems(systems),
+        },
         coords=parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
         attrs={"source": source},
     )
@@ -100,8 +149,11 @@ def solves(
     solutions: Solutions,
     parameters: Sequence[Parameter] | Sequence[str],
     observations: Observations,
+    systems: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success.
+
+    ``system`` is that of the proposals, where they have it.
 
     Raises
     ------
@@ -119,12 +171,20 @@ def solves(
                 observations.units,
             ),
             "reason": reason_codes(solutions.reason),
+            **_of_systems(systems),
         },
         coords={
             **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
             **observation_coordinates(observations),
         },
     )
+
+
+def _of_systems(systems: np.ndarray | None) -> dict[str, xr.Variable]:
+    if systems is None:
+        return {}
+    name = "observed system whose known quantities the sample takes"
+    return {"system": variable("sample", np.asarray(systems, dtype=np.int64), name)}
 
 
 def reason_codes(reasons: np.ndarray) -> xr.Variable:

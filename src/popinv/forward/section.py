@@ -119,6 +119,14 @@ class ForwardSection(Kind):
             The study's seed.
         """
 
+    def design(self) -> tuple[Parameter, ...]:
+        """Return what is known of each system and enters the solver after the parameters."""
+        return ()
+
+    def inputs(self) -> tuple[Parameter, ...]:
+        """Return the inputs of the solver: the parameters, then the design."""
+        return (*self.parameters(), *self.design())
+
     def cost(self) -> ForwardCost:
         """Return the cost of solving. The default is a guess, which a retry doubles."""
         return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0)

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from popinv.inference.conditions import Conditions, deviations
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.misfit import Misfit, SecondMoments
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
@@ -97,8 +97,8 @@ def heldout_tests(
     model: FittedModel,
     heldout: np.ndarray,
     resamples: int,
-    scales_and_gaps: ScalesAndGaps | None = None,
-    log_scores: Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray] | None = None,
+    conditions: Conditions | None = None,
+    log_scores: Callable[[np.ndarray, Conditions | None], np.ndarray] | None = None,
 ) -> HeldOutTests:
     """Compare held-out observations with the fitted model.
 
@@ -109,7 +109,7 @@ def heldout_tests(
         Missing entries filled.
     resamples : int
         Size of the null samples.
-    scales_and_gaps : ScalesAndGaps, optional
+    conditions : Conditions, optional
         The scales and gaps of the n held-out systems. Every null sample has exactly these.
     log_scores : callable, optional
         Maps observations, with their scales and gaps, to the log p of each; by default that of the
@@ -118,18 +118,16 @@ def heldout_tests(
     problem, count = model.problem, len(heldout)
     d_y = heldout.shape[1]
     frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
-    frame = frame / problem.data.std(axis=0)[:, None]
+    frame = frame / deviations(problem.data)[:, None]
     with fixed_threads():
-        reference = model.sample(
-            _REFERENCE_SAMPLES, "heldout/reference", scales_and_gaps=scales_and_gaps
-        )
+        reference = model.sample(_REFERENCE_SAMPLES, "heldout/reference", conditions=conditions)
         against = EnergyReference.of(reference[:_ENERGY_SAMPLES], frame)
         moments = SecondMoments.of(reference)
         # Columns are searched one by one, so they are stored contiguously.
         ordered = np.asfortranarray(np.sort(reference, axis=0))
         seen = np.ones((count, d_y), dtype=bool)
-        if scales_and_gaps is not None and scales_and_gaps.present is not None:
-            seen = scales_and_gaps.present
+        if conditions is not None and conditions.present is not None:
+            seen = conditions.present
 
         def statistics(sample: np.ndarray) -> tuple[float, float, np.ndarray]:
             energy = against.distance(sample) / slicing_constant(d_y)
@@ -137,11 +135,11 @@ def heldout_tests(
 
         observed = statistics(heldout)
         null = [
-            statistics(model.null_sample(count, "heldout/null", b, scales_and_gaps))
+            statistics(model.null_sample(count, "heldout/null", b, conditions))
             for b in range(resamples)
         ]
         energies, calibrations, excesses = zip(*null, strict=True)
-        log_score = _log_score(model, heldout, scales_and_gaps, log_scores or moments.log_scores)
+        log_score = _log_score(model, heldout, conditions, log_scores or moments.log_scores)
     return HeldOutTests(
         HeldOutTest(observed[0], np.array(energies)),
         HeldOutTest(observed[1], np.array(calibrations)),
@@ -160,30 +158,33 @@ def transforms(ordered: np.ndarray, sample: np.ndarray, seen: np.ndarray) -> np.
 
 
 def _cramer_von_mises(ordered: np.ndarray, sample: np.ndarray, seen: np.ndarray) -> float:
-    """Return the mean over observations of Cramer's and von Mises' statistic."""
+    """Return the mean over observations of Cramer's and von Mises' statistic.
+
+    Observations that no system of the sample shows do not count.
+    """
     total = 0.0
     values = np.sort(transforms(ordered, sample, seen), axis=0)
     for column in values.T:
         u = column[np.isfinite(column)]
         n = len(u)
+        if not n:
+            continue
         total += 1 / (12 * n) + float(((u - (np.arange(n) + 0.5) / n) ** 2).sum())
-    return total / sample.shape[1]
+    return total / max(1, int(seen.any(axis=0).sum()))
 
 
 def _log_score(
     model: FittedModel,
     heldout: np.ndarray,
-    scales_and_gaps: ScalesAndGaps | None,
-    log_scores: Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray],
+    conditions: Conditions | None,
+    log_scores: Callable[[np.ndarray, Conditions | None], np.ndarray],
 ) -> LogScore:
     n, rng = len(heldout), generator(model.problem.seed, "heldout/log_score/systems")
-    ours = float(log_scores(heldout, scales_and_gaps).mean())
+    ours = float(log_scores(heldout, conditions).mean())
     theirs = []
     for b in range(_LOG_SCORE_DRAWS):
         own = (
-            None
-            if scales_and_gaps is None
-            else scales_and_gaps.of(rng.integers(n, size=_LOG_SCORE_SYSTEMS))
+            None if conditions is None else conditions.of(rng.integers(n, size=_LOG_SCORE_SYSTEMS))
         )
         sample = model.null_sample(_LOG_SCORE_SYSTEMS, "heldout/log_score", b, own)
         theirs.append(log_scores(sample, own))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
-from popinv.inference.scales_and_gaps import fitted_observations
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
 from popinv.sections.base import plain
@@ -36,20 +36,25 @@ def descent_problem(
     seed, stage : int, str
         Address of the random draws.
     """
-    data, scales_and_gaps = fitted_observations(observations)
+    data, conditions = fitted_observations(observations)
     noise_model = model.noise.noise(model.forward.observed(seed))
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
+    law = model.law.law(model.forward)
+    if conditions is not None and conditions.known is not None:
+        deviations = conditions.known.covariates.numpy().std(axis=0)
+        for entry, covariate in law.coefficients:
+            scale[entry] = _LAW_SCALE / deviations[covariate]
     return Problem(
         data=data,
         simulate=surrogate,
-        law=model.law.law(model.forward),
+        law=law,
         noise=noise_model,
         scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,
         stage=stage,
-        scales_and_gaps=scales_and_gaps,
+        conditions=conditions,
     )
 
 

@@ -32,7 +32,7 @@ as large as the data. Preconditioner, step lengths and this correction are this 
 choices.
 
 If observed systems have noise scales or missing entries, the model's draws take them over; see
-:mod:`popinv.inference.scales_and_gaps`.
+:mod:`popinv.inference.conditions`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ import torch
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
+from popinv.inference.conditions import deviations
 from popinv.inference.covariance_step import (
     curvature_factor,
     joint_step,
@@ -169,7 +170,7 @@ def step(
     fixed_loss = np.nan
     with torch.no_grad():
         if k % _MONITOR_EVERY == 0:
-            scale = torch.from_numpy(problem.data.std(axis=0))
+            scale = torch.from_numpy(deviations(problem.data))
             fixed_loss = float(_half_distance(data, sample, theta / scale[:, None], debias=False))
         curvature, taken_at = state.curvature, state.curvature_parameters
         if _curvature_is_due(problem, curvature_settings.every, state):

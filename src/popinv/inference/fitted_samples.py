@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 from popinv.seeds import generator
 
 __all__ = ["FittedModel", "sample_model"]
@@ -29,35 +30,54 @@ class FittedModel:
     residuals : ndarray of shape (K, d_y), optional
         Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
         observed systems come from the solver.
+    without_fold : ndarray of shape (K, n_p), optional
+        The estimates without each fold of the systems. Row i of a sample is then at the estimate
+        without fold i modulo K.
     """
 
     problem: Problem
     p: np.ndarray
     draws: np.ndarray
     residuals: np.ndarray | None = None
+    without_fold: np.ndarray | None = None
+
+    def folds(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the rows of each fold among so many, and the estimate without the fold."""
+        if self.without_fold is None:
+            yield np.arange(count), self.p
+            return
+        folds = len(self.without_fold)
+        for fold, p in enumerate(self.without_fold):
+            if fold < count:
+                yield np.arange(fold, count, folds), p
 
     def sample(
         self,
         count: int,
         stage: str,
         index: int = 0,
-        scales_and_gaps: ScalesAndGaps | None = None,
+        conditions: Conditions | None = None,
         p: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return observations (count, d_y) at the estimate or at another p."""
-        at = self.p if p is None else p
-        alpha, gamma = self.problem.split(at)
-        return sample_model(
-            self.problem, alpha, gamma, count, stage, index, scales_and_gaps, self.residuals
-        )
+        shift = np.zeros_like(self.p) if p is None else p - self.p
+        sample = np.empty((count, self.problem.data.shape[1]))
+        for fold, (rows, own) in enumerate(self.folds(count)):
+            alpha, gamma = self.problem.split(own + shift)
+            of_rows = conditions
+            if conditions is not None and self.without_fold is not None:
+                of_rows = conditions.of(rows % len(conditions))
+            at = stage if fold == 0 else f"{stage}/fold_{fold}"
+            sample[rows] = sample_model(
+                self.problem, alpha, gamma, len(rows), at, index, of_rows, self.residuals
+            )
+        return sample
 
     def null_sample(
-        self, count: int, stage: str, index: int, scales_and_gaps: ScalesAndGaps | None
+        self, count: int, stage: str, index: int, conditions: Conditions | None
     ) -> np.ndarray:
         """Return observations at a draw about the estimate, with another draw for each index."""
-        return self.sample(
-            count, stage, index, scales_and_gaps, self.draws[index % len(self.draws)]
-        )
+        return self.sample(count, stage, index, conditions, self.draws[index % len(self.draws)])
 
 
 def sample_model(
@@ -67,7 +87,7 @@ def sample_model(
     count: int,
     stage: str,
     index: int = 0,
-    scales_and_gaps: ScalesAndGaps | None = None,
+    conditions: Conditions | None = None,
     residuals: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return observations (count, d_y) of the fitted model, noise included.
@@ -79,7 +99,9 @@ def sample_model(
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
-    systems = None if scales_and_gaps is None else np.arange(count) % len(scales_and_gaps)
+    if conditions is None and problem.known is not None:
+        conditions = Conditions(known=problem.known)
+    systems = None if conditions is None else np.arange(count) % len(conditions)
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     simulate = problem.simulate
     if residuals is not None:
@@ -90,7 +112,7 @@ def sample_model(
 
     with torch.no_grad():
         return (
-            replace(problem, scales_and_gaps=scales_and_gaps, simulate=simulate)
+            replace(problem, conditions=conditions, simulate=simulate)
             .model(p, omega, e, systems)
             .numpy()
         )

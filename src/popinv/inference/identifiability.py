@@ -34,6 +34,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.moments import (
     matched_normals,
     noise_derivatives,
@@ -131,6 +133,9 @@ def identifiability(
     times Gamma. The information in the scale of each single system is left out. Missing entries
     are ignored: the prediction assumes that every entry of every system was observed.
 
+    Systems with a design or covariates have moments of their own. The prediction is then the
+    information of the pseudo-likelihood, in which missing entries count.
+
     Parameters
     ----------
     problem : Problem
@@ -140,6 +145,8 @@ def identifiability(
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
     """
+    if problem.known is not None:
+        return _of_known(problem, alpha, gamma)
     width = problem.law.d_omega
     pairs = max(samples // 4, 2 * width)
     halves = [
@@ -158,7 +165,25 @@ def identifiability(
         scale = _scale(problem, (one + two)[: problem.data.shape[1]] / 2)[free]
         count = len(problem.data)
         product = count * (one[:, free] * scale).T @ (two[:, free] * scale)
-        values, vectors = np.linalg.eigh((product + product.T) / 2)
+    return _of_product(problem, (product + product.T) / 2, scale)
+
+
+def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identifiability:
+    law, noise = torch.from_numpy(np.array(alpha)), torch.from_numpy(np.array(gamma))
+    with fixed_threads(), torch.no_grad():
+        moments = moments_of_systems(problem, law, matched_draws(problem))
+        information = evaluate(problem, noise, moments).information
+    free, count = problem.free, len(problem.data)
+    # The change of an observation by each parameter, in its standard deviations.
+    moved = np.sqrt(np.maximum(np.diag(information), 0.0) / count)[None]
+    scale = _scale(problem, moved)[free]
+    return _of_product(problem, information[np.ix_(free, free)] * np.outer(scale, scale), scale)
+
+
+def _of_product(problem: Problem, product: np.ndarray, scale: np.ndarray) -> Identifiability:
+    """Return the prediction for the information of the free parameters in units of their scale."""
+    free = problem.free
+    values, vectors = np.linalg.eigh(product)
     floor = max(values[-1], 1.0) * 1e-14
     variances = (vectors**2) @ (1 / np.maximum(values, floor))
     standard_errors = np.zeros(len(free))
@@ -170,7 +195,7 @@ def identifiability(
         singular_values=np.sqrt(np.maximum(values[::-1], 0.0)),
         directions=directions,
         weakest_error=float(1 / np.sqrt(max(values[0], floor))),
-        systems=count,
+        systems=len(problem.data),
         d_alpha=problem.d_alpha,
     )
 

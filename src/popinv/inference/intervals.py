@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
+from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
 __all__ = ["boundaries", "intervals", "noise_interval", "normal_interval"]
@@ -58,6 +59,36 @@ def noise_interval(
     return noise.bounded(low), noise.bounded(high)
 
 
+def law_interval(
+    law: Law, alpha: np.ndarray, covariance: np.ndarray, systems: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper 95 % ends for the law's natural values, each (d_alpha,).
+
+    The interval is normal in alpha, but for correlations in their atanh, to which the errors of
+    alpha are propagated.
+
+    Parameters
+    ----------
+    law : Law
+    alpha : ndarray of shape (d_alpha,)
+        The estimate.
+    covariance : ndarray of shape (d_alpha, d_alpha)
+        Covariance of alpha.
+    systems : int
+    """
+    errors = np.sqrt(np.diag(covariance))
+    low, high = (law.to_natural(end) for end in normal_interval(alpha, errors, systems))
+    inside = law.correlations
+    if inside.any():
+        shifts = _STEP * np.eye(len(alpha))
+        ends = [np.arctanh(law.to_natural(alpha + sign * shifts)[:, inside]) for sign in (1, -1)]
+        jacobian = (ends[0] - ends[1]).T / (2 * _STEP)
+        own = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
+        centre = np.arctanh(law.to_natural(alpha)[inside])
+        low[inside], high[inside] = (np.tanh(e) for e in normal_interval(centre, own, systems))
+    return low, high
+
+
 def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the ends of the 95 % intervals of ``law`` and ``noise``, in natural values.
 
@@ -72,8 +103,7 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     alpha, gamma = parameters_of(estimate)
     covariance, d_alpha = estimate["covariance"].values, problem.d_alpha
     systems = len(problem.data)
-    errors = np.sqrt(np.diag(covariance))
-    law = [problem.law.to_natural(e) for e in normal_interval(alpha, errors[:d_alpha], systems)]
+    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], systems))
     noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], systems)
     if "ends" in estimate:
         # Only positive parameters have their own ends, and exp maps these to natural values.

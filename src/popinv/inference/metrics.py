@@ -10,6 +10,7 @@ import xarray as xr
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
 from popinv.inference.assessment import heldout_tests
+from popinv.inference.conditions import Conditions, heldout_observations
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
@@ -18,10 +19,9 @@ from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
 from popinv.inference.sampling_error import sampling_error_metrics
-from popinv.inference.scales_and_gaps import ScalesAndGaps, heldout_observations
 from popinv.surrogate.collect import Thresholds, failure_counts
 
-__all__ = ["metrics"]
+__all__ = ["leave_out", "metrics"]
 
 
 def metrics(
@@ -68,14 +68,17 @@ def metrics(
             population["noise_covariance"].values,
             population["sampling_error_covariance"].values,
             loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
-            problem.scales_and_gaps.mean_square_scale if problem.scales_and_gaps else 1.0,
+            problem.conditions.mean_square_scale if problem.conditions else 1.0,
             taken_off=population.attrs["through"] == "solver" or "correction" in population,
         )
-    heldout, scales_and_gaps = heldout_observations(loaded["observations"], problem.scales_and_gaps)
+    heldout, conditions = heldout_observations(loaded["observations"], problem.conditions)
     draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
-    model = FittedModel(problem, estimate_of(population), draws, solver_residuals(problem, check))
-    by_likelihood = _log_scores(problem, population, polish_draws)
-    tests = heldout_tests(model, heldout, null_resamples, scales_and_gaps, by_likelihood)
+    residuals = solver_residuals(problem, check)
+    folds = int(loaded["observations"].attrs.get("folds", 0))
+    without_fold = leave_out(population, folds) if folds else None
+    model = FittedModel(problem, estimate_of(population), draws, residuals, without_fold)
+    by_likelihood = _log_scores(model, population, polish_draws)
+    tests = heldout_tests(model, heldout, null_resamples, conditions, by_likelihood)
     numbers |= noise_misfit_metrics(tests.misfit, loaded["observations"])
     return numbers | {
         "heldout_energy_distance": tests.energy.statistic,
@@ -98,21 +101,40 @@ def metrics(
     }
 
 
+def leave_out(population: xr.Dataset, folds: int) -> np.ndarray:
+    r"""Return the estimates without each fold of the systems, to first order, (folds, n_p).
+
+    With the influence I_n of system n on the answer p and N systems,
+
+    .. math:: p_{-k} = p - \frac{N}{N - N_k} \sum_{n \in k} I_n .
+
+    System n is in fold n modulo ``folds`` (the infinitesimal jackknife; Giordano et al., AISTATS
+    2019).
+    """
+    influence, p = population["influence"].values, estimate_of(population)
+    count = len(influence)
+    moved = [influence[fold::folds].sum(axis=0) for fold in range(folds)]
+    sizes = [len(range(fold, count, folds)) for fold in range(folds)]
+    return np.array([p - count / (count - n) * each for n, each in zip(sizes, moved, strict=True)])
+
+
 def _log_scores(
-    problem: Problem, population: xr.Dataset, draws: int
-) -> Callable[[np.ndarray, ScalesAndGaps | None], np.ndarray] | None:
+    model: FittedModel, population: xr.Dataset, draws: int
+) -> Callable[[np.ndarray, Conditions | None], np.ndarray] | None:
     """Return the log scores of the likelihood, if it is the answer and the surrogate suffices."""
     errors = np.sqrt(np.diag(population["covariance"].values))
     pushed = np.abs(population["surrogate_shift"].values)
     if population.attrs["estimator"] != "likelihood" or np.any(pushed > np.maximum(errors, 1e-12)):
         return None
-    p, settings = estimate_of(population), MarginalSettings(draws=draws)
+    problem, settings = model.problem, MarginalSettings(draws=draws)
 
-    def scores(y: np.ndarray, scales_and_gaps: ScalesAndGaps | None) -> np.ndarray:
-        observed = replace(
-            problem, data=y, scales_and_gaps=scales_and_gaps, stage="heldout/log_score"
-        )
-        return evaluate(observed, p, settings).log_likelihood
+    def scores(y: np.ndarray, conditions: Conditions | None) -> np.ndarray:
+        values = np.empty(len(y))
+        for rows, p in model.folds(len(y)):
+            own = None if conditions is None else conditions.of(rows)
+            observed = replace(problem, data=y[rows], conditions=own, stage="heldout/log_score")
+            values[rows] = evaluate(observed, p, settings).log_likelihood
+        return values
 
     return scores
 

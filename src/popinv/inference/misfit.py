@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.forward.datasets import time_series
-from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.forward.datasets import observation_names, time_series
+from popinv.inference.conditions import Conditions
 
 if TYPE_CHECKING:
     from popinv.inference.assessment import HeldOutTest
@@ -65,9 +65,7 @@ class SecondMoments:
         whitened = (sample - self.mean) @ self.root
         return whitened.T @ whitened / len(sample) - np.eye(len(self.mean))
 
-    def log_scores(
-        self, sample: np.ndarray, scales_and_gaps: ScalesAndGaps | None = None
-    ) -> np.ndarray:
+    def log_scores(self, sample: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return log N(y; m, C) of each row of a sample (n, d_y) with filled entries."""
         whitened = (sample - self.mean) @ self.root
         constant = self.logdet + len(self.mean) * math.log(2 * math.pi)
@@ -155,7 +153,7 @@ def noise_misfit_metrics(misfit: Misfit, observations: xr.Dataset) -> dict[str, 
     """
     text = "none seen"
     if misfit.test.p_value < _LEVEL:
-        where = describe_excess(misfit, _names(observations), time_series(observations))
+        where = describe_excess(misfit, observation_names(observations), time_series(observations))
         text = f"second moments differ, most by {where}; {_CAVEAT}"
     return {
         "noise_misfit_statistic": misfit.test.statistic,
@@ -163,11 +161,3 @@ def noise_misfit_metrics(misfit: Misfit, observations: xr.Dataset) -> dict[str, 
         "noise_misfit_p_value": misfit.test.p_value,
         "noise_misfit": text,
     }
-
-
-def _names(observations: xr.Dataset) -> list[str]:
-    names = [f"observation {i + 1}" for i in range(observations.sizes["observation"])]
-    if "label" in observations.coords:
-        labels = observations["label"].values
-        return [f"{name} ({label})" for name, label in zip(names, labels, strict=True)]
-    return names

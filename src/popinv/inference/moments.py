@@ -38,6 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from popinv.errors import DivergenceError
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -117,22 +118,24 @@ def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.T
 
 
 def _mean_square_scale(problem: Problem) -> float:
-    return 1.0 if problem.scales_and_gaps is None else problem.scales_and_gaps.mean_square_scale
-
-
-def _signal(problem: Problem, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
-    return problem.simulate(problem.law.sample(alpha, omega))
+    return 1.0 if problem.conditions is None else problem.conditions.mean_square_scale
 
 
 def reference_moments(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
 ) -> Moments:
     """Return the units of the moments at (alpha, gamma), from draws omega (M, d_omega)."""
-    signal = _signal(problem, alpha, omega)
+    signal = problem.signal(alpha, omega)
     mean = signal.mean(dim=0)
     centred = signal - mean
     of_noise = _mean_square_scale(problem) * problem.noise.covariance(gamma)
-    factor = torch.linalg.cholesky(centred.T @ centred / len(signal) + of_noise)
+    factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(signal) + of_noise)
+    if failed or not torch.isfinite(factor).all():
+        raise DivergenceError(
+            "the answer has no covariance of the observations: no estimator has arrived at a law "
+            "that explains them. Start nearer to the population ('law.start', 'noise.start'), or "
+            "fit a simpler law"
+        )
     u = torch.linalg.solve_triangular(factor, centred.T, upper=False).T
     share, principal = torch.linalg.eigh(u.T @ u / len(u))
     single = factor.T / torch.linalg.norm(factor, dim=1)
@@ -164,7 +167,7 @@ def signal_derivatives(
     """
     columns = []
     for shift in _SIGNAL_STEP * torch.eye(len(alpha), dtype=alpha.dtype):
-        plus, minus = (moments.of(_signal(problem, alpha + s, omega)) for s in (shift, -shift))
+        plus, minus = (moments.of(problem.signal(alpha + s, omega)) for s in (shift, -shift))
         columns.append((plus - minus).numpy() / (2 * _SIGNAL_STEP))
     return np.stack(columns, axis=1)
 

@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.fit_marginal import (
     fit_marginal_likelihood,
     maximum_likelihood,
 )
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.model_moments import draws_for
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
 from popinv.inference.problem import Problem
@@ -47,6 +47,10 @@ _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
+# Draws of all systems together, at least: few systems have more draws each.
+_FEWEST_DRAWS = 100_000
+# Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
+_STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
 
@@ -77,7 +81,15 @@ class Polished:
 
 def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
     """Return the approximate number of solves that the pseudo-likelihood needs."""
-    return _PSEUDO_EVALUATIONS * pseudo.draws_for(systems) * (1 + 2 * d_alpha)
+    return _PSEUDO_EVALUATIONS * draws_for(systems) * (1 + 2 * d_alpha)
+
+
+def draws_for_systems(draws: int, systems: int) -> int:
+    """Return the number of draws for each system's integral, a multiple of 4.
+
+    The error of the draws of few systems does not average out, so that they have more.
+    """
+    return max(draws, 4 * -(-_FEWEST_DRAWS // (4 * systems)))
 
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
@@ -184,8 +196,8 @@ class _Path:
         # A parameter at its boundary stays there, as a scoring step has no curvature for it.
         at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
         problem = replace(self.problem, fixed=at_boundary)
-        settings = MarginalSettings(draws=self.settings.draws)
-        through, start = "surrogate", pseudo_likelihood.p
+        settings = MarginalSettings(draws=draws_for_systems(self.settings.draws, len(problem.data)))
+        through, start = "surrogate", self.start(pseudo_likelihood)
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:
             best = self.maximum(problem, start, settings)
@@ -209,6 +221,13 @@ class _Path:
             self.tell("likelihood without the surrogate's push", best)
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
+
+    def start(self, pseudo_likelihood: Estimate) -> np.ndarray:
+        """Return where the likelihood starts, with correlations away from 1."""
+        start = pseudo_likelihood.p.copy()
+        inside = np.flatnonzero(self.problem.law.correlations)
+        start[inside] = np.clip(start[inside], -_STRONG, _STRONG)
+        return start
 
     def maximum(
         self,

@@ -19,7 +19,7 @@ def fresh_solves(check: xr.Dataset) -> FreshSolves:
     """Return the successful solves of the last round of a record of solves."""
     last = check["round"].values == check["round"].values.max()
     rows = np.flatnonzero(last & (check["reason"].values == 0))
-    return FreshSolves(check["z"].values[rows], check["y"].values[rows])
+    return FreshSolves.of(check.isel(sample=rows))
 
 
 def pseudo_likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.scales_and_gaps import ScalesAndGaps
+from popinv.inference.conditions import Conditions
 from popinv.inference.settings import DescentSettings
+from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
@@ -34,8 +35,8 @@ class Problem:
         Address of the random draws.
     free_law, free_noise : bool
         Whether alpha and gamma move; an oracle holds one of them at the truth.
-    scales_and_gaps : ScalesAndGaps, optional
-        Noise scales and masks of the N systems, where they have any.
+    conditions : Conditions, optional
+        Noise scales, missing entries, design and covariates of the N systems, if they have any.
     fixed : tuple of int
         Entries of p that do not move though their half does.
     """
@@ -49,7 +50,7 @@ class Problem:
     stage: str = "descent"
     free_law: bool = True
     free_noise: bool = True
-    scales_and_gaps: ScalesAndGaps | None = None
+    conditions: Conditions | None = None
     fixed: tuple[int, ...] = ()
 
     @property
@@ -65,8 +66,8 @@ class Problem:
 
     @property
     def logarithmic(self) -> np.ndarray:
-        """Boolean mask (n_p,) of the entries of p without unit, such as logarithms."""
-        return np.array([*self.law.positive, *[True] * len(self.noise.names)])
+        """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
+        return np.array([*self.law.unitless, *[True] * len(self.noise.names)])
 
     def split(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return alpha and gamma of p."""
@@ -92,25 +93,50 @@ class Problem:
         omega, e : Tensor of shape (M, d_omega), (M, d_y)
             Standard normal numbers.
         systems : ndarray of int, shape (M,), optional
-            The observed system whose scale and gaps each row takes. Without it, or if no system
-            has any, the scale s is 1 and every entry is seen.
+            The observed system whose conditions each row takes. Without it, or if no system has
+            any, the scale s is 1 and every entry is seen.
         """
         alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
-        signal, noise = self.simulate(self.law.sample(alpha, omega)), self.noise.sample(gamma, e)
-        if self.scales_and_gaps is None or systems is None:
+        known = None if self.known is None or systems is None else self.known.of(systems)
+        signal, noise = self.signal(alpha, omega, known), self.noise.sample(gamma, e)
+        if self.conditions is None or systems is None:
             return signal + noise
-        return self.scales_and_gaps.observe(signal, noise, systems)
+        return self.conditions.observe(signal, noise, systems)
+
+    @property
+    def known(self) -> Known | None:
+        """Design and covariates of the N systems; None if the study has none."""
+        return None if self.conditions is None else self.conditions.known
+
+    def signal(
+        self, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None = None
+    ) -> torch.Tensor:
+        """Return the noise-free observations G(T(alpha, omega)), shape (M, d_y).
+
+        Parameters
+        ----------
+        alpha : Tensor of shape (d_alpha,) or (M, d_alpha)
+        omega : Tensor of shape (M, d_omega)
+        known : Known of M systems, optional
+            Design and covariates of each row. The first systems take turns by default.
+        """
+        return self.simulate(inputs(self.law, alpha, omega, self._turns(known, len(omega))))
+
+    def _turns(self, known: Known | None, count: int) -> Known | None:
+        if known is not None or self.known is None:
+            return known
+        return self.known.of(np.arange(count) % len(self.known))
 
     def of_systems(self, systems: np.ndarray) -> Problem:
-        """Return the problem with only some of the systems; a system may occur several times."""
-        scales_and_gaps = None if self.scales_and_gaps is None else self.scales_and_gaps.of(systems)
-        return replace(self, data=self.data[systems], scales_and_gaps=scales_and_gaps)
+        """Return the problem with some of the systems alone; they may come up several times."""
+        conditions = None if self.conditions is None else self.conditions.of(systems)
+        return replace(self, data=self.data[systems], conditions=conditions)
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
-        """Draw the systems whose scales and gaps simulated ones take, or None if there are none."""
-        if self.scales_and_gaps is None:
+        """Draw the systems whose conditions simulated ones take; None if there are none."""
+        if self.conditions is None:
             return None
-        return generator(self.seed, stage, index).integers(len(self.scales_and_gaps), size=count)
+        return generator(self.seed, stage, index).integers(len(self.conditions), size=count)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xarray as xr
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
@@ -46,14 +47,35 @@ _LONGEST = 1.0
 
 @dataclass(frozen=True)
 class FreshSolves:
-    """Parameters z (K, d_z) drawn from the law, and the solver's observations y (K, d_y)."""
+    """Inputs z of the forward model drawn from the law, and the solver's observations.
+
+    Parameters
+    ----------
+    z : ndarray of shape (K, inputs)
+        Parameters, then the design.
+    y : ndarray of shape (K, d_y)
+    systems : ndarray of int, shape (K,), optional
+        The observed systems whose known quantities the draws took; None if there are none.
+    """
 
     z: np.ndarray
     y: np.ndarray
+    systems: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, solves: xr.Dataset) -> FreshSolves:
+        """Return the solves of a Dataset, all of which succeeded."""
+        systems = solves["system"].values if "system" in solves else None
+        return cls(solves["z"].values, solves["y"].values, systems)
 
 
 def observe_again(
-    problem: Problem, gamma: np.ndarray, clean: np.ndarray, stage: str, pairs: int
+    problem: Problem,
+    gamma: np.ndarray,
+    clean: np.ndarray,
+    stage: str,
+    pairs: int,
+    drawn_for: np.ndarray | None = None,
 ) -> Problem:
     """Return the problem with noise-free observations observed anew, several times each.
 
@@ -67,6 +89,8 @@ def observe_again(
         Address of the draws. The same stage gives the same noise.
     pairs : int
         Number of pairs (xi, -xi) of the noise for each solve.
+    drawn_for : ndarray of int, shape (K,), optional
+        The system whose conditions each solve takes; a random one by default.
 
     Returns
     -------
@@ -81,13 +105,14 @@ def observe_again(
         noise = problem.noise.sample(torch.from_numpy(np.array(gamma)), draws)
     times = 2 * pairs
     signal = torch.from_numpy(np.tile(clean, (times, 1)))
-    scales_and_gaps = problem.scales_and_gaps
-    if scales_and_gaps is None:
+    conditions = problem.conditions
+    if conditions is None:
         return replace(problem, data=(signal + noise).numpy())
-    rows = generator(problem.seed, f"{stage}/systems").integers(len(scales_and_gaps), size=count)
+    rng = generator(problem.seed, f"{stage}/systems")
+    rows = rng.integers(len(conditions), size=count) if drawn_for is None else drawn_for
     systems = np.tile(rows, times)
-    data = scales_and_gaps.observe(signal, noise, systems).numpy()
-    return replace(problem, data=data, scales_and_gaps=scales_and_gaps.of(systems))
+    data = conditions.observe(signal, noise, systems).numpy()
+    return replace(problem, data=data, conditions=conditions.of(systems))
 
 
 def push_of(
@@ -121,9 +146,9 @@ def push_of(
         surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
     own = problem.split(p)[1]
     other = own if gamma is None else gamma
-    difference = scores(observe_again(problem, other, fresh.y, stage, pairs)) - scores(
-        observe_again(problem, own, surrogate, stage, pairs)
-    )
+    of_solver = observe_again(problem, other, fresh.y, stage, pairs, fresh.systems)
+    of_surrogate = observe_again(problem, own, surrogate, stage, pairs, fresh.systems)
+    difference = scores(of_solver) - scores(of_surrogate)
     return difference.reshape(-1, len(fresh.z), len(p)).mean(axis=0)
 
 

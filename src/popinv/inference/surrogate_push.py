@@ -17,9 +17,7 @@ __all__ = ["surrogate_push"]
 _PAIRS = 4
 
 
-def surrogate_push(
-    problem: Problem, estimate: xr.Dataset
-) -> Callable[[np.ndarray, np.ndarray], float]:
+def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Dataset], float]:
     """Return a function from fresh solves to the push.
 
     Parameters
@@ -32,8 +30,9 @@ def surrogate_push(
     p, bread = estimate_of(estimate), estimate["bread"].values
     errors = np.sqrt(np.diag(estimate["covariance"].values))
 
-    def push(z: np.ndarray, y: np.ndarray) -> float:
-        each = push_of(problem, p, pseudo_scores(problem, p), FreshSolves(z, y), "fresh", _PAIRS)
+    def push(solves: xr.Dataset) -> float:
+        fresh = FreshSolves.of(solves)
+        each = push_of(problem, p, pseudo_scores(problem, p), fresh, "fresh", _PAIRS)
         moved = len(problem.data) * each.mean(axis=0) @ bread
         known = errors > 0
         return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))

@@ -1,7 +1,7 @@
 """Tables of observations in CSV files: rows are systems, columns are sensors.
 
-Commas, semicolons or tabs separate the cells. A first line without a number holds column names;
-they matter only if a column is named that does not hold observations. A first line of numbers is
+Commas, semicolons or tabs separate the cells. A first line without a number holds column names,
+which messages and figures use. A first line of numbers is
 a system, unless it looks like places or times (:mod:`popinv.observation_files.headers`). The user
 must then state its meaning. An empty cell, ``NA`` and ``NaN`` are missing values.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ import numpy as np
 from popinv.errors import DataError, nearest
 from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
+from popinv.sections.tables import is_missing, read_lines, separator_of
 
-__all__ = ["likely_header", "likely_system_column", "read_csv"]
+__all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
@@ -32,8 +34,25 @@ def likely_header(file: Path) -> bool:
     DataError
         If the file is not text. The message does not name the file.
     """
-    rows = [line for line in _lines(file) if line.strip()]
-    return bool(rows) and _standing_out(rows, _separator(rows[0])) is not None
+    rows = [line for line in read_lines(file) if line.strip()]
+    return bool(rows) and _standing_out(rows, separator_of(rows[0])) is not None
+
+
+def has_names(file: Path) -> bool:
+    """Return whether the first line of a CSV file names columns.
+
+    It does if it holds no number, or text above columns of numbers.
+
+    Raises
+    ------
+    DataError
+        If the file is not text. The message does not name the file.
+    """
+    rows = [line for line in read_lines(file) if line.strip()]
+    if not rows:
+        return False
+    separator = separator_of(rows[0])
+    return _is_header(_stripped(rows[0], separator), rows[1:], separator)
 
 
 def likely_system_column(file: Path, header: bool = False) -> str | None:
@@ -49,12 +68,12 @@ def likely_system_column(file: Path, header: bool = False) -> str | None:
         If the file is not text, or a column without a name counts its rows. The message does not
         name the file.
     """
-    rows = [line for line in _lines(file) if line.strip()]
+    rows = [line for line in read_lines(file) if line.strip()]
     if not rows:
         return None
-    separator = _separator(rows[0])
+    separator = separator_of(rows[0])
     names = _stripped(rows[0], separator)
-    titled = header or _is_header(names)
+    titled = header or _is_header(names, rows[1:], separator)
     first = [(_cells(row, separator) or [""])[0].strip() for row in rows[titled:]]
     counts = [str(i) for i in range(len(first) + 1)]
     if len(first) < 2 or len(names) < 2:
@@ -75,6 +94,7 @@ def read_csv(
     system_column: str | None = None,
     noise_scale_column: str | None = None,
     header: bool | None = None,
+    others: Sequence[str] = (),
 ) -> ObservationTable:
     """Read a CSV file.
 
@@ -84,6 +104,8 @@ def read_csv(
     system_column, noise_scale_column : str, optional
         Names of the columns that hold the systems' names and noise scales, as the first line has
         them.
+    others : sequence of str
+        Names of further columns that do not hold observations.
     header : bool, optional
         Whether the first line is skipped, as it holds names, places or times. None skips it if a
         column is named or the line holds no number.
@@ -96,12 +118,12 @@ def read_csv(
         (with line and column); or if a named column does not exist. The message does not name the
         file.
     """
-    lines = _lines(file)
+    lines = read_lines(file)
     numbers = [i for i, line in enumerate(lines) if line.strip()]
     if not numbers:
         return ObservationTable(np.empty((0, 0)), [], [])
     first = lines[numbers[0]]
-    separator = _separator(first)
+    separator = separator_of(first)
     names = _stripped(first, separator)
     named = {
         key: _column(name, key, names)
@@ -111,10 +133,12 @@ def read_csv(
         )
         if name is not None
     }
+    skipped = {_column(name, "ignored_columns", names) for name in others}
     if header is None:
-        header = bool(named) or _is_header(names)
+        rows = [lines[i] for i in numbers]
+        header = bool(named or skipped) or _is_header(names, rows[1:], separator)
         if not header:
-            _refuse_places([lines[i] for i in numbers], separator, numbers[0] + 1)
+            _refuse_places(rows, separator, numbers[0] + 1)
     if header:
         numbers = numbers[1:]
     width = len(names)
@@ -122,39 +146,35 @@ def read_csv(
     table = None if "system_column" in named else _fast(rows, separator, width)
     ids = np.array([], dtype=np.str_)
     if table is None:
-        table, ids = _slow(rows, numbers, separator, width, named.get("system_column"))
-    observed = [column for column in range(width) if column not in named.values()]
+        table, ids = _slow(rows, numbers, separator, width, named.get("system_column"), skipped)
+    taken = skipped.union(named.values())
+    observed = [column for column in range(width) if column not in taken]
     scale = named.get("noise_scale_column")
     return ObservationTable(
         table[:, observed],
         rows=[f"line {i + 1}" for i in numbers],
-        columns=[f"column {column + 1}" for column in observed],
+        columns=[
+            f"column {column + 1}" + (f" ({names[column]})" if header and names[column] else "")
+            for column in observed
+        ],
         noise_scale=None if scale is None else table[:, scale],
         system_ids=ids if "system_column" in named else None,
+        names=_different([names[column] for column in observed]) if header else None,
     )
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"is not a text file in UTF-8: byte 0x{error.object[error.start]:02x} in line {line}. "
-            "Save it as UTF-8 (spreadsheets call that 'CSV UTF-8')."
-        ) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None
-
-
-def _separator(first: str) -> str:
-    # A comma beside semicolons or tabs belongs to a name or is a decimal comma.
-    return next((mark for mark in ";\t" if mark in first), ",")
-
-
-def _is_header(cells: list[str]) -> bool:
+def _is_header(cells: list[str], below: list[str], separator: str) -> bool:
+    """Return whether a first line names columns: without numbers, or with text above numbers."""
     # A line with only missing values is a system without observations, which is refused.
-    return not any(map(_is_number, cells)) and not all(map(_is_missing, cells))
+    if all(map(is_missing, cells)):
+        return False
+    if not any(map(_is_number, cells)):
+        return True
+    text = [i for i, cell in enumerate(cells) if not _is_number(cell) and not is_missing(cell)]
+    table = [_stripped(line, separator) for line in below[:LINES_BELOW]] if text else []
+    return bool(table) and any(
+        all(len(row) == len(cells) and _is_number(row[i]) for row in table) for i in text
+    )
 
 
 def _stripped(line: str, separator: str) -> list[str]:
@@ -164,7 +184,8 @@ def _stripped(line: str, separator: str) -> list[str]:
 def _standing_out(rows: list[str], separator: str) -> str | None:
     """Return the trait by which the first of some lines looks like places or times, or None."""
     first = _stripped(rows[0], separator)
-    if not all(_is_number(cell) or _is_missing(cell) for cell in first):
+    # Names of systems may stand before or after the numbers.
+    if not any(map(_is_number, first)) or _is_header(first, rows[1:], separator):
         return None
     return standing_out(first, [_stripped(row, separator) for row in rows[1 : 1 + LINES_BELOW]])
 
@@ -187,7 +208,7 @@ def _column(name: str, key: str, header: list[str]) -> int:
         return places[0]
     if places:
         raise DataError(f"{len(places)} columns are called '{name}' (observations.{key})")
-    if not _is_header(header):
+    if all(_is_number(cell) or is_missing(cell) for cell in header):
         raise DataError(
             f"there is no column '{name}' (observations.{key}): the first line holds no names"
         )
@@ -196,6 +217,11 @@ def _column(name: str, key: str, header: list[str]) -> int:
         f"there is no column '{name}' (observations.{key}); the first line names {shown}."
         f"{nearest(name, header)}"
     )
+
+
+def _different(names: list[str]) -> list[str] | None:
+    """Return names that tell the columns apart, or None where these do not."""
+    return names if all(names) and len(set(names)) == len(names) else None
 
 
 def _fast(rows: list[str], separator: str, width: int) -> np.ndarray | None:
@@ -212,9 +238,17 @@ def _fast(rows: list[str], separator: str, width: int) -> np.ndarray | None:
 
 
 def _slow(
-    rows: list[str], numbers: list[int], separator: str, width: int, text: int | None
+    rows: list[str],
+    numbers: list[int],
+    separator: str,
+    width: int,
+    text: int | None,
+    skipped: Collection[int] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read cell by cell. The column ``text`` may hold anything, and is returned separately."""
+    """Read cell by cell. The column ``text`` may hold anything, and is returned separately.
+
+    Columns that are skipped may hold anything, too.
+    """
     values, names = np.full((len(rows), width), np.nan), []
     for row, (number, line) in enumerate(zip(numbers, rows, strict=True)):
         cells = _stripped(line, separator)
@@ -225,9 +259,11 @@ def _slow(
         for column, cell in enumerate(cells):
             if column == text:
                 names.append(cell)
+            elif column in skipped:
+                continue
             elif _is_number(cell):
                 values[row, column] = float(cell)
-            elif not _is_missing(cell):
+            elif not is_missing(cell):
                 raise DataError(
                     f"line {number + 1}, column {column + 1} is '{cell}', not a number. "
                     + _advice(cell, column, text)
@@ -250,10 +286,6 @@ def _advice(cell: str, column: int, text: int | None) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
-
-
-def _is_missing(cell: str) -> bool:
-    return cell.casefold() in ("", "na", "nan")
 
 
 def _is_number(cell: str) -> bool:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.observation_files.reading import read_observations
+from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import FileObservations
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.stand_ins import stand_ins_in
+from popinv.observation_files.table import ObservationTable, check_table
+from popinv.sections.messages import shown
+
+if TYPE_CHECKING:
+    from popinv.forward.base import Observations
 
 __all__ = ["check_fits", "read_fitting"]
 
@@ -15,29 +25,127 @@ __all__ = ["check_fits", "read_fitting"]
 _FEWEST_SYSTEMS = 4
 
 
-def read_fitting(section: FileObservations, width: int, times: int | None) -> ObservationTable:
+def read_fitting(
+    section: FileObservations,
+    observations: Observations,
+    design: Sequence[str] = (),
+    covariates: Sequence[str] = (),
+) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
     Parameters
     ----------
     section : FileObservations
-    width, times : int, int or None
-        As in :func:`check_fits`.
+    observations : Observations
+        What the forward model gives.
+    design, covariates : sequence of str
+        Columns that hold what is known of each system.
 
     Raises
     ------
     DataError
         If the file cannot be read, or as :func:`check_fits`.
     """
-    table = read_observations(
-        section.file,
-        mask_missing=section.missing == "mask",
-        system_column=section.system_column,
-        noise_scale_column=section.noise_scale_column,
-        header=section.header,
-    )
-    check_fits(table, section.file, width, times)
+    if section.layout == "long":
+        table = _read_long(section, observations, design, covariates)
+    else:
+        table = _read_wide(section, design, covariates)
+    check_fits(table, section.file, len(observations), observations.time_count)
+    if section.missing_values is None:
+        try:
+            _check_stand_ins(table, section.value_column, (*design, *covariates))
+        except DataError as error:
+            raise _naming(section.file, error) from None
     return table
+
+
+def _read_wide(
+    section: FileObservations, design: Sequence[str], covariates: Sequence[str]
+) -> ObservationTable:
+    names, frame = (*design, *covariates), None
+    sources: list[str] = []
+    stand_ins = section.missing_values or ()
+    try:
+        if names:
+            if not section.file.lower().endswith(".csv"):
+                raise DataError("only a CSV file has columns of design and covariates")
+            # Imported here, since few studies need it.
+            from popinv.observation_files.known_columns import known_columns, source_columns
+            from popinv.sections.tables import read_frame
+
+            check_exists(section.file)
+            frame = read_frame(Path(section.file))
+            sources = source_columns(list(frame.columns), names)
+        table = read_observations(
+            section.file,
+            mask_missing=section.missing == "mask",
+            system_column=section.system_column,
+            noise_scale_column=section.noise_scale_column,
+            header=section.header,
+            others=[*section.ignored_columns, *sources],
+            stand_ins=stand_ins,
+        )
+        if frame is not None:
+            table = replace(table, known=known_columns(frame, design, covariates, stand_ins))
+    except DataError as error:
+        raise _naming(section.file, error) from None
+    return table
+
+
+def _read_long(
+    section: FileObservations,
+    observations: Observations,
+    design: Sequence[str],
+    covariates: Sequence[str],
+) -> ObservationTable:
+    from popinv.observation_files.long_tables import read_long
+
+    try:
+        check_exists(section.file)
+        table = read_long(
+            Path(section.file),
+            observations,
+            system_column=str(section.system_column),
+            value_column=str(section.value_column),
+            time_column=section.time_column,
+            label_column=section.label_column,
+            noise_scale_column=section.noise_scale_column,
+            design=design,
+            covariates=covariates,
+            stand_ins=section.missing_values or (),
+        )
+        check_table(table, mask_missing=True)
+    except DataError as error:
+        raise _naming(section.file, error) from None
+    return table
+
+
+def _naming(file: str, error: DataError) -> DataError:
+    text = str(error)
+    return DataError(text if text.startswith(f"{file}: ") else f"{file}: {text}")
+
+
+def _check_stand_ins(
+    table: ObservationTable, value_column: str | None, names: Sequence[str]
+) -> None:
+    """Refuse numbers that may stand for missing values, until the study says what they are."""
+    columns, values = list(table.columns), list(table.values.T)
+    if value_column is not None:
+        columns, values = [f"the column '{value_column}'"], [table.values.ravel()]
+    if table.known is not None:
+        raw = np.hstack([table.known.design, table.known.covariates + table.known.centres])
+        columns += [f"the column '{name}'" for name in names]
+        values += list(np.round(raw, 6).T)
+    found = stand_ins_in(columns, values)
+    if not found:
+        return
+    (first, *others), numbers = found, sorted({each.number for each in found})
+    more = f" ({len(others)} more columns hold such numbers)" if others else ""
+    raise DataError(
+        f"{first.column} holds {first.number:g} in {first.count} rows{more}, which may stand for "
+        f"missing: state 'observations.missing_values: {shown(numbers)}', or '[]' if it is an "
+        "observation"
+    )
 
 
 def check_fits(table: ObservationTable, path: str, width: int, times: int | None) -> None:
@@ -73,7 +181,7 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
         )
     if len(values) < _FEWEST_SYSTEMS:
         raise DataError(
-            f"{path}: has {len(values)} rows, but a population needs at least {_FEWEST_SYSTEMS}"
+            f"{path}: has {len(values)} systems, but a population needs at least {_FEWEST_SYSTEMS}"
         )
 
 

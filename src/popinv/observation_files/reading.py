@@ -7,14 +7,17 @@ Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the c
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from popinv.errors import DataError, nearest
 from popinv.observation_files.csv_files import read_csv
 from popinv.observation_files.gridded_files import read_gridded
+from popinv.observation_files.section import conversion
+from popinv.observation_files.stand_ins import without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
 
-__all__ = ["read_observations"]
+__all__ = ["check_exists", "read_observations"]
 
 
 def read_observations(
@@ -24,6 +27,8 @@ def read_observations(
     system_column: str | None = None,
     noise_scale_column: str | None = None,
     header: bool | None = None,
+    others: Sequence[str] = (),
+    stand_ins: Sequence[float] = (),
 ) -> ObservationTable:
     """Read observations from a CSV (.csv), NetCDF (.nc) or zarr (.zarr) file.
 
@@ -38,6 +43,10 @@ def read_observations(
     header : bool, optional
         Whether the first line of a CSV file is skipped, as it holds names, places or times. None
         skips it if it holds no number or a column is named.
+    others : sequence of str
+        Further columns of a CSV file that do not hold observations.
+    stand_ins : sequence of float
+        Numbers that stand for a missing value.
 
     Returns
     -------
@@ -51,20 +60,36 @@ def read_observations(
         or if a first line of numbers looks like places or times and ``header`` is None.
     """
     file = Path(path)
-    if not file.exists():
-        raise DataError(f"{path}: there is no such file.{_nearest_file(file)}")
+    check_exists(path)
     suffix = file.suffix.lower()
     try:
         if suffix == ".csv":
-            table = read_csv(file, system_column, noise_scale_column, header)
+            table = read_csv(file, system_column, noise_scale_column, header, others)
         elif suffix in (".nc", ".zarr"):
             table = read_gridded(file)
         else:
-            raise DataError("an observation file ends in .csv, .nc or .zarr")
+            raise DataError(
+                f"an observation file ends in .csv, .nc or .zarr{conversion(str(path))}"
+            )
+        if len(stand_ins):
+            table = without_stand_ins(table, stand_ins)
         check_table(table, mask_missing)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return table
+
+
+def check_exists(path: str | os.PathLike[str]) -> None:
+    """Check that a file is there.
+
+    Raises
+    ------
+    DataError
+        If not. The message names the file, and the nearest name that there is.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise DataError(f"{path}: there is no such file.{_nearest_file(file)}")
 
 
 def _nearest_file(file: Path) -> str:

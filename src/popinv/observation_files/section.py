@@ -8,11 +8,30 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.sections.base import Fraction, Section, plain_path
+from popinv.sections.base import Fraction, Number, Section, plain_path
 
-__all__ = ["FILE_TYPES", "FileObservations"]
+__all__ = ["FILE_TYPES", "FileObservations", "conversion"]
 
 FILE_TYPES = (".csv", ".nc", ".zarr")
+# The function of pandas that reads a format, and the package that it needs.
+_CONVERSIONS = {
+    ".parquet": ("read_parquet", "pyarrow"),
+    ".feather": ("read_feather", "pyarrow"),
+    ".xlsx": ("read_excel", "openpyxl"),
+}
+
+
+def conversion(file: str) -> str:
+    """Return how to make a CSV file of a table of another common format, or ""."""
+    suffix = PurePath(file).suffix.lower()
+    if suffix not in _CONVERSIONS:
+        return ""
+    function, package = _CONVERSIONS[suffix]
+    return (
+        f". Make a CSV file of it: python -c \"import pandas; pandas.{function}('{file}').to_csv("
+        f"'{PurePath(file).with_suffix('.csv')}', index=False)\", after python -m pip install "
+        f"{package}"
+    )
 
 
 def _known_type(file: str) -> str:
@@ -20,8 +39,11 @@ def _known_type(file: str) -> str:
     if suffix not in FILE_TYPES:
         raise PydanticCustomError(
             "file_type",
-            "the name of an observation file ends in {types}",
-            {"types": ", ".join(FILE_TYPES[:-1]) + " or " + FILE_TYPES[-1]},
+            "the name of an observation file ends in {types}{advice}",
+            {
+                "types": ", ".join(FILE_TYPES[:-1]) + " or " + FILE_TYPES[-1],
+                "advice": conversion(file),
+            },
         )
     return plain_path(file)
 
@@ -35,7 +57,8 @@ class FileObservations(Section):
     )
     heldout_fraction: Fraction = Field(
         default=0.2,
-        description="Share of the systems held out for the assessment, drawn at random.",
+        description="Share of the systems held out for the assessment, drawn at random. Fewer than "
+        "200 systems are all learned from, and the assessment is a cross-validation in five folds.",
     )
     missing: Literal["refuse", "mask"] = Field(
         default="refuse",
@@ -51,12 +74,46 @@ class FileObservations(Section):
         description="Name of the column of a CSV file with the systems' names; they are kept "
         "beside the observations.",
     )
+    layout: Literal["wide", "long"] = Field(
+        default="wide",
+        description="`wide`: each row is a system. `long`: each row of a CSV file is one "
+        "observation, with columns for the system, the time and the value. Systems may then be "
+        "observed at times of their own.",
+    )
+    value_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a long table with the observed values.",
+    )
+    time_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a long table with the times of the observations.",
+    )
+    label_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a long table with the observed quantities, which are "
+        "the forward model's `labels`.",
+    )
     noise_scale_column: str | None = Field(
         default=None,
         min_length=1,
         description="Name of the column of a CSV file with the systems' known noise scales.",
     )
-
+    ignored_columns: list[str] = Field(
+        default_factory=list,
+        description="Names of columns of a wide CSV file that hold no observations. Columns of the "
+        "design and of covariates need not be named. A long table reads only the columns that are "
+        "named.",
+        json_schema_extra={"x-default": "none"},
+    )
+    missing_values: list[Number] | None = Field(
+        default=None,
+        description="Numbers that stand for a missing value, such as `[-999]`. `[]`: none. null: "
+        "none, but the run stops where -99, -999, 999, ... occurs several times in a column, far "
+        "from its other values, until this key is set.",
+    )
     header: bool | None = Field(
         default=None,
         strict=True,
@@ -71,8 +128,19 @@ class FileObservations(Section):
 
     @model_validator(mode="after")
     def _columns_of_csv(self) -> FileObservations:
-        columns = [self.system_column, self.noise_scale_column]
-        named = [name for name in columns if name is not None]
+        of_long = [self.value_column, self.time_column, self.label_column]
+        if self.layout == "wide" and any(of_long):
+            raise PydanticCustomError(
+                "columns", "only a table of 'layout: long' has columns of values, times and labels"
+            )
+        if self.layout == "long" and None in (self.system_column, self.value_column):
+            raise PydanticCustomError(
+                "columns",
+                "a table of 'layout: long' needs 'system_column' and 'value_column', and a "
+                "'time_column' if there are times",
+            )
+        columns = [self.system_column, self.noise_scale_column, *of_long]
+        named = [name for name in columns if name is not None] + self.ignored_columns
         if named and PurePath(self.file).suffix.lower() != ".csv":
             raise PydanticCustomError(
                 "columns",
@@ -87,8 +155,12 @@ class FileObservations(Section):
                 "'header' is false, but the column '{name}' is named in the first line",
                 {"name": named[0]},
             )
+        if self.ignored_columns and self.layout == "long":
+            raise PydanticCustomError(
+                "columns", "a table of 'layout: long' has no 'ignored_columns'; leave the key out"
+            )
         if len(named) != len(set(named)):
             raise PydanticCustomError(
-                "columns", "'system_column' and 'noise_scale_column' must be different columns"
+                "columns", "the keys that end in '_column' must be different columns"
             )
         return self

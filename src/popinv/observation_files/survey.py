@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.observation_files.csv_files import likely_header, likely_system_column
-from popinv.observation_files.reading import read_observations
+from popinv.observation_files.column_uses import (
+    Asked,
+    ColumnUse,
+    Given,
+    Layout,
+    Use,
+    refuse_to_ask,
+)
+from popinv.observation_files.csv_files import has_names, likely_header, likely_system_column
+from popinv.observation_files.layouts import layout_of
+from popinv.observation_files.reading import check_exists, read_observations
+from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import check_varies
+from popinv.sections.tables import is_dates, numbers_of, read_frame, times_of_file
 
-__all__ = ["Survey", "survey"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["KnownColumn", "Survey", "survey"]
+
+# At most so many whole numbers may be categories.
+_CATEGORIES = 6
+
+
+@dataclass(frozen=True)
+class KnownColumn:
+    """A column that may be used as design or covariate.
+
+    Parameters
+    ----------
+    name : str
+    text : bool
+        Whether it holds text.
+    categories : tuple of str
+        Its categories, if it holds text or a few whole numbers.
+    """
+
+    name: str
+    text: bool = False
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,17 +59,36 @@ class Survey:
     Parameters
     ----------
     systems : int
-        Number of rows.
+        Number of systems.
     entries : int
-        Number of observations of each system.
+        Number of observations of each system; of a long table, those at all times.
     system_column : str, optional
         Name of the column that seems to name the systems (CSV).
     header : bool
         Whether the first line seems to hold places or times, and is skipped (CSV).
     missing : int
-        Number of missing values.
+        Number of missing values. Those of a long table are cells of its column of values.
     spread : float
-        Standard deviation over the systems: the median over the columns.
+        Standard deviation over the systems: the median over the columns. That of a long table is
+        over all values.
+    size : float
+        Mean of the absolute values.
+    layout : Layout, optional
+        The use of each column of a CSV file with names.
+    stand_ins : tuple of StandIn
+        Numbers that may stand for missing values; they count as missing.
+    known : tuple of KnownColumn
+        Columns that may be used as design or covariates.
+    names : tuple of str
+        Names of the observations of a wide table, if it has a line of names.
+    times : tuple of float
+        The different times of a long table.
+    dates : bool
+        Whether the times are dates in the file.
+    labels : tuple of str
+        The quantities of a long table.
+    fewest, most : int
+        Numbers of observations of a system of a long table.
     """
 
     systems: int
@@ -41,25 +97,100 @@ class Survey:
     header: bool
     missing: int
     spread: float
+    size: float
+    layout: Layout | None = None
+    stand_ins: tuple[StandIn, ...] = ()
+    known: tuple[KnownColumn, ...] = ()
+    names: tuple[str, ...] = ()
+    times: tuple[float, ...] = ()
+    dates: bool = False
+    labels: tuple[str, ...] = ()
+    fewest: int = 0
+    most: int = 0
+
+    @property
+    def long(self) -> bool:
+        """Whether each row of the file is one observation."""
+        return self.layout is not None and self.layout.long
+
+    @property
+    def columns(self) -> tuple[ColumnUse, ...]:
+        """The use of each column; empty where the file does not name them."""
+        return self.layout.columns if self.layout else ()
+
+    def named(self, use: Use) -> str | None:
+        """Return the column of a use, or None."""
+        return self.layout.named(use) if self.layout else None
+
+    def ignored(self) -> list[str]:
+        """Return the columns of a wide table that hold no observations."""
+        uses = () if self.long else self.columns
+        return [each.name for each in uses if each.use in ("known", "ignored")]
 
 
-def survey(file: Path) -> Survey:
+def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -> Survey:
     """Survey a file of observations.
+
+    Parameters
+    ----------
+    file : Path
+    given : Given, optional
+        What the user states of the layout and the columns.
+    ask : callable
+        It is asked for what the file does not decide.
 
     Raises
     ------
     DataError
         As :func:`popinv.observation_files.reading.read_observations`, except for missing values;
-        also if a column without a name counts the rows of a CSV file, or a column never varies.
+        also if a column without a name counts the rows of a CSV file, if a column never varies, or
+        if the use of a column has to be stated.
     """
-    column, header = None, False
-    if file.suffix.lower() == ".csv" and file.is_file():
-        try:
-            header = likely_header(file)
-            column = likely_system_column(file, header)
-        except DataError as error:
-            raise DataError(f"{file}: {error}") from None
-    table = read_observations(file, mask_missing=True, system_column=column, header=header or None)
+    given = given or Given()
+    check_exists(file)
+    if file.suffix.lower() != ".csv":
+        if given != Given():
+            raise DataError(f"{file}: only a CSV file has a layout and named columns")
+        return _wide(file, None, False)
+    try:
+        header = likely_header(file)
+        titled = header or has_names(file)
+        frame = read_frame(file, titled)
+        layout = layout_of(frame, given, ask)
+        if layout.long:
+            if not titled:
+                raise DataError(_no_names(layout))
+            return _long(file, frame, layout)
+        # Its refusals hold for every wide table.
+        likely_system_column(file, header)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    return _wide(file, layout if titled else None, header, frame)
+
+
+def _no_names(layout: Layout) -> str:
+    first, second = layout.named("system"), layout.named("time")
+    increases = f" and {second} increases within it" if second else ""
+    return (
+        f"looks like a long table, as {first} repeats{increases}; name the columns in a first "
+        "line, or state --layout wide if each row is a system"
+    )
+
+
+def _wide(
+    file: Path, layout: Layout | None, header: bool, frame: pd.DataFrame | None = None
+) -> Survey:
+    uses = layout.columns if layout else ()
+    system = layout.named("system") if layout else None
+    table = read_observations(
+        file,
+        mask_missing=True,
+        system_column=system,
+        header=header or None,
+        others=[each.name for each in uses if each.use in ("known", "ignored")],
+    )
+    stand_ins = stand_ins_in(table.columns, list(table.values.T))
+    table = without_stand_ins(table, [each.number for each in stand_ins])
     try:
         check_varies(table)
     except DataError as error:
@@ -68,8 +199,67 @@ def survey(file: Path) -> Survey:
     return Survey(
         systems=len(values),
         entries=values.shape[1],
-        system_column=column,
+        system_column=system,
         header=header,
         missing=int(np.isnan(values).sum()),
         spread=float(np.median(np.nanstd(values, axis=0))),
+        size=float(np.nanmean(np.abs(values))),
+        layout=layout,
+        stand_ins=tuple(stand_ins),
+        known=() if frame is None else _known(frame, uses),
+        names=tuple(table.names or ()),
     )
+
+
+def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
+    system, value, time = (layout.named(use) for use in ("system", "value", "time"))
+    label = layout.named("label")
+    assert system is not None
+    assert value is not None
+    known = _known(frame, layout.columns)
+    numeric = [value, *(each.name for each in known if not each.text)]
+    columns = [f"the column '{name}'" for name in numeric]
+    stand_ins = stand_ins_in(columns, [numbers_of(frame, name) for name in numeric])
+    values = numbers_of(frame, value, [each.number for each in stand_ins])
+    seen = frame[system][~np.isnan(values)].value_counts()
+    places = times_of_file(str(file), time) if time else []
+    labels = list(dict.fromkeys(frame[label])) if label else []
+    return Survey(
+        systems=frame[system].nunique(),
+        entries=max(1, len(places)) * max(1, len(labels)),
+        system_column=system,
+        header=False,
+        missing=int(np.isnan(values).sum()),
+        spread=float(np.nanstd(values)),
+        size=float(np.nanmean(np.abs(values))),
+        layout=layout,
+        stand_ins=tuple(stand_ins),
+        known=known,
+        times=tuple(places),
+        dates=bool(time) and is_dates(frame[time].tolist()),
+        labels=tuple(labels),
+        fewest=int(seen.min()),
+        most=int(seen.max()),
+    )
+
+
+def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn, ...]:
+    """Return the columns that are known of each system, with their categories."""
+    found = []
+    for each in uses:
+        if each.use == "known":
+            cells = frame[each.name]
+            text = not all(map(_is_number, cells))
+            levels = tuple(sorted(set(cells)))
+            whole = not text and all(float(level) % 1 == 0 for level in levels)
+            few = whole and 2 < len(levels) <= _CATEGORIES
+            found.append(KnownColumn(each.name, text, levels if text or few else ()))
+    return tuple(found)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from popinv.errors import DataError
+
+if TYPE_CHECKING:
+    from popinv.observation_files.known_columns import KnownColumns
 
 __all__ = ["ObservationTable", "check_table", "check_varies"]
 
@@ -34,6 +38,10 @@ class ObservationTable:
         The names of the systems in the file.
     time_count : int, optional
         Length of the time axis, if the file has its own.
+    known : KnownColumns, optional
+        Design and covariates of the systems.
+    names : sequence of str, length d_y, optional
+        The names of the observations in the file, all different.
     """
 
     values: np.ndarray
@@ -42,6 +50,8 @@ class ObservationTable:
     noise_scale: np.ndarray | None = None
     system_ids: np.ndarray | None = None
     time_count: int | None = None
+    known: KnownColumns | None = None
+    names: Sequence[str] | None = None
 
 
 def check_table(table: ObservationTable, mask_missing: bool) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from popinv.forward.base import Observations
-from popinv.forward.datasets import observation_coordinates
+from popinv.forward.datasets import observation_coordinates, parameter_coordinate
 from popinv.seeds import generator
 from popinv.store.variables import variable
+
+if TYPE_CHECKING:
+    from popinv.observation_files.known_columns import KnownColumns
 
 __all__ = ["noise_scales", "observations_dataset", "observe_through_noise"]
 
@@ -27,6 +33,9 @@ def observe_through_noise(
     stage: str,
     heldout: int = 0,
     noise_scale: tuple[float, float] | None = None,
+    known: KnownColumns | None = None,
+    design_names: Sequence[str] = (),
+    covariate_names: Sequence[str] = (),
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -44,6 +53,8 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
+    known, design_names, covariate_names
+        As for :func:`observations_dataset`.
 
     Returns
     -------
@@ -56,7 +67,15 @@ def observe_through_noise(
         noise = scale[:, None] * noise
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
-    return observations_dataset((clean + noise)[solved], observations, heldout, kept)
+    return observations_dataset(
+        (clean + noise)[solved],
+        observations,
+        heldout,
+        kept,
+        known=None if known is None else known.of(np.flatnonzero(solved)),
+        design_names=design_names,
+        covariate_names=covariate_names,
+    )
 
 
 def observations_dataset(
@@ -65,6 +84,10 @@ def observations_dataset(
     heldout: int,
     noise_scale: np.ndarray | None = None,
     system_ids: np.ndarray | None = None,
+    known: KnownColumns | None = None,
+    design_names: Sequence[str] = (),
+    covariate_names: Sequence[str] = (),
+    column_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
@@ -80,13 +103,20 @@ def observations_dataset(
         Known factor on the standard deviation of each system's noise.
     system_ids : ndarray of str, shape (n,), optional
         The user's names of the systems.
+    known : KnownColumns, optional
+        Design and covariates of the systems.
+    design_names, covariate_names : sequence of str
+        Their names.
+    column_names : sequence of str, length d_y, optional
+        The user's names of the observations.
 
     Returns
     -------
     Dataset
         ``y`` (system, observation) and ``y_heldout`` (heldout_system, observation); where they
-        are given, ``noise_scale`` and ``noise_scale_heldout``, and the coordinates ``system_id``
-        and ``system_id_heldout``.
+        are given, ``noise_scale`` and ``noise_scale_heldout``, ``design`` (system, design_name),
+        ``covariate`` (system, covariate_name) and their ``_heldout``, ``covariate_centre``, and the
+        coordinates ``system_id``, ``system_id_heldout`` and ``column`` (observation,).
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
@@ -102,8 +132,32 @@ def observations_dataset(
             variables[f"noise_scale{ending}"] = variable(
                 dim, noise_scale[rows], f"known scale of the system's noise{note}"
             )
+        if known is not None and design_names:
+            variables[f"design{ending}"] = variable(
+                (dim, "design_name"), known.design[rows], f"known inputs of the solver{note}"
+            )
+        if known is not None and covariate_names:
+            variables[f"covariate{ending}"] = variable(
+                (dim, "covariate_name"),
+                known.covariates[rows],
+                f"covariates of the law, less their mean{note}",
+            )
         if system_ids is not None:
             coordinates[f"system_id{ending}"] = variable(
                 dim, system_ids[rows], f"name of the system{note}"
+            )
+    if column_names is not None:
+        names = np.array(column_names, dtype=np.str_)
+        coordinates["column"] = variable("observation", names, "name in the file of observations")
+    if known is not None:
+        for dim, names_of_known in (
+            ("design_name", design_names),
+            ("covariate_name", covariate_names),
+        ):
+            if names_of_known:
+                coordinates |= parameter_coordinate(names_of_known, dim, dim.replace("_", " "))
+        if covariate_names:
+            variables["covariate_centre"] = variable(
+                "covariate_name", known.centres, "mean of the covariate, which was subtracted"
             )
     return xr.Dataset(variables, coords=coordinates)

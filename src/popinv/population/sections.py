@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -72,6 +73,34 @@ class NoiseScale(Section):
         return self
 
 
+class KnownDistribution(Section):
+    """The distribution of a known quantity over the systems of a synthetic population."""
+
+    uniform: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="The ends of a uniform distribution.",
+    )
+    normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="Mean and standard deviation of a normal distribution.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> KnownDistribution:
+        if (self.uniform is None) == (self.normal is None):
+            raise PydanticCustomError("known", "it must be either 'uniform' or 'normal'")
+        return self
+
+    def values(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """Return values for so many systems."""
+        if self.uniform is not None:
+            low, high = self.uniform
+            return generator.uniform(low, high, size=count)
+        assert self.normal is not None
+        mean, deviation = self.normal
+        return generator.normal(mean, deviation, size=count)
+
+
 class SyntheticObservations(Section):
     """A synthetic population, drawn from a known truth."""
 
@@ -83,5 +112,11 @@ class SyntheticObservations(Section):
         default=None,
         description="`{low: 0.5, high: 2}` gives each system a known noise scale s, drawn "
         "log-uniformly: its noise is s xi, with xi of the covariance Gamma. null: 1 for all.",
+    )
+    known: dict[str, KnownDistribution] = Field(
+        default_factory=dict,
+        description="How the design and the covariates are spread over the systems, by name: "
+        "`{uniform: [low, high]}` or `{normal: [mean, standard_deviation]}`.",
+        json_schema_extra={"x-default": "none"},
     )
     truth: Truth = Field(description="The truth from which the population is drawn.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import standard_normal_rows
@@ -16,17 +17,33 @@ from popinv.seeds import standard_normal_rows
 __all__ = ["broad_parameters", "noise_rows", "parameters"]
 
 
-def parameters(law: Law, alpha: np.ndarray, seed: int, stage: str, count: int) -> np.ndarray:
-    """Return z (count, d_z) drawn from mu(alpha)."""
+def parameters(
+    law: Law,
+    alpha: np.ndarray,
+    seed: int,
+    stage: str,
+    count: int,
+    known: Known | None = None,
+) -> np.ndarray:
+    """Return inputs of the forward model (count, inputs) drawn from mu(alpha).
+
+    ``known`` holds design and covariates of each of them, where the study has any.
+    """
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     with torch.no_grad():
-        return law.sample(torch.from_numpy(alpha), torch.from_numpy(omega)).numpy()
+        return inputs(law, torch.from_numpy(alpha), torch.from_numpy(omega), known).numpy()
 
 
 def broad_parameters(
-    law: Law, alpha: np.ndarray, spread: np.ndarray, seed: int, stage: str, count: int
+    law: Law,
+    alpha: np.ndarray,
+    spread: np.ndarray,
+    seed: int,
+    stage: str,
+    count: int,
+    known: Known | None = None,
 ) -> np.ndarray:
-    """Return z (count, d_z), each row from its own law about alpha.
+    """Return inputs of the forward model (count, inputs), each from a law of its own about alpha.
 
     ``alpha_i = alpha + spread * eta_i`` with eta_i standard normal, ``z_i ~ mu(alpha_i)``: a
     first design that covers the populations one could believe in before seeing data.
@@ -35,7 +52,7 @@ def broad_parameters(
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     rows = torch.from_numpy(alpha + spread * eta)
     with torch.no_grad():
-        return law.sample(rows, torch.from_numpy(omega)).numpy()
+        return inputs(law, rows, torch.from_numpy(omega), known).numpy()
 
 
 def noise_rows(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import arrangement
+from popinv.figures.arrangement import arrangement, seen_somewhere
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem
@@ -75,7 +75,8 @@ def charts_of(
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     observations = loaded["observations"]
-    layout = arrangement(observations)
+    layout, seen = arrangement(observations), seen_somewhere(observations)
+    shown = observations.isel(observation=seen)
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
@@ -93,7 +94,9 @@ def charts_of(
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
-        "observations": observation_charts(observations, layout, model_sample(problem, population)),
+        "observations": observation_charts(
+            shown, arrangement(shown), model_sample(problem, population)[:, seen]
+        ),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(population, truth),
         "rounds": [

@@ -55,7 +55,8 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
         ``round_number``.
         The attribute ``converged`` is 0.
     """
-    joined = xr.concat([chunk[["z", "y"]] for chunk in chunks], "sample", combine_attrs="override")
+    names = [name for name in ("z", "y", "system") if name in chunks[0]]
+    joined = xr.concat([chunk[names] for chunk in chunks], "sample", combine_attrs="override")
     reasons = np.concatenate([reasons_of(chunk) for chunk in chunks])
     joined["reason"] = reason_codes(reasons)
     joined["round"] = variable("sample", np.zeros(len(reasons), dtype=np.int32), "round")
@@ -124,7 +125,7 @@ def judge(
     surrogate: Surrogate,
     estimate: xr.Dataset,
     thresholds: Thresholds,
-    push: Callable[[np.ndarray, np.ndarray], float],
+    push: Callable[[xr.Dataset], float],
 ) -> xr.Dataset:
     """Append fresh solves to the earlier ones, with the last surrogate's error on them.
 
@@ -140,7 +141,7 @@ def judge(
         The round's estimate, with ``noise_covariance``.
     thresholds : Thresholds
     push : callable
-        Maps z and y of the fresh solves to the push.
+        Maps the fresh solves that succeeded to the push.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
@@ -150,11 +151,13 @@ def judge(
     error = pushed = np.nan
     if solved.any():
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
-        z, truth = fresh["z"].values[solved], fresh["y"].values[solved]
-        error, pushed = whitened_rmse(surrogate.predict(z), truth, cholesky), push(z, truth)
+        good = fresh.isel(sample=np.flatnonzero(solved))
+        predicted = surrogate.predict(good["z"].values)
+        error, pushed = whitened_rmse(predicted, good["y"].values, cholesky), push(good)
     fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
     fresh["surrogate_push"] = fresh["surrogate_push"].copy(data=[pushed])
-    samples = _joined(previous, fresh, "sample", ("z", "y", "round"))
+    names = [name for name in ("z", "y", "system", "round") if name in fresh]
+    samples = _joined(previous, fresh, "sample", names)
     rounds = _joined(previous, fresh, "round_number", _ROUND)
     samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
     fine = error < thresholds.error and pushed < thresholds.push

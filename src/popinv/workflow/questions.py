@@ -22,9 +22,11 @@ __all__ = [
     "check_results_folder",
     "chunk_count",
     "evidence_figures",
+    "has_known",
     "has_sampling_error",
     "has_states",
     "is_synthetic",
+    "known_distributions",
     "last_round",
     "noise_scale_range",
     "ranks_of",
@@ -86,6 +88,16 @@ def simulator_of(study: Study) -> str:
     the solves when they change.
     """
     return simulator_hash(study.forward.source_files())
+
+
+def has_known(study: Study) -> bool:
+    """Return whether a design or covariates are known of each system."""
+    return bool(study.forward.design() or study.law.covariate_names())
+
+
+def known_distributions(study: Study) -> SyntheticObservations | None:
+    """Return the section that says how known quantities are spread; None where there are none."""
+    return _synthetic(study) if has_known(study) else None
 
 
 def has_sampling_error(study: Study) -> bool:

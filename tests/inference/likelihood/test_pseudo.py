@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.pseudo import evaluate, matched_draws, model_moments
+from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.pseudo import evaluate
 
 
 def evaluated(problem, p):

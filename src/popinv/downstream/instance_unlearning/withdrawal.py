@@ -84,7 +84,7 @@ def check_problem(problem: Problem) -> None:
             "downstream.instance_unlearning: noise of kind 'full' moves by steps of its own; "
             "leave it out, or choose another noise"
         )
-    if problem.scales_and_gaps is not None:
+    if problem.conditions is not None:
         raise ConfigError(
             "downstream.instance_unlearning: if systems have noise scales or unseen entries, the "
             "model's draws change with every system that is left out; leave it out"

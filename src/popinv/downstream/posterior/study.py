@@ -146,9 +146,7 @@ def sample_posteriors(
     def log_likelihood(omega: np.ndarray, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             answer = every.simulate(every.law.sample(alpha, torch.from_numpy(omega)))
-            whiten = (
-                Whitening(every.of_systems(rows), gamma) if every.scales_and_gaps else whiten_all
-            )
+            whiten = Whitening(every.of_systems(rows), gamma) if every.conditions else whiten_all
             white = whiten(data[torch.from_numpy(rows)] - answer)
             # Noise and its determinant are fixed, so that the constant does not matter.
             return (-0.5 * (white**2).sum(dim=1)).numpy()

@@ -52,7 +52,7 @@ def train_fixed_design(
         seed,
         population,
         trainings,
-        law.law(forward).logarithmic,
+        (*law.law(forward).logarithmic, *(False for _ in forward.design())),
     )
     print(f"{solver_calls} solves, trained {trainings} times")
     return surrogate_dataset(trained, history, {"solver_calls": solver_calls})

@@ -16,7 +16,7 @@ def forward_model(section: Executable, seed: int) -> ExternalModel:
     start = partial(
         Program,
         section.command,
-        list(section.parameter_names()),
+        [each.name for each in section.inputs()],
         section.format,
         section.pass_seed,
         section.time_limit,

@@ -72,7 +72,7 @@ class Executable(LocalSimulator):
                 f"got {shown(self.command)}, but it must hold {{input}} and {{output}}; missing: "
                 f"{listed(missing)}.",
             )
-        if self.pass_seed and "seed" in self.parameter_names():
+        if self.pass_seed and "seed" in {each.name for each in self.inputs()}:
             yield Problem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
 
     def model(self, seed: int) -> ExternalModel:

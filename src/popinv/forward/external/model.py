@@ -58,7 +58,7 @@ class ExternalModel:
         self._section, self._seed, self._start = section, seed, start
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
-        self.parameters = section.parameters()
+        self.parameters = section.inputs()
         self.observations = section.observed(seed)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DataError
 from popinv.forward.base import Observations, Parameter
 from popinv.forward.external.files import nearest_file
 from popinv.forward.section import ForwardCost, ForwardSection
@@ -76,15 +76,10 @@ def _described(value: Any) -> Any:
 
 
 # Written out as mappings, so that the checked configuration has one form.
-Parameters = Annotated[
-    list[
-        Annotated[
-            NamedParameter,
-            BeforeValidator(_described, json_schema_input_type=str | NamedParameter),
-        ]
-    ],
-    Field(min_length=1),
+DescribedParameter = Annotated[
+    NamedParameter, BeforeValidator(_described, json_schema_input_type=str | NamedParameter)
 ]
+Parameters = Annotated[list[DescribedParameter], Field(min_length=1)]
 
 
 class RegularTimes(Section):
@@ -95,11 +90,31 @@ class RegularTimes(Section):
     count: Count = Field(description="Number of times.")
 
 
-def _list_or_regular(value: Any) -> str:
-    return "<list>" if isinstance(value, list | tuple) else "<regular>"
+class TimesOfFile(Section):
+    """The times of a long table of observations."""
+
+    file: str = Field(description="A CSV file with a row for each observation.")
+    column: str = Field(description="Its column of times.")
 
 
-def _written_out(times: list[float] | RegularTimes) -> list[float]:
+def _form_of_times(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "<list>"
+    of_file = isinstance(value, TimesOfFile) or (isinstance(value, dict) and "file" in value)
+    return "<file>" if of_file else "<regular>"
+
+
+def _written_out(times: list[float] | RegularTimes | TimesOfFile) -> list[float]:
+    if isinstance(times, TimesOfFile):
+        # Imported here, since few studies read their times from a file.
+        from popinv.sections.tables import times_of_file
+
+        try:
+            return times_of_file(times.file, times.column)
+        except DataError as error:
+            raise PydanticCustomError(
+                "times", "{file}: {text}", {"file": times.file, "text": str(error)}
+            ) from None
     if isinstance(times, RegularTimes):
         return [times.first + times.step * k for k in range(times.count)]
     if any(later <= earlier for earlier, later in itertools.pairwise(times)):
@@ -109,8 +124,9 @@ def _written_out(times: list[float] | RegularTimes) -> list[float]:
 
 Times = Annotated[
     Annotated[list[Number], Field(min_length=1), Tag("<list>")]
-    | Annotated[RegularTimes, Tag("<regular>")],
-    Discriminator(_list_or_regular),
+    | Annotated[RegularTimes, Tag("<regular>")]
+    | Annotated[TimesOfFile, Tag("<file>")],
+    Discriminator(_form_of_times),
     AfterValidator(_written_out),
 ]
 
@@ -140,8 +156,9 @@ class SimulatorObservations(Section):
     )
     times: Times | None = Field(
         default=None,
-        description="Times at which every entry is observed: a list, or `{first: 0, step: 0.5, "
-        "count: 40}`. null: no time.",
+        description="Times at which every entry is observed: a list; `{first: 0, step: 0.5, "
+        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table. null: no "
+        "time.",
     )
     count: Annotated[Count, Given] = Field(
         # None is refused if there is nothing to count.
@@ -158,13 +175,17 @@ class SimulatorObservations(Section):
     )
     coordinate_units: str = Field(default="1", description="Unit of the coordinates and times.")
 
+    def described_times(self) -> list[float] | None:
+        """Return the times, written out."""
+        return cast("list[float] | None", self.times)
+
     def described(self) -> Observations:
         """Return the entries at their places; times run fastest.
 
         Without coordinates a place is the number of the entry; where there is one place only, its
         number is left out beside the times.
         """
-        count, times = self.count, cast("list[float] | None", self.times)  # written out by now
+        count, times = self.count, self.described_times()
         columns = {name: np.asarray(column, float) for name, column in self.coordinates.items()}
         if not columns and (times is None or count > 1):
             columns["entry"] = np.arange(float(count))
@@ -206,6 +227,14 @@ class ExternalSection(ForwardSection):
         description="The simulator's parameters, in the order it takes them: names, or "
         "`{name: ..., units: ..., long_name: ...}`.",
     )
+    design_list: list[DescribedParameter] = Field(
+        default_factory=list,
+        alias="design",
+        description="What is known of each system and enters the simulator after its parameters, "
+        "such as a dose or a load: names, or mappings as for `parameters`. Each is a column of the "
+        "observation file.",
+        json_schema_extra={"x-default": "none"},
+    )
     observations: SimulatorObservations = Field(
         description="The observations that the simulator returns for each system."
     )
@@ -224,6 +253,10 @@ class ExternalSection(ForwardSection):
     def parameters(self) -> tuple[Parameter, ...]:
         """Return the parameters, with the names and units given."""
         return tuple(Parameter(p.name, p.units, p.long_name) for p in self.parameter_list)
+
+    def design(self) -> tuple[Parameter, ...]:
+        """Return the design, with the names and units given."""
+        return tuple(Parameter(p.name, p.units, p.long_name) for p in self.design_list)
 
     def observed(self, seed: int) -> Observations:
         """Return the observations; the seed is unused, since the places are given."""
@@ -251,11 +284,13 @@ class ExternalSection(ForwardSection):
                 )
 
     def problems(self) -> Iterator[Problem]:
-        """Yield parameters of the same name, and faults of the observations."""
-        names = self.parameter_names()
+        """Yield parameters of the same name, and what is wrong with the observations."""
+        count = len(self.parameter_list)
+        names = tuple(each.name for each in self.inputs())
         for i, name in enumerate(names):
             if name in names[:i]:
-                yield Problem(("parameters", i), f"got '{name}', which is taken already.")
+                place = ("parameters", i) if i < count else ("design", i - count)
+                yield Problem(place, f"got '{name}', which is taken already.")
         for problem in self.observations.problems():
             yield problem.under("observations")
 

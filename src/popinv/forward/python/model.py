@@ -24,8 +24,17 @@ _OR_NOT = "To disable derivatives, leave 'forward.derivatives' out."
 def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
     """Return the function as a forward model, differentiable if the section says so."""
     derivatives = section.derivatives
+    times = section.observations.described_times()
     start = partial(
-        WorkerProcess, section.function, section.path, section.time_limit, derivatives or ""
+        WorkerProcess,
+        section.function,
+        section.path,
+        section.time_limit,
+        derivatives or "",
+        section.vectorised,
+        len(section.design()),
+        times,
+        section.observation_count(),
     )
     if derivatives is None:
         return ExternalModel(section, seed, start, section.rows_per_call)

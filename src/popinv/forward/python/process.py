@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -47,10 +48,31 @@ class WorkerProcess:
         Time limit of a call.
     derivatives : str
         The source of derivatives, "jacobian" or "torch"; "" where there are none.
+    vectorised : bool
+        Whether the function takes a table of systems; otherwise it takes one.
+    design : int
+        Number of inputs of the function that are no parameters, the last ones.
+    times : list of float, optional
+        The times of the observations, for a function that asks for them.
+    width : int, optional
+        Number of observations, for advice where a function takes one system unexpectedly.
     """
 
-    def __init__(self, function: str, folder: str, seconds: float, derivatives: str) -> None:
-        self._arguments = (os.path.abspath(folder), function, derivatives)
+    def __init__(
+        self,
+        function: str,
+        folder: str,
+        seconds: float,
+        derivatives: str,
+        vectorised: bool,
+        design: int = 0,
+        times: list[float] | None = None,
+        width: int | None = None,
+    ) -> None:
+        beside = json.dumps(
+            {"design": design, "times": times, "vectorised": vectorised, "width": width}
+        )
+        self._arguments = (os.path.abspath(folder), function, derivatives, beside)
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         # Another thread may close the process during a call.

@@ -30,7 +30,9 @@ class PythonFunction(LocalSimulator):
     """Your own function in Python.
 
     It takes an array of parameters of shape (n, number of parameters), one system a row, and
-    returns the observations, shape (n, number of observations). It runs in a process of its own.
+    returns the observations, shape (n, number of observations). With a `design` it takes a second
+    argument `design`, of shape (n, number of design entries). With an argument `times` it is given
+    the times of the observations. It runs in a process of its own.
     """
 
     kind: Literal["python"] = Field(description="A function in Python.")
@@ -40,6 +42,14 @@ class PythonFunction(LocalSimulator):
     )
     path: InsidePath = Field(
         default=".", description="Folder of the module, inside the working directory."
+    )
+    vectorised: bool = Field(
+        default=True,
+        strict=True,
+        description="`true`: the function takes a table of systems. `false`: it takes one system, "
+        "of shape (number of parameters,), and returns its observations, of shape (number of "
+        "observations,). An argument `design` is then that of the system, an argument `seed` one "
+        "whole number. A Jacobian has the shape (number of observations, number of parameters).",
     )
     derivatives: Literal["jacobian", "torch"] | None = Field(
         default=None,

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from popinv.forward.python.derivatives import JACOBIAN, TORCH, NotNumbers, from_jacobian, table
+from popinv.forward.python.derivatives import (
+    JACOBIAN,
+    TORCH,
+    VALUES,
+    NotNumbers,
+    from_jacobian,
+    table,
+)
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
+from popinv.forward.python.one_system import HINT, over_systems, works_for_one
 
 __all__ = ["answer", "main"]
 
@@ -46,6 +55,30 @@ def _takes(function: Function, name: str) -> bool:
         return False
 
 
+def _with_design(function: Function, design: int, times: list[float] | None) -> Function:
+    """Return a function of the inputs side by side, for one that takes them apart.
+
+    Parameters
+    ----------
+    function : callable
+        It takes the parameters; ``design`` if there is any; and ``times`` if it asks for them.
+    design : int
+        Number of inputs that are no parameters, the last ones.
+    times : list of float or None
+    """
+    if times is not None and _takes(function, "times"):
+        function = partial(function, times=np.array(times))
+    if not design:
+        return function
+    whole = function
+
+    @wraps(whole)
+    def of_inputs(z: Any, **keywords: Any) -> Any:
+        return whole(z[..., :-design], design=z[..., -design:], **keywords)
+
+    return of_inputs
+
+
 def answer(
     function: Function,
     source: str,
@@ -59,7 +92,7 @@ def answer(
     Parameters
     ----------
     function : callable
-        It takes z, and ``seeds`` and ``jacobian`` if it has such arguments.
+        It takes z (n, d_z), and ``seeds`` and ``jacobian`` if it has such arguments.
     source : str
         The source of derivatives, "" where there are none.
     asked : str
@@ -89,16 +122,49 @@ def answer(
         return FAILED, _described(error)
 
 
+class _Probe:
+    """It finds out whether a function that fails for tables takes one system.
+
+    Parameters
+    ----------
+    width : int, optional
+        Number of observations; None if there is nothing to find out.
+    """
+
+    def __init__(self, width: int | None) -> None:
+        self._width, self._hint = width, ""
+
+    def seen(
+        self, function: Function, source: str, kind: str, content: Any, z: np.ndarray
+    ) -> tuple[str, Any]:
+        """Return an answer for z (n, d_z), with advice if the function seems to take one system."""
+        if self._hint and kind == FAILED:
+            return kind, f"{content}. {self._hint}"
+        if self._width is None:
+            return kind, content
+        width, self._width = self._width, None
+        fits = kind == NUMBERS and content.shape == (len(z), width)
+        # A function of tensors is given none here, and takes tables.
+        if fits or source == TORCH or not works_for_one(function, z[0], width):
+            return kind, content
+        self._hint = HINT
+        if kind == NUMBERS:
+            shape = f"{content.shape} for a table of shape {z.shape}"
+            return UNUSABLE, f"the function returned an array of shape {shape}. {HINT}"
+        return kind, f"{content}. {HINT}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve batches until the connection closes.
 
     Parameters
     ----------
     arguments : sequence of str
-        The connection's file descriptor, the folder of the module, ``module:function``, and where
-        derivatives come from.
+        The connection's file descriptor, the folder of the module, ``module:function``, where
+        derivatives come from, and what stands beside the parameters, as JSON.
     """
-    descriptor, folder, target, source = arguments
+    descriptor, folder, target, source, text = arguments
+    beside = json.loads(text)
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
     sys.path.insert(0, folder)
@@ -114,6 +180,17 @@ def main(arguments: Sequence[str]) -> int:
             )
         connection.send_bytes(pack(UNUSABLE, message))
         return 1
+    if not beside["vectorised"]:
+        function = over_systems(function)
+    if beside["design"] and not _takes(function, "design"):
+        message = (
+            f"'{target}' takes no argument 'design', but 'forward.design' names what it is given; "
+            f"write it as {target.split(':')[1]}(z, design)"
+        )
+        connection.send_bytes(pack(UNUSABLE, message))
+        return 1
+    function = _with_design(function, beside["design"], beside["times"])
+    probe = _Probe(beside["width"] if beside["vectorised"] else None)
     connection.send_bytes(pack(READY))
     while True:
         try:
@@ -121,6 +198,8 @@ def main(arguments: Sequence[str]) -> int:
         except (EOFError, ConnectionResetError):
             return 0
         kind, content = answer(function, source, asked, *arrays)
+        if asked == VALUES:
+            kind, content = probe.seen(function, source, kind, content, arrays[0])
         reply = pack(kind, "", content) if kind == NUMBERS else pack(kind, content)
         connection.send_bytes(reply)
 

@@ -59,4 +59,5 @@ def solve_chunk(
     else:
         solutions = Solutions(np.empty((0, len(description))), np.empty(0, dtype=object))
     print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")
-    return solves(z, solutions, list(rows["parameter"].values), description)
+    systems = rows["system"].values if "system" in rows else None
+    return solves(z, solutions, list(rows["parameter"].values), description, systems)

@@ -32,7 +32,7 @@ def forward_model(section: UMBridge, seed: int) -> ExternalModel:
         section.url,
         section.server_model,
         section.config,
-        len(section.parameters()),
+        len(section.inputs()),
         section.observation_count(),
         section.time_limit,
     )

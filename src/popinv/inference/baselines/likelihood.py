@@ -33,16 +33,16 @@ class Whitening:
 
     def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
         count, d_y = problem.data.shape
-        scales_and_gaps = problem.scales_and_gaps
+        conditions = problem.conditions
         self._scale = torch.ones((count, 1), dtype=torch.float64)
         self._seen: torch.Tensor | None = None
-        if scales_and_gaps is not None and scales_and_gaps.scale is not None:
-            self._scale = torch.from_numpy(scales_and_gaps.scale)[:, None]
-        if scales_and_gaps is None or scales_and_gaps.present is None:
+        if conditions is not None and conditions.scale is not None:
+            self._scale = torch.from_numpy(conditions.scale)[:, None]
+        if conditions is None or conditions.present is None:
             self._factor = problem.noise.cholesky(gamma)
             self._observed = torch.full((count,), float(d_y), dtype=torch.float64)
         else:
-            self._seen = torch.from_numpy(scales_and_gaps.present).to(torch.float64)
+            self._seen = torch.from_numpy(conditions.present).to(torch.float64)
             # Missing entries get ones on the diagonal. The determinant and the quadratic form are
             # then those of the observed block.
             covariance = problem.noise.covariance(gamma) * self._seen[:, :, None]

@@ -10,14 +10,9 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.profile import ill_determined, profiles
-from popinv.inference.likelihood.pseudo import (
-    PseudoEvaluation,
-    draw_scores,
-    evaluate,
-    matched_draws,
-    model_moments,
-)
+from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
@@ -108,14 +103,9 @@ def _evaluated(
     problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
 ) -> PseudoEvaluation:
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = model_moments(problem, alpha, omega, derivatives=slopes is None)
+    moments = moments_of_systems(problem, alpha, omega, derivatives=slopes is None)
     if slopes is not None:
-        other = model_moments(slopes, alpha, omega)
-        moments = replace(
-            moments,
-            mean_derivatives=other.mean_derivatives,
-            covariance_derivatives=other.covariance_derivatives,
-        )
+        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, omega))
     return evaluate(problem, gamma, moments)
 
 
@@ -137,12 +127,13 @@ def _estimate(
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ evaluation.penalty.curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
-    of_draws = draw_scores(slopes or problem, alpha, gamma, omega) @ bread
-    n = len(problem.data)
+    of_draws = np.zeros_like(bread)
+    for systems, pairs, each in draw_scores(slopes or problem, alpha, gamma, omega):
+        of_draws += np.cov(each @ bread, rowvar=False) * systems**2 / pairs
     return Estimate(
         p=state.point.p,
         covariance=influence.T @ influence + of_penalty,
-        monte_carlo=np.cov(of_draws, rowvar=False) * n**2 / (len(omega) / 2),
+        monte_carlo=of_draws,
         influence=influence,
         arrived=state.arrived,
         passes=state.arrived,

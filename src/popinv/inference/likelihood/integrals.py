@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from popinv.inference.likelihood.control_variates import law_fields, noise_field
 from popinv.inference.likelihood.modes import Modes, find_modes
-from popinv.inference.likelihood.proposals import propose
+from popinv.inference.likelihood.proposals import defensive, propose
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
@@ -37,7 +38,7 @@ class MarginalSettings:
         S, a multiple of 4.
     first_mode_steps, mode_steps : int
         Largest number of steps to a mode, from draws of the law and from the mode of a nearby
-        evaluation.
+        evaluation. For a law that is strongly curved, both are the first.
     corrections : tuple of (int, float)
         Numbers of corrections that the proposals of a system may get. A system gets a correction if
         its effective share of the draws is below the second number.
@@ -78,9 +79,10 @@ class Integrals:
         self, settings: MarginalSettings, start: torch.Tensor | None, starts: str = "mode_starts"
     ) -> Modes:
         """Return the modes, searched from a given start or from draws of the law."""
-        if start is not None:
-            return self._search(start, settings.mode_steps)
         steps = settings.first_mode_steps
+        if start is not None:
+            curved = self.problem.law.strongly_curved
+            return self._search(start, steps if curved else settings.mode_steps)
         modes = self._search(self._best_draws(starts), steps)
         seen = self.noise.entries[self.noise.pattern]
         bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
@@ -143,6 +145,7 @@ class Integrals:
         """Return the integrals of some of the systems."""
         return replace(
             self,
+            push_forward=self.push_forward.rows(rows),
             noise=self.noise.rows(rows),
             numbers=self.numbers[rows.numpy()],
             whitened=self.whitened[rows],
@@ -158,9 +161,12 @@ class Integrals:
         half = torch.from_numpy(np.array(rows)).reshape(n, 2, settings.draws // 4, d)
         # Pairs (xi, -xi) stay within one half of the draws.
         xi = torch.cat([half, -half], dim=2).reshape(n, settings.draws, d)
-        omega, log_proposal = propose(
-            self.push_forward, self.noise, self.whitened, modes, xi, corrections
-        )
+        if problem.law.strongly_curved:
+            omega, log_proposal = defensive(modes, xi)
+        else:
+            omega, log_proposal = propose(
+                self.push_forward, self.noise, self.whitened, modes, xi, corrections
+            )
         log_joint, each = self._joint(modes, omega)
         log_weight = log_joint - log_proposal
         # A draw at which the simulator fails has weight zero, whatever its scores.
@@ -184,7 +190,10 @@ class Integrals:
         parts = pull_back(self.noise.transpose(residual).reshape(y.shape))
         in_alpha, in_omega = (part.reshape(n, count, -1) for part in parts)
         shift, gradient = omega - modes.omega[:, None], in_omega - omega
-        if problem.free_law:
+        if problem.free_law and problem.law.strongly_curved:
+            of_draws = self.push_forward.density_scores(omega.reshape(-1, d))
+            scores[..., : problem.d_alpha] = of_draws.reshape(n, count, -1)
+        elif problem.free_law:
             scores[..., : problem.d_alpha] = in_alpha
             fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
             for i, field in enumerate(fields):
@@ -201,11 +210,19 @@ class Integrals:
         rng = generator(problem.seed, f"{problem.stage}/{stage}")
         draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
         distances = []
-        for row in self.push_forward(draws):
-            there = self.noise.apply(row.expand(len(whitened), -1))
+        for signal in self._signals(draws):
+            there = self.noise.apply(signal.expand(len(whitened), -1))
             distances.append(((whitened - there) ** 2).sum(dim=1))
         distance = torch.stack(distances)
         return draws[torch.where(torch.isfinite(distance), distance, torch.inf).argmin(dim=0)]
+
+    def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the signal of each draw (1, d_y), or of each system with the draw (n, d_y)."""
+        if self.push_forward.known is None:
+            yield from self.push_forward(draws).split(1)
+            return
+        for draw in draws:
+            yield self.push_forward(draw.expand(len(self.whitened), -1))
 
 
 def _estimate(

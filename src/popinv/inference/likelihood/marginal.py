@@ -17,7 +17,10 @@ scores are means over the weighted draws,
     E_i = L^{-1} (\partial_i \Gamma) L^{-T} .
 
 Both have large variances over the draws, which the control variates of
-:mod:`popinv.inference.likelihood.control_variates` reduce.
+:mod:`popinv.inference.likelihood.control_variates` reduce. They suit a map T that is nearly affine
+where a system's omega may lie. For other laws, such as mixtures, the scores of alpha are
+:math:`E[\nabla_\alpha \log p(z \mid \alpha) \mid y_n]` at the draws' z, which is Fisher's identity
+with z in place of omega. Their proposals are defensive.
 
 The logarithm of a mean of S weights has a bias of about -Var(w) / 2S, in every system alike, and so
 have the scores. The jackknife estimate, twice the estimate from all draws minus the mean of the
@@ -141,7 +144,8 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
     if memory:
         return run.evaluate(everyone, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
-    for corrections, share in settings.corrections:
+    # The proposals of a law that is strongly curved know no corrections.
+    for corrections, share in () if problem.law.strongly_curved else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
             other = run.evaluate(poor, evaluation.modes[poor], np.full(len(poor), corrections))
@@ -178,7 +182,7 @@ class _Run:
             self.derivatives: list[torch.Tensor] = []
             if problem.free_noise:
                 self.derivatives = covariance_derivatives(problem, gamma)
-        self.push_forward = PushForward(problem, alpha)
+        self.push_forward = PushForward(problem, alpha, problem.known)
 
     def evaluate(
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray
@@ -197,15 +201,14 @@ class _Run:
 
     def integrals(self, systems: np.ndarray) -> Integrals:
         """Return the integrals of some systems."""
-        scales_and_gaps = (
-            None
-            if self.problem.scales_and_gaps is None
-            else self.problem.scales_and_gaps.of(systems)
+        conditions = (
+            None if self.problem.conditions is None else self.problem.conditions.of(systems)
         )
-        noise = whitening(self.covariance, len(systems), scales_and_gaps)
+        noise = whitening(self.covariance, len(systems), conditions)
         data = noise.apply(torch.from_numpy(self.problem.data[systems]))
+        push_forward = self.push_forward.rows(torch.from_numpy(systems))
         return Integrals(
-            self.problem, self.push_forward, noise, self.derivatives, self.numbers[systems], data
+            self.problem, push_forward, noise, self.derivatives, self.numbers[systems], data
         )
 
     def second_modes(self, evaluation: Evaluation) -> float:

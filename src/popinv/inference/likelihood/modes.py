@@ -109,7 +109,7 @@ def find_modes(
         if step == steps or not len(moving):
             break
         trial = omega[moving] + move
-        there = noise.rows(moving).apply(push_forward(trial))
+        there = noise.rows(moving).apply(push_forward.rows(moving)(trial))
         value = _objective(whitened[moving], there, trial)
         better = value < objective[moving]
         damping[moving] *= torch.where(better, _LESS, _MORE)
@@ -127,7 +127,7 @@ def _linearised(
     push_forward: PushForward, noise: Whitening, omega: torch.Tensor, rows: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     own = noise.rows(rows)
-    value, jacobian = push_forward.linearise(omega)
+    value, jacobian = push_forward.rows(rows).linearise(omega)
     # Whitening acts on the last axis.
     return own.apply(value), own.apply(jacobian.transpose(1, 2)).transpose(1, 2)
 

@@ -79,8 +79,9 @@ def profiles(
 def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
     """Return which positive parameters need an interval from the profile, (n_p,)."""
     errors = np.sqrt(np.maximum(np.diag(estimate.covariance), np.diag(estimate.bread)))
-    correlations = [False] * problem.d_alpha + list(problem.noise.correlations)
-    positive = problem.logarithmic & ~np.array(correlations)
+    of_law = problem.law.correlations | problem.law.shares
+    bounded = np.concatenate([of_law, problem.noise.correlations])
+    positive = problem.logarithmic & ~bounded
     return problem.free & positive & (errors >= ILL_DETERMINED)
 
 

@@ -18,6 +18,11 @@ come close to it. Each step is an explicit map of xi, so the density of the resu
 from the product of the Jacobians, and the importance weights correct for stopping early. Far from
 the mode the steps may diverge, and the density would be that of one sheet of a folded map. Such
 draws get an infinite density, and so weight zero.
+
+*Defensive.* If the law's map is strongly curved, its slope at the mode says little about the
+posterior elsewhere. Some draws then come from a wider Laplace density and some from the law itself,
+and all have the density of the mixture, so that their weights are bounded (Hesterberg, Weighted
+average importance sampling and defensive mixture distributions, Technometrics 37, 1995).
 """
 
 from __future__ import annotations
@@ -28,10 +33,12 @@ from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 
-__all__ = ["propose"]
+__all__ = ["defensive", "propose"]
 
 # In posterior deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0
+# Information of the wider density, as a share of that of the observation at the mode.
+_WIDER = 0.1
 
 
 def propose(
@@ -86,3 +93,42 @@ def propose(
     diverged = (last**2).sum(dim=2) > _LONGEST_LAST_STEP**2
     log_density = log_density - torch.linalg.slogdet(derivative)[1]
     return omega, torch.where(diverged, torch.inf, log_density)
+
+
+def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return defensive draws and their log density, without the constant of the normal density.
+
+    Of four draws that follow each other, two are those of the Laplace density, one is of the wider
+    density, and one is of the law.
+
+    Parameters
+    ----------
+    modes : Modes
+    xi : Tensor of shape (n, S, d_omega)
+        Standard normal.
+
+    Returns
+    -------
+    omega : Tensor of shape (n, S, d_omega)
+    log_density : Tensor of shape (n, S)
+    """
+    centre, eye = modes.omega[:, None], torch.eye(xi.shape[2], dtype=xi.dtype)
+    wide = _WIDER * (modes.hessian - eye) + eye
+    factors = [torch.linalg.cholesky(each) for each in (modes.hessian, wide)]
+    near, far = (
+        torch.linalg.solve_triangular(factor.transpose(1, 2), xi.transpose(1, 2), upper=True)
+        for factor in factors
+    )
+    # Both halves of the draws are alike.
+    place = (torch.arange(xi.shape[1] // 2) % 4).clamp(min=1).repeat(2)
+    which = place[None, :, None]
+    omega = torch.where(which == 1, centre + near.transpose(1, 2), centre + far.transpose(1, 2))
+    omega = torch.where(which == 3, xi, omega)
+    logs = []
+    for factor in factors:
+        e = (omega - centre) @ factor
+        logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
+        logs.append(logdet[:, None] - 0.5 * (e**2).sum(dim=2))
+    logs.append(-0.5 * (omega**2).sum(dim=2))
+    shares = torch.bincount(place, minlength=4)[1:].to(xi.dtype) / len(place)
+    return omega, torch.logsumexp(torch.stack(logs, dim=2) + torch.log(shares), dim=2)

@@ -8,12 +8,13 @@ differentiate, or a simulator with its own method ``linearise``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from popinv.forward.tangents import linearised
 from popinv.inference.problem import Problem
+from popinv.population.known import Known, inputs
 
 __all__ = ["PushForward"]
 
@@ -33,15 +34,23 @@ class PushForward:
     ----------
     problem : Problem
     alpha : Tensor of shape (d_alpha,)
+    known : Known of n systems, optional
+        Their design and covariates. The rows of omega are then those of the n systems, in order,
+        or several for each system that follow each other.
     """
 
     problem: Problem
     alpha: torch.Tensor
+    known: Known | None = None
+
+    def rows(self, systems: torch.Tensor) -> PushForward:
+        """Return g of some of the systems."""
+        return self if self.known is None else replace(self, known=self.known.of(systems))
 
     def __call__(self, omega: torch.Tensor) -> torch.Tensor:
         """Return g for omega of shape (n, d_omega), shape (n, d_y)."""
         with torch.no_grad():
-            return self.problem.simulate(self.problem.law.sample(self.alpha, omega))
+            return self.problem.simulate(self._inputs(self.alpha, omega))
 
     def linearise(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return g and its Jacobian in omega.
@@ -51,15 +60,16 @@ class PushForward:
         Tensor of shape (n, d_y), Tensor of shape (n, d_y, d_omega)
         """
         with torch.no_grad():
-            z = self.problem.law.sample(self.alpha, omega)
+            z = self._inputs(self.alpha, omega)
             y, dy = self._simulated(z, self._law_tangents(self.alpha, omega, _STEP))
         return y, dy.permute(1, 2, 0)
 
     def simulator_jacobian(self, omega: torch.Tensor) -> torch.Tensor:
         """Return the Jacobian of G in z at T(alpha, omega), shape (n, d_y, d_z)."""
         with torch.no_grad():
-            z = self.problem.law.sample(self.alpha, omega)
-            units = torch.eye(z.shape[1], dtype=z.dtype)[:, None].expand(-1, *z.shape)
+            z = self._inputs(self.alpha, omega)
+            units = torch.eye(self.problem.law.d_z, z.shape[1], dtype=z.dtype)
+            units = units[:, None].expand(-1, *z.shape)
             return self._simulated(z, units)[1].permute(1, 2, 0)
 
     def law_derivatives(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,17 +77,17 @@ class PushForward:
 
         The second, of shape (d_alpha, n, d_z, d_omega), is accurate to about five digits.
         """
-        law, first, mixed = self.problem.law, [], []
+        d_z, first, mixed = self.problem.law.d_z, [], []
         with torch.no_grad():
             for i in range(len(self.alpha)):
                 shift = torch.zeros_like(self.alpha)
                 shift[i] = 1.0
                 plus, minus = self.alpha + _STEP * shift, self.alpha - _STEP * shift
-                change = law.sample(plus, omega) - law.sample(minus, omega)
-                first.append(change / (2 * _STEP))
+                change = self._inputs(plus, omega) - self._inputs(minus, omega)
+                first.append(change[:, :d_z] / (2 * _STEP))
                 plus, minus = self.alpha + _MIXED_STEP * shift, self.alpha - _MIXED_STEP * shift
                 tangents = (self._law_tangents(a, omega, _MIXED_STEP) for a in (plus, minus))
-                mixed.append(next(tangents) - next(tangents))
+                mixed.append((next(tangents) - next(tangents))[..., :d_z])
         return torch.stack(first, dim=2), torch.stack(mixed).permute(0, 2, 3, 1) / (2 * _MIXED_STEP)
 
     def with_pull_back(self, omega: torch.Tensor) -> tuple[torch.Tensor, PullBack]:
@@ -85,7 +95,7 @@ class PushForward:
         rows = self.alpha.expand(len(omega), -1).clone().requires_grad_(True)
         omega = omega.clone().requires_grad_(True)
         with torch.enable_grad():
-            y = self.problem.simulate(self.problem.law.sample(rows, omega))
+            y = self.problem.simulate(self._inputs(rows, omega))
 
         def pull_back(cotangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             in_alpha, in_omega = torch.autograd.grad(y, (rows, omega), cotangents)
@@ -93,11 +103,21 @@ class PushForward:
 
         return y.detach(), pull_back
 
+    def density_scores(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of log p(z | alpha) in alpha at z = T(alpha, omega), (n, d_alpha)."""
+        with torch.no_grad():
+            z = self._inputs(self.alpha, omega)[:, : self.problem.law.d_z]
+        rows = self.alpha.expand(len(omega), -1).clone().requires_grad_(True)
+        with torch.enable_grad():
+            total = self.problem.law.log_density(rows, z).sum()
+        return torch.autograd.grad(total, rows)[0]
+
     def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
-        """Return dT/domega_k for each k, shape (d_omega, n, d_z)."""
+        """Return the derivative of the inputs in omega_k for each k, (d_omega, n, inputs)."""
         if self.problem.law.affine:
             # It is the same at every omega, and exact with steps of any length.
-            return self._differences(alpha, torch.zeros_like(omega[:1]), 1.0).expand(
+            one = self.rows(torch.zeros(1, dtype=torch.long))
+            return one._differences(alpha, torch.zeros_like(omega[:1]), 1.0).expand(
                 -1, len(omega), -1
             )
         return self._differences(alpha, omega, step)
@@ -106,8 +126,17 @@ class PushForward:
         d = omega.shape[1]
         shifts = step * torch.eye(d, dtype=omega.dtype)
         shifted = torch.stack([omega + shifts[:, None], omega - shifts[:, None]])
-        z = self.problem.law.sample(alpha, shifted.reshape(-1, d)).reshape(2, d, len(omega), -1)
+        known = self._known(len(omega))
+        known = None if known is None else known.tiled(2 * d)
+        z = inputs(self.problem.law, alpha, shifted.reshape(-1, d), known)
+        z = z.reshape(2, d, len(omega), -1)
         return (z[0] - z[1]) / (2 * step)
+
+    def _inputs(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+        return inputs(self.problem.law, alpha, omega, self._known(len(omega)))
+
+    def _known(self, count: int) -> Known | None:
+        return None if self.known is None else self.known.repeated(count // len(self.known))
 
     def _simulated(
         self, z: torch.Tensor, tangents: torch.Tensor

@@ -10,6 +10,7 @@ import torch
 from popinv.inference.distance_influence import DistanceInfluence
 from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import Scores
 
@@ -19,7 +20,7 @@ __all__ = ["distance_scores", "marginal_scores", "pseudo_scores"]
 def pseudo_scores(problem: Problem, p: np.ndarray) -> Scores:
     """Return the scores of the pseudo-likelihood at p."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = pseudo.model_moments(problem, alpha, pseudo.matched_draws(problem))
+    moments = moments_of_systems(problem, alpha, matched_draws(problem))
     return lambda observed: pseudo.evaluate(observed, gamma, moments).scores
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.inference.scales_and_gaps import ScalesAndGaps
 
 __all__ = ["Whitening", "covariance_derivatives", "whitening"]
 
@@ -106,9 +106,7 @@ class Whitening:
         return 0.5 * (((residuals @ each) * residuals).sum(dim=-1) - trace[self.pattern, None])
 
 
-def whitening(
-    covariance: torch.Tensor, count: int, scales_and_gaps: ScalesAndGaps | None
-) -> Whitening:
+def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | None) -> Whitening:
     """Return the whitening of ``count`` systems with these scales and gaps.
 
     Parameters
@@ -116,8 +114,8 @@ def whitening(
     covariance : Tensor of shape (d_y, d_y)
         Gamma, the noise of scale 1.
     count : int
-    scales_and_gaps : ScalesAndGaps or None
-        ScalesAndGaps of the systems, or None if all have scale 1 and no missing entries.
+    conditions : Conditions or None
+        Conditions of the systems, or None if all have scale 1 and no missing entries.
 
     Raises
     ------
@@ -126,12 +124,12 @@ def whitening(
     """
     d_y, dtype = len(covariance), covariance.dtype
     scale = torch.ones(count, dtype=dtype)
-    if scales_and_gaps is not None and scales_and_gaps.scale is not None:
-        scale = torch.from_numpy(scales_and_gaps.scale).to(dtype)
-    if scales_and_gaps is None or scales_and_gaps.present is None:
+    if conditions is not None and conditions.scale is not None:
+        scale = torch.from_numpy(conditions.scale).to(dtype)
+    if conditions is None or conditions.present is None:
         present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(count, dtype=np.int64)
     else:
-        present, pattern = np.unique(scales_and_gaps.present, axis=0, return_inverse=True)
+        present, pattern = np.unique(conditions.present, axis=0, return_inverse=True)
     seen = torch.from_numpy(present)
     both = seen[:, :, None] & seen[:, None, :]
     # Missing entries become independent with variance 1, and are removed from the inverse.

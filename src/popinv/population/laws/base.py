@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 __all__ = ["Law"]
 
@@ -29,6 +30,13 @@ class Law(ABC):
         Standard normal numbers in, parameters out.
     affine : bool
         True if z is an affine function of omega at every alpha.
+    covariates : int
+        Number of covariates of each system that :meth:`sample_given` depends on.
+    strongly_curved : bool
+        True if z is far from affine in the omega that are likely for one system. The marginal
+        likelihood then takes its derivatives in alpha from :meth:`log_density`, which also takes
+        one alpha per row of z; it draws from wider proposals, and takes more steps to a system's
+        mode. All entries of z must have a density.
     """
 
     names: tuple[str, ...]
@@ -36,6 +44,28 @@ class Law(ABC):
     d_omega: int
     d_z: int
     affine: bool = False
+    covariates: int = 0
+    strongly_curved: bool = False
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries of alpha are atanh of a correlation."""
+        return np.zeros(len(self.names), dtype=bool)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries of alpha are logits of a share."""
+        return np.zeros(len(self.names), dtype=bool)
+
+    @property
+    def coefficients(self) -> tuple[tuple[int, int], ...]:
+        """Entries of alpha that are coefficients of a covariate, each with its covariate."""
+        return ()
+
+    @property
+    def unitless(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries are logarithms, correlations or shares."""
+        return np.array(self.positive) | self.correlations | self.shares
 
     @property
     def logarithmic(self) -> tuple[bool, ...]:
@@ -45,6 +75,12 @@ class Law(ABC):
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""
+
+    def sample_given(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Map omega to z for systems with covariates (n, k); a law without ignores them."""
+        return self.sample(alpha, omega)
 
     def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return log p(z | alpha) for each row of z (n, d_z), shape (n,).
@@ -88,7 +124,9 @@ class Law(ABC):
 
     def to_natural(self, alpha: np.ndarray) -> np.ndarray:
         """Return the natural values for unconstrained alpha (..., d_alpha)."""
-        return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), alpha)
+        bounded = np.where(self.correlations, np.tanh(alpha), alpha)
+        bounded = np.where(self.shares, expit(alpha), bounded)
+        return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), bounded)
 
     def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
         """Return unconstrained alpha for named natural values.
@@ -96,7 +134,8 @@ class Law(ABC):
         Raises
         ------
         ValueError
-            If names do not fit, or a positive quantity is not positive.
+            If names do not fit, a positive quantity is not positive, a correlation is not between
+            -1 and 1, or a share is not between 0 and 1.
         """
         if isinstance(values, Mapping):
             if set(values) != set(self.names):
@@ -108,4 +147,12 @@ class Law(ABC):
             raise ValueError(f"expected {len(positive)} values, got shape {natural.shape}")
         if np.any(natural[positive] <= 0):
             raise ValueError("a positive quantity of the law has a value that is not positive")
-        return np.where(positive, np.log(np.where(positive, natural, 1.0)), natural)
+        inside = self.correlations
+        if np.any(np.abs(natural[inside]) >= 1):
+            raise ValueError("a correlation lies between -1 and 1, both left out")
+        shares = self.shares
+        if np.any((natural[shares] <= 0) | (natural[shares] >= 1)):
+            raise ValueError("a share lies between 0 and 1, both left out")
+        unbounded = np.where(inside, np.arctanh(np.where(inside, natural, 0.0)), natural)
+        unbounded = np.where(shares, logit(np.where(shares, natural, 0.5)), unbounded)
+        return np.where(positive, np.log(np.where(positive, natural, 1.0)), unbounded)

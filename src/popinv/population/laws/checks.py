@@ -8,7 +8,7 @@ import torch
 from popinv.forward.section import ForwardSection
 from popinv.population.contract import check_derivatives, check_names
 from popinv.population.laws.base import Law
-from popinv.population.laws.section import LawSection, flat_values
+from popinv.population.laws.section import LawSection
 from popinv.sections.outside import demand, in_users_code
 
 __all__ = ["check_law"]
@@ -57,7 +57,7 @@ def _check_parameters(section: LawSection, law: Law, forward: ForwardSection) ->
         f"the law's 'd_z' is {law.d_z}, but the forward model has {width} parameters",
     )
     demand(law.d_omega >= 1, f"the law's 'd_omega' is {law.d_omega}, but it must be at least 1")
-    start = flat_values(section.start)
+    start = section.values(section.start)
     with in_users_code("from_natural"):
         demand(
             set(start) == set(names),

@@ -9,15 +9,22 @@ from pydantic import Field
 from popinv.population.laws.level_set_field.section import LevelSetFieldSection
 from popinv.population.laws.lognormal.section import LognormalSection
 from popinv.population.laws.matern_field.section import MaternFieldSection
+from popinv.population.laws.mixture.section import MixtureSection
 from popinv.population.laws.normal.section import NormalSection
 from popinv.population.laws.section import LawSection
+from popinv.population.laws.transformed_normal.section import TransformedNormalSection
 from popinv.sections.outside import OrOutside
 
 __all__ = ["Law", "LawSection"]
 
 # Each law's section joins this union, told apart by its `kind`.
 Law = Annotated[
-    MaternFieldSection | LevelSetFieldSection | NormalSection | LognormalSection,
+    MaternFieldSection
+    | LevelSetFieldSection
+    | NormalSection
+    | LognormalSection
+    | TransformedNormalSection
+    | MixtureSection,
     Field(discriminator="kind"),
     OrOutside(LawSection, "law"),
 ]

@@ -18,32 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "START",
-    "ByParameter",
     "LawSection",
+    "Mean",
     "MeanAndStandardDeviation",
     "flat_values",
     "law_section",
 ]
 
 START = "Start of the descent, on the natural scale."
-_START_BY_PARAMETER = (
-    "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
-    "forward model, by name. Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, "
-    "with two scales also `coupling`, `time_scale` and `space_scale`; your own simulator those of "
-    "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
-    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, `mode_1_0`, "
-    "...)."
-)
 _SPREAD = (
     "Standard deviation of the first design about the start, with positive quantities in "
     "logarithms: one number, or one per name of `start`."
 )
 
 
-class MeanAndStandardDeviation(Section):
-    """The unknowns of one normal, or lognormal, parameter."""
+class Mean(Section):
+    """The mean of one normal, or lognormal, parameter."""
 
     mean: Number = Field(description="Mean (lognormal: of the logarithm).")
+
+
+class MeanAndStandardDeviation(Mean):
+    """The unknowns of one normal, or lognormal, parameter."""
+
     standard_deviation: Positive = Field(
         description="Standard deviation (lognormal: of the logarithm)."
     )
@@ -80,9 +77,17 @@ class LawSection(Kind):
     def law(self, forward: ForwardSection) -> Law:
         """Return the law of the parameters of the forward model."""
 
+    def covariate_names(self) -> tuple[str, ...]:
+        """Return the covariates of each system that the law depends on."""
+        return ()
+
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of ``start``, which are those of the true values too."""
         return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())
+
+    def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
+        """Return start or true values by the names of the law's parameters."""
+        return flat_values(given)
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
@@ -91,10 +96,14 @@ class LawSection(Kind):
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
         """Yield conflicts with the forward model, with paths that begin at the section."""
         if isinstance(self.start, dict):
-            names = forward.parameter_names()
+            names = self.named_parameters(forward)
             described = f"the forward model's {len(names)} parameters"
             for problem in name_problems(self.start, names, described):
                 yield problem.under("start")
+
+    def named_parameters(self, forward: ForwardSection) -> tuple[str, ...]:
+        """Return the parameters of the forward model whose values the law states by name."""
+        return forward.parameter_names()
 
     def spread_problems(self) -> Iterator[Problem]:
         """Yield names of ``spread`` that are unknown or missing."""
@@ -117,7 +126,7 @@ class LawSection(Kind):
         """
         names = self.value_names()
         if isinstance(self.start, dict) and forward:
-            names = forward.parameter_names()
+            names = self.named_parameters(forward)
         yield from name_problems(values, names, "the law's parameters")
         known = {name: values[name] for name in values if name in names}
         yield from value_problems(known, type(self).model_fields["start"].annotation)
@@ -139,12 +148,6 @@ class LawSection(Kind):
 def _owner(name: str, owners: Iterable[str]) -> str:
     fitting = [owner for owner in owners if name == owner or name.startswith(f"{owner}_")]
     return max(fitting, key=len)
-
-
-class ByParameter(LawSection):
-    """A law whose values are a mean and a standard deviation for each parameter, by name."""
-
-    start: dict[str, MeanAndStandardDeviation] = Field(description=_START_BY_PARAMETER)
 
 
 def law_section(section: LawSection | Mapping[str, Any]) -> LawSection:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.section import LawSection, flat_values
+from popinv.population.laws.section import LawSection
 from popinv.sections.base import Section
 
 __all__ = ["law_spread", "law_values"]
@@ -18,7 +18,7 @@ def law_values(
     section: LawSection, values: Section | Mapping[str, Any], forward: ForwardSection
 ) -> np.ndarray:
     """Return unconstrained alpha for ``law.start`` or ``observations.truth.law``."""
-    return section.law(forward).from_natural(flat_values(values))
+    return section.law(forward).from_natural(section.values(values))
 
 
 def law_spread(section: LawSection, forward: ForwardSection) -> np.ndarray:

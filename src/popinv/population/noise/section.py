@@ -78,6 +78,8 @@ class NoiseSection(Kind):
     needed: ClassVar[tuple[str, ...]] = ("start",)
     unrestricted: ClassVar[bool] = False
     """True if every covariance is in the family."""
+    pools_observations: ClassVar[bool] = False
+    """True if the family's parameters do not belong to single observations."""
 
     if TYPE_CHECKING:
         # Stated by each family, after the keys that it depends on.

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from popinv.forward.datasets import proposals
+from popinv.population.known import Known
 from popinv.population.laws.values import law_values
 from popinv.population.synthetic import parameters
+from popinv.population.synthetic_known import synthetic_known
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
+    from popinv.population.sections import SyntheticObservations
 
 __all__ = ["draw_population"]
 
@@ -20,6 +23,7 @@ __all__ = ["draw_population"]
 def draw_population(
     forward: ForwardSection,
     law: LawSection,
+    observations: SyntheticObservations | None = None,
     *,
     seed: int,
     samples: int,
@@ -32,6 +36,8 @@ def draw_population(
     forward : ForwardSection
     law : LawSection
         Its ``start`` holds the values that the systems are drawn with.
+    observations : SyntheticObservations, optional
+        It says how design and covariates are spread; without them it is not needed.
     seed, samples : int
         Seed of the study, and number of systems.
     round_name : str
@@ -43,5 +49,10 @@ def draw_population(
         ``z`` (sample, parameter).
     """
     alpha = law_values(law, law.start, forward)
-    z = parameters(law.law(forward), alpha, seed, round_name, samples)
-    return proposals(z, forward.parameters(), source="true law")
+    design, covariates = [each.name for each in forward.design()], law.covariate_names()
+    columns = None
+    if observations is not None:
+        columns = synthetic_known(observations, design, covariates, seed, samples)
+    known = None if columns is None else Known.of_arrays(columns.design, columns.covariates)
+    z = parameters(law.law(forward), alpha, seed, round_name, samples, known)
+    return proposals(z, forward.inputs(), source="true law")

@@ -8,18 +8,19 @@ import numpy as np
 import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.heldout import learned_and_tested
 from popinv.population.observe import observations_dataset
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
+    from popinv.population.laws.section import LawSection
 
 __all__ = ["import_observations"]
 
 
 def import_observations(
-    forward: ForwardSection, observations: FileObservations, *, seed: int
+    forward: ForwardSection, law: LawSection, observations: FileObservations, *, seed: int
 ) -> xr.Dataset:
     """Read the user's file and hold some systems out.
 
@@ -27,6 +28,8 @@ def import_observations(
     ----------
     forward : ForwardSection
         It says what the columns of the file are.
+    law : LawSection
+        It says which columns hold covariates.
     observations : FileObservations
     seed : int
         The study's seed.
@@ -37,14 +40,22 @@ def import_observations(
         If the file cannot be read, or does not fit the forward model.
     """
     description = forward.observed(seed)
-    table = read_fitting(observations, len(description), description.time_count)
-    kept, heldout = heldout_split(len(table.values), observations.heldout_fraction, seed)
-    rows = np.concatenate([kept, heldout])
+    design, covariates = [each.name for each in forward.design()], law.covariate_names()
+    table = read_fitting(observations, description, design, covariates)
+    learned, tested, folds = learned_and_tested(
+        len(table.values), observations.heldout_fraction, seed
+    )
+    rows = np.concatenate([learned, tested])
     scale, ids = table.noise_scale, table.system_ids
-    return observations_dataset(
+    dataset = observations_dataset(
         table.values[rows],
         description,
-        heldout=len(heldout),
+        heldout=len(tested),
         noise_scale=None if scale is None else scale[rows],
         system_ids=None if ids is None else ids[rows],
+        known=None if table.known is None else table.known.of(rows),
+        design_names=design,
+        covariate_names=covariates,
+        column_names=table.names,
     )
+    return dataset.assign_attrs(folds=folds)

@@ -10,6 +10,7 @@ from popinv.population.laws.values import law_values
 from popinv.population.model import Model
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
+from popinv.population.synthetic_known import synthetic_known
 from popinv.population.truth import truth_dataset
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def observe_population(
     clean = solves["y"].values
     xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
     scales = observations.noise_scale
+    design, covariates = [each.name for each in model.forward.design()], model.law.covariate_names()
     seen = observe_through_noise(
         clean,
         xi,
@@ -55,6 +57,9 @@ def observe_population(
         "truth",
         observations.heldout,
         None if scales is None else (scales.low, scales.high),
+        synthetic_known(observations, design, covariates, seed, len(clean)),
+        design,
+        covariates,
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)

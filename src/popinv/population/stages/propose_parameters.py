@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import proposals
+from popinv.population.known import Known, known_of
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.synthetic import broad_parameters, parameters
+from popinv.seeds import generator
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -21,6 +24,7 @@ def propose_parameters(
     forward: ForwardSection,
     law: LawSection,
     previous_estimate: xr.Dataset | None = None,
+    observations: xr.Dataset | None = None,
     *,
     seed: int,
     round_name: str,
@@ -34,6 +38,9 @@ def propose_parameters(
     previous_estimate : Dataset, optional
         The estimate of the last round. Without it the parameters are spread broadly about the
         start of the law.
+    observations : Dataset, optional
+        The observed systems, whose known quantities the samples take at random. A study without
+        design and covariates needs none.
     seed : int
         The study's seed.
     round_name : str
@@ -50,10 +57,23 @@ def propose_parameters(
     model, stage = law.law(forward), f"propose/{round_name}"
     if previous_estimate is None:
         alpha, spread = law_values(law, law.start, forward), law_spread(law, forward)
-        z = broad_parameters(model, alpha, spread, seed, stage, samples)
+        systems, known = _known(observations, seed, stage, samples)
+        z = broad_parameters(model, alpha, spread, seed, stage, samples, known)
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
-        z = parameters(model, previous_estimate["alpha"].values, seed, stage, wanted)
+        systems, known = _known(observations, seed, stage, wanted)
+        z = parameters(model, previous_estimate["alpha"].values, seed, stage, wanted, known)
         source = "current estimate"
-    return proposals(z, forward.parameters(), source)
+    return proposals(z, forward.inputs(), source, systems)
+
+
+def _known(
+    observations: xr.Dataset | None, seed: int, stage: str, count: int
+) -> tuple[np.ndarray | None, Known | None]:
+    """Return the systems that samples take their known quantities from, and these quantities."""
+    known = None if observations is None else known_of(observations)
+    if known is None:
+        return None, None
+    systems = generator(seed, f"{stage}/systems").integers(len(known), size=count)
+    return systems, known.of(systems)

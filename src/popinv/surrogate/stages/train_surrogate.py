@@ -69,7 +69,7 @@ def train_surrogate(
         seed,
         round_number,
         previous_estimate,
-        law.law(forward).logarithmic,
+        (*law.law(forward).logarithmic, *(False for _ in forward.design())),
         device,
     )
     initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)

@@ -1,45 +1,28 @@
-"""Independent lognormal parameters."""
+"""Lognormal parameters."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from collections.abc import Sequence
+from typing import Any
 
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.transforms import LOG
 
 __all__ = ["LognormalLaw"]
 
 
-class LognormalLaw(NormalLaw):
-    """Independent lognormal parameters, ``log z_i = m_i + s_i omega_i``.
+class LognormalLaw(GaussianLaw):
+    """Lognormal parameters, ``log z_i = m_i + s_i omega_i`` where they are independent.
 
-    The mean and the standard deviation are those of log z.
+    Mean, standard deviation and correlation are those of log z.
+
+    Parameters
+    ----------
+    parameters : sequence of str
+        Names of the entries of z.
+    **structure
+        Further arguments of :class:`~popinv.population.laws.gaussian.GaussianLaw`.
     """
 
-    affine = False
-
-    @property
-    def logarithmic(self) -> tuple[bool, ...]:
-        """True throughout."""
-        return (True,) * self.d_z
-
-    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
-        """Map omega (n, d_z) to positive z (n, d_z)."""
-        return torch.exp(super().sample(alpha, omega))
-
-    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """Return the normal log density of log z, less the sum of log z, for each row of z."""
-        logs = self.unbounded(z)
-        return super().log_density(alpha, logs) - logs.sum(dim=-1)
-
-    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
-        """Return log z."""
-        return torch.log(z)
-
-    def bounded(self, x: torch.Tensor) -> torch.Tensor:
-        """Return exp x."""
-        return torch.exp(x)
-
-    def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the means and the logarithms of the standard deviations of log z (n, d_z)."""
-        return super().most_likely(np.log(z), start)
+    def __init__(self, parameters: Sequence[str], **structure: Any) -> None:
+        super().__init__(parameters, [LOG] * len(parameters), **structure)

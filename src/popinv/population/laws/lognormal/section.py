@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.section import ByParameter
+from popinv.population.laws.by_parameter import ByParameter
 
 if TYPE_CHECKING:
     from popinv.population.laws.lognormal.law import LognormalLaw
@@ -16,10 +16,10 @@ __all__ = ["LognormalSection"]
 
 
 class LognormalSection(ByParameter):
-    """Independent lognormal parameters."""
+    """Lognormal parameters."""
 
     kind: Literal["lognormal"] = Field(
-        description="Independent lognormal parameters; mean and deviation are those of the "
+        description="Lognormal parameters; mean, deviation and correlations are those of the "
         "logarithm."
     )
 
@@ -27,4 +27,4 @@ class LognormalSection(ByParameter):
         """Return the law of the forward model's parameters."""
         from popinv.population.laws.lognormal.law import LognormalLaw
 
-        return LognormalLaw(forward.parameter_names())
+        return LognormalLaw(forward.parameter_names(), **self.structure())

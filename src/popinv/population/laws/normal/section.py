@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.section import ByParameter
+from popinv.population.laws.by_parameter import ByParameter
 
 if TYPE_CHECKING:
     from popinv.population.laws.normal.law import NormalLaw
@@ -16,14 +16,14 @@ __all__ = ["NormalSection"]
 
 
 class NormalSection(ByParameter):
-    """Independent normal parameters."""
+    """Normal parameters."""
 
     kind: Literal["normal"] = Field(
-        description="Independent normal parameters, each with unknown mean and deviation."
+        description="Normal parameters, each with unknown mean and deviation."
     )
 
     def law(self, forward: ForwardSection) -> NormalLaw:
         """Return the law of the forward model's parameters."""
         from popinv.population.laws.normal.law import NormalLaw
 
-        return NormalLaw(forward.parameter_names())
+        return NormalLaw(forward.parameter_names(), **self.structure())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class AutoregressiveParameters(Section):
 
 class AutoregressiveSection(NoiseSection):
     """Stationary noise in time at each place, independent from place to place."""
+
+    pools_observations: ClassVar[bool] = True
 
     kind: Literal["autoregressive"] = Field(
         description="A stationary autoregression in time, for time series at regular times."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ __all__ = ["IsotropicSection"]
 
 class IsotropicSection(NoiseSection):
     """Uncorrelated noise of the same size at every sensor."""
+
+    pools_observations: ClassVar[bool] = True
 
     kind: Literal["isotropic"] = Field(description="One unknown standard deviation.")
     start: StandardDeviation = Field(default_factory=StandardDeviation, description=START)

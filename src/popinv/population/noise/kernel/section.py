@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 from pydantic_core import PydanticCustomError
@@ -47,6 +47,8 @@ class KernelParameters(Section):
 
 class KernelSection(NoiseSection):
     """Stationary noise that is correlated from sensor to sensor."""
+
+    pools_observations: ClassVar[bool] = True
 
     kind: Literal["kernel"] = Field(
         description="A stationary kernel over the places of the sensors."

@@ -12,18 +12,19 @@ from problems import curve, curve_problem
 
 from popinv.errors import DataError
 from popinv.inference.assessment import heldout_tests
+from popinv.inference.conditions import (
+    Conditions,
+    deviations,
+    fitted_observations,
+    heldout_observations,
+    observed_covariance,
+)
 from popinv.inference.descent import run, step
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.identifiability import identifiability
 from popinv.inference.oracle import oracle
 from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
-from popinv.inference.scales_and_gaps import (
-    ScalesAndGaps,
-    fitted_observations,
-    heldout_observations,
-    observed_covariance,
-)
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -52,8 +53,8 @@ def irregular_problem(
     count: int, seed: int, missing: float = 0.0, scales: bool = False
 ) -> tuple[Problem, np.ndarray, np.ndarray]:
     problem, alpha, gamma = curve_problem(count=1)
-    data, scales_and_gaps = fitted_observations(observed_curves(count, seed, missing, scales))
-    return replace(problem, data=data, scales_and_gaps=scales_and_gaps, seed=seed), alpha, gamma
+    data, conditions = fitted_observations(observed_curves(count, seed, missing, scales))
+    return replace(problem, data=data, conditions=conditions, seed=seed), alpha, gamma
 
 
 # --- what the data become -----------------------------------------------------------------------
@@ -61,8 +62,8 @@ def irregular_problem(
 
 def test_data_without_gaps_and_scales_have_neither() -> None:
     observations = observed_curves(5, 0)
-    data, scales_and_gaps = fitted_observations(observations)
-    assert scales_and_gaps is None
+    data, conditions = fitted_observations(observations)
+    assert conditions is None
     np.testing.assert_array_equal(data, observations["y"].values)
 
 
@@ -75,13 +76,13 @@ def test_gaps_hold_the_mean_of_what_was_seen() -> None:
             "y_heldout": (("heldout_system", "observation"), np.array([[nan, 100.0]])),
         }
     )
-    data, scales_and_gaps = fitted_observations(observations)
+    data, conditions = fitted_observations(observations)
     np.testing.assert_array_equal(data, [[1, 6], [3, 5], [2, 7]])
-    assert scales_and_gaps is not None
-    assert scales_and_gaps.scale is None
-    np.testing.assert_array_equal(scales_and_gaps.present, ~np.isnan(y))
+    assert conditions is not None
+    assert conditions.scale is None
+    np.testing.assert_array_equal(conditions.present, ~np.isnan(y))
     # Held-out systems are filled as the others, whatever was seen of them.
-    heldout, own = heldout_observations(observations, scales_and_gaps)
+    heldout, own = heldout_observations(observations, conditions)
     np.testing.assert_array_equal(heldout, [[2, 100]])
     assert own is not None
     np.testing.assert_array_equal(own.present, [[False, True]])
@@ -92,35 +93,52 @@ def test_gaps_in_the_heldout_systems_alone() -> None:
         y_heldout=(("heldout_system", "observation"), np.full((2, 8), 3.0))
     )
     observations["y_heldout"][1, 2] = np.nan
-    _, scales_and_gaps = fitted_observations(observations)
-    assert scales_and_gaps is None
-    heldout, own = heldout_observations(observations, scales_and_gaps)
+    _, conditions = fitted_observations(observations)
+    assert conditions is None
+    heldout, own = heldout_observations(observations, conditions)
     assert heldout[1, 2] == pytest.approx(observations["y"].values[:, 2].mean())
     assert own is not None
     assert own.present is not None
     assert own.present.sum() == 15
 
 
-def test_an_observation_seen_nowhere_is_refused() -> None:
+def test_an_observation_seen_nowhere_is_filled_with_the_mean_of_all() -> None:
     observations = observed_curves(5, 0)
     observations["y"][:, 3] = np.nan
-    with pytest.raises(DataError, match="observation 4 was seen in none of the 5 systems"):
+    values, conditions = fitted_observations(observations)
+    assert conditions is not None
+    assert conditions.present is not None
+    assert not conditions.present[:, 3].any()
+    np.testing.assert_allclose(values[:, 3], np.nanmean(observations["y"].values))
+    assert np.all(deviations(values) > 0)
+    spread = values.std(axis=0)
+    np.testing.assert_array_equal(deviations(values)[[0, 3]], [spread[0], spread.max()])
+    np.testing.assert_array_equal(deviations(np.ones((4, 2))), 1.0)
+    renamed = observations.rename(system="heldout_system", y="y_heldout")
+    heldout, _ = heldout_observations(renamed, conditions)
+    np.testing.assert_array_equal(heldout, values)
+
+
+def test_systems_without_any_observation_are_refused() -> None:
+    observations = observed_curves(5, 0)
+    observations["y"][:] = np.nan
+    with pytest.raises(DataError, match="none of the 5 systems has an observation"):
         fitted_observations(observations)
 
 
-def test_scales_and_gaps_that_say_nothing_or_half_are_refused() -> None:
-    with pytest.raises(ValueError, match="need a scale or a mask"):
-        ScalesAndGaps()
+def test_conditions_that_say_nothing_or_half_are_refused() -> None:
+    with pytest.raises(ValueError, match="need a scale, a mask"):
+        Conditions()
     with pytest.raises(ValueError, match="go together"):
-        ScalesAndGaps(present=np.ones((2, 2), dtype=bool))
+        Conditions(present=np.ones((2, 2), dtype=bool))
 
 
 def test_the_covariance_of_what_was_seen() -> None:
     # Each entry is that of the complete pairs, by numpy.
-    data, scales_and_gaps = fitted_observations(observed_curves(40, 1, missing=0.3))
-    assert scales_and_gaps is not None
-    matrix = observed_covariance(data, scales_and_gaps)
-    both = scales_and_gaps.present[:, 2] & scales_and_gaps.present[:, 5]
+    data, conditions = fitted_observations(observed_curves(40, 1, missing=0.3))
+    assert conditions is not None
+    matrix = observed_covariance(data, conditions)
+    both = conditions.present[:, 2] & conditions.present[:, 5]
     assert matrix[2, 5] == pytest.approx(np.cov(data[both, 2], data[both, 5])[0, 1])
     whole, none = fitted_observations(observed_curves(40, 1))
     np.testing.assert_array_equal(observed_covariance(whole, none), np.cov(whole.T))
@@ -133,8 +151,8 @@ def test_the_model_scales_the_noise_and_fills_the_gaps() -> None:
     problem, alpha, gamma = curve_problem(count=3)
     present = np.ones((3, 8), dtype=bool)
     present[1, 4] = False
-    scales_and_gaps = ScalesAndGaps(np.array([1.0, 2.0, 0.5]), present, np.full(8, -9.0))
-    problem = replace(problem, scales_and_gaps=scales_and_gaps)
+    conditions = Conditions(np.array([1.0, 2.0, 0.5]), present, np.full(8, -9.0))
+    problem = replace(problem, conditions=conditions)
     rng = np.random.default_rng(0)
     omega, e = torch.from_numpy(rng.standard_normal((4, 2))), torch.from_numpy(np.ones((4, 8)))
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
@@ -149,9 +167,7 @@ def test_the_model_scales_the_noise_and_fills_the_gaps() -> None:
 @pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
 def test_the_model_at_the_truth_has_the_law_of_the_data(kind: dict) -> None:
     problem, alpha, gamma = irregular_problem(20_000, 2, **kind)
-    sample = sample_model(
-        problem, alpha, gamma, 20_000, "test", scales_and_gaps=problem.scales_and_gaps
-    )
+    sample = sample_model(problem, alpha, gamma, 20_000, "test", conditions=problem.conditions)
     spread = problem.data.std(axis=0)
     # Two means of 20 000 differ by 1 % of a deviation, two covariances by about as much of the
     # product; five of these.
@@ -160,22 +176,22 @@ def test_the_model_at_the_truth_has_the_law_of_the_data(kind: dict) -> None:
     assert np.abs(gap).max() < 0.06
 
 
-def test_scales_and_gaps_of_resampled_systems_stay_with_them() -> None:
+def test_conditions_of_resampled_systems_stay_with_them() -> None:
     problem, _, _ = irregular_problem(30, 0, missing=0.3, scales=True)
     rows = np.array([4, 4, 17])
     some = problem.of_systems(rows)
-    scales_and_gaps, whole = some.scales_and_gaps, problem.scales_and_gaps
+    conditions, whole = some.conditions, problem.conditions
     np.testing.assert_array_equal(some.data, problem.data[rows])
-    np.testing.assert_array_equal(scales_and_gaps.scale, whole.scale[rows])
-    filled = np.broadcast_to(whole.fill, (3, 8))[~scales_and_gaps.present]
-    np.testing.assert_array_equal(some.data[~scales_and_gaps.present], filled)
-    assert len(scales_and_gaps) == 3
+    np.testing.assert_array_equal(conditions.scale, whole.scale[rows])
+    filled = np.broadcast_to(whole.fill, (3, 8))[~conditions.present]
+    np.testing.assert_array_equal(some.data[~conditions.present], filled)
+    assert len(conditions) == 3
 
 
 # --- the descent --------------------------------------------------------------------------------
 
 
-def test_each_step_with_scales_and_gaps_is_a_function_of_its_state() -> None:
+def test_each_step_with_conditions_is_a_function_of_its_state() -> None:
     problem, alpha, gamma = irregular_problem(60, 0, missing=0.2, scales=True)
     settings = SMALL.replace(batch_size=40)
     state = begin(alpha, gamma, settings)
@@ -185,12 +201,12 @@ def test_each_step_with_scales_and_gaps_is_a_function_of_its_state() -> None:
     np.testing.assert_array_equal(state.path, whole.state.path)
 
 
-def test_scales_and_gaps_of_full_sight_and_scale_one_change_nothing() -> None:
+def test_conditions_of_full_sight_and_scale_one_change_nothing() -> None:
     problem, alpha, gamma = curve_problem(count=60)
-    ones = ScalesAndGaps(np.ones(60), np.ones((60, 8), dtype=bool), np.zeros(8))
+    ones = Conditions(np.ones(60), np.ones((60, 8), dtype=bool), np.zeros(8))
     plain = run(begin(alpha + 0.2, gamma, SMALL), problem, SMALL, progress=False)
     same = run(
-        begin(alpha + 0.2, gamma, SMALL), replace(problem, scales_and_gaps=ones), SMALL, None, False
+        begin(alpha + 0.2, gamma, SMALL), replace(problem, conditions=ones), SMALL, None, False
     )
     np.testing.assert_array_equal(same.state.path, plain.state.path)
 
@@ -205,7 +221,7 @@ def test_law_and_noise_are_recovered_with_a_fifth_missing() -> None:
     assert descent.gamma[0] == pytest.approx(gamma[0], abs=0.12)
     assert descent.gamma[1] == pytest.approx(gamma[1], abs=0.32)
     # Taken for observations, what fills the gaps looks like noise without correlation.
-    ignored = run(start, replace(problem, scales_and_gaps=None), LONGER, progress=False)
+    ignored = run(start, replace(problem, conditions=None), LONGER, progress=False)
     assert ignored.gamma[1] < gamma[1] - 0.5
 
 
@@ -217,11 +233,11 @@ def test_noise_is_recovered_with_known_scales_and_biased_without() -> None:
     # The scatter of the amplitude over populations of 2000 is about 0.02.
     assert descent.gamma[0] == pytest.approx(gamma[0], abs=0.08)
     # Ignored, the scales end up in the amplitude: log sqrt(mean s^2) = 0.15 for s in [0.5, 2].
-    ignored = run(start, replace(problem, scales_and_gaps=None), LONGER, progress=False)
+    ignored = run(start, replace(problem, conditions=None), LONGER, progress=False)
     assert ignored.gamma[0] - descent.gamma[0] == pytest.approx(0.15, abs=0.08)
 
 
-def test_oracles_and_resamples_use_the_scales_and_gaps() -> None:
+def test_oracles_and_resamples_use_the_conditions() -> None:
     problem, alpha, gamma = irregular_problem(300, 0, missing=0.2, scales=True)
     settings = DescentSettings(iterations=40, model_samples=400, directions=24)
     truth = np.concatenate([alpha, gamma])
@@ -238,7 +254,7 @@ def test_oracles_and_resamples_use_the_scales_and_gaps() -> None:
 
 
 @pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
-def test_heldout_test_accepts_the_truth_with_the_systems_own_scales_and_gaps(kind: dict) -> None:
+def test_heldout_test_accepts_the_truth_with_the_systems_own_conditions(kind: dict) -> None:
     problem, alpha, gamma = irregular_problem(300, 0, **kind)
     p = np.concatenate([alpha, gamma])
     p_values = []
@@ -247,16 +263,35 @@ def test_heldout_test_accepts_the_truth_with_the_systems_own_scales_and_gaps(kin
         observations = observations.rename(system="heldout_system").rename(
             {name: f"{name}_heldout" for name in observations}
         )
-        heldout, scales_and_gaps = heldout_observations(observations, problem.scales_and_gaps)
-        outcomes = heldout_tests(FittedModel(problem, p, p[None]), heldout, 25, scales_and_gaps)
+        heldout, conditions = heldout_observations(observations, problem.conditions)
+        outcomes = heldout_tests(FittedModel(problem, p, p[None]), heldout, 25, conditions)
         tests = outcomes.energy, outcomes.calibration, outcomes.misfit.test
         p_values.append([test.p_value for test in tests])
     # Uniform under the null: all six below .3 has probability 7e-4, as have all above .7.
     assert np.all(np.min(p_values, axis=0) < 0.7)
     assert np.all(np.max(p_values, axis=0) > 0.3)
     louder = p + np.log(2.0) * (np.arange(6) >= 4)
-    wrong = heldout_tests(FittedModel(problem, louder, louder[None]), heldout, 25, scales_and_gaps)
+    wrong = heldout_tests(FittedModel(problem, louder, louder[None]), heldout, 25, conditions)
     assert wrong.energy.p_value == pytest.approx(1 / 26)
+
+
+def test_entries_that_no_system_shows_count_for_nothing() -> None:
+    problem, alpha, gamma = irregular_problem(60, 0, missing=0.2)
+    p = np.concatenate([alpha, gamma])
+    observations = observed_curves(30, 101, missing=0.2)
+    observations = observations.rename(system="heldout_system", y="y_heldout")
+    observations["y_heldout"][:, 5] = np.nan
+    assert problem.conditions is not None
+    present = problem.conditions.present
+    assert present is not None
+    present[:, 2] = False
+    problem.data[:, 2] = problem.conditions.fill[2]  # type: ignore[index]
+    heldout, conditions = heldout_observations(observations, problem.conditions)
+    outcomes = heldout_tests(FittedModel(problem, p, p[None]), heldout, 10, conditions)
+    for test in (outcomes.energy, outcomes.calibration, outcomes.misfit.test):
+        assert np.isfinite(test.statistic)
+        assert np.isfinite(test.null).all()
+    assert np.isnan(outcomes.transforms[:, 5]).all()
 
 
 def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:
@@ -268,7 +303,7 @@ def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:
         NormalLaw(["a"]),
         IsotropicNoise(1),
         np.ones(3),
-        scales_and_gaps=ScalesAndGaps(scale),
+        conditions=Conditions(scale),
     )
     known = identifiability(problem, np.zeros(2), np.array([np.log(2.0)]), samples=20_000)
     assert known.standard_errors[0] == pytest.approx(np.sqrt((1 + 5 * 4) / 100), rel=0.02)

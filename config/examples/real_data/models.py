@@ -1,0 +1,37 @@
+"""Models of the example studies with real data, in torch, which gives their derivatives."""
+
+import numpy as np
+import torch
+
+
+def absorption(z: torch.Tensor, design: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return the concentration after an oral dose, one compartment with first-order absorption.
+
+    c(t) = D ka / (V (ka - k)) (exp(-k t) - exp(-ka t)),  k = CL / V,  D = dose per kg x weight.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, 3)
+        ka (1/h), V (L), CL (L/h).
+    design : Tensor of shape (n, 2)
+        Dose (mg/kg) and weight (kg).
+    times : ndarray of shape (n_t,)
+        Hours after the dose.
+
+    Returns
+    -------
+    Tensor of shape (n, n_t), mg/L
+    """
+    ka, volume, clearance = (column[:, None] for column in z.unbind(1))
+    dose = (design[:, 0] * design[:, 1])[:, None]
+    k, t = clearance / volume, torch.as_tensor(times)
+    # (exp(-k t) - exp(-ka t)) / (ka - k) without the quotient 0 / 0 at ka = k and at t = 0.
+    difference = (ka - k) * t
+    difference = torch.where(difference.abs() < 1e-8, 1e-8, difference)
+    ratio = -torch.expm1(-difference) / difference
+    return dose * ka / volume * torch.exp(-k * t) * t * ratio
+
+
+def line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return intercept + slope x age for z (n, 2) at all ages, shape (n, n_t)."""
+    return z[:, :1] + z[:, 1:] * torch.as_tensor(times)

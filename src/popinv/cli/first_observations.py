@@ -1,0 +1,220 @@
+"""What a file of observations decides of a new study, and what is said about the file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+
+from popinv.observation_files.column_uses import Use
+from popinv.observation_files.survey import KnownColumn, Survey
+
+__all__ = ["described", "model_observations", "observations_section", "plain_observations"]
+
+_WIDE = "# A row for each system, a column for each entry of an observation."
+_LONG = "# A row for each observation."
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# So many categories and names are shown.
+_SHOWN = 6
+_LONGEST_TIMES = 12
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def observations_section(file: Path, surveyed: Survey) -> list[str]:
+    """Return the lines of the key ``observations`` of a study, with comments.
+
+    Parameters
+    ----------
+    file : Path
+    surveyed : Survey
+    """
+    lines = [_LONG if surveyed.long else _WIDE, *_known_comment(surveyed), "observations:"]
+    keys = [f"file: {_text(file.as_posix())}"]
+    if surveyed.long:
+        keys.append("layout: long")
+    uses: tuple[Use, ...] = ("system", "value", "time", "label")
+    for use in uses:
+        if (name := surveyed.named(use)) is not None:
+            keys.append(f"{use}_column: {_text(name)}")
+    if surveyed.dates:
+        keys.append("# The dates are read as days since the first of them.")
+    if ignored := surveyed.ignored():
+        keys += [
+            "# Columns without observations.",
+            f"ignored_columns: {_text(ignored)}",
+        ]
+    if surveyed.header:
+        keys += [
+            "# The first line looks like places or times: true leaves it out, false takes it for a",
+            "# system.",
+            "header: true",
+        ]
+    if surveyed.stand_ins:
+        found = sorted({each.number for each in surveyed.stand_ins})
+        keys += [
+            "# These numbers are far from all others, and are read as missing values. [] reads",
+            "# them as observations.",
+            f"missing_values: [{', '.join(f'{number:g}' for number in found)}]",
+        ]
+    if surveyed.missing and not surveyed.long:
+        keys += [
+            f"# {surveyed.missing} values are missing. `mask` learns from the others, which is "
+            "right where",
+            "# absence does not depend on the value; `refuse` stops.",
+            "missing: mask",
+        ]
+    return [*lines, *(f"  {key}" for key in keys)]
+
+
+def model_observations(file: Path, surveyed: Survey) -> list[str]:
+    """Return the lines of the key ``observations`` of an own simulator, with comments.
+
+    Parameters
+    ----------
+    file : Path
+    surveyed : Survey
+    """
+    if not surveyed.long:
+        places = _increasing(surveyed.names)
+        if places and len(places) <= _LONGEST_TIMES:
+            comment = "# If the names of the columns are times: {name: observed, times: "
+            return [
+                f"{comment}[{', '.join(surveyed.names)}]}}",
+                f"observations: {{name: observed, count: {surveyed.entries}}}",
+            ]
+        return plain_observations(surveyed.entries)
+    value, time = surveyed.named("value") or "", surveyed.named("time")
+    keys = [f"name: {value if _IDENTIFIER.fullmatch(value) else 'observed'}"]
+    if surveyed.labels:
+        keys.append(f"labels: {_text(list(surveyed.labels))}")
+    if time:
+        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}}}")
+    return ["observations:", *(f"  {key}" for key in keys)]
+
+
+def plain_observations(entries: int) -> list[str]:
+    """Return the lines of the key ``observations`` of an own simulator without times.
+
+    Parameters
+    ----------
+    entries : int
+        Number of observations of each system.
+    """
+    return [
+        "# Where entries are times: {name: discharge, units: m3/s, times: [0.5, 1, 2]}",
+        f"observations: {{name: observed, count: {entries}}}",
+    ]
+
+
+def described(file: Path, surveyed: Survey) -> Iterator[str]:
+    """Yield what is said about a file: its size, the use of each column, and what is missing.
+
+    Parameters
+    ----------
+    file : Path
+    surveyed : Survey
+    """
+    if surveyed.long:
+        yield f"{file}: a long table (a row for each observation)"
+        each = (
+            str(surveyed.most)
+            if surveyed.fewest == surveyed.most
+            else f"{surveyed.fewest} to {surveyed.most}"
+        )
+        of_times = f", at {len(surveyed.times)} times in all" if surveyed.times else ""
+        yield f"  {surveyed.systems} systems, {each} observations of each{of_times}"
+    else:
+        yield f"{file}: {surveyed.systems} systems, {surveyed.entries} observations of each"
+    yield from (f"  {line}" for line in _uses(surveyed))
+    if surveyed.long and surveyed.dates:
+        yield (
+            f"  the dates in '{surveyed.named('time')}' are read as days since the first of them"
+        )
+    if not surveyed.columns and surveyed.system_column:
+        yield f"  read as the systems' names: the column '{surveyed.system_column}'"
+    if surveyed.header:
+        yield "  read as places or times, and left out: the first line (see the file)"
+    for number in sorted({each.number for each in surveyed.stand_ins}):
+        found = [each for each in surveyed.stand_ins if each.number == number]
+        where = found[0].column + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+        holds = "hold" if len(found) > 1 else "holds"
+        count = sum(each.count for each in found)
+        yield (
+            f"  {where} {holds} {number:g} {count} times, read as missing (see missing_values in "
+            "the file)"
+        )
+    if surveyed.missing:
+        treated = "left out" if surveyed.long else "masked (see the file)"
+        yield f"  missing: {surveyed.missing} values, {treated}"
+
+
+_WORDS = {
+    "system": "system",
+    "time": "time",
+    "label": "label",
+    "value": "value",
+    "known": "constant in a system",
+    "observed": "observed",
+    "ignored": "ignored",
+}
+
+
+def _uses(surveyed: Survey) -> list[str]:
+    """Return a table of the columns, their use and why, with columns of one kind in one line."""
+    rows: list[tuple[str, str, str]] = []
+    for each in surveyed.columns:
+        use = "not observed" if each.use == "known" and not surveyed.long else _WORDS[each.use]
+        why = each.why
+        if each.use == "known":
+            why += "; it may be design or covariate"
+        rows.append((each.name or '""', use, why))
+    shown = [("column", "becomes", "why")]
+    for (use, why), group in itertools.groupby(rows, lambda row: row[1:]):
+        names = [name for name, _, _ in group]
+        if len(names) > _SHOWN:
+            names = [f"{names[0]} ... {names[-1]} ({len(names)})"]
+        shown += [(name, use, why) for name in names]
+    if len(shown) == 1:
+        return []
+    widths = [max(len(row[i]) for row in shown) for i in (0, 1)]
+    return [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in shown]
+
+
+def _known_comment(surveyed: Survey) -> Iterator[str]:
+    """Yield comments that name the columns which may be design or covariates."""
+    if not surveyed.known:
+        return
+    where = "Columns with one value in each system" if surveyed.long else "Further columns"
+    yield f"# {where} may be used as design (inputs of the simulator,"
+    yield "# `forward.design: [...]`) or as covariates (which shift the mean of a parameter,"
+    yield "# `law.covariates: {size: [...]}`):"
+    for column in surveyed.known:
+        yield from (f"#   {line}" for line in wrap(_named(column), 90, subsequent_indent="  "))
+
+
+def _named(column: KnownColumn) -> str:
+    text = column.name
+    names = [f"{column.name}_{category}" for category in column.categories]
+    if names:
+        listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        of = "text, as" if column.text else "a number; if it is a category, as"
+        text = f"{column.name} ({of} {listed})"
+    if not all(map(_IDENTIFIER.fullmatch, names or [column.name])):
+        text += "; a design needs a name of letters, digits and _ in the file"
+    return text
+
+
+def _increasing(names: tuple[str, ...]) -> list[float]:
+    """Return the numbers that names are, if they are numbers that increase; else none."""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return []
+    increases = all(a < b for a, b in itertools.pairwise(numbers))
+    return numbers if len(numbers) > 1 and increases else []

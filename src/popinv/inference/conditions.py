@@ -1,0 +1,215 @@
+r"""Conditions of the observed systems: noise scales, missing entries, design and covariates.
+
+A system's observation is
+
+.. math:: y^{(n)} = G(z^{(n)}) + s_n\, \xi^{(n)}, \qquad \xi^{(n)} \sim N(0, \Gamma),
+
+with s_n > 0 known, so Gamma is the covariance at scale 1. Some entries of y^(n) may be missing. In
+the data, a missing entry holds a fixed value, the mean of the observed values of other systems, or
+of all values where no system shows the entry.
+Each simulated system takes the scale s and the pattern of missing entries of a random observed
+system, and its missing entries hold the same fixed values. Observations and model then have the
+same law if the parameters are right.
+
+This assumes that scales and gaps depend neither on the system's parameters nor on its noise:
+entries are missing completely at random. If, for example, a sensor fails at high values, the answer
+is biased.
+
+The design of a system enters its G beside the parameters, and covariates shift the law of its
+parameters (:mod:`popinv.population.known`); both are known for each system.
+
+The filled value is not an imputation of the missing value, which would need the unknown law. Both
+sides of the comparison contain it, and any other value would leave the truth unchanged. The
+construction is this package's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from popinv.errors import DataError
+from popinv.population.known import Known, known_of
+
+__all__ = [
+    "Conditions",
+    "deviations",
+    "fitted_observations",
+    "heldout_observations",
+    "observed_covariance",
+]
+
+# Spread of an entry, relative to the largest, that is due to rounding.
+_NO_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions under which N systems were observed.
+
+    Parameters
+    ----------
+    scale : ndarray of shape (N,), optional
+        Factor on the standard deviation of each system's noise; None if it is 1 for all.
+    present : ndarray of bool, shape (N, d_y), optional
+        Whether each entry was observed; None if all were.
+    fill : ndarray of shape (d_y,), optional
+        The fixed value of missing entries; goes with ``present``.
+    known : Known, optional
+        Design and covariates.
+    """
+
+    scale: np.ndarray | None = None
+    present: np.ndarray | None = None
+    fill: np.ndarray | None = None
+    known: Known | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale is None and self.present is None and self.known is None:
+            raise ValueError("conditions need a scale, a mask or known quantities")
+        if (self.present is None) != (self.fill is None):
+            raise ValueError("a mask and the values that fill it go together")
+
+    def __len__(self) -> int:
+        some = next(c for c in (self.scale, self.present, self.known) if c is not None)
+        return len(some)
+
+    def of(self, systems: np.ndarray) -> Conditions:
+        """Return the conditions of some systems, which may occur several times."""
+        return replace(
+            self,
+            scale=None if self.scale is None else self.scale[systems],
+            present=None if self.present is None else self.present[systems],
+            known=None if self.known is None else self.known.of(systems),
+        )
+
+    def without_gaps(self) -> Conditions | None:
+        """Return the conditions of the same systems without missing entries."""
+        if self.scale is None and self.known is None:
+            return None
+        return replace(self, present=None, fill=None)
+
+    @property
+    def mean_square_scale(self) -> float:
+        """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""
+        return 1.0 if self.scale is None else float(np.mean(self.scale**2))
+
+    def observe(
+        self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray
+    ) -> torch.Tensor:
+        """Return signal + s noise, with missing entries filled.
+
+        Parameters
+        ----------
+        signal, noise : Tensor of shape (M, d_y)
+            G(z), and noise of scale 1.
+        systems : ndarray of int, shape (M,)
+            The system whose conditions each row takes.
+        """
+        if self.scale is not None:
+            noise = torch.from_numpy(self.scale[systems])[:, None] * noise
+        y = signal + noise
+        if self.present is None or self.fill is None:
+            return y
+        return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
+
+
+def fitted_observations(observations: xr.Dataset) -> tuple[np.ndarray, Conditions | None]:
+    """Return the observations to learn from, filled, and their conditions.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
+        input) and ``covariate`` (system, known) if systems have any.
+
+    Returns
+    -------
+    data : ndarray of shape (N, d_y)
+        Without NaN.
+    conditions : Conditions or None
+        None if every entry was seen and nothing else is known of the systems.
+
+    Raises
+    ------
+    DataError
+        If every observation is missing.
+    """
+    y = observations["y"].values
+    present = ~np.isnan(y)
+    if not present.any():
+        raise DataError(f"none of the {len(y)} systems has an observation")
+    # The mean of the observed values keeps the filled data within the range of the rest.
+    fill = None if present.all() else _column_means(y)
+    return _filled(y, fill), _conditions(y, observations, "", fill)
+
+
+def heldout_observations(
+    observations: xr.Dataset, fitted: Conditions | None
+) -> tuple[np.ndarray, Conditions | None]:
+    """Return the held-out observations, filled as the fitted ones were, and their conditions.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
+        ``design_heldout`` and ``covariate_heldout``.
+    fitted : Conditions or None
+        The conditions of the systems that were learned from.
+    """
+    y = observations["y_heldout"].values
+    fill = None
+    if np.isnan(y).any():
+        known = None if fitted is None else fitted.fill
+        fill = _column_means(observations["y"].values) if known is None else known
+    return _filled(y, fill), _conditions(y, observations, "_heldout", fill)
+
+
+def deviations(data: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each entry (d_y,) of data (N, d_y).
+
+    An entry that at most one system shows has none, but for rounding, and is given the largest.
+    """
+    found = data.std(axis=0)
+    largest = float(found.max())
+    return np.where(found > _NO_SPREAD * largest, found, largest if largest > 0 else 1.0)
+
+
+def observed_covariance(data: np.ndarray, conditions: Conditions | None) -> np.ndarray:
+    """Return the covariance of data (N, d_y), each entry over systems with both observed.
+
+    An entry is NaN if no system has both observations.
+    """
+    if conditions is None or conditions.present is None:
+        return np.atleast_2d(np.cov(data, rowvar=False))
+    return pd.DataFrame(np.where(conditions.present, data, np.nan)).cov().to_numpy()
+
+
+def _column_means(y: np.ndarray) -> np.ndarray:
+    """Return the mean of each entry (d_y,) over y (n, d_y); of all values where none was seen."""
+    seen = ~np.isnan(y)
+    sums, counts = np.where(seen, y, 0.0).sum(axis=0), seen.sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nanmean(y))
+
+
+def _filled(y: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
+    return y if fill is None else np.where(np.isnan(y), fill, y)
+
+
+def _conditions(
+    y: np.ndarray, observations: xr.Dataset, ending: str, fill: np.ndarray | None
+) -> Conditions | None:
+    scale = observations.get(f"noise_scale{ending}")
+    known = known_of(observations, ending)
+    if scale is None and fill is None and known is None:
+        return None
+    return Conditions(
+        scale=None if scale is None else np.asarray(scale.values, dtype=float),
+        present=None if fill is None else ~np.isnan(y),
+        fill=fill,
+        known=known,
+    )

@@ -1,0 +1,270 @@
+"""Mean and covariance of the noise-free model over the law, from matched draws.
+
+Systems with the same known quantities (:mod:`popinv.population.known`) have the same moments.
+Without any, all systems do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.moments import matched_normals
+from popinv.inference.problem import Problem
+from popinv.population.known import Known, inputs
+from popinv.seeds import generator
+
+__all__ = [
+    "ModelMoments",
+    "MomentsByKnown",
+    "draws_for",
+    "equal_moments",
+    "groups_of_draws",
+    "matched_draws",
+    "model_moments",
+    "moments_of_systems",
+    "repeated",
+]
+
+_FEWEST_DRAWS, _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16_000, 16, 400_000
+# The smallest number of pairs of draws for systems with the same known quantities.
+_FEWEST_PAIRS = 100
+# Steps of differences of the simulator, which may be in single precision, and of the law.
+_STEP, _LAW_STEP = 1e-3, 1e-5
+# Rows that are simulated at a time, and rows that give a first approximation of the mean.
+_ROWS, _FEW_ROWS = 20_000, 200
+
+
+@dataclass(frozen=True)
+class ModelMoments:
+    """Mean and covariance of the noise-free model, with derivatives in alpha.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (d_y,)
+    covariance : Tensor of shape (d_y, d_y)
+    mean_derivatives : Tensor of shape (d_alpha, d_y)
+    covariance_derivatives : Tensor of shape (d_alpha, d_y, d_y)
+    """
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+    mean_derivatives: torch.Tensor
+    covariance_derivatives: torch.Tensor
+
+    def with_derivatives_of(self, other: ModelMoments) -> ModelMoments:
+        """Return these moments with the derivatives of others."""
+        return replace(
+            self,
+            mean_derivatives=other.mean_derivatives,
+            covariance_derivatives=other.covariance_derivatives,
+        )
+
+
+@dataclass(frozen=True)
+class MomentsByKnown:
+    """The moments of systems that differ in their known quantities.
+
+    Attributes
+    ----------
+    moments : sequence of ModelMoments
+    known : Known
+        The known quantities that belong to each.
+    """
+
+    moments: tuple[ModelMoments, ...]
+    known: Known
+
+    def with_derivatives_of(self, other: MomentsByKnown) -> MomentsByKnown:
+        """Return these moments with the derivatives of others."""
+        pairs = zip(self.moments, other.moments, strict=True)
+        return replace(self, moments=tuple(a.with_derivatives_of(b) for a, b in pairs))
+
+
+def draws_for(systems: int) -> int:
+    """Return the default number of draws for the moments."""
+    return min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
+
+
+def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
+    """Return the draws of omega for the moments, the same at all p.
+
+    Systems with other known quantities have draws of their own, one set after the other.
+
+    Parameters
+    ----------
+    problem : Problem
+    count : int, optional
+        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000. The
+        model's moments then add at most a sixteenth to the variance of the answer.
+    """
+    width = problem.law.d_omega
+    if count is None:
+        count = draws_for(len(problem.data))
+    rng = generator(problem.seed, f"{problem.stage}/moments")
+    if problem.known is None:
+        return matched_normals(rng, max(count // 2, 2 * width), width)
+    groups = len(problem.known.groups()[0])
+    pairs = max(count // (2 * groups), 2 * width, _FEWEST_PAIRS)
+    return torch.cat([matched_normals(rng, pairs, width) for _ in range(groups)])
+
+
+def model_moments(
+    problem: Problem,
+    alpha: torch.Tensor,
+    omega: torch.Tensor,
+    derivatives: bool = True,
+    known: Known | None = None,
+) -> ModelMoments:
+    """Return mean and covariance of G(T(alpha, omega)) over the draws omega (M, d_omega).
+
+    ``known`` holds the design and the covariates of one system, where the study has any.
+
+    Raises
+    ------
+    DivergenceError
+        If an observation of the model is not finite.
+    """
+    d_alpha = len(alpha) if derivatives and problem.free_law else 0
+    linearise = getattr(problem.simulate, "linearise", None)
+    if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
+        return _by_tangents(problem, alpha, omega, linearise, known)
+    mean, covariance = _two_moments(problem, alpha, omega, known)
+    means, covariances = [], []
+    for i in range(d_alpha):
+        plus, minus = (_two_moments(problem, a, omega, known) for a in _moved(alpha, i, _STEP))
+        means.append((plus[0] - minus[0]) / (2 * _STEP))
+        covariances.append((plus[1] - minus[1]) / (2 * _STEP))
+    if not d_alpha:
+        means = [torch.zeros_like(mean)] * len(alpha)
+        covariances = [torch.zeros_like(covariance)] * len(alpha)
+    return ModelMoments(mean, covariance, torch.stack(means), torch.stack(covariances))
+
+
+def _moved(alpha: torch.Tensor, i: int, step: float) -> tuple[torch.Tensor, torch.Tensor]:
+    shift = torch.zeros_like(alpha)
+    shift[i] = step
+    return alpha + shift, alpha - shift
+
+
+def _by_tangents(
+    problem: Problem,
+    alpha: torch.Tensor,
+    omega: torch.Tensor,
+    linearise: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    known: Known | None,
+) -> ModelMoments:
+    """Return moments and derivatives, from the simulator's derivatives along dT/dalpha."""
+    law, d_alpha, d_y = problem.law, len(alpha), problem.data.shape[1]
+    total, square = alpha.new_zeros(d_y), alpha.new_zeros((d_y, d_y))
+    of_total, of_square = alpha.new_zeros((d_alpha, d_y)), alpha.new_zeros((d_alpha, d_y, d_y))
+    parts = omega.split(max(1, _ROWS // (1 + d_alpha)))
+    with torch.no_grad():
+        few = parts[0][:_FEW_ROWS]
+        centre = problem.signal(alpha, few, repeated(known, few)).mean(dim=0)
+        for rows in parts:
+            own = repeated(known, rows)
+            ends = (_moved(alpha, i, _LAW_STEP) for i in range(d_alpha))
+            tangents = torch.stack(
+                [inputs(law, a, rows, own) - inputs(law, b, rows, own) for a, b in ends]
+            )
+            y, change = linearise(inputs(law, alpha, rows, own), tangents / (2 * _LAW_STEP))
+            y = y - centre
+            total, square = total + y.sum(dim=0), square + y.T @ y
+            of_total, of_square = of_total + change.sum(dim=1), of_square + change.mT @ y
+    shift, of_mean = total / len(omega), of_total / len(omega)
+    covariance = square / len(omega) - torch.outer(shift, shift)
+    half = of_square / len(omega) - of_mean[..., None] * shift
+    moments = ModelMoments(centre + shift, covariance, of_mean, half + half.mT)
+    if not all(torch.isfinite(moment).all() for moment in vars(moments).values()):
+        raise DivergenceError("an observation of the model is not finite")
+    return moments
+
+
+def _two_moments(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    parts = omega.split(_ROWS)
+    d_y = problem.data.shape[1]
+    total = torch.zeros(d_y, dtype=alpha.dtype)
+    square = torch.zeros((d_y, d_y), dtype=alpha.dtype)
+    with torch.no_grad():
+        # Sums about a point near the mean lose no digits.
+        few = parts[0][:_FEW_ROWS]
+        centre = problem.signal(alpha, few, repeated(known, few)).mean(dim=0)
+        for rows in parts:
+            y = problem.signal(alpha, rows, repeated(known, rows)) - centre
+            total, square = total + y.sum(dim=0), square + y.T @ y
+    shift = total / len(omega)
+    mean, covariance = centre + shift, square / len(omega) - torch.outer(shift, shift)
+    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+        raise DivergenceError("an observation of the model is not finite")
+    return mean, covariance
+
+
+def moments_of_systems(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, derivatives: bool = True
+) -> Any:
+    """Return the moments of a problem's systems.
+
+    Parameters
+    ----------
+    problem : Problem
+    alpha : Tensor of shape (d_alpha,)
+    omega : Tensor of shape (M, d_omega)
+        From :func:`matched_draws`.
+    derivatives : bool
+        Whether derivatives in alpha are computed, which are zero otherwise.
+
+    Returns
+    -------
+    ModelMoments or MomentsByKnown
+    """
+    if problem.known is None:
+        return model_moments(problem, alpha, omega, derivatives)
+    first, _ = problem.known.groups()
+    each = tuple(
+        model_moments(problem, alpha, own, derivatives, known)
+        for _, known, own in groups_of_draws(problem, omega)
+    )
+    return MomentsByKnown(each, problem.known.of(first))
+
+
+def groups_of_draws(
+    problem: Problem, omega: torch.Tensor
+) -> Iterator[tuple[np.ndarray, Known | None, torch.Tensor]]:
+    """Yield the systems with the same known quantities, these quantities, and their draws."""
+    if problem.known is None:
+        yield np.arange(len(problem.data)), None, omega
+        return
+    first, index = problem.known.groups()
+    for group, own in enumerate(omega.split(len(omega) // len(first))):
+        row = first[group : group + 1]
+        yield np.flatnonzero(index == group), problem.known.of(row), own
+
+
+def equal_moments(
+    problem: Problem, moments: ModelMoments | MomentsByKnown
+) -> Iterator[tuple[np.ndarray, ModelMoments]]:
+    """Yield the systems of a problem that have the same moments, and these moments."""
+    if isinstance(moments, ModelMoments):
+        yield np.arange(len(problem.data)), moments
+        return
+    if problem.known is None:
+        raise ValueError("the moments depend on known quantities that the systems do not have")
+    place = {row: group for group, row in enumerate(moments.known.row_keys())}
+    index = np.array([place[row] for row in problem.known.row_keys()])
+    for group, own in enumerate(moments.moments):
+        systems = np.flatnonzero(index == group)
+        if len(systems):
+            yield systems, own
+
+
+def repeated(known: Known | None, rows: torch.Tensor) -> Known | None:
+    """Return the known quantities of one system for each of some rows."""
+    return None if known is None else known.repeated(len(rows))

@@ -1,0 +1,155 @@
+"""Columns of a table that hold what is known of each system: its design and its covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from popinv.errors import DataError, nearest
+from popinv.sections.tables import is_missing
+
+__all__ = ["KnownColumns", "known_columns", "source_columns"]
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class KnownColumns:
+    """Design and covariates of the systems of a table.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n, d_design)
+    covariates : ndarray of shape (n, k)
+        Numbers less their mean over the systems; indicators of categories as 0 and 1.
+    centres : ndarray of shape (k,)
+        What was subtracted.
+    """
+
+    design: np.ndarray
+    covariates: np.ndarray
+    centres: np.ndarray
+
+    def of(self, rows: np.ndarray) -> KnownColumns:
+        """Return the quantities of some systems."""
+        return KnownColumns(self.design[rows], self.covariates[rows], self.centres)
+
+
+def source_columns(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the columns from which known quantities are read, each once.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Columns of the file.
+    names : sequence of str
+        A column, or a column and one of its values such as ``sex_male``.
+
+    Raises
+    ------
+    DataError
+        If there is no such column. The message does not name the file.
+    """
+    return list(dict.fromkeys(_source(columns, name) for name in names))
+
+
+def known_columns(
+    systems: pd.DataFrame,
+    design: Sequence[str],
+    covariates: Sequence[str],
+    stand_ins: Sequence[float] = (),
+) -> KnownColumns:
+    """Return the known quantities of systems.
+
+    Parameters
+    ----------
+    systems : DataFrame
+        One row of text for each system; the index is the line of the file.
+    design, covariates : sequence of str
+    stand_ins : sequence of float
+        Numbers that stand for a missing value.
+
+    Raises
+    ------
+    DataError
+        If a column lacks, holds text where numbers are needed, or has missing values; or if a
+        covariate is the same in all systems. The message does not name the file.
+    """
+    known = {name: _values(systems, name, stand_ins) for name in (*design, *covariates)}
+    centres = np.zeros(len(covariates))
+    for i, name in enumerate(covariates):
+        values = known[name]
+        if np.ptp(values) == 0:
+            raise DataError(
+                f"the covariate '{name}' is {values[0]:g} in all systems, so nothing can depend on "
+                "it; leave it out of 'law.covariates'"
+            )
+        if name in systems.columns:
+            centres[i] = values.mean()
+    shape = len(systems)
+    columns = [known[name] - centre for name, centre in zip(covariates, centres, strict=True)]
+    return KnownColumns(
+        np.column_stack([np.empty((shape, 0)), *(known[name] for name in design)]),
+        np.column_stack([np.empty((shape, 0)), *columns]),
+        centres,
+    )
+
+
+def _source(columns: Sequence[str], name: str) -> str:
+    if name in columns:
+        return name
+    prefixes = [column for column in columns if name.startswith(f"{column}_")]
+    if prefixes:
+        return max(prefixes, key=len)
+    raise DataError(
+        f"there is no column '{name}', which the study's design or covariates name; the columns "
+        f"are {', '.join(map(str, columns))}.{nearest(name, list(map(str, columns)))}"
+    )
+
+
+def _values(systems: pd.DataFrame, name: str, stand_ins: Sequence[float]) -> np.ndarray:
+    source = _source([str(column) for column in systems.columns], name)
+    cells = systems[source].tolist()
+    if source != name:
+        return _indicator(systems, name, source)
+    values = np.array([_number(cell) for cell in cells])
+    values[np.isin(values, stand_ins)] = np.nan
+    for row in np.flatnonzero(~np.isfinite(values))[:1]:
+        cell, advice = cells[row], "Leave out the system, or complete the file."
+        held = "no value" if is_missing(cell) else repr(cell)
+        if np.isfinite(_number(cell)):
+            held = f"{cell}, which stands for a missing value"
+        elif not is_missing(cell):
+            advice = f"Categories are named with their value, such as '{name}_{cell}'."
+        raise DataError(
+            f"line {systems.index[row]}: the column '{name}' holds {held}, but every system needs "
+            f"a finite number there. {advice}"
+        )
+    return values
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
+
+
+def _indicator(systems: pd.DataFrame, name: str, source: str) -> np.ndarray:
+    column = systems[source]
+    for line in systems.index[[is_missing(cell) for cell in column]][:1]:
+        raise DataError(
+            f"line {line}: the column '{source}' holds no value, which is in no category; leave "
+            "out the system, or complete the file"
+        )
+    level, levels = name.removeprefix(f"{source}_"), sorted(column.unique())
+    if level not in levels:
+        raise DataError(
+            f"'{name}' is 1 where the column '{source}' holds '{level}', but it holds "
+            f"{', '.join(levels[:_SHOWN])}{', ...' if len(levels) > _SHOWN else ''}."
+            f"{nearest(level, levels)}"
+        )
+    return (column == level).to_numpy(dtype=float)

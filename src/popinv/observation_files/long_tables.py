@@ -1,0 +1,227 @@
+"""Long tables: one row for each observation, with columns for system, time and value.
+
+Systems may be observed at times of their own. The forward model gives the observations at all
+times of the study, and a time at which a system was not observed is a missing value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from popinv.errors import DataError, nearest
+from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.table import ObservationTable
+from popinv.sections.messages import shown
+from popinv.sections.tables import (
+    is_missing,
+    named_column,
+    numbers_of,
+    read_frame,
+    same_time,
+    times_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from popinv.forward.base import Observations
+
+__all__ = ["read_long"]
+
+_SHOWN = 8
+
+
+def read_long(
+    file: Path,
+    observations: Observations,
+    *,
+    system_column: str,
+    value_column: str,
+    time_column: str | None = None,
+    label_column: str | None = None,
+    noise_scale_column: str | None = None,
+    design: Sequence[str] = (),
+    covariates: Sequence[str] = (),
+    stand_ins: Sequence[float] = (),
+) -> ObservationTable:
+    """Read a long table.
+
+    Rows without a value are missing observations, as rows that are not there.
+
+    Parameters
+    ----------
+    file : Path
+    observations : Observations
+        What the forward model gives: the times, and the labels of quantities if there are several.
+    system_column, value_column, time_column, label_column, noise_scale_column : str
+        Columns of the system, the observed value, its time, its quantity, and the system's noise
+        scale.
+    design, covariates : sequence of str
+        Columns that hold the known quantities of each system.
+    stand_ins : sequence of float
+        Numbers that stand for a missing value.
+
+    Returns
+    -------
+    ObservationTable
+        With a row for each system, in the order of the file. NaN where a system was not observed.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read; if a column lacks; if a time or a quantity is not one of the
+        forward model's; if a system has two values of one time; or if a known quantity differs
+        within a system. The message does not name the file.
+    """
+    frame = read_frame(file)
+    system = named_column(frame, system_column, "observations.system_column")
+    value = named_column(frame, value_column, "observations.value_column")
+    for line in frame.index[frame[system] == ""][:1]:
+        raise DataError(f"line {line}: the system has no name in the column '{system}'")
+    row, names = pd.factorize(frame[system])
+    values = numbers_of(frame, value, stand_ins)
+    place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
+    table = np.full((len(names), len(observations)), np.nan)
+    for i in np.flatnonzero(~np.isnan(values)).tolist():
+        if not np.isnan(table[row[i], place[i]]):
+            raise DataError(
+                f"line {frame.index[i]}: system '{names[row[i]]}' has a second value at "
+                f"{_where(observations, place[i])}; each system is observed once at each time"
+            )
+        table[row[i], place[i]] = values[i]
+    constant = source_columns(list(frame.columns), [*design, *covariates])
+    if noise_scale_column is not None:
+        key = "observations.noise_scale_column"
+        constant.append(named_column(frame, noise_scale_column, key))
+    systems = _of_systems(frame, row, names, constant)
+    known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
+    scale = (
+        None if noise_scale_column is None else numbers_of(systems, noise_scale_column, stand_ins)
+    )
+    columns = [_where(observations, j) for j in range(len(observations))]
+    return ObservationTable(
+        table,
+        rows=[f"system '{name}'" for name in names],
+        columns=columns,
+        noise_scale=scale,
+        system_ids=np.array(names, dtype=np.str_),
+        known=known,
+        names=columns,
+    )
+
+
+def _places(
+    frame: pd.DataFrame,
+    seen: np.ndarray,
+    observations: Observations,
+    time_column: str | None,
+    label_column: str | None,
+) -> np.ndarray:
+    """Return the observation of each row of a table, (n,), where a value was ``seen``."""
+    fits = np.ones((len(frame), len(observations)), dtype=bool)
+    if time_column is not None:
+        fits &= _at_times(frame, seen, observations, time_column)
+    if label_column is not None:
+        fits &= _of_labels(frame, seen, observations, label_column)
+    counts = fits.sum(axis=1)
+    for row in np.flatnonzero(seen & (counts == 0))[:1]:
+        raise DataError(
+            f"line {frame.index[row]}: the forward model does not observe "
+            f"'{frame[label_column].iloc[row]}' at {frame[time_column].iloc[row]}"
+        )
+    for row in np.flatnonzero(seen & (counts > 1))[:1]:
+        raise DataError(
+            f"line {frame.index[row]} fits {counts[row]} observations of the forward model; name "
+            "the columns that tell them apart in 'observations.time_column' and "
+            "'observations.label_column', and the quantities in 'forward.observations.labels'"
+        )
+    return fits.argmax(axis=1)
+
+
+def _at_times(
+    frame: pd.DataFrame, seen: np.ndarray, observations: Observations, column: str
+) -> np.ndarray:
+    """Return which observations (n, d_y) are at the time of each row."""
+    held = times_of(frame, named_column(frame, column, "observations.time_column"))
+    if observations.time_count is None:
+        raise DataError(
+            f"the forward model's observations have no times, but 'time_column' is '{column}'; "
+            f"take them from the file with 'forward.observations.times: {{file: ..., column: "
+            f"{column}}}', or leave 'time_column' out"
+        )
+    for line in frame.index[seen & np.isnan(held)][:1]:
+        raise DataError(f"line {line} has a value, but no time in the column '{column}'")
+    own = observations.coordinates[:, -1]
+    same = np.abs(held[:, None] - own) <= same_time(own)
+    if lost := sorted({float(held[i]) for i in np.flatnonzero(seen & ~same.any(axis=1))}):
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        raise DataError(
+            f"the forward model is not observed at the times {shown(lost[:_SHOWN])}{more} of the "
+            f"file; take them from it with 'forward.observations.times: {{file: ..., column: "
+            f"{column}}}'"
+        )
+    return same
+
+
+def _of_labels(
+    frame: pd.DataFrame, seen: np.ndarray, observations: Observations, column: str
+) -> np.ndarray:
+    """Return which observations (n, d_y) have the label of each row."""
+    name = named_column(frame, column, "observations.label_column")
+    labels = frame[name].to_numpy(dtype=object)
+    own = list(map(str, observations.labels))
+    same = labels[:, None] == np.array(own or [""], dtype=object)
+    for row in np.flatnonzero(seen & ~same.any(axis=1))[:1]:
+        has = f"its labels are {', '.join(dict.fromkeys(own))}" if own else "it has no labels"
+        raise DataError(
+            f"line {frame.index[row]}: the forward model has no observation with the label "
+            f"'{labels[row]}' of the column '{column}'; {has} (forward.observations.labels)."
+            + nearest(labels[row], set(own))
+        )
+    return same
+
+
+def _where(observations: Observations, j: int) -> str:
+    parts = [str(observations.labels[j])] if observations.labels else []
+    parts += [
+        f"{name} = {value:g}"
+        for name, value in zip(
+            observations.coordinate_names, observations.coordinates[j], strict=True
+        )
+    ]
+    return ", ".join(parts)
+
+
+def _of_systems(
+    frame: pd.DataFrame, row: np.ndarray, names: pd.Index, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return the first row of each system, where columns are constant within each system."""
+    first = np.unique(row, return_index=True)[1]
+    systems = frame.iloc[first]
+    for column in columns:
+        cells = frame[column].to_numpy(dtype=object)
+        held = systems[column].to_numpy(dtype=object)[row]
+        for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
+            raise DataError(
+                f"line {frame.index[i]}: the column '{column}' of system '{names[row[i]]}' holds "
+                f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value"
+            )
+    return systems
+
+
+def _equal(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which cells hold the same number, or are both missing."""
+    return np.array([_meaning(a) == _meaning(b) for a, b in zip(cells, others, strict=True)])
+
+
+def _meaning(cell: str) -> float | str | None:
+    if is_missing(cell):
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

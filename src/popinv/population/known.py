@@ -1,0 +1,106 @@
+"""The quantities that are known of each system: its design and its covariates.
+
+The design enters the forward model beside the parameters: a dose, a load, a geometry. Covariates
+shift the law of the parameters. Simulated systems take both from observed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.population.laws.base import Law
+
+__all__ = ["Known", "inputs", "known_of"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Design and covariates of n systems, one in each row.
+
+    Parameters
+    ----------
+    design : Tensor of shape (n, d_design)
+    covariates : Tensor of shape (n, k)
+        In the order of the law.
+    """
+
+    design: torch.Tensor
+    covariates: torch.Tensor
+
+    @classmethod
+    def of_arrays(cls, design: np.ndarray, covariates: np.ndarray) -> Known:
+        """Return the quantities as tensors."""
+        return cls(torch.from_numpy(design), torch.from_numpy(covariates))
+
+    def __len__(self) -> int:
+        return len(self.design)
+
+    def of(self, systems: np.ndarray | torch.Tensor) -> Known:
+        """Return the rows of some systems, which may occur several times."""
+        return self._mapped(lambda rows: rows[systems])
+
+    def repeated(self, times: int) -> Known:
+        """Return each row so many times in a row."""
+        return self._mapped(lambda rows: rows.repeat_interleave(times, dim=0))
+
+    def tiled(self, times: int) -> Known:
+        """Return all rows so many times, one after the other."""
+        return self._mapped(lambda rows: rows.repeat(times, 1))
+
+    def groups(self) -> tuple[torch.Tensor, np.ndarray]:
+        """Return the different rows, by the first system that has each, and the row of each."""
+        both = torch.cat([self.design, self.covariates], dim=1).numpy()
+        _, first, index = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        return torch.from_numpy(first), index.reshape(-1)
+
+    def row_keys(self) -> list[bytes]:
+        """Return a key for each row, the same for equal rows."""
+        # Adding zero gives zeros of either sign the same key.
+        both = torch.cat([self.design, self.covariates], dim=1).numpy() + 0.0
+        return [row.tobytes() for row in both]
+
+    def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Known:
+        return Known(change(self.design), change(self.covariates))
+
+
+def known_of(observations: xr.Dataset, ending: str = "") -> Known | None:
+    """Return the known quantities of observed systems; None if they have none.
+
+    Parameters
+    ----------
+    observations : Dataset
+        With ``design`` (system, design_name) and ``covariate`` (system, covariate_name).
+    ending : str
+        "_heldout" for the systems that are held out.
+    """
+    found = [observations.get(f"{name}{ending}") for name in ("design", "covariate")]
+    if all(each is None for each in found):
+        return None
+    none = np.empty((len(observations[f"y{ending}"]), 0))
+    return Known.of_arrays(*(none if each is None else each.values for each in found))
+
+
+def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None) -> torch.Tensor:
+    """Return the inputs of the forward model: the parameters, then the design.
+
+    Parameters
+    ----------
+    law : Law
+    alpha : Tensor of shape (d_alpha,) or (n, d_alpha)
+    omega : Tensor of shape (n, d_omega)
+    known : Known of n systems, or None
+        None if the study has neither design nor covariates.
+
+    Returns
+    -------
+    Tensor of shape (n, d_z + d_design)
+    """
+    if known is None:
+        return law.sample(alpha, omega)
+    z = law.sample_given(alpha, omega, known.covariates)
+    return torch.cat([z, known.design.to(z.dtype)], dim=1)

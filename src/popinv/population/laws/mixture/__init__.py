@@ -1,0 +1,1 @@
+"""A population of several kinds of systems, each with its own law."""

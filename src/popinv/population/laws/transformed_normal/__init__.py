@@ -1,0 +1,1 @@
+"""Parameters that are normal after a transform of each."""

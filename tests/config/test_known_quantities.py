@@ -1,0 +1,63 @@
+"""What the configuration demands of design, covariates, and the parts of a study beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from popinv.config.loading import load
+from popinv.errors import ConfigError
+
+START = {name: {"mean": 0.0, "standard_deviation": 0.3} for name in ("rate", "level")}
+KNOWN = {"dose": {"uniform": [1.0, 2.0]}, "age": {"normal": [40.0, 10.0]}}
+
+
+def study(known: dict[str, Any] = KNOWN, **sections: Any) -> Any:
+    return load(
+        {
+            "studies": {
+                "mine": {
+                    "forward": {
+                        "kind": "python",
+                        "function": "simulator:solve",
+                        "parameters": ["rate", "level"],
+                        "design": ["dose"],
+                        "observations": {"times": [0.0, 1.0, 2.0]},
+                    },
+                    "law": {"kind": "normal", "start": START, "covariates": {"rate": ["age"]}},
+                    "noise": {"kind": "isotropic"},
+                    "observations": {
+                        "known": known,
+                        "truth": {
+                            "law": {**START, "rate_age_coefficient": 0.1},
+                            "noise": {"standard_deviation": 0.1},
+                        },
+                    },
+                    **sections,
+                }
+            }
+        }
+    ).studies["mine"]
+
+
+def test_a_study_with_known_quantities():
+    complete = study()
+    assert [each.name for each in complete.forward.inputs()] == ["rate", "level", "dose"]
+    assert complete.law.covariate_names() == ("age",)
+
+
+@pytest.mark.parametrize(
+    ("known", "sections", "message"),
+    [
+        ({}, {}, "missing: dose, age"),
+        ({**KNOWN, "mass": {"uniform": [0, 1]}}, {}, "mass"),
+        ({**KNOWN, "dose": {}}, {}, "either 'uniform' or 'normal'"),
+        (KNOWN, {"downstream": {"posterior": {}}}, "not for systems with known"),
+        (KNOWN, {"assessment": {"baselines": ["plain"]}}, "not for systems with known"),
+        (KNOWN, {"evidence": {"calibration": 4}}, "not for systems with known"),
+    ],
+)
+def test_known_quantities_that_do_not_fit(known, sections, message):
+    with pytest.raises(ConfigError, match=message):
+        study(known, **sections)

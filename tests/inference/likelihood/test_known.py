@@ -1,0 +1,130 @@
+"""Estimates of systems with design and covariates, against the closed form of a linear model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import optimize, stats
+
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.problem import Problem
+from popinv.population.known import Known
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+TIMES = np.array([0.0, 0.5, 1.0, 2.0])
+LAW = NormalLaw(
+    ["level", "slope"], groups=[["level", "slope"]], covariates=["age"], effects=[("slope", "age")]
+)
+# Means, standard deviations, coefficient and correlation; then the noise.
+TRUTH = np.array([1.0, -0.5, 0.8, 0.4, 0.3, 0.5, 0.2])
+
+
+def simulate(x: torch.Tensor) -> torch.Tensor:
+    """Return level + slope x dose x time for the inputs (level, slope, dose)."""
+    return x[:, :1] + x[:, 1:2] * x[:, 2:] * torch.from_numpy(TIMES)
+
+
+def closed_form(p: np.ndarray, problem: Problem) -> np.ndarray:
+    """Return log p(y_n) of each system."""
+    natural = problem.natural(p)
+    mean, deviation, slope_of_age, correlation, noise = np.split(natural, [2, 4, 5, 6])
+    cross = correlation[0] * deviation[0] * deviation[1]
+    covariance = np.array([[deviation[0] ** 2, cross], [cross, deviation[1] ** 2]])
+    values = []
+    for n, y in enumerate(problem.data):
+        dose, age = float(problem.known.design[n, 0]), float(problem.known.covariates[n, 0])
+        A = np.column_stack([np.ones(4), dose * TIMES])
+        seen = problem.conditions.present[n]
+        centre = A @ (mean + np.array([0.0, slope_of_age[0] * age]))
+        whole = A @ covariance @ A.T + noise[0] ** 2 * np.eye(4)
+        law = stats.multivariate_normal(centre[seen], whole[np.ix_(seen, seen)])
+        values.append(law.logpdf(y[seen]))
+    return np.array(values)
+
+
+def problem_of(count: int, doses: tuple[float, ...] = (0.5, 1.0, 2.0)) -> Problem:
+    rng = np.random.default_rng(3)
+    known = Known.of_arrays(
+        rng.choice(doses, size=(count, 1)), np.round(rng.standard_normal((count, 1)), 1)
+    )
+    noise = IsotropicNoise(4)
+    alpha, gamma = LAW.from_natural(TRUTH[:6]), noise.from_natural({"standard_deviation": 0.2})
+    x = LAW.sample(
+        torch.from_numpy(alpha), torch.from_numpy(rng.standard_normal((count, 2))), known.covariates
+    )
+    clean = simulate(torch.cat([x, known.design], dim=1)).numpy()
+    present = rng.random((count, 4)) < 0.8
+    present[:, 0] = True
+    data = np.where(present, clean + 0.2 * rng.standard_normal(clean.shape), 0.0)
+    conditions = Conditions(present=present, fill=np.zeros(4), known=known)
+    problem = Problem(
+        data, simulate, LAW, noise, scale=np.full(7, 0.5), seed=1, conditions=conditions
+    )
+    assert np.allclose(problem.natural(np.concatenate([alpha, gamma])), TRUTH)
+    return problem
+
+
+def truth(problem: Problem) -> np.ndarray:
+    return np.concatenate(
+        [LAW.from_natural(TRUTH[:6]), problem.noise.from_natural({"standard_deviation": 0.2})]
+    )
+
+
+def test_the_marginal_likelihood_is_the_closed_form():
+    problem = problem_of(60)
+    p = truth(problem) + 0.1
+    evaluation = marginal.evaluate(problem, p, MarginalSettings(draws=64))
+    # The Laplace proposals of a linear model are exact, but for the tolerance of the modes.
+    np.testing.assert_allclose(evaluation.log_likelihood, closed_form(p, problem), atol=1e-4)
+    slopes = optimize.approx_fprime(p, lambda q: closed_form(q, problem).sum(), 1e-6)
+    np.testing.assert_allclose(evaluation.scores.sum(axis=0), slopes, rtol=1e-3, atol=1e-3)
+
+
+def test_the_pseudo_likelihood_is_the_closed_form():
+    problem = problem_of(60)
+    p = truth(problem) + 0.1
+    alpha, gamma = (torch.from_numpy(part) for part in problem.split(p))
+    moments = moments_of_systems(problem, alpha, matched_draws(problem))
+    evaluation = pseudo.evaluate(problem, gamma, moments)
+    # Matched draws give the moments of a linear model without error.
+    np.testing.assert_allclose(evaluation.log_likelihood, closed_form(p, problem), atol=1e-8)
+    slopes = optimize.approx_fprime(p, lambda q: closed_form(q, problem).sum(), 1e-6)
+    np.testing.assert_allclose(evaluation.scores.sum(axis=0), slopes, rtol=1e-3, atol=1e-3)
+
+
+def test_systems_with_equal_known_quantities_share_their_moments():
+    problem = problem_of(60)
+    rows = np.column_stack([problem.known.design, problem.known.covariates])
+    alpha = torch.from_numpy(problem.split(truth(problem))[0])
+    moments = moments_of_systems(problem, alpha, matched_draws(problem))
+    assert len(moments.moments) == len(np.unique(rows, axis=0)) < 60
+
+
+@pytest.mark.parametrize("fit", ["pseudo", "marginal"])
+def test_both_estimates_are_the_maximum_of_the_closed_form(fit):
+    problem = problem_of(80)
+    start = truth(problem)
+    best = optimize.minimize(lambda q: -closed_form(q, problem).sum(), start, method="BFGS").x
+    if fit == "pseudo":
+        estimate = fit_pseudo_likelihood(problem, [start])
+    else:
+        estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=64))
+    assert estimate.passes
+    # The ascent stops where the next step promises a gain of 5e-4, about 0.03 standard errors.
+    assert np.all(np.abs(estimate.p - best) < 0.06 * estimate.standard_errors)
+
+
+def test_few_systems_arrive_by_the_observed_curvature():
+    problem = problem_of(14)
+    start = truth(problem) + 0.3
+    estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=64))
+    best = optimize.minimize(lambda q: -closed_form(q, problem).sum(), start, method="BFGS").x
+    assert estimate.arrived
+    assert np.all(np.abs(estimate.p - best) < 0.06 * estimate.standard_errors)

@@ -1,0 +1,105 @@
+"""The marginal likelihood of a mixture, whose map from omega is strongly curved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.problem import Problem
+from popinv.population.laws.mixture.law import MixtureLaw
+from popinv.population.laws.transforms import LOG, NONE
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+LAW = MixtureLaw(["a", "b"], [NONE, LOG], 2)
+# Weight of the first, means with an increment of a, and deviations.
+ALPHA = LAW.from_natural([0.6, -1.0, 0.2, 2.0, 0.8, 0.5, 0.3, 0.4, 0.2])
+NOISE = 0.1
+TRUTH = np.append(ALPHA, np.log(NOISE))
+START = TRUTH + 0.3 * np.sign(np.random.default_rng(0).standard_normal(len(TRUTH)))
+MATRIX = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, -1.0]], dtype=torch.float64)
+
+
+def linear(z: torch.Tensor) -> torch.Tensor:
+    return z @ MATRIX.T
+
+
+def mixture_problem(
+    count: int, noise: float = NOISE, seed: int = 5
+) -> tuple[Problem, torch.Tensor]:
+    """Return a population of two kinds of systems seen through three noisy sums, and its z."""
+    rng = np.random.default_rng(seed)
+    omega = torch.from_numpy(rng.standard_normal((count, 2)))
+    z = LAW.sample(torch.from_numpy(ALPHA), omega)
+    data = linear(z).numpy() + noise * rng.standard_normal((count, 3))
+    scale = np.full(len(TRUTH), 0.5)
+    return Problem(data, linear, LAW, IsotropicNoise(3), scale, seed=1), z
+
+
+def by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return log p(y_n) on a grid of a and log b (the trapezoidal rule, smooth and decaying)."""
+    a, log_b = np.linspace(-4, 4, 321), np.linspace(-2.5, 2.5, 321)
+    x = np.stack(np.meshgrid(a, log_b, indexing="ij"), axis=-1).reshape(-1, 2)
+    z = LAW.bounded(torch.from_numpy(x))
+    cell = (a[1] - a[0]) * (log_b[1] - log_b[0])
+    prior = LAW.log_density(torch.from_numpy(p[:-1]), z).numpy() + x[:, 1] + np.log(cell)
+    observation, sigma = linear(z).numpy(), np.exp(p[-1])
+    values = []
+    for y in problem.data:
+        misfit = -0.5 * ((y - observation) ** 2).sum(axis=1) / sigma**2
+        values.append(logsumexp(prior + misfit) - 1.5 * np.log(2 * np.pi) - 3 * np.log(sigma))
+    return np.array(values)
+
+
+def test_values_and_scores_are_those_of_quadrature():
+    problem, _ = mixture_problem(12)
+    p = TRUTH + 0.1
+    evaluation = evaluate(problem, p, MarginalSettings(draws=1024))
+    # 1024 draws, most of them effective, and scores of a few units.
+    np.testing.assert_allclose(evaluation.log_likelihood, by_quadrature(problem, p), atol=0.03)
+    for i in range(len(p)):
+        shift = 1e-3 * np.eye(len(p))[i]
+        exact = (by_quadrature(problem, p + shift) - by_quadrature(problem, p - shift)) / 2e-3
+        np.testing.assert_allclose(evaluation.scores[:, i], exact, atol=0.1)
+
+
+def test_draws_reach_the_other_component():
+    # Systems whose noise is as large as a component may belong to either.
+    problem, _ = mixture_problem(200, noise=0.5)
+    p = np.append(ALPHA, np.log(0.5))
+    evaluation = evaluate(problem, p, MarginalSettings())
+    gap = evaluation.log_likelihood - by_quadrature(problem, p)
+    # The error of the sum is that of 200 systems. Draws about the modes alone lose 12.
+    assert abs(gap.sum()) < 4 * np.sqrt((evaluation.value_error**2).sum())
+    assert abs(gap.sum()) < 5
+
+
+def test_modes_follow_the_law():
+    problem, _ = mixture_problem(100)
+    settings = MarginalSettings()
+    first = evaluate(problem, START, settings)
+    moved = evaluate(problem, TRUTH, settings, first.memory)
+    fresh = evaluate(problem, TRUTH, settings)
+    np.testing.assert_allclose(moved.log_likelihood, fresh.log_likelihood, atol=0.3)
+    # A map that does not say that it is strongly curved loses modes.
+    law = MixtureLaw(["a", "b"], [NONE, LOG], 2)
+    law.strongly_curved = False
+    lost = evaluate(replace(problem, law=law), TRUTH, settings, first.memory)
+    assert np.abs(lost.log_likelihood - fresh.log_likelihood).max() > 1.0
+
+
+@pytest.mark.slow
+def test_two_kinds_of_systems_are_told_apart():
+    problem, z = mixture_problem(500)
+    estimate = fit_marginal_likelihood(problem, START)
+    assert estimate.passes, estimate.reason
+    errors = np.sqrt(np.diag(estimate.covariance))
+    assert np.abs((estimate.p - TRUTH) / errors).max() < 3.5
+    # With little noise the estimate is close to that of EM on the true parameters.
+    known = LAW.most_likely(z.numpy(), ALPHA)
+    assert np.abs((estimate.p[:-1] - known) / errors[:-1]).max() < 0.5

@@ -1,0 +1,77 @@
+"""The likelihood on the real data of the examples, against published values and another method."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from popinv.config.loading import load_file
+from popinv.inference.build import descent_problem, start
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.problem import Problem
+from popinv.population.model import Model
+from popinv.population.stages.import_observations import import_observations
+
+EXAMPLES = Path(__file__).parents[3] / "config/examples"
+
+
+def example_models() -> ModuleType:
+    path = EXAMPLES / "real_data/models.py"
+    spec = importlib.util.spec_from_file_location("example_models", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def problem_of(name: str) -> tuple[Problem, np.ndarray]:
+    """Return the problem of an example with the model itself, and where its estimate starts."""
+    (study,) = load_file(str(EXAMPLES / f"{name}.yaml")).studies.values()
+    observations = import_observations(study.forward, study.law, study.observations, seed=1)
+    model = Model(study.forward, study.law, study.noise)
+    function = getattr(example_models(), study.forward.function.split(":")[1])
+    times, d_z = np.array(study.forward.observations.times), len(study.forward.parameters())
+
+    def simulate(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == d_z:
+            return function(x, times)
+        return function(x[:, :d_z], x[:, d_z:], times)
+
+    problem = descent_problem(model, observations, simulate, 1, "test")
+    return problem, start(model, problem)
+
+
+def test_theophylline():
+    problem, first = problem_of("theophylline")
+    assert len(problem.data) == 12
+    # The start of an ascent through the model itself is to be near.
+    first[:3] = [0.4, 3.4, 1.0]
+    estimate = fit_marginal_likelihood(problem, first, MarginalSettings(draws=1000))
+    assert estimate.passes
+    errors = estimate.standard_errors
+    # Adaptive Gauss-Hermite quadrature, 9 nodes a dimension: an independent program.
+    quadrature = [0.4623, 3.4540, 1.0120, *np.log([0.6381, 0.1365, 0.2657, 0.6960])]
+    assert np.all(np.abs(estimate.p - quadrature) < 0.15 * errors)
+    # Published maximum likelihood: ka 1.54, V 31.5, CL 2.74, deviations .61, .13, .26, noise .70.
+    published = np.log([1.54, 31.5, 2.74, 0.61, 0.13, 0.26, 0.70])
+    assert np.all(np.abs(estimate.p - published) < 0.3 * errors)
+    assert estimate.arrays["log_likelihood"].sum() == pytest.approx(-180.351, abs=0.05)
+
+
+def test_boys_heights():
+    problem, first = problem_of("boys_heights")
+    assert problem.data.shape == (26, 16)
+    estimate = fit_marginal_likelihood(problem, first, MarginalSettings(draws=64))
+    assert estimate.passes
+    # The closed form, maximised by scipy.
+    closed = [149.3718, 6.5255, *np.log([7.9240, 1.6467]), np.arctanh(0.6418), np.log(0.6599)]
+    assert np.all(np.abs(estimate.p - closed) < 0.1 * estimate.standard_errors)
+    # REML of nlme: 149.37, 6.53; deviations 8.08, 1.68; correlation 0.64; noise 0.66.
+    reml = [149.37, 6.53, *np.log([8.08, 1.68]), np.arctanh(0.64), np.log(0.66)]
+    assert np.all(np.abs(estimate.p - reml) < 0.5 * estimate.standard_errors)
+    assert estimate.arrays["log_likelihood"].sum() == pytest.approx(-362.984, abs=0.01)

@@ -1,0 +1,127 @@
+"""Numbers that stand for missing values: which are suspected, and what the study states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from popinv.errors import DataError
+from popinv.forward.base import Observations
+from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.reading import read_observations
+from popinv.observation_files.section import FileObservations
+from popinv.observation_files.stand_ins import stand_in_of, stand_ins_in
+from popinv.observation_files.table import ObservationTable
+
+VALUES = np.random.default_rng(0).normal(3, 1, size=(20, 3))
+THREE = Observations(np.arange(3.0)[:, None], ("entry",), "y")
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("number", [-999.0, 999.0, -9999.0, 9999.0, -99.0, 99999.0, -32768.0])
+def test_usual_numbers_far_from_the_others_are_suspected(number: float) -> None:
+    values = VALUES[:, 0].copy()
+    assert stand_in_of(values) is None
+    values[[3, 5, 6]] = number, number, np.nan
+    assert stand_in_of(values) == (number, 2)
+
+
+def test_ordinary_numbers_are_not() -> None:
+    assert stand_in_of(np.array([900.0, 950, 990, 999, 999])) is None
+    assert stand_in_of(np.array([1.0, 2, 3, -998, -998])) is None
+    assert stand_in_of(np.array([-999.0, -999])) is None
+    assert stand_in_of(np.array([])) is None
+
+
+def test_one_stand_in_does_not_hide_another() -> None:
+    assert stand_in_of(np.array([1.0, 2, 3, -999, -9999, -9999])) == (-999, 1)
+
+
+def test_a_number_must_repeat_somewhere_in_the_table() -> None:
+    once = np.array([1.0, 2, 3, -999])
+    assert stand_ins_in(["a"], [once]) == []
+    found = stand_ins_in(["a", "b", "c"], [once, VALUES[:, 0], once])
+    assert [(each.column, each.count) for each in found] == [("a", 1), ("c", 1)]
+
+
+# --- what a study states ------------------------------------------------------------------------
+
+
+def section(**keys: object) -> FileObservations:
+    return FileObservations.model_validate({"file": "y.csv"} | keys)
+
+
+def write(values: np.ndarray, head: str = "") -> None:
+    rows = "".join(",".join(map(repr, row)) + "\n" for row in values.tolist())
+    Path("y.csv").write_text(head + rows)
+
+
+def with_gaps() -> np.ndarray:
+    values = VALUES.copy()
+    values[[2, 7, 8], 1] = -999
+    return values
+
+
+def test_the_run_stops_until_the_study_says_what_the_number_is() -> None:
+    write(with_gaps(), "p,q,r\n")
+    with pytest.raises(DataError) as caught:
+        read_fitting(section(), THREE)
+    assert str(caught.value) == (
+        "y.csv: column 2 (q) holds -999 in 3 rows, which may stand for missing: state "
+        "'observations.missing_values: [-999.0]', or '[]' if it is an observation"
+    )
+    np.testing.assert_array_equal(
+        read_fitting(section(missing_values=[]), THREE).values, with_gaps()
+    )
+    with pytest.raises(DataError, match=r"line 4, column 2 \(q\) is missing"):
+        read_fitting(section(missing_values=[-999]), THREE)
+    table = read_fitting(section(missing_values=[-999], missing="mask"), THREE)
+    np.testing.assert_array_equal(np.isnan(table.values), with_gaps() == -999)
+
+
+def test_several_columns_are_counted() -> None:
+    values = with_gaps()
+    values[0, 2] = -9999
+    values[1, 2] = -9999
+    write(values)
+    with pytest.raises(DataError, match=r"\(1 more columns hold such numbers\).*\[-9999.0, -999.0"):
+        read_fitting(section(), THREE)
+
+
+def test_noise_scales_and_known_columns_are_asked_about_too() -> None:
+    dose = np.where(np.arange(20) < 2, -99, np.arange(20.0))
+    write(np.column_stack([VALUES, dose]), "p,q,r,dose\n")
+    message = "the column 'dose' holds -99 in 2 rows"
+    for keys in ({"design": ["dose"]}, {"covariates": ["dose"]}):
+        with pytest.raises(DataError, match=message):
+            read_fitting(section(), THREE, **keys)
+        with pytest.raises(DataError, match=r"holds -99\.0, which stands for a missing value"):
+            read_fitting(section(missing_values=[-99]), THREE, **keys)
+    with pytest.raises(DataError, match="line 2: the noise scale is missing"):
+        read_fitting(section(missing_values=[-99], noise_scale_column="dose"), THREE)
+
+
+def test_a_long_table_is_asked_about_its_values() -> None:
+    rows = [f"{s},{t},{-9999 if s == 3 + t else s + t}.0\n" for s in range(8) for t in (0, 1)]
+    Path("y.csv").write_text("s,t,y\n" + "".join(rows))
+    keys = {"layout": "long", "system_column": "s", "value_column": "y", "time_column": "t"}
+    two = Observations(np.arange(2.0)[:, None], ("t",), "y")
+    with pytest.raises(DataError, match="the column 'y' holds -9999 in 2 rows"):
+        read_fitting(section(**keys), two)
+    table = read_fitting(section(**keys, missing_values=[-9999]), two)
+    assert np.argwhere(np.isnan(table.values)).tolist() == [[3, 0], [4, 1]]
+
+
+def test_other_formats_have_stand_ins_too() -> None:
+    import xarray as xr
+
+    dataset = xr.Dataset({"observations": (("system", "sensor"), with_gaps())})
+    dataset.to_netcdf("y.nc", engine="scipy")
+    table: ObservationTable = read_observations("y.nc", mask_missing=True, stand_ins=[-999])
+    assert int(np.isnan(table.values).sum()) == 3
