@@ -16,7 +16,8 @@ MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", _PAGE, re.DOTA
 (STUDY,) = (
     example["studies"]["mine"]
     for example in map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", _PAGE, re.DOTALL))
-    if "my_laws" in example["studies"]["mine"]["law"]["kind"]
+    # Other examples are parts of a study.
+    if "studies" in example and "my_laws" in example["studies"]["mine"]["law"]["kind"]
 )
 STUDY: dict[str, Any]
 

@@ -88,7 +88,7 @@ def test_the_mean_follows_covariates():
     np.testing.assert_allclose(z, wanted, rtol=1e-14)
     density = law.log_density(alpha, torch.from_numpy(z), c)
     np.testing.assert_allclose(density, stats.norm(0, DEVIATION).logpdf(0).sum(), rtol=1e-12)
-    with pytest.raises(ValueError, match="depend on covariates"):
+    with pytest.raises(ValueError, match="depends on covariates"):
         law.sample(alpha, torch.zeros(2, 3, dtype=torch.float64))
 
 
@@ -177,3 +177,28 @@ def test_a_law_says_which_entries_belong_to_which_covariate():
         "c_weight_coefficient",
     ]
     assert NormalLaw("abc").coefficients == ()
+
+
+def test_the_deviation_follows_covariates():
+    law = NormalLaw(
+        "ab",
+        covariates=["weight", "age"],
+        effects=[("a", "weight")],
+        scale_effects=[("b", "age"), ("a", "age")],
+    )
+    assert law.names[4:] == (
+        "a_weight_coefficient",
+        "b_age_scale_coefficient",
+        "a_age_scale_coefficient",
+    )
+    assert law.coefficients == ((4, 0), (5, 1), (6, 1))
+    alpha = torch.from_numpy(law.from_natural([1.0, 2.0, 0.5, 0.25, 0.1, 0.3, -0.2]))
+    c = torch.tensor([[2.0, 1.5]], dtype=torch.float64)
+    z = law.sample(alpha, torch.ones(1, 2, dtype=torch.float64), c)[0]
+    wanted = [1.0 + 0.2 + 0.5 * np.exp(-0.3), 2.0 + 0.25 * np.exp(0.45)]
+    np.testing.assert_allclose(z, wanted, rtol=1e-14)
+
+
+def test_a_fixed_value_keeps_all_its_digits():
+    law = GaussianLaw("ab", [NONE, NONE], fixed={"b": 0.1})
+    assert np.unique(draws(law, [0.0, 1.0], 10)[:, 1]) == 0.1

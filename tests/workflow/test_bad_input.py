@@ -102,10 +102,10 @@ def test_own_observations_are_read_and_split(workflow, tiny):
     from popinv.store import storage
 
     observations = storage.load(workflow.folder / target)
-    assert observations["y"].shape == (24, 3)
-    assert observations["y_heldout"].shape == (6, 3)
-    together = np.concatenate([observations["y"].values, observations["y_heldout"].values])
-    np.testing.assert_allclose(np.sort(together, axis=0), np.sort(y, axis=0))
+    # Few systems are all learned from, and all tested on.
+    for name in ("y", "y_heldout"):
+        np.testing.assert_allclose(np.sort(observations[name].values, axis=0), np.sort(y, axis=0))
+    assert observations.attrs["folds"] == 5
     assert (
         "truth"
         not in workflow.run("--dry-run").stdout.split("Building DAG")[1].split("Job stats")[1]

@@ -228,11 +228,64 @@ def moments_of_systems(
     if problem.known is None:
         return model_moments(problem, alpha, omega, derivatives)
     first, _ = problem.known.groups()
-    each = tuple(
-        model_moments(problem, alpha, own, derivatives, known)
-        for _, known, own in groups_of_draws(problem, omega)
-    )
-    return MomentsByKnown(each, problem.known.of(first))
+    known = problem.known.of(first)
+    return MomentsByKnown(tuple(_of_groups(problem, alpha, omega, known, derivatives)), known)
+
+
+def _of_groups(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known, derivatives: bool
+) -> Iterator[ModelMoments]:
+    """Yield the moments for each row of known quantities, several rows at a time."""
+    d_alpha = len(alpha) if derivatives and problem.free_law else 0
+    draws = len(omega) // len(known)
+    size = max(1, _ROWS // (draws * (1 + d_alpha)))
+    with torch.no_grad():
+        for start in range(0, len(known), size):
+            rows = torch.arange(start, min(start + size, len(known)))
+            own = omega[start * draws : (int(rows[-1]) + 1) * draws]
+            moments = _of_block(problem, alpha, own, known.of(rows), d_alpha)
+            if not all(torch.isfinite(each).all() for each in moments):
+                raise DivergenceError("an observation of the model is not finite")
+            for row in range(len(rows)):
+                yield ModelMoments(*(each[row] for each in moments))
+
+
+def _of_block(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known, d_alpha: int
+) -> tuple[torch.Tensor, ...]:
+    """Return the fields of :class:`ModelMoments` for n rows of known quantities, (n, ...)."""
+    count, n_alpha = len(known), len(alpha)
+    draws = len(omega) // count
+    own = known.repeated(draws)
+
+    def at(a: torch.Tensor) -> torch.Tensor:
+        return inputs(problem.law, a, omega, own)
+
+    def two(y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = y.reshape(count, draws, -1)
+        mean = y.mean(dim=1)
+        centred = y - mean[:, None]
+        return mean, centred.mT @ centred / draws
+
+    linearise = getattr(problem.simulate, "linearise", None)
+    if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
+        ends = (_moved(alpha, i, _LAW_STEP) for i in range(d_alpha))
+        tangents = torch.stack([at(a) - at(b) for a, b in ends]) / (2 * _LAW_STEP)
+        y, change = linearise(at(alpha), tangents)
+        mean, covariance = two(y)
+        centred = y.reshape(count, draws, -1) - mean[:, None]
+        change = change.reshape(d_alpha, count, draws, -1)
+        of_mean = change.mean(dim=2)
+        half = change.mT @ centred / draws
+        return mean, covariance, of_mean.swapaxes(0, 1), (half + half.mT).swapaxes(0, 1)
+    mean, covariance = two(problem.simulate(at(alpha)))
+    of_mean = mean.new_zeros((count, n_alpha, *mean.shape[1:]))
+    of_covariance = mean.new_zeros((count, n_alpha, *covariance.shape[1:]))
+    for i in range(d_alpha):
+        plus, minus = (two(problem.simulate(at(a))) for a in _moved(alpha, i, _STEP))
+        of_mean[:, i] = (plus[0] - minus[0]) / (2 * _STEP)
+        of_covariance[:, i] = (plus[1] - minus[1]) / (2 * _STEP)
+    return mean, covariance, of_mean, of_covariance
 
 
 def groups_of_draws(

@@ -32,6 +32,8 @@ class Law(ABC):
         True if z is an affine function of omega at every alpha.
     covariates : int
         Number of covariates of each system that :meth:`sample_given` depends on.
+    coefficients : tuple of (int, int)
+        Entries of alpha that are coefficients of a covariate, each with its covariate.
     strongly_curved : bool
         True if z is far from affine in the omega that are likely for one system. The marginal
         likelihood then takes its derivatives in alpha from :meth:`log_density`, which also takes
@@ -45,6 +47,7 @@ class Law(ABC):
     d_z: int
     affine: bool = False
     covariates: int = 0
+    coefficients: tuple[tuple[int, int], ...] = ()
     strongly_curved: bool = False
 
     @property
@@ -56,11 +59,6 @@ class Law(ABC):
     def shares(self) -> np.ndarray:
         """Boolean mask (d_alpha,): which entries of alpha are logits of a share."""
         return np.zeros(len(self.names), dtype=bool)
-
-    @property
-    def coefficients(self) -> tuple[tuple[int, int], ...]:
-        """Entries of alpha that are coefficients of a covariate, each with its covariate."""
-        return ()
 
     @property
     def unitless(self) -> np.ndarray:

@@ -82,6 +82,13 @@ class ByParameter(LawSection):
         json_schema_extra={"x-default": "none"},
     )
 
+    scale_covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Covariates that the logarithm of a parameter's standard deviation depends on, "
+        "as for `covariates`.",
+        json_schema_extra={"x-default": "none"},
+    )
+
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the parameters, coefficients and correlations."""
         return (*self.moments(), *self._structure_names())
@@ -133,12 +140,16 @@ class ByParameter(LawSection):
 
     def effects(self) -> list[tuple[str, str]]:
         """Return the pairs of a parameter and a covariate that its mean depends on."""
-        each = sorted(self.covariates.items())
-        return [(name, covariate) for name, covariates in each for covariate in covariates]
+        return _pairs(self.covariates)
+
+    def scale_effects(self) -> list[tuple[str, str]]:
+        """Return the pairs of a parameter and a covariate that its deviation depends on."""
+        return _pairs(self.scale_covariates)
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates, each once."""
-        return tuple(dict.fromkeys(covariate for _, covariate in self.effects()))
+        every = [*self.effects(), *self.scale_effects()]
+        return tuple(dict.fromkeys(covariate for _, covariate in every))
 
     def structure(self) -> dict[str, Any]:
         """Return the arguments of :class:`~popinv.population.laws.gaussian.GaussianLaw`."""
@@ -148,6 +159,7 @@ class ByParameter(LawSection):
             "groups": self.groups(),
             "covariates": self.covariate_names(),
             "effects": self.effects(),
+            "scale_effects": self.scale_effects(),
         }
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
@@ -178,6 +190,12 @@ class ByParameter(LawSection):
                     ("covariates", name),
                     f"it must be one of the parameters with a mean: {', '.join(self.moments())}.",
                 )
+        for name in self.scale_covariates:
+            if name not in varying:
+                yield Problem(
+                    ("scale_covariates", name),
+                    f"it must be one of the parameters that vary: {', '.join(varying)}.",
+                )
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
@@ -204,7 +222,10 @@ class ByParameter(LawSection):
 
     def _structure_names(self) -> tuple[str, ...]:
         """Return the names of the coefficients and correlations."""
-        coefficients = (f"{name}_{covariate}_coefficient" for name, covariate in self.effects())
+        coefficients = [
+            *(f"{name}_{covariate}_coefficient" for name, covariate in self.effects()),
+            *(f"{name}_{covariate}_scale_coefficient" for name, covariate in self.scale_effects()),
+        ]
         pairs = [
             (group[j], group[i])
             for group in self.groups()
@@ -229,6 +250,11 @@ class ByParameter(LawSection):
                         f"'{name}' stands twice; join the groups, or leave it out.",
                     )
                 seen.add(name)
+
+
+def _pairs(covariates: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    # Files may sort the keys of a mapping, so that their order says nothing.
+    return [(name, each) for name, every in sorted(covariates.items()) for each in every]
 
 
 def _structure_problems(values: Mapping[str, float], names: tuple[str, ...]) -> Iterator[Problem]:

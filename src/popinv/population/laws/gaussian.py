@@ -6,11 +6,11 @@ With a monotone map t_i for each parameter (:mod:`popinv.population.laws.transfo
     C C^T = R,
 
 where m is the mean, s the standard deviations and R the correlations of x, c the covariates of the
-system, and B their coefficients. The Cholesky factor C comes from canonical partial correlations in
-(-1, 1), any of which give a positive definite R
-(:mod:`popinv.population.laws.correlation_matrices`). A parameter may be the same in all systems,
-``s_i = 0`` (a fixed effect), or held at a known value. The standard form of nonlinear mixed-effects
-models (Lavielle, Mixed Effects Models for the Population Approach, 2014, chapter 3).
+system, and B their coefficients. The logarithm of s may depend on covariates in the same way. The
+Cholesky factor C comes from canonical partial correlations in (-1, 1), any of which give a positive
+definite R (:mod:`popinv.population.laws.correlation_matrices`). A parameter may be the same in all
+systems, ``s_i = 0`` (a fixed effect), or held at a known value. The standard form of nonlinear
+mixed-effects models (Lavielle, Mixed Effects Models for the Population Approach, 2014, chapter 3).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class GaussianLaw(Law):
         Groups of parameters that are correlated with each other. No parameter is in two of them.
     covariates : sequence of str
         Names of the covariates, as they follow each other in c.
-    effects : sequence of (str, str)
-        Pairs of a parameter and a covariate that its mean depends on.
+    effects, scale_effects : sequence of (str, str)
+        Pairs of a parameter and a covariate that its mean, or the logarithm of its standard
+        deviation, depends on.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class GaussianLaw(Law):
         groups: Sequence[Sequence[str]] = (),
         covariates: Sequence[str] = (),
         effects: Sequence[tuple[str, str]] = (),
+        scale_effects: Sequence[tuple[str, str]] = (),
     ) -> None:
         fixed = fixed or {}
         self.d_z, self.transforms = len(parameters), tuple(transforms)
@@ -75,8 +77,8 @@ class GaussianLaw(Law):
         place = {name: i for i, name in enumerate(parameters)}
         self._free = [i for name, i in place.items() if name not in fixed]
         self._random = [i for i in self._free if parameters[i] not in common]
-        self._held = torch.tensor([float(fixed.get(name, math.nan)) for name in parameters])
-        self._held = self._held.to(torch.float64)
+        held = [float(fixed.get(name, math.nan)) for name in parameters]
+        self._held = torch.tensor(held, dtype=torch.float64)
         self.d_omega, self.covariates = len(self._random), len(covariates)
         self._whole = self.d_omega == self.d_z
         # Place of each random parameter among the free ones.
@@ -84,14 +86,21 @@ class GaussianLaw(Law):
         order = {i: k for k, i in enumerate(self._random)}
         self._groups = [[order[place[name]] for name in group] for group in groups]
         correlations = [pair for group in groups for pair in correlated_pairs(group)]
-        self._effects = torch.zeros((len(effects), len(covariates), len(self._free))).double()
-        for k, (name, covariate) in enumerate(effects):
-            self._effects[k, covariates.index(covariate), self._free.index(place[name])] = 1.0
-        self._counts = (len(self._free), self.d_omega, len(effects), len(correlations))
+        on_mean = [(covariates.index(c), self._free.index(place[name])) for name, c in effects]
+        on_scale = [(covariates.index(c), order[place[name]]) for name, c in scale_effects]
+        self._effects = _indicators(on_mean, len(covariates), len(self._free))
+        self._scale_effects = _indicators(on_scale, len(covariates), self.d_omega)
+        each = len(effects) + len(scale_effects)
+        self._counts = (len(self._free), self.d_omega, each, len(correlations))
+        self.coefficients = tuple(
+            (len(self._free) + self.d_omega + k, covariate)
+            for k, (covariate, _) in enumerate([*on_mean, *on_scale])
+        )
         self.names = (
             *(f"{parameters[i]}_mean" for i in self._free),
             *(f"{parameters[i]}_standard_deviation" for i in self._random),
             *(f"{name}_{covariate}_coefficient" for name, covariate in effects),
+            *(f"{name}_{covariate}_scale_coefficient" for name, covariate in scale_effects),
             *(f"{a}_{b}_correlation" for a, b in correlations),
         )
         free, random, effect_count, pairs = self._counts
@@ -101,13 +110,6 @@ class GaussianLaw(Law):
             *(False,) * (effect_count + pairs),
         )
         self.affine = all(transform.kind == "none" for transform in transforms)
-
-    @property
-    def coefficients(self) -> tuple[tuple[int, int], ...]:
-        """The entries after the standard deviations."""
-        free, random, effects, _ = self._counts
-        covariate = self._effects.sum(dim=2).argmax(dim=1).tolist() if effects else []
-        return tuple((free + random + k, each) for k, each in enumerate(covariate))
 
     @property
     def correlations(self) -> np.ndarray:
@@ -228,10 +230,12 @@ class GaussianLaw(Law):
         mean, log_deviation = alpha[..., :free], alpha[..., free : free + random]
         if effects:
             if covariates is None:
-                raise ValueError("the law's means depend on covariates, which were not given")
+                raise ValueError("the law depends on covariates, which were not given")
             coefficients = alpha[..., free + random : free + random + effects]
-            slopes = torch.einsum("...k,kij->...ij", coefficients, self._effects)
-            mean = mean + (covariates[..., None, :] @ slopes)[..., 0, :]
+            split = len(self._effects)
+            for_mean, for_scale = coefficients[..., :split], coefficients[..., split:]
+            mean = mean + _predictor(for_mean, self._effects, covariates)
+            log_deviation = log_deviation + _predictor(for_scale, self._scale_effects, covariates)
         return mean, log_deviation
 
     def _correlated(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
@@ -254,3 +258,22 @@ class GaussianLaw(Law):
         """Return z with the known values of the parameters that are held."""
         held = ~torch.isnan(self._held)
         return torch.where(held, self._held, z) if bool(held.any()) else z
+
+
+def _indicators(places: Sequence[tuple[int, int]], rows: int, columns: int) -> torch.Tensor:
+    """Return a matrix (rows, columns) for each place, 1 there and 0 elsewhere."""
+    matrices = torch.zeros((len(places), rows, columns), dtype=torch.float64)
+    for k, (row, column) in enumerate(places):
+        matrices[k, row, column] = 1.0
+    return matrices
+
+
+def _predictor(
+    coefficients: torch.Tensor, effects: torch.Tensor, covariates: torch.Tensor
+) -> torch.Tensor:
+    """Return the linear predictor B c of each row (n, columns)."""
+    slopes = torch.einsum("...k,kij->...ij", coefficients, effects)
+    if slopes.ndim == 2:
+        return covariates @ slopes
+    # Each row has coefficients of its own.
+    return (covariates[..., None] * slopes).sum(dim=-2)
