@@ -138,7 +138,6 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
 def _known(study: Study, seed: int, table: ObservationTable | None, systems: int) -> Known | None:
     """Return the known quantities of the first systems of the first design, if it has any."""
     observed = study.observations
-    design = [each.name for each in study.forward.design()]
     if isinstance(observed, FileObservations):
         if table is None or table.known is None:
             return None
@@ -146,7 +145,7 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
         known = table.known.of(learned_and_tested(count, share, seed)[0])
     else:
         names, count = study.law.covariate_names(), observed.count + observed.heldout
-        made = synthetic_known(observed, design, names, seed, count)
+        made = synthetic_known(observed, study.forward.design_names(), names, seed, count)
         if made is None:
             return None
         known = made.of(np.arange(observed.count))

@@ -154,7 +154,7 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
 
 def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Iterator[Problem]:
     """Yield known quantities without a distribution, and parts of a study that do not take any."""
-    wanted = tuple(dict.fromkeys([*(p.name for p in forward.design()), *law.covariate_names()]))
+    wanted = tuple(dict.fromkeys([*forward.design_names(), *law.covariate_names()]))
     if isinstance(sections.observations, SyntheticObservations):
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):

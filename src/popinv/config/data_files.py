@@ -45,7 +45,7 @@ def check_observation_file(
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows.
     """
-    design = [each.name for each in forward.design()]
+    design = forward.design_names()
     return read_fitting(observations, forward.observed(0), design, covariates)
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_solutions
+from popinv.sections.tables import is_number
 from popinv.store.variables import variable
 
 __all__ = [
@@ -84,20 +85,12 @@ def observation_names(dataset: xr.Dataset) -> list[str]:
     ["column '0.5'", 'depth']
     """
     if (names := names_in_file(dataset)) is not None:
-        return [f"column '{name}'" if _is_number(name) else name for name in names]
+        return [f"column '{name}'" if is_number(name) else name for name in names]
     counted = [f"observation {i + 1}" for i in range(dataset.sizes["observation"])]
     if "label" not in dataset.coords:
         return counted
     labels = dataset["label"].values
     return [f"{name} ({label})" for name, label in zip(counted, labels, strict=True)]
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def place_coordinates(dataset: xr.Dataset) -> list[str]:

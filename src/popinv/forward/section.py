@@ -123,6 +123,10 @@ class ForwardSection(Kind):
         """Return what is known of each system and enters the solver after the parameters."""
         return ()
 
+    def design_names(self) -> tuple[str, ...]:
+        """Return the names of the entries of the design."""
+        return tuple(each.name for each in self.design())
+
     def inputs(self) -> tuple[Parameter, ...]:
         """Return the inputs of the solver: the parameters, then the design."""
         return (*self.parameters(), *self.design())

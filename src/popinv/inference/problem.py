@@ -120,12 +120,9 @@ class Problem:
         known : Known of M systems, optional
             Design and covariates of each row. The first systems take turns by default.
         """
-        return self.simulate(inputs(self.law, alpha, omega, self._turns(known, len(omega))))
-
-    def _turns(self, known: Known | None, count: int) -> Known | None:
-        if known is not None or self.known is None:
-            return known
-        return self.known.of(np.arange(count) % len(self.known))
+        if known is None and self.known is not None:
+            known = self.known.in_turns(len(omega))
+        return self.simulate(inputs(self.law, alpha, omega, known))
 
     def of_systems(self, systems: np.ndarray) -> Problem:
         """Return the problem with some of the systems alone; they may come up several times."""

@@ -29,7 +29,7 @@ _VALUES += " result reading concentration conc"
 
 @dataclass(frozen=True)
 class ColumnTraits:
-    """What a column holds.
+    """The contents of a column.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ class ColumnTraits:
 
     @property
     def repeats(self) -> bool:
-        """Whether it has fewer than two thirds as many different cells as rows, but several."""
+        """True if it has several different cells, and fewer than two thirds as many as rows."""
         return 1 < len(self.levels) <= len(self.codes) / 1.5
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers."""
+        """True if it holds whole numbers."""
         held = self.numbers
         return held is not None and not self.dates and bool(np.all(held % 1 == 0))
 
     @property
     def counts_rows(self) -> bool:
-        """Whether it holds 0, 1, 2, ... or 1, 2, 3, ..."""
+        """True if it holds 0, 1, 2, ... or 1, 2, 3, ..."""
         held = self.numbers
         if held is None or self.dates or len(held) < 2:
             return False
@@ -73,7 +73,7 @@ class ColumnTraits:
 
     @property
     def runs(self) -> bool:
-        """Whether equal cells are side by side."""
+        """True if equal cells are side by side."""
         return int(np.count_nonzero(np.diff(self.codes))) == len(self.levels) - 1
 
     def named_like(self, use: str) -> bool:

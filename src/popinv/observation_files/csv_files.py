@@ -19,7 +19,7 @@ import numpy as np
 from popinv.errors import DataError, nearest
 from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
-from popinv.sections.tables import is_missing, read_lines, separator_of
+from popinv.sections.tables import is_missing, is_number, read_lines, separator_of
 
 __all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
@@ -84,7 +84,7 @@ def likely_system_column(file: Path, header: bool = False) -> str | None:
         raise DataError(
             "the first column counts the rows; leave it out, or give it a name in the first line"
         )
-    if titled and names[0] and not any(map(_is_number, first)):
+    if titled and names[0] and not any(map(is_number, first)):
         return names[0]
     return None
 
@@ -168,12 +168,12 @@ def _is_header(cells: list[str], below: list[str], separator: str) -> bool:
     # A line with only missing values is a system without observations, which is refused.
     if all(map(is_missing, cells)):
         return False
-    if not any(map(_is_number, cells)):
+    if not any(map(is_number, cells)):
         return True
-    text = [i for i, cell in enumerate(cells) if not _is_number(cell) and not is_missing(cell)]
+    text = [i for i, cell in enumerate(cells) if not is_number(cell) and not is_missing(cell)]
     table = [_stripped(line, separator) for line in below[:LINES_BELOW]] if text else []
     return bool(table) and any(
-        all(len(row) == len(cells) and _is_number(row[i]) for row in table) for i in text
+        all(len(row) == len(cells) and is_number(row[i]) for row in table) for i in text
     )
 
 
@@ -185,7 +185,7 @@ def _standing_out(rows: list[str], separator: str) -> str | None:
     """Return the trait by which the first of some lines looks like places or times, or None."""
     first = _stripped(rows[0], separator)
     # Names of systems may stand before or after the numbers.
-    if not any(map(_is_number, first)) or _is_header(first, rows[1:], separator):
+    if not any(map(is_number, first)) or _is_header(first, rows[1:], separator):
         return None
     return standing_out(first, [_stripped(row, separator) for row in rows[1 : 1 + LINES_BELOW]])
 
@@ -208,7 +208,7 @@ def _column(name: str, key: str, header: list[str]) -> int:
         return places[0]
     if places:
         raise DataError(f"{len(places)} columns are called '{name}' (observations.{key})")
-    if all(_is_number(cell) or is_missing(cell) for cell in header):
+    if all(is_number(cell) or is_missing(cell) for cell in header):
         raise DataError(
             f"there is no column '{name}' (observations.{key}): the first line holds no names"
         )
@@ -261,7 +261,7 @@ def _slow(
                 names.append(cell)
             elif column in skipped:
                 continue
-            elif _is_number(cell):
+            elif is_number(cell):
                 values[row, column] = float(cell)
             elif not is_missing(cell):
                 raise DataError(
@@ -286,11 +286,3 @@ def _advice(cell: str, column: int, text: int | None) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,23 @@ class KnownColumns:
     design: np.ndarray
     covariates: np.ndarray
     centres: np.ndarray
+
+    @classmethod
+    def of_values(
+        cls,
+        values: Mapping[str, np.ndarray],
+        design: Sequence[str],
+        covariates: Sequence[str],
+        centres: np.ndarray,
+        count: int,
+    ) -> KnownColumns:
+        """Return the quantities of so many systems from values (count,) by name."""
+        none = np.empty((count, 0))
+        return cls(
+            np.column_stack([none, *(values[name] for name in design)]),
+            np.column_stack([none, *(values[name] for name in covariates)]) - centres,
+            centres,
+        )
 
     def of(self, rows: np.ndarray) -> KnownColumns:
         """Return the quantities of some systems."""
@@ -89,13 +106,7 @@ def known_columns(
             )
         if name in systems.columns:
             centres[i] = values.mean()
-    shape = len(systems)
-    columns = [known[name] - centre for name, centre in zip(covariates, centres, strict=True)]
-    return KnownColumns(
-        np.column_stack([np.empty((shape, 0)), *(known[name] for name in design)]),
-        np.column_stack([np.empty((shape, 0)), *columns]),
-        centres,
-    )
+    return KnownColumns.of_values(known, design, covariates, centres, len(systems))
 
 
 def _source(columns: Sequence[str], name: str) -> str:

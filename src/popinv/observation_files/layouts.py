@@ -27,6 +27,7 @@ from popinv.observation_files.column_uses import (
     Use,
     refuse_to_ask,
 )
+from popinv.sections.tables import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,7 +296,7 @@ class _Recognition:
         if self._used("system") is None:
             self._find_names()
         free = self._free()
-        placed = [each.name for each in free if _is_number(each.name.split(_PLACE)[0])]
+        placed = [each.name for each in free if is_number(each.name.split(_PLACE)[0])]
         for each in free:
             few = len(each.levels) <= min(_FEW, max(2, len(each.codes) / _FEW))
             if each.numbers is None or each.dates:
@@ -326,14 +327,6 @@ class _Recognition:
             if _differs(each) and each.whole and each.named_like("system"):
                 self._take(each, "system", "whole numbers that differ in every row, and its name")
                 return
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_text(column: ColumnTraits) -> bool:

@@ -23,7 +23,7 @@ from popinv.observation_files.layouts import layout_of
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import check_varies
-from popinv.sections.tables import is_dates, numbers_of, read_frame, times_of_file
+from popinv.sections.tables import is_dates, is_number, numbers_of, read_frame, times_of_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,17 +249,9 @@ def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn,
     for each in uses:
         if each.use == "known":
             cells = frame[each.name]
-            text = not all(map(_is_number, cells))
+            text = not all(map(is_number, cells))
             levels = tuple(sorted(set(cells)))
             whole = not text and all(float(level) % 1 == 0 for level in levels)
             few = whole and 2 < len(levels) <= _CATEGORIES
             found.append(KnownColumn(each.name, text, levels if text or few else ()))
     return tuple(found)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

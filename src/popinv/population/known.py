@@ -52,6 +52,10 @@ class Known:
         """Return all rows so many times, one after the other."""
         return self._mapped(lambda rows: rows.repeat(times, 1))
 
+    def in_turns(self, count: int) -> Known:
+        """Return so many rows, the systems one after the other and then again."""
+        return self.of(np.arange(count) % len(self))
+
     def groups(self) -> tuple[torch.Tensor, np.ndarray]:
         """Return the different rows, by the first system that has each, and the row of each."""
         both = torch.cat([self.design, self.covariates], dim=1).numpy()

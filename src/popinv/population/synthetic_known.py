@@ -41,9 +41,4 @@ def synthetic_known(
         for name in (*design, *covariates)
     }
     centres = np.array([values[name].mean() for name in covariates])
-    none = np.empty((count, 0))
-    return KnownColumns(
-        np.column_stack([none, *(values[name] for name in design)]),
-        np.column_stack([none, *(values[name] for name in covariates)]) - centres,
-        centres,
-    )
+    return KnownColumns.of_values(values, design, covariates, centres, count)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "is_dates",
     "is_missing",
+    "is_number",
     "named_column",
     "numbers_of",
     "read_frame",
@@ -118,6 +119,15 @@ def separator_of(first: str) -> str:
     A comma beside semicolons or tabs belongs to a name or is a decimal comma.
     """
     return next((mark for mark in ";\t" if mark in first), ",")
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, such as nan and inf are too."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def is_missing(cell: str) -> bool:

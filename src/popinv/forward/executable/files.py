@@ -11,6 +11,7 @@ import numpy as np
 from popinv.errors import SolverError
 from popinv.forward.external import messages
 from popinv.forward.external.evaluation import CallFailed
+from popinv.sections.tables import is_number
 
 __all__ = ["read_output", "write_input"]
 
@@ -87,14 +88,6 @@ def _read_npy(path: Path) -> np.ndarray:
     return np.array(values, dtype=np.float64)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 def _read_csv(path: Path) -> np.ndarray:
     try:
         text = path.read_text()
@@ -107,7 +100,7 @@ def _read_csv(path: Path) -> np.ndarray:
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
-            if i == 0 and not any(map(_is_number, cells)):
+            if i == 0 and not any(map(is_number, cells)):
                 continue  # the names
             raise SolverError(f"the program's output, line {number}: {error}") from None
         if len(rows[-1]) != len(rows[0]):

@@ -230,9 +230,9 @@ class ExternalSection(ForwardSection):
     design_list: list[DescribedParameter] = Field(
         default_factory=list,
         alias="design",
-        description="What is known of each system and enters the simulator after its parameters, "
-        "such as a dose or a load: names, or mappings as for `parameters`. Each is a column of the "
-        "observation file.",
+        description="Quantities that are known of each system and enter the simulator after its "
+        "parameters, such as a dose or a load: names, or mappings as for `parameters`. Each is a "
+        "column of the observation file.",
         json_schema_extra={"x-default": "none"},
     )
     observations: SimulatorObservations = Field(

@@ -27,6 +27,7 @@ __all__ = [
     "groups_of_draws",
     "matched_draws",
     "model_moments",
+    "moments_of_known",
     "moments_of_systems",
     "repeated",
 ]
@@ -115,15 +116,11 @@ def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
 
 
 def model_moments(
-    problem: Problem,
-    alpha: torch.Tensor,
-    omega: torch.Tensor,
-    derivatives: bool = True,
-    known: Known | None = None,
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, derivatives: bool = True
 ) -> ModelMoments:
     """Return mean and covariance of G(T(alpha, omega)) over the draws omega (M, d_omega).
 
-    ``known`` holds the design and the covariates of one system, where the study has any.
+    The systems have no known quantities.
 
     Raises
     ------
@@ -133,11 +130,11 @@ def model_moments(
     d_alpha = len(alpha) if derivatives and problem.free_law else 0
     linearise = getattr(problem.simulate, "linearise", None)
     if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
-        return _by_tangents(problem, alpha, omega, linearise, known)
-    mean, covariance = _two_moments(problem, alpha, omega, known)
+        return _by_tangents(problem, alpha, omega, linearise)
+    mean, covariance = _two_moments(problem, alpha, omega)
     means, covariances = [], []
     for i in range(d_alpha):
-        plus, minus = (_two_moments(problem, a, omega, known) for a in _moved(alpha, i, _STEP))
+        plus, minus = (_two_moments(problem, a, omega) for a in _moved(alpha, i, _STEP))
         means.append((plus[0] - minus[0]) / (2 * _STEP))
         covariances.append((plus[1] - minus[1]) / (2 * _STEP))
     if not d_alpha:
@@ -157,7 +154,6 @@ def _by_tangents(
     alpha: torch.Tensor,
     omega: torch.Tensor,
     linearise: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-    known: Known | None,
 ) -> ModelMoments:
     """Return moments and derivatives, from the simulator's derivatives along dT/dalpha."""
     law, d_alpha, d_y = problem.law, len(alpha), problem.data.shape[1]
@@ -165,15 +161,11 @@ def _by_tangents(
     of_total, of_square = alpha.new_zeros((d_alpha, d_y)), alpha.new_zeros((d_alpha, d_y, d_y))
     parts = omega.split(max(1, _ROWS // (1 + d_alpha)))
     with torch.no_grad():
-        few = parts[0][:_FEW_ROWS]
-        centre = problem.signal(alpha, few, repeated(known, few)).mean(dim=0)
+        centre = problem.signal(alpha, parts[0][:_FEW_ROWS]).mean(dim=0)
         for rows in parts:
-            own = repeated(known, rows)
             ends = (_moved(alpha, i, _LAW_STEP) for i in range(d_alpha))
-            tangents = torch.stack(
-                [inputs(law, a, rows, own) - inputs(law, b, rows, own) for a, b in ends]
-            )
-            y, change = linearise(inputs(law, alpha, rows, own), tangents / (2 * _LAW_STEP))
+            tangents = torch.stack([law.sample(a, rows) - law.sample(b, rows) for a, b in ends])
+            y, change = linearise(law.sample(alpha, rows), tangents / (2 * _LAW_STEP))
             y = y - centre
             total, square = total + y.sum(dim=0), square + y.T @ y
             of_total, of_square = of_total + change.sum(dim=1), of_square + change.mT @ y
@@ -187,18 +179,17 @@ def _by_tangents(
 
 
 def _two_moments(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     parts = omega.split(_ROWS)
     d_y = problem.data.shape[1]
     total = torch.zeros(d_y, dtype=alpha.dtype)
     square = torch.zeros((d_y, d_y), dtype=alpha.dtype)
     with torch.no_grad():
-        # Sums about a point near the mean lose no digits.
-        few = parts[0][:_FEW_ROWS]
-        centre = problem.signal(alpha, few, repeated(known, few)).mean(dim=0)
+        # Sums about a point near the mean avoid cancellation.
+        centre = problem.signal(alpha, parts[0][:_FEW_ROWS]).mean(dim=0)
         for rows in parts:
-            y = problem.signal(alpha, rows, repeated(known, rows)) - centre
+            y = problem.signal(alpha, rows) - centre
             total, square = total + y.sum(dim=0), square + y.T @ y
     shift = total / len(omega)
     mean, covariance = centre + shift, square / len(omega) - torch.outer(shift, shift)
@@ -229,13 +220,25 @@ def moments_of_systems(
         return model_moments(problem, alpha, omega, derivatives)
     first, _ = problem.known.groups()
     known = problem.known.of(first)
-    return MomentsByKnown(tuple(_of_groups(problem, alpha, omega, known, derivatives)), known)
+    return MomentsByKnown(tuple(moments_of_known(problem, alpha, omega, known, derivatives)), known)
 
 
-def _of_groups(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known, derivatives: bool
+def moments_of_known(
+    problem: Problem,
+    alpha: torch.Tensor,
+    omega: torch.Tensor,
+    known: Known,
+    derivatives: bool = True,
 ) -> Iterator[ModelMoments]:
-    """Yield the moments for each row of known quantities, several rows at a time."""
+    """Yield the moments for each row of known quantities, several rows at a time.
+
+    The draws omega (M, d_omega) are as many for each row, one set after the other.
+
+    Raises
+    ------
+    DivergenceError
+        If an observation of the model is not finite.
+    """
     d_alpha = len(alpha) if derivatives and problem.free_law else 0
     draws = len(omega) // len(known)
     size = max(1, _ROWS // (draws * (1 + d_alpha)))

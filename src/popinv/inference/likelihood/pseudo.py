@@ -40,6 +40,7 @@ from popinv.inference.likelihood.model_moments import (
     equal_moments,
     groups_of_draws,
     model_moments,
+    moments_of_known,
     repeated,
 )
 from popinv.inference.likelihood.penalty import Penalty, noise_penalty
@@ -139,7 +140,10 @@ def draw_scores(
             scale = np.sqrt(problem.conditions.of(systems).mean_square_scale)
             conditions = Conditions(scale=np.full(len(draws), scale))
         as_observed = replace(problem, data=draws.numpy(), conditions=conditions)
-        moments = model_moments(problem, alpha, used, known=known)
+        if known is None:
+            moments = model_moments(problem, alpha, used)
+        else:
+            (moments,) = moments_of_known(problem, alpha, used, known)
         scores = evaluate(as_observed, gamma, moments).scores
         pairs = (scores[:kept] + scores[kept:]) / 2
         yield len(systems), half, pairs - pairs.mean(axis=0)

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.section import LawSection, Mean, flat_values
+from popinv.population.laws.structure import coefficient_names, correlation_names
 from popinv.sections.base import NonNegative, Number, Section
 from popinv.sections.messages import Problem, name_problems, shown
 
@@ -133,9 +134,8 @@ class ByParameter(LawSection):
         """Return the groups of parameters that are correlated with each other."""
         if isinstance(self.correlations, list):
             return [list(group) for group in self.correlations]
-        still = {*self.common(), *self.fixed}
         # Files may sort the keys of a mapping, so that their order says nothing.
-        varying = sorted(name for name in self.moments() if name not in still)
+        varying = sorted(set(self.moments()) - {*self.common(), *self.fixed})
         return [varying] if self.correlations and len(varying) > 1 else []
 
     def effects(self) -> list[tuple[str, str]]:
@@ -222,17 +222,8 @@ class ByParameter(LawSection):
 
     def _structure_names(self) -> tuple[str, ...]:
         """Return the names of the coefficients and correlations."""
-        coefficients = [
-            *(f"{name}_{covariate}_coefficient" for name, covariate in self.effects()),
-            *(f"{name}_{covariate}_scale_coefficient" for name, covariate in self.scale_effects()),
-        ]
-        pairs = [
-            (group[j], group[i])
-            for group in self.groups()
-            for i in range(len(group))
-            for j in range(i)
-        ]
-        return (*coefficients, *(f"{a}_{b}_correlation" for a, b in pairs))
+        coefficients = coefficient_names(self.effects(), self.scale_effects())
+        return (*coefficients, *correlation_names(self.groups()))
 
     def _group_problems(self, varying: tuple[str, ...]) -> Iterator[Problem]:
         seen: set[str] = set()

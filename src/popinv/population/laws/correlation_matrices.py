@@ -15,20 +15,14 @@ correlation itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-__all__ = ["cholesky_factor", "correlated_pairs", "correlations_of", "pair_indices", "partials"]
+__all__ = ["cholesky_factor", "correlations_of", "pair_indices", "partials"]
 
 # Partial correlations are kept so far from 1.
 _INSIDE = 1e-6
-
-
-def correlated_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs of names, in the order of the entries below the diagonal, row by row."""
-    return [(names[j], names[i]) for i in range(1, len(names)) for j in range(i)]
 
 
 def pair_indices(size: int) -> tuple[np.ndarray, np.ndarray]:

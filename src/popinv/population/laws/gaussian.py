@@ -24,11 +24,11 @@ import torch
 from popinv.population.laws.base import Law
 from popinv.population.laws.correlation_matrices import (
     cholesky_factor,
-    correlated_pairs,
     correlations_of,
     pair_indices,
     partials,
 )
+from popinv.population.laws.structure import coefficient_names, correlation_names
 from popinv.population.laws.transforms import Transform
 
 __all__ = ["GaussianLaw"]
@@ -85,7 +85,7 @@ class GaussianLaw(Law):
         self._moving = [self._free.index(i) for i in self._random]
         order = {i: k for k, i in enumerate(self._random)}
         self._groups = [[order[place[name]] for name in group] for group in groups]
-        correlations = [pair for group in groups for pair in correlated_pairs(group)]
+        correlations = correlation_names(groups)
         on_mean = [(covariates.index(c), self._free.index(place[name])) for name, c in effects]
         on_scale = [(covariates.index(c), order[place[name]]) for name, c in scale_effects]
         self._effects = _indicators(on_mean, len(covariates), len(self._free))
@@ -99,9 +99,8 @@ class GaussianLaw(Law):
         self.names = (
             *(f"{parameters[i]}_mean" for i in self._free),
             *(f"{parameters[i]}_standard_deviation" for i in self._random),
-            *(f"{name}_{covariate}_coefficient" for name, covariate in effects),
-            *(f"{name}_{covariate}_scale_coefficient" for name, covariate in scale_effects),
-            *(f"{a}_{b}_correlation" for a, b in correlations),
+            *coefficient_names(effects, scale_effects),
+            *correlations,
         )
         free, random, effect_count, pairs = self._counts
         self.positive = (

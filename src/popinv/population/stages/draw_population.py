@@ -49,7 +49,7 @@ def draw_population(
         ``z`` (sample, parameter).
     """
     alpha = law_values(law, law.start, forward)
-    design, covariates = [each.name for each in forward.design()], law.covariate_names()
+    design, covariates = forward.design_names(), law.covariate_names()
     columns = None
     if observations is not None:
         columns = synthetic_known(observations, design, covariates, seed, samples)

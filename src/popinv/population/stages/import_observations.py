@@ -40,7 +40,7 @@ def import_observations(
         If the file cannot be read, or does not fit the forward model.
     """
     description = forward.observed(seed)
-    design, covariates = [each.name for each in forward.design()], law.covariate_names()
+    design, covariates = forward.design_names(), law.covariate_names()
     table = read_fitting(observations, description, design, covariates)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed

@@ -48,7 +48,7 @@ def observe_population(
     clean = solves["y"].values
     xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
     scales = observations.noise_scale
-    design, covariates = [each.name for each in model.forward.design()], model.law.covariate_names()
+    design, covariates = model.forward.design_names(), model.law.covariate_names()
     seen = observe_through_noise(
         clean,
         xi,
