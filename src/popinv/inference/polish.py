@@ -19,6 +19,7 @@ from tqdm import tqdm
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.fit_marginal import (
+    FEW_SYSTEMS,
     fit_marginal_likelihood,
     maximum_likelihood,
 )
@@ -47,7 +48,7 @@ _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
-# Draws of all systems together, at least: few systems have more draws each.
+# Draws of few systems, all together, at least.
 _FEWEST_DRAWS = 100_000
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
@@ -87,8 +88,10 @@ def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
 def draws_for_systems(draws: int, systems: int) -> int:
     """Return the number of draws for each system's integral, a multiple of 4.
 
-    The error of the draws of few systems does not average out, so that they have more.
+    The error of the draws of fewer than 200 systems does not average out, so that they have more.
     """
+    if systems >= FEW_SYSTEMS:
+        return draws
     return max(draws, 4 * -(-_FEWEST_DRAWS // (4 * systems)))
 
 

@@ -144,7 +144,8 @@ class PolishSettings(Section):
     )
     draws: Annotated[int, Field(ge=8, multiple_of=4), NotBoolean] = Field(
         default=64,
-        description="Draws for the integral over the parameters of each system, in the likelihood.",
+        description="Draws for the integral over the parameters of each system, in the likelihood. "
+        "Fewer than 200 systems have at least 100,000 draws together.",
     )
 
 

@@ -31,7 +31,7 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-__all__ = ["fit_marginal_likelihood", "maximum_likelihood"]
+__all__ = ["FEW_SYSTEMS", "fit_marginal_likelihood", "maximum_likelihood"]
 
 _MOST_STEPS = 30
 # How often the curvature is taken anew, and the steps with each.
@@ -44,7 +44,7 @@ _LEAST_CURVATURE = 0.05
 # points, in standard errors.
 _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
 # The standard errors of few systems are long steps, over which the curvature changes.
-_FEW, _STEP_OF_FEW = 200, 0.3
+FEW_SYSTEMS, _STEP_OF_FEW = 200, 0.3
 # With fewer effective draws, a system's integral is unreliable.
 _FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
@@ -259,7 +259,7 @@ def _curvature(
     each = np.zeros((2, len(systems), len(free), len(free)))
     for row, i in enumerate(free):
         shift = np.zeros(len(errors))
-        shift[i] = min((_CURVATURE_STEP if n >= _FEW else _STEP_OF_FEW) * errors[i], 0.5)
+        shift[i] = min((_CURVATURE_STEP if n >= FEW_SYSTEMS else _STEP_OF_FEW) * errors[i], 0.5)
         up, down = (evaluate(few, point.p + s, settings, memory, systems) for s in (shift, -shift))
         for changes, name in zip(each, ("scores", "score_error"), strict=True):
             change = getattr(down, name) - getattr(up, name)
