@@ -35,3 +35,12 @@ def absorption(z: torch.Tensor, design: torch.Tensor, times: np.ndarray) -> torc
 def line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
     """Return intercept + slope x age for z (n, 2) at all ages, shape (n, n_t)."""
     return z[:, :1] + z[:, 1:] * torch.as_tensor(times)
+
+
+def logistic(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return logistic growth A / (1 + exp((m - t) / s)) for z (n, 3) at all times, shape (n, n_t).
+
+    The columns of z are the asymptote A, the time m of half of it, and the time scale s.
+    """
+    asymptote, middle, scale = (column[:, None] for column in z.unbind(1))
+    return asymptote * torch.sigmoid((torch.as_tensor(times) - middle) / scale)

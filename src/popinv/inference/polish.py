@@ -18,13 +18,10 @@ from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.fit_marginal import (
-    FEW_SYSTEMS,
-    fit_marginal_likelihood,
-    maximum_likelihood,
-)
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS
 from popinv.inference.likelihood.model_moments import draws_for
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of

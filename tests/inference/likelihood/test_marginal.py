@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bent_population import BENT, bent_problem, by_quadrature
 from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
-from scipy.special import logsumexp
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import fit_marginal
+from popinv.inference.likelihood import marginal_estimate
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
@@ -20,40 +20,7 @@ from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
-
-def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
-    """Return two parameters seen through a strongly curved map of three observations."""
-    law, noise = NormalLaw(["a", "b"]), IsotropicNoise(3)
-
-    def simulate(z: torch.Tensor) -> torch.Tensor:
-        a, b = z[:, 0], z[:, 1]
-        return torch.stack([a, b - 0.7 * a**2, torch.sin(a) * b], dim=1)
-
-    rng = np.random.default_rng(seed)
-    alpha = torch.tensor([0.3, 0.5, np.log(0.6), np.log(0.5)], dtype=torch.float64)
-    y = simulate(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))
-    data = y.numpy() + deviation * rng.standard_normal((count, 3))
-    return Problem(data, simulate, law, noise, np.full(5, 0.5), seed=seed)
-
-
 MIX = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 5)))
-BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
-
-
-def by_quadrature(problem: Problem, p: np.ndarray, side: int = 1201) -> np.ndarray:
-    """Return log p(y_n) on a grid of omega (the trapezoidal rule, smooth and decaying)."""
-    grid = np.linspace(-6, 6, side)
-    omega = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
-    alpha = torch.from_numpy(p[:4].copy())
-    g = problem.simulate(problem.law.sample(alpha, torch.from_numpy(omega))).numpy()
-    sigma = np.exp(p[4])
-    prior = -0.5 * (omega**2).sum(axis=1) + 2 * np.log(grid[1] - grid[0])
-    constant = -1.5 * np.log(2 * np.pi) - 3 * np.log(sigma)
-    values = []
-    for y in problem.data:
-        misfit = -0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2
-        values.append(logsumexp(prior + misfit) + constant - np.log(2 * np.pi))
-    return np.array(values)
 
 
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
@@ -195,5 +162,5 @@ def test_a_system_in_a_hundred_may_have_a_poor_integral(name, systems, count, do
     shares = dict.fromkeys(("poor_share", "several_modes_share"), 0.0) | {name: count / systems}
     others = {"draws_shift": 0.0, "draws_error": 0.0, "curvature_definite": 1.0}
     state = replace(begin(Point(np.zeros(1), 0.0, np.zeros(1), np.eye(1))), arrived=True)
-    reason = fit_marginal._doubt(state, {"effective_share": 0.9} | shares | others, systems)
+    reason = marginal_estimate._doubt(state, {"effective_share": 0.9} | shares | others, systems)
     assert bool(reason) == doubted

@@ -10,13 +10,22 @@ import scipy.linalg
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.likelihood.fixed_draws import adapted_draws, may_adapt
 from popinv.inference.likelihood.marginal import (
     Evaluation,
     MarginalSettings,
     evaluate,
     second_modes,
 )
-from popinv.inference.likelihood.observed_information import steadied
+from popinv.inference.likelihood.marginal_estimate import (
+    FEW_SYSTEMS,
+    FEWEST_EFFECTIVE,
+    Likelihood,
+    curvature_at,
+    estimate_at,
+    point_of,
+    squares_of,
+)
 from popinv.inference.likelihood.penalty import noise_penalty_at
 from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
 from popinv.inference.likelihood.scoring import (
@@ -28,10 +37,9 @@ from popinv.inference.likelihood.scoring import (
     promised_gain,
 )
 from popinv.inference.problem import Problem
-from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-__all__ = ["FEW_SYSTEMS", "fit_marginal_likelihood", "maximum_likelihood"]
+__all__ = ["fit_marginal_likelihood", "maximum_likelihood"]
 
 _MOST_STEPS = 30
 # How often the curvature is taken anew, and the steps with each.
@@ -40,15 +48,13 @@ _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
 _NEWTON_TOLERANCE = 0.005
 # Smallest curvature of a step, relative to the squares of the scores.
 _LEAST_CURVATURE = 0.05
-# Number of systems whose scores are taken at two points for the curvature, and the distance of the
-# points, in standard errors.
-_CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
-# The standard errors of few systems are long steps, over which the curvature changes.
-FEW_SYSTEMS, _STEP_OF_FEW = 200, 0.3
-# With fewer effective draws, a system's integral is unreliable.
-_FEWEST_EFFECTIVE = 8
-# Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
-_LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
+# How often the draws of few systems are adapted; and the steps, in standard errors, after which all
+# draws are used, and after which they need not be adapted again.
+_MOST_ADAPTATIONS, _NEARLY_SETTLED, _SETTLED = 20, 0.5, 0.1
+# Share of the effective draws where they are adapted that are effective wherever they are used.
+_TRUSTED = 0.5
+# Scoring steps with the same draws, and draws of each system until the steps are short.
+_STEPS_OF_FEW, _COARSE_DRAWS = 12, 1000
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 
@@ -99,28 +105,135 @@ def fit_marginal_likelihood(
         ascent will make the integrals accurate enough.
     """
     settings = MarginalSettings() if settings is None else settings
-
-    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return _point(problem, p, evaluate(problem, p, settings, memory))
-
     with fixed_threads():
+        if len(problem.data) < FEW_SYSTEMS and may_adapt(problem.law, settings.draws):
+            p = np.array(start, dtype=float) if state is None else state.point.p
+            return _fit_few(problem, p, settings, progress, rough)
+        likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory
+        point = _point_at(problem, likelihood)
         if state is None:
             _refuse_hopeless(problem, start, settings, memory)
-            state = begin(point(np.array(start, dtype=float), memory or {}))
-        state = ascend(state, point, problem, _MOST_STEPS, progress)
-        curved = problem if curved is None else curved
-        if not state.arrived:
-            state = _newton(problem, curved, settings, state, point, progress)
-        estimate = _estimate(problem, settings, state, None if rough else curved)
-        if rough or not estimate.passes:
+            state = begin(point(np.array(start, dtype=float), evaluated))
+        curvature = likelihood if curved is None else _by_modes(curved, settings)
+        state = _arrive(problem, curvature, state, point, progress)
+        if rough:
+            return estimate_at(problem, settings, state, None, 0.0)
+        evaluation = Evaluation(**state.point.memory)
+        several = second_modes(problem, state.point.p, settings, evaluation)
+        estimate = estimate_at(problem, settings, state, curvature, several)
+        if not estimate.passes:
             return estimate
-        return replace(estimate, ends=_profiles(curved, estimate, settings))
+        return replace(estimate, ends=_profiles(problem, curvature, estimate, {}))
+
+
+def _by_modes(problem: Problem, settings: MarginalSettings) -> Likelihood:
+    """Return the likelihood with draws about the mode of each system."""
+
+    def likelihood(
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        some = problem if systems is None else problem.of_systems(systems)
+        return evaluate(some, p, settings, memory, systems)
+
+    return likelihood
+
+
+def _point_at(problem: Problem, likelihood: Likelihood) -> Evaluate:
+    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return point_of(problem, p, likelihood(p, memory, None))
+
+    return point
+
+
+def _arrive(
+    problem: Problem,
+    curved: Likelihood,
+    state: ScoringState,
+    point: Evaluate,
+    progress: Callable[[ScoringState], None] | None,
+) -> ScoringState:
+    """Ascend by scoring steps, and by Newton's steps if these do not arrive."""
+    state = ascend(state, point, problem, _MOST_STEPS, progress)
+    return state if state.arrived else _newton(problem, curved, state, point, progress)
+
+
+def _fit_few(
+    problem: Problem,
+    start: np.ndarray,
+    settings: MarginalSettings,
+    progress: Callable[[ScoringState], None] | None,
+    rough: bool,
+) -> Estimate:
+    """Return the estimate of few systems, whose draws are adapted to their posteriors.
+
+    Each ascent has the same draws, which are adapted again at its end. The first ascents have
+    fewer.
+    """
+    p, mixtures, information, steps, path = start, None, None, 0, start[None]
+    now = replace(settings, draws=min(settings.draws, _COARSE_DRAWS))
+    for _ in range(_MOST_ADAPTATIONS):
+        likelihood, mixtures = adapted_draws(problem, p, now, mixtures)
+        plain = _point_at(problem, likelihood)
+        first = plain(p, {})
+        point = _within_reach(plain, Evaluation(**first.memory))
+        if information is not None:
+            first, point = replace(first, information=information), _informed(point, information)
+        state = ascend(begin(first), point, problem, _STEPS_OF_FEW, progress)
+        steps, path = steps + state.iteration, np.concatenate([path, state.path[1:]])
+        moved, p = np.abs(state.point.p - p), state.point.p
+        errors = np.sqrt(np.diag(restricted_inverse(state.point.information, problem.free)))
+        distance = np.max((moved / np.maximum(errors, 1e-12))[problem.free], initial=0.0)
+        if now is settings and state.arrived and distance < _SETTLED:
+            break
+        if distance < _NEARLY_SETTLED:
+            information, now = _observed(problem, likelihood, plain(p, {})), settings
+    state = replace(state, point=plain(p, {}), arrived=distance < _SETTLED)
+    state = replace(state, iteration=steps, path=path)
+    estimate = estimate_at(problem, settings, state, None if rough else likelihood, 0.0)
+    if rough or not estimate.passes:
+        return estimate
+    return replace(estimate, ends=_profiles(problem, likelihood, estimate, state.point.memory))
+
+
+def _within_reach(point: Evaluate, adapted: Evaluation) -> Evaluate:
+    """Return a likelihood that refuses points at which far fewer draws are effective.
+
+    Far from where the draws are adapted, it may have maxima of its own.
+    """
+    least = _TRUSTED * float(adapted.effective_share.mean())
+
+    def near(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        there = point(p, memory)
+        if float(there.memory["effective_share"].mean()) < least:
+            raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+        return there
+
+    return near
+
+
+def _informed(point: Evaluate, information: np.ndarray) -> Evaluate:
+    """Return the likelihood with a given information in place of the squares of the scores."""
+
+    def informed(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return replace(point(p, memory), information=information)
+
+    return informed
+
+
+def _observed(problem: Problem, curved: Likelihood, point: Point) -> np.ndarray:
+    """Return the observed information at a point, made positive."""
+    evaluation = Evaluation(**point.memory)
+    squares = squares_of(evaluation)
+    penalty = noise_penalty_at(problem, point.p).curvature
+    curvature = penalty + curvature_at(problem, curved, point, evaluation, squares)
+    return _positive(curvature, squares + penalty, problem.free)
 
 
 def _newton(
     problem: Problem,
-    curved: Problem,
-    settings: MarginalSettings,
+    curved: Likelihood,
     state: ScoringState,
     point: Evaluate,
     progress: Callable[[ScoringState], None] | None,
@@ -131,19 +244,8 @@ def _newton(
     late.
     """
     for _ in range(_NEWTON_ROUNDS):
-        evaluation = Evaluation(**state.point.memory)
-        squares = _squares(evaluation)
-        penalty = noise_penalty_at(problem, state.point.p).curvature
-        curvature = penalty + _curvature(curved, settings, state.point, evaluation, squares)
-        curvature = _positive(curvature, squares + penalty, problem.free)
-
-        def newton(
-            p: np.ndarray,
-            memory: Mapping[str, np.ndarray],
-            information: np.ndarray = curvature,
-        ) -> Point:
-            return replace(point(p, memory), information=information)
-
+        curvature = _observed(problem, curved, state.point)
+        newton = _informed(point, curvature)
         first = replace(begin(replace(state.point, information=curvature)), path=state.path)
         first = replace(first, iteration=state.iteration)
         state = ascend(first, newton, problem, state.iteration + _NEWTON_STEPS, progress)
@@ -180,7 +282,7 @@ def _refuse_hopeless(
     near = {name: array[systems] for name, array in (memory or {}).items()}
     evaluation = evaluate(few, np.asarray(p, dtype=float), settings, near, systems)
     share = evaluation.effective_share.mean()
-    poor = np.mean(evaluation.effective_share * settings.draws < _FEWEST_EFFECTIVE)
+    poor = np.mean(evaluation.effective_share * settings.draws < FEWEST_EFFECTIVE)
     if share < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
         raise DivergenceError(
             f"only {share:.0%} of the draws count, and {poor:.0%} of the systems have too few "
@@ -192,10 +294,7 @@ def maximum_likelihood(
     problem: Problem, start: np.ndarray, settings: MarginalSettings
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Return only the maximum (n_p,), and the memory of the evaluation there."""
-
-    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return _point(problem, p, evaluate(problem, p, settings, memory))
-
+    point = _point_at(problem, _by_modes(problem, settings))
     with fixed_threads():
         _refuse_hopeless(problem, start, settings, None)
         first = begin(point(np.array(start, dtype=float), {}))
@@ -204,151 +303,13 @@ def maximum_likelihood(
 
 
 def _profiles(
-    problem: Problem, estimate: Estimate, settings: MarginalSettings
+    problem: Problem,
+    likelihood: Likelihood,
+    estimate: Estimate,
+    memory: Mapping[str, np.ndarray],
 ) -> Mapping[int, Ends]:
     if not np.any(ill_determined(problem, estimate)):
         return {}
-
-    def point(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return _point(problem, p, evaluate(problem, p, settings, memory))
-
-    first = begin(point(estimate.p, {}))
-    top = ascend(first, point, problem, _MOST_STEPS).point
+    point = _point_at(problem, likelihood)
+    top = ascend(begin(point(estimate.p, memory)), point, problem, _MOST_STEPS).point
     return profiles(problem, estimate, top, point)
-
-
-def _squares(evaluation: Evaluation) -> np.ndarray:
-    """Return the sum of outer products of the scores, less the part due to the draws' error."""
-    squares = evaluation.scores.T @ evaluation.scores
-    exact = squares - evaluation.score_error.T @ evaluation.score_error
-    # With few systems the difference may not be positive definite.
-    lowest = np.linalg.eigvalsh(exact)[0] if len(evaluation.scores) > len(squares) else -1.0
-    return exact if lowest >= 0 else squares
-
-
-def _point(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
-    if not (np.isfinite(evaluation.log_likelihood).all() and np.isfinite(evaluation.scores).all()):
-        raise DivergenceError(f"the likelihood of a system is not finite at {p}")
-    penalty = noise_penalty_at(problem, p)
-    return Point(
-        p,
-        float(evaluation.log_likelihood.sum()) - penalty.value,
-        evaluation.scores.sum(axis=0) - penalty.gradient,
-        _squares(evaluation) + penalty.curvature,
-        2 * float(np.sqrt((evaluation.value_error**2).sum())),
-        evaluation.memory,
-    )
-
-
-def _curvature(
-    problem: Problem,
-    settings: MarginalSettings,
-    point: Point,
-    evaluation: Evaluation,
-    squares: np.ndarray,
-) -> np.ndarray:
-    """Return the negative Hessian of the log likelihood, by differences of the scores."""
-    n, free = len(problem.data), np.flatnonzero(problem.free)
-    systems = np.arange(n)
-    if n > _CURVATURE_SYSTEMS:
-        rng = generator(problem.seed, f"{problem.stage}/curvature")
-        systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
-    few = problem.of_systems(systems)
-    memory = {name: array[systems] for name, array in evaluation.memory.items()}
-    errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
-    each = np.zeros((2, len(systems), len(free), len(free)))
-    for row, i in enumerate(free):
-        shift = np.zeros(len(errors))
-        shift[i] = min((_CURVATURE_STEP if n >= FEW_SYSTEMS else _STEP_OF_FEW) * errors[i], 0.5)
-        up, down = (evaluate(few, point.p + s, settings, memory, systems) for s in (shift, -shift))
-        for changes, name in zip(each, ("scores", "score_error"), strict=True):
-            change = getattr(down, name) - getattr(up, name)
-            changes[:, row] = change[:, free] / (2 * shift[i])
-    each = (each + each.swapaxes(2, 3)) / 2
-    inner = np.ix_(free, free)
-    curvature = np.zeros((len(errors), len(errors)))
-    curvature[inner] = steadied(each[0], each[1], squares[inner], n)
-    return curvature
-
-
-def _estimate(
-    problem: Problem, settings: MarginalSettings, state: ScoringState, curved: Problem | None
-) -> Estimate:
-    evaluation, free = Evaluation(**state.point.memory), problem.free
-    squares, of_penalty = _squares(evaluation), noise_penalty_at(problem, state.point.p).curvature
-    curvature, several = state.point.information, 0.0
-    if curved is not None:
-        curvature = _curvature(curved, settings, state.point, evaluation, squares) + of_penalty
-        several = second_modes(problem, state.point.p, settings, evaluation)
-    definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
-    bread = restricted_inverse(curvature if definite else state.point.information, free)
-    covariance = bread @ (squares + of_penalty) @ bread
-    errors = np.sqrt(np.diag(covariance))
-    monte_carlo = (evaluation.score_error @ bread).T @ (evaluation.score_error @ bread)
-    shift = np.abs(evaluation.score_bias.sum(axis=0) @ bread)[free] / errors[free]
-    diagnostics = {
-        "value": float(evaluation.log_likelihood.sum()),
-        "steps": float(state.iteration),
-        "draws": float(settings.draws),
-        "effective_share": float(evaluation.effective_share.mean()),
-        "poor_share": float(
-            np.mean(evaluation.effective_share * settings.draws < _FEWEST_EFFECTIVE)
-        ),
-        "draws_shift": float(shift.max(initial=0.0)),
-        "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
-        "several_modes_share": several,
-        "curvature_definite": float(definite),
-    }
-    reason = _doubt(state, diagnostics, len(evaluation.scores))
-    return Estimate(
-        p=state.point.p,
-        covariance=covariance,
-        monte_carlo=monte_carlo,
-        influence=evaluation.scores @ bread,
-        arrived=state.arrived,
-        passes=not reason,
-        reason=reason,
-        diagnostics=diagnostics,
-        arrays={
-            "log_likelihood": evaluation.log_likelihood,
-            "scores": evaluation.scores,
-            "modes": evaluation.modes,
-            "posterior_mean": evaluation.mean,
-            "posterior_variance": evaluation.variance,
-            "effective_share": evaluation.effective_share,
-        },
-        bound=np.sqrt(np.diag(restricted_inverse(squares, free))),
-        path=state.path,
-        bread=bread,
-    )
-
-
-def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) -> str:
-    """Return the reasons not to use the estimate, or ""."""
-    reasons = []
-    if not state.arrived:
-        reasons.append(f"it has not converged after {state.iteration} steps")
-    if diagnostics["effective_share"] < _LEAST_SHARE:
-        reasons.append(f"only {diagnostics['effective_share']:.0%} of the draws count")
-    # One system of few is a large share.
-    one = 1.5 / systems
-    if diagnostics["poor_share"] > max(_MOST_POOR, one):
-        reasons.append(
-            f"{diagnostics['poor_share']:.0%} of the systems have too few effective draws"
-        )
-    if not diagnostics["draws_shift"] <= _MOST_SHIFT:
-        reasons.append(
-            f"with half the draws the estimate moves by {diagnostics['draws_shift']:.2g} standard "
-            "errors"
-        )
-    if not diagnostics["draws_error"] <= _MOST_ERROR:
-        reasons.append(
-            f"its draws have {diagnostics['draws_error']:.2g} standard errors of Monte-Carlo error"
-        )
-    if diagnostics["several_modes_share"] > max(_MOST_MODES, one):
-        reasons.append(
-            f"{diagnostics['several_modes_share']:.0%} of the systems have several modes"
-        )
-    if not diagnostics["curvature_definite"]:
-        reasons.append("the log-likelihood is not concave at its end")
-    return "; ".join(reasons)

@@ -18,7 +18,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 from popinv.seeds import generator
 
-__all__ = ["Integrals", "MarginalSettings"]
+__all__ = ["Integrals", "MarginalSettings", "summarised"]
 
 _PRIOR_STARTS = 64
 # If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
@@ -103,6 +103,10 @@ class Integrals:
             modes = modes.replaced(suspects[better], other.of(better))
         return modes
 
+    def modes_opposite(self, settings: MarginalSettings, modes: Modes, starts: str) -> Modes:
+        """Return modes searched from draws on the other side of the law's centre than others."""
+        return self._search(self._best_draws(starts, modes.omega), settings.first_mode_steps)
+
     def _search(self, start: torch.Tensor, steps: int) -> Modes:
         return find_modes(self.push_forward, self.noise, self.whitened, start, steps)
 
@@ -120,26 +124,8 @@ class Integrals:
                 plain = self.of(few)._weighted(settings, modes.of(few), 0)
                 for array, others in zip((omega, log_weight, each), plain, strict=True):
                     array[few] = others
-        value, scores, weights = _estimate(log_weight, each)
-        (value_1, scores_1, _), (value_2, scores_2, _) = (
-            _estimate(w, s)
-            for w, s in zip(log_weight.split(size, 1), each.split(size, 1), strict=True)
-        )
-        bias = (scores_1 + scores_2) / 2 - scores
-        mean = (weights[..., None] * omega).sum(dim=1)
-        values = (
-            2 * value - (value_1 + value_2) / 2,
-            (value_1 - value_2) / 2,
-            scores - bias,
-            bias,
-            (scores_1 - scores_2) / 2,
-            modes.omega,
-            mean,
-            (weights[..., None] * (omega - mean[:, None]) ** 2).sum(dim=1),
-            1 / (weights**2).sum(dim=1) / settings.draws,
-            torch.full((n,), corrections),
-        )
-        return tuple(v.numpy() for v in values)
+        levels = torch.full((n,), corrections)
+        return summarised(omega, log_weight, each, modes.omega, levels)
 
     def of(self, rows: torch.Tensor) -> Integrals:
         """Return the integrals of some of the systems."""
@@ -204,8 +190,11 @@ class Integrals:
             scores[..., i] -= field.variate(shift, gradient)
         return log_joint, scores
 
-    def _best_draws(self, stage: str) -> torch.Tensor:
-        """Return for each system the best-fitting of some draws of the law."""
+    def _best_draws(self, stage: str, opposite: torch.Tensor | None = None) -> torch.Tensor:
+        """Return for each system the best-fitting of some draws of the law.
+
+        With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
+        """
         problem, whitened = self.problem, self.whitened
         rng = generator(problem.seed, f"{problem.stage}/{stage}")
         draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
@@ -214,6 +203,8 @@ class Integrals:
             there = self.noise.apply(signal.expand(len(whitened), -1))
             distances.append(((whitened - there) ** 2).sum(dim=1))
         distance = torch.stack(distances)
+        if opposite is not None:
+            distance = torch.where(draws @ opposite.T < 0, distance, torch.inf)
         return draws[torch.where(torch.isfinite(distance), distance, torch.inf).argmin(dim=0)]
 
     def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -223,6 +214,52 @@ class Integrals:
             return
         for draw in draws:
             yield self.push_forward(draw.expand(len(self.whitened), -1))
+
+
+def summarised(
+    omega: torch.Tensor,
+    log_weight: torch.Tensor,
+    each: torch.Tensor,
+    modes: torch.Tensor,
+    corrections: torch.Tensor,
+) -> tuple[np.ndarray, ...]:
+    """Return the fields of an evaluation from weighted draws, whose halves are alike.
+
+    Parameters
+    ----------
+    omega : Tensor of shape (n, S, d_omega)
+    log_weight : Tensor of shape (n, S)
+    each : Tensor of shape (n, S, n_p)
+        Scores of each draw.
+    modes : Tensor of shape (n, d_omega)
+    corrections : Tensor of int, shape (n,)
+
+    Returns
+    -------
+    tuple of ndarray
+        The fields of :class:`popinv.inference.likelihood.marginal.Evaluation`.
+    """
+    draws = log_weight.shape[1]
+    value, scores, weights = _estimate(log_weight, each)
+    (value_1, scores_1, _), (value_2, scores_2, _) = (
+        _estimate(w, s)
+        for w, s in zip(log_weight.split(draws // 2, 1), each.split(draws // 2, 1), strict=True)
+    )
+    bias = (scores_1 + scores_2) / 2 - scores
+    mean = (weights[..., None] * omega).sum(dim=1)
+    values = (
+        2 * value - (value_1 + value_2) / 2,
+        (value_1 - value_2) / 2,
+        scores - bias,
+        bias,
+        (scores_1 - scores_2) / 2,
+        modes,
+        mean,
+        (weights[..., None] * (omega - mean[:, None]) ** 2).sum(dim=1),
+        1 / (weights**2).sum(dim=1) / draws,
+        corrections,
+    )
+    return tuple(v.numpy() for v in values)
 
 
 def _estimate(

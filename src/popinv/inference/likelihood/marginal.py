@@ -43,7 +43,7 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
 from popinv.inference.problem import Problem
 
-__all__ = ["Evaluation", "MarginalSettings", "evaluate", "second_modes"]
+__all__ = ["Evaluation", "MarginalSettings", "evaluate", "integrals_at", "second_modes"]
 
 # Number of entries in the largest array of a block of systems.
 _BLOCK_VALUES = 2**23
@@ -162,6 +162,12 @@ def second_modes(
     A second search starts at other draws of the law. It misses modes that attract few of them.
     """
     return _Run(problem, p, settings, None).second_modes(evaluation)
+
+
+def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
+    """Return the integrals of all systems of a problem at p (n_p,)."""
+    run = _Run(problem, np.asarray(p, dtype=float), settings, None)
+    return run.integrals(np.arange(len(problem.data)))
 
 
 class _Run:

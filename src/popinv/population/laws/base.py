@@ -80,6 +80,16 @@ class Law(ABC):
         """Map omega to z for systems with covariates (n, k); a law without ignores them."""
         return self.sample(alpha, omega)
 
+    @property
+    def varying(self) -> np.ndarray:
+        """Boolean mask (d_z,): which parameters differ between systems."""
+        return np.ones(self.d_z, dtype=bool)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether :meth:`log_density` gives the density of the parameters that vary."""
+        return type(self).log_density is not Law.log_density
+
     def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return log p(z | alpha) for each row of z (n, d_z), shape (n,).
 
@@ -89,6 +99,12 @@ class Law(ABC):
             If the law has no density in closed form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no density in closed form")
+
+    def log_density_given(
+        self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Return log p(z | alpha) of systems with covariates (n, k); a law without ignores them."""
+        return self.log_density(alpha, z)
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return z (n, d_z) in coordinates on the real line: logarithms of positive entries."""

@@ -116,6 +116,11 @@ class GaussianLaw(Law):
         return np.arange(len(self.names)) >= len(self.names) - self._counts[3]
 
     @property
+    def varying(self) -> np.ndarray:
+        """True for the parameters that are neither common to all systems nor held."""
+        return np.isin(np.arange(self.d_z), self._random)
+
+    @property
     def logarithmic(self) -> tuple[bool, ...]:
         """True for the parameters whose logarithm is normal."""
         return tuple(transform.kind == "log" for transform in self.transforms)
@@ -158,6 +163,12 @@ class GaussianLaw(Law):
         normal = -0.5 * (e**2).sum(dim=-1) - 0.5 * self.d_omega * math.log(2 * math.pi)
         slopes = [self.transforms[i].log_slope(every[:, i]) for i in self._random]
         return normal + density - torch.stack(slopes).sum(dim=0)
+
+    def log_density_given(
+        self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the log density of systems with covariates (n, k)."""
+        return self.log_density(alpha, z, covariates)
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return x for z (..., d_z), column by column."""

@@ -33,6 +33,16 @@ class ProductLaw(Law):
         """The flags of the two laws, joined."""
         return self._first.logarithmic + self._second.logarithmic
 
+    @property
+    def varying(self) -> np.ndarray:
+        """The masks of the two laws, joined."""
+        return np.concatenate([self._first.varying, self._second.varying])
+
+    @property
+    def has_density(self) -> bool:
+        """Whether both laws have a density."""
+        return self._first.has_density and self._second.has_density
+
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z)."""
         split = len(self._first.names)

@@ -1,0 +1,189 @@
+r"""Mixtures of normal densities that adapt to the posteriors of single systems.
+
+A posterior with several modes, or one that is curved, is unlike the normal density about one of its
+modes. A mixture of normal densities and of the law,
+
+.. math:: q(\omega) = w_0\, \phi(\omega) + \sum_{k=1}^{K} w_k\, N(\omega;\, m_k, S_k),
+
+is fitted to weighted draws of the posterior by expectation and maximisation, and gives better draws
+the next time (population Monte Carlo; Cappé, Douc, Guillin, Marin and Robert, Adaptive importance
+sampling in general mixture classes, Statistics and Computing 18, 2008). The share of the law stays,
+so that the weights of the draws are bounded (Hesterberg, Technometrics 37, 1995).
+
+Logarithms of densities omit the constant of the normal density.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Mixtures", "fitted"]
+
+# Share of the law, and the largest number of components that are fitted.
+_OF_LAW, _COMPONENTS = 0.1, 6
+_EM_STEPS = 8
+# The fitted covariances are multiplied by this, for tails that are longer than the normal one's.
+_WIDER = 1.3
+# Weights are tempered until this many draws for each entry of a covariance are effective.
+_EFFECTIVE_FOR_EACH = 8.0
+# Number of draws of the whole posterior's covariance that each component's is averaged with, for
+# each dimension.
+_PRIOR_DRAWS = 2.0
+_SMALLEST_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """A mixture for each of n systems.
+
+    Attributes
+    ----------
+    shares : Tensor of shape (n, K + 1)
+        w, with sum 1.
+    means : Tensor of shape (n, K + 1, d)
+    factors : Tensor of shape (n, K + 1, d, d)
+        Lower triangular, ``S = factor factor^T``.
+    """
+
+    shares: torch.Tensor
+    means: torch.Tensor
+    factors: torch.Tensor
+
+    @classmethod
+    def about(cls, means: torch.Tensor, factors: torch.Tensor) -> Mixtures:
+        """Return mixtures of the law and of given components with equal shares."""
+        n, count, _ = means.shape
+        shares = torch.full((n, count), (1 - _OF_LAW) / count, dtype=means.dtype)
+        return cls(*_with_law(shares, means, factors))
+
+    def joined(self, other: Mixtures) -> Mixtures:
+        """Return the mixtures of these and others, one half each."""
+        return Mixtures(
+            torch.cat([0.5 * self.shares, 0.5 * other.shares], dim=1),
+            torch.cat([self.means, other.means], dim=1),
+            torch.cat([self.factors, other.factors], dim=1),
+        )
+
+    def draw(self, xi: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Map standard normal xi (n, S, d) to draws (n, S, d).
+
+        Parameters
+        ----------
+        xi : Tensor of shape (n, S, d)
+        place : Tensor of shape (S,)
+            In (0, 1); draw s is of the component at which the shares add up to ``place[s]``.
+        """
+        ends = self.shares.cumsum(dim=1)
+        which = torch.searchsorted(ends, place.expand(len(xi), -1).contiguous())
+        which = which.clamp(max=self.shares.shape[1] - 1)
+        rows = torch.arange(len(xi))[:, None]
+        factors, means = self.factors[rows, which], self.means[rows, which]
+        return means + (factors @ xi[..., None])[..., 0]
+
+    def log_density(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return log q at draws (n, S, d), shape (n, S)."""
+        return torch.logsumexp(self._log_parts(omega), dim=2)
+
+    def _log_parts(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return ``log w_k N(omega; m_k, S_k)``, shape (n, S, K + 1)."""
+        parts = []
+        for k in range(self.shares.shape[1]):
+            factor = self.factors[:, k]
+            centred = (omega - self.means[:, None, k]).mT
+            e = torch.linalg.solve_triangular(factor, centred, upper=False)
+            logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
+            level = torch.log(self.shares[:, k]) - logdet
+            parts.append(level[:, None] - 0.5 * (e**2).sum(dim=1))
+        return torch.stack(parts, dim=2)
+
+
+def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
+    """Return mixtures fitted to weighted draws of the posteriors.
+
+    Parameters
+    ----------
+    omega : Tensor of shape (n, S, d)
+    log_weight : Tensor of shape (n, S)
+        Minus infinity for draws without weight.
+    """
+    d = omega.shape[2]
+    weights = _tempered(log_weight, _EFFECTIVE_FOR_EACH * d * (d + 3) / 2)
+    mean = (weights[..., None] * omega).sum(dim=1)
+    centred = omega - mean[:, None]
+    whole = _regular((weights[..., None] * centred).mT @ centred)
+    labels = _slices(centred, weights, whole)
+    parts = torch.nn.functional.one_hot(labels, _COMPONENTS).to(omega.dtype)
+    for step in range(_EM_STEPS):
+        shares, means, covariances = _moments(omega, weights, parts, whole)
+        factors = torch.linalg.cholesky(covariances)
+        mixture = Mixtures(shares, means, factors)
+        if step < _EM_STEPS - 1:
+            parts = torch.softmax(mixture._log_parts(omega), dim=2)
+    return Mixtures(*_with_law((1 - _OF_LAW) * shares, means, math.sqrt(_WIDER) * factors))
+
+
+def _with_law(
+    shares: torch.Tensor, means: torch.Tensor, factors: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    n, _, d = means.shape
+    law = torch.full((n, 1), _OF_LAW, dtype=means.dtype)
+    eye = torch.eye(d, dtype=means.dtype).expand(n, 1, d, d)
+    return (
+        torch.cat([law, shares], dim=1),
+        torch.cat([means.new_zeros((n, 1, d)), means], dim=1),
+        torch.cat([eye, factors], dim=1),
+    )
+
+
+def _tempered(log_weight: torch.Tensor, effective: float) -> torch.Tensor:
+    """Return normalised weights (n, S), each system's to a power at which enough are effective."""
+    power = torch.ones((len(log_weight), 1), dtype=log_weight.dtype)
+    top = log_weight - log_weight.amax(dim=1, keepdim=True)
+    for _ in range(12):
+        weights = torch.softmax(torch.where(torch.isinf(top), top, power * top), dim=1)
+        few = 1 / (weights**2).sum(dim=1, keepdim=True) < effective
+        if not few.any():
+            break
+        power = torch.where(few, 0.7 * power, power)
+    return weights
+
+
+def _slices(centred: torch.Tensor, weights: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Return labels (n, S) of slices of equal weight along the longest axis of each posterior."""
+    axis = torch.linalg.eigh(whole)[1][..., -1]
+    order = torch.argsort((centred @ axis[..., None])[..., 0], dim=1)
+    below = weights.gather(1, order).cumsum(dim=1)
+    labels = (below * _COMPONENTS).long().clamp(max=_COMPONENTS - 1)
+    return torch.empty_like(labels).scatter_(1, order, labels)
+
+
+def _moments(
+    omega: torch.Tensor, weights: torch.Tensor, parts: torch.Tensor, whole: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return shares (n, K), means and covariances of the components, from their parts."""
+    own = weights[..., None] * parts
+    shares = own.sum(dim=1)
+    means = own.mT @ omega / shares.clamp(min=1e-12)[..., None]
+    covariances = []
+    for k in range(_COMPONENTS):
+        centred = omega - means[:, None, k]
+        covariances.append((own[..., k, None] * centred).mT @ centred)
+    effective = 1 / (weights**2).sum(dim=1)
+    prior = _PRIOR_DRAWS * omega.shape[2] / effective
+    # The prior is a small round part of the whole posterior.
+    small = whole / _COMPONENTS**2
+    total = torch.stack(covariances, dim=1) + prior[:, None, None, None] * small[:, None]
+    covariance = total / (shares + prior[:, None])[..., None, None]
+    shares = shares.clamp(min=_SMALLEST_SHARE)
+    return shares / shares.sum(dim=1, keepdim=True), means, _regular(covariance)
+
+
+def _regular(covariance: torch.Tensor) -> torch.Tensor:
+    """Return covariances with a little added, so that they have a Cholesky factor."""
+    d = covariance.shape[-1]
+    size = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+    eye = torch.eye(d, dtype=covariance.dtype)
+    return (covariance + covariance.mT) / 2 + (1e-9 * size + 1e-14) * eye

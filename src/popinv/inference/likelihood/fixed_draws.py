@@ -1,0 +1,269 @@
+r"""The marginal likelihood of few systems, through draws that do not depend on law and noise.
+
+With draws z_{ns} = T(alpha_0, omega_{ns}) of system n, omega_{ns} of density q_n,
+
+.. math:: p(y_n \mid \alpha, \gamma) \approx \frac1S \sum_s N\bigl(y_n;\, G(z_{ns}),\, \Gamma_n
+    (\gamma)\bigr)\, \frac{p(z_{ns} \mid \alpha)}{p(z_{ns} \mid \alpha_0)}\,
+    \frac{\phi(\omega_{ns})}{q_n(\omega_{ns})} .
+
+It is a smooth function of (alpha, gamma) that needs no further solves (Monte Carlo likelihood;
+Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted means of those of
+``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no density;
+the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at which
+the densities q_n are adapted to the posteriors
+(:mod:`popinv.inference.likelihood.adapted_mixtures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.integrals import MarginalSettings, summarised
+from popinv.inference.likelihood.marginal import Evaluation, integrals_at
+from popinv.inference.likelihood.whitening import (
+    Whitening,
+    covariance_derivatives,
+    whitening,
+)
+from popinv.inference.problem import Problem
+from popinv.population.known import inputs
+from popinv.population.laws.base import Law
+from popinv.seeds import generator
+
+__all__ = ["FixedDraws", "adapted_draws", "may_adapt"]
+
+# Largest number of parameters that vary, and smallest number of draws, with which mixtures are
+# fitted.
+_MOST_DIMENSIONS, _FEWEST_DRAWS = 8, 500
+# Pairs of searches for modes about which the first draws are, and draws of each pass of adaptation.
+_SEARCHES, _DRAWS = 2, 2000
+# Passes are made as long as each raises the effective share of the draws by this much.
+_FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
+# The first draws are also about the modes with this share of the information of the observation.
+_LESS_INFORMATION = 0.1
+# Number of draws that are simulated at a time.
+_ROWS = 20_000
+
+
+def may_adapt(law: Law, draws: int) -> bool:
+    """Return whether draws can be adapted.
+
+    The law has a density, few parameters vary, and each system has enough draws.
+    """
+    return draws >= _FEWEST_DRAWS and law.has_density and 1 <= law.d_omega <= _MOST_DIMENSIONS
+
+
+@dataclass(frozen=True)
+class FixedDraws:
+    """Draws of all systems of a problem.
+
+    Attributes
+    ----------
+    problem : Problem
+    omega : Tensor of shape (N, S, d_omega)
+        At the law for which the draws were adapted.
+    inputs : Tensor of shape (N, S, d_z + d_design)
+    signal : Tensor of shape (N, S, d_y)
+        G.
+    log_ratio : Tensor of shape (N, S)
+        ``log phi(omega) - log q(omega) - log p(z | alpha_0)``.
+    """
+
+    problem: Problem
+    omega: torch.Tensor
+    inputs: torch.Tensor
+    signal: torch.Tensor
+    log_ratio: torch.Tensor
+
+    def __call__(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Evaluate the likelihood and the scores of all systems at p (n_p,).
+
+        Neither the memory of another evaluation nor a choice of systems is used.
+
+        Raises
+        ------
+        DivergenceError
+            If the noise covariance is not positive definite.
+        """
+        problem, (n, count, _) = self.problem, self.omega.shape
+        alpha, gamma = _parts(problem, p)
+        signal, to_alpha = self._signal_at(alpha)
+        noise, residual = self._residuals(gamma, signal)
+        log_law, law_scores = self._law(alpha)
+        each = torch.zeros((n, count, len(problem.free)), dtype=signal.dtype)
+        if problem.free_law:
+            each[..., : problem.d_alpha] = law_scores
+            if to_alpha is not None:
+                each[..., : problem.d_alpha] += to_alpha(noise.transpose(residual))
+        if problem.free_noise:
+            for i, change in enumerate(covariance_derivatives(problem, gamma), problem.d_alpha):
+                each[..., i] = noise.noise_scores(residual, change)
+        log_weight = self.log_ratio + log_law + _log_normal(noise, residual)
+        usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
+        log_weight = torch.where(usable, log_weight, -torch.inf)
+        each = torch.where(usable[..., None], each, 0.0)
+        best = self.omega[torch.arange(n), log_weight.argmax(dim=1)]
+        none = torch.zeros(n, dtype=torch.long)
+        return Evaluation(*summarised(self.omega, log_weight, each, best, none))
+
+    def log_weight(self, p: np.ndarray) -> torch.Tensor:
+        """Return the logarithms of the weights at p, minus infinity for failed solves, (N, S)."""
+        alpha, gamma = _parts(self.problem, p)
+        noise, residual = self._residuals(gamma, self._signal_at(alpha)[0])
+        n, count, _ = self.omega.shape
+        with torch.no_grad():
+            flat = self.inputs.reshape(n * count, -1)
+            log_law = _log_law(self.problem, alpha.expand(len(flat), -1), flat)
+        value = self.log_ratio + log_law.reshape(n, count) + _log_normal(noise, residual)
+        return torch.where(torch.isfinite(value), value, -torch.inf)
+
+    def _residuals(
+        self, gamma: torch.Tensor, signal: torch.Tensor
+    ) -> tuple[Whitening, torch.Tensor]:
+        """Return the whitening of all systems, and the whitened residuals (N, S, d_y)."""
+        problem = self.problem
+        try:
+            covariance = problem.noise.covariance(gamma)
+            noise = whitening(covariance, len(self.omega), problem.conditions)
+        except torch.linalg.LinAlgError as error:
+            raise DivergenceError("the noise covariance is not positive definite") from error
+        data = noise.apply(torch.from_numpy(problem.data))
+        return noise, data[:, None] - noise.apply(signal)
+
+    def _law(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log p(z | alpha), shape (N, S), and its gradient, (N, S, d_alpha)."""
+        n, count, _ = self.omega.shape
+        rows = alpha.expand(n * count, -1).clone().requires_grad_(True)
+        with torch.enable_grad():
+            value = _log_law(self.problem, rows, self.inputs.reshape(n * count, -1))
+            (gradient,) = torch.autograd.grad(value.sum(), rows)
+        return value.detach().reshape(n, count), gradient.reshape(n, count, -1)
+
+    def _signal_at(
+        self, alpha: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor] | None]:
+        """Return G at the draws, and its pull-back to alpha if parameters do not vary."""
+        problem, varying = self.problem, torch.from_numpy(self.problem.law.varying)
+        if bool(varying.all()):
+            return self.signal, None
+        n, count, d = self.omega.shape
+        rows = alpha.expand(n * count, -1).clone().requires_grad_(True)
+        fixed = self.inputs.reshape(n * count, -1)
+        known = None if problem.known is None else problem.known.repeated(count)
+        with torch.enable_grad():
+            now = inputs(problem.law, rows, self.omega.reshape(-1, d), known)
+            keep = torch.cat([varying, torch.ones(fixed.shape[1] - len(varying), dtype=torch.bool)])
+            y = problem.simulate(torch.where(keep, fixed, now))
+
+        def pull_back(cotangents: torch.Tensor) -> torch.Tensor:
+            (gradient,) = torch.autograd.grad(y, rows, cotangents.reshape(y.shape))
+            return gradient.reshape(n, count, -1)
+
+        return y.detach().reshape(n, count, -1), pull_back
+
+
+def adapted_draws(
+    problem: Problem,
+    p: np.ndarray,
+    settings: MarginalSettings,
+    mixtures: Mixtures | None = None,
+) -> tuple[FixedDraws, Mixtures]:
+    """Return draws adapted to the posteriors of all systems at p, and their densities.
+
+    Parameters
+    ----------
+    problem : Problem
+    p : ndarray of shape (n_p,)
+    settings : MarginalSettings
+    mixtures : Mixtures, optional
+        Densities at a nearby p, from which the adaptation starts as well as about modes that are
+        searched for from draws of the law.
+    """
+    about = _about_modes(problem, p, settings)
+    now, share = about if mixtures is None else mixtures.joined(about), 0.0
+    for number in range(_MOST_PASSES):
+        draws = _drawn(problem, p, now, min(_DRAWS, settings.draws), f"adapt/{number}")
+        log_weight = draws.log_weight(p)
+        now, last = fitted(draws.omega, log_weight), share
+        weights = torch.softmax(log_weight, dim=1)
+        share = float((1 / (weights**2).sum(dim=1)).mean()) / weights.shape[1]
+        if number + 1 >= _FEWEST_PASSES and share < last + _GAIN:
+            break
+    return _drawn(problem, p, now, settings.draws, "draws"), now
+
+
+def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Mixtures:
+    """Return densities about the modes of each system, narrow and wide."""
+    block = integrals_at(problem, p, settings)
+    means, factors = [], []
+    for search in range(_SEARCHES):
+        first = block.find_modes(settings, None, f"mode_starts/{search}")
+        second = block.modes_opposite(settings, first, f"opposite_starts/{search}")
+        eye = torch.eye(problem.law.d_omega, dtype=first.omega.dtype)
+        for modes, wider in product((first, second), (1.0, _LESS_INFORMATION)):
+            information = wider * (modes.hessian - eye) + eye
+            means.append(modes.omega)
+            inverse = torch.linalg.inv(information)
+            factors.append(torch.linalg.cholesky((inverse + inverse.mT) / 2))
+    return Mixtures.about(torch.stack(means, dim=1), torch.stack(factors, dim=1))
+
+
+def _drawn(
+    problem: Problem, p: np.ndarray, mixtures: Mixtures, count: int, stage: str
+) -> FixedDraws:
+    """Return draws of the densities; both halves have the same share of each component."""
+    n, d = len(problem.data), problem.law.d_omega
+    numbers = [
+        generator(problem.seed, f"{problem.stage}/{stage}", i).standard_normal(count * d)
+        for i in range(n)
+    ]
+    xi = torch.from_numpy(np.array(numbers)).reshape(n, count, d)
+    half = (torch.arange(count // 2, dtype=torch.float64) + 0.5) / (count // 2)
+    omega = mixtures.draw(xi, half.repeat(2))
+    alpha, _ = _parts(problem, p)
+    flat = omega.reshape(-1, d)
+    known = None if problem.known is None else problem.known.repeated(count)
+    with torch.no_grad():
+        z = inputs(problem.law, alpha, flat, known)
+        signal = torch.cat([problem.simulate(rows) for rows in z.split(_ROWS)])
+        log_law = _log_law(problem, alpha.expand(len(z), -1), z)
+    log_prior = -0.5 * (omega**2).sum(dim=2)
+    log_ratio = log_prior - mixtures.log_density(omega) - log_law.reshape(n, count)
+    return FixedDraws(
+        problem,
+        omega,
+        z.reshape(n, count, -1),
+        signal.reshape(n, count, -1),
+        log_ratio,
+    )
+
+
+def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Return log p(z | alpha) for the first columns of inputs z (N S, ...), shape (N S,)."""
+    law, own, known = problem.law, z[:, : problem.law.d_z], problem.known
+    if known is None:
+        return law.log_density(alpha, own)
+    covariates = known.repeated(len(z) // len(problem.data)).covariates
+    return law.log_density_given(alpha, own, covariates)
+
+
+def _log_normal(noise: Whitening, residual: torch.Tensor) -> torch.Tensor:
+    """Return log N for whitened residuals (N, S, d_y), shape (N, S)."""
+    return noise.constant[:, None] - 0.5 * (residual**2).sum(dim=2)
+
+
+def _parts(problem: Problem, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    alpha, gamma = problem.split(np.array(p, dtype=float))
+    return torch.from_numpy(alpha), torch.from_numpy(gamma)

@@ -1,0 +1,45 @@
+"""Two parameters seen through a curved map, and the likelihood by quadrature."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+
+def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
+    """Return two parameters seen through a strongly curved map of three observations."""
+    law, noise = NormalLaw(["a", "b"]), IsotropicNoise(3)
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        a, b = z[:, 0], z[:, 1]
+        return torch.stack([a, b - 0.7 * a**2, torch.sin(a) * b], dim=1)
+
+    rng = np.random.default_rng(seed)
+    alpha = torch.tensor([0.3, 0.5, np.log(0.6), np.log(0.5)], dtype=torch.float64)
+    y = simulate(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))
+    data = y.numpy() + deviation * rng.standard_normal((count, 3))
+    return Problem(data, simulate, law, noise, np.full(5, 0.5), seed=seed)
+
+
+BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
+
+
+def by_quadrature(problem: Problem, p: np.ndarray, side: int = 1201) -> np.ndarray:
+    """Return log p(y_n) on a grid of omega (the trapezoidal rule, smooth and decaying)."""
+    grid = np.linspace(-6, 6, side)
+    omega = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    alpha = torch.from_numpy(p[:4].copy())
+    g = problem.simulate(problem.law.sample(alpha, torch.from_numpy(omega))).numpy()
+    sigma = np.exp(p[4])
+    prior = -0.5 * (omega**2).sum(axis=1) + 2 * np.log(grid[1] - grid[0])
+    constant = -1.5 * np.log(2 * np.pi) - 3 * np.log(sigma)
+    values = []
+    for y in problem.data:
+        misfit = -0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2
+        values.append(logsumexp(prior + misfit) + constant - np.log(2 * np.pi))
+    return np.array(values)

@@ -1,0 +1,128 @@
+"""Draws adapted to the posteriors of few systems, against quadrature and differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from bent_population import BENT, bent_problem, by_quadrature
+from scipy.special import logsumexp
+
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fixed_draws import adapted_draws, may_adapt
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.problem import Problem
+from popinv.population.known import Known
+from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.transforms import LOG, NONE
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+SETTINGS = MarginalSettings(draws=4000)
+
+
+def squares(z: torch.Tensor) -> torch.Tensor:
+    return torch.cat([z**2, 0.5 * z**2], dim=1)
+
+
+def problem_of_squares(count: int, mean: float, deviation: float) -> Problem:
+    """Return the squares of normal parameters, whose posteriors have two modes."""
+    rng = np.random.default_rng(0)
+    z = torch.from_numpy(mean + deviation * rng.standard_normal((count, 1)))
+    data = squares(z).numpy() + 0.1 * rng.standard_normal((count, 2))
+    return Problem(data, squares, NormalLaw(["a"]), IsotropicNoise(2), np.full(3, 0.5))
+
+
+def squares_by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
+    z = np.linspace(-12, 12, 120_001)
+    law = -0.5 * ((z - p[0]) / np.exp(p[1])) ** 2 - p[1] - 0.5 * np.log(2 * np.pi)
+    g, sigma = squares(torch.from_numpy(z[:, None])).numpy(), np.exp(p[2])
+    level = np.log(z[1] - z[0]) - np.log(2 * np.pi) - 2 * p[2]
+    misfit = [-0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in problem.data]
+    return np.array([logsumexp(law + each) for each in misfit]) + level
+
+
+@pytest.mark.parametrize("deviation", [0.3, 0.03])
+def test_the_likelihood_of_a_curved_model_is_that_of_quadrature(deviation):
+    problem = bent_problem(12, deviation)
+    p = BENT.copy()
+    p[4] = np.log(deviation)
+    draws, _ = adapted_draws(problem, p, SETTINGS)
+    evaluation = draws(p)
+    exact = by_quadrature(problem, p)
+    # 4000 draws of which at least a third are effective.
+    assert evaluation.effective_share.min() > 0.33
+    np.testing.assert_allclose(evaluation.log_likelihood, exact, atol=0.08)
+    # The same draws serve at a nearby p.
+    near = p + 0.05
+    moved = draws(near).log_likelihood.sum() - evaluation.log_likelihood.sum()
+    assert moved == pytest.approx((by_quadrature(problem, near) - exact).sum(), abs=0.1)
+
+
+def test_both_modes_count():
+    problem = problem_of_squares(20, 0.0, 1.5)
+    p = np.array([0.3, np.log(1.4), np.log(0.1)])
+    draws, _ = adapted_draws(problem, p, SETTINGS)
+    exact = squares_by_quadrature(problem, p)
+    np.testing.assert_allclose(draws(p).log_likelihood, exact, atol=0.08)
+    # Draws about one mode miss up to half of the integral.
+    assert np.abs(evaluate(problem, p, SETTINGS).log_likelihood - exact).max() > 0.3
+
+
+def test_the_estimate_of_systems_with_two_modes_passes():
+    problem = problem_of_squares(60, 0.8, 0.6)
+    start = np.array([0.9, np.log(0.5), np.log(0.12)])
+    estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=1000))
+    assert estimate.passes
+    # The likelihood by quadrature has no gradient there, in units of the standard errors.
+    for i, error in enumerate(estimate.standard_errors):
+        shift = np.zeros(3)
+        shift[i] = 0.1 * error
+        up, down = (squares_by_quadrature(problem, estimate.p + s).sum() for s in (shift, -shift))
+        assert abs(up - down) / 0.2 < 0.2
+
+
+def growing(x: torch.Tensor) -> torch.Tensor:
+    """Return a curve that depends on three parameters and on a known factor."""
+    a, b, c, factor = x.unbind(1)
+    times = torch.linspace(0.5, 2, 5, dtype=torch.float64)
+    return a[:, None] * torch.exp(-b[:, None] * times) * factor[:, None] + c[:, None]
+
+
+def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
+    law = GaussianLaw(
+        ["a", "b", "c"],
+        [LOG, LOG, NONE],
+        common=["c"],
+        groups=[["a", "b"]],
+        covariates=["weight"],
+        effects=[("a", "weight")],
+    )
+    noise, rng = IsotropicNoise(5), np.random.default_rng(3)
+    covariates, design = rng.standard_normal((15, 1)), 1 + rng.random((15, 1))
+    known = Known.of_arrays(design, covariates)
+    alpha = law.from_natural([0.5, 0.1, 0.2, 0.3, 0.2, 0.4, 0.3])
+    p = np.concatenate([alpha, [np.log(0.05)]])
+    z = law.sample(
+        torch.from_numpy(alpha), torch.from_numpy(rng.standard_normal((15, 2))), known.covariates
+    )
+    data = growing(torch.cat([z, known.design], dim=1)).numpy()
+    data = data + 0.05 * rng.standard_normal(data.shape)
+    present = rng.random(data.shape) > 0.2
+    conditions = Conditions(scale=None, present=present, fill=data.mean(axis=0), known=known)
+    problem = Problem(data, growing, law, noise, np.full(8, 0.5), conditions=conditions)
+    draws, _ = adapted_draws(problem, p, MarginalSettings(draws=1000))
+    scores = draws(p).scores.sum(axis=0)
+    for i in range(len(p)):
+        shift = np.zeros(len(p))
+        shift[i] = 1e-5
+        up, down = (draws(p + s).log_likelihood.sum() for s in (shift, -shift))
+        # The value is a smooth function of p, so that its difference is exact to rounding.
+        assert scores[i] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-4)
+
+
+def test_draws_adapt_to_laws_with_a_density_and_few_parameters():
+    assert may_adapt(NormalLaw(["a"]), 500)
+    assert not may_adapt(NormalLaw(["a"]), 64)
+    assert not may_adapt(NormalLaw([f"z{i}" for i in range(9)]), 500)
