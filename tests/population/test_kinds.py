@@ -52,6 +52,10 @@ LAWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             },
         },
     ),
+    "free_form": (
+        RING,
+        {"kind": "free_form", "transforms": {"forcing": "log"}, "start": {"forcing": EACH}},
+    ),
 }
 NOISES: dict[str, dict[str, Any]] = {
     "isotropic": {"kind": "isotropic"},

@@ -21,6 +21,8 @@ __all__ = ["METHOD_NAMES", "main", "table"]
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
+# A law whose values are summaries has several of each parameter, and the correlations after them.
+_MOST_SUMMARIES = 40
 # Longest line of a judgement, in characters.
 _WIDTH = 100
 _ORACLES = (
@@ -106,7 +108,9 @@ def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true")]
     for kind, entries in groupby(parameters_in(metrics), key=lambda p: p.kind):
         of_kind = list(entries)
-        for p in of_kind[:_MOST]:
+        summarised = any(name.startswith("summary_") for name in metrics)
+        most = _MOST_SUMMARIES if summarised else _MOST
+        for p in of_kind[:most]:
             low, high = p.lower, p.upper
             rows.append(
                 (
@@ -117,8 +121,8 @@ def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
                     "" if p.true is None else _number(p.true),
                 )
             )
-        if len(of_kind) > _MOST:
-            rows.append((kind, f"and {len(of_kind) - _MOST} more in metrics.json", "", "", ""))
+        if len(of_kind) > most:
+            rows.append((kind, f"and {len(of_kind) - most} more in metrics.json", "", "", ""))
     kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     return [tuple(row[i] for i in kept) for row in rows]
 

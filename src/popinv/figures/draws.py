@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import xarray as xr
 
+from popinv.figures.joint import Correlations, PairDraws, correlations_of
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, is_wide
 from popinv.figures.solver import Plane
@@ -17,6 +19,7 @@ from popinv.figures.style import axis_label, readable
 from popinv.forward.base import Parameter
 from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection, forward_section
+from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.population.known import inputs
@@ -32,6 +35,8 @@ _EXAMPLES = 3
 # Number of points over which a field is averaged.
 _QUADRATURE = {1: 99, 2: 12}
 _MARGINALS = 6
+# Laws about the estimate, for intervals of densities and correlations, and draws of each.
+_VARIED, _VARIED_DRAWS = 100, 4000
 # A longer name of a field stands alone in the label of an axis.
 _LONG_NAME = 18
 
@@ -101,7 +106,15 @@ def law_draws(
     random_field = field_of(population)
     if random_field is None:
         chosen = _most_varied(recovered, _MARGINALS)
-        return MarginalDraws(tuple(marginal(i) for i in chosen), len(described))
+        varied = _varied(problem, population)
+        marginals = []
+        for i in chosen:
+            own = None if varied is None else varied[..., i]
+            marginals.append(replace(marginal(i), varied=own))
+        shown, pairs = tuple(marginals), None
+        if problem.law.joint and len(chosen) > 1:
+            pairs = PairDraws(shown, _correlations(problem, population, truth, varied, chosen))
+        return MarginalDraws(shown, len(described), pairs)
     field, dimension = random_field
     line = np.linspace(0, 1, _LINE)
     points = np.column_stack([line, np.full((_LINE, dimension - 1), 0.5)])
@@ -128,6 +141,45 @@ def law_draws(
         beside=tuple(marginal(i) for i in range(own, len(described))),
         squares=squares,
     )
+
+
+def _varied(problem: Problem, population: xr.Dataset) -> np.ndarray | None:
+    """Return draws of the recovered law and of laws about it, (1 + K, n, d_z), or None."""
+    if "alpha_draws" not in population:
+        return None
+    alphas = population["alpha_draws"].values
+    # Draws that are spread over all, as those of resamples have an order.
+    kept = np.linspace(0, len(alphas) - 1, min(len(alphas), _VARIED)).astype(int)
+    omega = _matched(problem, _VARIED_DRAWS)
+    every = [parameters_of(population)[0], *alphas[kept]]
+    drawn = np.array([_parameters(problem, alpha, omega) for alpha in every])
+    return drawn[np.isfinite(drawn).all(axis=(1, 2))]
+
+
+def _matched(problem: Problem, count: int) -> np.ndarray:
+    rng, width = generator(problem.seed, "figures/matched"), problem.law.d_omega
+    return matched_normals(rng, max(count // 2, width), width).numpy()
+
+
+def _correlations(
+    problem: Problem,
+    population: xr.Dataset,
+    truth: xr.Dataset | None,
+    varied: np.ndarray | None,
+    chosen: np.ndarray,
+) -> Correlations:
+    """Return the correlations of the chosen parameters after their transforms."""
+
+    def transformed(z: np.ndarray) -> np.ndarray:
+        return problem.law.unbounded(torch.from_numpy(z)).numpy()[..., chosen]
+
+    omega = _matched(problem, _VARIED_DRAWS)
+    estimate = transformed(_parameters(problem, parameters_of(population)[0], omega))
+    true = None
+    if truth is not None:
+        true = transformed(_parameters(problem, truth["alpha"].values, omega))
+    others = None if varied is None else np.array([transformed(z) for z in varied[1:]])
+    return correlations_of(estimate, others, true)
 
 
 def plane(

@@ -9,7 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from popinv.figures.joint import PairDraws
 from popinv.figures.marginals import Marginal, draw_density, draw_law_parameters
+from popinv.figures.pairs import draw_pairs
 from popinv.figures.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable, styled
 
 __all__ = ["FieldDraws", "MarginalDraws", "draw_law"]
@@ -17,6 +19,9 @@ __all__ = ["FieldDraws", "MarginalDraws", "draw_law"]
 _EXAMPLES = 3
 # A law with more parameters needs a higher figure.
 _FIT = 30
+_CORRELATION = "_correlation"
+# Inches of a panel of two parameters.
+_PANEL = 1.9
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,14 @@ class FieldDraws:
 
 @dataclass(frozen=True)
 class MarginalDraws:
-    """Named parameters drawn from a law: some or all of ``count``."""
+    """Named parameters drawn from a law: some or all of ``count``.
+
+    ``pairs`` has the same parameters, if the law allows them to depend on each other.
+    """
 
     marginals: tuple[Marginal, ...]
     count: int
+    pairs: PairDraws | None = None
 
 
 @styled
@@ -80,13 +89,26 @@ def draw_law(
     count = population.sizes["law_parameter"]
     beside = isinstance(draws, FieldDraws) and bool(draws.beside)
     height = 10 if beside else 8 + min(6, 0.12 * max(0, count - _FIT))
-    figure = new_figure(title, 12 if beside else 11, height)
-    left, right = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
+    pairs = draws.pairs if isinstance(draws, MarginalDraws) else None
+    width, ratios = 12.0 if beside else 11.0, (1.0, 1.0)
+    if pairs is not None:
+        side = max(5.5, _PANEL * len(pairs.marginals))
+        width, height, ratios = 5.5 + side, max(height, side), (5.5, side)
+    figure = new_figure(title, width, height)
+    left, right = figure.subfigures(1, 2, wspace=0.02, squeeze=False, width_ratios=ratios)[0]
     if isinstance(draws, FieldDraws):
         _field(left, right, population, draws, truth, oracle)
         return figure
-    draw_law_parameters(left, population, truth, oracle)
+    # Correlations stand beside the joint densities, if all parameters do.
+    beside = pairs is not None and len(draws.marginals) == draws.count
+    every = population["law_parameter"].values.astype(str)
+    shown = [i for i, name in enumerate(every) if not (beside and name.endswith(_CORRELATION))]
+    stated = [each if each is None else _rows(each, every[shown]) for each in (truth, oracle)]
+    draw_law_parameters(left, population.isel(law_parameter=shown), *stated)
     marginals = draws.marginals
+    if pairs is not None:
+        draw_pairs(right, pairs)
+        return figure
     columns = 1 if len(marginals) <= 3 else 2
     grid = right.subplots(-(-len(marginals) // columns), columns, squeeze=False)
     for ax, marginal in zip(grid.flat, marginals, strict=False):
@@ -99,6 +121,10 @@ def draw_law(
         words = f"the {len(marginals)} of {draws.count} parameters that vary most"
         right.suptitle(f"Marginals of {words}", fontsize=11.5, fontweight="normal")
     return figure
+
+
+def _rows(dataset: xr.Dataset, names: np.ndarray) -> xr.Dataset:
+    return dataset.isel(law_parameter=np.isin(dataset["law_parameter"].values.astype(str), names))
 
 
 def _field(

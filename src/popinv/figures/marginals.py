@@ -20,6 +20,7 @@ __all__ = [
     "draw_density",
     "draw_law_parameters",
     "is_wide",
+    "logarithmic",
 ]
 
 # Up to this number, each parameter of a law has its own axis.
@@ -36,12 +37,17 @@ _NAMES = 60
 
 @dataclass(frozen=True)
 class Marginal:
-    """Draws of one quantity over the population, shape (m,) each; ``true`` may be None."""
+    """Draws of one quantity over the population, shape (m,) each; ``true`` may be None.
+
+    ``varied``, of shape (1 + K, n), holds draws of the recovered law and of K laws about it, all
+    with the same random numbers.
+    """
 
     name: str
     units: str
     recovered: np.ndarray
     true: np.ndarray | None
+    varied: np.ndarray | None = None
 
 
 def is_wide(values: np.ndarray) -> bool:
@@ -53,17 +59,21 @@ def is_wide(values: np.ndarray) -> bool:
     return bool(high > _WIDE * low)
 
 
-def logarithmic(ax: Axes) -> None:
-    """Give x a logarithmic axis that shows several numbers even within a decade."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=7))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+def logarithmic(ax: Axes, vertical: bool = False) -> None:
+    """Give x, or y, a logarithmic axis that shows several numbers even within a decade."""
+    (ax.set_yscale if vertical else ax.set_xscale)("log")
+    axis = ax.yaxis if vertical else ax.xaxis
+    axis.set_major_locator(LogLocator(subs=(1, 3), numticks=7))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @dataclass(frozen=True)
 class Density:
     """Densities of a quantity over the population, all of shape (n,); ``true`` may be None.
+
+    ``band`` holds the lower and the upper ends of pointwise 95 % intervals of the recovered
+    density, if they are known.
 
     If ``wide``, ``x`` is best shown on a logarithmic axis, and the density is that of the natural
     logarithm, so that areas are shares of the population on either axis.
@@ -73,6 +83,7 @@ class Density:
     recovered: np.ndarray
     true: np.ndarray | None
     wide: bool
+    band: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def density_of(marginal: Marginal) -> Density:
@@ -92,18 +103,29 @@ def density_of(marginal: Marginal) -> Density:
         share = height / (len(values) * (edges[1] - edges[0]))
         return gaussian_filter1d(share, _SMOOTHING, mode="constant")
 
+    here, band = density(recovered), None
+    if marginal.varied is not None:
+        each = np.array([density(values) for values in marginal.varied])
+        # Differences of the same random numbers have less noise than the densities.
+        low, high = np.quantile(each[1:] - each[0], [0.025, 0.975], axis=0)
+        band = np.maximum(here + low, 0.0), here + high
     return Density(
         np.exp(centres) if wide else centres,
-        density(recovered),
+        here,
         None if true is None else density(true),
         wide,
+        band,
     )
 
 
 def draw_density(ax: Axes, marginal: Marginal) -> None:
     """Draw the density of recovered and true values, on a logarithmic axis if they are wide."""
     density = density_of(marginal)
-    ax.fill_between(density.x, density.recovered, color=MODEL, alpha=0.2, lw=0)
+    if density.band is None:
+        ax.fill_between(density.x, density.recovered, color=MODEL, alpha=0.2, lw=0)
+    else:
+        label = "95 % interval, point by point"
+        ax.fill_between(density.x, *density.band, color=MODEL, alpha=0.3, lw=0, label=label)
     ax.plot(density.x, density.recovered, color=MODEL, label="recovered")
     if density.true is not None:
         ax.plot(density.x, density.true, color=TRUTH, ls="--", label="truth")
@@ -180,6 +202,8 @@ def _together(ax: Axes, title: str, names: list[str], values: np.ndarray) -> Non
     ax.set_title(title)
     if is_wide(values):
         logarithmic(ax)
+    else:
+        ax.locator_params(axis="x", nbins=4)
 
 
 def _in_words(population: xr.Dataset, truth: xr.Dataset | None, i: int) -> str:

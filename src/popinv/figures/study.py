@@ -29,7 +29,7 @@ from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
 
-__all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances"]
+__all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances", "stated"]
 
 _SAMPLES = 4000
 
@@ -61,11 +61,12 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
         return draw_observations(loaded["observations"], model_sample(problem, population))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
-        return draw_law(population, draws, truth, loaded.get("noise_known"))
+        kept = [stated(problem, d) for d in (population, truth, loaded.get("noise_known"))]
+        return draw_law(kept[0], draws, *kept[1:])
     if name == "noise_covariance":
         return _noise_covariance(problem, loaded)
     if name == "descent":
-        return draw_descent(population, truth)
+        return draw_descent(stated(problem, population), stated(problem, truth))
     if name == "surrogate_error":
         thresholds = json.loads(check.attrs.get("config", "{}")).get("thresholds") or {}
         threshold = thresholds.get("error")
@@ -76,6 +77,13 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     if name == "examples":
         return draw_examples(loaded["observations"], truth)
     raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
+
+
+def stated(problem: Problem, dataset: xr.Dataset | None) -> xr.Dataset | None:
+    """Return a Dataset without the entries of the law that have no meaning of their own."""
+    if dataset is None or not problem.law.summarised:
+        return dataset
+    return dataset.isel(law_parameter=np.flatnonzero(problem.law.precision == 0))
 
 
 def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseComparison:

@@ -13,6 +13,7 @@ from popinv.inference.choice import ESTIMATORS, choose, words
 from popinv.inference.hausman import describe, hausman
 from popinv.inference.identifiability import identifiability
 from popinv.inference.intervals import boundaries, intervals
+from popinv.inference.law_summary import law_summary
 from popinv.inference.problem import Problem
 from popinv.inference.result import (
     estimate_of,
@@ -77,6 +78,8 @@ def population_dataset(
         dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
         population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
         population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
+    if problem.law.summarised:
+        population = population.merge(_summary(problem, chosen, loaded.get("resamples")))
     population = population.merge(_side_by_side(problem, estimates)).merge(
         draws_of(problem, chosen, loaded.get("resamples"))
     )
@@ -103,6 +106,24 @@ def _ends(
     covariance = np.cov(answers, rowvar=False)
     dims = chosen["covariance"].dims
     return intervals(problem, chosen.assign(covariance=(dims, covariance)))
+
+
+def _summary(problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None) -> xr.Dataset:
+    """Return moments, quantiles and correlations of the law, with their intervals."""
+    d_alpha = problem.d_alpha
+    covariance = chosen["covariance"].values[:d_alpha, :d_alpha]
+    if resamples is not None:
+        covariance = np.cov(resamples["alpha"].values, rowvar=False)
+    summary = law_summary(problem.law, chosen["alpha"].values, covariance, len(problem.data))
+    long_name = "summary of the law"
+    return xr.Dataset(
+        {
+            "summary": variable("law_summary", summary.values, long_name),
+            "summary_lower": variable("law_summary", summary.lower, f"lower end, {long_name}"),
+            "summary_upper": variable("law_summary", summary.upper, f"upper end, {long_name}"),
+        },
+        coords=parameter_coordinate(summary.names, "law_summary", long_name),
+    )
 
 
 def _side_by_side(problem: Problem, estimates: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -177,10 +198,12 @@ def _agreement(
     extra = sum(
         each["covariance"].values - each["sampling_covariance"].values for each in (one, two)
     )
-    at_boundary = list({*boundaries(one), *boundaries(two)})
+    # A prior draws the coefficients of two estimates differently.
+    penalised = np.flatnonzero(problem.precision).tolist()
+    left_out = list({*boundaries(one), *boundaries(two), *penalised})
     delta = estimate_of(two) - estimate_of(one)
-    delta[at_boundary], influences[:, at_boundary] = 0.0, 0.0
-    extra[at_boundary], extra[:, at_boundary] = 0.0, 0.0
+    delta[left_out], influences[:, left_out] = 0.0, 0.0
+    extra[left_out], extra[:, left_out] = 0.0, 0.0
     test = hausman(delta, influences, extra, generator(problem.seed, "answer/agreement"))
     names = parameter_names(problem)
     return {

@@ -160,6 +160,9 @@ def step(
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])
         loss = loss + ((alpha - start) ** 2).sum() / (2 * settings.regularisation**2)
+    if problem.penalised:
+        alpha, precision = p[: problem.d_alpha], torch.from_numpy(problem.law.precision)
+        loss = loss + (precision * alpha**2).sum() / (2 * len(problem.data))
     (gradient,) = torch.autograd.grad(loss, p)
     if not (torch.isfinite(loss) and torch.isfinite(gradient).all()):
         raise DivergenceError(
@@ -243,6 +246,8 @@ def _move(
         if settings.regularisation:
             prior = np.arange(len(gradient)) < problem.d_alpha
             matrix += np.diag(prior[free] / settings.regularisation**2)
+        if problem.penalised:
+            matrix += np.diag(problem.precision[known] / len(problem.data))
         # With a unit diagonal the damping is the same in any unit. A parameter that does not affect
         # the sample has a diagonal of zero.
         root = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))

@@ -186,6 +186,10 @@ class _Legs:
         else:
             each = influence(problem.data) / len(problem.data)
             covariance = each.T @ each
+            if problem.penalised:
+                # See `Estimate`.
+                root = influence.inverse * np.sqrt(problem.precision) / len(problem.data)
+                covariance = covariance + root @ root.T
             errors = np.sqrt(np.diag(covariance))
             arrival = judge_arrival(state, settings, influence, errors, problem.free)
         return Estimate(

@@ -20,7 +20,7 @@ it.
 
 The scale of a logarithm is its spread in the first design. The scale of a location is the change
 that moves the mean observation by one standard deviation (root mean square over observations), so
-units do not matter.
+units do not matter. The prior of a law's coefficients counts as information.
 
 D comes from draws, and their errors would appear as information, the more so the more moments
 there are. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
@@ -48,6 +48,8 @@ from popinv.threads import fixed_threads
 
 __all__ = ["Identifiability", "identifiability"]
 
+# Scale of an entry of the law with a prior, in deviations of the prior.
+_PRIOR_SCALE = 2.0
 # A singular value below this, in standard errors over the whole scale, gives a warning.
 _LEAST_MOVEMENT = 1.0
 # Further directions are counted, not named. The text gives at most this many entries of each.
@@ -183,6 +185,11 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
 def _of_product(problem: Problem, product: np.ndarray, scale: np.ndarray) -> Identifiability:
     """Return the prediction for the information of the free parameters in units of their scale."""
     free = problem.free
+    if problem.penalised:
+        # Noise of the draws may leave negative information.
+        values, vectors = np.linalg.eigh(product)
+        product = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        product = product + np.diag(problem.precision[free] * scale**2)
     values, vectors = np.linalg.eigh(product)
     floor = max(values[-1], 1.0) * 1e-14
     variances = (vectors**2) @ (1 / np.maximum(values, floor))
@@ -204,4 +211,7 @@ def _scale(problem: Problem, of_mean: np.ndarray) -> np.ndarray:
     """Return the scales (n_p,), from the whitened derivatives (d_y, n_p) of the mean."""
     moved = np.sqrt((of_mean**2).mean(axis=0))
     natural = 1 / np.maximum(moved, np.finfo(float).tiny)
-    return np.where(problem.logarithmic | (moved == 0), problem.scale, natural)
+    scale = np.where(problem.logarithmic | (moved == 0), problem.scale, natural)
+    prior = problem.precision > 0
+    scale[prior] = _PRIOR_SCALE / np.sqrt(problem.precision[prior])
+    return scale

@@ -13,6 +13,7 @@ from popinv.inference.assessment import heldout_tests
 from popinv.inference.conditions import Conditions, heldout_observations
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.intervals import boundaries
+from popinv.inference.law_summary import law_summary
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.problem import Problem
@@ -51,8 +52,11 @@ def metrics(
         "systems": len(problem.data),
         "observations_per_system": int(problem.data.shape[1]),
     }
+    hidden = _hidden(problem)
     for label, name in (("alpha", "law"), ("noise", "noise")):
         for parameter in population[f"{name}_parameter"].values:
+            if name == "law" and str(parameter) in hidden:
+                continue
             row = population.sel({f"{name}_parameter": parameter})
             numbers[f"{label}_{parameter}"] = float(row[name])
             for end in ("lower", "upper"):
@@ -60,9 +64,11 @@ def metrics(
                 if np.isfinite(value := float(row[f"{name}_{end}"])):
                     numbers[f"{label}_{parameter}_{end}"] = value
             numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
+    if "summary" in population:
+        numbers |= _summaries(problem, population, loaded.get("truth"))
     numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
     if "truth" in loaded:
-        numbers |= _against_truth(population, loaded)
+        numbers |= _against_truth(problem, population, loaded)
     if "sampling_error" in loaded:
         numbers |= sampling_error_metrics(
             population["noise_covariance"].values,
@@ -99,6 +105,27 @@ def metrics(
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
+
+
+def _hidden(problem: Problem) -> frozenset[str]:
+    """Return the names of the law's entries that its summaries stand for."""
+    law = problem.law
+    return frozenset(np.array(law.names)[law.precision > 0].tolist() if law.summarised else ())
+
+
+def _summaries(
+    problem: Problem, population: xr.Dataset, truth: xr.Dataset | None
+) -> dict[str, float | int | str]:
+    """Return moments, quantiles and correlations of the law, with intervals and the truth."""
+    names = [str(name) for name in population["law_summary"].values]
+    numbers: dict[str, float | int | str] = {}
+    for i, name in enumerate(names):
+        for suffix in ("", "_lower", "_upper"):
+            numbers[f"summary_{name}{suffix}"] = float(population[f"summary{suffix}"].values[i])
+    if truth is not None:
+        true = law_summary(problem.law, truth["alpha"].values).values
+        numbers |= {f"summary_true_{n}": float(v) for n, v in zip(names, true, strict=True)}
+    return numbers
 
 
 def leave_out(population: xr.Dataset, folds: int) -> np.ndarray:
@@ -161,7 +188,10 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
     natural = [_natural(problem, row) for row in population["estimates"].values]
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
+    hidden = _hidden(problem)
     for i in np.flatnonzero(moves):
+        if names[i] in hidden:
+            continue
         numbers[f"standard_error_{names[i]}"] = float(errors[i])
         if np.isfinite(efficiency[i]):
             numbers[f"efficiency_{names[i]}"] = float(efficiency[i])
@@ -201,12 +231,14 @@ def _surrogate(
 
 
 def _against_truth(
-    population: xr.Dataset, loaded: Mapping[str, xr.Dataset]
+    problem: Problem, population: xr.Dataset, loaded: Mapping[str, xr.Dataset]
 ) -> dict[str, float | int | str]:
     truth = loaded["truth"]
     law, true_law = population["law"].values, truth["law"].values
     true_covariance = truth["noise_covariance"].values
-    errors = law_errors(law, true_law)
+    hidden = _hidden(problem)
+    stated = [str(name) not in hidden for name in population["law_parameter"].values]
+    errors = law_errors(law[stated], true_law[stated])
     covariance_error = relative_frobenius_error(
         population["noise_covariance"].values, true_covariance
     )
@@ -215,6 +247,8 @@ def _against_truth(
         same = np.array_equal(truth[f"{name}_parameter"], population[f"{name}_parameter"])
         # A truth of another family has no values for this family's parameters.
         for parameter in truth[f"{name}_parameter"].values if same else ():
+            if name == "law" and str(parameter) in hidden:
+                continue
             value = truth[name].sel({f"{name}_parameter": parameter})
             numbers[f"{label}_true_{parameter}"] = float(value)
     numbers |= {
@@ -223,7 +257,8 @@ def _against_truth(
         "noise_covariance_relative_frobenius_error": covariance_error,
     }
     if "noise_known" in loaded:
-        oracle_errors = law_errors(loaded["noise_known"]["law"].values, true_law)
+        oracle = loaded["noise_known"]["law"].values
+        oracle_errors = law_errors(oracle[stated], true_law[stated])
         numbers["alpha_oracle_relative_error_rms"] = root_mean_square(oracle_errors)
         numbers["alpha_error_to_oracle"] = ratio(
             root_mean_square(errors), root_mean_square(oracle_errors)

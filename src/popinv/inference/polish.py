@@ -47,6 +47,8 @@ _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
 # Draws of few systems, all together, at least.
 _FEWEST_DRAWS = 100_000
+# The scores of a law's coefficients need more draws, since they change sign from place to place.
+_TIMES_OF_COEFFICIENTS = 4
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
@@ -196,7 +198,8 @@ class _Path:
         # A parameter at its boundary stays there, as a scoring step has no curvature for it.
         at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
         problem = replace(self.problem, fixed=at_boundary)
-        settings = MarginalSettings(draws=draws_for_systems(self.settings.draws, len(problem.data)))
+        draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
+        settings = MarginalSettings(draws=draws_for_systems(draws, len(problem.data)))
         through, start = "surrogate", self.start(pseudo_likelihood)
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:

@@ -69,6 +69,16 @@ class Problem:
         """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
         return np.array([*self.law.unitless, *[True] * len(self.noise.names)])
 
+    @property
+    def precision(self) -> np.ndarray:
+        """Weights (n_p,) of the law's penalty ``sum(precision p**2) / 2``; zero for the noise."""
+        return np.concatenate([self.law.precision, np.zeros(len(self.noise.names))])
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the law has a penalty."""
+        return bool(self.law.precision.any())
+
     def split(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return alpha and gamma of p."""
         return p[: self.d_alpha], p[self.d_alpha :]

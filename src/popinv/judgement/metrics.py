@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +72,21 @@ def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
                     metrics.get(f"{prefix}true_{name}"),
                 )
             )
+        if kind == "law":
+            recovered += _summaries(metrics)
     return tuple(recovered)
+
+
+def _summaries(metrics: Metrics) -> Iterator[Parameter]:
+    """Yield moments, quantiles and correlations of a law whose coefficients have no meaning."""
+    prefix, ending = "summary_", "_lower"
+    for entry in metrics:
+        if entry.startswith(prefix) and entry.endswith(ending):
+            key = entry.removesuffix(ending)
+            name = key.removeprefix(prefix)
+            true = metrics.get(f"{prefix}true_{name}")
+            ends = metrics[entry], metrics.get(f"{key}_upper")
+            yield Parameter("law", name, metrics[key], *ends, true)
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from popinv.figures.marginals import Marginal, density_of
 from popinv.figures.style import axis_label
 from popinv.judgement.metrics import Parameter
 from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
+from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
 
 __all__ = ["law_charts", "parameter_chart"]
@@ -135,7 +136,8 @@ def _strip(
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:
     """Return densities of the recovered law's parameters, or the range and samples of a field."""
     if isinstance(draws, MarginalDraws):
-        return [_density(m, readable(m.name).capitalize()) for m in draws.marginals]
+        densities = [_density(m, readable(m.name).capitalize()) for m in draws.marginals]
+        return densities if draws.pairs is None else [*densities, *pair_charts(draws.pairs)]
     charts = [_density(draws.middle, f"{draws.quantity.capitalize()} at the mid-point")]
     charts += [_density(m, readable(m.name).capitalize()) for m in draws.beside]
     return [*charts, _field_range(draws), _fields(draws)]
@@ -145,13 +147,11 @@ def _density(marginal: Marginal, title: str) -> Chart:
     density = density_of(marginal)
     label = axis_label(readable(marginal.name), marginal.units)
     figure = new_chart(label, "density of the logarithm" if density.wide else "density")
+    filled = {"fill": "tozeroy", "fillcolor": faint(MODEL, 0.18)} if density.band is None else {}
+    if density.band is not None:
+        add_band(figure, density.x, *density.band, "95 % interval, point by point")
     figure.add_scatter(
-        x=density.x,
-        y=density.recovered,
-        name="recovered",
-        fill="tozeroy",
-        line={"color": MODEL},
-        fillcolor=faint(MODEL, 0.18),
+        x=density.x, y=density.recovered, name="recovered", line={"color": MODEL}, **filled
     )
     if density.true is not None:
         figure.add_scatter(

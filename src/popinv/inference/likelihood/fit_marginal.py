@@ -26,7 +26,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     point_of,
     squares_of,
 )
-from popinv.inference.likelihood.penalty import noise_penalty_at
+from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
 from popinv.inference.likelihood.scoring import (
     Evaluate,
@@ -226,7 +226,7 @@ def _observed(problem: Problem, curved: Likelihood, point: Point) -> np.ndarray:
     """Return the observed information at a point, made positive."""
     evaluation = Evaluation(**point.memory)
     squares = squares_of(evaluation)
-    penalty = noise_penalty_at(problem, point.p).curvature
+    penalty = penalty_at(problem, point.p).curvature
     curvature = penalty + curvature_at(problem, curved, point, evaluation, squares)
     return _positive(curvature, squares + penalty, problem.free)
 

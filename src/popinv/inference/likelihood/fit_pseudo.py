@@ -11,6 +11,7 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.penalty import law_penalty
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
@@ -106,7 +107,12 @@ def _evaluated(
     moments = moments_of_systems(problem, alpha, omega, derivatives=slopes is None)
     if slopes is not None:
         moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, omega))
-    return evaluate(problem, gamma, moments)
+    evaluation, of_law = evaluate(problem, gamma, moments), law_penalty(problem, alpha.numpy())
+    return replace(
+        evaluation,
+        information=evaluation.information + of_law.curvature,
+        penalty=evaluation.penalty + of_law,
+    )
 
 
 def _point(p: np.ndarray, evaluation: PseudoEvaluation) -> Point:

@@ -10,7 +10,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.observed_information import steadied
-from popinv.inference.likelihood.penalty import noise_penalty_at
+from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Point, ScoringState
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
@@ -59,7 +59,7 @@ def point_of(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
     """
     if not (np.isfinite(evaluation.log_likelihood).all() and np.isfinite(evaluation.scores).all()):
         raise DivergenceError(f"the likelihood of a system is not finite at {p}")
-    penalty = noise_penalty_at(problem, p)
+    penalty = penalty_at(problem, p)
     return Point(
         p,
         float(evaluation.log_likelihood.sum()) - penalty.value,
@@ -121,7 +121,7 @@ def estimate_at(
         Share of the systems with a second mode that the draws do not cover.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
-    squares, of_penalty = squares_of(evaluation), noise_penalty_at(problem, state.point.p).curvature
+    squares, of_penalty = squares_of(evaluation), penalty_at(problem, state.point.p).curvature
     curvature = state.point.information
     if curved is not None:
         curvature = curvature_at(problem, curved, state.point, evaluation, squares) + of_penalty

@@ -1,8 +1,11 @@
-"""The penalty of a noise family on the log likelihood of unlikely covariances.
+"""Penalties on the log likelihood: of unlikely noise covariances, and of a law's coefficients.
 
-Its weight is that of ``shrinkage sqrt(N)`` observations of the noise alone. It moves the parameters
-that N systems determine by about ``shrinkage`` standard errors, whatever N. It determines the
-parameters that the systems do not determine.
+The weight of the noise's penalty is that of ``shrinkage sqrt(N)`` observations of the noise alone.
+It moves the parameters that N systems determine by about ``shrinkage`` standard errors, whatever N.
+It determines the parameters that the systems do not determine.
+
+The law's penalty is the negative logarithm of a normal prior, ``sum(precision alpha**2) / 2``
+(:attr:`popinv.population.laws.base.Law.precision`), whose effect vanishes as N grows.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import torch
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 
-__all__ = ["Penalty", "noise_penalty", "noise_penalty_at"]
+__all__ = ["Penalty", "law_penalty", "noise_penalty", "penalty_at"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,14 @@ class Penalty:
     value: float
     gradient: np.ndarray
     curvature: np.ndarray
+
+    def __add__(self, other: Penalty) -> Penalty:
+        """Return the sum of two penalties."""
+        return Penalty(
+            self.value + other.value,
+            self.gradient + other.gradient,
+            self.curvature + other.curvature,
+        )
 
 
 def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
@@ -52,6 +63,15 @@ def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
     return Penalty(weight * float(value.detach()), gradient, curvature)
 
 
-def noise_penalty_at(problem: Problem, p: np.ndarray) -> Penalty:
-    """Return :func:`noise_penalty` for p = (alpha, gamma)."""
-    return noise_penalty(problem, torch.from_numpy(p[problem.d_alpha :].copy()))
+def law_penalty(problem: Problem, alpha: np.ndarray) -> Penalty:
+    """Return the penalty of the law's coefficients, zero if the law is held."""
+    weights, d_alpha = problem.precision * problem.free, problem.d_alpha
+    gradient = np.zeros(len(weights))
+    gradient[:d_alpha] = weights[:d_alpha] * alpha
+    return Penalty(float(0.5 * gradient[:d_alpha] @ alpha), gradient, np.diag(weights))
+
+
+def penalty_at(problem: Problem, p: np.ndarray) -> Penalty:
+    """Return the sum of both penalties for p = (alpha, gamma)."""
+    alpha, gamma = problem.split(p)
+    return noise_penalty(problem, torch.from_numpy(gamma.copy())) + law_penalty(problem, alpha)

@@ -79,7 +79,7 @@ def profiles(
 def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
     """Return which positive parameters need an interval from the profile, (n_p,)."""
     errors = np.sqrt(np.maximum(np.diag(estimate.covariance), np.diag(estimate.bread)))
-    of_law = problem.law.correlations | problem.law.shares
+    of_law = problem.law.correlations | problem.law.shares | (problem.law.precision > 0)
     bounded = np.concatenate([of_law, problem.noise.correlations])
     positive = problem.logarithmic & ~bounded
     return problem.free & positive & (errors >= ILL_DETERMINED)

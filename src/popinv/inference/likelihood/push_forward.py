@@ -109,7 +109,7 @@ class PushForward:
             z = self._inputs(self.alpha, omega)[:, : self.problem.law.d_z]
         rows = self.alpha.expand(len(omega), -1).clone().requires_grad_(True)
         with torch.enable_grad():
-            total = self.problem.law.log_density(rows, z).sum()
+            total = self.problem.law.log_density_at(rows, z, omega).sum()
         return torch.autograd.grad(total, rows)[0]
 
     def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:

@@ -39,16 +39,35 @@ class Law(ABC):
         likelihood then takes its derivatives in alpha from :meth:`log_density`, which also takes
         one alpha per row of z; it draws from wider proposals, and takes more steps to a system's
         mode. All entries of z must have a density.
+    summarised : bool
+        True if entries of alpha have no meaning of their own. Results then state moments,
+        quantiles and correlations of the law in place of the entries that
+        :attr:`precision` penalises.
+    joint : bool
+        True if entries of z may depend on each other, so that pairs of them are shown.
+    parameters : tuple of str
+        Names of the entries of z; needed if the law is ``summarised``.
     """
 
     names: tuple[str, ...]
     positive: tuple[bool, ...]
+    parameters: tuple[str, ...] = ()
     d_omega: int
     d_z: int
     affine: bool = False
     covariates: int = 0
     coefficients: tuple[tuple[int, int], ...] = ()
     strongly_curved: bool = False
+    summarised: bool = False
+    joint: bool = False
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Weights (d_alpha,) of a penalty ``sum(precision alpha**2) / 2`` on the log likelihood.
+
+        It is that of a normal prior of this precision about zero. Zero for most laws.
+        """
+        return np.zeros(len(self.names))
 
     @property
     def correlations(self) -> np.ndarray:
@@ -104,6 +123,15 @@ class Law(ABC):
         self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor
     ) -> torch.Tensor:
         """Return log p(z | alpha) of systems with covariates (n, k); a law without ignores them."""
+        return self.log_density(alpha, z)
+
+    def log_density_at(
+        self, alpha: torch.Tensor, z: torch.Tensor, omega: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return :meth:`log_density` at z = T(alpha, omega); omega may save work.
+
+        z is constant under differentiation in alpha.
+        """
         return self.log_density(alpha, z)
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:

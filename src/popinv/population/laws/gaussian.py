@@ -108,6 +108,7 @@ class GaussianLaw(Law):
             *(True,) * random,
             *(False,) * (effect_count + pairs),
         )
+        self.joint = bool(groups)
         self.affine = all(transform.kind == "none" for transform in transforms)
 
     @property

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from popinv.population.laws.free_form.section import FreeFormSection
 from popinv.population.laws.level_set_field.section import LevelSetFieldSection
 from popinv.population.laws.lognormal.section import LognormalSection
 from popinv.population.laws.matern_field.section import MaternFieldSection
@@ -24,7 +25,8 @@ Law = Annotated[
     | NormalSection
     | LognormalSection
     | TransformedNormalSection
-    | MixtureSection,
+    | MixtureSection
+    | FreeFormSection,
     Field(discriminator="kind"),
     OrOutside(LawSection, "law"),
 ]

@@ -77,6 +77,7 @@ class MixtureLaw(Law):
         self.positive = (*[False] * (components - 1), *increments, *[True] * (components * d))
         self.affine = components == 1 and all(each.kind == "none" for each in transforms)
         self.strongly_curved = components > 1
+        self.joint = components > 1 and d > 1
 
     @property
     def shares(self) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Parameters whose distribution has no prescribed shape."""
