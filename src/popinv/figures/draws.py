@@ -107,11 +107,10 @@ def law_draws(
     if random_field is None:
         chosen = _most_varied(recovered, _MARGINALS)
         varied = _varied(problem, population)
-        marginals = []
-        for i in chosen:
-            own = None if varied is None else varied[..., i]
-            marginals.append(replace(marginal(i), varied=own))
-        shown, pairs = tuple(marginals), None
+        shown, pairs = tuple(marginal(i) for i in chosen), None
+        if varied is not None:
+            places = zip(shown, chosen, strict=True)
+            shown = tuple(replace(each, varied=varied[..., i]) for each, i in places)
         if problem.law.joint and len(chosen) > 1:
             pairs = PairDraws(shown, _correlations(problem, population, truth, varied, chosen))
         return MarginalDraws(shown, len(described), pairs)

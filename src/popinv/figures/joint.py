@@ -107,7 +107,8 @@ def _outside(axes: list[tuple[np.ndarray, bool]], a: np.ndarray, b: np.ndarray) 
     density = gaussian_filter(counts, _SMOOTHING, mode="constant")
     order = np.argsort(-density, axis=None, kind="stable")
     share = np.empty(density.size)
-    share[order] = np.cumsum(density.ravel()[order]) / density.sum()
+    # The draws themselves are counted, so that smoothing does not widen a contour.
+    share[order] = np.cumsum(counts.ravel()[order]) / len(a)
     return share.reshape(density.shape)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -92,6 +94,6 @@ def _number(ax: Axes, correlations: Correlations, i: int, j: int) -> None:
     ax.set(xticks=[], yticks=[])
     first, *rest = correlations.in_words(i, j)
     colour = "white" if abs(value) > _DARK else "black"
-    place = {"transform": ax.transAxes, "ha": "center", "color": colour}
+    place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "color": colour}
     ax.text(0.5, 0.58, first, va="center", fontsize=12, **place)
     ax.text(0.5, 0.46, "\n".join(rest), va="top", fontsize=8.5, **place)

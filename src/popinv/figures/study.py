@@ -61,12 +61,14 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
         return draw_observations(loaded["observations"], model_sample(problem, population))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
-        kept = [stated(problem, d) for d in (population, truth, loaded.get("noise_known"))]
-        return draw_law(kept[0], draws, *kept[1:])
+        given = (truth, loaded.get("noise_known"))
+        others = [None if each is None else stated(problem, each) for each in given]
+        return draw_law(stated(problem, population), draws, *others)
     if name == "noise_covariance":
         return _noise_covariance(problem, loaded)
     if name == "descent":
-        return draw_descent(stated(problem, population), stated(problem, truth))
+        true = None if truth is None else stated(problem, truth)
+        return draw_descent(stated(problem, population), true)
     if name == "surrogate_error":
         thresholds = json.loads(check.attrs.get("config", "{}")).get("thresholds") or {}
         threshold = thresholds.get("error")
@@ -79,9 +81,9 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
 
 
-def stated(problem: Problem, dataset: xr.Dataset | None) -> xr.Dataset | None:
+def stated(problem: Problem, dataset: xr.Dataset) -> xr.Dataset:
     """Return a Dataset without the entries of the law that have no meaning of their own."""
-    if dataset is None or not problem.law.summarised:
+    if not problem.law.summarised:
         return dataset
     return dataset.isel(law_parameter=np.flatnonzero(problem.law.precision == 0))
 

@@ -17,7 +17,7 @@ _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
 _WIDE = 1.96
 
 
-def estimator_chart(population: xr.Dataset) -> Chart | None:
+def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) -> Chart | None:
     """Return the estimates of all estimators, each with its own 95 % interval.
 
     Differences are in standard errors of the answer, since parameters share no unit. A hollow mark
@@ -28,6 +28,8 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
     population : Dataset
         ``estimates``, ``estimate_errors``, ``covariance``, ``bound`` and ``surrogate_shift``;
         ``estimator`` and ``through`` among its attributes.
+    left_out : ndarray of bool, optional
+        Parameters that are not shown, since they have no meaning of their own.
 
     Returns
     -------
@@ -35,7 +37,8 @@ def estimator_chart(population: xr.Dataset) -> Chart | None:
         None if only one estimator has an answer.
     """
     errors = np.sqrt(np.diag(population["covariance"].values))
-    rows = np.flatnonzero(errors > 0)[:_ROWS]
+    shown = errors > 0 if left_out is None else (errors > 0) & ~left_out
+    rows = np.flatnonzero(shown)[:_ROWS]
     told = [str(n) for n in population["estimator"].values]
     answers = {
         name: population["estimates"].values[i][rows]

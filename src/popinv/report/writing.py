@@ -10,7 +10,7 @@ import xarray as xr
 
 from popinv.figures.arrangement import arrangement, seen_somewhere
 from popinv.figures.draws import law_draws, plane
-from popinv.figures.study import model_sample, noise_comparison, sensor_distances
+from popinv.figures.study import model_sample, noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.population.model import Model
@@ -80,12 +80,13 @@ def charts_of(
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
+    hidden = problem.precision > 0 if problem.law.summarised else None
     parameters = parameter_chart(study.parameters, loaded.get("noise_known"))
     tests, stages = test_chart(study.metrics), stage_chart(study.stages)
     threshold = study.config.active_learning.threshold
     return {
         "short": _if(parameters),
-        "estimators": _if(estimator_chart(population)),
+        "estimators": _if(estimator_chart(population, hidden)),
         "law": law_charts(draws),
         "noise": noise_charts(
             noise_comparison(problem, loaded),
@@ -98,7 +99,9 @@ def charts_of(
             shown, arrangement(shown), model_sample(problem, population)[:, seen]
         ),
         "evidence": evidence_charts(loaded, study.evidence),
-        "descent": descent_charts(population, truth),
+        "descent": descent_charts(
+            stated(problem, population), None if truth is None else stated(problem, truth)
+        ),
         "rounds": [
             solves_chart(check, plane(problem, population, estimates, check, names)),
             error_chart(check, threshold),
