@@ -32,7 +32,7 @@ def correlated() -> Study:
 @pytest.fixture(scope="module")
 def free() -> Study:
     names = ["level", "slope"]
-    law = FreeFormLaw(names, [NONE, NONE], 5, 1.0)
+    law = FreeFormLaw(names, [NONE, NONE], 5, 1.0, True)
     alpha = np.zeros(len(law.names))
     alpha[law.names.index("slope_on_level_quadratic")] = 1.0
     return study_of(law, alpha, names)

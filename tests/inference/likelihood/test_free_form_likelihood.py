@@ -18,7 +18,7 @@ from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.transforms import NONE
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
-LAW = FreeFormLaw(["a"], [NONE], 5, 1.0)
+LAW = FreeFormLaw(["a"], [NONE], 5, 1.0, True)
 DESIGN = torch.tensor([[1.0, 0.5]], dtype=torch.float64)
 
 

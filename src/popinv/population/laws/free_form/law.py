@@ -60,10 +60,10 @@ class FreeFormLaw(Law):
         Number of knots of each g.
     roughness : float
         Prior standard deviation of the change of log g' over one unit of omega.
-    order : sequence of str, optional
-        The parameters in the order of the map; by default that of z.
     dependent : bool
         Whether the parameters depend on each other.
+    order : sequence of str, optional
+        The parameters in the order of the map; by default that of z.
     """
 
     strongly_curved = True
@@ -75,8 +75,8 @@ class FreeFormLaw(Law):
         transforms: Sequence[Transform],
         knots: int,
         roughness: float,
+        dependent: bool,
         order: Sequence[str] | None = None,
-        dependent: bool = True,
     ) -> None:
         d = len(parameters)
         self.d_z = self.d_omega = d

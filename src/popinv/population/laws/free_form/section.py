@@ -84,7 +84,7 @@ class FreeFormSection(LawSection):
         names = forward.parameter_names()
         transforms = chosen_transforms(self.transforms, names)
         return FreeFormLaw(
-            names, transforms, self.knots, self.roughness, self._ordered(), self.dependent
+            names, transforms, self.knots, self.roughness, self.dependent, self._ordered()
         )
 
     def value_names(self) -> tuple[str, ...]:
