@@ -144,6 +144,7 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
             )
     if isinstance(observations, FileObservations) and forward:
         yield from _file_sensors(forward)
+        yield from _place_columns(forward, observations)
     if descent:
         yield from _descent(descent)
     if descent and noise:
@@ -291,6 +292,24 @@ def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
             "'sensors: {positions: [...]}', in the order of the file's columns (or "
             "'placement: regular'); places that differ from system to system are columns of the "
             "file with 'design: [sensors]'.",
+        )
+
+
+def _place_columns(forward: ForwardSection, observations: FileObservations) -> Iterator[Problem]:
+    """Yield columns of places that no sensors have, and sensors without such columns."""
+    given, at = observations.place_columns, ("observations", "place_columns")
+    if not isinstance(forward, PorousFlow) or not forward.own_sensors():
+        if given:
+            yield Problem(
+                at,
+                f"got {shown(given)}, but the sensors are the same in all systems; leave it out, "
+                "or set 'forward.design: [sensors]' (porous_flow).",
+            )
+    elif observations.layout == "long" and len(given) != forward.dimension:
+        yield Problem(
+            at,
+            f"got {shown(given)}, but the places of the sensors have {forward.dimension} "
+            f"coordinate(s); name the columns of {' and '.join(forward.axes())}.",
         )
 
 

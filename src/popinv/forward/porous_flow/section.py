@@ -259,11 +259,11 @@ class PorousFlow(ForwardSection):
                 )
             elif key == "source_y" and self.dimension == 1:
                 yield Problem(("design", i), "got 'source_y', but the dimension is 1.")
-        for key in _OF_BUMP:
+        for name in _OF_BUMP:
             uniform = self.source_shape != "gaussian"
-            if not self.is_default(key) and (uniform or (key, self.dimension) == ("source_y", 1)):
+            if not self.is_default(name) and (uniform or (name, self.dimension) == ("source_y", 1)):
                 why = "the source is uniform" if uniform else "the dimension is 1"
-                yield Problem((key,), f"got {getattr(self, key):g}, but {why}; leave it out.")
+                yield Problem((name,), f"got {getattr(self, name):g}, but {why}; leave it out.")
         narrow = self.source_shape == "gaussian" and self.source_width * self.elements < 2
         if narrow and "source_width" not in self.design_list:
             yield Problem(
