@@ -9,8 +9,8 @@ elements themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numba
 import numpy as np
@@ -163,7 +163,9 @@ class Design:
             reasons[outside] = "a sensor lies outside the domain"
         return Systems(self._column(z, "source"), shape, places, reasons)
 
-    def operators(self, of: PorousOperators, discretise: Any) -> DesignOperators:
+    def operators(
+        self, of: PorousOperators, discretise: Callable[[], Discretisation]
+    ) -> DesignOperators:
         """Return the arrays that loads and sensors need; ``discretise`` gives the mesh."""
         section = self._section
         return kept(
@@ -171,7 +173,7 @@ class Design:
             design_operators,
             # The order of the unknowns is that of these arrays.
             (section.dimension, section.elements, of.rows, of.columns, of.cells),
-            lambda: preassemble_design(cast(Discretisation, discretise())),
+            lambda: preassemble_design(discretise()),
         )
 
     def loaded(

@@ -23,7 +23,7 @@ class FieldStart(Section):
     """The unknowns of a random field at the start; those beyond its keys are coefficients."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Number]
+    __pydantic_extra__: dict[str, Number] = Field(init=False)
 
     def coefficients(self) -> dict[str, float]:
         """Return the values that have the names of coefficients."""
@@ -35,8 +35,6 @@ class FieldLaw(LawSection):
 
     unknowns: ClassVar[tuple[str, ...]]
     """The unknowns of the field, which may depend on covariates."""
-    if TYPE_CHECKING:
-        start: FieldStart
 
     covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=dict,
