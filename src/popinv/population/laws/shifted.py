@@ -60,6 +60,16 @@ class ShiftedLaw(Law):
         return np.append(self._law.shares, [False] * len(self._places))
 
     @property
+    def varying(self) -> np.ndarray:
+        """The mask of the law."""
+        return self._law.varying
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the law has a density."""
+        return self._law.has_density
+
+    @property
     def logarithmic(self) -> tuple[bool, ...]:
         """The flags of the law."""
         return self._law.logarithmic
@@ -81,6 +91,12 @@ class ShiftedLaw(Law):
     ) -> torch.Tensor:
         """Return the log density of the law, for each row of z (n, d_z)."""
         return self._law.log_density(self._rows(alpha, covariates), z)
+
+    def log_density_given(
+        self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the log density of systems with covariates (n, k)."""
+        return self.log_density(alpha, z, covariates)
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return z in the law's unbounded coordinates."""
