@@ -94,6 +94,41 @@ def test_two_processes_agree_with_one(keys, tmp_path):
     assert gap < TOLERANCE * np.abs(expected.observations[good]).max()
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {
+            "dimension": 1,
+            "elements": 60,
+            "design": ["source", "source_x", "sensors"],
+            "source_shape": "gaussian",
+            "nonlinearity": "quadratic",
+        },
+        {"dimension": 2, "elements": 20, "design": ["sensors", "source"]},
+    ],
+    ids=["line", "square"],
+)
+def test_two_processes_agree_with_one_for_loads_and_sensors_of_each_systems_own(keys, tmp_path):
+    forward = section(**keys)
+    alone, rng = forward.model(3), np.random.default_rng(0)
+    names = [parameter.name for parameter in alone.parameters]
+    z = 0.4 * rng.standard_normal((6, len(names)))
+    design = [names.index(name) for name in forward.design_names()]
+    z[:, design] = rng.uniform(0.1, 0.9, (6, len(design)))
+    z[:, names.index("source")] = rng.uniform(2, 20, 6)
+    z[1, names.index("x_3")] = 1.5
+    expected = alone.solve(z)
+    first, second = by_two(forward, z, tmp_path)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    np.testing.assert_array_equal(first["part"], first["observations"][2:])
+    assert first["reason"].tolist() == expected.reason.tolist()
+    assert expected.failed.tolist() == [False, True, *[False] * 4]
+    good = ~expected.failed
+    gap = np.abs(first["observations"] - expected.observations)[good].max()
+    assert gap < TOLERANCE * np.abs(expected.observations[good]).max()
+
+
 STUDY: dict[str, Any] = {
     "observations": {
         "truth": {

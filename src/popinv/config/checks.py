@@ -144,6 +144,7 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
             )
     if isinstance(observations, FileObservations) and forward:
         yield from _file_sensors(forward)
+        yield from _place_columns(forward, observations)
     if descent:
         yield from _descent(descent)
     if descent and noise:
@@ -226,6 +227,12 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
+    if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
+        yield Problem(
+            ("noise", "kind"),
+            "got 'kernel', which needs the same places in all systems, but the sensors stand in "
+            "'forward.design'; use 'isotropic'.",
+        )
     if not isinstance(noise, KernelSection) or noise.nugget:
         return
     if isinstance(forward, ExternalSection):
@@ -277,12 +284,32 @@ def _true_noise(
 
 def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
     sensors = getattr(forward, "sensors", None)
-    if sensors and sensors.placement == "random":
+    own = isinstance(forward, PorousFlow) and forward.own_sensors()
+    if sensors and sensors.placement == "random" and not own:
         yield Problem(
             ("forward", "sensors"),
             "observations from a file were taken at known places; give them as "
             "'sensors: {positions: [...]}', in the order of the file's columns (or "
-            "'placement: regular').",
+            "'placement: regular'); places that differ from system to system are columns of the "
+            "file with 'design: [sensors]'.",
+        )
+
+
+def _place_columns(forward: ForwardSection, observations: FileObservations) -> Iterator[Problem]:
+    """Yield columns of places that no sensors have, and sensors without such columns."""
+    given, at = observations.place_columns, ("observations", "place_columns")
+    if not isinstance(forward, PorousFlow) or not forward.own_sensors():
+        if given:
+            yield Problem(
+                at,
+                f"got {shown(given)}, but the sensors are the same in all systems; leave it out, "
+                "or set 'forward.design: [sensors]' (porous_flow).",
+            )
+    elif observations.layout == "long" and len(given) != forward.dimension:
+        yield Problem(
+            at,
+            f"got {shown(given)}, but the places of the sensors have {forward.dimension} "
+            f"coordinate(s); name the columns of {' and '.join(forward.axes())}.",
         )
 
 
@@ -341,6 +368,11 @@ def _surrogate(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterato
             ("surrogate", "network"),
             "got 'fno', which reads the fields of porous flow that are linear in the parameters "
             "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
+        )
+    elif forward.design_list:
+        yield Problem(
+            ("surrogate", "network"),
+            "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
         )
     elif surrogate.fourier_modes > forward.elements // 2:
         yield Problem(

@@ -110,6 +110,7 @@ def _read_long(
             time_column=section.time_column,
             label_column=section.label_column,
             noise_scale_column=section.noise_scale_column,
+            place_columns=section.place_columns,
             design=design,
             covariates=covariates,
             stand_ins=section.missing_values or (),

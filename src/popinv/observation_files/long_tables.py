@@ -44,6 +44,7 @@ def read_long(
     time_column: str | None = None,
     label_column: str | None = None,
     noise_scale_column: str | None = None,
+    place_columns: Sequence[str] = (),
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
@@ -60,6 +61,9 @@ def read_long(
     system_column, value_column, time_column, label_column, noise_scale_column : str
         Columns of the system, the observed value, its time, its quantity, and the system's noise
         scale.
+    place_columns : sequence of str
+        Columns of the places, if each system has observations at places of its own; see
+        `popinv.observation_files.own_places`.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
     stand_ins : sequence of float
@@ -84,7 +88,14 @@ def read_long(
         raise DataError(f"line {line}: the system has no name in the column '{system}'")
     row, names = pd.factorize(frame[system])
     values = numbers_of(frame, value, stand_ins)
-    place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
+    cells: dict[str, list[str]] = {}
+    if place_columns:
+        # Imported here, since few studies need it.
+        from popinv.observation_files.own_places import own_places
+
+        place, cells = own_places(frame, row, list(names), place_columns, len(observations))
+    else:
+        place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
     table = np.full((len(names), len(observations)), np.nan)
     for i in np.flatnonzero(~np.isnan(values)).tolist():
         if not np.isnan(table[row[i], place[i]]):
@@ -93,11 +104,12 @@ def read_long(
                 f"{_where(observations, place[i])}; each system is observed once at each time"
             )
         table[row[i], place[i]] = values[i]
-    constant = source_columns(list(frame.columns), [*design, *covariates])
+    of_columns = [name for name in (*design, *covariates) if name not in cells]
+    constant = source_columns(list(frame.columns), of_columns)
     if noise_scale_column is not None:
         key = "observations.noise_scale_column"
         constant.append(named_column(frame, noise_scale_column, key))
-    systems = _of_systems(frame, row, names, constant)
+    systems = _of_systems(frame, row, names, constant).assign(**cells)
     known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
     scale = (
         None if noise_scale_column is None else numbers_of(systems, noise_scale_column, stand_ins)

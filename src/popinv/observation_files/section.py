@@ -96,6 +96,13 @@ class FileObservations(Section):
         description="Name of the column of a long table with the observed quantities, which are "
         "the forward model's `labels`.",
     )
+    place_columns: Annotated[list[str], Field(max_length=2)] = Field(
+        default_factory=list,
+        description="Names of the columns of a long table with the places of the observations, "
+        "such as `[x]` or `[x, y]`, for `forward.design: [sensors]`. The rows of a system are its "
+        "sensors 1, 2, ...; it may have fewer than `forward.sensors.count`.",
+        json_schema_extra={"x-default": "none"},
+    )
     noise_scale_column: str | None = Field(
         default=None,
         min_length=1,
@@ -128,10 +135,11 @@ class FileObservations(Section):
 
     @model_validator(mode="after")
     def _columns_of_csv(self) -> FileObservations:
-        of_long = [self.value_column, self.time_column, self.label_column]
+        of_long = [self.value_column, self.time_column, self.label_column, *self.place_columns]
         if self.layout == "wide" and any(of_long):
             raise PydanticCustomError(
-                "columns", "only a table of 'layout: long' has columns of values, times and labels"
+                "columns",
+                "only a table of 'layout: long' has columns of values, times, labels and places",
             )
         if self.layout == "long" and None in (self.system_column, self.value_column):
             raise PydanticCustomError(

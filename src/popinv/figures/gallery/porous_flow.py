@@ -28,7 +28,7 @@ def _lines(systems: Systems) -> Figure:
     grid = columns(systems, (1.5, 2.3))
     x = systems.states["x"].values
     field, pressure = (systems.states[name].values for name in ("log_permeability", "pressure"))
-    sensors = systems.observations["observation_x"].values
+    (sensors,) = _places(systems, "x")
     limits, heights = span_of(field, margin=0.12), span_of(pressure, systems.y)
     for i, (top, bottom) in enumerate(zip(*grid.rows, strict=True)):
         _filled_below(top, x, field[i], limits)
@@ -37,7 +37,7 @@ def _lines(systems: Systems) -> Figure:
         top.grid(False)
         top.set(xlim=(0, 1), ylim=limits, xticks=(0, 0.5, 1))
         bottom.plot(x, pressure[i], color=SYSTEMS[i], lw=2)
-        bottom.plot(sensors, systems.y[i], "o", color=DATA, ms=3, mew=0)
+        bottom.plot(sensors[i], systems.y[i], "o", color=DATA, ms=3, mew=0)
         bottom.set(xlim=(0, 1), ylim=heights, xlabel="x", xticks=(0, 0.5, 1))
     grid.rows[0][0].set_ylabel("log-permeability")
     grid.rows[1][0].set_ylabel(systems.quantity)
@@ -50,6 +50,16 @@ def _lines(systems: Systems) -> Figure:
         ncols=2,
     )
     return grid.figure
+
+
+def _places(systems: Systems, axes: str) -> list[np.ndarray]:
+    """Return the coordinates of each system's sensors, (system, sensor) for each axis."""
+    seen = systems.observations
+    shape = systems.y.shape
+    if f"observation_{axes[0]}" in seen.coords:
+        return [np.broadcast_to(seen[f"observation_{axis}"].values, shape) for axis in axes]
+    names = [[f"{axis}_{j}" for j in range(1, shape[1] + 1)] for axis in axes]
+    return [seen["design"].sel(design_name=of_axis).values for of_axis in names]
 
 
 def _filled_below(
@@ -77,17 +87,18 @@ def _filled_below(
 def _maps(systems: Systems) -> Figure:
     grid = columns(systems, (2.1, 2.1))
     field, pressure = (systems.states[name].values for name in ("log_permeability", "pressure"))
-    where = [systems.observations[f"observation_{axis}"].values for axis in "xy"]
+    where = _places(systems, "xy")
     bounds = (0.0, max(float(np.nanmax(pressure)), float(np.nanmax(systems.y))))
     ground_bounds = (float(field.min()), float(field.max()))
     for i, (top, bottom) in enumerate(zip(*grid.rows, strict=True)):
         ground = _map(top, field[i], SEQUENTIAL, ground_bounds)
-        top.plot(*where, "o", ms=3, mfc="none", mec="white", mew=0.8)
+        top.plot(where[0][i], where[1][i], "o", ms=3, mfc="none", mec="white", mew=0.8)
         top.tick_params(labelbottom=False)
         flow = _map(bottom, pressure[i], _PRESSURE, bounds)
         # The dot of a reading with an error contrasts with the map.
         bottom.scatter(
-            *where,
+            where[0][i],
+            where[1][i],
             c=systems.y[i],
             cmap=_PRESSURE,
             vmin=bounds[0],

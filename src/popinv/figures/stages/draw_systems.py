@@ -11,6 +11,7 @@ from popinv.figures.observations import example_systems
 from popinv.figures.style import SYSTEMS
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
+from popinv.population.known import known_of
 from popinv.population.model import Model
 from popinv.population.synthetic import noise_rows, parameters
 
@@ -61,7 +62,10 @@ def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, s
 def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, seed: int) -> Figure:
     stage, count = "gallery", len(SYSTEMS)
     alpha, gamma = parameters_of(population)
-    drawn = parameters(model.law.law(model.forward), alpha, seed, stage, count + _SPARE)
+    # Drawn systems take the known quantities of observed ones.
+    own = known_of(observations)
+    known = None if own is None else own.in_turns(count + _SPARE)
+    drawn = parameters(model.law.law(model.forward), alpha, seed, stage, count + _SPARE, known)
     solver, description = model.forward.model(seed), model.forward.observed(seed)
     solutions = solver.solve(drawn, stage)
     rows = np.flatnonzero(~solutions.failed)[:count]
@@ -69,7 +73,8 @@ def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, s
     z = xr.DataArray(drawn[rows], dims=("system", "parameter"), coords=names)
     xi = noise_rows(model.noise.noise(description), gamma, seed, stage, count + _SPARE)
     # The drawn systems take the scales and gaps of the user's own.
-    seen = observations.isel(system=np.zeros(len(rows), dtype=int))
+    taken = np.zeros(len(rows), dtype=int) if own is None else rows % len(own)
+    seen = observations.isel(system=taken)
     seen = seen.assign(y=seen["y"].copy(data=(solutions.observations + xi)[rows]))
     title = f"{len(rows)} systems drawn from the recovered population"
     whole = states(model.forward, seed, z.values, stage, rows.tolist())

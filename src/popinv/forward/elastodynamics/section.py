@@ -24,6 +24,7 @@ from popinv.sections.messages import Problem
 if TYPE_CHECKING:
     import xarray as xr
 
+    from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
     from popinv.forward.elastodynamics.model import Elastodynamics as Model
     from popinv.forward.fields import CosineField
 
@@ -105,6 +106,14 @@ class Elastodynamics(ForwardSection):
         ),
         json_schema_extra={"x-default": "1, but 0.01 for a load in two dimensions"},
     )
+    # The attribute has another name, as `design` is a method of every forward model.
+    design_list: Annotated[list[Literal["amplitude"]], Field(max_length=1)] = Field(
+        default_factory=list,
+        alias="design",
+        description="`[amplitude]` states that the amplitude is known and differs from system to "
+        "system: it is the column `amplitude` of the observation file.",
+        json_schema_extra={"x-default": "none"},
+    )
     stiffness_damping: NonNegative = Field(
         default=0.0,
         description="b in the damping a M + b K, the same for all systems; M and K are the "
@@ -137,6 +146,10 @@ class Elastodynamics(ForwardSection):
         if self.field == "none":
             return (_STIFFNESS, _DAMPING)
         return (*cosine_parameters(self.dimension, self.modes, _QUANTITY), _DAMPING)
+
+    def design(self) -> tuple[Parameter, ...]:
+        """Return the amplitude, if it differs from system to system."""
+        return tuple(Parameter(key, long_name="amplitude of the load") for key in self.design_list)
 
     def random_field(self) -> CosineField | None:
         """Return the logarithm of the stiffness, None for a uniform stiffness."""
@@ -185,11 +198,19 @@ class Elastodynamics(ForwardSection):
             state=3.0 * unknowns * max(400, self.times),
         )
 
-    def model(self, seed: int) -> Model:
+    def model(self, seed: int) -> Model | OwnAmplitudes:
         """Return the solver."""
+        if self.design_list:
+            from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
+
+            return OwnAmplitudes(self, seed)
         from popinv.forward.elastodynamics.model import Elastodynamics as Model
 
         return Model(self, seed)
+
+    def solver_modules(self) -> tuple[str, ...]:
+        """Return the module of systems with amplitudes of their own."""
+        return ("popinv.forward.elastodynamics.amplitudes",) if self.design_list else ()
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the displacement everywhere in the body, at regular times."""

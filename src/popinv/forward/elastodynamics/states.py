@@ -72,6 +72,10 @@ def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     SolverError
         If one of the systems cannot be solved.
     """
+    amplitude = np.ones(len(z))
+    if section.design_list:
+        z, amplitude = z[:, :-1], z[:, -1]
+        section = section.model_copy(update={"amplitude": 1.0, "design_list": []})
     model = _Everywhere(section, seed)
     solutions = model.solve(z)
     refuse_failures(solutions.reason)
@@ -84,9 +88,8 @@ def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     )
     frames = np.zeros((len(z), len(model.times), len(model.places)))
     # A node that is not among the unknowns is clamped.
-    frames[:, :, model.order] = solutions.observations.reshape(
-        len(z), len(model.order), -1
-    ).transpose(0, 2, 1)
+    seen = solutions.observations * amplitude[:, None]
+    frames[:, :, model.order] = seen.reshape(len(z), len(model.order), -1).transpose(0, 2, 1)
     variables, dims = {}, ("system", "time", *axes)
     for component in range(dimension):
         moved = np.zeros((len(z), len(model.times), *(len(line) for line in lines)))

@@ -23,7 +23,8 @@ from scipy.linalg import lapack
 
 from popinv.forward.checks import checked_rows
 from popinv.forward.porous_flow import chain
-from popinv.forward.porous_flow.kernels import aligned_rows, fill, invert_kirchhoff, observe
+from popinv.forward.porous_flow.design import FixedSensors, Loaded
+from popinv.forward.porous_flow.kernels import aligned_rows, fill, invert_kirchhoff
 from popinv.forward.porous_flow.operators import PorousOperators
 
 if TYPE_CHECKING:
@@ -43,28 +44,37 @@ def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndar
     for part in _parts(op, len(z), len(tangents)):
         kappa, solved = _solved(model, z[part], reasons[part])
         da = model.field.jvp(z[part], model._basis, tangents[:, part])
+        loaded = solved.loaded
         observed = np.empty((len(kappa), d_y))
-        _observe(op, solved.solutions, observed)
+        loaded.sensors.observe(solved.solutions, observed)
+        loaded.scale(observed)
         invert_kirchhoff(observed, model.kirchhoff, model.exponent)
         values[part] = observed
         along = changes[:, part]
         if model.dimension == 1:
-            chain.observed_changes(
-                *op.chain,
-                kappa,
-                solved.solutions,
-                da,
-                op.observation_pointer,
-                op.observation_columns,
-                op.observation_weights,
-                along,
-            )
+            _observed_along(op, kappa, solved, da, along)
         else:
             along[:] = _observed_changes(op, kappa, solved, da, d_y)
+        loaded.scale(along)
         along *= _slope(model, observed)
     failed = reasons != ""
     values[failed], changes[:, failed] = np.nan, np.nan
     return values, changes
+
+
+def _observed_along(
+    op: PorousOperators, kappa: np.ndarray, solved: _Solved, da: np.ndarray, along: np.ndarray
+) -> None:
+    """Write the changes (k, n, d_y) of the observations of v in one dimension."""
+    sensors = solved.loaded.sensors
+    if isinstance(sensors, FixedSensors):
+        chain.observed_changes(*op.chain, kappa, solved.solutions, da, *sensors.matrix, along)
+        return
+    everywhere = np.empty((*along.shape[:2], op.unknowns))
+    every = np.arange(op.unknowns + 1), np.arange(op.unknowns), np.ones(op.unknowns)
+    chain.observed_changes(*op.chain, kappa, solved.solutions, da, *every, everywhere)
+    for changes, observed in zip(everywhere, along, strict=True):
+        sensors.observe(changes, observed)
 
 
 def _observed_changes(
@@ -86,7 +96,7 @@ def _observed_changes(
     )
     solved.solve(right)
     along = np.empty((n * k, d_y))
-    _observe(op, right.reshape(-1, op.unknowns), along)
+    solved.loaded.sensors.repeated(k).observe(right.reshape(-1, op.unknowns), along)
     return np.moveaxis(along.reshape(n, k, d_y), 1, 0)
 
 
@@ -96,17 +106,15 @@ def vjp(model: PorousFlow, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
     op, gradient = model.operators, np.empty_like(z)
     for part in _parts(op, len(z), 1):
         kappa, solved = _solved(model, z[part], reasons[part])
+        loaded = solved.loaded
         observed = np.empty((len(kappa), len(model.sensors)))
-        _observe(op, solved.solutions, observed)
+        loaded.sensors.observe(solved.solutions, observed)
+        loaded.scale(observed)
         invert_kirchhoff(observed, model.kirchhoff, model.exponent)
         right = np.zeros((len(kappa), 1, op.unknowns))
-        _spread(
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
-            cotangents[part] * _slope(model, observed),
-            right[:, 0],
-        )
+        weights = cotangents[part] * _slope(model, observed)
+        loaded.scale(weights)
+        loaded.sensors.spread(weights, right[:, 0])
         solved.solve(right)
         of_kappa = np.zeros_like(kappa)
         _cell_products(
@@ -134,12 +142,16 @@ def _parts(op: PorousOperators, count: int, sides: int) -> list[slice]:
 class _Solved:
     """Factorised matrices of some systems, and their solutions (n, unknowns)."""
 
-    def __init__(self, op: PorousOperators, matrices: np.ndarray, reasons: np.ndarray) -> None:
+    def __init__(
+        self, op: PorousOperators, matrices: np.ndarray, loaded: Loaded, reasons: np.ndarray
+    ) -> None:
         self._op, self._matrices, self._reasons = op, matrices, reasons
+        self.loaded = loaded
         self._one_dimension = op.midpoints.shape[1] == 1
         for i in np.flatnonzero(self._factorise()):
             reasons[i] = reasons[i] or "the stiffness matrix is not positive definite"
-        self.solutions = np.tile(op.load, (len(matrices), 1))
+        shape = len(matrices), op.unknowns
+        self.solutions = np.array(np.broadcast_to(loaded.loads, shape), order="C")
         self.solve(self.solutions[:, None])
 
     def _factorise(self) -> np.ndarray:
@@ -167,22 +179,12 @@ class _Solved:
 def _solved(model: PorousFlow, z: np.ndarray, reasons: np.ndarray) -> tuple[np.ndarray, _Solved]:
     """Return permeabilities (n, n_cells) and the solved systems."""
     op = model.operators
-    kappa = model._permeability(z, reasons)
+    kappa, loaded = model._permeability(z, reasons), model.loaded(z, reasons)
     matrices, entries = aligned_rows(len(z), op.buffer_length), np.empty((len(z), len(op.slots)))
     finite = fill(kappa, op.slots, op.pointer, op.cells, op.weights, matrices, entries)
     for i in np.flatnonzero(~finite):
         reasons[i] = reasons[i] or "the stiffness matrix overflows: log-permeability too high"
-    return kappa, _Solved(op, matrices, reasons)
-
-
-def _observe(op: PorousOperators, vectors: np.ndarray, values: np.ndarray) -> None:
-    observe(
-        vectors,
-        op.observation_pointer,
-        op.observation_columns,
-        op.observation_weights,
-        values,
-    )
+    return kappa, _Solved(op, matrices, loaded, reasons)
 
 
 def _slope(model: PorousFlow, u: np.ndarray) -> np.ndarray | float:
@@ -237,18 +239,3 @@ def _cell_products(
                 product += adjoint[i, columns[s]] * solutions[i, rows[s]]
             for t in range(pointer[s], pointer[s + 1]):
                 of_kappa[i, cells[t]] += weights[t] * product
-
-
-@numba.njit(nogil=True, cache=True)
-def _spread(
-    pointer: np.ndarray,
-    columns: np.ndarray,
-    weights: np.ndarray,
-    values: np.ndarray,
-    right: np.ndarray,
-) -> None:
-    """Add O^T values to ``right`` (n, unknowns)."""
-    for i in range(values.shape[0]):
-        for s in range(values.shape[1]):
-            for t in range(pointer[s], pointer[s + 1]):
-                right[i, columns[t]] += weights[t] * values[i, s]

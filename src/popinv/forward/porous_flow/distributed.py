@@ -18,6 +18,7 @@ from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
 from popinv.forward.fields import Field
 from popinv.forward.firedrake import load_firedrake
+from popinv.forward.porous_flow.design import Design, Systems
 from popinv.forward.porous_flow.kernels import exponentiate, invert_kirchhoff
 from popinv.forward.porous_flow.model import (
     LARGEST_ROUNDING_ERROR,
@@ -70,25 +71,26 @@ class DistributedPorousFlow:
         self.observations: Observations = section.observed(seed)
         self.nonlinearity = NONLINEARITIES.index(section.nonlinearity)
         self.exponent = section.exponent
+        self.parameters: tuple[Parameter, ...] = section.inputs()
+        sensors = section.sensors.places(section.dimension, seed)
+        self.design = Design.of(section, sensors)
         self.discretisation = Discretisation(
             section.dimension,
             section.elements,
-            section.source,
-            self.observations.coordinates,
+            # The strengths of a design are taken into account after the solves.
+            section.source if self.design is None else 1.0,
+            sensors,
             comm,
         )
         fd = load_firedrake()
         mesh = self.discretisation
-        self._basis = self.field.basis(mesh.midpoints)
+        self._basis, self._nodes = self.field.basis(mesh.midpoints), mesh.places()
         self._load = fd.assemble(mesh.load_form())
         mesh.condition.zero(self._load)
+        # The load is never larger than this one.
+        self._largest_load = self._load.copy(deepcopy=True)
         self._solution = fd.Function(mesh.space)
         self._matrix: Any = None
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The entries of z, in order: those of the field."""
-        return self.field.parameters
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems, one after the other.
@@ -96,7 +98,8 @@ class DistributedPorousFlow:
         Parameters
         ----------
         z : array_like of shape (n, d_z)
-            One system a row, in the order of `parameters`; the same on every process.
+            One system a row, in the order of `parameters`, the design last; the same on every
+            process.
         stage, first : str, int
             Not used: nothing is random here.
 
@@ -113,11 +116,25 @@ class DistributedPorousFlow:
         z, reasons = checked_rows("porous_flow", z, self.parameters)
         values = np.empty((len(z), len(self.observations)))
         for i in range(len(z)):
-            reasons[i] = reasons[i] or self._solve_one(z[i : i + 1])
+            row, strength = z[i : i + 1], 1.0
+            if self.design is not None and not reasons[i]:
+                systems = self.design.systems(row, self._nodes)
+                reasons[i], strength = systems.reasons[0], float(systems.strength[0])
+                self._prescribe(systems)
+            reasons[i] = reasons[i] or self._solve_one(row)
             if not reasons[i]:
-                values[i] = self.discretisation.observe(self._solution)
+                values[i] = strength * self.discretisation.observe(self._solution)
         invert_kirchhoff(values, self.nonlinearity, self.exponent)
         return finished(values, reasons)
+
+    def _prescribe(self, systems: Systems) -> None:
+        """Set load and sensors of a system that can be solved."""
+        if systems.reasons[0]:
+            return
+        mesh = self.discretisation
+        mesh.prescribe(systems.shape[0], systems.sensors[0])
+        load_firedrake().assemble(mesh.load_form(), tensor=self._load)
+        mesh.condition.zero(self._load)
 
     def _solve_one(self, z: np.ndarray) -> str:
         """Solve for one row of z; return the reason for a failure, or nothing."""
@@ -140,7 +157,8 @@ class DistributedPorousFlow:
         with self._load.dat.vec_ro as load, self._solution.dat.vec_wo as solution:
             if reason := self._iterate(matrix, load, solution):
                 return reason
-            bound = self._rounding_bound(matrix, load, solution)
+            with self._largest_load.dat.vec_ro as largest:
+                bound = self._rounding_bound(matrix, load, largest, solution)
         return too_uneven(bound) if bound > LARGEST_ROUNDING_ERROR else ""
 
     def _iterate(self, matrix: Any, load: Any, solution: Any) -> str:
@@ -164,7 +182,7 @@ class DistributedPorousFlow:
         finally:
             solver.destroy()
 
-    def _rounding_bound(self, matrix: Any, load: Any, solution: Any) -> float:
+    def _rounding_bound(self, matrix: Any, load: Any, largest: Any, solution: Any) -> float:
         """Bound of `popinv.forward.porous_flow.kernels.rounding_bounds`, for all processes.
 
         The matrix has no positive entry beside its diagonal D, and the solution has one sign:
@@ -172,9 +190,10 @@ class DistributedPorousFlow:
         """
         diagonal = matrix.getDiagonal()
         loads, values = np.abs(load.array_r), np.abs(solution.array_r)
-        rows = loads > 0  # not on the boundary, and not without a source
+        bounds = np.abs(largest.array_r)
+        rows = bounds > 0  # not on the boundary, and not without a source
         total = 2 * diagonal.array_r[rows] * values[rows] - loads[rows]
-        here = np.max(np.abs(total) / loads[rows], initial=0.0) * np.finfo(float).eps
+        here = np.max(np.abs(total) / bounds[rows], initial=0.0) * np.finfo(float).eps
         diagonal.destroy()
         from mpi4py import MPI
 

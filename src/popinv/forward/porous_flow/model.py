@@ -20,12 +20,12 @@ from popinv.forward.checks import checked_rows, finished
 from popinv.forward.fields import Field
 from popinv.forward.operator_cache import kept
 from popinv.forward.porous_flow import derivatives, operators
+from popinv.forward.porous_flow.design import Design, FixedSensors, Loaded
 from popinv.forward.porous_flow.kernels import (
     aligned_rows,
     exponentiate,
     fill,
     invert_kirchhoff,
-    observe,
     rounding_bounds,
     solve_in_place,
 )
@@ -62,7 +62,7 @@ class PorousFlow:
       `popinv.forward.fields`;
     - kappa(u): dependence on the pressure itself; 1 (``"none"``, Darcy's law), 1 + u^2
       (``"quadratic"``) or \|u\|^m (``"power"``, the porous medium equation);
-    - f: source, the same for all systems;
+    - f: source, the same for all systems, or known for each (key ``design``);
     - u = 0: the boundary is kept at the reference pressure.
 
     All quantities are dimensionless.
@@ -103,20 +103,25 @@ class PorousFlow:
         self.source = section.source if source is None else source
         self.nonlinearity, self.exponent = section.nonlinearity, section.exponent
         self.observations: Observations = section.observed(seed)
-        self.sensors = self.observations.coordinates
+        self.sensors = section.sensors.places(section.dimension, seed)
+        self.parameters: tuple[Parameter, ...] = section.inputs()
         self.field: Field = section.random_field()
+        self.design = Design.of(section, self.sensors)
+        if self.design is not None:
+            # The operators are those of a uniform load of 1, which bounds the shape of any other.
+            if source is not None:
+                raise ValueError("a source that is a function goes with no design")
+            self.source = 1.0
         self.operators = kept(
             PorousOperators,
             operators,
             (self.dimension, self.elements, self.source, self.sensors),
             lambda: preassemble(self._discretise()),
         )
+        self._fixed = FixedSensors(self.operators)
+        if self.design is not None:
+            self._of_design = self.design.operators(self.operators, self._discretise)
         self._basis = self.field.basis(self.operators.midpoints)
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The entries of z, in order: those of the field."""
-        return self.field.parameters
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for a batch of systems.
@@ -124,7 +129,7 @@ class PorousFlow:
         Parameters
         ----------
         z : array_like of shape (n, d_z)
-            One system a row, in the order of `parameters`.
+            One system a row, in the order of `parameters`, the design last.
         stage, first : str, int
             Not used: nothing is random here.
 
@@ -133,7 +138,8 @@ class PorousFlow:
         Solutions
             A system that cannot be solved (z not finite, permeability out of the range of
             floating-point numbers or too uneven to solve accurately, matrix not positive
-            definite, solution not finite) is a NaN row with its reason.
+            definite, solution not finite, load too narrow, sensor outside the domain) is a NaN
+            row with its reason.
 
         Raises
         ------
@@ -152,6 +158,9 @@ class PorousFlow:
     def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return observations and their derivatives along tangents.
 
+        The design is known, so derivatives are those in the parameters of the field: entries of
+        the tangents beyond these do not count.
+
         Parameters
         ----------
         z : ndarray of shape (n, d_z)
@@ -165,19 +174,23 @@ class PorousFlow:
         return derivatives.jvp(self, z, tangents)
 
     def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Return the gradient in z of the sum of cotangents (n, d_y) times the observations."""
+        """Return the gradient in z of the sum of cotangents (n, d_y) times the observations.
+
+        It is zero in the entries of the design.
+        """
         return derivatives.vjp(self, z, cotangents)
 
     def _solve_part(self, z: np.ndarray, values: np.ndarray, reasons: np.ndarray) -> None:
         """Fill in the observations of v, and the reasons, of a few systems."""
         op = self.operators
         kappa = self._permeability(z, reasons)
+        loaded = self.loaded(z, reasons)
         # Every row starts at the same alignment, so that LAPACK's kernels take the same path.
         matrices = aligned_rows(len(z), op.buffer_length)
         entries = np.empty((len(z), len(op.slots)))
         finite = fill(kappa, op.slots, op.pointer, op.cells, op.weights, matrices, entries)
         vectors = aligned_rows(len(z), op.unknowns)
-        vectors[:, : op.unknowns] = op.load
+        vectors[:, : op.unknowns] = loaded.loads
         for i in range(len(z)):
             if reasons[i]:
                 continue
@@ -193,13 +206,14 @@ class PorousFlow:
         bounds = rounding_bounds(entries, op.rows, op.columns, vectors, op.largest_load)
         for row in np.flatnonzero(bounds > LARGEST_ROUNDING_ERROR):
             reasons[row] = reasons[row] or too_uneven(bounds[row])
-        observe(
-            vectors,
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
-            values,
-        )
+        loaded.sensors.observe(vectors, values)
+        loaded.scale(values)
+
+    def loaded(self, z: np.ndarray, reasons: np.ndarray) -> Loaded:
+        """Return loads and observations of systems z; fill in the reasons of faulty ones."""
+        if self.design is None:
+            return Loaded(self.operators.load, self._fixed)
+        return self.design.loaded(z, self._of_design, self._fixed, reasons)
 
     def solve_with_firedrake(self, z: np.ndarray) -> Solutions:
         """Solve each system with Firedrake's own ``solve``: the slow reference for `solve`.
@@ -223,9 +237,16 @@ class PorousFlow:
         """
         z, reasons = checked_rows("porous_flow", z, self.parameters)
         values = np.empty((len(z), len(self.sensors)))
-        for i, kappa in enumerate(self._permeability(z, reasons)):
+        permeability, systems = self._permeability(z, reasons), None
+        if self.design is not None:
+            systems = self.design.systems(z, self.discretisation.places())
+            reasons = np.where(reasons == "", systems.reasons, reasons)
+        for i, kappa in enumerate(permeability):
             if reasons[i]:
                 continue
+            if systems is not None:
+                load = systems.strength[i] * systems.shape[i]
+                self.discretisation.prescribe(load, systems.sensors[i])
             try:
                 if self.nonlinearity == "none":
                     values[i] = self.discretisation.solve_linear(kappa)

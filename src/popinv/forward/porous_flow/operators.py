@@ -25,7 +25,7 @@ from popinv.forward.assembly import (
 )
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = ["Discretisation", "PorousOperators", "preassemble"]
+__all__ = ["Discretisation", "PorousOperators", "ordered_nodes", "preassemble"]
 
 # Enough for a smooth source times a linear test function to keep order 2 with room to spare,
 # where Firedrake's own estimate for, say, an exponential of cosines would be far higher.
@@ -74,7 +74,7 @@ class Discretisation:
             self.mesh = fd.UnitIntervalMesh(elements, comm=comm)
         else:
             self.mesh = fd.UnitSquareMesh(elements, elements, comm=comm)
-        self.dimension = dimension
+        self.dimension, self.elements = dimension, elements
         self.sensors = sensors
         self.space = fd.FunctionSpace(self.mesh, "CG", 1)
         cells = fd.FunctionSpace(self.mesh, "DG", 0)
@@ -86,6 +86,30 @@ class Discretisation:
         # A Constant and not a float: a number inside a form is compiled into the kernel.
         self.source = source(x) if callable(source) else fd.Constant(source)
         self.condition = fd.DirichletBC(self.space, 0, "on_boundary")
+
+    def places(self) -> np.ndarray:
+        """Return the places of the nodes of this process, (n_nodes, dimension)."""
+        fd = load_firedrake()
+        places = fd.Function(fd.VectorFunctionSpace(self.mesh, "CG", 1))
+        places.interpolate(fd.SpatialCoordinate(self.mesh))
+        return places.dat.data_ro.reshape(-1, self.dimension).copy()
+
+    def prescribe(self, source: np.ndarray, sensors: np.ndarray) -> None:
+        """Set the load of a system, by its values at the nodes, and the places of its sensors.
+
+        Parameters
+        ----------
+        source : ndarray of shape (n_nodes,)
+            In the order of `places`; between the nodes the load is linear.
+        sensors : ndarray of shape (d_y, dimension)
+        """
+        fd = load_firedrake()
+        if not isinstance(self.source, fd.Function):
+            self.source = fd.Function(self.space)
+        self.source.dat.data[:] = source
+        if not np.array_equal(sensors, self.sensors):
+            self.sensors = sensors
+            vars(self).pop("observe", None)
 
     def load_form(self) -> Any:
         """Linear form int f v dx."""
@@ -239,6 +263,22 @@ class PorousOperators:
         )
 
 
+def ordered_nodes(discretisation: Discretisation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the nodes of each cell, the inner nodes in the order of the unknowns, and all places.
+
+    Returns
+    -------
+    cells : ndarray of int, shape (n_cells, dimension + 1)
+    order : ndarray of int, shape (unknowns,)
+    points : ndarray of shape (n_nodes, dimension)
+    """
+    space = discretisation.space
+    interior = np.ones(space.node_count, dtype=bool)
+    interior[discretisation.condition.nodes] = False
+    points, cells = discretisation.places(), cell_unknowns(space)
+    return cells, narrow_order(cells, interior, points), points
+
+
 def preassemble(discretisation: Discretisation) -> PorousOperators:
     """Assemble with Firedrake everything that does not depend on the permeability.
 
@@ -252,14 +292,7 @@ def preassemble(discretisation: Discretisation) -> PorousOperators:
     """
     fd = load_firedrake()
     space = discretisation.space
-    interior = np.ones(space.node_count, dtype=bool)
-    interior[discretisation.condition.nodes] = False
-    coordinates = fd.Function(fd.VectorFunctionSpace(discretisation.mesh, "CG", 1)).interpolate(
-        fd.SpatialCoordinate(discretisation.mesh)
-    )
-    points = coordinates.dat.data_ro.reshape(len(interior), -1)
-    cells = cell_unknowns(space)
-    order = narrow_order(cells, interior, points)
+    cells, order, _ = ordered_nodes(discretisation)
     elements = element_matrices(space, lambda u, v: fd.inner(fd.grad(u), fd.grad(v)) * fd.dx)
     lower = lower_triangle(cells, order, elements)
 

@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["PorousFlow"]
 
 _QUANTITY = "log-permeability"
+_OF_LOAD = {
+    "source": "strength of the source",
+    "source_x": "x of the load's centre",
+    "source_y": "y of the load's centre",
+    "source_width": "width of the load",
+}
+_OF_BUMP = ("source_x", "source_y", "source_width")
+
+
+DesignKey = Literal["source", "source_x", "source_y", "source_width", "sensors"]
 
 
 class PorousFlow(ForwardSection):
@@ -63,7 +73,25 @@ class PorousFlow(ForwardSection):
         default=10.0,
         description="Steepness of the transition between the two materials (field `level_set`).",
     )
-    source: Number = Field(default=10.0, description="The source term, the same everywhere.")
+    source: Number = Field(
+        default=10.0,
+        description="The source term: the same everywhere, or its largest value (source_shape "
+        "`gaussian`).",
+    )
+    source_shape: Literal["uniform", "gaussian"] = Field(
+        default="uniform",
+        description="`uniform`: the source is the same everywhere. `gaussian`: it is `source` "
+        "times exp(-|x - c|^2 / (2 w^2)), with the centre c (`source_x`, `source_y`) and the width "
+        "w (`source_width`).",
+    )
+    source_x: Number = Field(default=0.5, description="x of the centre (source_shape `gaussian`).")
+    source_y: Number = Field(
+        default=0.5, description="y of the centre, in two dimensions (source_shape `gaussian`)."
+    )
+    source_width: Positive = Field(
+        default=0.1,
+        description="Width w, at least two elements (source_shape `gaussian`).",
+    )
     nonlinearity: Literal["none", "quadratic", "power"] = Field(
         default="none",
         description="kappa(u): 1 (`none`), 1 + u^2 (`quadratic`), or u to the power `exponent` "
@@ -71,6 +99,17 @@ class PorousFlow(ForwardSection):
     )
     exponent: Positive = Field(default=2.0, description="The exponent (nonlinearity `power`).")
     sensors: Sensors = Field(default_factory=Sensors, description="The sensors of each system.")
+    # The attribute has another name, as `design` is a method of every forward model.
+    design_list: list[DesignKey] = Field(
+        default_factory=list,
+        alias="design",
+        description="Keys whose values are known and differ from system to system: `source`, "
+        "`source_x`, `source_y`, `source_width`, `sensors`. Their values are columns of the "
+        "observation file, with the names of the keys. `sensors` gives each system "
+        "`sensors.count` sensors at places of its own, in columns `x_1`, `x_2`, ... (in two "
+        "dimensions `x_1`, `y_1`, `x_2`, ...).",
+        json_schema_extra={"x-default": "none"},
+    )
     ranks: Count = Field(
         default=1,
         description=(
@@ -86,6 +125,31 @@ class PorousFlow(ForwardSection):
             return cosine_parameters(self.dimension, self.modes, _QUANTITY)
         return level_set_parameters(self.dimension, self.modes, _QUANTITY)
 
+    def design(self) -> tuple[Parameter, ...]:
+        """Return the entries of the design, in the order of the key."""
+        entries: list[Parameter] = []
+        for key in self.design_list:
+            if key == "sensors":
+                entries += self._places()
+            else:
+                entries.append(Parameter(key, long_name=_OF_LOAD[key]))
+        return tuple(entries)
+
+    def own_sensors(self) -> bool:
+        """Return whether each system has sensors at places of its own."""
+        return "sensors" in self.design_list
+
+    def _places(self) -> list[Parameter]:
+        return [
+            Parameter(f"{axis}_{j}", long_name=f"{axis} of sensor {j}")
+            for j in range(1, self.sensors.count + 1)
+            for axis in self.axes()
+        ]
+
+    def axes(self) -> tuple[str, ...]:
+        """Return the names of the coordinates."""
+        return ("x", "y")[: self.dimension]
+
     def random_field(self) -> CosineField | LevelSetField:
         """Return the log-permeability."""
         from popinv.forward.fields import CosineField, LevelSetField
@@ -95,10 +159,18 @@ class PorousFlow(ForwardSection):
         return LevelSetField(self.dimension, self.modes, self.sharpness, _QUANTITY)
 
     def observed(self, seed: int) -> Observations:
-        """Return the observations: the pressure at the sensors, in their order."""
+        """Return the observations: the pressure at the sensors, in their order.
+
+        Sensors that differ from system to system have their number as the coordinate.
+        """
+        own = self.own_sensors()
         return Observations(
-            coordinates=self.sensors.places(self.dimension, seed),
-            coordinate_names=("x", "y")[: self.dimension],
+            coordinates=(
+                np.arange(1.0, self.sensors.count + 1)[:, None]
+                if own
+                else self.sensors.places(self.dimension, seed)
+            ),
+            coordinate_names=("sensor",) if own else self.axes(),
             name="u",
             long_name="pressure",
         )
@@ -147,8 +219,8 @@ class PorousFlow(ForwardSection):
         return {"kind": self.field_law()}
 
     def default_noise(self) -> dict[str, Any]:
-        """Return noise that is correlated from sensor to sensor."""
-        return {"kind": "kernel"}
+        """Return noise that is correlated from sensor to sensor, where all have the same places."""
+        return {"kind": "isotropic" if self.own_sensors() else "kernel"}
 
     def problems(self) -> Iterator[Problem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
@@ -170,5 +242,41 @@ class PorousFlow(ForwardSection):
                 ("sharpness",),
                 f"got {self.sharpness:g}, but only 'field: level_set' has a sharpness, and the "
                 f"field is '{self.field}'.",
+            )
+        yield from self._load_problems()
+        yield from self._sensor_problems()
+
+    def _load_problems(self) -> Iterator[Problem]:
+        """Yield keys of a load that has another shape, and a load that the mesh cannot resolve."""
+        for i, key in enumerate(self.design_list):
+            if key in self.design_list[:i]:
+                yield Problem(("design", i), f"got '{key}', which stands in the list already.")
+            elif key in _OF_BUMP and self.source_shape != "gaussian":
+                yield Problem(
+                    ("design", i),
+                    f"got '{key}', but the source is uniform; set 'source_shape: gaussian', or "
+                    "leave it out.",
+                )
+            elif key == "source_y" and self.dimension == 1:
+                yield Problem(("design", i), "got 'source_y', but the dimension is 1.")
+        for name in _OF_BUMP:
+            uniform = self.source_shape != "gaussian"
+            if not self.is_default(name) and (uniform or (name, self.dimension) == ("source_y", 1)):
+                why = "the source is uniform" if uniform else "the dimension is 1"
+                yield Problem((name,), f"got {getattr(self, name):g}, but {why}; leave it out.")
+        narrow = self.source_shape == "gaussian" and self.source_width * self.elements < 2
+        if narrow and "source_width" not in self.design_list:
+            yield Problem(
+                ("source_width",),
+                f"got {self.source_width:g}, but two elements are {2 / self.elements:g}; raise "
+                "'elements' or 'source_width'.",
+            )
+
+    def _sensor_problems(self) -> Iterator[Problem]:
+        if self.own_sensors() and self.sensors.placement != "random":
+            yield Problem(
+                ("sensors",),
+                "the sensors stand in 'design', so that each system has places of its own; give "
+                "their 'count' alone.",
             )
         yield from self.sensors.problems(self.dimension)

@@ -45,7 +45,12 @@ def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     inner = list(itertools.product(line[1:-1].tolist(), repeat=dimension))
     # The vertices are many, so they are not validated.
     everywhere = Sensors.model_construct(placement="given", count=len(inner), positions=inner)
-    model = PorousFlow(section.model_copy(update={"sensors": everywhere}), seed)
+    # Places of the systems' own sensors do not change their states.
+    rest = [key for key in section.design_list if key != "sensors"]
+    seen = section.model_copy(update={"sensors": everywhere, "design_list": rest})
+    names = [each.name for each in section.inputs()]
+    z = z[:, [names.index(each.name) for each in seen.inputs()]]
+    model = PorousFlow(seen, seed)
     solutions = model.solve(z)
     refuse_failures(solutions.reason)
 

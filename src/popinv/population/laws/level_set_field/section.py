@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.field import FieldLaw, field_shape
+from popinv.population.laws.field import FieldLaw, FieldStart, field_shape
 from popinv.population.laws.section import START
-from popinv.sections.base import Positive, Section
+from popinv.sections.base import Positive
 
 if TYPE_CHECKING:
-    from popinv.population.laws.level_set_field.law import LevelSetLaw
+    from popinv.population.laws.base import Law
 
 __all__ = ["LevelSetFieldParameters", "LevelSetFieldSection"]
 
 
-class LevelSetFieldParameters(Section):
+class LevelSetFieldParameters(FieldStart):
     """The unknowns of a medium of two materials."""
 
     inverse_length: Positive = Field(
@@ -39,6 +39,7 @@ class LevelSetFieldSection(FieldLaw):
     """Two materials, separated by the zero level of a random field (forward field `level_set`)."""
 
     has_density: ClassVar[bool] = False
+    unknowns: ClassVar[tuple[str, ...]] = tuple(LevelSetFieldParameters.model_fields)
 
     kind: Literal["level_set_field"] = Field(
         description="Level-set field: unknown inverse length and two permeabilities."
@@ -47,8 +48,8 @@ class LevelSetFieldSection(FieldLaw):
         default_factory=LevelSetFieldParameters, description=START
     )
 
-    def law(self, forward: ForwardSection) -> LevelSetLaw:
+    def law(self, forward: ForwardSection) -> Law:
         """Return the law of the forward model's field."""
         from popinv.population.laws.level_set_field.law import LevelSetLaw
 
-        return LevelSetLaw(*field_shape(forward))
+        return self.shifted(LevelSetLaw(*field_shape(forward)))

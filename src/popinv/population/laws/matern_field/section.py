@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.field import FieldLaw, field_shape
+from popinv.population.laws.field import FieldLaw, FieldStart, field_shape
 from popinv.population.laws.section import START, MeanAndStandardDeviation
-from popinv.sections.base import Number, Positive, Section
+from popinv.sections.base import Number, Positive
 from popinv.sections.messages import Problem, name_problems
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["FieldParameters", "MaternFieldParameters", "MaternFieldSection"]
 _BESIDE = "the parameters beside the field"
 
 
-class FieldParameters(Section):
+class FieldParameters(FieldStart):
     """The unknowns of the field itself."""
 
     mean: Number = Field(default=0.0, description="Mean of the field.")
@@ -54,6 +54,8 @@ class MaternFieldParameters(FieldParameters):
 class MaternFieldSection(FieldLaw):
     """A Gaussian field with a Whittle-Matern spectrum (forward field `cosine`)."""
 
+    unknowns: ClassVar[tuple[str, ...]] = tuple(FieldParameters.model_fields)
+
     kind: Literal["matern_field"] = Field(
         description="Whittle-Matern field: unknown mean, standard deviation and length."
     )
@@ -68,11 +70,11 @@ class MaternFieldSection(FieldLaw):
 
         field = MaternLaw(*field_shape(forward), self.smoothness)
         if not self.start.beside:
-            return field
+            return self.shifted(field)
         from popinv.population.laws.lognormal.law import LognormalLaw
         from popinv.population.laws.product import ProductLaw
 
-        return ProductLaw(field, LognormalLaw(tuple(self.start.beside)))
+        return self.shifted(ProductLaw(field, LognormalLaw(tuple(self.start.beside))))
 
     def modules(self) -> tuple[str, ...]:
         """Return the modules of the field's law and of the additional law, if there is one."""
@@ -82,7 +84,7 @@ class MaternFieldSection(FieldLaw):
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names of the field's unknowns and of the parameters beside it."""
-        return (*FieldParameters.model_fields, *self.start.beside)
+        return (*self.unknowns, *self.start.beside)
 
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
         """Yield another field, and names that are not those of the parameters beside it."""
