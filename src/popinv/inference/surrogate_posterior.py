@@ -106,8 +106,12 @@ class PosteriorSolves:
 def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return inputs of the forward model drawn from the law, and the systems they stand for."""
     alpha = torch.from_numpy(problem.split(p)[0].copy())
-    rows = standard_normal_rows(problem.seed, f"{stage}/places", 0, _PLACES, problem.law.d_omega)
+    half = standard_normal_rows(
+        problem.seed, f"{stage}/places", 0, _PLACES // 2, problem.law.d_omega
+    )
+    # With its opposite, each draw has no first moment, and few draws suffice.
+    omega = torch.from_numpy(np.concatenate([half, -half]))
     systems = problem.random_systems(f"{stage}/systems", 0, _PLACES)
     known = None if problem.known is None or systems is None else problem.known.of(systems)
     with torch.no_grad():
-        return inputs(problem.law, alpha, torch.from_numpy(rows), known).numpy(), systems
+        return inputs(problem.law, alpha, omega, known).numpy(), systems

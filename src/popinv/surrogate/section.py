@@ -31,7 +31,7 @@ class ProcessSettings(Section):
         description="Further random starts of the search for the largest marginal likelihood "
         "(`gaussian_process`).",
     )
-    candidates: CountOrZero = Field(
+    candidates: Annotated[int, Field(ge=0, le=2000), NotBoolean] = Field(
         default=500,
         description="Draws from the current population among which a later round chooses its "
         "solves, where the surrogate is most uncertain (`gaussian_process`). 0 solves plain draws.",

@@ -11,7 +11,6 @@ import warnings
 import numpy as np
 import torch
 
-from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.threads import fixed_threads
@@ -50,19 +49,11 @@ def fit_processes(
         Number of random starts beside the first.
     seed, stage : int, str
         Address of the random starts.
-
-    Raises
-    ------
-    ConfigError
-        If scikit-learn is not installed.
     """
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-    except ImportError as error:
-        raise ConfigError(
-            "surrogate.kind 'gaussian_process' needs scikit-learn: pip install scikit-learn"
-        ) from error
+    # These are imported here, as predictions do not need them.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+
     lengths = np.full(inputs.shape[1], _START)
     radial = {
         "matern": kernels.Matern(lengths, _LENGTH, nu=2.5),
