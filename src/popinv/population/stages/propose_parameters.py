@@ -69,17 +69,17 @@ def propose_parameters(
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
-        chosen = previous_surrogate is not None and wanted > 0
-        count = max(candidates, wanted) if chosen else wanted
+        chooser = previous_surrogate if wanted else None
+        count = wanted if chooser is None else max(candidates, wanted)
         systems, known = _known(observations, seed, stage, count)
         z = parameters(model, previous_estimate["alpha"].values, seed, stage, count, known)
         source = "current estimate"
-        if chosen:
+        if chooser is not None:
             # This is imported here, as plain draws need no surrogate. `popinv.workflow.selection`
             # names it.
             from popinv.surrogate.gaussian_process.acquisition import chosen_rows
 
-            rows = chosen_rows(previous_surrogate, previous_estimate, z, wanted)
+            rows = chosen_rows(chooser, previous_estimate, z, wanted)
             z, systems = z[rows], None if systems is None else systems[rows]
             source = "current estimate, where the surrogate is most uncertain"
     return proposals(z, forward.inputs(), source, systems)

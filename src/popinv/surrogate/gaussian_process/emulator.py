@@ -180,8 +180,10 @@ class Emulator:
         return cls(
             Processes(hyperparameters["covariance"], **{n: tensors[n] for n in _PROCESSES}),
             Standardisation(*(np.array(arrays[name]) for name in _UNITS)),
-            *(tensors[name] for name in _MAPS),
-            bool(hyperparameters["heavy"]),
+            offset=tensors["offset"],
+            basis=tensors["basis"],
+            projection=tensors["projection"],
+            heavy=bool(hyperparameters["heavy"]),
         )
 
     @property
@@ -265,8 +267,14 @@ def train_emulator(
         seed,
         stage,
     )
-    maps = (torch.from_numpy(part) for part in (offset, basis, projection))
-    fitted = Emulator(processes, units, *maps, heavy)
+    fitted = Emulator(
+        processes,
+        units,
+        offset=torch.from_numpy(offset),
+        basis=torch.from_numpy(basis),
+        projection=torch.from_numpy(projection),
+        heavy=heavy,
+    )
     return Emulator.from_arrays(fitted.to_arrays(), fitted.hyperparameters)
 
 
