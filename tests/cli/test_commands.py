@@ -202,6 +202,25 @@ def test_a_trial_says_what_a_simulator_does(body, status, said):
         assert "at most 2500 systems" in done.output  # 1000, twice 500, and 500 to judge with
 
 
+def test_a_trial_of_few_solves_suggests_a_gaussian_process():
+    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    file = Path("mine.yaml")
+    text = file.read_text()
+    assert "surrogate: {kind: gaussian_process}" in text
+    assert "gaussian_process" not in call("try", "mine.yaml").output
+    few = text.replace("first_design: 1000, solves_per_round: 500", "first_design: 100")
+    few = few.replace("rounds: 3", "rounds: 1")
+    file.write_text(few + "    assessment: {surrogate_check: 50}\n")
+    done = call("try", "mine.yaml")
+    assert "few solves for a network" in done.output
+    assert "set 'surrogate: {kind: gaussian_process}'" in done.output
+    file.write_text(few + "    surrogate: {kind: gaussian_process}\n")
+    done = call("try", "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert "at most 140 systems" in done.output
+    assert "few solves" not in done.output
+
+
 def test_a_trial_says_what_to_do_about_a_package_that_is_not_there():
     call("new-study", "mine", "--forward", "python")
     Path("mine", "simulator.py").write_text("import not_installed\n\ndef solve(z): return z\n")

@@ -7,6 +7,7 @@ import hashlib
 import matplotlib
 import numpy as np
 import pytest
+import xarray as xr
 from studies import (
     ABSENT,
     LINE,
@@ -30,6 +31,7 @@ from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
 from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
 from popinv.figures.surrogate import draw_surrogate_error
+from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
 
@@ -294,6 +296,22 @@ def test_surrogate_error_where_none_was_judged(line: Study) -> None:
     figure = draw_surrogate_error(nothing, line.loaded["surrogate"])
     figure.draw_without_rendering()
     assert any("no surrogate" in t.get_text() for t in all_axes(figure)[0].texts)
+
+
+def test_predictions_of_a_gaussian_process_and_their_intervals(line: Study) -> None:
+    true = np.random.default_rng(1).standard_normal((40, 3))
+    predicted = true + np.array([0.0, 0.1, 0.3])
+    held_out = HeldOutSolves(true, predicted, np.full((40, 3), 0.1))
+    figure = draw_surrogate_error(line.loaded["check"], xr.Dataset(), held_out=held_out)
+    figure.draw_without_rendering()
+    right = all_axes(figure)[1]
+    # The third observation lies outside its intervals, the others within.
+    assert "67% of 120 values" in right.get_title(loc="left")
+    assert "observation 3" in right.get_xlabel()
+    (bars,) = right.containers
+    assert bars.get_label() == "it does not"
+    np.testing.assert_allclose(bars.lines[0].get_xdata(), true[:, 2])
+    np.testing.assert_allclose(bars.lines[0].get_ydata(), predicted[:, 2])
 
 
 def test_solver_calls_by_round(line: Study) -> None:

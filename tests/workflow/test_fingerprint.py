@@ -85,6 +85,34 @@ def test_training_does_not_depend_on_noise_or_transport():
     assert not [m for m in modules if m.startswith(("popinv.inference", "popinv.transport"))]
 
 
+@pytest.mark.parametrize(
+    ("rule", "uses"),
+    [
+        ("propose_parameters", ("law", "choice")),
+        ("collect_solves", ("law", "noise", "surrogate", "push")),
+        ("train_surrogate", ("law", "training")),
+        ("update_population", ("law", "noise", "surrogate", "descent")),
+        ("maximise_likelihoods", ("law", "noise", "surrogate", "solver")),
+        ("plot_figures", ("law", "noise", "surrogate")),
+    ],
+)
+def test_a_study_depends_on_the_code_of_its_own_kind_of_surrogate_alone(rule, uses):
+    learned = STUDY.surrogate.model_copy(update={"kind": "gaussian_process"})
+    process = STUDY.model_copy(update={"surrogate": learned})
+    codes = [
+        set(imported_modules(script(rule), *selected_modules(study, *uses)))
+        for study in (process, STUDY)
+    ]
+    networks = {f"popinv.surrogate.{name}" for name in ("networks", "training", "build")}
+    processes = {f"popinv.surrogate.gaussian_process.{name}" for name in ("processes", "emulator")}
+    assert processes <= codes[0]
+    assert not networks & codes[0]
+    if "choice" not in uses:
+        assert "popinv.surrogate.networks" in codes[1]
+        assert not processes & codes[1]
+        assert "popinv.inference.surrogate_posterior" not in codes[1]
+
+
 def test_the_descent_depends_on_transport_and_population():
     modules = imported_modules(script("deconvolve"))
     assert {"popinv.transport.rows", "popinv.population.noise.base"} <= set(modules)

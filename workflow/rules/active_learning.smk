@@ -29,6 +29,18 @@ def earlier(*artefacts):
     return inputs
 
 
+def choosing(wildcards):
+    """Input function: the surrogate that chooses a round's solves, where it knows its own error."""
+    if wildcards.round.isdigit() and chooses_solves(study_of(wildcards)):
+        return earlier("surrogate")(wildcards)
+    return {}
+
+
+def choosing_with(wildcards):
+    """Modules that choose a round's solves, none where they are plain draws."""
+    return selected_modules(study_of(wildcards), "choice") if choosing(wildcards) else []
+
+
 def known_quantities(wildcards):
     """Input function: the observed systems, where they have a design or covariates."""
     if not has_known(study_of(wildcards)):
@@ -57,7 +69,7 @@ def judging(wildcards):
     """Modules that collecting imports if there is a surrogate to judge on the fresh solves."""
     if previous_round(wildcards) is None:
         return []
-    return selected_modules(study_of(wildcards), "law", "noise", "push")
+    return selected_modules(study_of(wildcards), "law", "noise", "surrogate", "push")
 
 
 def judged_by(wildcards):
@@ -86,6 +98,7 @@ def judged(wildcards):
 rule propose_parameters:
     input:
         unpack(earlier("estimate")),
+        unpack(choosing),
         unpack(known_quantities),
     output:
         proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
@@ -102,7 +115,8 @@ rule propose_parameters:
         seed=seed_of,
         study=sections("forward", "law"),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        code=code_of("propose_parameters", "law"),
+        candidates=of_study(candidate_count),
+        code=code_of("propose_parameters", "law", also=choosing_with),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -202,7 +216,7 @@ rule collect_solves:
         "../scripts/collect_solves.py"
 
 
-# Train the surrogate on all solves so far, from its last weights.
+# Train the surrogate on all solves so far; a network starts from its last weights.
 rule train_surrogate:
     input:
         unpack(earlier("surrogate", "estimate")),
@@ -223,7 +237,7 @@ rule train_surrogate:
         study=sections("forward", "law", "surrogate"),
         recency_decay=of_study(lambda study: study.active_learning.recency_decay),
         checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
-        code=code_of("train_surrogate", "law", "network", "training"),
+        code=code_of("train_surrogate", "law", "training"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -250,7 +264,7 @@ rule update_population:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("update_population", "law", "noise", "descent"),
+        code=code_of("update_population", "law", "noise", "surrogate", "descent"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

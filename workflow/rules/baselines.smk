@@ -63,7 +63,7 @@ rule descend_with_policy:
         seed=seed_of,
         study=policy_sections,
         checkpoint=config["results"] + "/.checkpoints/{study}/descend_with_policy.{policy}.zarr",
-        code=code_of("descend_with_policy", "law", "noise"),
+        code=code_of("descend_with_policy", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
@@ -88,7 +88,7 @@ rule fit_two_stage:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("fit_two_stage", "law", "noise"),
+        code=code_of("fit_two_stage", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
@@ -113,7 +113,7 @@ rule sample_hierarchical:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("sample_hierarchical", "law", "noise", also=numpyro_sampler),
+        code=code_of("sample_hierarchical", "law", "noise", "surrogate", also=numpyro_sampler),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:

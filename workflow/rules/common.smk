@@ -14,7 +14,9 @@ from popinv.workflow.job import killed_jobs
 from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.questions import (
+    candidate_count,
     check_results_folder,
+    chooses_solves,
     chunk_count,
     calibration_blocks,
     evidence_figures,

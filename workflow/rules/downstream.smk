@@ -107,6 +107,12 @@ def modules_of(method):
     return lambda wildcards: (method.module_of(method.use),)
 
 
+def imports_of(method):
+    """What a method's use imports because the study names it: also the code of the surrogate."""
+    reads = {"surrogate", "first_surrogate"} & set(method.use.stores)
+    return (*method.use.imports, *(["surrogate"] if reads else []))
+
+
 # Fetch a data set that is published as a package.
 rule fetch_package:
     output:
@@ -174,7 +180,7 @@ for method in METHODS.values():
         params:
             given=study_sections(method),
             module=method.module_of(method.use),
-            code=code_of("use_method", *method.use.imports, also=modules_of(method)),
+            code=code_of("use_method", *imports_of(method), also=modules_of(method)),
         message:
             f"{{wildcards.study}}: {method.use.message}"
         script:

@@ -55,7 +55,7 @@ rule measure_error:
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
         noise_scale=of_study(noise_scale_range),
         repeats=of_study(lambda study: study.evidence.repeats),
-        code=code_of("measure_error", "law", "noise"),
+        code=code_of("measure_error", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
@@ -111,7 +111,7 @@ rule train_fixed_design:
     params:
         seed=seed_of,
         study=sections("forward", "law", "surrogate"),
-        code=code_of("train_fixed_design", "law", "network"),
+        code=code_of("train_fixed_design", "law", "surrogate", "training"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
@@ -143,7 +143,7 @@ rule compare_designs:
     params:
         seed=seed_of,
         solves=of_study(lambda study: study.evidence.design_counts),
-        code=code_of("compare_designs"),
+        code=code_of("compare_designs", "surrogate"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
     script:
@@ -181,7 +181,7 @@ rule replicate_study:
         through=of_study(lambda study: study.evidence.through),
         seconds_per_solve=of_study(seconds_per_solve),
         replications=lambda wildcards: replications_of(study_of(wildcards), int(wildcards.block)),
-        code=code_of("replicate_study", "law", "noise", "solver"),
+        code=code_of("replicate_study", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:

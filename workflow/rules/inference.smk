@@ -58,7 +58,7 @@ rule deconvolve:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent"),
         checkpoint=config["results"] + "/.checkpoints/{study}/deconvolve.zarr",
-        code=code_of("deconvolve", "law", "noise"),
+        code=code_of("deconvolve", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
@@ -90,7 +90,7 @@ rule maximise_likelihoods:
         likelihood=of_study(wants_likelihood),
         seconds_per_solve=of_study(seconds_per_solve),
         checkpoint=config["results"] + "/.checkpoints/{study}/maximise_likelihoods.zarr",
-        code=code_of("maximise_likelihoods", "law", "noise", "solver"),
+        code=code_of("maximise_likelihoods", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"
     script:
@@ -137,7 +137,7 @@ rule consult_oracle:
     params:
         seed=seed_of,
         study=oracle_sections,
-        code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
+        code=code_of("consult_oracle", "law", "noise", "surrogate", "true_noise", "solver"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
     script:
@@ -164,7 +164,7 @@ rule resample_systems:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
         resamples=of_study(lambda study: study.assessment.bootstrap),
-        code=code_of("resample_systems", "law", "noise"),
+        code=code_of("resample_systems", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
@@ -190,7 +190,7 @@ rule gather_answer:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "estimator"),
-        code=code_of("gather_answer", "law", "noise"),
+        code=code_of("gather_answer", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: gathering the answer"
     script:
@@ -220,7 +220,7 @@ rule assess_population:
         study=sections("forward", "law", "noise", "polish"),
         null_resamples=of_study(lambda study: study.assessment.null_resamples),
         thresholds=of_study(surrogate_thresholds),
-        code=code_of("assess_population", "law", "noise"),
+        code=code_of("assess_population", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
@@ -264,7 +264,7 @@ rule plot_figures:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("plot_figures", "law", "noise"),
+        code=code_of("plot_figures", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: drawing the figures"
     script:

@@ -61,7 +61,7 @@ rule write_study_page:
         seed=seed_of,
         study=lambda wildcards: {"whole": study_of(wildcards)},
         look=templates_hash(),
-        code=code_of("write_study_page", "law", "noise"),
+        code=code_of("write_study_page", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: writing its page"
     script:

@@ -4,8 +4,8 @@ from popinv.population.stages.propose_parameters import propose_parameters
 from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
-    samples = job.params.samples
+    counts = {"samples": job.params.samples, "candidates": job.params.candidates}
     proposals = propose_parameters(
-        **job.study, **job.inputs, seed=job.seed, round_name=job.wildcards.round, samples=samples
+        **job.study, **job.inputs, seed=job.seed, round_name=job.wildcards.round, **counts
     )
-    job.save("proposals", proposals, samples=samples)
+    job.save("proposals", proposals, **counts)

@@ -70,6 +70,13 @@ _ROUNDS = """\
 """
 
 
+_FEW_SOLVES = """\
+    # Is the simulator slow? A Gaussian process learns from about 200 solves. Put it in the place of
+    # active_learning:
+    # surrogate: {kind: gaussian_process}
+"""
+
+
 def new_study(
     name: str,
     forward: str | None = None,
@@ -144,6 +151,8 @@ def new_study(
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
         texts[simulator] = simulator_text(kind, entries, times, labels)
     texts[configuration] = _HEAD.format(name=name) + indent(study, 4 * " ") + observed + _ROUNDS
+    if own:
+        texts[configuration] += _FEW_SOLVES
     return _written(texts, configuration), surveyed
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
@@ -36,6 +37,8 @@ __all__ = ["duration", "try_studies"]
 # In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
 _LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
 _SHORTEST = 1e-6
+# Solves that are few for a network, and seconds of all solves that are long.
+_FEW_SOLVES, _LONG = 300, 8 * 3600.0
 
 
 def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
@@ -129,6 +132,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
         "on several"
     )
+    lines += _fewer_solves(study, calls, calls * seconds)
     lines.append("training and descent take further minutes, for any simulator")
     if isinstance(model, ExternalModel):
         lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
@@ -151,6 +155,21 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
         known = made.of(np.arange(observed.count))
     rows = generator(seed, "propose/0/systems").integers(len(known.design), size=systems)
     return Known.of_arrays(known.design[rows], known.covariates[rows])
+
+
+def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:
+    """Return the setting that is right for few solves, where these are few or take long."""
+    forward = study.forward
+    few, slow = calls <= _FEW_SOLVES, seconds > _LONG
+    unsuited = len(forward.inputs()) > MOST_INPUTS or forward.has_sampling_error()
+    if study.surrogate.kind == "gaussian_process" or unsuited or not (few or slow):
+        return []
+    why = "these are few solves for a network" if few else "the solves take long"
+    return [
+        f"{why}: a Gaussian process learns from about 200 and counts its own error as uncertainty; "
+        "set 'surrogate: {kind: gaussian_process}', and leave out 'active_learning' and "
+        "'assessment.surrogate_check' for its own numbers of solves"
+    ]
 
 
 def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha: int) -> list[str]:

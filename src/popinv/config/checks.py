@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
 from popinv.config.evidence import Evidence, evidence_problems
-from popinv.config.numerics import Assessment
+from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import FileObservations, Observations, SyntheticObservations
 from popinv.config.study import default_section
 from popinv.downstream.section import ObservedSystems, StudySections
@@ -44,6 +45,7 @@ _SECTIONS: dict[str, Any] = {
     "law": Law,
     "noise": Noise,
     "observations": Observations,
+    "active_learning": ActiveLearning,
     "surrogate": SurrogateSettings,
     "descent": DescentSettings,
     "assessment": Assessment,
@@ -65,6 +67,7 @@ class _Sections:
     law: LawSection | None = None
     noise: NoiseSection | None = None
     observations: SyntheticObservations | FileObservations | None = None
+    active_learning: ActiveLearning | None = None
     surrogate: SurrogateSettings | None = None
     descent: DescentSettings | None = None
     assessment: Assessment | None = None
@@ -149,8 +152,10 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
         yield from _descent(descent)
     if descent and noise:
         yield from _full_noise(descent, noise)
-    if forward and sections.surrogate:
-        yield from _surrogate(forward, sections.surrogate)
+    if forward and sections.surrogate and sections.surrogate.kind == "network":
+        yield from _network(forward, sections.surrogate)
+    if sections.surrogate and sections.surrogate.kind == "gaussian_process":
+        yield from _gaussian_process(sections)
 
 
 def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Iterator[Problem]:
@@ -360,7 +365,7 @@ def _baselines(
             )
 
 
-def _surrogate(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[Problem]:
+def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[Problem]:
     if surrogate.network != "fno":
         return
     if not isinstance(forward, PorousFlow) or forward.field != "cosine":
@@ -380,3 +385,44 @@ def _surrogate(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterato
             f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
             f"carries at most {forward.elements // 2}.",
         )
+
+
+def _gaussian_process(sections: _Sections) -> Iterator[Problem]:
+    """Yield what a Gaussian process is too costly for, and what needs a network."""
+    forward, learning, assessment = sections.forward, sections.active_learning, sections.assessment
+    kind = ("surrogate", "kind")
+    inputs = len(forward.inputs()) if forward else 0
+    if inputs > MOST_INPUTS:
+        yield Problem(
+            kind,
+            f"got 'gaussian_process', which has a length scale for each input, at most "
+            f"{MOST_INPUTS}; the forward model has {inputs} (parameters and design). Use "
+            "'network', with more solves, or fewer parameters.",
+        )
+    if forward and forward.has_sampling_error():
+        yield Problem(
+            kind,
+            "got 'gaussian_process', but solves of this forward model have a sampling error, which "
+            "a Gaussian process does not take off the noise. Use 'network'.",
+        )
+    if learning and assessment:
+        solves = learning.first_design + (learning.rounds - 1) * learning.solves_per_round
+        solves += assessment.surrogate_check
+        if solves > MOST_SOLVES:
+            yield Problem(
+                kind,
+                f"got 'gaussian_process', whose cost grows with the cube of the solves, at most "
+                f"{MOST_SOLVES}; the rounds and the check make {solves} "
+                "(active_learning.first_design, solves_per_round, rounds; "
+                "assessment.surrogate_check). Use 'network', or solve fewer.",
+            )
+    wanted = "compares networks, and the surrogate is a Gaussian process; leave it out."
+    if sections.evidence and sections.evidence.design_counts:
+        yield Problem(("evidence", "design_counts"), wanted)
+    for name, method in sections.downstream.asked().items() if sections.downstream else ():
+        if method.trains_network:
+            yield Problem(
+                ("downstream", name),
+                "trains the surrogate's network, and the surrogate is a Gaussian process; leave it "
+                "out, or use 'surrogate: {kind: network}'.",
+            )

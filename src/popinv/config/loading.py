@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from popinv.config.budget import with_few_solves
 from popinv.config.checks import study_problems
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, nearest
@@ -142,18 +143,19 @@ class _Loader(yaml.SafeLoader):
 
 
 def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
-    """Copy into plain dicts with text keys, without the sections that are left empty."""
+    """Copy into plain dicts with text keys, without empty sections, and with numbers of solves."""
     data = {str(key): _plain(value) for key, value in mapping.items()}
     studies = data.get("studies")
     if isinstance(studies, dict):
         for name, study in studies.items():
             if isinstance(study, dict):
-                studies[name] = {
-                    # An unknown key is an error even if it has no value.
+                # An unknown key is an error even if it has no value.
+                stated = {
                     key: value
                     for key, value in study.items()
                     if value is not None or key not in Study.model_fields
                 }
+                studies[name] = with_few_solves(stated)
     return data
 
 

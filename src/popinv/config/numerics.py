@@ -33,17 +33,24 @@ class ActiveLearning(Section):
         "already good enough passes its predecessor's result on.",
     )
     first_design: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=2000, description="Solves of the first round, spread broadly about the start."
+        default=2000,
+        json_schema_extra={"x-default": "2000; 60 for a Gaussian process"},
+        description="Solves of the first round, spread broadly about the start.",
     )
     solves_per_round: Count = Field(
         default=1000,
+        json_schema_extra={"x-default": "1000; 40 for a Gaussian process"},
         description="Solves of each later round, at parameters from the current estimate.",
     )
-    chunk_size: Count = Field(default=500, description="Solves per job.")
+    chunk_size: Count = Field(
+        default=500,
+        json_schema_extra={"x-default": "500; 10 for a Gaussian process"},
+        description="Solves per job.",
+    )
     recency_decay: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
         default=0.2,
         description="Weight of a round's solves in training relative to the next round's; 1 "
-        "weighs all rounds alike.",
+        "weighs all rounds alike. A Gaussian process always does.",
     )
     threshold: Positive = Field(
         default=0.1,
@@ -80,7 +87,9 @@ class Assessment(Section):
         "is known and the noise estimated when the law is known.",
     )
     surrogate_check: Count = Field(
-        default=500, description="Fresh solves on which the surrogate is judged at the end."
+        default=500,
+        json_schema_extra={"x-default": "500; 40 for a Gaussian process"},
+        description="Fresh solves on which the surrogate is judged at the end.",
     )
     baselines: list[Baseline] = Field(
         default=[],

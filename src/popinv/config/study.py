@@ -94,7 +94,7 @@ class Study(Section):
     )
     surrogate: SurrogateSettings = Field(
         default_factory=SurrogateSettings,
-        description="The network that stands in for the forward model.",
+        description="The network, or the Gaussian process, that stands in for the forward model.",
     )
     descent: DescentSettings = Field(
         default_factory=DescentSettings, description="The descent on law and noise."

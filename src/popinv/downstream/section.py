@@ -53,6 +53,8 @@ class MethodSection(Section):
     """The question about a study that the method answers."""
     condition: ClassVar[str] = "`{}` asks for it with the defaults."
     """The request for the method, and its requirements on the study."""
+    trains_network: ClassVar[bool] = False
+    """Whether the method trains the network that stands in for the forward model."""
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Yield each conflict with another section of the study."""

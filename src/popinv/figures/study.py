@@ -28,6 +28,7 @@ from popinv.inference.conditions import observed_covariance
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance, parameters_of
+from popinv.inference.surrogate_intervals import held_out_solves
 
 __all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances", "stated"]
 
@@ -72,7 +73,8 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     if name == "surrogate_error":
         thresholds = json.loads(check.attrs.get("config", "{}")).get("thresholds") or {}
         threshold = thresholds.get("error")
-        return draw_surrogate_error(check, loaded["surrogate"], threshold)
+        held_out = held_out_solves(problem, check)
+        return draw_surrogate_error(check, loaded["surrogate"], threshold, held_out)
     if name == "solver_calls":
         rounds = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
         return draw_solver_calls(check, plane(problem, population, rounds, check, names))

@@ -1,4 +1,4 @@
-"""Error of the surrogate, and its training."""
+"""Error of the surrogate, and its training or its predictive intervals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from popinv.figures.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, styled
+from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
 
 __all__ = ["draw_surrogate_error"]
 
@@ -17,23 +18,35 @@ _FEW_ROUNDS = 6
 
 @styled
 def draw_surrogate_error(
-    check: xr.Dataset, surrogate: xr.Dataset, threshold: float | None = None
+    check: xr.Dataset,
+    surrogate: xr.Dataset,
+    threshold: float | None = None,
+    held_out: HeldOutSolves | None = None,
 ) -> Figure:
     """Draw the surrogate's error on each round's fresh solves, and its last training.
+
+    A Gaussian process has no training to draw. Its predictions of held-out solves are drawn.
 
     Parameters
     ----------
     check : Dataset
         ``surrogate_error`` (round_number,); the last entry is the final check.
     surrogate : Dataset
-        ``training_loss`` and ``validation_loss`` by epoch.
+        ``training_loss`` and ``validation_loss`` by epoch, where it was trained by epochs.
     threshold : float, optional
         Threshold of a good enough surrogate.
+    held_out : HeldOutSolves, optional
+        Predictions of a Gaussian process.
     """
     figure = new_figure("Error of the surrogate", 11, 4.6)
     left, right = figure.subplots(1, 2)
     _errors(left, check["surrogate_error"].values, threshold)
-    _training(right, surrogate)
+    if "training_loss" in surrogate:
+        _training(right, surrogate)
+    elif held_out is not None:
+        _predictions(right, held_out)
+    else:
+        note(right, "no solves were held out")
     return figure
 
 
@@ -91,3 +104,36 @@ def _training(ax: Axes, surrogate: xr.Dataset) -> None:
     ax.set_yscale("log")
     ax.set(title="Last training", xlabel="epoch", ylabel="mean squared error, standardised")
     ax.legend(loc="upper right")
+
+
+def _predictions(ax: Axes, held_out: HeldOutSolves) -> None:
+    """Draw predicted against true values of the observation that is predicted worst."""
+    errors = np.abs(held_out.predicted - held_out.true)
+    spread = held_out.true.std(axis=0)
+    worst = int(np.argmax(errors.mean(axis=0) / np.where(spread > 0, spread, np.inf)))
+    true, predicted = held_out.true[:, worst], held_out.predicted[:, worst]
+    half, inside = QUANTILE * held_out.deviation[:, worst], held_out.inside[:, worst]
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    ax.plot(ends, ends, color=TRUTH, ls="--", lw=1.2, label="equal")
+    for mask, colour, label in (
+        (inside, MODEL, "95 % interval holds the truth"),
+        (~inside, CHECK, "it does not"),
+    ):
+        if mask.any():
+            ax.errorbar(
+                true[mask],
+                predicted[mask],
+                half[mask],
+                fmt="o",
+                ms=4,
+                lw=1,
+                color=colour,
+                label=label,
+            )
+    ax.set(
+        title=f"Held-out solves: {held_out.coverage:.0%} of {held_out.true.size} values\n"
+        "within their 95 % intervals",
+        xlabel=f"solver, observation {worst + 1} (the one predicted worst)",
+        ylabel="surrogate",
+    )
+    ax.legend(loc="upper left")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
@@ -10,7 +12,9 @@ from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
 from popinv.sections.base import plain
-from popinv.surrogate.networks import Surrogate
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["descent_problem", "start"]
 
@@ -21,7 +25,7 @@ _LAW_SCALE = 0.5
 def descent_problem(
     model: Model,
     observations: xr.Dataset,
-    surrogate: Surrogate,
+    surrogate: TrainedSurrogate,
     seed: int,
     stage: str,
 ) -> Problem:
@@ -32,7 +36,7 @@ def descent_problem(
     model : Model
     observations : Dataset
         The study's ``observations.zarr``, with its noise scales and gaps.
-    surrogate : Surrogate
+    surrogate : TrainedSurrogate
     seed, stage : int, str
         Address of the random draws.
     """

@@ -20,6 +20,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
 from popinv.inference.sampling_error import sampling_error_metrics
+from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.surrogate.collect import Thresholds, failure_counts
 
 __all__ = ["leave_out", "metrics"]
@@ -67,6 +68,8 @@ def metrics(
     if "summary" in population:
         numbers |= _summaries(problem, population, loaded.get("truth"))
     numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
+    if (held_out := held_out_solves(problem, check)) is not None:
+        numbers["surrogate_interval_coverage"] = held_out.coverage
     if "truth" in loaded:
         numbers |= _against_truth(problem, population, loaded)
     if "sampling_error" in loaded:

@@ -17,12 +17,17 @@ subtracted from the noise.
 
 A large b is not proportional to the change of p. The noise of the first term is then that of the
 corrected gamma, and the step is repeated until it is small.
+
+Few fresh solves do not determine b. For a surrogate that has a posterior law of the solves (a
+Gaussian process), :mod:`popinv.inference.surrogate_posterior` adds to the covariance instead, by
+draws of that law.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,8 +38,9 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.seeds import generator, standard_normal_rows
+from popinv.surrogate.simulator import UncertainSurrogate
 
-__all__ = ["FreshSolves", "Scores", "corrected", "observe_again", "push_of"]
+__all__ = ["FreshSolves", "PushMeasure", "Scores", "corrected", "observe_again", "push_of"]
 
 # Maps observations (n, d_y) of a problem's systems to scores (n, n_p) at the estimate.
 Scores = Callable[[Problem], np.ndarray]
@@ -43,6 +49,30 @@ Scores = Callable[[Problem], np.ndarray]
 # quantities move by at most the second number at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
 _LONGEST = 1.0
+
+
+class PushMeasure(Protocol):
+    """What the push of the surrogate's error is measured by."""
+
+    def pushes(
+        self,
+        problem: Problem,
+        p: np.ndarray,
+        scores: Scores,
+        stage: str,
+        pairs: int,
+        gamma: np.ndarray,
+    ) -> np.ndarray:
+        """Return pushes (..., n_p), as :func:`push_of` does."""
+        ...
+
+    def best(self, pushes: np.ndarray) -> np.ndarray:
+        """Return the push (n_p,) to subtract."""
+        ...
+
+    def covariance(self, pushes: np.ndarray) -> np.ndarray:
+        """Return the covariance (n_p, n_p) of the error of the best push."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,26 @@ class FreshSolves:
         """Return the solves of a Dataset, all of which succeeded."""
         systems = solves["system"].values if "system" in solves else None
         return cls(solves["z"].values, solves["y"].values, systems)
+
+    def pushes(
+        self,
+        problem: Problem,
+        p: np.ndarray,
+        scores: Scores,
+        stage: str,
+        pairs: int,
+        gamma: np.ndarray,
+    ) -> np.ndarray:
+        """Return the push by solve, (K, n_p)."""
+        return push_of(problem, p, scores, self, stage, pairs, gamma)
+
+    def best(self, pushes: np.ndarray) -> np.ndarray:
+        """Return the mean of pushes (K, n_p)."""
+        return pushes.mean(axis=0)
+
+    def covariance(self, pushes: np.ndarray) -> np.ndarray:
+        """Return the covariance of the mean of independent pushes (K, n_p)."""
+        return np.cov(pushes, rowvar=False) / len(pushes)
 
 
 def observe_again(
@@ -178,7 +228,7 @@ def corrected(
     pairs : int
         Number of noise pairs for each solve.
     """
-    count, systems = len(fresh.z), len(problem.data)
+    systems, measure = len(problem.data), _measure(problem, fresh)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.
     moves = problem.free & (errors > 0) & ~ill_determined(problem, estimate)
@@ -188,13 +238,13 @@ def corrected(
     for _ in range(_MOST_STEPS):
         gamma = problem.split(p)[1]
         try:
-            each = push_of(problem, estimate.p, scores, fresh, stage, pairs, gamma)
+            each = measure.pushes(problem, estimate.p, scores, stage, pairs, gamma)
         except DivergenceError:
             return _not_corrected(estimate, p - estimate.p)
         # The law of the draws stays that of the estimate. The change of p's law is added.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
-        change = step @ (systems * each.mean(axis=0) + curvature @ moved)
+        change = step @ (systems * measure.best(each) + curvature @ moved)
         change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
         p = p - change
         if np.all(np.abs(change[moves]) <= _SMALL * errors[moves]):
@@ -206,8 +256,17 @@ def corrected(
         estimate,
         p=p,
         correction=p - estimate.p,
-        correction_covariance=np.cov(pushes, rowvar=False) / count,
+        correction_covariance=measure.covariance(pushes),
     )
+
+
+def _measure(problem: Problem, fresh: FreshSolves) -> PushMeasure:
+    if not isinstance(problem.simulate, UncertainSurrogate):
+        return fresh
+    # This is imported here, as networks do not depend on it.
+    from popinv.inference.surrogate_posterior import PosteriorSolves
+
+    return PosteriorSolves.given(problem.simulate, fresh)
 
 
 def _held(inverse: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -9,12 +9,13 @@ import xarray as xr
 
 from popinv.figures.arrangement import evenly
 from popinv.figures.solver import Plane
+from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
 from popinv.report.look import LIGHT, MODEL, SOLVES, TRUTH, Chart, faint, new_chart
 from popinv.report.records import Stage
 from popinv.report.words import duration, rounded
 from popinv.report.words import stage as words_of
 
-__all__ = ["error_chart", "round_names", "solves_chart", "stage_chart"]
+__all__ = ["error_chart", "prediction_chart", "round_names", "solves_chart", "stage_chart"]
 
 _DOTS = 600
 
@@ -128,6 +129,46 @@ def error_chart(check: xr.Dataset, threshold: float) -> Chart:
         "mean square, in standard deviations of the noise. An error near 1 would be taken for "
         "noise.",
         f"Error of the surrogate by round: {words or 'none was judged'}.",
+        figure,
+    )
+
+
+def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
+    """Return predicted against true values of solves that a Gaussian process has not seen."""
+    if held_out is None:
+        return None
+    rows, entries = np.indices(held_out.true.shape)
+    shown = evenly(held_out.true.size, _DOTS)
+    inside, half = held_out.inside.ravel()[shown], QUANTILE * held_out.deviation.ravel()[shown]
+    true, predicted = held_out.true.ravel()[shown], held_out.predicted.ravel()[shown]
+    places = np.stack([rows.ravel()[shown] + 1, entries.ravel()[shown] + 1], axis=1)
+    figure = new_chart("solver", "surrogate", height=440)
+    ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", name="equal", line={"color": TRUTH, "dash": "dash"}
+    )
+    for mask, colour, name in (
+        (inside, MODEL, "95 % interval holds the truth"),
+        (~inside, SOLVES, "it does not"),
+    ):
+        figure.add_scatter(
+            x=true[mask],
+            y=predicted[mask],
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 5},
+            error_y={"array": half[mask], "color": faint(colour, 0.5), "width": 0},
+            customdata=places[mask],
+            hovertemplate="solve %{customdata[0]}, observation %{customdata[1]}: solver %{x:.4g}, "
+            "surrogate %{y:.4g}<extra></extra>",
+        )
+    count = held_out.true.size
+    share = f"{held_out.coverage:.0%} of {count} values lie within their 95 % intervals"
+    return Chart(
+        "held_out",
+        "Predictions of solves that the surrogate has not seen",
+        f"The solves of the final check, with the predictive intervals. {share}.",
+        f"Predicted against true values of {len(held_out.true)} held-out solves: {share}.",
         figure,
     )
 

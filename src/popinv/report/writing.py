@@ -13,9 +13,16 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
+from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
-from popinv.report.cost_charts import error_chart, round_names, solves_chart, stage_chart
+from popinv.report.cost_charts import (
+    error_chart,
+    prediction_chart,
+    round_names,
+    solves_chart,
+    stage_chart,
+)
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.look import Chart
@@ -105,6 +112,7 @@ def charts_of(
         "rounds": [
             solves_chart(check, plane(problem, population, estimates, check, names)),
             error_chart(check, threshold),
+            *_if(prediction_chart(held_out_solves(problem, check))),
         ],
         "stages": _if(stages),
     }

@@ -1,4 +1,8 @@
-"""Conversion of a trained surrogate to a Dataset and back, as arrays and plain values only."""
+"""Conversion of a trained surrogate to a Dataset and back, as arrays and plain values only.
+
+The module of a surrogate's kind is imported on use, so that a study depends on the code of its own
+kind alone. `popinv.workflow.selection` names these modules.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.store.variables import arrays_dataset, variable
-from popinv.surrogate.device import device_of
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["surrogate_dataset", "surrogate_of"]
 
@@ -19,9 +22,9 @@ _PREFIX = "surrogate."
 
 
 def surrogate_dataset(
-    surrogate: Surrogate, history: Mapping[str, np.ndarray], attrs: Mapping[str, Any]
+    surrogate: TrainedSurrogate, history: Mapping[str, np.ndarray], attrs: Mapping[str, Any]
 ) -> xr.Dataset:
-    """Return weights, standardisation and training history."""
+    """Return the arrays of a surrogate, and the history of its training if it has one."""
     arrays = {_PREFIX + name: values for name, values in surrogate.to_arrays().items()}
     hyperparameters = json.dumps(dict(surrogate.hyperparameters), sort_keys=True)
     dataset = arrays_dataset(
@@ -32,20 +35,34 @@ def surrogate_dataset(
     return dataset
 
 
-def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Surrogate:
-    """Return the surrogate of a :func:`surrogate_dataset`, with its network on a device.
+def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Any:
+    """Return the surrogate of a :func:`surrogate_dataset`.
 
     Parameters
     ----------
     dataset : xarray.Dataset
     device : {"cpu", "auto", "cuda"}
-        As in :func:`popinv.surrogate.device.device_of`.
+        Device of a network, as in :func:`popinv.surrogate.device.device_of`. A Gaussian process
+        computes on the processor.
+
+    Returns
+    -------
+    Surrogate or Emulator
+        Both are a :class:`popinv.surrogate.simulator.TrainedSurrogate`.
     """
     arrays = {
         str(name)[len(_PREFIX) :]: dataset[name].values
         for name in dataset.data_vars
         if str(name).startswith(_PREFIX)
     }
-    surrogate = Surrogate.from_arrays(arrays, json.loads(dataset.attrs["hyperparameters"]))
+    hyperparameters = json.loads(dataset.attrs["hyperparameters"])
+    if hyperparameters.get("kind") == "gaussian_process":
+        from popinv.surrogate.gaussian_process.emulator import Emulator
+
+        return Emulator.from_arrays(arrays, hyperparameters)
+    from popinv.surrogate.device import device_of
+    from popinv.surrogate.networks import Surrogate
+
+    surrogate = Surrogate.from_arrays(arrays, hyperparameters)
     surrogate.network.to(device_of(device))
     return surrogate

@@ -16,7 +16,7 @@ from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 
 if TYPE_CHECKING:
-    from popinv.surrogate.networks import Surrogate
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["Thresholds", "check_failures", "collect", "failure_counts", "judge"]
 
@@ -122,7 +122,7 @@ def check_failures(fresh: xr.Dataset, budget: float) -> None:
 def judge(
     fresh: xr.Dataset,
     previous: xr.Dataset,
-    surrogate: Surrogate,
+    surrogate: TrainedSurrogate,
     estimate: xr.Dataset,
     thresholds: Thresholds,
     push: Callable[[xr.Dataset], float],
@@ -136,7 +136,7 @@ def judge(
     ----------
     fresh, previous : Dataset
         From :func:`collect`, and the result of this function in the round before.
-    surrogate : Surrogate
+    surrogate : TrainedSurrogate
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
     thresholds : Thresholds

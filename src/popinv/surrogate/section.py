@@ -6,9 +6,36 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from popinv.sections.base import Count, NotBoolean, Positive, Section
+from popinv.sections.base import Count, CountOrZero, NotBoolean, Positive, Section
 
-__all__ = ["NetworkSettings", "SurrogateSettings", "TrainingLimits"]
+__all__ = ["NetworkSettings", "ProcessSettings", "SurrogateSettings", "TrainingLimits"]
+
+
+class ProcessSettings(Section):
+    """The kind of surrogate, and the covariance of a Gaussian process."""
+
+    kind: Literal["network", "gaussian_process"] = Field(
+        default="network",
+        description="`network` is a neural network, for thousands of solves; `gaussian_process` "
+        "is for at most some hundred solves of an expensive simulator with few parameters. Its "
+        "own error is part of the answer's uncertainty.",
+    )
+    covariance: Literal["auto", "matern", "squared_exponential"] = Field(
+        default="auto",
+        description="Covariance function (`gaussian_process`), with a length scale for each "
+        "input: `matern` of smoothness 5/2, `squared_exponential` for very smooth simulators, or "
+        "the one with the larger marginal likelihood (`auto`).",
+    )
+    restarts: CountOrZero = Field(
+        default=1,
+        description="Further random starts of the search for the largest marginal likelihood "
+        "(`gaussian_process`).",
+    )
+    candidates: Annotated[int, Field(ge=0, le=2000), NotBoolean] = Field(
+        default=500,
+        description="Draws from the current population among which a later round chooses its "
+        "solves, where the surrogate is most uncertain (`gaussian_process`). 0 solves plain draws.",
+    )
 
 
 class NetworkSettings(Section):
@@ -46,8 +73,8 @@ class TrainingLimits(Section):
     )
 
 
-class SurrogateSettings(TrainingLimits, NetworkSettings):
-    """The network that stands in for the forward model."""
+class SurrogateSettings(TrainingLimits, NetworkSettings, ProcessSettings):
+    """The surrogate that stands in for the forward model."""
 
     refit_learning_rate: Positive = Field(
         default=1e-3,

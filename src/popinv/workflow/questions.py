@@ -19,7 +19,9 @@ from popinv.sections.outside import is_outside
 
 __all__ = [
     "calibration_blocks",
+    "candidate_count",
     "check_results_folder",
+    "chooses_solves",
     "chunk_count",
     "evidence_figures",
     "has_known",
@@ -118,6 +120,16 @@ def last_round(study: Study) -> int:
 def ranks_of(study: Study) -> int:
     """Return the number of processes that solve each system together."""
     return int(getattr(study.forward, "ranks", 1))
+
+
+def chooses_solves(study: Study) -> bool:
+    """Return whether the surrogate, by its own uncertainty, chooses the solves of later rounds."""
+    return study.surrogate.kind == "gaussian_process" and study.surrogate.candidates > 0
+
+
+def candidate_count(study: Study) -> int:
+    """Return the number of draws among which a surrogate chooses the next solves; 0 for none."""
+    return study.surrogate.candidates if chooses_solves(study) else 0
 
 
 def solve_count(study: Study, round_name: str) -> int:

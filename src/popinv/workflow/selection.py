@@ -43,14 +43,24 @@ def _true_noise(study: Study) -> tuple[str, ...]:
     return (*_forward(study), *true_noise(study).modules())
 
 
-def _network(study: Study) -> tuple[str, ...]:
-    fourier = study.surrogate.network == "fno"
-    return ("popinv.surrogate.fourier_inputs",) if fourier else ()
+def _surrogate(study: Study) -> tuple[str, ...]:
+    if study.surrogate.kind == "network":
+        return ("popinv.surrogate.networks", "popinv.surrogate.device")
+    modules = "surrogate.gaussian_process.emulator", "inference.surrogate_posterior"
+    return tuple(f"popinv.{module}" for module in modules)
+
+
+def _choice(study: Study) -> tuple[str, ...]:
+    return ("popinv.surrogate.gaussian_process.acquisition",)
 
 
 def _training(study: Study) -> tuple[str, ...]:
-    modules = "surrogate.artefact", "surrogate.build", "surrogate.resumable"
-    return tuple(f"popinv.{module}" for module in modules)
+    if study.surrogate.kind == "gaussian_process":
+        return ("popinv.surrogate.gaussian_process.training",)
+    modules = ["artefact", "build", "resumable", "networks", "device"]
+    if study.surrogate.network == "fno":
+        modules.append("fourier_inputs")
+    return tuple(f"popinv.surrogate.{module}" for module in modules)
 
 
 def _descent(study: Study) -> tuple[str, ...]:
@@ -75,15 +85,17 @@ USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
     "law": _law,
     "noise": _noise,
     "true_noise": _true_noise,
-    "network": _network,
+    "surrogate": _surrogate,
+    "choice": _choice,
     "training": _training,
     "descent": _descent,
     "push": _push,
 }
 """The parts of a study that a stage can use: the forward model's section, its solver, the
 computation and the drawing of its whole states, the law, the noise that is fitted, the noise of a
-synthetic truth, and the surrogate's network. A round may have nothing to do and then imports
-nothing; its parts are the training, the estimate, and the judgement of its surrogate."""
+synthetic truth, and the surrogate. A round may have nothing to do and then imports nothing; its
+parts are the choice of its solves, the training, the estimate, and the judgement of its
+surrogate."""
 
 
 def selected_modules(study: Study, *uses: str) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ _SYSTEMS_OF_A_FILE = 1000
 # Rates of one core in single precision: operations in products of matrices, and numbers of a field
 # that a Fourier layer works on.
 _FLOPS, _FIELD_NUMBERS = 5e10, 5e7
+# A Gaussian process: principal components, about; seconds of a covariance with a solve; evaluations
+# of a marginal likelihood from one start, of both covariance functions.
+_COMPONENTS, _COVARIANCE, _SEARCHED = 10, 2e-8, 120
 # The pseudo-likelihood's draws: for each system, at least, and at most. The steps with few draws
 # take about as long as one evaluation with so many more.
 _DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_000, 400_000, 40_000
@@ -141,6 +144,8 @@ class Sizes:
     def passing(self) -> float:
         """Seconds in which the surrogate predicts the observations of one system."""
         network, width = self.study.surrogate, self.study.surrogate.width
+        if network.kind == "gaussian_process":
+            return self.covariances * _COVARIANCE
         if network.network == "fno":
             numbers = self.cost.cells * network.fourier_layers * width
             return numbers * (2 * width / _FLOPS + 1 / _FIELD_NUMBERS)
@@ -150,14 +155,23 @@ class Sizes:
     def layers(self) -> float:
         """Megabytes that the surrogate keeps of one system for the gradient."""
         network, width = self.study.surrogate, self.study.surrogate.width
+        if network.kind == "gaussian_process":
+            return megabytes(4 * self.covariances)
         if network.network == "fno":
             return megabytes(2 * self.cost.cells * network.fourier_layers * width)
         return megabytes(network.depth * width + self.numbers)
 
     @property
+    def covariances(self) -> float:
+        """Covariances with the solves that a Gaussian process evaluates for one system."""
+        return self.solves * min(self.observed, _COMPONENTS)
+
+    @property
     def weights(self) -> float:
         """Weights of the surrogate's layers, about."""
         network = self.study.surrogate
+        if network.kind == "gaussian_process":
+            return self.covariances
         return network.width * (self.numbers + network.depth * network.width)
 
     @property
@@ -178,6 +192,8 @@ class Sizes:
         """Megabytes of the process that trains the surrogate."""
         # The validation set passes through the network as a whole.
         network = self.study.surrogate
+        if network.kind == "gaussian_process":
+            return 480 + 6 * self.tables + megabytes((6 + 2 * self.parameters) * self.solves**2)
         rows = max(network.batch_size, network.validation_fraction * self.solves)
         return 480 + 6 * self.tables + 2 * rows * self.layers
 
@@ -185,6 +201,11 @@ class Sizes:
     def training(self) -> float:
         """Seconds of a whole training for each solve."""
         network = self.study.surrogate
+        if network.kind == "gaussian_process":
+            # For each solve, the matrices of each search and component, and their inverses.
+            searches = _SEARCHED * (1 + network.restarts) * min(self.observed, _COMPONENTS)
+            work = 1e-7 * (2 + self.parameters) * self.solves + 2e-9 * self.solves**2
+            return searches * (1e-3 / self.solves + work)
         return network.max_epochs * (3 * self.passing + 2e-4 / network.batch_size)
 
     @property

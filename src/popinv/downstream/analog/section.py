@@ -17,6 +17,7 @@ __all__ = ["Analog"]
 class Analog(MethodSection):
     """The surrogate's last layers, trained on analog devices."""
 
+    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Effect of training the surrogate's last layers on analog devices, on the surrogate and "
         "the answer"
@@ -48,7 +49,7 @@ class Analog(MethodSection):
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Refuse more analog layers than the surrogate has dense layers."""
-        if not study.surrogate:
+        if not study.surrogate or study.surrogate.kind != "network":
             return
         # A Fourier neural operator lifts by one and projects by two, beside those of its layers.
         fourier = study.surrogate.network == "fno"

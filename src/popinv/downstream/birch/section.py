@@ -15,6 +15,7 @@ __all__ = ["Birch"]
 class Birch(MethodSection):
     """The surrogate trained by worker processes of unequal speed."""
 
+    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Choice of a policy by which machines of unequal speed share the surrogate's training"
     )

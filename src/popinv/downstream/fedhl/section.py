@@ -15,6 +15,7 @@ __all__ = ["FedHL"]
 class FedHL(MethodSection):
     """Sites with their own laws adapt the surrogate without sharing their data."""
 
+    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"
     )

@@ -20,6 +20,7 @@ _FEWEST_FRESH = 20
 class Influence(MethodSection):
     """The selection of solves to train the surrogate on, and of candidates to solve."""
 
+    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Selection of the solves worth training the surrogate on, and the solves saved if "
         "influence chose them"

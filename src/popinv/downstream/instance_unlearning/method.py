@@ -52,7 +52,7 @@ METHOD = Method(
             "active_learning.recency_decay",
             "descent",
         ),
-        imports=("law", "noise", "network"),
+        imports=("law", "noise", "training"),
         figures=("systems",),
         megabytes=_megabytes,
         minutes=_minutes,

@@ -20,6 +20,7 @@ __all__ = ["InstanceImages", "InstanceUnlearning"]
 class InstanceUnlearning(MethodSection):
     """The difficulty of forgetting each system, and the steps to forget one that withdraws."""
 
+    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Difficulty of forgetting each system that withdraws, and the steps that the answer and "
         "the surrogate need"

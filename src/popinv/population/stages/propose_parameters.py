@@ -25,10 +25,12 @@ def propose_parameters(
     law: LawSection,
     previous_estimate: xr.Dataset | None = None,
     observations: xr.Dataset | None = None,
+    previous_surrogate: xr.Dataset | None = None,
     *,
     seed: int,
     round_name: str,
     samples: int,
+    candidates: int = 0,
 ) -> xr.Dataset:
     """Return parameters at which the forward model is to be solved.
 
@@ -41,6 +43,9 @@ def propose_parameters(
     observations : Dataset, optional
         The observed systems, whose known quantities the samples take at random. A study without
         design and covariates needs none.
+    previous_surrogate : Dataset, optional
+        The Gaussian process of the last round. With it, the proposals are the most uncertain of the
+        candidates. Without it, they are plain draws.
     seed : int
         The study's seed.
     round_name : str
@@ -48,6 +53,8 @@ def propose_parameters(
     samples : int
         Number of proposals. A round after a surrogate that is good enough gets none, except
         "check".
+    candidates : int
+        Number of draws from the current estimate among which the Gaussian process chooses.
 
     Returns
     -------
@@ -62,9 +69,19 @@ def propose_parameters(
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
-        systems, known = _known(observations, seed, stage, wanted)
-        z = parameters(model, previous_estimate["alpha"].values, seed, stage, wanted, known)
+        chooser = previous_surrogate if wanted else None
+        count = wanted if chooser is None else max(candidates, wanted)
+        systems, known = _known(observations, seed, stage, count)
+        z = parameters(model, previous_estimate["alpha"].values, seed, stage, count, known)
         source = "current estimate"
+        if chooser is not None:
+            # This is imported here, as plain draws need no surrogate. `popinv.workflow.selection`
+            # names it.
+            from popinv.surrogate.gaussian_process.acquisition import chosen_rows
+
+            rows = chosen_rows(chooser, previous_estimate, z, wanted)
+            z, systems = z[rows], None if systems is None else systems[rows]
+            source = "current estimate, where the surrogate is most uncertain"
     return proposals(z, forward.inputs(), source, systems)
 
 

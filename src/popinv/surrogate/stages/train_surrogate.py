@@ -1,4 +1,4 @@
-"""Train the surrogate on all solves so far, from its last weights."""
+"""Train the surrogate on all solves so far; a network starts from its last weights."""
 
 from __future__ import annotations
 
@@ -46,18 +46,25 @@ def train_surrogate(
         Weight of a round's solves relative to the next round's.
     device : {"cpu", "auto", "cuda"}
     checkpoint : Checkpoint, optional
-        An interrupted training goes on from there. The caller clears it when the result is stored.
+        An interrupted training of a network goes on from there. The caller clears it when the
+        result is stored. The fit of a Gaussian process is short and starts afresh.
 
     Returns
     -------
     Dataset
-        Weights, standardisation and history, as :mod:`popinv.surrogate.artefact` writes them.
+        As :mod:`popinv.surrogate.artefact` writes it: a network's weights, standardisation and
+        history, or a Gaussian process' solves and hyperparameters.
     """
     if solves.attrs["converged"] and previous_surrogate is not None:
         print("the last surrogate is good enough and is passed on")
         return previous_surrogate.assign_attrs(converged=1)
-    # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
-    # names them.
+    logarithmic = (*law.law(forward).logarithmic, *(False for _ in forward.design()))
+    # These are imported here, as passing on needs no tensor library, and a study depends on its own
+    # kind of surrogate alone. `popinv.workflow.selection` names them.
+    if surrogate.kind == "gaussian_process":
+        from popinv.surrogate.gaussian_process.training import train_process
+
+        return train_process(surrogate, solves, previous_estimate, seed, round_number, logarithmic)
     from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.resumable import train_resumably
@@ -69,7 +76,7 @@ def train_surrogate(
         seed,
         round_number,
         previous_estimate,
-        (*law.law(forward).logarithmic, *(False for _ in forward.design())),
+        logarithmic,
         device,
     )
     initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)
