@@ -92,8 +92,8 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         reference = data - noise_free_covariance(problem, population)
         if problem.conditions is not None:
             reference = reference / problem.conditions.mean_square_scale
-    gammas = population["gamma_draws"].values
-    resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
+    draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
+    resampled = np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws])
     return NoiseComparison(
         estimate=population["noise_covariance"].values,
         reference=reference,

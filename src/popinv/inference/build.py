@@ -9,7 +9,6 @@ from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
-from popinv.sections.base import plain
 from popinv.surrogate.networks import Surrogate
 
 __all__ = ["descent_problem", "start"]
@@ -37,7 +36,9 @@ def descent_problem(
         Address of the random draws.
     """
     data, conditions = fitted_observations(observations)
-    noise_model = model.noise.noise(model.forward.observed(seed))
+    covariates = observations.get("covariate_name")
+    names = () if covariates is None else tuple(map(str, covariates.values))
+    noise_model = model.noise.model(model.forward.observed(seed), names)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
@@ -46,12 +47,16 @@ def descent_problem(
         deviations = conditions.known.covariates.numpy().std(axis=0)
         for entry, covariate in law.coefficients:
             scale[entry] = _LAW_SCALE / deviations[covariate]
+    scale_of_noise = noise_model.scale
+    for entry, column in getattr(noise_model, "coefficients", ()):
+        assert conditions is not None and conditions.known is not None
+        scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     return Problem(
         data=data,
         simulate=surrogate,
         law=law,
         noise=noise_model,
-        scale=np.concatenate([scale, noise_model.scale]),
+        scale=np.concatenate([scale, scale_of_noise]),
         seed=seed,
         stage=stage,
         conditions=conditions,
@@ -61,4 +66,4 @@ def descent_problem(
 def start(model: Model, problem: Problem) -> np.ndarray:
     """Return the unconstrained p = (alpha, gamma) at the start of the study's estimates."""
     alpha = law_values(model.law, model.law.start, model.forward)
-    return np.concatenate([alpha, problem.noise.from_natural(plain(model.noise.start))])
+    return np.concatenate([alpha, problem.noise.from_natural(model.noise.start_values())])

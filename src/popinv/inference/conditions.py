@@ -87,6 +87,12 @@ class Conditions:
             known=None if self.known is None else self.known.of(systems),
         )
 
+    def with_scale(self, scale: np.ndarray | None) -> Conditions | None:
+        """Return the conditions with these noise scales; None if nothing is left."""
+        if scale is None and self.present is None and self.known is None:
+            return None
+        return replace(self, scale=scale)
+
     def without_gaps(self) -> Conditions | None:
         """Return the conditions of the same systems without missing entries."""
         if self.scale is None and self.known is None:

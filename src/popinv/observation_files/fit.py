@@ -56,7 +56,23 @@ def read_fitting(
             _check_stand_ins(table, section.value_column, (*design, *covariates))
         except DataError as error:
             raise _naming(section.file, error) from None
+    if observations.logarithm:
+        return replace(table, values=_logarithms(table, section.file))
     return table
+
+
+def _logarithms(table: ObservationTable, path: str) -> np.ndarray:
+    """Return the logarithms of the values, NaN where these are."""
+    system, column = np.nonzero(table.values <= 0)
+    if len(system):
+        value = table.values[system[0], column[0]]
+        raise DataError(
+            f"{path}: {len(system)} observations are not positive and have no logarithm "
+            f"('forward.observations.logarithm'), the first of them {value:g} of system "
+            f"{system[0] + 1}; leave them empty if they were not measured, or compare the "
+            "quantity itself ('logarithm: false')"
+        )
+    return np.log(table.values)
 
 
 def _read_wide(

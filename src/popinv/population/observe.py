@@ -140,7 +140,7 @@ def observations_dataset(
             variables[f"covariate{ending}"] = variable(
                 (dim, "covariate_name"),
                 known.covariates[rows],
-                f"covariates of the law, less their mean{note}",
+                f"covariates, less their mean{note}",
             )
         if system_ids is not None:
             coordinates[f"system_id{ending}"] = variable(
