@@ -53,6 +53,10 @@ _SECTIONS: dict[str, Any] = {
 }
 
 
+# Kinds of noise without correlations, whose density of a censored value is known.
+_INDEPENDENT = ("isotropic", "diagonal")
+
+
 @cache
 def _adapter(section: str) -> TypeAdapter[Any]:
     return TypeAdapter(_SECTIONS[section])
@@ -177,6 +181,40 @@ def _errors(sections: _Sections) -> Iterator[Problem]:
         noises.append(observations.truth.noise_model)
     if any(noise and noise.errors and noise.errors.vary for noise in noises):
         yield from _not_for(sections, "not for noise with 'errors' yet; leave it out.")
+    if observations is not None and observations.censored_below is not None:
+        yield from _not_for(sections, "not for observations that are censored yet; leave it out.")
+        yield from _limits(sections)
+
+
+def _limits(sections: _Sections) -> Iterator[Problem]:
+    """Yield limits of quantification that do not fit, and noise that they do not go with."""
+    at = ("observations", "censored_below")
+    noise, observations = sections.noise, sections.observations
+    assert observations is not None
+    given, scale = observations.censored_below, "noise_scale_column"
+    if isinstance(observations, SyntheticObservations):
+        scale = "noise_scale"
+    if getattr(observations, scale) is not None:
+        yield Problem(at, f"not together with 'observations.{scale}' yet; leave one of them out.")
+    heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
+    if noise and (heavy or noise.kind not in _INDEPENDENT):
+        yield Problem(
+            at,
+            "values below a limit need independent Gaussian noise, but 'noise' is of kind "
+            f"'{noise.kind}'{' with heavy tails' if heavy else ''}; choose 'isotropic' or "
+            "'diagonal' with 'errors.tails: gaussian', or leave the values empty.",
+        )
+    if sections.forward is None:
+        return
+    described = sections.forward.observed(0)
+    if isinstance(given, list) and len(given) != len(described):
+        yield Problem(
+            at,
+            f"got {len(given)} numbers, but there are {len(described)} observations of each "
+            "system; give one for each, or one number.",
+        )
+    if described.logarithm and min(given if isinstance(given, list) else [given]) <= 0:
+        yield Problem(at, "a limit must be positive, as logarithms are observed.")
 
 
 def _not_for(sections: _Sections, why: str) -> Iterator[Problem]:

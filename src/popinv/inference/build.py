@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from popinv.errors import ConfigError
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.varying import VaryingNoise
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["descent_problem", "start"]
+__all__ = ["censorable", "descent_problem", "start"]
 
 # Scale of a law's entry whose spread is zero; a factor e is a large change of most entries.
 _LAW_SCALE = 0.5
@@ -47,9 +50,12 @@ def descent_problem(
         deviations = conditions.known.covariates.numpy().std(axis=0)
         for entry, covariate in law.coefficients:
             scale[entry] = _LAW_SCALE / deviations[covariate]
+    if conditions is not None and conditions.limits is not None:
+        noise_model = censorable(noise_model)
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
-        assert conditions is not None and conditions.known is not None
+        assert conditions is not None
+        assert conditions.known is not None
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     return Problem(
         data=data,
@@ -61,6 +67,23 @@ def descent_problem(
         stage=stage,
         conditions=conditions,
     )
+
+
+def censorable(noise: NoiseModel) -> NoiseModel:
+    """Return a noise model whose likelihood takes censored observations.
+
+    Raises
+    ------
+    ConfigError
+        If the noise is correlated or has heavy tails.
+    """
+    varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
+    if not varying.independent or varying.heavy_tails:
+        raise ConfigError(
+            "observations.censored_below: values below a limit of quantification need noise of "
+            "kind 'isotropic' or 'diagonal' with Gaussian tails"
+        )
+    return varying
 
 
 def start(model: Model, problem: Problem) -> np.ndarray:

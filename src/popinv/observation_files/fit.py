@@ -41,6 +41,12 @@ def read_fitting(
     design, covariates : sequence of str
         Columns that hold what is known of each system.
 
+    Returns
+    -------
+    ObservationTable
+        Values below a limit of quantification are at the limit; they are logarithms if those are
+        observed.
+
     Raises
     ------
     DataError
@@ -56,6 +62,9 @@ def read_fitting(
             _check_stand_ins(table, section.value_column, (*design, *covariates))
         except DataError as error:
             raise _naming(section.file, error) from None
+    if section.censored_below is not None:
+        limits = np.asarray(section.censored_below, dtype=float)
+        table = replace(table, values=np.maximum(table.values, limits))
     if observations.logarithm:
         return replace(table, values=_logarithms(table, section.file))
     return table

@@ -14,7 +14,8 @@ g is
 
 with kappa and iota the informations of f about its location and the logarithm of its scale, 1 and 2
 for a normal density. This is exact for a normal density or independent entries. It only sets
-steps and proposals, so that an approximation suffices.
+steps and proposals, so that an approximation suffices. An observation below a limit of
+quantification contributes as in :mod:`popinv.inference.likelihood.censoring`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 
 import torch
 
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.censoring import tail_curvature
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
 from popinv.population.noise.student import (
@@ -52,6 +55,9 @@ class Conditional:
     covariates : Tensor of shape (n, k), optional
     whitening : Whitening
         Of R, at scale 1.
+    censored : Tensor of bool, shape (n, d_y), optional
+        Which observations are only known to lie below the number in the data, a limit. The noise
+        is then independent and Gaussian.
     """
 
     noise: VaryingNoise
@@ -61,6 +67,7 @@ class Conditional:
     scale: torch.Tensor
     covariates: torch.Tensor | None
     whitening: Whitening
+    censored: torch.Tensor | None = None
 
     def rows(self, index: torch.Tensor) -> Conditional:
         """Return the densities of some of the systems."""
@@ -73,6 +80,7 @@ class Conditional:
             self.scale[index],
             covariates,
             self.whitening.rows(index),
+            None if self.censored is None else self.censored[index],
         )
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
@@ -80,14 +88,17 @@ class Conditional:
         seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
         d = scale * self.noise.deviations(self.gamma, g, self.covariates)
         r = self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
-        value = -torch.where(seen, torch.log(d), 0.0).sum(dim=-1)
+        own_logs = torch.where(seen, -torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
         logdet = -self.whitening.constant - 0.5 * entries * math.log(2 * math.pi)
         tails = self.noise.tails(self.gamma)
         normal = -0.5 * (r**2 + math.log(2 * math.pi))
-        own = normal if tails is None else log_density(r, tails)
-        value = value + torch.where(seen, own, 0.0).sum(dim=-1)
-        return value - logdet.reshape(-1, *[1] * (g.ndim - 2))
+        own = own_logs + torch.where(seen, normal if tails is None else log_density(r, tails), 0.0)
+        if self.censored is not None:
+            below = self._along(self.censored, g)
+            # Both branches are finite, so that the gradient of neither is NaN.
+            own = torch.where(below, torch.special.log_ndtr(torch.where(below, r, 0.0)), own)
+        return own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
 
     def with_slope(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(y | g) and its gradient in g, of the shape of g."""
@@ -114,7 +125,13 @@ class Conditional:
         of_scale = 2.0 if tails is None else scale_information(tails)
         both = precision * self.noise.correlation(self.gamma) + torch.eye(g.shape[1], dtype=g.dtype)
         grown = 0.5 * of_scale * rate[:, :, None] * rate[:, None, :] * both
-        return location * precision / (d[:, :, None] * d[:, None, :]) + grown
+        information = location * precision / (d[:, :, None] * d[:, None, :]) + grown
+        if self.censored is None:
+            return information
+        a = (self.data - g) / d
+        of_limit = tail_curvature(a) * (1 / d + a * rate) ** 2
+        own = torch.where(self.censored, of_limit, information.diagonal(dim1=1, dim2=2))
+        return torch.diag_embed(own)
 
     @staticmethod
     def _along(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
@@ -141,14 +158,18 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
     n = len(problem.data)
     seen = torch.ones(problem.data.shape, dtype=torch.bool)
     scale, covariates, unscaled = torch.ones(n, dtype=torch.float64), None, None
+    censored = None
     if conditions is not None:
         if conditions.scale is not None:
             scale = torch.from_numpy(conditions.scale)
         if conditions.present is not None:
             seen = torch.from_numpy(conditions.present)
-            unscaled = conditions.with_scale(None)
+            unscaled = Conditions(present=conditions.present, fill=conditions.fill)
         if conditions.known is not None:
             covariates = conditions.known.covariates
+        if conditions.limits is not None:
+            censored = seen & torch.from_numpy(problem.data <= conditions.limits)
     with torch.no_grad():
         roots = whitening(noise.correlation(gamma), n, unscaled)
-    return Conditional(noise, gamma, torch.from_numpy(problem.data), seen, scale, covariates, roots)
+    data = torch.from_numpy(problem.data)
+    return Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)

@@ -10,6 +10,9 @@ error its diagonal is ``sigma_j^2 + b^2 E g_j^2``. All moments come from the sam
 and their derivatives are central differences. Degrees of freedom do not enter, as the noise's
 standard deviation is a parameter of its own; they are held at their start.
 
+Observations below a limit of quantification hold the limit, and the moments given g are those of
+:mod:`popinv.inference.likelihood.censoring`; all systems have the same limits and scale 1.
+
 The scores and the information are those of :mod:`popinv.inference.likelihood.pseudo`.
 """
 
@@ -23,6 +26,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 
@@ -167,11 +171,22 @@ def _three(
     problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
 ) -> tuple[torch.Tensor, ...]:
     """Return the mean and covariance of signals (M, d_y), and the noise's mean covariance."""
-    mean = g.mean(dim=0)
-    centred = g - mean
-    covariates = None if known is None else known.covariates.expand(len(g), -1)
-    noise = problem.noise.mean_covariance(gamma, g, covariates)
+    centre, d = _given(problem, g, gamma, known)
+    mean = centre.mean(dim=0)
+    centred = centre - mean
+    noise = problem.noise.correlation(gamma) * (d.T @ d / len(d))  # type: ignore[attr-defined]
     return mean, centred.T @ centred / len(g), noise
+
+
+def _given(
+    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation of observations with noise of scale 1 given g (M, d_y)."""
+    covariates = None if known is None else known.covariates.expand(len(g), -1)
+    d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
+    if problem.conditions is None or problem.conditions.limits is None:
+        return g, d
+    return censored_moments(g, d, torch.from_numpy(problem.conditions.limits[0]))
 
 
 def evaluate_varying(
@@ -220,9 +235,9 @@ def scores_of_draws(
         every = torch.ones(len(moments.mean), dtype=torch.bool)
         group = _Group(moments, every, scale)
         g = _signals(problem, alpha, omega, known)
-        covariates = None if known is None else known.covariates.expand(len(g), -1)
-        d = scale * problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
-        weighted = (g - moments.mean) @ group.precision
+        centre, d = _given(problem, g, gamma, known)
+        d = scale * d
+        weighted = (centre - moments.mean) @ group.precision
         scores = weighted @ group.of_mean.T
         correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
         for i, change in enumerate(group.of_covariance):

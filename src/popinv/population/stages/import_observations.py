@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset
 
@@ -66,5 +67,6 @@ def import_observations(
         design_names=design,
         covariate_names=covariates,
         column_names=table.names,
+        limits=limits_of(observations.censored_below, description),
     )
     return dataset.assign_attrs(folds=folds)

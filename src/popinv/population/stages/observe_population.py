@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.observation_files.limits import limits_of
 from popinv.population.laws.values import law_values
 from popinv.population.model import Model, covariate_names
 from popinv.population.observe import observe_through_noise
@@ -63,6 +64,7 @@ def observe_population(
         known,
         design,
         covariates,
+        limits_of(observations.censored_below, description),
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)
