@@ -149,7 +149,10 @@ def _moments(
             else:
                 shift = torch.zeros_like(gamma)
                 shift[i - problem.d_alpha] = _NOISE_STEP
-                ends = tuple(_three(problem, here, gamma + s, known) for s in (shift, -shift))
+                ends = (
+                    _three(problem, here, gamma + shift, known),
+                    _three(problem, here, gamma - shift, known),
+                )
                 width = 2 * _NOISE_STEP
             for into, up, down in zip((of_mean, of_signal, of_noise), *ends, strict=True):
                 into[i] = (up - down) / width
