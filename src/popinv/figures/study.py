@@ -19,6 +19,7 @@ from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_curves import NoiseComparison
+from popinv.figures.noise_growth import noise_growth
 from popinv.figures.observations import draw_observations
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
@@ -99,6 +100,7 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         reference=reference,
         reference_is_true="truth" in loaded,
         resampled=resampled,
+        growth=noise_growth(problem, loaded),
     )
 
 
