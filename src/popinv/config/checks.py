@@ -213,7 +213,8 @@ def _limits(sections: _Sections) -> Iterator[Problem]:
             f"got {len(given)} numbers, but there are {len(described)} observations of each "
             "system; give one for each, or one number.",
         )
-    if described.logarithm and min(given if isinstance(given, list) else [given]) <= 0:
+    lowest = min(given) if isinstance(given, list) else given
+    if described.logarithm and lowest is not None and lowest <= 0:
         yield Problem(at, "a limit must be positive, as logarithms are observed.")
 
 

@@ -213,8 +213,8 @@ class _Run:
         """Return the integrals of some systems."""
         if self.varying is not None:
             rows = torch.from_numpy(systems)
-            push_forward, noise = self.push_forward.rows(rows), self.varying.rows(rows)
-            return VaryingIntegrals(self.problem, push_forward, noise, self.numbers[systems])
+            varying, own = self.varying.rows(rows), self.push_forward.rows(rows)
+            return VaryingIntegrals(self.problem, own, varying, self.numbers[systems])
         conditions = (
             None if self.problem.conditions is None else self.problem.conditions.of(systems)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -80,7 +80,7 @@ class Errors(Section):
         columns = [list(covariates).index(name) for name in self.covariates]
         return VaryingNoise(base, self.grows, self.tails == "student", self.covariates, columns)
 
-    def value_problems(self, values: dict[str, Any]) -> Iterator[Problem]:
+    def value_problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield true values of the added parameters that are outside their domain."""
         least = {"proportional": 0.0, "degrees_of_freedom": 2.0}
         for name in self.start_values():
