@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
+from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 from popinv.population.noise.base import NoiseModel
@@ -124,6 +127,25 @@ def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
     slopes = [(u.log_likelihood.sum() - d.log_likelihood.sum()) / 2e-3 for u, d in ends]
     scores = at(p).scores.sum(axis=0)
     np.testing.assert_allclose(scores, slopes, rtol=1e-3, atol=0.02)
+
+
+def test_a_covariate_scales_the_noise_of_its_systems():
+    x = np.random.default_rng(3).choice([-1.0, 0.0, 2.0], size=(30, 1))
+    given = Known.of_arrays(np.empty((30, 0)), x)
+    plain = problem_of(NOISES["combined"], 30, Conditions(scale=np.exp(0.4 * x[:, 0])))
+    noise = VaryingNoise(ISOTROPIC, "combined", covariates=["age"], columns=[0])
+    assert noise.names[-1] == "noise_age_coefficient"
+    problem = replace(plain, noise=noise, conditions=Conditions(known=given))
+    p, settings = truth(plain), MarginalSettings(draws=64)
+    q = np.append(p, 0.4)
+    # The draws are the same, and so are the likelihoods, but for rounding.
+    expected = marginal.evaluate(plain, p, settings)
+    found = marginal.evaluate(problem, q, settings)
+    np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-6)
+    np.testing.assert_allclose(found.scores[:, :4], expected.scores, rtol=1e-4, atol=1e-4)
+    # The deviations of a system change by x times the coefficient.
+    both = found.scores[:, 2] + found.scores[:, 3]
+    np.testing.assert_allclose(found.scores[:, 4], x[:, 0] * both, rtol=1e-4, atol=1e-4)
 
 
 def test_the_moments_are_those_of_a_sample():

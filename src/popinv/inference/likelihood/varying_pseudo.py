@@ -33,7 +33,8 @@ from popinv.population.known import Known
 __all__ = ["VaryingMoments", "evaluate_varying", "scores_of_draws", "varying_moments"]
 
 _STEP, _NOISE_STEP = 1e-3, 1e-4
-_ROWS = 20_000
+# Rows that are simulated at a time, and rows whose moments are taken at a time.
+_ROWS, _MOST_ROWS = 20_000, 40_000
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,17 @@ def varying_moments(
         If an observation of the model is not finite.
     """
     if problem.known is None:
-        return VaryingMoments((_moments(problem, alpha, gamma, omega, None, derivatives),), None)
+        return VaryingMoments(
+            tuple(_moments(problem, alpha, gamma, omega, None, derivatives)), None
+        )
     known = problem.known.of(problem.known.groups()[0])
-    groups = [
-        _moments(problem, alpha, gamma, own, known.of(np.array([row])), derivatives)
-        for row, own in enumerate(omega.split(len(omega) // len(known)))
-    ]
+    draws = len(omega) // len(known)
+    size = max(1, _MOST_ROWS // draws)
+    groups: list[_Moments] = []
+    for start in range(0, len(known), size):
+        rows = np.arange(start, min(start + size, len(known)))
+        own = omega[start * draws : (start + len(rows)) * draws]
+        groups += _moments(problem, alpha, gamma, own, known.of(rows), derivatives)
     return VaryingMoments(tuple(groups), known)
 
 
@@ -129,63 +135,67 @@ def _moments(
     omega: torch.Tensor,
     known: Known | None,
     derivatives: bool,
-) -> _Moments:
-    """Return the moments of systems with one row of known quantities."""
+) -> list[_Moments]:
+    """Return the moments for each row of known quantities; None stands for one group of systems."""
+    count = 1 if known is None else len(known)
+    repeated = None if known is None else known.repeated(len(omega) // count)
 
-    def at(a: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return _three(problem, _signals(problem, a, omega, known), c, known)
+    def at(g: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return _three(problem, g, c, repeated, count)
 
     with torch.no_grad():
-        here = _signals(problem, alpha, omega, known)
-        mean, signal, noise = _three(problem, here, gamma, known)
-        changes = [torch.zeros(len(problem.free), *x.shape, dtype=x.dtype) for x in (mean, signal)]
-        of_mean, of_signal, of_noise = changes[0], changes[1], changes[1].clone()
+        here = _signals(problem, alpha, omega, repeated)
+        values = at(here, gamma)
+        changes = [torch.zeros(count, len(problem.free), *x.shape[1:]).to(x) for x in values]
         for i in np.flatnonzero(problem.free) if derivatives else ():
             if i < problem.d_alpha:
                 shift = torch.zeros_like(alpha)
                 shift[i] = _STEP
-                ends = at(alpha + shift, gamma), at(alpha - shift, gamma)
+                up = at(_signals(problem, alpha + shift, omega, repeated), gamma)
+                down = at(_signals(problem, alpha - shift, omega, repeated), gamma)
                 width = 2 * _STEP
             else:
                 shift = torch.zeros_like(gamma)
                 shift[i - problem.d_alpha] = _NOISE_STEP
-                ends = (
-                    _three(problem, here, gamma + shift, known),
-                    _three(problem, here, gamma - shift, known),
-                )
+                up, down = at(here, gamma + shift), at(here, gamma - shift)
                 width = 2 * _NOISE_STEP
-            for into, up, down in zip((of_mean, of_signal, of_noise), *ends, strict=True):
-                into[i] = (up - down) / width
-    moments = _Moments(mean, signal, noise, of_mean, of_signal, of_noise)
-    if not all(torch.isfinite(each).all() for each in vars(moments).values()):
+            for into, above, below in zip(changes, up, down, strict=True):
+                into[:, i] = (above - below) / width
+    if not all(torch.isfinite(each).all() for each in (*values, *changes)):
         raise DivergenceError("an observation of the model is not finite")
-    return moments
+    return [_Moments(*(each[row] for each in (*values, *changes))) for row in range(count)]
 
 
 def _signals(
     problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None
 ) -> torch.Tensor:
-    parts = omega.split(_ROWS)
-    repeats = [None if known is None else known.repeated(len(rows)) for rows in parts]
-    return torch.cat([problem.signal(alpha, *each) for each in zip(parts, repeats, strict=True)])
+    """Return the signals of draws (M, d_omega), each with a row of known quantities."""
+    parts = []
+    for rows in torch.arange(len(omega)).split(_ROWS):
+        own = None if known is None else known.of(rows)
+        parts.append(problem.signal(alpha, omega[rows], own))
+    return torch.cat(parts)
 
 
 def _three(
-    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
+    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None, count: int
 ) -> tuple[torch.Tensor, ...]:
-    """Return the mean and covariance of signals (M, d_y), and the noise's mean covariance."""
-    centre, d = _given(problem, g, gamma, known)
-    mean = centre.mean(dim=0)
-    centred = centre - mean
-    noise = problem.noise.correlation(gamma) * (d.T @ d / len(d))  # type: ignore[attr-defined]
-    return mean, centred.T @ centred / len(g), noise
+    """Return mean and covariance of signals (M, d_y), and the noise's mean covariance.
+
+    Each has ``count`` rows, one for each group of as many draws that follow each other.
+    """
+    centre, d = (x.reshape(count, -1, g.shape[1]) for x in _given(problem, g, gamma, known))
+    mean, draws = centre.mean(dim=1), centre.shape[1]
+    centred = centre - mean[:, None]
+    correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+    return mean, centred.mT @ centred / draws, correlation * (d.mT @ d / draws)
 
 
 def _given(
     problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and standard deviation of observations with noise of scale 1 given g (M, d_y)."""
-    covariates = None if known is None else known.covariates.expand(len(g), -1)
+    covariates = None if known is None else known.covariates
     d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
     if problem.conditions is None or problem.conditions.limits is None:
         return g, d
@@ -233,7 +243,8 @@ def scores_of_draws(
     A draw contributes its g to the mean, and the square of its deviation plus the covariance of its
     noise to the covariance.
     """
-    moments = _moments(problem, alpha, gamma, omega, known, derivatives=True)
+    (moments,) = _moments(problem, alpha, gamma, omega, known, derivatives=True)
+    known = None if known is None else known.repeated(len(omega))
     with torch.no_grad():
         every = torch.ones(len(moments.mean), dtype=torch.bool)
         group = _Group(moments, every, scale)
