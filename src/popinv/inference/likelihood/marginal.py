@@ -167,9 +167,11 @@ def second_modes(
 
 
 def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
-    """Return the integrals of all systems of a problem at p (n_p,)."""
+    """Return the integrals of all systems of a problem at p (n_p,), whose noise does not vary."""
     run = _Run(problem, np.asarray(p, dtype=float), settings, None)
-    return run.integrals(np.arange(len(problem.data)))
+    integrals = run.integrals(np.arange(len(problem.data)))
+    assert isinstance(integrals, Integrals)
+    return integrals
 
 
 class _Run:

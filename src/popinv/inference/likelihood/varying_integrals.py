@@ -14,7 +14,6 @@ are central differences of log p(y | g) in gamma at fixed draws.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -23,7 +22,7 @@ import torch
 
 from popinv.inference.likelihood.conditional import Conditional, conditional
 from popinv.inference.likelihood.control_variates import Field
-from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.proposals import defensive
 from popinv.inference.likelihood.push_forward import PushForward
@@ -103,28 +102,9 @@ class VaryingIntegrals:
         self, settings: MarginalSettings, modes: Modes, corrections: int
     ) -> tuple[np.ndarray, ...]:
         """Return the fields of :class:`popinv.inference.likelihood.marginal.Evaluation`."""
-        n, size = len(modes.omega), settings.draws // 2
         omega, log_weight, each = self._weighted(settings, modes)
-        value, scores, weights = _estimate(log_weight, each)
-        (value_1, scores_1, _), (value_2, scores_2, _) = (
-            _estimate(w, s)
-            for w, s in zip(log_weight.split(size, 1), each.split(size, 1), strict=True)
-        )
-        bias = (scores_1 + scores_2) / 2 - scores
-        mean = (weights[..., None] * omega).sum(dim=1)
-        values = (
-            2 * value - (value_1 + value_2) / 2,
-            (value_1 - value_2) / 2,
-            scores - bias,
-            bias,
-            (scores_1 - scores_2) / 2,
-            modes.omega,
-            mean,
-            (weights[..., None] * (omega - mean[:, None]) ** 2).sum(dim=1),
-            1 / (weights**2).sum(dim=1) / settings.draws,
-            torch.full((n,), corrections),
-        )
-        return tuple(v.numpy() for v in values)
+        levels = torch.full((len(modes.omega),), corrections)
+        return summarised(omega, log_weight, each, modes.omega, levels)
 
     def _of(self, rows: torch.Tensor) -> VaryingIntegrals:
         return replace(
@@ -246,12 +226,3 @@ class VaryingIntegrals:
             values.append(self.noise.here.log_density(self.push_forward(rows).expand(n, -1)))
         value = torch.stack(values)
         return draws[torch.where(torch.isfinite(value), value, -torch.inf).argmax(dim=0)]
-
-
-def _estimate(
-    log_weight: torch.Tensor, each: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the log of the mean weight (n,), weighted means of ``each``, and the weights."""
-    value = torch.logsumexp(log_weight, dim=1) - math.log(log_weight.shape[1])
-    weights = torch.softmax(log_weight, dim=1)
-    return value, (weights[..., None] * each).sum(dim=1), weights
