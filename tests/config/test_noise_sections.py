@@ -43,6 +43,10 @@ STARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"kind": "blocks", "places": "full"},
         {"standard_deviation": [0.1, 0.2], "place_correlation": [0.5], "time_correlation": 0.3},
     ),
+    "channels": (
+        {"kind": "channels", "times": "exponential"},
+        {"standard_deviation": [0.1, 0.2], "correlation": 0.5, "length": 2.0},
+    ),
     "full": (
         {"kind": "full"},
         {"standard_deviation": [0.1] * 6, "correlation": [0.1] * 15},

@@ -129,7 +129,10 @@ def test_without_signal_any_covariance_is_found(factor):
     deviations = factor * np.sqrt(np.diag(truth))
     start = problem.noise.from_natural({"standard_deviation": deviations, "correlation": 0.0})
     descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
-    answer, moment = noise_covariance(problem, descent.gamma), data.T @ data / len(data)
+    answer, moment = (
+        noise_covariance(problem, np.zeros(problem.d_alpha), descent.gamma),
+        data.T @ data / len(data),
+    )
     # What is left to the second moments of the data is below their own error.
     own = relative_frobenius_error(moment, truth)
     assert relative_frobenius_error(answer, moment) < 0.8 * own
@@ -153,14 +156,14 @@ def test_small_correlations_shrink_as_said():
 @pytest.mark.slow
 def test_with_signal_starts_end_together_and_beat_independent_noise():
     problem, alpha, gamma = curve_problem(count=1000)
-    truth = noise_covariance(problem, gamma)
+    truth = noise_covariance(problem, np.zeros(problem.d_alpha), gamma)
     settings = DescentSettings(iterations=300, model_samples=1000, directions=64)
     full = with_full_noise(problem, 0.1)
     answers = []
     for factor in (0.3, 3.0):
         start = full.noise.from_natural({"standard_deviation": 0.1 * factor, "correlation": 0.0})
         descent = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
-        answers.append(noise_covariance(full, descent.gamma))
+        answers.append(noise_covariance(full, np.zeros(full.d_alpha), descent.gamma))
         # Standard errors are 2 to 4 %, more for the second deviation, which noise can stand for.
         np.testing.assert_allclose(descent.alpha, alpha, atol=0.12)
     assert relative_frobenius_error(*answers) < 0.15
@@ -168,7 +171,9 @@ def test_with_signal_starts_end_together_and_beat_independent_noise():
     scale = np.concatenate([problem.scale[:4], diagonal.scale])
     other = replace(problem, noise=diagonal, scale=scale)
     descent = run(begin(alpha + 0.5, np.full(8, -2.3), settings), other, settings, progress=False)
-    independent = relative_frobenius_error(noise_covariance(other, descent.gamma), truth)
+    independent = relative_frobenius_error(
+        noise_covariance(other, np.zeros(other.d_alpha), descent.gamma), truth
+    )
     assert max(relative_frobenius_error(a, truth) for a in answers) < 0.9 * independent
 
 
@@ -183,7 +188,9 @@ def test_fifty_observations_do_not_diverge(iterations, reached):
     start = problem.noise.from_natural({"standard_deviation": 3.0, "correlation": 0.0})
     descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)
     errors = [
-        relative_frobenius_error(noise_covariance(problem, gamma[2:]), truth)
+        relative_frobenius_error(
+            noise_covariance(problem, np.zeros(problem.d_alpha), gamma[2:]), truth
+        )
         for gamma in [np.concatenate([np.zeros(2), start]), *descent.state.path]
     ]
     assert max(errors) == errors[0]
@@ -195,7 +202,9 @@ def test_fifty_observations_do_not_diverge(iterations, reached):
 def test_held_noise_does_not_move_and_the_law_does():
     problem, alpha, gamma = curve_problem(count=100)
     full = replace(with_full_noise(problem, 0.1), free_noise=False)
-    factor = torch.linalg.cholesky(torch.from_numpy(noise_covariance(problem, gamma)))
+    factor = torch.linalg.cholesky(
+        torch.from_numpy(noise_covariance(problem, np.zeros(problem.d_alpha), gamma))
+    )
     start = full.noise.from_cholesky(factor).numpy()
     settings = DescentSettings(iterations=30, model_samples=200, directions=16)
     descent = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)

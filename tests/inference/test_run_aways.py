@@ -50,7 +50,7 @@ def test_no_estimate_runs_away(study):
         z = parameters(problem.law, alpha, 1, stage, count)
         with torch.no_grad():
             clean = problem.simulate(torch.from_numpy(z)).numpy()
-        data = clean + noise_rows(problem.noise, gamma, 1, stage, count)
+        data = clean + noise_rows(problem.noise, gamma, 1, stage, clean)
         again = replace(problem, data=data, stage=stage)
         first = fit_pseudo_likelihood(again, [begin], rough=True)
         last = fit_distance(again, settings, [first.p], progress=False).estimate

@@ -64,6 +64,11 @@ NOISES: dict[str, dict[str, Any]] = {
     "autoregressive": {"kind": "autoregressive", "order": 2},
     "blocks": {"kind": "blocks", "places": "matern32"},
     "blocks full": {"kind": "blocks", "places": "full", "start": {"place_correlation": 0.2}},
+    "channels": {"kind": "channels", "times": "exponential"},
+    "isotropic with errors": {
+        "kind": "isotropic",
+        "errors": {"grows": "combined", "tails": "student"},
+    },
     "full": {"kind": "full", "start": {"correlation": 0.1}},
 }
 
@@ -106,7 +111,7 @@ def test_a_section_names_the_modules_that_run(build, section):
         "    from popinv.population.noise.section import noise_section\n"
         f"    places = forward_section({RING!r}).observed(1)\n"
         "    before = set(sys.modules)\n"
-        "    noise_section(section).noise(places)\n"
+        "    noise_section(section).model(places)\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run(

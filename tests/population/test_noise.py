@@ -116,7 +116,7 @@ def test_isotropic_and_diagonal_closed_forms():
 def test_sample_covariance_approaches_gamma():
     model = KernelNoise(PLACES, "matern32", nugget=False)
     gamma = model.from_natural({"amplitude": 0.5, "length": 0.3})
-    xi = noise_rows(model, gamma, seed=1, stage="test", count=20_000)
+    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((20_000, model.d_y)))
     expected = model.covariance(torch.from_numpy(gamma)).numpy()
     # Standard error of an entry at 20000 rows: at most sqrt(2/20000) = 1 % of the variance.
     np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.04 * 0.25)

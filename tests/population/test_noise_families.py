@@ -14,6 +14,7 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise, autoregressive_factor
 from popinv.population.noise.blocks.noise import BlockNoise
+from popinv.population.noise.channels.noise import ChannelNoise
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.full.noise import FullNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -31,6 +32,8 @@ MODELS = {
     "diagonal blocks": BlockNoise(DiagonalNoise(3), 4, order=1),
     "kernel blocks": BlockNoise(KernelNoise(PLACES, "exponential", nugget=False), 4, order=1),
     "full blocks": BlockNoise(FullNoise(3, shrinkage=0.0), 4, order=1),
+    "channels": ChannelNoise(2, 2, np.zeros(1), correlated_times=False),
+    "channels over time": ChannelNoise(1, 3, np.array([0.0, 0.1, 0.9, 1.0]), correlated_times=True),
 }
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
@@ -90,7 +93,7 @@ def test_samples_follow_the_factor_and_are_differentiable(model):
 def test_sample_covariance_approaches_gamma(model):
     gamma = random_gamma(model, 3, 0.3)
     expected = model.covariance(torch.from_numpy(gamma)).numpy()
-    xi = noise_rows(model, gamma, seed=1, stage="test", count=20_000)
+    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((20_000, model.d_y)))
     # Standard error of an entry: at most sqrt(2 / 20000) = 1 % of the largest variance.
     np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.045 * expected.max())
 

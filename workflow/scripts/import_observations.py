@@ -4,5 +4,5 @@ from popinv.population.stages.import_observations import import_observations
 from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
-    sections = job.settings("forward", "law", "observations")
+    sections = job.settings("forward", "law", "noise", "observations")
     job.save("observations", import_observations(**sections, seed=job.seed))

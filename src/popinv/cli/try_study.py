@@ -27,6 +27,7 @@ from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable
 from popinv.population.known import Known
 from popinv.population.laws.values import law_spread, law_values
+from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
 from popinv.population.synthetic_known import synthetic_known
 from popinv.seeds import generator
@@ -81,7 +82,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
     table = None
     if isinstance(study.observations, FileObservations):
         table = check_observation_file(
-            study.observations, study.forward, study.law.covariate_names()
+            study.observations, study.forward, covariate_names(study.law, study.noise)
         )
     # The rows that the rule propose_parameters draws first.
     population = study.law.law(study.forward)
@@ -148,7 +149,8 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
         count, share = len(table.values), observed.heldout_fraction
         known = table.known.of(learned_and_tested(count, share, seed)[0])
     else:
-        names, count = study.law.covariate_names(), observed.count + observed.heldout
+        count = observed.count + observed.heldout
+        names = covariate_names(study.law, study.noise)
         made = synthetic_known(observed, study.forward.design_names(), names, seed, count)
         if made is None:
             return None

@@ -31,6 +31,7 @@ from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.field import FieldLaw
 from popinv.population.laws.kinds import Law, LawSection
+from popinv.population.model import covariate_names
 from popinv.population.noise.kernel.section import KernelSection
 from popinv.population.noise.kinds import Noise, NoiseSection
 from popinv.sections.messages import Problem, name_problems, shown, value_problems
@@ -52,6 +53,10 @@ _SECTIONS: dict[str, Any] = {
     "evidence": Evidence,
     "downstream": StudyDownstream,
 }
+
+
+# Kinds of noise without correlations, whose density of a censored value is known.
+_INDEPENDENT = ("isotropic", "diagonal")
 
 
 @cache
@@ -103,6 +108,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _model(study, sections)
     if sections.forward and sections.law:
         yield from _known(sections.forward, sections.law, sections)
+    yield from _errors(sections)
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
@@ -160,7 +166,10 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
 
 def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Iterator[Problem]:
     """Yield known quantities without a distribution, and parts of a study that do not take any."""
-    wanted = tuple(dict.fromkeys([*forward.design_names(), *law.covariate_names()]))
+    noises, observations = [sections.noise], sections.observations
+    if isinstance(observations, SyntheticObservations):
+        noises.append(observations.truth.noise_model)
+    wanted = tuple(dict.fromkeys([*forward.design_names(), *covariate_names(law, *noises)]))
     if isinstance(sections.observations, SyntheticObservations):
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):
@@ -168,6 +177,55 @@ def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Ite
     if not wanted:
         return
     why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
+    yield from _not_for(sections, why)
+
+
+def _errors(sections: _Sections) -> Iterator[Problem]:
+    """Yield parts of a study that do not take noise that varies."""
+    noises, observations = [sections.noise], sections.observations
+    if isinstance(observations, SyntheticObservations):
+        noises.append(observations.truth.noise_model)
+    if any(noise and noise.errors and noise.errors.vary for noise in noises):
+        yield from _not_for(sections, "not for noise with 'errors' yet; leave it out.")
+    if observations is not None and observations.censored_below is not None:
+        yield from _not_for(sections, "not for observations that are censored yet; leave it out.")
+        yield from _limits(sections)
+
+
+def _limits(sections: _Sections) -> Iterator[Problem]:
+    """Yield limits of quantification that do not fit, and noise that they do not go with."""
+    at = ("observations", "censored_below")
+    noise, observations = sections.noise, sections.observations
+    assert observations is not None
+    given, scale = observations.censored_below, "noise_scale_column"
+    if isinstance(observations, SyntheticObservations):
+        scale = "noise_scale"
+    if getattr(observations, scale) is not None:
+        yield Problem(at, f"not together with 'observations.{scale}' yet; leave one of them out.")
+    heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
+    if noise and (heavy or noise.kind not in _INDEPENDENT):
+        yield Problem(
+            at,
+            "values below a limit need independent Gaussian noise, but 'noise' is of kind "
+            f"'{noise.kind}'{' with heavy tails' if heavy else ''}; choose 'isotropic' or "
+            "'diagonal' with 'errors.tails: gaussian', or leave the values empty.",
+        )
+    if sections.forward is None:
+        return
+    described = sections.forward.observed(0)
+    if isinstance(given, list) and len(given) != len(described):
+        yield Problem(
+            at,
+            f"got {len(given)} numbers, but there are {len(described)} observations of each "
+            "system; give one for each, or one number.",
+        )
+    lowest = min(given) if isinstance(given, list) else given
+    if described.logarithm and lowest is not None and lowest <= 0:
+        yield Problem(at, "a limit must be positive, as logarithms are observed.")
+
+
+def _not_for(sections: _Sections, why: str) -> Iterator[Problem]:
+    """Yield downstream methods, baselines and evidence that a study asks for, with a reason."""
     for method, asked in sections.downstream or ():
         if asked is not None:
             yield Problem(("downstream", method), why)
@@ -228,7 +286,7 @@ def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
 
 
 def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
-    for problem in noise.problems(forward):
+    for problem in (*noise.problems(forward), *noise.error_problems()):
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
@@ -265,7 +323,7 @@ def _truth(
     for problem in law.value_problems(truth.law, forward) if law else ():
         yield problem.under(*at, "law")
     if forward and truth.noise_model:
-        for problem in truth.noise_model.problems(forward):
+        for problem in (*truth.noise_model.problems(forward), *truth.noise_model.error_problems()):
             yield problem.under(*at, "noise_model")
     if true_noise := truth.noise_model or noise:
         yield from _true_noise(forward, true_noise, truth.noise, (*at, "noise"))
@@ -280,7 +338,10 @@ def _true_noise(
     names, values = tuple(noise.start.model_dump()), type(noise.start)
     known = {name: given[name] for name in names if name in given}
     wrong = list(value_problems(known, values))
-    for problem in (*name_problems(given, names, "the noise's parameters"), *wrong):
+    if noise.errors:
+        wrong += noise.errors.value_problems(given)
+    wanted = tuple(noise.start_values())
+    for problem in (*name_problems(given, wanted, "the noise's parameters"), *wrong):
         yield problem.under(*at)
     if forward and not wrong:
         for problem in noise.value_problems(values.model_validate(known), forward):

@@ -15,6 +15,7 @@ from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable, check_varies
+from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 
 __all__ = ["check_data_files", "check_observation_file"]
@@ -32,7 +33,7 @@ def check_observation_file(
     forward : ForwardSection
         The forward model that is to explain the observations.
     covariates : sequence of str
-        Columns that hold covariates of the law.
+        Columns that hold covariates of the law and of the noise.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def check_data_files(config: Config) -> None:
             continue
         try:
             table = check_observation_file(
-                study.observations, study.forward, study.law.covariate_names()
+                study.observations, study.forward, covariate_names(study.law, study.noise)
             )
             learned, heldout = _split(table, study, study.observations, config.seed)
         except DataError as error:

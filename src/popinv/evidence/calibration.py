@@ -71,7 +71,7 @@ def replication(
         ("bound", bound, "standard error that the likelihood allows, unconstrained"),
     ):
         variables[name] = variable("estimated", values, long_name)
-    own = noise_covariance(problem, problem.split(estimate.p)[1])
+    own = noise_covariance(problem, *problem.split(estimate.p))
     variables["noise_error"] = variable(
         (), relative_frobenius_error(own, covariance), "relative error of the noise covariance"
     )

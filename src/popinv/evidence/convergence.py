@@ -106,7 +106,7 @@ def errors_of_repeats(
             continue
         laws[r] = problem.law.to_natural(alpha)
         noises[r] = problem.noise.to_natural(gamma)
-        gamma = noise_covariance(problem, gamma)
+        gamma = noise_covariance(problem, alpha, gamma)
         errors[0, r] = root_mean_square(law_errors(laws[r], true_law))
         errors[1, r] = relative_frobenius_error(gamma, true_covariance)
     return xr.Dataset(

@@ -13,6 +13,7 @@ from popinv.figures.noise_curves import (
     draw_autocorrelation,
     draw_deviations,
 )
+from popinv.figures.noise_growth import draw_growth
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
 from popinv.inference.accuracy import relative_frobenius_error
 
@@ -35,7 +36,7 @@ def draw_noise_covariance(
 
     Noise that is stationary over places is drawn against distance. Noise over time is drawn by its
     autocorrelation at one place and its standard deviations. Other noise is drawn by its standard
-    deviations.
+    deviations, and noise that grows also by its standard deviation against the signal.
 
     Parameters
     ----------
@@ -52,6 +53,14 @@ def draw_noise_covariance(
     figure = new_figure(title, 12, 8)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1), hspace=0.03, squeeze=False)[:, 0]
     _heat_maps(top, noise, layout, squared(units))
+    if noise.growth is not None:
+        left, right = bottom.subplots(1, 2, squeeze=False)[0]
+        _deviations(left, noise, layout, units)
+        draw_growth(right, noise.growth)
+        right.set(title="Standard deviation against the signal")
+        right.set_xlabel(axis_label("noise-free observation", units))
+        right.set_ylabel(axis_label("standard deviation", units))
+        return figure
     if layout.over_time:
         left, right = bottom.subplots(1, 2, squeeze=False)[0]
         draw_autocorrelation(left, noise, layout)

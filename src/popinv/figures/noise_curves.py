@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.marginals import is_wide
+from popinv.figures.noise_growth import NoiseGrowth
 from popinv.figures.style import DATA, MODEL, TRUTH
 
 __all__ = [
@@ -40,12 +41,15 @@ class NoiseComparison:
     reference_is_true : bool
     resampled : ndarray of shape (resamples, d_y, d_y), optional
         Covariances estimated from resampled systems, for intervals.
+    growth : NoiseGrowth, optional
+        The standard deviation against the signal, if the noise grows.
     """
 
     estimate: np.ndarray
     reference: np.ndarray
     reference_is_true: bool
     resampled: np.ndarray | None = None
+    growth: NoiseGrowth | None = None
 
     @property
     def reference_name(self) -> str:

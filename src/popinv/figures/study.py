@@ -19,6 +19,7 @@ from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_curves import NoiseComparison
+from popinv.figures.noise_growth import noise_growth
 from popinv.figures.observations import draw_observations
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
@@ -104,13 +105,14 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         reference = data - noise_free_covariance(problem, population)
         if problem.conditions is not None:
             reference = reference / problem.conditions.mean_square_scale
-    gammas = population["gamma_draws"].values
-    resampled = np.array([noise_covariance(problem, gamma) for gamma in gammas])
+    draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
+    resampled = np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws])
     return NoiseComparison(
         estimate=population["noise_covariance"].values,
         reference=reference,
         reference_is_true="truth" in loaded,
         resampled=resampled,
+        growth=noise_growth(problem, loaded),
     )
 
 

@@ -50,6 +50,8 @@ class Observations:
         Names of the entries, where they are different quantities. Their order is free but for
         time series: the coordinate ``"t"`` stands last and runs fastest, so that entry
         ``s * n_t + k`` is the k-th time at the s-th place.
+    logarithm : bool
+        Whether an observation is the natural logarithm of what a file holds.
     """
 
     coordinates: np.ndarray
@@ -59,6 +61,7 @@ class Observations:
     long_name: str = ""
     coordinate_units: str = "1"
     labels: Sequence[str] = ()
+    logarithm: bool = False
 
     def __len__(self) -> int:
         return len(self.coordinates)

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from popinv.errors import ConfigError
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
-from popinv.sections.base import plain
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.varying import VaryingNoise
 
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["descent_problem", "start"]
+__all__ = ["censorable", "descent_problem", "start"]
 
 # Scale of a law's entry whose spread is zero; a factor e is a large change of most entries.
 _LAW_SCALE = 0.5
@@ -41,7 +43,9 @@ def descent_problem(
         Address of the random draws.
     """
     data, conditions = fitted_observations(observations)
-    noise_model = model.noise.noise(model.forward.observed(seed))
+    covariates = observations.get("covariate_name")
+    names = () if covariates is None else tuple(map(str, covariates.values))
+    noise_model = model.noise.model(model.forward.observed(seed), names)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
@@ -50,19 +54,43 @@ def descent_problem(
         deviations = conditions.known.covariates.numpy().std(axis=0)
         for entry, covariate in law.coefficients:
             scale[entry] = _LAW_SCALE / deviations[covariate]
+    if conditions is not None and conditions.limits is not None:
+        noise_model = censorable(noise_model)
+    scale_of_noise = noise_model.scale
+    for entry, column in getattr(noise_model, "coefficients", ()):
+        assert conditions is not None
+        assert conditions.known is not None
+        scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     return Problem(
         data=data,
         simulate=surrogate,
         law=law,
         noise=noise_model,
-        scale=np.concatenate([scale, noise_model.scale]),
+        scale=np.concatenate([scale, scale_of_noise]),
         seed=seed,
         stage=stage,
         conditions=conditions,
     )
 
 
+def censorable(noise: NoiseModel) -> NoiseModel:
+    """Return a noise model whose likelihood takes censored observations.
+
+    Raises
+    ------
+    ConfigError
+        If the noise is correlated or has heavy tails.
+    """
+    varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
+    if not varying.independent or varying.heavy_tails:
+        raise ConfigError(
+            "observations.censored_below: values below a limit of quantification need noise of "
+            "kind 'isotropic' or 'diagonal' with Gaussian tails"
+        )
+    return varying
+
+
 def start(model: Model, problem: Problem) -> np.ndarray:
     """Return the unconstrained p = (alpha, gamma) at the start of the study's estimates."""
     alpha = law_values(model.law, model.law.start, model.forward)
-    return np.concatenate([alpha, problem.noise.from_natural(plain(model.noise.start))])
+    return np.concatenate([alpha, problem.noise.from_natural(model.noise.start_values())])

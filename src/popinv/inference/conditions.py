@@ -18,6 +18,9 @@ is biased.
 The design of a system enters its G beside the parameters, and covariates shift the law of its
 parameters (:mod:`popinv.population.known`); both are known for each system.
 
+An observation below a limit of quantification holds the limit, and so does that of a simulated
+system. Both sides are censored alike.
+
 The filled value is not an imputation of the missing value, which would need the unknown law. Both
 sides of the comparison contain it, and any other value would leave the truth unchanged. The
 construction is this package's own.
@@ -61,22 +64,28 @@ class Conditions:
         The fixed value of missing entries; goes with ``present``.
     known : Known, optional
         Design and covariates.
+    limits : ndarray of shape (N, d_y), optional
+        Limits of quantification. A value below its limit is replaced by the limit.
     """
 
     scale: np.ndarray | None = None
     present: np.ndarray | None = None
     fill: np.ndarray | None = None
     known: Known | None = None
+    limits: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.scale is None and self.present is None and self.known is None:
-            raise ValueError("conditions need a scale, a mask or known quantities")
+        if all(each is None for each in self._by_system):
+            raise ValueError("conditions need a scale, a mask, known quantities or limits")
         if (self.present is None) != (self.fill is None):
             raise ValueError("a mask and the values that fill it go together")
 
     def __len__(self) -> int:
-        some = next(c for c in (self.scale, self.present, self.known) if c is not None)
-        return len(some)
+        return len(next(each for each in self._by_system if each is not None))
+
+    @property
+    def _by_system(self) -> tuple[np.ndarray | Known | None, ...]:
+        return self.scale, self.present, self.known, self.limits
 
     def of(self, systems: np.ndarray) -> Conditions:
         """Return the conditions of some systems, which may occur several times."""
@@ -85,11 +94,13 @@ class Conditions:
             scale=None if self.scale is None else self.scale[systems],
             present=None if self.present is None else self.present[systems],
             known=None if self.known is None else self.known.of(systems),
+            limits=None if self.limits is None else self.limits[systems],
         )
 
     def without_gaps(self) -> Conditions | None:
         """Return the conditions of the same systems without missing entries."""
-        if self.scale is None and self.known is None:
+        left = (self.scale, self.known, self.limits)
+        if all(each is None for each in left):
             return None
         return replace(self, present=None, fill=None)
 
@@ -101,7 +112,7 @@ class Conditions:
     def observe(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray
     ) -> torch.Tensor:
-        """Return signal + s noise, with missing entries filled.
+        """Return signal + s noise, at least the limits, with missing entries filled.
 
         Parameters
         ----------
@@ -113,6 +124,8 @@ class Conditions:
         if self.scale is not None:
             noise = torch.from_numpy(self.scale[systems])[:, None] * noise
         y = signal + noise
+        if self.limits is not None:
+            y = torch.maximum(y, torch.from_numpy(self.limits[systems]))
         if self.present is None or self.fill is None:
             return y
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
@@ -125,7 +138,8 @@ def fitted_observations(observations: xr.Dataset) -> tuple[np.ndarray, Condition
     ----------
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
-        input) and ``covariate`` (system, known) if systems have any.
+        input), ``covariate`` (system, known) and ``censored_below`` (observation,) if there are
+        any.
 
     Returns
     -------
@@ -205,11 +219,13 @@ def _conditions(
 ) -> Conditions | None:
     scale = observations.get(f"noise_scale{ending}")
     known = known_of(observations, ending)
-    if scale is None and fill is None and known is None:
+    limits = observations.get("censored_below")
+    if scale is None and fill is None and known is None and limits is None:
         return None
     return Conditions(
         scale=None if scale is None else np.asarray(scale.values, dtype=float),
         present=None if fill is None else ~np.isnan(y),
         fill=fill,
         known=known,
+        limits=None if limits is None else np.broadcast_to(limits.values, y.shape).copy(),
     )

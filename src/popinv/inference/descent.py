@@ -31,6 +31,8 @@ model is subtracted. The expected gradient then vanishes at the truth exactly if
 as large as the data. Preconditioner, step lengths and this correction are this package's own
 choices.
 
+The covariance of noise that grows with the signal is its mean over the signals of the step.
+
 If observed systems have noise scales or missing entries, the model's draws take them over; see
 :mod:`popinv.inference.conditions`.
 """
@@ -96,12 +98,17 @@ def _unit_directions(problem: Problem, settings: DescentSettings, k: int) -> tor
 
 
 def _metric_directions(
-    problem: Problem, settings: DescentSettings, p: torch.Tensor, theta: torch.Tensor
+    problem: Problem,
+    settings: DescentSettings,
+    p: torch.Tensor,
+    theta: torch.Tensor,
+    signal: torch.Tensor,
+    systems: np.ndarray | None,
 ) -> torch.Tensor:
     """Return U = L^{-T} theta. Only the full policy lets gradients through."""
     if settings.policy == "plain":
         return theta
-    cholesky = problem.noise.cholesky(p[problem.d_alpha :])
+    cholesky = problem.noise_factor(p[problem.d_alpha :], signal, systems)
     u = torch.linalg.solve_triangular(cholesky.T, theta, upper=True)
     return u if settings.policy == "full" else u.detach()
 
@@ -154,8 +161,10 @@ def step(
     data = _batch(problem, settings, k)
 
     p = torch.from_numpy(state.parameters.copy()).requires_grad_(True)
-    u = _metric_directions(problem, settings, p, theta)
-    sample = problem.model(p, omega, e, systems)
+    known = None if problem.known is None or systems is None else problem.known.of(systems)
+    signal = problem.signal(p[: problem.d_alpha], omega, known)
+    u = _metric_directions(problem, settings, p, theta, signal, systems)
+    sample = problem.observed(p[problem.d_alpha :], signal, e, systems)
     loss = _half_distance(data, sample, u, settings.debias)
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])

@@ -30,6 +30,7 @@ import torch
 
 from popinv.inference.curvature import each_tangent
 from popinv.inference.estimate import restricted_inverse
+from popinv.inference.mean_noise import mean_noise_factor
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
@@ -97,7 +98,7 @@ def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
     theta = directions(generator(problem.seed, f"{stage}/directions"), _DIRECTIONS, d_y)
     at = torch.from_numpy(np.array(p, dtype=float))
     with fixed_threads(), torch.no_grad():
-        factor = problem.noise.cholesky(at[problem.d_alpha :])
+        factor = mean_noise_factor(problem, at)
         u = torch.linalg.solve_triangular(factor.T, torch.from_numpy(theta), upper=True).numpy()
         (edges_1, means_1), (edges_2, means_2) = (
             _quantile_tangents(problem, at, u, f"{stage}/{half}") for half in range(2)

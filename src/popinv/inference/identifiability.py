@@ -135,8 +135,9 @@ def identifiability(
     times Gamma. The information in the scale of each single system is left out. Missing entries
     are ignored: the prediction assumes that every entry of every system was observed.
 
-    Systems with a design or covariates have moments of their own. The prediction is then the
-    information of the pseudo-likelihood, in which missing entries count.
+    Systems with a design or covariates have moments of their own, and noise that varies has
+    moments that depend on the law. The prediction is then the information of the pseudo-likelihood,
+    in which missing entries count. Degrees of freedom of the noise count as known.
 
     Parameters
     ----------
@@ -147,7 +148,8 @@ def identifiability(
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
     """
-    if problem.known is not None:
+    problem = problem.of_moments
+    if problem.known is not None or problem.noise.varies:
         return _of_known(problem, alpha, gamma)
     width = problem.law.d_omega
     pairs = max(samples // 4, 2 * width)
@@ -173,7 +175,7 @@ def identifiability(
 def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identifiability:
     law, noise = torch.from_numpy(np.array(alpha)), torch.from_numpy(np.array(gamma))
     with fixed_threads(), torch.no_grad():
-        moments = moments_of_systems(problem, law, matched_draws(problem))
+        moments = moments_of_systems(problem, law, noise, matched_draws(problem))
         information = evaluate(problem, noise, moments).information
     free, count = problem.free, len(problem.data)
     # The change of an observation by each parameter, in its standard deviations.

@@ -95,7 +95,7 @@ class Problem:
         e: torch.Tensor,
         systems: np.ndarray | None = None,
     ) -> torch.Tensor:
-        """Return y = G(T(alpha, omega)) + s L(gamma) e, shape (M, d_y), unseen entries filled.
+        """Return y = G(T(alpha, omega)) + s xi, shape (M, d_y), unseen entries filled.
 
         Parameters
         ----------
@@ -108,10 +108,39 @@ class Problem:
         """
         alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
         known = None if self.known is None or systems is None else self.known.of(systems)
-        signal, noise = self.signal(alpha, omega, known), self.noise.sample(gamma, e)
+        return self.observed(gamma, self.signal(alpha, omega, known), e, systems)
+
+    def observed(
+        self,
+        gamma: torch.Tensor,
+        signal: torch.Tensor,
+        e: torch.Tensor,
+        systems: np.ndarray | None = None,
+    ) -> torch.Tensor:
+        """Return noise-free observations (M, d_y) with noise; the arguments are as for `model`."""
+        noise = self.noise.sample_given(gamma, e, signal, self.covariates(systems, len(signal)))
         if self.conditions is None or systems is None:
             return signal + noise
         return self.conditions.observe(signal, noise, systems)
+
+    def covariates(self, systems: np.ndarray | None, count: int) -> torch.Tensor | None:
+        """Return the covariates (count, k) of rows with these systems' conditions, if any.
+
+        Without systems, the first ones take turns.
+        """
+        if self.known is None or not self.noise.varies:
+            return None
+        known = self.known.in_turns(count) if systems is None else self.known.of(systems)
+        return known.covariates
+
+    def noise_factor(
+        self, gamma: torch.Tensor, signal: torch.Tensor, systems: np.ndarray | None = None
+    ) -> torch.Tensor:
+        """Return the Cholesky factor of the noise's covariance, or of its mean over signals."""
+        if not self.noise.varies:
+            return self.noise.cholesky(gamma)
+        covariates = self.covariates(systems, len(signal))
+        return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
 
     @property
     def known(self) -> Known | None:
@@ -138,6 +167,12 @@ class Problem:
         """Return the problem with some of the systems alone; they may come up several times."""
         conditions = None if self.conditions is None else self.conditions.of(systems)
         return replace(self, data=self.data[systems], conditions=conditions)
+
+    @property
+    def of_moments(self) -> Problem:
+        """The problem with what mean and covariance of the noise do not depend on held."""
+        held = tuple(self.d_alpha + i for i in getattr(self.noise, "without_moments", ()))
+        return replace(self, fixed=(*self.fixed, *held)) if held else self
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
         """Draw the systems whose conditions simulated ones take; None if there are none."""

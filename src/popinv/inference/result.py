@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
+from popinv.inference.mean_noise import mean_noise_covariance
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ __all__ = [
 _MATRIX = ("estimated", "estimated_other")
 
 
-def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
-    """Return Gamma(gamma), shape (d_y, d_y)."""
-    return problem.noise.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
+def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Return Gamma(gamma), or its mean over the law if the noise varies, shape (d_y, d_y)."""
+    p = np.concatenate([alpha, gamma]).astype(float)
+    return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()
 
 
 def parameter_names(problem: Problem) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def answer_dataset(
             ),
             "noise_covariance": variable(
                 ("observation", "observation_other"),
-                noise_covariance(problem, gamma),
+                noise_covariance(problem, alpha, gamma),
                 "covariance of the noise",
             ),
         },

@@ -151,17 +151,17 @@ def observe_again(
     e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, count, pairs * d_y)
     half = e.reshape(count, pairs, d_y)
     draws = torch.from_numpy(np.concatenate([half, -half], axis=1).swapaxes(0, 1).reshape(-1, d_y))
-    with torch.no_grad():
-        noise = problem.noise.sample(torch.from_numpy(np.array(gamma)), draws)
-    times = 2 * pairs
+    times, at = 2 * pairs, torch.from_numpy(np.array(gamma))
     signal = torch.from_numpy(np.tile(clean, (times, 1)))
     conditions = problem.conditions
     if conditions is None:
-        return replace(problem, data=(signal + noise).numpy())
+        with torch.no_grad():
+            return replace(problem, data=problem.observed(at, signal, draws).numpy())
     rng = generator(problem.seed, f"{stage}/systems")
     rows = rng.integers(len(conditions), size=count) if drawn_for is None else drawn_for
     systems = np.tile(rows, times)
-    data = conditions.observe(signal, noise, systems).numpy()
+    with torch.no_grad():
+        data = problem.observed(at, signal, draws, systems).numpy()
     return replace(problem, data=data, conditions=conditions.of(systems))
 
 

@@ -274,6 +274,11 @@ def _slow(
 def _advice(cell: str, column: int, text: int | None) -> str:
     if _DECIMAL_COMMA.fullmatch(cell):
         return f"Write numbers with a decimal point: {cell.replace(',', '.')}."
+    if cell.startswith("<"):
+        return (
+            f"Write the limit itself, {cell.lstrip('<= ')}, and state it as "
+            "'observations.censored_below'."
+        )
     names = (
         " The key 'observations.system_column' names a column that holds the systems' names."
         if column == 0 and text is None

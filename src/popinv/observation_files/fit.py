@@ -41,6 +41,12 @@ def read_fitting(
     design, covariates : sequence of str
         Columns that hold what is known of each system.
 
+    Returns
+    -------
+    ObservationTable
+        Values below a limit of quantification are at the limit; they are logarithms if those are
+        observed.
+
     Raises
     ------
     DataError
@@ -56,7 +62,26 @@ def read_fitting(
             _check_stand_ins(table, section.value_column, (*design, *covariates))
         except DataError as error:
             raise _naming(section.file, error) from None
+    if section.censored_below is not None:
+        limits = np.asarray(section.censored_below, dtype=float)
+        table = replace(table, values=np.maximum(table.values, limits))
+    if observations.logarithm:
+        return replace(table, values=_logarithms(table, section.file))
     return table
+
+
+def _logarithms(table: ObservationTable, path: str) -> np.ndarray:
+    """Return the logarithms of the values, NaN where these are."""
+    system, column = np.nonzero(table.values <= 0)
+    if len(system):
+        value = table.values[system[0], column[0]]
+        raise DataError(
+            f"{path}: {len(system)} observations are not positive and have no logarithm "
+            f"('forward.observations.logarithm'), the first of them {value:g} of system "
+            f"{system[0] + 1}; leave them empty if they were not measured, or compare the "
+            "quantity itself ('logarithm: false')"
+        )
+    return np.log(table.values)
 
 
 def _read_wide(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from popinv.observation_files.limits import CENSORED_BELOW, Limits
 from popinv.sections.base import Fraction, Number, Section, plain_path
 
 __all__ = ["FILE_TYPES", "FileObservations", "conversion"]
@@ -120,6 +121,9 @@ class FileObservations(Section):
         description="Numbers that stand for a missing value, such as `[-999]`. `[]`: none. null: "
         "none, but the run stops where -99, -999, 999, ... occurs several times in a column, far "
         "from its other values, until this key is set.",
+    )
+    censored_below: Limits | None = Field(
+        default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
     )
     header: bool | None = Field(
         default=None,

@@ -1,7 +1,7 @@
 """The quantities that are known of each system: its design and its covariates.
 
 The design enters the forward model beside the parameters: a dose, a load, a geometry. Covariates
-shift the law of the parameters. Simulated systems take both from observed ones.
+shift the law of the parameters, or scale the noise. Simulated systems take both from observed ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Known:
     ----------
     design : Tensor of shape (n, d_design)
     covariates : Tensor of shape (n, k)
-        In the order of the law.
+        In the order of the law, then those of the noise alone.
     """
 
     design: torch.Tensor
@@ -106,5 +106,6 @@ def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known | No
     """
     if known is None:
         return law.sample(alpha, omega)
-    z = law.sample_given(alpha, omega, known.covariates)
+    # The covariates of the noise alone follow those of the law.
+    z = law.sample_given(alpha, omega, known.covariates[:, : law.covariates])
     return torch.cat([z, known.design.to(z.dtype)], dim=1)

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
 
-__all__ = ["Model"]
+__all__ = ["Model", "covariate_names"]
+
+
+def covariate_names(law: LawSection, *noises: NoiseSection | None) -> tuple[str, ...]:
+    """Return the covariates of each system: those of the law, then those of noises alone."""
+    names = [*law.covariate_names()]
+    for noise in noises:
+        names += noise.covariate_names() if noise is not None else ()
+    return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)

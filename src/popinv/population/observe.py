@@ -36,6 +36,7 @@ def observe_through_noise(
     known: KnownColumns | None = None,
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
+    limits: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -53,7 +54,7 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
-    known, design_names, covariate_names
+    known, design_names, covariate_names, limits
         As for :func:`observations_dataset`.
 
     Returns
@@ -75,6 +76,7 @@ def observe_through_noise(
         known=None if known is None else known.of(np.flatnonzero(solved)),
         design_names=design_names,
         covariate_names=covariate_names,
+        limits=limits,
     )
 
 
@@ -88,6 +90,7 @@ def observations_dataset(
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
     column_names: Sequence[str] | None = None,
+    limits: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
@@ -109,18 +112,26 @@ def observations_dataset(
         Their names.
     column_names : sequence of str, length d_y, optional
         The user's names of the observations.
+    limits : ndarray of shape (d_y,), optional
+        Limits of quantification; a smaller value is replaced by its limit.
 
     Returns
     -------
     Dataset
         ``y`` (system, observation) and ``y_heldout`` (heldout_system, observation); where they
         are given, ``noise_scale`` and ``noise_scale_heldout``, ``design`` (system, design_name),
-        ``covariate`` (system, covariate_name) and their ``_heldout``, ``covariate_centre``, and the
-        coordinates ``system_id``, ``system_id_heldout`` and ``column`` (observation,).
+        ``covariate`` (system, covariate_name) and their ``_heldout``, ``covariate_centre``,
+        ``censored_below`` (observation,), and the coordinates ``system_id``, ``system_id_heldout``
+        and ``column`` (observation,).
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
     variables, coordinates = {}, observation_coordinates(observations)
+    if limits is not None:
+        y = np.maximum(y, limits)
+        variables["censored_below"] = variable(
+            "observation", limits, "limit of quantification", observations.units
+        )
     for dim, ending, rows, note in (
         ("system", "", slice(None, kept), ""),
         ("heldout_system", "_heldout", slice(kept, None), ", kept for the assessment"),
@@ -140,7 +151,7 @@ def observations_dataset(
             variables[f"covariate{ending}"] = variable(
                 (dim, "covariate_name"),
                 known.covariates[rows],
-                f"covariates of the law, less their mean{note}",
+                f"covariates, less their mean{note}",
             )
         if system_ids is not None:
             coordinates[f"system_id{ending}"] = variable(

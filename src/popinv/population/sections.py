@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from popinv.observation_files.limits import CENSORED_BELOW, Limits
 from popinv.population.noise.kinds import Noise
 from popinv.sections.base import Number, Positive, Section, Several
 
@@ -118,5 +119,8 @@ class SyntheticObservations(Section):
         description="How the design and the covariates are spread over the systems, by name: "
         "`{uniform: [low, high]}` or `{normal: [mean, standard_deviation]}`.",
         json_schema_extra={"x-default": "none"},
+    )
+    censored_below: Limits | None = Field(
+        default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
     )
     truth: Truth = Field(description="The truth from which the population is drawn.")

@@ -56,9 +56,28 @@ def broad_parameters(
 
 
 def noise_rows(
-    noise: NoiseModel, gamma: np.ndarray, seed: int, stage: str, count: int
+    noise: NoiseModel,
+    gamma: np.ndarray,
+    seed: int,
+    stage: str,
+    clean: np.ndarray,
+    covariates: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return noise (count, d_y) drawn from N(0, Gamma(gamma))."""
-    e = standard_normal_rows(seed, f"{stage}/noise", 0, count, noise.d_y)
+    """Return noise (n, d_y) about noise-free observations, NaN where these are.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+    gamma : ndarray of shape (n_gamma,)
+    seed, stage : int, str
+        Address of the draws.
+    clean : ndarray of shape (n, d_y)
+        G(z), NaN rows for solves that failed.
+    covariates : ndarray of shape (n, k), optional
+        Of the systems, for noise that depends on them.
+    """
+    e = standard_normal_rows(seed, f"{stage}/noise", 0, len(clean), noise.d_y)
+    x = None if covariates is None else torch.from_numpy(covariates)
+    rows = torch.from_numpy(gamma), torch.from_numpy(e), torch.from_numpy(clean), x
     with torch.no_grad():
-        return noise.sample(torch.from_numpy(gamma), torch.from_numpy(e)).numpy()
+        return noise.sample_given(*rows).numpy()

@@ -15,10 +15,28 @@ __all__ = ["truth_dataset"]
 
 
 def truth_dataset(
-    law: Law, alpha: np.ndarray, noise: NoiseModel, gamma: np.ndarray, solves: xr.Dataset
+    law: Law,
+    alpha: np.ndarray,
+    noise: NoiseModel,
+    gamma: np.ndarray,
+    solves: xr.Dataset,
+    covariates: np.ndarray | None = None,
 ) -> xr.Dataset:
-    """Return the true parameters, the noise covariance, and every system's z and clean y."""
-    covariance = noise.covariance(torch.from_numpy(gamma)).numpy()
+    """Return the true parameters, the noise covariance, and every system's z and clean y.
+
+    The covariance of noise that varies is its mean over the systems.
+
+    Parameters
+    ----------
+    law, noise : Law, NoiseModel
+    alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
+    solves : Dataset
+        Of the n systems that could be solved.
+    covariates : ndarray of shape (n, k), optional
+    """
+    x = None if covariates is None else torch.from_numpy(covariates)
+    signal = torch.from_numpy(solves["y"].values)
+    covariance = noise.mean_covariance(torch.from_numpy(gamma), signal, x).numpy()
     return xr.Dataset(
         {
             "alpha": variable("law_parameter", alpha, "true law, unconstrained"),

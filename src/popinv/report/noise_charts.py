@@ -6,6 +6,7 @@ import numpy as np
 
 from popinv.figures.arrangement import NUMBER, Arrangement, evenly
 from popinv.figures.noise_curves import NoiseComparison, autocorrelation
+from popinv.figures.noise_growth import NoiseGrowth
 from popinv.figures.style import axis_label, squared
 from popinv.report.look import (
     DATA,
@@ -38,6 +39,8 @@ def noise_charts(
         charts.append(_against_distance(noise, distance, squared(units)))
     else:
         charts.append(_deviations(noise, layout, units))
+    if noise.growth is not None:
+        charts.append(_growth(noise.growth, units))
     return charts
 
 
@@ -178,6 +181,32 @@ def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
         "the first lag."
         if len(correlation.lags) > 1
         else f"Autocorrelation of the noise{where}.",
+        figure,
+    )
+
+
+def _growth(growth: NoiseGrowth, units: str) -> Chart:
+    figure = new_chart(
+        axis_label("noise-free observation", units),
+        axis_label("standard deviation", units),
+        height=420,
+    )
+    if growth.half is not None:
+        low, high = growth.recovered - growth.half, growth.recovered + growth.half
+        add_band(figure, growth.signal, low, high, "95 % interval")
+    figure.add_scatter(x=growth.signal, y=growth.recovered, name="recovered", line={"color": MODEL})
+    if growth.true is not None:
+        line = {"color": TRUTH, "dash": "dash"}
+        figure.add_scatter(x=growth.signal, y=growth.true, name="true", line=line)
+    figure.update_yaxes(rangemode="tozero")
+    return Chart(
+        "noise-growth",
+        "Noise against the signal",
+        "The standard deviation of the noise, the root mean square over the observations, against "
+        "the noise-free observation.",
+        f"Standard deviation of the noise against the signal, from "
+        f"{rounded(float(growth.recovered.min()), 3)} to "
+        f"{rounded(float(growth.recovered.max()), 3)}.",
         figure,
     )
 

@@ -184,6 +184,11 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
         advice = ""
         if "," in cells[row] and np.isfinite(_number(cells[row].replace(",", "."))):
             advice = f" Write numbers with a decimal point: {cells[row].replace(',', '.')}."
+        elif cells[row].startswith("<"):
+            advice = (
+                f" Write the limit itself, {cells[row].lstrip('<= ')}, and state it as "
+                "'observations.censored_below'."
+            )
         raise DataError(
             f"line {frame.index[row]}: the column '{column}' holds {cells[row]!r}, which is no "
             f"finite number; an empty cell, NA and NaN are missing.{advice}"

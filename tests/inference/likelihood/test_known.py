@@ -91,7 +91,7 @@ def test_the_pseudo_likelihood_is_the_closed_form():
     problem = problem_of(60)
     p = truth(problem) + 0.1
     alpha, gamma = (torch.from_numpy(part) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, matched_draws(problem))
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
     evaluation = pseudo.evaluate(problem, gamma, moments)
     # Matched draws give the moments of a linear model without error.
     np.testing.assert_allclose(evaluation.log_likelihood, closed_form(p, problem), atol=1e-8)
@@ -102,8 +102,8 @@ def test_the_pseudo_likelihood_is_the_closed_form():
 def test_systems_with_equal_known_quantities_share_their_moments():
     problem = problem_of(60)
     rows = np.column_stack([problem.known.design, problem.known.covariates])
-    alpha = torch.from_numpy(problem.split(truth(problem))[0])
-    moments = moments_of_systems(problem, alpha, matched_draws(problem))
+    alpha, gamma = (torch.from_numpy(part) for part in problem.split(truth(problem)))
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
     assert len(moments.moments) == len(np.unique(rows, axis=0)) < 60
 
 

@@ -81,7 +81,7 @@ def _answer(
     """Return the law in natural values, and the noise covariance, after a descent."""
     settings = DescentSettings(iterations=iterations, model_samples=_MODEL_SAMPLES)
     done = run(begin(*solution, settings), problem, settings, description="on devices")
-    return problem.law.to_natural(done.alpha), noise_covariance(problem, done.gamma)
+    return problem.law.to_natural(done.alpha), noise_covariance(problem, done.alpha, done.gamma)
 
 
 def metrics(

@@ -124,4 +124,4 @@ def _truth(
         raise ValueError("replications need a truth, or a population about which it is drawn")
     draw = number % population.sizes["draw"]
     p = np.concatenate([population[f"{name}_draws"].values[draw] for name in ("alpha", "gamma")])
-    return _Truth(p, noise_covariance(problem, problem.split(p)[1]))
+    return _Truth(p, noise_covariance(problem, *problem.split(p)))

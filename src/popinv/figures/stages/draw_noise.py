@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
 from popinv.forward.datasets import places
-from popinv.sections.base import plain
+from popinv.inference.conditions import fitted_observations
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -41,8 +41,15 @@ def draw_noise(
     seed : int
         The study's seed.
     """
-    model = noise.noise(forward.observed(seed))
-    start = model.covariance(torch.from_numpy(model.from_natural(plain(noise.start))))
+    covariates = observations.get("covariate_name")
+    names = () if covariates is None else tuple(map(str, covariates.values))
+    model = noise.model(forward.observed(seed), names)
+    gamma = torch.from_numpy(model.from_natural(noise.start_values()))
+    # Noise that varies does so with what was observed, the only signal before the estimate.
+    data, conditions = fitted_observations(observations)
+    known = None if conditions is None else conditions.known
+    of_systems = None if known is None else known.covariates
+    start = model.mean_covariance(gamma, torch.from_numpy(data), of_systems)
     where = places(observations)
     return draw_before_and_after(
         start.numpy(),

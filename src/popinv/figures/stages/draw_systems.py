@@ -12,7 +12,7 @@ from popinv.figures.style import SYSTEMS
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
 from popinv.population.known import known_of
-from popinv.population.model import Model
+from popinv.population.model import Model, covariate_names
 from popinv.population.synthetic import noise_rows, parameters
 
 __all__ = ["draw_systems"]
@@ -71,7 +71,11 @@ def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, s
     rows = np.flatnonzero(~solutions.failed)[:count]
     names = {"parameter": [parameter.name for parameter in solver.parameters]}
     z = xr.DataArray(drawn[rows], dims=("system", "parameter"), coords=names)
-    xi = noise_rows(model.noise.noise(description), gamma, seed, stage, count + _SPARE)
+    covariates = covariate_names(model.law, model.noise)
+    noise = model.noise.model(description, covariates)
+    # Covariates count from their mean.
+    typical = np.zeros((count + _SPARE, len(covariates)))
+    xi = noise_rows(noise, gamma, seed, stage, solutions.observations, typical)
     # The drawn systems take the scales and gaps of the user's own.
     taken = np.zeros(len(rows), dtype=int) if own is None else rows % len(own)
     seen = observations.isel(system=taken)

@@ -56,6 +56,12 @@ class ExternalModel:
         rows_per_call: int,
     ) -> None:
         self._section, self._seed, self._start = section, seed, start
+        if section.observations.logarithm:
+            # Imported here, since few studies need it.
+            from popinv.forward.external.logarithm import Logarithms
+
+            count = section.observation_count()
+            self._start = lambda: Logarithms(start(), count)
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
         self.parameters = section.inputs()

@@ -174,6 +174,13 @@ class SimulatorObservations(Section):
         json_schema_extra={"x-default": "none"},
     )
     coordinate_units: str = Field(default="1", description="Unit of the coordinates and times.")
+    logarithm: bool = Field(
+        default=False,
+        description="Whether model and data are compared by their natural logarithms. The noise of "
+        "the study is then that of the logarithms, a log-normal error, and its standard deviation "
+        "has no unit: 0.1 is about 10 %. The simulator and the file give the quantity itself, "
+        "which must be positive.",
+    )
 
     def described_times(self) -> list[float] | None:
         """Return the times, written out."""
@@ -194,14 +201,19 @@ class SimulatorObservations(Section):
             columns = {name: np.repeat(column, len(times)) for name, column in columns.items()}
             columns["t"] = np.tile(np.asarray(times, float), count)
             labels = [label for label in labels for _ in times]
+        name, units, long_name = self.name, self.units, self.long_name
+        if self.logarithm:
+            unit = "" if units == "1" else f" in {units}"
+            name, units, long_name = f"log_{name}", "1", f"logarithm of {long_name or name}{unit}"
         return Observations(
             coordinates=np.column_stack(list(columns.values())),
             coordinate_names=tuple(columns),
-            name=self.name,
-            units=self.units,
-            long_name=self.long_name,
+            name=name,
+            units=units,
+            long_name=long_name,
             coordinate_units=self.coordinate_units,
             labels=labels,
+            logarithm=self.logarithm,
         )
 
     def problems(self) -> Iterator[Problem]:

@@ -106,7 +106,9 @@ def fit_marginal_likelihood(
     """
     settings = MarginalSettings() if settings is None else settings
     with fixed_threads():
-        if len(problem.data) < FEW_SYSTEMS and may_adapt(problem.law, settings.draws):
+        # Draws are adapted to constant Gaussian noise only.
+        adapts = may_adapt(problem.law, settings.draws) and not problem.noise.varies
+        if len(problem.data) < FEW_SYSTEMS and adapts:
             p = np.array(start, dtype=float) if state is None else state.point.p
             return _fit_few(problem, p, settings, progress, rough)
         likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory

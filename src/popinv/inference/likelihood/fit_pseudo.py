@@ -37,6 +37,7 @@ def fit_pseudo_likelihood(
     Parameters
     ----------
     problem : Problem
+        What the moments of its noise do not depend on, such as degrees of freedom, is held.
     starts : sequence of ndarray of shape (n_p,)
         Parameters that are held stay at the value of each start.
     slopes : Problem, optional
@@ -53,6 +54,8 @@ def fit_pseudo_likelihood(
     DivergenceError
         If the pseudo-likelihood is not finite at any of the starts.
     """
+    # Mean and covariance do not determine all parameters of some noises.
+    problem, slopes = problem.of_moments, None if slopes is None else slopes.of_moments
     with fixed_threads():
         omega = matched_draws(problem)
         # Near the answer, all draws are used from the first step.
@@ -104,9 +107,9 @@ def _evaluated(
     problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
 ) -> PseudoEvaluation:
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, omega, derivatives=slopes is None)
+    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
     if slopes is not None:
-        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, omega))
+        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
     evaluation, of_law = evaluate(problem, gamma, moments), law_penalty(problem, alpha.numpy())
     return replace(
         evaluation,

@@ -40,6 +40,7 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
 from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.varying_integrals import VaryingIntegrals, VaryingNoiseAt
 from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
 from popinv.inference.problem import Problem
 
@@ -144,8 +145,9 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
     if memory:
         return run.evaluate(everyone, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
-    # The proposals of a law that is strongly curved know no corrections.
-    for corrections, share in () if problem.law.strongly_curved else settings.corrections:
+    # The defensive proposals know no corrections.
+    defensive = problem.law.strongly_curved or problem.noise.varies
+    for corrections, share in () if defensive else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
             other = run.evaluate(poor, evaluation.modes[poor], np.full(len(poor), corrections))
@@ -165,9 +167,11 @@ def second_modes(
 
 
 def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
-    """Return the integrals of all systems of a problem at p (n_p,)."""
+    """Return the integrals of all systems of a problem at p (n_p,), whose noise does not vary."""
     run = _Run(problem, np.asarray(p, dtype=float), settings, None)
-    return run.integrals(np.arange(len(problem.data)))
+    integrals = run.integrals(np.arange(len(problem.data)))
+    assert isinstance(integrals, Integrals)
+    return integrals
 
 
 class _Run:
@@ -183,11 +187,13 @@ class _Run:
         self.problem, self.settings = problem, settings
         self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        with torch.no_grad():
-            self.covariance = problem.noise.covariance(gamma)
-            self.derivatives: list[torch.Tensor] = []
-            if problem.free_noise:
-                self.derivatives = covariance_derivatives(problem, gamma)
+        self.varying = VaryingNoiseAt.of(problem, gamma) if problem.noise.varies else None
+        if self.varying is None:
+            with torch.no_grad():
+                self.covariance = problem.noise.covariance(gamma)
+                self.derivatives: list[torch.Tensor] = []
+                if problem.free_noise:
+                    self.derivatives = covariance_derivatives(problem, gamma)
         self.push_forward = PushForward(problem, alpha, problem.known)
 
     def evaluate(
@@ -205,8 +211,12 @@ class _Run:
         back = np.argsort(order, kind="stable")
         return Evaluation(*(np.concatenate(values)[back] for values in zip(*parts, strict=True)))
 
-    def integrals(self, systems: np.ndarray) -> Integrals:
+    def integrals(self, systems: np.ndarray) -> Integrals | VaryingIntegrals:
         """Return the integrals of some systems."""
+        if self.varying is not None:
+            rows = torch.from_numpy(systems)
+            varying, own = self.varying.rows(rows), self.push_forward.rows(rows)
+            return VaryingIntegrals(self.problem, own, varying, self.numbers[systems])
         conditions = (
             None if self.problem.conditions is None else self.problem.conditions.of(systems)
         )

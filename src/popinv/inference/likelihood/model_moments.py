@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.varying_pseudo import varying_moments
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import Known, inputs
@@ -199,7 +200,11 @@ def _two_moments(
 
 
 def moments_of_systems(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, derivatives: bool = True
+    problem: Problem,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+    derivatives: bool = True,
 ) -> Any:
     """Return the moments of a problem's systems.
 
@@ -207,15 +212,19 @@ def moments_of_systems(
     ----------
     problem : Problem
     alpha : Tensor of shape (d_alpha,)
+    gamma : Tensor of shape (n_gamma,)
+        The moments depend on it if the noise varies with the signal or with covariates.
     omega : Tensor of shape (M, d_omega)
         From :func:`matched_draws`.
     derivatives : bool
-        Whether derivatives in alpha are computed, which are zero otherwise.
+        Whether derivatives are computed, which are zero otherwise.
 
     Returns
     -------
-    ModelMoments or MomentsByKnown
+    ModelMoments, MomentsByKnown or VaryingMoments
     """
+    if problem.noise.varies:
+        return varying_moments(problem, alpha, gamma, omega, derivatives)
     if problem.known is None:
         return model_moments(problem, alpha, omega, derivatives)
     first, _ = problem.known.groups()

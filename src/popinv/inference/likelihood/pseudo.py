@@ -44,6 +44,11 @@ from popinv.inference.likelihood.model_moments import (
     repeated,
 )
 from popinv.inference.likelihood.penalty import Penalty, noise_penalty
+from popinv.inference.likelihood.varying_pseudo import (
+    VaryingMoments,
+    evaluate_varying,
+    scores_of_draws,
+)
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 
@@ -81,7 +86,7 @@ class PseudoEvaluation:
 def evaluate(
     problem: Problem,
     gamma: torch.Tensor,
-    moments: ModelMoments | MomentsByKnown,
+    moments: ModelMoments | MomentsByKnown | VaryingMoments,
     with_scores: bool = True,
 ) -> PseudoEvaluation:
     """Return pseudo-likelihood, scores and information of all systems.
@@ -90,11 +95,14 @@ def evaluate(
     ----------
     problem : Problem
     gamma : Tensor of shape (n_gamma,)
-    moments : ModelMoments or MomentsByKnown
+    moments : ModelMoments, MomentsByKnown or VaryingMoments
         The moments at the corresponding alpha, of all systems or by their known quantities.
     with_scores : bool
         Whether to compute scores and information, which are zero otherwise.
     """
+    if isinstance(moments, VaryingMoments):
+        varying = evaluate_varying(problem, moments, with_scores)
+        return PseudoEvaluation(*varying, noise_penalty(problem, gamma))
     n, n_p = len(problem.data), len(problem.free)
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
     information = np.zeros((n_p, n_p))
@@ -131,6 +139,13 @@ def draw_scores(
     for systems, known, own in groups_of_draws(problem, omega):
         half, kept = len(own) // 2, min(len(own) // 2, _MOST_PAIRS)
         used = torch.cat([own[:kept], own[half : half + kept]])
+        if problem.noise.varies:
+            here = problem.conditions
+            scale = 1.0 if here is None else float(np.sqrt(here.of(systems).mean_square_scale))
+            scores = scores_of_draws(problem, alpha, gamma, used, known, scale)
+            pairs = (scores[:kept] + scores[kept:]) / 2
+            yield len(systems), half, pairs - pairs.mean(axis=0)
+            continue
         with torch.no_grad():
             draws = torch.cat(
                 [problem.signal(alpha, rows, repeated(known, rows)) for rows in used.split(_ROWS)]

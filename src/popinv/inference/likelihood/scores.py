@@ -20,7 +20,7 @@ __all__ = ["distance_scores", "marginal_scores", "pseudo_scores"]
 def pseudo_scores(problem: Problem, p: np.ndarray) -> Scores:
     """Return the scores of the pseudo-likelihood at p."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, matched_draws(problem))
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
     return lambda observed: pseudo.evaluate(observed, gamma, moments).scores
 
 

@@ -39,6 +39,9 @@ class NoiseModel(ABC):
         True if the covariance of two observations is a function of their distance.
     shrinkage : float
         Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
+    varies : bool
+        True if the noise depends on the signal or on covariates, or is not Gaussian. See
+        :class:`popinv.population.noise.varying.VaryingNoise`.
     """
 
     names: tuple[str, ...]
@@ -46,6 +49,7 @@ class NoiseModel(ABC):
     unrestricted = False
     by_distance = False
     shrinkage = 0.0
+    varies = False
 
     @property
     def correlations(self) -> np.ndarray:
@@ -72,6 +76,30 @@ class NoiseModel(ABC):
     def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise (n, d_y): xi = L e."""
         return e @ self.cholesky(gamma).T
+
+    def sample_given(
+        self,
+        gamma: torch.Tensor,
+        e: torch.Tensor,
+        signal: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows.
+
+        Parameters
+        ----------
+        gamma : Tensor of shape (n_gamma,)
+        e, signal : Tensor of shape (n, d_y)
+        covariates : Tensor of shape (n, k), optional
+            Of the rows, for noise that depends on them.
+        """
+        return self.sample(gamma, e)
+
+    def mean_covariance(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the mean of the noise's covariance over signals (n, d_y), shape (d_y, d_y)."""
+        return self.covariance(gamma)
 
     def whiten(self, gamma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return L^{-1} x for each row of x (n, d_y)."""

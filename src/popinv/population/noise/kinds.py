@@ -8,6 +8,7 @@ from pydantic import Field
 
 from popinv.population.noise.autoregressive.section import AutoregressiveSection
 from popinv.population.noise.blocks.section import BlockSection
+from popinv.population.noise.channels.section import ChannelSection
 from popinv.population.noise.diagonal.section import DiagonalSection
 from popinv.population.noise.full.section import FullSection
 from popinv.population.noise.isotropic.section import IsotropicSection
@@ -24,6 +25,7 @@ Noise = Annotated[
     | KernelSection
     | AutoregressiveSection
     | BlockSection
+    | ChannelSection
     | FullSection,
     Field(discriminator="kind"),
     OrOutside(NoiseSection, "noise family"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
 from popinv.forward.section import ForwardSection
-from popinv.sections.base import NotBoolean, Positive, Section
+from popinv.population.noise.errors import Errors
+from popinv.sections.base import NotBoolean, Positive, Section, plain
 from popinv.sections.messages import Problem
 from popinv.sections.outside import Kind, kind_section
 
@@ -81,13 +82,57 @@ class NoiseSection(Kind):
     pools_observations: ClassVar[bool] = False
     """True if the family's parameters do not belong to single observations."""
 
+    errors: Errors | None = Field(
+        default=None,
+        description="How the noise differs from Gaussian noise of a constant size: growth with the "
+        "signal, heavy tails. Null is Gaussian noise of a constant size.",
+    )
+
     if TYPE_CHECKING:
         # Stated by each family, after the keys that it depends on.
         start: Any
 
+    def model(self, observations: Observations, covariates: Sequence[str] = ()) -> NoiseModel:
+        """Return the noise model for the observations: that of the family, with its errors.
+
+        Parameters
+        ----------
+        observations : Observations
+        covariates : sequence of str
+            The names of all covariates that are known of a system, in order.
+        """
+        family = self.noise(observations)
+        return family if self.errors is None else self.errors.noise(family, covariates)
+
+    def covariate_names(self) -> tuple[str, ...]:
+        """Return the covariates of each system that the noise depends on."""
+        return () if self.errors is None else tuple(dict.fromkeys(self.errors.covariates))
+
+    def error_problems(self) -> Iterator[Problem]:
+        """Yield errors that the family cannot have, with paths that begin at the section."""
+        if self.errors is not None and self.errors.vary and self.unrestricted:
+            yield Problem(
+                ("errors",),
+                f"noise of kind '{self.kind}' has a parameter for every covariance and takes no "
+                "errors that vary; leave 'errors' out, or choose another kind, such as "
+                "'isotropic', 'diagonal', 'autoregressive', 'kernel' or 'blocks'.",
+            )
+
+    def start_values(self) -> dict[str, Any]:
+        """Return the start of all parameters, by name or key."""
+        added = {} if self.errors is None else self.errors.start_values()
+        return {**plain(self.start), **added}
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules of the family, and those of its errors."""
+        if self.errors is None:
+            return super().modules()
+        names = ("varying", "student")
+        return (*super().modules(), *(f"popinv.population.noise.{name}" for name in names))
+
     @abstractmethod
     def noise(self, observations: Observations) -> NoiseModel:
-        """Return the noise model for the places and times of the observations.
+        """Return the family's noise model for the places and times of the observations.
 
         Raises
         ------

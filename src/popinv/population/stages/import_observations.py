@@ -9,18 +9,26 @@ import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.limits import limits_of
+from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
     from popinv.population.laws.section import LawSection
+    from popinv.population.noise.section import NoiseSection
 
 __all__ = ["import_observations"]
 
 
 def import_observations(
-    forward: ForwardSection, law: LawSection, observations: FileObservations, *, seed: int
+    forward: ForwardSection,
+    law: LawSection,
+    observations: FileObservations,
+    noise: NoiseSection | None = None,
+    *,
+    seed: int,
 ) -> xr.Dataset:
     """Read the user's file and hold some systems out.
 
@@ -31,6 +39,8 @@ def import_observations(
     law : LawSection
         It says which columns hold covariates.
     observations : FileObservations
+    noise : NoiseSection, optional
+        It may name further covariates.
     seed : int
         The study's seed.
 
@@ -40,7 +50,7 @@ def import_observations(
         If the file cannot be read, or does not fit the forward model.
     """
     description = forward.observed(seed)
-    design, covariates = forward.design_names(), law.covariate_names()
+    design, covariates = forward.design_names(), covariate_names(law, noise)
     table = read_fitting(observations, description, design, covariates)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
@@ -57,5 +67,6 @@ def import_observations(
         design_names=design,
         covariate_names=covariates,
         column_names=table.names,
+        limits=limits_of(observations.censored_below, description),
     )
     return dataset.assign_attrs(folds=folds)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.observation_files.limits import limits_of
 from popinv.population.laws.values import law_values
-from popinv.population.model import Model
+from popinv.population.model import Model, covariate_names
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.population.synthetic_known import synthetic_known
@@ -43,12 +44,15 @@ def observe_population(
     observations, truth : Dataset
     """
     description, truth = model.forward.observed(seed), observations.truth
-    noise_model = (truth.noise_model or model.noise).noise(description)
-    gamma = noise_model.from_natural(truth.noise)
     clean = solves["y"].values
-    xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
     scales = observations.noise_scale
-    design, covariates = model.forward.design_names(), model.law.covariate_names()
+    design = model.forward.design_names()
+    covariates = covariate_names(model.law, model.noise, truth.noise_model)
+    noise_model = (truth.noise_model or model.noise).model(description, covariates)
+    gamma = noise_model.from_natural(truth.noise)
+    known = synthetic_known(observations, design, covariates, seed, len(clean))
+    of_systems = None if known is None else known.covariates
+    xi = noise_rows(noise_model, gamma, seed, "truth", clean, of_systems)
     seen = observe_through_noise(
         clean,
         xi,
@@ -57,10 +61,13 @@ def observe_population(
         "truth",
         observations.heldout,
         None if scales is None else (scales.low, scales.high),
-        synthetic_known(observations, design, covariates, seed, len(clean)),
+        known,
         design,
         covariates,
+        limits_of(observations.censored_below, description),
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)
-    return seen, truth_dataset(model.law.law(model.forward), alpha, noise_model, gamma, solved)
+    law = model.law.law(model.forward)
+    kept = None if of_systems is None else of_systems[solves["reason"].values == 0]
+    return seen, truth_dataset(law, alpha, noise_model, gamma, solved, kept)

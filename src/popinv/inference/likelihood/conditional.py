@@ -1,0 +1,175 @@
+r"""The density of an observation given the noise-free one, for noise that varies.
+
+With ``xi = s D(g) L u`` (:mod:`popinv.population.noise.varying`) and ``R = L L^T``,
+
+.. math:: \log p(y \mid g) = \sum_j \log f(r_j) - \sum_j \log(s d_j(g_j)) - \log\det L, \qquad
+    r = L^{-1} D(g)^{-1} (y - g) / s,
+
+where f is the density of u, over the entries that were observed. The Fisher information of y about
+g is
+
+.. math:: W = \kappa\, \bar D^{-1} R^{-1} \bar D^{-1}
+    + \tfrac{\iota}{2}\, a a^T \circ (R^{-1} \circ R + I), \qquad \bar D = s D, \quad
+    a_j = d_j'(g_j) / d_j(g_j),
+
+with kappa and iota the informations of f about its location and the logarithm of its scale, 1 and 2
+for a normal density. This is exact for a normal density or independent entries. It only sets
+steps and proposals, so that an approximation suffices. An observation below a limit of
+quantification contributes as in :mod:`popinv.inference.likelihood.censoring`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.censoring import tail_curvature
+from popinv.inference.likelihood.whitening import Whitening, whitening
+from popinv.inference.problem import Problem
+from popinv.population.noise.student import (
+    location_information,
+    log_density,
+    scale_information,
+)
+from popinv.population.noise.varying import VaryingNoise
+
+__all__ = ["Conditional", "conditional"]
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """log p(y | g) of n systems at one gamma.
+
+    Attributes
+    ----------
+    noise : VaryingNoise
+    gamma : Tensor of shape (n_gamma,)
+    data : Tensor of shape (n, d_y)
+        Observations, any number where nothing was observed.
+    seen : Tensor of bool, shape (n, d_y)
+    scale : Tensor of shape (n,)
+        s.
+    covariates : Tensor of shape (n, k), optional
+    whitening : Whitening
+        Of R, at scale 1.
+    censored : Tensor of bool, shape (n, d_y), optional
+        Which observations are only known to lie below the number in the data, a limit. The noise
+        is then independent and Gaussian.
+    """
+
+    noise: VaryingNoise
+    gamma: torch.Tensor
+    data: torch.Tensor
+    seen: torch.Tensor
+    scale: torch.Tensor
+    covariates: torch.Tensor | None
+    whitening: Whitening
+    censored: torch.Tensor | None = None
+
+    def rows(self, index: torch.Tensor) -> Conditional:
+        """Return the densities of some of the systems."""
+        covariates = None if self.covariates is None else self.covariates[index]
+        return Conditional(
+            self.noise,
+            self.gamma,
+            self.data[index],
+            self.seen[index],
+            self.scale[index],
+            covariates,
+            self.whitening.rows(index),
+            None if self.censored is None else self.censored[index],
+        )
+
+    def log_density(self, g: torch.Tensor) -> torch.Tensor:
+        """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
+        seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
+        d = scale * self.noise.deviations(self.gamma, g, self.covariates)
+        r = self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
+        own_logs = torch.where(seen, -torch.log(d), 0.0)
+        entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
+        logdet = -self.whitening.constant - 0.5 * entries * math.log(2 * math.pi)
+        tails = self.noise.tails(self.gamma)
+        normal = -0.5 * (r**2 + math.log(2 * math.pi))
+        own = own_logs + torch.where(seen, normal if tails is None else log_density(r, tails), 0.0)
+        if self.censored is not None:
+            below = self._along(self.censored, g)
+            # Both branches are finite, so that the gradient of neither is NaN.
+            own = torch.where(below, torch.special.log_ndtr(torch.where(below, r, 0.0)), own)
+        return own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
+
+    def with_slope(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log p(y | g) and its gradient in g, of the shape of g."""
+        g = g.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            value = self.log_density(g)
+            (slope,) = torch.autograd.grad(value.sum(), g)
+        return value.detach(), slope
+
+    def information(self, g: torch.Tensor) -> torch.Tensor:
+        """Return W for g of shape (n, d_y), shape (n, d_y, d_y)."""
+        at = g.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            d = self.scale[:, None] * self.noise.deviations(self.gamma, at, self.covariates)
+            logs = torch.log(d).sum()
+            rate = torch.zeros_like(at)
+            if logs.requires_grad:
+                (rate,) = torch.autograd.grad(logs, at)
+        d, tails = d.detach(), self.noise.tails(self.gamma)
+        inverse = self.whitening.inverse
+        precision = (inverse.transpose(1, 2) @ inverse)[self.whitening.pattern]
+        rate = torch.where(self.seen, rate, 0.0)
+        location = 1.0 if tails is None else location_information(tails)
+        of_scale = 2.0 if tails is None else scale_information(tails)
+        both = precision * self.noise.correlation(self.gamma) + torch.eye(g.shape[1], dtype=g.dtype)
+        grown = 0.5 * of_scale * rate[:, :, None] * rate[:, None, :] * both
+        information = location * precision / (d[:, :, None] * d[:, None, :]) + grown
+        if self.censored is None:
+            return information
+        a = (self.data - g) / d
+        of_limit = tail_curvature(a) * (1 / d + a * rate) ** 2
+        own = torch.where(self.censored, of_limit, information.diagonal(dim1=1, dim2=2))
+        return torch.diag_embed(own)
+
+    @staticmethod
+    def _along(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """Return rows of n systems (n, d) so that they broadcast against g (n, ..., d_y)."""
+        return x.reshape(len(x), *[1] * (g.ndim - 2), x.shape[1])
+
+
+def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
+    """Return the densities of all systems of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its noise is a :class:`~popinv.population.noise.varying.VaryingNoise`.
+    gamma : Tensor of shape (n_gamma,)
+
+    Raises
+    ------
+    DivergenceError
+        If the correlation of the noise is not positive definite.
+    """
+    noise, conditions = problem.noise, problem.conditions
+    assert isinstance(noise, VaryingNoise)
+    n = len(problem.data)
+    seen = torch.ones(problem.data.shape, dtype=torch.bool)
+    scale, covariates, unscaled = torch.ones(n, dtype=torch.float64), None, None
+    censored = None
+    if conditions is not None:
+        if conditions.scale is not None:
+            scale = torch.from_numpy(conditions.scale)
+        if conditions.present is not None:
+            seen = torch.from_numpy(conditions.present)
+            unscaled = Conditions(present=conditions.present, fill=conditions.fill)
+        if conditions.known is not None:
+            covariates = conditions.known.covariates
+        if conditions.limits is not None:
+            censored = seen & torch.from_numpy(problem.data <= conditions.limits)
+    with torch.no_grad():
+        roots = whitening(noise.correlation(gamma), n, unscaled)
+    data = torch.from_numpy(problem.data)
+    return Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)

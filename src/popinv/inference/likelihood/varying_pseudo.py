@@ -1,0 +1,312 @@
+r"""The Gaussian pseudo-likelihood for noise that varies with the signal or with covariates.
+
+Given the noise-free observation g, an observation has mean g and covariance
+``s^2 D(g) R D(g)`` (:mod:`popinv.population.noise.varying`). Over the law its moments are
+
+.. math:: m = E\, g, \qquad C = \operatorname{Cov} g + s^2\, R \circ E[d\, d^T],
+
+where the last term, the mean of the noise's covariance, depends on law and noise: for a combined
+error its diagonal is ``sigma_j^2 + b^2 E g_j^2``. All moments come from the same draws at all p,
+and their derivatives are central differences. Degrees of freedom do not enter, as the noise's
+standard deviation is a parameter of its own; they are held at their start.
+
+Observations below a limit of quantification hold the limit, and the moments given g are those of
+:mod:`popinv.inference.likelihood.censoring`; all systems have the same limits and scale 1.
+
+The scores and the information are those of :mod:`popinv.inference.likelihood.pseudo`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.likelihood.censoring import censored_moments
+from popinv.inference.problem import Problem
+from popinv.population.known import Known
+
+__all__ = ["VaryingMoments", "evaluate_varying", "scores_of_draws", "varying_moments"]
+
+_STEP, _NOISE_STEP = 1e-3, 1e-4
+# Rows that are simulated at a time, and rows whose moments are taken at a time.
+_ROWS, _MOST_ROWS = 20_000, 40_000
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """The moments of systems with the same known quantities, with derivatives in p.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (d_y,)
+    signal, noise : Tensor of shape (d_y, d_y)
+        Cov g, and the mean covariance of noise of scale 1.
+    of_mean : Tensor of shape (n_p, d_y)
+    of_signal, of_noise : Tensor of shape (n_p, d_y, d_y)
+        Derivatives.
+    """
+
+    mean: torch.Tensor
+    signal: torch.Tensor
+    noise: torch.Tensor
+    of_mean: torch.Tensor
+    of_signal: torch.Tensor
+    of_noise: torch.Tensor
+
+
+@dataclass(frozen=True)
+class VaryingMoments:
+    """The moments of a problem's systems, by their known quantities.
+
+    Attributes
+    ----------
+    groups : tuple of _Moments
+    known : Known, optional
+        The known quantities that belong to each group; None if there is one group of all systems.
+    """
+
+    groups: tuple[_Moments, ...]
+    known: Known | None
+
+    def with_derivatives_of(self, other: VaryingMoments) -> VaryingMoments:
+        """Return these moments with the derivatives of others."""
+        pairs = zip(self.groups, other.groups, strict=True)
+        names = ("of_mean", "of_signal", "of_noise")
+        return replace(
+            self,
+            groups=tuple(
+                replace(a, **{name: getattr(b, name) for name in names}) for a, b in pairs
+            ),
+        )
+
+    def of_systems(self, problem: Problem) -> Iterator[tuple[np.ndarray, _Moments]]:
+        """Yield the systems of a problem that have the same moments, and these moments."""
+        if self.known is None:
+            yield np.arange(len(problem.data)), self.groups[0]
+            return
+        if problem.known is None:
+            raise ValueError("the moments depend on known quantities that the systems do not have")
+        place = {row: group for group, row in enumerate(self.known.row_keys())}
+        index = np.array([place[row] for row in problem.known.row_keys()])
+        for group, own in enumerate(self.groups):
+            systems = np.flatnonzero(index == group)
+            if len(systems):
+                yield systems, own
+
+
+def varying_moments(
+    problem: Problem,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+    derivatives: bool = True,
+) -> VaryingMoments:
+    """Return the moments of a problem's systems; the arguments are as for ``moments_of_systems``.
+
+    Raises
+    ------
+    DivergenceError
+        If an observation of the model is not finite.
+    """
+    if problem.known is None:
+        return VaryingMoments(
+            tuple(_moments(problem, alpha, gamma, omega, None, derivatives)), None
+        )
+    known = problem.known.of(problem.known.groups()[0])
+    draws = len(omega) // len(known)
+    size = max(1, _MOST_ROWS // draws)
+    groups: list[_Moments] = []
+    for start in range(0, len(known), size):
+        rows = np.arange(start, min(start + size, len(known)))
+        own = omega[start * draws : (start + len(rows)) * draws]
+        groups += _moments(problem, alpha, gamma, own, known.of(rows), derivatives)
+    return VaryingMoments(tuple(groups), known)
+
+
+def _moments(
+    problem: Problem,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+    known: Known | None,
+    derivatives: bool,
+) -> list[_Moments]:
+    """Return the moments for each row of known quantities; None stands for one group of systems."""
+    count = 1 if known is None else len(known)
+    repeated = None if known is None else known.repeated(len(omega) // count)
+
+    def at(g: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return _three(problem, g, c, repeated, count)
+
+    with torch.no_grad():
+        here = _signals(problem, alpha, omega, repeated)
+        values = at(here, gamma)
+        changes = [torch.zeros(count, len(problem.free), *x.shape[1:]).to(x) for x in values]
+        for i in np.flatnonzero(problem.free) if derivatives else ():
+            if i < problem.d_alpha:
+                shift = torch.zeros_like(alpha)
+                shift[i] = _STEP
+                up = at(_signals(problem, alpha + shift, omega, repeated), gamma)
+                down = at(_signals(problem, alpha - shift, omega, repeated), gamma)
+                width = 2 * _STEP
+            else:
+                shift = torch.zeros_like(gamma)
+                shift[i - problem.d_alpha] = _NOISE_STEP
+                up, down = at(here, gamma + shift), at(here, gamma - shift)
+                width = 2 * _NOISE_STEP
+            for into, above, below in zip(changes, up, down, strict=True):
+                into[:, i] = (above - below) / width
+    if not all(torch.isfinite(each).all() for each in (*values, *changes)):
+        raise DivergenceError("an observation of the model is not finite")
+    return [_Moments(*(each[row] for each in (*values, *changes))) for row in range(count)]
+
+
+def _signals(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None
+) -> torch.Tensor:
+    """Return the signals of draws (M, d_omega), each with a row of known quantities."""
+    parts = []
+    for rows in torch.arange(len(omega)).split(_ROWS):
+        own = None if known is None else known.of(rows)
+        parts.append(problem.signal(alpha, omega[rows], own))
+    return torch.cat(parts)
+
+
+def _three(
+    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None, count: int
+) -> tuple[torch.Tensor, ...]:
+    """Return mean and covariance of signals (M, d_y), and the noise's mean covariance.
+
+    Each has ``count`` rows, one for each group of as many draws that follow each other.
+    """
+    centre, d = (x.reshape(count, -1, g.shape[1]) for x in _given(problem, g, gamma, known))
+    mean, draws = centre.mean(dim=1), centre.shape[1]
+    centred = centre - mean[:, None]
+    correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+    return mean, centred.mT @ centred / draws, correlation * (d.mT @ d / draws)
+
+
+def _given(
+    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation of observations with noise of scale 1 given g (M, d_y)."""
+    covariates = None if known is None else known.covariates
+    d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
+    if problem.conditions is None or problem.conditions.limits is None:
+        return g, d
+    return censored_moments(g, d, torch.from_numpy(problem.conditions.limits[0]))
+
+
+def evaluate_varying(
+    problem: Problem, moments: VaryingMoments, with_scores: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log likelihood (N,), scores (N, n_p) and information (n_p, n_p) of all systems.
+
+    Raises
+    ------
+    DivergenceError
+        If a covariance of the observations is not positive definite.
+    """
+    n, n_p = len(problem.data), len(problem.free)
+    value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
+    information = np.zeros((n_p, n_p))
+    with torch.no_grad():
+        for systems, seen, scale, own in _groups(problem, moments):
+            group = _Group(own, torch.from_numpy(seen), scale)
+            data = torch.from_numpy(problem.data[systems][:, seen])
+            value[systems] = group.log_likelihood(data).numpy()
+            if with_scores:
+                residual = data - group.mean
+                weighted = residual @ group.precision
+                outer = torch.einsum("nj,ijk,nk->ni", weighted, group.of_covariance, weighted)
+                part = weighted @ group.of_mean.T + 0.5 * (outer - group.traces)
+                scores[systems] = part.numpy()
+                information += len(systems) * group.information().numpy()
+    return value, scores, information
+
+
+def scores_of_draws(
+    problem: Problem,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+    known: Known | None,
+    scale: float,
+) -> np.ndarray:
+    """Return the contribution of each draw of omega to the mean score of systems, (M, n_p).
+
+    A draw contributes its g to the mean, and the square of its deviation plus the covariance of its
+    noise to the covariance.
+    """
+    (moments,) = _moments(problem, alpha, gamma, omega, known, derivatives=True)
+    known = None if known is None else known.repeated(len(omega))
+    with torch.no_grad():
+        every = torch.ones(len(moments.mean), dtype=torch.bool)
+        group = _Group(moments, every, scale)
+        g = _signals(problem, alpha, omega, known)
+        centre, d = _given(problem, g, gamma, known)
+        d = scale * d
+        weighted = (centre - moments.mean) @ group.precision
+        scores = weighted @ group.of_mean.T
+        correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+        for i, change in enumerate(group.of_covariance):
+            inner = group.precision @ change @ group.precision * correlation
+            squares = ((weighted @ change) * weighted).sum(dim=1) + ((d @ inner) * d).sum(dim=1)
+            scores[:, i] += 0.5 * (squares - group.traces[i])
+    return scores.numpy()
+
+
+def _groups(
+    problem: Problem, moments: VaryingMoments
+) -> Iterator[tuple[np.ndarray, np.ndarray, float, _Moments]]:
+    """Yield systems with equal moments, observed entries and scale; these entries and scale."""
+    n, d_y = problem.data.shape
+    conditions = problem.conditions
+    present, scale = np.ones((n, d_y), dtype=bool), np.ones(n)
+    if conditions is not None and conditions.present is not None:
+        present = conditions.present
+    if conditions is not None and conditions.scale is not None:
+        scale = conditions.scale
+    for systems, own in moments.of_systems(problem):
+        both = np.column_stack([present[systems], scale[systems]])
+        kinds, index = np.unique(both, axis=0, return_inverse=True)
+        for k, kind in enumerate(kinds):
+            rows = systems[index.reshape(-1) == k]
+            yield rows, kind[:-1].astype(bool), float(kind[-1]), own
+
+
+class _Group:
+    """The Gaussian law of the observed entries of systems with equal moments and scale."""
+
+    def __init__(self, moments: _Moments, seen: torch.Tensor, scale: float) -> None:
+        rows = torch.nonzero(seen)[:, 0]
+        block = rows[:, None], rows
+        self.mean = moments.mean[rows]
+        covariance = (moments.signal + scale**2 * moments.noise)[block]
+        self._factor, failed = torch.linalg.cholesky_ex(covariance)
+        if failed or not torch.isfinite(self._factor).all():
+            raise DivergenceError("the covariance of the observations is not positive definite")
+        self.precision = torch.cholesky_inverse(self._factor)
+        self.of_mean = moments.of_mean[:, rows]
+        of_covariance = moments.of_signal + scale**2 * moments.of_noise
+        self.of_covariance = of_covariance[:, rows[:, None], rows]
+        self._changed = self.precision @ self.of_covariance
+        self.traces = self._changed.diagonal(dim1=1, dim2=2).sum(dim=1)
+
+    def log_likelihood(self, data: torch.Tensor) -> torch.Tensor:
+        """Return log N of each row of data (n, entries)."""
+        r = torch.linalg.solve_triangular(self._factor, (data - self.mean).T, upper=False)
+        logdet = torch.log(torch.diagonal(self._factor)).sum()
+        constant = 0.5 * len(self.mean) * math.log(2 * math.pi)
+        return -0.5 * (r**2).sum(dim=0) - logdet - constant
+
+    def information(self) -> torch.Tensor:
+        """Return the information of one system, shape (n_p, n_p)."""
+        changed = self._changed
+        of_covariance = changed.flatten(1) @ changed.mT.flatten(1).T
+        return self.of_mean @ self.precision @ self.of_mean.T + 0.5 * of_covariance

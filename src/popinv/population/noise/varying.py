@@ -1,0 +1,232 @@
+r"""Noise that grows with the signal, has heavy tails, or depends on covariates.
+
+A family of constant Gaussian covariances, the base, gives standard deviations sigma_j and a
+correlation matrix R = L L^T. The noise of a system with signal g and covariates x is
+
+.. math:: \xi = D(g, x)\, L\, u, \qquad D = \operatorname{diag}(d_j), \qquad
+    d_j = e^{c^T x} \cdot
+    \begin{cases} \sigma_j & \text{constant} \\ \sigma_j |g_j| & \text{proportional} \\
+    \sqrt{\sigma_j^2 + b^2 g_j^2} & \text{combined,} \end{cases}
+
+with u independent of mean 0 and variance 1: standard normal, or of Student's t distribution with
+nu > 2 degrees of freedom, divided by its standard deviation. d_j is thus the standard deviation
+for either. With an autoregressive base, L u is an autoregression with innovations u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues
+from popinv.population.noise.student import student_of_normal
+
+__all__ = ["VaryingNoise"]
+
+
+class VaryingNoise(NoiseModel):
+    """Noise of a base family, scaled by the signal and by covariates, perhaps with heavy tails.
+
+    gamma = (that of the base, log b, log(nu - 2), c), without what the noise does not have.
+
+    Parameters
+    ----------
+    base : NoiseModel
+    grows : {"constant", "proportional", "combined"}
+    heavy_tails : bool
+        Whether u is of Student's t distribution.
+    covariates : sequence of str
+        Names of the covariates in x.
+    columns : sequence of int
+        The columns of these covariates among all of a system's.
+    """
+
+    varies = True
+
+    def __init__(
+        self,
+        base: NoiseModel,
+        grows: str = "constant",
+        heavy_tails: bool = False,
+        covariates: Sequence[str] = (),
+        columns: Sequence[int] = (),
+    ) -> None:
+        self.base, self.grows, self.heavy_tails = base, grows, heavy_tails
+        self.d_y, self._columns = base.d_y, list(columns)
+        extra = ["proportional"] * (grows == "combined")
+        extra += ["degrees_of_freedom"] * heavy_tails
+        extra += [f"noise_{name}_coefficient" for name in covariates]
+        self.names = (*base.names, *extra)
+        self._of_base = len(base.names)
+        self._linear = np.array([name.endswith("_coefficient") for name in extra], dtype=bool)
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Those of the base."""
+        return np.concatenate([self.base.correlations, np.zeros(self._extras, dtype=bool)])
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Those of the base, and the same for the further parameters."""
+        return np.concatenate([self.base.scale, np.full(self._extras, STEP_SCALE)])
+
+    @property
+    def coefficients(self) -> tuple[tuple[int, int], ...]:
+        """Entries of gamma that are coefficients of a covariate, each with its column."""
+        first = len(self.names) - len(self._columns)
+        return tuple(enumerate(self._columns, first))
+
+    @property
+    def without_moments(self) -> tuple[int, ...]:
+        """Entries of gamma that mean and covariance of the noise do not depend on."""
+        return (self._of_base + (self.grows == "combined"),) if self.heavy_tails else ()
+
+    @property
+    def independent(self) -> bool:
+        """Whether the base has no correlations, whatever its parameters."""
+        from popinv.population.noise.diagonal.noise import DiagonalNoise
+        from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+        return isinstance(self.base, DiagonalNoise | IsotropicNoise)
+
+    @property
+    def _extras(self) -> int:
+        return len(self.names) - self._of_base
+
+    def tails(self, gamma: torch.Tensor) -> torch.Tensor | None:
+        """Return log(nu - 2), or None if u is normal."""
+        return gamma[self.without_moments[0]] if self.heavy_tails else None
+
+    def deviations(
+        self,
+        gamma: torch.Tensor,
+        signal: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the standard deviations d for signals (n, ..., d_y).
+
+        Parameters
+        ----------
+        gamma : Tensor of shape (n_gamma,)
+        signal : Tensor of shape (n, ..., d_y)
+        covariates : Tensor of shape (n, k), optional
+            All covariates of each system; those of this noise are taken from them.
+        """
+        sigma = self._base_deviations(gamma)
+        if self.grows == "constant":
+            d = sigma.expand(signal.shape)
+        elif self.grows == "proportional":
+            d = sigma * signal.abs()
+        else:
+            d = torch.sqrt(sigma**2 + torch.exp(2 * gamma[self._of_base]) * signal**2)
+        if not self._columns:
+            return d
+        if covariates is None:
+            raise ValueError("the noise depends on covariates, which were not given")
+        predictor = covariates[:, self._columns].to(d.dtype) @ gamma[-len(self._columns) :]
+        return d * torch.exp(predictor).reshape(-1, *[1] * (signal.ndim - 1))
+
+    def correlation(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return R, shape (d_y, d_y)."""
+        covariance = self.base.covariance(gamma[: self._of_base])
+        sigma = torch.sqrt(torch.diagonal(covariance))
+        return covariance / torch.outer(sigma, sigma)
+
+    def sample_given(
+        self,
+        gamma: torch.Tensor,
+        e: torch.Tensor,
+        signal: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
+        tails = self.tails(gamma)
+        u = e if tails is None else student_of_normal(e, tails)
+        correlated = self.base.sample(gamma[: self._of_base], u) / self._base_deviations(gamma)
+        return self.deviations(gamma, signal, covariates) * correlated
+
+    def mean_covariance(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the mean of D R D over signals (n, d_y), shape (d_y, d_y)."""
+        d = self.deviations(gamma, signal, covariates)
+        return self.correlation(gamma) * (d.T @ d / len(d))
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the base's covariance: that of a system whose covariates are at their mean.
+
+        Raises
+        ------
+        TypeError
+            If the noise grows with the signal, so that it has no covariance of its own.
+        """
+        self._refuse_growth()
+        return self.base.covariance(gamma[: self._of_base])
+
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the base's factor."""
+        self._refuse_growth()
+        return self.base.cholesky(gamma[: self._of_base])
+
+    def to_natural(self, gamma: np.ndarray) -> np.ndarray:
+        """Return the natural values for unconstrained gamma of shape (..., n)."""
+        gamma = np.asarray(gamma, dtype=float)
+        base = self.base.to_natural(gamma[..., : self._of_base])
+        return np.concatenate([base, self._own(gamma)], axis=-1)
+
+    def bounded(self, unbounded: np.ndarray) -> np.ndarray:
+        """Undo :meth:`unbounded`."""
+        unbounded = np.asarray(unbounded, dtype=float)
+        base = self.base.bounded(unbounded[..., : self._of_base])
+        return np.concatenate([base, self._own(unbounded)], axis=-1)
+
+    def unbounded(self, natural: np.ndarray) -> np.ndarray:
+        """Undo :meth:`bounded`."""
+        natural = np.asarray(natural, dtype=float)
+        own = natural[..., self._of_base :].copy()
+        if self.heavy_tails:
+            own[..., self.without_moments[0] - self._of_base] -= 2.0
+        values = np.where(self._linear, own, np.log(np.where(self._linear, 1.0, own)))
+        return np.concatenate([self.base.unbounded(natural[..., : self._of_base]), values], axis=-1)
+
+    def from_natural(self, values: NoiseValues) -> np.ndarray:
+        """Return unconstrained gamma for named values.
+
+        Raises
+        ------
+        ValueError
+            If names do not fit, or a value is not within its domain.
+        """
+        extra = self.names[self._of_base :]
+        if missing := [name for name in extra if name not in values]:
+            raise ValueError(f"expected {', '.join(missing)} among {tuple(values)}")
+        of_base = {name: value for name, value in values.items() if name not in extra}
+        own = self._checked({name: values[name] for name in extra})
+        base = self.base.from_natural(of_base)
+        whole = np.concatenate([self.base.to_natural(base), own])
+        return np.concatenate([base, self.unbounded(whole)[self._of_base :]])
+
+    def _own(self, gamma: np.ndarray) -> np.ndarray:
+        """Return the natural values of the further parameters."""
+        own = gamma[..., self._of_base :]
+        values = np.where(self._linear, own, np.exp(np.where(self._linear, 0.0, own)))
+        if self.heavy_tails:
+            values[..., self.without_moments[0] - self._of_base] += 2.0
+        return values
+
+    def _checked(self, values: Mapping[str, float | Sequence[float]]) -> np.ndarray:
+        own = np.array([float(value) for value in values.values()])  # type: ignore[arg-type]
+        for name, value, linear in zip(values, own, self._linear, strict=True):
+            least = 2.0 if name == "degrees_of_freedom" else 0.0
+            if not linear and value <= least:
+                raise ValueError(f"'{name}' must be larger than {least:g}")
+        return own
+
+    def _base_deviations(self, gamma: torch.Tensor) -> torch.Tensor:
+        return torch.sqrt(torch.diagonal(self.base.covariance(gamma[: self._of_base])))
+
+    def _refuse_growth(self) -> None:
+        if self.grows != "constant":
+            raise TypeError("noise that grows with the signal has no covariance without a signal")

@@ -1,0 +1,118 @@
+"""Errors of the noise and limits of quantification in the configuration."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from popinv.config.loading import load
+from popinv.errors import ConfigError
+
+STUDY: dict[str, Any] = {
+    "forward": {
+        "kind": "executable",
+        "command": ["./simulate", "{input}", "{output}"],
+        "parameters": ["a"],
+        "observations": {"times": [0.1, 0.2, 0.4]},
+    },
+    "law": {"kind": "normal", "start": {"a": {"mean": 0.0, "standard_deviation": 1.0}}},
+    "noise": {
+        "kind": "isotropic",
+        "errors": {"grows": "combined", "tails": "student", "covariates": ["age"]},
+    },
+    "observations": {
+        "known": {"age": {"normal": [40, 10]}},
+        "truth": {
+            "law": {"a": {"mean": 0.0, "standard_deviation": 1.0}},
+            "noise": {
+                "standard_deviation": 0.1,
+                "proportional": 0.2,
+                "degrees_of_freedom": 5,
+                "noise_age_coefficient": 0.01,
+            },
+        },
+    },
+}
+CENSORED: dict[str, Any] = {
+    "noise": {"kind": "isotropic"},
+    "observations": {
+        "censored_below": 0.1,
+        "truth": {**STUDY["observations"]["truth"], "noise": {"standard_deviation": 0.1}},
+    },
+}
+
+
+def message(changed: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load({"studies": {"mine": {**copy.deepcopy(STUDY), **changed}}})
+    return str(caught.value)
+
+
+def test_errors_add_their_parameters_to_start_and_truth():
+    study = load({"studies": {"mine": STUDY}}).studies["mine"]
+    assert list(study.noise.start_values()) == list(STUDY["observations"]["truth"]["noise"])
+    noise = study.noise.model(study.forward.observed(1), ("age",))
+    assert noise.names == tuple(STUDY["observations"]["truth"]["noise"])
+    assert study.noise.modules()[-2:] == (
+        "popinv.population.noise.varying",
+        "popinv.population.noise.student",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("degrees_of_freedom", 2.0, "larger than 2"),
+        ("proportional", -0.1, "larger than 0"),
+        ("noise_age_coefficient", [0.1], "must be a number"),
+    ],
+)
+def test_true_values_lie_in_their_domain(name: str, value: Any, part: str):
+    observations = copy.deepcopy(STUDY["observations"])
+    observations["truth"]["noise"][name] = value
+    text = message({"observations": observations})
+    assert f"observations.truth.noise.{name}" in text
+    assert part in text
+
+
+def test_a_missing_true_value_and_an_unknown_covariate_are_told():
+    observations = copy.deepcopy(STUDY["observations"])
+    del observations["truth"]["noise"]["proportional"], observations["known"]
+    text = message({"observations": observations})
+    assert "proportional" in text
+    assert "observations.known" in text
+
+
+def test_unrestricted_noise_takes_no_errors():
+    text = message({"noise": {"kind": "full", "errors": {"grows": "proportional"}}})
+    assert "studies.mine.noise.errors" in text
+    assert "choose another kind" in text
+
+
+@pytest.mark.parametrize("changed", [STUDY, CENSORED])
+def test_parts_that_need_constant_gaussian_noise_are_refused(changed: dict[str, Any]):
+    text = message({**changed, "assessment": {"baselines": ["plain"]}})
+    assert "studies.mine.assessment.baselines" in text
+
+
+def test_limits_need_independent_gaussian_noise():
+    load({"studies": {"mine": {**STUDY, **CENSORED}}})
+    series = {"kind": "channels"}
+    heavy = {"kind": "isotropic", "errors": {"tails": "student"}}
+    for noise, part in ((series, "of kind 'channels'"), (heavy, "with heavy tails")):
+        assert part in message({**CENSORED, "noise": noise})
+
+
+def test_limits_fit_the_observations():
+    several = copy.deepcopy(CENSORED["observations"])
+    several["censored_below"] = [0.1, 0.2]
+    assert "there are 3 observations" in message({**CENSORED, "observations": several})
+    scaled = {**CENSORED["observations"], "noise_scale": {"low": 0.5, "high": 2}}
+    assert "noise_scale" in message({**CENSORED, "observations": scaled})
+    forward = copy.deepcopy(STUDY["forward"])
+    forward["observations"]["logarithm"] = True
+    negative = {**CENSORED["observations"], "censored_below": -1.0}
+    text = message({**CENSORED, "forward": forward, "observations": negative})
+    assert "a limit must be positive" in text

@@ -1,0 +1,126 @@
+"""Observations below a limit of quantification, against dense quadrature by SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, optimize, stats
+
+from popinv.inference.build import censorable
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.censoring import censored_moments, tail_curvature
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise
+
+TIMES, LIMIT = np.array([0.5, 1.0, 2.0, 3.0, 5.0]), 0.6
+LAW = NormalLaw(["rate"])
+ALPHA = LAW.from_natural([-0.3, 0.4])
+NOISES = {
+    "isotropic": censorable(IsotropicNoise(5)),
+    "combined": VaryingNoise(IsotropicNoise(5), "combined"),
+}
+VALUES = {"standard_deviation": 0.25, "proportional": 0.15}
+
+
+def simulate(z: torch.Tensor) -> torch.Tensor:
+    """Return 5 exp(-e^z t)."""
+    return 5 * torch.exp(-torch.exp(z[:, :1]) * torch.from_numpy(TIMES))
+
+
+def problem_of(noise: NoiseModel, count: int) -> Problem:
+    rng = np.random.default_rng(1)
+    gamma = torch.from_numpy(noise.from_natural({n: VALUES[n] for n in noise.names}))
+    clean = simulate(LAW.sample(torch.from_numpy(ALPHA), torch.tensor(rng.normal(size=(count, 1)))))
+    xi = noise.sample_given(gamma, torch.from_numpy(rng.standard_normal(clean.shape)), clean)
+    data = np.maximum((clean + xi).numpy(), LIMIT)
+    conditions = Conditions(limits=np.full(data.shape, LIMIT))
+    scale = np.full(2 + len(noise.names), 0.5)
+    return Problem(data, simulate, LAW, noise, scale, seed=1, conditions=conditions)
+
+
+def truth(problem: Problem) -> np.ndarray:
+    noise = problem.noise
+    return np.concatenate([ALPHA, noise.from_natural({n: VALUES[n] for n in noise.names})])
+
+
+def quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return log p(y_n) of each system by Simpson's rule."""
+    mean, deviation, sigma, *b = problem.natural(p)
+    omega = np.linspace(-6.0, 6.0, 2001)
+    g = 5 * np.exp(-np.exp(mean + deviation * omega)[:, None] * TIMES)
+    d = np.sqrt(sigma**2 + (b[0] * g) ** 2) if b else sigma * np.ones_like(g)
+    values = []
+    for y in problem.data:
+        logs = np.where(y <= LIMIT, stats.norm.logcdf(y, g, d), stats.norm.logpdf(y, g, d))
+        density = np.exp(logs.sum(axis=1)) * stats.norm.pdf(omega)
+        values.append(np.log(integrate.simpson(density, x=omega)))
+    return np.array(values)
+
+
+def test_moments_and_curvature_are_those_of_the_normal_distribution():
+    g, d = torch.linspace(-3.0, 4.0, 15, dtype=torch.float64), torch.tensor(0.7).double()
+    mean, deviation = censored_moments(g, d, torch.tensor(1.0).double())
+    e = np.random.default_rng(0).standard_normal(400_000)
+    for i, centre in enumerate(g.tolist()):
+        y = np.maximum(centre + 0.7 * e, 1.0)
+        assert float(mean[i]) == pytest.approx(y.mean(), abs=4e-3)
+        assert float(deviation[i]) == pytest.approx(y.std(), abs=4e-3)
+    a = torch.tensor([-50.0, -8.0, -1.0, 0.0, 2.0, 9.0]).double()
+    h = 1e-3
+    differences = [
+        -(stats.norm.logcdf(x + h) - 2 * stats.norm.logcdf(x) + stats.norm.logcdf(x - h)) / h**2
+        for x in a.tolist()
+    ]
+    np.testing.assert_allclose(tail_curvature(a).numpy(), differences, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_the_marginal_likelihood_is_that_of_quadrature(name):
+    problem = problem_of(NOISES[name], 8)
+    assert 0.2 < np.mean(problem.data <= LIMIT) < 0.6
+    p = truth(problem) + 0.1
+    evaluation = marginal.evaluate(problem, p, MarginalSettings(draws=8000))
+    np.testing.assert_allclose(evaluation.log_likelihood, quadrature(problem, p), atol=0.03)
+    slopes = optimize.approx_fprime(p, lambda q: quadrature(problem, q).sum(), 1e-6)
+    errors = np.sqrt((evaluation.score_error**2).sum(axis=0))
+    np.testing.assert_allclose(evaluation.scores.sum(axis=0), slopes, atol=0.02 + 4 * errors.max())
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_the_moments_are_those_of_a_censored_sample(name):
+    problem = problem_of(NOISES[name], 50)
+    p, rng = torch.from_numpy(truth(problem)), np.random.default_rng(5)
+    omega, e = (torch.from_numpy(rng.standard_normal((400_000, k))) for k in (1, 5))
+    sample = problem.model(p, omega, e, np.arange(400_000) % 50).numpy()
+    draws = matched_draws(problem)
+    (own,) = moments_of_systems(problem, p[:2], p[2:], draws, False).groups
+    np.testing.assert_allclose(sample.mean(axis=0), own.mean.numpy(), atol=0.01)
+    whole = (own.signal + own.noise).numpy()
+    np.testing.assert_allclose(np.cov(sample, rowvar=False), whole, atol=0.02 * whole.max())
+
+    def at(q: np.ndarray) -> pseudo.PseudoEvaluation:
+        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(q))
+        return pseudo.evaluate(problem, gamma, moments_of_systems(problem, alpha, gamma, draws))
+
+    ends = [(at(p.numpy() + h), at(p.numpy() - h)) for h in 1e-3 * np.eye(len(p))]
+    slopes = [(u.log_likelihood.sum() - d.log_likelihood.sum()) / 2e-3 for u, d in ends]
+    np.testing.assert_allclose(at(p.numpy()).scores.sum(axis=0), slopes, rtol=1e-3, atol=0.02)
+
+
+def test_both_estimates_come_close_to_the_truth():
+    problem = problem_of(NOISES["combined"], 300)
+    p = truth(problem)
+    first = fit_pseudo_likelihood(problem, [p + 0.2])
+    best = fit_marginal_likelihood(problem, first.p, MarginalSettings(draws=64))
+    for estimate in (first, best):
+        assert estimate.passes, estimate.reason
+        assert np.all(np.abs(estimate.p - p) < 3.5 * estimate.standard_errors)
