@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -171,3 +173,14 @@ def test_a_study_states_the_coefficients_beside_the_unknowns():
 def test_what_is_wrong_is_explained(law, truth, known, text):
     with pytest.raises(ConfigError, match=text):
         load(study(law, truth, known))
+
+
+@pytest.mark.parametrize("given", [{}, {"mean_porosity_coefficient": 2.0}])
+def test_a_section_travels_to_other_processes(given):
+    section = MaternFieldSection(kind="matern_field", covariates=OF_MEAN["covariates"], start=given)
+    there = pickle.loads(pickle.dumps(section))
+    assert there == section
+    assert there.start.coefficients() == given
+    assert there.model_dump(mode="json") == section.model_dump(mode="json")
+    # The keys alone are among the attributes.
+    assert set(vars(there.start)) == set(type(section.start).model_fields)

@@ -23,7 +23,11 @@ class FieldStart(Section):
     """The unknowns of a random field at the start; those beyond its keys are coefficients."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Number] = Field(init=False)
+    if TYPE_CHECKING:
+        # A value here would hide the slot of pydantic's base class.
+        __pydantic_extra__: dict[str, Number] = Field(init=False)
+    else:
+        __pydantic_extra__: dict[str, Number]
 
     def coefficients(self) -> dict[str, float]:
         """Return the values that have the names of coefficients."""
