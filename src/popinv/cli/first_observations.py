@@ -15,6 +15,7 @@ from popinv.observation_files.survey import KnownColumn, Survey
 __all__ = ["described", "model_observations", "observations_section", "plain_observations"]
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
+_REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
 _LONG = "# A row for each observation."
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # So many categories and names are shown.
@@ -34,14 +35,19 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     file : Path
     surveyed : Survey
     """
-    lines = [_LONG if surveyed.long else _WIDE, *_known_comment(surveyed), "observations:"]
+    wide = _REPLICATES if surveyed.replicates[1] > 1 else _WIDE
+    lines = [_LONG if surveyed.long else wide, *_known_comment(surveyed), "observations:"]
     keys = [f"file: {_text(file.as_posix())}"]
     if surveyed.long:
         keys.append("layout: long")
-    uses: tuple[Use, ...] = ("system", "value", "time", "label")
+    uses: tuple[Use, ...] = ("system", "replicate", "value", "time", "label")
     for use in uses:
         if (name := surveyed.named(use)) is not None:
             keys.append(f"{use}_column: {_text(name)}")
+    if surveyed.replicates[1] > 1:
+        keys.append("# Replicates of a system have the same parameters, and noise of their own.")
+        if surveyed.named("replicate") is None:
+            keys.append("replicates: rows")
     if surveyed.dates:
         keys.append("# The dates are read as days since the first of them.")
     if ignored := surveyed.ignored():
@@ -131,6 +137,10 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         yield f"  {surveyed.systems} systems, {each} observations of each{of_times}"
     else:
         yield f"{file}: {surveyed.systems} systems, {surveyed.entries} observations of each"
+    if surveyed.replicates[1] > 1:
+        low, high = surveyed.replicates
+        counted = str(high) if low == high else f"{low} to {high}"
+        yield f"  {counted} replicates of each system, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
     if surveyed.long and surveyed.dates:
         yield (
@@ -156,6 +166,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
 
 _WORDS = {
     "system": "system",
+    "replicate": "replicate",
     "time": "time",
     "label": "label",
     "value": "value",

@@ -100,6 +100,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _model(study, sections)
     if sections.forward and sections.law:
         yield from _known(sections.forward, sections.law, sections)
+    if sections.observations:
+        yield from _replicates(sections.observations, sections)
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
@@ -159,9 +161,32 @@ def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Ite
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):
             yield problem.under("observations", "known")
-    if not wanted:
+    if wanted:
+        why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
+        yield from _not_yet(why, sections)
+
+
+def _replicates(
+    observations: SyntheticObservations | FileObservations, sections: _Sections
+) -> Iterator[Problem]:
+    """Yield parts of a study that do not take systems with several replicates."""
+    if isinstance(observations, SyntheticObservations):
+        several = observations.replicates > 1
+    else:
+        several = observations.replicated
+    if not several:
         return
-    why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
+    yield from _not_yet("not for systems with replicates yet; leave it out.", sections)
+    if sections.noise and sections.noise.unrestricted:
+        yield Problem(
+            ("noise", "kind"),
+            f"got '{sections.noise.kind}', which does not take systems with replicates yet; choose "
+            "'diagonal', 'kernel', 'blocks' or another family.",
+        )
+
+
+def _not_yet(why: str, sections: _Sections) -> Iterator[Problem]:
+    """Yield the parts of a study that take only systems of the plain form."""
     for method, asked in sections.downstream or ():
         if asked is not None:
             yield Problem(("downstream", method), why)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from popinv.forward.datasets import replicates_of
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
+from popinv.inference.replicated import replicated_simulator
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
+from popinv.population.noise.replicated import replicated_noise
 from popinv.sections.base import plain
 from popinv.surrogate.networks import Surrogate
 
@@ -37,7 +40,8 @@ def descent_problem(
         Address of the random draws.
     """
     data, conditions = fitted_observations(observations)
-    noise_model = model.noise.noise(model.forward.observed(seed))
+    replicates = replicates_of(observations)
+    noise_model = replicated_noise(model.noise.noise(model.forward.observed(seed)), replicates)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
@@ -48,13 +52,14 @@ def descent_problem(
             scale[entry] = _LAW_SCALE / deviations[covariate]
     return Problem(
         data=data,
-        simulate=surrogate,
+        simulate=replicated_simulator(surrogate, replicates),
         law=law,
         noise=noise_model,
         scale=np.concatenate([scale, noise_model.scale]),
         seed=seed,
         stage=stage,
         conditions=conditions,
+        replicates=replicates,
     )
 
 

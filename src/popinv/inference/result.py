@@ -33,8 +33,8 @@ _MATRIX = ("estimated", "estimated_other")
 
 
 def noise_covariance(problem: Problem, gamma: np.ndarray) -> np.ndarray:
-    """Return Gamma(gamma), shape (d_y, d_y)."""
-    return problem.noise.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
+    """Return Gamma(gamma) of one replicate, shape (d_y, d_y)."""
+    return problem.noise.of_one.covariance(torch.from_numpy(np.asarray(gamma, dtype=float))).numpy()
 
 
 def parameter_names(problem: Problem) -> tuple[str, ...]:

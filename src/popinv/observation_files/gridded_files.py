@@ -1,7 +1,8 @@
 """Tables of observations in NetCDF and zarr files.
 
-The variable ``observations`` has the dimensions (system, observation) or (system, place, time). The
-optional variable ``noise_scale`` has the dimension of the systems. Dimensions called ``system`` and
+The variable ``observations`` has the dimensions (system, observation) or (system, place, time), and
+a dimension ``replicate`` where systems are observed several times. The optional variable
+``noise_scale`` has the dimension of the systems. Dimensions called ``system``, ``replicate`` and
 ``time`` are put into this order; otherwise the order of the file is kept.
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_gridded"]
 
-_NAME, _SCALE = "observations", "noise_scale"
+_NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 # xarray reads with the first package, which needs the second but does not declare it.
 _HDF5 = ("h5netcdf", "h5py")
 
@@ -67,31 +68,42 @@ def _lacking() -> str:
 def _table(dataset: xr.Dataset) -> ObservationTable:
     array = _observations(dataset)
     # The sort is stable: dimensions of other names keep their order.
-    order = sorted(array.dims, key=lambda dim: {"system": 0, "time": 2}.get(str(dim), 1))
-    array = array.transpose(*order)
+    places = {"system": 0, _REPLICATE: 1, "time": 3}
+    array = array.transpose(*sorted(array.dims, key=lambda dim: places.get(str(dim), 2)))
+    replicates = int(array.sizes.get(_REPLICATE, 1))
+    noise_scale, ids = _noise_scale(dataset, array.dims[0], len(array)), _system_ids(array)
     values = _numbers(array)
-    count = values.shape[1] if values.ndim == 2 else 0
+    if _REPLICATE in array.dims:
+        array = array.isel({_REPLICATE: 0})
+    else:
+        values = values[:, None]
+    count = values.shape[2] if values.ndim == 3 else 0
     columns = [f"column {i + 1} of '{array.name}'" for i in range(count)]
     time_count = None
-    if values.ndim == 3:
-        time_count = values.shape[2]
+    if values.ndim == 4:
+        time_count = values.shape[3]
         columns = [
             f"{array.dims[1]} {place + 1}, {array.dims[2]} {time + 1} of '{array.name}'"
-            for place in range(values.shape[1])
+            for place in range(values.shape[2])
             for time in range(time_count)
         ]
     return ObservationTable(
         values.reshape(len(values), -1) if values.size else np.empty((0, 0)),
         rows=[f"row {i + 1}" for i in range(len(values))],
         columns=columns,
-        noise_scale=_noise_scale(dataset, array.dims[0], len(values)),
-        system_ids=_system_ids(array),
+        noise_scale=noise_scale,
+        system_ids=ids,
         time_count=time_count,
+        replicates=replicates,
     )
 
 
 def _observations(dataset: xr.Dataset) -> xr.DataArray:
-    tables = [str(name) for name, array in dataset.items() if array.ndim in (2, 3)]
+    tables = [
+        str(name)
+        for name, array in dataset.items()
+        if array.ndim - (_REPLICATE in array.dims) in (2, 3)
+    ]
     if _NAME in tables:
         return dataset[_NAME]
     if len(tables) == 1:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from popinv.errors import DataError, nearest
 from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.messages import shown
 from popinv.sections.tables import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from popinv.forward.base import Observations
 
-__all__ = ["read_long"]
+__all__ = ["read_long", "rows_of_systems"]
 
 _SHOWN = 8
 
@@ -44,6 +45,8 @@ def read_long(
     time_column: str | None = None,
     label_column: str | None = None,
     noise_scale_column: str | None = None,
+    replicate_column: str | None = None,
+    replicates: bool = False,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
@@ -60,6 +63,10 @@ def read_long(
     system_column, value_column, time_column, label_column, noise_scale_column : str
         Columns of the system, the observed value, its time, its quantity, and the system's noise
         scale.
+    replicate_column : str, optional
+        Column that tells the replicates of a system apart.
+    replicates : bool
+        Whether a system may have several values of a time and quantity.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
     stand_ins : sequence of float
@@ -69,6 +76,7 @@ def read_long(
     -------
     ObservationTable
         With a row for each system, in the order of the file. NaN where a system was not observed.
+        Replicates are side by side.
 
     Raises
     ------
@@ -85,32 +93,35 @@ def read_long(
     row, names = pd.factorize(frame[system])
     values = numbers_of(frame, value, stand_ins)
     place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
-    table = np.full((len(names), len(observations)), np.nan)
+    slot = _slots(frame, row, place, ~np.isnan(values), replicate_column, replicates)
+    count = int(slot.max(initial=0)) + 1
+    table = np.full((len(names), count, len(observations)), np.nan)
     for i in np.flatnonzero(~np.isnan(values)).tolist():
-        if not np.isnan(table[row[i], place[i]]):
+        if not np.isnan(table[row[i], slot[i], place[i]]):
             raise DataError(
                 f"line {frame.index[i]}: system '{names[row[i]]}' has a second value at "
-                f"{_where(observations, place[i])}; each system is observed once at each time"
+                f"{_where(observations, place[i])}{_of_replicate(frame, i, replicate_column)}"
             )
-        table[row[i], place[i]] = values[i]
+        table[row[i], slot[i], place[i]] = values[i]
     constant = source_columns(list(frame.columns), [*design, *covariates])
     if noise_scale_column is not None:
         key = "observations.noise_scale_column"
         constant.append(named_column(frame, noise_scale_column, key))
-    systems = _of_systems(frame, row, names, constant)
+    systems = rows_of_systems(frame, row, names, constant)
     known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
     scale = (
         None if noise_scale_column is None else numbers_of(systems, noise_scale_column, stand_ins)
     )
     columns = [_where(observations, j) for j in range(len(observations))]
     return ObservationTable(
-        table,
+        table.reshape(len(names), -1),
         rows=[f"system '{name}'" for name in names],
         columns=columns,
         noise_scale=scale,
         system_ids=np.array(names, dtype=np.str_),
         known=known,
         names=columns,
+        replicates=count,
     )
 
 
@@ -196,10 +207,62 @@ def _where(observations: Observations, j: int) -> str:
     return ", ".join(parts)
 
 
-def _of_systems(
-    frame: pd.DataFrame, row: np.ndarray, names: pd.Index, columns: Sequence[str]
+def _slots(
+    frame: pd.DataFrame,
+    row: np.ndarray,
+    place: np.ndarray,
+    seen: np.ndarray,
+    column: str | None,
+    replicates: bool,
+) -> np.ndarray:
+    """Return the number of the replicate (n,) that each row belongs to, from 0 in each system."""
+    slot = np.zeros(len(row), dtype=np.int64)
+    if column is not None:
+        cells = frame[named_column(frame, column, "observations.replicate_column")]
+        for line in frame.index[seen & (cells == "")][:1]:
+            raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
+        occasion = pd.factorize(cells)[0]
+        pairs = pd.DataFrame({"system": row[seen], "occasion": occasion[seen]})
+        first = pairs.drop_duplicates()
+        number = first.groupby("system").cumcount().to_numpy()
+        known = dict(zip(map(tuple, first.to_numpy().tolist()), number.tolist(), strict=True))
+        slot[seen] = [known[pair] for pair in map(tuple, pairs.to_numpy().tolist())]
+    elif replicates:
+        slot[seen] = places_in_turn(np.column_stack([row, place])[seen])
+    return slot
+
+
+def _of_replicate(frame: pd.DataFrame, i: int, column: str | None) -> str:
+    if column is not None:
+        return f" of the replicate '{frame[column].iloc[i]}' ('observations.replicate_column')"
+    return (
+        "; each system is observed once at each time. If the values are replicates, state the "
+        "column that tells them apart ('observations.replicate_column'), or "
+        "'observations.replicates: rows'"
+    )
+
+
+def rows_of_systems(
+    frame: pd.DataFrame, row: np.ndarray, names: Sequence[str] | pd.Index, columns: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the first row of each system, where columns are constant within each system."""
+    """Return the first row of each system, where columns are constant within each system.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table of text.
+    row : ndarray of int, shape (n,)
+        The system of each row.
+    names : sequence of str
+        Names of the systems.
+    columns : sequence of str
+        The columns that must be constant.
+
+    Raises
+    ------
+    DataError
+        If a column is not. The message does not name the file.
+    """
     first = np.unique(row, return_index=True)[1]
     systems = frame.iloc[first]
     for column in columns:
@@ -208,7 +271,9 @@ def _of_systems(
         for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
             raise DataError(
                 f"line {frame.index[i]}: the column '{column}' of system '{names[row[i]]}' holds "
-                f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value"
+                f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value, in all "
+                "its replicates. If this differs between them, take each replicate for a system of "
+                "its own"
             )
     return systems
 

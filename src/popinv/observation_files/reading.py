@@ -24,6 +24,7 @@ def read_observations(
     path: str | os.PathLike[str],
     *,
     mask_missing: bool = False,
+    repeated_systems: bool = False,
     system_column: str | None = None,
     noise_scale_column: str | None = None,
     header: bool | None = None,
@@ -38,6 +39,8 @@ def read_observations(
         Relative to the working directory, or absolute.
     mask_missing : bool
         Whether missing values are kept as NaN. Otherwise they are refused.
+    repeated_systems : bool
+        Whether a system may have several rows.
     system_column, noise_scale_column : str, optional
         Columns of a CSV file that do not hold observations.
     header : bool, optional
@@ -73,7 +76,7 @@ def read_observations(
             )
         if len(stand_ins):
             table = without_stand_ins(table, stand_ins)
-        check_table(table, mask_missing)
+        check_table(table, mask_missing, repeated_systems)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return table

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.sections.base import Fraction, Number, Section, plain_path
 
-__all__ = ["FILE_TYPES", "FileObservations", "conversion"]
+__all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
 
 FILE_TYPES = (".csv", ".nc", ".zarr")
 # The function of pandas that reads a format, and the package that it needs.
@@ -19,6 +19,11 @@ _CONVERSIONS = {
     ".feather": ("read_feather", "pyarrow"),
     ".xlsx": ("read_excel", "openpyxl"),
 }
+
+
+def has_named_columns(file: str) -> bool:
+    """Return whether a file is a table whose first line may name its columns."""
+    return PurePath(file).suffix.lower() == ".csv"
 
 
 def conversion(file: str) -> str:
@@ -96,6 +101,19 @@ class FileObservations(Section):
         description="Name of the column of a long table with the observed quantities, which are "
         "the forward model's `labels`.",
     )
+    replicate_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a CSV file that tells the replicates of a system apart: "
+        "occasions, repeats, runs. All replicates of a system have the same parameters, and each "
+        "has noise of its own. Systems may have different numbers of them.",
+    )
+    replicates: Literal["refuse", "rows"] = Field(
+        default="refuse",
+        description="Treatment of a system that occurs again, where there is no "
+        "`replicate_column`. `refuse` stops with the lines. `rows`: rows of the same system (of a "
+        "long table, rows of the same system, time and quantity) are its replicates.",
+    )
     noise_scale_column: str | None = Field(
         default=None,
         min_length=1,
@@ -139,7 +157,13 @@ class FileObservations(Section):
                 "a table of 'layout: long' needs 'system_column' and 'value_column', and a "
                 "'time_column' if there are times",
             )
-        columns = [self.system_column, self.noise_scale_column, *of_long]
+        if self.replicate_column and not self.system_column:
+            raise PydanticCustomError(
+                "columns",
+                "'replicate_column' tells the rows of a system apart, so 'system_column' must name "
+                "the systems",
+            )
+        columns = [self.system_column, self.replicate_column, self.noise_scale_column, *of_long]
         named = [name for name in columns if name is not None] + self.ignored_columns
         if named and PurePath(self.file).suffix.lower() != ".csv":
             raise PydanticCustomError(
@@ -164,3 +188,8 @@ class FileObservations(Section):
                 "columns", "the keys that end in '_column' must be different columns"
             )
         return self
+
+    @property
+    def replicated(self) -> bool:
+        """Whether a system may have several observation vectors."""
+        return self.replicate_column is not None or self.replicates == "rows"

@@ -89,6 +89,8 @@ class Survey:
         The quantities of a long table.
     fewest, most : int
         Numbers of observations of a system of a long table.
+    replicates : (int, int)
+        The smallest and the largest number of replicates of a system.
     """
 
     systems: int
@@ -107,6 +109,7 @@ class Survey:
     labels: tuple[str, ...] = ()
     fewest: int = 0
     most: int = 0
+    replicates: tuple[int, int] = (1, 1)
 
     @property
     def long(self) -> bool:
@@ -187,7 +190,8 @@ def _wide(
         mask_missing=True,
         system_column=system,
         header=header or None,
-        others=[each.name for each in uses if each.use in ("known", "ignored")],
+        others=[each.name for each in uses if each.use in ("known", "ignored", "replicate")],
+        repeated_systems=bool(layout and layout.replicated),
     )
     stand_ins = stand_ins_in(table.columns, list(table.values.T))
     table = without_stand_ins(table, [each.number for each in stand_ins])
@@ -195,9 +199,14 @@ def _wide(
         check_varies(table)
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
-    values = table.values
+    values, count, replicates = table.pooled().values, len(table.values), (1, 1)
+    if layout and layout.replicated and table.system_ids is not None:
+        numbers = np.unique(table.system_ids, return_counts=True)[1]
+        count, replicates = len(numbers), (int(numbers.min()), int(numbers.max()))
+    elif table.replicates > 1:
+        replicates = (1, table.replicates)
     return Survey(
-        systems=len(values),
+        systems=count,
         entries=values.shape[1],
         system_column=system,
         header=header,
@@ -208,6 +217,7 @@ def _wide(
         stand_ins=tuple(stand_ins),
         known=() if frame is None else _known(frame, uses),
         names=tuple(table.names or ()),
+        replicates=replicates,
     )
 
 
@@ -240,7 +250,21 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
         labels=tuple(labels),
         fewest=int(seen.min()),
         most=int(seen.max()),
+        replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
     )
+
+
+def _replicates_of_long(seen: pd.DataFrame, layout: Layout) -> tuple[int, int]:
+    """Return the smallest and the largest number of replicates, of rows with a value."""
+    system, replicate = layout.named("system"), layout.named("replicate")
+    if replicate is not None:
+        numbers = seen.groupby(str(system))[replicate].nunique()
+    elif layout.rows_are_replicates:
+        keys = [name for use in ("system", "time", "label") if (name := layout.named(use))]
+        numbers = seen.groupby(keys).size().groupby(str(system)).max()
+    else:
+        return 1, 1
+    return int(numbers.min()), int(numbers.max())
 
 
 def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn, ...]:

@@ -36,6 +36,7 @@ def observe_through_noise(
     known: KnownColumns | None = None,
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
+    replicates: int = 1,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -43,8 +44,8 @@ def observe_through_noise(
     ----------
     clean : ndarray of shape (n, d_y)
         G(z), NaN rows for solves that failed.
-    noise : ndarray of shape (n, d_y)
-        xi.
+    noise : ndarray of shape (n, R d_y)
+        xi of R replicates, side by side.
     observations : Observations
         What the columns are.
     seed, stage : int, str
@@ -53,7 +54,7 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
-    known, design_names, covariate_names
+    known, design_names, covariate_names, replicates
         As for :func:`observations_dataset`.
 
     Returns
@@ -68,13 +69,14 @@ def observe_through_noise(
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
     return observations_dataset(
-        (clean + noise)[solved],
+        (np.tile(clean, (1, replicates)) + noise)[solved],
         observations,
         heldout,
         kept,
         known=None if known is None else known.of(np.flatnonzero(solved)),
         design_names=design_names,
         covariate_names=covariate_names,
+        replicates=replicates,
     )
 
 
@@ -88,13 +90,14 @@ def observations_dataset(
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
     column_names: Sequence[str] | None = None,
+    replicates: int = 1,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
     Parameters
     ----------
-    y : ndarray of shape (n, d_y)
-        Observations, NaN where nothing was seen.
+    y : ndarray of shape (n, R d_y)
+        Observations, NaN where nothing was seen. Those of R replicates are side by side.
     observations : Observations
         What the columns are.
     heldout : int
@@ -109,6 +112,8 @@ def observations_dataset(
         Their names.
     column_names : sequence of str, length d_y, optional
         The user's names of the observations.
+    replicates : int
+        R.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def observations_dataset(
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
-    variables, coordinates = {}, observation_coordinates(observations)
+    variables, coordinates = {}, observation_coordinates(observations, replicates)
     for dim, ending, rows, note in (
         ("system", "", slice(None, kept), ""),
         ("heldout_system", "_heldout", slice(kept, None), ", kept for the assessment"),
@@ -147,7 +152,7 @@ def observations_dataset(
                 dim, system_ids[rows], f"name of the system{note}"
             )
     if column_names is not None:
-        names = np.array(column_names, dtype=np.str_)
+        names = np.tile(np.array(column_names, dtype=np.str_), replicates)
         coordinates["column"] = variable("observation", names, "name in the file of observations")
     if known is not None:
         for dim, names_of_known in (

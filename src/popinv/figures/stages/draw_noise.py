@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
+from popinv.figures.replicates import of_one_replicate
 from popinv.forward.datasets import places
 from popinv.sections.base import plain
 
@@ -41,6 +42,7 @@ def draw_noise(
     seed : int
         The study's seed.
     """
+    observations = of_one_replicate(observations)
     model = noise.noise(forward.observed(seed))
     start = model.covariance(torch.from_numpy(model.from_natural(plain(noise.start))))
     where = places(observations)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from popinv.population.laws.values import law_values
 from popinv.population.model import Model
+from popinv.population.noise.replicated import replicated_noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.population.synthetic_known import synthetic_known
@@ -44,9 +45,11 @@ def observe_population(
     """
     description, truth = model.forward.observed(seed), observations.truth
     noise_model = (truth.noise_model or model.noise).noise(description)
+    replicates = observations.replicates
     gamma = noise_model.from_natural(truth.noise)
     clean = solves["y"].values
-    xi = noise_rows(noise_model, gamma, seed, "truth", len(clean))
+    each = replicated_noise(noise_model, replicates)
+    xi = noise_rows(each, gamma, seed, "truth", len(clean))
     scales = observations.noise_scale
     design, covariates = model.forward.design_names(), model.law.covariate_names()
     seen = observe_through_noise(
@@ -60,6 +63,7 @@ def observe_population(
         synthetic_known(observations, design, covariates, seed, len(clean)),
         design,
         covariates,
+        replicates,
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)
