@@ -15,6 +15,7 @@ from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
+from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
@@ -61,6 +62,7 @@ def metrics(
                     numbers[f"{label}_{parameter}_{end}"] = value
             numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
     numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
+    numbers |= noise_share_metrics(problem, population, loaded["observations"])
     if "truth" in loaded:
         numbers |= _against_truth(population, loaded)
     if "sampling_error" in loaded:
@@ -96,6 +98,7 @@ def metrics(
         "solver_failure_reasons": failure_counts(check) or "none",
         "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
         "identifiability_warning": str(population.attrs["identifiability_warning"]),
+        "identifiability_by": str(population.attrs["identifiability_by"]),
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
