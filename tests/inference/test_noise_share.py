@@ -51,7 +51,7 @@ def test_replicates_count_together() -> None:
         noise_shares(problem, covariance), np.array([1e-4, 1.0]) / both.std(axis=0)
     )
     dataset = observations_dataset(
-        y, Observations(np.zeros((2, 1)), ("entry",), "y"), heldout=0, replicates=3
+        y, Observations(np.zeros((2, 1)), ("entry",), "y"), heldout=0, replicate_count=3
     )
     population = xr.Dataset({"noise_covariance": (("a", "b"), covariance)})
     metrics = noise_share_metrics(problem, population, dataset)

@@ -62,7 +62,7 @@ def maximum(y: np.ndarray) -> np.ndarray:
 
 def problem_of(y: np.ndarray) -> Problem:
     described = Observations(np.zeros((1, 1)), ("entry",), "y")
-    dataset = observations_dataset(y, described, heldout=0, replicates=y.shape[1])
+    dataset = observations_dataset(y, described, heldout=0, replicate_count=y.shape[1])
     data, conditions = fitted_observations(dataset)
     count = replicates_of(dataset)
     return Problem(
@@ -155,7 +155,7 @@ def test_a_problem_through_another_simulator_answers_all_replicates() -> None:
 
 def test_observations_are_named_with_their_replicate() -> None:
     described = Observations(np.array([[0.0], [1.0]]), ("t",), "y")
-    dataset = observations_dataset(np.ones((5, 4)), described, heldout=1, replicates=2)
+    dataset = observations_dataset(np.ones((5, 4)), described, heldout=1, replicate_count=2)
     assert observation_names(dataset) == [
         "observation 1 of replicate 1",
         "observation 2 of replicate 1",

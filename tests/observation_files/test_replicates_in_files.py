@@ -70,7 +70,7 @@ def fault(text: str, design: tuple[str, ...] = (), **keys: object) -> str:
 def test_a_long_table_with_a_column_of_replicates() -> None:
     table = read(LONG, ("dose",), replicate_column="day", **OF_LONG)
     np.testing.assert_array_equal(table.values, VALUES)
-    assert table.replicates == 2
+    assert table.replicate_count == 2
     assert table.known is not None
     assert table.known.design.tolist() == [[5], [7], [8], [9]]
     np.testing.assert_array_equal(
@@ -154,7 +154,7 @@ def test_a_dimension_of_replicates() -> None:
             dataset.to_zarr(file, zarr_format=3)
         table = read_fitting(FileObservations(file=file, replicates="rows"), AT)
         np.testing.assert_array_equal(table.values, y.reshape(5, 6))
-        assert table.replicates == 3
+        assert table.replicate_count == 3
         with pytest.raises(DataError, match=r"set 'observations\.replicates: rows'"):
             read_fitting(FileObservations(file=file), AT)
 

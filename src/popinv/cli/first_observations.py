@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from popinv.observation_files.column_uses import Use
-from popinv.observation_files.survey import KnownColumn, Survey
+from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
 __all__ = ["described", "model_observations", "observations_section", "plain_observations"]
 
@@ -94,9 +94,15 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
                 f"{comment}[{', '.join(surveyed.names)}]}}",
                 f"observations: {{name: observed, count: {surveyed.entries}}}",
             ]
-        return plain_observations(surveyed.entries)
-    value, time = surveyed.named("value") or "", surveyed.named("time")
+        units = {name_and_unit(name)[1] for name in surveyed.names}
+        return plain_observations(surveyed.entries, units.pop() if len(units) == 1 else "")
+    time = surveyed.named("time")
+    value, unit = name_and_unit(surveyed.named("value") or "")
     keys = [f"name: {value if _IDENTIFIER.fullmatch(value) else 'observed'}"]
+    if unit:
+        keys.append(f"units: {_text(unit)}")
+    if time and (unit_of_time := name_and_unit(time)[1]):
+        keys.append(f"coordinate_units: {_text(unit_of_time)}")
     if surveyed.labels:
         keys.append(f"labels: {_text(list(surveyed.labels))}")
     if time:
@@ -104,17 +110,20 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
     return ["observations:", *(f"  {key}" for key in keys)]
 
 
-def plain_observations(entries: int) -> list[str]:
+def plain_observations(entries: int, units: str = "") -> list[str]:
     """Return the lines of the key ``observations`` of an own simulator without times.
 
     Parameters
     ----------
     entries : int
         Number of observations of each system.
+    units : str
+        Their unit, or "".
     """
+    unit = f", units: {_text(units)}" if units else ""
     return [
         "# Where entries are times: {name: discharge, units: m3/s, times: [0.5, 1, 2]}",
-        f"observations: {{name: observed, count: {entries}}}",
+        f"observations: {{name: observed, count: {entries}{unit}}}",
     ]
 
 
@@ -210,13 +219,14 @@ def _known_comment(surveyed: Survey) -> Iterator[str]:
 
 
 def _named(column: KnownColumn) -> str:
-    text = column.name
-    names = [f"{column.name}_{category}" for category in column.categories]
+    name, unit = name_and_unit(column.name)
+    text = f"{name}, units {unit}" if unit else name
+    names = [f"{name}_{category}" for category in column.categories]
     if names:
         listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         of = "text, as" if column.text else "a number; if it is a category, as"
-        text = f"{column.name} ({of} {listed})"
-    if not all(map(_IDENTIFIER.fullmatch, names or [column.name])):
+        text = f"{name} ({of} {listed})"
+    if not all(map(_IDENTIFIER.fullmatch, names or [name])):
         text += "; a design needs a name of letters, digits and _ in the file"
     return text
 

@@ -90,12 +90,12 @@ def _read_wide(
             stand_ins=stand_ins,
             repeated_systems=section.replicated,
         )
-        if table.replicates > 1 and not section.replicated:
+        if table.replicate_count > 1 and not section.replicated:
             raise DataError(
                 "has a dimension 'replicate'; set 'observations.replicates: rows' if the "
                 "observations along it have the same parameters, and noise of their own"
             )
-        if section.replicated and table.replicates == 1:
+        if section.replicated and table.replicate_count == 1:
             table, frame = _with_replicates(table, frame, section, sources)
         if frame is not None and names:
             table = replace(table, known=known_columns(frame, design, covariates, stand_ins))
@@ -117,10 +117,14 @@ def _with_replicates(
         import pandas as pd  # slow to import
 
         from popinv.observation_files.long_tables import rows_of_systems
+        from popinv.sections.tables import named_column
 
-        system = frame[str(section.system_column)].to_numpy(dtype=str)
+        key, name = "observations.system_column", str(section.system_column)
+        system = frame[named_column(frame, name, key)].to_numpy(dtype=str)
         if section.replicate_column:
-            occasion = frame[section.replicate_column].to_numpy(dtype=str)
+            key = "observations.replicate_column"
+            replicate = named_column(frame, section.replicate_column, key)
+            occasion = frame[replicate].to_numpy(dtype=str)
             check_occasions(system, occasion, frame.index.to_numpy())
         row, names = pd.factorize(system)
         known = [name for name in constant if name != section.replicate_column]

@@ -16,12 +16,12 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
-from popinv.store.plain_zarr import refuse_code
+from popinv.sections.text_files import kind_of, rows_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["read_gridded"]
+__all__ = ["is_long", "read_gridded"]
 
 _NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 # xarray reads with the first package, which needs the second but does not declare it.
@@ -37,22 +37,28 @@ def read_gridded(file: Path) -> ObservationTable:
         If the file cannot be read, names a decoder that could run code, has no suitable variable,
         or holds no numbers. The message does not name the file.
     """
-    import xarray as xr  # slow to import, and not needed for CSV files
-
     try:
-        # A unit such as hours stays a unit, so that the numbers do not become durations.
-        if file.suffix.lower() == ".zarr":
-            if file.is_dir():
-                refuse_code(file)
-            dataset = xr.open_zarr(file, consolidated=False, chunks=None, decode_timedelta=False)
-        else:
-            dataset = xr.open_dataset(file, decode_timedelta=False)
-        with dataset:
+        with rows_dataset(file) as dataset:
             return _table(dataset)
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has its own errors
         raise DataError(f"cannot be read ({type(error).__name__}: {error}){_lacking()}") from error
+
+
+def is_long(file: Path) -> bool:
+    """Return whether a NetCDF or zarr file is a long table: variables along one dimension alone.
+
+    A file that cannot be read is none.
+    """
+    if kind_of(file) not in (".nc", ".zarr"):
+        return False
+    try:
+        with rows_dataset(file) as dataset:
+            tables = [array for array in dataset.variables.values() if array.ndim]
+            return len(tables) > 1 and {array.ndim for array in tables} == {1}
+    except Exception:  # each of the readers behind xarray has its own errors
+        return False
 
 
 def _lacking() -> str:
@@ -94,7 +100,7 @@ def _table(dataset: xr.Dataset) -> ObservationTable:
         noise_scale=noise_scale,
         system_ids=ids,
         time_count=time_count,
-        replicates=replicates,
+        replicate_count=replicates,
     )
 
 

@@ -35,6 +35,13 @@ from popinv.observation_files.column_uses import (
     Use,
     refuse_to_ask,
 )
+from popinv.observation_files.doubtful_cells import (
+    mixed_cells,
+    other_dates,
+    systems_with_gaps,
+    title_above,
+    words_for_text,
+)
 from popinv.sections.tables import is_number
 
 if TYPE_CHECKING:
@@ -101,6 +108,7 @@ class _Recognition:
         if len(self.columns) > 1 and first.counts_rows and first.name not in self.uses:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
+        self._refuse_doubtful()
         long = self._is_long()
         if long:
             self._long()
@@ -108,6 +116,21 @@ class _Recognition:
             self._wide()
         uses = [ColumnUse(each.name, *self.uses[each.name]) for each in self.columns]
         return Layout(long, tuple(uses), self.given.replicate == "rows")
+
+    def _refuse_doubtful(self) -> None:
+        """Refuse columns of numbers with some text in them."""
+        if title_above(each.name.split(_PLACE)[0] for each in self.columns):
+            raise DataError(
+                "the first line leaves most columns without a name, as a title does; the first "
+                "line must hold the names of the columns, so delete the lines above them"
+            )
+        for each in self._free():
+            if told := mixed_cells(each):
+                raise DataError(
+                    f"{told}. Write numbers there, leave these cells empty if the values are "
+                    "missing, or remove the column. A value below a detection limit is not a "
+                    "missing one: to leave it out biases the answer"
+                )
 
     def _find_replicate(self) -> None:
         """Take the column whose name says that it tells the replicates of a system apart."""
@@ -171,6 +194,8 @@ class _Recognition:
         # Each row is then a replicate of a system.
         if self._used("replicate") or self.given.replicate == "rows":
             return False
+        if told := systems_with_gaps(self._free()):
+            raise DataError(told)
         system = self._used("system")
         if system is not None and system.repeats and self.given.replicate is None:
             labelled = any(not repeated(system, label) for label in self._labels(system, None))
@@ -189,6 +214,7 @@ class _Recognition:
             f"The column '{system.name}' repeats, as the systems of a long table do, but no column "
             "increases within each of them as times do. Is each row one observation (long), a "
             "system (wide), or one more observation vector of its system (replicates)?"
+            + other_dates(self.columns)
         )
         answer = self.ask("--layout", question, ("long", "wide", "replicates"))
         if answer == "replicates":
@@ -384,7 +410,8 @@ class _Recognition:
             else:
                 self._take(each, "observed", "numbers")
         if not any(use == "observed" for use, _ in self.uses.values()):
-            raise DataError("no column of numbers is left for the observations")
+            told = words_for_text(self.columns)
+            raise DataError(f"no column of numbers is left for the observations{told}")
 
     def _find_repeated(self) -> None:
         """Take the column that names the systems, each of which may have several rows."""

@@ -93,6 +93,8 @@ def read_long(
     row, names = pd.factorize(frame[system])
     values = numbers_of(frame, value, stand_ins)
     place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
+    if replicate_column is not None:
+        replicate_column = named_column(frame, replicate_column, "observations.replicate_column")
     slot = _slots(frame, row, place, ~np.isnan(values), replicate_column, replicates)
     count = int(slot.max(initial=0)) + 1
     table = np.full((len(names), count, len(observations)), np.nan)
@@ -106,7 +108,8 @@ def read_long(
     constant = source_columns(list(frame.columns), [*design, *covariates])
     if noise_scale_column is not None:
         key = "observations.noise_scale_column"
-        constant.append(named_column(frame, noise_scale_column, key))
+        noise_scale_column = named_column(frame, noise_scale_column, key)
+        constant.append(noise_scale_column)
     systems = rows_of_systems(frame, row, names, constant)
     known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
     scale = (
@@ -121,7 +124,7 @@ def read_long(
         system_ids=np.array(names, dtype=np.str_),
         known=known,
         names=columns,
-        replicates=count,
+        replicate_count=count,
     )
 
 
@@ -218,7 +221,7 @@ def _slots(
     """Return the number of the replicate (n,) that each row belongs to, from 0 in each system."""
     slot = np.zeros(len(row), dtype=np.int64)
     if column is not None:
-        cells = frame[named_column(frame, column, "observations.replicate_column")]
+        cells = frame[column]
         for line in frame.index[seen & (cells == "")][:1]:
             raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
         occasion = pd.factorize(cells)[0]

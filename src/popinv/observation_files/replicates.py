@@ -102,5 +102,5 @@ def stacked(table: ObservationTable) -> ObservationTable:
         rows=[table.rows[row] for row in first],
         noise_scale=scale,
         system_ids=np.asarray(ids, dtype=np.str_),
-        replicates=count,
+        replicate_count=count,
     )

@@ -9,13 +9,13 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.sections.base import Fraction, Number, Section, plain_path
+from popinv.sections.text_files import kind_of
 
 __all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
 
-FILE_TYPES = (".csv", ".nc", ".zarr")
+FILE_TYPES = (".csv", ".csv.gz", ".parquet", ".nc", ".zarr")
 # The function of pandas that reads a format, and the package that it needs.
 _CONVERSIONS = {
-    ".parquet": ("read_parquet", "pyarrow"),
     ".feather": ("read_feather", "pyarrow"),
     ".xlsx": ("read_excel", "openpyxl"),
 }
@@ -23,7 +23,7 @@ _CONVERSIONS = {
 
 def has_named_columns(file: str) -> bool:
     """Return whether a file is a table whose first line may name its columns."""
-    return PurePath(file).suffix.lower() == ".csv"
+    return kind_of(file) in (".csv", ".parquet")
 
 
 def conversion(file: str) -> str:
@@ -40,8 +40,7 @@ def conversion(file: str) -> str:
 
 
 def _known_type(file: str) -> str:
-    suffix = PurePath(file).suffix.lower()
-    if suffix not in FILE_TYPES:
+    if kind_of(file) not in FILE_TYPES:
         raise PydanticCustomError(
             "file_type",
             "the name of an observation file ends in {types}{advice}",
@@ -57,8 +56,9 @@ class FileObservations(Section):
     """Your own observations, from a file."""
 
     file: Annotated[str, AfterValidator(_known_type)] = Field(
-        description="A CSV (.csv), NetCDF (.nc) or zarr (.zarr) file, relative to the working "
-        "directory or absolute; rows are systems, columns are sensors."
+        description="A CSV file (.csv, or compressed: .csv.gz, .csv.bz2, .csv.xz), a Parquet "
+        "(.parquet), NetCDF (.nc) or zarr (.zarr) file, relative to the working directory or "
+        "absolute; rows are systems, columns are sensors."
     )
     heldout_fraction: Fraction = Field(
         default=0.2,
@@ -81,9 +81,9 @@ class FileObservations(Section):
     )
     layout: Literal["wide", "long"] = Field(
         default="wide",
-        description="`wide`: each row is a system. `long`: each row of a CSV file is one "
-        "observation, with columns for the system, the time and the value. Systems may then be "
-        "observed at times of their own.",
+        description="`wide`: each row is a system. `long`: each row is one observation, with "
+        "columns for the system, the time and the value; in a NetCDF or zarr file each column is a "
+        "variable, all along one dimension. Systems may then be observed at times of their own.",
     )
     value_column: str | None = Field(
         default=None,
@@ -165,13 +165,13 @@ class FileObservations(Section):
             )
         columns = [self.system_column, self.replicate_column, self.noise_scale_column, *of_long]
         named = [name for name in columns if name is not None] + self.ignored_columns
-        if named and PurePath(self.file).suffix.lower() != ".csv":
+        if named and not (has_named_columns(self.file) or self.layout == "long"):
             raise PydanticCustomError(
                 "columns",
-                "only a CSV file has named columns; NetCDF and zarr files have a variable "
-                "'noise_scale' and a coordinate of the systems instead",
+                "only CSV and Parquet files, and long tables, have named columns; other NetCDF and "
+                "zarr files have a variable 'noise_scale' and a coordinate of the systems instead",
             )
-        if self.header is not None and PurePath(self.file).suffix.lower() != ".csv":
+        if self.header is not None and kind_of(self.file) != ".csv":
             raise PydanticCustomError("header", "only a CSV file has a 'header'")
         if self.header is False and named:
             raise PydanticCustomError(

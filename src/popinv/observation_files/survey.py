@@ -19,16 +19,19 @@ from popinv.observation_files.column_uses import (
     refuse_to_ask,
 )
 from popinv.observation_files.csv_files import has_names, likely_header, likely_system_column
+from popinv.observation_files.gridded_files import is_long
 from popinv.observation_files.layouts import layout_of
 from popinv.observation_files.reading import check_exists, read_observations
+from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import check_varies
 from popinv.sections.tables import is_dates, is_number, numbers_of, read_frame, times_of_file
+from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KnownColumn", "Survey", "survey"]
+__all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
 # At most so many whole numbers may be categories.
 _CATEGORIES = 6
@@ -151,9 +154,11 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     """
     given = given or Given()
     check_exists(file)
-    if file.suffix.lower() != ".csv":
+    if not (has_named_columns(str(file)) or is_long(file)):
         if given != Given():
-            raise DataError(f"{file}: only a CSV file has a layout and named columns")
+            raise DataError(
+                f"{file}: only a CSV file has a layout and named columns, and a long table"
+            )
         return _wide(file, None, False)
     try:
         header = likely_header(file)
@@ -203,8 +208,8 @@ def _wide(
     if layout and layout.replicated and table.system_ids is not None:
         numbers = np.unique(table.system_ids, return_counts=True)[1]
         count, replicates = len(numbers), (int(numbers.min()), int(numbers.max()))
-    elif table.replicates > 1:
-        replicates = (1, table.replicates)
+    elif table.replicate_count > 1:
+        replicates = (1, table.replicate_count)
     return Survey(
         systems=count,
         entries=values.shape[1],

@@ -42,7 +42,7 @@ class ObservationTable:
         Design and covariates of the systems.
     names : sequence of str, length d_y, optional
         The names of the observations in the file, all different.
-    replicates : int
+    replicate_count : int
         R, the largest number of replicates of a system; 1 if each is observed once.
     """
 
@@ -54,16 +54,16 @@ class ObservationTable:
     time_count: int | None = None
     known: KnownColumns | None = None
     names: Sequence[str] | None = None
-    replicates: int = 1
+    replicate_count: int = 1
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""
-        if self.replicates == 1:
+        if self.replicate_count == 1:
             return self
-        width = self.values.shape[1] // self.replicates
+        width = self.values.shape[1] // self.replicate_count
         values = self.values.reshape(-1, width)
         seen = np.isfinite(values).any(axis=1)
-        rows = np.repeat(np.array(self.rows, dtype=object), self.replicates)
+        rows = np.repeat(np.array(self.rows, dtype=object), self.replicate_count)
         return ObservationTable(
             values[seen], rows[seen].tolist(), self.columns[:width], names=self.names
         )

@@ -36,7 +36,7 @@ def observe_through_noise(
     known: KnownColumns | None = None,
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
-    replicates: int = 1,
+    replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -54,7 +54,7 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
-    known, design_names, covariate_names, replicates
+    known, design_names, covariate_names, replicate_count
         As for :func:`observations_dataset`.
 
     Returns
@@ -69,14 +69,14 @@ def observe_through_noise(
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
     return observations_dataset(
-        (np.tile(clean, (1, replicates)) + noise)[solved],
+        (np.tile(clean, (1, replicate_count)) + noise)[solved],
         observations,
         heldout,
         kept,
         known=None if known is None else known.of(np.flatnonzero(solved)),
         design_names=design_names,
         covariate_names=covariate_names,
-        replicates=replicates,
+        replicate_count=replicate_count,
     )
 
 
@@ -90,7 +90,7 @@ def observations_dataset(
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
     column_names: Sequence[str] | None = None,
-    replicates: int = 1,
+    replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
@@ -112,7 +112,7 @@ def observations_dataset(
         Their names.
     column_names : sequence of str, length d_y, optional
         The user's names of the observations.
-    replicates : int
+    replicate_count : int
         R.
 
     Returns
@@ -125,7 +125,7 @@ def observations_dataset(
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
-    variables, coordinates = {}, observation_coordinates(observations, replicates)
+    variables, coordinates = {}, observation_coordinates(observations, replicate_count)
     for dim, ending, rows, note in (
         ("system", "", slice(None, kept), ""),
         ("heldout_system", "_heldout", slice(kept, None), ", kept for the assessment"),
@@ -152,7 +152,7 @@ def observations_dataset(
                 dim, system_ids[rows], f"name of the system{note}"
             )
     if column_names is not None:
-        names = np.tile(np.array(column_names, dtype=np.str_), replicates)
+        names = np.tile(np.array(column_names, dtype=np.str_), replicate_count)
         coordinates["column"] = variable("observation", names, "name in the file of observations")
     if known is not None:
         for dim, names_of_known in (

@@ -57,6 +57,6 @@ def import_observations(
         design_names=design,
         covariate_names=covariates,
         column_names=table.names,
-        replicates=table.replicates,
+        replicate_count=table.replicate_count,
     )
     return dataset.assign_attrs(folds=folds)
