@@ -44,7 +44,17 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     for use in uses:
         if (name := surveyed.named(use)) is not None:
             keys.append(f"{use}_column: {_text(name)}")
-    if surveyed.replicates[1] > 1:
+    if surveyed.time_tolerance is not None:
+        keys += [
+            "# Times are rounded by at most so much to those of the forward model.",
+            f"time_tolerance: {surveyed.time_tolerance:g}",
+        ]
+    if surveyed.rounded_together:
+        keys += [
+            "# Values of a system at one rounded time count as replicates.",
+            "replicates: rows",
+        ]
+    elif surveyed.replicates[1] > 1:
         keys.append("# Replicates of a system have the same parameters, and noise of their own.")
         if surveyed.named("replicate") is None:
             keys.append("replicates: rows")
@@ -106,7 +116,8 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
     if surveyed.labels:
         keys.append(f"labels: {_text(list(surveyed.labels))}")
     if time:
-        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}}}")
+        grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
+        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
     return ["observations:", *(f"  {key}" for key in keys)]
 
 
@@ -151,6 +162,11 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         counted = str(high) if low == high else f"{low} to {high}"
         yield f"  {counted} replicates of each system, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
+    if surveyed.grid:
+        yield (
+            f"  its many times are rounded to {len(surveyed.times)}, by at most "
+            f"{surveyed.time_tolerance:g}: see 'popinv try' for what that changes"
+        )
     if surveyed.long and surveyed.dates:
         yield (
             f"  the dates in '{surveyed.named('time')}' are read as days since the first of them"

@@ -152,6 +152,7 @@ def _read_long(
             noise_scale_column=section.noise_scale_column,
             replicate_column=section.replicate_column,
             replicates=section.replicated,
+            time_tolerance=section.time_tolerance,
             design=design,
             covariates=covariates,
             stand_ins=section.missing_values or (),

@@ -20,6 +20,7 @@ from popinv.sections.messages import shown
 from popinv.sections.tables import (
     is_missing,
     named_column,
+    nearest_time,
     numbers_of,
     read_frame,
     same_time,
@@ -47,6 +48,7 @@ def read_long(
     noise_scale_column: str | None = None,
     replicate_column: str | None = None,
     replicates: bool = False,
+    time_tolerance: float | None = None,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
@@ -67,6 +69,8 @@ def read_long(
         Column that tells the replicates of a system apart.
     replicates : bool
         Whether a system may have several values of a time and quantity.
+    time_tolerance : float, optional
+        By how much a time may differ from the nearest one of the forward model.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
     stand_ins : sequence of float
@@ -92,19 +96,27 @@ def read_long(
         raise DataError(f"line {line}: the system has no name in the column '{system}'")
     row, names = pd.factorize(frame[system])
     values = numbers_of(frame, value, stand_ins)
-    place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
+    seen = ~np.isnan(values)
+    place = _places(frame, seen, observations, time_column, label_column, time_tolerance)
     if replicate_column is not None:
         replicate_column = named_column(frame, replicate_column, "observations.replicate_column")
     slot = _slots(frame, row, place, ~np.isnan(values), replicate_column, replicates)
     count = int(slot.max(initial=0)) + 1
     table = np.full((len(names), count, len(observations)), np.nan)
+    rounded = time_tolerance is not None and time_column is not None
+    shifts = np.full_like(table, np.nan) if rounded else None
+    times = times_of(frame, named_column(frame, str(time_column), "")) if rounded else None
     for i in np.flatnonzero(~np.isnan(values)).tolist():
         if not np.isnan(table[row[i], slot[i], place[i]]):
             raise DataError(
                 f"line {frame.index[i]}: system '{names[row[i]]}' has a second value at "
                 f"{_where(observations, place[i])}{_of_replicate(frame, i, replicate_column)}"
+                + (", or take a finer 'grid' of times" if rounded else "")
             )
         table[row[i], slot[i], place[i]] = values[i]
+        if shifts is not None and times is not None:
+            at = observations.coordinates[place[i], -1]
+            shifts[row[i], slot[i], place[i]] = times[i] - at
     constant = source_columns(list(frame.columns), [*design, *covariates])
     if noise_scale_column is not None:
         key = "observations.noise_scale_column"
@@ -125,6 +137,7 @@ def read_long(
         known=known,
         names=columns,
         replicate_count=count,
+        time_shifts=None if shifts is None else shifts.reshape(len(names), -1),
     )
 
 
@@ -134,11 +147,12 @@ def _places(
     observations: Observations,
     time_column: str | None,
     label_column: str | None,
+    tolerance: float | None,
 ) -> np.ndarray:
     """Return the observation of each row of a table, (n,), where a value was ``seen``."""
     fits = np.ones((len(frame), len(observations)), dtype=bool)
     if time_column is not None:
-        fits &= _at_times(frame, seen, observations, time_column)
+        fits &= _at_times(frame, seen, observations, time_column, tolerance)
     if label_column is not None:
         fits &= _of_labels(frame, seen, observations, label_column)
     counts = fits.sum(axis=1)
@@ -157,7 +171,11 @@ def _places(
 
 
 def _at_times(
-    frame: pd.DataFrame, seen: np.ndarray, observations: Observations, column: str
+    frame: pd.DataFrame,
+    seen: np.ndarray,
+    observations: Observations,
+    column: str,
+    tolerance: float | None,
 ) -> np.ndarray:
     """Return which observations (n, d_y) are at the time of each row."""
     held = times_of(frame, named_column(frame, column, "observations.time_column"))
@@ -170,13 +188,24 @@ def _at_times(
     for line in frame.index[seen & np.isnan(held)][:1]:
         raise DataError(f"line {line} has a value, but no time in the column '{column}'")
     own = observations.coordinates[:, -1]
-    same = np.abs(held[:, None] - own) <= same_time(own)
+    if tolerance is None:
+        same = np.abs(held[:, None] - own) <= same_time(own)
+    else:
+        places = np.unique(own)
+        nearest_place = places[nearest_time(held, places)]
+        near = np.abs(held - nearest_place) <= tolerance + same_time(own)
+        same = (nearest_place[:, None] == own) & near[:, None]
     if lost := sorted({float(held[i]) for i in np.flatnonzero(seen & ~same.any(axis=1))}):
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise DataError(
             f"the forward model is not observed at the times {shown(lost[:_SHOWN])}{more} of the "
             f"file; take them from it with 'forward.observations.times: {{file: ..., column: "
             f"{column}}}'"
+            + (
+                ", or round them with 'observations.time_tolerance'"
+                if tolerance is None
+                else f" and a 'grid', or raise 'observations.time_tolerance' ({tolerance:g})"
+            )
         )
     return same
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.sections.base import Fraction, Number, Section, plain_path
+from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.text_files import kind_of
 
 __all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
@@ -95,6 +95,13 @@ class FileObservations(Section):
         min_length=1,
         description="Name of the column of a long table with the times of the observations.",
     )
+    time_tolerance: Positive | None = Field(
+        default=None,
+        description="Largest difference between the time of an observation in a long table and the "
+        "nearest time of the forward model, for which it is taken. null: none but for rounding of "
+        "the last digits. The difference acts as noise: it should move the observations by much "
+        "less than the noise does, which `popinv try` measures.",
+    )
     label_column: str | None = Field(
         default=None,
         min_length=1,
@@ -150,6 +157,10 @@ class FileObservations(Section):
         if self.layout == "wide" and any(of_long):
             raise PydanticCustomError(
                 "columns", "only a table of 'layout: long' has columns of values, times and labels"
+            )
+        if self.time_tolerance is not None and self.time_column is None:
+            raise PydanticCustomError(
+                "columns", "'time_tolerance' is of the times in a 'time_column' of a long table"
             )
         if self.layout == "long" and None in (self.system_column, self.value_column):
             raise PydanticCustomError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,15 @@ from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import check_varies
-from popinv.sections.tables import is_dates, is_number, numbers_of, read_frame, times_of_file
+from popinv.sections.tables import (
+    is_dates,
+    is_number,
+    nearest_time,
+    numbers_of,
+    read_frame,
+    times_of,
+    times_of_file,
+)
 from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
@@ -33,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
+# A simulator is asked for at most so many times; more are rounded to a grid of fewer.
+_MOST_TIMES, _GRID = 300, 200
 # At most so many whole numbers may be categories.
 _CATEGORIES = 6
 
@@ -94,6 +104,10 @@ class Survey:
         Numbers of observations of a system of a long table.
     replicates : (int, int)
         The smallest and the largest number of replicates of a system.
+    grid : int, optional
+        Number of times to which those of the file are rounded, where it has too many.
+    time_tolerance : float, optional
+        By how much they are rounded at most.
     """
 
     systems: int
@@ -113,11 +127,18 @@ class Survey:
     fewest: int = 0
     most: int = 0
     replicates: tuple[int, int] = (1, 1)
+    grid: int | None = None
+    time_tolerance: float | None = None
 
     @property
     def long(self) -> bool:
         """Whether each row of the file is one observation."""
         return self.layout is not None and self.layout.long
+
+    @property
+    def rounded_together(self) -> bool:
+        """Whether a system has several values at a rounded time, though no replicates."""
+        return bool(self.grid and self.layout and self.layout.rows_are_replicates)
 
     @property
     def columns(self) -> tuple[ColumnUse, ...]:
@@ -239,6 +260,13 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
     seen = frame[system][~np.isnan(values)].value_counts()
     places = times_of_file(str(file), time) if time else []
     labels = list(dict.fromkeys(frame[label])) if label else []
+    grid = tolerance = None
+    if time and len(places) > _MOST_TIMES:
+        grid, span = _GRID, places[-1] - places[0]
+        places = times_of_file(str(file), time, grid)
+        # Two digits more than half a step has.
+        tolerance = float(f"{0.505 * span / (grid - 1):.3g}")
+        layout = _with_close_times(frame, layout, values, places)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
@@ -256,7 +284,25 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
         fewest=int(seen.min()),
         most=int(seen.max()),
         replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
+        grid=grid,
+        time_tolerance=tolerance,
     )
+
+
+def _with_close_times(
+    frame: pd.DataFrame, layout: Layout, values: np.ndarray, places: Sequence[float]
+) -> Layout:
+    """Return the layout with replicates where a system has several values at a rounded time."""
+    if layout.replicated:
+        return layout
+    time, system, label = (str(layout.named(use)) for use in ("time", "system", "label"))
+    seen = ~np.isnan(values)
+    rounded = nearest_time(times_of(frame, time), np.array(places))
+    keys = [frame[system].to_numpy(), rounded]
+    if layout.named("label"):
+        keys.append(frame[label].to_numpy())
+    rows = list(zip(*(key[seen] for key in keys), strict=True))
+    return replace(layout, rows_are_replicates=len(set(rows)) < len(rows))
 
 
 def _replicates_of_long(seen: pd.DataFrame, layout: Layout) -> tuple[int, int]:

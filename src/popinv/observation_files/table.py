@@ -44,6 +44,8 @@ class ObservationTable:
         The names of the observations in the file, all different.
     replicate_count : int
         R, the largest number of replicates of a system; 1 if each is observed once.
+    time_shifts : ndarray of shape (n, R d_y), optional
+        The time of each observation less that of the forward model, where times were rounded.
     """
 
     values: np.ndarray
@@ -55,6 +57,7 @@ class ObservationTable:
     known: KnownColumns | None = None
     names: Sequence[str] | None = None
     replicate_count: int = 1
+    time_shifts: np.ndarray | None = None
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""

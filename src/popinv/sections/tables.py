@@ -26,6 +26,7 @@ __all__ = [
     "is_missing",
     "is_number",
     "named_column",
+    "nearest_time",
     "numbers_of",
     "read_frame",
     "same_time",
@@ -196,15 +197,18 @@ def times_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([np.nan if date is None else (date - first) / _DAY for date in dates])
 
 
-def times_of_file(file: str, column: str) -> list[float]:
+def times_of_file(file: str, column: str, grid: int | None = None) -> list[float]:
     """Return the different times of a long table, in increasing order.
 
-    Times that differ by rounding are one.
+    Times that differ by rounding are one. With ``grid``, the times are those among so many at equal
+    distances, from the first to the last, that are nearest to a time of the file.
 
     Parameters
     ----------
     file, column : str
         A CSV file, and its column of times: numbers, or dates, which become days since the first.
+    grid : int, optional
+        At least 2.
 
     Raises
     ------
@@ -217,8 +221,29 @@ def times_of_file(file: str, column: str) -> list[float]:
     different = np.unique(held[np.isfinite(held)])
     if not len(different):
         raise DataError(f"the column '{column}' holds no time")
+    if grid is not None:
+        places = np.linspace(different[0], different[-1], grid)
+        return places[np.unique(nearest_time(different, places))].tolist()
     rounding = same_time(different)
     return different[np.diff(different, prepend=-np.inf) > rounding].tolist()
+
+
+def nearest_time(times: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the number of the nearest place (n,) to each time; the earlier of two.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n,)
+    places : ndarray of shape (k,)
+        In increasing order.
+
+    Examples
+    --------
+    >>> nearest_time(np.array([-1, 0.4, 0.5, 0.6, 9]), np.array([0.0, 1.0])).tolist()
+    [0, 0, 0, 1, 1]
+    """
+    middles = (places[1:] + places[:-1]) / 2
+    return np.searchsorted(middles, times, side="left")
 
 
 def same_time(of: np.ndarray) -> float:

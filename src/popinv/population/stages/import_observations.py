@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.rounded_times import described_rounding
 from popinv.population.observe import observations_dataset
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def import_observations(
     description = forward.observed(seed)
     design, covariates = forward.design_names(), law.covariate_names()
     table = read_fitting(observations, description, design, covariates)
+    if told := described_rounding(table):
+        print(told)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
     )
