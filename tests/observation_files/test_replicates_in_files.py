@@ -92,6 +92,8 @@ def test_a_wide_table_in_which_systems_repeat() -> None:
     assert table.system_ids.tolist() == ["a", "b", "c", "d"]
     assert table.known is not None
     assert table.known.design.tolist() == [[5], [7], [8], [9]]
+    more = read(WIDE + "a,3,3.5,2.75,5\n", ("dose",), system_column="id", replicate_column="day")
+    np.testing.assert_array_equal(more.values[0], [1, 2, 3, 2.5, 3.5, 2.75])
     rows = read(WIDE, system_column="id", replicates="rows", ignored_columns=["day", "dose"])
     np.testing.assert_array_equal(rows.values, table.values)
 
