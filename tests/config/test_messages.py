@@ -296,7 +296,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
     "file of an unknown type": (
         replace("observations", file="a.txt"),
         "observations.file",
-        ['"a.txt"', ".csv, .nc or .zarr"],
+        ['"a.txt"', ".csv, .csv.gz, .parquet, .nc or .zarr"],
     ),
     "key of synthetic observations beside a file": (
         replace("observations", file="a.csv", heldout=3),

@@ -38,7 +38,7 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
         ),
         (
             {"file": "y.nc", "system_column": "a"},
-            ["observations", "only a CSV file has named columns", "'noise_scale'"],
+            ["observations", "only CSV and Parquet files, and long", "'noise_scale'"],
         ),
         ({"header": "yes"}, ["observations.header"]),
         ({"file": "y.nc", "header": True}, ["only a CSV file has a 'header'"]),
@@ -57,14 +57,14 @@ def test_defaults(mapping: dict[str, Any], study: dict[str, Any]) -> None:
             {"layout": "long", "system_column": "s", "value_column": "y", "ignored_columns": ["a"]},
             ["a table of 'layout: long' has no 'ignored_columns'"],
         ),
-        ({"file": "y.nc", "ignored_columns": ["a"]}, ["only a CSV file has named columns"]),
+        ({"file": "y.nc", "ignored_columns": ["a"]}, ["only CSV and Parquet files"]),
         ({"header": False, "ignored_columns": ["a"]}, ["'header' is false, but the column 'a'"]),
         ({"missing_values": -999}, ["observations.missing_values", "list"]),
         (
-            {"file": "d/y.parquet"},
+            {"file": "d/y.feather"},
             [
-                "ends in .csv, .nc or .zarr. Make a CSV file of it",
-                "pandas.read_parquet('d/y.parquet').to_csv('d/y.csv', index=False)",
+                "ends in .csv, .csv.gz, .parquet, .nc or .zarr. Make a CSV file of it",
+                "pandas.read_feather('d/y.feather').to_csv('d/y.csv', index=False)",
                 "python -m pip install pyarrow",
             ],
         ),

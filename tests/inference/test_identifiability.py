@@ -10,9 +10,11 @@ import torch
 from linear_rank import linear_gaussian_rank
 from problems import curve_problem
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.identifiability import identifiability
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
+from popinv.population.known import Known
 from popinv.population.laws.lognormal.law import LognormalLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.diagonal.noise import DiagonalNoise
@@ -259,3 +261,38 @@ def test_closed_form_information_of_a_scaled_noise():
     )
     known = identifiability(problem, np.zeros(2), np.zeros(1))
     assert known.standard_errors[2] == pytest.approx(1 / np.sqrt(2 * 50 * 4), rel=1e-3)
+
+
+def test_known_quantities_have_the_information_of_each_system():
+    # y_n = dose_n A z + xi, the sum over the systems of the information by Slepian and Bangs.
+    dose = np.linspace(0.5, 2.0, 30)
+    a = torch.from_numpy(TALL[:, :1])
+    known = Known.of_arrays(dose[:, None], np.empty((30, 0)))
+    problem = Problem(
+        np.zeros((30, 5)),
+        lambda x: x[:, 1:] * (x[:, :1] @ a.T),
+        NormalLaw(["z"]),
+        IsotropicNoise(5),
+        np.full(3, 0.5),
+        conditions=Conditions(known=known),
+    )
+    mean, s, sigma = 1.0, 0.7, 0.4
+    found = identifiability(problem, np.array([mean, np.log(s)]), np.array([np.log(sigma)]))
+    information, of_mean = np.zeros((3, 3)), 0.0
+    for d in dose:
+        column = d * TALL[:, 0]
+        inverse = np.linalg.inv(s**2 * np.outer(column, column) + sigma**2 * np.eye(5))
+        changes = [0 * np.eye(5), 2 * s**2 * np.outer(column, column), 2 * sigma**2 * np.eye(5)]
+        for i in range(3):
+            for j in range(3):
+                half = inverse @ changes[i] @ inverse @ changes[j]
+                information[i, j] += 0.5 * np.trace(half)
+        information[0, 0] += column @ inverse @ column
+        of_mean += column @ inverse @ column / 5
+    expected = np.sqrt(np.diag(np.linalg.inv(information)))
+    np.testing.assert_allclose(found.standard_errors, expected, rtol=1e-4)
+    # The scale of a mean moves an observation by one of its standard deviations.
+    scale = np.array([1 / np.sqrt(of_mean / 30), 0.5, 0.5])
+    values = np.linalg.eigvalsh(information * np.outer(scale, scale))
+    np.testing.assert_allclose(found.singular_values, np.sqrt(values[::-1]), rtol=1e-4)
+    assert "given the known quantities of each system" in found.by

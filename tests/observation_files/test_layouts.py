@@ -174,7 +174,7 @@ def test_systems_that_repeat_without_times_are_asked_about() -> None:
         write(names, [[f"{text}{s}", y] for s, _, y in long()])
         message = fault()
         assert "repeats, as the systems of a long table do, but no column increases" in message
-        assert message.endswith("State --layout: long, wide.")
+        assert message.endswith("State --layout: long, wide, replicates.")
         assert not layout(layout="wide").long
         assert "no column of times is known, and no column of text tells them apart" in fault(
             layout="long", system=names.split(",")[0]
@@ -206,7 +206,8 @@ def test_a_table_in_which_nothing_repeats_is_not_long() -> None:
 def test_what_is_stated_goes_before_what_is_seen() -> None:
     write("a,b,c", long())
     assert set(uses(layout(layout="wide")).values()) == {"observed"}
-    assert uses(layout(layout="wide", system="a"))["a"] == "system"
+    assert "names 8 systems in 24 rows" in fault(layout="wide", system="a")
+    assert uses(layout(layout="wide", system="a", replicate="rows"))["a"] == "system"
 
 
 @pytest.mark.parametrize("rows", [5, 8, 12, 40])

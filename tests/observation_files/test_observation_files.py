@@ -384,9 +384,9 @@ def test_text_of_another_encoding_is_refused_with_its_line() -> None:
     assert "UTF-8" in message
 
 
-def test_decimal_commas_are_refused_with_what_to_write() -> None:
-    for first in ("a;b\n", "1,5;2,5\n"):
-        message = fault(write(first + "3,5;4,5\n"))
+def test_a_decimal_comma_beside_a_point_is_refused_with_what_to_write() -> None:
+    for first in ("a;b\n", "1.5;2\n"):
+        message = fault(write(first + "3,5;4.5\n"))
         assert "line 2, column 1 is '3,5', not a number" in message
         assert "with a decimal point: 3.5" in message
 
@@ -433,7 +433,7 @@ def test_a_count_of_the_rows_without_a_name_is_not_taken_for_observations() -> N
     with pytest.raises(DataError, match=r"y\.csv: the first column counts the rows"):
         survey(Path(write("1,0.5\n2,0.7\n3,0.1\n")))
     assert "cannot be read" in fault(write("nonsense", "data/y.nc"))
-    assert "ends in .csv, .nc or .zarr" in fault(write("1,2\n", "data/y.txt"))
+    assert "ends in .csv, .csv.gz, .parquet, .nc or .zarr" in fault(write("1,2\n", "data/y.txt"))
     Path("data/z.csv").mkdir()
     assert "cannot be read" in fault("data/z.csv")
 
@@ -478,4 +478,4 @@ def test_columns_that_are_ignored() -> None:
 
 
 def test_other_formats_are_told_how_to_become_csv() -> None:
-    assert "pandas.read_parquet('data/y.parquet')" in fault(write("", "data/y.parquet"))
+    assert "pandas.read_feather('data/y.feather')" in fault(write("", "data/y.feather"))

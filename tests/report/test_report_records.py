@@ -106,6 +106,12 @@ GOOD = {
 }  # fmt: skip
 
 
+COLLAPSED = {
+    "noise_least_share": 2e-4, "noise_least_share_at": "observation 3",
+    "fewest_observations_of_a_system": 2, "varying_parameters": 2,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changed", "doubted"),
     [
@@ -115,12 +121,39 @@ GOOD = {
         ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
         ({"surrogate_good_enough": 0}, "Surrogate"),
         ({"solver_failures": 3}, "Solver"),
+        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood"}, "Efficiency"),
+        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 50}, "Efficiency"),
+        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 49}, None),
+        (COLLAPSED, "Size of the noise"),
+        (COLLAPSED | {"noise_least_share": 2e-3}, None),
     ],
 )
 def test_reasons_for_doubt(changed, doubted):
     metrics = GOOD | changed
     judged = judgements(metrics, parameters_in(metrics))
     assert [j.name for j in judged if j.verdict == "doubt"] == ([doubted] if doubted else [])
+
+
+def test_collapsed_noise_is_explained():
+    def told(changed):
+        metrics = GOOD | COLLAPSED | changed
+        judged = judgements(metrics, parameters_in(metrics))
+        return next(j for j in judged if j.name == "Size of the noise")
+
+    without_maximum = told({})
+    assert without_maximum.finding.startswith(
+        "The recovered noise of observation 3 is 0.0002 of the spread"
+    )
+    assert "2 observations and 2 parameters that vary" in without_maximum.finding
+    assert "noise.kind: isotropic" in without_maximum.meaning
+    assert "without bound" not in told({"fewest_observations_of_a_system": 3}).finding
+
+
+def test_efficiency_of_few_systems_is_not_judged():
+    few = GOOD | {"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 18}
+    (judged,) = [j for j in judgements(few, parameters_in(few)) if j.name == "Efficiency"]
+    assert (judged.verdict, judged.short) == ("neutral", "not judged: 18 systems are too few")
+    assert "by about 17 %" in judged.finding
 
 
 @pytest.mark.parametrize(

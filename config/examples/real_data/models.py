@@ -44,3 +44,8 @@ def logistic(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
     """
     asymptote, middle, scale = (column[:, None] for column in z.unbind(1))
     return asymptote * torch.sigmoid((torch.as_tensor(times) - middle) / scale)
+
+
+def constant(z: torch.Tensor) -> torch.Tensor:
+    """Return the parameter itself, shape (n, 1)."""
+    return z[:, :1]

@@ -59,14 +59,20 @@ def popinv() -> None:
 )
 @click.option(
     "--layout",
-    type=click.Choice(["long", "wide"]),
-    help="Each row of a CSV file is one observation (long) or a system (wide).  [default: seen "
-    "from the file]",
+    type=click.Choice(["long", "wide", "replicates"]),
+    help="Each row of a CSV file is one observation (long), a system (wide), or one more "
+    "observation vector of its system (replicates).  [default: seen from the file]",
 )
 @click.option("--system", metavar="COLUMN", help="Column that names the systems.")
 @click.option("--time", metavar="COLUMN", help="Column of times of a long table.")
 @click.option("--value", metavar="COLUMN", help="Column of observed values of a long table.")
 @click.option("--label", metavar="COLUMN", help="Column of observed quantities of a long table.")
+@click.option(
+    "--replicate",
+    metavar="COLUMN",
+    help="Column that tells replicates of a system apart, which have the same parameters; 'rows' "
+    "if rows of a system are replicates without such a column, 'none' if there are none.",
+)
 def new_study(
     name: str,
     forward: str | None,
@@ -76,17 +82,20 @@ def new_study(
     time: str | None,
     value: str | None,
     label: str | None,
+    replicate: str | None,
 ) -> None:
     """Write a runnable configuration NAME.yaml, which you can then edit.
 
     The use of each column of a CSV file is seen from the file and printed; what cannot be known is
-    asked for, or stated with --layout, --system, --time, --value and --label.
+    asked for, or stated with --layout, --system, --time, --value, --label and --replicate.
     """
     from popinv.cli.first_observations import described
     from popinv.cli.new_study import new_study as write
     from popinv.observation_files.column_uses import Given, refuse_to_ask
 
-    given = Given(layout, system, time, label, value)
+    if layout == "replicates":
+        layout, replicate = "wide", replicate or "rows"
+    given = Given(layout, system, time, label, value, replicate)
     if observations is None and given != Given():
         raise click.UsageError("--layout and the columns describe a file: state --observations")
     ask = _ask if _at_a_terminal() else refuse_to_ask

@@ -10,11 +10,12 @@ from pathlib import Path
 from textwrap import wrap
 
 from popinv.observation_files.column_uses import Use
-from popinv.observation_files.survey import KnownColumn, Survey
+from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
 __all__ = ["described", "model_observations", "observations_section", "plain_observations"]
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
+_REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
 _LONG = "# A row for each observation."
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # So many categories and names are shown.
@@ -34,14 +35,29 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     file : Path
     surveyed : Survey
     """
-    lines = [_LONG if surveyed.long else _WIDE, *_known_comment(surveyed), "observations:"]
+    wide = _REPLICATES if surveyed.replicates[1] > 1 else _WIDE
+    lines = [_LONG if surveyed.long else wide, *_known_comment(surveyed), "observations:"]
     keys = [f"file: {_text(file.as_posix())}"]
     if surveyed.long:
         keys.append("layout: long")
-    uses: tuple[Use, ...] = ("system", "value", "time", "label")
+    uses: tuple[Use, ...] = ("system", "replicate", "value", "time", "label")
     for use in uses:
         if (name := surveyed.named(use)) is not None:
             keys.append(f"{use}_column: {_text(name)}")
+    if surveyed.time_tolerance is not None:
+        keys += [
+            "# Times are rounded by at most so much to those of the forward model.",
+            f"time_tolerance: {surveyed.time_tolerance:g}",
+        ]
+    if surveyed.rounded_together:
+        keys += [
+            "# Values of a system at one rounded time count as replicates.",
+            "replicates: rows",
+        ]
+    elif surveyed.replicates[1] > 1:
+        keys.append("# Replicates of a system have the same parameters, and noise of their own.")
+        if surveyed.named("replicate") is None:
+            keys.append("replicates: rows")
     if surveyed.dates:
         keys.append("# The dates are read as days since the first of them.")
     if ignored := surveyed.ignored():
@@ -88,27 +104,37 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
                 f"{comment}[{', '.join(surveyed.names)}]}}",
                 f"observations: {{name: observed, count: {surveyed.entries}}}",
             ]
-        return plain_observations(surveyed.entries)
-    value, time = surveyed.named("value") or "", surveyed.named("time")
+        units = {name_and_unit(name)[1] for name in surveyed.names}
+        return plain_observations(surveyed.entries, units.pop() if len(units) == 1 else "")
+    time = surveyed.named("time")
+    value, unit = name_and_unit(surveyed.named("value") or "")
     keys = [f"name: {value if _IDENTIFIER.fullmatch(value) else 'observed'}"]
+    if unit:
+        keys.append(f"units: {_text(unit)}")
+    if time and (unit_of_time := name_and_unit(time)[1]):
+        keys.append(f"coordinate_units: {_text(unit_of_time)}")
     if surveyed.labels:
         keys.append(f"labels: {_text(list(surveyed.labels))}")
     if time:
-        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}}}")
+        grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
+        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
     return ["observations:", *(f"  {key}" for key in keys)]
 
 
-def plain_observations(entries: int) -> list[str]:
+def plain_observations(entries: int, units: str = "") -> list[str]:
     """Return the lines of the key ``observations`` of an own simulator without times.
 
     Parameters
     ----------
     entries : int
         Number of observations of each system.
+    units : str
+        Their unit, or "".
     """
+    unit = f", units: {_text(units)}" if units else ""
     return [
         "# Where entries are times: {name: discharge, units: m3/s, times: [0.5, 1, 2]}",
-        f"observations: {{name: observed, count: {entries}}}",
+        f"observations: {{name: observed, count: {entries}{unit}}}",
     ]
 
 
@@ -131,7 +157,16 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         yield f"  {surveyed.systems} systems, {each} observations of each{of_times}"
     else:
         yield f"{file}: {surveyed.systems} systems, {surveyed.entries} observations of each"
+    if surveyed.replicates[1] > 1:
+        low, high = surveyed.replicates
+        counted = str(high) if low == high else f"{low} to {high}"
+        yield f"  {counted} replicates of each system, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
+    if surveyed.grid:
+        yield (
+            f"  its many times are rounded to {len(surveyed.times)}, by at most "
+            f"{surveyed.time_tolerance:g}: see 'popinv try' for what that changes"
+        )
     if surveyed.long and surveyed.dates:
         yield (
             f"  the dates in '{surveyed.named('time')}' are read as days since the first of them"
@@ -156,6 +191,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
 
 _WORDS = {
     "system": "system",
+    "replicate": "replicate",
     "time": "time",
     "label": "label",
     "value": "value",
@@ -199,13 +235,14 @@ def _known_comment(surveyed: Survey) -> Iterator[str]:
 
 
 def _named(column: KnownColumn) -> str:
-    text = column.name
-    names = [f"{column.name}_{category}" for category in column.categories]
+    name, unit = name_and_unit(column.name)
+    text = f"{name}, units {unit}" if unit else name
+    names = [f"{name}_{category}" for category in column.categories]
     if names:
         listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         of = "text, as" if column.text else "a number; if it is a category, as"
-        text = f"{column.name} ({of} {listed})"
-    if not all(map(_IDENTIFIER.fullmatch, names or [column.name])):
+        text = f"{name} ({of} {listed})"
+    if not all(map(_IDENTIFIER.fullmatch, names or [name])):
         text += "; a design needs a name of letters, digits and _ in the file"
     return text
 

@@ -109,6 +109,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     if sections.forward and sections.law:
         yield from _known(sections.forward, sections.law, sections)
     yield from _errors(sections)
+    if sections.observations:
+        yield from _replicates(sections.observations, sections)
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
@@ -174,10 +176,39 @@ def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Ite
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):
             yield problem.under("observations", "known")
-    if not wanted:
+    if wanted:
+        why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
+        yield from _not_for(sections, why)
+
+
+def _replicates(
+    observations: SyntheticObservations | FileObservations, sections: _Sections
+) -> Iterator[Problem]:
+    """Yield parts of a study that do not take systems with several replicates."""
+    if isinstance(observations, SyntheticObservations):
+        several = observations.replicates > 1
+    else:
+        several = observations.replicated
+    if not several:
         return
-    why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
-    yield from _not_for(sections, why)
+    yield from _not_for(sections, "not for systems with replicates yet; leave it out.")
+    if sections.noise and sections.noise.unrestricted:
+        yield Problem(
+            ("noise", "kind"),
+            f"got '{sections.noise.kind}', which does not take systems with replicates yet; choose "
+            "'diagonal', 'kernel', 'blocks' or another family.",
+        )
+    noises = [sections.noise]
+    if isinstance(observations, SyntheticObservations):
+        noises.append(observations.truth.noise_model)
+    if any(noise and noise.errors and noise.errors.vary for noise in noises):
+        yield Problem(("noise", "errors"), "not for systems with replicates yet; leave it out.")
+    if observations.censored_below is not None:
+        at = ("observations", "censored_below")
+        yield Problem(at, "not for systems with replicates yet; leave it out.")
+    if isinstance(observations, FileObservations) and observations.place_columns:
+        at = ("observations", "place_columns")
+        yield Problem(at, "not for systems with replicates yet; leave one of them out.")
 
 
 def _errors(sections: _Sections) -> Iterator[Problem]:

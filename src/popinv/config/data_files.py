@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -108,7 +109,9 @@ def _split(
         # Systems with times of their own may have one value, or none, at a time.
         return kept, 0 if folds else len(heldout)
     # One value has a mean, but no spread.
-    seen = np.isfinite(table.values[kept]).sum(axis=0)
+    rows = [table.rows[row] for row in kept]
+    seen = np.isfinite(replace(table, values=table.values[kept], rows=rows).pooled().values)
+    seen = seen.sum(axis=0)
     for column in np.flatnonzero(seen < 2)[:1]:
         raise DataError(
             f"{observations.file}: {table.columns[column]} is observed in {seen[column]} of the "

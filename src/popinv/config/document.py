@@ -76,10 +76,14 @@ at the first sensor, then all times at the second, and so on. Values are in the 
 model's output.
 
 - `.csv`: numbers separated by commas (or semicolons, or tabs), with or without a first line of
-  column names. `system_column` and `noise_scale_column` name columns that hold something else.
+  column names. `system_column`, `replicate_column` and `noise_scale_column` name columns that hold
+  something else. A file may be compressed: `.csv.gz`, `.csv.bz2`, `.csv.xz`.
+- `.parquet`: Parquet, read as the CSV file of the same cells; it needs the extra `parquet`.
 - `.nc`: NetCDF. The variable `observations` has the dimensions (system, observation) or (system,
   place, time); another name will do if no other variable has two or three dimensions. A variable
-  `noise_scale` (system) and a coordinate of the dimension `system` are read where they are there.
+  `noise_scale` (system) and a coordinate of the dimension `system` are read where they are there,
+  and a dimension `replicate` with `replicates: rows`. A file whose variables have one dimension is
+  a long table.
 - `.zarr`: zarr; as NetCDF.
 
 **Missing values** are an empty cell, `NA` or `NaN` (in NetCDF and zarr `NaN` or the fill value);

@@ -21,6 +21,7 @@ from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_curves import NoiseComparison
 from popinv.figures.noise_growth import noise_growth
 from popinv.figures.observations import draw_observations
+from popinv.figures.replicates import each_replicate, of_one_replicate, rows_of_replicates
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
@@ -60,7 +61,8 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
-        return draw_observations(loaded["observations"], model_sample(problem, population))
+        shown = each_replicate(loaded["observations"])
+        return draw_observations(shown, model_sample(problem, population))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         given = (truth, loaded.get("noise_known"))
@@ -80,7 +82,7 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
         rounds = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
         return draw_solver_calls(check, plane(problem, population, rounds, check, names))
     if name == "examples":
-        return draw_examples(loaded["observations"], truth)
+        return draw_examples(of_one_replicate(loaded["observations"]), truth)
     raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
 
 
@@ -102,7 +104,9 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         reference = loaded["truth"]["noise_covariance"].values
     else:
         data = observed_covariance(problem.data, problem.conditions)
-        reference = data - noise_free_covariance(problem, population)
+        width = len(population["noise_covariance"])
+        # The first replicate, which every system has.
+        reference = (data - noise_free_covariance(problem, population))[:width, :width]
         if problem.conditions is not None:
             reference = reference / problem.conditions.mean_square_scale
     draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
@@ -117,21 +121,30 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
 
 
 def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
-    """Return observations (count, d_y) of the fitted model with noise, and none missing."""
+    """Return observations of the fitted model with noise, and none missing.
+
+    Returns
+    -------
+    ndarray of shape (R count, d_y)
+        The R replicates of each of ``count`` systems.
+    """
     # Quantiles use observed values only, so the sample has the systems' noise but nothing missing.
     conditions = None if problem.conditions is None else problem.conditions.without_gaps()
     alpha, gamma = parameters_of(population)
-    return sample_model(problem, alpha, gamma, count, "figures/observations", conditions=conditions)
+    sample = sample_model(
+        problem, alpha, gamma, count, "figures/observations", conditions=conditions
+    )
+    return rows_of_replicates(sample, problem.replicates)
 
 
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:
     """Return the distances between sensors (d_y, d_y), if the noise is stationary over them."""
-    where = places(observations)
-    return cdist(where, where) if problem.noise.by_distance else None
+    where = places(of_one_replicate(observations))
+    return cdist(where, where) if problem.noise.of_one.by_distance else None
 
 
 def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
-    observations = loaded["observations"]
+    observations = of_one_replicate(loaded["observations"])
     return draw_noise_covariance(
         noise_comparison(problem, loaded),
         arrangement(observations),

@@ -24,6 +24,7 @@ __all__ = [
     "proposals",
     "reason_codes",
     "reasons_of",
+    "replicates_of",
     "solves",
     "time_series",
 ]
@@ -45,8 +46,26 @@ def law_and_noise_coordinates(law: Sequence[str], noise: Sequence[str]) -> dict[
     }
 
 
-def observation_coordinates(observations: Observations) -> dict[str, xr.Variable]:
-    """Return one coordinate per axis of place or time, and the labels, along ``observation``."""
+def replicates_of(dataset: xr.Dataset) -> int:
+    """Return the number of replicates that an observation of a system consists of."""
+    return int(dataset["replicate"].max()) if "replicate" in dataset.coords else 1
+
+
+def observation_coordinates(
+    observations: Observations, replicates: int = 1
+) -> dict[str, xr.Variable]:
+    """Return one coordinate per axis of place or time, and the labels, along ``observation``.
+
+    Of several replicates, which stand one after the other, there is also ``replicate``, their
+    number from 1.
+    """
+    if replicates > 1:
+        once = observation_coordinates(observations)
+        number = np.repeat(np.arange(1, replicates + 1), len(observations))
+        return {
+            name: xr.Variable(each.dims, np.tile(each.values, replicates), each.attrs)
+            for name, each in once.items()
+        } | {"replicate": variable("observation", number, "number of the replicate")}
     labels = {}
     if observations.labels:
         values = np.array(observations.labels, dtype=np.str_)
@@ -84,13 +103,19 @@ def observation_names(dataset: xr.Dataset) -> list[str]:
     >>> observation_names(xr.Dataset(coords={"column": ("observation", ["0.5", "depth"])}))
     ["column '0.5'", 'depth']
     """
-    if (names := names_in_file(dataset)) is not None:
-        return [f"column '{name}'" if is_number(name) else name for name in names]
-    counted = [f"observation {i + 1}" for i in range(dataset.sizes["observation"])]
-    if "label" not in dataset.coords:
-        return counted
-    labels = dataset["label"].values
-    return [f"{name} ({label})" for name, label in zip(counted, labels, strict=True)]
+    names = names_in_file(dataset)
+    replicates = replicates_of(dataset)
+    width = dataset.sizes["observation"] // replicates
+    if names is not None:
+        called = [f"column '{name}'" if is_number(name) else name for name in names]
+    else:
+        called = [f"observation {i % width + 1}" for i in range(dataset.sizes["observation"])]
+        if "label" in dataset.coords:
+            labels = dataset["label"].values
+            called = [f"{name} ({label})" for name, label in zip(called, labels, strict=True)]
+    if replicates == 1:
+        return called
+    return [f"{name} of replicate {i // width + 1}" for i, name in enumerate(called)]
 
 
 def place_coordinates(dataset: xr.Dataset) -> list[str]:

@@ -66,7 +66,7 @@ def population_dataset(
         ``law``, ``noise`` and ``noise_covariance``, with ``law_lower``, ``law_upper`` (and the same
         for ``noise``), the ends of 95 % intervals in natural values; ``estimates`` and
         ``estimate_errors`` of each estimator, unconstrained; ``bound``, the standard error that the
-        likelihood allows; ``law_predicted_error``, the standard error that three moments allow.
+        likelihood allows; ``law_predicted_error``, the standard error that the first moments allow.
     """
     estimates = {name: loaded[name] for name in ESTIMATORS}
     name, why = choose(estimates, wanted)
@@ -224,7 +224,7 @@ def _with_identifiability(problem: Problem, population: xr.Dataset) -> xr.Datase
         population[f"{name}_predicted_error"] = variable(
             dim,
             known.standard_errors[part],
-            f"standard error of the {name}, unconstrained, that three moments allow",
+            f"standard error of the {name}, unconstrained, that the {known.by.rstrip(',')} allow",
         )
     population["identifiability_singular_values"] = variable(
         "direction",
@@ -233,6 +233,7 @@ def _with_identifiability(problem: Problem, population: xr.Dataset) -> xr.Datase
     )
     return population.assign_attrs(
         identifiability_warning=known.warning(names),
+        identifiability_by=known.by.rstrip(","),
         weakest_direction=known.describe_weakest(names),
         weakest_direction_error=known.weakest_error,
     )

@@ -8,11 +8,14 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import ConfigError
+from popinv.forward.datasets import replicates_of
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
+from popinv.inference.replicated import replicated_simulator
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ def descent_problem(
     data, conditions = fitted_observations(observations)
     covariates = observations.get("covariate_name")
     names = () if covariates is None else tuple(map(str, covariates.values))
-    noise_model = model.noise.model(model.forward.observed(seed), names)
+    replicates = replicates_of(observations)
+    one = model.noise.model(model.forward.observed(seed), names)
+    noise_model = replicated_noise(one, replicates)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
@@ -63,13 +68,14 @@ def descent_problem(
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     return Problem(
         data=data,
-        simulate=surrogate,
+        simulate=replicated_simulator(surrogate, replicates),
         law=law,
         noise=noise_model,
         scale=np.concatenate([scale, scale_of_noise]),
         seed=seed,
         stage=stage,
         conditions=conditions,
+        replicates=replicates,
     )
 
 

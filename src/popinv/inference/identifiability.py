@@ -57,6 +57,8 @@ _NAMED, _ENTRIES = 3, 3
 # The law's or the noise's part of a direction is named if its length exceeds the first number. In
 # it, entries are named if they are at least this share of the largest.
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
+_BY = "mean, covariance and third moments of the observations"
+_BY_KNOWN = "mean and covariance of the observations, given the known quantities of each system,"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Identifiability:
         Predicted standard error along the weakest direction, in the same units.
     systems, d_alpha : int
         N, and the number of parameters of the law.
+    by : str
+        The moments that the prediction uses, in words.
     """
 
     standard_errors: np.ndarray
@@ -83,6 +87,7 @@ class Identifiability:
     weakest_error: float
     systems: int
     d_alpha: int
+    by: str
 
     @property
     def weakest(self) -> np.ndarray:
@@ -104,10 +109,10 @@ class Identifiability:
         more = f"; and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
         return (
             f"{self.systems} systems do not determine {len(weak)} combination"
-            f"{'s' if len(weak) > 1 else ''} of the parameters. Along these directions, the mean, "
-            "covariance and third moments of the observations move by less than one standard "
-            "error (in brackets: by how many) over the parameters' whole scale, so that the "
-            f"observations do not determine the answer there: {named}{more}"
+            f"{'s' if len(weak) > 1 else ''} of the parameters. Along these directions, the "
+            f"{self.by} move by less than one standard error (in brackets: by how many) over the "
+            "parameters' whole scale, so that the observations do not determine the answer there: "
+            f"{named}{more}"
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
@@ -137,7 +142,8 @@ def identifiability(
 
     Systems with a design or covariates have moments of their own, and noise that varies has
     moments that depend on the law. The prediction is then the information of the pseudo-likelihood,
-    in which missing entries count. Degrees of freedom of the noise count as known.
+    the sum over the systems of that of the mean and covariance at their own known quantities. It
+    has no third moments, and missing entries count. Degrees of freedom of the noise count as known.
 
     Parameters
     ----------
@@ -169,7 +175,7 @@ def identifiability(
         scale = _scale(problem, (one + two)[: problem.data.shape[1]] / 2)[free]
         count = len(problem.data)
         product = count * (one[:, free] * scale).T @ (two[:, free] * scale)
-    return _of_product(problem, (product + product.T) / 2, scale)
+    return _of_product(problem, (product + product.T) / 2, scale, _BY)
 
 
 def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identifiability:
@@ -177,14 +183,22 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
     with fixed_threads(), torch.no_grad():
         moments = moments_of_systems(problem, law, noise, matched_draws(problem))
         information = evaluate(problem, noise, moments).information
-    free, count = problem.free, len(problem.data)
-    # The change of an observation by each parameter, in its standard deviations.
-    moved = np.sqrt(np.maximum(np.diag(information), 0.0) / count)[None]
+    free = problem.free
+    conditions = problem.conditions
+    seen = problem.data.size
+    if conditions is not None and conditions.present is not None:
+        seen = int(conditions.present.sum())
+    # The change of an observation by each parameter, in its standard deviations, as a root mean
+    # square over the observations of all systems.
+    moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]
     scale = _scale(problem, moved)[free]
-    return _of_product(problem, information[np.ix_(free, free)] * np.outer(scale, scale), scale)
+    product = information[np.ix_(free, free)] * np.outer(scale, scale)
+    return _of_product(problem, product, scale, _BY_KNOWN)
 
 
-def _of_product(problem: Problem, product: np.ndarray, scale: np.ndarray) -> Identifiability:
+def _of_product(
+    problem: Problem, product: np.ndarray, scale: np.ndarray, by: str
+) -> Identifiability:
     """Return the prediction for the information of the free parameters in units of their scale."""
     free = problem.free
     if problem.penalised:
@@ -206,6 +220,7 @@ def _of_product(problem: Problem, product: np.ndarray, scale: np.ndarray) -> Ide
         weakest_error=float(1 / np.sqrt(max(values[0], floor))),
         systems=len(problem.data),
         d_alpha=problem.d_alpha,
+        by=by,
     )
 
 

@@ -16,6 +16,7 @@ from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
+from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
@@ -70,6 +71,7 @@ def metrics(
     numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
     if (held_out := held_out_solves(problem, check)) is not None:
         numbers["surrogate_interval_coverage"] = held_out.coverage
+    numbers |= noise_share_metrics(problem, population, loaded["observations"])
     if "truth" in loaded:
         numbers |= _against_truth(problem, population, loaded)
     if "sampling_error" in loaded:
@@ -105,6 +107,7 @@ def metrics(
         "solver_failure_reasons": failure_counts(check) or "none",
         "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
         "identifiability_warning": str(population.attrs["identifiability_warning"]),
+        "identifiability_by": str(population.attrs["identifiability_by"]),
         "weakest_direction": str(population.attrs["weakest_direction"]),
         "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }

@@ -86,7 +86,7 @@ def oracle(
         return without
     simulator = solver()
     with simulator.session():
-        return _maximum(replace(held, simulate=simulator), estimator, p, settings)
+        return _maximum(held.through(simulator), estimator, p, settings)
 
 
 def _maximum(

@@ -169,7 +169,7 @@ class _Path:
             return None
         if with_derivatives and not self.solver.differentiable:
             return None
-        return replace(self.problem, simulate=self.solver)
+        return self.problem.through(self.solver)
 
     def pseudo_likelihood(self, starts: Sequence[np.ndarray], fresh: FreshSolves) -> Polished:
         """Return the pseudo-likelihood's estimate, and the shift by the surrogate's error."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.replicated import replicated_simulator
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
@@ -39,6 +40,9 @@ class Problem:
         Noise scales, missing entries, design and covariates of the N systems, if they have any.
     fixed : tuple of int
         Entries of p that do not move though their half does.
+    replicates : int
+        R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
+        the entries of all of them.
     """
 
     data: np.ndarray
@@ -52,6 +56,7 @@ class Problem:
     free_noise: bool = True
     conditions: Conditions | None = None
     fixed: tuple[int, ...] = ()
+    replicates: int = 1
 
     @property
     def d_alpha(self) -> int:
@@ -162,6 +167,14 @@ class Problem:
         if known is None and self.known is not None:
             known = self.known.in_turns(len(omega))
         return self.simulate(inputs(self.law, alpha, omega, known))
+
+    def through(self, simulator: Callable[[torch.Tensor], torch.Tensor]) -> Problem:
+        """Return the problem with another simulator, which answers one replicate."""
+        return replace(self, simulate=replicated_simulator(simulator, self.replicates))
+
+    def replicated(self, clean: np.ndarray) -> np.ndarray:
+        """Return noise-free observations of one replicate (n, d) for all replicates, (n, R d)."""
+        return clean if self.replicates == 1 else np.tile(clean, (1, self.replicates))
 
     def of_systems(self, systems: np.ndarray) -> Problem:
         """Return the problem with some of the systems alone; they may come up several times."""

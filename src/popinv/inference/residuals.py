@@ -16,4 +16,4 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y)."""
     fresh = fresh_solves(check)
     with torch.no_grad():
-        return fresh.y - problem.simulate(torch.from_numpy(fresh.z)).numpy()
+        return problem.replicated(fresh.y) - problem.simulate(torch.from_numpy(fresh.z)).numpy()

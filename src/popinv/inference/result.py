@@ -34,9 +34,10 @@ _MATRIX = ("estimated", "estimated_other")
 
 
 def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """Return Gamma(gamma), or its mean over the law if the noise varies, shape (d_y, d_y)."""
+    """Return Gamma(gamma) of one replicate, or its mean over the law if the noise varies."""
     p = np.concatenate([alpha, gamma]).astype(float)
-    return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()
+    size = problem.noise.of_one.d_y
+    return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()[:size, :size]
 
 
 def parameter_names(problem: Problem) -> tuple[str, ...]:

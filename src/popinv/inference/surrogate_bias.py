@@ -196,7 +196,8 @@ def push_of(
         surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
     own = problem.split(p)[1]
     other = own if gamma is None else gamma
-    of_solver = observe_again(problem, other, fresh.y, stage, pairs, fresh.systems)
+    clean = problem.replicated(fresh.y)
+    of_solver = observe_again(problem, other, clean, stage, pairs, fresh.systems)
     of_surrogate = observe_again(problem, own, surrogate, stage, pairs, fresh.systems)
     difference = scores(of_solver) - scores(of_surrogate)
     return difference.reshape(-1, len(fresh.z), len(p)).mean(axis=0)

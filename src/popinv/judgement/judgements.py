@@ -21,6 +21,10 @@ _SURROGATE = "The surrogate's error biases the law and the noise, unless it is c
 # If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
 # If a ratio of standard error and bound is above the second, the data contain more information.
 _DIFFER, _INEFFICIENT = 0.01, 1.5
+# Standard errors of fewer systems are too uncertain for their ratio to be judged.
+_FEWEST_FOR_ERRORS = 50
+# Noise below this share of the observations' spread has collapsed, or is very precise.
+_COLLAPSED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def judgements(
         _heldout(metrics),
         _predictions(metrics),
         _noise_family(metrics),
+        _noise_size(metrics),
         _identifiability(metrics),
         _surrogate(metrics),
         _sampling_error(metrics),
@@ -170,6 +175,36 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     )
 
 
+def _noise_size(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield a doubt if the noise is close to zero, where a likelihood may have no maximum."""
+    share = metrics.get("noise_least_share")
+    if share is None or not math.isfinite(share) or share >= _COLLAPSED:
+        return
+    where = str(metrics["noise_least_share_at"])
+    fewest, varying = metrics["fewest_observations_of_a_system"], metrics["varying_parameters"]
+    text = (
+        f"The recovered noise of {where} is {share:.1g} of the spread of the observations over the "
+        "systems."
+    )
+    if fewest <= varying:
+        text += (
+            f" Some systems have {fewest} observations and {varying} parameters that vary, so that "
+            "the model can pass through all of them without noise: the likelihood then grows "
+            "without bound as the noise goes to zero, and this answer is where the search stopped."
+        )
+    yield Judgement(
+        "Size of the noise",
+        "doubt",
+        f"{share:.1g} of the spread of the observations",
+        text,
+        "If the measurements are not that precise, the noise has collapsed, and law and intervals "
+        "are not to be used. Take one size of noise for all observations (noise.kind: isotropic) "
+        "or start it higher (noise.start); let fewer parameters vary (law.fixed, or a standard "
+        "deviation of 0 in law.start); or observe each system more often: replicates determine "
+        "the noise by themselves.",
+    )
+
+
 def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
     if "identifiability_warning" not in metrics:
         return
@@ -179,6 +214,7 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
         f"The weakest combination of parameters, {direction}, has a standard error of "
         f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
     )
+    by = metrics.get("identifiability_by", "mean, covariance and third moments of the observations")
     fine = warning == "none"
     text = f"{'The data determine every parameter' if fine else _readable(warning)}. {weakest}"
     yield Judgement(
@@ -186,8 +222,7 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
         "good" if fine else "doubt",
         f"the data {'' if fine else 'do not '}determine every parameter",
         text,
-        "The standard errors are those that mean, covariance and third moments of the observations "
-        "allow with this number of systems.",
+        f"The standard errors are those that the {by} allow with this number of systems.",
     )
 
 
@@ -327,6 +362,18 @@ def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
         return
     worst = max(ratios, key=lambda name: ratios[name])
     largest, bounding = ratios[worst], _readable(str(metrics["efficiency_bound"]))
+    systems = metrics.get("systems")
+    if isinstance(systems, int) and systems < _FEWEST_FOR_ERRORS:
+        yield Judgement(
+            "Efficiency",
+            "neutral",
+            f"not judged: {systems} systems are too few",
+            f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+            f"({_readable(worst)}), but of {systems} systems both are uncertain themselves, by "
+            f"about {100 / math.sqrt(2 * systems):.0f} %.",
+            f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
+        )
+        return
     fine = largest <= _INEFFICIENT
     short = f"standard errors at most {largest:.2f} times the bound"
     yield Judgement(

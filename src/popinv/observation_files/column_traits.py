@@ -20,11 +20,21 @@ __all__ = ["ColumnTraits", "column_traits", "constant_within", "counts_within", 
 # Usual names, in lower case and without marks.
 _SYSTEMS = "id subject subjectid patient patientid person individual participant animal mouse rat"
 _SYSTEMS += " chick tree plant plot site station catchment well specimen sample system unit case"
-_SYSTEMS += " sensor device battery cell engine vehicle run replicate key name"
+_SYSTEMS += " sensor device battery cell engine vehicle key name"
 _TIMES = "time times t day days date dates datetime timestamp hour hours hr hrs h minute minutes"
 _TIMES += " min mins second seconds sec s week weeks month months year years age visit step cycle"
 _VALUES = "value values y dv obs observed observation observations measured measurement response"
 _VALUES += " result reading concentration conc"
+_REPLICATES = "replicate replicates rep reps repeat repeats repetition repl"
+# They may be times as well.
+_OCCASIONS = "run occasion trial session test measurement"
+_USUAL = {
+    "system": _SYSTEMS,
+    "time": _TIMES,
+    "value": _VALUES,
+    "replicate": _REPLICATES,
+    "occasion": _OCCASIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +87,19 @@ class ColumnTraits:
         return int(np.count_nonzero(np.diff(self.codes))) == len(self.levels) - 1
 
     def named_like(self, use: str) -> bool:
-        """Return whether its name is usual for ``"system"``, ``"time"`` or ``"value"``."""
-        usual = {"system": _SYSTEMS, "time": _TIMES, "value": _VALUES}[use].split()
+        """Return whether its name is usual for a use.
+
+        Parameters
+        ----------
+        use : {"system", "time", "value", "replicate", "occasion"}
+        """
+        usual = _USUAL[use].split()
         # A unit may follow, in brackets or after a mark.
         name = re.sub(r"[(\[].*", "", self.name).strip()
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
         parts = re.split(r"[^A-Za-z]+", words.lower())
         whole = "".join(parts)
-        endings = {"system": ("id", "no", "nr"), "time": ("time", "date"), "value": ()}[use]
+        endings = {"system": ("id", "no", "nr"), "time": ("time", "date")}.get(use, ())
         return whole in usual or parts[0] in usual or (len(parts) > 1 and parts[-1] in endings)
 
 

@@ -10,7 +10,7 @@ from popinv.errors import DataError
 
 __all__ = ["Asked", "ColumnUse", "Given", "Layout", "Use", "refuse_to_ask"]
 
-Use = Literal["system", "time", "label", "value", "known", "observed", "ignored"]
+Use = Literal["system", "replicate", "time", "label", "value", "known", "observed", "ignored"]
 Asked = Callable[[str, str, Sequence[str]], str]
 """A question: an option of the command, the question in words, and the possible answers."""
 
@@ -34,10 +34,19 @@ class Layout:
         Whether each row is one observation; otherwise each row is a system.
     columns : tuple of ColumnUse
         In the order of the file.
+    rows_are_replicates : bool
+        Whether rows of the same system (and time and quantity) are replicates, without a column
+        that tells them apart.
     """
 
     long: bool
     columns: tuple[ColumnUse, ...]
+    rows_are_replicates: bool = False
+
+    @property
+    def replicated(self) -> bool:
+        """Whether a system may have several replicates."""
+        return self.rows_are_replicates or self.named("replicate") is not None
 
     def named(self, use: Use) -> str | None:
         """Return the column of a use, or None."""
@@ -58,6 +67,8 @@ class Given:
         ``"long"`` or ``"wide"``.
     system, time, label, value : str, optional
         Names of columns.
+    replicate : str, optional
+        The name of a column; ``"rows"`` if rows of a system are its replicates; ``"none"``.
     """
 
     layout: str | None = None
@@ -65,6 +76,7 @@ class Given:
     time: str | None = None
     label: str | None = None
     value: str | None = None
+    replicate: str | None = None
 
     @property
     def long(self) -> bool:

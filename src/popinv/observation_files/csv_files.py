@@ -19,7 +19,9 @@ import numpy as np
 from popinv.errors import DataError, nearest
 from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
-from popinv.sections.tables import is_missing, is_number, read_lines, separator_of
+from popinv.sections.tables import is_missing, is_number
+from popinv.sections.text_files import kind_of, read_lines, separator_of
+from popinv.sections.units import columns_called
 
 __all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
@@ -34,6 +36,8 @@ def likely_header(file: Path) -> bool:
     DataError
         If the file is not text. The message does not name the file.
     """
+    if kind_of(file) != ".csv":
+        return False
     rows = [line for line in read_lines(file) if line.strip()]
     return bool(rows) and _standing_out(rows, separator_of(rows[0])) is not None
 
@@ -51,6 +55,8 @@ def has_names(file: Path) -> bool:
     rows = [line for line in read_lines(file) if line.strip()]
     if not rows:
         return False
+    if kind_of(file) != ".csv":
+        return True
     separator = separator_of(rows[0])
     return _is_header(_stripped(rows[0], separator), rows[1:], separator)
 
@@ -119,6 +125,9 @@ def read_csv(
         file.
     """
     lines = read_lines(file)
+    if kind_of(file) != ".csv":
+        # Other tables always name their columns.
+        header = True
     numbers = [i for i, line in enumerate(lines) if line.strip()]
     if not numbers:
         return ObservationTable(np.empty((0, 0)), [], [])
@@ -203,7 +212,8 @@ def _refuse_places(rows: list[str], separator: str, number: int) -> None:
 
 
 def _column(name: str, key: str, header: list[str]) -> int:
-    places = [i for i, cell in enumerate(header) if cell == name]
+    found = columns_called(header, name)
+    places = [i for i, cell in enumerate(header) if cell in found]
     if len(places) == 1:
         return places[0]
     if places:

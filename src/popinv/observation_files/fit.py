@@ -11,12 +11,14 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.reading import check_exists, read_observations
-from popinv.observation_files.section import FileObservations
+from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in
 from popinv.observation_files.table import ObservationTable, check_table
 from popinv.sections.messages import shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from popinv.forward.base import Observations
 
 __all__ = ["check_fits", "read_fitting"]
@@ -90,17 +92,19 @@ def _read_wide(
     names, frame = (*design, *covariates), None
     sources: list[str] = []
     stand_ins = section.missing_values or ()
+    # These are imported where they are needed, since few studies need them.
     try:
-        if names:
-            if not section.file.lower().endswith(".csv"):
-                raise DataError("only a CSV file has columns of design and covariates")
-            # Imported here, since few studies need it.
+        if names and not has_named_columns(section.file):
+            raise DataError("only a table has columns of design and covariates")
+        if names or section.replicate_column:
             from popinv.observation_files.known_columns import known_columns, source_columns
             from popinv.sections.tables import read_frame
 
             check_exists(section.file)
             frame = read_frame(Path(section.file))
             sources = source_columns(list(frame.columns), names)
+        if section.replicate_column:
+            sources.append(section.replicate_column)
         table = read_observations(
             section.file,
             mask_missing=section.missing == "mask",
@@ -109,12 +113,48 @@ def _read_wide(
             header=section.header,
             others=[*section.ignored_columns, *sources],
             stand_ins=stand_ins,
+            repeated_systems=section.replicated,
         )
-        if frame is not None:
+        if table.replicate_count > 1 and not section.replicated:
+            raise DataError(
+                "has a dimension 'replicate'; set 'observations.replicates: rows' if the "
+                "observations along it have the same parameters, and noise of their own"
+            )
+        if section.replicated and table.replicate_count == 1:
+            table, frame = _with_replicates(table, frame, section, sources)
+        if frame is not None and names:
             table = replace(table, known=known_columns(frame, design, covariates, stand_ins))
     except DataError as error:
         raise _naming(section.file, error) from None
     return table
+
+
+def _with_replicates(
+    table: ObservationTable,
+    frame: pd.DataFrame | None,
+    section: FileObservations,
+    constant: Sequence[str],
+) -> tuple[ObservationTable, pd.DataFrame | None]:
+    """Return a wide table with the rows of each system side by side, and its first rows as text."""
+    from popinv.observation_files.replicates import check_occasions, stacked
+
+    if frame is not None:
+        import pandas as pd  # slow to import
+
+        from popinv.observation_files.long_tables import rows_of_systems
+        from popinv.sections.tables import named_column
+
+        key, name = "observations.system_column", str(section.system_column)
+        system = frame[named_column(frame, name, key)].to_numpy(dtype=str)
+        if section.replicate_column:
+            key = "observations.replicate_column"
+            replicate = named_column(frame, section.replicate_column, key)
+            occasion = frame[replicate].to_numpy(dtype=str)
+            check_occasions(system, occasion, frame.index.to_numpy())
+        row, names = pd.factorize(system)
+        known = [name for name in constant if name != section.replicate_column]
+        frame = rows_of_systems(frame, row, list(names), known)
+    return stacked(table), frame
 
 
 def _read_long(
@@ -136,6 +176,9 @@ def _read_long(
             label_column=section.label_column,
             noise_scale_column=section.noise_scale_column,
             place_columns=section.place_columns,
+            replicate_column=section.replicate_column,
+            replicates=section.replicated,
+            time_tolerance=section.time_tolerance,
             design=design,
             covariates=covariates,
             stand_ins=section.missing_values or (),
@@ -155,7 +198,7 @@ def _check_stand_ins(
     table: ObservationTable, value_column: str | None, names: Sequence[str]
 ) -> None:
     """Refuse numbers that may stand for missing values, until the study says what they are."""
-    columns, values = list(table.columns), list(table.values.T)
+    columns, values = list(table.columns), list(table.pooled().values.T)
     if value_column is not None:
         columns, values = [f"the column '{value_column}'"], [table.values.ravel()]
     if table.known is not None:
@@ -192,7 +235,7 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
     DataError
         The message holds the numbers found and expected.
     """
-    values = table.values
+    values = table.pooled().values
     if table.time_count is not None and table.time_count != times:
         raise DataError(
             f"{path}: has a time axis of length {table.time_count}, but the forward model has "
@@ -205,9 +248,9 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
             f"{path}: has {values.shape[1]} columns of observations, but the study has "
             f"{expected} (rows are systems, columns are sensors).{_hint(values, width)}"
         )
-    if len(values) < _FEWEST_SYSTEMS:
+    if (count := len(table.values)) < _FEWEST_SYSTEMS:
         raise DataError(
-            f"{path}: has {len(values)} systems, but a population needs at least {_FEWEST_SYSTEMS}"
+            f"{path}: has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}"
         )
 
 

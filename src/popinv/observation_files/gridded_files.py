@@ -1,7 +1,8 @@
 """Tables of observations in NetCDF and zarr files.
 
-The variable ``observations`` has the dimensions (system, observation) or (system, place, time). The
-optional variable ``noise_scale`` has the dimension of the systems. Dimensions called ``system`` and
+The variable ``observations`` has the dimensions (system, observation) or (system, place, time), and
+a dimension ``replicate`` where systems are observed several times. The optional variable
+``noise_scale`` has the dimension of the systems. Dimensions called ``system``, ``replicate`` and
 ``time`` are put into this order; otherwise the order of the file is kept.
 """
 
@@ -15,14 +16,14 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
-from popinv.store.plain_zarr import refuse_code
+from popinv.sections.text_files import kind_of, rows_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["read_gridded"]
+__all__ = ["is_long", "read_gridded"]
 
-_NAME, _SCALE = "observations", "noise_scale"
+_NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 # xarray reads with the first package, which needs the second but does not declare it.
 _HDF5 = ("h5netcdf", "h5py")
 
@@ -36,22 +37,28 @@ def read_gridded(file: Path) -> ObservationTable:
         If the file cannot be read, names a decoder that could run code, has no suitable variable,
         or holds no numbers. The message does not name the file.
     """
-    import xarray as xr  # slow to import, and not needed for CSV files
-
     try:
-        # A unit such as hours stays a unit, so that the numbers do not become durations.
-        if file.suffix.lower() == ".zarr":
-            if file.is_dir():
-                refuse_code(file)
-            dataset = xr.open_zarr(file, consolidated=False, chunks=None, decode_timedelta=False)
-        else:
-            dataset = xr.open_dataset(file, decode_timedelta=False)
-        with dataset:
+        with rows_dataset(file) as dataset:
             return _table(dataset)
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has its own errors
         raise DataError(f"cannot be read ({type(error).__name__}: {error}){_lacking()}") from error
+
+
+def is_long(file: Path) -> bool:
+    """Return whether a NetCDF or zarr file is a long table: variables along one dimension alone.
+
+    A file that cannot be read is none.
+    """
+    if kind_of(file) not in (".nc", ".zarr"):
+        return False
+    try:
+        with rows_dataset(file) as dataset:
+            tables = [array for array in dataset.variables.values() if array.ndim]
+            return len(tables) > 1 and {array.ndim for array in tables} == {1}
+    except Exception:  # each of the readers behind xarray has its own errors
+        return False
 
 
 def _lacking() -> str:
@@ -67,31 +74,42 @@ def _lacking() -> str:
 def _table(dataset: xr.Dataset) -> ObservationTable:
     array = _observations(dataset)
     # The sort is stable: dimensions of other names keep their order.
-    order = sorted(array.dims, key=lambda dim: {"system": 0, "time": 2}.get(str(dim), 1))
-    array = array.transpose(*order)
+    places = {"system": 0, _REPLICATE: 1, "time": 3}
+    array = array.transpose(*sorted(array.dims, key=lambda dim: places.get(str(dim), 2)))
+    replicates = int(array.sizes.get(_REPLICATE, 1))
+    noise_scale, ids = _noise_scale(dataset, array.dims[0], len(array)), _system_ids(array)
     values = _numbers(array)
-    count = values.shape[1] if values.ndim == 2 else 0
+    if _REPLICATE in array.dims:
+        array = array.isel({_REPLICATE: 0})
+    else:
+        values = values[:, None]
+    count = values.shape[2] if values.ndim == 3 else 0
     columns = [f"column {i + 1} of '{array.name}'" for i in range(count)]
     time_count = None
-    if values.ndim == 3:
-        time_count = values.shape[2]
+    if values.ndim == 4:
+        time_count = values.shape[3]
         columns = [
             f"{array.dims[1]} {place + 1}, {array.dims[2]} {time + 1} of '{array.name}'"
-            for place in range(values.shape[1])
+            for place in range(values.shape[2])
             for time in range(time_count)
         ]
     return ObservationTable(
         values.reshape(len(values), -1) if values.size else np.empty((0, 0)),
         rows=[f"row {i + 1}" for i in range(len(values))],
         columns=columns,
-        noise_scale=_noise_scale(dataset, array.dims[0], len(values)),
-        system_ids=_system_ids(array),
+        noise_scale=noise_scale,
+        system_ids=ids,
         time_count=time_count,
+        replicate_count=replicates,
     )
 
 
 def _observations(dataset: xr.Dataset) -> xr.DataArray:
-    tables = [str(name) for name, array in dataset.items() if array.ndim in (2, 3)]
+    tables = [
+        str(name)
+        for name, array in dataset.items()
+        if array.ndim - (_REPLICATE in array.dims) in (2, 3)
+    ]
     if _NAME in tables:
         return dataset[_NAME]
     if len(tables) == 1:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from popinv.errors import DataError, nearest
 from popinv.sections.tables import is_missing
+from popinv.sections.units import columns_called
 
 __all__ = ["KnownColumns", "known_columns", "source_columns"]
 
@@ -104,14 +105,14 @@ def known_columns(
                 f"the covariate '{name}' is {values[0]:g} in all systems, so nothing can depend on "
                 "it; leave it out of 'law.covariates'"
             )
-        if name in systems.columns:
+        if columns_called(list(systems.columns), name):
             centres[i] = values.mean()
     return KnownColumns.of_values(known, design, covariates, centres, len(systems))
 
 
 def _source(columns: Sequence[str], name: str) -> str:
-    if name in columns:
-        return name
+    if len(found := columns_called(columns, name)) == 1:
+        return found[0]
     prefixes = [column for column in columns if name.startswith(f"{column}_")]
     if prefixes:
         return max(prefixes, key=len)
@@ -124,7 +125,7 @@ def _source(columns: Sequence[str], name: str) -> str:
 def _values(systems: pd.DataFrame, name: str, stand_ins: Sequence[float]) -> np.ndarray:
     source = _source([str(column) for column in systems.columns], name)
     cells = systems[source].tolist()
-    if source != name:
+    if source not in columns_called(list(systems.columns), name):
         return _indicator(systems, name, source)
     values = np.array([_number(cell) for cell in cells])
     values[np.isin(values, stand_ins)] = np.nan

@@ -9,9 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from popinv.errors import DataError, nearest
+from popinv.observation_files.column_clues import (
+    differs,
+    is_name,
+    is_text,
+    known_use,
+    likelihood,
+    may_repeat,
+    one_of_equal_systems,
+    repeated,
+)
 from popinv.observation_files.column_traits import (
     ColumnTraits,
     column_traits,
@@ -27,12 +35,22 @@ from popinv.observation_files.column_uses import (
     Use,
     refuse_to_ask,
 )
+from popinv.observation_files.doubtful_cells import (
+    mixed_cells,
+    other_dates,
+    systems_with_gaps,
+    title_above,
+    words_for_text,
+)
 from popinv.sections.tables import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["layout_of"]
+__all__ = ["ROWS_OR_NONE", "layout_of"]
+
+ROWS_OR_NONE = ("rows", "none")
+"""What replicates may be, where no column tells them apart."""
 
 # Chance, for one file, at which columns of random numbers would look like systems and times.
 _CHANCE = 0.01
@@ -81,20 +99,68 @@ class _Recognition:
 
     def layout(self) -> Layout:
         """Return the layout, and the use of every column."""
-        for use in ("system", "time", "label", "value"):
-            if (name := getattr(self.given, use)) is not None:
+        for use in ("system", "time", "label", "value", "replicate"):
+            name = getattr(self.given, use)
+            if name is not None and not (use == "replicate" and name in ROWS_OR_NONE):
                 self._check(name, f"--{use}")
                 self.uses[name] = (use, f"as --{use} says")
         first = self.columns[0]
         if len(self.columns) > 1 and first.counts_rows and first.name not in self.uses:
             self.uses[first.name] = ("ignored", "it counts the rows")
+        self._find_replicate()
+        self._refuse_doubtful()
         long = self._is_long()
         if long:
             self._long()
         else:
             self._wide()
         uses = [ColumnUse(each.name, *self.uses[each.name]) for each in self.columns]
-        return Layout(long, tuple(uses))
+        return Layout(long, tuple(uses), self.given.replicate == "rows")
+
+    def _refuse_doubtful(self) -> None:
+        """Refuse columns of numbers with some text in them."""
+        if title_above(each.name.split(_PLACE)[0] for each in self.columns):
+            raise DataError(
+                "the first line leaves most columns without a name, as a title does; the first "
+                "line must hold the names of the columns, so delete the lines above them"
+            )
+        for each in self._free():
+            if told := mixed_cells(each):
+                raise DataError(
+                    f"{told}. Write numbers there, leave these cells empty if the values are "
+                    "missing, or remove the column. A value below a detection limit is not a "
+                    "missing one: to leave it out biases the answer"
+                )
+
+    def _find_replicate(self) -> None:
+        """Take the column whose name says that it tells the replicates of a system apart."""
+        if self.given.replicate is not None:
+            return
+        for each in self._free():
+            if each.named_like("replicate") and not each.gaps and len(each.levels) > 1:
+                self._take(each, "replicate", "its name")
+                return
+
+    def _ask_replicate(self) -> None:
+        """Ask whether a column such as ``run`` holds replicates, where it could hold times."""
+        if self.given.replicate is not None or self.given.time is not None:
+            return
+        if self._used("replicate") is not None:
+            return
+        best = max(self._pairs(), key=lambda pair: pair[0], default=None)
+        if best is None:
+            return
+        occasions = [each for each in best[1:] if each.named_like("occasion")]
+        if len(occasions) != 1:
+            return
+        (time,) = occasions
+        system = best[1] if time is best[2] else best[2]
+        question = (
+            f"The column '{time.name}' tells the rows of each '{system.name}' apart. Does it count "
+            f"replicates, which have the same noise-free value ({time.name}), or not (none)?"
+        )
+        if self.ask("--replicate", question, (time.name, "none")) == time.name:
+            self._take(time, "replicate", "as asked")
 
     def _check(self, name: str, option: str) -> None:
         names = [each.name for each in self.columns]
@@ -105,7 +171,7 @@ class _Recognition:
             )
         if name in self.uses:
             raise DataError(f"{option} is '{name}', which is taken by another option")
-        if self.given.layout == "wide" and option != "--system":
+        if self.given.layout == "wide" and option not in ("--system", "--replicate"):
             raise DataError(f"{option} names a column of a long table, but --layout is wide")
 
     def _free(self) -> list[ColumnTraits]:
@@ -122,28 +188,44 @@ class _Recognition:
     def _is_long(self) -> bool:
         if self.given.layout is not None or self.given.long:
             return self.given.long
-        system = self._used("system")
-        if system is not None:
-            return system.repeats
+        self._ask_replicate()
         if self._pairs():
             return True
-        named = any(_differs(each) and each.numbers is None for each in self._free())
-        suspects = [
-            each
-            for each in self._free()
-            if each.repeats
-            and not each.gaps
-            and (each.named_like("system") or (each is self.columns[0] and _is_text(each)))
-            and not named
-        ]
-        if not suspects:
+        # Each row is then a replicate of a system.
+        if self._used("replicate") or self.given.replicate == "rows":
             return False
+        if told := systems_with_gaps(self._free()):
+            raise DataError(told)
+        system = self._used("system")
+        if system is not None and system.repeats and self.given.replicate is None:
+            labelled = any(not repeated(system, label) for label in self._labels(system, None))
+            return labelled or self._ask_layout(system)
+        if system is not None:
+            return False
+        named = any(differs(each) and each.numbers is None for each in self._free())
+        suspects = [
+            each for each in self._free() if may_repeat(each, each is self.columns[0]) and not named
+        ]
+        return bool(suspects) and self._ask_layout(suspects[0])
+
+    def _ask_layout(self, system: ColumnTraits) -> bool:
+        """Ask what the rows are where systems seem to repeat; return whether the table is long."""
         question = (
-            f"The column '{suspects[0].name}' repeats, as the systems of a long table do, but no "
-            "column increases within each of them as times do. Is each row one observation (long) "
-            "or a system (wide)?"
+            f"The column '{system.name}' repeats, as the systems of a long table do, but no column "
+            "increases within each of them as times do. Is each row one observation (long), a "
+            "system (wide), or one more observation vector of its system (replicates)?"
+            + other_dates(self.columns)
         )
-        return self.ask("--layout", question, ("long", "wide")) == "long"
+        answer = self.ask("--layout", question, ("long", "wide", "replicates"))
+        if answer == "replicates":
+            self._take_rows(system)
+        return answer == "long"
+
+    def _take_rows(self, system: ColumnTraits) -> None:
+        """Take the rows of a system for its replicates."""
+        self.given = replace(self.given, replicate="rows")
+        if self._used("system") is None:
+            self._take(system, "system", "it repeats")
 
     def _pairs(self) -> list[tuple[float, ColumnTraits, ColumnTraits]]:
         """Return the possible pairs of system and time, and how likely each is."""
@@ -157,12 +239,13 @@ class _Recognition:
                 if not (system or time or self._is_evidence(first, second)):
                     continue
                 if any(not constant_within(c, first) for c in self._values(first, second)):
-                    found.append((_likelihood(first, second), first, second))
+                    found.append((likelihood(first, second), first, second))
         return found
 
     def _is_time(self, time: ColumnTraits, system: ColumnTraits) -> bool:
         """Return whether times increase within systems, or within each quantity of a system."""
-        if increases_within(time, system):
+        replicate = self._used("replicate")
+        if increases_within(time, system, *([replicate] if replicate else [])):
             return True
         labels = [self._used("label")] if self.given.label else self._labels(system, time)
         return any(label and increases_within(time, system, label) for label in labels)
@@ -204,7 +287,7 @@ class _Recognition:
             self._find_label(system, time)
         for each in self._free():
             if constant_within(each, system):
-                self._take(each, *_known(each))
+                self._take(each, *known_use(each))
             elif counts_within(each, system):
                 self._take(each, "ignored", "it counts the rows of each system")
         if not self.given.value:
@@ -219,7 +302,7 @@ class _Recognition:
         if pairs:
             best = max(score for score, _, _ in pairs)
             likely = [(first, second) for score, first, second in pairs if score == best]
-            likely = _one_of_equal_systems(likely)
+            likely = one_of_equal_systems(likely)
             names = list(dict.fromkeys(first.name for first, _ in likely))
             if len(names) > 1:
                 name = self.ask("--system", "Which column names the systems?", names)
@@ -255,10 +338,10 @@ class _Recognition:
         return system, time
 
     def _find_label(self, system: ColumnTraits, time: ColumnTraits | None) -> None:
-        keys = (system,) if time is None else (system, time)
-        if not _repeated(*keys):
+        keys = tuple(each for each in (system, time, self._used("replicate")) if each)
+        if not repeated(*keys) or self.given.replicate == "rows":
             return
-        fitting = [c for c in self._labels(system, time) if not _repeated(*keys, c)]
+        fitting = [c for c in self._labels(system, time) if not repeated(*keys, c)]
         if len(fitting) > 1:
             question = "Which column tells the quantities apart?"
             name = self.ask("--label", question, [each.name for each in fitting])
@@ -270,8 +353,9 @@ class _Recognition:
         raise DataError(
             f"systems ('{system.name}') have several rows "
             + ("and " if time is None else "")
-            + f"{when}, and no column of text tells them apart; state --time or --label, or "
-            "--layout wide if each row is a system"
+            + f"{when}, and no column of text tells them apart; state --time or --label. State "
+            "--replicate COLUMN, or --replicate rows, if they are replicates with the same "
+            "parameters, or --layout wide if each row is a system"
         )
 
     def _find_value(self) -> None:
@@ -293,16 +377,32 @@ class _Recognition:
     # --- wide tables ----------------------------------------------------------------------------
 
     def _wide(self) -> None:
+        replicated = self._used("replicate") is not None or self.given.replicate == "rows"
         if self._used("system") is None:
-            self._find_names()
+            if replicated:
+                self._find_repeated()
+            else:
+                self._find_names()
+        system = self._used("system")
+        if system is not None and not replicated and repeated(system):
+            raise DataError(
+                f"the column '{system.name}' names {len(system.levels)} systems in "
+                f"{len(system.codes)} rows, but each row of a wide table is a system; state "
+                "--replicate rows (or a column) if the rows of a system are replicates with the "
+                "same parameters, or leave --system out"
+            )
         free = self._free()
         placed = [each.name for each in free if is_number(each.name.split(_PLACE)[0])]
         for each in free:
             few = len(each.levels) <= min(_FEW, max(2, len(each.codes) / _FEW))
-            if each.numbers is None or each.dates:
-                self._take(each, *_known(each))
+            if (
+                each.numbers is None
+                or each.dates
+                or (replicated and system is not None and constant_within(each, system))
+            ):
+                self._take(each, *known_use(each))
             elif len(placed) > 1 and each.name not in placed:
-                use, why = _known(each)
+                use, why = known_use(each)
                 self._take(each, use, f"{why}, but named unlike the places or times")
             elif few:
                 why = f"numbers, of which {len(each.levels)} are different; design or covariate?"
@@ -310,77 +410,39 @@ class _Recognition:
             else:
                 self._take(each, "observed", "numbers")
         if not any(use == "observed" for use, _ in self.uses.values()):
-            raise DataError("no column of numbers is left for the observations")
+            told = words_for_text(self.columns)
+            raise DataError(f"no column of numbers is left for the observations{told}")
+
+    def _find_repeated(self) -> None:
+        """Take the column that names the systems, each of which may have several rows."""
+        free = [each for each in self._free() if repeated(each) and not each.gaps]
+        named = [each for each in free if each.named_like("system")]
+        replicate = self._used("replicate")
+        alone = [c for c in free if is_name(c) and not (replicate and repeated(c, replicate))]
+        side_by_side = [each for each in alone if each.runs]
+        likely = named or side_by_side or [each for each in alone if each.repeats] or alone
+        if len(likely) == 1:
+            why = "its name" if named else "it repeats"
+            self._take(likely[0], "system", why)
+            return
+        names = [each.name for each in likely or free]
+        if not names:
+            raise DataError("no column repeats, so no system has several replicates")
+        name = self.ask("--system", "Which column names the systems?", names)
+        self._take(next(c for c in free if c.name == name), "system", "as asked")
 
     def _find_names(self) -> None:
         first = self.columns[0]
         if self.uses.get(first.name, ("",))[0] == "ignored" and first.name:
             self._take(first, "system", "it counts the systems")
             return
-        if _is_text(first) and not first.repeats and len(first.levels) > 1:
+        if is_text(first) and not first.repeats and len(first.levels) > 1:
             self._take(first, "system", "text in the first column")
             return
         for each in self._free():
-            if _differs(each) and each.numbers is None:
+            if differs(each) and each.numbers is None:
                 self._take(each, "system", "text that differs in every row")
                 return
-            if _differs(each) and each.whole and each.named_like("system"):
+            if differs(each) and each.whole and each.named_like("system"):
                 self._take(each, "system", "whole numbers that differ in every row, and its name")
                 return
-
-
-def _is_text(column: ColumnTraits) -> bool:
-    return column.numbers is None and column.gaps < len(column.codes)
-
-
-def _differs(column: ColumnTraits) -> bool:
-    """Return whether a column is different in every row."""
-    return len(column.levels) == len(column.codes) > 1 and not column.gaps
-
-
-def _likelihood(system: ColumnTraits, time: ColumnTraits) -> float:
-    """Return how likely two columns are system and time, by their names and forms."""
-    names = 2 * system.named_like("system") - 3 * system.named_like("time")
-    names += 2 * time.named_like("time") - 3 * time.named_like("system")
-    shared = 0.0
-    if time.numbers is not None:
-        # Times are often the same in several systems.
-        counts = np.bincount(time.codes)
-        shared = 0.5 * bool((counts > 1).mean() > 0.5)
-    form = (system.numbers is None) + 2 * time.dates - 2 * (not _is_name(system))
-    # Most files are sorted by system, and have more systems than times of each.
-    form += system.runs + (len(system.levels) >= int(np.bincount(system.codes).max()))
-    counter = counts_within(time, system) * (0.75 if time.named_like("time") else 1.5)
-    return names + form + shared - counter
-
-
-def _is_name(column: ColumnTraits) -> bool:
-    return column.numbers is None or column.whole
-
-
-def _one_of_equal_systems(
-    pairs: list[tuple[ColumnTraits, ColumnTraits]],
-) -> list[tuple[ColumnTraits, ColumnTraits]]:
-    """Return the pairs of the first system, where all systems divide the rows alike."""
-    first = pairs[0][0]
-    same = all(np.array_equal(system.codes, first.codes) for system, _ in pairs)
-    return [pair for pair in pairs if pair[0] is first] if same else pairs
-
-
-def _repeated(*columns: ColumnTraits) -> bool:
-    """Return whether several rows hold the same cells."""
-    keys = np.column_stack([each.codes for each in columns])
-    return len(np.unique(keys, axis=0)) < len(keys)
-
-
-def _known(column: ColumnTraits) -> tuple[Use, str]:
-    """Return the use of a column that is one value in each system."""
-    if len(column.levels) < 2:
-        return "ignored", "the same in all rows"
-    if column.dates:
-        return "ignored", "dates"
-    if column.gaps:
-        return "ignored", f"known of systems, but {column.gaps} cells are missing"
-    if column.numbers is None:
-        return "known", f"text with {len(column.levels)} different values"
-    return "known", "numbers"

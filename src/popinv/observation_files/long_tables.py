@@ -14,11 +14,13 @@ import pandas as pd
 
 from popinv.errors import DataError, nearest
 from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.messages import shown
 from popinv.sections.tables import (
     is_missing,
     named_column,
+    nearest_time,
     numbers_of,
     read_frame,
     same_time,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from popinv.forward.base import Observations
 
-__all__ = ["read_long"]
+__all__ = ["read_long", "rows_of_systems"]
 
 _SHOWN = 8
 
@@ -45,6 +47,9 @@ def read_long(
     label_column: str | None = None,
     noise_scale_column: str | None = None,
     place_columns: Sequence[str] = (),
+    replicate_column: str | None = None,
+    replicates: bool = False,
+    time_tolerance: float | None = None,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
@@ -64,6 +69,12 @@ def read_long(
     place_columns : sequence of str
         Columns of the places, if each system has observations at places of its own; see
         `popinv.observation_files.own_places`.
+    replicate_column : str, optional
+        Column that tells the replicates of a system apart.
+    replicates : bool
+        Whether a system may have several values of a time and quantity.
+    time_tolerance : float, optional
+        By how much a time may differ from the nearest one of the forward model.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
     stand_ins : sequence of float
@@ -73,6 +84,7 @@ def read_long(
     -------
     ObservationTable
         With a row for each system, in the order of the file. NaN where a system was not observed.
+        Replicates are side by side.
 
     Raises
     ------
@@ -88,6 +100,7 @@ def read_long(
         raise DataError(f"line {line}: the system has no name in the column '{system}'")
     row, names = pd.factorize(frame[system])
     values = numbers_of(frame, value, stand_ins)
+    seen = ~np.isnan(values)
     cells: dict[str, list[str]] = {}
     if place_columns:
         # Imported here, since few studies need it.
@@ -95,34 +108,48 @@ def read_long(
 
         place, cells = own_places(frame, row, list(names), place_columns, len(observations))
     else:
-        place = _places(frame, ~np.isnan(values), observations, time_column, label_column)
-    table = np.full((len(names), len(observations)), np.nan)
+        place = _places(frame, seen, observations, time_column, label_column, time_tolerance)
+    if replicate_column is not None:
+        replicate_column = named_column(frame, replicate_column, "observations.replicate_column")
+    slot = _slots(frame, row, place, seen, replicate_column, replicates)
+    count = int(slot.max(initial=0)) + 1
+    table = np.full((len(names), count, len(observations)), np.nan)
+    rounded = time_tolerance is not None and time_column is not None
+    shifts = np.full_like(table, np.nan) if rounded else None
+    times = times_of(frame, named_column(frame, str(time_column), "")) if rounded else None
     for i in np.flatnonzero(~np.isnan(values)).tolist():
-        if not np.isnan(table[row[i], place[i]]):
+        if not np.isnan(table[row[i], slot[i], place[i]]):
             raise DataError(
                 f"line {frame.index[i]}: system '{names[row[i]]}' has a second value at "
-                f"{_where(observations, place[i])}; each system is observed once at each time"
+                f"{_where(observations, place[i])}{_of_replicate(frame, i, replicate_column)}"
+                + (", or take a finer 'grid' of times" if rounded else "")
             )
-        table[row[i], place[i]] = values[i]
+        table[row[i], slot[i], place[i]] = values[i]
+        if shifts is not None and times is not None:
+            at = observations.coordinates[place[i], -1]
+            shifts[row[i], slot[i], place[i]] = times[i] - at
     of_columns = [name for name in (*design, *covariates) if name not in cells]
     constant = source_columns(list(frame.columns), of_columns)
     if noise_scale_column is not None:
         key = "observations.noise_scale_column"
-        constant.append(named_column(frame, noise_scale_column, key))
-    systems = _of_systems(frame, row, names, constant).assign(**cells)
+        noise_scale_column = named_column(frame, noise_scale_column, key)
+        constant.append(noise_scale_column)
+    systems = rows_of_systems(frame, row, names, constant).assign(**cells)
     known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
     scale = (
         None if noise_scale_column is None else numbers_of(systems, noise_scale_column, stand_ins)
     )
     columns = [_where(observations, j) for j in range(len(observations))]
     return ObservationTable(
-        table,
+        table.reshape(len(names), -1),
         rows=[f"system '{name}'" for name in names],
         columns=columns,
         noise_scale=scale,
         system_ids=np.array(names, dtype=np.str_),
         known=known,
         names=columns,
+        replicate_count=count,
+        time_shifts=None if shifts is None else shifts.reshape(len(names), -1),
     )
 
 
@@ -132,11 +159,12 @@ def _places(
     observations: Observations,
     time_column: str | None,
     label_column: str | None,
+    tolerance: float | None,
 ) -> np.ndarray:
     """Return the observation of each row of a table, (n,), where a value was ``seen``."""
     fits = np.ones((len(frame), len(observations)), dtype=bool)
     if time_column is not None:
-        fits &= _at_times(frame, seen, observations, time_column)
+        fits &= _at_times(frame, seen, observations, time_column, tolerance)
     if label_column is not None:
         fits &= _of_labels(frame, seen, observations, label_column)
     counts = fits.sum(axis=1)
@@ -155,7 +183,11 @@ def _places(
 
 
 def _at_times(
-    frame: pd.DataFrame, seen: np.ndarray, observations: Observations, column: str
+    frame: pd.DataFrame,
+    seen: np.ndarray,
+    observations: Observations,
+    column: str,
+    tolerance: float | None,
 ) -> np.ndarray:
     """Return which observations (n, d_y) are at the time of each row."""
     held = times_of(frame, named_column(frame, column, "observations.time_column"))
@@ -168,13 +200,24 @@ def _at_times(
     for line in frame.index[seen & np.isnan(held)][:1]:
         raise DataError(f"line {line} has a value, but no time in the column '{column}'")
     own = observations.coordinates[:, -1]
-    same = np.abs(held[:, None] - own) <= same_time(own)
+    if tolerance is None:
+        same = np.abs(held[:, None] - own) <= same_time(own)
+    else:
+        places = np.unique(own)
+        nearest_place = places[nearest_time(held, places)]
+        near = np.abs(held - nearest_place) <= tolerance + same_time(own)
+        same = (nearest_place[:, None] == own) & near[:, None]
     if lost := sorted({float(held[i]) for i in np.flatnonzero(seen & ~same.any(axis=1))}):
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise DataError(
             f"the forward model is not observed at the times {shown(lost[:_SHOWN])}{more} of the "
             f"file; take them from it with 'forward.observations.times: {{file: ..., column: "
             f"{column}}}'"
+            + (
+                ", or round them with 'observations.time_tolerance'"
+                if tolerance is None
+                else f" and a 'grid', or raise 'observations.time_tolerance' ({tolerance:g})"
+            )
         )
     return same
 
@@ -208,10 +251,62 @@ def _where(observations: Observations, j: int) -> str:
     return ", ".join(parts)
 
 
-def _of_systems(
-    frame: pd.DataFrame, row: np.ndarray, names: pd.Index, columns: Sequence[str]
+def _slots(
+    frame: pd.DataFrame,
+    row: np.ndarray,
+    place: np.ndarray,
+    seen: np.ndarray,
+    column: str | None,
+    replicates: bool,
+) -> np.ndarray:
+    """Return the number of the replicate (n,) that each row belongs to, from 0 in each system."""
+    slot = np.zeros(len(row), dtype=np.int64)
+    if column is not None:
+        cells = frame[column]
+        for line in frame.index[seen & (cells == "")][:1]:
+            raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
+        occasion = pd.factorize(cells)[0]
+        pairs = pd.DataFrame({"system": row[seen], "occasion": occasion[seen]})
+        first = pairs.drop_duplicates()
+        number = first.groupby("system").cumcount().to_numpy()
+        known = dict(zip(map(tuple, first.to_numpy().tolist()), number.tolist(), strict=True))
+        slot[seen] = [known[pair] for pair in map(tuple, pairs.to_numpy().tolist())]
+    elif replicates:
+        slot[seen] = places_in_turn(np.column_stack([row, place])[seen])
+    return slot
+
+
+def _of_replicate(frame: pd.DataFrame, i: int, column: str | None) -> str:
+    if column is not None:
+        return f" of the replicate '{frame[column].iloc[i]}' ('observations.replicate_column')"
+    return (
+        "; each system is observed once at each time. If the values are replicates, state the "
+        "column that tells them apart ('observations.replicate_column'), or "
+        "'observations.replicates: rows'"
+    )
+
+
+def rows_of_systems(
+    frame: pd.DataFrame, row: np.ndarray, names: Sequence[str] | pd.Index, columns: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the first row of each system, where columns are constant within each system."""
+    """Return the first row of each system, where columns are constant within each system.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table of text.
+    row : ndarray of int, shape (n,)
+        The system of each row.
+    names : sequence of str
+        Names of the systems.
+    columns : sequence of str
+        The columns that must be constant.
+
+    Raises
+    ------
+    DataError
+        If a column is not. The message does not name the file.
+    """
     first = np.unique(row, return_index=True)[1]
     systems = frame.iloc[first]
     for column in columns:
@@ -220,7 +315,9 @@ def _of_systems(
         for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
             raise DataError(
                 f"line {frame.index[i]}: the column '{column}' of system '{names[row[i]]}' holds "
-                f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value"
+                f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value, in all "
+                "its replicates. If this differs between them, take each replicate for a system of "
+                "its own"
             )
     return systems
 

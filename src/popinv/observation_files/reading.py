@@ -13,9 +13,10 @@ from pathlib import Path
 from popinv.errors import DataError, nearest
 from popinv.observation_files.csv_files import read_csv
 from popinv.observation_files.gridded_files import read_gridded
-from popinv.observation_files.section import conversion
+from popinv.observation_files.section import FILE_TYPES, conversion
 from popinv.observation_files.stand_ins import without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
+from popinv.sections.text_files import kind_of
 
 __all__ = ["check_exists", "read_observations"]
 
@@ -24,13 +25,14 @@ def read_observations(
     path: str | os.PathLike[str],
     *,
     mask_missing: bool = False,
+    repeated_systems: bool = False,
     system_column: str | None = None,
     noise_scale_column: str | None = None,
     header: bool | None = None,
     others: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
 ) -> ObservationTable:
-    """Read observations from a CSV (.csv), NetCDF (.nc) or zarr (.zarr) file.
+    """Read observations from a CSV, Parquet (.parquet), NetCDF (.nc) or zarr (.zarr) file.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def read_observations(
         Relative to the working directory, or absolute.
     mask_missing : bool
         Whether missing values are kept as NaN. Otherwise they are refused.
+    repeated_systems : bool
+        Whether a system may have several rows.
     system_column, noise_scale_column : str, optional
         Columns of a CSV file that do not hold observations.
     header : bool, optional
@@ -61,19 +65,20 @@ def read_observations(
     """
     file = Path(path)
     check_exists(path)
-    suffix = file.suffix.lower()
+    suffix = kind_of(file)
     try:
-        if suffix == ".csv":
+        if suffix in (".csv", ".parquet"):
             table = read_csv(file, system_column, noise_scale_column, header, others)
         elif suffix in (".nc", ".zarr"):
             table = read_gridded(file)
         else:
             raise DataError(
-                f"an observation file ends in .csv, .nc or .zarr{conversion(str(path))}"
+                f"an observation file ends in {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"
+                f"{conversion(str(path))}"
             )
         if len(stand_ins):
             table = without_stand_ins(table, stand_ins)
-        check_table(table, mask_missing)
+        check_table(table, mask_missing, repeated_systems)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return table

@@ -9,17 +9,22 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.observation_files.limits import CENSORED_BELOW, Limits
-from popinv.sections.base import Fraction, Number, Section, plain_path
+from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
+from popinv.sections.text_files import kind_of
 
-__all__ = ["FILE_TYPES", "FileObservations", "conversion"]
+__all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
 
-FILE_TYPES = (".csv", ".nc", ".zarr")
+FILE_TYPES = (".csv", ".csv.gz", ".parquet", ".nc", ".zarr")
 # The function of pandas that reads a format, and the package that it needs.
 _CONVERSIONS = {
-    ".parquet": ("read_parquet", "pyarrow"),
     ".feather": ("read_feather", "pyarrow"),
     ".xlsx": ("read_excel", "openpyxl"),
 }
+
+
+def has_named_columns(file: str) -> bool:
+    """Return whether a file is a table whose first line may name its columns."""
+    return kind_of(file) in (".csv", ".parquet")
 
 
 def conversion(file: str) -> str:
@@ -36,8 +41,7 @@ def conversion(file: str) -> str:
 
 
 def _known_type(file: str) -> str:
-    suffix = PurePath(file).suffix.lower()
-    if suffix not in FILE_TYPES:
+    if kind_of(file) not in FILE_TYPES:
         raise PydanticCustomError(
             "file_type",
             "the name of an observation file ends in {types}{advice}",
@@ -53,8 +57,9 @@ class FileObservations(Section):
     """Your own observations, from a file."""
 
     file: Annotated[str, AfterValidator(_known_type)] = Field(
-        description="A CSV (.csv), NetCDF (.nc) or zarr (.zarr) file, relative to the working "
-        "directory or absolute; rows are systems, columns are sensors."
+        description="A CSV file (.csv, or compressed: .csv.gz, .csv.bz2, .csv.xz), a Parquet "
+        "(.parquet), NetCDF (.nc) or zarr (.zarr) file, relative to the working directory or "
+        "absolute; rows are systems, columns are sensors."
     )
     heldout_fraction: Fraction = Field(
         default=0.2,
@@ -77,9 +82,9 @@ class FileObservations(Section):
     )
     layout: Literal["wide", "long"] = Field(
         default="wide",
-        description="`wide`: each row is a system. `long`: each row of a CSV file is one "
-        "observation, with columns for the system, the time and the value. Systems may then be "
-        "observed at times of their own.",
+        description="`wide`: each row is a system. `long`: each row is one observation, with "
+        "columns for the system, the time and the value; in a NetCDF or zarr file each column is a "
+        "variable, all along one dimension. Systems may then be observed at times of their own.",
     )
     value_column: str | None = Field(
         default=None,
@@ -90,6 +95,13 @@ class FileObservations(Section):
         default=None,
         min_length=1,
         description="Name of the column of a long table with the times of the observations.",
+    )
+    time_tolerance: Positive | None = Field(
+        default=None,
+        description="Largest difference between the time of an observation in a long table and the "
+        "nearest time of the forward model, for which it is taken. null: none but for rounding of "
+        "the last digits. The difference acts as noise: it should move the observations by much "
+        "less than the noise does, which `popinv try` measures.",
     )
     label_column: str | None = Field(
         default=None,
@@ -103,6 +115,19 @@ class FileObservations(Section):
         "such as `[x]` or `[x, y]`, for `forward.design: [sensors]`. The rows of a system are its "
         "sensors 1, 2, ...; it may have fewer than `forward.sensors.count`.",
         json_schema_extra={"x-default": "none"},
+    )
+    replicate_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a CSV file that tells the replicates of a system apart: "
+        "occasions, repeats, runs. All replicates of a system have the same parameters, and each "
+        "has noise of its own. Systems may have different numbers of them.",
+    )
+    replicates: Literal["refuse", "rows"] = Field(
+        default="refuse",
+        description="Treatment of a system that occurs again, where there is no "
+        "`replicate_column`. `refuse` stops with the lines. `rows`: rows of the same system (of a "
+        "long table, rows of the same system, time and quantity) are its replicates.",
     )
     noise_scale_column: str | None = Field(
         default=None,
@@ -145,21 +170,31 @@ class FileObservations(Section):
                 "columns",
                 "only a table of 'layout: long' has columns of values, times, labels and places",
             )
+        if self.time_tolerance is not None and self.time_column is None:
+            raise PydanticCustomError(
+                "columns", "'time_tolerance' is of the times in a 'time_column' of a long table"
+            )
         if self.layout == "long" and None in (self.system_column, self.value_column):
             raise PydanticCustomError(
                 "columns",
                 "a table of 'layout: long' needs 'system_column' and 'value_column', and a "
                 "'time_column' if there are times",
             )
-        columns = [self.system_column, self.noise_scale_column, *of_long]
-        named = [name for name in columns if name is not None] + self.ignored_columns
-        if named and PurePath(self.file).suffix.lower() != ".csv":
+        if self.replicate_column and not self.system_column:
             raise PydanticCustomError(
                 "columns",
-                "only a CSV file has named columns; NetCDF and zarr files have a variable "
-                "'noise_scale' and a coordinate of the systems instead",
+                "'replicate_column' tells the rows of a system apart, so 'system_column' must name "
+                "the systems",
             )
-        if self.header is not None and PurePath(self.file).suffix.lower() != ".csv":
+        columns = [self.system_column, self.replicate_column, self.noise_scale_column, *of_long]
+        named = [name for name in columns if name is not None] + self.ignored_columns
+        if named and not (has_named_columns(self.file) or self.layout == "long"):
+            raise PydanticCustomError(
+                "columns",
+                "only CSV and Parquet files, and long tables, have named columns; other NetCDF and "
+                "zarr files have a variable 'noise_scale' and a coordinate of the systems instead",
+            )
+        if self.header is not None and kind_of(self.file) != ".csv":
             raise PydanticCustomError("header", "only a CSV file has a 'header'")
         if self.header is False and named:
             raise PydanticCustomError(
@@ -176,3 +211,8 @@ class FileObservations(Section):
                 "columns", "the keys that end in '_column' must be different columns"
             )
         return self
+
+    @property
+    def replicated(self) -> bool:
+        """Whether a system may have several observation vectors."""
+        return self.replicate_column is not None or self.replicates == "rows"

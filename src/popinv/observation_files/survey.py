@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,17 +19,30 @@ from popinv.observation_files.column_uses import (
     refuse_to_ask,
 )
 from popinv.observation_files.csv_files import has_names, likely_header, likely_system_column
+from popinv.observation_files.gridded_files import is_long
 from popinv.observation_files.layouts import layout_of
 from popinv.observation_files.reading import check_exists, read_observations
+from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import check_varies
-from popinv.sections.tables import is_dates, is_number, numbers_of, read_frame, times_of_file
+from popinv.sections.tables import (
+    is_dates,
+    is_number,
+    nearest_time,
+    numbers_of,
+    read_frame,
+    times_of,
+    times_of_file,
+)
+from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KnownColumn", "Survey", "survey"]
+__all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
+# A simulator is asked for at most so many times; more are rounded to a grid of fewer.
+_MOST_TIMES, _GRID = 300, 200
 # At most so many whole numbers may be categories.
 _CATEGORIES = 6
 
@@ -89,6 +102,12 @@ class Survey:
         The quantities of a long table.
     fewest, most : int
         Numbers of observations of a system of a long table.
+    replicates : (int, int)
+        The smallest and the largest number of replicates of a system.
+    grid : int, optional
+        Number of times to which those of the file are rounded, where it has too many.
+    time_tolerance : float, optional
+        By how much they are rounded at most.
     """
 
     systems: int
@@ -107,11 +126,19 @@ class Survey:
     labels: tuple[str, ...] = ()
     fewest: int = 0
     most: int = 0
+    replicates: tuple[int, int] = (1, 1)
+    grid: int | None = None
+    time_tolerance: float | None = None
 
     @property
     def long(self) -> bool:
         """Whether each row of the file is one observation."""
         return self.layout is not None and self.layout.long
+
+    @property
+    def rounded_together(self) -> bool:
+        """Whether a system has several values at a rounded time, though no replicates."""
+        return bool(self.grid and self.layout and self.layout.rows_are_replicates)
 
     @property
     def columns(self) -> tuple[ColumnUse, ...]:
@@ -148,9 +175,11 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     """
     given = given or Given()
     check_exists(file)
-    if file.suffix.lower() != ".csv":
+    if not (has_named_columns(str(file)) or is_long(file)):
         if given != Given():
-            raise DataError(f"{file}: only a CSV file has a layout and named columns")
+            raise DataError(
+                f"{file}: only a CSV file has a layout and named columns, and a long table"
+            )
         return _wide(file, None, False)
     try:
         header = likely_header(file)
@@ -187,7 +216,8 @@ def _wide(
         mask_missing=True,
         system_column=system,
         header=header or None,
-        others=[each.name for each in uses if each.use in ("known", "ignored")],
+        others=[each.name for each in uses if each.use in ("known", "ignored", "replicate")],
+        repeated_systems=bool(layout and layout.replicated),
     )
     stand_ins = stand_ins_in(table.columns, list(table.values.T))
     table = without_stand_ins(table, [each.number for each in stand_ins])
@@ -195,9 +225,14 @@ def _wide(
         check_varies(table)
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
-    values = table.values
+    values, count, replicates = table.pooled().values, len(table.values), (1, 1)
+    if layout and layout.replicated and table.system_ids is not None:
+        numbers = np.unique(table.system_ids, return_counts=True)[1]
+        count, replicates = len(numbers), (int(numbers.min()), int(numbers.max()))
+    elif table.replicate_count > 1:
+        replicates = (1, table.replicate_count)
     return Survey(
-        systems=len(values),
+        systems=count,
         entries=values.shape[1],
         system_column=system,
         header=header,
@@ -208,6 +243,7 @@ def _wide(
         stand_ins=tuple(stand_ins),
         known=() if frame is None else _known(frame, uses),
         names=tuple(table.names or ()),
+        replicates=replicates,
     )
 
 
@@ -224,6 +260,13 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
     seen = frame[system][~np.isnan(values)].value_counts()
     places = times_of_file(str(file), time) if time else []
     labels = list(dict.fromkeys(frame[label])) if label else []
+    grid = tolerance = None
+    if time and len(places) > _MOST_TIMES:
+        grid, span = _GRID, places[-1] - places[0]
+        places = times_of_file(str(file), time, grid)
+        # Two digits more than half a step has.
+        tolerance = float(f"{0.505 * span / (grid - 1):.3g}")
+        layout = _with_close_times(frame, layout, values, places)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
@@ -240,7 +283,39 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
         labels=tuple(labels),
         fewest=int(seen.min()),
         most=int(seen.max()),
+        replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
+        grid=grid,
+        time_tolerance=tolerance,
     )
+
+
+def _with_close_times(
+    frame: pd.DataFrame, layout: Layout, values: np.ndarray, places: Sequence[float]
+) -> Layout:
+    """Return the layout with replicates where a system has several values at a rounded time."""
+    if layout.replicated:
+        return layout
+    time, system, label = (str(layout.named(use)) for use in ("time", "system", "label"))
+    seen = ~np.isnan(values)
+    rounded = nearest_time(times_of(frame, time), np.array(places))
+    keys = [frame[system].to_numpy(), rounded]
+    if layout.named("label"):
+        keys.append(frame[label].to_numpy())
+    rows = list(zip(*(key[seen] for key in keys), strict=True))
+    return replace(layout, rows_are_replicates=len(set(rows)) < len(rows))
+
+
+def _replicates_of_long(seen: pd.DataFrame, layout: Layout) -> tuple[int, int]:
+    """Return the smallest and the largest number of replicates, of rows with a value."""
+    system, replicate = layout.named("system"), layout.named("replicate")
+    if replicate is not None:
+        numbers = seen.groupby(str(system))[replicate].nunique()
+    elif layout.rows_are_replicates:
+        keys = [name for use in ("system", "time", "label") if (name := layout.named(use))]
+        numbers = seen.groupby(keys).size().groupby(str(system)).max()
+    else:
+        return 1, 1
+    return int(numbers.min()), int(numbers.max())
 
 
 def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn, ...]:

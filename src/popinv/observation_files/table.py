@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +27,9 @@ class ObservationTable:
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n, d_y)
+    values : ndarray of float64, shape (n, R d_y)
         One row per system, NaN where nothing was observed. Observations with a time axis are
-        place-major, time fastest.
+        place-major, time fastest. The R replicates of a system are side by side.
     rows, columns : sequence of str, length n, d_y
         The places of rows and columns, for messages, such as "line 2" and "column 3".
     noise_scale : ndarray of shape (n,), optional
@@ -42,6 +42,10 @@ class ObservationTable:
         Design and covariates of the systems.
     names : sequence of str, length d_y, optional
         The names of the observations in the file, all different.
+    replicate_count : int
+        R, the largest number of replicates of a system; 1 if each is observed once.
+    time_shifts : ndarray of shape (n, R d_y), optional
+        The time of each observation less that of the forward model, where times were rounded.
     """
 
     values: np.ndarray
@@ -52,10 +56,28 @@ class ObservationTable:
     time_count: int | None = None
     known: KnownColumns | None = None
     names: Sequence[str] | None = None
+    replicate_count: int = 1
+    time_shifts: np.ndarray | None = None
+
+    def pooled(self) -> ObservationTable:
+        """Return the replicates as rows of their own, without those that lack."""
+        if self.replicate_count == 1:
+            return self
+        width = self.values.shape[1] // self.replicate_count
+        values = self.values.reshape(-1, width)
+        seen = np.isfinite(values).any(axis=1)
+        rows = np.repeat(np.array(self.rows, dtype=object), self.replicate_count)
+        return ObservationTable(
+            values[seen], rows[seen].tolist(), self.columns[:width], names=self.names
+        )
 
 
-def check_table(table: ObservationTable, mask_missing: bool) -> None:
+def check_table(
+    table: ObservationTable, mask_missing: bool, repeated_systems: bool = False
+) -> None:
     """Check that a table holds observations.
+
+    With ``repeated_systems`` a system may have several rows.
 
     Raises
     ------
@@ -76,7 +98,7 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
             f"{table.rows[row]} holds no observation at all; a system without observations carries "
             "no information, so leave it out"
         )
-    for column in np.flatnonzero(missing.all(axis=0))[:1]:
+    for column in np.flatnonzero(~np.isfinite(table.pooled().values).any(axis=0))[:1]:
         raise DataError(
             f"{table.columns[column]} holds no observation of any system; leave out the sensor, "
             "here and in the study's forward model"
@@ -84,7 +106,7 @@ def check_table(table: ObservationTable, mask_missing: bool) -> None:
     if table.noise_scale is not None:
         _check_scale(table, table.noise_scale)
     if table.system_ids is not None:
-        _check_ids(table, table.system_ids)
+        _check_ids(table, table.system_ids, repeated_systems)
 
 
 def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> None:
@@ -103,7 +125,9 @@ def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> Non
         of zero has no logarithm and no inverse to weigh the data by. The message does not name the
         file.
     """
-    values = table.values if rows is None else table.values[rows]
+    if rows is not None:
+        table = replace(table, values=table.values[rows], rows=[table.rows[i] for i in rows])
+    values = table.pooled().values
     seen = np.isfinite(values)
     low = np.where(seen, values, np.inf).min(axis=0, initial=np.inf)
     high = np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf)
@@ -134,14 +158,15 @@ def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
         )
 
 
-def _check_ids(table: ObservationTable, ids: np.ndarray) -> None:
+def _check_ids(table: ObservationTable, ids: np.ndarray, repeated: bool) -> None:
     seen: dict[str, int] = {}
     for row, name in enumerate(map(str, ids)):
         if not name:
             raise DataError(f"{table.rows[row]}: the system has no name")
-        if name in seen:
+        if name in seen and not repeated:
             raise DataError(
                 f"{table.rows[seen[name]]} and {table.rows[row]} both belong to system '{name}', "
-                "but each system is observed once and has one row"
+                "but each system has one row. If they are replicates, observations of the same "
+                "parameters with noise of their own, set 'observations.replicates: rows'"
             )
         seen[name] = row

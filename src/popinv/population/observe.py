@@ -37,6 +37,7 @@ def observe_through_noise(
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
     limits: np.ndarray | None = None,
+    replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
@@ -44,8 +45,8 @@ def observe_through_noise(
     ----------
     clean : ndarray of shape (n, d_y)
         G(z), NaN rows for solves that failed.
-    noise : ndarray of shape (n, d_y)
-        xi.
+    noise : ndarray of shape (n, R d_y)
+        xi of R replicates, side by side.
     observations : Observations
         What the columns are.
     seed, stage : int, str
@@ -54,7 +55,7 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
-    known, design_names, covariate_names, limits
+    known, design_names, covariate_names, limits, replicate_count
         As for :func:`observations_dataset`.
 
     Returns
@@ -69,7 +70,7 @@ def observe_through_noise(
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
     return observations_dataset(
-        (clean + noise)[solved],
+        (np.tile(clean, (1, replicate_count)) + noise)[solved],
         observations,
         heldout,
         kept,
@@ -77,6 +78,7 @@ def observe_through_noise(
         design_names=design_names,
         covariate_names=covariate_names,
         limits=limits,
+        replicate_count=replicate_count,
     )
 
 
@@ -91,13 +93,14 @@ def observations_dataset(
     covariate_names: Sequence[str] = (),
     column_names: Sequence[str] | None = None,
     limits: np.ndarray | None = None,
+    replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
     Parameters
     ----------
-    y : ndarray of shape (n, d_y)
-        Observations, NaN where nothing was seen.
+    y : ndarray of shape (n, R d_y)
+        Observations, NaN where nothing was seen. Those of R replicates are side by side.
     observations : Observations
         What the columns are.
     heldout : int
@@ -114,6 +117,8 @@ def observations_dataset(
         The user's names of the observations.
     limits : ndarray of shape (d_y,), optional
         Limits of quantification; a smaller value is replaced by its limit.
+    replicate_count : int
+        R.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def observations_dataset(
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
-    variables, coordinates = {}, observation_coordinates(observations)
+    variables, coordinates = {}, observation_coordinates(observations, replicate_count)
     if limits is not None:
         y = np.maximum(y, limits)
         variables["censored_below"] = variable(
@@ -158,7 +163,7 @@ def observations_dataset(
                 dim, system_ids[rows], f"name of the system{note}"
             )
     if column_names is not None:
-        names = np.array(column_names, dtype=np.str_)
+        names = np.tile(np.array(column_names, dtype=np.str_), replicate_count)
         coordinates["column"] = variable("observation", names, "name in the file of observations")
     if known is not None:
         for dim, names_of_known in (

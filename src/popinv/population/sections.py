@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.observation_files.limits import CENSORED_BELOW, Limits
 from popinv.population.noise.kinds import Noise
-from popinv.sections.base import Number, Positive, Section, Several
+from popinv.sections.base import Count, Number, Positive, Section, Several
 
 __all__ = ["NoiseScale", "SyntheticObservations", "Truth"]
 
@@ -108,6 +108,11 @@ class SyntheticObservations(Section):
     count: Several = Field(default=1000, description="Number of systems observed.")
     heldout: Several = Field(
         default=1000, description="Number of further systems, held out for the assessment."
+    )
+    replicates: Count = Field(
+        default=1,
+        description="Number of observation vectors of each system, all with its parameters and "
+        "each with noise of its own.",
     )
     noise_scale: NoiseScale | None = Field(
         default=None,

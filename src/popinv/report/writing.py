@@ -10,6 +10,7 @@ import xarray as xr
 
 from popinv.figures.arrangement import arrangement, seen_somewhere
 from popinv.figures.draws import law_draws, plane
+from popinv.figures.replicates import each_replicate
 from popinv.figures.study import model_sample, noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
@@ -81,7 +82,7 @@ def charts_of(
 ) -> dict[str, list[Chart]]:
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
-    observations = loaded["observations"]
+    observations = each_replicate(loaded["observations"])
     layout, seen = arrangement(observations), seen_somewhere(observations)
     shown = observations.isel(observation=seen)
     names = [str(name) for name in check["parameter"].values]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError, nearest
+from popinv.sections.text_files import read_lines, separator_of
+from popinv.sections.units import columns_called
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +26,10 @@ __all__ = [
     "is_missing",
     "is_number",
     "named_column",
+    "nearest_time",
     "numbers_of",
     "read_frame",
-    "read_lines",
     "same_time",
-    "separator_of",
     "times_of",
     "times_of_file",
 ]
@@ -40,7 +41,7 @@ _SAME_TIME = 1e-9
 
 
 def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
-    r"""Return a CSV file as a table of text.
+    r"""Return a file as a table of text, whatever format :func:`read_lines` knows.
 
     Commas, semicolons or tabs separate the cells. Lines without a cell are skipped.
 
@@ -93,34 +94,6 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
     return pd.DataFrame(rows[header:], columns=names, index=index, dtype=object)
 
 
-def read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file.
-
-    Raises
-    ------
-    DataError
-        If it is no text in UTF-8, or cannot be read. The message does not name the file.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"is not a text file in UTF-8: byte 0x{error.object[error.start]:02x} in line {line}. "
-            "Save it as UTF-8 (spreadsheets call that 'CSV UTF-8')."
-        ) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None
-
-
-def separator_of(first: str) -> str:
-    """Return the mark between the cells of a file, by its first line.
-
-    A comma beside semicolons or tabs belongs to a name or is a decimal comma.
-    """
-    return next((mark for mark in ";\t" if mark in first), ",")
-
-
 def is_number(cell: str) -> bool:
     """Return whether a cell is a number, such as nan and inf are too."""
     try:
@@ -136,7 +109,7 @@ def is_missing(cell: str) -> bool:
 
 
 def named_column(frame: pd.DataFrame, name: str, key: str) -> str:
-    """Return the name of a column, which the file must have once.
+    """Return a column, which the file must have once, by its name with or without its unit.
 
     Parameters
     ----------
@@ -151,15 +124,16 @@ def named_column(frame: pd.DataFrame, name: str, key: str) -> str:
         If there is no such column, with the nearest name; or if there are several.
     """
     columns = list(map(str, frame.columns))
-    if name not in columns:
+    found = columns_called(columns, name)
+    if not found:
         more = ", ..." if len(columns) > _SHOWN else ""
         raise DataError(
             f"there is no column '{name}' ({key}); the columns are "
             f"{', '.join(columns[:_SHOWN])}{more}.{nearest(name, columns)}"
         )
-    if (count := columns.count(name)) > 1:
-        raise DataError(f"{count} columns are called '{name}' ({key})")
-    return name
+    if len(found) > 1:
+        raise DataError(f"{len(found)} columns are called '{name}' ({key})")
+    return found[0]
 
 
 def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()) -> np.ndarray:
@@ -228,15 +202,18 @@ def times_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([np.nan if date is None else (date - first) / _DAY for date in dates])
 
 
-def times_of_file(file: str, column: str) -> list[float]:
+def times_of_file(file: str, column: str, grid: int | None = None) -> list[float]:
     """Return the different times of a long table, in increasing order.
 
-    Times that differ by rounding are one.
+    Times that differ by rounding are one. With ``grid``, the times are those among so many at equal
+    distances, from the first to the last, that are nearest to a time of the file.
 
     Parameters
     ----------
     file, column : str
         A CSV file, and its column of times: numbers, or dates, which become days since the first.
+    grid : int, optional
+        At least 2.
 
     Raises
     ------
@@ -249,8 +226,29 @@ def times_of_file(file: str, column: str) -> list[float]:
     different = np.unique(held[np.isfinite(held)])
     if not len(different):
         raise DataError(f"the column '{column}' holds no time")
+    if grid is not None:
+        places = np.linspace(different[0], different[-1], grid)
+        return places[np.unique(nearest_time(different, places))].tolist()
     rounding = same_time(different)
     return different[np.diff(different, prepend=-np.inf) > rounding].tolist()
+
+
+def nearest_time(times: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the number of the nearest place (n,) to each time; the earlier of two.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n,)
+    places : ndarray of shape (k,)
+        In increasing order.
+
+    Examples
+    --------
+    >>> nearest_time(np.array([-1, 0.4, 0.5, 0.6, 9]), np.array([0.0, 1.0])).tolist()
+    [0, 0, 0, 1, 1]
+    """
+    middles = (places[1:] + places[:-1]) / 2
+    return np.searchsorted(middles, times, side="left")
 
 
 def same_time(of: np.ndarray) -> float:

@@ -245,6 +245,8 @@ def sizes(study: Study) -> Sizes:
     section, learning = study.forward, study.active_learning
     parameters, observed = len(section.parameter_names()), section.observation_count()
     systems, heldout = _systems(study.observations, observed)
+    if isinstance(study.observations, SyntheticObservations):
+        observed *= study.observations.replicates
     rounds = ["0", "1", "check", "fixed", *(["truth"] if is_synthetic(study) else [])]
     rounds += [f"systems_{count}" for count in study.evidence.system_counts]
     return Sizes(

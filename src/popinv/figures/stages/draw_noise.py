@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
+from popinv.figures.replicates import of_one_replicate
 from popinv.forward.datasets import places
 from popinv.inference.conditions import fitted_observations
 
@@ -41,6 +42,7 @@ def draw_noise(
     seed : int
         The study's seed.
     """
+    observations = of_one_replicate(observations)
     covariates = observations.get("covariate_name")
     names = () if covariates is None else tuple(map(str, covariates.values))
     model = noise.model(forward.observed(seed), names)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
+from popinv.figures.replicates import of_one_replicate
 from popinv.figures.style import SYSTEMS
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
@@ -42,6 +43,7 @@ def draw_systems(
     seed : int
         The study's seed.
     """
+    observations = of_one_replicate(observations)
     if solves is not None:
         return _of_population(model, observations, solves, seed)
     if population is None:

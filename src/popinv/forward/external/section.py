@@ -24,6 +24,7 @@ from popinv.sections.base import (
     Count,
     CountOrZero,
     Given,
+    NotBoolean,
     Number,
     Positive,
     Section,
@@ -95,6 +96,12 @@ class TimesOfFile(Section):
 
     file: str = Field(description="A CSV file with a row for each observation.")
     column: str = Field(description="Its column of times.")
+    grid: Annotated[int, Field(ge=2), NotBoolean] | None = Field(
+        default=None,
+        description="Number of times at equal distances, from the first to the last, of which "
+        "those are taken that are nearest to a time of the file. `observations.time_tolerance` "
+        "then says by how much times may be rounded. null: all times of the file.",
+    )
 
 
 def _form_of_times(value: Any) -> str:
@@ -110,7 +117,7 @@ def _written_out(times: list[float] | RegularTimes | TimesOfFile) -> list[float]
         from popinv.sections.tables import times_of_file
 
         try:
-            return times_of_file(times.file, times.column)
+            return times_of_file(times.file, times.column, times.grid)
         except DataError as error:
             raise PydanticCustomError(
                 "times", "{file}: {text}", {"file": times.file, "text": str(error)}
@@ -157,8 +164,8 @@ class SimulatorObservations(Section):
     times: Times | None = Field(
         default=None,
         description="Times at which every entry is observed: a list; `{first: 0, step: 0.5, "
-        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table. null: no "
-        "time.",
+        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table, with "
+        "`grid: 200` rounded to so many. null: no time.",
     )
     count: Annotated[Count, Given] = Field(
         # None is refused if there is nothing to count.

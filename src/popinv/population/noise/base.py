@@ -52,6 +52,11 @@ class NoiseModel(ABC):
     varies = False
 
     @property
+    def of_one(self) -> NoiseModel:
+        """The noise of one replicate, of systems with several."""
+        return self
+
+    @property
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are in (-1, 1); the others are positive."""
         return np.zeros(len(self.names), dtype=bool)

@@ -10,6 +10,7 @@ import xarray as xr
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limits import limits_of
+from popinv.observation_files.rounded_times import described_rounding
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset
 
@@ -52,6 +53,8 @@ def import_observations(
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
     table = read_fitting(observations, description, design, covariates)
+    if told := described_rounding(table):
+        print(told)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
     )
@@ -68,5 +71,6 @@ def import_observations(
         covariate_names=covariates,
         column_names=table.names,
         limits=limits_of(observations.censored_below, description),
+        replicate_count=table.replicate_count,
     )
     return dataset.assign_attrs(folds=folds)

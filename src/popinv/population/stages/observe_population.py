@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from popinv.observation_files.limits import limits_of
 from popinv.population.laws.values import law_values
 from popinv.population.model import Model, covariate_names
+from popinv.population.noise.replicated import replicated_noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.population.synthetic_known import synthetic_known
@@ -44,7 +46,7 @@ def observe_population(
     observations, truth : Dataset
     """
     description, truth = model.forward.observed(seed), observations.truth
-    clean = solves["y"].values
+    clean, replicates = solves["y"].values, observations.replicates
     scales = observations.noise_scale
     design = model.forward.design_names()
     covariates = covariate_names(model.law, model.noise, truth.noise_model)
@@ -52,7 +54,8 @@ def observe_population(
     gamma = noise_model.from_natural(truth.noise)
     known = synthetic_known(observations, design, covariates, seed, len(clean))
     of_systems = None if known is None else known.covariates
-    xi = noise_rows(noise_model, gamma, seed, "truth", clean, of_systems)
+    each = replicated_noise(noise_model, replicates)
+    xi = noise_rows(each, gamma, seed, "truth", np.tile(clean, (1, replicates)), of_systems)
     seen = observe_through_noise(
         clean,
         xi,
@@ -65,6 +68,7 @@ def observe_population(
         design,
         covariates,
         limits_of(observations.censored_below, description),
+        replicates,
     )
     alpha = law_values(model.law, truth.law, model.forward)
     solved = solves.isel(sample=solves["reason"].values == 0)

@@ -1,0 +1,86 @@
+r"""Size of the recovered noise beside the spread of the observations over the systems.
+
+For observation j the share is
+
+.. math:: \rho_j = \sqrt{\Gamma_{jj}} \,/\, \sqrt{\operatorname{Var}_n\, y^{(n)}_j}.
+
+A likelihood has no maximum where the model can pass exactly through the observations of every
+system: it grows without bound as Gamma_jj goes to zero, and the search stops wherever rounding or
+the surrogate's error stops it. A share close to zero is the sign of this.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.datasets import observation_names
+from popinv.inference.problem import Problem
+
+__all__ = ["noise_share_metrics", "noise_shares"]
+
+
+def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
+    """Return the share of each observation of a replicate, shape (d,).
+
+    Parameters
+    ----------
+    problem : Problem
+    covariance : ndarray of shape (d, d)
+        The noise of one replicate. Known noise scales of systems count by their mean square.
+
+    Returns
+    -------
+    ndarray
+        NaN where fewer than two values were observed.
+    """
+    data, conditions = problem.data, problem.conditions
+    variance = np.diag(covariance).copy()
+    if conditions is not None:
+        variance *= conditions.mean_square_scale
+        if conditions.present is not None:
+            data = np.where(conditions.present, data, np.nan)
+    values = data.reshape(-1, len(covariance))
+    enough = np.isfinite(values).sum(axis=0) > 1
+    shares = np.full(len(covariance), np.nan)
+    spread = np.nanstd(values[:, enough], axis=0)
+    varies = spread > 0
+    shares[np.flatnonzero(enough)[varies]] = np.sqrt(variance[enough][varies]) / spread[varies]
+    return shares
+
+
+def noise_share_metrics(
+    problem: Problem, population: xr.Dataset, observations: xr.Dataset
+) -> dict[str, float | int | str]:
+    """Return the smallest share, its observation, and the numbers that tell why it may be small.
+
+    Parameters
+    ----------
+    problem : Problem
+    population : Dataset
+        The answer, with ``noise_covariance``.
+    observations : Dataset
+        With the coordinates of the observations.
+
+    Returns
+    -------
+    dict
+        ``noise_least_share``, ``noise_least_share_at``, and ``fewest_observations_of_a_system``;
+        the first two are left out where no observation was seen twice.
+    """
+    conditions = problem.conditions
+    seen = problem.data.shape[1]
+    if conditions is not None and conditions.present is not None:
+        seen = int(conditions.present.sum(axis=1).min())
+    numbers: dict[str, float | int | str] = {
+        "fewest_observations_of_a_system": seen,
+        "varying_parameters": problem.law.d_omega,
+    }
+    shares = noise_shares(problem, population["noise_covariance"].values)
+    if np.isfinite(shares).any():
+        least = int(np.nanargmin(shares))
+        numbers["noise_least_share"] = float(shares[least])
+        numbers["noise_least_share_at"] = observation_names(observations)[least].removesuffix(
+            " of replicate 1"
+        )
+    return numbers

@@ -1,0 +1,106 @@
+r"""Replicates: several observation vectors of one system, with the same parameters.
+
+The replicate r of system n is
+
+.. math:: y^{(n,r)} = G(z^{(n)}) + s_n\, \xi^{(n,r)}, \qquad r = 1, \dots, R_n,
+
+with noise that is independent between replicates and of the same law. The observation of the system
+is all of them side by side, and a system with fewer than R = max R_n has missing values at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from popinv.errors import DataError
+from popinv.observation_files.table import ObservationTable
+
+__all__ = ["check_occasions", "places_in_turn", "stacked"]
+
+
+def places_in_turn(keys: np.ndarray) -> np.ndarray:
+    """Return how many earlier rows have the same key, shape (n,).
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n,) or (n, k)
+
+    Examples
+    --------
+    >>> places_in_turn(np.array([7, 3, 7, 7, 3])).tolist()
+    [0, 0, 1, 2, 1]
+    """
+    frame = pd.DataFrame(keys.reshape(len(keys), -1))
+    return frame.groupby(list(frame.columns), sort=False).cumcount().to_numpy()
+
+
+def check_occasions(systems: np.ndarray, occasions: np.ndarray, lines: np.ndarray) -> None:
+    """Check that no system has the same replicate twice.
+
+    Parameters
+    ----------
+    systems, occasions : ndarray of str, shape (n,)
+        The cells of each row.
+    lines : ndarray of shape (n,)
+        Its line in the file.
+
+    Raises
+    ------
+    DataError
+        With the line, the system and the replicate. The message does not name the file.
+    """
+    for i in np.flatnonzero(occasions == "")[:1]:
+        raise DataError(f"line {lines[i]}: the replicate of system '{systems[i]}' has no name")
+    turns = places_in_turn(np.column_stack([systems, occasions]))
+    for i in np.flatnonzero(turns)[:1]:
+        raise DataError(
+            f"line {lines[i]}: system '{systems[i]}' has the replicate '{occasions[i]}' a second "
+            "time; each row of a system needs a replicate of its own "
+            "(observations.replicate_column)"
+        )
+
+
+def stacked(table: ObservationTable) -> ObservationTable:
+    """Return a table in which the rows of one system stand side by side.
+
+    Parameters
+    ----------
+    table : ObservationTable
+        With the names of the systems. The systems keep the order of their first rows.
+
+    Raises
+    ------
+    DataError
+        If the systems have no names, or a system has several noise scales. The message does not
+        name the file.
+    """
+    if table.system_ids is None:
+        raise DataError(
+            "the rows have no names of systems, so that replicates cannot be put together; name "
+            "them in 'observations.system_column' (of NetCDF and zarr files, in a coordinate)"
+        )
+    system, ids = pd.factorize(table.system_ids)
+    place = places_in_turn(system)
+    count, width = int(place.max(initial=0)) + 1, table.values.shape[1]
+    values = np.full((len(ids), count, width), np.nan)
+    values[system, place] = table.values
+    first = np.unique(system, return_index=True)[1]
+    scale = None if table.noise_scale is None else table.noise_scale[first]
+    if table.noise_scale is not None and scale is not None:
+        for row in np.flatnonzero(table.noise_scale != scale[system])[:1]:
+            raise DataError(
+                f"{table.rows[row]}: system '{table.system_ids[row]}' has the noise scales "
+                f"{scale[system[row]]:g} and {table.noise_scale[row]:g}, but all replicates of a "
+                "system have one"
+            )
+    return replace(
+        table,
+        values=values.reshape(len(ids), -1),
+        rows=[table.rows[row] for row in first],
+        noise_scale=scale,
+        system_ids=np.asarray(ids, dtype=np.str_),
+        replicate_count=count,
+    )

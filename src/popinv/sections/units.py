@@ -1,0 +1,46 @@
+"""Units in the names of columns, such as ``conc [mg/L]`` or ``conc (mg/L)``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["columns_called", "name_and_unit"]
+
+_SQUARE = re.compile(r"(.*\S)\s*\[\s*([^\[\]]+?)\s*\]")
+_ROUND = re.compile(r"(.*\S)\s*\(\s*([^()]+?)\s*\)")
+# Symbols that a word in round brackets must consist of to be a unit and not a remark.
+_WORDS = (
+    "m cm mm µm μm um nm km dm ft in g mg kg µg μg ug ng pg t s ms µs us ns min h hr hrs d "
+    "day days week weeks month months yr year years a L l dL dl mL ml µL μL uL mol mmol µmol "
+    "μmol umol nmol pmol M mM µM μM uM nM Pa hPa kPa MPa GPa bar mbar atm mmHg K C F °C °F N "
+    "kN J kJ MJ W kW MW V mV kV A mA µA Hz kHz MHz GHz rad deg ° % ‰ ppm ppb IU U cells dB eV "
+    "keV T mT Gy Sv Bq lx lm cd ohm Ω kΩ S mS µS F pF nF H"
+)
+_SYMBOLS = frozenset(_WORDS.split())
+_BETWEEN = re.compile(r"[\s/*·.^]+|\*\*|per|[-−⁻]?[0-9⁰¹²³⁴-⁹]+")
+
+
+def name_and_unit(column: str) -> tuple[str, str]:
+    """Return the name of a column without its unit, and the unit or "".
+
+    What stands in square brackets at the end is a unit; in round brackets, if it consists of
+    symbols of units.
+
+    Examples
+    --------
+    >>> name_and_unit("conc [mg/L]"), name_and_unit("u (m s^-1)"), name_and_unit("conc (mean)")
+    (('conc', 'mg/L'), ('u', 'm s^-1'), ('conc (mean)', ''))
+    """
+    if match := _SQUARE.fullmatch(column):
+        return match[1], match[2]
+    match = _ROUND.fullmatch(column)
+    if match and all(word in _SYMBOLS for word in _BETWEEN.split(match[2]) if word):
+        return match[1], match[2]
+    return column, ""
+
+
+def columns_called(columns: Sequence[str], name: str) -> list[str]:
+    """Return the columns with this name; if there are none, those with this name before a unit."""
+    exact = [column for column in columns if column == name]
+    return exact or [column for column in columns if name_and_unit(column)[0] == name]

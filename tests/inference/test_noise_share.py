@@ -1,0 +1,69 @@
+"""The size of the noise beside the spread of the observations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+from linear_population import linear_problem
+
+from popinv.forward.base import Observations
+from popinv.inference.conditions import Conditions
+from popinv.inference.noise_share import noise_share_metrics, noise_shares
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.observe import observations_dataset
+
+
+def test_shares_are_standard_deviations_over_those_of_the_data() -> None:
+    problem = linear_problem(400, scales=True, gaps=True)
+    covariance = np.diag(np.arange(1.0, 7.0) ** 2)
+    conditions = problem.conditions
+    expected = []
+    for j in range(6):
+        seen = problem.data[conditions.present[:, j], j]
+        scale = np.sqrt(np.mean(conditions.scale**2))
+        expected.append((j + 1) * scale / seen.std())
+    np.testing.assert_allclose(noise_shares(problem, covariance), expected)
+
+
+def test_replicates_count_together() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(50, 6))
+    present = np.ones_like(y, dtype=bool)
+    present[:10, 2:] = False
+    conditions = Conditions(present=present, fill=np.zeros(6))
+    problem = Problem(
+        np.where(present, y, 0.0),
+        lambda z: z.repeat(1, 6),
+        NormalLaw(["a"]),
+        DiagonalNoise(2),
+        np.full(4, 0.5),
+        conditions=conditions,
+        replicates=3,
+    )
+    both = np.concatenate([y[:, :2], y[10:, 2:4], y[10:, 4:]])
+    covariance = np.diag([1e-8, 1.0])
+    np.testing.assert_allclose(
+        noise_shares(problem, covariance), np.array([1e-4, 1.0]) / both.std(axis=0)
+    )
+    dataset = observations_dataset(
+        y, Observations(np.zeros((2, 1)), ("entry",), "y"), heldout=0, replicate_count=3
+    )
+    population = xr.Dataset({"noise_covariance": (("a", "b"), covariance)})
+    metrics = noise_share_metrics(problem, population, dataset)
+    assert metrics["noise_least_share"] == pytest.approx(1e-4 / both[:, 0].std())
+    assert metrics["noise_least_share_at"] == "observation 1"
+    assert metrics["fewest_observations_of_a_system"] == 2
+    assert metrics["varying_parameters"] == 1
+
+
+def test_an_observation_seen_once_has_no_share() -> None:
+    problem = linear_problem(5)
+    present = np.ones((5, 6), dtype=bool)
+    present[1:, 2] = False
+    problem = replace(problem, conditions=Conditions(present=present, fill=np.zeros(6)))
+    assert np.isnan(noise_shares(problem, np.eye(6))).tolist() == [j == 2 for j in range(6)]

@@ -1,0 +1,105 @@
+"""Times of their own, too many for a simulator, are rounded to a grid with a stated tolerance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from popinv.cli.commands import popinv
+from popinv.config.loading import load_file
+from popinv.errors import DataError
+from popinv.forward.base import Observations
+from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.rounded_times import described_rounding, moved_by_rounding
+from popinv.observation_files.section import FileObservations
+from popinv.observation_files.table import ObservationTable
+from popinv.population.stages.import_observations import import_observations
+from popinv.sections.tables import times_of_file
+
+KEYS = {"layout": "long", "system_column": "id", "time_column": "t", "value_column": "y"}
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(systems: int, each: int, seed: int = 0) -> list[tuple[int, float, float]]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for system in range(systems):
+        for t in np.sort(rng.uniform(0, 10, each)).tolist():
+            y = float(np.exp(-t / (3 + system % 4)) + 0.05 * rng.normal())
+            rows.append((system, t, y))
+    Path("y.csv").write_text("id,t,y\n" + "".join(f"{s},{t!r},{y!r}\n" for s, t, y in rows))
+    return rows
+
+
+def read(times: list[float], **keys: object) -> ObservationTable:
+    at = Observations(np.array(times)[:, None], ("t",), "y")
+    return read_fitting(FileObservations(file="y.csv", **KEYS, **keys), at)
+
+
+def test_each_value_is_at_the_nearest_time() -> None:
+    rows = write(6, 4)
+    grid = times_of_file("y.csv", "t", 201)
+    assert len(grid) <= 24
+    table = read(grid, time_tolerance=0.03)
+    assert np.isfinite(table.values).sum() == 24
+    for system, t, y in rows:
+        place = int(np.argmin(np.abs(np.array(grid) - t)))
+        assert table.values[system, place] == y
+        assert table.time_shifts is not None
+        assert table.time_shifts[system, place] == pytest.approx(t - grid[place])
+    largest = max(min(abs(t - g) for g in grid) for _, t, _ in rows)
+    assert f"by at most {largest:.3g}" in described_rounding(table)
+
+
+def test_times_further_away_are_refused() -> None:
+    write(6, 4)
+    grid = times_of_file("y.csv", "t", 41)
+    with pytest.raises(DataError, match=r"raise 'observations\.time_tolerance' \(0\.01\)"):
+        read(grid, time_tolerance=0.01)
+    with pytest.raises(DataError, match=r"or round them with 'observations\.time_tolerance'"):
+        read(grid)
+
+
+def test_values_of_one_rounded_time_need_a_finer_grid_or_are_replicates() -> None:
+    write(6, 30)
+    grid = times_of_file("y.csv", "t", 11)
+    with pytest.raises(
+        DataError, match=r"has a second value at t = .* or take a finer 'grid' of times"
+    ):
+        read(grid, time_tolerance=0.6)
+    table = read(grid, time_tolerance=0.6, replicates="rows")
+    assert np.isfinite(table.values).sum() == 180
+
+
+def test_the_effect_is_that_of_the_slope() -> None:
+    write(50, 5)
+    grid = times_of_file("y.csv", "t", 101)
+    table = read(grid, time_tolerance=0.06, replicates="rows")
+    # Lines of slope 2 and of slope -3.
+    y = np.array([[2.0], [-3.0]]) * np.array(grid)
+    moved = moved_by_rounding(table, y, np.array(grid))
+    shifts = table.time_shifts[np.isfinite(table.time_shifts)]
+    assert moved == pytest.approx(np.sqrt((4 + 9) / 2 * np.mean(shifts**2)))
+
+
+def test_a_study_of_thousands_of_times() -> None:
+    write(150, 10)
+    command = ["new-study", "mine", "--observations", "y.csv"]
+    done = CliRunner().invoke(popinv, command)
+    assert done.exit_code == 0, done.output
+    assert "its many times are rounded to 200, by at most 0.025" in done.output
+    study = load_file(Path("mine.yaml")).studies["mine"]
+    assert len(study.forward.observations.times) == 200
+    dataset = import_observations(study.forward, study.law, study.observations, seed=1)
+    assert np.isfinite(dataset["y"].values).sum() == 1500
+    tried = CliRunner().invoke(popinv, ["try", "mine.yaml"])
+    assert tried.exit_code == 0, tried.output
+    assert "times are rounded to the nearest of the forward model" in tried.output
+    assert "that moves the observations of the systems tried by" in tried.output
