@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from popinv.cli.enough import too_few_systems
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
@@ -122,6 +123,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
             + _range(table.values)
         )
+    lines += too_few_systems(study, table)
     rounds = map(str, range(study.active_learning.rounds))
     stages = [*(["truth"] if is_synthetic(study) else []), *rounds, "check"]
     calls = sum(solve_count(study, stage) for stage in stages)

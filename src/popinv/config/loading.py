@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from popinv.config.checks import study_problems
+from popinv.config.comparisons import comparison_problems
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, nearest
 from popinv.sections.messages import Problem, explain, report
@@ -56,6 +57,8 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
     for name, study in (studies if isinstance(studies, dict) else {}).items():
         if isinstance(study, dict):
             problems += [problem.under("studies", name) for problem in study_problems(study)]
+    if config is not None:
+        problems += comparison_problems(config)
     if config is None or problems:
         raise ConfigError(report(source, problems, data))
     seeded = {
