@@ -25,6 +25,8 @@ __all__ = ["score_systems"]
 # The error of the draws of a system does not cancel between two models.
 _FEWEST_DRAWS = 256
 _NOT_ASKED = "it was not asked for"
+# Coordinate with the names of the tested systems, if the file has any.
+_NAMES = ("system_id_heldout",)
 
 
 def score_systems(
@@ -81,7 +83,7 @@ def score_systems(
     reason = _reason(population, likelihood, solver is not None)
     scores = predictive(problem, tested, conditions, answers, draws, solver, reason)
     value, error = _log_likelihood(problem, population, draws, solver)
-    kept = {"system_id_heldout": observations["system_id_heldout"]}
+    kept = {name: observations[name] for name in _NAMES if name in observations.coords}
     return xr.Dataset(
         {
             "log_score": variable(
@@ -94,7 +96,7 @@ def score_systems(
                 "heldout_system", scores.normal_score, "log density of the normal law"
             ),
         },
-        coords=kept if "system_id_heldout" in observations.coords else {},
+        coords=kept,
         attrs={
             "reason": scores.reason,
             "law": str(model.law.kind),
