@@ -38,6 +38,7 @@ include: "workflow/rules/inference.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sampling_error.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/model_choice.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/downstream.smk"
@@ -60,6 +61,7 @@ rule all:
             for study, section in STUDIES.items()
             for figure in evidence_figures(section)
         ],
+        expand("<results>/comparisons/{comparison}/comparison.json", comparison=COMPARISONS),
         [
             f"<results>/{study}/downstream/{method}/metrics.json"
             for study, section in STUDIES.items()

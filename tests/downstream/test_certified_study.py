@@ -124,6 +124,22 @@ def test_the_first_removal_takes_no_more_epochs_than_allowed():
     assert [i for i, there in enumerate(filled) if not there] == [7, 45, 46, 47]
 
 
+def test_tested_systems_of_a_file_are_not_trained_on(forgotten):
+    apart = observations()
+    y = np.concatenate([apart["y"].values, apart["y_heldout"].values])
+    # A study of a file learns from all systems, and tests on the last.
+    together = xr.Dataset(
+        {
+            "y": (("system", "observation"), y),
+            "y_heldout": (("heldout_system", "observation"), apart["y_heldout"].values),
+        },
+        attrs={"folds": 1},
+    )
+    result, metrics, _ = remove_systems(together, ASKED, 1)
+    np.testing.assert_array_equal(result["error"], forgotten[0]["error"])
+    assert metrics == forgotten[1]
+
+
 def test_systems_are_removed_one_by_one_and_at_once(forgotten):
     result, metrics, documents = forgotten
     assert metrics["epochs_sequence"] == int(result["epochs"].sum())

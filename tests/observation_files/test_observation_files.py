@@ -16,7 +16,7 @@ from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
 from popinv.observation_files.csv_files import likely_header
-from popinv.observation_files.heldout import heldout_split
+from popinv.observation_files.heldout import heldout_split, learned_and_tested
 from popinv.observation_files.reading import read_observations
 from popinv.observation_files.survey import survey
 
@@ -443,6 +443,23 @@ def test_the_split_takes_every_system_once(count: int, share: float, seed: int) 
     kept, heldout = heldout_split(count, share, seed)
     assert len(heldout) == round(share * count)
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, heldout])), np.arange(count))
+
+
+@given(count=st.integers(2, 400), share=st.floats(0.05, 0.9), seed=st.integers(0, 5))
+def test_every_system_is_learned_from_and_the_last_are_tested(
+    count: int, share: float, seed: int
+) -> None:
+    learned, tested, folds = learned_and_tested(count, share, seed)
+    np.testing.assert_array_equal(np.sort(learned), np.arange(count))
+    np.testing.assert_array_equal(learned[count - len(tested) :], tested)
+    if count < 200:
+        assert len(tested) == count
+        assert folds == min(5, count)
+    else:
+        assert len(tested) == round(share * count)
+        assert folds == 1
+        # The same systems are tested as if they had been left out.
+        np.testing.assert_array_equal(tested, heldout_split(count, share, seed)[1])
 
 
 # --- names above numbers ------------------------------------------------------------------------

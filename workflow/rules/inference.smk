@@ -197,9 +197,44 @@ rule gather_answer:
         "../scripts/gather_answer.py"
 
 
+# The answer without the systems that it is tested on.
+rule refit_without_tested:
+    input:
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        population="<results>/{study}/population.zarr/zarr.json",
+    output:
+        without_tested="<results>/{study}/without_tested.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/refit_without_tested.log",
+    benchmark:
+        "<results>/{study}/benchmarks/refit_without_tested.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=False),
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent", "polish"),
+        code=code_of("refit_without_tested", "law", "noise", "solver"),
+    message:
+        "{wildcards.study}: refitting the answer without the systems that it is tested on"
+    script:
+        "../scripts/refit_without_tested.py"
+
+
+def refitted(wildcards):
+    """Input function: the answer without tested systems, if it has learned from them."""
+    if is_synthetic(study_of(wildcards)):
+        return {}
+    return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr/zarr.json"}
+
+
 # Judge the answer.
 rule assess_population:
     input:
+        unpack(refitted),
         unpack(resampled),
         unpack(known_truth("noise", "law")),
         observations="<results>/{study}/observations.zarr/zarr.json",

@@ -147,9 +147,35 @@ rule write_method_page:
         "../scripts/write_method_page.py"
 
 
+# Write the page of a comparison of models.
+rule write_comparison_page:
+    input:
+        comparison="<results>/comparisons/{comparison}/comparison.json",
+    output:
+        page="<results>/report/comparisons/{comparison}.html",
+    log:
+        "<results>/report/logs/write_comparison_page.{comparison}.log",
+    benchmark:
+        "<results>/report/benchmarks/write_comparison_page.{comparison}.tsv"
+    wildcard_constraints:
+        comparison="|".join(COMPARISONS) or "(?!)",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        look=templates_hash(),
+        code=code_alone("write_comparison_page"),
+    message:
+        "{wildcards.comparison}: writing its page"
+    script:
+        "../scripts/write_comparison_page.py"
+
+
 def pages():
-    """The pages of all studies and methods."""
+    """The pages of all studies, comparisons and methods."""
     return [
+        *(f"<results>/report/comparisons/{name}.html" for name in COMPARISONS),
         *(f"<results>/report/studies/{study}.html" for study in STUDIES),
         *(f"<results>/report/methods/{method}.html" for method in reported_methods()),
     ]
@@ -173,6 +199,7 @@ rule report:
         results=config["results"],
         studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
+        comparisons=list(COMPARISONS),
         about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),
         code=code_alone("report"),

@@ -1,6 +1,6 @@
 """Write the index page, with links to the pages of the studies and the methods."""
 
-from popinv.report.gathering import gather_method, gather_study
+from popinv.report.gathering import gather_comparison, gather_method, gather_study
 from popinv.report.pages import index_page
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job
@@ -17,4 +17,8 @@ with job(snakemake):
         )
         for name, users in given.methods.items()
     ]
-    write_text(snakemake.output.index, index_page(studies, methods))
+    comparisons = [
+        gather_comparison(f"{given.results}/comparisons/{name}/comparison.json")
+        for name in given.comparisons
+    ]
+    write_text(snakemake.output.index, index_page(studies, methods, comparisons))

@@ -30,6 +30,7 @@ A study from beginning to end:
   popinv try mine.yaml                     a first call of the simulator
   snakemake --configfile mine.yaml         the run; killed, it goes on from there
   popinv show results/mine                 what was found
+  popinv compare mine.yaml                 which of its models fits best
 Both programs are in .venv/bin (source .venv/bin/activate). docs/tutorial.md
 and docs/own_study.md say more.
 """
@@ -106,7 +107,7 @@ def new_study(
     for path in written:
         click.echo(f"wrote {path}")
     if surveyed and observations:
-        for line in described(observations, surveyed):
+        for line in [*described(observations, surveyed), *_too_few(f"{name}.yaml")]:
             click.echo(line)
     if forward == "umbridge":
         click.echo(f"Start the server in another terminal: python {name}/server.py")
@@ -115,6 +116,21 @@ def new_study(
         f"  {_program('popinv')} try {name}.yaml\n"
         f"  {_program('snakemake')} {_snakefile()}--configfile {name}.yaml"
     )
+
+
+def _too_few(configuration: str) -> list[str]:
+    """Return what a new study says of too few systems for the law in its configuration."""
+    from popinv.cli.enough import too_few_systems
+    from popinv.config.data_files import check_observation_file
+    from popinv.config.loading import load_file
+    from popinv.config.observations import FileObservations
+
+    (study,) = load_file(configuration).studies.values()
+    if not isinstance(study.observations, FileObservations):
+        return []
+    covariates = study.law.covariate_names()
+    table = check_observation_file(study.observations, study.forward, covariates)
+    return ["", *told] if (told := too_few_systems(study, table)) else []
 
 
 def _at_a_terminal() -> bool:
@@ -186,6 +202,21 @@ def show(results: tuple[Path, ...]) -> None:
         )
     try:
         click.echo(table(files))
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@popinv.command(short_help="Print the comparisons of the models of a configuration.")
+@click.argument("configuration", type=click.Path(path_type=Path))
+def compare(configuration: Path) -> None:
+    """Print the tables of the comparisons of a CONFIGURATION, when snakemake has run them.
+
+    The key `comparisons` names them: each is a list of studies of the same observations.
+    """
+    from popinv.cli.compare import comparisons_of
+
+    try:
+        click.echo(comparisons_of(configuration))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
+from popinv.cli.compare import comparison_lines
 from popinv.errors import DataError
 from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Metrics, parameters_in, read_metrics
@@ -66,7 +67,20 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
     ]
     if len(studies) > 1:
         blocks.append(_together([metrics for _, metrics in studies]))
+    blocks += _compared([path for path, _ in studies])
     return "\n\n".join(block for block in blocks if block)
+
+
+def _compared(paths: Sequence[Path]) -> list[str]:
+    """Return the comparisons of models of which at least two are shown."""
+    shown = {path.resolve().parent.name for path in paths}
+    blocks = []
+    for folder in dict.fromkeys(path.resolve().parent.parent for path in paths):
+        for file in sorted(folder.glob("comparisons/*/comparison.json")):
+            comparison = read_metrics(file)
+            if len(shown & set(comparison["models"])) > 1:
+                blocks.append("\n".join(comparison_lines(file.parent.name, comparison)))
+    return blocks
 
 
 def _study(path: Path, metrics: Metrics) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from popinv.cli.enough import too_few_systems
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
@@ -130,6 +131,7 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
             + _range(table.values)
         )
         lines += _rounding(study, table, solutions.observations[good])
+    lines += too_few_systems(study, table)
     rounds = map(str, range(study.active_learning.rounds))
     stages = [*(["truth"] if is_synthetic(study) else []), *rounds, "check"]
     calls = sum(solve_count(study, stage) for stage in stages)

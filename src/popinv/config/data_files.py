@@ -94,32 +94,36 @@ def check_data_files(config: Config) -> None:
 def _split(
     table: ObservationTable, study: Study, observations: FileObservations, seed: int
 ) -> tuple[np.ndarray, int]:
-    """Return the rows to learn from and the number of held-out rows, if both are enough."""
+    """Return the rows to learn from and the number of held-out rows, if both are enough.
+
+    The checks are of the rows without the held-out ones, from which the answer is refitted.
+    """
     count = len(table.values)
     kept, heldout, folds = learned_and_tested(
         count, observations.heldout_fraction, seed if study.seed is None else study.seed
     )
-    if min(len(kept), len(heldout)) < 2:
+    rest = kept if folds > 1 else kept[: len(kept) - len(heldout)]
+    if min(len(rest), len(heldout)) < 2:
         raise DataError(
             f"{observations.file} has {count} systems; a held-out share of "
-            f"{observations.heldout_fraction:g} leaves {len(kept)} to learn from and "
+            f"{observations.heldout_fraction:g} leaves {len(rest)} to learn from and "
             f"{len(heldout)} to check with, and each needs at least 2"
         )
     if observations.layout == "long" and study.noise.pools_observations:
         # Systems with times of their own may have one value, or none, at a time.
-        return kept, 0 if folds else len(heldout)
+        return kept, 0 if folds > 1 else len(heldout)
     # One value has a mean, but no spread.
-    rows = [table.rows[row] for row in kept]
-    seen = np.isfinite(replace(table, values=table.values[kept], rows=rows).pooled().values)
+    rows = [table.rows[row] for row in rest]
+    seen = np.isfinite(replace(table, values=table.values[rest], rows=rows).pooled().values)
     seen = seen.sum(axis=0)
     for column in np.flatnonzero(seen < 2)[:1]:
         raise DataError(
             f"{observations.file}: {table.columns[column]} is observed in {seen[column]} of the "
-            f"{len(kept)} systems to learn from, and at least 2 are needed; leave out the sensor, "
+            f"{len(rest)} systems to learn from, and at least 2 are needed; leave out the sensor, "
             "or hold out fewer systems"
         )
     try:
-        check_varies(table, kept)
+        check_varies(table, rest)
     except DataError as error:
         raise DataError(f"{observations.file}: {error}") from None
-    return kept, 0 if folds else len(heldout)
+    return kept, 0 if folds > 1 else len(heldout)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from popinv.config.budget import with_few_solves
 from popinv.config.checks import study_problems
+from popinv.config.comparisons import comparison_problems
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, nearest
 from popinv.sections.messages import Problem, explain, report
@@ -57,6 +58,8 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
     for name, study in (studies if isinstance(studies, dict) else {}).items():
         if isinstance(study, dict):
             problems += [problem.under("studies", name) for problem in study_problems(study)]
+    if config is not None:
+        problems += comparison_problems(config)
     if config is None or problems:
         raise ConfigError(report(source, problems, data))
     seeded = {

@@ -23,7 +23,7 @@ from popinv.surrogate.section import SurrogateSettings
 __all__ = ["RESERVED_NAMES", "Config", "Study"]
 
 # Folders beside the studies' own.
-RESERVED_NAMES = ("downstream", "report", "benchmarks")
+RESERVED_NAMES = ("downstream", "report", "benchmarks", "comparisons")
 # File systems allow 255, and other names are made from it.
 _LONGEST_NAME = 100
 
@@ -145,6 +145,12 @@ class Config(Section):
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."
+    )
+    comparisons: dict[Annotated[str, AfterValidator(_folder_name)], list[str]] = Field(
+        default_factory=dict,
+        description="Comparisons of models, by name: each is a list of studies of the same "
+        "observations, whose AIC, BIC and scores are put into one table.",
+        json_schema_extra={"x-default": "none"},
     )
     downstream: Downstream = Field(
         default_factory=Downstream,

@@ -31,8 +31,8 @@ class FittedModel:
         Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
         observed systems come from the solver.
     without_fold : ndarray of shape (K, n_p), optional
-        The estimates without each fold of the systems. Row i of a sample is then at the estimate
-        without fold i modulo K.
+        The estimates without each fold of the systems; K is 1 if all tested systems are one fold.
+        Row i of a sample is then at the estimate without fold i modulo K.
     """
 
     problem: Problem

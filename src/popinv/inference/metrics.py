@@ -12,6 +12,7 @@ from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_erro
 from popinv.inference.assessment import heldout_tests
 from popinv.inference.conditions import Conditions, heldout_observations
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.folds import folds_of, wider
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
@@ -24,7 +25,7 @@ from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.surrogate.collect import Thresholds, failure_counts
 
-__all__ = ["leave_out", "metrics"]
+__all__ = ["metrics"]
 
 
 def metrics(
@@ -41,8 +42,9 @@ def metrics(
     problem : Problem
         The fitted problem.
     loaded : mapping of str to Dataset
-        ``observations``, ``population`` and ``check``, and optionally ``sampling_error``,
-        ``truth``, ``noise_known`` and ``law_known``.
+        ``observations``, ``population`` and ``check``; ``without_tested`` if the tested systems
+        are among those learned from; and optionally ``sampling_error``, ``truth``,
+        ``noise_known`` and ``law_known``.
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
     polish_draws : int
@@ -85,9 +87,15 @@ def metrics(
     heldout, conditions = heldout_observations(loaded["observations"], problem.conditions)
     draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
     residuals = solver_residuals(problem, check)
-    folds = int(loaded["observations"].attrs.get("folds", 0))
-    without_fold = leave_out(population, folds) if folds else None
-    model = FittedModel(problem, estimate_of(population), draws, residuals, without_fold)
+    p, folds = estimate_of(population), folds_of(loaded["observations"])
+    without_fold = loaded["without_tested"]["p"].values if folds else None
+    model = FittedModel(problem, p, wider(draws, p, folds), residuals, without_fold)
+    if folds:
+        numbers |= {
+            "tested_systems": len(heldout),
+            "tested_folds": len(folds),
+            "tested_folds_refitted": int(loaded["without_tested"]["arrived"].sum()),
+        }
     by_likelihood = _log_scores(model, population, polish_draws)
     tests = heldout_tests(model, heldout, null_resamples, conditions, by_likelihood)
     numbers |= noise_misfit_metrics(tests.misfit, loaded["observations"])
@@ -132,23 +140,6 @@ def _summaries(
         true = law_summary(problem.law, truth["alpha"].values).values
         numbers |= {f"summary_true_{n}": float(v) for n, v in zip(names, true, strict=True)}
     return numbers
-
-
-def leave_out(population: xr.Dataset, folds: int) -> np.ndarray:
-    r"""Return the estimates without each fold of the systems, to first order, (folds, n_p).
-
-    With the influence I_n of system n on the answer p and N systems,
-
-    .. math:: p_{-k} = p - \frac{N}{N - N_k} \sum_{n \in k} I_n .
-
-    System n is in fold n modulo ``folds`` (the infinitesimal jackknife; Giordano et al., AISTATS
-    2019).
-    """
-    influence, p = population["influence"].values, estimate_of(population)
-    count = len(influence)
-    moved = [influence[fold::folds].sum(axis=0) for fold in range(folds)]
-    sizes = [len(range(fold, count, folds)) for fold in range(folds)]
-    return np.array([p - count / (count - n) * each for n, each in zip(sizes, moved, strict=True)])
 
 
 def _log_scores(

@@ -26,7 +26,7 @@ from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.seeds import generator
 
-__all__ = ["bootstrap"]
+__all__ = ["Again", "again_from", "bootstrap"]
 
 _OF_FEW_PARAMETERS: dict[str, Any] = {
     "optimiser": "gauss_newton",
@@ -71,10 +71,7 @@ def bootstrap(
     -------
     ndarray of shape (resamples, n_p)
     """
-    if estimator == "distance":
-        again: _Again = _Descents(problem, settings, p)
-    else:
-        again = _Maxima(problem, estimator, p, draws)
+    again = again_from(problem, estimator, p, settings, draws)
     answers = []
     for b in tqdm(range(resamples), desc="resamples", disable=None if progress else True):
         rows = generator(problem.seed, f"{problem.stage}/rows", b).integers(
@@ -84,13 +81,29 @@ def bootstrap(
     return np.array(answers).reshape(resamples, len(p))
 
 
-class _Again(Protocol):
+class Again(Protocol):
     """Estimator of a problem's systems; ``moved`` (n_p,) is its change without resampling."""
 
     moved: np.ndarray
 
     def __call__(self, resampled: Problem, index: int) -> np.ndarray:
         """Return the estimate (n_p,) of one resample, given its number."""
+
+
+def again_from(
+    problem: Problem,
+    estimator: str,
+    p: np.ndarray,
+    settings: DescentSettings,
+    draws: int = MarginalSettings.draws,
+) -> Again:
+    """Return the function that estimates again from other systems, starting at the estimate p.
+
+    The arguments are those of :func:`bootstrap`.
+    """
+    if estimator == "distance":
+        return _Descents(problem, settings, p)
+    return _Maxima(problem, estimator, p, draws)
 
 
 class _Maxima:

@@ -129,6 +129,17 @@ def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgem
     )
 
 
+def _tested(metrics: Metrics) -> str:
+    """Return which systems the model is compared with."""
+    folds = metrics.get("tested_folds", 0)
+    if not folds:
+        return "Systems that were kept aside"
+    tested = metrics["tested_systems"]
+    if folds == 1:
+        return f"{tested} of the systems, compared with a refit without them,"
+    return f"The {tested} systems, each fold compared with a refit without it,"
+
+
 def _heldout(metrics: Metrics) -> Iterator[Judgement]:
     if "heldout_p_value" not in metrics:
         return
@@ -144,7 +155,7 @@ def _heldout(metrics: Metrics) -> Iterator[Judgement]:
         "Held-out systems",
         "doubt" if differ else "good",
         f"{verb} like draws of the fitted model (p = {p:.2g})",
-        f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
+        f"{_tested(metrics)} {verb} like draws of the fitted model. Their energy "
         f"distance is {metrics['heldout_energy_distance']:.3g}; for draws of the model it is below "
         f"{metrics['heldout_energy_null_95']:.3g} in 95 of 100 cases (p = {p:.2g}).",
         "A small p-value says that law, noise and surrogate together do not describe the data.",

@@ -1,7 +1,8 @@
 """Which systems are learned from, and which the answer is tested on.
 
-Of many systems a random share is held out. Few systems are all learned from, and the test is a
-cross-validation: each fold of the systems is compared with the model without that fold.
+All systems of a file are learned from. The tests compare some of them with the answer refitted
+without them (:mod:`popinv.inference.leave_out`): of many systems a random share, held out at once,
+and of few systems every fold in turn, which is a cross-validation.
 """
 
 from __future__ import annotations
@@ -26,19 +27,22 @@ def learned_and_tested(
     count : int
         Number of systems.
     heldout_fraction : float
-        Share of held-out systems; not used for fewer than 200 systems.
+        Share of systems that the answer is tested on; not used for fewer than 200 systems, which
+        are all tested on.
     seed : int
         The study's seed.
 
     Returns
     -------
     learned, tested : ndarray of int
+        ``learned`` holds all rows in random order, and ``tested`` the last of them.
     folds : int
-        0 if the tested systems are not among those learned from. Otherwise row i of ``tested`` is
-        in fold i modulo ``folds``, and both hold the same rows in the same order.
+        Row i of ``tested`` is in fold i modulo ``folds``. Each fold is compared with the answer
+        without it.
     """
     if count >= FEW_SYSTEMS:
-        return (*heldout_split(count, heldout_fraction, seed), 0)
+        kept, heldout = heldout_split(count, heldout_fraction, seed)
+        return np.concatenate([kept, heldout]), heldout, 1
     rows = generator(seed, "heldout/rows").permutation(count)
     return rows, rows, min(_FOLDS, count)
 

@@ -73,7 +73,11 @@ def _observations(section: SyntheticObservations | FileObservations) -> str:
     if isinstance(section, FileObservations):
         masked = " Missing values were skipped." if section.missing == "mask" else ""
         share = f"{100 * section.heldout_fraction:g} %"
-        return f"From `{section.file}`; {share} of its systems were kept aside to test on.{masked}"
+        return (
+            f"From `{section.file}`. The answer is learned from all of its systems; {share} of "
+            "them, or every fold of fewer than 200, are compared with a refit without them."
+            f"{masked}"
+        )
     truth = section.truth.model_dump(mode="json")
     return (
         f"Synthetic: {section.count} systems drawn from the truth, and {section.heldout} "

@@ -16,12 +16,12 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
-from popinv.report.records import Method, Store, Study, Use
+from popinv.report.records import Comparison, Method, Store, Study, Use
 from popinv.report.words import readable
 from popinv.sections.base import plain
 from popinv.workflow.benchmarks import read_job
 
-__all__ = ["PROBLEM", "gather_method", "gather_study", "read_store"]
+__all__ = ["PROBLEM", "gather_comparison", "gather_method", "gather_study", "read_store"]
 
 PROBLEM = "test problem"
 _EVIDENCE = ("error_against_systems", "designs", "calibration")
@@ -77,6 +77,17 @@ def gather_study(
             if (folder / "downstream" / name / "metrics.json").exists()
         },
     )
+
+
+def gather_comparison(file: str | Path) -> Comparison:
+    """Return the record of a comparison of models from its ``comparison.json``.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or cannot be read.
+    """
+    return Comparison(Path(file).parent.name, read_metrics(file))
 
 
 def _evidence_asked(section: config.Study) -> tuple[Any, ...]:

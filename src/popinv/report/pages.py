@@ -20,10 +20,17 @@ from popinv.cli.show import METHOD_NAMES
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.look import DARK, Chart
-from popinv.report.records import Method, Study
+from popinv.report.records import Comparison, Method, Study
 from popinv.sections.base import plain
 
-__all__ = ["Reproduction", "index_page", "method_page", "reproduction", "study_page"]
+__all__ = [
+    "Reproduction",
+    "comparison_page",
+    "index_page",
+    "method_page",
+    "reproduction",
+    "study_page",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Packages on which results depend, in addition to Python itself.
@@ -157,7 +164,15 @@ def method_page(method: Method) -> str:
     )
 
 
-def index_page(studies: Sequence[Study], methods: Sequence[Method]) -> str:
+def comparison_page(comparison: Comparison, charts: Sequence[Chart]) -> str:
+    """Return the page of a comparison of models."""
+    template = _environment().get_template("comparison.html")
+    return template.render(comparison=comparison, charts=charts)
+
+
+def index_page(
+    studies: Sequence[Study], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
+) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
-    return template.render(studies=studies, methods=methods, charts=())
+    return template.render(studies=studies, methods=methods, comparisons=comparisons, charts=())

@@ -9,10 +9,12 @@ from typing import Any
 
 from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study as StudySection
+from popinv.judgement.comparison import explained, rows_of
 from popinv.judgement.judgements import Judgement
 from popinv.judgement.metrics import Parameter
 
 __all__ = [
+    "Comparison",
     "Method",
     "Picture",
     "Stage",
@@ -92,6 +94,46 @@ class Use:
         """Metrics that are sentences, of more than two words."""
         texts = {k: v for k, v in self.metrics.items() if isinstance(v, str)}
         return {name: text for name, text in texts.items() if len(text.split()) > 2}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of models.
+
+    Attributes
+    ----------
+    name : str
+    numbers : dict
+        ``comparison.json``.
+    """
+
+    name: str
+    numbers: dict[str, Any]
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The numbers of each model, by study, the best score first."""
+        return dict(self.numbers["models"])
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The rows of the table, without the headings."""
+        return rows_of(self.numbers)[1:]
+
+    @property
+    def explained(self) -> list[str]:
+        """What the numbers are and mean."""
+        return explained(self.numbers)
+
+    @property
+    def best(self) -> str:
+        """The study with the best score."""
+        return next(iter(self.models))
+
+    @property
+    def close(self) -> list[str]:
+        """The studies that cannot be distinguished from the best."""
+        return [name for name, row in self.models.items() if row["verdict"] == "close"]
 
 
 @dataclass(frozen=True)

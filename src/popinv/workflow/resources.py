@@ -73,6 +73,11 @@ def _resample_seconds(s: Sizes) -> float:
     return each.get(s.study.estimator, max(each.values()))
 
 
+def _refit_seconds(s: Sizes) -> float:
+    # Few systems are refitted without each of five folds. A file is taken for at least 1000.
+    return 10 + 5 * _resample_seconds(s)
+
+
 def _judged_mb(s: Sizes) -> float:
     return 700 + 6 * s.tables + 8 * s.covariance + 2000 * s.layers
 
@@ -131,9 +136,16 @@ _ROWS = {
     "resample_systems": Row(
         _estimate_mb, lambda s: 5 + (s.study.assessment.bootstrap + 1) * _resample_seconds(s)
     ),
+    "refit_without_tested": Row(_estimate_mb, _refit_seconds, lambda s: s.solver),
     "gather_answer": Row(lambda s: 550 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
     # Judgement and pages.
     "assess_population": Row(_judged_mb, _judged_seconds),
+    "score_systems": Row(
+        _likelihoods_mb,
+        # Each system has at least four times the draws of the likelihood.
+        lambda s: 10 + 3 * s.moments + 4 * (s.systems + s.heldout + 1000) * s.integral,
+        lambda s: s.solver,
+    ),
     "plot_figures": Row(lambda s: 200 + _judged_mb(s), lambda s: 30 + _judged_seconds(s)),
     "write_study_page": Row(lambda s: 200 + _judged_mb(s), lambda s: 30 + _judged_seconds(s)),
     "draw_systems": Row(

@@ -112,6 +112,9 @@ def remove_systems(
     aside = observations["y_heldout"].values
     half = len(aside) // 2
     y = observations["y"].values
+    if observations.attrs.get("folds", 0) == 1:
+        # The tested systems are the last of those that the study learned from.
+        y = y[: len(y) - len(aside)]
     target = y.shape[1] // 2 if asked.observation is None else asked.observation
     scale = scale_of(aside[:half], target, asked.components)
     readout = prepare(
@@ -127,7 +130,7 @@ def remove_systems(
     )
     names = None
     if "system_id" in observations.coords:
-        names = [str(name) for name in observations["system_id"].values]
+        names = [str(name) for name in observations["system_id"].values[: len(y)]]
     return forget(
         readout,
         len(y),

@@ -39,13 +39,15 @@ from popinv.inference.likelihood.scoring import (
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
 
-__all__ = ["fit_marginal_likelihood", "maximum_likelihood"]
+__all__ = ["fit_marginal_likelihood", "maximum_likelihood", "maximum_with_information"]
 
 _MOST_STEPS = 30
 # How often the curvature is taken anew, and the steps with each.
 _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
 # Gain of the next step, in the log likelihood, with which it has arrived: 0.1 standard errors.
 _NEWTON_TOLERANCE = 0.005
+# Gain in the log likelihood that may be left by steps with a curvature of other systems.
+_SMALL_GAIN = 0.02
 # Smallest curvature of a step, relative to the squares of the scores.
 _LEAST_CURVATURE = 0.05
 # How often the draws of few systems are adapted; and the steps, in standard errors, after which all
@@ -128,8 +130,14 @@ def fit_marginal_likelihood(
         return replace(estimate, ends=_profiles(problem, curvature, estimate, {}))
 
 
-def _by_modes(problem: Problem, settings: MarginalSettings) -> Likelihood:
-    """Return the likelihood with draws about the mode of each system."""
+def _by_modes(
+    problem: Problem, settings: MarginalSettings, numbers: np.ndarray | None = None
+) -> Likelihood:
+    """Return the likelihood with draws about the mode of each system.
+
+    ``numbers`` (N,) are the numbers of the systems, which determine their draws; by default their
+    positions.
+    """
 
     def likelihood(
         p: np.ndarray,
@@ -137,7 +145,10 @@ def _by_modes(problem: Problem, settings: MarginalSettings) -> Likelihood:
         systems: np.ndarray | None = None,
     ) -> Evaluation:
         some = problem if systems is None else problem.of_systems(systems)
-        return evaluate(some, p, settings, memory, systems)
+        chosen = systems
+        if numbers is not None:
+            chosen = numbers if systems is None else numbers[systems]
+        return evaluate(some, p, settings, memory, chosen)
 
     return likelihood
 
@@ -302,6 +313,52 @@ def maximum_likelihood(
         first = begin(point(np.array(start, dtype=float), {}))
         maximum = ascend(first, point, problem, _MOST_STEPS).point
     return maximum.p, maximum.memory
+
+
+def maximum_with_information(
+    problem: Problem,
+    start: np.ndarray,
+    settings: MarginalSettings,
+    information: np.ndarray,
+    numbers: np.ndarray | None = None,
+    most: int = _MOST_STEPS,
+) -> tuple[np.ndarray, bool]:
+    """Return the maximum (n_p,), by steps with a given information, and whether it was reached.
+
+    The scores of few systems estimate the information badly, so that one that is known from more
+    systems is better. If it leads nowhere, or if more is to be gained by the squares of the scores,
+    the ascent goes on with the observed curvature.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : ndarray of shape (n_p,)
+    settings : MarginalSettings
+    information : ndarray of shape (n_p, n_p)
+        The negative Hessian of the log likelihood, about.
+    numbers : ndarray of int, shape (N,), optional
+        As in :func:`popinv.inference.likelihood.marginal.evaluate`.
+    most : int
+        Largest number of steps.
+
+    Raises
+    ------
+    DivergenceError
+        If the likelihood is not finite at the start.
+    """
+    likelihood = _by_modes(problem, settings, numbers)
+    point = _point_at(problem, likelihood)
+    with fixed_threads():
+        first = replace(point(np.array(start, dtype=float), {}), information=information)
+        state = ascend(begin(first), _informed(point, information), problem, most)
+        squares = squares_of(Evaluation(**state.point.memory))
+        squares = squares + penalty_at(problem, state.point.p).curvature
+        own = replace(state.point, information=squares)
+        left = promised_gain(own, problem.free, problem.logarithmic)
+        if not state.arrived or left > _SMALL_GAIN:
+            state = replace(state, point=own, arrived=False)
+            state = _newton(problem, likelihood, state, point, None)
+    return state.point.p, state.arrived
 
 
 def _profiles(

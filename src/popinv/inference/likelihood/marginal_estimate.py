@@ -20,8 +20,10 @@ __all__ = [
     "FEW_SYSTEMS",
     "Likelihood",
     "curvature_at",
+    "doubts_of_draws",
     "estimate_at",
     "point_of",
+    "poor_share",
     "squares_of",
 ]
 
@@ -136,9 +138,7 @@ def estimate_at(
         "steps": float(state.iteration),
         "draws": float(settings.draws),
         "effective_share": float(evaluation.effective_share.mean()),
-        "poor_share": float(
-            np.mean(evaluation.effective_share * settings.draws < FEWEST_EFFECTIVE)
-        ),
+        "poor_share": poor_share(evaluation.effective_share, settings.draws),
         "draws_shift": float(shift.max(initial=0.0)),
         "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
         "several_modes_share": several,
@@ -168,19 +168,39 @@ def estimate_at(
     )
 
 
+def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[str]:
+    """Return the reasons not to use integrals with such shares of effective draws.
+
+    Parameters
+    ----------
+    effective_share : float
+        Mean over the systems of the effective share of the draws.
+    poor : float
+        Share of systems with too few effective draws.
+    systems : int
+    """
+    reasons = []
+    if effective_share < _LEAST_SHARE:
+        reasons.append(f"only {effective_share:.0%} of the draws count")
+    # One system of few is a large share.
+    if poor > max(_MOST_POOR, 1.5 / systems):
+        reasons.append(f"{poor:.0%} of the systems have too few effective draws")
+    return reasons
+
+
+def poor_share(effective_share: np.ndarray, draws: int) -> float:
+    """Return the share of systems with too few effective draws."""
+    return float(np.mean(effective_share * draws < FEWEST_EFFECTIVE))
+
+
 def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) -> str:
     """Return the reasons not to use the estimate, or ""."""
     reasons = []
     if not state.arrived:
         reasons.append(f"it has not converged after {state.iteration} steps")
-    if diagnostics["effective_share"] < _LEAST_SHARE:
-        reasons.append(f"only {diagnostics['effective_share']:.0%} of the draws count")
+    reasons += doubts_of_draws(diagnostics["effective_share"], diagnostics["poor_share"], systems)
     # One system of few is a large share.
     one = 1.5 / systems
-    if diagnostics["poor_share"] > max(_MOST_POOR, one):
-        reasons.append(
-            f"{diagnostics['poor_share']:.0%} of the systems have too few effective draws"
-        )
     if not diagnostics["draws_shift"] <= _MOST_SHIFT:
         reasons.append(
             f"with half the draws the estimate moves by {diagnostics['draws_shift']:.2g} standard "

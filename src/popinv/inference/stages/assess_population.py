@@ -34,7 +34,7 @@ def assess_population(
         The study's seed, and the number of resamples of the held-out discrepancy.
     **artefacts : Dataset
         ``surrogate``, ``observations``, ``population``, ``check``, and, where there are,
-        ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
+        ``without_tested``, ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")

@@ -1,0 +1,85 @@
+"""Whether a study has enough systems for the law and the noise that it asks for.
+
+Means, deviations and correlations of the parameters are those of a population, so that the number
+of systems limits them, however well each system is observed. With N systems whose parameters were
+known exactly, the relative standard error of a standard deviation is 1 / sqrt(2 (N - 1)), and that
+of a correlation near zero is 1 / sqrt(N - 1). Noise and incomplete observations add to both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from popinv.config.study import Study
+from popinv.observation_files.table import ObservationTable
+from popinv.population.model import covariate_names
+from popinv.workflow.questions import is_synthetic
+
+__all__ = ["advice", "too_few_systems"]
+
+# Systems, and observations of all systems together, that are wanted for each parameter.
+_SYSTEMS_EACH, _OBSERVATIONS_EACH = 5, 5
+
+
+def too_few_systems(study: Study, table: ObservationTable | None) -> list[str]:
+    """Return a line for each way in which a study has too few systems or observations.
+
+    Parameters
+    ----------
+    study : Study
+    table : ObservationTable or None
+        The observations from its file; None if they are synthetic.
+    """
+    law = study.law.law(study.forward)
+    observed = study.forward.observed(study.seed or 0)
+    noise = study.noise.model(observed, covariate_names(study.law, study.noise))
+    if table is not None:
+        systems, observations = len(table.values), int(np.isfinite(table.values).sum())
+    elif is_synthetic(study):
+        systems = int(getattr(study.observations, "count", 0))
+        observations = systems * study.forward.observation_count()
+    else:
+        return []
+    return advice(
+        systems, observations, len(law.names), int(np.sum(law.correlations)), len(noise.names)
+    )
+
+
+def advice(
+    systems: int, observations: int, of_law: int, correlations: int, of_noise: int
+) -> list[str]:
+    """Return a line for each way in which systems or observations are too few.
+
+    Parameters
+    ----------
+    systems, observations : int
+        Number of systems, and of observations of all of them together.
+    of_law, correlations, of_noise : int
+        Number of parameters of the law, of the correlations among them, and of the noise.
+    """
+    lines = []
+    wanted = _SYSTEMS_EACH * of_law
+    if systems < wanted:
+        best = f"standard deviations to {100 / math.sqrt(2 * max(systems - 1, 1)):.0f} %"
+        remedy = (
+            "give parameters a known value (law.fixed) or one value for all systems "
+            "(standard_deviation: 0), or observe more systems"
+        )
+        if correlations:
+            best += f" and correlations to {1 / math.sqrt(max(systems - 1, 1)):.2f}"
+            remedy = f"leave out some of the {correlations} correlations, {remedy}"
+        lines.append(
+            f"{systems} systems are few for a law of {of_law} parameters, which wants about "
+            f"{wanted} ({_SYSTEMS_EACH} for each): its standard errors are at best {best}. To have "
+            f"better ones, {remedy}"
+        )
+    every = of_law + of_noise
+    if observations < _OBSERVATIONS_EACH * every:
+        lines.append(
+            f"{observations} observations in all are few for {every} parameters of law and noise, "
+            f"which want about {_OBSERVATIONS_EACH * every} ({_OBSERVATIONS_EACH} for each): "
+            "choose a noise or a law with fewer parameters, or observe more"
+        )
+    return lines

@@ -1,0 +1,153 @@
+r"""The answer without some of the systems that it was learned from.
+
+The answer uses all systems, so that none is lost. A test needs systems that the fitted model has
+not seen, and compares them with the answer without their fold k,
+
+.. math:: p_{-k} = \arg\max_p \sum_{n \notin k} \ell_n(p) .
+
+The likelihood starts at the first-order answer of :mod:`popinv.inference.folds`. Its steps take the
+observed curvature of all N systems, times (N - N_k) / N, and need few evaluations. The other
+estimators start at p, as for resamples. What is subtracted from the answer for the surrogate's
+error, or the step from the surrogate to the solver, is taken to be the same without the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from popinv.errors import DivergenceError
+from popinv.forward.datasets import law_and_noise_coordinates
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.folds import first_order
+from popinv.inference.intervals import boundaries
+from popinv.inference.likelihood.fit_marginal import maximum_with_information
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.problem import Problem
+from popinv.inference.resampling import again_from
+from popinv.inference.result import estimate_of, estimated_coordinate
+from popinv.inference.settings import DescentSettings
+from popinv.inference.solver import SolverSimulator
+from popinv.store.variables import variable
+
+__all__ = ["Refits", "refit_dataset", "refits"]
+
+_MOST_STEPS = 15
+
+
+@dataclass(frozen=True)
+class Refits:
+    """The answers without each fold.
+
+    Attributes
+    ----------
+    p : ndarray of shape (K, n_p)
+    arrived : ndarray of bool, shape (K,)
+        Whether the refit has converged. Otherwise p is the first-order answer.
+    """
+
+    p: np.ndarray
+    arrived: np.ndarray
+
+
+def refits(
+    problem: Problem,
+    answer: xr.Dataset,
+    folds: Sequence[np.ndarray],
+    descent: DescentSettings,
+    draws: int,
+    solver: SolverSimulator | None = None,
+) -> Refits:
+    """Return the answer of the same estimator without each fold.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    answer : Dataset
+        The study's answer; see :func:`popinv.inference.answer.population_dataset`.
+    folds : sequence of ndarray of int
+        The systems of each fold.
+    descent : DescentSettings
+        Settings of the distance.
+    draws : int
+        Draws for each system's integral in the likelihood.
+    solver : SolverSimulator, optional
+        The forward model, if the answer is a likelihood's through it.
+    """
+    problem = replace(problem, fixed=tuple(boundaries(answer)))
+    if answer.attrs["estimator"] == "likelihood":
+        return _of_likelihood(problem, answer, folds, draws, solver)
+    p, estimator = estimate_of(answer), str(answer.attrs["estimator"])
+    again = again_from(problem, estimator, p, descent)
+    every = np.arange(len(problem.data))
+    found = [
+        again(problem.of_systems(np.setdiff1d(every, rows)), k) - again.moved
+        for k, rows in enumerate(folds)
+    ]
+    return Refits(np.array(found), np.ones(len(folds), dtype=bool))
+
+
+def _of_likelihood(
+    problem: Problem,
+    answer: xr.Dataset,
+    folds: Sequence[np.ndarray],
+    draws: int,
+    solver: SolverSimulator | None,
+) -> Refits:
+    correction = answer["correction"].values if "correction" in answer else 0.0
+    maximum = estimate_of(answer) - correction
+    influence = answer["influence"].values
+    ends = first_order(maximum, influence, folds)
+    information = restricted_inverse(answer["bread"].values, problem.free)
+    settings, every = MarginalSettings(draws=draws), np.arange(len(problem.data))
+    simulated = problem if solver is None else replace(problem, simulate=solver)
+    arrived = np.zeros(len(folds), dtype=bool)
+    with nullcontext() if solver is None else solver.session():
+        for k, rows in enumerate(folds):
+            rest = np.setdiff1d(every, rows)
+            curvature = len(rest) / len(every) * information
+            few = simulated.of_systems(rest)
+            try:
+                end, arrived[k] = maximum_with_information(
+                    few, ends[k], settings, curvature, rest, _MOST_STEPS
+                )
+            except (DivergenceError, np.linalg.LinAlgError) as error:
+                print(f"fold {k + 1} of {len(folds)} is left out to first order only: {error}")
+                continue
+            if arrived[k]:
+                ends[k] = end
+    return Refits(ends + correction, arrived)
+
+
+def refit_dataset(problem: Problem, found: Refits, answer: xr.Dataset) -> xr.Dataset:
+    """Return the answers without each fold, as a Dataset."""
+    alpha, gamma = found.p[:, : problem.d_alpha], found.p[:, problem.d_alpha :]
+    attrs: Mapping[str, str] = {key: str(answer.attrs[key]) for key in ("estimator", "through")}
+    return xr.Dataset(
+        {
+            "p": variable(("fold", "estimated"), found.p, "answer without the fold, unconstrained"),
+            "law": variable(
+                ("fold", "law_parameter"),
+                problem.law.to_natural(alpha),
+                "law without the systems of the fold",
+            ),
+            "noise": variable(
+                ("fold", "noise_parameter"),
+                problem.noise.to_natural(gamma),
+                "noise without the systems of the fold",
+            ),
+            "arrived": variable(
+                "fold", found.arrived.astype(int), "whether it was refitted, not to first order"
+            ),
+        },
+        coords={
+            **law_and_noise_coordinates(problem.law.names, problem.noise.names),
+            **estimated_coordinate(problem),
+        },
+        attrs=dict(attrs),
+    )

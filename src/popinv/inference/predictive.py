@@ -1,0 +1,137 @@
+r"""Log predictive densities of tested systems, by which models are compared.
+
+The log score of a system is the log density of its observation under a model that has not seen it,
+
+.. math:: s_n = \log p(y_n \mid \hat\alpha_{-k}, \hat\gamma_{-k})
+    = \log \int N(y_n;\, G(z), s_n^2 \Gamma)\, \mu(dz),
+
+marginal over the parameters z of the system (Gneiting and Raftery, JASA 102, 2007). The integral is
+that of the marginal likelihood (:mod:`popinv.inference.likelihood.marginal`). Where it cannot be
+trusted there is still the *normal score*: the log density of the normal law with the model's mean
+and covariance (Dawid and Sebastiani, Ann. Statist. 27, 1999), which is the pseudo-likelihood.
+
+All densities are those of the observations as the study reads them, so that those of all models of
+the same observations are on one scale. :func:`log_densities` is the one place where a density is
+evaluated: a study that transforms its observations would add the log Jacobian of the transform
+there, ``sum_j log |dT_j / dy_j|`` of each system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.errors import DivergenceError
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_estimate import doubts_of_draws, poor_share
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.problem import Problem
+from popinv.inference.solver import SolverSimulator
+
+__all__ = ["Densities", "log_densities", "normal_log_densities", "predictive"]
+
+
+@dataclass(frozen=True)
+class Densities:
+    """Log predictive densities of systems.
+
+    Attributes
+    ----------
+    log_score : ndarray of shape (n,)
+        Marginal over z; NaN if the integrals cannot be trusted.
+    error : ndarray of shape (n,)
+        A draw of the error of each, due to the draws of its integral.
+    normal_score : ndarray of shape (n,)
+        Of the normal law with the model's mean and covariance.
+    reason : str
+        The reason if there is no log score, or "".
+    """
+
+    log_score: np.ndarray
+    error: np.ndarray
+    normal_score: np.ndarray
+    reason: str = ""
+
+
+def log_densities(problem: Problem, p: np.ndarray, draws: int) -> tuple[np.ndarray, ...]:
+    """Return log p(y_n), a draw of its error, and the effective share of the draws, each (n,).
+
+    Raises
+    ------
+    DivergenceError
+        If a density is not finite.
+    """
+    evaluation = marginal.evaluate(problem, p, MarginalSettings(draws=draws))
+    if not np.isfinite(evaluation.log_likelihood).all():
+        raise DivergenceError("the density of a system is not finite")
+    # The log Jacobian of a transform of the observations would be added to the first.
+    return evaluation.log_likelihood, evaluation.value_error, evaluation.effective_share
+
+
+def normal_log_densities(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return the log densities (n,) of the normal law with the model's mean and covariance."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    omega = matched_draws(problem)
+    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
+    return pseudo.evaluate(problem, gamma, moments, with_scores=False).log_likelihood
+
+
+def predictive(
+    problem: Problem,
+    tested: np.ndarray,
+    conditions: Conditions | None,
+    answers: np.ndarray,
+    draws: int,
+    solver: SolverSimulator | None = None,
+    reason: str = "",
+) -> Densities:
+    """Return the log predictive densities of tested systems.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    tested : ndarray of shape (n, d_y)
+        Observations of the tested systems, missing entries filled.
+    conditions : Conditions or None
+        Their scales, gaps and known quantities.
+    answers : ndarray of shape (K, n_p)
+        The answer for each fold; system i is in fold i modulo K.
+    draws : int
+        Draws for the integral of each system.
+    solver : SolverSimulator, optional
+        The forward model in place of the surrogate.
+    reason : str
+        The reason if the integrals are known to be unreliable.
+    """
+    simulated = problem if solver is None else replace(problem, simulate=solver)
+    n = len(tested)
+    score, error, share, normal = (np.full(n, np.nan) for _ in range(4))
+    with nullcontext() if solver is None else solver.session():
+        for rows, p in _folds(n, answers):
+            own = None if conditions is None else conditions.of(rows)
+            observed = replace(simulated, data=tested[rows], conditions=own)
+            normal[rows] = normal_log_densities(observed, p)
+            if reason:
+                continue
+            try:
+                score[rows], error[rows], share[rows] = log_densities(observed, p, draws)
+            except DivergenceError as failure:
+                reason = str(failure)
+    if not reason:
+        reason = "; ".join(doubts_of_draws(float(share.mean()), poor_share(share, draws), n))
+    if reason:
+        score = error = np.full(n, np.nan)
+    return Densities(score, error, normal, reason)
+
+
+def _folds(count: int, answers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for fold, p in enumerate(answers):
+        if fold < count:
+            yield np.arange(fold, count, len(answers)), p

@@ -1,0 +1,54 @@
+"""Refit the answer without the systems that it is tested on."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from popinv.inference.build import descent_problem
+from popinv.inference.folds import folds_of
+from popinv.inference.leave_out import refit_dataset, refits
+from popinv.inference.polish import draws_for_systems
+from popinv.inference.settings import DescentSettings, PolishSettings
+from popinv.inference.solver import SolverSimulator
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["refit_without_tested"]
+
+
+def refit_without_tested(
+    model: Model,
+    descent: DescentSettings,
+    polish: PolishSettings,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset,
+    population: xr.Dataset,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> xr.Dataset:
+    """Return the answer without each fold of the tested systems.
+
+    Parameters
+    ----------
+    model : Model
+    descent, polish : DescentSettings, PolishSettings
+    observations, surrogate : Dataset
+    population : Dataset
+        The answer, learned from all systems.
+    seed : int
+        The study's seed.
+    device : {"cpu", "auto", "cuda"}
+    """
+    through = surrogate_of(surrogate, device)
+    # The draws are those of the answer, whose maximum is then that of all systems.
+    problem = descent_problem(model, observations, through, seed, "polish")
+    folds = folds_of(observations)
+    draws = draws_for_systems(polish.draws, len(problem.data))
+    solver = None
+    if population.attrs["estimator"] == "likelihood" and population.attrs["through"] == "solver":
+        solver = SolverSimulator(model.forward.model(seed))
+    found = refits(problem, population, folds, descent, draws, solver)
+    for rows, p in zip(folds, found.p, strict=True):
+        print(f"without {len(rows)} of {len(problem.data)} systems: {problem.natural(p)}")
+    return refit_dataset(problem, found, population)

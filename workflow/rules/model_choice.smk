@@ -1,0 +1,70 @@
+"""Comparisons of several models of the same observations."""
+
+COMPARISONS = CONFIGURATION.comparisons
+
+
+def of_compared(store):
+    """Input function: a store of every study of a comparison, in their order."""
+    return lambda wildcards: [
+        f"<results>/{study}/{store}.zarr/zarr.json" for study in COMPARISONS[wildcards.comparison]
+    ]
+
+
+# Score the tested systems under the model of a study.
+rule score_systems:
+    input:
+        unpack(refitted),
+        observations="<results>/{study}/observations.zarr/zarr.json",
+        surrogate=final("surrogate"),
+        population="<results>/{study}/population.zarr/zarr.json",
+        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
+    output:
+        scores="<results>/{study}/scores.zarr/zarr.json",
+    log:
+        "<results>/{study}/logs/score_systems.log",
+    benchmark:
+        "<results>/{study}/benchmarks/score_systems.tsv"
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "polish"),
+        seconds_per_solve=of_study(seconds_per_solve),
+        code=code_of("score_systems", "law", "noise", "solver"),
+    message:
+        "{wildcards.study}: scoring the tested systems"
+    script:
+        "../scripts/score_systems.py"
+
+
+# One table of several models: AIC, BIC, and scores of systems that they have not seen.
+rule compare_models:
+    input:
+        scores=of_compared("scores"),
+        observations=of_compared("observations"),
+    output:
+        comparison="<results>/comparisons/{comparison}/comparison.json",
+        figure=report(
+            "<results>/comparisons/{comparison}/scores.png",
+            caption="../report/comparison.rst",
+            category="comparisons",
+            labels={"figure": "{comparison}"},
+        ),
+    log:
+        "<results>/comparisons/{comparison}/logs/compare_models.log",
+    benchmark:
+        "<results>/comparisons/{comparison}/benchmarks/compare_models.tsv"
+    wildcard_constraints:
+        comparison="|".join(COMPARISONS) or "(?!)",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        studies=lambda wildcards: COMPARISONS[wildcards.comparison],
+        code=code_alone("compare_models"),
+    message:
+        "{wildcards.comparison}: comparing the models"
+    script:
+        "../scripts/compare_models.py"
