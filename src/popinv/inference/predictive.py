@@ -27,7 +27,8 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood import pseudo
+from popinv.inference.likelihood.fit_marginal import likelihood_near
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import doubts_of_draws, poor_share
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
@@ -67,7 +68,8 @@ def log_densities(problem: Problem, p: np.ndarray, draws: int) -> tuple[np.ndarr
     DivergenceError
         If a density is not finite.
     """
-    evaluation = marginal.evaluate(problem, p, MarginalSettings(draws=draws))
+    settings = MarginalSettings(draws=draws)
+    evaluation = likelihood_near(problem, p, settings)(p, None, None)
     if not np.isfinite(evaluation.log_likelihood).all():
         raise DivergenceError("the density of a system is not finite")
     # The log Jacobian of a transform of the observations would be added to the first.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from bent_population import BENT, bent_problem, by_quadrature
 from scipy.special import logsumexp
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.few_systems import adapts
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fixed_draws import adapted_draws, may_adapt
+from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
@@ -122,7 +125,10 @@ def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
         assert scores[i] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-4)
 
 
-def test_draws_adapt_to_laws_with_a_density_and_few_parameters():
-    assert may_adapt(NormalLaw(["a"]), 500)
-    assert not may_adapt(NormalLaw(["a"]), 64)
-    assert not may_adapt(NormalLaw([f"z{i}" for i in range(9)]), 500)
+def test_draws_of_few_systems_adapt_where_a_density_and_enough_draws_allow_it():
+    few = problem_of_squares(40, 0.8, 0.6)
+    assert adapts(few, MarginalSettings(draws=500))
+    assert not adapts(few, MarginalSettings(draws=64))
+    assert not adapts(problem_of_squares(200, 0.8, 0.6), MarginalSettings(draws=500))
+    wide = replace(few, law=NormalLaw([f"z{i}" for i in range(9)]))
+    assert not adapts(wide, MarginalSettings(draws=500))

@@ -16,7 +16,7 @@ the densities q_n are adapted to the posteriors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -27,6 +27,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
 from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
+from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
 from popinv.inference.likelihood.whitening import (
     Whitening,
     covariance_derivatives,
@@ -34,14 +35,10 @@ from popinv.inference.likelihood.whitening import (
 )
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
-from popinv.population.laws.base import Law
 from popinv.seeds import generator
 
-__all__ = ["FixedDraws", "adapted_draws", "may_adapt"]
+__all__ = ["FixedDraws", "adapted_draws"]
 
-# Largest number of parameters that vary, and smallest number of draws, with which mixtures are
-# fitted.
-_MOST_DIMENSIONS, _FEWEST_DRAWS = 8, 500
 # Pairs of searches for modes about which the first draws are, and draws of each pass of adaptation.
 _SEARCHES, _DRAWS = 2, 2000
 # Passes are made as long as each raises the effective share of the draws by this much.
@@ -50,14 +47,6 @@ _FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
 _LESS_INFORMATION = 0.1
 # Number of draws that are simulated at a time.
 _ROWS = 20_000
-
-
-def may_adapt(law: Law, draws: int) -> bool:
-    """Return whether draws can be adapted.
-
-    The law has a density, few parameters vary, and each system has enough draws.
-    """
-    return draws >= _FEWEST_DRAWS and law.has_density and 1 <= law.d_omega <= _MOST_DIMENSIONS
 
 
 @dataclass(frozen=True)
@@ -100,17 +89,16 @@ class FixedDraws:
         problem, (n, count, _) = self.problem, self.omega.shape
         alpha, gamma = _parts(problem, p)
         signal, to_alpha = self._signal_at(alpha)
-        noise, residual = self._residuals(gamma, signal)
+        of_noise = self._of_noise(gamma, signal)
         log_law, law_scores = self._law(alpha)
         each = torch.zeros((n, count, len(problem.free)), dtype=signal.dtype)
         if problem.free_law:
             each[..., : problem.d_alpha] = law_scores
             if to_alpha is not None:
-                each[..., : problem.d_alpha] += to_alpha(noise.transpose(residual))
-        if problem.free_noise:
-            for i, change in enumerate(covariance_derivatives(problem, gamma), problem.d_alpha):
-                each[..., i] = noise.noise_scores(residual, change)
-        log_weight = self.log_ratio + log_law + _log_normal(noise, residual)
+                each[..., : problem.d_alpha] += to_alpha(of_noise.slope())
+        for i, scores in enumerate(of_noise.scores(), problem.d_alpha):
+            each[..., i] = scores
+        log_weight = self.log_ratio + log_law + of_noise.log_density()
         usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
         log_weight = torch.where(usable, log_weight, -torch.inf)
         each = torch.where(usable[..., None], each, 0.0)
@@ -121,26 +109,21 @@ class FixedDraws:
     def log_weight(self, p: np.ndarray) -> torch.Tensor:
         """Return the logarithms of the weights at p, minus infinity for failed solves, (N, S)."""
         alpha, gamma = _parts(self.problem, p)
-        noise, residual = self._residuals(gamma, self._signal_at(alpha)[0])
+        of_noise = self._of_noise(gamma, self._signal_at(alpha)[0])
         n, count, _ = self.omega.shape
         with torch.no_grad():
             flat = self.inputs.reshape(n * count, -1)
             log_law = _log_law(self.problem, alpha.expand(len(flat), -1), flat)
-        value = self.log_ratio + log_law.reshape(n, count) + _log_normal(noise, residual)
+        value = self.log_ratio + log_law.reshape(n, count) + of_noise.log_density()
         return torch.where(torch.isfinite(value), value, -torch.inf)
 
-    def _residuals(
-        self, gamma: torch.Tensor, signal: torch.Tensor
-    ) -> tuple[Whitening, torch.Tensor]:
-        """Return the whitening of all systems, and the whitened residuals (N, S, d_y)."""
-        problem = self.problem
+    def _of_noise(self, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant | _Varying:
+        """Return the density of the data about a signal (N, S, d_y)."""
+        kind = _Varying if self.problem.noise.varies else _Constant
         try:
-            covariance = problem.noise.covariance(gamma)
-            noise = whitening(covariance, len(self.omega), problem.conditions)
+            return kind.of(self.problem, gamma, signal)
         except torch.linalg.LinAlgError as error:
             raise DivergenceError("the noise covariance is not positive definite") from error
-        data = noise.apply(torch.from_numpy(problem.data))
-        return noise, data[:, None] - noise.apply(signal)
 
     def _law(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(z | alpha), shape (N, S), and its gradient, (N, S, d_alpha)."""
@@ -259,11 +242,62 @@ def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Te
     return law.log_density_given(alpha, own, covariates)
 
 
-def _log_normal(noise: Whitening, residual: torch.Tensor) -> torch.Tensor:
-    """Return log N for whitened residuals (N, S, d_y), shape (N, S)."""
-    return noise.constant[:, None] - 0.5 * (residual**2).sum(dim=2)
-
-
 def _parts(problem: Problem, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     alpha, gamma = problem.split(np.array(p, dtype=float))
     return torch.from_numpy(alpha), torch.from_numpy(gamma)
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """Density of the data about the signals of draws, for noise that is Gaussian and constant."""
+
+    noise: Whitening
+    residual: torch.Tensor
+    derivatives: list[torch.Tensor]
+
+    @classmethod
+    def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant:
+        """Return the density for signals (N, S, d_y)."""
+        noise = whitening(problem.noise.covariance(gamma), len(signal), problem.conditions)
+        data = noise.apply(torch.from_numpy(problem.data))
+        derivatives = covariance_derivatives(problem, gamma) if problem.free_noise else []
+        return cls(noise, data[:, None] - noise.apply(signal), derivatives)
+
+    def log_density(self) -> torch.Tensor:
+        """Return log N, shape (N, S)."""
+        return self.noise.constant[:, None] - 0.5 * (self.residual**2).sum(dim=2)
+
+    def slope(self) -> torch.Tensor:
+        """Return its gradient in the signal, shape (N, S, d_y)."""
+        return self.noise.transpose(self.residual)
+
+    def scores(self) -> Iterator[torch.Tensor]:
+        """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
+        for change in self.derivatives:
+            yield self.noise.noise_scores(self.residual, change)
+
+
+@dataclass(frozen=True)
+class _Varying:
+    """The same for noise that varies with the signal, has heavy tails, or is censored."""
+
+    at: VaryingNoiseAt
+    signal: torch.Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Varying:
+        """Return the density for signals (N, S, d_y)."""
+        return cls(VaryingNoiseAt.of(problem, gamma), signal)
+
+    def log_density(self) -> torch.Tensor:
+        """Return log p(y | g), shape (N, S)."""
+        with torch.no_grad():
+            return self.at.here.log_density(self.signal)
+
+    def slope(self) -> torch.Tensor:
+        """Return its gradient in the signal, shape (N, S, d_y)."""
+        return self.at.here.with_slope(self.signal)[1]
+
+    def scores(self) -> Iterator[torch.Tensor]:
+        """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
+        yield from self.at.scores(self.signal)

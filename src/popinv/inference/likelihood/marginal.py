@@ -166,12 +166,12 @@ def second_modes(
     return _Run(problem, p, settings, None).second_modes(evaluation)
 
 
-def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
-    """Return the integrals of all systems of a problem at p (n_p,), whose noise does not vary."""
+def integrals_at(
+    problem: Problem, p: np.ndarray, settings: MarginalSettings
+) -> Integrals | VaryingIntegrals:
+    """Return the integrals of all systems of a problem at p (n_p,)."""
     run = _Run(problem, np.asarray(p, dtype=float), settings, None)
-    integrals = run.integrals(np.arange(len(problem.data)))
-    assert isinstance(integrals, Integrals)
-    return integrals
+    return run.integrals(np.arange(len(problem.data)))
 
 
 class _Run:

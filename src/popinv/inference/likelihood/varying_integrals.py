@@ -65,6 +65,12 @@ class VaryingNoiseAt:
         moved = [(up.rows(index), down.rows(index)) for up, down in self.moved]
         return VaryingNoiseAt(self.here.rows(index), moved)
 
+    def scores(self, g: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the derivative of log p(y | g) in each free entry of gamma, for g (n, S, d_y)."""
+        with torch.no_grad():
+            for up, down in self.moved:
+                yield (up.log_density(g) - down.log_density(g)) / (2 * _STEP)
+
 
 @dataclass(frozen=True)
 class VaryingIntegrals:
@@ -97,6 +103,10 @@ class VaryingIntegrals:
         other = self._search(torch.zeros_like(modes.omega), steps)
         better = torch.nonzero(other.objective < modes.objective)[:, 0]
         return modes.replaced(better, other.of(better))
+
+    def modes_opposite(self, settings: MarginalSettings, modes: Modes, starts: str) -> Modes:
+        """Return modes searched from draws on the other side of the law's centre than others."""
+        return self._search(self._best_draws(starts, modes.omega), settings.first_mode_steps)
 
     def evaluate(
         self, settings: MarginalSettings, modes: Modes, corrections: int
@@ -199,8 +209,8 @@ class VaryingIntegrals:
             shift, gradient = omega - modes.omega[:, None], in_omega - omega
             for i, field in enumerate(self._law_fields(modes)):
                 scores[..., i] -= field.variate(shift, gradient)
-        for i, (up, down) in enumerate(self.noise.moved, problem.d_alpha):
-            scores[..., i] = (up.log_density(g) - down.log_density(g)) / (2 * _STEP)
+        for i, of_noise in enumerate(self.noise.scores(g), problem.d_alpha):
+            scores[..., i] = of_noise
         return value - 0.5 * (omega**2).sum(dim=2), scores
 
     def _law_fields(self, modes: Modes) -> Iterator[Field]:
@@ -215,8 +225,11 @@ class VaryingIntegrals:
             both = torch.linalg.solve(modes.hessian, torch.cat([slope, across @ mixed[i]], dim=2))
             yield Field(both[..., 0], both[..., 1:])
 
-    def _best_draws(self, stage: str) -> torch.Tensor:
-        """Return for each system the best-fitting of some draws of the law."""
+    def _best_draws(self, stage: str, opposite: torch.Tensor | None = None) -> torch.Tensor:
+        """Return for each system the best-fitting of some draws of the law.
+
+        With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
+        """
         problem, n = self.problem, len(self.numbers)
         rng = generator(problem.seed, f"{problem.stage}/{stage}")
         draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
@@ -225,4 +238,6 @@ class VaryingIntegrals:
             rows = draw.expand(n if self.push_forward.known is not None else 1, -1)
             values.append(self.noise.here.log_density(self.push_forward(rows).expand(n, -1)))
         value = torch.stack(values)
+        if opposite is not None:
+            value = torch.where(draws @ opposite.T < 0, value, -torch.inf)
         return draws[torch.where(torch.isfinite(value), value, -torch.inf).argmax(dim=0)]
