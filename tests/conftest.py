@@ -40,7 +40,8 @@ def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             pytest.skip("torch finds no GPU")
         yield Elsewhere(torch.device("cuda"))
         return
-    for module in ("training_problem", "artefact"):
+    # What is stored is loaded by a function that imports the module `device` on use.
+    for module in ("training_problem", "device"):
         monkeypatch.setattr(
             f"popinv.surrogate.{module}.device_of",
             lambda asked: torch.device("cpu") if asked == "cpu" else GPU,

@@ -66,7 +66,7 @@ def values(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         return st.booleans()
     low, high, above, below = bounds(metadata)
     if annotation is int:
-        return st.integers(int(low), 10_000)
+        return st.integers(int(low), min(10_000, int(high)))
     assert annotation is float
     return st.floats(low, high, exclude_min=above, exclude_max=below)
 

@@ -13,6 +13,7 @@ from problems import TRUE_ALPHA, curve, curve_problem
 from popinv.forward.datasets import reason_codes
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.scores import pseudo_scores
+from popinv.inference.polish import _shift
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.surrogate_posterior import inflation_of
@@ -75,6 +76,8 @@ def test_an_error_that_all_systems_share_is_that_of_the_mean():
         estimate.total_covariance + found.correction_covariance,
         atol=1e-15,
     )
+    # What is reported as the surrogate's push is its deviation.
+    np.testing.assert_array_equal(_shift(uncertain, found), errors)
     # Solves that contradict the predictive deviations widen it.
     wider = corrected(uncertain, estimate, scores, solves(200, 3 * TAU), "fresh", pairs=4)
     ratio = np.sqrt(wider.correction_covariance[1, 1]) / errors[1]

@@ -217,7 +217,7 @@ rule refit_without_tested:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "polish"),
-        code=code_of("refit_without_tested", "law", "noise", "solver"),
+        code=code_of("refit_without_tested", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: refitting the answer without the systems that it is tested on"
     script:

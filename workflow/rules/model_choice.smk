@@ -31,7 +31,7 @@ rule score_systems:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
         seconds_per_solve=of_study(seconds_per_solve),
-        code=code_of("score_systems", "law", "noise", "solver"),
+        code=code_of("score_systems", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"
     script:

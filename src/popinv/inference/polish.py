@@ -30,6 +30,7 @@ from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
+from popinv.surrogate.simulator import UncertainSurrogate
 
 __all__ = [
     "Polished",
@@ -67,7 +68,8 @@ class Polished:
     through : dict of str to str
         "solver" or "surrogate", by estimator.
     surrogate_shift : ndarray of shape (n_p,)
-        Change of the pseudo-likelihood's answer due to the surrogate's error.
+        Change of the pseudo-likelihood's answer due to the surrogate's error, or its standard
+        deviation where nothing was subtracted.
     reason : str
         The reason if there is no likelihood, or "".
     """
@@ -178,7 +180,7 @@ class _Path:
         self.tell("pseudo-likelihood through the surrogate", first)
         scores = pseudo_scores(problem, first.p)
         best, through = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS), "surrogate"
-        shift = np.zeros_like(best.p) if best.correction is None else -best.correction
+        shift = _shift(problem, best)
         solves = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
         solved = self.solved(solves, with_derivatives=False)
         if solved is not None:
@@ -257,6 +259,15 @@ class _Path:
     def tell(self, stage: str, estimate: Estimate) -> None:
         """Report an estimate."""
         self.say(f"{stage}: {_where(self.problem, estimate)}")
+
+
+def _shift(problem: Problem, estimate: Estimate) -> np.ndarray:
+    """Return what the surrogate's error does to an estimate, (n_p,), or may do."""
+    if estimate.correction is None or estimate.correction_covariance is None:
+        return np.zeros_like(estimate.p)
+    if isinstance(problem.simulate, UncertainSurrogate):
+        return np.sqrt(np.diag(estimate.correction_covariance))
+    return -estimate.correction
 
 
 def _pushed(estimate: Estimate, p: np.ndarray) -> float:

@@ -81,7 +81,11 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
             words.append(f"{readable(name)} by at most {rounded(np.nanmax(np.abs(away)), 2)}")
     shift = population["surrogate_shift"].values[rows] / scale
     pushed = f"by at most {rounded(np.max(np.abs(shift)), 2)}"
-    if population.attrs["through"] == "surrogate":
+    label = "the surrogate, not corrected"
+    if "correction" in population and not population["correction"].values.any():
+        label = "the surrogate's error, one standard deviation"
+        about = f"The surrogate's error may move the answer {pushed}, which its intervals include."
+    elif population.attrs["through"] == "surrogate":
         about = f"Without the surrogate's correction the answer would differ {pushed}."
     else:
         about = f"Through the surrogate alone the answer would differ {pushed}."
@@ -89,9 +93,9 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         y=places,
         x=shift,
         mode="markers",
-        name="the surrogate, not corrected",
+        name=label,
         marker={"color": MODEL, "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
-        hovertemplate="%{x:.3g}<extra>the surrogate, not corrected</extra>",
+        hovertemplate="%{x:.3g}<extra>" + label + "</extra>",
     )
     figure.update_yaxes(
         autorange="reversed", showgrid=False, ticks="", tickvals=places, ticktext=names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
 
-__all__ = ["propose_parameters"]
+__all__ = ["Choice", "propose_parameters"]
+
+Choice = Callable[[xr.Dataset, np.ndarray, int], np.ndarray]
+"""Chooses rows of candidates, given the last estimate and how many."""
 
 
 def propose_parameters(
@@ -25,12 +29,12 @@ def propose_parameters(
     law: LawSection,
     previous_estimate: xr.Dataset | None = None,
     observations: xr.Dataset | None = None,
-    previous_surrogate: xr.Dataset | None = None,
     *,
     seed: int,
     round_name: str,
     samples: int,
     candidates: int = 0,
+    choose: Choice | None = None,
 ) -> xr.Dataset:
     """Return parameters at which the forward model is to be solved.
 
@@ -43,9 +47,6 @@ def propose_parameters(
     observations : Dataset, optional
         The observed systems, whose known quantities the samples take at random. A study without
         design and covariates needs none.
-    previous_surrogate : Dataset, optional
-        The Gaussian process of the last round. With it, the proposals are the most uncertain of the
-        candidates. Without it, they are plain draws.
     seed : int
         The study's seed.
     round_name : str
@@ -54,7 +55,10 @@ def propose_parameters(
         Number of proposals. A round after a surrogate that is good enough gets none, except
         "check".
     candidates : int
-        Number of draws from the current estimate among which the Gaussian process chooses.
+        Number of draws from the current estimate among which proposals are chosen.
+    choose : callable, optional
+        Maps the last estimate, the candidates (m, inputs) and a number to the rows to solve. By
+        default, the proposals are plain draws.
 
     Returns
     -------
@@ -69,17 +73,13 @@ def propose_parameters(
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
-        chooser = previous_surrogate if wanted else None
-        count = wanted if chooser is None else max(candidates, wanted)
+        choose = choose if wanted else None
+        count = wanted if choose is None else max(candidates, wanted)
         systems, known = _known(observations, seed, stage, count)
         z = parameters(model, previous_estimate["alpha"].values, seed, stage, count, known)
         source = "current estimate"
-        if chooser is not None:
-            # This is imported here, as plain draws need no surrogate. `popinv.workflow.selection`
-            # names it.
-            from popinv.surrogate.gaussian_process.acquisition import chosen_rows
-
-            rows = chosen_rows(chooser, previous_estimate, z, wanted)
+        if choose is not None:
+            rows = choose(previous_estimate, z, wanted)
             z, systems = z[rows], None if systems is None else systems[rows]
             source = "current estimate, where the surrogate is most uncertain"
     return proposals(z, forward.inputs(), source, systems)
