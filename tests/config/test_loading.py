@@ -43,6 +43,7 @@ def test_minimal_study_has_all_sections_filled_in() -> None:
         "kind": "kernel",
         "kernel": "exponential",
         "nugget": False,
+        "errors": None,
         "start": {"amplitude": 0.3, "length": 0.3},
     }
     assert study["forward"]["elements"] == 200

@@ -30,6 +30,8 @@ def loss_at(problem, settings, p, metric_at):
         settings.replace(policy="cut" if settings.policy != "plain" else "plain"),
         torch.from_numpy(metric_at),
         module._unit_directions(problem, settings, 0),
+        torch.from_numpy(problem.data),
+        None,
     )
     original = module._metric_directions
     module._metric_directions = lambda *args: u
@@ -76,8 +78,8 @@ def test_one_system_without_noise_gives_the_gaussian_misfit():
     still = replace(problem, simulate=lambda z: 0 * z[:, :1] + torch.ones(8))
     theta = torch.from_numpy(directions(np.random.default_rng(0), 8, 8))
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
-    u = module._metric_directions(still, SMALL, p, theta)
     data = torch.from_numpy(problem.data)
+    u = module._metric_directions(still, SMALL, p, theta, data, None)
     value = module._half_distance(data, torch.ones((1, 8), dtype=torch.float64), u, debias=False)
     residual = problem.noise.whiten(p[4:], data - 1)
     assert float(value) == pytest.approx(float((residual**2).sum()) / 2, rel=1e-12)

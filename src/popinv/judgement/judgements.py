@@ -22,7 +22,7 @@ _SURROGATE = "The surrogate's error biases the law and the noise, unless it is c
 # If a ratio of standard error and bound is above the second, the data contain more information.
 _DIFFER, _INEFFICIENT = 0.01, 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
-_FEWEST_FOR_ERRORS = 50
+_FEWEST_FOR_ERRORS = 200
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
 

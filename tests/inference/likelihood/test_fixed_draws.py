@@ -18,6 +18,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.matern_field.law import MaternLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.transforms import LOG, NONE
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -132,3 +133,24 @@ def test_draws_of_few_systems_adapt_where_a_density_and_enough_draws_allow_it():
     assert not adapts(problem_of_squares(200, 0.8, 0.6), MarginalSettings(draws=500))
     wide = replace(few, law=NormalLaw([f"z{i}" for i in range(9)]))
     assert not adapts(wide, MarginalSettings(draws=500))
+
+
+def test_scores_of_a_field_whose_mean_is_the_same_in_all_systems():
+    law, noise = MaternLaw(1, 3, 0.5), IsotropicNoise(4)
+    mix = torch.from_numpy(np.random.default_rng(5).standard_normal((4, law.d_z)))
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(0.5 * z @ mix.T)
+
+    p = np.array([0.3, np.log(0.8), np.log(0.4), np.log(0.1)])
+    omega = torch.from_numpy(np.random.default_rng(6).standard_normal((12, law.d_omega)))
+    data = simulate(law.sample(torch.from_numpy(p[:3].copy()), omega)).numpy()
+    problem = Problem(data, simulate, law, noise, np.full(4, 0.5))
+    draws, _ = adapted_draws(problem, p, MarginalSettings(draws=1000))
+    scores = draws(p).scores.sum(axis=0)
+    assert abs(scores[0]) > 0.1
+    for i in range(4):
+        shift = np.zeros(4)
+        shift[i] = 1e-5
+        up, down = (draws(p + s).log_likelihood.sum() for s in (shift, -shift))
+        assert scores[i] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-4)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.linalg
 
+from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.likelihood.marginal_estimate import (
@@ -96,7 +97,10 @@ def _positive(curvature: np.ndarray, squares: np.ndarray, free: np.ndarray) -> n
     A negative eigenvalue is replaced by its absolute value: a saddle is left, not approached.
     """
     inner = np.ix_(free, free)
-    values, vectors = scipy.linalg.eigh(curvature[inner], squares[inner])
+    try:
+        values, vectors = scipy.linalg.eigh(curvature[inner], squares[inner])
+    except np.linalg.LinAlgError as error:
+        raise DivergenceError("the likelihood does not depend on some parameters") from error
     # With squares = B, the vectors V satisfy V^T B V = I, and the curvature is B V diag V^T B.
     own = squares[inner] @ vectors
     positive = curvature.copy()

@@ -59,6 +59,11 @@ class MaternLaw(Law):
         self.d_omega = len(k)
         self.d_z = self.d_omega + 1
 
+    @property
+    def varying(self) -> np.ndarray:
+        """False for the mean, which is the same in all systems."""
+        return np.arange(self.d_z) > 0
+
     def spectrum(self, length: torch.Tensor) -> torch.Tensor:
         """Return q (..., modes) for length (...,): the variance of z_j at s = 1."""
         q = (1 + length[..., None] ** 2 * self._squared) ** -self._exponent
