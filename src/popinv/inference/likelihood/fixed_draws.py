@@ -173,7 +173,23 @@ def adapted_draws(
     mixtures : Mixtures, optional
         Densities at a nearby p, from which the adaptation starts as well as about modes that are
         searched for from draws of the law.
+
+    Raises
+    ------
+    DivergenceError
+        If the simulator's derivatives give no finite curvature at a mode.
     """
+    try:
+        now = _adapted(problem, p, settings, mixtures)
+    except torch.linalg.LinAlgError as error:
+        raise DivergenceError(f"the posteriors at {p} have no finite curvature") from error
+    return _drawn(problem, p, now, settings.draws, "draws"), now
+
+
+def _adapted(
+    problem: Problem, p: np.ndarray, settings: MarginalSettings, mixtures: Mixtures | None
+) -> Mixtures:
+    """Return densities that several passes of draws have adapted."""
     about = _about_modes(problem, p, settings)
     now, share = about if mixtures is None else mixtures.joined(about), 0.0
     for number in range(_MOST_PASSES):
@@ -184,7 +200,7 @@ def adapted_draws(
         share = float((1 / (weights**2).sum(dim=1)).mean()) / weights.shape[1]
         if number + 1 >= _FEWEST_PASSES and share < last + _GAIN:
             break
-    return _drawn(problem, p, now, settings.draws, "draws"), now
+    return now
 
 
 def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Mixtures:
@@ -198,9 +214,21 @@ def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) ->
         for modes, wider in product((first, second), (1.0, _LESS_INFORMATION)):
             information = wider * (modes.hessian - eye) + eye
             means.append(modes.omega)
-            inverse = torch.linalg.inv(information)
-            factors.append(torch.linalg.cholesky((inverse + inverse.mT) / 2))
+            factors.append(_inverse_factor(information))
     return Mixtures.about(torch.stack(means, dim=1), torch.stack(factors, dim=1))
+
+
+def _inverse_factor(information: torch.Tensor) -> torch.Tensor:
+    """Return the lower triangular L with ``L L^T = H^{-1}`` for information H (n, d, d).
+
+    It is accurate if H is nearly singular, where the inverse itself is not positive definite to
+    rounding.
+    """
+    values, vectors = torch.linalg.eigh(information)
+    root = vectors.mT / values.clamp(min=1.0).sqrt()[..., None]
+    upper = torch.linalg.qr(root)[1]
+    signs = torch.where(upper.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+    return (signs[..., None] * upper).mT
 
 
 def _drawn(
