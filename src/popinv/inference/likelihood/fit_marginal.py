@@ -103,7 +103,10 @@ def fit_marginal_likelihood(
     with fixed_threads():
         if adapts(problem, settings):
             p = np.array(start, dtype=float) if state is None else state.point.p
-            return fit_few_systems(problem, p, settings, progress, rough)
+            try:
+                return fit_few_systems(problem, p, settings, progress, rough)
+            except np.linalg.LinAlgError as error:
+                raise DivergenceError("the likelihood's information is singular") from error
         likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory
         point = point_at(problem, likelihood)
         if state is None:
