@@ -16,7 +16,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS, estimate_at
+from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS, estimate_at, point_of
 from popinv.inference.likelihood.newton import (
     informed,
     observed_information,
@@ -75,12 +75,13 @@ def fit_few_systems(
         moved, p = np.abs(state.point.p - p), state.point.p
         errors = np.sqrt(np.diag(restricted_inverse(state.point.information, problem.free)))
         distance = np.max((moved / np.maximum(errors, 1e-12))[problem.free], initial=0.0)
+        # The evaluation at p is there already, but with another information.
+        here = point_of(problem, p, Evaluation(**state.point.memory))
         if now is settings and state.arrived and distance < _SETTLED:
             break
         if distance < _NEARLY_SETTLED:
-            information, now = observed_information(problem, likelihood, plain(p, {})), settings
-    state = replace(state, point=plain(p, {}), arrived=distance < _SETTLED)
-    state = replace(state, iteration=steps, path=path)
+            information, now = observed_information(problem, likelihood, here), settings
+    state = replace(state, point=here, arrived=distance < _SETTLED, iteration=steps, path=path)
     estimate = estimate_at(problem, settings, state, None if rough else likelihood, 0.0)
     if rough or not estimate.passes:
         return estimate
