@@ -25,6 +25,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.draws import usable
 from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
@@ -99,9 +100,7 @@ class FixedDraws:
         for i, scores in enumerate(of_noise.scores(), problem.d_alpha):
             each[..., i] = scores
         log_weight = self.log_ratio + log_law + of_noise.log_density()
-        usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
-        log_weight = torch.where(usable, log_weight, -torch.inf)
-        each = torch.where(usable[..., None], each, 0.0)
+        log_weight, each = usable(log_weight, each)
         best = self.omega[torch.arange(n), log_weight.argmax(dim=1)]
         none = torch.zeros(n, dtype=torch.long)
         return Evaluation(*summarised(self.omega, log_weight, each, best, none))

@@ -10,17 +10,21 @@ import numpy as np
 import torch
 
 from popinv.inference.likelihood.control_variates import law_fields, noise_field
+from popinv.inference.likelihood.draws import (
+    antithetic_normals,
+    best_draws,
+    draws_of_law,
+    usable,
+)
 from popinv.inference.likelihood.modes import Modes, find_modes
 from popinv.inference.likelihood.proposals import defensive, propose
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
-from popinv.seeds import generator
 
 __all__ = ["Integrals", "MarginalSettings", "summarised"]
 
-_PRIOR_STARTS = 64
 # If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
 # mode. The search for it multiplies the noise by the second number.
 _SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
@@ -118,8 +122,8 @@ class Integrals:
         omega, log_weight, each = self._weighted(settings, modes, corrections)
         if corrections:
             # If the map of the proposals folds too often, proposals without corrections are used.
-            usable = torch.isfinite(log_weight).reshape(n, 2, size).sum(dim=2).min(dim=1).values
-            few = torch.nonzero(usable < _LEAST_USABLE * size)[:, 0]
+            finite = torch.isfinite(log_weight).reshape(n, 2, size).sum(dim=2).min(dim=1).values
+            few = torch.nonzero(finite < _LEAST_USABLE * size)[:, 0]
             if len(few):
                 plain = self.of(few)._weighted(settings, modes.of(few), 0)
                 for array, others in zip((omega, log_weight, each), plain, strict=True):
@@ -141,12 +145,8 @@ class Integrals:
         self, settings: MarginalSettings, modes: Modes, corrections: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
-        problem, (n, d) = self.problem, modes.omega.shape
-        stage, width = f"{problem.stage}/likelihood", settings.draws // 2 * d
-        rows = [generator(problem.seed, stage, i).standard_normal(width) for i in self.numbers]
-        half = torch.from_numpy(np.array(rows)).reshape(n, 2, settings.draws // 4, d)
-        # Pairs (xi, -xi) stay within one half of the draws.
-        xi = torch.cat([half, -half], dim=2).reshape(n, settings.draws, d)
+        problem = self.problem
+        xi = antithetic_normals(problem, self.numbers, settings.draws)
         if problem.law.strongly_curved:
             omega, log_proposal = defensive(modes, xi)
         else:
@@ -154,11 +154,7 @@ class Integrals:
                 self.push_forward, self.noise, self.whitened, modes, xi, corrections
             )
         log_joint, each = self._joint(modes, omega)
-        log_weight = log_joint - log_proposal
-        # A draw at which the simulator fails has weight zero, whatever its scores.
-        usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
-        log_weight = torch.where(usable, log_weight, -torch.inf)
-        each, omega = (torch.where(usable[..., None], x, 0.0) for x in (each, omega))
+        log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
 
     def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -195,17 +191,12 @@ class Integrals:
 
         With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
         """
-        problem, whitened = self.problem, self.whitened
-        rng = generator(problem.seed, f"{problem.stage}/{stage}")
-        draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
+        whitened, draws = self.whitened, draws_of_law(self.problem, stage)
         distances = []
         for signal in self._signals(draws):
             there = self.noise.apply(signal.expand(len(whitened), -1))
             distances.append(((whitened - there) ** 2).sum(dim=1))
-        distance = torch.stack(distances)
-        if opposite is not None:
-            distance = torch.where(draws @ opposite.T < 0, distance, torch.inf)
-        return draws[torch.where(torch.isfinite(distance), distance, torch.inf).argmin(dim=0)]
+        return best_draws(draws, torch.stack(distances), opposite)
 
     def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the signal of each draw (1, d_y), or of each system with the draw (n, d_y)."""

@@ -22,16 +22,20 @@ import torch
 
 from popinv.inference.likelihood.conditional import Conditional, conditional
 from popinv.inference.likelihood.control_variates import Field
+from popinv.inference.likelihood.draws import (
+    antithetic_normals,
+    best_draws,
+    draws_of_law,
+    usable,
+)
 from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.proposals import defensive
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.problem import Problem
-from popinv.seeds import generator
 
 __all__ = ["VaryingIntegrals", "VaryingNoiseAt"]
 
-_PRIOR_STARTS = 64
 _FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
 _TOLERANCE = 1e-4
 _STEP = 1e-4
@@ -174,19 +178,10 @@ class VaryingIntegrals:
         self, settings: MarginalSettings, modes: Modes
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
-        problem, (n, d) = self.problem, modes.omega.shape
-        stage, width = f"{problem.stage}/likelihood", settings.draws // 2 * d
-        rows = [generator(problem.seed, stage, i).standard_normal(width) for i in self.numbers]
-        half = torch.from_numpy(np.array(rows)).reshape(n, 2, settings.draws // 4, d)
-        # Pairs (xi, -xi) stay within one half of the draws.
-        xi = torch.cat([half, -half], dim=2).reshape(n, settings.draws, d)
+        xi = antithetic_normals(self.problem, self.numbers, settings.draws)
         omega, log_proposal = defensive(modes, xi)
         log_joint, each = self._joint(modes, omega)
-        log_weight = log_joint - log_proposal
-        # A draw at which the simulator fails has weight zero, whatever its scores.
-        usable = torch.isfinite(log_weight) & torch.isfinite(each).all(dim=2)
-        log_weight = torch.where(usable, log_weight, -torch.inf)
-        each, omega = (torch.where(usable[..., None], x, 0.0) for x in (each, omega))
+        log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
 
     def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -230,14 +225,9 @@ class VaryingIntegrals:
 
         With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
         """
-        problem, n = self.problem, len(self.numbers)
-        rng = generator(problem.seed, f"{problem.stage}/{stage}")
-        draws = torch.from_numpy(rng.standard_normal((_PRIOR_STARTS, problem.law.d_omega)))
-        values = []
+        n, draws = len(self.numbers), draws_of_law(self.problem, stage)
+        misfits = []
         for draw in draws:
             rows = draw.expand(n if self.push_forward.known is not None else 1, -1)
-            values.append(self.noise.here.log_density(self.push_forward(rows).expand(n, -1)))
-        value = torch.stack(values)
-        if opposite is not None:
-            value = torch.where(draws @ opposite.T < 0, value, -torch.inf)
-        return draws[torch.where(torch.isfinite(value), value, -torch.inf).argmax(dim=0)]
+            misfits.append(-self.noise.here.log_density(self.push_forward(rows).expand(n, -1)))
+        return best_draws(draws, torch.stack(misfits), opposite)
