@@ -78,7 +78,7 @@ class OwnSensors:
 
 @dataclass(frozen=True)
 class Systems:
-    """What is known of n systems.
+    """The loads and the places of the sensors of n systems.
 
     Parameters
     ----------

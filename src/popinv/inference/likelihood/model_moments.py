@@ -17,7 +17,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.likelihood.varying_pseudo import varying_moments
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
-from popinv.population.known import Known, inputs
+from popinv.population.known import Known, inputs, systems_by_row
 from popinv.seeds import generator
 
 __all__ = [
@@ -320,14 +320,8 @@ def equal_moments(
     if isinstance(moments, ModelMoments):
         yield np.arange(len(problem.data)), moments
         return
-    if problem.known is None:
-        raise ValueError("the moments depend on known quantities that the systems do not have")
-    place = {row: group for group, row in enumerate(moments.known.row_keys())}
-    index = np.array([place[row] for row in problem.known.row_keys()])
-    for group, own in enumerate(moments.moments):
-        systems = np.flatnonzero(index == group)
-        if len(systems):
-            yield systems, own
+    for row, systems in systems_by_row(moments.known, problem.known):
+        yield systems, moments.moments[row]
 
 
 def repeated(known: Known | None, rows: torch.Tensor) -> Known | None:

@@ -28,7 +28,7 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.problem import Problem
-from popinv.population.known import Known
+from popinv.population.known import Known, systems_by_row
 
 __all__ = ["VaryingMoments", "evaluate_varying", "scores_of_draws", "varying_moments"]
 
@@ -89,14 +89,8 @@ class VaryingMoments:
         if self.known is None:
             yield np.arange(len(problem.data)), self.groups[0]
             return
-        if problem.known is None:
-            raise ValueError("the moments depend on known quantities that the systems do not have")
-        place = {row: group for group, row in enumerate(self.known.row_keys())}
-        index = np.array([place[row] for row in problem.known.row_keys()])
-        for group, own in enumerate(self.groups):
-            systems = np.flatnonzero(index == group)
-            if len(systems):
-                yield systems, own
+        for row, systems in systems_by_row(self.known, problem.known):
+            yield systems, self.groups[row]
 
 
 def varying_moments(

@@ -29,7 +29,7 @@ from popinv.population.laws.correlation_matrices import (
     partials,
 )
 from popinv.population.laws.structure import coefficient_names, correlation_names
-from popinv.population.laws.transforms import Transform
+from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
 __all__ = ["GaussianLaw"]
 
@@ -175,15 +175,13 @@ class GaussianLaw(Law):
         """Return x for z (..., d_z), column by column."""
         if self._alike:
             return self.transforms[0].unbounded(z)
-        columns = zip(self.transforms, z.unbind(dim=-1), strict=True)
-        return torch.stack([transform.unbounded(column) for transform, column in columns], dim=-1)
+        return unbounded_columns(self.transforms, z)
 
     def bounded(self, x: torch.Tensor) -> torch.Tensor:
         """Return z for x (..., d_z), column by column."""
         if self._alike:
             return self.transforms[0].bounded(x)
-        columns = zip(self.transforms, x.unbind(dim=-1), strict=True)
-        return torch.stack([transform.bounded(column) for transform, column in columns], dim=-1)
+        return bounded_columns(self.transforms, x)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the moments of x, or the result of a search where they are not most likely."""

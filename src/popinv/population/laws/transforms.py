@@ -7,12 +7,13 @@ bounded interval.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-__all__ = ["LOG", "NONE", "Transform", "logit"]
+__all__ = ["LOG", "NONE", "Transform", "bounded_columns", "logit", "unbounded_columns"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,15 @@ NONE, LOG = Transform("none"), Transform("log")
 def logit(low: float, high: float) -> Transform:
     """Return the transform of a parameter between low and high."""
     return Transform("logit", low, high)
+
+
+def bounded_columns(transforms: Sequence[Transform], x: torch.Tensor) -> torch.Tensor:
+    """Return z for x (..., d_z), column by column."""
+    columns = zip(transforms, x.unbind(dim=-1), strict=True)
+    return torch.stack([transform.bounded(column) for transform, column in columns], dim=-1)
+
+
+def unbounded_columns(transforms: Sequence[Transform], z: torch.Tensor) -> torch.Tensor:
+    """Return x for z (..., d_z), column by column."""
+    columns = zip(transforms, z.unbind(dim=-1), strict=True)
+    return torch.stack([transform.unbounded(column) for transform, column in columns], dim=-1)

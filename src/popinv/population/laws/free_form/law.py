@@ -35,7 +35,7 @@ import torch
 from popinv.population.laws.base import Law
 from popinv.population.laws.free_form.monotone import MonotoneMap
 from popinv.population.laws.free_form.values import FORMS, value_names
-from popinv.population.laws.transforms import Transform
+from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
 __all__ = ["FreeFormLaw"]
 
@@ -160,13 +160,11 @@ class FreeFormLaw(Law):
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return x for z (..., d_z), column by column."""
-        columns = zip(self.transforms, z.unbind(dim=-1), strict=True)
-        return torch.stack([transform.unbounded(column) for transform, column in columns], dim=-1)
+        return unbounded_columns(self.transforms, z)
 
     def bounded(self, x: torch.Tensor) -> torch.Tensor:
         """Return z for x (..., d_z), column by column."""
-        columns = zip(self.transforms, x.unbind(dim=-1), strict=True)
-        return torch.stack([transform.bounded(column) for transform, column in columns], dim=-1)
+        return bounded_columns(self.transforms, x)
 
     def _parts(
         self, alpha: torch.Tensor

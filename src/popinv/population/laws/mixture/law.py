@@ -29,7 +29,7 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.mixture.expectation import best_components
 from popinv.population.laws.mixture.quantile import log_normal_density, mixture_quantile
 from popinv.population.laws.mixture.values import Components, value_names
-from popinv.population.laws.transforms import Transform
+from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
 __all__ = ["MixtureLaw"]
 
@@ -112,13 +112,11 @@ class MixtureLaw(Law):
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return x for z (..., d_z), column by column."""
-        columns = zip(self.transforms, z.unbind(dim=-1), strict=True)
-        return torch.stack([transform.unbounded(column) for transform, column in columns], dim=-1)
+        return unbounded_columns(self.transforms, z)
 
     def bounded(self, x: torch.Tensor) -> torch.Tensor:
         """Return z for x (..., d_z), column by column."""
-        columns = zip(self.transforms, x.unbind(dim=-1), strict=True)
-        return torch.stack([transform.bounded(column) for transform, column in columns], dim=-1)
+        return bounded_columns(self.transforms, x)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the best local maximum that EM finds from several starts, refined by a search.
