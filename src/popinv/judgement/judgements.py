@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
+from popinv.judgement.estimators import (
+    agreement_judgement,
+    arrival_judgement,
+    boundaries_judgement,
+    efficiency_judgement,
+    estimator_judgement,
+)
+from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
 from popinv.judgement.metrics import Metrics, Parameter
 
-__all__ = ["COVERAGE_WANTED", "Judgement", "judgements"]
+__all__ = ["COVERAGE_WANTED", "judgements"]
 
 # A study of some tens of replications can require a coverage of 95 % intervals within this band.
 COVERAGE_WANTED = (0.85, 0.99)
 
 # If a p-value is below this, model and data differ.
 _LEVEL = 0.05
-_UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
-# If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
-# If a ratio of standard error and bound is above the second, the data contain more information.
-_DIFFER, _INEFFICIENT = 0.01, 1.5
-# Standard errors of fewer systems are too uncertain for their ratio to be judged.
-_FEWEST_FOR_ERRORS = 200
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The result of one check of the answer.
-
-    Attributes
-    ----------
-    name : str
-        Name of the check.
-    verdict : {"good", "doubt", "neutral"}
-        Good, or a reason for doubt; neutral if there is nothing to compare with.
-    short : str
-        The result in a few words.
-    finding : str
-        The result in a sentence.
-    meaning : str
-        The meaning of the result.
-    """
-
-    name: str
-    verdict: Literal["good", "doubt", "neutral"]
-    short: str
-    finding: str
-    meaning: str
 
 
 def judgements(
@@ -68,11 +43,11 @@ def judgements(
     """
     parts = (
         _truth(metrics, parameters),
-        _estimator(metrics),
-        _arrival(metrics),
-        _agreement(metrics),
-        _efficiency(metrics),
-        _boundaries(metrics),
+        estimator_judgement(metrics),
+        arrival_judgement(metrics),
+        agreement_judgement(metrics),
+        efficiency_judgement(metrics),
+        boundaries_judgement(metrics),
         _heldout(metrics),
         _predictions(metrics),
         _noise_family(metrics),
@@ -84,10 +59,6 @@ def judgements(
         _calibration(calibration),
     )
     return tuple(judgement for part in parts for judgement in part)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgement]:
@@ -144,9 +115,9 @@ def _heldout(metrics: Metrics) -> Iterator[Judgement]:
     if "heldout_p_value" not in metrics:
         return
     p = metrics["heldout_p_value"]
-    if not _is_number(p):
+    if not is_number(p):
         yield Judgement(
-            "Held-out systems", "neutral", "not judged", "The test has no result.", _UNJUDGED
+            "Held-out systems", "neutral", "not judged", "The test has no result.", UNJUDGED
         )
         return
     differ = p < _LEVEL
@@ -169,12 +140,12 @@ def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
     if misfit.startswith("not judged: "):
         reason = misfit.removeprefix("not judged: ")
         text = f"Not judged: {reason}."
-        yield Judgement("Family of the noise", "neutral", "not judged", text, _UNJUDGED)
+        yield Judgement("Family of the noise", "neutral", "not judged", text, UNJUDGED)
         return
     fine = misfit == "none seen"
     p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
     text = (
-        f"The chosen family explains the second moments{p}." if fine else f"{_sentence(misfit)}{p}."
+        f"The chosen family explains the second moments{p}." if fine else f"{sentence(misfit)}{p}."
     )
     yield Judgement(
         "Family of the noise",
@@ -220,14 +191,14 @@ def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
     if "identifiability_warning" not in metrics:
         return
     warning = str(metrics["identifiability_warning"])
-    direction = _readable(str(metrics["weakest_direction"])).replace("-", "−")
+    direction = readable(str(metrics["weakest_direction"])).replace("-", "−")
     weakest = (
         f"The weakest combination of parameters, {direction}, has a standard error of "
         f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
     )
     by = metrics.get("identifiability_by", "mean, covariance and third moments of the observations")
     fine = warning == "none"
-    text = f"{'The data determine every parameter' if fine else _readable(warning)}. {weakest}"
+    text = f"{'The data determine every parameter' if fine else readable(warning)}. {weakest}"
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",
@@ -241,7 +212,7 @@ def _surrogate(metrics: Metrics) -> Iterator[Judgement]:
     if "surrogate_whitened_rmse" not in metrics:
         return
     error = metrics["surrogate_whitened_rmse"]
-    if not _is_number(error):
+    if not is_number(error):
         text = "No fresh solve succeeded, so it could not be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
@@ -313,104 +284,6 @@ def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
     )
 
 
-def _estimator(metrics: Metrics) -> Iterator[Judgement]:
-    if "estimator" not in metrics:
-        return
-    name, why = _readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
-    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
-    yield Judgement(
-        "Estimator",
-        "neutral",
-        f"the answer is that of the {name}",
-        f"The answer is that of the {name}, through {through}: {why}.",
-        "The likelihood has the smallest standard errors if the model is right. The "
-        "pseudo-likelihood needs only means and covariances. The distance needs no density.",
-    )
-
-
-def _arrival(metrics: Metrics) -> Iterator[Judgement]:
-    if "descent_arrived" not in metrics:
-        return
-    arrived, left = bool(metrics["descent_arrived"]), metrics["descent_remaining"]
-    # The descent's remaining distance is no reason to doubt an answer of another estimator.
-    matters = metrics["estimator"] == "distance"
-    yield Judgement(
-        "Descent",
-        "good" if arrived else "doubt" if matters else "neutral",
-        f"has {'' if arrived else 'not '}arrived",
-        f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
-        f"convergence has {left:.2g} standard errors left to go.",
-        "The remaining distance follows from the mean of the last gradients and their noise.",
-    )
-
-
-def _agreement(metrics: Metrics) -> Iterator[Judgement]:
-    if "agreement" not in metrics:
-        return
-    text, p = str(metrics["agreement"]), metrics.get("agreement_p_value")
-    if p is None:
-        yield Judgement("Agreement", "neutral", "not judged", f"{_sentence(text)}.", _UNJUDGED)
-        return
-    agree = p >= _DIFFER
-    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
-    yield Judgement(
-        "Agreement",
-        "good" if agree else "doubt",
-        short,
-        f"{_sentence(text)} (p = {p:.2g}).",
-        "If the model is right, the estimators differ only by chance. A wrong model can affect "
-        "them differently (Hausman's test).",
-    )
-
-
-def _efficiency(metrics: Metrics) -> Iterator[Judgement]:
-    ratios = {
-        key.removeprefix("efficiency_"): value
-        for key, value in metrics.items()
-        if key.startswith("efficiency_") and key != "efficiency_bound" and _is_number(value)
-    }
-    if not ratios:
-        return
-    worst = max(ratios, key=lambda name: ratios[name])
-    largest, bounding = ratios[worst], _readable(str(metrics["efficiency_bound"]))
-    systems = metrics.get("systems")
-    if isinstance(systems, int) and systems < _FEWEST_FOR_ERRORS:
-        yield Judgement(
-            "Efficiency",
-            "neutral",
-            f"not judged: {systems} systems are too few",
-            f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
-            f"({_readable(worst)}), but of {systems} systems both are uncertain themselves, by "
-            f"about {100 / math.sqrt(2 * systems):.0f} %.",
-            f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
-        )
-        return
-    fine = largest <= _INEFFICIENT
-    short = f"standard errors at most {largest:.2f} times the bound"
-    yield Judgement(
-        "Efficiency",
-        "good" if fine else "doubt",
-        short,
-        f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
-        f"({_readable(worst)}).",
-        f"Above {_INEFFICIENT:g} the data contain more information than the answer uses.",
-    )
-
-
-def _boundaries(metrics: Metrics) -> Iterator[Judgement]:
-    at = {k.removeprefix("boundary_"): v for k, v in metrics.items() if k.startswith("boundary_")}
-    for name, where in at.items():
-        told = _readable(name)
-        end = "from above" if where == "zero" else "from below"
-        yield Judgement(
-            "Boundary",
-            "neutral",
-            f"{told} is not distinguished from {where}",
-            f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
-            "Its value is fixed there, and the other parameters are estimated with it.",
-        )
-
-
 def _predictions(metrics: Metrics) -> Iterator[Judgement]:
     for key, title, subject in (
         (
@@ -420,7 +293,7 @@ def _predictions(metrics: Metrics) -> Iterator[Judgement]:
         ),
         ("heldout_log_score_p_value", "Log score", "Log densities of held-out systems"),
     ):
-        if not _is_number(metrics.get(key)):
+        if not is_number(metrics.get(key)):
             continue
         p = metrics[key]
         differ = p < _LEVEL
@@ -433,11 +306,3 @@ def _predictions(metrics: Metrics) -> Iterator[Judgement]:
             "The comparison is with systems drawn from the fitted model. It accounts for the error "
             "of the estimate.",
         )
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

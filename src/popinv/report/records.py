@@ -10,7 +10,7 @@ from typing import Any
 from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study as StudySection
 from popinv.judgement.comparison import explained, rows_of
-from popinv.judgement.judgements import Judgement
+from popinv.judgement.judgement import Judgement
 from popinv.judgement.metrics import Parameter
 
 __all__ = [

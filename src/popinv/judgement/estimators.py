@@ -1,0 +1,126 @@
+"""Judgements on the estimators: their arrival, agreement and standard errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
+from popinv.judgement.metrics import Metrics
+
+__all__ = [
+    "agreement_judgement",
+    "arrival_judgement",
+    "boundaries_judgement",
+    "efficiency_judgement",
+    "estimator_judgement",
+]
+
+# If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
+# If a ratio of standard error and bound is above the second, the data contain more information.
+_DIFFER, _INEFFICIENT = 0.01, 1.5
+# Standard errors of fewer systems are too uncertain for their ratio to be judged.
+_FEWEST_FOR_ERRORS = 50
+
+
+def estimator_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of the estimator of the answer."""
+    if "estimator" not in metrics:
+        return
+    name, why = readable(str(metrics["estimator"])), str(metrics["estimator_reason"])
+    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
+    yield Judgement(
+        "Estimator",
+        "neutral",
+        f"the answer is that of the {name}",
+        f"The answer is that of the {name}, through {through}: {why}.",
+        "The likelihood has the smallest standard errors if the model is right. The "
+        "pseudo-likelihood needs only means and covariances. The distance needs no density.",
+    )
+
+
+def arrival_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of the descent's arrival."""
+    if "descent_arrived" not in metrics:
+        return
+    arrived, left = bool(metrics["descent_arrived"]), metrics["descent_remaining"]
+    # The descent's remaining distance is no reason to doubt an answer of another estimator.
+    matters = metrics["estimator"] == "distance"
+    yield Judgement(
+        "Descent",
+        "good" if arrived else "doubt" if matters else "neutral",
+        f"has {'' if arrived else 'not '}arrived",
+        f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
+        f"convergence has {left:.2g} standard errors left to go.",
+        "The remaining distance follows from the mean of the last gradients and their noise.",
+    )
+
+
+def agreement_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of the agreement of the estimators."""
+    if "agreement" not in metrics:
+        return
+    text, p = str(metrics["agreement"]), metrics.get("agreement_p_value")
+    if p is None:
+        yield Judgement("Agreement", "neutral", "not judged", f"{sentence(text)}.", UNJUDGED)
+        return
+    agree = p >= _DIFFER
+    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
+    yield Judgement(
+        "Agreement",
+        "good" if agree else "doubt",
+        short,
+        f"{sentence(text)} (p = {p:.2g}).",
+        "If the model is right, the estimators differ only by chance. A wrong model can affect "
+        "them differently (Hausman's test).",
+    )
+
+
+def efficiency_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of the standard errors and their bound."""
+    ratios = {
+        key.removeprefix("efficiency_"): value
+        for key, value in metrics.items()
+        if key.startswith("efficiency_") and key != "efficiency_bound" and is_number(value)
+    }
+    if not ratios:
+        return
+    worst = max(ratios, key=lambda name: ratios[name])
+    largest, bounding = ratios[worst], readable(str(metrics["efficiency_bound"]))
+    systems = metrics.get("systems")
+    if isinstance(systems, int) and systems < _FEWEST_FOR_ERRORS:
+        yield Judgement(
+            "Efficiency",
+            "neutral",
+            f"not judged: {systems} systems are too few",
+            f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+            f"({readable(worst)}), but of {systems} systems both are uncertain themselves, by "
+            f"about {100 / math.sqrt(2 * systems):.0f} %.",
+            f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
+        )
+        return
+    fine = largest <= _INEFFICIENT
+    short = f"standard errors at most {largest:.2f} times the bound"
+    yield Judgement(
+        "Efficiency",
+        "good" if fine else "doubt",
+        short,
+        f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+        f"({readable(worst)}).",
+        f"Above {_INEFFICIENT:g} the data contain more information than the answer uses.",
+    )
+
+
+def boundaries_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of each parameter at its boundary."""
+    at = {k.removeprefix("boundary_"): v for k, v in metrics.items() if k.startswith("boundary_")}
+    for name, where in at.items():
+        told = readable(name)
+        end = "from above" if where == "zero" else "from below"
+        yield Judgement(
+            "Boundary",
+            "neutral",
+            f"{told} is not distinguished from {where}",
+            f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
+            "Its value is fixed there, and the other parameters are estimated with it.",
+        )
