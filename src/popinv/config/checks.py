@@ -9,89 +9,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
-from popinv.config.evidence import Evidence, evidence_problems
-from popinv.config.numerics import ActiveLearning, Assessment
-from popinv.config.observations import FileObservations, Observations, SyntheticObservations
-from popinv.config.study import default_section
+from popinv.config.evidence import evidence_problems
+from popinv.config.numerics import Assessment
+from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.special_systems import (
+    error_problems,
+    known_problems,
+    replicate_problems,
+)
+from popinv.config.study_sections import Sections
 from popinv.downstream.section import ObservedSystems, StudySections
 from popinv.downstream.sections import StudyDownstream
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
-from popinv.forward.kinds import Forward
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.field import FieldLaw
-from popinv.population.laws.kinds import Law, LawSection
-from popinv.population.model import covariate_names
+from popinv.population.laws.kinds import LawSection
 from popinv.population.noise.kernel.section import KernelSection
-from popinv.population.noise.kinds import Noise, NoiseSection
+from popinv.population.noise.kinds import NoiseSection
 from popinv.sections.messages import Problem, name_problems, shown, value_problems
 from popinv.sections.outside import is_outside, kind_class
 from popinv.surrogate.section import SurrogateSettings
 
 __all__ = ["study_problems"]
-
-# The forward model comes first: the default law and noise depend on it.
-_SECTIONS: dict[str, Any] = {
-    "forward": Forward,
-    "law": Law,
-    "noise": Noise,
-    "observations": Observations,
-    "active_learning": ActiveLearning,
-    "surrogate": SurrogateSettings,
-    "descent": DescentSettings,
-    "assessment": Assessment,
-    "evidence": Evidence,
-    "downstream": StudyDownstream,
-}
-
-
-# Kinds of noise without correlations, whose density of a censored value is known.
-_INDEPENDENT = ("isotropic", "diagonal")
-
-
-@cache
-def _adapter(section: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_SECTIONS[section])
-
-
-@dataclass
-class _Sections:
-    """The sections of a study; None for one that is at fault."""
-
-    forward: ForwardSection | None = None
-    law: LawSection | None = None
-    noise: NoiseSection | None = None
-    observations: SyntheticObservations | FileObservations | None = None
-    active_learning: ActiveLearning | None = None
-    surrogate: SurrogateSettings | None = None
-    descent: DescentSettings | None = None
-    assessment: Assessment | None = None
-    evidence: Evidence | None = None
-    downstream: StudyDownstream | None = None
-
-    @classmethod
-    def of_study(cls, study: Mapping[str, Any]) -> _Sections:
-        """Return the sections as they stand in the file, completed by their defaults."""
-        sections: dict[str, Any] = {}
-        for name in _SECTIONS:
-            try:
-                if name in study:
-                    sections[name] = _adapter(name).validate_python(study[name])
-                else:
-                    sections[name] = default_section(name, sections)
-            except ValidationError:
-                sections[name] = None
-        return cls(**sections)
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
@@ -102,15 +48,15 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     study : mapping
         The study as it stands in the file. What is wrong within a section is not repeated.
     """
-    sections = _Sections.of_study(study)
+    sections = Sections.of_study(study)
     if sections.forward:
         yield from _forward(sections)
     yield from _model(study, sections)
     if sections.forward and sections.law:
-        yield from _known(sections.forward, sections.law, sections)
-    yield from _errors(sections)
+        yield from known_problems(sections.forward, sections.law, sections)
+    yield from error_problems(sections)
     if sections.observations:
-        yield from _replicates(sections.observations, sections)
+        yield from replicate_problems(sections.observations, sections)
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
@@ -120,7 +66,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem.under("downstream")
 
 
-def _forward(sections: _Sections) -> Iterator[Problem]:
+def _forward(sections: Sections) -> Iterator[Problem]:
     """Yield the problems of the forward model; the other checks then treat it as unknown."""
     forward = sections.forward
     if forward and is_outside(forward.kind):
@@ -135,7 +81,7 @@ def _forward(sections: _Sections) -> Iterator[Problem]:
     sections.forward = forward
 
 
-def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
+def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
     forward, law, noise = sections.forward, sections.law, sections.noise
     observations, descent = sections.observations, sections.descent
     if law:
@@ -166,107 +112,6 @@ def _model(study: Mapping[str, Any], sections: _Sections) -> Iterator[Problem]:
         yield from _gaussian_process(sections)
 
 
-def _known(forward: ForwardSection, law: LawSection, sections: _Sections) -> Iterator[Problem]:
-    """Yield known quantities without a distribution, and parts of a study that do not take any."""
-    noises, observations = [sections.noise], sections.observations
-    if isinstance(observations, SyntheticObservations):
-        noises.append(observations.truth.noise_model)
-    wanted = tuple(dict.fromkeys([*forward.design_names(), *covariate_names(law, *noises)]))
-    if isinstance(sections.observations, SyntheticObservations):
-        described = "the design and the covariates"
-        for problem in name_problems(sections.observations.known, wanted, described):
-            yield problem.under("observations", "known")
-    if wanted:
-        why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
-        yield from _not_for(sections, why)
-
-
-def _replicates(
-    observations: SyntheticObservations | FileObservations, sections: _Sections
-) -> Iterator[Problem]:
-    """Yield parts of a study that do not take systems with several replicates."""
-    if isinstance(observations, SyntheticObservations):
-        several = observations.replicates > 1
-    else:
-        several = observations.replicated
-    if not several:
-        return
-    yield from _not_for(sections, "not for systems with replicates yet; leave it out.")
-    if sections.noise and sections.noise.unrestricted:
-        yield Problem(
-            ("noise", "kind"),
-            f"got '{sections.noise.kind}', which does not take systems with replicates yet; choose "
-            "'diagonal', 'kernel', 'blocks' or another family.",
-        )
-    noises = [sections.noise]
-    if isinstance(observations, SyntheticObservations):
-        noises.append(observations.truth.noise_model)
-    if any(noise and noise.errors and noise.errors.vary for noise in noises):
-        yield Problem(("noise", "errors"), "not for systems with replicates yet; leave it out.")
-    if observations.censored_below is not None:
-        at = ("observations", "censored_below")
-        yield Problem(at, "not for systems with replicates yet; leave it out.")
-    if isinstance(observations, FileObservations) and observations.place_columns:
-        at = ("observations", "place_columns")
-        yield Problem(at, "not for systems with replicates yet; leave one of them out.")
-
-
-def _errors(sections: _Sections) -> Iterator[Problem]:
-    """Yield parts of a study that do not take noise that varies."""
-    noises, observations = [sections.noise], sections.observations
-    if isinstance(observations, SyntheticObservations):
-        noises.append(observations.truth.noise_model)
-    if any(noise and noise.errors and noise.errors.vary for noise in noises):
-        yield from _not_for(sections, "not for noise with 'errors' yet; leave it out.")
-    if observations is not None and observations.censored_below is not None:
-        yield from _not_for(sections, "not for observations that are censored yet; leave it out.")
-        yield from _limits(sections)
-
-
-def _limits(sections: _Sections) -> Iterator[Problem]:
-    """Yield limits of quantification that do not fit, and noise that they do not go with."""
-    at = ("observations", "censored_below")
-    noise, observations = sections.noise, sections.observations
-    assert observations is not None
-    given, scale = observations.censored_below, "noise_scale_column"
-    if isinstance(observations, SyntheticObservations):
-        scale = "noise_scale"
-    if getattr(observations, scale) is not None:
-        yield Problem(at, f"not together with 'observations.{scale}' yet; leave one of them out.")
-    heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
-    if noise and (heavy or noise.kind not in _INDEPENDENT):
-        yield Problem(
-            at,
-            "values below a limit need independent Gaussian noise, but 'noise' is of kind "
-            f"'{noise.kind}'{' with heavy tails' if heavy else ''}; choose 'isotropic' or "
-            "'diagonal' with 'errors.tails: gaussian', or leave the values empty.",
-        )
-    if sections.forward is None:
-        return
-    described = sections.forward.observed(0)
-    if isinstance(given, list) and len(given) != len(described):
-        yield Problem(
-            at,
-            f"got {len(given)} numbers, but there are {len(described)} observations of each "
-            "system; give one for each, or one number.",
-        )
-    lowest = min(given) if isinstance(given, list) else given
-    if described.logarithm and lowest is not None and lowest <= 0:
-        yield Problem(at, "a limit must be positive, as logarithms are observed.")
-
-
-def _not_for(sections: _Sections, why: str) -> Iterator[Problem]:
-    """Yield downstream methods, baselines and evidence that a study asks for, with a reason."""
-    for method, asked in sections.downstream or ():
-        if asked is not None:
-            yield Problem(("downstream", method), why)
-    if sections.assessment and sections.assessment.baselines:
-        yield Problem(("assessment", "baselines"), why)
-    evidence = sections.evidence
-    if evidence and (evidence.system_counts or evidence.design_counts or evidence.calibration):
-        yield Problem(("evidence",), why)
-
-
 def _assessment(
     assessment: Assessment, law: LawSection | None, descent: DescentSettings | None
 ) -> Iterator[Problem]:
@@ -283,7 +128,7 @@ def _assessment(
         )
 
 
-def _downstream(downstream: StudyDownstream, sections: _Sections) -> Iterator[Problem]:
+def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[Problem]:
     needed = StudySections(
         sections.forward, sections.law, sections.noise, sections.surrogate, sections.assessment
     )
@@ -479,7 +324,7 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
         )
 
 
-def _gaussian_process(sections: _Sections) -> Iterator[Problem]:
+def _gaussian_process(sections: Sections) -> Iterator[Problem]:
     """Yield what a Gaussian process is too costly for, and what needs a network."""
     forward, learning, assessment = sections.forward, sections.active_learning, sections.assessment
     kind = ("surrogate", "kind")
