@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from tiny_study import TINY
 
-from popinv.config.loading import load
+from popinv.config.loading import load, load_file
 from popinv.config.study import Study
 from popinv.forward.kinds import KINDS
 from popinv.forward.section import forward_section
@@ -117,6 +120,98 @@ def test_the_descent_depends_on_transport_and_population():
     modules = imported_modules(script("deconvolve"))
     assert {"popinv.transport.rows", "popinv.population.noise.base"} <= set(modules)
     assert "popinv.forward.porous_flow" not in modules
+
+
+# What a module imports late although no stage names it, and why no result depends on it there.
+WITHOUT_RESULT = {
+    # Used by estimates alone, whose stages import it at the top.
+    ("population.laws.base", "optimisation.minimisation"),
+    # Asked for the class alone.
+    ("population.noise.varying", "population.noise.diagonal.noise"),
+    ("population.noise.varying", "population.noise.isotropic.noise"),
+    # A page writes the keys of a law, and computes nothing with its transforms.
+    ("population.laws.transform_keys", "population.laws.transforms"),
+    # A job that is killed goes on from there, and ends in the same result.
+    ("workflow.stage", "store.checkpoints"),
+}
+# What a module imports for some studies, and the stages of the others do not name.
+FOR_SOME = {
+    "downstream.outcome": {"population.model"},
+    "forward.external.model": {"forward.external.interpolation", "forward.external.logarithm"},
+    "forward.python.worker": {"forward.python.autograd"},
+    "inference.baselines.hierarchical": {"inference.baselines.numpyro_sampler"},
+    "inference.stages.collect_solves": {
+        "inference.build",
+        "inference.surrogate_push",
+        "surrogate.artefact",
+    },
+    "inference.surrogate_bias": {"inference.surrogate_posterior"},
+    "population.laws.field": {"population.laws.shifted"},
+    "population.noise.errors": {"population.noise.varying"},
+    "surrogate.artefact": {"surrogate.gaussian_process.emulator"},
+    "surrogate.build": {"surrogate.fourier_inputs"},
+    "surrogate.stages.train_surrogate": {"surrogate.gaussian_process.training"},
+}
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def imported_late(path: Path) -> frozenset[str]:
+    """Return the package modules that functions of a module import, but for its annotations."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return frozenset(
+        str(node.module)
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, functions)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("popinv.")
+    )
+
+
+def test_what_functions_import_is_part_of_the_code_of_their_stages():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    stages = [re.findall(r'"(\w+)"', call) for call in re.findall(r'code_of\(("[^)]*)\)', rules)]
+    assert len(stages) > 25
+    missing = set()
+    examples = ["porous_samples", "rails", "own_simulator", "elastic_bar", "lorenz96_one_scale"]
+    for name in examples:
+        for study in load_file(ROOT / "config" / "examples" / f"{name}.yaml").studies.values():
+            own = hasattr(study.forward, "path")
+            for stage, *uses in stages:
+                if ("true_noise" in uses and hasattr(study.observations, "file")) or (
+                    "states" in uses and own
+                ):
+                    continue
+                code = imported_modules(script(stage), *selected_modules(study, *uses))
+                for module, path in code.items():
+                    # Sections import the parts of their kind, which the uses name.
+                    if module.endswith(".section"):
+                        continue
+                    late = imported_late(path) - set(code)
+                    missing |= {(module[7:], name[7:]) for name in late}
+    for_some = {(module, late) for module, names in FOR_SOME.items() for late in names}
+    assert missing - WITHOUT_RESULT - for_some == set()
+    # The lists name nothing that has gone.
+    assert WITHOUT_RESULT | for_some == missing
+
+
+@pytest.mark.parametrize(
+    ("observed", "module"),
+    [
+        ({"logarithm": True}, "forward.external.logarithm"),
+        ({"times": [0.5], "simulated_times": [0, 1]}, "forward.external.interpolation"),
+    ],
+)
+def test_a_solve_depends_on_what_turns_its_output_into_observations(observed, module):
+    forward = FORWARD["python"] | {"kind": "python"}
+    plain, changed = (
+        imported_modules(
+            script("solve_chunk"),
+            *selected_modules(study_of(forward | {"observations": {"count": 2} | keys}), "solver"),
+        )
+        for keys in ({}, observed)
+    )
+    assert set(changed) - set(plain) == {f"popinv.{module}"}
 
 
 def test_an_unknown_module_is_refused():

@@ -70,7 +70,7 @@ rule import_observations:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations"),
-        code=code_of("import_observations", "forward"),
+        code=code_of("import_observations", "forward", "table"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:

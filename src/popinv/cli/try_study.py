@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from popinv.cli.enough import too_few_systems
+from popinv.cli.first_times import interpolated_in_time, rounded_in_time
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
@@ -25,7 +26,6 @@ from popinv.forward.external.model import ExternalModel
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.rounded_times import described_rounding, moved_by_rounding
 from popinv.observation_files.table import ObservationTable
 from popinv.population.known import Known
 from popinv.population.laws.values import law_spread, law_values
@@ -42,8 +42,6 @@ _LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
 _SHORTEST = 1e-6
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
-# Rounded times may move observations by this share of the noise: it then grows by 2 %.
-_MUCH = 0.2
 
 
 def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
@@ -130,7 +128,8 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
             + _range(table.values)
         )
-        lines += _rounding(study, table, solutions.observations[good])
+        lines += rounded_in_time(study, table, solutions.observations[good])
+    lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)
     rounds = map(str, range(study.active_learning.rounds))
     stages = [*(["truth"] if is_synthetic(study) else []), *rounds, "check"]
@@ -178,23 +177,6 @@ def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:
         "set 'surrogate: {kind: gaussian_process}', and leave out 'active_learning' and "
         "'assessment.surrogate_check' for its own numbers of solves"
     ]
-
-
-def _rounding(study: Study, table: ObservationTable, y: np.ndarray) -> list[str]:
-    """Return what the rounding of times does to the observations, beside the noise."""
-    told = described_rounding(table)
-    times = np.unique(study.forward.observed(study.seed or 0).coordinates[:, -1])
-    if not told or not len(y) or len(times) < 2:
-        return [told] if told else []
-    moved = moved_by_rounding(table, y, times)
-    lines = [told, f"that moves the observations of the systems tried by {moved:.2g}"]
-    noise = getattr(study.noise.start, "standard_deviation", None)
-    if isinstance(noise, float) and moved > _MUCH * noise:
-        lines.append(
-            f"this is more than {_MUCH:g} of the noise at its start ({noise:g}), and will count as "
-            "noise; take more times (forward.observations.times.grid)"
-        )
-    return lines
 
 
 def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha: int) -> list[str]:

@@ -43,6 +43,11 @@ def _true_noise(study: Study) -> tuple[str, ...]:
     return (*_forward(study), *true_noise(study).modules())
 
 
+def _table(study: Study) -> tuple[str, ...]:
+    modules = "fit", "known_columns", "long_tables", "own_places", "replicates"
+    return tuple(f"popinv.observation_files.{module}" for module in modules)
+
+
 def _surrogate(study: Study) -> tuple[str, ...]:
     if study.surrogate.kind == "network":
         return ("popinv.surrogate.networks", "popinv.surrogate.device")
@@ -85,6 +90,7 @@ USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
     "law": _law,
     "noise": _noise,
     "true_noise": _true_noise,
+    "table": _table,
     "surrogate": _surrogate,
     "choice": _choice,
     "training": _training,
@@ -93,9 +99,9 @@ USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
 }
 """The parts of a study that a stage can use: the forward model's section, its solver, the
 computation and the drawing of its whole states, the law, the noise that is fitted, the noise of a
-synthetic truth, and the surrogate. A round may have nothing to do and then imports nothing; its
-parts are the choice of its solves, the training, the estimate, and the judgement of its
-surrogate."""
+synthetic truth, the reading of a file of observations, and the surrogate. A round may have nothing
+to do and then imports nothing; its parts are the choice of its solves, the training, the estimate,
+and the judgement of its surrogate."""
 
 
 def selected_modules(study: Study, *uses: str) -> tuple[str, ...]:

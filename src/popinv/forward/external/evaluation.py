@@ -18,7 +18,7 @@ import numpy as np
 
 from popinv.errors import SolverError
 
-__all__ = ["CallFailed", "Simulator", "evaluate", "one_line"]
+__all__ = ["CallFailed", "Simulator", "checked_answer", "evaluate", "one_line"]
 
 _LONGEST_REASON = 300
 # After this many lost calls of one system each, without a success, the simulator is given up, as
@@ -69,6 +69,28 @@ def one_line(text: str) -> str:
     """Return a text on one line, cut short, as reasons are stored."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
+
+
+def checked_answer(values: np.ndarray, count: int, width: int) -> np.ndarray:
+    """Return what a simulator returned for ``count`` systems, if it has the shape (count, width).
+
+    Raises
+    ------
+    SolverError
+        If it has another one.
+    """
+    if values.shape == (count, width):
+        return values
+    hint = ""
+    if values.shape == (width, count):
+        hint = " It looks transposed."
+    elif values.ndim != 2:
+        hint = " The result needs a row for each system, even for a single system."
+    raise SolverError(
+        f"the simulator returned an array of shape {values.shape} for {count} system(s), but "
+        f"{(count, width)} is expected: a row for each system, and a column for each of the "
+        f"{width} observations that the configuration describes.{hint}"
+    )
 
 
 def evaluate(
@@ -209,22 +231,8 @@ class _Batches:
                 if not alone or attempt == self.retries:
                     raise
                 continue
-            return self._checked(values, rows.stop - rows.start)
+            return checked_answer(values, rows.stop - rows.start, self.width)
         raise AssertionError("the last attempt returns or raises")
-
-    def _checked(self, values: np.ndarray, count: int) -> np.ndarray:
-        if values.shape == (count, self.width):
-            return values
-        hint = ""
-        if values.shape == (self.width, count):
-            hint = " It looks transposed."
-        elif values.ndim != 2:
-            hint = " The result needs a row for each system, even for a single system."
-        raise SolverError(
-            f"the simulator returned an array of shape {values.shape} for {count} system(s), but "
-            f"{(count, self.width)} is expected: a row for each system, and a column for each of "
-            f"the {self.width} observations that the configuration describes.{hint}"
-        )
 
     def _give_up(self, row: int, failure: CallFailed) -> None:
         self.values[row], self.reasons[row] = np.nan, failure.reason

@@ -55,13 +55,8 @@ class ExternalModel:
         start: Callable[[], Simulator],
         rows_per_call: int,
     ) -> None:
-        self._section, self._seed, self._start = section, seed, start
-        if section.observations.logarithm:
-            # Imported here, since few studies need it.
-            from popinv.forward.external.logarithm import Logarithms
-
-            count = section.observation_count()
-            self._start = lambda: Logarithms(start(), count)
+        self._section, self._seed = section, seed
+        self._start = _as_observed(section, start)
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
         self.parameters = section.inputs()
@@ -158,3 +153,28 @@ class ExternalModel:
                 # The next call starts new simulators, as the state of these is unknown.
                 self._close()
                 raise
+
+
+def _as_observed(
+    section: ExternalSection, start: Callable[[], Simulator]
+) -> Callable[[], Simulator]:
+    """Return a start of the simulator that gives the observations from what it returns."""
+    # The modules are imported here, since few studies need them.
+    observed, count = section.observations, section.observation_count()
+    times, asked = observed.described_times(), observed.asked_times()
+    if times is not None and asked is not None and observed.simulated_times is not None:
+        from popinv.forward.external.interpolation import Interpolated, interpolation_matrix
+
+        matrix = interpolation_matrix(asked, times, observed.interpolation)
+        start = _then(start, partial(Interpolated, matrix=matrix, entries=observed.count))
+    if observed.logarithm:
+        from popinv.forward.external.logarithm import Logarithms
+
+        start = _then(start, partial(Logarithms, count=count))
+    return start
+
+
+def _then(
+    start: Callable[[], Simulator], wrapper: Callable[[Simulator], Simulator]
+) -> Callable[[], Simulator]:
+    return lambda: wrapper(start())

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
@@ -136,6 +136,12 @@ Times = Annotated[
     Discriminator(_form_of_times),
     AfterValidator(_written_out),
 ]
+SimulatedTimes = Annotated[
+    Annotated[list[Number], Field(min_length=2), Tag("<list>")]
+    | Annotated[RegularTimes, Tag("<regular>")],
+    Discriminator(_form_of_times),
+    AfterValidator(_written_out),
+]
 
 
 def _default_count(values: dict[str, Any]) -> int | None:
@@ -167,6 +173,17 @@ class SimulatorObservations(Section):
         "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table, with "
         "`grid: 200` rounded to so many. null: no time.",
     )
+    simulated_times: SimulatedTimes | None = Field(
+        default=None,
+        description="Times at which the simulator returns every entry, if they are others than "
+        "`times`: a list, or `{first: 0, step: 0.5, count: 40}`. Its output is interpolated to "
+        "`times`, which must lie between the first and the last. null: those of `times`.",
+    )
+    interpolation: Literal["cubic", "linear"] = Field(
+        default="cubic",
+        description="How `simulated_times` are interpolated: by a cubic spline, or linearly, for a "
+        "model with jumps or kinks in time.",
+    )
     count: Annotated[Count, Given] = Field(
         # None is refused if there is nothing to count.
         default_factory=_default_count,  # type: ignore[assignment]
@@ -192,6 +209,15 @@ class SimulatorObservations(Section):
     def described_times(self) -> list[float] | None:
         """Return the times, written out."""
         return cast("list[float] | None", self.times)
+
+    def asked_times(self) -> list[float] | None:
+        """Return the times at which the simulator returns every entry, written out."""
+        simulated = cast("list[float] | None", self.simulated_times)
+        return self.described_times() if simulated is None else simulated
+
+    def asked_count(self) -> int:
+        """Return how many numbers the simulator returns for a system."""
+        return self.count * len(self.asked_times() or [None])
 
     def described(self) -> Observations:
         """Return the entries at their places; times run fastest.
@@ -227,6 +253,7 @@ class SimulatorObservations(Section):
         """Yield columns of different lengths, and times in the wrong place."""
         if "t" in self.coordinates:
             yield Problem(("coordinates", "t"), "times are given as 'times', not as a coordinate.")
+        yield from self._problems_of_times()
         columns = {("coordinates", name): column for name, column in self.coordinates.items()}
         for path, column in (columns | ({("labels",): self.labels} if self.labels else {})).items():
             if len(column) != self.count:
@@ -235,6 +262,21 @@ class SimulatorObservations(Section):
                 )
         if len(set(self.labels)) < len(self.labels):
             yield Problem(("labels",), f"got {shown(self.labels)}, but no two may be equal.")
+
+    def _problems_of_times(self) -> Iterator[Problem]:
+        times, simulated = self.described_times(), self.asked_times()
+        if self.simulated_times is None or simulated is None:
+            return
+        if times is None:
+            yield Problem(
+                ("simulated_times",), "is interpolated to 'times', which must be given beside it."
+            )
+        elif min(times) < simulated[0] or max(times) > simulated[-1]:
+            yield Problem(
+                ("simulated_times",),
+                f"go from {simulated[0]:g} to {simulated[-1]:g}, but observations from "
+                f"{min(times):g} to {max(times):g} are asked for: nothing is extrapolated.",
+            )
 
 
 class ExternalSection(ForwardSection):
@@ -280,6 +322,14 @@ class ExternalSection(ForwardSection):
     def observed(self, seed: int) -> Observations:
         """Return the observations; the seed is unused, since the places are given."""
         return self.observations.described()
+
+    def solver_modules(self) -> tuple[str, ...]:
+        """Return the modules that make the observations of what the simulator returns."""
+        uses = {
+            "interpolation": self.observations.simulated_times is not None,
+            "logarithm": self.observations.logarithm,
+        }
+        return tuple(f"popinv.forward.external.{name}" for name, used in uses.items() if used)
 
     def cost(self) -> ForwardCost:
         """Return a guess of the cost of solving; the time limit bounds the time."""

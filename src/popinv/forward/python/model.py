@@ -24,7 +24,7 @@ _OR_NOT = "To disable derivatives, leave 'forward.derivatives' out."
 def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
     """Return the function as a forward model, differentiable if the section says so."""
     derivatives = section.derivatives
-    times = section.observations.described_times()
+    times = section.observations.asked_times()
     start = partial(
         WorkerProcess,
         section.function,
@@ -34,7 +34,7 @@ def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
         section.vectorised,
         len(section.design()),
         times,
-        section.observation_count(),
+        section.observations.asked_count(),
     )
     if derivatives is None:
         return ExternalModel(section, seed, start, section.rows_per_call)

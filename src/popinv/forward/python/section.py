@@ -66,8 +66,9 @@ class PythonFunction(LocalSimulator):
         return forward_model(self, seed)
 
     def solver_modules(self) -> tuple[str, ...]:
-        """Return the module that differentiates functions written in torch."""
-        return ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
+        """Return those of any simulator, and that which differentiates functions of torch."""
+        torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
+        return (*super().solver_modules(), *torch)
 
     def code_files(self) -> set[Path]:
         """Return the module of the function, and what it imports from the folder ``path``."""

@@ -33,7 +33,7 @@ def forward_model(section: UMBridge, seed: int) -> ExternalModel:
         section.server_model,
         section.config,
         len(section.inputs()),
-        section.observation_count(),
+        section.observations.asked_count(),
         section.time_limit,
     )
     # The protocol evaluates one system in each request.
