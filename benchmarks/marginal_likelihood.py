@@ -70,7 +70,7 @@ def problem(count: int) -> Problem:
 
 def estimate(given: Problem) -> Estimate:
     """Return the estimate of largest marginal likelihood."""
-    first = fit_pseudo_likelihood(given, [START], rough=True)
+    first = fit_pseudo_likelihood(given, [START])
     return fit_marginal_likelihood(given, first.p)
 
 

@@ -132,7 +132,7 @@ def package_study(given: Study, problem: Problem, design: np.ndarray, rounds: in
         how = _training(given, problem, number, covariance)
         surrogate, _ = train(TrainingData(z, y, weights), how, surrogate, progress=False)
         through = replace(problem, simulate=surrogate)
-        p = fit_pseudo_likelihood(through, [p], rough=True).p
+        p = fit_pseudo_likelihood(through, [p]).p
     settings = given.descent.replace(legs=1)
     return fit_distance(through, settings, [p], progress=False).estimate.p
 

@@ -52,7 +52,7 @@ def test_no_estimate_runs_away(study):
             clean = problem.simulate(torch.from_numpy(z)).numpy()
         data = clean + noise_rows(problem.noise, gamma, 1, stage, clean)
         again = replace(problem, data=data, stage=stage)
-        first = fit_pseudo_likelihood(again, [begin], rough=True)
+        first = fit_pseudo_likelihood(again, [begin])
         last = fit_distance(again, settings, [first.p], progress=False).estimate
         for name, p in (("pseudo-likelihood", first.p), ("distance", last.p)):
             if np.max(np.abs(p - truth)) > FAR:

@@ -100,7 +100,7 @@ def test_more_solves_leave_less_open():
             stage="s",
         )  # fmt: skip
         uncertain = replace(problem, simulate=through)
-        estimate = fit_pseudo_likelihood(uncertain, [np.concatenate([alpha, gamma])], rough=True)
+        estimate = fit_pseudo_likelihood(uncertain, [np.concatenate([alpha, gamma])])
         scores = pseudo_scores(uncertain, estimate.p)
         found = corrected(uncertain, estimate, scores, fresh, "fresh", pairs=1)
         errors.append(np.sqrt(np.trace(found.correction_covariance)))

@@ -94,7 +94,7 @@ def _maximum(
 ) -> Estimate:
     if estimator == "likelihood":
         return fit_marginal_likelihood(problem, p, settings, rough=True)
-    return fit_pseudo_likelihood(problem, [p], rough=True)
+    return fit_pseudo_likelihood(problem, [p])
 
 
 def _small(estimate: Estimate) -> bool:

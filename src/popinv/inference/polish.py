@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
+from popinv.inference.likelihood.few_systems import adapts
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import at_boundary, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS
 from popinv.inference.likelihood.model_moments import draws_for
@@ -54,6 +55,8 @@ _TIMES_OF_COEFFICIENTS = 4
 _STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
+# Furthest start of the likelihood of few systems from that of the study, in logarithms.
+_FURTHEST_START = 3.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def polish(
         With the surrogate.
     settings : PolishSettings
     starts : sequence of ndarray of shape (n_p,)
+        The last is that of the study, which has no parameter at its boundary.
     fresh : FreshSolves
         Solves of the law near the answer that were not used to train the surrogate.
     solver : SolverSimulator, optional
@@ -145,13 +149,19 @@ def polish(
     """
     path = _Path(problem, settings, solver, seconds_per_solve, checkpoint, say)
     with nullcontext() if solver is None else solver.session():
-        polished = path.pseudo_likelihood(starts, fresh)
-        if not likelihood:
-            return replace(polished, reason="it was not asked for")
-        try:
-            return path.likelihood(polished, fresh)
-        except DivergenceError as error:
-            return replace(polished, reason=str(error))
+        polished, nearby = path.pseudo_likelihood(starts, fresh)
+        if likelihood:
+            try:
+                polished = path.likelihood(polished, nearby, starts[-1], fresh)
+            except DivergenceError as error:
+                polished = replace(polished, reason=str(error))
+        else:
+            polished = replace(polished, reason="it was not asked for")
+        if polished.likelihood is not None and polished.likelihood.passes:
+            return polished
+        # Only an answer needs all ends of its intervals, which are many further searches.
+        answer = profiled(nearby, polished.pseudo_likelihood)
+        return replace(polished, pseudo_likelihood=answer)
 
 
 @dataclass(frozen=True)
@@ -173,9 +183,11 @@ class _Path:
             return None
         return self.problem.through(self.solver)
 
-    def pseudo_likelihood(self, starts: Sequence[np.ndarray], fresh: FreshSolves) -> Polished:
-        """Return the pseudo-likelihood's estimate, and the shift by the surrogate's error."""
-        problem = self.problem
+    def pseudo_likelihood(
+        self, starts: Sequence[np.ndarray], fresh: FreshSolves
+    ) -> tuple[Polished, Problem]:
+        """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
+        problem = nearby = self.problem
         first = fit_pseudo_likelihood(problem, starts)
         self.tell("pseudo-likelihood through the surrogate", first)
         scores = pseudo_scores(problem, first.p)
@@ -189,35 +201,45 @@ class _Path:
             try:
                 best = fit_pseudo_likelihood(solved, nearest, problem if near else None)
                 through, shift = "solver", first.p - best.p
+                nearby = problem if near else solved
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
         self.tell(f"pseudo-likelihood through the {through}, without the surrogate's push", best)
-        return Polished(best, None, {"pseudo_likelihood": through}, shift)
+        return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
 
-    def likelihood(self, polished: Polished, fresh: FreshSolves) -> Polished:
+    def likelihood(
+        self, polished: Polished, nearby: Problem, inside: np.ndarray, fresh: FreshSolves
+    ) -> Polished:
         """Return the estimates with that of the likelihood added."""
-        pseudo_likelihood = polished.pseudo_likelihood
-        # A parameter at its boundary stays there, as a scoring step has no curvature for it.
-        at_boundary = tuple(i for i, ends in pseudo_likelihood.ends.items() if ends.boundary)
-        problem = replace(self.problem, fixed=at_boundary)
+        pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
         settings = MarginalSettings(draws=draws_for_systems(draws, len(problem.data)))
-        through, start = "surrogate", self.start(pseudo_likelihood)
+        adapted = adapts(problem, settings)
+        start, kept = self.start(pseudo_likelihood), {}
+        if adapted:
+            # The moments of few systems may put a parameter at its boundary by chance.
+            near, positive = _FURTHEST_START, problem.logarithmic & problem.free
+            start[positive] = np.clip(start, inside - near, inside + near)[positive]
+        else:
+            # A parameter at its boundary stays there, as a scoring step has no curvature for it.
+            kept = at_boundary(nearby, pseudo_likelihood)
+            pseudo_likelihood = replace(pseudo_likelihood, ends=kept)
+            polished = replace(polished, pseudo_likelihood=pseudo_likelihood)
+        held = tuple(kept)
+        problem, through = replace(problem, fixed=held), "surrogate"
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:
             best = self.maximum(problem, start, settings)
         else:
-            through, solved = "solver", replace(solved, fixed=at_boundary)
-            near = (
-                np.abs(polished.surrogate_shift) < _SMALL_PUSH * pseudo_likelihood.standard_errors
-            )
-            if np.all(near[problem.free]):
+            through, solved = "solver", replace(solved, fixed=held)
+            errors = pseudo_likelihood.standard_errors
+            close = np.abs(polished.surrogate_shift) < _SMALL_PUSH * errors
+            if np.all(close[problem.free]) and not adapted:
                 # The surrogate comes close to the maximum faster.
                 start, memory = maximum_likelihood(problem, start, settings)
                 best = self.maximum(solved, start, settings, memory, problem)
             else:
                 best = self.maximum(solved, start, settings)
-        kept = {i: pseudo_likelihood.ends[i] for i in at_boundary}
         best = replace(best, ends={**best.ends, **kept})
         self.tell(f"likelihood through the {through}", best)
         if best.passes and through == "surrogate":

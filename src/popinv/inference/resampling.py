@@ -116,7 +116,7 @@ class _Maxima:
     def __call__(self, resampled: Problem, index: int) -> np.ndarray:
         """Return the maximum for resampled systems."""
         if self.estimator == "pseudo_likelihood":
-            return fit_pseudo_likelihood(resampled, [self.p], rough=True).p
+            return fit_pseudo_likelihood(resampled, [self.p]).p
         return maximum_likelihood(resampled, self.p, self.settings)[0]
 
 

@@ -44,7 +44,7 @@ def likelihood(problem, start):
 
 
 @pytest.mark.parametrize(
-    ("fit", "data_sets"), [(lambda p, s: fit_pseudo_likelihood(p, [s], rough=True), 20),
+    ("fit", "data_sets"), [(lambda p, s: fit_pseudo_likelihood(p, [s]), 20),
                            (likelihood, 6)], ids=["pseudo_likelihood", "likelihood"]
 )  # fmt: skip
 def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):

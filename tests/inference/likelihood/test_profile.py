@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import at_boundary, fit_pseudo_likelihood, profiled
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -45,7 +45,7 @@ def drop(problem: Problem, top: float, start: np.ndarray, x: float) -> float:
 
 def test_an_ill_determined_deviation_has_the_ends_of_its_profile():
     problem = lines(40, 0.4, seed=3)
-    estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
+    estimate = profiled(problem, fit_pseudo_likelihood(problem, [np.zeros(5)]))
     ends = estimate.ends[3]
     top = -minimize(lambda q: -log_likelihood(problem, q), estimate.p, method="BFGS").fun
     scale = float(np.clip(estimate.covariance[3, 3] / estimate.bread[3, 3], 0.2, 5.0))
@@ -60,10 +60,12 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
     at_zero = 0
     for seed in range(8):
         problem = lines(60, 0.0, seed=seed)
-        estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
+        estimate = profiled(problem, fit_pseudo_likelihood(problem, [np.zeros(5)]))
         assert estimate.arrived
         assert np.all(np.abs(estimate.p[[2, 4]] - wanted) < 4 * estimate.standard_errors[[2, 4]])
-        if 3 not in estimate.ends or not estimate.ends[3].boundary:
+        ends_at_boundary = {i: ends for i, ends in estimate.ends.items() if ends.boundary}
+        assert at_boundary(problem, estimate) == ends_at_boundary
+        if 3 not in ends_at_boundary:
             continue
         at_zero += 1
         ends = estimate.ends[3]
@@ -81,5 +83,7 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
 
 
 def test_a_well_determined_parameter_has_no_ends_of_its_own():
-    estimate = fit_pseudo_likelihood(lines(400, 1.0, seed=1), [np.zeros(5)])
-    assert not estimate.ends
+    problem = lines(400, 1.0, seed=1)
+    estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
+    assert not profiled(problem, estimate).ends
+    assert not at_boundary(problem, estimate)

@@ -12,13 +12,20 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import law_penalty
-from popinv.inference.likelihood.profile import ill_determined, profiles
+from popinv.inference.likelihood.profile import (
+    Ends,
+    boundary,
+    ill_determined,
+    profile,
+    profiles,
+    scale_of,
+)
 from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
 
-__all__ = ["fit_pseudo_likelihood"]
+__all__ = ["at_boundary", "fit_pseudo_likelihood", "profiled"]
 
 _MOST_STEPS = 60
 # Far from the answer, fewer draws suffice.
@@ -30,9 +37,10 @@ def fit_pseudo_likelihood(
     starts: Sequence[np.ndarray],
     slopes: Problem | None = None,
     progress: Callable[[ScoringState], None] | None = None,
-    rough: bool = False,
 ) -> Estimate:
     """Maximise the pseudo-likelihood from several starts, then with all draws from the best end.
+
+    The ends of intervals that the curvature does not describe are left to :func:`profiled`.
 
     Parameters
     ----------
@@ -46,8 +54,6 @@ def fit_pseudo_likelihood(
         start must then be close to the answer.
     progress : callable, optional
         A function that receives the state after every step.
-    rough : bool
-        Whether only the maximum matters. Ends of intervals are then not computed.
 
     Raises
     ------
@@ -75,13 +81,53 @@ def fit_pseudo_likelihood(
         if few < len(omega):
             last = _ascended(problem, slopes, best.point.p, omega, progress)
             last = replace(last, path=np.concatenate([best.path, last.path[1:]]))
-        estimate = _estimate(problem, slopes, last, omega)
-        if rough or not np.any(ill_determined(problem, estimate)):
-            return estimate
-        nearby = slopes or problem
-        top = _ascended(nearby, None, estimate.p, omega, None).point
-        evaluate = _evaluator(nearby, None, omega)
-        return replace(estimate, ends=profiles(nearby, estimate, top, evaluate))
+        return _estimate(problem, slopes, last, omega)
+
+
+def profiled(problem: Problem, estimate: Estimate) -> Estimate:
+    """Return an estimate with the ends of the intervals that its curvature does not describe.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the estimate; its simulator may be a cheaper one that is accurate enough for the ends.
+    estimate : Estimate
+        From :func:`fit_pseudo_likelihood`.
+    """
+    problem = problem.of_moments
+    if not np.any(ill_determined(problem, estimate)):
+        return estimate
+    with fixed_threads():
+        top, evaluate = _top(problem, estimate)
+        return replace(estimate, ends=profiles(problem, estimate, top, evaluate))
+
+
+def at_boundary(problem: Problem, estimate: Estimate) -> dict[int, Ends]:
+    """Return the ends for those positive parameters whose maximum is at zero or infinity.
+
+    Parameters
+    ----------
+    problem, estimate
+        As for :func:`profiled`.
+    """
+    problem = problem.of_moments
+    entries = np.flatnonzero(ill_determined(problem, estimate))
+    if not len(entries):
+        return {}
+    with fixed_threads():
+        top, evaluate = _top(problem, estimate)
+        return {
+            int(i): profile(problem, top, evaluate, int(i), scale_of(estimate, int(i)))
+            for i in entries
+            if boundary(problem, top, evaluate, int(i))
+        }
+
+
+def _top(problem: Problem, estimate: Estimate) -> tuple[Point, Evaluate]:
+    """Return the maximum near an estimate through a problem's own simulator, and its evaluation."""
+    omega = matched_draws(problem)
+    top = _ascended(problem, None, estimate.p, omega, None).point
+    return top, _evaluator(problem, None, omega)
 
 
 def _ascended(

@@ -24,7 +24,15 @@ from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.scoring import Evaluate, Point, ascend, begin
 from popinv.inference.problem import Problem
 
-__all__ = ["ILL_DETERMINED", "Ends", "ill_determined", "profile", "profiles"]
+__all__ = [
+    "ILL_DETERMINED",
+    "Ends",
+    "boundary",
+    "ill_determined",
+    "profile",
+    "profiles",
+    "scale_of",
+]
 
 # If the standard error of a logarithm is larger, the profile gives the interval.
 ILL_DETERMINED = 0.4
@@ -67,13 +75,17 @@ def profiles(
     evaluate : callable
         The likelihood near the maximum; see :mod:`popinv.inference.likelihood.scoring`.
     """
-    ends = {}
-    sampling, model = np.diag(estimate.covariance), np.diag(estimate.bread)
-    for i in np.flatnonzero(ill_determined(problem, estimate)):
-        # If the curvature carries almost no information, neither does the ratio c.
-        scale = float(np.clip(sampling[i] / model[i], 0.2, 5.0)) if model[i] < _FLAT else 1.0
-        ends[int(i)] = profile(problem, point, evaluate, int(i), scale)
-    return ends
+    return {
+        int(i): profile(problem, point, evaluate, int(i), scale_of(estimate, int(i)))
+        for i in np.flatnonzero(ill_determined(problem, estimate))
+    }
+
+
+def scale_of(estimate: Estimate, i: int) -> float:
+    """Return c for entry i."""
+    sampling, model = estimate.covariance[i, i], estimate.bread[i, i]
+    # If the curvature carries almost no information, neither does the ratio.
+    return float(np.clip(sampling / model, 0.2, 5.0)) if model < _FLAT else 1.0
 
 
 def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
@@ -98,6 +110,26 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
     scale : float
         c.
     """
+    drop, at = _drop(problem, point, evaluate, i), float(point.p[i])
+    where = _boundary(drop, at)
+    target = scale * (_ONE_SIDED if where else _TWO_SIDED)
+    lower = -math.inf if where == "zero" else _end(drop, at, -1.0, target)
+    upper = math.inf if where == "infinity" else _end(drop, at, 1.0, target)
+    return Ends(lower, upper, where)
+
+
+def boundary(problem: Problem, point: Point, evaluate: Evaluate, i: int) -> str:
+    """Return the boundary at which the maximum lies in entry i: "zero", "infinity", or ""."""
+    return _boundary(_drop(problem, point, evaluate, i), float(point.p[i]))
+
+
+def _boundary(drop: Callable[[float], float], at: float) -> str:
+    if drop(at - _DEEP) < _AT_ZERO:
+        return "zero"
+    return "infinity" if drop(at + _DEEP) < _AT_ZERO else ""
+
+
+def _drop(problem: Problem, point: Point, evaluate: Evaluate, i: int) -> Callable[[float], float]:
     held = replace(problem, fixed=(*problem.fixed, i))
 
     def drop(x: float) -> float:
@@ -110,16 +142,7 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
         except DivergenceError:
             return math.inf
 
-    at = float(point.p[i])
-    boundary = ""
-    if drop(at - _DEEP) < _AT_ZERO:
-        boundary = "zero"
-    elif drop(at + _DEEP) < _AT_ZERO:
-        boundary = "infinity"
-    target = scale * (_ONE_SIDED if boundary else _TWO_SIDED)
-    lower = -math.inf if boundary == "zero" else _end(drop, at, -1.0, target)
-    upper = math.inf if boundary == "infinity" else _end(drop, at, 1.0, target)
-    return Ends(lower, upper, boundary)
+    return drop
 
 
 def _end(drop: Callable[[float], float], at: float, side: float, target: float) -> float:

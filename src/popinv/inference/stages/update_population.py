@@ -48,7 +48,7 @@ def update_population(
     starts = [start(model, problem)]
     if previous_estimate is not None:
         starts.insert(0, estimate_of(previous_estimate))
-    estimate = fit_pseudo_likelihood(problem, starts, rough=True)
+    estimate = fit_pseudo_likelihood(problem, starts)
     dataset = estimate_dataset(problem, estimate, {"converged": 0})
     print_parameters(dataset)
     return dataset
