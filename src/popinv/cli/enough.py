@@ -69,7 +69,10 @@ def advice(
         )
         if correlations:
             best += f" and correlations to {1 / math.sqrt(max(systems - 1, 1)):.2f}"
-            remedy = f"leave out some of the {correlations} correlations, {remedy}"
+            which = "the correlation"
+            if correlations > 1:
+                which = f"some of the {correlations} correlations"
+            remedy = f"leave out {which}, {remedy}"
         lines.append(
             f"{systems} systems are few for a law of {of_law} parameters, which wants about "
             f"{wanted} ({_SYSTEMS_EACH} for each): its standard errors are at best {best}. To have "
