@@ -5,6 +5,8 @@ The configuration is checked and completed here; the rules take typed sections o
 
 import os
 
+from popinv.workflow.location import default_configuration
+
 # Sums in matrix products depend on the number of threads in their last digit, and processes
 # share the cores already.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -13,7 +15,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: default_configuration()
 
 
 report: "workflow/report/workflow.rst"

@@ -61,7 +61,7 @@ def distributed_settings(wildcards):
 
 def program_of(rule):
     """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
-    program = Path(workflow.basedir, "workflow/scripts", f"{rule}.py").read_bytes()
+    program = Path(PROJECT, "workflow/scripts", f"{rule}.py").read_bytes()
     return hashlib.sha256(program).hexdigest()[:16]
 
 
@@ -109,8 +109,8 @@ rule propose_parameters:
     wildcard_constraints:
         round="check|fixed|[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("propose_parameters"),
+        runtime=runtime("propose_parameters"),
     params:
         seed=seed_of,
         study=sections("forward", "law"),
@@ -136,8 +136,8 @@ rule solve_chunk:
     wildcard_constraints:
         study=sharing(solves=False),
     resources:
-        mem_mb=of_array(memory_mb),
-        runtime=of_array(runtime_minutes),
+        mem_mb=of_array("solve_chunk", memory_mb),
+        runtime=of_array("solve_chunk", runtime_minutes),
     params:
         seed=seed_of,
         study=sections("forward"),
@@ -164,8 +164,8 @@ rule solve_chunk_distributed:
         study=sharing(solves=True),
     threads: lambda wildcards: ranks_of(study_of(wildcards))
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("solve_chunk_distributed"),
+        runtime=runtime("solve_chunk_distributed"),
         # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
         mpi=launcher,
@@ -181,7 +181,7 @@ rule solve_chunk_distributed:
         # Snakemake sets the first of these to the number of threads.
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
-        " {workflow.basedir}/workflow/scripts/solve_chunk_distributed.py"
+        " {PROJECT}/workflow/scripts/solve_chunk_distributed.py"
         " {input.proposals:q} {output.solves:q} --round {wildcards.round} --chunk {wildcards.chunk}"
         " --settings {params.settings:q} > {log:q} 2>&1"
 
@@ -202,8 +202,8 @@ rule collect_solves:
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("collect_solves"),
+        runtime=runtime("collect_solves"),
     params:
         seed=seed_of,
         study=judged_with,
@@ -230,8 +230,8 @@ rule train_surrogate:
     wildcard_constraints:
         round="[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("train_surrogate"),
+        runtime=runtime("train_surrogate"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "surrogate"),
@@ -259,8 +259,8 @@ rule update_population:
     wildcard_constraints:
         round="[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("update_population"),
+        runtime=runtime("update_population"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),

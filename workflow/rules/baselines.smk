@@ -57,8 +57,8 @@ rule descend_with_policy:
     wildcard_constraints:
         policy="full|plain",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("descend_with_policy"),
+        runtime=runtime("descend_with_policy"),
     params:
         seed=seed_of,
         study=policy_sections,
@@ -83,8 +83,8 @@ rule fit_two_stage:
     benchmark:
         "<results>/{study}/benchmarks/fit_two_stage.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("fit_two_stage"),
+        runtime=runtime("fit_two_stage"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
@@ -108,8 +108,8 @@ rule sample_hierarchical:
     benchmark:
         "<results>/{study}/benchmarks/sample_hierarchical.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("sample_hierarchical"),
+        runtime=runtime("sample_hierarchical"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
@@ -134,8 +134,8 @@ rule compare_baselines:
     benchmark:
         "<results>/{study}/benchmarks/compare_baselines.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("compare_baselines"),
+        runtime=runtime("compare_baselines"),
     params:
         code=code_of("compare_baselines"),
     message:

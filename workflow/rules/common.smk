@@ -11,6 +11,7 @@ from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import killed_jobs
+from popinv.workflow.location import project_folder
 from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.questions import (
@@ -39,6 +40,7 @@ from popinv.workflow.questions import (
 )
 
 STARTED = time.time()
+PROJECT = project_folder()
 
 
 def checked(given, files):
@@ -59,7 +61,9 @@ def checked(given, files):
         raise SystemExit(1)
 
 
-CONFIGURATION = checked(dict(config), workflow.configfiles)
+# Another workflow that uses this one as a module gives the configuration, not a file.
+IS_MODULE = workflow.modifier.skip_configfile
+CONFIGURATION = checked(dict(config), [] if IS_MODULE else workflow.configfiles)
 STUDIES = CONFIGURATION.studies
 config.clear()
 config.update(as_mapping(CONFIGURATION))
@@ -101,7 +105,7 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
     ``uses`` names what the stage uses of the study (see popinv.workflow.selection), and ``also`` further
     modules that the script's imports do not show, since a function imports them.
     """
-    script = f"{workflow.basedir}/workflow/scripts/{rule}.py"
+    script = f"{PROJECT}/workflow/scripts/{rule}.py"
 
     def code(wildcards):
         selected = selected_modules(study_of(wildcards), *uses)
@@ -112,7 +116,7 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
 
 def code_alone(rule, *also):
     """Fingerprint of a rule's script, and of further modules, for a rule without a study."""
-    return fingerprint(f"{workflow.basedir}/workflow/scripts/{rule}.py", *also)
+    return fingerprint(f"{PROJECT}/workflow/scripts/{rule}.py", *also)
 
 
 onerror:
@@ -139,30 +143,35 @@ def sizes_of(study):
     return sizes(STUDIES[study])
 
 
-def needed(rulename, study, wildcards):
+def needed(rule, study, wildcards):
     """The resources of a job for this study."""
-    return demand(rulename, sizes_of(study), dict(wildcards.items()))
+    return demand(rule, sizes_of(study), dict(wildcards.items()))
 
 
-def memory(wildcards, attempt, rulename):
-    """Resource function: megabytes that a job requests, twice as many at each further attempt."""
-    return memory_mb(needed(rulename, wildcards.study, wildcards), attempt)
+def memory(rule):
+    """Resource function: megabytes that a job requests, twice as many at each further attempt.
+
+    The rule is named, since it has another name where this workflow is a module.
+    """
+    return lambda wildcards, attempt: memory_mb(needed(rule, wildcards.study, wildcards), attempt)
 
 
-def runtime(wildcards, attempt, rulename):
+def runtime(rule):
     """Resource function: minutes that a job requests, twice as many at each further attempt."""
-    return runtime_minutes(needed(rulename, wildcards.study, wildcards), attempt)
+    return lambda wildcards, attempt: runtime_minutes(
+        needed(rule, wildcards.study, wildcards), attempt
+    )
 
 
-def of_array(convert):
+def of_array(rule, convert):
     """Resource function: the largest request of the chunks of any study.
 
     All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
     """
 
-    def most(wildcards, attempt, rulename):
+    def most(wildcards, attempt):
         studies = [name for name, study in STUDIES.items() if ranks_of(study) == 1]
-        return max(convert(needed(rulename, name, wildcards), attempt) for name in studies)
+        return max(convert(needed(rule, name, wildcards), attempt) for name in studies)
 
     return most
 

@@ -175,8 +175,8 @@ for method in METHODS.values():
         benchmark:
             f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
         resources:
-            mem_mb=memory,
-            runtime=runtime,
+            mem_mb=memory("fetch_package"),
+            runtime=runtime("fetch_package"),
         params:
             given=study_sections(method),
             module=method.module_of(method.use),

@@ -48,8 +48,8 @@ rule measure_error:
     wildcard_constraints:
         systems="[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("measure_error"),
+        runtime=runtime("measure_error"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
@@ -79,8 +79,8 @@ rule fit_error_slope:
     benchmark:
         "<results>/{study}/benchmarks/fit_error_slope.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("fit_error_slope"),
+        runtime=runtime("fit_error_slope"),
     params:
         seed=seed_of,
         through=of_study(lambda study: study.evidence.through),
@@ -106,8 +106,8 @@ rule train_fixed_design:
     wildcard_constraints:
         solves="[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("train_fixed_design"),
+        runtime=runtime("train_fixed_design"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "surrogate"),
@@ -138,8 +138,8 @@ rule compare_designs:
     benchmark:
         "<results>/{study}/benchmarks/compare_designs.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("compare_designs"),
+        runtime=runtime("compare_designs"),
     params:
         seed=seed_of,
         solves=of_study(lambda study: study.evidence.design_counts),
@@ -172,8 +172,8 @@ rule replicate_study:
     wildcard_constraints:
         block="[0-9]+",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("replicate_study"),
+        runtime=runtime("replicate_study"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
@@ -205,8 +205,8 @@ rule measure_calibration:
     benchmark:
         "<results>/{study}/benchmarks/measure_calibration.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("measure_calibration"),
+        runtime=runtime("measure_calibration"),
     params:
         seed=seed_of,
         replications=of_study(lambda study: study.evidence.calibration),

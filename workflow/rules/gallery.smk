@@ -43,8 +43,8 @@ rule draw_systems:
     benchmark:
         "<results>/{study}/benchmarks/draw_systems.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("draw_systems"),
+        runtime=runtime("draw_systems"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
@@ -68,8 +68,8 @@ rule draw_noise:
     benchmark:
         "<results>/{study}/benchmarks/draw_noise.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("draw_noise"),
+        runtime=runtime("draw_noise"),
     params:
         seed=seed_of,
         study=sections("forward", "noise"),
@@ -82,7 +82,7 @@ rule draw_noise:
 
 def hash_of_rules(wildcards):
     """Params function: hash of the default study and of all rules, which their picture follows."""
-    folder = Path(workflow.basedir)
+    folder = PROJECT
     files = [folder / "Snakefile", folder / "config" / "config.yaml"]
     files += sorted((folder / "workflow" / "rules").glob("*.smk"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
@@ -101,7 +101,7 @@ rule draw_rules:
         mem_mb=1000,
         runtime=20,
     params:
-        folder=workflow.basedir,
+        folder=str(PROJECT),
         rules=hash_of_rules,
         code=code_alone("draw_rules"),
     message:

@@ -52,8 +52,8 @@ rule deconvolve:
     # Intervals, figures and assessment wait for it; only the assessment waits for the oracles.
     priority: 1
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("deconvolve"),
+        runtime=runtime("deconvolve"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent"),
@@ -82,8 +82,8 @@ rule maximise_likelihoods:
     # The answer, its figures and its assessment wait for it.
     priority: 2
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("maximise_likelihoods"),
+        runtime=runtime("maximise_likelihoods"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
@@ -132,8 +132,8 @@ rule consult_oracle:
     wildcard_constraints:
         known="noise|law",
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("consult_oracle"),
+        runtime=runtime("consult_oracle"),
     params:
         seed=seed_of,
         study=oracle_sections,
@@ -158,8 +158,8 @@ rule resample_systems:
         "<results>/{study}/benchmarks/resample_systems.tsv"
     priority: 1
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("resample_systems"),
+        runtime=runtime("resample_systems"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
@@ -185,8 +185,8 @@ rule gather_answer:
     benchmark:
         "<results>/{study}/benchmarks/gather_answer.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("gather_answer"),
+        runtime=runtime("gather_answer"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "estimator"),
@@ -212,8 +212,8 @@ rule refit_without_tested:
     wildcard_constraints:
         study=studies(synthetic=False),
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("refit_without_tested"),
+        runtime=runtime("refit_without_tested"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "polish"),
@@ -248,8 +248,8 @@ rule assess_population:
     benchmark:
         "<results>/{study}/benchmarks/assess_population.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("assess_population"),
+        runtime=runtime("assess_population"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
@@ -294,8 +294,8 @@ rule plot_figures:
     benchmark:
         "<results>/{study}/benchmarks/plot_figures.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("plot_figures"),
+        runtime=runtime("plot_figures"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),

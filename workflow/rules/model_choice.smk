@@ -25,8 +25,8 @@ rule score_systems:
     benchmark:
         "<results>/{study}/benchmarks/score_systems.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("score_systems"),
+        runtime=runtime("score_systems"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),

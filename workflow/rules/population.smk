@@ -13,8 +13,8 @@ rule draw_population:
         round="truth|systems_[0-9]+",
         study=studies(synthetic=True),
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("draw_population"),
+        runtime=runtime("draw_population"),
     params:
         seed=seed_of,
         study=sections("forward", law=true_law, observations=known_distributions),
@@ -40,8 +40,8 @@ rule observe_population:
     wildcard_constraints:
         study=studies(synthetic=True),
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("observe_population"),
+        runtime=runtime("observe_population"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations"),
@@ -65,8 +65,8 @@ rule import_observations:
     wildcard_constraints:
         study=studies(synthetic=False),
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("import_observations"),
+        runtime=runtime("import_observations"),
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations"),

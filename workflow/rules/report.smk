@@ -55,8 +55,8 @@ rule write_study_page:
     benchmark:
         "<results>/{study}/benchmarks/write_study_page.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("write_study_page"),
+        runtime=runtime("write_study_page"),
     params:
         seed=seed_of,
         study=lambda wildcards: {"whole": study_of(wildcards)},
@@ -92,7 +92,7 @@ def method_results(wildcards):
 
 def documentation_of(method):
     """The method's page of documentation, empty if it has none."""
-    page = Path(workflow.basedir, "docs", "methods", f"{method}.md")
+    page = Path(PROJECT, "docs", "methods", f"{method}.md")
     return page.read_text(encoding="utf-8") if page.exists() else ""
 
 

@@ -12,8 +12,8 @@ rule repeat_solves:
     benchmark:
         "<results>/{study}/benchmarks/repeat_solves.tsv"
     resources:
-        mem_mb=memory,
-        runtime=runtime,
+        mem_mb=memory("repeat_solves"),
+        runtime=runtime("repeat_solves"),
     params:
         seed=seed_of,
         study=sections("forward", "law"),

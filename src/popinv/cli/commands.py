@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-import popinv as package
 from popinv import __version__
+from popinv.cli.programs import program
 from popinv.errors import PopinvError
 from popinv.forward.examples import example_kinds
 
@@ -28,11 +28,11 @@ _NEXT = """\b
 A study from beginning to end:
   popinv new-study mine --forward python --observations data.csv
   popinv try mine.yaml                     a first call of the simulator
-  snakemake --configfile mine.yaml         the run; killed, it goes on from there
+  popinv run mine.yaml                     the run; killed, it goes on from there
   popinv show results/mine                 what was found
+  popinv report mine.yaml                  pages with all results
   popinv compare mine.yaml                 which of its models fits best
-Both programs are in .venv/bin (source .venv/bin/activate). docs/tutorial.md
-and docs/own_study.md say more.
+docs/tutorial.md and docs/own_study.md say more.
 """
 
 
@@ -41,7 +41,7 @@ and docs/own_study.md say more.
 def popinv() -> None:
     """Recover the law of a population's parameters and the covariance of the noise.
 
-    Studies are run by snakemake; these commands help before and after.
+    Studies are run by Snakemake, which 'run' and 'report' call.
     """
 
 
@@ -113,8 +113,8 @@ def new_study(
         click.echo(f"Start the server in another terminal: python {name}/server.py")
     click.echo(
         f"Look at {'them' if len(written) > 1 else 'it'}, then\n"
-        f"  {_program('popinv')} try {name}.yaml\n"
-        f"  {_program('snakemake')} {_snakefile()}--configfile {name}.yaml"
+        f"  {program('popinv')} try {name}.yaml\n"
+        f"  {program('popinv')} run {name}.yaml"
     )
 
 
@@ -144,21 +144,6 @@ def _ask(option: str, question: str, answers: Sequence[str]) -> str:
     return str(click.prompt(f"{question} ({option})", type=choice))
 
 
-def _program(name: str) -> str:
-    """Return how to call a program of this environment from this folder."""
-    here = Path(sys.executable).parent / name
-    on_path = shutil.which(name)
-    if not here.exists() or (on_path and Path(on_path) == here):
-        return name
-    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
-
-
-def _snakefile() -> str:
-    """Return the option that names the workflow, if it is not in this folder."""
-    workflow = Path(package.__file__).parents[2] / "Snakefile"
-    return "" if Path("Snakefile").exists() or not workflow.exists() else f"--snakefile {workflow} "
-
-
 @popinv.command(
     "try",
     short_help=("Solve a few systems of a configuration, to check that it works and how fast."),
@@ -185,6 +170,65 @@ def attempt(configuration: Path, systems: int) -> None:
     click.echo(told)
     if not solved:
         raise click.ClickException("no system was solved")
+
+
+_TO_SNAKEMAKE: dict[str, Any] = {
+    "context_settings": {"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    "options_metavar": "",
+}
+_ARGUMENTS = click.argument(
+    "arguments",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[CONFIGURATION] [OPTIONS OF SNAKEMAKE]...",
+)
+
+
+@popinv.command("run", short_help="Run the studies of a configuration.", **_TO_SNAKEMAKE)
+@_ARGUMENTS
+def run_studies(arguments: tuple[str, ...]) -> None:
+    r"""Run the studies of a CONFIGURATION, or go on where a run was stopped.
+
+    \b
+      popinv run mine.yaml
+      popinv run mine.yaml -n                      what would be run
+      popinv run mine.yaml --cores 4
+      popinv run mine.yaml --profile profiles/slurm --slurm-partition=short
+
+    Snakemake runs them, with all cores unless told otherwise. Its own options and targets follow
+    the configuration; what one would type is printed first. Without a configuration it is
+    config/config.yaml of this folder, or the example study of the package.
+    """
+    _snakemake(arguments)
+
+
+@popinv.command("report", short_help="Write the pages of the report.", **_TO_SNAKEMAKE)
+@_ARGUMENTS
+def write_report(arguments: tuple[str, ...]) -> None:
+    """Write the report of a CONFIGURATION, and run what is missing for it.
+
+    The arguments are those of 'popinv run'.
+    """
+    from popinv.cli.run import report_page, split
+
+    configuration, options = split(arguments)
+    try:
+        page = report_page(configuration)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    _snakemake((*(() if configuration is None else (configuration,)), page, *options))
+    click.echo(page)
+
+
+def _snakemake(arguments: Sequence[str]) -> None:
+    """Run Snakemake, and leave with its status if it fails."""
+    from popinv.cli.run import run, split
+
+    configuration, options = split(arguments)
+    if configuration is not None and not Path(configuration).is_file():
+        raise click.ClickException(f"{configuration} does not exist; 'popinv new-study' writes one")
+    if status := run(configuration, options):
+        sys.exit(status)
 
 
 @popinv.command(short_help="Print what studies found.")
@@ -227,12 +271,11 @@ def _instead(asked: Path) -> str:
         return f"Did you mean {Path('results') / asked}?"
     if (asked / "logs").is_dir():
         return (
-            f"The study has begun. Run snakemake again to continue; {asked / 'logs'} shows the "
-            "progress."
+            f"The study has begun. Run it again to continue; {asked / 'logs'} shows the progress."
         )
     return (
-        f"'{_program('snakemake')}' runs the study of config/config.yaml; add '--configfile "
-        "NAME.yaml' for your own."
+        f"'{program('popinv')} run NAME.yaml' runs a study; without a name it is the one of "
+        "config/config.yaml."
     )
 
 

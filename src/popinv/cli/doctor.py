@@ -24,7 +24,9 @@ from pathlib import Path
 
 __all__ = ["Finding", "examine", "gpu", "main", "poisson_error"]
 
+# In a checkout, and where the package was installed by pip.
 MENDING = "run `make setup`"
+PIP_MENDING = "pip install --upgrade popinv"
 PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
 FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py", "h5py")

@@ -5,9 +5,33 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ["load_firedrake"]
+from popinv.errors import ConfigError
+
+__all__ = ["HOW_TO_GET_IT", "check_firedrake", "load_firedrake"]
+
+HOW_TO_GET_IT = (
+    "`make setup` in a checkout of popinv installs it on Debian and Ubuntu; elsewhere install "
+    "Firedrake as its own documentation says, then popinv into the same environment"
+)
+
+
+def check_firedrake(kind: str) -> None:
+    """Check that Firedrake is there for a kind of forward model; it is not imported.
+
+    Raises
+    ------
+    ConfigError
+        With the way to get it.
+    """
+    if find_spec("firedrake") is None:
+        raise ConfigError(
+            f"kind: '{kind}' solves its equation by Firedrake, which is not installed. "
+            f"{HOW_TO_GET_IT}. The kinds 'lorenz96', 'python', 'executable' and 'umbridge' work "
+            "without it."
+        )
 
 
 @functools.cache

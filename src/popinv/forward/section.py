@@ -200,7 +200,7 @@ class ForwardSection(Kind):
         return ()
 
     def check_files(self) -> None:
-        """Check that the files that the section names have the stated content.
+        """Check that what the section names or needs is there, such as files, and fits it.
 
         Raises
         ------

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.base import Observations, Parameter
+from popinv.forward.firedrake import check_firedrake
 from popinv.forward.section import (
     FIREDRAKE_MB,
     FLOPS,
@@ -211,6 +212,10 @@ class Elastodynamics(ForwardSection):
     def solver_modules(self) -> tuple[str, ...]:
         """Return the module of systems with amplitudes of their own."""
         return ("popinv.forward.elastodynamics.amplitudes",) if self.design_list else ()
+
+    def check_files(self) -> None:
+        """Check that Firedrake is installed."""
+        check_firedrake(self.kind)
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the displacement everywhere in the body, at regular times."""

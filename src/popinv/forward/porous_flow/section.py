@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.base import Observations, Parameter
+from popinv.forward.firedrake import check_firedrake
 from popinv.forward.section import (
     FIREDRAKE_MB,
     FLOPS,
@@ -203,6 +204,10 @@ class PorousFlow(ForwardSection):
         from popinv.forward.porous_flow.model import PorousFlow as Model
 
         return Model(self, seed)
+
+    def check_files(self) -> None:
+        """Check that Firedrake is installed."""
+        check_firedrake(self.kind)
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return log-permeability and pressure everywhere in the domain."""

@@ -1,0 +1,84 @@
+"""Run studies by Snakemake with the workflow of this package."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from popinv.cli.programs import program, snakefile_option
+from popinv.config.loading import load_file
+from popinv.workflow.location import default_configuration
+
+__all__ = ["command", "report_page", "run", "split"]
+
+_CONFIGURATIONS = {".json", ".yaml", ".yml"}
+# What a shell reports of a program that Ctrl+C has ended.
+_INTERRUPTED = 130
+
+
+def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the configuration, if the first argument is one, and what is left for Snakemake.
+
+    Examples
+    --------
+    >>> split(["mine.yaml", "-n"])
+    ('mine.yaml', ['-n'])
+    >>> split(["--cores", "2"])
+    (None, ['--cores', '2'])
+    """
+    if arguments and Path(arguments[0]).suffix in _CONFIGURATIONS:
+        return arguments[0], list(arguments[1:])
+    return None, list(arguments)
+
+
+def report_page(configuration: str | None) -> str:
+    """Return the page on which the report of a configuration begins, the target that makes it.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not pass the checks.
+    """
+    return f"{load_file(configuration or default_configuration()).results}/report/index.html"
+
+
+def command(configuration: str | None, options: Sequence[str]) -> list[str]:
+    """Return the arguments of ``snakemake`` that run a configuration.
+
+    Parameters
+    ----------
+    configuration : str, optional
+        By default that of this folder, or popinv's own.
+    options : sequence of str
+        Options and targets of Snakemake. They come first, as --configfile takes all that follow.
+    """
+    named = [] if configuration is None else ["--configfile", configuration]
+    return [*options, *snakefile_option(), *named]
+
+
+def run(configuration: str | None, options: Sequence[str]) -> int:
+    """Run Snakemake and return its exit status, 130 if it was interrupted.
+
+    It prints what one would type.
+    """
+    arguments = command(configuration, options)
+    click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
+    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments])
+    interrupted = False
+    while True:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            # The terminal has told Snakemake too, which ends its jobs first.
+            interrupted = True
+        else:
+            break
+    if interrupted:
+        click.echo("interrupted; run the same command to go on", err=True)
+        return _INTERRUPTED
+    return status
