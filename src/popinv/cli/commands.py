@@ -288,12 +288,26 @@ def _metrics_in(given: Path) -> list[Path]:
 
 
 @popinv.command()
+@click.argument("configuration", required=False, type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")
-def doctor(quiet: bool) -> None:
-    """Report what is installed and whether it works."""
+def doctor(configuration: Path | None, quiet: bool) -> None:
+    """Report what is installed and whether it works, for the studies of a CONFIGURATION.
+
+    Without one, what was installed is to work, and Firedrake is no problem where it was not.
+    """
     from popinv.cli import doctor as examination
 
-    sys.exit(examination.main(["--quiet"] if quiet else []))
+    kinds: list[str] = []
+    if configuration is not None:
+        from popinv.config.loading import load_file
+
+        try:
+            kinds = sorted(
+                {study.forward.kind for study in load_file(configuration).studies.values()}
+            )
+        except PopinvError as error:
+            raise click.ClickException(str(error)) from None
+    sys.exit(examination.main([*(["--quiet"] if quiet else []), *kinds]))
 
 
 @popinv.command(short_help="Compare the memory and time that jobs requested with what they used.")
