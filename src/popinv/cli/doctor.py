@@ -1,10 +1,9 @@
 """Check the environment, and whether it can solve a PDE.
 
-Run it as ``python -m popinv.cli.doctor`` (or ``make doctor``). It prints one line
-per finding, marks problems and their remedy, and ends with status 1 if something
-that the package needs is missing or does not work. Its own process imports only
-the standard library and what stands on it alone, so it also runs in a broken environment and explains the
-problem.
+Run it as ``python -m popinv.cli.doctor`` (or ``make doctor``). It prints one line per finding,
+marks problems and their remedy, and ends with status 1 if something that the installation needs is
+missing or does not work. Its own process imports little but the standard library, so it also runs
+in a broken environment and explains the problem.
 """
 
 from __future__ import annotations
