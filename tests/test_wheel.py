@@ -119,6 +119,14 @@ def test_every_file_of_the_workflow_is_in_the_wheel(installed: Installation) -> 
     assert (project / "profiles" / "default" / "config.yaml").is_file()
 
 
+def test_the_files_beside_the_modules_are_in_the_wheel(installed: Installation) -> None:
+    source, site = ROOT / "src", installed.site
+    beside = [path for path in source.glob("popinv/**/*.*") if path.suffix not in (".py", ".pyc")]
+    names = [path.relative_to(source) for path in beside if "__pycache__" not in path.parts]
+    assert len(names) > 5
+    assert [name for name in names if not (site / name).is_file()] == []
+
+
 def test_a_study_is_run_shown_and_reported(finished: Installation) -> None:
     metrics = json.loads((finished.folder / "results/mine/metrics.json").read_text())
     assert metrics["systems"] == 100

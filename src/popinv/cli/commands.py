@@ -144,6 +144,26 @@ def _ask(option: str, question: str, answers: Sequence[str]) -> str:
     return str(click.prompt(f"{question} ({option})", type=choice))
 
 
+@popinv.command(short_help="List the example studies, or copy one into this folder.")
+@click.argument("name", required=False)
+def example(name: str | None) -> None:
+    """List the example studies, or copy the example NAME and its files into config/examples."""
+    from popinv.cli.example_studies import copy_example, example_studies
+
+    if name is None:
+        for known, text in example_studies().items():
+            click.echo(f"{known:25s} {text}")
+        click.echo(f"\n{program('popinv')} example NAME copies one into this folder")
+        return
+    try:
+        written = copy_example(name)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(f"Look at it, then\n  {program('popinv')} run {written[0]}")
+
+
 @popinv.command(
     "try",
     short_help=("Solve a few systems of a configuration, to check that it works and how fast."),
