@@ -1,7 +1,8 @@
 """Write the documentation of the configuration from its models.
 
-``python -m popinv.config.document`` writes ``config/README.md`` and the schema of the Snakemake
-Workflow Catalog, ``workflow/schemas/config.schema.yaml``; with ``--check`` it writes nothing and exits with 1 if either differs from what it would write.
+``python -m popinv.config.document`` writes ``config/README.md``, and the schema where the catalog
+of Snakemake workflows looks for it, ``workflow/schemas/config.schema.yaml``; with ``--check`` it
+writes nothing and exits with 1 if either differs from what it would write.
 """
 
 from __future__ import annotations
