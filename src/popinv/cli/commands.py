@@ -331,22 +331,24 @@ def doctor(configuration: Path | None, quiet: bool) -> None:
 
 
 @popinv.command(short_help="Compare the memory and time that jobs requested with what they used.")
-@click.option(
-    "--configfile",
-    default="config/config.yaml",
-    show_default=True,
-    help=("Configuration of the studies."),
-)
-def demand(configfile: str) -> None:
+@click.argument("configuration", required=False, type=click.Path(path_type=Path))
+@click.option("--configfile", type=click.Path(path_type=Path), hidden=True)
+def demand(configuration: Path | None, configfile: Path | None) -> None:
     """Print the memory and time that jobs requested at their first attempt, and what they used.
 
-    What they took is in the benchmark files of the finished studies.
+    What they took is in the benchmark files of the finished studies of the CONFIGURATION, by
+    default config/config.yaml.
     """
     from popinv.cli.demand import table
     from popinv.config.loading import load_file
+    from popinv.deprecation import deprecated
 
+    if configfile is not None:
+        instead = f"popinv demand {configfile}"
+        click.echo(deprecated("--configfile of 'popinv demand'", instead, "0.3"), err=True)
+        configuration = configfile
     try:
-        click.echo(table(load_file(configfile)))
+        click.echo(table(load_file(configuration or Path("config", "config.yaml"))))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 
