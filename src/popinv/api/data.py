@@ -237,7 +237,7 @@ def _of_long(
     if label := section.get("label_column"):
         labels = frame[named_column(frame, label, "label_column")]
         described["labels"] = list(dict.fromkeys(cell for cell in labels if cell))
-        described["count"] = len(described["labels"])
+    described["count"] = len(described.get("labels", [None]))
     if time := section.get("time_column"):
         column = named_column(frame, time, "time_column")
         described["times"] = different_times(frame, column, grid) if times is None else list(times)

@@ -180,10 +180,12 @@ def fit(
         given = given_data(data, columns, known_names(wanted), known, times, grid)
         study, seen = study_of(wanted, given)
         with tqdm(total=steps(study), leave=False, disable=not progress, file=sys.stderr) as bar:
+            begun: list[str] = []
 
             def say(what: str) -> None:
                 # The step that is told begins, and the one before it is done.
-                bar.update(bar.desc != "")
+                bar.update(min(1, len(begun)))
+                begun.append(what)
                 bar.set_description(what)
 
             artefacts, metrics = run_stages(study, seen, device, say)
@@ -245,9 +247,16 @@ def _in_words() -> Iterator[None]:
         text = re.sub(r"\bdata\.(csv|nc): ", "data: ", str(error))
         text = text.replace("data: data: ", "data: ")
         if isinstance(error, DataError):
-            text = re.sub(r"\bline (\d+)", _row, text)
+            text = _counted_from_zero(text)
         raise type(error)(text) from None
 
 
-def _row(line: re.Match[str]) -> str:
-    return f"row {int(line[1]) - FIRST_LINE}"
+def _counted_from_zero(text: str) -> str:
+    """Return a message with places as Python counts them: rows of tables, indices of arrays."""
+    text = re.sub(r"\brow (\d+)", lambda found: f"row {int(found[1]) - 1}", text)
+    text = re.sub(
+        r"(\w+) (\d+)(?=, time \d+ of 'observations'| of 'observations')",
+        lambda found: f"{found[1]} {int(found[2]) - 1}",
+        text,
+    ).replace(" of 'observations'", "")
+    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - FIRST_LINE}", text)

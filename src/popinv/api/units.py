@@ -36,7 +36,7 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
     """Return units and descriptions of parameters, or summaries, of the law.
 
     Mean and standard deviation of a parameter that enters by its logarithm are those of the
-    logarithm. The mean has the unit ``log L``, say, which tells the unit of the parameter itself. A
+    logarithm. The mean has the unit ``log(L)``, say, which tells that of the parameter itself. A
     coefficient is a change for each unit of its covariate, ``[weight]``.
 
     Parameters
@@ -78,7 +78,7 @@ def _law_parameter(
     if ending in ("_mean", "_mean_increment", "_standard_deviation") and kind == "none":
         return Described(owner.units, text)
     if ending == "_mean" and kind == "log" and owner.units != "1":
-        return Described(f"log {owner.units}", text)
+        return Described(f"log({owner.units})", text)
     if ending == "_coefficient":
         covariate = name.removeprefix(f"{owner.name}_").removesuffix(ending)
         unit = owner.units if kind == "none" else "1"
