@@ -74,7 +74,7 @@ def test_every_figure_is_drawn_and_described(wide):
     names = {chart["name"].removeprefix("chart-") for chart in charts}
     assert names >= {
         "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
-        "observations", "differences", "loss", "paths", "solves", "surrogate", "stages",
+        "observations", "places", "loss", "paths", "solves", "surrogate", "stages",
         "coverage", "errors", "designs",
     }  # fmt: skip
     for chart in charts:

@@ -21,20 +21,18 @@ from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_curves import NoiseComparison
 from popinv.figures.noise_growth import noise_growth
 from popinv.figures.observations import draw_observations
-from popinv.figures.replicates import each_replicate, of_one_replicate, rows_of_replicates
+from popinv.figures.predictive_check import predictive_check
+from popinv.figures.replicates import of_one_replicate
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
 from popinv.inference.conditions import observed_covariance
-from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.inference.result import noise_covariance, parameters_of
+from popinv.inference.result import noise_covariance
 from popinv.inference.surrogate_intervals import held_out_solves
 
-__all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances", "stated"]
-
-_SAMPLES = 4000
+__all__ = ["draw", "draw_all", "noise_comparison", "sensor_distances", "stated"]
 
 
 def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:
@@ -61,8 +59,7 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
-        shown = each_replicate(loaded["observations"])
-        return draw_observations(shown, model_sample(problem, population))
+        return draw_observations(predictive_check(problem, loaded))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         given = (truth, loaded.get("noise_known"))
@@ -118,23 +115,6 @@ def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Nois
         resampled=resampled,
         growth=noise_growth(problem, loaded),
     )
-
-
-def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
-    """Return observations of the fitted model with noise, and none missing.
-
-    Returns
-    -------
-    ndarray of shape (R count, d_y)
-        The R replicates of each of ``count`` systems.
-    """
-    # Quantiles use observed values only, so the sample has the systems' noise but nothing missing.
-    conditions = None if problem.conditions is None else problem.conditions.without_gaps()
-    alpha, gamma = parameters_of(population)
-    sample = sample_model(
-        problem, alpha, gamma, count, "figures/observations", conditions=conditions
-    )
-    return rows_of_replicates(sample, problem.replicates)
 
 
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:

@@ -97,13 +97,6 @@ class Conditions:
             limits=None if self.limits is None else self.limits[systems],
         )
 
-    def without_gaps(self) -> Conditions | None:
-        """Return the conditions of the same systems without missing entries."""
-        left = (self.scale, self.known, self.limits)
-        if all(each is None for each in left):
-            return None
-        return replace(self, present=None, fill=None)
-
     @property
     def mean_square_scale(self) -> float:
         """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""

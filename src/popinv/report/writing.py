@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import arrangement, seen_somewhere
+from popinv.figures.arrangement import arrangement
 from popinv.figures.draws import law_draws, plane
+from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
-from popinv.figures.study import model_sample, noise_comparison, sensor_distances, stated
+from popinv.figures.study import noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_intervals import held_out_solves
@@ -28,13 +29,10 @@ from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
+from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page
 from popinv.report.records import Study
-from popinv.report.trust_charts import (
-    descent_charts,
-    observation_charts,
-    test_chart,
-)
+from popinv.report.trust_charts import descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -83,8 +81,7 @@ def charts_of(
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     observations = each_replicate(loaded["observations"])
-    layout, seen = arrangement(observations), seen_somewhere(observations)
-    shown = observations.isel(observation=seen)
+    layout, predictive = arrangement(observations), predictive_check(problem, loaded)
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
@@ -103,9 +100,7 @@ def charts_of(
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
-        "observations": observation_charts(
-            shown, arrangement(shown), model_sample(problem, population)[:, seen]
-        ),
+        "observations": observation_charts(predictive),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(
             stated(problem, population), None if truth is None else stated(problem, truth)
