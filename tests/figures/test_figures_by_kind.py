@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from studies import (
     LINE,
     PLACES,
@@ -27,7 +28,8 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, draw_density, is_wide
 from popinv.figures.names import FIGURES
-from popinv.figures.noise_curves import NoiseComparison, draw_deviations
+from popinv.figures.noise_curves import draw_deviations
+from popinv.figures.noise_statistics import NoiseComparison, deviations
 from popinv.figures.observations import draw_observations, example_systems
 from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.style import SYSTEMS, new_figure, squared
@@ -274,8 +276,7 @@ def test_covariance_of_unequal_quantities_is_scaled(quantities: Study) -> None:
 
 def test_negative_empirical_variances_are_named() -> None:
     ax = new_figure("", 4, 4).subplots()
-    noise = NoiseComparison(np.eye(2), np.diag([1.0, -0.2]), reference_is_true=False)
-    draw_deviations(ax, noise)
+    draw_deviations(ax, deviations(NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))))
     np.testing.assert_allclose(labelled(ax, "empirical, 0 where negative")[1], [1.0, 0.0])
 
 
@@ -293,7 +294,7 @@ def test_of_many_noise_parameters_a_few_paths_are_drawn(full: Study) -> None:
 
 def test_full_noise_is_shown_by_its_deviations_with_intervals(full: Study) -> None:
     ax = titled(full.draw("noise_covariance"), "Standard deviation of the noise")
-    (container,) = ax.containers
+    (container,) = (each for each in ax.containers if isinstance(each, ErrorbarContainer))
     gammas = full.loaded["population"]["gamma_draws"].values
     deviations = np.array([full.problem.noise.to_natural(g)[:50] for g in gammas])
     (bars,) = container.lines[2]

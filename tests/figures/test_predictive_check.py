@@ -7,50 +7,32 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from studies import LINE, Study, line_study, make_study, over_time
+from studies import (
+    LINE,
+    Study,
+    exact,
+    further_data_sets,
+    line_study,
+    make_study,
+    over_time,
+)
 
 from popinv.figures.arrangement import arrangement
 from popinv.figures.bins import bins_of
 from popinv.figures.predictive_check import PredictiveCheck, predictive_check
 from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles
-from popinv.inference.fitted_samples import sample_model
-from popinv.inference.result import parameters_of
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 REPEATS = 400
 
 
-def right_model(missing: float) -> Study:
-    """Return a study whose simulator is exact, so that draws of the model are data sets of it."""
-    study = line_study(missing=missing)
-    solved = study.loaded["check"].isel(sample=study.loaded["check"]["reason"].values == 0)
-    exact = study.problem.simulate
-    y = solved["y"].copy(data=exact(torch.from_numpy(solved["z"].values)).numpy())
-    return Study(study.problem, study.loaded | {"check": solved.assign(y=y)})
-
-
-def further_data_sets(study: Study) -> list[np.ndarray]:
-    """Return data sets of the fitted model, none of which the ranges are made of."""
-    problem = study.problem
-    alpha, gamma = parameters_of(study.loaded["population"])
-    gaps = None if problem.conditions is None else ~problem.conditions.present
-    found = []
-    for index in range(REPEATS):
-        y = sample_model(
-            problem, alpha, gamma, len(problem.data), "test", index, problem.conditions
-        )
-        found.append(y if gaps is None else np.where(gaps, np.nan, y))
-    return found
-
-
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_under_a_right_model_the_quantiles_lie_in_their_ranges(missing: float) -> None:
-    study = right_model(missing)
+    study = exact(line_study(missing=missing))
     check = predictive_check(study.problem, study.loaded)
     inside, old = np.zeros(3), np.zeros(3)
-    for y in further_data_sets(study):
+    for y in further_data_sets(study, REPEATS):
         own = quantiles(y)
         inside += np.mean((own >= check.ranges.low) & (own <= check.ranges.high), axis=1) / REPEATS
         # The sampling range of a median of normal numbers, behind the difference of each quantile.
@@ -67,7 +49,7 @@ def test_under_a_right_model_the_quantiles_lie_in_their_ranges(missing: float) -
 
 
 def test_a_wrong_noise_leaves_the_ranges() -> None:
-    study = right_model(0.0)
+    study = exact(line_study())
     wider = study.loaded["population"].assign(gamma=study.loaded["population"]["gamma"] + 0.7)
     check = predictive_check(study.problem, study.loaded | {"population": wider})
     truth = predictive_check(study.problem, study.loaded)

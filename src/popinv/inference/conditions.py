@@ -31,7 +31,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
@@ -43,7 +42,6 @@ __all__ = [
     "deviations",
     "fitted_observations",
     "heldout_observations",
-    "observed_covariance",
 ]
 
 # Spread of an entry, relative to the largest, that is due to rounding.
@@ -184,16 +182,6 @@ def deviations(data: np.ndarray) -> np.ndarray:
     found = data.std(axis=0)
     largest = float(found.max())
     return np.where(found > _NO_SPREAD * largest, found, largest if largest > 0 else 1.0)
-
-
-def observed_covariance(data: np.ndarray, conditions: Conditions | None) -> np.ndarray:
-    """Return the covariance of data (N, d_y), each entry over systems with both observed.
-
-    An entry is NaN if no system has both observations.
-    """
-    if conditions is None or conditions.present is None:
-        return np.atleast_2d(np.cov(data, rowvar=False))
-    return pd.DataFrame(np.where(conditions.present, data, np.nan)).cov().to_numpy()
 
 
 def _column_means(y: np.ndarray) -> np.ndarray:

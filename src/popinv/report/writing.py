@@ -94,7 +94,7 @@ def charts_of(
         "estimators": _if(estimator_chart(population, hidden)),
         "law": law_charts(draws),
         "noise": noise_charts(
-            noise_comparison(problem, loaded),
+            noise_comparison(problem, loaded, predictive.covariances),
             layout,
             sensor_distances(problem, observations),
             observations["y"].attrs["units"],
