@@ -75,7 +75,8 @@ def test_every_figure_is_drawn_and_described(wide):
     assert names >= {
         "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
         "observations", "places", "loss", "paths", "solves", "surrogate", "stages",
-        "coverage", "errors", "designs",
+        "coverage", "errors", "designs", "estimate-pairs", "calibration-observations",
+        "calibration-systems",
     }  # fmt: skip
     for chart in charts:
         assert chart["marks"] > 0, chart

@@ -15,7 +15,7 @@ from popinv.report.pages import index_page, method_page, study_page
 from popinv.report.records import Method, Use
 
 SECTIONS = (
-    "estimators",
+    "estimators", "pairs", "calibration",
     "short", "law", "noise", "tests", "observations", "evidence", "descent", "rounds", "stages",
 )  # fmt: skip
 # Writing in charts that is cut off at their edges.

@@ -37,6 +37,7 @@ def other_results(wildcards):
 rule write_study_page:
     input:
         unpack(resampled),
+        unpack(refitted),
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),

@@ -95,6 +95,13 @@ class Conditions:
             limits=None if self.limits is None else self.limits[systems],
         )
 
+    def columns(self) -> np.ndarray:
+        """Return all conditions side by side, a row for each system; equal rows are equal ones."""
+        known = () if self.known is None else (self.known.design, self.known.covariates)
+        parts = (self.scale, self.present, self.limits, *known)
+        each = [np.asarray(part, dtype=float) for part in parts if part is not None]
+        return np.concatenate([part.reshape(len(self), -1) for part in each], axis=1)
+
     @property
     def mean_square_scale(self) -> float:
         """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""

@@ -123,8 +123,8 @@ def study_page(
     ----------
     study : Study
     charts : mapping of str to sequence of Chart
-        By section: ``short``, ``law``, ``noise``, ``tests``, ``observations``, ``evidence``,
-        ``descent``, ``rounds``, ``stages``.
+        By section: ``short``, ``law``, ``noise``, ``estimators``, ``pairs``, ``tests``,
+        ``calibration``, ``observations``, ``evidence``, ``descent``, ``rounds``, ``stages``.
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
     """

@@ -9,7 +9,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.figures.arrangement import arrangement
+from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
+from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
 from popinv.figures.study import noise_comparison, sensor_distances, stated
@@ -18,6 +20,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
+from popinv.report.calibration_charts import calibration_charts
 from popinv.report.cost_charts import (
     error_chart,
     prediction_chart,
@@ -25,6 +28,7 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
+from popinv.report.estimate_pair_charts import estimate_pair_chart
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.look import Chart
@@ -69,7 +73,8 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
         The fitted problem.
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
-        for each round; and optionally ``truth``, ``noise_known`` and the evidence:
+        for each round; ``without_tested`` if the tested systems are among those learned from; and
+        optionally ``truth``, ``noise_known``, ``resamples`` and the evidence:
         ``error_against_systems``, ``designs``, ``calibration``.
     """
     return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
@@ -92,6 +97,7 @@ def charts_of(
     return {
         "short": _if(parameters),
         "estimators": _if(estimator_chart(population, hidden)),
+        "pairs": _if(estimate_pair_chart(estimate_pairs(problem, loaded))),
         "law": law_charts(draws),
         "noise": noise_charts(
             noise_comparison(problem, loaded, predictive.covariances),
@@ -100,6 +106,7 @@ def charts_of(
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
+        "calibration": calibration_charts(calibration_of(problem, loaded)),
         "observations": observation_charts(predictive),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(
