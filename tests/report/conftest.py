@@ -25,7 +25,7 @@ from small_results import (
 
 from popinv.downstream.claims import write_claims, write_metrics
 from popinv.inference.metrics import metrics
-from popinv.report.gathering import gather_method, gather_study
+from popinv.report.gathering import gather_listed, gather_method, gather_study
 from popinv.report.pages import index_page, method_page
 from popinv.report.writing import page_of
 from popinv.store import storage
@@ -103,7 +103,10 @@ def pages(results: Results) -> dict[str, Path]:
             page_of(study, results.study.problem, loaded),
         ),
         "method": (folder / "methods/mwgrad.html", method_page(method)),
-        "index": (folder / "index.html", index_page([study], [method])),
+        "index": (
+            folder / "index.html",
+            index_page([gather_listed(results.folder, "tiny", results.section)], [method]),
+        ),
     }
     for path, text in written.values():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from browsing import DRAWN, visit
 
-from popinv.report.gathering import PROBLEM, gather_study
+from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page
 from popinv.report.records import Method, Use
 
@@ -114,13 +114,14 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
     name = "a_study_of_everything_that_was_changed_since_the_last_one" + "_" + "x" * 40
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
     method = Method(
         "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}
     )
     files = {
         "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), ()),
         "method": method_page(method),
-        "index": index_page([replace(study, name=name)], [method]),
+        "index": index_page([replace(listed, name=name), replace(listed, name="x" * 90)], [method]),
     }
     for kind, text in files.items():
         (tmp_path / f"{kind}.html").write_text(text)

@@ -2,6 +2,7 @@
 
 import re
 
+from popinv.report.gathering import found_comparisons, found_studies
 from popinv.report.identity import templates_hash
 
 
@@ -182,7 +183,12 @@ def pages():
     ]
 
 
-# Write the pages of all studies of the configuration.
+def left_by_others(found, own):
+    """Names that are among the results, but not in this configuration."""
+    return sorted(set(found(config["results"])) - set(own))
+
+
+# Write the pages of all studies of the configuration, and an index of all studies there are.
 rule report:
     input:
         pages(),
@@ -200,7 +206,8 @@ rule report:
         results=config["results"],
         studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
-        comparisons=list(COMPARISONS),
+        other_studies=left_by_others(found_studies, STUDIES),
+        comparisons=[*COMPARISONS, *left_by_others(found_comparisons, COMPARISONS)],
         about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),
         code=code_alone("report"),

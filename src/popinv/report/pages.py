@@ -20,7 +20,7 @@ from popinv.cli.show import METHOD_NAMES
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.look import DARK, Chart
-from popinv.report.records import Comparison, Method, Study
+from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
 
 __all__ = [
@@ -171,7 +171,7 @@ def comparison_page(comparison: Comparison, charts: Sequence[Chart]) -> str:
 
 
 def index_page(
-    studies: Sequence[Study], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
+    studies: Sequence[Listed], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")

@@ -15,6 +15,7 @@ from popinv.judgement.metrics import Parameter
 
 __all__ = [
     "Comparison",
+    "Listed",
     "Method",
     "Picture",
     "Stage",
@@ -134,6 +135,32 @@ class Comparison:
     def close(self) -> list[str]:
         """The studies that cannot be distinguished from the best."""
         return [name for name, row in self.models.items() if row["verdict"] == "close"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A study as the index lists it.
+
+    Attributes
+    ----------
+    name : str
+    forward : str
+        Kind of its forward model; empty if it is not known.
+    metrics : dict
+        ``metrics.json``; empty if only its page is left.
+    doubts : tuple of Judgement
+    page : bool
+        Whether it has a page.
+    current : bool
+        Whether it is part of the configuration for which the index is written.
+    """
+
+    name: str
+    forward: str
+    metrics: Metrics
+    doubts: tuple[Judgement, ...]
+    page: bool = True
+    current: bool = True
 
 
 @dataclass(frozen=True)
