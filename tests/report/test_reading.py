@@ -37,11 +37,25 @@ def test_the_answer_comes_first_and_says_what_was_checked(wide, pages):
     assert said == "! There are 2 reasons for doubt: surrogate, solver."
     checks = wide.page.evaluate("""() => all('.checks li').map((e) =>
         [e.className, ...['.hidden', 'strong'].map((s) => e.querySelector(s).textContent)])""")
-    told = wide.page.evaluate("""() => all('.verdicts li').map((e) => [e.className,
+    told = wide.page.evaluate("""() => [...all('.verdicts')[0].children].map((e) => [e.className,
         e.querySelector('.verdict').childNodes[1].textContent.trim()])""")
     assert [[c[0], c[2]] for c in checks] == told
     assert ["doubt", "A reason for doubt:", "Surrogate"] in checks
     assert ["good", "Nothing against it:", "Held-out systems"] in checks
+
+
+def test_the_convergence_of_every_estimator_is_told(wide):
+    rows = wide.page.evaluate("""() => all('#searches tbody tr').map((r) =>
+        [...r.cells].map((c) => c.textContent))""")
+    assert rows == [
+        ["likelihood", "yes", "no", "only 5% of the draws count", "–", "0.1"],
+        ["pseudo-likelihood (the answer)", "yes", "yes", "nothing", "–", "0.1"],
+        ["distance", "yes", "yes", "nothing", "–", "0.1"],
+    ]
+    verdicts = wide.page.evaluate("""() => [...document.querySelector('#convergence')
+        .nextElementSibling.querySelectorAll('p:not(.small)')].map((p) => p.textContent)""")
+    assert verdicts[0] == "The search for the maximum of the pseudo likelihood has converged."
+    assert verdicts[1].startswith("The descent has arrived")
 
 
 @pytest.mark.parametrize("name", ["study", "method", "index"])
@@ -119,7 +133,7 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
         "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}
     )
     files = {
-        "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), ()),
+        "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), (), ()),
         "method": method_page(method),
         "index": index_page([replace(listed, name=name), replace(listed, name="x" * 90)], [method]),
     }

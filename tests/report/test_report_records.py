@@ -145,6 +145,12 @@ GOOD = {
 }  # fmt: skip
 
 
+CONVERGED = {
+    "estimator": "likelihood", "estimator_reason": "the best", "estimator_arrived": 1,
+    "descent_arrived": 0, "descent_remaining": 0.5,
+}  # fmt: skip
+
+
 COLLAPSED = {
     "noise_least_share": 2e-4, "noise_least_share_at": "observation 3",
     "fewest_observations_of_a_system": 2, "varying_parameters": 2,
@@ -160,6 +166,10 @@ COLLAPSED = {
         ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
         ({"surrogate_good_enough": 0}, "Surrogate"),
         ({"solver_failures": 3}, "Solver"),
+        (CONVERGED, None),
+        (CONVERGED | {"estimator_arrived": 0}, "Convergence"),
+        # The descent's own convergence is judged by its remaining distance.
+        (CONVERGED | {"estimator": "distance", "descent_arrived": 0}, "Descent"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood"}, "Efficiency"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 50}, "Efficiency"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 49}, None),

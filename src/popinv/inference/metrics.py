@@ -164,6 +164,7 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         "estimator": str(attrs["estimator"]),
         "estimator_reason": str(attrs["estimator_reason"]),
         "through": str(attrs["through"]),
+        "estimator_arrived": int(attrs["arrived"]),
         "efficiency_bound": str(population["bound"].attrs["of"]),
         "descent_arrived": int(attrs["descent_arrived"]),
         "descent_remaining": float(attrs["descent_remaining"]),

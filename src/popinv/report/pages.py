@@ -47,6 +47,8 @@ _PACKAGES = (
     "snakemake",
     "plotly",
 )
+# The judgements that stand above the course of the search too.
+_CONVERGENCE = ("Convergence", "Descent")
 # The first table has at most this many parameters of the noise.
 _NOISE_ROWS = 6
 
@@ -115,7 +117,10 @@ def _plotly() -> Markup:
 
 
 def study_page(
-    study: Study, charts: Mapping[str, Sequence[Chart]], rounds: Sequence[Mapping[str, Any]]
+    study: Study,
+    charts: Mapping[str, Sequence[Chart]],
+    rounds: Sequence[Mapping[str, Any]],
+    searches: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the page of a study.
 
@@ -127,6 +132,8 @@ def study_page(
         ``calibration``, ``observations``, ``evidence``, ``descent``, ``rounds``, ``stages``.
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
+    searches : sequence of mapping
+        See :func:`popinv.report.writing.searches_of`.
     """
     law = [p for p in study.parameters if p.kind == "law"]
     noise = [p for p in study.parameters if p.kind == "noise"]
@@ -138,6 +145,8 @@ def study_page(
             study=study,
             charts=charts,
             rounds=rounds,
+            searches=searches,
+            convergence=[j for j in study.judgements if j.name in _CONVERGENCE],
             parameters=shown,
             hidden=len(study.parameters) - len(shown),
             intervals=any(p.lower is not None for p in shown),

@@ -16,6 +16,7 @@ from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
 from popinv.figures.study import noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
+from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
@@ -40,7 +41,7 @@ from popinv.report.trust_charts import descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
-__all__ = ["page_of", "rounds_of", "write_study_page"]
+__all__ = ["page_of", "rounds_of", "searches_of", "write_study_page"]
 
 
 def write_study_page(
@@ -72,12 +73,14 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
     problem : Problem
         The fitted problem.
     loaded : mapping of str to Dataset
-        ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
-        for each round; ``without_tested`` if the tested systems are among those learned from; and
-        optionally ``truth``, ``noise_known``, ``resamples`` and the evidence:
-        ``error_against_systems``, ``designs``, ``calibration``.
+        ``observations``, ``population`` and ``check``; ``distance``, ``pseudo_likelihood`` and
+        ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round;
+        ``without_tested`` if the tested systems are among those learned from; and optionally
+        ``truth``, ``noise_known``, ``resamples`` and the evidence: ``error_against_systems``,
+        ``designs``, ``calibration``.
     """
-    return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
+    charts, rounds = charts_of(study, problem, loaded), rounds_of(loaded["check"])
+    return study_page(study, charts, rounds, searches_of(loaded))
 
 
 def charts_of(
@@ -123,6 +126,27 @@ def charts_of(
 
 def _if(chart: Chart | None) -> list[Chart]:
     return [] if chart is None else [chart]
+
+
+def searches_of(loaded: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
+    """Return name, arrival, use and reason against it of each estimator, and whether it is chosen.
+
+    The arguments are those of :func:`page_of`.
+    """
+    chosen = loaded["population"].attrs["estimator"]
+    found = [(name, loaded[name].attrs) for name in ESTIMATORS if name in loaded]
+    return [
+        {
+            "name": words(name),
+            "chosen": name == chosen,
+            "arrived": bool(attrs["arrived"]),
+            "passes": bool(attrs["passes"]),
+            "reason": str(attrs["reason"]),
+            "steps": int(attrs["steps"]) if "steps" in attrs else None,
+            "remaining": float(attrs["remaining"]) if "remaining" in attrs else None,
+        }
+        for name, attrs in found
+    ]
 
 
 def rounds_of(check: xr.Dataset) -> list[dict[str, Any]]:
