@@ -124,7 +124,10 @@ def test_pages_open_from_anywhere_and_lead_to_each_other(browser, pages, tmp_pat
     page.context.close()
 
 
-def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
+def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_path):
+    shutil.copytree(pages["library"].parent, tmp_path / "assets")
+    folder = tmp_path / "studies"
+    folder.mkdir()
     name = "a_study_of_everything_that_was_changed_since_the_last_one" + "_" + "x" * 40
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
@@ -138,8 +141,8 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
         "index": index_page([replace(listed, name=name), replace(listed, name="x" * 90)], [method]),
     }
     for kind, text in files.items():
-        (tmp_path / f"{kind}.html").write_text(text)
-        opened = visit(browser, tmp_path / f"{kind}.html", 390, "light")
+        (folder / f"{kind}.html").write_text(text)
+        opened = visit(browser, folder / f"{kind}.html", 390, "light")
         assert opened.page.evaluate("document.documentElement.scrollWidth") == 390, kind
         assert opened.said == []
         if kind == "method":

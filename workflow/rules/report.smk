@@ -4,6 +4,9 @@ import re
 
 from popinv.report.gathering import found_comparisons, found_studies
 from popinv.report.identity import templates_hash
+from popinv.report.pages import ASSETS, library_name
+
+LIBRARY = f"<results>/report/{ASSETS}/{library_name()}"
 
 
 def evidence_stores(wildcards):
@@ -34,6 +37,26 @@ def other_results(wildcards):
     ]
 
 
+# Put the library that draws the charts beside the pages.
+rule write_library:
+    output:
+        library=LIBRARY,
+    log:
+        "<results>/report/logs/write_library.log",
+    benchmark:
+        "<results>/report/benchmarks/write_library.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_alone("write_library"),
+    message:
+        "writing the library of the charts"
+    script:
+        "../scripts/write_library.py"
+
+
 # Write the page of a study.
 rule write_study_page:
     input:
@@ -52,6 +75,7 @@ rule write_study_page:
         metrics="<results>/{study}/metrics.json",
         figures=expand("<results>/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         others=other_results,
+        library=LIBRARY,
     output:
         page="<results>/report/studies/{study}.html",
     log:
@@ -155,6 +179,7 @@ rule write_method_page:
 rule write_comparison_page:
     input:
         comparison="<results>/comparisons/{comparison}/comparison.json",
+        library=LIBRARY,
     output:
         page="<results>/report/comparisons/{comparison}.html",
     log:

@@ -1,4 +1,9 @@
-"""HTML pages from records and charts; every page is one self-contained file."""
+"""HTML pages from records and charts.
+
+A page holds its texts, tables, pictures and numbers. The library that draws its charts is too large
+for that (4.8 MB, of which plotly has no smaller bundle for Python): it lies once in the folder of
+the report, and every page with charts names it by its path from there.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +29,19 @@ from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
 
 __all__ = [
+    "ASSETS",
     "Reproduction",
     "comparison_page",
     "index_page",
+    "library",
+    "library_name",
     "method_page",
     "reproduction",
     "study_page",
 ]
+
+ASSETS = "assets"
+"""Folder of the charts' library, within that of the report."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Packages on which results depend, in addition to Python itself.
@@ -98,7 +109,7 @@ def _environment() -> Environment:
         environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "asset": _asset,
-        "plotly": _plotly,
+        "library": f"../{ASSETS}/{library_name()}",
         "colours": DARK,
         "version": __version__,
     }
@@ -109,11 +120,16 @@ def _asset(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-@cache
-def _plotly() -> Markup:
+def library_name() -> str:
+    """Return the name of the file with the charts' library, whose version it tells."""
+    return f"plotly-{metadata.version('plotly')}.min.js"
+
+
+def library() -> str:
+    """Return the charts' library."""
     from plotly.offline import get_plotlyjs
 
-    return Markup(get_plotlyjs())
+    return str(get_plotlyjs())
 
 
 def study_page(
