@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +20,9 @@ from popinv.forward.datasets import solves
 from popinv.inference.answer import population_dataset
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.estimate import Estimate
+from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.population.laws.base import Law
 from popinv.population.laws.level_set_field.law import LevelSetLaw
 from popinv.population.laws.lognormal.law import LognormalLaw
@@ -284,6 +285,26 @@ def numbers_study() -> Study:
     observed = Observations(where, ("lon", "lat", "depth"), "c", "g/l", "concentration")
     noise = IsotropicNoise(9)
     return make_study(law, alpha, noise, np.log([0.1]), observed, missing=0.2)
+
+
+def exact(study: Study) -> Study:
+    """Return a study whose surrogate makes no error, so that draws of the model are its data."""
+    check = study.loaded["check"]
+    solved = check.isel(sample=check["reason"].values == 0)
+    y = study.problem.simulate(torch.from_numpy(solved["z"].values)).numpy()
+    return Study(study.problem, study.loaded | {"check": solved.assign(y=solved["y"].copy(data=y))})
+
+
+def further_data_sets(study: Study, count: int) -> Iterator[np.ndarray]:
+    """Yield data sets of the fitted model with the gaps of the data, which no figure uses."""
+    problem = study.problem
+    alpha, gamma = parameters_of(study.loaded["population"])
+    gaps = None if problem.conditions is None else ~problem.conditions.present
+    for index in range(count):
+        y = sample_model(
+            problem, alpha, gamma, len(problem.data), "further", index, problem.conditions
+        )
+        yield y if gaps is None else np.where(gaps, np.nan, y)
 
 
 def full_study(d_y: int = 50) -> Study:

@@ -26,7 +26,9 @@ from studies import (
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.names import FIGURES
-from popinv.figures.observations import QUANTILES, draw_observations
+from popinv.figures.observations import draw_observations
+from popinv.figures.predictive_check import PredictiveCheck
+from popinv.figures.simulated import LEVELS
 from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
 from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
@@ -120,28 +122,35 @@ def test_unknown_figure(line: Study) -> None:
 
 def test_observations_on_a_line_show_the_quantiles(line: Study) -> None:
     observations = line.loaded["observations"]
-    sample = np.random.default_rng(0).normal(size=(500, len(LINE)))
-    figure = draw_observations(observations, sample)
+    y = observations["y"].values
+    sets = np.random.default_rng(0).normal(size=(39, len(y), len(LINE)))
+    figure = draw_observations(PredictiveCheck.of(observations, sets))
     top, bottom = all_axes(figure)
-    expected = np.quantile(observations["y"].values, 0.5, axis=0)
-    shown = labelled(top, "data, 5, 25, 50, 75, 95 %")
-    np.testing.assert_allclose(shown, [LINE[:, 0], expected])
-    np.testing.assert_allclose(labelled(top, "model, median")[1], np.quantile(sample, 0.5, axis=0))
-    band = top.collections[0].get_datalim(top.transData)
-    quantiles = np.quantile(sample, QUANTILES, axis=0)
-    assert (band.y0, band.y1) == pytest.approx((quantiles[0].min(), quantiles[-1].max()))
+    expected = np.quantile(y, LEVELS, axis=0)
+    shown = labelled(top, "data, 5, 50, 95 %")
+    np.testing.assert_allclose(shown, [LINE[:, 0], expected[1]])
+    simulated = np.quantile(sets, LEVELS, axis=1).swapaxes(0, 1)
+    middle = np.median(simulated, axis=0)
+    np.testing.assert_allclose(labelled(top, "model, 5, 50, 95 %")[1], middle[1])
+    # Of 39 data sets, the smallest and the largest are the ends of the 95 % range.
+    bands = [c.get_datalim(top.transData) for c in top.collections]
+    assert [(band.y0, band.y1) for band in bands] == [
+        pytest.approx((simulated[:, i].min(), simulated[:, i].max())) for i in range(3)
+    ]
     assert top.get_ylabel() == "observed head [m]"
     assert bottom.get_xlabel() == "x, place of the sensor [km]"
-    assert labelled(bottom, "50 %")[1] == pytest.approx(
-        (expected - quantiles[2]) / observations["y"].values.std(axis=0)
-    )
+    for i, level in enumerate(LEVELS):
+        away = expected[i] - middle[i]
+        end = np.where(away > 0, simulated[:, i].max(axis=0), simulated[:, i].min(axis=0))
+        shown = labelled(bottom, f"{100 * level:g} %")[1]
+        np.testing.assert_allclose(shown, away / np.abs(end - middle[i]))
 
 
 def test_observations_are_sorted_by_place(line: Study) -> None:
     shuffle = np.random.default_rng(0).permutation(len(LINE))
     observations = line.loaded["observations"].isel(observation=shuffle)
-    figure = draw_observations(observations, observations["y"].values)
-    x, median = labelled(all_axes(figure)[0], "model, median")
+    figure = draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
+    x, median = labelled(all_axes(figure)[0], "model, 5, 50, 95 %")
     assert x == pytest.approx(LINE[:, 0])
     assert median == pytest.approx(np.median(line.loaded["observations"]["y"].values, axis=0))
 
@@ -152,12 +161,18 @@ def test_observations_on_a_square_show_x_across(square: Study) -> None:
     turned = observations.drop_vars("observation_x").assign_coords(
         observation_x=observations["observation_x"]
     )
-    figure = draw_observations(turned, observations["y"].values + 0.01)
+    shifts = np.array([0.0, 0.01, 0.05])
+    sets = [(1 + shift) * observations["y"].values + shift for shift in shifts]
+    figure = draw_observations(PredictiveCheck.of(turned, sets))
     ax = titled(figure, "Mean, data")
     (dots,) = ax.collections
     np.testing.assert_array_equal(dots.get_offsets(), SQUARE)
     np.testing.assert_allclose(dots.get_array(), observations["y"].values.mean(axis=0))
     assert ax.get_ylabel() == "y, place of the sensor [km]"
+    (dots,) = next(ax for ax in all_axes(figure) if "minus" in ax.get_title("left")).collections
+    means = np.mean(sets, axis=1)
+    away = (observations["y"].values.mean(axis=0) - means.mean(axis=0)) / means.std(axis=0)
+    np.testing.assert_allclose(dots.get_array(), away)
     below = titled(figure, "Standard deviation, data")
     assert below.get_xlabel() == "x, place of the sensor [km]"
 
@@ -168,7 +183,7 @@ def test_observations_in_three_coordinates_are_shown_by_number(line: Study) -> N
         observations = observations.assign_coords(
             {f"observation_{name}": observations["observation_x"]}
         )
-    figure = draw_observations(observations, observations["y"].values)
+    figure = draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
     assert all_axes(figure)[1].get_xlabel() == "number of the observation"
 
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from studies import (
     LINE,
     PLACES,
@@ -27,8 +28,10 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, draw_density, is_wide
 from popinv.figures.names import FIGURES
-from popinv.figures.noise_curves import NoiseComparison, draw_deviations
+from popinv.figures.noise_curves import draw_deviations
+from popinv.figures.noise_statistics import NoiseComparison, deviations
 from popinv.figures.observations import draw_observations, example_systems
+from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.style import SYSTEMS, new_figure, squared
 from popinv.figures.surrogate import draw_surrogate_error
 
@@ -94,31 +97,33 @@ def test_nothing_is_left_outside_the_figure(
 
 
 def test_observations_over_time_have_bands_at_each_place(series: Study) -> None:
-    y = series.loaded["observations"]["y"].values
-    sample = np.random.default_rng(0).normal(size=(300, y.shape[1]))
-    figure = draw_observations(series.loaded["observations"], sample)
+    observations = series.loaded["observations"]
+    y = observations["y"].values
+    sample = np.random.default_rng(0).normal(size=y.shape)
+    figure = draw_observations(PredictiveCheck.of(observations, [sample] * 3))
     for i, place in enumerate(PLACES):
         top = titled(figure, f"x = {place:.3g}")
         rows = slice(i * len(TIMES), (i + 1) * len(TIMES))
         np.testing.assert_allclose(
-            labelled(top, "data, 5, 25, 50, 75, 95 %"), [TIMES, np.median(y[:, rows], axis=0)]
+            labelled(top, "data, 5, 50, 95 %"), [TIMES, np.median(y[:, rows], axis=0)]
         )
         median = np.median(sample[:, rows], axis=0)
-        np.testing.assert_allclose(labelled(top, "model, median"), [TIMES, median])
+        np.testing.assert_allclose(labelled(top, "model, 5, 50, 95 %"), [TIMES, median])
     assert titled(figure, "x = 0.3").get_ylabel() == "observed displacement [mm]"
 
 
 def test_quantities_are_shown_in_their_own_standard_deviations(quantities: Study) -> None:
     observations = quantities.loaded["observations"]
     y = observations["y"].values
-    figure = draw_observations(observations, 2 * y)
+    sets = [y * factor for factor in (2.0, 3.0, 5.0)]
+    figure = draw_observations(PredictiveCheck.of(observations, sets))
     top, bottom = all_axes(figure)
     standard = (y - y.mean(axis=0)) / y.std(axis=0)
     np.testing.assert_allclose(
-        labelled(top, "data, 5, 25, 50, 75, 95 %")[1], np.median(standard, axis=0)
+        labelled(top, "data, 5, 50, 95 %")[1], np.median(standard, axis=0), atol=1e-9
     )
-    expected = (np.median(y, axis=0) - np.median(2 * y, axis=0)) / y.std(axis=0)
-    np.testing.assert_allclose(labelled(bottom, "50 %")[1], expected)
+    # The median is that of a third of the middle data set, below the least of the three.
+    np.testing.assert_allclose(labelled(bottom, "50 %")[1], -2.0)
     names = [text.get_text().split("\n")[0] for text in bottom.get_xticklabels()]
     assert names == ["x", "x squared", "x lag 1", "x lag 2"]
     assert f"{y[:, 1].mean():.3g} ± " in bottom.get_xticklabels()[1].get_text()
@@ -128,17 +133,11 @@ def test_gaps_are_left_out_of_the_quantiles() -> None:
     observations = line_study(missing=0.3).loaded["observations"]
     y = observations["y"].values
     assert np.isnan(y).any()
-    figure = draw_observations(observations, np.nan_to_num(y))
-    top, bottom = all_axes(figure)
-    shown = labelled(top, "data, 5, 25, 50, 75, 95 %")[1]
+    figure = draw_observations(PredictiveCheck.of(observations, [y] * 3))
+    top, _ = all_axes(figure)
+    shown = labelled(top, "data, 5, 50, 95 %")[1]
     for i in range(len(LINE)):
         assert shown[i] == pytest.approx(np.median(y[~np.isnan(y[:, i]), i]))
-    # The sampling range of the median is that of the systems seen at each place.
-    band = next(c for c in bottom.collections if str(c.get_label()).startswith("95 %"))
-    top_edge = {x: half for x, half in band.get_paths()[0].vertices if half > 0}
-    for i, x in enumerate(LINE[:, 0]):
-        seen = np.sum(~np.isnan(y[:, i]))
-        assert top_edge[x] == pytest.approx(1.96 * np.sqrt(np.pi / 2 / seen))
 
 
 def test_examples_show_what_was_seen_and_what_is_true(series: Study) -> None:
@@ -277,8 +276,7 @@ def test_covariance_of_unequal_quantities_is_scaled(quantities: Study) -> None:
 
 def test_negative_empirical_variances_are_named() -> None:
     ax = new_figure("", 4, 4).subplots()
-    noise = NoiseComparison(np.eye(2), np.diag([1.0, -0.2]), reference_is_true=False)
-    draw_deviations(ax, noise)
+    draw_deviations(ax, deviations(NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))))
     np.testing.assert_allclose(labelled(ax, "empirical, 0 where negative")[1], [1.0, 0.0])
 
 
@@ -296,7 +294,7 @@ def test_of_many_noise_parameters_a_few_paths_are_drawn(full: Study) -> None:
 
 def test_full_noise_is_shown_by_its_deviations_with_intervals(full: Study) -> None:
     ax = titled(full.draw("noise_covariance"), "Standard deviation of the noise")
-    (container,) = ax.containers
+    (container,) = (each for each in ax.containers if isinstance(each, ErrorbarContainer))
     gammas = full.loaded["population"]["gamma_draws"].values
     deviations = np.array([full.problem.noise.to_natural(g)[:50] for g in gammas])
     (bars,) = container.lines[2]

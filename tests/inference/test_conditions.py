@@ -17,7 +17,6 @@ from popinv.inference.conditions import (
     deviations,
     fitted_observations,
     heldout_observations,
-    observed_covariance,
 )
 from popinv.inference.descent import run, step
 from popinv.inference.fitted_samples import FittedModel, sample_model
@@ -131,17 +130,6 @@ def test_conditions_that_say_nothing_or_half_are_refused() -> None:
         Conditions()
     with pytest.raises(ValueError, match="go together"):
         Conditions(present=np.ones((2, 2), dtype=bool))
-
-
-def test_the_covariance_of_what_was_seen() -> None:
-    # Each entry is that of the complete pairs, by numpy.
-    data, conditions = fitted_observations(observed_curves(40, 1, missing=0.3))
-    assert conditions is not None
-    matrix = observed_covariance(data, conditions)
-    both = conditions.present[:, 2] & conditions.present[:, 5]
-    assert matrix[2, 5] == pytest.approx(np.cov(data[both, 2], data[both, 5])[0, 1])
-    whole, none = fitted_observations(observed_curves(40, 1))
-    np.testing.assert_array_equal(observed_covariance(whole, none), np.cov(whole.T))
 
 
 # --- what the model becomes ---------------------------------------------------------------------

@@ -10,8 +10,9 @@ import torch
 import xarray as xr
 from problems import curve_problem
 
-from popinv.inference.assessment import HeldOutTest, heldout_tests
+from popinv.inference.assessment import heldout_tests
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import HeldOutTest
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.misfit import Misfit, SecondMoments, describe_excess, noise_misfit_metrics
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise

@@ -25,8 +25,8 @@ from small_results import (
 
 from popinv.downstream.claims import write_claims, write_metrics
 from popinv.inference.metrics import metrics
-from popinv.report.gathering import gather_method, gather_study
-from popinv.report.pages import index_page, method_page
+from popinv.report.gathering import gather_listed, gather_method, gather_study
+from popinv.report.pages import ASSETS, index_page, library, library_name, method_page
 from popinv.report.writing import page_of
 from popinv.store import storage
 from popinv.surrogate.collect import Thresholds
@@ -86,7 +86,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.fixture(scope="session")
 def pages(results: Results) -> dict[str, Path]:
-    """Return the files of the three sorts of pages."""
+    """Return the files of the three sorts of pages, and that of the charts' library."""
     folder = results.folder / "report"
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
     method = gather_method(
@@ -103,8 +103,12 @@ def pages(results: Results) -> dict[str, Path]:
             page_of(study, results.study.problem, loaded),
         ),
         "method": (folder / "methods/mwgrad.html", method_page(method)),
-        "index": (folder / "index.html", index_page([study], [method])),
+        "index": (
+            folder / "index.html",
+            index_page([gather_listed(results.folder, "tiny", results.section)], [method]),
+        ),
     }
+    written["library"] = (folder / ASSETS / library_name(), library())
     for path, text in written.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import shutil
 
 import pytest
 from browsing import visit
+from PIL import Image
 from small_results import numbers_of
+
+from popinv.report.records import Picture
 
 # Text and graphics of charts against the page, as the guidelines measure it.
 CONTRAST = """() => {
@@ -51,7 +57,7 @@ def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, schem
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert opened.said == []
     sent = [url for url in opened.asked if not url.startswith(("data:", "blob:"))]
-    assert sent == [pages[name].as_uri()]
+    assert sent == [pages[name].as_uri()] + [pages["library"].as_uri()] * (name == "study")
     violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert not violations, json.dumps(
         [(v["id"], v["nodes"][0]["html"][:200]) for v in violations], indent=1
@@ -61,6 +67,57 @@ def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, schem
         assert contrast["text"] >= 4.5
         assert contrast["lines"] >= 3.0
     page.context.close()
+
+
+def test_pages_are_small_and_what_draws_their_charts_is_there_once(pages):
+    for name in ("study", "method", "index"):
+        assert pages[name].stat().st_size < 2e6
+        assert "Plotly.js" not in pages[name].read_text()[:500_000]
+    assert "plotly.js v" in pages["library"].read_text()[:200]
+
+
+def test_a_page_without_the_file_that_draws_its_charts_says_so(browser, pages, tmp_path):
+    alone = tmp_path / "studies" / "alone.html"
+    alone.parent.mkdir()
+    shutil.copy(pages["study"], alone)
+    opened = visit(browser, alone, 390, "light")
+    page = opened.page
+    told = page.inner_text("#chart-loss .plot")
+    assert f"the file ../assets/{pages['library'].name}, which is not there" in told
+    assert "Loss over 12 iterations" in told
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.inner_text("h1") == "tiny"
+    page.context.close()
+
+
+def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(browser, pages, tmp_path):
+    picture = Image.new("RGB", (40, 20), "white")
+    picture.paste((0, 0, 0), (0, 0, 10, 20))
+    picture.paste((0x00, 0x72, 0xB2), (20, 0, 30, 20))
+    picture.save(tmp_path / "figure.png")
+    record = Picture("figure", tmp_path / "figure.png", "A figure", "A figure of the study tiny")
+    text = pages["study"].read_text()
+    embedded = re.sub(r"(data:image/webp;base64,)[^\"]+", rf"\g<1>{record.data}", text)
+    file = pages["study"].with_name("picture.html")
+    file.write_text(embedded)
+    seen = {}
+    for scheme in ("light", "dark"):
+        page = visit(browser, file, 1440, scheme).page
+        image = page.locator(".picture img").first
+        image.scroll_into_view_if_needed()
+        shot = Image.open(io.BytesIO(image.screenshot())).convert("RGB")
+        width, height = shot.size
+        seen[scheme] = [shot.getpixel((int(x * width), height // 2)) for x in (0.1, 0.4, 0.6, 0.9)]
+        page.context.close()
+    black, white, blue, _ = seen["light"]
+    assert (max(black), min(white)) == (0, 255)
+    assert blue == (0x00, 0x72, 0xB2)
+    black, white, blue, _ = seen["dark"]
+    assert min(black) > 220
+    assert max(white) < 30
+    # It is still blue, and lighter.
+    assert blue[2] > blue[1] > blue[0]
+    assert sum(blue) > 0x72 + 0xB2
 
 
 def test_every_figure_is_drawn_and_described(wide):
@@ -74,8 +131,9 @@ def test_every_figure_is_drawn_and_described(wide):
     names = {chart["name"].removeprefix("chart-") for chart in charts}
     assert names >= {
         "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
-        "observations", "differences", "loss", "paths", "solves", "surrogate", "stages",
-        "coverage", "errors", "designs",
+        "observations", "places", "loss", "paths", "solves", "surrogate", "stages",
+        "coverage", "errors", "designs", "estimate-pairs", "calibration-observations",
+        "calibration-systems",
     }  # fmt: skip
     for chart in charts:
         assert chart["marks"] > 0, chart

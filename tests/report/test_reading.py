@@ -10,12 +10,12 @@ import pytest
 import yaml
 from browsing import DRAWN, visit
 
-from popinv.report.gathering import PROBLEM, gather_study
+from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page
 from popinv.report.records import Method, Use
 
 SECTIONS = (
-    "estimators",
+    "estimators", "pairs", "calibration",
     "short", "law", "noise", "tests", "observations", "evidence", "descent", "rounds", "stages",
 )  # fmt: skip
 # Writing in charts that is cut off at their edges.
@@ -37,11 +37,25 @@ def test_the_answer_comes_first_and_says_what_was_checked(wide, pages):
     assert said == "! There are 2 reasons for doubt: surrogate, solver."
     checks = wide.page.evaluate("""() => all('.checks li').map((e) =>
         [e.className, ...['.hidden', 'strong'].map((s) => e.querySelector(s).textContent)])""")
-    told = wide.page.evaluate("""() => all('.verdicts li').map((e) => [e.className,
+    told = wide.page.evaluate("""() => [...all('.verdicts')[0].children].map((e) => [e.className,
         e.querySelector('.verdict').childNodes[1].textContent.trim()])""")
     assert [[c[0], c[2]] for c in checks] == told
     assert ["doubt", "A reason for doubt:", "Surrogate"] in checks
     assert ["good", "Nothing against it:", "Held-out systems"] in checks
+
+
+def test_the_convergence_of_every_estimator_is_told(wide):
+    rows = wide.page.evaluate("""() => all('#searches tbody tr').map((r) =>
+        [...r.cells].map((c) => c.textContent))""")
+    assert rows == [
+        ["likelihood", "yes", "no", "only 5% of the draws count", "–", "0.1"],
+        ["pseudo-likelihood (the answer)", "yes", "yes", "nothing", "–", "0.1"],
+        ["distance", "yes", "yes", "nothing", "–", "0.1"],
+    ]
+    verdicts = wide.page.evaluate("""() => [...document.querySelector('#convergence')
+        .nextElementSibling.querySelectorAll('p:not(.small)')].map((p) => p.textContent)""")
+    assert verdicts[0] == "The search for the maximum of the pseudo likelihood has converged."
+    assert verdicts[1].startswith("The descent has arrived")
 
 
 @pytest.mark.parametrize("name", ["study", "method", "index"])
@@ -110,21 +124,25 @@ def test_pages_open_from_anywhere_and_lead_to_each_other(browser, pages, tmp_pat
     page.context.close()
 
 
-def test_hostile_names_and_numbers_are_written_out(browser, results, tmp_path):
+def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_path):
+    shutil.copytree(pages["library"].parent, tmp_path / "assets")
+    folder = tmp_path / "studies"
+    folder.mkdir()
     name = "a_study_of_everything_that_was_changed_since_the_last_one" + "_" + "x" * 40
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
     method = Method(
         "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}
     )
     files = {
-        "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), ()),
+        "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), (), ()),
         "method": method_page(method),
-        "index": index_page([replace(study, name=name)], [method]),
+        "index": index_page([replace(listed, name=name), replace(listed, name="x" * 90)], [method]),
     }
     for kind, text in files.items():
-        (tmp_path / f"{kind}.html").write_text(text)
-        opened = visit(browser, tmp_path / f"{kind}.html", 390, "light")
+        (folder / f"{kind}.html").write_text(text)
+        opened = visit(browser, folder / f"{kind}.html", 390, "light")
         assert opened.page.evaluate("document.documentElement.scrollWidth") == 390, kind
         assert opened.said == []
         if kind == "method":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -21,9 +22,14 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
-from popinv.report.gathering import gather_method, gather_study
+from popinv.report.gathering import (
+    found_studies,
+    gather_listed,
+    gather_method,
+    gather_study,
+)
 from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
-from popinv.report.pages import reproduction
+from popinv.report.pages import index_page, reproduction
 from popinv.report.pictures import pictures_in
 from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
@@ -66,6 +72,39 @@ def test_what_is_missing_is_named(results, tmp_path):
         gather_study(results.tiny / "metrics.json", results.section, [tmp_path / "zarr.json"])
 
 
+def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_path):
+    folder = tmp_path / "results"
+    for name in ("mine", "before"):
+        (folder / name / "observations.zarr").mkdir(parents=True)
+        shutil.copy(results.tiny / "metrics.json", folder / name)
+    attributes = {"attributes": {"config": json.dumps({"forward": {"kind": "lorenz96"}})}}
+    (folder / "before/observations.zarr/zarr.json").write_text(json.dumps(attributes))
+    (folder / "report/studies").mkdir(parents=True)
+    for name in ("before", "deleted"):
+        (folder / f"report/studies/{name}.html").touch()
+    # Neither is a study.
+    for other in ("downstream/mwgrad/metrics.json", "logs"):
+        (folder / other).parent.mkdir(parents=True, exist_ok=True)
+        (folder / other).touch()
+    assert found_studies(folder) == ["before", "deleted", "mine"]
+    mine = gather_listed(folder, "mine", results.section)
+    before, deleted = (gather_listed(folder, name, None) for name in ("before", "deleted"))
+    assert (mine.forward, before.forward, deleted.forward) == ("porous_flow", "lorenz96", "")
+    assert [listed.current for listed in (mine, before, deleted)] == [True, False, False]
+    assert mine.doubts == before.doubts
+    assert [judgement.name for judgement in mine.doubts] == ["Surrogate", "Solver"]
+    page = index_page([mine, before, deleted], [])
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", page)
+    assert [("studies/" in row, "not in this configuration" in row) for row in rows] == [
+        (True, False), (True, True), (True, True),
+    ]  # fmt: skip
+    assert "its results are gone" in rows[2]
+    without_page = gather_listed(folder, "mine", None)
+    assert 'href="studies/mine.html"' not in index_page([without_page], [])
+    with pytest.raises(DataError, match="there is no such file"):
+        gather_listed(folder, "unfinished", results.section)
+
+
 def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
     method = gather_method(
         "mwgrad", results.folder, {"tiny": results.section, "other": configuration()}
@@ -105,6 +144,12 @@ GOOD = {
 }  # fmt: skip
 
 
+CONVERGED = {
+    "estimator": "likelihood", "estimator_reason": "the best", "estimator_arrived": 1,
+    "descent_arrived": 0, "descent_remaining": 0.5,
+}  # fmt: skip
+
+
 COLLAPSED = {
     "noise_least_share": 2e-4, "noise_least_share_at": "observation 3",
     "fewest_observations_of_a_system": 2, "varying_parameters": 2,
@@ -120,6 +165,10 @@ COLLAPSED = {
         ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
         ({"surrogate_good_enough": 0}, "Surrogate"),
         ({"solver_failures": 3}, "Solver"),
+        (CONVERGED, None),
+        (CONVERGED | {"estimator_arrived": 0}, "Convergence"),
+        # The descent's own convergence is judged by its remaining distance.
+        (CONVERGED | {"estimator": "distance", "descent_arrived": 0}, "Descent"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood"}, "Efficiency"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 50}, "Efficiency"),
         ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 49}, None),

@@ -2,7 +2,11 @@
 
 import re
 
+from popinv.report.gathering import found_comparisons, found_studies
 from popinv.report.identity import templates_hash
+from popinv.report.pages import ASSETS, library_name
+
+LIBRARY = f"<results>/report/{ASSETS}/{library_name()}"
 
 
 def evidence_stores(wildcards):
@@ -33,21 +37,45 @@ def other_results(wildcards):
     ]
 
 
+# Put the library that draws the charts beside the pages.
+rule write_library:
+    output:
+        library=LIBRARY,
+    log:
+        "<results>/report/logs/write_library.log",
+    benchmark:
+        "<results>/report/benchmarks/write_library.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_alone("write_library"),
+    message:
+        "writing the library of the charts"
+    script:
+        "../scripts/write_library.py"
+
+
 # Write the page of a study.
 rule write_study_page:
     input:
         unpack(resampled),
+        unpack(refitted),
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),
         observations="<results>/{study}/observations.zarr/zarr.json",
         surrogate=final("surrogate"),
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        distance="<results>/{study}/descent.zarr/zarr.json",
+        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr/zarr.json",
+        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
         population="<results>/{study}/population.zarr/zarr.json",
         check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
         metrics="<results>/{study}/metrics.json",
         figures=expand("<results>/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         others=other_results,
+        library=LIBRARY,
     output:
         page="<results>/report/studies/{study}.html",
     log:
@@ -151,6 +179,7 @@ rule write_method_page:
 rule write_comparison_page:
     input:
         comparison="<results>/comparisons/{comparison}/comparison.json",
+        library=LIBRARY,
     output:
         page="<results>/report/comparisons/{comparison}.html",
     log:
@@ -181,7 +210,12 @@ def pages():
     ]
 
 
-# Write the pages of all studies of the configuration.
+def left_by_others(found, own):
+    """Names that are among the results, but not in this configuration."""
+    return sorted(set(found(config["results"])) - set(own))
+
+
+# Write the pages of all studies of the configuration, and an index of all studies there are.
 rule report:
     input:
         pages(),
@@ -199,7 +233,8 @@ rule report:
         results=lambda wildcards: config["results"],
         studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
-        comparisons=list(COMPARISONS),
+        other_studies=left_by_others(found_studies, STUDIES),
+        comparisons=[*COMPARISONS, *left_by_others(found_comparisons, COMPARISONS)],
         about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),
         code=code_alone("report"),

@@ -1,16 +1,14 @@
 """Write the index page, with links to the pages of the studies and the methods."""
 
-from popinv.report.gathering import gather_comparison, gather_method, gather_study
+from popinv.report.gathering import gather_comparison, gather_listed, gather_method
 from popinv.report.pages import index_page
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job
 
 with job(snakemake):
     given = snakemake.params
-    studies = [
-        gather_study(f"{given.results}/{name}/metrics.json", section)
-        for name, section in given.studies.items()
-    ]
+    sections = {**given.studies, **dict.fromkeys(given.other_studies)}
+    studies = [gather_listed(given.results, *each) for each in sections.items()]
     methods = [
         gather_method(
             name, given.results, {user: given.studies[user] for user in users}, given.about[name]

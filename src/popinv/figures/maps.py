@@ -16,7 +16,9 @@ __all__ = ["draw_maps", "frame_maps"]
 _ELONGATED = 4.0
 
 
-def draw_maps(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Figure:
+def draw_maps(
+    data: xr.DataArray, layout: Arrangement, means: np.ndarray, deviations: np.ndarray
+) -> Figure:
     """Draw mean and standard deviation of data and model, and their difference, by sensor.
 
     Parameters
@@ -25,22 +27,22 @@ def draw_maps(data: xr.DataArray, layout: Arrangement, sample: np.ndarray) -> Fi
         NaN if an observation is missing.
     layout : Arrangement
         A layout with a map.
-    sample : ndarray of shape (m, d_y)
-        Observations of the fitted model, noise included.
+    means, deviations : ndarray of shape (B, d_y)
+        Mean and standard deviation of each observation, of B data sets of the fitted model.
     """
     if layout.map is None:
         raise ValueError("these observations have no places in the plane")
     values, name = data.values, data.attrs["long_name"]
     x, y = layout.map.T
-    figure = new_figure("Observations and the fitted model's push-forward, by sensor", 11, 7.5)
+    figure = new_figure("Observations and the fitted model, by sensor", 11, 7.5)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    # Differences are compared with the standard error of the data's mean and deviation.
-    spread, root = np.nanstd(values, axis=0), np.sqrt((~np.isnan(values)).sum(axis=0))
     rows = (
-        ("mean", [np.nanmean(values, axis=0), sample.mean(axis=0)], spread / root),
-        ("standard deviation", [spread, sample.std(axis=0)], spread / root / 2**0.5),
+        ("mean", np.nanmean(values, axis=0), means),
+        ("standard deviation", np.nanstd(values, axis=0), deviations),
     )
-    for axes, (statistic, both, error) in zip(grid, rows, strict=True):
+    for axes, (statistic, own, theirs) in zip(grid, rows, strict=True):
+        # A difference is compared with the spread of the statistic over data sets of the model.
+        both, error = [own, theirs.mean(axis=0)], theirs.std(axis=0)
         low, high = np.min(both), np.max(both)
         for ax, value, whose in zip(axes, both, ("data", "model"), strict=False):
             dots = ax.scatter(x, y, c=value, vmin=low, vmax=high, cmap=SEQUENTIAL, s=70)

@@ -8,12 +8,17 @@ from matplotlib.figure import Figure, SubFigure
 
 from popinv.figures.arrangement import NUMBER, Arrangement
 from popinv.figures.noise_curves import (
-    NoiseComparison,
     draw_against_distance,
     draw_autocorrelation,
     draw_deviations,
 )
 from popinv.figures.noise_growth import draw_growth
+from popinv.figures.noise_statistics import (
+    NoiseComparison,
+    against_distance,
+    autocorrelation,
+    deviations,
+)
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
 from popinv.inference.accuracy import relative_frobenius_error
 
@@ -63,12 +68,12 @@ def draw_noise_covariance(
         return figure
     if layout.over_time:
         left, right = bottom.subplots(1, 2, squeeze=False)[0]
-        draw_autocorrelation(left, noise, layout)
+        draw_autocorrelation(left, autocorrelation(noise, layout), layout.x_label)
         _deviations(right, noise, layout, units)
         return figure
     ax = bottom.subplots()
     if distance is not None:
-        draw_against_distance(ax, noise, distance)
+        draw_against_distance(ax, noise, against_distance(noise, distance))
         ax.set(title="Covariance against distance", xlabel="distance between sensors")
         ax.set_ylabel(axis_label("covariance", squared(units)))
         ax.legend()
@@ -78,7 +83,7 @@ def draw_noise_covariance(
 
 
 def _deviations(ax: Axes, noise: NoiseComparison, layout: Arrangement, units: str) -> None:
-    draw_deviations(ax, noise)
+    draw_deviations(ax, deviations(noise))
     ax.set_title("Standard deviation of the noise")
     ax.set_ylabel(axis_label("standard deviation", units))
     _label_observations(ax, layout, vertical=False)

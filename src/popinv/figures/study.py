@@ -18,23 +18,21 @@ from popinv.figures.examples import draw_examples
 from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
-from popinv.figures.noise_curves import NoiseComparison
 from popinv.figures.noise_growth import noise_growth
+from popinv.figures.noise_statistics import NoiseComparison
 from popinv.figures.observations import draw_observations
-from popinv.figures.replicates import each_replicate, of_one_replicate, rows_of_replicates
+from popinv.figures.predictive_check import predictive_check
+from popinv.figures.replicates import of_one_replicate
+from popinv.figures.simulated import covariance
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
-from popinv.inference.conditions import observed_covariance
-from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.inference.result import noise_covariance, parameters_of
+from popinv.inference.result import noise_covariance
 from popinv.inference.surrogate_intervals import held_out_solves
 
-__all__ = ["draw", "draw_all", "model_sample", "noise_comparison", "sensor_distances", "stated"]
-
-_SAMPLES = 4000
+__all__ = ["draw", "draw_all", "noise_comparison", "sensor_distances", "stated"]
 
 
 def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:
@@ -61,8 +59,7 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
-        shown = each_replicate(loaded["observations"])
-        return draw_observations(shown, model_sample(problem, population))
+        return draw_observations(predictive_check(problem, loaded))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         given = (truth, loaded.get("noise_known"))
@@ -93,48 +90,37 @@ def stated(problem: Problem, dataset: xr.Dataset) -> xr.Dataset:
     return dataset.isel(law_parameter=np.flatnonzero(problem.law.precision == 0))
 
 
-def noise_comparison(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseComparison:
-    """Return the recovered noise covariance and its reference.
+def noise_comparison(
+    problem: Problem, loaded: Mapping[str, xr.Dataset], simulated: np.ndarray
+) -> NoiseComparison:
+    """Return the covariance of the noise: recovered, true and empirical.
 
-    The reference is the truth if it is known. Otherwise it is the data's covariance minus the
-    signal's, which is the noise's if the law is right.
+    Parameters
+    ----------
+    problem : Problem
+    loaded : mapping of str to Dataset
+        ``population``, and optionally ``truth``.
+    simulated : ndarray of shape (B, d_y, d_y)
+        Covariances of data sets of the fitted model.
     """
     population = loaded["population"]
-    if "truth" in loaded:
-        reference = loaded["truth"]["noise_covariance"].values
-    else:
-        data = observed_covariance(problem.data, problem.conditions)
-        width = len(population["noise_covariance"])
-        # The first replicate, which every system has.
-        reference = (data - noise_free_covariance(problem, population))[:width, :width]
-        if problem.conditions is not None:
-            reference = reference / problem.conditions.mean_square_scale
+    width, conditions = simulated.shape[1], problem.conditions
+    # The first replicate, which every system has.
+    signal = noise_free_covariance(problem, population)[:width, :width]
+    data, scale = problem.data[:, :width], 1.0
+    if conditions is not None:
+        scale = conditions.mean_square_scale
+        if conditions.present is not None:
+            data = np.where(conditions.present[:, :width], data, np.nan)
     draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
-    resampled = np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws])
     return NoiseComparison(
         estimate=population["noise_covariance"].values,
-        reference=reference,
-        reference_is_true="truth" in loaded,
-        resampled=resampled,
+        empirical=(covariance(data) - signal) / scale,
+        true=loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
+        resampled=np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws]),
+        simulated=(simulated - signal) / scale,
         growth=noise_growth(problem, loaded),
     )
-
-
-def model_sample(problem: Problem, population: xr.Dataset, count: int = _SAMPLES) -> np.ndarray:
-    """Return observations of the fitted model with noise, and none missing.
-
-    Returns
-    -------
-    ndarray of shape (R count, d_y)
-        The R replicates of each of ``count`` systems.
-    """
-    # Quantiles use observed values only, so the sample has the systems' noise but nothing missing.
-    conditions = None if problem.conditions is None else problem.conditions.without_gaps()
-    alpha, gamma = parameters_of(population)
-    sample = sample_model(
-        problem, alpha, gamma, count, "figures/observations", conditions=conditions
-    )
-    return rows_of_replicates(sample, problem.replicates)
 
 
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:
@@ -146,7 +132,7 @@ def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray |
 def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
     observations = of_one_replicate(loaded["observations"])
     return draw_noise_covariance(
-        noise_comparison(problem, loaded),
+        noise_comparison(problem, loaded, predictive_check(problem, loaded).covariances),
         arrangement(observations),
         distance=sensor_distances(problem, observations),
         units=observations["y"].attrs["units"],

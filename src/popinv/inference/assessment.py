@@ -30,13 +30,14 @@ from scipy.special import ndtr
 
 from popinv.inference.conditions import Conditions, deviations
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import HeldOutTest
 from popinv.inference.misfit import Misfit, SecondMoments
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
 from popinv.transport.sliced import directions
 
-__all__ = ["HeldOutTest", "HeldOutTests", "LogScore", "heldout_tests", "transforms"]
+__all__ = ["HeldOutTests", "LogScore", "heldout_tests", "transforms"]
 
 _REFERENCE_SAMPLES = 20_000
 # The energy distance needs fewer resamples, and each costs more.
@@ -44,24 +45,6 @@ _ENERGY_SAMPLES = 4000
 _DIRECTIONS = 200
 # Number of draws about the estimate, and of systems at each.
 _LOG_SCORE_DRAWS, _LOG_SCORE_SYSTEMS = 40, 50
-
-
-@dataclass(frozen=True)
-class HeldOutTest:
-    """The statistic, its null sample (resamples,), and its p-value."""
-
-    statistic: float
-    null: np.ndarray
-
-    @property
-    def null_95(self) -> float:
-        """The 95 % point of the null."""
-        return float(np.quantile(self.null, 0.95))
-
-    @property
-    def p_value(self) -> float:
-        """Share of null values that are at least as large, with the statistic among them."""
-        return float((1 + np.sum(self.null >= self.statistic)) / (1 + len(self.null)))
 
 
 @dataclass(frozen=True)

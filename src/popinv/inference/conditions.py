@@ -31,7 +31,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
@@ -43,7 +42,6 @@ __all__ = [
     "deviations",
     "fitted_observations",
     "heldout_observations",
-    "observed_covariance",
 ]
 
 # Spread of an entry, relative to the largest, that is due to rounding.
@@ -97,12 +95,12 @@ class Conditions:
             limits=None if self.limits is None else self.limits[systems],
         )
 
-    def without_gaps(self) -> Conditions | None:
-        """Return the conditions of the same systems without missing entries."""
-        left = (self.scale, self.known, self.limits)
-        if all(each is None for each in left):
-            return None
-        return replace(self, present=None, fill=None)
+    def columns(self) -> np.ndarray:
+        """Return all conditions side by side, a row for each system; equal rows are equal ones."""
+        known = () if self.known is None else (self.known.design, self.known.covariates)
+        parts = (self.scale, self.present, self.limits, *known)
+        each = [np.asarray(part, dtype=float) for part in parts if part is not None]
+        return np.concatenate([part.reshape(len(self), -1) for part in each], axis=1)
 
     @property
     def mean_square_scale(self) -> float:
@@ -191,16 +189,6 @@ def deviations(data: np.ndarray) -> np.ndarray:
     found = data.std(axis=0)
     largest = float(found.max())
     return np.where(found > _NO_SPREAD * largest, found, largest if largest > 0 else 1.0)
-
-
-def observed_covariance(data: np.ndarray, conditions: Conditions | None) -> np.ndarray:
-    """Return the covariance of data (N, d_y), each entry over systems with both observed.
-
-    An entry is NaN if no system has both observations.
-    """
-    if conditions is None or conditions.present is None:
-        return np.atleast_2d(np.cov(data, rowvar=False))
-    return pd.DataFrame(np.where(conditions.present, data, np.nan)).cov().to_numpy()
 
 
 def _column_means(y: np.ndarray) -> np.ndarray:

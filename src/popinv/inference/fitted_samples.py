@@ -73,6 +73,15 @@ class FittedModel:
             )
         return sample
 
+    def at(
+        self, p: np.ndarray, count: int, stage: str, index: int, conditions: Conditions | None
+    ) -> np.ndarray:
+        """Return observations (count, d_y) at one p for all rows."""
+        alpha, gamma = self.problem.split(p)
+        return sample_model(
+            self.problem, alpha, gamma, count, stage, index, conditions, self.residuals
+        )
+
     def null_sample(
         self, count: int, stage: str, index: int, conditions: Conditions | None
     ) -> np.ndarray:

@@ -10,19 +10,18 @@ import xarray as xr
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
 from popinv.inference.assessment import heldout_tests
-from popinv.inference.conditions import Conditions, heldout_observations
+from popinv.inference.conditions import Conditions
 from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.folds import folds_of, wider
+from popinv.inference.folds import folds_of
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
-from popinv.inference.residuals import solver_residuals
-from popinv.inference.result import estimate_of
 from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.surrogate_intervals import held_out_solves
+from popinv.inference.tested import tested_systems
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
@@ -87,13 +86,8 @@ def metrics(
             problem.conditions.mean_square_scale if problem.conditions else 1.0,
             taken_off=population.attrs["through"] == "solver" or "correction" in population,
         )
-    heldout, conditions = heldout_observations(loaded["observations"], problem.conditions)
-    draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)
-    residuals = solver_residuals(problem, check)
-    p, folds = estimate_of(population), folds_of(loaded["observations"])
-    without_fold = loaded["without_tested"]["p"].values if folds else None
-    model = FittedModel(problem, p, wider(draws, p, folds), residuals, without_fold)
-    if folds:
+    model, heldout, conditions = tested_systems(problem, loaded)
+    if folds := folds_of(loaded["observations"]):
         numbers |= {
             "tested_systems": len(heldout),
             "tested_folds": len(folds),
@@ -173,6 +167,7 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         "estimator": str(attrs["estimator"]),
         "estimator_reason": str(attrs["estimator_reason"]),
         "through": str(attrs["through"]),
+        "estimator_arrived": int(attrs["arrived"]),
         "efficiency_bound": str(population["bound"].attrs["of"]),
         "descent_arrived": int(attrs["descent_arrived"]),
         "descent_remaining": float(attrs["descent_remaining"]),

@@ -17,16 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import observation_names, time_series
 from popinv.inference.conditions import Conditions
-
-if TYPE_CHECKING:
-    from popinv.inference.assessment import HeldOutTest
+from popinv.inference.heldout_test import HeldOutTest
 
 __all__ = ["Misfit", "SecondMoments", "describe_excess", "noise_misfit_metrics"]
 
@@ -93,8 +90,6 @@ class Misfit:
     @classmethod
     def of(cls, observed: np.ndarray, null: Sequence[np.ndarray]) -> Misfit:
         """Return the test of an excess (d_y, d_y) against those of samples of the model."""
-        from popinv.inference.assessment import HeldOutTest
-
         d_y, every = len(observed), np.array(null)
         deviation = np.maximum(every.std(axis=0), np.sqrt(np.finfo(float).tiny))
         statistics = (every**2).sum(axis=(1, 2)) / d_y

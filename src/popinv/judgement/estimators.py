@@ -12,6 +12,7 @@ __all__ = [
     "agreement_judgement",
     "arrival_judgement",
     "boundaries_judgement",
+    "convergence_judgement",
     "efficiency_judgement",
     "estimator_judgement",
 ]
@@ -53,6 +54,21 @@ def arrival_judgement(metrics: Metrics) -> Iterator[Judgement]:
         f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
         f"convergence has {left:.2g} standard errors left to go.",
         "The remaining distance follows from the mean of the last gradients and their noise.",
+    )
+
+
+def convergence_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the judgement of the convergence of an answer that is not the descent's own."""
+    if "estimator_arrived" not in metrics or metrics["estimator"] == "distance":
+        return
+    arrived, name = bool(metrics["estimator_arrived"]), readable(str(metrics["estimator"]))
+    found = f"has {'' if arrived else 'not '}converged"
+    yield Judgement(
+        "Convergence",
+        "good" if arrived else "doubt",
+        f"the search of the {name} {found}",
+        f"The search for the maximum of the {name} {found}.",
+        "A search that stops before its end gives an answer that depends on its start.",
     )
 
 

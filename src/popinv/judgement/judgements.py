@@ -9,6 +9,7 @@ from popinv.judgement.estimators import (
     agreement_judgement,
     arrival_judgement,
     boundaries_judgement,
+    convergence_judgement,
     efficiency_judgement,
     estimator_judgement,
 )
@@ -44,6 +45,7 @@ def judgements(
     parts = (
         _truth(metrics, parameters),
         estimator_judgement(metrics),
+        convergence_judgement(metrics),
         arrival_judgement(metrics),
         agreement_judgement(metrics),
         efficiency_judgement(metrics),

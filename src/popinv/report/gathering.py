@@ -16,12 +16,21 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
-from popinv.report.records import Comparison, Method, Store, Study, Use
+from popinv.report.records import Comparison, Listed, Method, Store, Study, Use
 from popinv.report.words import readable
 from popinv.sections.base import plain
 from popinv.workflow.benchmarks import read_job
 
-__all__ = ["PROBLEM", "gather_comparison", "gather_method", "gather_study", "read_store"]
+__all__ = [
+    "PROBLEM",
+    "found_comparisons",
+    "found_studies",
+    "gather_comparison",
+    "gather_listed",
+    "gather_method",
+    "gather_study",
+    "read_store",
+]
 
 PROBLEM = "test problem"
 _EVIDENCE = ("error_against_systems", "designs", "calibration")
@@ -77,6 +86,61 @@ def gather_study(
             if (folder / "downstream" / name / "metrics.json").exists()
         },
     )
+
+
+def found_studies(results: str | Path) -> list[str]:
+    """Return the names of all studies that have numbers or a page in a folder of results."""
+    results = Path(results)
+    numbers = {file.parent.name for file in results.glob("*/metrics.json")}
+    return sorted(numbers | {page.stem for page in results.glob("report/studies/*.html")})
+
+
+def found_comparisons(results: str | Path) -> list[str]:
+    """Return the names of all comparisons of models that have results and a page."""
+    pages = {page.stem for page in Path(results).glob("report/comparisons/*.html")}
+    files = Path(results).glob("comparisons/*/comparison.json")
+    return sorted(pages & {file.parent.name for file in files})
+
+
+def gather_listed(results: str | Path, name: str, section: config.Study | None) -> Listed:
+    """Return the record of a study in the index.
+
+    Parameters
+    ----------
+    results : path
+        The folder of the results.
+    name : str
+    section : popinv.config.study.Study or None
+        None if it is not part of the configuration, but among :func:`found_studies`.
+
+    Raises
+    ------
+    DataError
+        If the study is part of the configuration and has no ``metrics.json``, or if that cannot be
+        read.
+    """
+    results = Path(results)
+    folder, page = results / name, (results / "report" / "studies" / f"{name}.html").exists()
+    current = section is not None
+    if not current and not (folder / "metrics.json").exists():
+        return Listed(name, "", {}, (), page, current)
+    numbers = read_metrics(folder / "metrics.json")
+    calibration = folder / "evidence" / "calibration.json"
+    evidence = read_metrics(calibration) if calibration.exists() else None
+    judged = judgements(numbers, parameters_in(numbers), evidence)
+    doubts = tuple(judgement for judgement in judged if judgement.verdict == "doubt")
+    forward = _forward_in(folder) if section is None else section.forward.kind
+    return Listed(name, forward, numbers, doubts, page or current, current)
+
+
+def _forward_in(folder: Path) -> str:
+    """Return the kind of the forward model with which a study was observed, "" if not known."""
+    try:
+        text = (folder / "observations.zarr" / "zarr.json").read_text(encoding="utf-8")
+        kind = json.loads(json.loads(text)["attributes"]["config"])["forward"]["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(kind)
 
 
 def gather_comparison(file: str | Path) -> Comparison:

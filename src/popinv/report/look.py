@@ -155,24 +155,36 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
 
 
 def add_band(
-    figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str
+    figure: go.Figure,
+    x: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    label: str,
+    colour: str = MODEL,
+    meta: int | None = None,
+    legend: bool = True,
 ) -> None:
-    """Draw a band between two curves, with an entry in the legend."""
+    """Draw a band between two curves.
+
+    Parameters
+    ----------
+    figure : Figure
+    x, low, high : ndarray of shape (n,)
+    label : str
+        Its name in the table of the chart's numbers and, if ``legend``, in the legend.
+    colour : str
+    meta : int, optional
+        The choice for which it is shown, by default all.
+    legend : bool
+    """
+    line = {"width": 0, "color": colour}
+    same = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip", "meta": meta}
+    figure.add_scatter(y=low, name=f"{label}, lower end", showlegend=False, **same)
     figure.add_scatter(
-        x=x,
-        y=low,
-        mode="lines",
-        line={"width": 0, "color": MODEL},
-        showlegend=False,
-        hoverinfo="skip",
-    )
-    figure.add_scatter(
-        x=x,
         y=high,
-        mode="lines",
-        line={"width": 0, "color": MODEL},
-        fill="tonexty",
-        fillcolor=faint(MODEL, 0.2),
         name=label,
-        hoverinfo="skip",
+        showlegend=legend,
+        fill="tonexty",
+        fillcolor=faint(colour, 0.2),
+        **same,
     )

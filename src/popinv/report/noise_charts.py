@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 
 from popinv.figures.arrangement import NUMBER, Arrangement, evenly
-from popinv.figures.noise_curves import NoiseComparison, autocorrelation
 from popinv.figures.noise_growth import NoiseGrowth
+from popinv.figures.noise_statistics import (
+    Curve,
+    NoiseComparison,
+    against_distance,
+    autocorrelation,
+    deviations,
+)
 from popinv.figures.style import axis_label, squared
 from popinv.report.look import (
     DATA,
@@ -96,7 +103,7 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         f"Recovered, {noise.reference_name}, and their difference, on one scale. "
         + (
             ""
-            if noise.reference_is_true
+            if noise.true is not None
             else "The empirical one is the data's covariance less "
             "that of the fitted model without noise; it scatters."
         )
@@ -110,36 +117,42 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
     )
 
 
+_RANGE = "The grey range holds the empirical one in 95 of 100 data sets of the fitted model."
+
+
+def _curve(figure: go.Figure, curve: Curve) -> None:
+    """Draw the recovered statistic with its interval, the truth, and the empirical with its range.
+
+    Only some of many pairs are drawn.
+    """
+    kept = evenly(len(curve.x), _PAIRS)
+    x, recovered = curve.x[kept], curve.recovered[kept]
+    if curve.low is not None and curve.high is not None:
+        label = "95 % range of the empirical"
+        add_band(figure, curve.places, curve.low, curve.high, label, LIGHT)
+    if curve.half is not None:
+        half = curve.half[kept]
+        add_band(figure, x, recovered - half, recovered + half, "95 % interval")
+    figure.add_scatter(x=x, y=recovered, name="recovered", mode="lines", line={"color": MODEL})
+    if curve.true is not None:
+        line = {"color": TRUTH, "dash": "dash"}
+        figure.add_scatter(x=x, y=curve.true[kept], name="true", mode="lines", line=line)
+    figure.add_scatter(
+        x=curve.places,
+        y=curve.empirical,
+        mode="markers",
+        name="empirical",
+        marker={"color": DATA, "size": 5, "symbol": "square"},
+    )
+
+
 def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) -> Chart:
-    upper = np.triu_indices(len(distance), 1)
-    order = np.argsort(distance[upper], kind="stable")
-    order = order[evenly(len(order), _PAIRS)]
-    d = distance[upper][order]
-
-    def pairs(matrix: np.ndarray) -> np.ndarray:
-        return matrix[..., upper[0], upper[1]][..., order]
-
     figure = new_chart("distance between sensors", axis_label("covariance", units), height=420)
-    recovered = pairs(noise.estimate)
-    if noise.resampled is not None:
-        half = noise.half_width(pairs(noise.resampled))
-        add_band(figure, d, recovered - half, recovered + half, "95 % interval")
-    figure.add_scatter(x=d, y=recovered, name="recovered", line={"color": MODEL})
-    if noise.reference_is_true:
-        true = pairs(noise.reference)
-        figure.add_scatter(x=d, y=true, name="true", line={"color": TRUTH, "dash": "dash"})
-    else:
-        figure.add_scatter(
-            x=d,
-            y=pairs(noise.reference),
-            mode="markers",
-            name="empirical",
-            marker={"color": faint(DATA, 0.4), "size": 4},
-        )
+    _curve(figure, against_distance(noise, distance))
     return Chart(
         "noise-distance",
         "Covariance against distance",
-        "The covariance of the noise at each pair of sensors.",
+        f"The covariance of the noise at each pair of sensors. {_RANGE}",
         f"Covariance of the noise against the distance between sensors; at one sensor the "
         f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}.",
         figure,
@@ -147,39 +160,17 @@ def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) 
 
 
 def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
-    correlation = autocorrelation(noise, layout)
+    curve = autocorrelation(noise, layout)
     figure = new_chart(layout.x_label.replace("t, time", "lag in time"), "correlation", height=420)
-    if correlation.every is not None:
-        half = noise.half_width(correlation.every)
-        add_band(
-            figure,
-            correlation.lags,
-            correlation.recovered - half,
-            correlation.recovered + half,
-            "95 % interval",
-        )
-    figure.add_scatter(
-        x=correlation.lags, y=correlation.recovered, name="recovered", line={"color": MODEL}
-    )
-    if noise.reference_is_true:
-        line = {"color": TRUTH, "dash": "dash"}
-        figure.add_scatter(x=correlation.lags, y=correlation.reference, name="true", line=line)
-    else:
-        figure.add_scatter(
-            x=correlation.lags,
-            y=correlation.reference,
-            mode="markers",
-            name="empirical",
-            marker={"color": DATA, "size": 5},
-        )
-    where = f" at {correlation.title}" if correlation.title else ""
+    _curve(figure, curve)
+    where = f" at {curve.title}" if curve.title else ""
     return Chart(
         "noise-autocorrelation",
         "Autocorrelation of the noise",
-        f"The correlation in time{where}.",
-        f"Autocorrelation of the noise{where}: {rounded(float(correlation.recovered[1]), 3)} at "
+        f"The correlation in time{where}. {_RANGE}",
+        f"Autocorrelation of the noise{where}: {rounded(float(curve.recovered[1]), 3)} at "
         "the first lag."
-        if len(correlation.lags) > 1
+        if len(curve.x) > 1
         else f"Autocorrelation of the noise{where}.",
         figure,
     )
@@ -212,13 +203,22 @@ def _growth(growth: NoiseGrowth, units: str) -> Chart:
 
 
 def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
-    number = np.arange(1, len(noise.estimate) + 1)
-    estimate = np.sqrt(np.diag(noise.estimate))
+    curve = deviations(noise)
+    number, estimate = curve.x, curve.recovered
     figure = new_chart(NUMBER, axis_label("standard deviation", units), height=420)
+    if curve.low is not None and curve.high is not None:
+        figure.add_bar(
+            x=curve.places,
+            y=curve.high - curve.low,
+            base=curve.low,
+            width=0.7,
+            name="95 % range of the empirical",
+            marker={"color": faint(LIGHT, 0.25)},
+            hoverinfo="skip",
+        )
     bars = None
-    if noise.resampled is not None:
-        every = np.sqrt(np.diagonal(noise.resampled, axis1=1, axis2=2))
-        bars = {"type": "data", "array": noise.half_width(every), "thickness": 1.2, "width": 0}
+    if curve.half is not None:
+        bars = {"type": "data", "array": curve.half, "thickness": 1.2, "width": 0}
     figure.add_scatter(
         x=number,
         y=estimate,
@@ -227,28 +227,22 @@ def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Char
         error_y=bars,
         marker={"color": MODEL, "size": 7},
     )
-    reference = np.sqrt(np.maximum(np.diag(noise.reference), 0.0))
-    figure.add_scatter(
-        x=number,
-        y=reference,
-        mode="markers",
-        name=noise.reference_name,
-        marker={
-            "color": TRUTH if noise.reference_is_true else LIGHT,
-            "size": 11,
-            "symbol": "line-ew-open",
-            "line": {"width": 2},
-        },
-    )
+    for x, values, name, colour, symbol in (
+        (curve.places, curve.empirical, "empirical", DATA, "square-open"),
+        (number, curve.true, "true", TRUTH, "line-ew-open"),
+    ):
+        if values is not None:
+            mark = {"color": colour, "size": 8, "symbol": symbol, "line": {"width": 2}}
+            figure.add_scatter(x=x, y=values, mode="markers", name=name, marker=mark)
     figure.update_yaxes(rangemode="tozero")
     ticks = layout.ticks(8)
     if ticks is not None:
         figure.update_xaxes(tickvals=list(ticks[0]), ticktext=ticks[1], title_text="")
+    intervals = ", with 95 % intervals" if bars is not None else ""
     return Chart(
         "noise-deviations",
         "Standard deviation of the noise",
-        "The standard deviation of each observation"
-        + (", with 95 % intervals from resampled systems." if bars is not None else "."),
+        f"The standard deviation of each observation{intervals}. {_RANGE}",
         f"Standard deviations of the noise, from {rounded(float(estimate.min()), 3)} to "
         f"{rounded(float(estimate.max()), 3)}.",
         figure,

@@ -1,4 +1,9 @@
-"""HTML pages from records and charts; every page is one self-contained file."""
+"""HTML pages from records and charts.
+
+A page holds its texts, tables, pictures and numbers. The library that draws its charts is too large
+for that (4.8 MB, of which plotly has no smaller bundle for Python): it lies once in the folder of
+the report, and every page with charts names it by its path from there.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +25,23 @@ from popinv.cli.show import METHOD_NAMES
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.look import DARK, Chart
-from popinv.report.records import Comparison, Method, Study
+from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
 
 __all__ = [
+    "ASSETS",
     "Reproduction",
     "comparison_page",
     "index_page",
+    "library",
+    "library_name",
     "method_page",
     "reproduction",
     "study_page",
 ]
+
+ASSETS = "assets"
+"""Folder of the charts' library, within that of the report."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Packages on which results depend, in addition to Python itself.
@@ -47,6 +58,8 @@ _PACKAGES = (
     "snakemake",
     "plotly",
 )
+# The judgements that stand above the course of the search too.
+_CONVERGENCE = ("Convergence", "Descent")
 # The first table has at most this many parameters of the noise.
 _NOISE_ROWS = 6
 
@@ -96,7 +109,7 @@ def _environment() -> Environment:
         environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "asset": _asset,
-        "plotly": _plotly,
+        "library": f"../{ASSETS}/{library_name()}",
         "colours": DARK,
         "version": __version__,
     }
@@ -107,15 +120,23 @@ def _asset(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-@cache
-def _plotly() -> Markup:
+def library_name() -> str:
+    """Return the name of the file with the charts' library, whose version it tells."""
+    return f"plotly-{metadata.version('plotly')}.min.js"
+
+
+def library() -> str:
+    """Return the charts' library."""
     from plotly.offline import get_plotlyjs
 
-    return Markup(get_plotlyjs())
+    return str(get_plotlyjs())
 
 
 def study_page(
-    study: Study, charts: Mapping[str, Sequence[Chart]], rounds: Sequence[Mapping[str, Any]]
+    study: Study,
+    charts: Mapping[str, Sequence[Chart]],
+    rounds: Sequence[Mapping[str, Any]],
+    searches: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the page of a study.
 
@@ -123,10 +144,12 @@ def study_page(
     ----------
     study : Study
     charts : mapping of str to sequence of Chart
-        By section: ``short``, ``law``, ``noise``, ``tests``, ``observations``, ``evidence``,
-        ``descent``, ``rounds``, ``stages``.
+        By section: ``short``, ``law``, ``noise``, ``estimators``, ``pairs``, ``tests``,
+        ``calibration``, ``observations``, ``evidence``, ``descent``, ``rounds``, ``stages``.
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
+    searches : sequence of mapping
+        See :func:`popinv.report.writing.searches_of`.
     """
     law = [p for p in study.parameters if p.kind == "law"]
     noise = [p for p in study.parameters if p.kind == "noise"]
@@ -138,6 +161,8 @@ def study_page(
             study=study,
             charts=charts,
             rounds=rounds,
+            searches=searches,
+            convergence=[j for j in study.judgements if j.name in _CONVERGENCE],
             parameters=shown,
             hidden=len(study.parameters) - len(shown),
             intervals=any(p.lower is not None for p in shown),
@@ -171,7 +196,7 @@ def comparison_page(comparison: Comparison, charts: Sequence[Chart]) -> str:
 
 
 def index_page(
-    studies: Sequence[Study], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
+    studies: Sequence[Listed], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")

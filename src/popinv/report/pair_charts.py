@@ -13,10 +13,13 @@ from popinv.figures.style import axis_label
 from popinv.report.look import DIVERGING, MODEL, TRUTH, Chart, axis, faint, new_chart
 from popinv.report.words import readable
 
-__all__ = ["pair_charts"]
+__all__ = ["PANEL", "add_panel", "pair_charts"]
 
-# Pixels of a panel, and the share of its width between panels.
-_PANEL, _GAP = 170, 0.08
+PANEL = 170
+"""Pixels of a panel of a square of parameters."""
+
+# Share of the width of a panel between panels.
+_GAP = 0.08
 
 
 def pair_charts(draws: PairDraws) -> list[Chart]:
@@ -26,7 +29,7 @@ def pair_charts(draws: PairDraws) -> list[Chart]:
 
 def _joint(draws: PairDraws) -> Chart:
     marginals, side = draws.marginals, len(draws.marginals) - 1
-    figure = new_chart("", "", height=90 + max(330, _PANEL * side))
+    figure = new_chart("", "", height=90 + max(330, PANEL * side))
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     for i in range(1, side + 1):
         for j in range(i):
@@ -53,26 +56,51 @@ def _joint(draws: PairDraws) -> Chart:
 
 def _place(figure: go.Figure, marginals: Sequence[Marginal], i: int, j: int, number: int) -> None:
     """Add the axes of parameter j across and parameter i upwards."""
-    side, suffix = len(marginals) - 1, "" if number == 1 else str(number)
-    left, low = j / side, 1 - i / side
-    gap = _GAP / side
-    for letter, start, other, each, ends in (
-        ("x", left, "y", marginals[j], i == side),
-        ("y", low, "x", marginals[i], j == 0),
+    ends = []
+    for each in (marginals[j], marginals[i]):
+        density = density_of(each)
+        range_ = np.log10(density.x[[0, -1]]) if density.wide else density.x[[0, -1]]
+        ends.append((axis_label(readable(each.name), each.units), range_, density.wide))
+    add_panel(figure, len(marginals) - 1, i, j, number, ends)
+
+
+def add_panel(
+    figure: go.Figure,
+    side: int,
+    i: int,
+    j: int,
+    number: int,
+    axes: Sequence[tuple[str, np.ndarray, bool]],
+    ticks: int = 5,
+) -> None:
+    """Add the axes of a panel below the diagonal of a square of parameters.
+
+    Parameters
+    ----------
+    figure : Figure
+    side : int
+        Number of panels in a column.
+    i, j, number : int
+        Row, from 1, column, from 0, and number of the axes.
+    axes : sequence of (str, ndarray of shape (2,), bool)
+        Title, range and whether it is logarithmic, across and upwards.
+    ticks : int
+        The most of them on an axis.
+    """
+    suffix = "" if number == 1 else str(number)
+    left, low, gap = j / side, 1 - i / side, _GAP / side
+    domains = [left, left + (1 - _GAP) / side], [low + gap, low + 1 / side]
+    for letter, other, domain, ends, (title, range_, wide) in zip(
+        "xy", "yx", domains, (i == side, j == 0), axes, strict=True
     ):
-        x = density_of(each).x
-        wide = density_of(each).wide
-        title = axis_label(readable(each.name), each.units) if ends else ""
         settings = axis(
-            title,
-            domain=[start, start + (1 - _GAP) / side]
-            if letter == "x"
-            else [low + gap, low + 1 / side],
+            title if ends else "",
+            domain=domain,
             anchor=f"{other}{suffix}",
             type="log" if wide else "linear",
-            range=(np.log10(x[[0, -1]]) if wide else x[[0, -1]]).tolist(),
+            range=range_.tolist(),
             showticklabels=ends,
-            nticks=5,
+            nticks=ticks,
         )
         figure.update_layout({f"{letter}axis{suffix}": {**settings, "visible": True}})
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study as StudySection
@@ -15,6 +18,7 @@ from popinv.judgement.metrics import Parameter
 
 __all__ = [
     "Comparison",
+    "Listed",
     "Method",
     "Picture",
     "Stage",
@@ -60,8 +64,11 @@ class Picture:
 
     @property
     def data(self) -> str:
-        """The file as base64, read when it is embedded."""
-        return base64.b64encode(self.file.read_bytes()).decode()
+        """The picture as WebP in base64, pixel by pixel the same and less than half as large."""
+        stream = io.BytesIO()
+        with Image.open(self.file) as image:
+            image.save(stream, format="WEBP", lossless=True)
+        return base64.b64encode(stream.getvalue()).decode()
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,32 @@ class Comparison:
     def close(self) -> list[str]:
         """The studies that cannot be distinguished from the best."""
         return [name for name, row in self.models.items() if row["verdict"] == "close"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A study as the index lists it.
+
+    Attributes
+    ----------
+    name : str
+    forward : str
+        Kind of its forward model; empty if it is not known.
+    metrics : dict
+        ``metrics.json``; empty if only its page is left.
+    doubts : tuple of Judgement
+    page : bool
+        Whether it has a page.
+    current : bool
+        Whether it is part of the configuration for which the index is written.
+    """
+
+    name: str
+    forward: str
+    metrics: Metrics
+    doubts: tuple[Judgement, ...]
+    page: bool = True
+    current: bool = True
 
 
 @dataclass(frozen=True)

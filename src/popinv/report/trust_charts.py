@@ -1,4 +1,4 @@
-"""Charts for judging the answer: the model beside the data, the tests, the descent."""
+"""Charts for judging the answer: the tests, the descent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 
-from popinv.figures.arrangement import Arrangement, Panel, evenly
-from popinv.figures.observations import QUANTILES, spread_of
-from popinv.figures.style import axis_label
+from popinv.figures.arrangement import evenly
 from popinv.report.look import (
     DATA,
     LIGHT,
@@ -23,9 +20,8 @@ from popinv.report.look import (
 )
 from popinv.report.words import readable, rounded
 
-__all__ = ["descent_charts", "observation_charts", "test_chart"]
+__all__ = ["descent_charts", "test_chart"]
 
-_PANELS = 12
 # Number of parameters whose path can be selected, and of iterations along a path.
 _PATHS = 24
 _STEPS = 400
@@ -39,8 +35,6 @@ _TESTS = (
         "noise_misfit_p_value",
     ),
 )
-# Standard error of the median of N normal numbers, in standard deviations over sqrt(N).
-_MEDIAN_ERROR = np.sqrt(np.pi / 2)
 
 
 def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
@@ -91,155 +85,6 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
         figure,
         wide=True,
     )
-
-
-def observation_charts(
-    observations: xr.Dataset, layout: Arrangement, sample: np.ndarray
-) -> list[Chart]:
-    """Return the quantiles of the data and of the fitted model, and their differences.
-
-    Parameters
-    ----------
-    observations : Dataset
-        ``y`` (system, observation), NaN where an observation is missing.
-    layout : Arrangement
-    sample : ndarray of shape (m, d_y)
-        Observations of the fitted model, noise included.
-    """
-    data = observations["y"]
-    y, model = data.values, sample
-    label = axis_label(data.attrs["long_name"], data.attrs["units"])
-    if not layout.shared_scale:
-        # Quantities of different sizes are each shown in their own deviations.
-        mean, spread = np.nanmean(y, axis=0), spread_of(y)
-        y, model = (y - mean) / spread, (model - mean) / spread
-        label = "less its mean, in standard deviations of the data"
-    panels = [layout.panels[i] for i in evenly(len(layout.panels), _PANELS)]
-    band, difference = (
-        new_chart(layout.x_label, label, 400),
-        new_chart(layout.x_label, "difference [standard deviations]", 400),
-    )
-    largest = 0.0
-    for i, panel in enumerate(panels):
-        largest = max(largest, _band_of(band, panel, y, model, i))
-        _difference_of(difference, panel, y, model, i)
-    if layout.names:
-        ticks = layout.ticks(24)
-        if ticks is not None:
-            for figure in (band, difference):
-                figure.update_xaxes(tickvals=list(ticks[0]), ticktext=ticks[1])
-    titles = tuple(panel.title or f"curve {i + 1}" for i, panel in enumerate(panels))
-    control: dict[str, Any] = {}
-    if len(panels) > 1:
-        control = {"control": "select", "control_label": "Where", "choices": titles}
-    return [
-        Chart(
-            "observations",
-            "Observations and the fitted model",
-            "Bands are the fitted model's observations, noise included. Marks are the quantiles of "
-            "the data. If the fit is good, the marks lie on the edges of the bands.",
-            f"Quantiles (5, 25, 50, 75, 95 %) of {len(y)} observed systems over the bands of the "
-            f"fitted model; the medians differ by at most {rounded(largest, 2)} standard "
-            "deviations of the data.",
-            band,
-            **control,
-        ),
-        Chart(
-            "differences",
-            "Difference of the quantiles",
-            "Data minus model, in standard deviations of the data. Differences within the grey "
-            "range are sampling error. Differences that persist over neighbours indicate an error "
-            "of law, noise or surrogate.",
-            "Quantiles of the data less those of the model, in standard deviations of the data; "
-            f"the largest of the medians is {rounded(largest, 2)}.",
-            difference,
-            **control,
-        ),
-    ]
-
-
-def _quantiles(values: np.ndarray, panel: Panel) -> np.ndarray:
-    return np.nanquantile(values[:, panel.rows], QUANTILES, axis=0)
-
-
-def _band_of(figure: go.Figure, panel: Panel, y: np.ndarray, model: np.ndarray, meta: int) -> float:
-    """Draw one curve; return the difference of its medians, in deviations of the data."""
-    modelled, observed = _quantiles(model, panel), _quantiles(y, panel)
-    for low, high, alpha, label in ((0, 4, 0.16, "5 to 95 %"), (1, 3, 0.3, "25 to 75 %")):
-        figure.add_scatter(
-            x=panel.x,
-            y=modelled[low],
-            mode="lines",
-            line={"width": 0, "color": MODEL},
-            showlegend=False,
-            hoverinfo="skip",
-            meta=meta,
-        )
-        figure.add_scatter(
-            x=panel.x,
-            y=modelled[high],
-            mode="lines",
-            line={"width": 0, "color": MODEL},
-            fill="tonexty",
-            fillcolor=faint(MODEL, alpha),
-            name=f"model, {label}",
-            hoverinfo="skip",
-            meta=meta,
-        )
-    figure.add_scatter(
-        x=panel.x, y=modelled[2], name="model, median", line={"color": MODEL}, meta=meta
-    )
-    for i, symbol in enumerate(
-        ("line-ew-open", "circle-open", "circle", "circle-open", "line-ew-open")
-    ):
-        figure.add_scatter(
-            x=panel.x,
-            y=observed[i],
-            mode="markers",
-            name="data, the same quantiles",
-            legendgroup="data",
-            showlegend=i == 2,
-            meta=meta,
-            marker={"color": DATA, "size": 5 if i == 2 else 6, "symbol": symbol},
-            hovertemplate=f"%{{x:.4g}}: %{{y:.4g}}<extra>data, {100 * QUANTILES[i]:g} %</extra>",
-        )
-    return float(np.max(np.abs(observed[2] - modelled[2]) / spread_of(y[:, panel.rows])))
-
-
-def _difference_of(
-    figure: go.Figure, panel: Panel, y: np.ndarray, model: np.ndarray, meta: int
-) -> None:
-    own = y[:, panel.rows]
-    difference = (_quantiles(y, panel) - _quantiles(model, panel)) / spread_of(own)
-    half = 1.96 * _MEDIAN_ERROR / np.sqrt((~np.isnan(own)).sum(axis=0))
-    figure.add_scatter(
-        x=panel.x,
-        y=-half,
-        mode="lines",
-        line={"width": 0, "color": LIGHT},
-        showlegend=False,
-        hoverinfo="skip",
-        meta=meta,
-    )
-    figure.add_scatter(
-        x=panel.x,
-        y=half,
-        mode="lines",
-        line={"width": 0, "color": LIGHT},
-        fill="tonexty",
-        fillcolor=faint(LIGHT, 0.25),
-        name="sampling range of the median",
-        hoverinfo="skip",
-        meta=meta,
-    )
-    for i, dash in ((0, "dot"), (2, "solid"), (4, "dash")):
-        figure.add_scatter(
-            x=panel.x,
-            y=difference[i],
-            name=f"{100 * QUANTILES[i]:g} %",
-            meta=meta,
-            line={"color": DATA, "dash": dash, "width": 1.3},
-        )
 
 
 def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Chart]:

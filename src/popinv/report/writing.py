@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import arrangement, seen_somewhere
+from popinv.figures.arrangement import arrangement
+from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
+from popinv.figures.estimate_pairs import estimate_pairs
+from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
-from popinv.figures.study import model_sample, noise_comparison, sensor_distances, stated
+from popinv.figures.study import noise_comparison, sensor_distances, stated
 from popinv.inference.build import descent_problem
+from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
+from popinv.report.calibration_charts import calibration_charts
 from popinv.report.cost_charts import (
     error_chart,
     prediction_chart,
@@ -24,21 +29,19 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
+from popinv.report.estimate_pair_charts import estimate_pair_chart
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
+from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page
 from popinv.report.records import Study
-from popinv.report.trust_charts import (
-    descent_charts,
-    observation_charts,
-    test_chart,
-)
+from popinv.report.trust_charts import descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
-__all__ = ["page_of", "rounds_of", "write_study_page"]
+__all__ = ["page_of", "rounds_of", "searches_of", "write_study_page"]
 
 
 def write_study_page(
@@ -70,11 +73,14 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
     problem : Problem
         The fitted problem.
     loaded : mapping of str to Dataset
-        ``observations``, ``population`` and ``check``; ``estimate_0``, ``estimate_1``, ..., one
-        for each round; and optionally ``truth``, ``noise_known`` and the evidence:
-        ``error_against_systems``, ``designs``, ``calibration``.
+        ``observations``, ``population`` and ``check``; ``distance``, ``pseudo_likelihood`` and
+        ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round;
+        ``without_tested`` if the tested systems are among those learned from; and optionally
+        ``truth``, ``noise_known``, ``resamples`` and the evidence: ``error_against_systems``,
+        ``designs``, ``calibration``.
     """
-    return study_page(study, charts_of(study, problem, loaded), rounds_of(loaded["check"]))
+    charts, rounds = charts_of(study, problem, loaded), rounds_of(loaded["check"])
+    return study_page(study, charts, rounds, searches_of(loaded))
 
 
 def charts_of(
@@ -83,8 +89,7 @@ def charts_of(
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     observations = each_replicate(loaded["observations"])
-    layout, seen = arrangement(observations), seen_somewhere(observations)
-    shown = observations.isel(observation=seen)
+    layout, predictive = arrangement(observations), predictive_check(problem, loaded)
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
@@ -95,17 +100,17 @@ def charts_of(
     return {
         "short": _if(parameters),
         "estimators": _if(estimator_chart(population, hidden)),
+        "pairs": _if(estimate_pair_chart(estimate_pairs(problem, loaded))),
         "law": law_charts(draws),
         "noise": noise_charts(
-            noise_comparison(problem, loaded),
+            noise_comparison(problem, loaded, predictive.covariances),
             layout,
             sensor_distances(problem, observations),
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
-        "observations": observation_charts(
-            shown, arrangement(shown), model_sample(problem, population)[:, seen]
-        ),
+        "calibration": calibration_charts(calibration_of(problem, loaded)),
+        "observations": observation_charts(predictive),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(
             stated(problem, population), None if truth is None else stated(problem, truth)
@@ -121,6 +126,27 @@ def charts_of(
 
 def _if(chart: Chart | None) -> list[Chart]:
     return [] if chart is None else [chart]
+
+
+def searches_of(loaded: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
+    """Return name, arrival, use and reason against it of each estimator, and whether it is chosen.
+
+    The arguments are those of :func:`page_of`.
+    """
+    chosen = loaded["population"].attrs["estimator"]
+    found = [(name, loaded[name].attrs) for name in ESTIMATORS if name in loaded]
+    return [
+        {
+            "name": words(name),
+            "chosen": name == chosen,
+            "arrived": bool(attrs["arrived"]),
+            "passes": bool(attrs["passes"]),
+            "reason": str(attrs["reason"]),
+            "steps": int(attrs["steps"]) if "steps" in attrs else None,
+            "remaining": float(attrs["remaining"]) if "remaining" in attrs else None,
+        }
+        for name, attrs in found
+    ]
 
 
 def rounds_of(check: xr.Dataset) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from popinv.figures.arrangement import NUMBER, Arrangement
 from popinv.figures.noise import map_scale
-from popinv.figures.noise_curves import NoiseComparison, autocorrelation
+from popinv.figures.noise_statistics import correlation_by_lag
 from popinv.figures.style import (
     DIVERGING,
     LIGHT,
@@ -181,8 +181,8 @@ def _root_scale(ax: Axes, largest: float) -> None:
 
 def _over_time(ax: Axes, noises: Mapping[str, np.ndarray], layout: Arrangement) -> None:
     for name, matrix in noises.items():
-        correlation = autocorrelation(NoiseComparison(matrix, matrix, True), layout)
-        ax.plot(correlation.lags, correlation.recovered, label=name, **_LOOK[name])
+        correlation = correlation_by_lag(matrix, layout)
+        ax.plot(correlation.x, correlation.recovered, label=name, **_LOOK[name])
     ax.axhline(0, color="#4D4D4D", lw=0.8)
     where = f" at {correlation.title}" if correlation.title else ""
     ax.set(title=f"Autocorrelation{where}", ylabel="correlation")

@@ -140,6 +140,15 @@
     closed.forEach((details) => { details.open = false; });
     charts.forEach(draw);
   });
+  if (charts.length && typeof Plotly === "undefined") {
+    const [script] = document.querySelectorAll("script[src]");
+    charts.forEach((chart) => {
+      chart.drawn = true;
+      chart.plot.style.height = "auto";
+      chart.plot.textContent = `The chart is drawn by the file ${script.getAttribute("src")}, which is not there. `
+        + `Keep the folder of the report together. ${chart.plot.dataset.alternative}`;
+    });
+  }
   reach();
   drawAll().then(() => { document.documentElement.dataset.drawn = "true"; });
 })();

@@ -1,0 +1,112 @@
+r"""Data sets simulated from the fitted model, and the ranges of their statistics.
+
+A statistic of the data is compared with its own distribution over data sets of the fitted model: a
+visual predictive check with intervals (Bergstrand et al., AAPS J. 13, 2011). Each simulated data
+set has the systems of the data: their number, known quantities, noise scales, gaps and limits. With
+B of them, the ends of the 95 % range are the order statistics of rank 0.025 (B + 1) and
+0.975 (B + 1), between which a further data set of the model lies in 95 of 100 cases.
+
+The parameters are those of the answer, which was learned from the same data. The data lie a little
+closer to the model for that, so the ranges are slightly too wide and never too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from popinv.inference.fitted_samples import sample_model
+from popinv.inference.problem import Problem
+from popinv.inference.residuals import solver_residuals
+from popinv.inference.result import parameters_of
+
+__all__ = ["LEVELS", "covariance", "data_sets", "middle_of", "moments", "quantiles", "range_of"]
+
+LEVELS = (0.05, 0.5, 0.95)
+"""Levels of the quantiles over the systems."""
+
+# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 10. Of large data
+# sets there are fewer.
+_FEWEST, _MOST, _ENTRIES = 3, 10, 2e7
+
+
+def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> Iterator[np.ndarray]:
+    """Yield data sets of the fitted model, each (N, R d_y) with NaN where the data have gaps.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate and the data, N systems of R replicates.
+    population : Dataset
+        ``alpha`` and ``gamma``.
+    check : Dataset
+        The record of all solves. Each simulated system is given the error of the surrogate on a
+        random one of the last round.
+    """
+    alpha, gamma = parameters_of(population)
+    residuals = solver_residuals(problem, check)
+    conditions, count = problem.conditions, len(problem.data)
+    gaps = None if conditions is None or conditions.present is None else ~conditions.present
+    ranks = int(np.clip(_ENTRIES / problem.data.size / 40, _FEWEST, _MOST))
+    for index in range(40 * ranks - 1):
+        y = sample_model(
+            problem,
+            alpha,
+            gamma,
+            count,
+            "figures/data_sets",
+            index,
+            conditions,
+            residuals if len(residuals) else None,
+        )
+        yield y if gaps is None else np.where(gaps, np.nan, y)
+
+
+def moments(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column, of the entries that are not NaN."""
+    seen = ~np.isnan(y)
+    # A column that only held-out systems have is empty.
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, y, 0.0).sum(axis=0) / count
+    return mean, np.sqrt(np.where(seen, (y - mean) ** 2, 0.0).sum(axis=0) / count)
+
+
+def covariance(y: np.ndarray) -> np.ndarray:
+    """Return the covariance (d, d) of observations (N, d), each entry over systems with both.
+
+    An entry is NaN if fewer than two systems have both.
+    """
+    seen = (~np.isnan(y)).astype(float)
+    centred = np.nan_to_num(y - moments(y)[0])
+    both, sums = seen.T @ seen, centred.T @ seen
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((centred.T @ centred - sums * sums.T / both) / (both - 1))
+
+
+def quantiles(values: np.ndarray, levels: tuple[float, ...] = LEVELS) -> np.ndarray:
+    """Return quantiles of the entries of each column that are not NaN, (levels, columns).
+
+    They are those of ``numpy.nanquantile`` along the first axis, which takes each column for itself
+    and is slow.
+    """
+    ordered = np.sort(values, axis=0)
+    last = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 0)
+    place = np.multiply.outer(np.asarray(levels), last)
+    below = np.floor(place).astype(int)
+    low, high = (
+        np.take_along_axis(ordered, rows, axis=0) for rows in (below, np.minimum(below + 1, last))
+    )
+    return np.asarray(low + (place - below) * (high - low))
+
+
+def range_of(statistic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the 95 % range of a statistic over simulated data sets, along axis 0."""
+    low, high = np.quantile(statistic, (0.025, 0.975), axis=0, method="weibull")
+    return low, high
+
+
+def middle_of(statistic: np.ndarray) -> np.ndarray:
+    """Return the median of a statistic over simulated data sets, along axis 0."""
+    return np.asarray(np.median(statistic, axis=0))

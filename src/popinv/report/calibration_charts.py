@@ -1,0 +1,51 @@
+"""Charts of the calibration of systems that the answer has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popinv.figures.calibration import GRID, Calibration, Uniformity
+from popinv.report.look import DATA, LIGHT, Chart, add_band, new_chart
+from popinv.report.words import rounded
+
+__all__ = ["calibration_charts"]
+
+
+def calibration_charts(found: Calibration) -> list[Chart]:
+    """Return the distribution of the transforms of single observations, and of whole systems."""
+    return [
+        _uniformity(
+            found.observations,
+            "observations",
+            "Calibration of single observations",
+            "The transform of an observation is the share of draws of the model below it, "
+            "for the conditions of its own system.",
+        ),
+        _uniformity(
+            found.systems,
+            "systems",
+            "Calibration of whole systems",
+            "The transform of a system is the share of draws of the model with a lower log density "
+            "(of a normal law with the model's mean and covariance).",
+        ),
+    ]
+
+
+def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
+    figure = new_chart("probability integral transform", "distribution function less uniform", 360)
+    add_band(figure, GRID, found.band.low, found.band.high, "95 % band of whole curves", LIGHT)
+    figure.add_scatter(
+        x=GRID, y=found.difference, name="tested systems", mode="lines", line={"color": DATA}
+    )
+    figure.update_xaxes(range=[0, 1])
+    stays = "stays in" if found.inside else "leaves"
+    told = f"The curve of {found.count} {name} {stays} the band"
+    return Chart(
+        f"calibration-{name}",
+        title,
+        f"{what} If the model is right, the transforms are uniform, and the whole curve is in the "
+        f"band in 95 of 100 cases. {told}.",
+        f"Distribution function of probability integral transforms less the uniform one. {told}; "
+        f"its largest difference is {rounded(float(np.abs(found.difference).max()), 2)}.",
+        figure,
+    )
