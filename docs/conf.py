@@ -21,6 +21,7 @@ html_theme = "furo"
 html_title = "popinv"
 html_static_path = ["static"]
 html_css_files = ["narrow.css"]
+html_domain_indices = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
