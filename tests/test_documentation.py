@@ -34,12 +34,16 @@ SET = """() => {
   const drawn = document.querySelectorAll(".math mjx-container").length;
   return drawn >= formulas && !document.querySelector("mjx-merror");
 }"""
-# What reaches beyond the screen, and is not inside a part that scrolls.
+# Every block of code can be copied.
+COPIED = """() => [...document.querySelectorAll("div.highlight pre")]
+  .every((e) => e.parentElement.querySelector("button.copybtn"))"""
+# What reaches beyond the screen, and is neither inside a part that scrolls nor for readers aloud.
 WIDE = """() => {
   const scrolls = (e) => e && e.tagName !== "ARTICLE" &&
     (["auto", "scroll"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
   return [...document.querySelectorAll("article *")]
-    .filter((e) => e.getBoundingClientRect().right > innerWidth && !scrolls(e))
+    .filter((e) => e.getBoundingClientRect().right > innerWidth)
+    .filter((e) => !scrolls(e) && !e.closest("mjx-assistive-mml"))
     .map((e) => e.outerHTML.slice(0, 100));
 }"""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,13 +89,14 @@ def test_the_notebooks_run(tmp_path):
     assert build(tmp_path)
 
 
-def test_no_page_is_wider_than_its_screen_and_formulas_are_set(site, browser):
+def test_pages_fit_their_screens_formulas_are_set_and_code_can_be_copied(site, browser):
     """What is wide scrolls by itself; formulas need no network."""
     page = browser.new_page()
     page.on("pageerror", lambda error: pytest.fail(str(error)))
     for file in sorted(site.rglob("*.html")):
         page.goto(file.as_uri())
         page.wait_for_function(SET)
+        page.wait_for_function(COPIED)
         for width in (390, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             name = f"{file.relative_to(site)} at {width}"
@@ -113,6 +118,10 @@ def test_links_and_named_files_exist(page):
     for name in set(named) - set(new):
         template = "KIND" in name or "METHOD" in name
         assert template or (ROOT / name).exists(), name
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def _around(section: dict) -> dict:
@@ -164,13 +173,12 @@ def test_the_answer_is_shown_as_it_is():
 
 
 @pytest.mark.parametrize(
-    # The blocks of these pages belong together; tests/test_notebook.py and
-    # tests/workflow/test_extending.py run them.
+    # Other tests run the blocks of these pages, which belong together or are no Python alone.
     "text",
     [
         block
         for block in blocks("python")
-        if not block.id.startswith(("docs/python.md", "docs/extending.md"))
+        if not block.id.startswith(("docs/python.md", "docs/extending.md", "docs/module.md"))
     ],
 )
 def test_python_runs(text, monkeypatch, tmp_path):
@@ -194,6 +202,20 @@ def test_python_runs(text, monkeypatch, tmp_path):
         assert known["population"]["law"].to_series().to_dict() == {"mean": 0.5}
     else:
         assert len(known["solve"](np.ones((3, 2)))) == 3
+
+
+def test_a_workflow_of_ones_own_uses_the_module(tmp_path):
+    page = (ROOT / "docs" / "module.md").read_text()
+    (workflow,) = (text for kind, text in FENCE.findall(page) if kind == "python")
+    (tmp_path / "Snakefile").write_text(workflow)
+    study = {**_around({}), "forward": {"kind": "elastodynamics"}}
+    configuration = {"popinv": {"studies": {"mine": study}}}
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(configuration))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^popinv_gather_answer +1$", done.stdout, re.MULTILINE)
+    assert re.search(r"^paper +1$", done.stdout, re.MULTILINE)
 
 
 def lines_of_commands() -> list:
