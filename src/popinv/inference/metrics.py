@@ -35,7 +35,7 @@ def metrics(
     polish_draws: int,
     thresholds: Thresholds,
 ) -> dict[str, float | int | str]:
-    """Return the flat table of a study's numbers; the README explains each.
+    """Return the flat table of a study's numbers; docs/metrics.md explains each.
 
     Parameters
     ----------
