@@ -16,10 +16,12 @@ __all__ = ["solver_residuals"]
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    There are none if the problem has the forward model itself.
+    None if there are no solves, or if the problem has the forward model itself.
     """
     if is_exact(problem.simulate):
         return None
     fresh = fresh_solves(check)
+    if not len(fresh.y):
+        return None
     with torch.no_grad():
         return problem.replicated(fresh.y) - problem.simulate(torch.from_numpy(fresh.z)).numpy()
