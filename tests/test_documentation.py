@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import own_kinds
@@ -21,6 +22,9 @@ from snakemake.cli import parse_args
 from popinv.cli.commands import popinv
 from popinv.config.loading import load, load_file
 from popinv.store import storage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -84,26 +88,30 @@ def test_the_site_has_a_page_for_each_source(site):
         assert built.is_file(), built
 
 
-@pytest.mark.slow
-def test_the_notebooks_run(tmp_path):
-    assert build(tmp_path)
-
-
-def test_pages_fit_their_screens_formulas_are_set_and_code_can_be_copied(site, browser):
-    """What is wide scrolls by itself; formulas need no network."""
+def pages_fit(browser: Browser, site: Path, name: str) -> None:
+    """Check that pages fit screens, set formulas without a network, and let code be copied."""
     page = browser.new_page()
     page.on("pageerror", lambda error: pytest.fail(str(error)))
-    for file in sorted(site.rglob("*.html")):
+    for file in sorted(site.glob(name)):
         page.goto(file.as_uri())
         page.wait_for_function(SET)
         page.wait_for_function(COPIED)
         for width in (390, 1440):
             page.set_viewport_size({"width": width, "height": 900})
-            name = f"{file.relative_to(site)} at {width}"
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-            assert page.evaluate(WIDE) == [], name
+            where = f"{file.relative_to(site)} at {width}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, where
+            assert page.evaluate(WIDE) == [], where
         assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)"), file
     page.close()
+
+
+def test_pages_fit_their_screens(site, browser):
+    pages_fit(browser, site, "**/*.html")
+
+
+@pytest.mark.slow
+def test_notebooks_run_and_fit_their_screens(tmp_path, browser):
+    pages_fit(browser, build(tmp_path), "notebooks/*.html")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
