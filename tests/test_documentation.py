@@ -181,12 +181,15 @@ def test_the_answer_is_shown_as_it_is():
 
 
 @pytest.mark.parametrize(
-    # Other tests run the blocks of these pages, which belong together or are no Python alone.
+    # The blocks of these pages belong together; tests/api/test_python_page.py,
+    # tests/test_notebook.py and tests/workflow/test_extending.py run them.
     "text",
     [
         block
         for block in blocks("python")
-        if not block.id.startswith(("docs/python.md", "docs/extending.md", "docs/module.md"))
+        if not block.id.startswith(
+            ("docs/python.md", "docs/stages.md", "docs/extending.md", "docs/module.md")
+        )
     ],
 )
 def test_python_runs(text, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""A study stage by stage in Python, in the words of the workflow, as docs/python.md shows it."""
+"""A study stage by stage in Python, in the words of the workflow, as docs/stages.md shows it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ WITHOUT_STAGE = {"tabulate_efficiency"}
 
 
 def example() -> str:
-    """Return the code of docs/python.md."""
-    page = (ROOT / "docs" / "python.md").read_text()
+    """Return the code of docs/stages.md."""
+    page = (ROOT / "docs" / "stages.md").read_text()
     return "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
 
 
@@ -46,7 +46,7 @@ def imported(code: str) -> dict[str, str]:
 def results() -> dict:
     """Run the page's code and return its variables."""
     space: dict = {}
-    exec(compile(example(), "docs/python.md", "exec"), space)
+    exec(compile(example(), "docs/stages.md", "exec"), space)
     return space
 
 

@@ -189,8 +189,9 @@ def _axes(
     time = variable("time", at.values[series[0]], "time", at.attrs["units"])
     if places == 1 and "label" not in one.coords:
         return (times,), ("time",), {"time": time}
-    coords = _places(one.drop_vars("observation_t"), "place", series[:, 0])
-    return (places, times), ("place", "time"), {**coords, "time": time}
+    dim = "label" if "label" in one.coords else "place"
+    coords = _places(one.drop_vars("observation_t"), dim, series[:, 0])
+    return (places, times), (dim, "time"), {**coords, "time": time}
 
 
 def _places(one: xr.Dataset, dim: str, first: np.ndarray) -> dict[str, xr.Variable]:

@@ -29,7 +29,7 @@ def as_text(result: Result) -> str:
         if each.verdict == "doubt":
             text = f"doubt: {each.name}. {each.finding}"
             lines += wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_html(result: Result) -> str:

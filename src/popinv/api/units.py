@@ -74,6 +74,8 @@ def _law_parameter(
     ending = next((each for each in _OF if name.endswith(each)), "")
     if name.endswith(_OF_VALUES):
         return Described(owner.units, _told(name, owner.name, ending))
+    if ending == "_correlation":
+        return Described("1", _correlation(name.removesuffix(ending), parameters))
     text = _told(name, called, ending)
     if ending in ("_mean", "_mean_increment", "_standard_deviation") and kind == "none":
         return Described(owner.units, text)
@@ -85,6 +87,12 @@ def _law_parameter(
         change = f"change of the mean of {called} with {covariate}"
         return Described(f"{unit} / [{covariate}]", change)
     return Described("1", text)
+
+
+def _correlation(pair: str, parameters: tuple[Parameter, ...]) -> str:
+    names = [p.name for p in parameters]
+    both = next(((a, b) for a in names for b in names if pair == f"{a}_{b}"), None)
+    return "correlation" if both is None else f"correlation of {both[0]} and {both[1]}"
 
 
 def _told(name: str, called: str, ending: str) -> str:

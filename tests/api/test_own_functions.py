@@ -1,0 +1,155 @@
+"""A function in memory as a forward model, and without a surrogate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from popinv.api.datatree import observed_data
+from popinv.api.functions import KIND, OwnFunction, differentiable
+from popinv.errors import ConfigError
+from popinv.forward.base import DifferentiableModel
+from popinv.forward.datasets import proposals, reasons_of
+from popinv.forward.section import forward_section
+from popinv.forward.stages.solve_chunk import solve_chunk
+from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.population.observe import observations_dataset
+from popinv.sections.base import plain
+from popinv.surrogate.exact import ExactSimulator
+from popinv.surrogate.simulator import is_exact
+
+Z = np.random.default_rng(4).uniform(0.5, 2.0, size=(5, 2))
+
+
+def growth(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return two curves at all times, positive."""
+    t = torch.as_tensor(times)
+    return torch.cat([z[:, :1] * torch.exp(0.3 * t), z[:, 1:] + 0.1 * t**2 * z[:, :1]], dim=1)
+
+
+def section(function: Any = growth, **keys: Any) -> OwnFunction:
+    given = {
+        "parameters": ["a", "b"],
+        "observations": {"times": [0.0, 1.0, 3.0], "labels": ["one", "two"], **keys},
+        "differentiated": True,
+    }
+    return OwnFunction.model_validate(given).having(function)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"logarithm": True},
+        {"simulated_times": {"first": 0, "step": 0.5, "count": 8}},
+        {"simulated_times": [0, 1, 2, 4], "interpolation": "linear", "logarithm": True},
+    ],
+    ids=["plain", "logarithm", "spline", "both"],
+)
+def test_the_function_itself_agrees_with_its_forward_model(keys):
+    own = section(**keys)
+    model, exact = own.model(1), own.exact()
+    assert isinstance(model, DifferentiableModel)
+    tangents = np.random.default_rng(1).normal(size=(3, 5, 2))
+    y, changes = model.jvp(Z, tangents)
+    np.testing.assert_allclose(exact.predict(Z), model.solve(Z).observations, rtol=1e-12)
+    ours = exact.linearise(torch.from_numpy(Z), torch.from_numpy(tangents))
+    np.testing.assert_allclose(ours[0], y, rtol=1e-12)
+    np.testing.assert_allclose(ours[1], changes, rtol=1e-10)
+
+
+def test_a_function_without_forward_derivatives_has_those_of_its_jacobian():
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return 2 * ctx.saved_tensors[0] * gradient
+
+    tangents = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 5, 2)))
+    y, changes = ExactSimulator(Square.apply).linearise(torch.from_numpy(Z), tangents)
+    np.testing.assert_allclose(y, Z**2)
+    np.testing.assert_allclose(changes, 2 * Z * tangents.numpy())
+
+
+def test_systems_that_fail_are_recorded_and_the_others_kept():
+    def solve(z):
+        if np.any(z[:, 0] > 1.5):
+            raise ValueError("a is too large")
+        return z @ np.ones((2, 6))
+
+    own = section(solve).model_copy(update={"differentiated": False})
+    own = own.having(solve)
+    solved = solve_chunk(own, proposals(Z, ["a", "b"], "test"), seed=1, round_name="1")
+    reasons = reasons_of(solved)
+    np.testing.assert_array_equal(reasons != "", Z[:, 0] > 1.5)
+    assert reasons[Z[:, 0] > 1.5][0].startswith("ValueError: a is too large")
+    kept = Z[:, 0] <= 1.5
+    np.testing.assert_allclose(solved["y"].values[kept], Z[kept].sum(1)[:, None] * np.ones(6))
+
+
+def test_a_function_of_one_system():
+    own = section(lambda z, times: [*(z[0] * times), *(z[1] * times)])
+    own = own.having(own._function, vectorised=False, differentiated=False)
+    expected = np.column_stack([np.outer(column, [0, 1, 3]) for column in Z.T])
+    np.testing.assert_allclose(own.model(1).solve(Z).observations, expected)
+
+
+def test_what_torch_differentiates():
+    assert differentiable(section(), Z)
+    of_arrays = section(lambda z, times: growth(torch.from_numpy(z), times).numpy())
+    assert not differentiable(of_arrays, Z)
+    # Its noise is no function of z.
+    drawn = section(lambda z, times, seeds: growth(torch.as_tensor(z), times))
+    assert not differentiable(drawn, Z)
+
+
+def test_the_section_is_stored_without_the_function():
+    stored = plain(section())
+    assert stored["kind"] == KIND
+    again = forward_section(stored)
+    assert isinstance(again, OwnFunction)
+    assert plain(again) == stored
+    assert again.parameter_names() == ("a", "b")
+    for build in (again.exact, lambda: again.model(1)):
+        with pytest.raises(ConfigError, match="was not stored; give it again"):
+            build()
+
+
+def test_a_design_needs_an_argument():
+    given = {"parameters": ["a"], "design": ["dose"], "observations": {"count": 1}}
+    own = OwnFunction.model_validate(given).having(lambda z: z)
+    with pytest.raises(ConfigError, match=r"takes no argument 'design'.*solve\(z, design\)"):
+        own.of_inputs()
+
+
+def test_nothing_is_corrected_where_there_is_no_surrogate():
+    exact = ExactSimulator(lambda z: z)
+    assert is_exact(exact)
+    assert not is_exact(lambda z: z)
+
+    class Problem:
+        simulate = exact
+
+    estimate = object()
+    fresh = FreshSolves(Z, Z)
+    assert corrected(Problem(), estimate, None, fresh, "test") is estimate
+
+
+def test_logarithms_are_undone_in_what_users_read():
+    own = section(units="mg/L", name="conc", logarithm=True)
+    y = np.random.default_rng(0).uniform(1, 3, size=(4, 6))
+    stored = observations_dataset(np.log(y), own.observed(1), heldout=0)
+    assert stored["y"].attrs["units"] == "1"
+    read = observed_data(stored, own)["conc"]
+    assert read.attrs["units"] == "mg/L"
+    assert read.dims == ("system", "label", "time")
+    np.testing.assert_allclose(read.values.reshape(4, 6), y)
+    assert list(read["label"].values) == ["one", "two"]
+    np.testing.assert_array_equal(read["time"], [0, 1, 3])
