@@ -8,10 +8,29 @@ project = "popinv"
 author = copyright = "the popinv developers"
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-myst_heading_anchors = 3
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx-mathjax-offline",  # formulas are shown without a network
+    "sphinx_copybutton",
+]
+exclude_patterns = ["**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = "popinv"
+html_static_path = ["static"]
+html_css_files = ["narrow.css"]
+html_domain_indices = False
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
+
+# Every build runs the notebooks, and a cell that fails stops it.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
 
 napoleon_google_docstring = False
 autodoc_member_order = "bysource"

@@ -44,6 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"population", "store", "workflow"},
     "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "surrogate", "workflow"},
+    "api": {"basics", "config", "figures", "forward", "inference", "judgement"}
+    | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
 }
 ROWS = (
     ("basics",),
@@ -58,7 +60,7 @@ ROWS = (
     ("config",),
     ("workflow",),
     ("cli",),
-    ("report",),
+    ("report", "api"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The law, the noise family and the forward model that docs/own_study.md shows, as files."""
+"""The law, the noise family and the forward model that docs/own_kinds.md shows, as files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiny_study import ROOT
 
 __all__ = ["MODULES", "STUDY", "write_modules"]
 
-_PAGE = (ROOT / "docs" / "own_study.md").read_text()
+_PAGE = (ROOT / "docs" / "own_kinds.md").read_text()
 MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", _PAGE, re.DOTALL))
 (STUDY,) = (
     example["studies"]["mine"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import own_kinds
@@ -14,11 +16,15 @@ import pytest
 import xarray as xr
 import yaml
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 from snakemake.cli import parse_args
 
 from popinv.cli.commands import popinv
 from popinv.config.loading import load, load_file
 from popinv.store import storage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -26,6 +32,24 @@ PAGES = [
     ROOT / "config" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+# Every formula has been drawn, without an error in its TeX.
+SET = """() => {
+  const formulas = document.querySelectorAll(".math").length;
+  const drawn = document.querySelectorAll(".math mjx-container").length;
+  return drawn >= formulas && !document.querySelector("mjx-merror");
+}"""
+# Every block of code can be copied.
+COPIED = """() => [...document.querySelectorAll("div.highlight pre")]
+  .every((e) => e.parentElement.querySelector("button.copybtn"))"""
+# What reaches beyond the screen, and is neither inside a part that scrolls nor for readers aloud.
+WIDE = """() => {
+  const scrolls = (e) => e && e.tagName !== "ARTICLE" &&
+    (["auto", "scroll"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  return [...document.querySelectorAll("article *")]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth)
+    .filter((e) => !scrolls(e) && !e.closest("mjx-assistive-mml"))
+    .map((e) => e.outerHTML.slice(0, 100));
+}"""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,15 +64,54 @@ def blocks(language: str) -> list:
     return parameters
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
+def build(folder: Path, *options: str) -> Path:
+    """Build the documentation without a warning, and return the folder of the site."""
     command = [
-        sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet",
-        "-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "site"),
+        sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", *options,
+        "-d", str(folder / "trees"), str(ROOT / "docs"), str(folder / "site"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) > 15
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the site, built without running its notebooks."""
+    return build(tmp_path_factory.mktemp("docs"), "-D", "nb_execution_mode=off")
+
+
+def test_the_site_has_a_page_for_each_source(site):
+    sources = [page for page in (ROOT / "docs").rglob("*") if page.suffix in (".md", ".ipynb")]
+    for page in sources:
+        built = site / page.relative_to(ROOT / "docs").with_suffix(".html")
+        assert built.is_file(), built
+
+
+def pages_fit(browser: Browser, site: Path, name: str) -> None:
+    """Check that pages fit screens, set formulas without a network, and let code be copied."""
+    page = browser.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    for file in sorted(site.glob(name)):
+        page.goto(file.as_uri())
+        page.wait_for_function(SET)
+        page.wait_for_function(COPIED)
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            where = f"{file.relative_to(site)} at {width}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, where
+            assert page.evaluate(WIDE) == [], where
+        assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)"), file
+    page.close()
+
+
+def test_pages_fit_their_screens(site, browser):
+    pages_fit(browser, site, "**/*.html")
+
+
+@pytest.mark.slow
+def test_notebooks_run_and_fit_their_screens(tmp_path, browser):
+    pages_fit(browser, build(tmp_path), "notebooks/*.html")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -63,6 +126,10 @@ def test_links_and_named_files_exist(page):
     for name in set(named) - set(new):
         template = "KIND" in name or "METHOD" in name
         assert template or (ROOT / name).exists(), name
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def _around(section: dict) -> dict:
@@ -98,7 +165,7 @@ def test_configurations_pass_the_checks(text, monkeypatch, tmp_path):
 def test_the_tutorial_states_the_default_study():
     text = (ROOT / "docs" / "tutorial.md").read_text()
     study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
-    assert f"-(exp(u) p')' = {study.forward.source:g} on (0, 1)" in text
+    assert rf"\left(e^{{u}} p'\right)' = {study.forward.source:g} \quad" in text
     truth = study.observations.truth
     for name, value in {
         **truth.law,
@@ -114,13 +181,12 @@ def test_the_answer_is_shown_as_it_is():
 
 
 @pytest.mark.parametrize(
-    # The blocks of these pages belong together; tests/test_notebook.py and
-    # tests/workflow/test_extending.py run them.
+    # Other tests run the blocks of these pages, which belong together or are no Python alone.
     "text",
     [
         block
         for block in blocks("python")
-        if not block.id.startswith(("docs/python.md", "docs/extending.md"))
+        if not block.id.startswith(("docs/python.md", "docs/extending.md", "docs/module.md"))
     ],
 )
 def test_python_runs(text, monkeypatch, tmp_path):
@@ -144,6 +210,20 @@ def test_python_runs(text, monkeypatch, tmp_path):
         assert known["population"]["law"].to_series().to_dict() == {"mean": 0.5}
     else:
         assert len(known["solve"](np.ones((3, 2)))) == 3
+
+
+def test_a_workflow_of_ones_own_uses_the_module(tmp_path):
+    page = (ROOT / "docs" / "module.md").read_text()
+    (workflow,) = (text for kind, text in FENCE.findall(page) if kind == "python")
+    (tmp_path / "Snakefile").write_text(workflow)
+    study = {**_around({}), "forward": {"kind": "elastodynamics"}}
+    configuration = {"popinv": {"studies": {"mine": study}}}
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(configuration))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^popinv_gather_answer +1$", done.stdout, re.MULTILINE)
+    assert re.search(r"^paper +1$", done.stdout, re.MULTILINE)
 
 
 def lines_of_commands() -> list:
@@ -176,6 +256,12 @@ def test_commands_are_there_and_take_what_they_are_given(words, monkeypatch):
             [sys.executable, *rest, "--help"], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
+    elif name == "pip":
+        action, what = rest
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        wanted = Requirement(what.strip("'").replace("-*.whl", ""))
+        assert (action, wanted.name) == ("install", project["name"])
+        assert wanted.extras <= set(project["optional-dependencies"])
     elif name in ("source", "cp"):
         # What is activated is there once the environment is; what is copied is in the checkout.
         assert words == ["source", ".venv/bin/activate"] or (ROOT / rest[0]).is_file()

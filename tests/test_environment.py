@@ -55,7 +55,9 @@ def requirements() -> list[Requirement]:
     listed = list(project()["dependencies"])
     for extra in project()["optional-dependencies"].values():
         listed += extra
-    return [Requirement(line) for line in listed]
+    named = [Requirement(line) for line in listed]
+    # The extra `all` names the others.
+    return [each for each in named if each.name != "popinv"]
 
 
 def conda_dependencies() -> tuple[list[str], list[str]]:

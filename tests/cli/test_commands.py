@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def call(*arguments: str):
 
 def test_help_names_every_command():
     printed = call("--help").output
-    for command in ("doctor", "new-study", "try", "show", "demand", "unlock"):
+    for command in ("doctor", "new-study", "try", "run", "show", "report", "demand", "unlock"):
         assert f"\n  {command} " in printed
 
 
@@ -44,19 +43,11 @@ def test_the_kinds_offered_are_those_there_are():
     assert set(forward.type.choices) == set(KINDS)
 
 
-def test_the_examples_are_part_of_the_package():
-    root = Path(__file__).parents[2]
-    declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
-    (pattern,) = declared["package-data"]["popinv.forward"]
-    folders = {path.parent.name for path in (root / "src/popinv/forward").glob(pattern)}
-    assert folders == set(example_kinds())
-
-
 @pytest.mark.parametrize("kind", example_kinds())
 def test_a_new_study_passes_the_checks_and_is_never_overwritten(kind):
     done = call("new-study", "mine", "--forward", kind)
     assert done.exit_code == 0, done.output
-    assert "--configfile mine.yaml" in done.output
+    assert "popinv run mine.yaml" in done.output
     study = load_file(Path("mine.yaml")).studies["mine"]
     assert study.forward.kind == kind
     before = Path("mine.yaml").read_bytes()
@@ -163,13 +154,6 @@ def test_a_sensor_that_never_varies_makes_no_study():
     assert [path.name for path in Path().iterdir()] == ["seen.csv"]
 
 
-def test_the_command_that_is_named_next_holds_outside_a_checkout():
-    done = call("new-study", "mine")
-    assert "--snakefile" in done.output
-    Path("Snakefile").touch()
-    assert "--snakefile" not in call("new-study", "other").output
-
-
 SIMULATOR = """\
 import numpy as np
 
@@ -272,9 +256,9 @@ def test_what_is_not_there_yet_is_told_with_what_to_do():
     Path("results", "begun", "logs").mkdir(parents=True)
     Path("results", "done").mkdir()
     Path("results", "done", "metrics.json").write_text("{}")
-    assert "Run snakemake again" in call("show", "results/begun").output
+    assert "Run it again" in call("show", "results/begun").output
     assert "Did you mean results/done?" in call("show", "done").output
-    assert "--configfile NAME.yaml" in call("show", "elsewhere").output
+    assert "run NAME.yaml" in call("show", "elsewhere").output
 
 
 def test_results_are_shown_by_folder_or_all_together():

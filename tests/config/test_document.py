@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,19 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from popinv.config.document import main, readme, schema
+from popinv.config.document import README, SCHEMA, main, readme, schema
 from popinv.config.loading import load
 from popinv.forward.kinds import Forward
 
-CONFIG = Path(__file__).parents[2] / "config"
+ROOT = Path(__file__).parents[2]
 
 
 def test_documentation_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--check", "--folder", str(CONFIG)]) == 0, capsys.readouterr().err
+    assert main(["--check", "--folder", str(ROOT)]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["README.md", "schema.json"])
-def test_drift_is_found(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", [README, SCHEMA], ids=str)
+def test_drift_is_found(name: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = ["--folder", str(tmp_path)]
     assert main(["--check", *folder]) == 1
     assert main(folder) == 0
@@ -30,7 +29,7 @@ def test_drift_is_found(name: str, tmp_path: Path, capsys: pytest.CaptureFixture
     file.write_text(file.read_text() + "\n")
     capsys.readouterr()
     assert main(["--check", *folder]) == 1
-    assert name in capsys.readouterr().err
+    assert str(name) in capsys.readouterr().err
 
 
 def test_every_key_has_a_meaning_and_a_default() -> None:
@@ -54,7 +53,7 @@ def test_every_key_of_the_schema_is_in_the_tables() -> None:
             for value in node.values():
                 collect(value)
 
-    collect(json.loads(schema()))
+    collect(yaml.safe_load(schema()))
     # Keys of parameters named by the user are explained in the text.
     for key in keys:
         assert re.search(rf"\b{key}\b", text), key

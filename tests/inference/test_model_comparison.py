@@ -91,7 +91,7 @@ def test_criteria_count_parameters_and_systems():
 
 @pytest.mark.slow
 def test_the_criteria_of_the_heights_of_boys():
-    """The table of docs/model_choice.md, by a program of its own."""
+    """The table of docs/studies/boys_heights.md, by a program of its own."""
     table = {name: boys_likelihood(name) for name in ("correlated", "independent", "one_slope")}
     assert table["correlated"][0] == pytest.approx(-362.984, abs=0.005)
     assert table["independent"][0] == pytest.approx(INDEPENDENT, abs=0.005)

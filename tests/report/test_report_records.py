@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import shutil
-import tomllib
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -372,11 +371,3 @@ def test_colours_are_told_apart_with_any_colour_vision(sight, dark):
     closest = min(float(np.linalg.norm(a - b)) for a, b in combinations(colours, 2))
     # About 2 is just noticeable side by side.
     assert closest > 10
-
-
-def test_the_templates_are_part_of_the_package():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folder = ROOT / "src/popinv/report"
-    included = {f for p in declared["package-data"]["popinv.report"] for f in folder.glob(p)}
-    assert {f for f in folder.rglob("*") if f.is_file() and f.suffix in (".html", ".css", ".js")}
-    assert included >= {f for f in folder.rglob("*") if f.suffix in (".html", ".css", ".js")}

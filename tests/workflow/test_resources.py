@@ -18,6 +18,7 @@ from popinv.cli.demand import comparison
 from popinv.config.loading import load, load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
+from popinv.deprecation import PopinvDeprecationWarning
 from popinv.downstream.methods import METHODS
 from popinv.workflow.resources import (
     ROWS,
@@ -245,9 +246,12 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     assert row.minutes_asked == runtime_minutes(needed("solve_chunk"))
     assert rows["deconvolve"].megabytes_taken == 0.0
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
-    printed = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
+    printed = CliRunner().invoke(popinv, ["demand", "study.yaml"])
     assert printed.exit_code == 0
     assert re.search(r"solve_chunk +2 +\d+ +400 ", printed.output)
-    refused = CliRunner().invoke(popinv, ["demand", "--configfile", "nowhere.yaml"])
+    refused = CliRunner().invoke(popinv, ["demand", "nowhere.yaml"])
     assert refused.exit_code == 1
     assert "nowhere.yaml" in refused.output
+    with pytest.warns(PopinvDeprecationWarning, match="write popinv demand study.yaml instead"):
+        old = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
+    assert printed.output in old.output

@@ -236,7 +236,7 @@ rule train_surrogate:
         seed=seed_of,
         study=sections("forward", "law", "surrogate"),
         recency_decay=of_study(lambda study: study.active_learning.recency_decay),
-        checkpoint=config["results"] + "/.checkpoints/{study}/train_surrogate.{round}.zarr",
+        checkpoint=checkpoint_of("train_surrogate.{round}"),
         code=code_of("train_surrogate", "law", "training"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"

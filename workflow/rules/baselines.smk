@@ -62,7 +62,7 @@ rule descend_with_policy:
     params:
         seed=seed_of,
         study=policy_sections,
-        checkpoint=config["results"] + "/.checkpoints/{study}/descend_with_policy.{policy}.zarr",
+        checkpoint=checkpoint_of("descend_with_policy.{policy}"),
         code=code_of("descend_with_policy", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from functools import cache
+from pathlib import Path
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
@@ -112,6 +113,12 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
         return fingerprint(script, *selected, *also(wildcards))
 
     return code
+
+
+def checkpoint_of(job):
+    """Params function: where a job keeps its progress, which outlives a kill."""
+    folder = Path(config["results"], ".checkpoints")
+    return lambda wildcards: str(folder / wildcards.study / f"{job.format(**wildcards)}.zarr")
 
 
 def code_alone(rule, *also):

@@ -3,9 +3,9 @@
 
 def final(artefact):
     """Input function: an artefact of the last round."""
-    return lambda wildcards: (
-        f"<results>/{wildcards.study}/rounds/{last_round(study_of(wildcards))}"
-        f"/{artefact}.zarr/zarr.json"
+    path = f"<results>/{{study}}/rounds/{{round}}/{artefact}.zarr/zarr.json"
+    return lambda wildcards: path.format(
+        study=wildcards.study, round=last_round(study_of(wildcards))
     )
 
 
@@ -57,7 +57,7 @@ rule deconvolve:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent"),
-        checkpoint=config["results"] + "/.checkpoints/{study}/deconvolve.zarr",
+        checkpoint=checkpoint_of("deconvolve"),
         code=code_of("deconvolve", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: recovering the law and the noise"
@@ -89,7 +89,7 @@ rule maximise_likelihoods:
         study=sections("forward", "law", "noise", "polish"),
         likelihood=of_study(wants_likelihood),
         seconds_per_solve=of_study(seconds_per_solve),
-        checkpoint=config["results"] + "/.checkpoints/{study}/maximise_likelihoods.zarr",
+        checkpoint=checkpoint_of("maximise_likelihoods"),
         code=code_of("maximise_likelihoods", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"

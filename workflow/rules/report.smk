@@ -131,7 +131,7 @@ def sections_using(method):
 
 def benchmarks(wildcards):
     """Params function: the benchmark file of a method on each study, and of its test problem."""
-    own = f"/downstream/{wildcards.method}/metrics.json"
+    own = f"downstream/{wildcards.method}/metrics.json"
     found = {}
     for rule in workflow.rules:
         for output in map(str, rule.output):
@@ -163,7 +163,7 @@ rule write_method_page:
         mem_mb=1000,
         runtime=20,
     params:
-        results=config["results"],
+        results=lambda wildcards: config["results"],
         studies=lambda wildcards: sections_using(wildcards.method),
         about=lambda wildcards: documentation_of(wildcards.method),
         benchmarks=benchmarks,
@@ -230,7 +230,7 @@ rule report:
         mem_mb=1000,
         runtime=20,
     params:
-        results=config["results"],
+        results=lambda wildcards: config["results"],
         studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
         other_studies=left_by_others(found_studies, STUDIES),

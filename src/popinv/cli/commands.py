@@ -144,6 +144,26 @@ def _ask(option: str, question: str, answers: Sequence[str]) -> str:
     return str(click.prompt(f"{question} ({option})", type=choice))
 
 
+@popinv.command(short_help="List the example studies, or copy one into this folder.")
+@click.argument("name", required=False)
+def example(name: str | None) -> None:
+    """List the example studies, or copy the example NAME and its files into config/examples."""
+    from popinv.cli.example_studies import copy_example, example_studies
+
+    if name is None:
+        for known, text in example_studies().items():
+            click.echo(f"{known:25s} {text}")
+        click.echo(f"\n{program('popinv')} example NAME copies one into this folder")
+        return
+    try:
+        written = copy_example(name)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(f"Look at it, then\n  {program('popinv')} run {written[0]}")
+
+
 @popinv.command(
     "try",
     short_help=("Solve a few systems of a configuration, to check that it works and how fast."),
@@ -288,31 +308,47 @@ def _metrics_in(given: Path) -> list[Path]:
 
 
 @popinv.command()
+@click.argument("configuration", required=False, type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")
-def doctor(quiet: bool) -> None:
-    """Report what is installed and whether it works."""
+def doctor(configuration: Path | None, quiet: bool) -> None:
+    """Report what is installed and whether it works, for the studies of a CONFIGURATION.
+
+    Without one, what was installed is to work, and Firedrake is no problem where it was not.
+    """
     from popinv.cli import doctor as examination
 
-    sys.exit(examination.main(["--quiet"] if quiet else []))
+    kinds: list[str] = []
+    if configuration is not None:
+        from popinv.config.loading import load_file
+
+        try:
+            kinds = sorted(
+                {study.forward.kind for study in load_file(configuration).studies.values()}
+            )
+        except PopinvError as error:
+            raise click.ClickException(str(error)) from None
+    sys.exit(examination.main([*(["--quiet"] if quiet else []), *kinds]))
 
 
 @popinv.command(short_help="Compare the memory and time that jobs requested with what they used.")
-@click.option(
-    "--configfile",
-    default="config/config.yaml",
-    show_default=True,
-    help=("Configuration of the studies."),
-)
-def demand(configfile: str) -> None:
+@click.argument("configuration", required=False, type=click.Path(path_type=Path))
+@click.option("--configfile", type=click.Path(path_type=Path), hidden=True)
+def demand(configuration: Path | None, configfile: Path | None) -> None:
     """Print the memory and time that jobs requested at their first attempt, and what they used.
 
-    What they took is in the benchmark files of the finished studies.
+    What they took is in the benchmark files of the finished studies of the CONFIGURATION, by
+    default config/config.yaml.
     """
     from popinv.cli.demand import table
     from popinv.config.loading import load_file
+    from popinv.deprecation import deprecated
 
+    if configfile is not None:
+        instead = f"popinv demand {configfile}"
+        click.echo(deprecated("--configfile of 'popinv demand'", instead, "0.3"), err=True)
+        configuration = configfile
     try:
-        click.echo(table(load_file(configfile)))
+        click.echo(table(load_file(configuration or Path("config", "config.yaml"))))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

@@ -1,10 +1,9 @@
 """Check the environment, and whether it can solve a PDE.
 
-Run it as ``python -m popinv.cli.doctor`` (or ``make doctor``). It prints one line
-per finding, marks problems and their remedy, and ends with status 1 if something
-that the package needs is missing or does not work. Its own process imports only
-the standard library, so it also runs in a broken environment and explains the
-problem.
+Run it as ``python -m popinv.cli.doctor`` (or ``make doctor``). It prints one line per finding,
+marks problems and their remedy, and ends with status 1 if something that the installation needs is
+missing or does not work. Its own process imports little but the standard library, so it also runs
+in a broken environment and explains the problem.
 """
 
 from __future__ import annotations
@@ -22,14 +21,18 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-__all__ = ["Finding", "examine", "gpu", "main", "poisson_error"]
+from popinv.forward.firedrake import HOW_TO_GET_IT
 
-# In a checkout, and where the package was installed by pip.
-MENDING = "run `make setup`"
-PIP_MENDING = "pip install --upgrade popinv"
+__all__ = ["Finding", "Purpose", "examine", "gpu", "main", "poisson_error", "purpose_of"]
+
 PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
-FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py", "h5py")
+FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")
+FINITE_ELEMENT_KINDS = ("elastodynamics", "porous_flow")
+# Extras that add to what users can do.
+USER_EXTRAS = ("arviz", "bayes", "downstream", "parquet", "slurm")
+# The mark of an environment that `make setup` has made.
+STAMP = ".popinv-setup"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # The kernels are compiled on first use, which takes time on a slow or busy machine.
 SOLVE_SECONDS = 600
@@ -61,6 +64,47 @@ class Finding:
     ok: bool = True
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What an installation is for.
+
+    Parameters
+    ----------
+    finite_elements : bool
+        Whether Firedrake is wanted: it is there in part, `make setup` was to install it, or a
+        configuration solves by it.
+    of_checkout : bool
+        Whether `make setup` has made the environment.
+    """
+
+    finite_elements: bool
+    of_checkout: bool
+
+    @property
+    def mending(self) -> str:
+        """What mends a package that is missing."""
+        return "run `make setup`" if self.of_checkout else "run `pip install --upgrade popinv`"
+
+    @property
+    def firedrake_mending(self) -> str:
+        """What mends Firedrake, or what it needs."""
+        return "run `make setup`" if self.of_checkout else HOW_TO_GET_IT
+
+
+def purpose_of(kinds: Sequence[str] = ()) -> Purpose:
+    """Return what this installation is for.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Kinds of forward models that are to be run.
+    """
+    of_checkout = Path(sys.prefix, STAMP).is_file()
+    there = any(util.find_spec(name) for name in ("firedrake", "petsc4py"))
+    wanted = bool(set(kinds) & set(FINITE_ELEMENT_KINDS))
+    return Purpose(of_checkout or there or wanted, of_checkout)
+
+
 def _first_line(command: Sequence[str]) -> str | None:
     """Return the first line that a command prints, or None if it does not run."""
     try:
@@ -71,7 +115,7 @@ def _first_line(command: Sequence[str]) -> str | None:
     return lines[0] if done.returncode == 0 and lines else None
 
 
-def find_python() -> Iterator[Finding]:
+def find_python(purpose: Purpose) -> Iterator[Finding]:
     """Report the interpreter and the platform."""
     wanted = ".".join(map(str, PYTHON_AT_LEAST))
     ok = sys.version_info >= PYTHON_AT_LEAST
@@ -80,28 +124,70 @@ def find_python() -> Iterator[Finding]:
     yield Finding("platform", platform.platform())
 
 
-def required_packages() -> list[str]:
-    """Return the names of the base dependencies, as stated by the installed package."""
+def _requirements() -> list[str]:
     try:
-        requirements = metadata.requires("popinv") or []
+        return metadata.requires("popinv") or []
     except metadata.PackageNotFoundError:
         return []
-    base = [line for line in requirements if "extra ==" not in line]
-    return [re.split(r"[\s<>=!~;\[(]", line, maxsplit=1)[0] for line in base]
 
 
-def find_packages() -> Iterator[Finding]:
-    """Report the versions of the package and its dependencies."""
-    names = ["popinv", *sorted(required_packages(), key=str.lower), *FINITE_ELEMENT_STACK]
-    for name in names:
-        try:
-            yield Finding(name, metadata.version(name))
-        except metadata.PackageNotFoundError:
-            yield Finding(name, f"not installed: {MENDING}", ok=False)
+def _name(requirement: str) -> str:
+    return re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]
 
 
-def find_programs() -> Iterator[Finding]:
+def required_packages() -> list[str]:
+    """Return the names of the base dependencies, as stated by the installed package."""
+    return [_name(line) for line in _requirements() if "extra ==" not in line]
+
+
+def optional_packages() -> dict[str, list[str]]:
+    """Return the packages of each extra that a user may want."""
+    extras: dict[str, list[str]] = {}
+    for line in _requirements():
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+        if extra and extra[1] in USER_EXTRAS:
+            extras.setdefault(extra[1], []).append(_name(line))
+    return extras
+
+
+def find_packages(purpose: Purpose) -> Iterator[Finding]:
+    """Report the versions of the package and its dependencies, and the extras that are there."""
+    for name in ["popinv", *sorted(required_packages(), key=str.lower)]:
+        yield _version(name, purpose.mending)
+    if purpose.finite_elements:
+        for name in FINITE_ELEMENT_STACK:
+            yield _version(name, purpose.firedrake_mending)
+    else:
+        kinds = " and ".join(FINITE_ELEMENT_KINDS)
+        yield Finding("firedrake", f"not installed; only {kinds} need it. {HOW_TO_GET_IT}")
+    for extra, names in optional_packages().items():
+        missing = [name for name in names if not _is_installed(name)]
+        if missing:
+            text = f"without {', '.join(missing)} (pip install 'popinv[{extra}]')"
+            yield Finding(f"extra {extra}", text)
+        else:
+            yield Finding(f"extra {extra}", "installed")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _version(name: str, mending: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, f"not installed: {mending}", ok=False)
+
+
+def find_programs(purpose: Purpose) -> Iterator[Finding]:
     """Report the compilers and MPI; Firedrake compiles its kernels at run time."""
+    if not purpose.finite_elements:
+        return
     for topic, program, needed in (
         ("C compiler", "cc", True),
         ("C++ compiler", "c++", False),
@@ -113,7 +199,8 @@ def find_programs() -> Iterator[Finding]:
         if path:
             yield Finding(topic, f"{version or 'version unknown'} at {path}")
         elif needed:
-            yield Finding(topic, f"no {program} on the path: {MENDING}", ok=False)
+            text = f"no {program} on the path: {purpose.firedrake_mending}"
+            yield Finding(topic, text, ok=False)
         else:
             yield Finding(topic, f"no {program} on the path (not needed)")
 
@@ -130,15 +217,17 @@ def petsc_folder() -> Path | None:
     return Path(match[1]) if match else None
 
 
-def find_petsc() -> Iterator[Finding]:
+def find_petsc(purpose: Purpose) -> Iterator[Finding]:
     """Report the place of PETSc and the options with which it was configured."""
+    if not purpose.finite_elements:
+        return
     folder = petsc_folder()
     if folder is None:
-        yield Finding("PETSc", f"petsc4py names none: {MENDING}", ok=False)
+        yield Finding("PETSc", f"petsc4py names none: {purpose.firedrake_mending}", ok=False)
         return
     variables = folder / "lib" / "petsc" / "conf" / "petscvariables"
     if not variables.is_file():
-        text = f"petsc4py was built against {folder}, which is gone: {MENDING}"
+        text = f"petsc4py was built against {folder}, which is gone: {purpose.firedrake_mending}"
         yield Finding("PETSc", text, ok=False)
         return
     asked = os.environ.get("PETSC_DIR")
@@ -150,7 +239,7 @@ def find_petsc() -> Iterator[Finding]:
     yield Finding("PETSc options", match[1].strip() if match else "unknown")
 
 
-def find_hardware() -> Iterator[Finding]:
+def find_hardware(purpose: Purpose) -> Iterator[Finding]:
     """Report cores, memory and the thread settings of BLAS."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", f"{allowed} usable of {os.cpu_count()}")
@@ -178,7 +267,7 @@ def gpu() -> str:
     return f"{name}, found by torch {torch.__version__}"
 
 
-def find_gpu() -> Iterator[Finding]:
+def find_gpu(purpose: Purpose) -> Iterator[Finding]:
     """Report the GPU, if any, from a separate process, as torch is imported for it."""
     said = _first_line([sys.executable, "-c", GPU_PROGRAM])
     yield Finding("GPU", said or "unknown, since torch does not answer")
@@ -214,15 +303,17 @@ def poisson_error() -> float:
     return float(fd.errornorm(exact, solution))
 
 
-def find_solve() -> Iterator[Finding]:
+def find_solve(purpose: Purpose) -> Iterator[Finding]:
     """Report whether Firedrake solves a problem with a known solution.
 
     The solve runs in a separate process: MPI ends the whole process on some
     errors, and the report must survive this.
     """
+    if not purpose.finite_elements:
+        return
     if util.find_spec("firedrake") is None:
         text = "not tried, Firedrake is not installed; the finite-element models need it"
-        yield Finding("Poisson solve", f"{text}: {MENDING}", ok=False)
+        yield Finding("Poisson solve", f"{text}: {purpose.firedrake_mending}", ok=False)
         return
     command = [sys.executable, "-c", SOLVE_PROGRAM]
     start = time.perf_counter()
@@ -258,7 +349,7 @@ def _judge_solve(done: subprocess.CompletedProcess[str], seconds: float) -> Find
     return Finding(topic, f"OK, error {error:.1e}, {seconds:.1f} s with start and compilation")
 
 
-EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
+EXAMINATIONS: tuple[Callable[[Purpose], Iterator[Finding]], ...] = (
     find_python,
     find_packages,
     find_programs,
@@ -269,10 +360,10 @@ EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
 )
 
 
-def examine() -> Iterator[Finding]:
+def examine(purpose: Purpose) -> Iterator[Finding]:
     """Yield every finding, in the order of the report."""
     for examination in EXAMINATIONS:
-        yield from examination()
+        yield from examination(purpose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -290,9 +381,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m popinv.cli.doctor", description=__doc__)
     parser.add_argument("--quiet", action="store_true", help="print only what is wrong")
+    parser.add_argument("kinds", nargs="*", help="kinds of forward models that are to be run")
     options = parser.parse_args(arguments)
     problems = 0
-    for finding in examine():
+    for finding in examine(purpose_of(options.kinds)):
         problems += not finding.ok
         if not (options.quiet and finding.ok):
             mark = "  " if finding.ok else "! "

@@ -6,12 +6,9 @@ with it. Existing files are not overwritten.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-import shutil
-import sys
 from pathlib import Path
 from string import Template
 from textwrap import indent
@@ -144,7 +141,6 @@ def new_study(
         observed=_lines(described, 2).rstrip(),
         noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,
         size=f"{math.log(size) if size else 0.0:.1f}",
-        python=_python(),
     )
     texts = {}
     if simulator:
@@ -175,11 +171,6 @@ def _check_new(path: Path) -> None:
 
 def _lines(lines: list[str], margin: int) -> str:
     return indent("".join(f"{line}\n" for line in lines), margin * " ")
-
-
-def _python() -> str:
-    """Return the program that runs Python, as a command of the configuration names it."""
-    return "python3" if shutil.which("python3") else json.dumps(sys.executable)
 
 
 def _written(texts: dict[Path, str], configuration: Path) -> list[Path]:

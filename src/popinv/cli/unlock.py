@@ -10,12 +10,15 @@ directory, the lock stays.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 __all__ = ["at_work", "main"]
 
@@ -33,33 +36,17 @@ def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:
     dict of int to str
         Command line by process number, without this process and its ancestors.
     """
-    own = _ancestors(os.getpid())
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     commands = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in own:
+    for process in psutil.process_iter():
+        if process.pid in own:
             continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            here = os.path.samefile(entry / "cwd", folder)
-        except OSError:
-            continue  # the process has ended, or belongs to another user
-        command = " ".join(words).strip()
-        if here and "snakemake" in command:
-            commands[int(entry.name)] = command
+        # The process may have ended, or belong to another user.
+        with contextlib.suppress(psutil.Error, OSError):
+            command = " ".join(process.cmdline()).strip()
+            if "snakemake" in command and os.path.samefile(process.cwd(), folder):
+                commands[process.pid] = command
     return commands
-
-
-def _ancestors(pid: int) -> set[int]:
-    ancestors: set[int] = set()
-    while pid > 1:
-        ancestors.add(pid)
-        try:
-            # The program's name, in brackets, may hold any character. The parent comes after it.
-            status = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            break
-        pid = int(status.rpartition(")")[2].split()[1])
-    return ancestors
 
 
 def _described(command: str) -> str:

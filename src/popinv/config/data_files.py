@@ -19,7 +19,7 @@ from popinv.observation_files.table import ObservationTable, check_varies
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 
-__all__ = ["check_data_files", "check_observation_file"]
+__all__ = ["check_data_files", "check_observation_file", "checked_split"]
 
 
 def check_observation_file(
@@ -74,7 +74,7 @@ def check_data_files(config: Config) -> None:
             table = check_observation_file(
                 study.observations, study.forward, covariate_names(study.law, study.noise)
             )
-            learned, heldout = _split(table, study, study.observations, config.seed)
+            learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
         if study.descent.batch_size and study.descent.batch_size > len(learned):
@@ -91,12 +91,17 @@ def check_data_files(config: Config) -> None:
     config.downstream.image_files()
 
 
-def _split(
+def checked_split(
     table: ObservationTable, study: Study, observations: FileObservations, seed: int
 ) -> tuple[np.ndarray, int]:
     """Return the rows to learn from and the number of held-out rows, if both are enough.
 
     The checks are of the rows without the held-out ones, from which the answer is refitted.
+
+    Raises
+    ------
+    DataError
+        If they are not, or if an observation is the same in all systems.
     """
     count = len(table.values)
     kept, heldout, folds = learned_and_tested(

@@ -1,7 +1,8 @@
 """Write the documentation of the configuration from its models.
 
-``python -m popinv.config.document`` writes ``config/README.md`` and ``config/schema.json``;
-with ``--check`` it writes nothing and exits with 1 if either differs from what it would write.
+``python -m popinv.config.document`` writes ``config/README.md``, and the schema where the catalog
+of Snakemake workflows looks for it, ``workflow/schemas/config.schema.yaml``; with ``--check`` it
+writes nothing and exits with 1 if either differs from what it would write.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from popinv.config.loading import json_schema
 
-__all__ = ["main", "readme", "schema"]
+__all__ = ["README", "SCHEMA", "main", "readme", "schema"]
+
+# Where they are in a checkout.
+README = Path("config", "README.md")
+SCHEMA = Path("workflow", "schemas", "config.schema.yaml")
 
 _Schema = dict[str, Any]
 
@@ -175,15 +182,19 @@ workers above all.
 ## All keys
 
 In the tables below, `start.length` is the key `length` in the mapping `start`. "needed" stands
-where a key has no default. Numbers may be written as `0.001` or `1e-3`. `schema.json` beside this
-file is the same as a JSON schema; editors that know YAML schemas complete and check keys with it,
-given a first line `# yaml-language-server: $schema=schema.json`.
+where a key has no default. Numbers may be written as `0.001` or `1e-3`.
+`workflow/schemas/config.schema.yaml` is the same as a JSON schema; editors that know YAML schemas
+complete and check keys with it, given a first line
+`# yaml-language-server: $schema=../workflow/schemas/config.schema.yaml`.
 """
 
 
 def schema() -> str:
-    """Return the text of ``config/schema.json``."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    """Return the text of ``workflow/schemas/config.schema.yaml``."""
+    head = "# Written by python -m popinv.config.document.\n"
+    # Through JSON, so that equal parts are written out instead of as YAML's aliases.
+    plain = json.loads(json.dumps(json_schema()))
+    return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
 def readme() -> str:
@@ -346,17 +357,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="only compare; exit with 1 on drift")
     parser.add_argument(
-        "--folder", type=Path, default=Path("config"), help="where the files are (config)"
+        "--folder", type=Path, default=Path(), help="the top of the checkout (this folder)"
     )
     options = parser.parse_args(arguments)
     drifted = False
-    for name, text in (("README.md", readme()), ("schema.json", schema())):
+    for name, text in ((README, readme()), (SCHEMA, schema())):
         file = options.folder / name
         if options.check:
             if not file.is_file() or file.read_text(encoding="utf-8") != text:
                 print(f"{file} differs; run python -m popinv.config.document", file=sys.stderr)
                 drifted = True
         else:
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     return int(drifted)
 

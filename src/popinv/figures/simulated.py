@@ -59,7 +59,7 @@ def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> It
             "figures/data_sets",
             index,
             conditions,
-            residuals if len(residuals) else None,
+            residuals,
         )
         yield y if gaps is None else np.where(gaps, np.nan, y)
 

@@ -2,10 +2,9 @@
 
 The file holds two documents. The first is a study's forward model, law and noise; the second is
 the truth from which observations are drawn until there are real ones. ``$name``, ``$entries``,
-``$observed``, ``$noise``, ``$size`` and ``$python`` stand for the name of the study, the number of
-entries of an observation, the key ``observations`` of an own simulator, the standard deviation of
-the noise where its search starts, the logarithm of the size of the observations, and the program
-that runs Python.
+``$observed``, ``$noise`` and ``$size`` stand for the name of the study, the number of entries of an
+observation, the key ``observations`` of an own simulator, the standard deviation of the noise where
+its search starts, and the logarithm of the size of the observations.
 """
 
 from __future__ import annotations

@@ -102,6 +102,13 @@ class Conditions:
         each = [np.asarray(part, dtype=float) for part in parts if part is not None]
         return np.concatenate([part.reshape(len(self), -1) for part in each], axis=1)
 
+    def without_gaps(self) -> Conditions | None:
+        """Return the conditions of the same systems without missing entries."""
+        left = (self.scale, self.known, self.limits)
+        if all(each is None for each in left):
+            return None
+        return replace(self, present=None, fill=None)
+
     @property
     def mean_square_scale(self) -> float:
         """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""

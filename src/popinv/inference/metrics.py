@@ -23,6 +23,7 @@ from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.tested import tested_systems
 from popinv.surrogate.collect import Thresholds, failure_counts
+from popinv.surrogate.simulator import is_exact
 
 __all__ = ["metrics"]
 
@@ -34,7 +35,7 @@ def metrics(
     polish_draws: int,
     thresholds: Thresholds,
 ) -> dict[str, float | int | str]:
-    """Return the flat table of a study's numbers; the README explains each.
+    """Return the flat table of a study's numbers; docs/metrics.md explains each.
 
     Parameters
     ----------
@@ -69,7 +70,9 @@ def metrics(
             numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
     if "summary" in population:
         numbers |= _summaries(problem, population, loaded.get("truth"))
-    numbers |= _estimators(problem, population) | _surrogate(population, check, thresholds)
+    numbers |= _estimators(problem, population)
+    if not is_exact(problem.simulate):
+        numbers |= _surrogate(population, check, thresholds)
     if (held_out := held_out_solves(problem, check)) is not None:
         numbers["surrogate_interval_coverage"] = held_out.coverage
     numbers |= noise_share_metrics(problem, population, loaded["observations"])

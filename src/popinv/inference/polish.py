@@ -31,7 +31,7 @@ from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
-from popinv.surrogate.simulator import UncertainSurrogate
+from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 __all__ = [
     "Polished",
@@ -130,7 +130,7 @@ def polish(
     Parameters
     ----------
     problem : Problem
-        With the surrogate.
+        With the surrogate, or with the forward model itself where that is differentiable.
     settings : PolishSettings
     starts : sequence of ndarray of shape (n_p,)
         The last is that of the study, which has no parameter at its boundary.
@@ -175,6 +175,11 @@ class _Path:
     checkpoint: Checkpoint | None
     say: Callable[[str], None]
 
+    @property
+    def simulator(self) -> str:
+        """The name of the simulator of the problem."""
+        return "solver" if is_exact(self.problem.simulate) else "surrogate"
+
     def solved(self, solves: float, with_derivatives: bool) -> Problem | None:
         """Return the problem with the solver, if the solver may make this many solves."""
         if self.solver is None or solves * self.seconds_per_solve > self.settings.solver_seconds:
@@ -189,9 +194,10 @@ class _Path:
         """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
         problem = nearby = self.problem
         first = fit_pseudo_likelihood(problem, starts)
-        self.tell("pseudo-likelihood through the surrogate", first)
+        through = self.simulator
+        self.tell(f"pseudo-likelihood through the {through}", first)
         scores = pseudo_scores(problem, first.p)
-        best, through = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS), "surrogate"
+        best = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
         shift = _shift(problem, best)
         solves = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
         solved = self.solved(solves, with_derivatives=False)
@@ -204,7 +210,9 @@ class _Path:
                 nearby = problem if near else solved
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
-        self.tell(f"pseudo-likelihood through the {through}, without the surrogate's push", best)
+        if not is_exact(problem.simulate):
+            told = f"pseudo-likelihood through the {through}, without the surrogate's push"
+            self.tell(told, best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
 
     def likelihood(
@@ -226,7 +234,7 @@ class _Path:
             pseudo_likelihood = replace(pseudo_likelihood, ends=kept)
             polished = replace(polished, pseudo_likelihood=pseudo_likelihood)
         held = tuple(kept)
-        problem, through = replace(problem, fixed=held), "surrogate"
+        problem, through = replace(problem, fixed=held), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:
             best = self.maximum(problem, start, settings)

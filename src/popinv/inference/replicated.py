@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import torch
 
+from popinv.surrogate.simulator import is_exact
+
 __all__ = ["replicated_simulator"]
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
@@ -23,6 +25,11 @@ class _Replicated:
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return self.simulate(z).repeat(1, self.count)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the simulator is the forward model itself."""
+        return is_exact(self.simulate)
 
 
 class _Linearised(_Replicated):

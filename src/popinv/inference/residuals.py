@@ -8,12 +8,20 @@ import xarray as xr
 
 from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
+from popinv.surrogate.simulator import is_exact
 
 __all__ = ["solver_residuals"]
 
 
-def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray:
-    """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y)."""
+def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
+    """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
+
+    None if there are no solves, or if the problem has the forward model itself.
+    """
+    if is_exact(problem.simulate):
+        return None
     fresh = fresh_solves(check)
+    if not len(fresh.y):
+        return None
     with torch.no_grad():
         return problem.replicated(fresh.y) - problem.simulate(torch.from_numpy(fresh.z)).numpy()

@@ -38,7 +38,7 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.seeds import generator, standard_normal_rows
-from popinv.surrogate.simulator import UncertainSurrogate
+from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 __all__ = ["FreshSolves", "PushMeasure", "Scores", "corrected", "observe_again", "push_of"]
 
@@ -213,8 +213,9 @@ def corrected(
 ) -> Estimate:
     """Return the estimate without the push of the surrogate's error.
 
-    If the steps do not converge, the estimate keeps its value and does not pass. Its ``correction``
-    then holds the sum of the steps.
+    The forward model itself has no such error, and the estimate is returned as it is. If the steps
+    do not converge, the estimate keeps its value and does not pass. Its ``correction`` then holds
+    the sum of the steps.
 
     Parameters
     ----------
@@ -229,6 +230,8 @@ def corrected(
     pairs : int
         Number of noise pairs for each solve.
     """
+    if is_exact(problem.simulate):
+        return estimate
     systems, measure = len(problem.data), _measure(problem, fresh)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.

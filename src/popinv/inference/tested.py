@@ -48,7 +48,7 @@ def tested_systems(
         problem,
         p,
         wider(draws, p, folds),
-        residuals if len(residuals) else None,
+        residuals,
         without_fold,
     )
     return model, heldout, conditions

@@ -12,7 +12,7 @@ import numpy as np
 from popinv.errors import DataError
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import FileObservations, has_named_columns
-from popinv.observation_files.stand_ins import stand_ins_in
+from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
 from popinv.sections.messages import shown
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from popinv.forward.base import Observations
+    from popinv.observation_files.in_memory import Given
 
 __all__ = ["check_fits", "read_fitting"]
 
@@ -32,6 +33,7 @@ def read_fitting(
     observations: Observations,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
+    given: Given | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -42,6 +44,9 @@ def read_fitting(
         What the forward model gives.
     design, covariates : sequence of str
         Columns that hold what is known of each system.
+    given : DataFrame or Dataset, optional
+        The observations in memory, in the place of the file; see
+        :mod:`popinv.observation_files.in_memory`.
 
     Returns
     -------
@@ -55,9 +60,9 @@ def read_fitting(
         If the file cannot be read, or as :func:`check_fits`.
     """
     if section.layout == "long":
-        table = _read_long(section, observations, design, covariates)
+        table = _read_long(section, observations, design, covariates, given)
     else:
-        table = _read_wide(section, design, covariates)
+        table = _read_wide(section, design, covariates, given)
     check_fits(table, section.file, len(observations), observations.time_count)
     if section.missing_values is None:
         try:
@@ -87,34 +92,39 @@ def _logarithms(table: ObservationTable, path: str) -> np.ndarray:
 
 
 def _read_wide(
-    section: FileObservations, design: Sequence[str], covariates: Sequence[str]
+    section: FileObservations,
+    design: Sequence[str],
+    covariates: Sequence[str],
+    given: Given | None,
 ) -> ObservationTable:
     names, frame = (*design, *covariates), None
     sources: list[str] = []
     stand_ins = section.missing_values or ()
     # These are imported where they are needed, since few studies need them.
     try:
-        if names and not has_named_columns(section.file):
+        if names and given is None and not has_named_columns(section.file):
             raise DataError("only a table has columns of design and covariates")
         if names or section.replicate_column:
             from popinv.observation_files.known_columns import known_columns, source_columns
-            from popinv.sections.tables import read_frame
 
-            check_exists(section.file)
-            frame = read_frame(Path(section.file))
+            frame = _frame(section, given)
             sources = source_columns(list(frame.columns), names)
         if section.replicate_column:
             sources.append(section.replicate_column)
-        table = read_observations(
-            section.file,
-            mask_missing=section.missing == "mask",
-            system_column=section.system_column,
-            noise_scale_column=section.noise_scale_column,
-            header=section.header,
-            others=[*section.ignored_columns, *sources],
-            stand_ins=stand_ins,
-            repeated_systems=section.replicated,
-        )
+        others = [*section.ignored_columns, *sources]
+        if given is not None:
+            table = _given_table(section, given, others, stand_ins)
+        else:
+            table = read_observations(
+                section.file,
+                mask_missing=section.missing == "mask",
+                system_column=section.system_column,
+                noise_scale_column=section.noise_scale_column,
+                header=section.header,
+                others=others,
+                stand_ins=stand_ins,
+                repeated_systems=section.replicated,
+            )
         if table.replicate_count > 1 and not section.replicated:
             raise DataError(
                 "has a dimension 'replicate'; set 'observations.replicates: rows' if the "
@@ -126,6 +136,31 @@ def _read_wide(
             table = replace(table, known=known_columns(frame, design, covariates, stand_ins))
     except DataError as error:
         raise _naming(section.file, error) from None
+    return table
+
+
+def _frame(section: FileObservations, given: Given | None) -> pd.DataFrame:
+    """Return the table of text with the columns of design, covariates and replicates."""
+    if given is not None:
+        from popinv.observation_files.in_memory import systems_frame
+
+        return systems_frame(given)
+    from popinv.sections.tables import read_frame
+
+    check_exists(section.file)
+    return read_frame(Path(section.file))
+
+
+def _given_table(
+    section: FileObservations, given: Given, others: Sequence[str], stand_ins: Sequence[float]
+) -> ObservationTable:
+    """Return the observations of a table with a row for each system in memory."""
+    from popinv.observation_files.in_memory import wide_table
+
+    table = wide_table(given, section.system_column, section.noise_scale_column, others)
+    if len(stand_ins):
+        table = without_stand_ins(table, stand_ins)
+    check_table(table, section.missing == "mask", section.replicated)
     return table
 
 
@@ -162,13 +197,15 @@ def _read_long(
     observations: Observations,
     design: Sequence[str],
     covariates: Sequence[str],
+    given: Given | None,
 ) -> ObservationTable:
     from popinv.observation_files.long_tables import read_long
 
     try:
-        check_exists(section.file)
+        if given is None:
+            check_exists(section.file)
         table = read_long(
-            Path(section.file),
+            Path(section.file) if given is None else _frame(section, given),
             observations,
             system_column=str(section.system_column),
             value_column=str(section.value_column),

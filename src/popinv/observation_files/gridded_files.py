@@ -21,7 +21,7 @@ from popinv.sections.text_files import kind_of, rows_dataset
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["is_long", "read_gridded"]
+__all__ = ["gridded_table", "is_long", "read_gridded"]
 
 _NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 # xarray reads with the first package, which needs the second but does not declare it.
@@ -39,7 +39,7 @@ def read_gridded(file: Path) -> ObservationTable:
     """
     try:
         with rows_dataset(file) as dataset:
-            return _table(dataset)
+            return gridded_table(dataset)
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has its own errors
@@ -71,7 +71,14 @@ def _lacking() -> str:
     )
 
 
-def _table(dataset: xr.Dataset) -> ObservationTable:
+def gridded_table(dataset: xr.Dataset) -> ObservationTable:
+    """Return the observations of a Dataset that has the form of such a file.
+
+    Raises
+    ------
+    DataError
+        If it has no suitable variable, or holds no numbers.
+    """
     array = _observations(dataset)
     # The sort is stable: dimensions of other names keep their order.
     places = {"system": 0, _REPLICATE: 1, "time": 3}

@@ -38,7 +38,7 @@ _SHOWN = 8
 
 
 def read_long(
-    file: Path,
+    file: Path | pd.DataFrame,
     observations: Observations,
     *,
     system_column: str,
@@ -60,7 +60,8 @@ def read_long(
 
     Parameters
     ----------
-    file : Path
+    file : Path or DataFrame
+        The file, or a table of text as :func:`~popinv.sections.tables.read_frame` returns it.
     observations : Observations
         What the forward model gives: the times, and the labels of quantities if there are several.
     system_column, value_column, time_column, label_column, noise_scale_column : str
@@ -93,7 +94,7 @@ def read_long(
         forward model's; if a system has two values of one time; or if a known quantity differs
         within a system. The message does not name the file.
     """
-    frame = read_frame(file)
+    frame = file if isinstance(file, pd.DataFrame) else read_frame(file)
     system = named_column(frame, system_column, "observations.system_column")
     value = named_column(frame, value_column, "observations.value_column")
     for line in frame.index[frame[system] == ""][:1]:

@@ -188,6 +188,8 @@ def _where(module: Any) -> str:
 
 
 def _imported(module: str) -> Any:
+    if module in sys.modules:
+        return sys.modules[module]
     folder = os.getcwd()
     # As for a script that Python runs, modules beside the configuration come first. The folder
     # stays in the path for what the module imports later.

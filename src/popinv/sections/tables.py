@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "different_times",
     "is_dates",
     "is_missing",
     "is_number",
@@ -221,7 +222,17 @@ def times_of_file(file: str, column: str, grid: int | None = None) -> list[float
         If the file cannot be read, has no such column, or holds something else than times there.
         The message does not name the file.
     """
-    frame = read_frame(Path(file))
+    return different_times(read_frame(Path(file)), column, grid)
+
+
+def different_times(frame: pd.DataFrame, column: str, grid: int | None = None) -> list[float]:
+    """Return the times of :func:`times_of_file` for a table of text.
+
+    Raises
+    ------
+    DataError
+        As for the file.
+    """
     held = times_of(frame, named_column(frame, column, "forward.observations.times.column"))
     different = np.unique(held[np.isfinite(held)])
     if not len(different):

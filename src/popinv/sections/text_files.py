@@ -25,7 +25,7 @@ from popinv.errors import DataError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["decimal_commas", "kind_of", "read_lines", "rows_dataset", "separator_of"]
+__all__ = ["cell_text", "decimal_commas", "kind_of", "read_lines", "rows_dataset", "separator_of"]
 
 _COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -185,11 +185,12 @@ def _csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
-        writer.writerow("" if cell is None or cell != cell else _text(cell) for cell in row)
+        writer.writerow("" if cell is None or cell != cell else cell_text(cell) for cell in row)
     return buffer.getvalue().splitlines()
 
 
-def _text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """Return a cell of a table in memory as a CSV file has it."""
     if isinstance(cell, bytes):
         return cell.decode(errors="replace")
     if hasattr(cell, "isoformat"):

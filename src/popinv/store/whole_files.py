@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from popinv.errors import DataError
 
 __all__ = ["discard", "write_text", "written_whole"]
@@ -113,7 +115,7 @@ def _left_behind(target: Path) -> Iterator[Path]:
             name[len(start) :].removesuffix(".partial").removesuffix(".old").rpartition(".")
         )
         if host == os.uname().nodename and number.isdigit():
-            if not Path("/proc", number).exists() or int(number) == os.getpid():
+            if not psutil.pid_exists(int(number)) or int(number) == os.getpid():
                 yield path
         elif _age(path) > _LEFT_BEHIND_SECONDS:
             yield path

@@ -35,12 +35,13 @@ def surrogate_dataset(
     return dataset
 
 
-def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Any:
+def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") -> Any:
     """Return the surrogate of a :func:`surrogate_dataset`.
 
     Parameters
     ----------
-    dataset : xarray.Dataset
+    dataset : xarray.Dataset or TrainedSurrogate
+        A simulator that needs no surrogate stands for itself, and is returned.
     device : {"cpu", "auto", "cuda"}
         Device of a network, as in :func:`popinv.surrogate.device.device_of`. A Gaussian process
         computes on the processor.
@@ -50,6 +51,8 @@ def surrogate_of(dataset: xr.Dataset, device: str = "cpu") -> Any:
     Surrogate or Emulator
         Both are a :class:`popinv.surrogate.simulator.TrainedSurrogate`.
     """
+    if not isinstance(dataset, xr.Dataset):
+        return dataset
     arrays = {
         str(name)[len(_PREFIX) :]: dataset[name].values
         for name in dataset.data_vars

@@ -1,4 +1,4 @@
-"""What every trained surrogate can do, and what one can do that knows its own error."""
+"""What every simulator in a fit can do, and what a surrogate can do that knows its own error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import torch
 
-__all__ = ["TrainedSurrogate", "UncertainSurrogate"]
+__all__ = ["TrainedSurrogate", "UncertainSurrogate", "is_exact"]
 
 
 class TrainedSurrogate(Protocol):
@@ -62,3 +62,11 @@ class UncertainSurrogate(Protocol):
     def draws(self, z: np.ndarray, normal: np.ndarray, inflation: float = 1.0) -> np.ndarray:
         """Return joint draws (k, n, d_y) of solves at z, for standard normal (k, q, n)."""
         ...
+
+
+def is_exact(simulate: Any) -> bool:
+    """Return whether a simulator is the forward model itself, so that it has no error to correct.
+
+    See :class:`popinv.surrogate.exact.ExactSimulator`.
+    """
+    return bool(getattr(simulate, "exact", False))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class Program:
     Parameters
     ----------
     command : sequence of str
-        The program and its arguments, with ``{input}`` and ``{output}``.
+        The program and its arguments, with ``{input}``, ``{output}`` and ``{python}``.
     names : sequence of str
         Names of the parameters.
     file_format : {"csv", "npy"}
@@ -81,8 +82,8 @@ class Program:
         self._reaper.close()
 
     def _run(self, given: Path, output: Path) -> None:
-        # Only these two words are replaced, since other braces belong to the program.
-        words = {"{input}": str(given), "{output}": str(output)}
+        # Only these words are replaced, since other braces belong to the program.
+        words = {"{input}": str(given), "{output}": str(output), "{python}": sys.executable}
         command = list(self._command)
         for word, path in words.items():
             command = [part.replace(word, path) for part in command]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Executable"]
 
-_PLACEHOLDERS = ("input", "output")
+_FILES = ("input", "output")
+_PLACEHOLDERS = (*_FILES, "python")
 
 
 def _words(command: list[str]) -> list[str]:
@@ -37,8 +38,8 @@ class Executable(LocalSimulator):
     kind: Literal["executable"] = Field(description="A program.")
     command: Annotated[list[str], Field(min_length=1), AfterValidator(_words)] = Field(
         description="The program and its arguments, such as `[./simulator, '{input}', "
-        "'{output}']`; `{input}` and `{output}` become the paths of the two files. No shell reads "
-        "it."
+        "'{output}']`; `{input}` and `{output}` become the paths of the two files, and `{python}` "
+        "the Python that runs popinv. No shell reads it."
     )
     format: Literal["csv", "npy"] = Field(
         default="csv",
@@ -62,10 +63,10 @@ class Executable(LocalSimulator):
             if name not in _PLACEHOLDERS:
                 yield Problem(
                     ("command",),
-                    f"holds {{{name}}}, but only {{input}} and {{output}} are replaced."
+                    f"holds {{{name}}}, but only {{input}}, {{output}} and {{python}} are replaced."
                     + nearest(name, _PLACEHOLDERS),
                 )
-        missing = [f"{{{name}}}" for name in _PLACEHOLDERS if name not in names]
+        missing = [f"{{{name}}}" for name in _FILES if name not in names]
         if missing:
             yield Problem(
                 ("command",),
@@ -93,4 +94,5 @@ class Executable(LocalSimulator):
     def check_files(self) -> None:
         """Check that the program is there and can be run."""
         super().check_files()
-        check_program(self.command[0])
+        if self.command[0] != "{python}":
+            check_program(self.command[0])

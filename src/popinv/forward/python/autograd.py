@@ -11,7 +11,7 @@ import torch
 from popinv.forward.python.derivatives import JVP, NotNumbers
 from popinv.forward.tangents import linearised
 
-__all__ = ["from_torch"]
+__all__ = ["changes_along", "from_torch"]
 
 
 def from_torch(
@@ -55,15 +55,25 @@ def from_torch(
         return simulate(at).detach().numpy()
     along = torch.from_numpy(directions)
     if asked == JVP:
-        try:
-            y, changes = linearised(simulate, at, along.transpose(0, 1))
-        except RuntimeError:  # NotImplementedError among them
-            y, changes = _by_jacobian(simulate, at, along)
+        y, changes = changes_along(simulate, at, along.transpose(0, 1))
         together = torch.cat([y[None], changes]).transpose(0, 1)
         return together.reshape(len(z), -1).numpy()
     x, y = _recorded(simulate, at)
     (gradient,) = torch.autograd.grad(y, x, along)
     return gradient.numpy()
+
+
+def changes_along(
+    simulate: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, tangents: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return y (n, d_y), and its changes (k, n, d_y) along tangents (k, n, d_z).
+
+    They are differentiated forwards, or by a Jacobian where that is not offered.
+    """
+    try:
+        return linearised(simulate, at, tangents)
+    except RuntimeError:  # NotImplementedError among them
+        return _by_jacobian(simulate, at, tangents)
 
 
 def _recorded(
@@ -84,4 +94,4 @@ def _by_jacobian(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     x, y = _recorded(simulate, at)
     rows = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0] for column in y.T]
-    return y.detach(), torch.einsum("jnk,nmk->mnj", torch.stack(rows), tangents)
+    return y.detach(), torch.einsum("jnk,mnk->mnj", torch.stack(rows), tangents)

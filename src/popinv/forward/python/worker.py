@@ -31,7 +31,7 @@ from popinv.forward.python.derivatives import (
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 from popinv.forward.python.one_system import HINT, over_systems, works_for_one
 
-__all__ = ["answer", "main"]
+__all__ = ["answer", "main", "takes", "with_design"]
 
 Function = Callable[..., Any]
 
@@ -48,14 +48,15 @@ def _function(target: str) -> Function:
     return getattr(importlib.import_module(module), name)
 
 
-def _takes(function: Function, name: str) -> bool:
+def takes(function: Function, name: str) -> bool:
+    """Return whether a function has an argument of this name."""
     try:
         return name in inspect.signature(function).parameters
     except (TypeError, ValueError):  # compiled functions need not have a signature
         return False
 
 
-def _with_design(function: Function, design: int, times: list[float] | None) -> Function:
+def with_design(function: Function, design: int, times: list[float] | None) -> Function:
     """Return a function of the inputs side by side, for one that takes them apart.
 
     Parameters
@@ -66,7 +67,7 @@ def _with_design(function: Function, design: int, times: list[float] | None) -> 
         Number of inputs that are no parameters, the last ones.
     times : list of float or None
     """
-    if times is not None and _takes(function, "times"):
+    if times is not None and takes(function, "times"):
         function = partial(function, times=np.array(times))
     if not design:
         return function
@@ -102,10 +103,10 @@ def answer(
     directions : ndarray, optional
         Tangents (n, k, d_z), or cotangents (n, d_y).
     """
-    seeded = partial(function, seeds=seeds) if _takes(function, "seeds") else function
+    seeded = partial(function, seeds=seeds) if takes(function, "seeds") else function
 
     def with_jacobian(wanted: bool) -> Any:
-        return seeded(z, jacobian=wanted) if _takes(function, "jacobian") else seeded(z)
+        return seeded(z, jacobian=wanted) if takes(function, "jacobian") else seeded(z)
 
     try:
         if source == TORCH:
@@ -182,14 +183,14 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if not beside["vectorised"]:
         function = over_systems(function)
-    if beside["design"] and not _takes(function, "design"):
+    if beside["design"] and not takes(function, "design"):
         message = (
             f"'{target}' takes no argument 'design', but 'forward.design' names what it is given; "
             f"write it as {target.split(':')[1]}(z, design)"
         )
         connection.send_bytes(pack(UNUSABLE, message))
         return 1
-    function = _with_design(function, beside["design"], beside["times"])
+    function = with_design(function, beside["design"], beside["times"])
     probe = _Probe(beside["width"] if beside["vectorised"] else None)
     connection.send_bytes(pack(READY))
     while True:

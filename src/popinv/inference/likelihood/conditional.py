@@ -21,7 +21,7 @@ quantification contributes as in :mod:`popinv.inference.likelihood.censoring`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -58,6 +58,10 @@ class Conditional:
     censored : Tensor of bool, shape (n, d_y), optional
         Which observations are only known to lie below the number in the data, a limit. The noise
         is then independent and Gaussian.
+    entries : Tensor of int, shape (n, d_y), optional
+        Which entries of an observation these are, if they are not all.
+    narrow : Conditional, optional
+        The same densities with the observed entries alone, where these are few.
     """
 
     noise: VaryingNoise
@@ -68,25 +72,46 @@ class Conditional:
     covariates: torch.Tensor | None
     whitening: Whitening
     censored: torch.Tensor | None = None
+    entries: torch.Tensor | None = None
+    narrow: Conditional | None = None
 
     def rows(self, index: torch.Tensor) -> Conditional:
         """Return the densities of some of the systems."""
-        covariates = None if self.covariates is None else self.covariates[index]
-        return Conditional(
-            self.noise,
-            self.gamma,
-            self.data[index],
-            self.seen[index],
-            self.scale[index],
-            covariates,
-            self.whitening.rows(index),
-            None if self.censored is None else self.censored[index],
+        return replace(
+            self,
+            data=self.data[index],
+            seen=self.seen[index],
+            scale=self.scale[index],
+            covariates=None if self.covariates is None else self.covariates[index],
+            whitening=self.whitening.rows(index),
+            censored=None if self.censored is None else self.censored[index],
+            entries=None if self.entries is None else self.entries[index],
+            narrow=None if self.narrow is None else self.narrow.rows(index),
         )
+
+    def with_narrow(self) -> Conditional:
+        """Return these densities, which use the observed entries alone if most are missing."""
+        most = int(self.seen.sum(dim=1).max())
+        if not 0 < 2 * most < self.data.shape[1]:
+            return self
+        entries = self.seen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        narrow = replace(
+            self,
+            data=self.data.gather(1, entries),
+            seen=self.seen.gather(1, entries),
+            whitening=self.whitening.narrowed(entries),
+            censored=None if self.censored is None else self.censored.gather(1, entries),
+            entries=entries,
+        )
+        return replace(self, narrow=narrow)
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
+        if self.narrow is not None and self.narrow.entries is not None:
+            own = self._along(self.narrow.entries, g).expand(*g.shape[:-1], -1)
+            return self.narrow.log_density(g.gather(-1, own))
         seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
-        d = scale * self.noise.deviations(self.gamma, g, self.covariates)
+        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
         r = self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
         own_logs = torch.where(seen, -torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
@@ -172,4 +197,5 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
     with torch.no_grad():
         roots = whitening(noise.correlation(gamma), n, unscaled)
     data = torch.from_numpy(problem.data)
-    return Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)
+    every = Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)
+    return every.with_narrow()

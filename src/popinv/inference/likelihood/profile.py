@@ -14,13 +14,13 @@ sampling variance to the variance from the curvature, and is 1 for the likelihoo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import brentq
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import Estimate
+from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.scoring import Evaluate, Point, ascend, begin
 from popinv.inference.problem import Problem
 
@@ -41,6 +41,8 @@ _TWO_SIDED, _ONE_SIDED = 3.841 / 2, 2.706 / 2
 _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
 # If the maximum exceeds the value at zero by less than this, the maximum lies at zero.
 _AT_ZERO, _DEEP = 0.05, 6.0
+# A fall that is higher than so many targets counts as so many.
+_HIGH = 9.0
 # A variance of a logarithm that carries no information.
 _FLAT = 25.0
 
@@ -110,54 +112,70 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
     scale : float
         c.
     """
-    drop, at = _drop(problem, point, evaluate, i), float(point.p[i])
-    where = _boundary(drop, at)
-    target = scale * (_ONE_SIDED if where else _TWO_SIDED)
-    lower = -math.inf if where == "zero" else _end(drop, at, -1.0, target)
-    upper = math.inf if where == "infinity" else _end(drop, at, 1.0, target)
-    return Ends(lower, upper, where)
+    fall, at = _Fall(problem, point, evaluate, i), float(point.p[i])
+    first = fall.first_size()
+    lower, upper = (_end(fall, at, side, scale * _TWO_SIDED, first) for side in (-1.0, 1.0))
+    # Nearer ends show that the maximum is not at the boundary beyond.
+    if at - lower > _DEEP and fall(at - _DEEP) < _AT_ZERO:
+        return Ends(-math.inf, _end(fall, at, 1.0, scale * _ONE_SIDED, first), "zero")
+    if upper - at > _DEEP and fall(at + _DEEP) < _AT_ZERO:
+        return Ends(_end(fall, at, -1.0, scale * _ONE_SIDED, first), math.inf, "infinity")
+    return Ends(lower, upper, "")
 
 
 def boundary(problem: Problem, point: Point, evaluate: Evaluate, i: int) -> str:
     """Return the boundary at which the maximum lies in entry i: "zero", "infinity", or ""."""
-    return _boundary(_drop(problem, point, evaluate, i), float(point.p[i]))
-
-
-def _boundary(drop: Callable[[float], float], at: float) -> str:
-    if drop(at - _DEEP) < _AT_ZERO:
+    fall, at = _Fall(problem, point, evaluate, i), float(point.p[i])
+    if fall(at - _DEEP) < _AT_ZERO:
         return "zero"
-    return "infinity" if drop(at + _DEEP) < _AT_ZERO else ""
+    return "infinity" if fall(at + _DEEP) < _AT_ZERO else ""
 
 
-def _drop(problem: Problem, point: Point, evaluate: Evaluate, i: int) -> Callable[[float], float]:
-    held = replace(problem, fixed=(*problem.fixed, i))
+class _Fall:
+    """The fall of the maximum if entry i is held at x; infinite if it cannot be evaluated."""
 
-    def drop(x: float) -> float:
-        """Return the fall of the maximum if entry i is held at x."""
-        start = point.p.copy()
-        start[i] = x
+    def __init__(self, problem: Problem, point: Point, evaluate: Evaluate, i: int) -> None:
+        self._held = replace(problem, fixed=(*problem.fixed, i))
+        self._point, self._evaluate, self._i = point, evaluate, i
+        self._error = math.sqrt(restricted_inverse(point.information, problem.free)[i, i])
+        # The maxima at the places asked for so far, from which those nearby start.
+        self._maxima = {float(point.p[i]): point}
+
+    def __call__(self, x: float) -> float:
+        nearest = self._maxima[min(self._maxima, key=lambda place: abs(place - x))]
+        start = nearest.p.copy()
+        start[self._i] = x
         try:
-            state = begin(evaluate(start, point.memory))
-            return point.value - ascend(state, evaluate, held, _MOST_STEPS).point.value
+            state = begin(self._evaluate(start, nearest.memory))
+            top = ascend(state, self._evaluate, self._held, _MOST_STEPS).point
         except DivergenceError:
             return math.inf
+        self._maxima[x] = top
+        return self._point.value - top.value
 
-    return drop
+    def first_size(self) -> float:
+        """Return the distance at which a parabola would end the interval, within bounds."""
+        return float(np.clip(1.96 * self._error, 0.3, 3.0))
 
 
-def _end(drop: Callable[[float], float], at: float, side: float, target: float) -> float:
-    """Return the point on one side at which the drop reaches the target; infinite if none."""
-    inside, outside, size = 0.0, math.inf, 0.5
-    while not math.isfinite(outside):
-        if drop(at + side * size) >= target:
-            outside = size
-        elif size >= _FURTHEST:
+def _end(fall: _Fall, at: float, side: float, target: float, first: float) -> float:
+    """Return the point on one side at which the fall reaches the target; infinite if none.
+
+    The root of the fall is nearly linear in the distance, so that a few steps find it.
+    """
+    known = {0.0: -math.sqrt(target)}
+
+    def excess(size: float) -> float:
+        if size not in known:
+            # An infinite fall would mislead the steps.
+            seen = min(max(fall(at + side * size), 0.0), _HIGH * target)
+            known[size] = math.sqrt(seen) - math.sqrt(target)
+        return known[size]
+
+    inside, outside = 0.0, first
+    while excess(outside) < 0:
+        if outside >= _FURTHEST:
             return side * math.inf
-        else:
-            inside, size = size, min(2 * size, _FURTHEST)
-    while outside - inside > _CLOSE:
-        middle = (inside + outside) / 2
-        inside, outside = (
-            (inside, middle) if drop(at + side * middle) >= target else (middle, outside)
-        )
-    return at + side * (inside + outside) / 2
+        grown = outside * math.sqrt(target) / (math.sqrt(target) + excess(outside) + _CLOSE)
+        inside, outside = outside, min(float(np.clip(grown, 1.2 * outside, 2 * outside)), _FURTHEST)
+    return at + side * float(brentq(excess, inside, outside, xtol=_CLOSE / 2))

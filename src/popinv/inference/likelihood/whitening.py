@@ -60,6 +60,24 @@ class Whitening:
             constant=self.constant[index],
         )
 
+    def narrowed(self, entries: torch.Tensor) -> Whitening:
+        """Return the whitening of some entries of each system, among them all that are observed.
+
+        Parameters
+        ----------
+        entries : Tensor of int, shape (n, m)
+            In increasing order as far as they are observed.
+        """
+        inverse = self.inverse[self.pattern]
+        rows = inverse.gather(1, entries[:, :, None].expand(-1, -1, inverse.shape[2]))
+        own = rows.gather(2, entries[:, None, :].expand(-1, entries.shape[1], -1))
+        return replace(
+            self,
+            inverse=own,
+            pattern=torch.arange(len(entries)),
+            entries=self.entries[self.pattern],
+        )
+
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
         scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))

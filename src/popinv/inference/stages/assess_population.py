@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xarray as xr
+from typing import Any
 
 from popinv.inference.build import descent_problem
 from popinv.inference.metrics import metrics
@@ -21,7 +21,7 @@ def assess_population(
     *,
     seed: int,
     null_resamples: int,
-    **artefacts: xr.Dataset,
+    **artefacts: Any,
 ) -> dict[str, float | int | str]:
     """Return the study's metrics, a flat table of numbers.
 
@@ -33,8 +33,9 @@ def assess_population(
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
     **artefacts : Dataset
-        ``surrogate``, ``observations``, ``population``, ``check``, and, where there are,
-        ``without_tested``, ``sampling_error``, ``truth``, ``noise_known`` and ``law_known``.
+        ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
+        ``check``, and, where there are, ``without_tested``, ``sampling_error``, ``truth``,
+        ``noise_known`` and ``law_known``.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import xarray as xr
 
 from popinv.inference.build import descent_problem
@@ -15,6 +17,9 @@ from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
 
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
+
 __all__ = ["deconvolve"]
 
 
@@ -22,7 +27,7 @@ def deconvolve(
     model: Model,
     descent: DescentSettings,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     estimate: xr.Dataset,
     check: xr.Dataset,
     *,
@@ -36,7 +41,9 @@ def deconvolve(
     ----------
     model : Model
     descent : DescentSettings
-    observations, surrogate : Dataset
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
     estimate : Dataset
         That of the last round, where the descent starts.
     check : Dataset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import xarray as xr
 
 from popinv.inference.answer import population_dataset
@@ -10,6 +12,9 @@ from popinv.inference.settings import Estimator
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
+
 __all__ = ["gather_answer"]
 
 
@@ -17,7 +22,7 @@ def gather_answer(
     model: Model,
     estimator: Estimator,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     distance: xr.Dataset,
     pseudo_likelihood: xr.Dataset,
     likelihood: xr.Dataset,
@@ -31,7 +36,9 @@ def gather_answer(
     Parameters
     ----------
     model, estimator : Model, str
-    observations, surrogate : Dataset
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
     resamples, sampling_error : Dataset, optional

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
@@ -14,6 +16,10 @@ from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import is_exact
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["maximise_likelihoods"]
 
@@ -22,7 +28,7 @@ def maximise_likelihoods(
     model: Model,
     settings: PolishSettings,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     estimate: xr.Dataset,
     check: xr.Dataset,
     *,
@@ -38,7 +44,9 @@ def maximise_likelihoods(
     ----------
     model : Model
     settings : PolishSettings
-    observations, surrogate : Dataset
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
     estimate : Dataset
         That of the last round.
     check : Dataset
@@ -61,7 +69,7 @@ def maximise_likelihoods(
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "polish")
     solver = None
-    if may_solve(problem, settings, seconds_per_solve):
+    if not is_exact(through) and may_solve(problem, settings, seconds_per_solve):
         solver = SolverSimulator(model.forward.model(seed))
     polished = polish(
         problem,

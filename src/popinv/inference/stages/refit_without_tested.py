@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import xarray as xr
 
 from popinv.inference.build import descent_problem
@@ -12,6 +14,10 @@ from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import is_exact
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["refit_without_tested"]
 
@@ -21,7 +27,7 @@ def refit_without_tested(
     descent: DescentSettings,
     polish: PolishSettings,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     population: xr.Dataset,
     *,
     seed: int,
@@ -33,7 +39,9 @@ def refit_without_tested(
     ----------
     model : Model
     descent, polish : DescentSettings, PolishSettings
-    observations, surrogate : Dataset
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
     population : Dataset
         The answer, learned from all systems.
     seed : int
@@ -46,7 +54,8 @@ def refit_without_tested(
     folds = folds_of(observations)
     draws = draws_for_systems(polish.draws, len(problem.data))
     solver = None
-    if population.attrs["estimator"] == "likelihood" and population.attrs["through"] == "solver":
+    by_solver = population.attrs["through"] == "solver" and not is_exact(through)
+    if by_solver and population.attrs["estimator"] == "likelihood":
         solver = SolverSimulator(model.forward.model(seed))
     found = refits(problem, population, folds, descent, draws, solver)
     for rows, p in zip(folds, found.p, strict=True):

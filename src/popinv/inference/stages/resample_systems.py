@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import xarray as xr
 
 from popinv.inference.build import descent_problem
@@ -11,6 +13,9 @@ from popinv.inference.result import estimate_of, resamples_dataset
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["resample_systems"]
 
@@ -24,7 +29,7 @@ def resample_systems(
     pseudo_likelihood: xr.Dataset,
     likelihood: xr.Dataset,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     *,
     seed: int,
     resamples: int,
@@ -38,7 +43,9 @@ def resample_systems(
     descent, polish, estimator : DescentSettings, PolishSettings, str
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
-    observations, surrogate : Dataset
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
     seed, resamples : int
         The study's seed, and the number of resamples.
     device : {"cpu", "auto", "cuda"}

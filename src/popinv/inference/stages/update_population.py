@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import xarray as xr
 
 from popinv.population.model import Model
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 __all__ = ["update_population"]
 
@@ -12,7 +17,7 @@ __all__ = ["update_population"]
 def update_population(
     model: Model,
     observations: xr.Dataset,
-    surrogate: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
     previous_estimate: xr.Dataset | None = None,
     *,
     seed: int,
@@ -24,15 +29,17 @@ def update_population(
     Parameters
     ----------
     model : Model
-    observations, surrogate : Dataset
-        The surrogate of the round. Where it was passed on, so is the last estimate.
+    observations : Dataset
+    surrogate : Dataset or TrainedSurrogate
+        That of the round, or the forward model itself in its place. Where it was passed on, so is
+        the last estimate.
     previous_estimate : Dataset, optional
         That of the last round.
     seed, round_number : int
         Address of the random draws.
     device : {"cpu", "auto", "cuda"}
     """
-    if surrogate.attrs["converged"] and previous_estimate is not None:
+    if previous_estimate is not None and _passed_on(surrogate):
         print("the last estimate is passed on")
         return previous_estimate.assign_attrs(converged=1)
     # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
@@ -52,3 +59,7 @@ def update_population(
     dataset = estimate_dataset(problem, estimate, {"converged": 0})
     print_parameters(dataset)
     return dataset
+
+
+def _passed_on(surrogate: xr.Dataset | TrainedSurrogate) -> bool:
+    return isinstance(surrogate, xr.Dataset) and bool(surrogate.attrs["converged"])

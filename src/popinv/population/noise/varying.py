@@ -104,6 +104,7 @@ class VaryingNoise(NoiseModel):
         gamma: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        entries: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the standard deviations d for signals (n, ..., d_y).
 
@@ -113,8 +114,12 @@ class VaryingNoise(NoiseModel):
         signal : Tensor of shape (n, ..., d_y)
         covariates : Tensor of shape (n, k), optional
             All covariates of each system; those of this noise are taken from them.
+        entries : Tensor of int, shape (n, m), optional
+            The entries of each system that the signal (n, ..., m) has; by default all.
         """
         sigma = self._base_deviations(gamma)
+        if entries is not None:
+            sigma = sigma[entries].reshape(len(entries), *[1] * (signal.ndim - 2), -1)
         if self.grows == "constant":
             d = sigma.expand(signal.shape)
         elif self.grows == "proportional":

@@ -16,6 +16,7 @@ from popinv.population.observe import observations_dataset
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
+    from popinv.observation_files.in_memory import Given
     from popinv.observation_files.section import FileObservations
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
@@ -30,6 +31,7 @@ def import_observations(
     noise: NoiseSection | None = None,
     *,
     seed: int,
+    given: Given | None = None,
 ) -> xr.Dataset:
     """Read the user's file and hold some systems out.
 
@@ -44,6 +46,9 @@ def import_observations(
         It may name further covariates.
     seed : int
         The study's seed.
+    given : DataFrame or Dataset, optional
+        The observations in memory, in the place of the file; see
+        :mod:`popinv.observation_files.in_memory`.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def import_observations(
     """
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
-    table = read_fitting(observations, description, design, covariates)
+    table = read_fitting(observations, description, design, covariates, given)
     if told := described_rounding(table):
         print(told)
     learned, tested, folds = learned_and_tested(

@@ -1,0 +1,66 @@
+"""The figures of a result, by name, as a notebook shows them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from popinv.errors import ConfigError, nearest
+from popinv.figures.names import FIGURES
+from popinv.figures.study import draw
+
+if TYPE_CHECKING:
+    from popinv.api.result import Result
+
+__all__ = ["Figures", "drawn"]
+
+# What only the rounds of a surrogate have.
+_OF_SURROGATES = ("surrogate_error", "solver_calls")
+
+
+class Figures(dict[str, Figure]):
+    """Figures by name; a notebook shows all of them."""
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f'<figure><img src="data:image/png;base64,{_png(figure)}" '
+            f'alt="{escape(name.replace("_", " "))}" style="max-width: 100%"></figure>'
+            for name, figure in self.items()
+        )
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def drawn(result: Result, names: Sequence[str]) -> Figures:
+    """Return figures of a result.
+
+    Parameters
+    ----------
+    result : Result
+    names : sequence of str
+        By default all that it has.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such figure.
+    """
+    has_surrogate = "surrogate" in result.artefacts
+    there = [name for name in FIGURES if has_surrogate or name not in _OF_SURROGATES]
+    for name in names:
+        if name not in there:
+            raise ConfigError(
+                f"the result has no figure '{name}'.{nearest(name, there)} Its figures are "
+                f"{', '.join(there)}."
+            )
+    problem, loaded = result.problem, dict[str, Any](result.artefacts)
+    return Figures({name: draw(name, problem, loaded) for name in names or there})

@@ -1,0 +1,262 @@
+"""Fit law and noise to a pool of observations, in one call."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from tqdm import tqdm
+
+from popinv.api.data import given_data
+from popinv.api.folder import Stores, calibration_in, check_finished
+from popinv.api.functions import KIND
+from popinv.api.result import Result
+from popinv.api.stages import run_stages, steps
+from popinv.api.study import Wanted, known_names, reading_keys, study_of
+from popinv.errors import ConfigError, DataError, PopinvError
+from popinv.inference.settings import Estimator
+from popinv.observation_files.in_memory import FIRST_LINE
+from popinv.threads import fixed_threads
+
+__all__ = ["fit", "load"]
+
+
+def fit(
+    data: Any,
+    simulator: Callable[..., Any] | Mapping[str, Any] | str,
+    *,
+    law: Mapping[str, Any] | str | None = None,
+    noise: Mapping[str, Any] | str | None = None,
+    parameters: Sequence[str | Mapping[str, str]] | None = None,
+    design: Sequence[str | Mapping[str, str]] = (),
+    known: Mapping[str, Any] | pd.DataFrame | None = None,
+    times: Sequence[float] | None = None,
+    grid: int | None = None,
+    observations: Mapping[str, Any] | None = None,
+    vectorised: bool = True,
+    system_column: str | None = None,
+    time_column: str | None = None,
+    value_column: str | None = None,
+    label_column: str | None = None,
+    replicate_column: str | None = None,
+    estimator: Estimator = "auto",
+    active_learning: Mapping[str, Any] | None = None,
+    surrogate: Mapping[str, Any] | None = None,
+    descent: Mapping[str, Any] | None = None,
+    polish: Mapping[str, Any] | None = None,
+    assessment: Mapping[str, Any] | None = None,
+    seed: int = 1,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    progress: bool = True,
+    verbose: bool = False,
+    **reading: Any,
+) -> Result:
+    r"""Recover the law of the parameters and the law of the noise from a pool of observations.
+
+    Each of many systems of one kind was observed once,
+
+    .. math:: y^{(n)} = G(z^{(n)}) + \xi^{(n)}, \qquad z^{(n)} \sim \mu(\alpha), \qquad
+        \xi^{(n)} \sim N(0, \Gamma(\gamma)).
+
+    The simulator is G. The result holds alpha and gamma with their intervals.
+
+    Parameters
+    ----------
+    data : array_like of shape (n, d_y), DataFrame, DataArray or Dataset
+        The observations. NaN is a value that was not observed. A DataFrame has a row for each
+        system, or, with a ``value_column``, a row for each observation. An object of xarray has a
+        dimension ``system``, and ``time`` where there are times; names and units come from it.
+    simulator : callable, mapping or str
+        A function from parameters (n, d_z), one system a row, to observations (n, d_y). It may
+        take ``design`` (n, k) and ``times`` as further arguments. If it takes and returns tensors
+        of torch, the estimators go through the function itself. Otherwise a surrogate is trained
+        on its output. Or the section ``forward`` of a study, such as ``{"kind": "lorenz96"}``.
+    law, noise : mapping or str
+        The sections ``law`` and ``noise`` of a study, or the name of a kind that has defaults. A
+        function needs a law; the noise is ``diagonal`` by default.
+    parameters : sequence of str or mapping, optional
+        The parameters of a function in the order in which it takes them, ``"V [L]"`` or
+        ``{"name": "V", "units": "L", "long_name": ...}``. By default those of ``law["start"]``.
+    design : sequence of str or mapping
+        What is known of each system and is given to the function: columns of a DataFrame,
+        variables of a Dataset, or entries of ``known``.
+    known : mapping of str to array_like, optional
+        Design and covariates of the systems of an array, each of shape (n,).
+    times : sequence of float, optional
+        The times of the observations. A long table and xarray have their own; so has a wide table
+        whose columns are named by numbers, if the function takes ``times``.
+    grid : int, optional
+        Number of equally spaced times to which those of a long table are rounded, by at most
+        ``time_tolerance``.
+    observations : mapping, optional
+        More about the observations of a function: ``name``, ``units``, ``long_name``,
+        ``coordinates``, ``labels``, ``logarithm``, and the other keys of ``forward.observations``.
+    vectorised : bool
+        False if the function takes one system, of shape (d_z,).
+    system_column, time_column, value_column, label_column, replicate_column : str, optional
+        Columns of a DataFrame, as in the section ``observations`` of a study.
+    estimator : {"auto", "likelihood", "pseudo_likelihood", "distance"}
+    active_learning, surrogate, descent, polish, assessment : mapping, optional
+        Further sections of a study.
+    seed : int
+        The same seed gives the same numbers.
+    device : {"auto", "cpu", "cuda"}
+        Where a surrogate is trained.
+    progress : bool
+        Whether to show a bar on standard error.
+    verbose : bool
+        Whether to print what the stages print.
+    **reading
+        Further keys of the section ``observations``: ``noise_scale_column``, ``ignored_columns``,
+        ``place_columns``, ``time_tolerance``, ``missing_values``, ``censored_below``,
+        ``replicates``, ``heldout_fraction``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong with the arguments.
+    DataError
+        If the data have the wrong form, or do not fit the simulator.
+    SolverError
+        If the simulator cannot be called, or fails too often.
+    DivergenceError
+        If no estimator finishes.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> times = np.linspace(0, 2, 5)
+    >>> rng = np.random.default_rng(1)
+    >>> rates = np.exp(rng.normal(0.2, 0.3, size=(40, 1)))
+    >>> data = np.exp(-rates * times) + 0.02 * rng.normal(size=(40, 5))
+    >>> def decay(z, times):
+    ...     return torch.exp(-z * torch.as_tensor(times))
+    >>> result = fit(
+    ...     data,
+    ...     decay,
+    ...     law={"kind": "lognormal", "start": {"rate": {"mean": 0.0, "standard_deviation": 0.5}}},
+    ...     noise="isotropic",
+    ...     times=times,
+    ... )  # doctest: +SKIP
+    """
+    wanted = Wanted(
+        simulator=simulator,
+        law=_section(law),
+        noise=_section(noise),
+        parameters=parameters,
+        design=design,
+        observations=observations or {},
+        vectorised=vectorised,
+        sections={
+            "estimator": estimator,
+            "active_learning": active_learning,
+            "surrogate": surrogate,
+            "descent": descent,
+            "polish": polish,
+            "assessment": assessment,
+        },
+        seed=seed,
+    )
+    columns = {
+        "system_column": system_column,
+        "time_column": time_column,
+        "value_column": value_column,
+        "label_column": label_column,
+        "replicate_column": replicate_column,
+        **reading_keys(reading),
+    }
+    quiet = nullcontext() if verbose else redirect_stdout(io.StringIO())
+    with _in_words(), quiet, fixed_threads():
+        given = given_data(data, columns, known_names(wanted), known, times, grid)
+        study, seen = study_of(wanted, given)
+        with tqdm(total=steps(study), leave=False, disable=not progress, file=sys.stderr) as bar:
+            begun: list[str] = []
+
+            def say(what: str) -> None:
+                # The step that is told begins, and the one before it is done.
+                bar.update(min(1, len(begun)))
+                begun.append(what)
+                bar.set_description(what)
+
+            artefacts, metrics = run_stages(study, seen, device, say)
+            bar.update()
+    function = simulator if callable(simulator) else None
+    return Result(artefacts, metrics, simulator=function)
+
+
+def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Result:
+    """Open a study that the workflow has finished, or a saved result.
+
+    Parameters
+    ----------
+    folder : path
+        Such as ``results/porous_flow``.
+    simulator : callable, optional
+        The function of a fit that needed no surrogate. It is not stored, and figures and
+        predictions need it; tables and checks do not.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    DataError
+        If there is no finished study in the folder, or a store is damaged.
+    ConfigError
+        If a simulator is given to a result that has none to be given.
+    """
+    metrics = check_finished(folder)
+    name = Path(folder).resolve().name
+    result = Result(
+        Stores(folder),
+        metrics,
+        simulator=simulator,
+        calibration=calibration_in(folder),
+        name=name,
+    )
+    if simulator is not None and result.config["forward"]["kind"] != KIND:
+        kind = result.config["forward"]["kind"]
+        raise ConfigError(
+            f"{folder}: its simulator is the forward model '{kind}', not a function; leave "
+            "'simulator' out"
+        )
+    return result
+
+
+def _section(given: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
+    return {"kind": given} if isinstance(given, str) else given
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Tell errors of the readers in the words of tables in memory, which have no lines."""
+    try:
+        yield
+    except PopinvError as error:
+        text = re.sub(r"\bdata\.(csv|nc): ", "data: ", str(error))
+        text = text.replace("data: data: ", "data: ")
+        if isinstance(error, DataError):
+            text = _counted_from_zero(text)
+        raise type(error)(text) from None
+
+
+def _counted_from_zero(text: str) -> str:
+    """Return a message with places as Python counts them: rows of tables, indices of arrays."""
+    text = re.sub(r"\brow (\d+)", lambda found: f"row {int(found[1]) - 1}", text)
+    text = re.sub(
+        r"(\w+) (\d+)(?=, time \d+ of 'observations'| of 'observations')",
+        lambda found: f"{found[1]} {int(found[2]) - 1}",
+        text,
+    ).replace(" of 'observations'", "")
+    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - FIRST_LINE}", text)

@@ -1,0 +1,148 @@
+"""A result in a folder, in the layout of the workflow: a study of the workflow is read alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from popinv.errors import DataError, nearest
+from popinv.judgement.metrics import read_metrics
+from popinv.store import storage
+from popinv.store.whole_files import write_text
+
+__all__ = ["Stores", "calibration_in", "check_finished", "write_result"]
+
+_METRICS = "metrics.json"
+_STORES = {
+    "observations": "observations",
+    "truth": "truth",
+    "check": "rounds/check/solves",
+    "distance": "descent",
+    "pseudo_likelihood": "pseudo_likelihood",
+    "likelihood": "likelihood",
+    "resamples": "resamples",
+    "sampling_error": "sampling_error",
+    "population": "population",
+    "without_tested": "without_tested",
+    "noise_known": "oracles/noise_known",
+    "law_known": "oracles/law_known",
+}
+"""Paths of the artefacts of a study in its folder, without their ending."""
+
+
+class Stores(Mapping[str, xr.Dataset]):
+    """The artefacts in the folder of a study, each of which is read when it is asked for.
+
+    Parameters
+    ----------
+    folder : path
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        paths = {name: folder / f"{path}.zarr" for name, path in _STORES.items()}
+        rounds = sorted(
+            int(path.parent.name)
+            for path in folder.glob("rounds/*/estimate.zarr")
+            if path.parent.name.isdigit()
+        )
+        paths |= {f"estimate_{r}": folder / f"rounds/{r}/estimate.zarr" for r in rounds}
+        if rounds:
+            paths["surrogate"] = folder / f"rounds/{rounds[-1]}/surrogate.zarr"
+        self._paths = {n: path for n, path in paths.items() if (path / "zarr.json").is_file()}
+        self._loaded: dict[str, xr.Dataset] = {}
+
+    def __getitem__(self, name: str) -> xr.Dataset:
+        if name not in self._loaded:
+            self._loaded[name] = storage.load(self._paths[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The stores that there are."""
+        return list(self._paths.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+
+def check_finished(folder: str | Path) -> dict[str, Any]:
+    """Return the metrics in the folder of a finished study.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or no finished study in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise DataError(f"{folder}: there is no such folder.{nearest(folder.name, there)}")
+    if (folder / _METRICS).is_file() and (folder / "population.zarr").is_dir():
+        return read_metrics(folder / _METRICS)
+    studies = sorted(path.parent.name for path in folder.glob(f"*/{_METRICS}"))
+    if studies:
+        raise DataError(
+            f"{folder}: holds the studies {', '.join(studies)}; open one of them, such as "
+            f"popinv.load('{folder / studies[0]}')"
+        )
+    if (folder / "observations.zarr").is_dir():
+        raise DataError(
+            f"{folder}: the study is not finished, as it has no {_METRICS}; run the same command "
+            "of the workflow again, and it goes on"
+        )
+    raise DataError(f"{folder}: holds no result of popinv")
+
+
+def calibration_in(folder: str | Path) -> dict[str, Any] | None:
+    """Return the calibration of a study that was asked for it."""
+    file = Path(folder) / "evidence" / "calibration.json"
+    return read_metrics(file) if file.is_file() else None
+
+
+def write_result(
+    folder: str | Path, artefacts: Mapping[str, xr.Dataset], metrics: Mapping[str, Any]
+) -> Path:
+    """Write artefacts and metrics into a folder, and return it.
+
+    Parameters
+    ----------
+    folder : path
+    artefacts : mapping of str to Dataset
+        With the attributes ``config``, ``seed`` and ``created_by``.
+    metrics : mapping
+    """
+    folder = Path(folder)
+    last = max(_round(name) for name in artefacts)
+    for name, dataset in artefacts.items():
+        path = _STORES.get(name)
+        if name == "surrogate":
+            path = f"rounds/{last}/surrogate"
+        elif path is None:
+            path = f"rounds/{_round(name)}/estimate"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        storage.save(
+            dataset,
+            folder / f"{path}.zarr",
+            config=json.loads(dataset.attrs["config"]),
+            seed=int(dataset.attrs["seed"]),
+            created_by=str(dataset.attrs["created_by"]),
+        )
+    # Last, as it tells that the result is complete.
+    write_text(folder / _METRICS, json.dumps(dict(metrics), indent=2) + "\n")
+    return folder
+
+
+def _round(name: str) -> int:
+    number = name.removeprefix("estimate_")
+    return int(number) if number.isdigit() else 0

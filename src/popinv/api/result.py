@@ -1,0 +1,304 @@
+"""The result of a fit, or of a study of the workflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popinv.api.folder import Stores, write_result
+from popinv.api.functions import KIND, OwnFunction
+from popinv.api.tables import checks, natural_draws, summary
+from popinv.errors import ConfigError, DataError
+from popinv.forward.section import ForwardSection, forward_section
+from popinv.inference.build import censorable, descent_problem
+from popinv.inference.problem import Problem
+from popinv.judgement.judgement import Judgement
+from popinv.judgement.judgements import judgements
+from popinv.judgement.metrics import parameters_in
+from popinv.population.laws.base import Law
+from popinv.population.laws.section import law_section
+from popinv.population.model import Model
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.section import noise_section
+from popinv.store.whole_files import discard
+from popinv.surrogate.artefact import surrogate_of
+
+if TYPE_CHECKING:
+    from popinv.api.figures import Figures
+    from popinv.surrogate.simulator import TrainedSurrogate
+
+__all__ = ["Result"]
+
+# Most numbers of a posterior predictive that are drawn unless it is asked for.
+_CHEAP = 5_000_000
+
+
+class Result:
+    """The recovered law and noise, with everything that was computed on the way.
+
+    It comes from :func:`popinv.fit` or :func:`popinv.load`.
+
+    Attributes
+    ----------
+    artefacts : mapping of str to Dataset
+        What the stages have made, by name: ``observations``, ``check`` (the record of solves),
+        ``population`` (the answer), ``distance``, ``pseudo_likelihood``, ``likelihood``, and
+        others; docs/artefacts.md describes each.
+    metrics : mapping
+        The numbers of the result, as the workflow writes them to ``metrics.json``.
+    name : str
+        Name of the study; empty for a fit.
+    """
+
+    def __init__(
+        self,
+        artefacts: Mapping[str, xr.Dataset],
+        metrics: Mapping[str, Any],
+        *,
+        simulator: Callable[..., Any] | None = None,
+        calibration: Mapping[str, Any] | None = None,
+        name: str = "",
+    ) -> None:
+        self.artefacts, self.metrics, self.name = artefacts, metrics, name
+        self._function, self._calibration = simulator, calibration
+
+    @property
+    def population(self) -> xr.Dataset:
+        """The answer: ``law``, ``noise``, the ends of their intervals, ``noise_covariance``."""
+        return self.artefacts["population"]
+
+    @property
+    def observations(self) -> xr.Dataset:
+        """The observations as the estimators see them."""
+        return self.artefacts["observations"]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The sections of the model, as a study's configuration has them."""
+        found: dict[str, Any] = json.loads(self.population.attrs["config"])
+        return found
+
+    @cached_property
+    def model(self) -> Model:
+        """The sections of forward model, law and noise as objects."""
+        law, noise = law_section(self.config["law"]), noise_section(self.config["noise"])
+        return Model(self._forward(), law, noise)
+
+    def _forward(self) -> ForwardSection:
+        given = self.config["forward"]
+        if given["kind"] != KIND:
+            return forward_section(given)
+        section = OwnFunction.model_validate(given)
+        return section if self._function is None else section.having(self._function)
+
+    @cached_property
+    def law(self) -> Law:
+        """The family of laws, which maps natural values to unconstrained ones and back."""
+        law: Law = self.model.law.law(self.model.forward)
+        return law
+
+    @cached_property
+    def noise(self) -> NoiseModel:
+        """The family of noises of one replicate, which does the same."""
+        covariates = self.observations.get("covariate_name")
+        names = () if covariates is None else tuple(map(str, covariates.values))
+        noise = self.model.noise.model(self.model.forward.observed(0), names)
+        return censorable(noise) if "censored_below" in self.observations else noise
+
+    @cached_property
+    def simulator(self) -> TrainedSurrogate:
+        """The differentiable simulator of the estimators: the surrogate, or the function itself.
+
+        Raises
+        ------
+        ConfigError
+            If it is a function that was not stored.
+        DataError
+            If the result has no surrogate, but needs one.
+        """
+        if "surrogate" in self.artefacts:
+            found: TrainedSurrogate = surrogate_of(self.artefacts["surrogate"])
+            return found
+        forward = self.model.forward
+        if not isinstance(forward, OwnFunction):
+            raise DataError("the result has no surrogate: rounds/*/surrogate.zarr is missing")
+        return forward.exact()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Data, simulator, law and noise, as the estimators see them."""
+        seed = int(self.population.attrs["seed"])
+        return descent_problem(self.model, self.observations, self.simulator, seed, "figures")
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    def summary(self) -> pd.DataFrame:
+        """Return the recovered parameters, one a row.
+
+        Returns
+        -------
+        DataFrame
+            The index holds the names, those of the noise with the prefix ``noise_``. ``estimate``,
+            ``standard_error``, ``lower`` and ``upper`` (the 95 % interval) are on the natural
+            scale; ``units`` is "1" for what has none; ``kind`` is "law" or "noise"; ``description``
+            says what the parameter is. The standard error is NaN for a parameter at its boundary,
+            and for a summary of a free-form law. A synthetic study has a column ``true``.
+        """
+        return summary(self)
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        """The checks of the answer, as the report has them."""
+        return judgements(self.metrics, parameters_in(self.metrics), self._calibration)
+
+    def check(self) -> pd.DataFrame:
+        """Return the checks of the answer, as the report has them.
+
+        Returns
+        -------
+        DataFrame
+            The index holds the name of each check; ``verdict`` is "good", "doubt" or "neutral",
+            ``result`` says it in a few words, ``finding`` in a sentence, and ``meaning`` what it
+            means.
+        """
+        return checks(self)
+
+    # --- pictures and draws ---------------------------------------------------------------------
+
+    def plot(self, *names: str) -> Figures:
+        """Draw figures, those of the workflow.
+
+        Parameters
+        ----------
+        *names : str
+            ``observations``, ``examples``, ``law``, ``noise_covariance``, ``descent``,
+            ``surrogate_error`` or ``solver_calls``. By default, all that the result has; one
+            without a surrogate has neither of the last two.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            A notebook shows them.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such figure, or the simulator was not stored.
+        """
+        from popinv.api.figures import drawn
+
+        return drawn(self, names)
+
+    def to_datatree(self, predictive: bool | None = None) -> xr.DataTree:
+        """Return draws and observations as a DataTree, which ArviZ reads.
+
+        Parameters
+        ----------
+        predictive : bool, optional
+            Whether to draw observations of the fitted model. By default it is done if it is cheap,
+            and if the result has its simulator.
+
+        Returns
+        -------
+        DataTree
+            ``posterior`` holds every parameter along (chain, draw), on the natural scale: draws
+            about the estimate, or resamples. They are a confidence distribution, and not a
+            posterior of a prior. ``posterior_predictive`` and ``observed_data`` hold the
+            observations by system, place and time; ``constant_data`` what is known of the systems.
+        """
+        from popinv.api import datatree
+
+        forward, observations = self.model.forward, self.observations
+        meaning = datatree.meaning_of_draws("resamples" in self.artefacts)
+        return datatree.tree_of(
+            {
+                "posterior": datatree.parameter_draws(*natural_draws(self), meaning),
+                "posterior_predictive": self._predictive(predictive),
+                "observed_data": datatree.observed_data(observations, forward),
+                "constant_data": datatree.constant_data(observations),
+            },
+            {"estimator": str(self.population.attrs["estimator"])},
+        )
+
+    def _predictive(self, wanted: bool | None) -> xr.Dataset | None:
+        draws = self.population.sizes["draw"]
+        if wanted is False or (wanted is None and draws * self.observations["y"].size > _CHEAP):
+            return None
+        try:
+            problem = self.problem
+        except (ConfigError, DataError):
+            if wanted:
+                raise
+            return None
+        from popinv.api.datatree import predictive_data
+        from popinv.inference.fitted_samples import sample_model
+        from popinv.inference.residuals import solver_residuals
+
+        residuals = solver_residuals(problem, self.artefacts["check"])
+        # Every entry is predicted, also those that were not observed.
+        conditions = None if problem.conditions is None else problem.conditions.without_gaps()
+        about = [self.population[f"{name}_draws"].values for name in ("alpha", "gamma")]
+        samples = [
+            sample_model(
+                problem, alpha, gamma, len(problem.data), "predictive", b, conditions, residuals
+            )
+            for b, (alpha, gamma) in enumerate(zip(*about, strict=True))
+        ]
+        return predictive_data(np.array(samples), self.observations, self.model.forward)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write the result into a folder, in the layout of the workflow.
+
+        :func:`popinv.load` reads it again, and ``popinv show`` its numbers. A function is not
+        stored.
+
+        Parameters
+        ----------
+        folder : path
+            It is made if it does not exist.
+        overwrite : bool
+            Whether a result in the folder may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        DataError
+            If the folder holds something else already, or cannot be written.
+        """
+        folder, artefacts = Path(folder), self.artefacts
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not overwrite:
+                raise DataError(
+                    f"{folder}: is there already; choose another folder, or replace the result in "
+                    "it by overwrite=True"
+                )
+            # A result that was loaded from the same folder is read before it is replaced.
+            artefacts = dict(artefacts)
+            for path in (*Stores(folder).paths, folder / "metrics.json"):
+                discard(path)
+        return write_result(folder, artefacts, self.metrics)
+
+    # --- what a session shows -------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        from popinv.api.showing import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from popinv.api.showing import as_html
+
+        return as_html(self)

@@ -1,0 +1,91 @@
+"""A result as text, and as a table of a notebook."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from popinv.api.result import Result
+
+__all__ = ["as_html", "as_text"]
+
+# Further parameters are counted; `summary` has them all.
+_MOST = 24
+_WIDTH = 100
+
+
+def as_text(result: Result) -> str:
+    """Return the heading, the recovered parameters and the checks."""
+    table, more = _table(result)
+    lines = [_heading(result), "", *table.to_string(index_names=False).splitlines()]
+    lines += [more] if more else []
+    lines += ["", _checks(result)]
+    for each in result.judgements:
+        if each.verdict == "doubt":
+            text = f"doubt: {each.name}. {each.finding}"
+            lines += wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def as_html(result: Result) -> str:
+    """Return the same for a notebook."""
+    table, more = _table(result)
+    doubts = "".join(
+        f"<li><b>{escape(each.name)}.</b> {escape(each.finding)}</li>"
+        for each in result.judgements
+        if each.verdict == "doubt"
+    )
+    return (
+        f"<p>{escape(_heading(result))}</p>{table.to_html(border=0)}"
+        f"<p>{escape(more)}</p><p>{escape(_checks(result))}</p><ul>{doubts}</ul>"
+    )
+
+
+def _heading(result: Result) -> str:
+    metrics = result.metrics
+    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
+    estimator = str(metrics["estimator"]).replace("_", "-")
+    name = f"{result.name}: " if result.name else ""
+    return (
+        f"{name}{metrics['systems']} systems with {metrics['observations_per_system']} "
+        f"observations each. The answer is that of the {estimator}, through {through}."
+    )
+
+
+def _table(result: Result) -> tuple[pd.DataFrame, str]:
+    summary = result.summary()
+    more = len(summary) - _MOST
+    shown = summary.head(_MOST)
+    table = pd.DataFrame(
+        {
+            "estimate": [_number(value) for value in shown["estimate"]],
+            "std. error": [_number(value) for value in shown["standard_error"]],
+            "95 % interval": [
+                f"{_number(low)} to {_number(high)}"
+                for low, high in zip(shown["lower"], shown["upper"], strict=True)
+            ],
+        },
+        index=list(shown.index),
+    )
+    if "true" in shown:
+        table["true"] = [_number(value) for value in shown["true"]]
+    table["units"] = ["" if unit == "1" else unit for unit in shown["units"]]
+    return table, f"and {more} more parameters in summary()" if more > 0 else ""
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def _checks(result: Result) -> str:
+    counts = [sum(j.verdict == verdict for j in result.judgements) for verdict in _VERDICTS]
+    told = ", ".join(f"{n} {verdict}" for n, verdict in zip(counts, _VERDICTS, strict=True) if n)
+    return f"Checks: {told}. check() has their findings."
+
+
+_VERDICTS = ("good", "doubt", "neutral")

@@ -1,0 +1,338 @@
+"""The stages of a study one after the other, in memory: what the workflow's rules do with files.
+
+Each stage is the function of the same name that the workflow's script calls. A torch function of
+one's own needs no surrogate: the estimators then go through the function itself, and there are no
+rounds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import xarray as xr
+
+from popinv.api.functions import OwnFunction
+from popinv.config.study import Study
+from popinv.forward.stages.solve_chunk import solve_chunk
+from popinv.inference.stages.assess_population import assess_population
+from popinv.inference.stages.collect_solves import collect_solves
+from popinv.inference.stages.deconvolve import deconvolve
+from popinv.inference.stages.gather_answer import gather_answer
+from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
+from popinv.inference.stages.refit_without_tested import refit_without_tested
+from popinv.inference.stages.repeat_solves import repeat_solves
+from popinv.inference.stages.resample_systems import resample_systems
+from popinv.inference.stages.update_population import update_population
+from popinv.population.model import Model
+from popinv.population.stages.propose_parameters import Choice, propose_parameters
+from popinv.sections.base import plain
+from popinv.surrogate.collect import Thresholds
+from popinv.surrogate.stages.train_surrogate import train_surrogate
+from popinv.workflow.questions import (
+    candidate_count,
+    chooses_solves,
+    has_known,
+    has_sampling_error,
+    last_round,
+    seconds_per_solve,
+    solve_count,
+    surrogate_thresholds,
+    wants_likelihood,
+)
+
+__all__ = ["Metrics", "Say", "is_exact", "run_stages", "steps"]
+
+Metrics = dict[str, float | int | str]
+Say = Callable[[str], None]
+"""Told in words what comes next."""
+
+# Solves of a function that needs no surrogate: they check its derivatives and its failures.
+_TRIED = 100
+# Sections of a study that every Dataset of a fit keeps.
+_KEPT = (
+    "forward",
+    "law",
+    "noise",
+    "active_learning",
+    "surrogate",
+    "descent",
+    "estimator",
+    "polish",
+    "assessment",
+)
+
+
+def is_exact(study: Study) -> bool:
+    """Return whether the forward model needs no surrogate."""
+    return isinstance(study.forward, OwnFunction) and study.forward.differentiated
+
+
+def steps(study: Study) -> int:
+    """Return how often :func:`run_stages` says what comes next."""
+    rounds = 1 if is_exact(study) else 3 * study.active_learning.rounds + 1
+    resampled = bool(study.assessment.bootstrap)
+    return rounds + 5 + resampled + has_sampling_error(study)
+
+
+def run_stages(
+    study: Study, observations: xr.Dataset, device: str, say: Say
+) -> tuple[dict[str, xr.Dataset], Metrics]:
+    """Run all stages on observations.
+
+    Parameters
+    ----------
+    study : Study
+    observations : Dataset
+    device : {"cpu", "auto", "cuda"}
+    say : callable
+
+    Returns
+    -------
+    artefacts : dict of str to Dataset
+        ``observations``, ``check``, ``estimate_0``, ``estimate_1``, ..., ``distance``,
+        ``pseudo_likelihood``, ``likelihood``, ``population``, ``without_tested`` and, where there
+        are, ``surrogate``, ``resamples`` and ``sampling_error``.
+    metrics : dict
+        As the workflow writes it to ``metrics.json``.
+    """
+    run = _Run(study, observations, device, say)
+    if is_exact(study):
+        run.without_surrogate()
+    else:
+        run.rounds()
+    run.estimates()
+    run.answer()
+    return run.artefacts, run.metrics()
+
+
+class _Run:
+    """One run of the stages, and what they have made so far."""
+
+    def __init__(self, study: Study, observations: xr.Dataset, device: str, say: Say) -> None:
+        self.study, self.device, self.say = study, device, say
+        self.seed = int(study.seed or 0)
+        self.model = Model(study.forward, study.law, study.noise)
+        self.thresholds = Thresholds(**surrogate_thresholds(study))
+        config = {name: plain(getattr(study, name)) for name in _KEPT}
+        config["thresholds"] = surrogate_thresholds(study)
+        self._config = json.dumps(config, sort_keys=True)
+        self.artefacts: dict[str, xr.Dataset] = {}
+        self.keep("observations", observations, "import_observations")
+        self.surrogate: Any = None
+
+    def keep(self, name: str, dataset: xr.Dataset, rule: str) -> xr.Dataset:
+        """Keep an artefact, with the attributes that the workflow's stores have."""
+        described = dataset.assign_attrs(config=self._config, seed=self.seed, created_by=rule)
+        self.artefacts[name] = described
+        return described
+
+    def __getitem__(self, name: str) -> xr.Dataset:
+        return self.artefacts[name]
+
+    # --- the forward model ----------------------------------------------------------------------
+
+    def solved(
+        self,
+        round_name: str,
+        samples: int,
+        estimate: xr.Dataset | None = None,
+        choose: Choice | None = None,
+        **judged: Any,
+    ) -> xr.Dataset:
+        """Propose inputs, solve them, and return the record of solves."""
+        study, seed = self.study, self.seed
+        known = {"observations": self["observations"]} if has_known(study) else {}
+        proposals = propose_parameters(
+            study.forward,
+            study.law,
+            estimate,
+            **known,
+            seed=seed,
+            round_name=round_name,
+            samples=samples,
+            candidates=candidate_count(study),
+            choose=choose,
+        )
+        size = study.active_learning.chunk_size
+        chunks = [
+            solve_chunk(
+                study.forward,
+                proposals,
+                seed=seed,
+                round_name=round_name,
+                chunk=chunk,
+                chunk_size=size,
+            )
+            for chunk in range(max(1, -(-samples // size)))
+        ]
+        return collect_solves(
+            chunks,
+            seed=seed,
+            round_name=round_name,
+            failure_budget=study.active_learning.failure_budget,
+            **judged,
+        )
+
+    def without_surrogate(self) -> None:
+        """Take the function itself, and estimate the population a first time."""
+        forward = self.study.forward
+        assert isinstance(forward, OwnFunction)
+        self.say("first estimate")
+        self.keep("check", self.solved("0", _TRIED), "collect_solves")
+        self.surrogate = forward.exact()
+        estimate = update_population(
+            self.model, self["observations"], self.surrogate, seed=self.seed, round_number=0
+        )
+        self.keep("estimate_0", estimate, "update_population")
+
+    def rounds(self) -> None:
+        """Solve, train and estimate in rounds, and judge the last surrogate on fresh solves."""
+        study, seed, count = self.study, self.seed, self.study.active_learning.rounds
+        record: xr.Dataset | None = None
+        estimate: xr.Dataset | None = None
+        for number in range(count):
+            of = f"round {number + 1} of {count}"
+            self.say(f"{of}: solving the forward model")
+            record = self._next(str(number), record, estimate)
+            self.say(f"{of}: training the surrogate")
+            self.surrogate = train_surrogate(
+                study.forward,
+                study.law,
+                study.surrogate,
+                record,
+                self.surrogate,
+                estimate,
+                seed=seed,
+                round_number=number,
+                recency_decay=study.active_learning.recency_decay,
+                device=self.device,
+            )
+            self.say(f"{of}: estimating the population")
+            estimate = update_population(
+                self.model,
+                self["observations"],
+                self.surrogate,
+                estimate,
+                seed=seed,
+                round_number=number,
+                device=self.device,
+            )
+            estimate = self.keep(f"estimate_{number}", estimate, "update_population")
+        self.say("solving fresh systems")
+        self.keep("check", self._next("check", record, estimate), "collect_solves")
+        self.keep("surrogate", self.surrogate, "train_surrogate")
+
+    def _next(
+        self, round_name: str, record: xr.Dataset | None, estimate: xr.Dataset | None
+    ) -> xr.Dataset:
+        """Return the record of solves with those of a round, on which the surrogate is judged."""
+        samples, choose = solve_count(self.study, round_name), None
+        if estimate is None:
+            return self.solved(round_name, samples)
+        if round_name != "check" and chooses_solves(self.study):
+            from popinv.surrogate.gaussian_process.acquisition import chosen_rows
+
+            choose = partial(chosen_rows, self.surrogate)
+        return self.solved(
+            round_name,
+            samples,
+            estimate,
+            choose,
+            model=self.model,
+            thresholds=self.thresholds,
+            previous_solves=record,
+            previous_surrogate=self.surrogate,
+            previous_estimate=estimate,
+            previous_observations=self["observations"],
+        )
+
+    # --- the answer -----------------------------------------------------------------------------
+
+    def estimates(self) -> None:
+        """Estimate law and noise by the descent and by both likelihoods."""
+        study, last = self.study, 0 if is_exact(self.study) else last_round(self.study)
+        given = self["observations"], self.surrogate, self[f"estimate_{last}"], self["check"]
+        also: Mapping[str, Any] = {"seed": self.seed, "device": self.device}
+        self.say("maximising the likelihoods")
+        both = maximise_likelihoods(
+            self.model,
+            study.polish,
+            *given,
+            likelihood=wants_likelihood(study),
+            seconds_per_solve=seconds_per_solve(study),
+            **also,
+        )
+        for name, estimate in zip(("pseudo_likelihood", "likelihood"), both, strict=True):
+            self.keep(name, estimate, "maximise_likelihoods")
+        self.say("descending on the distance")
+        self.keep("distance", deconvolve(self.model, study.descent, *given, **also), "deconvolve")
+
+    def answer(self) -> None:
+        """Gather the answer, with its intervals, and refit it without the tested systems."""
+        study, also = self.study, dict[str, Any](seed=self.seed, device=self.device)
+        given: dict[str, Any] = {
+            "observations": self["observations"],
+            "surrogate": self.surrogate,
+            **{name: self[name] for name in ("distance", "pseudo_likelihood", "likelihood")},
+        }
+        if study.assessment.bootstrap:
+            self.say("resampling the systems")
+            resamples = resample_systems(
+                self.model,
+                study.descent,
+                study.polish,
+                study.estimator,
+                **given,
+                resamples=study.assessment.bootstrap,
+                **also,
+            )
+            self.keep("resamples", resamples, "resample_systems")
+        if has_sampling_error(study):
+            self.say("repeating solves for their sampling error")
+            error = repeat_solves(
+                study.forward,
+                study.law,
+                self["distance"],
+                seed=self.seed,
+                repeats=study.assessment.repeats,
+                systems=study.assessment.repeated_systems,
+            )
+            self.keep("sampling_error", error, "repeat_solves")
+        self.say("gathering the answer")
+        population = gather_answer(
+            self.model,
+            study.estimator,
+            **given,
+            resamples=self.artefacts.get("resamples"),
+            sampling_error=self.artefacts.get("sampling_error"),
+            seed=self.seed,
+        )
+        self.keep("population", population, "gather_answer")
+        self.say("refitting without tested systems")
+        without = refit_without_tested(
+            self.model,
+            study.descent,
+            study.polish,
+            self["observations"],
+            self.surrogate,
+            self["population"],
+            **also,
+        )
+        self.keep("without_tested", without, "refit_without_tested")
+
+    def metrics(self) -> Metrics:
+        """Judge the answer."""
+        self.say("testing the answer")
+        names = ("observations", "population", "check", "without_tested", "sampling_error")
+        return assess_population(
+            self.model,
+            self.study.polish,
+            self.thresholds,
+            seed=self.seed,
+            null_resamples=self.study.assessment.null_resamples,
+            surrogate=self.surrogate,
+            **{name: self.artefacts[name] for name in names if name in self.artefacts},
+        )

@@ -1,0 +1,229 @@
+"""The checked sections of a fit, made of the arguments of :func:`popinv.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from pydantic import TypeAdapter, ValidationError
+
+from popinv.api.data import GivenData
+from popinv.api.functions import Function, OwnFunction, differentiable
+from popinv.config.data_files import checked_split
+from popinv.config.loading import load
+from popinv.config.outside_kinds import check_outside_kinds
+from popinv.config.study import Study
+from popinv.errors import ConfigError, DataError, nearest
+from popinv.forward.python.worker import takes
+from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.section import FileObservations
+from popinv.population.known import Known, known_of
+from popinv.population.laws.kinds import Law
+from popinv.population.laws.values import law_values
+from popinv.population.model import covariate_names
+from popinv.population.noise.kinds import Noise
+from popinv.population.stages.import_observations import import_observations
+from popinv.population.synthetic import parameters as drawn_parameters
+from popinv.sections.messages import explain, report
+from popinv.sections.units import name_and_unit
+
+__all__ = ["Wanted", "known_names", "reading_keys", "study_of"]
+
+_NAME, _SOURCE = "data", "popinv.fit"
+# Systems that a function is called with to learn what it takes and returns.
+_TRIED = 8
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The arguments of a fit that state its model and its settings.
+
+    Attributes
+    ----------
+    simulator : callable, mapping or str
+    law, noise : mapping or None
+    parameters, design : sequence of str or mapping, optional
+        Of a function.
+    observations : mapping
+        Keys of ``forward.observations``, for a function.
+    vectorised : bool
+    sections : mapping of str to mapping
+        Further sections of a study.
+    seed : int
+    """
+
+    simulator: Function | Mapping[str, Any] | str
+    law: Mapping[str, Any] | None
+    noise: Mapping[str, Any] | None
+    parameters: Sequence[Any] | None
+    design: Sequence[Any]
+    observations: Mapping[str, Any]
+    vectorised: bool
+    sections: Mapping[str, Any]
+    seed: int
+
+
+def reading_keys(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return further keywords of a fit, which are keys of the section ``observations``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such key.
+    """
+    allowed = sorted(set(FileObservations.model_fields) - {"file", "layout", "missing", "header"})
+    for name in given:
+        if name not in allowed:
+            raise ConfigError(
+                f"popinv.fit has no argument '{name}'.{nearest(name, allowed)} Beside those of its "
+                f"signature, it takes {', '.join(allowed)}."
+            )
+    return dict(given)
+
+
+def known_names(wanted: Wanted) -> tuple[str, ...]:
+    """Return the names of design and covariates, as far as the sections can be read."""
+    design: tuple[str, ...] = tuple(each["name"] for each in map(_described, wanted.design))
+    forward = wanted.simulator
+    if isinstance(forward, Mapping):
+        design = tuple(
+            each if isinstance(each, str) else str(each.get("name"))
+            for each in forward.get("design", ())
+        )
+    kinds: list[tuple[Any, Any]] = [(Law, wanted.law), (Noise, wanted.noise)]
+    names = list(design)
+    for kind, section in kinds:
+        try:
+            names += TypeAdapter(kind).validate_python(section).covariate_names()
+        except ValidationError:
+            continue  # the message on the whole study says what is wrong
+    return tuple(dict.fromkeys(names))
+
+
+def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
+    """Return the sections of a fit, and its observations as a Dataset.
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong with the sections.
+    DataError
+        If the observations cannot be read, or do not fit the forward model.
+    SolverError
+        If the simulator is a function that cannot be called.
+    """
+    simulator = wanted.simulator
+    forward: Any = {"kind": simulator} if isinstance(simulator, str) else simulator
+    if not isinstance(forward, Mapping):
+        if not callable(simulator):
+            raise ConfigError(
+                f"the simulator is a {type(simulator).__name__}, but it must be a function, the "
+                "section 'forward' of a study, such as {'kind': 'lorenz96'}, or the name of a kind"
+            )
+        forward = _of_function(simulator, wanted, data)
+    elif wanted.parameters is not None or wanted.design or wanted.observations:
+        raise ConfigError(
+            "'parameters', 'design' and 'observations' describe a function; a forward model "
+            "states them as keys of its section"
+        )
+    sections = {"law": wanted.law, "noise": wanted.noise, **wanted.sections}
+    study = {
+        "forward": forward,
+        "observations": data.section,
+        **{name: section for name, section in sections.items() if section is not None},
+    }
+    try:
+        checked = load({"seed": wanted.seed, "studies": {_NAME: study}}, _SOURCE).studies[_NAME]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(f"studies.{_NAME}.", "")) from None
+    seen = _observed(checked, data, wanted.seed)
+    if isinstance(checked.forward, OwnFunction):
+        own = checked.forward
+        torch_does = differentiable(own, _few_inputs(checked, seen, wanted.seed))
+        kept = own.having(cast(Function, simulator), differentiated=torch_does)
+        checked = checked.model_copy(update={"forward": kept})
+    return checked, seen
+
+
+def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
+    """Return the observations as a Dataset, after the checks that the workflow makes of a file."""
+    section = cast(FileObservations, study.observations)
+    forward, covariates = study.forward, covariate_names(study.law, study.noise)
+    check_outside_kinds(_NAME, study, seed)
+    try:
+        forward.check_files()
+    except ConfigError as error:
+        raise ConfigError(f"simulator: {error}") from error
+    _check_times(study, data)
+    table = read_fitting(
+        section, forward.observed(seed), forward.design_names(), covariates, data.given
+    )
+    # Systems with times of their own leave gaps in every form, and may have no time in common.
+    if not (study.noise.pools_observations and np.isnan(table.values).any()):
+        checked_split(table, study, section, seed)
+    return import_observations(
+        forward, study.law, section, study.noise, seed=seed, given=data.given
+    )
+
+
+def _of_function(function: Function, wanted: Wanted, data: GivenData) -> OwnFunction:
+    """Return the section of a function, whose observations are those of the data."""
+    names = wanted.parameters
+    described = {**data.described, **wanted.observations}
+    if data.numbered and "times" not in described and takes(function, "times"):
+        described |= {"times": list(data.numbered), "count": 1}
+    section = {
+        "parameters": [_described(each) for each in names] if names else _named_by(wanted.law),
+        "design": [_described(each) for each in wanted.design],
+        "observations": described,
+        "vectorised": wanted.vectorised,
+    }
+    try:
+        return OwnFunction.model_validate(section).having(function)
+    except ValidationError as error:
+        raise ConfigError(report(_SOURCE, explain(error, OwnFunction))) from None
+
+
+def _described(parameter: Any) -> Any:
+    """Return name and unit of a parameter as a mapping, for one that is named ``V [L]``."""
+    if not isinstance(parameter, str):
+        return dict(parameter)
+    name, unit = name_and_unit(parameter)
+    return {"name": name, "units": unit or "1"}
+
+
+def _named_by(law: Mapping[str, Any] | None) -> list[str]:
+    """Return the parameters in the order of the law's start."""
+    start = (law or {}).get("start")
+    names = [str(n) for n, each in start.items() if isinstance(each, Mapping)] if start else []
+    if not names or (law or {}).get("fixed") or (law or {}).get("kind") == "mixture":
+        raise ConfigError(
+            "'parameters' must name the parameters of the simulator in the order in which it takes "
+            "them, such as parameters=['ka [1/h]', 'V [L]']"
+        )
+    return names
+
+
+def _check_times(study: Study, data: GivenData) -> None:
+    """Refuse data whose times are others than those of the forward model."""
+    stated, places = data.described.get("times"), study.forward.observed(0)
+    if stated is None or places.time_count is None or data.section.get("layout") == "long":
+        return
+    own = np.unique(places.coordinates[:, -1])
+    if len(own) != len(stated) or not np.allclose(own, np.sort(stated), rtol=1e-6, atol=1e-9):
+        raise DataError(
+            f"the data have {len(stated)} times, {stated[0]:g} to {stated[-1]:g}, but the forward "
+            f"model has {len(own)}, {own[0]:g} to {own[-1]:g}"
+        )
+
+
+def _few_inputs(study: Study, observations: xr.Dataset, seed: int) -> np.ndarray:
+    """Return inputs (n, d_z) of a few systems, drawn from the start of the law."""
+    law = study.law.law(study.forward)
+    alpha = law_values(study.law, study.law.start, study.forward)
+    known: Known | None = known_of(observations)
+    few = None if known is None else known.of(np.arange(_TRIED) % len(known))
+    return drawn_parameters(law, alpha, seed, "try", _TRIED, few)

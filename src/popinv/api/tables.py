@@ -1,0 +1,146 @@
+"""The recovered parameters of a result as tables: estimates, standard errors, draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from popinv.api.units import Described, law_parameters, noise_parameters
+from popinv.inference.intervals import boundaries
+from popinv.judgement.metrics import parameters_in
+from popinv.population.laws.base import Law
+from popinv.population.noise.base import NoiseModel
+
+if TYPE_CHECKING:
+    from popinv.api.result import Result
+
+__all__ = ["checks", "natural_draws", "summary"]
+
+_STEP = 1e-5
+
+
+def summary(result: Result) -> pd.DataFrame:
+    """Return the recovered parameters, one a row; see :meth:`popinv.api.result.Result.summary`."""
+    law, noise = result.law, result.noise
+    parts = [_rows(result, "law", law, _stated(law))]
+    if "summary" in result.population:
+        parts.append(_summary_rows(result))
+    parts.append(_rows(result, "noise", noise, np.ones(len(noise.names), dtype=bool)))
+    table = pd.concat(parts)
+    # The names are those of the metrics, but for the prefix of the noise.
+    true = {_named(p.kind, p.name): p.true for p in parameters_in(result.metrics)}
+    given = [true.get(name) for name in table.index]
+    if any(value is not None for value in given):
+        table.insert(4, "true", np.array(given, dtype=float))
+    return table
+
+
+def _stated(law: Law) -> np.ndarray:
+    """Return the mask of the law's entries that have a meaning of their own."""
+    return law.precision == 0 if law.summarised else np.ones(len(law.names), dtype=bool)
+
+
+def _named(kind: str, name: str) -> str:
+    """Return a name that law and noise cannot share."""
+    return name if kind == "law" or name.startswith("noise_") else f"noise_{name}"
+
+
+def _described(result: Result, kind: str, names: tuple[str, ...]) -> dict[str, Described]:
+    tell = law_parameters if kind == "law" else noise_parameters
+    return {_named(kind, name): told for name, told in tell(result.model, names).items()}
+
+
+def _rows(result: Result, kind: str, family: Law | NoiseModel, shown: np.ndarray) -> pd.DataFrame:
+    population = result.population
+    described = _described(result, kind, tuple(np.array(family.names)[shown].tolist()))
+    return _table(
+        described,
+        kind,
+        population[kind].values[shown],
+        _standard_errors(result, kind, family)[shown],
+        population[f"{kind}_lower"].values[shown],
+        population[f"{kind}_upper"].values[shown],
+    )
+
+
+def _summary_rows(result: Result) -> pd.DataFrame:
+    population = result.population
+    names = tuple(str(name) for name in population["law_summary"].values)
+    nothing = np.full(len(names), np.nan)
+    ends = [population[f"summary_{end}"].values for end in ("lower", "upper")]
+    described = _described(result, "law", names)
+    return _table(described, "law", population["summary"].values, nothing, *ends)
+
+
+def _table(
+    described: dict[str, Described],
+    kind: str,
+    estimate: np.ndarray,
+    error: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "estimate": estimate,
+            "standard_error": error,
+            "lower": lower,
+            "upper": upper,
+            "units": [each.units for each in described.values()],
+            "kind": kind,
+            "description": [each.long_name for each in described.values()],
+        },
+        index=pd.Index(list(described), name="parameter"),
+    )
+
+
+def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> np.ndarray:
+    """Return standard errors of natural values, by the delta method; NaN at a boundary."""
+    population = result.population
+    p = population["alpha" if kind == "law" else "gamma"].values
+    first = 0 if kind == "law" else len(population["alpha"])
+    part = slice(first, first + len(p))
+    covariance = _covariance(result)[part, part]
+    shifts = _STEP * np.eye(len(p))
+    ends = [np.array([family.to_natural(p + sign * e) for e in shifts]) for sign in (1, -1)]
+    jacobian = (ends[0] - ends[1]).T / (2 * _STEP)
+    errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
+    errors[[i - first for i in boundaries(population) if part.start <= i < part.stop]] = np.nan
+    return errors
+
+
+def _covariance(result: Result) -> np.ndarray:
+    """Return the covariance of the unconstrained parameters that the intervals use."""
+    if "resamples" not in result.artefacts:
+        covariance: np.ndarray = result.population["covariance"].values
+        return covariance
+    drawn = [result.artefacts["resamples"][name].values for name in ("alpha", "gamma")]
+    return np.cov(np.concatenate(drawn, axis=1), rowvar=False)
+
+
+def natural_draws(result: Result) -> tuple[np.ndarray, dict[str, Described]]:
+    """Return draws of all parameters (B, n) on the natural scale, and the parameters in order."""
+    law, noise = result.law, result.noise
+    shown, population = _stated(law), result.population
+    described = _described(result, "law", tuple(np.array(law.names)[shown].tolist()))
+    values = [
+        law.to_natural(population["alpha_draws"].values)[:, shown],
+        noise.to_natural(population["gamma_draws"].values),
+    ]
+    return np.concatenate(values, axis=1), described | _described(result, "noise", noise.names)
+
+
+def checks(result: Result) -> pd.DataFrame:
+    """Return the judgements as a table; see :meth:`popinv.api.result.Result.check`."""
+    every = result.judgements
+    return pd.DataFrame(
+        {
+            "verdict": [each.verdict for each in every],
+            "result": [each.short for each in every],
+            "finding": [each.finding for each in every],
+            "meaning": [each.meaning for each in every],
+        },
+        index=pd.Index([each.name for each in every], name="check"),
+    )

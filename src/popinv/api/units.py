@@ -1,0 +1,121 @@
+"""Units and descriptions of the parameters of laws and of noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from popinv.forward.base import Parameter
+from popinv.population.laws.base import Law
+from popinv.population.model import Model
+
+__all__ = ["Described", "law_parameters", "noise_parameters"]
+
+_OF = {
+    "_mean_increment": "by how much the mean of {} exceeds that of the component before",
+    "_mean": "mean of {}",
+    "_standard_deviation": "standard deviation of {}",
+    "_scale_coefficient": "coefficient of the logarithm of a standard deviation",
+    "_coefficient": "coefficient of a covariate",
+    "_correlation": "correlation",
+    "_skewness": "skewness of {}",
+    "_median": "median of {}",
+}
+# Summaries that are in the unit of the parameter, whatever its transform.
+_OF_VALUES = ("_median", "_quantile_05", "_quantile_25", "_quantile_75", "_quantile_95")
+
+
+@dataclass(frozen=True)
+class Described:
+    """The unit of a parameter, "1" if it has none, and what it is."""
+
+    units: str
+    long_name: str
+
+
+def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
+    """Return units and descriptions of parameters, or summaries, of the law.
+
+    Mean and standard deviation of a parameter that enters by its logarithm are those of the
+    logarithm. The mean has the unit ``log(L)``, say, which tells that of the parameter itself. A
+    coefficient is a change for each unit of its covariate, ``[weight]``.
+
+    Parameters
+    ----------
+    model : Model
+    names : tuple of str
+        As the results have them.
+    """
+    law, parameters = model.law.law(model.forward), model.forward.parameters()
+    transformed = _transformed(law, parameters)
+    places = model.forward.observed(0).coordinate_units
+    return {name: _law_parameter(name, parameters, transformed, places) for name in names}
+
+
+def _transformed(law: Law, parameters: tuple[Parameter, ...]) -> dict[str, str]:
+    """Return how the law reads each parameter: "none", "log" or "logit"."""
+    transforms = getattr(law, "transforms", None)
+    if transforms is not None:
+        kinds = [str(each.kind) for each in transforms]
+    else:
+        kinds = ["log" if logarithm else "none" for logarithm in law.logarithmic]
+    return dict(zip((p.name for p in parameters), kinds, strict=True))
+
+
+def _law_parameter(
+    name: str, parameters: tuple[Parameter, ...], transformed: dict[str, str], places: str
+) -> Described:
+    owner = _owner(name, parameters)
+    if owner is None:
+        # An unknown of a random field.
+        units = places if name.split("_")[-1] == "length" else "1"
+        return Described(units, f"{name.replace('_', ' ')} of the field")
+    kind = transformed[owner.name]
+    called = owner.name if kind == "none" else f"{kind} {owner.name}"
+    ending = next((each for each in _OF if name.endswith(each)), "")
+    if name.endswith(_OF_VALUES):
+        return Described(owner.units, _told(name, owner.name, ending))
+    text = _told(name, called, ending)
+    if ending in ("_mean", "_mean_increment", "_standard_deviation") and kind == "none":
+        return Described(owner.units, text)
+    if ending == "_mean" and kind == "log" and owner.units != "1":
+        return Described(f"log({owner.units})", text)
+    if ending == "_coefficient":
+        covariate = name.removeprefix(f"{owner.name}_").removesuffix(ending)
+        unit = owner.units if kind == "none" else "1"
+        change = f"change of the mean of {called} with {covariate}"
+        return Described(f"{unit} / [{covariate}]", change)
+    return Described("1", text)
+
+
+def _told(name: str, called: str, ending: str) -> str:
+    return _OF[ending].format(called) if ending else name.replace("_", " ")
+
+
+def _owner(name: str, parameters: tuple[Parameter, ...]) -> Parameter | None:
+    """Return the parameter whose name a name of the law begins with, after a component's."""
+    words = f"_{name}_"
+    fitting = [p for p in parameters if f"_{p.name}_" in words]
+    first = [p for p in fitting if name.startswith(f"{p.name}_")]
+    return max(first or fitting, key=lambda p: len(p.name), default=None)
+
+
+def noise_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
+    """Return units and descriptions of parameters of the noise.
+
+    Parameters
+    ----------
+    model : Model
+    names : tuple of str
+        As the results have them.
+    """
+    observed, errors = model.forward.observed(0), model.noise.errors
+    relative = errors is not None and errors.grows == "proportional"
+    described = {}
+    for name in names:
+        units = "1"
+        if name.startswith(("standard_deviation", "amplitude", "nugget")):
+            units = "1" if relative else observed.units
+        elif name == "length":
+            units = observed.coordinate_units
+        described[name] = Described(units, f"{name.replace('_', ' ')} of the noise")
+    return described

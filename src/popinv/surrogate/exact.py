@@ -1,0 +1,64 @@
+"""A forward model that is differentiable and quick, and so needs no surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from popinv.forward.python.autograd import changes_along
+
+__all__ = ["ExactSimulator"]
+
+
+class ExactSimulator:
+    """The forward model itself in the place of a surrogate.
+
+    Parameters
+    ----------
+    simulate : callable
+        Maps inputs, a Tensor (n, d_z) of float64, to observations (n, d_y), each row by itself.
+        Torch differentiates it.
+
+    Attributes
+    ----------
+    exact : bool
+        True. What corrects for the error of a surrogate then has nothing to do.
+
+    Examples
+    --------
+    >>> twice = ExactSimulator(lambda z: 2 * z)
+    >>> twice.predict(np.array([[1.0], [3.0]])).tolist()
+    [[2.0], [6.0]]
+    """
+
+    exact = True
+
+    def __init__(self, simulate: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._simulate = simulate
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """The key ``kind`` alone."""
+        return {"kind": "exact"}
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Map inputs to observations."""
+        return self._simulate(z)
+
+    def linearise(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the observations, and their derivatives along tangents (k, n, d_z)."""
+        return changes_along(self._simulate, z.detach(), tangents.detach())
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Map an array of inputs to observations, without gradients."""
+        with torch.no_grad():
+            return self._simulate(torch.from_numpy(z)).numpy()
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return nothing: a function is not stored."""
+        return {}

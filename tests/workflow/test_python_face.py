@@ -1,0 +1,94 @@
+"""A study that the workflow has finished, opened in Python, and the same study by `popinv.fit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_study import Workflow
+
+import popinv
+from popinv.judgement.metrics import parameters_in
+
+SIMULATOR = """
+import numpy as np
+
+TIMES = np.array([0.5, 1.0, 2.0, 4.0])
+
+def solve(z):
+    rate, height = z.T
+    return height[:, None] * np.exp(-rate[:, None] * TIMES)
+"""
+FORWARD = {
+    "kind": "python",
+    "function": "simulator:solve",
+    "parameters": ["rate", {"name": "height", "units": "mg"}],
+    "observations": {"name": "mass", "units": "mg", "times": [0.5, 1, 2, 4]},
+}
+LAW = {
+    "kind": "lognormal",
+    "start": {
+        "rate": {"mean": 0.0, "standard_deviation": 0.5},
+        "height": {"mean": 1.0, "standard_deviation": 0.5},
+    },
+}
+SECTIONS: dict[str, Any] = {
+    "noise": {"kind": "isotropic"},
+    "active_learning": {"rounds": 2, "first_design": 80, "solves_per_round": 40, "chunk_size": 50},
+    "surrogate": {"width": 16, "depth": 2, "max_epochs": 60},
+    "descent": {"iterations": 20, "legs": 1, "model_samples": 50, "directions": 8},
+    "polish": {"draws": 16},
+    "assessment": {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 40},
+}
+
+
+@pytest.mark.firedrake
+def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
+    folder = finished.folder / "results" / "tiny"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    result = popinv.load(folder)
+    table = result.summary()
+    recovered = parameters_in(metrics)
+    assert len(table) == len(recovered) == 5
+    for row, wanted in zip(table.itertuples(), recovered, strict=True):
+        assert (row.kind, row.estimate, row.true) == (wanted.kind, wanted.value, wanted.true)
+        assert (row.lower, row.upper) == (wanted.lower, wanted.upper)
+    assert list(table.index[-2:]) == ["noise_amplitude", "noise_length"]
+    assert set(result.check()["verdict"]) <= {"good", "doubt", "neutral"}
+    assert "Against the truth" in result.check().index
+    assert set(result.plot("law", "solver_calls")) == {"law", "solver_calls"}
+    tree = result.to_datatree()
+    # There were two resamples.
+    assert dict(tree["posterior"].sizes) == {"chain": 1, "draw": 2}
+    assert tree["observed_data"].to_dataset()["u"].shape == (60, 8)
+
+
+@pytest.mark.slow
+def test_fit_gives_the_numbers_of_the_workflow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(2)
+    rate, height = np.exp(rng.normal([0.2, 1.2], 0.3, size=(60, 2))).T
+    clean = height[:, None] * np.exp(-rate[:, None] * [0.5, 1, 2, 4])
+    data = pd.DataFrame(clean + 0.1 * rng.normal(size=clean.shape), columns=list("abcd"))
+    data.to_csv("data.csv", index=False)
+    Path("simulator.py").write_text(SIMULATOR)
+    observations = {"file": "data.csv"}
+    study = {"forward": FORWARD, "law": LAW, "observations": observations, **SECTIONS}
+    workflow = Workflow(tmp_path)
+    workflow.configure({"seed": 4, "studies": {"own": study}})
+    done = workflow.run("results/own/metrics.json")
+    assert done.returncode == 0, done.stdout
+    opened = popinv.load("results/own")
+    sections = {name: section for name, section in SECTIONS.items() if name != "noise"}
+    fitted = popinv.fit(
+        data, FORWARD, law=LAW, noise="isotropic", seed=4, progress=False, **sections
+    )
+    assert fitted.metrics == opened.metrics
+    pd.testing.assert_frame_equal(fitted.summary(), opened.summary())
+    for name in ("check", "likelihood", "population", "without_tested"):
+        for variable, values in opened.artefacts[name].variables.items():
+            np.testing.assert_array_equal(fitted.artefacts[name][variable].values, values.values)
