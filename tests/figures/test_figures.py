@@ -61,7 +61,7 @@ def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path, monke
     monkeypatch.setattr("popinv.figures.style._DPI", 50)
     draw_all(line.problem, line.loaded, tmp_path / "all")
     first = digests(tmp_path / "all")
-    assert set(first) == {f"{name}.png" for name in FIGURES}
+    assert set(first) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}
     # Those that draw random numbers.
     for name in ("observations", "law", "solver_calls"):
         save(line.draw(name), tmp_path / "again.png")

@@ -11,7 +11,7 @@ from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.workflow.fingerprint import fingerprint
-from popinv.workflow.job import killed_jobs
+from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
@@ -128,7 +128,11 @@ def code_alone(rule, *also):
 
 onerror:
     told = [log] if isinstance(log, str) else log or []
-    if said := killed_jobs(config["results"], STARTED, told):
+    # Jobs that Ctrl+C has ended have said all there is to say.
+    if was_interrupted(told):
+        if SPOKEN_FOR not in os.environ:
+            print(f"\n{GO_ON}\n", file=sys.stderr)
+    elif said := killed_jobs(config["results"], STARTED, told):
         print(f"\n{said}\n", file=sys.stderr)
 
 

@@ -242,11 +242,13 @@ def write_report(arguments: tuple[str, ...]) -> None:
 
 def _snakemake(arguments: Sequence[str]) -> None:
     """Run Snakemake, and leave with its status if it fails."""
-    from popinv.cli.run import run, split
+    from popinv.cli.run import check_there, run, split
 
     configuration, options = split(arguments)
-    if configuration is not None and not Path(configuration).is_file():
-        raise click.ClickException(f"{configuration} does not exist; 'popinv new-study' writes one")
+    try:
+        check_there(configuration, options)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
     if status := run(configuration, options):
         sys.exit(status)
 

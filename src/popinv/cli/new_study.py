@@ -20,6 +20,7 @@ from popinv.cli.first_observations import (
 )
 from popinv.cli.first_simulators import OWN, simulator_file, simulator_text
 from popinv.config.data_files import check_data_files
+from popinv.config.document import SCHEMA
 from popinv.config.loading import load_file
 from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
@@ -27,6 +28,7 @@ from popinv.forward.section import forward_section
 from popinv.observation_files.column_uses import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
+from popinv.workflow.location import project_folder
 
 __all__ = ["new_study"]
 
@@ -39,6 +41,7 @@ _NOISE_SHARE, _NOISE = 0.3, 0.3
 _OWN_ENTRIES = 10
 
 _HEAD = """\
+{schema}
 # Every key is explained in config/README.md; what is left out has the default given there.
 #   popinv try {name}.yaml                # a first look, in seconds
 #   snakemake --configfile {name}.yaml
@@ -146,7 +149,9 @@ def new_study(
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
         texts[simulator] = simulator_text(kind, entries, times, labels)
-    texts[configuration] = _HEAD.format(name=name) + indent(study, 4 * " ") + observed + _ROUNDS
+    texts[configuration] = (
+        _HEAD.format(name=name, schema=_schema()) + indent(study, 4 * " ") + observed + _ROUNDS
+    )
     if own:
         texts[configuration] += _FEW_SOLVES
     return _written(texts, configuration), surveyed
@@ -171,6 +176,15 @@ def _check_new(path: Path) -> None:
 
 def _lines(lines: list[str], margin: int) -> str:
     return indent("".join(f"{line}\n" for line in lines), margin * " ")
+
+
+def _schema() -> str:
+    """Return the comment by which editors know the keys: the schema of this installation."""
+    file, here = project_folder() / SCHEMA, Path.cwd()
+    # Editors end the name at the first blank.
+    near = file.is_relative_to(here) and not re.search(r"\s", str(file.relative_to(here)))
+    place = file.relative_to(here).as_posix() if near else file.as_uri()
+    return f"# yaml-language-server: $schema={place}"
 
 
 def _written(texts: dict[Path, str], configuration: Path) -> list[Path]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import click
 
 from popinv.cli.programs import program, snakefile_option
-from popinv.config.loading import load_file
+from popinv.config.loading import load_file, read_yaml
+from popinv.workflow.job import GO_ON, SPOKEN_FOR
 from popinv.workflow.location import default_configuration
 
-__all__ = ["command", "report_page", "run", "split"]
+__all__ = ["check_there", "command", "report_page", "run", "split"]
 
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
+_OPTIONS = {"--configfile", "--configfiles"}
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -31,9 +35,32 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     >>> split(["--cores", "2"])
     (None, ['--cores', '2'])
     """
-    if arguments and Path(arguments[0]).suffix in _CONFIGURATIONS:
+    first = arguments[0] if arguments else ""
+    if Path(first).suffix in _CONFIGURATIONS and not first.startswith("-"):
         return arguments[0], list(arguments[1:])
     return None, list(arguments)
+
+
+def check_there(configuration: str | None, options: Sequence[str]) -> None:
+    """Check that the configurations are there, those of Snakemake's own option too.
+
+    Snakemake itself ends with a traceback, before it reads the workflow.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, and the nearest name that there is.
+    """
+    given = [] if configuration is None else [configuration]
+    for i, option in enumerate(options):
+        name, equal, value = option.partition("=")
+        if name in _OPTIONS and equal:
+            given.append(value)
+        elif name in _OPTIONS:
+            given += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
+    for path in given:
+        if not Path(path).is_file():
+            read_yaml(path)
 
 
 def report_page(configuration: str | None) -> str:
@@ -68,7 +95,8 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
     """
     arguments = command(configuration, options)
     click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
-    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments])
+    environment = {**os.environ, SPOKEN_FOR: "1"}
+    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=environment)
     interrupted = False
     while True:
         try:
@@ -79,6 +107,6 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
         else:
             break
     if interrupted:
-        click.echo("interrupted; run the same command to go on", err=True)
+        click.echo(GO_ON, err=True)
         return _INTERRUPTED
     return status

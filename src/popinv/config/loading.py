@@ -108,7 +108,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         folder = path.parent
         names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-        hint = nearest(path.name, names)
+        hint = nearest(path.name, names) or " 'popinv new-study NAME' writes one."
         raise ConfigError(f"{path}: there is no such configuration file.{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None

@@ -105,8 +105,10 @@ def _systems(ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None) ->
             seen = ~np.isnan(observed)
             ax.plot(panel.x[seen], observed[seen], color=colour, lw=0.7, alpha=0.6)
         else:
-            ax.plot(panel.x, clean[i, panel.rows], "--", color=colour, lw=1.4)
-        ax.plot(panel.x, observed, "o", color=colour, ms=size, alpha=0.8, mew=0)
+            label = f"_system {i + 1}, without noise"
+            ax.plot(panel.x, clean[i, panel.rows], "--", color=colour, lw=1.4, label=label)
+        label = f"_system {i + 1}, observed"
+        ax.plot(panel.x, observed, "o", color=colour, ms=size, alpha=0.8, mew=0, label=label)
 
 
 def _quantities(
@@ -125,9 +127,10 @@ def _quantities(
         at, observed = x + shift, (y[i] - mean) / spread
         if clean is not None:
             true = (clean[i] - mean) / spread
-            ax.hlines(true, at - 0.06, at + 0.06, color=colour, lw=2.2)
+            label = f"_system {i + 1}, without noise"
+            ax.hlines(true, at - 0.06, at + 0.06, color=colour, lw=2.2, label=label)
             ax.vlines(at, true, observed, color=colour, lw=0.8)
-        ax.plot(at, observed, "o", color=colour, ms=4)
+        ax.plot(at, observed, "o", color=colour, ms=4, label=f"_system {i + 1}, observed")
     ax.grid(axis="x", visible=False)
     ax.set_ylabel("observation less its mean over the data,\nin standard deviations of the data")
     name_quantities(ax, layout, mean, spread, data.attrs["units"])

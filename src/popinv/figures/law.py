@@ -171,8 +171,8 @@ def _band(ax: Axes, draws: FieldDraws) -> None:
     ax.fill_between(x, low, high, color=MODEL, alpha=0.2, lw=0, label="recovered, 5–95 %")
     ax.plot(x, mean, color=MODEL, label="recovered, mean")
     if draws.true is not None:
-        for i, curve in enumerate(_range(draws.true)):
-            label = "truth" if i == 0 else None
+        labels = "truth", "_truth, mean", "_truth, 95 %"
+        for label, curve in zip(labels, _range(draws.true), strict=True):
             ax.plot(x, curve, color=TRUTH, ls="--", lw=1.5, label=label)
     ax.set_title(f"Pointwise range of the {draws.quantity}")
     ax.set(xlabel="x" if draws.squares is None else "x, at y = 0.5", ylabel=draws.quantity)
@@ -187,10 +187,10 @@ def _examples(figure: SubFigure, draws: FieldDraws) -> None:
     ax = figure.subplots()
     for i in range(min(_EXAMPLES, len(draws.recovered))):
         first = i == 0
-        label = "recovered" if first else None
+        label = "recovered" if first else "_recovered"
         ax.plot(draws.points, draws.recovered[i], color=MODEL, label=label)
         if draws.true is not None:
-            label = "truth, same random numbers" if first else None
+            label = "truth, same random numbers" if first else "_truth, same random numbers"
             ax.plot(draws.points, draws.true[i], color=TRUTH, ls="--", lw=1.4, label=label)
     ax.set(title="Sample fields", xlabel="x", ylabel=draws.quantity)
     _room(ax)

@@ -26,7 +26,6 @@ _EXAMPLES = 6
 _PANELS = 6
 # More names do not fit upright under an axis.
 _UPRIGHT = 12
-_RANGE = "model, 95 % ranges"
 _LEVELS = ", ".join(f"{100 * level:g}" for level in LEVELS) + " %"
 
 
@@ -127,19 +126,26 @@ def _systems(ax: Axes, panel: Panel, data: np.ndarray) -> None:
     x, y = panel.x, data[:, panel.rows]
     chosen = example_systems(data, _EXAMPLES)
     for i, row in enumerate(chosen):
-        label = f"{len(chosen)} of {len(data)} systems observed" if i == 0 else None
+        label = f"{len(chosen)} of {len(data)} systems observed" if i == 0 else "_a system observed"
         seen = ~np.isnan(y[row])
         ax.plot(x[seen], y[row, seen], color=LIGHT, lw=0.8, alpha=0.9, label=label)
 
 
 def _ranges(ax: Axes, x: np.ndarray, ranges: QuantileRanges) -> None:
     for i in range(len(LEVELS)):
-        label = _RANGE if i == 0 else None
-        ax.fill_between(x, ranges.low[i], ranges.high[i], color=MODEL, alpha=0.3, lw=0, label=label)
-        label = f"model, {_LEVELS}" if i == 1 else None
-        ax.plot(x, ranges.middle[i], color=MODEL, lw=1.0, label=label)
+        band, line, _ = _labels(i)
+        ax.fill_between(x, ranges.low[i], ranges.high[i], color=MODEL, alpha=0.3, lw=0, label=band)
+        ax.plot(x, ranges.middle[i], color=MODEL, lw=1.0, label=line)
     _data_markers(ax, x, ranges.observed)
     _frame(ax, ranges)
+
+
+def _labels(i: int) -> tuple[str, str, str]:
+    """Return the labels of band, model and data of a quantile; the legend has one of each."""
+    if i == 1:
+        return f"model, 95 % ranges of {_LEVELS}", f"model, {_LEVELS}", f"data, {_LEVELS}"
+    level = f"{100 * LEVELS[i]:g} %"
+    return f"_model, 95 % range of {level}", f"_model, {level}", f"_data, {level}"
 
 
 def _frame(ax: Axes, ranges: QuantileRanges) -> None:
@@ -152,8 +158,7 @@ def _data_markers(ax: Axes, x: np.ndarray, observed: np.ndarray) -> None:
     # Marks are smaller if there are many, so that neighbours do not overlap.
     scale = 1.0 if len(x) <= 60 else 0.6
     for i, (marker, size) in enumerate((("v", 3.5), ("o", 4), ("^", 3.5))):
-        label = f"data, {_LEVELS}" if i == 1 else None
-        ax.plot(x, observed[i], marker, color=DATA, ms=scale * size, label=label)
+        ax.plot(x, observed[i], marker, color=DATA, ms=scale * size, label=_labels(i)[2])
 
 
 def _departures(ax: Axes, x: np.ndarray, ranges: QuantileRanges, spread: np.ndarray) -> None:
@@ -175,11 +180,10 @@ def _quantities(data: xr.DataArray, layout: Arrangement, ranges: QuantileRanges)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
     for i in range(len(LEVELS)):
         low, high = standard.low[i], standard.high[i]
-        label = _RANGE if i == 0 else None
-        top.bar(x, high - low, 0.62, low, color=MODEL, alpha=0.35, lw=0, label=label)
-        label = f"model, {_LEVELS}" if i == 1 else None
+        band, line, _ = _labels(i)
+        top.bar(x, high - low, 0.62, low, color=MODEL, alpha=0.35, lw=0, label=band)
         ends = x - 0.31, x + 0.31
-        top.hlines(standard.middle[i], *ends, color=MODEL, lw=1.8, label=label)
+        top.hlines(standard.middle[i], *ends, color=MODEL, lw=1.8, label=line)
     _data_markers(top, x, standard.observed)
     _frame(top, standard)
     top.set_ylabel("observation less its mean over the data,\nin standard deviations of the data")

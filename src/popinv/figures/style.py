@@ -20,7 +20,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.store.whole_files import written_whole
+from popinv.figures.numbers import numbers_of
+from popinv.store.whole_files import write_text, written_whole
 
 __all__ = [
     "CHECK",
@@ -123,7 +124,11 @@ def new_figure(title: str, width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, completely or not at all; the same figure gives the same bytes."""
+    """Write a PNG and beside it its numbers as CSV, each completely or not at all.
+
+    The same figure gives the same bytes.
+    """
+    write_text(path.with_suffix(".csv"), numbers_of(figure))
     with style(), written_whole(path) as partial:
         # Without these entries, matplotlib writes its own version into the file.
         title = figure.get_suptitle()

@@ -116,6 +116,7 @@ def _strip(
             legendgroup=label,
             showlegend=label not in seen,
             hovertemplate="%{x:.5g}<extra>" + label + "</extra>",
+            meta={"x": f"{p.kind}: {readable(p.name)}"},
             **settings,
             **at,
         )

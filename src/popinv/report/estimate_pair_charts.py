@@ -49,6 +49,7 @@ def estimate_pair_chart(pairs: EstimatePairs | None) -> Chart | None:
                         name=label,
                         legendgroup=label,
                         showlegend=number == 1,
+                        meta={"x": names[j], "y": names[i]},
                         hovertemplate=f"{told}<extra>{label}</extra>",
                         **at,
                     )

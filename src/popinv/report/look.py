@@ -68,7 +68,9 @@ class Chart:
     alternative : str
         Description for readers who cannot see the chart.
     figure : Figure
-        Traces with ``meta=k`` are shown only for choice k, all others always.
+        Traces with ``meta=k`` are shown only for choice k, all others always. In a chart with axes
+        of several quantities, ``meta={"x": ..., "y": ...}`` names those of a trace in the table of
+        its numbers.
     control : {"slider", "select"} or None
         Control for the choice.
     control_label : str
@@ -97,7 +99,7 @@ class Chart:
         """Return the figure as JSON that may stand in an HTML page."""
         if self.choices:
             for trace in self.figure.data:
-                if trace.meta is not None:
+                if isinstance(trace.meta, int):
                     trace.visible = int(trace.meta) == 0
         text: str = self.figure.to_json()
         for sign in "<>&":

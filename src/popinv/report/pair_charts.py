@@ -127,6 +127,7 @@ def _contours(
                 legendgroup=name,
                 name=name,
                 hoverinfo="skip",
+                meta={"x": readable(first.name), "y": readable(second.name)},
                 **at,
             )
 

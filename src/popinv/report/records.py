@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,10 @@ class Store:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file, its caption, and its description for readers who cannot see it."""
+    """A PNG file, its caption, and its description for readers who cannot see it.
+
+    Its numbers are in a CSV file beside it, if it was drawn by popinv.
+    """
 
     name: str
     file: Path
@@ -69,6 +73,14 @@ class Picture:
         with Image.open(self.file) as image:
             image.save(stream, format="WEBP", lossless=True)
         return base64.b64encode(stream.getvalue()).decode()
+
+    @property
+    def numbers(self) -> str:
+        """The table of its numbers, compressed by zlib, in base64; empty if there is none."""
+        table = self.file.with_suffix(".csv")
+        if not table.exists():
+            return ""
+        return base64.b64encode(zlib.compress(table.read_bytes(), 9)).decode()
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,17 @@ from typing import Any, TextIO
 
 from popinv.errors import PopinvError
 
-__all__ = ["job", "killed_jobs"]
+__all__ = ["GO_ON", "SPOKEN_FOR", "job", "killed_jobs", "was_interrupted"]
+
+GO_ON = "interrupted; run the same command to go on"
+"""What a run that Ctrl+C has ended says."""
+
+SPOKEN_FOR = "POPINV_SPEAKS"
+"""Variable of the environment of a Snakemake whose caller says it."""
 
 _STARTED, _DONE, _FAILED = ": started, process ", ": done in ", ": failed after "
+# Snakemake's message about Ctrl+C.
+_STOPPED = "Terminating processes on user request"
 # Snakemake's message about a process that a signal has ended, and then its job's log. SIGINT is
 # left out, as it comes from the user's Ctrl+C.
 _DIED = re.compile(
@@ -105,6 +113,15 @@ _MORE_MEMORY = (
 def _say(log: TextIO, line: str) -> None:
     with suppress(OSError):
         log.write(line + "\n")
+
+
+def was_interrupted(told: Iterable[str | os.PathLike[str]]) -> bool:
+    """Return whether Ctrl+C has ended a run, from Snakemake's own logs."""
+    for path in told:
+        with suppress(OSError):
+            if _STOPPED in Path(path).read_text(errors="replace"):
+                return True
+    return False
 
 
 def killed_jobs(

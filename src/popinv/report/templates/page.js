@@ -1,4 +1,3 @@
-"use strict";
 // Draws the charts of this page in the colours that it has, and lets them be chosen by keyboard.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -41,7 +40,7 @@
 
   const chosen = (chart) => Number(chart.control ? chart.control.value : 0);
   const shown = (chart, traces) =>
-    traces.map((trace) => trace.meta === undefined || trace.meta === chosen(chart));
+    traces.map((trace) => typeof trace.meta !== "number" || trace.meta === chosen(chart));
 
   function draw(chart) {
     const text = chart.figure.querySelector("script").textContent;
@@ -96,6 +95,11 @@
     }
     if (chart.drawn) Plotly.restyle(chart.plot, { visible: shown(chart, chart.plot.data) });
   }
+
+  document.querySelectorAll("button.save").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => saveNumbers(button));
+  });
 
   // Regions that scroll sideways can be reached by keyboard; others need no stop.
   function reach() {

@@ -1,0 +1,99 @@
+"""The command `popinv run`: what it passes on, and what it says of a missing configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from popinv.cli import new_study, run
+from popinv.cli.commands import popinv
+from popinv.config.document import schema
+from popinv.workflow.location import project_folder
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(popinv, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "min.yaml", "-n"),
+        ("run", "--cores", "1", "--configfile", "min.yaml"),
+        ("run", "--configfile=min.yaml"),
+        ("run", "--configfile", "mine.yaml", "min.yaml", "--cores", "1"),
+        ("report", "min.yaml"),
+        ("try", "min.yaml"),
+    ],
+)
+def test_a_missing_configuration_is_one_line_with_the_nearest_name(arguments, monkeypatch):
+    Path("mine.yaml").write_text("studies: {}\n")
+    monkeypatch.setattr(run.subprocess, "Popen", lambda *a, **k: pytest.fail("it ran"))
+    done = call(*arguments)
+    assert done.exit_code == 1
+    assert done.output.splitlines() == [
+        "Error: min.yaml: there is no such configuration file. Did you mean 'mine.yaml'?"
+    ]
+
+
+def test_where_nothing_is_near_it_is_said_what_writes_one():
+    done = call("run", "elsewhere/mine.yaml")
+    assert done.output.splitlines() == [
+        "Error: elsewhere/mine.yaml: there is no such configuration file. "
+        "'popinv new-study NAME' writes one."
+    ]
+
+
+def test_configurations_that_are_there_are_run(monkeypatch):
+    for name in ("one.yaml", "two.yaml"):
+        Path(name).write_text("studies: {}\n")
+    monkeypatch.setattr(run, "run", lambda configuration, options: 7)
+    done = call("run", "--configfile", "one.yaml", "two.yaml", "--config", "none.yaml=1")
+    assert (done.exit_code, done.output) == (7, "")
+
+
+def test_a_new_study_names_its_schema(tmp_path, monkeypatch):
+    call("new-study", "mine", "--forward", "lorenz96")
+    first, *_ = Path("mine.yaml").read_text().splitlines()
+    place = first.removeprefix("# yaml-language-server: $schema=")
+    assert place != first
+    assert Path(unquote(urlparse(place).path)).read_text() == schema()
+    assert yaml.safe_load(Path("mine.yaml").read_text())["studies"]
+
+
+@pytest.mark.parametrize(
+    ("here", "place"),
+    [
+        ("", "project/workflow/schemas/config.schema.yaml"),
+        ("project", "workflow/schemas/config.schema.yaml"),
+        ("elsewhere", "file://{root}/project/workflow/schemas/config.schema.yaml"),
+    ],
+)
+def test_the_schema_is_named_from_the_working_folder_if_it_is_inside(
+    tmp_path, monkeypatch, here, place
+):
+    for name in ("project", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    monkeypatch.setattr(new_study, "project_folder", lambda: tmp_path / "project")
+    told = new_study._schema().removeprefix("# yaml-language-server: $schema=")
+    assert told == place.format(root=tmp_path)
+
+
+def test_a_name_with_blanks_is_written_as_an_address(tmp_path, monkeypatch):
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    monkeypatch.setattr(new_study, "project_folder", lambda: folder)
+    told = new_study._schema()
+    assert told.count(" ") == 2
+    assert told.endswith("/my%20project/workflow/schemas/config.schema.yaml")
+    assert project_folder() != folder

@@ -1,0 +1,151 @@
+"""The numbers of a figure, as a table beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from studies import LINE, QUANTITIES, line_study, quantities_study, square_study
+
+from popinv.figures.names import FIGURES
+from popinv.figures.numbers import COLUMNS, numbers_of
+from popinv.figures.style import new_figure, save
+
+Cells = dict[str, str]
+
+
+def table(figure: Figure) -> list[Cells]:
+    return list(csv.DictReader(io.StringIO(numbers_of(figure))))
+
+
+def of(rows: list[Cells], series: str, panel: str = "") -> np.ndarray:
+    """Return x, y, low, high and value of a series, NaN where a cell is empty."""
+    found = [r for r in rows if r["series"] == series and r["panel"].startswith(panel)]
+    return np.array([[float(row[key] or "nan") for key in COLUMNS[2:]] for row in found]).T
+
+
+@pytest.fixture
+def ax() -> Axes:
+    return new_figure("A title", 4, 4).subplots()
+
+
+def drawn(ax: Axes) -> list[Cells]:
+    figure = ax.get_figure()
+    assert isinstance(figure, Figure)
+    return table(figure)
+
+
+X, Y = np.array([1.0, 2.0, 4.0]), np.array([0.5, np.nan, -1e6])
+
+
+def test_lines_and_marks_are_told_with_their_panel(ax: Axes) -> None:
+    ax.set_title("One, of two", loc="left")
+    ax.plot(X, Y, label="measured")
+    ax.plot(X, 2 * Y, label="_hidden in the legend")
+    ax.plot(X, 3 * Y)
+    ax.scatter(X, X, c=[7, 8, 9], label="dots")
+    ax.axhline(0)
+    ax.axvspan(1, 2)
+    rows = drawn(ax)
+    assert {row["panel"] for row in rows} == {"One, of two"}
+    assert {row["series"] for row in rows} == {"measured", "hidden in the legend", "", "dots"}
+    np.testing.assert_array_equal(of(rows, "measured")[:2], [X, Y])
+    np.testing.assert_array_equal(of(rows, "hidden in the legend")[:2], [X, 2 * Y])
+    np.testing.assert_array_equal(of(rows, "dots"), [X, X, [np.nan] * 3, [np.nan] * 3, [7, 8, 9]])
+    assert len(rows) == 12
+
+
+def test_bands_and_bars_are_told_by_their_ends(ax: Axes) -> None:
+    ax.fill_between(X, X, X**2, label="band")
+    ax.fill_between(np.array([1.0, 2, 3, 4]), 0, 1, where=[True, True, False, False], label="some")
+    ax.errorbar(X, X, [0.1, 0.2, 0.3], label="bars")
+    ax.errorbar(X, 2 * X, xerr=[[0.1] * 3, [0.2] * 3], label="lying")
+    ax.bar(X, [1.0, 2.0, 3.0], 0.5, [10.0, 10.0, 10.0], label="blocks")
+    ax.barh(X, [1.0, 2.0, 3.0], label="beams")
+    rows = drawn(ax)
+    np.testing.assert_allclose(of(rows, "band")[[0, 2, 3]], [X, X, X**2])
+    np.testing.assert_allclose(of(rows, "some")[[0, 2, 3]], [[1, 2], [0, 0], [1, 1]])
+    half = np.array([0.1, 0.2, 0.3])
+    np.testing.assert_allclose(of(rows, "bars")[:4], [X, X, X - half, X + half])
+    np.testing.assert_allclose(of(rows, "lying")[2:4], [X - 0.1, X + 0.2])
+    np.testing.assert_allclose(of(rows, "blocks")[[0, 2, 3]], [X, [10] * 3, [11, 12, 13]])
+    np.testing.assert_allclose(of(rows, "beams")[[1, 2, 3]], [X, [0] * 3, [1, 2, 3]])
+    # Each once, though error bars are made of lines.
+    assert len(rows) == 5 * 3 + 2
+
+
+@pytest.mark.parametrize("origin", ["upper", "lower"])
+def test_images_are_told_by_the_centres_of_their_cells(ax: Axes, origin) -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    extent = (0, 3, 2, 0) if origin == "upper" else (0, 3, 0, 2)
+    ax.imshow(values, origin=origin, extent=extent, label="image")
+    x, y, _, _, value = of(drawn(ax), "image")
+    np.testing.assert_array_equal(x, np.tile([0.5, 1.5, 2.5], 2))
+    np.testing.assert_array_equal(y, np.repeat([0.5, 1.5], 3))
+    np.testing.assert_array_equal(value, np.arange(6))
+
+
+def test_of_large_images_some_rows_and_columns_are_told(ax: Axes) -> None:
+    values = np.arange(400.0 * 90).reshape(400, 90)
+    ax.imshow(values, extent=(0.5, 90.5, 400.5, 0.5), label="image")
+    ax.imshow(np.zeros((5, 5, 3)), label="photograph")
+    rows = drawn(ax)
+    x, y, _, _, value = of(rows, "image")
+    assert {row["series"] for row in rows} == {"image"}
+    assert (len(np.unique(x)), len(np.unique(y))) == (90, 134)
+    np.testing.assert_array_equal(value, values[y.astype(int) - 1, x.astype(int) - 1])
+
+
+def test_contours_segments_meshes_and_polygons(ax: Axes) -> None:
+    x = np.linspace(-1, 1, 41)
+    ax.contour(x, x, np.hypot(*np.meshgrid(x, x)), levels=[0.5])
+    ax.hlines([1.0, 2.0], 0, 3, label="rungs")
+    ax.pcolormesh(np.array([0.0, 1, 2]), np.array([0.0, 2]), np.array([[5.0, 6.0]]), label="mesh")
+    ax.fill([0, 1, 1], [0, 0, 1], label="triangle")
+    rows = drawn(ax)
+    circle = of(rows, "contour")
+    np.testing.assert_allclose(np.hypot(circle[0], circle[1]), 0.5, atol=1e-3)
+    assert set(circle[4]) == {0.5}
+    np.testing.assert_array_equal(of(rows, "rungs")[:2], [[0, 3, 0, 3], [1, 1, 2, 2]])
+    np.testing.assert_array_equal(of(rows, "mesh")[[0, 1, 4]], [[0.5, 1.5], [1, 1], [5, 6]])
+    np.testing.assert_array_equal(of(rows, "triangle")[:2, :3], [[0, 1, 1], [0, 0, 1]])
+
+
+def test_colour_bars_are_not_told(ax: Axes) -> None:
+    image = ax.imshow(np.eye(2))
+    figure = ax.get_figure()
+    assert isinstance(figure, Figure)
+    figure.colorbar(image, ax=ax)
+    assert {row["panel"] for row in table(figure)} == {"panel 1"}
+
+
+def test_a_table_lies_beside_every_figure_and_is_the_same_twice(tmp_path: Path) -> None:
+    study = line_study()
+    for name in ("observations", "descent"):
+        save(study.draw(name), tmp_path / f"{name}.png")
+        text = (tmp_path / f"{name}.csv").read_text()
+        assert text == numbers_of(study.draw(name))
+        assert text.startswith("panel,series,x,y,low,high,value\n")
+
+
+@pytest.mark.parametrize("make", [line_study, square_study, quantities_study])
+def test_every_figure_of_a_study_has_numbers(make) -> None:
+    study = make()
+    for name in FIGURES:
+        rows = table(study.draw(name))
+        assert len(rows) >= 10, name
+    y = study.loaded["observations"]["y"].values
+    shown = table(study.draw("observations"))
+    if make is line_study:
+        _, median, *_ = of(shown, "data, 5, 50, 95 %")
+        np.testing.assert_allclose(median, np.median(y, axis=0), rtol=1e-5)
+        _, low, *_ = of(shown, "data, 5 %")
+        np.testing.assert_allclose(low, np.quantile(y, 0.05, axis=0), rtol=1e-5)
+        assert len(of(shown, "model, 95 % range of 95 %")[0]) == len(LINE)
+    elif make is quantities_study:
+        assert len(of(shown, "data, 95 %")[0]) == len(QUANTITIES)

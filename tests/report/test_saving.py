@@ -1,0 +1,120 @@
+"""The numbers of every chart and picture, saved from the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsing import DRAWN, visit
+from PIL import Image
+
+from popinv.report.records import Picture
+
+Table = list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def saved(browser, pages) -> dict[str, Table]:
+    """Return the tables of all charts and pictures of the study's page, by the name of the file."""
+    opened = visit(browser, pages["study"], 1440, "light")
+    page = opened.page
+    tables = {}
+    for i in range(page.locator("button.save").count()):
+        if i % 8 == 0:
+            # The browser lets a page save ten files until it asks.
+            page.reload()
+            page.wait_for_selector(DRAWN)
+            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        with page.expect_download() as download:
+            page.locator("button.save").nth(i).click()
+        name = download.value.suggested_filename
+        assert name not in tables
+        tables[name] = list(csv.reader(io.StringIO(Path(download.value.path()).read_text())))
+    charts = page.evaluate("all('figure.chart').map((f) => f.id.replace('chart-', ''))")
+    assert {f"tiny-{chart}.csv" for chart in charts} <= set(tables)
+    assert opened.said == []
+    page.context.close()
+    return tables
+
+
+def column(table: Table, name: str, **where: str) -> np.ndarray:
+    """Return a column of the rows that have these entries."""
+    header, *rows = table
+    kept = [r for r in rows if all(r[header.index(k)] == v for k, v in where.items())]
+    return np.array([float(row[header.index(name)] or "nan") for row in kept])
+
+
+def test_tables_are_rectangular_and_every_series_has_a_name(saved):
+    for name, (header, *rows) in saved.items():
+        assert header[0] == "series", name
+        assert rows, name
+        assert {len(row) for row in rows} == {len(header)}, name
+        assert all(row[0] for row in rows), name
+        assert not any("<" in cell for row in rows for cell in row), name
+
+
+def test_tables_hold_the_numbers_that_are_drawn(saved, results):
+    loaded = results.study.loaded
+    loss = column(saved["tiny-loss.csv"], "loss", series="weighted by the noise")
+    np.testing.assert_allclose(loss, loaded["population"]["loss"].values, rtol=1e-12)
+    y = loaded["observations"]["y"].values
+    table = saved["tiny-observations.csv"]
+    for level in (0.05, 0.5, 0.95):
+        own = column(table, "observed head [m]", series=f"data, {100 * level:g} %")
+        np.testing.assert_allclose(own, np.quantile(y, level, axis=0))
+        ends = [
+            column(table, "observed head [m]", series=f"model, range of the {100 * level:g} %{end}")
+            for end in (", lower end", "")
+        ]
+        assert np.all(ends[0] < ends[1])
+
+
+def test_a_heat_map_is_a_row_for_each_cell_of_each_choice(saved, results):
+    table = saved["tiny-noise-covariance.csv"]
+    estimate = results.study.loaded["population"]["noise_covariance"].values
+    shown = column(table, "covariance [m²]", Show="Recovered")
+    np.testing.assert_allclose(shown.reshape(estimate.shape), estimate, rtol=1e-6)
+    assert {row[1] for row in table[1:]} == {"Recovered", "True", "Difference"}
+
+
+def test_axes_of_several_quantities_are_named_in_every_row(saved, results):
+    table = saved["tiny-estimate-pairs.csv"]
+    population = results.study.loaded["population"]
+    drawn = results.study.problem.law.to_natural(population["alpha_draws"].values)
+    pair = {"quantity x": "mean", "quantity y": "standard deviation"}
+    for letter, i in (("x", 0), ("y", 1)):
+        shown = column(table, letter, series="draws", **pair)
+        np.testing.assert_allclose(shown, drawn[:, i], rtol=1e-6)
+    strips = saved["tiny-parameters.csv"]
+    low, high = column(strips, "x", series="95 % interval", **{"quantity x": "law: mean"})
+    assert low == population["law_lower"].values[0]
+    assert high == population["law_upper"].values[0]
+
+
+def test_error_bars_have_both_sides(saved):
+    table = saved["tiny-coverage.csv"]
+    np.testing.assert_allclose(column(table, "error_x above"), 4.0)
+    np.testing.assert_allclose(column(table, "error_x below"), 10.0)
+
+
+def test_a_picture_has_the_numbers_of_the_file_beside_it(browser, pages, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "law.png")
+    picture = Picture("law", tmp_path / "law.png", "The law", "The law of the study tiny")
+    assert picture.numbers == ""
+    table = 'panel,series,x,y\n"a, b",ü,1,2\n'
+    (tmp_path / "law.csv").write_text(table)
+    from popinv.report.pages import _environment
+
+    macro = _environment().get_template("parts.html").module.picture(picture)
+    page = pages["study"].read_text().replace("<footer>", f"{macro}<footer>")
+    file = pages["study"].with_name("with_picture.html")
+    file.write_text(page)
+    opened = visit(browser, file, 390, "light")
+    with opened.page.expect_download() as download:
+        opened.page.click("button[data-numbers]")
+    assert download.value.suggested_filename == "tiny-law.csv"
+    assert Path(download.value.path()).read_text() == table
+    opened.page.context.close()

@@ -1,0 +1,102 @@
+"""Ctrl+C: it is said once how to go on, by whoever speaks last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_study import ROOT, Workflow
+
+from popinv.workflow.job import GO_ON
+
+# A simulator that is still at work when it is interrupted.
+SIMULATOR = """
+import time
+
+def solve(z):
+    open("began", "w").close()
+    time.sleep(600)
+"""
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+STUDY = {
+    "forward": {
+        "kind": "python",
+        "function": "simulator:solve",
+        "parameters": ["a"],
+        "observations": {"count": 2},
+    },
+    "law": {"kind": "normal", "start": {"a": ONE}, "spread": 0.3},
+    "observations": {
+        "count": 20,
+        "heldout": 5,
+        "truth": {"law": {"a": ONE}, "noise": {"standard_deviation": 0.1}},
+    },
+    "noise": {"kind": "isotropic"},
+}
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    (tmp_path / "simulator.py").write_text(SIMULATOR)
+    made = Workflow(tmp_path)
+    made.configure({"studies": {"slow": STUDY}})
+    return made
+
+
+def interrupted(folder: Path, command: list[str]) -> tuple[int, str]:
+    """Return the status and the words of a command that is interrupted as at a terminal."""
+    began = folder / "began"
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    try:
+        for _ in range(1200):
+            if began.exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        # A terminal tells all processes of the group.
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert began.exists(), said
+    return process.returncode, said
+
+
+def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
+    status, said = interrupted(workflow.folder, workflow.command())
+    assert status == 1
+    assert said.count(GO_ON) == 1, said
+    assert "killed without a message" not in said
+    # Nothing stands in the way of the same command.
+    again = workflow.run("--dry-run")
+    assert again.returncode == 0, again.stdout
+    assert "solving" in again.stdout
+
+
+def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
+    command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]
+    options = ["run", "config.yaml", "--cores", "1", "--workflow-profile", "none"]
+    status, said = interrupted(workflow.folder, [*command, *options])
+    assert status == 130
+    assert said.count(GO_ON) == 1, said
+    assert said.rstrip().endswith(GO_ON)
+
+
+def test_a_run_that_fails_does_not_say_so(workflow: Workflow) -> None:
+    (workflow.folder / "simulator.py").write_text("def solve(z):\n    raise SystemExit(3)\n")
+    done = workflow.run("results/slow/rounds/0/solves.zarr/zarr.json")
+    assert done.returncode == 1
+    assert GO_ON not in done.stdout
