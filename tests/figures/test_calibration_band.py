@@ -10,7 +10,7 @@ from scipy.stats import kstest
 from studies import line_study
 
 from popinv.figures import calibration as module
-from popinv.figures.calibration import GRID, Calibration, Uniformity, calibration
+from popinv.figures.calibration import GRID, Calibration, Uniformity, calibration, counted
 from popinv.inference.conditions import Conditions
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.result import parameters_of
@@ -22,7 +22,7 @@ ERROR = 0.12
 
 @pytest.fixture(autouse=True)
 def _few_data_sets(monkeypatch) -> None:
-    monkeypatch.setattr(module, "_SETS", 199)
+    monkeypatch.setattr(module, "_SETS", (199,))
     monkeypatch.setattr(module, "_DRAWS", 1000)
 
 
@@ -99,15 +99,13 @@ def test_ranks_are_uniform_also_below_a_limit_of_quantification() -> None:
 
 
 def test_the_difference_is_that_of_the_distribution_functions() -> None:
-    rng = np.random.default_rng(4)
-    transforms = rng.uniform(size=(200, 30))
-    transforms[:, 7] = np.nan
-    transforms[0, :3] = GRID[4]
-    found = Uniformity.of(transforms)
-    own = np.delete(transforms[0], 7)
-    expected = [(own <= u + 1e-12).mean() - u for u in GRID]
-    np.testing.assert_allclose(found.difference, expected)
-    assert found.count == 29
+    transforms = np.random.default_rng(4).uniform(size=(200, 30))
+    transforms[0, :5] = [GRID[4], GRID[4], 1.0, 0.0, GRID[7] + 1e-9]
+    found = Uniformity.of(counted(transforms))
+    expected = [(transforms[0] <= u + 1e-12).mean() - u for u in GRID]
+    np.testing.assert_allclose(found.difference, expected, atol=1e-12)
+    assert found.count == 30
+    np.testing.assert_array_equal(counted(transforms).sum(axis=1), 30)
 
 
 def test_folds_are_compared_with_the_answer_without_them() -> None:

@@ -29,15 +29,16 @@ from popinv.inference.problem import Problem
 from popinv.inference.tested import tested_systems
 from popinv.seeds import generator
 
-__all__ = ["GRID", "Calibration", "Uniformity", "calibration", "calibration_of"]
+__all__ = ["GRID", "Calibration", "Uniformity", "calibration", "calibration_of", "counted"]
 
 GRID = np.arange(1, 50) / 50
 """Points at which the distribution functions are compared."""
 
-# Data sets for a band: fewer if all of them have more entries. The draws for the distribution
+# Data sets for a band, as many as have no more entries than this. The draws for the distribution
 # functions: at most so many, and so many entries over all groups of systems.
-_FEWEST_SETS, _SETS, _ENTRIES = 199, 799, 3e7
+_SETS, _ENTRIES = (799, 199, 99), 3e7
 _DRAWS, _FEWEST_DRAWS, _DRAWN = 4000, 400, 1e8
+_BLOCK = 2e6
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,23 @@ class Uniformity:
         return self.band.holds(self.difference)
 
     @classmethod
-    def of(cls, transforms: np.ndarray) -> Uniformity:
-        """Return the uniformity of the first row of transforms (1 + B, m), NaN where there is none.
+    def of(cls, counts: np.ndarray) -> Uniformity:
+        """Return the uniformity of the first row of counts (1 + B, 50) of transforms.
 
-        The other rows are those of data sets of the model.
+        A column counts those up to a point of the grid and above the one before. The other rows are
+        those of data sets of the model.
         """
-        seen = ~np.isnan(transforms[0])
-        bins = np.ceil(transforms[:, seen] * (len(GRID) + 1)).astype(int).clip(1) - 1
-        counts = np.array([np.bincount(row, minlength=len(GRID) + 1) for row in bins])
-        below = np.cumsum(counts, axis=1)[:, :-1] / max(1, seen.sum())
-        curves = below - GRID
-        return cls(curves[0], envelope(curves[1:]), int(seen.sum()))
+        total = int(counts[0].sum())
+        curves = np.cumsum(counts, axis=1)[:, :-1] / max(1, total) - GRID
+        return cls(curves[0], envelope(curves[1:]), total)
+
+
+def counted(transforms: np.ndarray) -> np.ndarray:
+    """Return the counts (B, 50) of rows of transforms (B, m) between the points of the grid."""
+    width = len(GRID) + 1
+    bins = np.ceil(transforms * width).astype(int).clip(1, width) - 1
+    rows = np.arange(len(bins))[:, None] * width
+    return np.bincount((bins + rows).ravel(), minlength=len(bins) * width).reshape(-1, width)
 
 
 @dataclass(frozen=True)
@@ -103,13 +110,12 @@ def calibration(
         The conditions of these systems.
     """
     n, width = tested.shape
-    sets = _SETS if _SETS * tested.size <= _ENTRIES else _FEWEST_SETS
+    sets = next((count for count in _SETS if count * tested.size <= _ENTRIES), _SETS[-1])
     every = np.empty((1 + sets, n, width), dtype=np.float32)
     every[0] = tested
     for b in range(sets):
         every[1 + b] = model.null_sample(n, "calibration/sets", b, conditions)
-    observations = np.full(every.shape, np.nan, dtype=np.float32)
-    systems = np.empty(every.shape[:2])
+    observations, systems = np.zeros((2, 1 + sets, len(GRID) + 1), dtype=int)
     groups = list(_groups(model, n, conditions))
     draws = int(np.clip(_DRAWN / len(groups) / width, _FEWEST_DRAWS, _DRAWS))
     rng = generator(model.problem.seed, "calibration/ranks")
@@ -119,22 +125,28 @@ def calibration(
         if own is not None and own.present is not None:
             seen = np.flatnonzero(own.present[0])
         drawn = model.at(p, draws, "calibration/draws", number, own)[:, seen].astype(np.float32)
-        values = every[:, members][:, :, seen]
-        observations[:, members[:, None], seen] = np.stack(
-            [_ranks(rng, drawn[:, j], values[:, :, j]) for j in range(len(seen))], axis=-1
-        )
-        systems[:, members] = _of_systems(rng, drawn, values)
-    return Calibration(Uniformity.of(observations.reshape(1 + sets, -1)), Uniformity.of(systems))
+        for column, j in zip(drawn.T, seen, strict=True):
+            observations += counted(_ranks(rng, column, every[:, members, j]))
+        # Draws of which the moments are taken are closer to them than others.
+        half = draws // 2
+        moments = SecondMoments.of(drawn[:half])
+        scores = _log_scores(moments, every, members, seen)
+        systems += counted(_ranks(rng, moments.log_scores(drawn[half:]), scores))
+    return Calibration(Uniformity.of(observations), Uniformity.of(systems))
 
 
-def _of_systems(rng: np.random.Generator, drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the ranks of the log densities of systems (B, n, d) among those of draws (m, d)."""
-    # Draws of which the moments are taken are closer to them than others.
-    half = len(drawn) // 2
-    moments = SecondMoments.of(drawn[:half])
-    rows = values.reshape(-1, values.shape[-1])
-    scores = moments.log_scores(rows).reshape(values.shape[:2])
-    return _ranks(rng, moments.log_scores(drawn[half:]), scores)
+def _log_scores(
+    moments: SecondMoments, every: np.ndarray, members: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Return the log densities (B, members) of some systems of data sets (B, n, d_y)."""
+    # A few data sets at a time, as the whitened ones are in double precision.
+    step = max(1, int(_BLOCK / (len(members) * len(seen))))
+    found = []
+    for start in range(0, len(every), step):
+        values = every[start : start + step, members[:, None], seen]
+        scores = moments.log_scores(values.reshape(-1, len(seen)))
+        found.append(scores.reshape(values.shape[:2]))
+    return np.concatenate(found)
 
 
 def _ranks(rng: np.random.Generator, drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
