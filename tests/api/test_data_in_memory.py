@@ -137,6 +137,13 @@ def test_a_wide_table_names_its_observations_and_systems():
     np.testing.assert_array_equal(in_order(without), frame.to_numpy())
 
 
+def test_every_kind_of_missing_cell_is_missing():
+    frame = pd.DataFrame(pool(), columns=["a", "b"]).astype(object)
+    frame.iloc[0, 0], frame.iloc[1, 0], frame.iloc[2, 1] = None, pd.NA, float("nan")
+    missing = np.isnan(in_order(seen(frame)))
+    assert list(map(tuple, np.argwhere(missing))) == [(0, 0), (1, 0), (2, 1)]
+
+
 def test_numbers_above_columns_are_times_of_a_function_that_takes_times():
     frame = pd.DataFrame(pool(), columns=[0.5, 2.0])
     np.testing.assert_array_equal(seen(frame)["observation_t"], [0.5, 2.0])
@@ -257,6 +264,8 @@ def test_places_of_xarray_are_coordinates():
     np.testing.assert_array_equal(observations["observation_x"], [0.1, 0.1, 0.5, 0.5, 0.9, 0.9])
     np.testing.assert_array_equal(observations["observation_t"], [0, 1] * 3)
     np.testing.assert_array_equal(in_order(observations)[4], data.values[4].ravel())
+    turned = seen(data.T, lambda z, times: np.repeat(level(z, times), 3, axis=1))
+    xr.testing.assert_identical(turned, observations)
 
 
 def test_a_dataset_of_several_quantities_and_known_columns():

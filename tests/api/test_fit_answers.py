@@ -10,6 +10,9 @@ import torch
 import xarray as xr
 
 import popinv
+from popinv.api.data import given_data
+from popinv.api.stages import run_stages, steps
+from popinv.api.study import Wanted, study_of
 from popinv.errors import ConfigError, SolverError
 from popinv.forward.section import forward_section
 
@@ -226,6 +229,14 @@ def test_functions_that_cannot_be_called_are_told_of():
         popinv.fit(data, for_one, law=law)
     with pytest.raises(SolverError, match=r"returned an array of shape \(8, 2\).*\(8, 3\)"):
         popinv.fit(data, lambda z: 1.0 * z, law=law)
+    # A constant array stands beside a tensor.
+    for mixed in (
+        lambda z: torch.exp(np.ones((1, 3)) * z[:, :1]),
+        lambda z: torch.exp(z[:, :1] * np.ones((1, 3))),
+    ):
+        with pytest.raises(SolverError, match=r"A function of torch turns arrays") as caught:
+            popinv.fit(data, mixed, law=law)
+        assert "detach" not in str(caught.value)
     with pytest.raises(ConfigError, match="the simulator is a int"):
         popinv.fit(data, 7, law=law)
 
@@ -241,3 +252,35 @@ def test_wrong_derivatives_are_told_of():
     }
     with pytest.raises(SolverError, match=r"derivatives .* computed by torch, without detach"):
         popinv.fit(data, cut, law=law, progress=False)
+
+
+@pytest.mark.parametrize("own", ["tensors", "arrays"])
+def test_the_bar_has_as_many_steps_as_are_told(own, quick):
+    def solve(z):
+        times = np.array([[0.5, 1.0]])
+        return torch.exp(-z * torch.tensor(times)) if own == "tensors" else np.exp(-z * times)
+
+    sections = {name: quick[name] for name in ("descent", "assessment", "estimator")}
+    sections["assessment"] = {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 20}
+    sections["active_learning"] = {"rounds": 2, "first_design": 20, "solves_per_round": 10}
+    sections["surrogate"] = {"width": 4, "depth": 1, "max_epochs": 2}
+    wanted = Wanted(
+        simulator=solve,
+        law={"kind": "lognormal", "start": {"a": {"mean": 0.0, "standard_deviation": 0.3}}},
+        noise={"kind": "isotropic"},
+        parameters=None,
+        design=(),
+        observations={},
+        vectorised=True,
+        sections=sections,
+        seed=1,
+    )
+    rng = np.random.default_rng(1)
+    data = np.exp(-np.exp(rng.normal(0, 0.3, (30, 1))) * [[0.5, 1.0]])
+    study, seen = study_of(wanted, given_data(data + 0.05 * rng.normal(size=data.shape), {}))
+    told: list[str] = []
+    artefacts, metrics = run_stages(study, seen, "cpu", told.append)
+    assert len(told) == steps(study)
+    assert ("surrogate" in artefacts) == (own == "arrays")
+    assert metrics["solver_calls"] == (100 if own == "tensors" else 20 + 10 + 20)
+    assert artefacts["resamples"].sizes["resample"] == 2

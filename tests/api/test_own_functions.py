@@ -73,9 +73,11 @@ def test_a_function_without_forward_derivatives_has_those_of_its_jacobian():
             return 2 * ctx.saved_tensors[0] * gradient
 
     tangents = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 5, 2)))
-    y, changes = ExactSimulator(Square.apply).linearise(torch.from_numpy(Z), tangents)
-    np.testing.assert_allclose(y, Z**2)
-    np.testing.assert_allclose(changes, 2 * Z * tangents.numpy())
+    mixed = np.array([[1.0, 2.0, 0.5], [-1.0, 3.0, 4.0]])
+    exact = ExactSimulator(lambda z: Square.apply(z) @ torch.from_numpy(mixed))
+    y, changes = exact.linearise(torch.from_numpy(Z), tangents)
+    np.testing.assert_allclose(y, Z**2 @ mixed)
+    np.testing.assert_allclose(changes, 2 * Z * tangents.numpy() @ mixed)
 
 
 def test_systems_that_fail_are_recorded_and_the_others_kept():

@@ -135,6 +135,9 @@ def test_a_field_is_a_logarithm_and_its_length_a_length():
         n: t.units for n, t in law_parameters(of, ("mean", "standard_deviation", "length")).items()
     }
     assert units == {"mean": "1", "standard_deviation": "1", "length": places}
+    told = law_parameters(of, ("mean", "length"))
+    assert told["mean"].long_name == of.forward.parameters()[0].long_name
+    assert told["length"].long_name == "length of the field"
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,7 @@ def _of_xarray(
         )
     array = dataset[named[0]] if len(named) == 1 else _stacked(dataset, named)
     rest = [dim for dim in array.dims if dim not in (_SYSTEM, "replicate")]
-    # Times run fastest.
-    array = array.transpose(_SYSTEM, *sorted(rest, key=lambda dim: dim == _TIME), ...)
+    array = array.transpose(_SYSTEM, ...)
     described = _described(array, [str(dim) for dim in rest], times)
     kept = {
         str(n): (_SYSTEM, a.values) for n, a in dataset.variables.items() if a.dims == (_SYSTEM,)

@@ -180,9 +180,11 @@ def differentiable(section: OwnFunction, z: np.ndarray) -> bool:
     kind, content = answer(function, "", VALUES, z, np.arange(len(z), dtype=np.int64))
     one = section.vectorised and works_for_one(function, z[0], width)
     if kind in (FAILED, UNUSABLE):
+        mixed = " A function of torch turns arrays into tensors: torch.as_tensor(times)."
         raise SolverError(
             f"the simulator cannot be called for a table of shape {z.shape}, a row for each "
             f"system. With an array of NumPy: {content}. With a tensor of torch: {why}."
+            + (mixed if "numpy" in why else "")
             + (f" {_hint()}." if one else "")
         )
     if content.shape != (len(z), width) and one:
@@ -202,7 +204,9 @@ def _of_tensors(function: Function, z: np.ndarray) -> tuple[np.ndarray | None, s
     try:
         y = function(x)
     except Exception as error:  # a function of arrays fails as it likes
-        return None, " ".join(f"{type(error).__name__}: {error}".split())
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        # Detaching a tensor would cut its derivatives off.
+        return None, text.removesuffix(" Use tensor.detach().numpy() instead.").removesuffix(".")
     if not isinstance(y, torch.Tensor):
         return None, f"it returns a {type(y).__name__}"
     if not y.requires_grad:

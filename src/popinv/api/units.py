@@ -69,6 +69,9 @@ def _law_parameter(
         # An unknown of a random field.
         units = places if name.split("_")[-1] == "length" else "1"
         return Described(units, f"{name.replace('_', ' ')} of the field")
+    if name == owner.name:
+        # It is the same in all systems, as the mean of a random field is.
+        return Described(owner.units, owner.long_name or f"{name} in all systems")
     kind = transformed[owner.name]
     called = owner.name if kind == "none" else f"{kind} {owner.name}"
     ending = next((each for each in _OF if name.endswith(each)), "")
