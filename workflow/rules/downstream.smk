@@ -175,8 +175,8 @@ for method in METHODS.values():
         benchmark:
             f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
         resources:
-            mem_mb=memory("fetch_package"),
-            runtime=runtime("fetch_package"),
+            mem_mb=memory(f"use_{method.name}"),
+            runtime=runtime(f"use_{method.name}"),
         params:
             given=study_sections(method),
             module=method.module_of(method.use),
