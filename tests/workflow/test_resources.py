@@ -78,15 +78,18 @@ def test_every_rule_asks_for_memory_and_time():
             continue
         # The rule is named, since another workflow may give it another name. The chunks, whose
         # arrays ask alike, ask by another function.
-        for key, function in (("mem_mb", "memory"), ("runtime", "runtime")):
+        for key, function, convert in (
+            ("mem_mb", "memory", "memory_mb"),
+            ("runtime", "runtime", "runtime_minutes"),
+        ):
             alone = f'{key}={function}("{name}"),'
-            alike = f'{key}=of_array("{name}", {"memory_mb" if key == "mem_mb" else "runtime_minutes"}),'
+            alike = f'{key}=of_array("{name}", {convert}),'
             assert alone in resources or alike in resources, name
 
 
 def test_every_method_asks_for_memory_and_time():
     text = (ROOT / "workflow" / "rules" / "downstream.smk").read_text()
-    uses = text.split('f"use_{method.name}"')[1]
+    uses = text.split('f"use_{method.name}"', 1)[1]
     assert 'mem_mb=memory(f"use_{method.name}"),' in uses
     assert 'runtime=runtime(f"use_{method.name}"),' in uses
     for method in METHODS.values():
