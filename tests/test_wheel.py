@@ -145,7 +145,7 @@ def test_another_workflow_uses_it_as_a_module(finished: Installation) -> None:
     assert done.returncode == 0, done.stdout
     # What it would run is the same, so that nothing is run again.
     assert "popinv_" not in done.stdout
-    forced = ["--force", "popinv_gather_answer", "paper"]
+    forced = ["paper", "--forcerun", "popinv_gather_answer"]
     done = finished.call("python", "-m", "snakemake", "--cores", "2", *forced)
     assert done.returncode == 0, done.stdout
     assert "popinv_gather_answer" in done.stdout
