@@ -97,7 +97,7 @@ def test_of_large_images_some_rows_and_columns_are_told(ax: Axes) -> None:
     rows = drawn(ax)
     x, y, _, _, value = of(rows, "image")
     assert {row["series"] for row in rows} == {"image"}
-    assert (len(np.unique(x)), len(np.unique(y))) == (90, 134)
+    assert (len(np.unique(x)), len(np.unique(y))) == (90, 100)
     np.testing.assert_array_equal(value, values[y.astype(int) - 1, x.astype(int) - 1])
 
 

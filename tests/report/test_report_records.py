@@ -22,6 +22,7 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
+from popinv.report.estimator_charts import estimator_chart
 from popinv.report.gathering import (
     found_studies,
     gather_listed,
@@ -228,6 +229,20 @@ def test_parameters_are_drawn_where_there_is_something_to_compare_with():
         chart = parameter_chart([parameter])
         assert chart is not None
         assert len(chart.figure.data) == 2
+
+
+@pytest.mark.parametrize(("error", "wide"), [(0.5, False), (1e17, True)])
+def test_an_estimate_without_information_does_not_hide_the_others(results, error, wide):
+    population = results.study.loaded["population"].copy(deep=True)
+    population["estimate_errors"][2, 0] = error * np.sqrt(population["covariance"].values[0, 0])
+    chart = estimator_chart(population)
+    assert chart is not None
+    assert (chart.figure.layout.xaxis.range is not None) == wide
+    if wide:
+        assert chart.figure.layout.xaxis.range == (-15, 15)
+        # The numbers are there all the same.
+        (distance,) = [t for t in chart.figure.data if t.name == "distance"]
+        assert max(distance.error_x.array) > 1e16
 
 
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():

@@ -11,6 +11,7 @@ import pytest
 from browsing import DRAWN, visit
 from PIL import Image
 
+from popinv.report.pages import _environment
 from popinv.report.records import Picture
 
 Table = list[list[str]]
@@ -59,7 +60,7 @@ def test_tables_are_rectangular_and_every_series_has_a_name(saved):
 def test_tables_hold_the_numbers_that_are_drawn(saved, results):
     loaded = results.study.loaded
     loss = column(saved["tiny-loss.csv"], "loss", series="weighted by the noise")
-    np.testing.assert_allclose(loss, loaded["population"]["loss"].values, rtol=1e-12)
+    np.testing.assert_allclose(loss, loaded["population"]["loss"].values, rtol=1e-7)
     y = loaded["observations"]["y"].values
     table = saved["tiny-observations.csv"]
     for level in (0.05, 0.5, 0.95):
@@ -100,14 +101,30 @@ def test_error_bars_have_both_sides(saved):
     np.testing.assert_allclose(column(table, "error_x below"), 10.0)
 
 
+def test_of_thousands_of_metrics_all_can_be_saved(browser, pages):
+    metrics = {f"entry_{i}": i / 7 for i in range(1500)} | {"text": "a, b"}
+    macros = _environment().get_template("parts.html").module
+    page = (
+        pages["study"].read_text().replace("<footer>", f"{macros.numbers(metrics, 'Many')}<footer>")
+    )
+    file = pages["study"].with_name("with_metrics.html")
+    file.write_text(page)
+    opened = visit(browser, file, 1440, "light")
+    assert "first 1000 of 1501 numbers" in opened.page.inner_text("main")
+    with opened.page.expect_download() as download:
+        opened.page.click("button[data-name=metrics]")
+    rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text())))
+    assert rows[0] == ["name", "value"]
+    assert dict(rows[1:]) == {name: str(value) for name, value in metrics.items()}
+    opened.page.context.close()
+
+
 def test_a_picture_has_the_numbers_of_the_file_beside_it(browser, pages, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "law.png")
     picture = Picture("law", tmp_path / "law.png", "The law", "The law of the study tiny")
     assert picture.numbers == ""
     table = 'panel,series,x,y\n"a, b",ü,1,2\n'
     (tmp_path / "law.csv").write_text(table)
-    from popinv.report.pages import _environment
-
     macro = _environment().get_template("parts.html").module.picture(picture)
     page = pages["study"].read_text().replace("<footer>", f"{macro}<footer>")
     file = pages["study"].with_name("with_picture.html")

@@ -24,7 +24,7 @@ COLUMNS = ("panel", "series", "x", "y", "low", "high", "value")
 """The panel and what is drawn, its place, the ends of a bar or a band, and the colour's value."""
 
 # Of a larger image every second, third, ... row and column is told.
-_IMAGE = 160
+_IMAGE = 100
 
 # Labels that matplotlib gives.
 _AUTOMATIC = re.compile(r"_(child|container|line|nolegend)\w*$")

@@ -7,7 +7,7 @@ B of them, the ends of the 95 % range are the order statistics of rank 0.025 (B 
 0.975 (B + 1), between which a further data set of the model lies in 95 of 100 cases.
 
 The parameters are those of the answer, which was learned from the same data. The data lie a little
-closer to the model for that, so the ranges are slightly too wide and never too narrow.
+closer to a well estimated model for that, so the ranges are slightly too wide.
 """
 
 from __future__ import annotations

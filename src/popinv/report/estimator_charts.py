@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 import xarray as xr
 
 from popinv.report.look import DATA, LIGHT, MODEL, ORACLE, Chart, faint, new_chart
@@ -13,6 +14,8 @@ __all__ = ["estimator_chart"]
 # Number of parameters with a row.
 _ROWS = 12
 _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
+# Standard errors that are shown at most; the table of the chart's numbers has all.
+_FURTHEST = 15.0
 # Half width of a 95 % interval, in standard errors.
 _WIDE = 1.96
 
@@ -100,6 +103,9 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
     figure.update_yaxes(
         autorange="reversed", showgrid=False, ticks="", tickvals=places, ticktext=names
     )
+    # An estimate without information has an interval beside which the others are points.
+    if _furthest(figure) > _FURTHEST:
+        figure.update_xaxes(range=[-_FURTHEST, _FURTHEST])
     return Chart(
         "estimators",
         "Estimates of all estimators",
@@ -109,3 +115,13 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         figure,
         wide=True,
     )
+
+
+def _furthest(figure: go.Figure) -> float:
+    """Return the largest distance of a mark or an end of its interval from the answer."""
+    ends = [0.0]
+    for trace in figure.data:
+        if trace.type == "scatter":
+            half = 0.0 if trace.error_x.array is None else np.asarray(trace.error_x.array)
+            ends.append(float(np.nanmax(np.abs(trace.x) + half)))
+    return max(ends)

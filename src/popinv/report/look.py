@@ -53,6 +53,8 @@ DARK = {
 # From negative to positive, through the colour of the page.
 DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
 
+_MANY = 50
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -101,10 +103,18 @@ class Chart:
             for trace in self.figure.data:
                 if isinstance(trace.meta, int):
                     trace.visible = int(trace.meta) == 0
+        for trace in self.figure.data:
+            trace.update({key: _short(trace[key]) for key in ("x", "y", "z") if key in trace})
         text: str = self.figure.to_json()
         for sign in "<>&":
             text = text.replace(sign, f"\\u{ord(sign):04x}")
         return text
+
+
+def _short(values: Any) -> Any:
+    """Return many numbers in single precision, whose seven digits are enough to be drawn."""
+    many = isinstance(values, np.ndarray) and values.dtype == float and values.size > _MANY
+    return values.astype(np.float32) if many else values
 
 
 def faint(colour: str, alpha: float) -> str:

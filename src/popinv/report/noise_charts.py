@@ -31,7 +31,7 @@ from popinv.report.words import rounded
 __all__ = ["noise_charts"]
 
 # Observations in a heat map, pairs of them along a curve.
-_MATRIX = 160
+_MATRIX = 120
 _PAIRS = 600
 
 

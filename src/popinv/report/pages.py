@@ -58,6 +58,8 @@ _PACKAGES = (
     "snakemake",
     "plotly",
 )
+# A table of metrics has at most so many rows; the rest can be saved.
+_MOST_NUMBERS = 1000
 # The judgements that stand above the course of the search too.
 _CONVERGENCE = ("Convergence", "Descent")
 # The first table has at most this many parameters of the noise.
@@ -105,12 +107,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("duration", "inline", "measured", "memory", "number", "readable", "stage"):
+    for name in (
+        "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
+    ):  # fmt: skip
         environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",
         "colours": DARK,
+        "most_numbers": _MOST_NUMBERS,
         "version": __version__,
     }
     return environment

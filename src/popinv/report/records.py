@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from popinv.config.study import Study as StudySection
 from popinv.judgement.comparison import explained, rows_of
 from popinv.judgement.judgement import Judgement
 from popinv.judgement.metrics import Parameter
+from popinv.report.words import compressed
 
 __all__ = [
     "Comparison",
@@ -68,10 +68,11 @@ class Picture:
 
     @property
     def data(self) -> str:
-        """The picture as WebP in base64, pixel by pixel the same and less than half as large."""
+        """The picture as lossless WebP of 256 colours in base64, a third as large as the file."""
         stream = io.BytesIO()
         with Image.open(self.file) as image:
-            image.save(stream, format="WEBP", lossless=True)
+            few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            few.convert("RGB").save(stream, format="WEBP", lossless=True)
         return base64.b64encode(stream.getvalue()).decode()
 
     @property
@@ -80,7 +81,7 @@ class Picture:
         table = self.file.with_suffix(".csv")
         if not table.exists():
             return ""
-        return base64.b64encode(zlib.compress(table.read_bytes(), 9)).decode()
+        return compressed(table.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

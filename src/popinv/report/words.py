@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import math
 import re
+import zlib
+from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
-__all__ = ["duration", "inline", "measured", "memory", "number", "readable", "rounded", "stage"]
+__all__ = [
+    "compressed",
+    "duration",
+    "inline",
+    "measured",
+    "memory",
+    "number",
+    "packed",
+    "readable",
+    "rounded",
+    "stage",
+]
 
 
 # Short descriptions of the rules; other rules are called by their names.
@@ -101,6 +117,19 @@ def memory(megabytes: float | None) -> str:
     if megabytes is None or math.isnan(megabytes):
         return "–"
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
+def compressed(text: str) -> str:
+    """Return a text compressed by zlib, in base64."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def packed(metrics: Mapping[str, float | int | str | None]) -> str:
+    """Return names and numbers as :func:`compressed` CSV."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([("name", "value"), *metrics.items()])
+    return compressed(stream.getvalue())
 
 
 def inline(text: str) -> Markup:
