@@ -11,7 +11,10 @@ __all__ = ["PopinvDeprecationWarning", "deprecated"]
 
 
 class PopinvDeprecationWarning(FutureWarning):
-    """What is used will be removed. It is shown to users by default, unlike DeprecationWarning."""
+    """A name that is used will be removed.
+
+    Python shows this warning to users by default, unlike DeprecationWarning.
+    """
 
 
 def deprecated(what: str, instead: str, removed_in: str) -> str:

@@ -98,28 +98,19 @@ class OwnFunction(ExternalSection):
         """Return the function of tensors as a simulator that needs no surrogate."""
         import torch
 
+        from popinv.forward.external.interpolation import interpolated
         from popinv.surrogate.exact import ExactSimulator
 
-        function, matrix = self.of_inputs(), self._interpolation()
+        function, given = self.of_inputs(), self.observations.interpolation_matrix()
+        matrix = None if given is None else torch.from_numpy(given)
 
         def simulate(z: torch.Tensor) -> torch.Tensor:
             y = function(z).to(torch.float64)
             if matrix is not None:
-                y = (y.reshape(len(y), -1, matrix.shape[1]) @ matrix.T).reshape(len(y), -1)
+                y = interpolated(y, matrix)
             return torch.log(y) if self.observations.logarithm else y
 
         return ExactSimulator(simulate)
-
-    def _interpolation(self) -> torch.Tensor | None:
-        observed = self.observations
-        times, asked = observed.described_times(), observed.asked_times()
-        if times is None or asked is None or observed.simulated_times is None:
-            return None
-        import torch
-
-        from popinv.forward.external.interpolation import interpolation_matrix
-
-        return torch.from_numpy(interpolation_matrix(asked, times, observed.interpolation))
 
 
 class _InProcess:

@@ -219,7 +219,9 @@ def run_studies(arguments: tuple[str, ...]) -> None:
     the configuration; what one would type is printed first. Without a configuration it is
     config/config.yaml of this folder, or the example study of the package.
     """
-    _snakemake(arguments)
+    from popinv.cli.run import split
+
+    _snakemake(*split(arguments))
 
 
 @popinv.command("report", short_help="Write the pages of the report.", **_TO_SNAKEMAKE)
@@ -236,15 +238,14 @@ def write_report(arguments: tuple[str, ...]) -> None:
         page = report_page(configuration)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
-    _snakemake((*(() if configuration is None else (configuration,)), page, *options))
+    _snakemake(configuration, [page, *options])
     click.echo(page)
 
 
-def _snakemake(arguments: Sequence[str]) -> None:
+def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
     """Run Snakemake, and leave with its status if it fails."""
-    from popinv.cli.run import check_there, run, split
+    from popinv.cli.run import check_there, run
 
-    configuration, options = split(arguments)
     try:
         check_there(configuration, options)
     except PopinvError as error:

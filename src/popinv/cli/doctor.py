@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from popinv.forward.firedrake import HOW_TO_GET_IT
+from popinv.forward.firedrake import FINITE_ELEMENT_KINDS, HOW_TO_GET_IT
 
 __all__ = ["Finding", "Purpose", "examine", "gpu", "main", "poisson_error", "purpose_of"]
 
 PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
 FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")
-FINITE_ELEMENT_KINDS = ("elastodynamics", "porous_flow")
 # Extras that add to what users can do.
 USER_EXTRAS = ("arviz", "bayes", "downstream", "parquet", "slurm")
 # The mark of an environment that `make setup` has made.

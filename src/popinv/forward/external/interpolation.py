@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from popinv.forward.external.differentiable import DifferentiableSimulator
 from popinv.forward.external.evaluation import Simulator, checked_answer
 
-__all__ = ["DEGREES", "Interpolated", "interpolation_error", "interpolation_matrix"]
+__all__ = ["DEGREES", "Interpolated", "interpolated", "interpolation_error", "interpolation_matrix"]
 
 # Degrees of the splines that a configuration may name.
 DEGREES = {"linear": 1, "cubic": 3}
@@ -42,6 +42,12 @@ def interpolation_matrix(
     degree = min(DEGREES[kind], len(simulated) - 1)
     spline = make_interp_spline(np.asarray(simulated, float), np.eye(len(simulated)), k=degree)
     return np.asarray(spline(np.asarray(times, float)))
+
+
+def interpolated(values: Any, matrix: Any) -> Any:
+    """Return B y of every entry for arrays, or tensors, y (rows, entries m) and B (n, m)."""
+    entries = values.reshape(len(values), -1, matrix.shape[1])
+    return (entries @ matrix.T).reshape(len(values), -1)
 
 
 def interpolation_error(y: np.ndarray, simulated: Sequence[float], kind: str) -> float:
@@ -97,5 +103,5 @@ class Interpolated:
         self.simulator.close()
 
     def _at_times(self, values: np.ndarray) -> np.ndarray:
-        entries = values.reshape(len(values), -1, self.matrix.shape[1])
-        return (entries @ self.matrix.T).reshape(len(values), -1)
+        at_times: np.ndarray = interpolated(values, self.matrix)
+        return at_times

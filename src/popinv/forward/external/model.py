@@ -161,11 +161,10 @@ def _as_observed(
     """Return a start of the simulator that gives the observations from what it returns."""
     # The modules are imported here, since few studies need them.
     observed, count = section.observations, section.observation_count()
-    times, asked = observed.described_times(), observed.asked_times()
-    if times is not None and asked is not None and observed.simulated_times is not None:
-        from popinv.forward.external.interpolation import Interpolated, interpolation_matrix
+    matrix = observed.interpolation_matrix()
+    if matrix is not None:
+        from popinv.forward.external.interpolation import Interpolated
 
-        matrix = interpolation_matrix(asked, times, observed.interpolation)
         start = _then(start, partial(Interpolated, matrix=matrix, entries=observed.count))
     if observed.logarithm:
         from popinv.forward.external.logarithm import Logarithms

@@ -215,6 +215,16 @@ class SimulatorObservations(Section):
         simulated = cast("list[float] | None", self.simulated_times)
         return self.described_times() if simulated is None else simulated
 
+    def interpolation_matrix(self) -> np.ndarray | None:
+        """Return B with y(times) = B y(simulated_times), (n, m); None if they are the same."""
+        times, asked = self.described_times(), self.asked_times()
+        if self.simulated_times is None or times is None or asked is None:
+            return None
+        # Imported here, since few studies need it.
+        from popinv.forward.external.interpolation import interpolation_matrix
+
+        return interpolation_matrix(asked, times, self.interpolation)
+
     def asked_count(self) -> int:
         """Return how many numbers the simulator returns for a system."""
         return self.count * len(self.asked_times() or [None])
