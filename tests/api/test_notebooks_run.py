@@ -44,5 +44,7 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     space: dict = {}
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     outputs = [shown(cell.source, space) for cell in cells]
-    assert sum("systems with" in output for output in outputs) == 1
-    assert any("data:image/png" in output for output in outputs)
+    # Each shows what it has found: a result, or a table, and figures of a result.
+    results = sum("systems with" in output for output in outputs)
+    assert results == (0 if path.stem == "planning" else 1)
+    assert any(("data:image/png" if results else "<table") in output for output in outputs)

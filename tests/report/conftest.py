@@ -23,8 +23,9 @@ from small_results import (
 
 from popinv.downstream.claims import write_claims, write_metrics
 from popinv.inference.metrics import metrics
+from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study
-from popinv.report.pages import ASSETS, index_page, library, library_name, method_page
+from popinv.report.pages import index_page, method_page
 from popinv.report.writing import page_of
 from popinv.store import storage
 from popinv.surrogate.collect import Thresholds

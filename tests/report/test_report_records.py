@@ -23,8 +23,8 @@ from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.estimator_charts import estimator_chart
+from popinv.report.folder import found_studies
 from popinv.report.gathering import (
-    found_studies,
     gather_listed,
     gather_method,
     gather_study,

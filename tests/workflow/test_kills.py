@@ -170,7 +170,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         # Observations of a file, and comparisons of studies.
         "refit_without_tested", "score_systems", "compare_models",
         # Pages and pictures.
-        "report", "write_comparison_page", "write_method_page", "write_study_page",
+        "report", "write_comparison_page", "write_library", "write_method_page",
+        "write_study_page",
         "draw_noise", "draw_rules", "draw_systems",
         # Downstream methods.
         "fetch_package", "check_method", "train_ensembles", "use_method",

@@ -2,9 +2,13 @@
 
 import re
 
-from popinv.report.gathering import found_comparisons, found_studies
-from popinv.report.identity import templates_hash
-from popinv.report.pages import ASSETS, library_name
+from popinv.report.folder import (
+    ASSETS,
+    found_comparisons,
+    found_studies,
+    library_name,
+    templates_hash,
+)
 
 LIBRARY = f"<results>/report/{ASSETS}/{library_name()}"
 

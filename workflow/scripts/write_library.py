@@ -1,6 +1,6 @@
 """Put the library that draws the charts beside the pages."""
 
-from popinv.report.pages import library
+from popinv.report.folder import library
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job
 

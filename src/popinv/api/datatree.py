@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from popinv import __version__
-from popinv.api.units import Described
 from popinv.forward.datasets import place_coordinates, replicates_of, time_series
 from popinv.forward.section import ForwardSection
+from popinv.population.units import Described
 from popinv.store.variables import variable
 
 __all__ = [

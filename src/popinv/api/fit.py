@@ -51,6 +51,7 @@ def fit(
     descent: Mapping[str, Any] | None = None,
     polish: Mapping[str, Any] | None = None,
     assessment: Mapping[str, Any] | None = None,
+    tests: bool = True,
     seed: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     progress: bool = True,
@@ -104,6 +105,9 @@ def fit(
     estimator : {"auto", "likelihood", "pseudo_likelihood", "distance"}
     active_learning, surrogate, descent, polish, assessment : mapping, optional
         Further sections of a study.
+    tests : bool
+        Whether to test the model with systems that it has not seen. If there are few systems, this
+        takes up to five refits, and most of the time.
     seed : int
         The same seed gives the same numbers.
     device : {"auto", "cpu", "cuda"}
@@ -179,7 +183,8 @@ def fit(
     with _in_words(), quiet, fixed_threads():
         given = given_data(data, columns, known_names(wanted), known, times, grid)
         study, seen = study_of(wanted, given)
-        with tqdm(total=steps(study), leave=False, disable=not progress, file=sys.stderr) as bar:
+        count, hidden = steps(study, tests), not progress
+        with tqdm(total=count, leave=False, disable=hidden, file=sys.stderr) as bar:
             begun: list[str] = []
 
             def say(what: str) -> None:
@@ -188,7 +193,7 @@ def fit(
                 begun.append(what)
                 bar.set_description(what)
 
-            artefacts, metrics = run_stages(study, seen, device, say)
+            artefacts, metrics = run_stages(study, seen, device, say, tests)
             bar.update()
     function = simulator if callable(simulator) else None
     return Result(artefacts, metrics, simulator=function)

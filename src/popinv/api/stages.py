@@ -70,15 +70,15 @@ def is_exact(study: Study) -> bool:
     return isinstance(study.forward, OwnFunction) and study.forward.differentiated
 
 
-def steps(study: Study) -> int:
+def steps(study: Study, tests: bool) -> int:
     """Return how often :func:`run_stages` says what comes next."""
     rounds = 1 if is_exact(study) else 3 * study.active_learning.rounds + 1
     resampled = bool(study.assessment.bootstrap)
-    return rounds + 5 + resampled + has_sampling_error(study)
+    return rounds + 4 + tests + resampled + has_sampling_error(study)
 
 
 def run_stages(
-    study: Study, observations: xr.Dataset, device: str, say: Say
+    study: Study, observations: xr.Dataset, device: str, say: Say, tests: bool = True
 ) -> tuple[dict[str, xr.Dataset], Metrics]:
     """Run all stages on observations.
 
@@ -88,13 +88,15 @@ def run_stages(
     observations : Dataset
     device : {"cpu", "auto", "cuda"}
     say : callable
+    tests : bool
+        False leaves out the refits without the tested systems, and the tests with these.
 
     Returns
     -------
     artefacts : dict of str to Dataset
         ``observations``, ``check``, ``estimate_0``, ``estimate_1``, ..., ``distance``,
-        ``pseudo_likelihood``, ``likelihood``, ``population``, ``without_tested`` and, where there
-        are, ``surrogate``, ``resamples`` and ``sampling_error``.
+        ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are,
+        ``without_tested``, ``surrogate``, ``resamples`` and ``sampling_error``.
     metrics : dict
         As the workflow writes it to ``metrics.json``.
     """
@@ -105,7 +107,9 @@ def run_stages(
         run.rounds()
     run.estimates()
     run.answer()
-    return run.artefacts, run.metrics()
+    if tests:
+        run.refit()
+    return run.artefacts, run.metrics(tests)
 
 
 class _Run:
@@ -271,7 +275,7 @@ class _Run:
         self.keep("distance", deconvolve(self.model, study.descent, *given, **also), "deconvolve")
 
     def answer(self) -> None:
-        """Gather the answer, with its intervals, and refit it without the tested systems."""
+        """Gather the answer, with its intervals."""
         study, also = self.study, dict[str, Any](seed=self.seed, device=self.device)
         given: dict[str, Any] = {
             "observations": self["observations"],
@@ -311,21 +315,25 @@ class _Run:
             seed=self.seed,
         )
         self.keep("population", population, "gather_answer")
+
+    def refit(self) -> None:
+        """Refit the answer without the systems that it is tested with."""
         self.say("refitting without tested systems")
         without = refit_without_tested(
             self.model,
-            study.descent,
-            study.polish,
+            self.study.descent,
+            self.study.polish,
             self["observations"],
             self.surrogate,
             self["population"],
-            **also,
+            seed=self.seed,
+            device=self.device,
         )
         self.keep("without_tested", without, "refit_without_tested")
 
-    def metrics(self) -> Metrics:
+    def metrics(self, tests: bool) -> Metrics:
         """Judge the answer."""
-        self.say("testing the answer")
+        self.say("testing the answer" if tests else "judging the answer")
         names = ("observations", "population", "check", "without_tested", "sampling_error")
         return assess_population(
             self.model,
@@ -333,6 +341,7 @@ class _Run:
             self.thresholds,
             seed=self.seed,
             null_resamples=self.study.assessment.null_resamples,
+            tested=tests,
             surrogate=self.surrogate,
             **{name: self.artefacts[name] for name in names if name in self.artefacts},
         )

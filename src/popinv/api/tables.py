@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popinv.api.units import Described, law_parameters, noise_parameters
 from popinv.inference.intervals import boundaries
+from popinv.inference.reading import (
+    as_read,
+    read_names,
+    read_slopes,
+    read_values,
+    stated_entries,
+)
 from popinv.judgement.metrics import parameters_in
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.units import Described, law_parameters, noise_parameters
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
@@ -23,11 +30,18 @@ _STEP = 1e-5
 
 def summary(result: Result) -> pd.DataFrame:
     """Return the recovered parameters, one a row; see :meth:`popinv.api.result.Result.summary`."""
-    law, noise = result.law, result.noise
-    parts = [_rows(result, "law", law, _stated(law))]
+    noise = result.noise
+    parts = [_law_rows(result)]
     if "summary" in result.population:
         parts.append(_summary_rows(result))
-    parts.append(_rows(result, "noise", noise, np.ones(len(noise.names), dtype=bool)))
+    parts.append(
+        _table(
+            _described(result, "noise", noise.names),
+            "noise",
+            *(result.population[key].values for key in ("noise", "noise_lower", "noise_upper")),
+            _standard_errors(result, "noise", noise),
+        )
+    )
     table = pd.concat(parts)
     # The names are those of the metrics, but for the prefix of the noise.
     true = {_named(p.kind, p.name): p.true for p in parameters_in(result.metrics)}
@@ -35,11 +49,6 @@ def summary(result: Result) -> pd.DataFrame:
     if any(value is not None for value in given):
         table.insert(4, "true", np.array(given, dtype=float))
     return table
-
-
-def _stated(law: Law) -> np.ndarray:
-    """Return the mask of the law's entries that have a meaning of their own."""
-    return law.precision == 0 if law.summarised else np.ones(len(law.names), dtype=bool)
 
 
 def _named(kind: str, name: str) -> str:
@@ -52,35 +61,32 @@ def _described(result: Result, kind: str, names: tuple[str, ...]) -> dict[str, D
     return {_named(kind, name): told for name, told in tell(result.model, names).items()}
 
 
-def _rows(result: Result, kind: str, family: Law | NoiseModel, shown: np.ndarray) -> pd.DataFrame:
-    population = result.population
-    described = _described(result, kind, tuple(np.array(family.names)[shown].tolist()))
+def _law_rows(result: Result) -> pd.DataFrame:
+    law, population = result.law, result.population
+    read, shown = as_read(law, population), stated_entries(law)
+    slopes = read_slopes(law, population["law"].values)
     return _table(
-        described,
-        kind,
-        population[kind].values[shown],
-        _standard_errors(result, kind, family)[shown],
-        population[f"{kind}_lower"].values[shown],
-        population[f"{kind}_upper"].values[shown],
+        _described(result, "law", tuple(read_names(law)[shown].tolist())),
+        "law",
+        *(read[key].values for key in ("law", "law_lower", "law_upper")),
+        (np.abs(slopes) * _standard_errors(result, "law", law))[shown],
     )
 
 
 def _summary_rows(result: Result) -> pd.DataFrame:
     population = result.population
     names = tuple(str(name) for name in population["law_summary"].values)
-    nothing = np.full(len(names), np.nan)
-    ends = [population[f"summary_{end}"].values for end in ("lower", "upper")]
-    described = _described(result, "law", names)
-    return _table(described, "law", population["summary"].values, nothing, *ends)
+    values = [population[f"summary{end}"].values for end in ("", "_lower", "_upper")]
+    return _table(_described(result, "law", names), "law", *values, np.full(len(names), np.nan))
 
 
 def _table(
     described: dict[str, Described],
     kind: str,
     estimate: np.ndarray,
-    error: np.ndarray,
     lower: np.ndarray,
     upper: np.ndarray,
+    error: np.ndarray,
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -121,12 +127,12 @@ def _covariance(result: Result) -> np.ndarray:
 
 
 def natural_draws(result: Result) -> tuple[np.ndarray, dict[str, Described]]:
-    """Return draws of all parameters (B, n) on the natural scale, and the parameters in order."""
+    """Return draws of all parameters (B, n) as users read them, and the parameters in order."""
     law, noise = result.law, result.noise
-    shown, population = _stated(law), result.population
-    described = _described(result, "law", tuple(np.array(law.names)[shown].tolist()))
+    shown, population = stated_entries(law), result.population
+    described = _described(result, "law", tuple(read_names(law)[shown].tolist()))
     values = [
-        law.to_natural(population["alpha_draws"].values)[:, shown],
+        read_values(law, law.to_natural(population["alpha_draws"].values))[:, shown],
         noise.to_natural(population["gamma_draws"].values),
     ]
     return np.concatenate(values, axis=1), described | _described(result, "noise", noise.names)

@@ -119,11 +119,10 @@ def _number(value: float) -> str:
 
 def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
     """Return the rows of the table, headings first, without empty columns."""
-    rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true")]
+    rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true", "unit")]
     for kind, entries in groupby(parameters_in(metrics), key=lambda p: p.kind):
         of_kind = list(entries)
-        summarised = any(name.startswith("summary_") for name in metrics)
-        most = _MOST_SUMMARIES if summarised else _MOST
+        most = _MOST_SUMMARIES if any(p.name.endswith("_skewness") for p in of_kind) else _MOST
         for p in of_kind[:most]:
             low, high = p.lower, p.upper
             rows.append(
@@ -133,10 +132,11 @@ def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
                     _number(p.value),
                     "" if low is None or high is None else f"{_number(low)} to {_number(high)}",
                     "" if p.true is None else _number(p.true),
+                    p.units,
                 )
             )
         if len(of_kind) > most:
-            rows.append((kind, f"and {len(of_kind) - most} more in metrics.json", "", "", ""))
+            rows.append((kind, f"and {len(of_kind) - most} more in metrics.json", "", "", "", ""))
     kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     return [tuple(row[i] for i in kept) for row in rows]
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.problem import Problem
+from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.result import parameter_names
 
 __all__ = ["EstimatePairs", "estimate_pairs"]
@@ -19,7 +20,7 @@ _MOST = 6
 
 @dataclass(frozen=True)
 class EstimatePairs:
-    """Some parameters of law and noise, in natural values.
+    """Some parameters of law and noise, as users read them.
 
     Attributes
     ----------
@@ -61,23 +62,27 @@ def estimate_pairs(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Estima
     population, truth = loaded["population"], loaded.get("truth")
     # An unrestricted covariance has too many entries, none of which is a parameter by itself.
     kinds = ("law",) if problem.noise.unrestricted else ("law", "noise")
-    convert = {"law": problem.law.to_natural, "noise": problem.noise.to_natural}
+    law = problem.law
+    read = {
+        "law": lambda alpha: read_values(law, law.to_natural(alpha)),
+        "noise": problem.noise.to_natural,
+    }
     draws, estimate, true = [], [], []
     for kind, entry in (("law", "alpha"), ("noise", "gamma")):
         if kind not in kinds:
             continue
-        draws.append(convert[kind](population[f"{entry}_draws"].values))
-        estimate.append(population[kind].values)
+        drawn = population[f"{entry}_draws"].values
+        draws.append(read[kind](drawn))
+        estimate.append(read[kind](population[entry].values))
         dim = f"{kind}_parameter"
         same = truth is not None and np.array_equal(truth[dim], population[dim])
         none = np.full(len(estimate[-1]), np.nan)
-        true.append(truth[kind].values if same and truth is not None else none)
+        true.append(read[kind](truth[entry].values) if same and truth is not None else none)
     every = np.concatenate(draws, axis=1)
     every = every[np.isfinite(every).all(axis=1)]
     # Entries that summaries stand for have no meaning of their own, and held ones do not move.
     moves = np.ptp(every, axis=0) > 1e-9 * np.abs(every).max(axis=0, initial=1e-300)
-    if problem.law.summarised:
-        moves &= problem.precision[: every.shape[1]] == 0
+    moves[: problem.d_alpha] &= stated_entries(law)
     shown = np.flatnonzero(moves)
     count = len(shown)
     if count < 2:
@@ -87,7 +92,7 @@ def estimate_pairs(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Estima
         np.fill_diagonal(strength, 0.0)
         strongest = np.argsort(-strength.max(axis=0), kind="stable")[:_MOST]
         shown = shown[np.sort(strongest)]
-    names = parameter_names(problem)
+    names = parameter_names(problem, read_names(law))
     return EstimatePairs(
         tuple(names[i] for i in shown),
         count,

@@ -29,10 +29,11 @@ from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
 from popinv.inference.problem import Problem
+from popinv.inference.reading import as_read
 from popinv.inference.result import noise_covariance
 from popinv.inference.surrogate_intervals import held_out_solves
 
-__all__ = ["draw", "draw_all", "noise_comparison", "sensor_distances", "stated"]
+__all__ = ["draw", "draw_all", "noise_comparison", "sensor_distances"]
 
 
 def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:
@@ -63,13 +64,13 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         given = (truth, loaded.get("noise_known"))
-        others = [None if each is None else stated(problem, each) for each in given]
-        return draw_law(stated(problem, population), draws, *others)
+        others = [None if each is None else as_read(problem.law, each) for each in given]
+        return draw_law(as_read(problem.law, population), draws, *others)
     if name == "noise_covariance":
         return _noise_covariance(problem, loaded)
     if name == "descent":
-        true = None if truth is None else stated(problem, truth)
-        return draw_descent(stated(problem, population), true)
+        true = None if truth is None else as_read(problem.law, truth)
+        return draw_descent(as_read(problem.law, population), true)
     if name == "surrogate_error":
         thresholds = json.loads(check.attrs.get("config", "{}")).get("thresholds") or {}
         threshold = thresholds.get("error")
@@ -81,13 +82,6 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     if name == "examples":
         return draw_examples(of_one_replicate(loaded["observations"]), truth)
     raise ValueError(f"there is no figure '{name}'; the figures are {', '.join(FIGURES)}")
-
-
-def stated(problem: Problem, dataset: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset without the entries of the law that have no meaning of their own."""
-    if not problem.law.summarised:
-        return dataset
-    return dataset.isel(law_parameter=np.flatnonzero(problem.law.precision == 0))
 
 
 def noise_comparison(

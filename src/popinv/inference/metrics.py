@@ -19,6 +19,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
+from popinv.inference.reading import as_read, read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.tested import tested_systems
@@ -34,6 +35,7 @@ def metrics(
     null_resamples: int,
     polish_draws: int,
     thresholds: Thresholds,
+    tested: bool = True,
 ) -> dict[str, float | int | str]:
     """Return the flat table of a study's numbers; docs/metrics.md explains each.
 
@@ -50,6 +52,8 @@ def metrics(
     polish_draws : int
         Draws for each system's integral in the likelihood.
     thresholds : Thresholds
+    tested : bool
+        False leaves out the comparisons with systems that the model has not seen.
     """
     population, check = loaded["population"], loaded["check"]
     numbers: dict[str, float | int | str] = {
@@ -68,6 +72,7 @@ def metrics(
                 if np.isfinite(value := float(row[f"{name}_{end}"])):
                     numbers[f"{label}_{parameter}_{end}"] = value
             numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
+    numbers |= _medians(problem, population, loaded.get("truth"))
     if "summary" in population:
         numbers |= _summaries(problem, population, loaded.get("truth"))
     numbers |= _estimators(problem, population)
@@ -86,6 +91,27 @@ def metrics(
             problem.conditions.mean_square_scale if problem.conditions else 1.0,
             taken_off=population.attrs["through"] == "solver" or "correction" in population,
         )
+    return (
+        numbers
+        | (_tests(problem, loaded, null_resamples, polish_draws) if tested else {})
+        | {
+            "solver_calls": int(check["solver_calls"].sum()),
+            "solver_failures": int(check["solver_failures"].sum()),
+            "solver_failure_reasons": failure_counts(check) or "none",
+            "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
+            "identifiability_warning": str(population.attrs["identifiability_warning"]),
+            "identifiability_by": str(population.attrs["identifiability_by"]),
+            "weakest_direction": str(population.attrs["weakest_direction"]),
+            "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
+        }
+    )
+
+
+def _tests(
+    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int, polish_draws: int
+) -> dict[str, float | int | str]:
+    """Return the comparisons of the fitted model with systems that it has not seen."""
+    numbers: dict[str, float | int | str] = {}
     model, heldout, conditions = tested_systems(problem, loaded)
     if folds := folds_of(loaded["observations"]):
         numbers |= {
@@ -93,7 +119,7 @@ def metrics(
             "tested_folds": len(folds),
             "tested_folds_refitted": int(loaded["without_tested"]["arrived"].sum()),
         }
-    by_likelihood = _log_scores(model, population, polish_draws)
+    by_likelihood = _log_scores(model, loaded["population"], polish_draws)
     tests = heldout_tests(model, heldout, null_resamples, conditions, by_likelihood)
     numbers |= noise_misfit_metrics(tests.misfit, loaded["observations"])
     return numbers | {
@@ -107,21 +133,30 @@ def metrics(
         "heldout_log_score_expected": tests.log_score.expected,
         "heldout_log_score_p_value": tests.log_score.p_value,
         "heldout_log_score_by": "likelihood" if by_likelihood else "normal law",
-        "solver_calls": int(check["solver_calls"].sum()),
-        "solver_failures": int(check["solver_failures"].sum()),
-        "solver_failure_reasons": failure_counts(check) or "none",
-        "rounds_solved": int(np.sum(check["solver_calls"].values[:-1] > 0)),
-        "identifiability_warning": str(population.attrs["identifiability_warning"]),
-        "identifiability_by": str(population.attrs["identifiability_by"]),
-        "weakest_direction": str(population.attrs["weakest_direction"]),
-        "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
     }
 
 
 def _hidden(problem: Problem) -> frozenset[str]:
-    """Return the names of the law's entries that its summaries stand for."""
-    law = problem.law
-    return frozenset(np.array(law.names)[law.precision > 0].tolist() if law.summarised else ())
+    """Return the names of the law's entries that have no meaning of their own."""
+    return frozenset(np.array(problem.law.names)[~stated_entries(problem.law)].tolist())
+
+
+def _medians(
+    problem: Problem, population: xr.Dataset, truth: xr.Dataset | None
+) -> dict[str, float | int | str]:
+    """Return the medians that are read in place of means, with intervals and the truth."""
+    entries, numbers = list(problem.law.medians), {}
+    read = as_read(problem.law, population) if entries else population
+    true = None if truth is None else read_values(problem.law, truth["law"].values)
+    for entry in entries:
+        name = str(read_names(problem.law)[entry])
+        row = read.sel(law_parameter=name)
+        for suffix in ("", "_lower", "_upper"):
+            if np.isfinite(value := float(row[f"law{suffix}"])):
+                numbers[f"summary_{name}{suffix}"] = value
+        if true is not None:
+            numbers[f"summary_true_{name}"] = float(true[entry])
+    return numbers
 
 
 def _summaries(

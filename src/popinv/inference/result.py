@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,9 +40,12 @@ def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> 
     return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()[:size, :size]
 
 
-def parameter_names(problem: Problem) -> tuple[str, ...]:
-    """Return the names of all parameters; names that law and noise share get a prefix."""
-    law, noise = problem.law.names, problem.noise.names
+def parameter_names(problem: Problem, law: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the names of all parameters; names that law and noise share get a prefix.
+
+    The names of the law's entries are those of alpha, or others that are given.
+    """
+    law, noise = problem.law.names if law is None else law, problem.noise.names
     both = set(law) & set(noise)
     return tuple(
         f"{kind} {name}" if name in both else name

@@ -17,7 +17,7 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A recovered parameter, in natural values.
+    """A recovered parameter, as users read it.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class Parameter:
     lower, upper : float or None
         Ends of the 95 % interval, if there is one.
     true : float or None
+    units : str
+        Empty if it has none.
     """
 
     kind: Literal["law", "noise"]
@@ -35,6 +37,7 @@ class Parameter:
     lower: float | None = None
     upper: float | None = None
     true: float | None = None
+    units: str = ""
 
     @property
     def error(self) -> float | None:
@@ -52,41 +55,47 @@ class Parameter:
 
 
 def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
-    """Return the recovered parameters in ``metrics.json``, law before noise."""
-    kinds: dict[Literal["law", "noise"], str] = {"law": "alpha_", "noise": "noise_"}
-    ending = "_predicted_error"
-    recovered = []
-    for kind, prefix in kinds.items():
-        for entry in metrics:
-            if not (entry.startswith(prefix) and entry.endswith(ending)):
-                continue
-            key = entry.removesuffix(ending)
-            name = key.removeprefix(prefix)
-            recovered.append(
-                Parameter(
-                    kind,
-                    name,
-                    metrics[key],
-                    metrics.get(f"{key}_lower"),
-                    metrics.get(f"{key}_upper"),
-                    metrics.get(f"{prefix}true_{name}"),
-                )
-            )
-        if kind == "law":
-            recovered += _summaries(metrics)
-    return tuple(recovered)
+    """Return the recovered parameters in ``metrics.json``, law before noise.
+
+    The median of a parameter takes the place of the mean of its logarithm, or logit.
+    """
+    summaries = {
+        key.removeprefix(_SUMMARY): _parameter(metrics, "law", _SUMMARY, key)
+        for key in metrics
+        if key.startswith(_SUMMARY)
+        and not key.startswith(f"{_SUMMARY}true_")
+        and not key.endswith(("_lower", "_upper"))
+    }
+    law = []
+    for p in _own(metrics, "law", "alpha_"):
+        median = f"{p.name.removesuffix('_mean')}_median" if p.name.endswith("_mean") else ""
+        law.append(summaries.pop(median, p))
+    return (*law, *summaries.values(), *_own(metrics, "noise", "noise_"))
 
 
-def _summaries(metrics: Metrics) -> Iterator[Parameter]:
-    """Yield moments, quantiles and correlations of a law whose coefficients have no meaning."""
-    prefix, ending = "summary_", "_lower"
-    for entry in metrics:
-        if entry.startswith(prefix) and entry.endswith(ending):
-            key = entry.removesuffix(ending)
-            name = key.removeprefix(prefix)
-            true = metrics.get(f"{prefix}true_{name}")
-            ends = metrics[entry], metrics.get(f"{key}_upper")
-            yield Parameter("law", name, metrics[key], *ends, true)
+_SUMMARY, _ERROR = "summary_", "_predicted_error"
+
+
+def _own(metrics: Metrics, kind: Literal["law", "noise"], prefix: str) -> Iterator[Parameter]:
+    for key in metrics:
+        if key.startswith(prefix) and key.endswith(_ERROR):
+            yield _parameter(metrics, kind, prefix, key)
+
+
+def _parameter(
+    metrics: Metrics, kind: Literal["law", "noise"], prefix: str, entry: str
+) -> Parameter:
+    key = entry.removesuffix(_ERROR)
+    name = key.removeprefix(prefix)
+    return Parameter(
+        kind,
+        name,
+        metrics[key],
+        metrics.get(f"{key}_lower"),
+        metrics.get(f"{key}_upper"),
+        metrics.get(f"{prefix}true_{name}"),
+        metrics.get(f"units_{kind}_{name}", ""),
+    )
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def parameter_chart(
             }
         )
         figure.add_annotation(
-            text=f"{p.kind}: {readable(p.name)}",
+            text=axis_label(f"{p.kind}: {readable(p.name)}", p.units),
             x=0,
             y=top - 0.3 / count,
             xref="paper",

@@ -23,8 +23,6 @@ from popinv.workflow.benchmarks import read_job
 
 __all__ = [
     "PROBLEM",
-    "found_comparisons",
-    "found_studies",
     "gather_comparison",
     "gather_listed",
     "gather_method",
@@ -88,20 +86,6 @@ def gather_study(
     )
 
 
-def found_studies(results: str | Path) -> list[str]:
-    """Return the names of all studies that have numbers or a page in a folder of results."""
-    results = Path(results)
-    numbers = {file.parent.name for file in results.glob("*/metrics.json")}
-    return sorted(numbers | {page.stem for page in results.glob("report/studies/*.html")})
-
-
-def found_comparisons(results: str | Path) -> list[str]:
-    """Return the names of all comparisons of models that have results and a page."""
-    pages = {page.stem for page in Path(results).glob("report/comparisons/*.html")}
-    files = Path(results).glob("comparisons/*/comparison.json")
-    return sorted(pages & {file.parent.name for file in files})
-
-
 def gather_listed(results: str | Path, name: str, section: config.Study | None) -> Listed:
     """Return the record of a study in the index.
 
@@ -111,7 +95,8 @@ def gather_listed(results: str | Path, name: str, section: config.Study | None) 
         The folder of the results.
     name : str
     section : popinv.config.study.Study or None
-        None if it is not part of the configuration, but among :func:`found_studies`.
+        None if it is not part of the configuration, but among
+        :func:`popinv.report.folder.found_studies`.
 
     Raises
     ------

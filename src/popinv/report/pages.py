@@ -24,24 +24,19 @@ from popinv import __version__
 from popinv.cli.show import METHOD_NAMES
 from popinv.report import words
 from popinv.report.describing import described, question_of
+from popinv.report.folder import ASSETS, library_name
 from popinv.report.look import DARK, Chart
 from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
 
 __all__ = [
-    "ASSETS",
     "Reproduction",
     "comparison_page",
     "index_page",
-    "library",
-    "library_name",
     "method_page",
     "reproduction",
     "study_page",
 ]
-
-ASSETS = "assets"
-"""Folder of the charts' library, within that of the report."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Packages on which results depend, in addition to Python itself.
@@ -123,18 +118,6 @@ def _environment() -> Environment:
 
 def _asset(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def library_name() -> str:
-    """Return the name of the file with the charts' library, whose version it tells."""
-    return f"plotly-{metadata.version('plotly')}.min.js"
-
-
-def library() -> str:
-    """Return the charts' library."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
 
 
 def study_page(

@@ -14,10 +14,11 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
-from popinv.figures.study import noise_comparison, sensor_distances, stated
+from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.problem import Problem
+from popinv.inference.reading import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
@@ -94,7 +95,8 @@ def charts_of(
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
     hidden = problem.precision > 0 if problem.law.summarised else None
-    parameters = parameter_chart(study.parameters, loaded.get("noise_known"))
+    oracle = as_read(problem.law, loaded["noise_known"]) if "noise_known" in loaded else None
+    parameters = parameter_chart(study.parameters, oracle)
     tests, stages = test_chart(study.metrics), stage_chart(study.stages)
     threshold = study.config.active_learning.threshold
     return {
@@ -113,7 +115,8 @@ def charts_of(
         "observations": observation_charts(predictive),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(
-            stated(problem, population), None if truth is None else stated(problem, truth)
+            as_read(problem.law, population),
+            None if truth is None else as_read(problem.law, truth),
         ),
         "rounds": [
             solves_chart(check, plane(problem, population, estimates, check, names)),

@@ -6,8 +6,10 @@ from typing import Any
 
 from popinv.inference.build import descent_problem
 from popinv.inference.metrics import metrics
+from popinv.inference.reading import read_names, stated_entries
 from popinv.inference.settings import PolishSettings
 from popinv.population.model import Model
+from popinv.population.units import table_units
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.collect import Thresholds
 
@@ -21,6 +23,7 @@ def assess_population(
     *,
     seed: int,
     null_resamples: int,
+    tested: bool = True,
     **artefacts: Any,
 ) -> dict[str, float | int | str]:
     """Return the study's metrics, a flat table of numbers.
@@ -32,6 +35,8 @@ def assess_population(
         What a surrogate that is good enough stays below.
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
+    tested : bool
+        False leaves out the comparisons with systems that the model has not seen.
     **artefacts : Dataset
         ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
         ``check``, and, where there are, ``without_tested``, ``sampling_error``, ``truth``,
@@ -39,4 +44,8 @@ def assess_population(
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    return metrics(problem, artefacts, null_resamples, polish.draws, thresholds)
+    numbers = metrics(problem, artefacts, null_resamples, polish.draws, thresholds, tested)
+    population, law = artefacts["population"], problem.law
+    names = read_names(law)[stated_entries(law)].tolist()
+    names += population["law_summary"].values.tolist() if "summary" in population else []
+    return numbers | table_units(model, names, problem.noise.names)

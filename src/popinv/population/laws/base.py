@@ -89,6 +89,14 @@ class Law(ABC):
         """The entries of z that are positive and whose logarithm is the natural coordinate."""
         return (False,) * self.d_z
 
+    @property
+    def medians(self) -> Mapping[int, int]:
+        """The entries of alpha that are the mean of a transformed parameter, by its place in z.
+
+        Users read the median of that parameter in place of the mean.
+        """
+        return {}
+
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, d_z); alpha is (d_alpha,) or one row per sample."""

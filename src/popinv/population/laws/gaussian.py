@@ -126,6 +126,12 @@ class GaussianLaw(Law):
         """True for the parameters whose logarithm is normal."""
         return tuple(transform.kind == "log" for transform in self.transforms)
 
+    @property
+    def medians(self) -> Mapping[int, int]:
+        """The means of the parameters that a transform bounds."""
+        places = enumerate(self._free)
+        return {entry: i for entry, i in places if self.transforms[i].kind != "none"}
+
     def sample(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
     ) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -32,6 +34,13 @@ class ProductLaw(Law):
     def logarithmic(self) -> tuple[bool, ...]:
         """The flags of the two laws, joined."""
         return self._first.logarithmic + self._second.logarithmic
+
+    @property
+    def medians(self) -> Mapping[int, int]:
+        """Those of the two laws, joined."""
+        split, cut = len(self._first.names), self._first.d_z
+        second = {split + entry: cut + i for entry, i in self._second.medians.items()}
+        return {**self._first.medians, **second}
 
     @property
     def varying(self) -> np.ndarray:

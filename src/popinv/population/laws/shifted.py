@@ -10,7 +10,7 @@ The coefficients B are further unknowns. The logarithm of a positive unknown is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -58,6 +58,11 @@ class ShiftedLaw(Law):
     def shares(self) -> np.ndarray:
         """The flags of the law, False for the coefficients."""
         return np.append(self._law.shares, [False] * len(self._places))
+
+    @property
+    def medians(self) -> Mapping[int, int]:
+        """Those of the law."""
+        return self._law.medians
 
     @property
     def varying(self) -> np.ndarray:

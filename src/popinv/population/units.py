@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from popinv.forward.base import Parameter
 from popinv.population.laws.base import Law
 from popinv.population.model import Model
 
-__all__ = ["Described", "law_parameters", "noise_parameters"]
+__all__ = ["Described", "law_parameters", "noise_parameters", "table_units"]
 
 _OF = {
     "_mean_increment": "by how much the mean of {} exceeds that of the component before",
@@ -26,10 +27,19 @@ _OF_VALUES = ("_median", "_quantile_05", "_quantile_25", "_quantile_75", "_quant
 
 @dataclass(frozen=True)
 class Described:
-    """The unit of a parameter, "1" if it has none, and what it is."""
+    """The unit of a parameter, "1" if it has none, and what it is.
+
+    ``scale`` is "log" or "logit" if it is a number on that scale of the parameter.
+    """
 
     units: str
     long_name: str
+    scale: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """The unit in a table: empty if there is none."""
+        return f"{self.scale} scale" if self.scale else self.units if self.units != "1" else ""
 
 
 def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
@@ -82,8 +92,9 @@ def _law_parameter(
     text = _told(name, called, ending)
     if ending in ("_mean", "_mean_increment", "_standard_deviation") and kind == "none":
         return Described(owner.units, text)
-    if ending == "_mean" and kind == "log" and owner.units != "1":
-        return Described(f"log({owner.units})", text)
+    if ending in ("_mean", "_mean_increment", "_standard_deviation"):
+        units = f"log({owner.units})" if ending == "_mean" and kind == "log" else "1"
+        return Described("1" if units == "log(1)" else units, text, kind)
     if ending == "_coefficient":
         covariate = name.removeprefix(f"{owner.name}_").removesuffix(ending)
         unit = owner.units if kind == "none" else "1"
@@ -130,3 +141,13 @@ def noise_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Describe
             units = observed.coordinate_units
         described[name] = Described(units, f"{name.replace('_', ' ')} of the noise")
     return described
+
+
+def table_units(model: Model, law: Sequence[str], noise: Sequence[str]) -> dict[str, str]:
+    """Return the units of a table, ``units_law_<name>`` and ``units_noise_<name>``.
+
+    A parameter without a unit is left out.
+    """
+    told = {f"units_law_{n}": d for n, d in law_parameters(model, tuple(law)).items()}
+    told |= {f"units_noise_{n}": d for n, d in noise_parameters(model, tuple(noise)).items()}
+    return {key: each.in_words for key, each in told.items() if each.in_words}

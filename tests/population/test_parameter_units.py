@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from popinv.api.units import law_parameters, noise_parameters
 from popinv.config.loading import load
 from popinv.inference.law_summary import summary_names
 from popinv.population.model import Model
+from popinv.population.units import law_parameters, noise_parameters
 
 FORWARD = {
     "kind": "python",

@@ -1,0 +1,72 @@
+r"""Parameters of a law in the form that users read.
+
+Users read values in the unit of the parameter. A parameter ``z = t(x)`` with x normal of mean m is
+stated by its median t(m) and not by m, for example the median ``exp(m)`` of a lognormal parameter.
+t increases, so that the ends of an interval for m give those of an interval for the median. Entries
+without a meaning of their own are left out
+(:attr:`popinv.population.laws.base.Law.summarised`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.population.laws.base import Law
+
+__all__ = ["as_read", "read_names", "read_slopes", "read_values", "stated_entries"]
+
+
+def stated_entries(law: Law) -> np.ndarray:
+    """Return the mask (d_alpha,) of the entries that have a meaning of their own."""
+    return law.precision == 0 if law.summarised else np.ones(len(law.names), dtype=bool)
+
+
+def read_names(law: Law) -> np.ndarray:
+    """Return the names (d_alpha,) of all entries, ``x_median`` in place of ``x_mean``."""
+    medians = law.medians
+    read = [
+        f"{name.removesuffix('_mean')}_median" if entry in medians else name
+        for entry, name in enumerate(law.names)
+    ]
+    return np.array(read)
+
+
+def read_values(law: Law, natural: np.ndarray) -> np.ndarray:
+    """Return all entries as they are read, for natural values (..., d_alpha)."""
+    read = np.array(natural, dtype=float)
+    for entry, parameter in law.medians.items():
+        rows = np.zeros((read[..., entry].size, law.d_z))
+        rows[:, parameter] = read[..., entry].ravel()
+        bounded = law.bounded(torch.from_numpy(rows))[:, parameter].numpy()
+        read[..., entry] = bounded.reshape(read.shape[:-1])
+    return read
+
+
+def as_read(law: Law, dataset: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset with the law's parameters as users read them.
+
+    Parameters
+    ----------
+    law : Law
+    dataset : Dataset
+        Variables of the dimension ``law_parameter`` whose names begin with ``law`` are natural
+        values: ``law``, ``law_lower``, ``law_upper``, ``law_path``. They are converted.
+    """
+    read = {}
+    for key, values in dataset.data_vars.items():
+        if str(key).startswith("law") and "law_parameter" in values.dims:
+            last = values.transpose(..., "law_parameter")
+            read[str(key)] = last.copy(data=read_values(law, last.values)).transpose(*values.dims)
+    coordinate = dataset["law_parameter"].variable.copy(data=read_names(law))
+    named = dataset.assign(read).assign_coords(law_parameter=coordinate)
+    return named.isel(law_parameter=np.flatnonzero(stated_entries(law)))
+
+
+def read_slopes(law: Law, natural: np.ndarray) -> np.ndarray:
+    """Return the derivative (d_alpha,) of each entry as it is read in its natural value."""
+    step = 1e-5
+    ends = [read_values(law, natural + sign * step) for sign in (1, -1)]
+    slopes: np.ndarray = (ends[0] - ends[1]) / (2 * step)
+    return slopes

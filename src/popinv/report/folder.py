@@ -1,0 +1,58 @@
+"""What is in the folder of the report: the library of its charts, and the pages already there.
+
+The workflow asks for this whenever it is parsed, so that nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+__all__ = [
+    "ASSETS",
+    "found_comparisons",
+    "found_studies",
+    "library",
+    "library_name",
+    "templates_hash",
+]
+
+ASSETS = "assets"
+"""Folder of the charts' library, within that of the report."""
+
+
+def library_name() -> str:
+    """Return the name of the file with the charts' library, whose version it tells."""
+    return f"plotly-{metadata.version('plotly')}.min.js"
+
+
+def library() -> str:
+    """Return the charts' library."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def found_studies(results: str | Path) -> list[str]:
+    """Return the names of all studies that have numbers or a page in a folder of results."""
+    results = Path(results)
+    numbers = {file.parent.name for file in results.glob("*/metrics.json")}
+    return sorted(numbers | {page.stem for page in results.glob("report/studies/*.html")})
+
+
+def found_comparisons(results: str | Path) -> list[str]:
+    """Return the names of all comparisons of models that have results and a page."""
+    pages = {page.stem for page in Path(results).glob("report/comparisons/*.html")}
+    files = Path(results).glob("comparisons/*/comparison.json")
+    return sorted(pages & {file.parent.name for file in files})
+
+
+@cache
+def templates_hash() -> str:
+    """Return a hash of the pages' templates, as Snakemake does not see those of a package."""
+    digest = hashlib.sha256()
+    for file in sorted((Path(__file__).parent / "templates").iterdir()):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
