@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,7 @@ def summary(result: Result) -> pd.DataFrame:
         _table(
             _described(result, "noise", noise.names),
             "noise",
-            *(result.population[key].values for key in ("noise", "noise_lower", "noise_upper")),
+            [result.population[key].values for key in ("noise", "noise_lower", "noise_upper")],
             _standard_errors(result, "noise", noise),
         )
     )
@@ -66,9 +67,9 @@ def _law_rows(result: Result) -> pd.DataFrame:
     read, shown = as_read(law, population), stated_entries(law)
     slopes = read_slopes(law, population["law"].values)
     return _table(
-        _described(result, "law", tuple(read_names(law)[shown].tolist())),
+        _described(result, "law", tuple(np.array(read_names(law))[shown].tolist())),
         "law",
-        *(read[key].values for key in ("law", "law_lower", "law_upper")),
+        [read[key].values for key in ("law", "law_lower", "law_upper")],
         (np.abs(slopes) * _standard_errors(result, "law", law))[shown],
     )
 
@@ -77,17 +78,16 @@ def _summary_rows(result: Result) -> pd.DataFrame:
     population = result.population
     names = tuple(str(name) for name in population["law_summary"].values)
     values = [population[f"summary{end}"].values for end in ("", "_lower", "_upper")]
-    return _table(_described(result, "law", names), "law", *values, np.full(len(names), np.nan))
+    return _table(_described(result, "law", names), "law", values, np.full(len(names), np.nan))
 
 
 def _table(
     described: dict[str, Described],
     kind: str,
-    estimate: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
+    values: Sequence[np.ndarray],
     error: np.ndarray,
 ) -> pd.DataFrame:
+    estimate, lower, upper = values
     return pd.DataFrame(
         {
             "estimate": estimate,
@@ -130,7 +130,7 @@ def natural_draws(result: Result) -> tuple[np.ndarray, dict[str, Described]]:
     """Return draws of all parameters (B, n) as users read them, and the parameters in order."""
     law, noise = result.law, result.noise
     shown, population = stated_entries(law), result.population
-    described = _described(result, "law", tuple(read_names(law)[shown].tolist()))
+    described = _described(result, "law", tuple(np.array(read_names(law))[shown].tolist()))
     values = [
         read_values(law, law.to_natural(population["alpha_draws"].values))[:, shown],
         noise.to_natural(population["gamma_draws"].values),

@@ -145,11 +145,12 @@ def _medians(
     problem: Problem, population: xr.Dataset, truth: xr.Dataset | None
 ) -> dict[str, float | int | str]:
     """Return the medians that are read in place of means, with intervals and the truth."""
-    entries, numbers = list(problem.law.medians), {}
+    entries = list(problem.law.medians)
+    numbers: dict[str, float | int | str] = {}
     read = as_read(problem.law, population) if entries else population
     true = None if truth is None else read_values(problem.law, truth["law"].values)
     for entry in entries:
-        name = str(read_names(problem.law)[entry])
+        name = read_names(problem.law)[entry]
         row = read.sel(law_parameter=name)
         for suffix in ("", "_lower", "_upper"):
             if np.isfinite(value := float(row[f"law{suffix}"])):

@@ -23,14 +23,13 @@ def stated_entries(law: Law) -> np.ndarray:
     return law.precision == 0 if law.summarised else np.ones(len(law.names), dtype=bool)
 
 
-def read_names(law: Law) -> np.ndarray:
-    """Return the names (d_alpha,) of all entries, ``x_median`` in place of ``x_mean``."""
+def read_names(law: Law) -> tuple[str, ...]:
+    """Return the names of all entries, ``x_median`` in place of ``x_mean``."""
     medians = law.medians
-    read = [
+    return tuple(
         f"{name.removesuffix('_mean')}_median" if entry in medians else name
         for entry, name in enumerate(law.names)
-    ]
-    return np.array(read)
+    )
 
 
 def read_values(law: Law, natural: np.ndarray) -> np.ndarray:
@@ -59,7 +58,7 @@ def as_read(law: Law, dataset: xr.Dataset) -> xr.Dataset:
         if str(key).startswith("law") and "law_parameter" in values.dims:
             last = values.transpose(..., "law_parameter")
             read[str(key)] = last.copy(data=read_values(law, last.values)).transpose(*values.dims)
-    coordinate = dataset["law_parameter"].variable.copy(data=read_names(law))
+    coordinate = dataset["law_parameter"].variable.copy(data=np.array(read_names(law)))
     named = dataset.assign(read).assign_coords(law_parameter=coordinate)
     return named.isel(law_parameter=np.flatnonzero(stated_entries(law)))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from popinv.inference.build import descent_problem
 from popinv.inference.metrics import metrics
 from popinv.inference.reading import read_names, stated_entries
@@ -46,6 +48,6 @@ def assess_population(
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
     numbers = metrics(problem, artefacts, null_resamples, polish.draws, thresholds, tested)
     population, law = artefacts["population"], problem.law
-    names = read_names(law)[stated_entries(law)].tolist()
+    names = np.array(read_names(law))[stated_entries(law)].tolist()
     names += population["law_summary"].values.tolist() if "summary" in population else []
     return numbers | table_units(model, names, problem.noise.names)
