@@ -27,7 +27,8 @@ TINY: dict[str, Any] = {
             },
             "noise": {"kind": "kernel", "start": {"amplitude": 0.2, "length": 0.2}},
             "observations": {
-                "count": 60,
+                # From this number on the likelihood needs no draws that adapt to each system.
+                "count": 200,
                 "heldout": 40,
                 "truth": {
                     "law": {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3},
@@ -36,9 +37,9 @@ TINY: dict[str, Any] = {
             },
             "active_learning": {
                 "rounds": 2,
-                "first_design": 80,
+                "first_design": 160,
                 "solves_per_round": 40,
-                "chunk_size": 40,
+                "chunk_size": 80,
                 "threshold": 0.001,
             },
             "surrogate": {"width": 16, "depth": 2, "max_epochs": 100},

@@ -41,7 +41,7 @@ def short_study() -> dict[str, Any]:
     # The same round 0 once more, each system solved by two processes.
     shared = copy.deepcopy(study)
     shared["forward"]["ranks"] = 2
-    shared["active_learning"]["chunk_size"] = 80
+    shared["active_learning"]["chunk_size"] = 160
     config["studies"]["shared"] = shared
     return config
 
@@ -186,7 +186,7 @@ def test_processes_that_share_a_solve_find_what_one_finds(run):
     largest = np.abs(alone["y"].values).max()
     assert np.abs(together["y"].values - alone["y"].values).max() < 1e-10 * largest
     log = run["there"] / "results/shared/logs/solve_chunk_distributed.0.0.log"
-    assert "80 solves by 2 processes, 0 failed" in log.read_text()
+    assert "160 solves by 2 processes, 0 failed" in log.read_text()
 
 
 def test_a_limit_that_would_lose_chunks_of_an_array_is_refused(cluster, tmp_path):

@@ -97,3 +97,19 @@ def test_the_same_stage_gives_the_same_noise():
     assert np.all(one != other)
     # Pairs (xi, -xi): of each solve the noise sums to zero.
     np.testing.assert_allclose(one.reshape(4, 7, 8).sum(axis=0), 0.0, atol=1e-14)
+
+
+def test_a_correction_beyond_all_sizes_is_not_made():
+    # The mean is exchanged with a deviation that nothing determines: its error is no measure.
+    problem, alpha, gamma = curve_problem(count=200)
+    surrogate = replace(problem, simulate=off)
+    estimate = fit_pseudo_likelihood(surrogate, [np.concatenate([alpha, gamma])])
+    flat = estimate.bread.copy()
+    flat[0] *= 1e6
+    flat[:, 0] *= 1e6
+    loose = replace(estimate, bread=flat, covariance=flat)
+    better = corrected(surrogate, loose, pseudo_scores(surrogate, estimate.p), fresh(), "fresh")
+    np.testing.assert_array_equal(better.p, estimate.p)
+    assert not better.passes
+    assert "too much for a correction" in better.reason
+    assert abs(better.correction[0]) > 20 * problem.scale[0]

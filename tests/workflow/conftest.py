@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from tiny_study import TINY, Workflow
 
 
@@ -16,10 +18,21 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """Return the workflow after a whole run of the tiny study."""
-    workflow = Workflow(tmp_path_factory.mktemp("tiny"))
-    workflow.configure(TINY)
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
-    return workflow
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
+    """Return the workflow after a whole run of the tiny study.
+
+    One process of the tests runs it, and each has a copy.
+    """
+    alone = worker_id == "master"
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    folder = shared / "finished_tiny"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "results/tiny/figures").exists():
+            folder.mkdir(exist_ok=True)
+            made = Workflow(folder)
+            made.configure(TINY)
+            done = made.run()
+            assert done.returncode == 0, done.stdout
+    copied = tmp_path_factory.mktemp("tiny") / "study"
+    shutil.copytree(folder, copied)
+    return Workflow(copied)

@@ -44,7 +44,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     for metrics in metrics_by_method.values():
         assert all(isinstance(value, float | int | str) for value in metrics.values())
     posterior = storage.load(folder / "posterior.zarr")
-    assert posterior["z"].shape == (10, 60, 5)
+    assert posterior["z"].shape == (10, 200, 5)
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
     assert metrics_by_method["posterior"]["coverage"] > 0.5
     weights = [metrics_by_method["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
@@ -52,7 +52,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert metrics_by_method["sgd_dynamics"]["restart_statement"]
     assert metrics_by_method["analog"]["error_power_tiki_taka_2"] > 0
     assert metrics_by_method["analog"]["analog_law_change"] > 0
-    assert metrics_by_method["influence"]["pool"] == 120
+    assert metrics_by_method["influence"]["pool"] == 200
     assert metrics_by_method["influence"]["candidates"] == 40
     assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1
     assert "hardest to forget" in metrics_by_method["instance_unlearning"]["statement"]

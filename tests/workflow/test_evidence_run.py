@@ -15,10 +15,10 @@ from popinv.workflow.questions import evidence_figures
 pytestmark = pytest.mark.firedrake
 
 EVIDENCE = {
-    "system_counts": [10, 20, 40],
+    "system_counts": [200, 220, 240],
     "repeats": 2,
     "through": "solver",
-    "design_counts": [40, 80],
+    "design_counts": [80, 160],
     "calibration": 2,
     "calibration_block": 1,
 }
@@ -30,9 +30,10 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     printed = finished.dry_run(tiny)
     for untouched in ("recovering", "assessing", "round 0: solving", "round truth: solving"):
         assert untouched not in printed
-    # Three sizes of data sets and the broad design, in chunks of 40.
-    assert len(re.findall(r"Job \d+: tiny, round systems_20: solving", printed)) == 1
-    assert len(re.findall(r"Job \d+: tiny, round systems_40: solving", printed)) == 2
+    # Three sizes of data sets (two data sets of each) and the broad design, in chunks of 80.
+    for systems, chunks in ((200, 5), (220, 6), (240, 6)):
+        found = re.findall(rf"Job \d+: tiny, round systems_{systems}: solving", printed)
+        assert len(found) == chunks
     assert len(re.findall(r"Job \d+: tiny, round fixed: solving", printed)) == 2
     done = finished.run()
     assert done.returncode == 0, done.stdout
@@ -44,7 +45,7 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     assert errors["error_observed_through"] == "solver"
     assert errors["error_data_sets"] == 6
     designs = json.loads((folder / "evidence/designs.json").read_text())
-    assert designs["design_calls_active"] == 120
+    assert designs["design_calls_active"] == 200
     last = storage.load(folder / "rounds/check/solves.zarr")["surrogate_error"].values[-1]
     # The same surrogate and solves; the noise is the final estimate instead of the last round's.
     assert 0.3 < designs["design_error"] / last < 3

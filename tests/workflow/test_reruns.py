@@ -18,6 +18,7 @@ from popinv.workflow.selection import selected_modules
 SCRIPTS = ROOT / "workflow" / "scripts"
 
 
+@pytest.mark.slow
 def test_the_documented_table_is_what_snakemake_plans(tmp_path):
     assert documented() == table(tmp_path), "run: python tests/workflow/reruns.py"
 

@@ -50,7 +50,7 @@ def test_metrics_are_flat_finite_and_complete(finished):
     assert set(metrics) >= METRICS
     for name, value in metrics.items():
         assert isinstance(value, str) or math.isfinite(value), name
-    assert metrics["solver_calls"] == 80 + 40 + 40
+    assert metrics["solver_calls"] == 160 + 40 + 40
     assert metrics["solver_failures"] == 0
     assert metrics["alpha_true_length"] == pytest.approx(0.3)
 
@@ -69,7 +69,7 @@ def test_metrics_agree_with_the_population_store(finished):
 def test_observations_are_solves_plus_noise(finished):
     observations, truth = result(finished, "observations.zarr"), result(finished, "truth.zarr")
     y = np.concatenate([observations["y"].values, observations["y_heldout"].values])
-    assert y.shape == (100, 8)
+    assert y.shape == (240, 8)
     noise = y - truth["y_clean"].values
     # 800 entries of standard deviation .1, correlated: a generous factor around it.
     assert 0.08 < noise.std() < 0.12

@@ -49,6 +49,9 @@ Scores = Callable[[Problem], np.ndarray]
 # quantities move by at most the second number at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
 _LONGEST = 1.0
+# Largest correction, in natural sizes of a change. An error of the estimate that is larger, as
+# where two parameters are exchanged with each other, is no reason to go further.
+_FURTHEST = 20.0
 
 
 class PushMeasure(Protocol):
@@ -251,6 +254,8 @@ def corrected(
         change = step @ (systems * measure.best(each) + curvature @ moved)
         change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
         p = p - change
+        if np.any(np.abs(p - estimate.p)[moves] > _FURTHEST * problem.scale[moves]):
+            return _not_corrected(estimate, p - estimate.p)
         if np.all(np.abs(change[moves]) <= _SMALL * errors[moves]):
             break
     else:
