@@ -52,6 +52,7 @@ rule all:
     default_target: True
     input:
         expand("<results>/{study}/metrics.json", study=STUDIES),
+        expand("<results>/{study}/population.zarr.zip", study=STUDIES),
         expand("<results>/{study}/figures/{figure}.png", study=STUDIES, figure=FIGURES),
         [
             f"<results>/{study}/baselines/comparison.json"

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"basics", "config", "forward", "inference", "judgement", "observation_files"}
     | {"population", "store", "workflow"},
     "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
-    | {"judgement", "population", "sections", "surrogate", "workflow"},
+    | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "config", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
 }

@@ -203,7 +203,7 @@ def test_python_runs(text, monkeypatch, tmp_path):
     )
     folder = tmp_path / "results" / "porous_flow"
     folder.mkdir(parents=True)
-    storage.save(answer, folder / "population.zarr", config={}, seed=0, created_by="test")
+    storage.save(answer, folder / "population.zarr.zip", config={}, seed=0, created_by="test")
     known: dict = {}
     exec(
         compile(text.replace("    ...\n    return y ", "    y = z\n    return y "), "page", "exec"),

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pickle
+import zipfile
 import re
 from pathlib import Path
 
@@ -197,10 +198,14 @@ def test_a_store_with_a_decoder_that_is_not_known_is_refused(tmp_path, codec):
     described = {"y": variable(("row", "column"), np.ones((2, 3)), "values")}
     storage.save(xr.Dataset(described), tmp_path / "x.zarr", config={}, seed=1, created_by="test")
     storage.load(tmp_path / "x.zarr")
-    file = tmp_path / "x.zarr" / "y" / "zarr.json"
-    metadata = json.loads(file.read_text())
+    with zipfile.ZipFile(tmp_path / "x.zarr") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(entries["y/zarr.json"])
     metadata["codecs"].append({"name": codec, "configuration": {}})
-    file.write_text(json.dumps(metadata))
+    entries["y/zarr.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(tmp_path / "x.zarr", "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
     with pytest.raises(DataError, match=rf"x\.zarr: .*y/zarr\.json requests the decoder '{codec}'"):
         storage.load(tmp_path / "x.zarr")
 

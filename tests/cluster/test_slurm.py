@@ -49,7 +49,7 @@ def short_study() -> dict[str, Any]:
 TARGETS = [
     "results/tiny/metrics.json",
     "results/tiny/figures/law.png",
-    "results/shared/rounds/0/solves.zarr/zarr.json",
+    "results/shared/rounds/0/solves.zarr.zip",
 ]
 
 
@@ -130,10 +130,10 @@ def jobs_of(run: dict[str, Any], rule: str) -> list[dict[str, Any]]:
 
 def test_every_array_of_every_store_is_that_of_a_local_run(run):
     here, there = run["here"] / "results", run["there"] / "results"
-    stores = sorted(path.relative_to(here) for path in here.rglob("*.zarr"))
+    stores = sorted(path.relative_to(here) for path in here.rglob("*.zarr.zip"))
     assert len(stores) > 12
     assert stores == sorted(
-        path.relative_to(there) for path in there.rglob("*.zarr") if "shared" not in path.parts
+        path.relative_to(there) for path in there.rglob("*.zarr.zip") if "shared" not in path.parts
     )
     for store in stores:
         ours, theirs = storage.load(here / store), storage.load(there / store)
@@ -180,8 +180,8 @@ def test_a_job_out_of_memory_is_repeated_with_more(run):
 
 
 def test_processes_that_share_a_solve_find_what_one_finds(run):
-    together = storage.load(run["there"] / "results/shared/rounds/0/solves.zarr")
-    alone = storage.load(run["there"] / "results/tiny/rounds/0/solves.zarr")
+    together = storage.load(run["there"] / "results/shared/rounds/0/solves.zarr.zip")
+    alone = storage.load(run["there"] / "results/tiny/rounds/0/solves.zarr.zip")
     np.testing.assert_array_equal(together["z"].values, alone["z"].values)
     largest = np.abs(alone["y"].values).max()
     assert np.abs(together["y"].values - alone["y"].values).max() < 1e-10 * largest

@@ -293,8 +293,8 @@ def test_every_claim_has_a_row_and_all_can_be_stored(numbers_and_accuracies, tmp
         metrics
     )
     result = problem.result_dataset(numbers, reached)
-    storage.save(result, tmp_path / "result.zarr", config={}, seed=1, created_by="test")
-    accuracy = storage.load(tmp_path / "result.zarr")["accuracy"]
+    storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
+    accuracy = storage.load(tmp_path / "result.zarr.zip")["accuracy"]
     assert accuracy.shape == (16, 2)
     assert figures.draw_floor(numbers).axes
     assert figures.draw_accuracies(reached).axes

@@ -31,8 +31,8 @@ def result() -> xr.Dataset:
 
 
 def test_the_result_can_be_stored(result, tmp_path):
-    storage.save(result, tmp_path / "result.zarr", config={}, seed=0, created_by="test")
-    xr.testing.assert_equal(storage.load(tmp_path / "result.zarr"), result)
+    storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=0, created_by="test")
+    xr.testing.assert_equal(storage.load(tmp_path / "result.zarr.zip"), result)
 
 
 def test_claims_follow_the_numbers(result):

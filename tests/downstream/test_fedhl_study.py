@@ -168,7 +168,7 @@ def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(tmp_pat
     result = problem.merged(
         problem.grid(ones, TINY), problem.regressions(TINY, 1), problem.rates(ones, TINY)
     )
-    storage.save(result, tmp_path / "result.zarr", config={}, seed=1, created_by="test")
+    storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     for draw_figure in (figures.draw_accuracy, figures.draw_losses):
         save(draw_figure(result), tmp_path / "figure.png")
     numbers = claims.metrics(result, zeros)

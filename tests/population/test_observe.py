@@ -29,8 +29,8 @@ def test_gaps_scales_and_names_survive_the_store(tmp_path) -> None:
     y[1, 0] = np.nan
     scale, ids = np.linspace(0.5, 1, 5), np.array(["a", "bb", "c", "d", "é"])
     dataset = observations_dataset(y, WHAT, 2, noise_scale=scale, system_ids=ids)
-    storage.save(dataset, tmp_path / "o.zarr", config={}, seed=1, created_by="test")
-    loaded = storage.load(tmp_path / "o.zarr")
+    storage.save(dataset, tmp_path / "o.zarr.zip", config={}, seed=1, created_by="test")
+    loaded = storage.load(tmp_path / "o.zarr.zip")
     np.testing.assert_array_equal(loaded["y"], y[:3])
     np.testing.assert_array_equal(loaded["noise_scale"], scale[:3])
     np.testing.assert_array_equal(loaded["noise_scale_heldout"], scale[3:])
@@ -41,8 +41,8 @@ def test_gaps_scales_and_names_survive_the_store(tmp_path) -> None:
 def test_names_of_columns_survive_the_store(tmp_path) -> None:
     names = [f"{0.5 * i}" for i in range(Y.shape[1])]
     dataset = observations_dataset(Y, WHAT, 2, column_names=names)
-    storage.save(dataset, tmp_path / "o.zarr", config={}, seed=1, created_by="test")
-    loaded = storage.load(tmp_path / "o.zarr")
+    storage.save(dataset, tmp_path / "o.zarr.zip", config={}, seed=1, created_by="test")
+    loaded = storage.load(tmp_path / "o.zarr.zip")
     assert names_in_file(loaded) == names
     assert observation_names(loaded) == [f"column '{name}'" for name in names]
 

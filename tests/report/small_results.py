@@ -113,7 +113,7 @@ class Results:
         return self.folder / "tiny"
 
     def stores(self) -> list[Path]:
-        return sorted(self.tiny.glob("*.zarr/zarr.json"))
+        return sorted(self.tiny.glob("*.zarr.zip"))
 
 
 def numbers_of(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -35,6 +36,7 @@ from popinv.report.pictures import pictures_in
 from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
 from popinv.sections.base import plain
+from popinv.store import storage
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,10 +54,9 @@ def test_stages_are_of_the_jobs_that_the_study_has(results):
 def test_hashes_are_those_of_the_stores(results):
     study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
     for store in study.stores:
-        attributes = json.loads((results.tiny / store.path / "zarr.json").read_text())["attributes"]
-        assert store.sha256 == attributes["content_sha256"]
+        assert store.sha256 == storage.load(results.tiny / store.path).attrs["content_sha256"]
     assert {(s.path, s.rule) for s in study.stores} == {
-        (f"{name}.zarr", f"make_{name}") for name in ("observations", "truth", "population")
+        (f"{name}.zarr.zip", f"make_{name}") for name in ("observations", "truth", "population")
     }
 
 
@@ -68,18 +69,19 @@ def test_only_what_the_study_asks_for_is_told(results):
 def test_what_is_missing_is_named(results, tmp_path):
     with pytest.raises(DataError, match=r"metrics\.json: there is no such file"):
         gather_study(tmp_path / "metrics.json", results.section)
-    (tmp_path / "zarr.json").write_text("{}")
-    with pytest.raises(DataError, match=r"zarr\.json: is not the metadata of a store"):
-        gather_study(results.tiny / "metrics.json", results.section, [tmp_path / "zarr.json"])
+    (tmp_path / "x.zarr.zip").write_text("{}")
+    with pytest.raises(DataError, match=r"x\.zarr\.zip: cannot be read"):
+        gather_study(results.tiny / "metrics.json", results.section, [tmp_path / "x.zarr.zip"])
 
 
 def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_path):
     folder = tmp_path / "results"
     for name in ("mine", "before"):
-        (folder / name / "observations.zarr").mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         shutil.copy(results.tiny / "metrics.json", folder / name)
     attributes = {"attributes": {"config": json.dumps({"forward": {"kind": "lorenz96"}})}}
-    (folder / "before/observations.zarr/zarr.json").write_text(json.dumps(attributes))
+    with zipfile.ZipFile(folder / "before/observations.zarr.zip", "w") as archive:
+        archive.writestr("zarr.json", json.dumps(attributes))
     (folder / "report/studies").mkdir(parents=True)
     for name in ("before", "deleted"):
         (folder / f"report/studies/{name}.html").touch()

@@ -150,13 +150,11 @@ def whole(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("change", ["flip a bit", "cut off", "remove"])
 @settings(max_examples=40)
 @given(data=st.data())
-def test_damage_to_any_file_of_a_store_is_noticed(whole, change, data):
+def test_damage_anywhere_in_a_store_is_noticed(whole, change, data):
     expected = storage.load(whole)
     with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder, "x.zarr")
-        shutil.copytree(whole, store)
-        files = sorted(path for path in store.rglob("*") if path.is_file())
-        file = data.draw(st.sampled_from(files))
+        file = store = Path(folder, "x.zarr")
+        shutil.copy(whole, store)
         content = bytearray(file.read_bytes())
         place = data.draw(st.integers(0, len(content) - 1))
         if change == "flip a bit":

@@ -124,8 +124,8 @@ def test_a_surrogate_survives_storage(tmp_path):
         {"kind": "mlp", "width": 4, "depth": 1},
     )
     dataset = surrogate_dataset(surrogate, {"validation_loss": np.ones(3)}, {"converged": 0})
-    storage.save(dataset, tmp_path / "s.zarr", config={}, seed=0, created_by="test")
-    loaded = surrogate_of(storage.load(tmp_path / "s.zarr"))
+    storage.save(dataset, tmp_path / "s.zarr.zip", config={}, seed=0, created_by="test")
+    loaded = surrogate_of(storage.load(tmp_path / "s.zarr.zip"))
     np.testing.assert_array_equal(loaded.predict(Z), surrogate.predict(Z))
 
 

@@ -114,13 +114,13 @@ def assert_same_results(actual: Path, expected: Path, stores: Iterable[str]) -> 
                 ours[variable].values, theirs[variable].values, err_msg=f"{name}: {variable}"
             )
     assert not list((actual / "results").rglob("*.partial"))
-    assert not list((actual / "results/.checkpoints").rglob("*.zarr"))
+    assert not list((actual / "results/.checkpoints").rglob("*.zarr.zip"))
 
 
 def assert_identical(actual: Path, expected: Path) -> None:
     """Assert that everything but logs and times is that of the undisturbed run, byte for byte."""
     left, right = (folder / "results/tiny" for folder in (actual, expected))
-    stores = sorted(str(path.relative_to(right)) for path in right.rglob("*.zarr"))
+    stores = sorted(str(path.relative_to(right)) for path in right.rglob("*.zarr.zip"))
     assert len(stores) > 20
     assert_same_results(actual, expected, stores)
     for name in stores:

@@ -188,7 +188,7 @@ class Sandbox:
         for name, study in load(CONFIG).studies.items():
             # The one store whose content is looked at before anything is planned.
             made_with = {key: plain(getattr(study, key)) for key in OBSERVED_WITH}
-            file = self.run / "results" / name / "observations.zarr" / "zarr.json"
+            file = self.run / "results" / name / "observations.zarr.zip"
             file.write_text(json.dumps({"attributes": {"config": json.dumps(made_with)}}))
         self._snakemake(CONFIG, "--touch", "--forceall", "--cores", "50")
         for output in self.plan(CONFIG):

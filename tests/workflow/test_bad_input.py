@@ -88,7 +88,7 @@ def test_results_of_another_configuration_are_refused(finished, tiny, tmp_path):
     workflow.configure(tiny)
     done = workflow.run("--dry-run")
     assert done.returncode == 1
-    assert "observations.zarr was written with another configuration" in done.stdout
+    assert "observations.zarr.zip was written with another configuration" in done.stdout
 
 
 @pytest.mark.firedrake
@@ -96,7 +96,7 @@ def test_own_observations_are_read_and_split(workflow, tiny):
     y = np.random.default_rng(0).standard_normal((30, 3))
     write_csv(workflow, y)
     workflow.configure(own_data(copy.deepcopy(TINY)))
-    target = "results/tiny/observations.zarr/zarr.json"
+    target = "results/tiny/observations.zarr.zip"
     done = workflow.run(target)
     assert done.returncode == 0, done.stdout
     from popinv.store import storage

@@ -43,7 +43,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     }
     for metrics in metrics_by_method.values():
         assert all(isinstance(value, float | int | str) for value in metrics.values())
-    posterior = storage.load(folder / "posterior.zarr")
+    posterior = storage.load(folder / "posterior.zarr.zip")
     assert posterior["z"].shape == (10, 200, 5)
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
     assert metrics_by_method["posterior"]["coverage"] > 0.5

@@ -46,13 +46,13 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     assert errors["error_data_sets"] == 6
     designs = json.loads((folder / "evidence/designs.json").read_text())
     assert designs["design_calls_active"] == 200
-    last = storage.load(folder / "rounds/check/solves.zarr")["surrogate_error"].values[-1]
+    last = storage.load(folder / "rounds/check/solves.zarr.zip")["surrogate_error"].values[-1]
     # The same surrogate and solves; the noise is the final estimate instead of the last round's.
     assert 0.3 < designs["design_error"] / last < 3
     coverage = json.loads((folder / "evidence/calibration.json").read_text())
     assert coverage["calibration_replications"] == 2
     assert {coverage[f"coverage_alpha_{name}"] for name in ("mean", "length")} <= {0.0, 0.5, 1.0}
-    blocks = [storage.load(folder / f"evidence/replications/{b}.zarr") for b in (0, 1)]
+    blocks = [storage.load(folder / f"evidence/replications/{b}.zarr.zip") for b in (0, 1)]
     assert np.all(blocks[0]["law"].values != blocks[1]["law"].values)
     page = finished.folder / "results" / "efficiency.md"
     assert finished.run("efficiency").returncode == 0

@@ -11,6 +11,7 @@ import copy
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ STUDY: dict[str, Any] = {
     "surrogate": {"width": 8, "depth": 1, "max_epochs": 12},
 }
 ROUND = "results/own/rounds/0"
-SOLVES, SURROGATE = f"{ROUND}/solves.zarr/zarr.json", f"{ROUND}/surrogate.zarr/zarr.json"
+SOLVES, SURROGATE = f"{ROUND}/solves.zarr.zip", f"{ROUND}/surrogate.zarr.zip"
 
 
 def prepared(folder: Path) -> Workflow:
@@ -94,7 +95,7 @@ def again(solved: Workflow, tmp_path: Path) -> Workflow:
 
 
 def assert_same(actual: Workflow, expected: Workflow, *names: str) -> None:
-    for name in names or ("chunks/0.zarr", "chunks/1.zarr", "solves.zarr"):
+    for name in names or ("chunks/0.zarr.zip", "chunks/1.zarr.zip", "solves.zarr.zip"):
         ours, theirs = (storage.load(w.folder / ROUND / name) for w in (actual, expected))
         assert ours.attrs == theirs.attrs
         for variable in theirs.variables:
@@ -135,7 +136,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, work
         refused(
             workflow,
             SOLVES,
-            parts=[".zarr: cannot be written (No space left on device). Make room on that disk"],
+            parts=[".zarr.zip: cannot be written (No space left on device). Make room on that disk"],
         )
         remount(results, "size=100m")
         done = workflow.run(SOLVES)
@@ -176,7 +177,7 @@ def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, work
             "--set-resources",
         ],
     )
-    storage.load(workflow.folder / ROUND / "chunks/0.zarr")
+    storage.load(workflow.folder / ROUND / "chunks/0.zarr.zip")
     flag.unlink()
     done = workflow.run(SOLVES)
     assert done.returncode == 0, done.stdout
@@ -200,7 +201,7 @@ def test_nan_in_part_of_a_chunk_is_recorded_and_too_much_of_it_stops_the_study(w
     assert np.isfinite(solves["y"].values[~failed]).all()
     # Every solve of the population itself fails.
     flag.write_text("-inf")
-    truth = "results/own/rounds/truth/solves.zarr/zarr.json"
+    truth = "results/own/rounds/truth/solves.zarr.zip"
     refused(
         workflow,
         truth,
@@ -213,25 +214,26 @@ def test_nan_in_part_of_a_chunk_is_recorded_and_too_much_of_it_stops_the_study(w
 
 
 def damage(store: Path, how: str) -> None:
-    """Change one file of a variable's numbers."""
-    (file,) = [path for path in (store / "y" / "c").rglob("*") if path.is_file()]
-    content = bytearray(file.read_bytes())
+    """Cut a store off, or change one bit of a variable's numbers."""
+    content = bytearray(store.read_bytes())
     if how == "cut off":
         content = content[: len(content) // 2]
     else:
-        content[len(content) // 2] ^= 16
-    file.write_bytes(content)
+        with zipfile.ZipFile(store) as archive:
+            (entry,) = [e for e in archive.infolist() if e.filename.startswith("y/c")]
+        content[entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2] ^= 16
+    store.write_bytes(content)
 
 
 def test_damaged_stores_are_named_and_made_anew_once_they_are_deleted(solved, again):
     chunks = again.folder / ROUND / "chunks"
-    damage(chunks / "0.zarr", "cut off")
-    damage(chunks / "1.zarr", "one bit")
-    shutil.rmtree(again.folder / ROUND / "solves.zarr")
+    damage(chunks / "0.zarr.zip", "cut off")
+    damage(chunks / "1.zarr.zip", "one bit")
+    (again.folder / ROUND / "solves.zarr.zip").unlink()
     for chunk in (0, 1):
-        name = f"{ROUND}/chunks/{chunk}.zarr"
-        refused(again, SOLVES, parts=[f"{name}: ", f"Delete the folder {name} and run again"])
-        shutil.rmtree(again.folder / name)
+        name = f"{ROUND}/chunks/{chunk}.zarr.zip"
+        refused(again, SOLVES, parts=[f"{name}: ", f"Delete {name} and run again"])
+        (again.folder / name).unlink()
     done = again.run(SOLVES)
     assert done.returncode == 0, done.stdout
     assert_same(again, solved)
@@ -241,7 +243,7 @@ def test_a_surrogate_that_diverges_is_told_and_the_solves_are_kept(again):
     study = copy.deepcopy(STUDY)
     study["surrogate"]["learning_rate"] = 1e30
     again.configure({"studies": {"own": study}})
-    kept = "results/.checkpoints/own/train_surrogate.0.zarr"
+    kept = "results/.checkpoints/own/train_surrogate.0.zarr.zip"
     said = refused(
         again,
         SURROGATE,

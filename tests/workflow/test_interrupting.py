@@ -97,6 +97,6 @@ def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
 
 def test_a_run_that_fails_does_not_say_so(workflow: Workflow) -> None:
     (workflow.folder / "simulator.py").write_text("def solve(z):\n    raise SystemExit(3)\n")
-    done = workflow.run("results/slow/rounds/0/solves.zarr/zarr.json")
+    done = workflow.run("results/slow/rounds/0/solves.zarr.zip")
     assert done.returncode == 1
     assert GO_ON not in done.stdout

@@ -43,15 +43,15 @@ def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_
     workflow = Workflow(tmp_path)
     tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 27
     workflow.configure(tiny)
-    checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr/zarr.json"
+    checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr.zip"
     plan = [*seeded_kills(finished.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
     with Killer(tmp_path, plan) as killer:
-        done = workflow.run("results/tiny/descent.zarr/zarr.json", "--retries", "2")
+        done = workflow.run("results/tiny/descent.zarr.zip", "--retries", "2")
     assert done.returncode == 0, done.stdout
     assert {kill.rule for kill in killer.killed} == {*FIRST, "deconvolve"}
-    stores = [f"rounds/1/{name}.zarr" for name in ("solves", "surrogate", "estimate")]
+    stores = [f"rounds/1/{name}.zarr.zip" for name in ("solves", "surrogate", "estimate")]
     assert_same_results(
-        tmp_path, finished.folder, ["descent.zarr", "observations.zarr", "truth.zarr", *stores]
+        tmp_path, finished.folder, ["descent.zarr.zip", "observations.zarr.zip", "truth.zarr.zip", *stores]
     )
 
 
@@ -59,8 +59,8 @@ def copy_without_the_answer(finished: Workflow, folder) -> Workflow:
     """Return a copy of the finished study that lacks what follows on the rounds."""
     shutil.copytree(finished.folder, folder)
     study = folder / "results/tiny"
-    estimates = ("descent.zarr", "pseudo_likelihood.zarr", "likelihood.zarr")
-    for name in (*estimates, "oracles", "resamples.zarr", "population.zarr", "figures"):
+    estimates = ("descent.zarr.zip", "pseudo_likelihood.zarr.zip", "likelihood.zarr.zip")
+    for name in (*estimates, "oracles", "resamples.zarr.zip", "population.zarr.zip", "figures"):
         shutil.rmtree(study / name)
     (study / "metrics.json").unlink()
     return Workflow(folder)

@@ -82,8 +82,8 @@ def test_the_correlated_law_wins_and_the_table_says_so(compared, monkeypatch):
 
 def test_the_answer_is_that_of_all_systems_and_its_refit_is_kept(compared):
     study = compared.folder / "results/correlated"
-    population = storage.load(study / "population.zarr/zarr.json")
-    without = storage.load(study / "without_tested.zarr/zarr.json")
+    population = storage.load(study / "population.zarr.zip")
+    without = storage.load(study / "without_tested.zarr.zip")
     assert len(population["influence"]) == SYSTEMS
     assert without["p"].shape == (1, 6)
     assert int(without["arrived"].sum()) == 1

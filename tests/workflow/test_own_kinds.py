@@ -83,6 +83,6 @@ def test_solves_of_another_shape_stop_the_run(tmp_path: Path) -> None:
     file = tmp_path / "my_models.py"
     file.write_text(file.read_text().replace("finished(y,", "finished(y[:, :2],"))
     workflow.configure(configuration())
-    done = workflow.run("results/own/rounds/0/solves.zarr/zarr.json")
+    done = workflow.run("results/own/rounds/0/solves.zarr.zip")
     assert done.returncode == 1
     assert "must return observations of shape (200, 4)" in done.stdout

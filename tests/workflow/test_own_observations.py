@@ -17,7 +17,7 @@ from popinv.store import storage
 pytestmark = pytest.mark.firedrake
 
 SYSTEMS = 60
-STORE = "results/tiny/observations.zarr/zarr.json"
+STORE = "results/tiny/observations.zarr.zip"
 
 
 def write_csv(workflow: Workflow, y: np.ndarray, scale: np.ndarray) -> None:
@@ -98,7 +98,7 @@ def test_a_synthetic_study_is_observed_through_known_scales(finished, tiny, tmp_
     before, after = (storage.load(w.folder / STORE) for w in (finished, workflow))
     scale = after["noise_scale"].values
     assert np.all((scale >= 0.5) & (scale <= 2.0))
-    clean = storage.load(finished.folder / "results/tiny/truth.zarr")["y_clean"].values[:200]
+    clean = storage.load(finished.folder / "results/tiny/truth.zarr.zip")["y_clean"].values[:200]
     noise = before["y"].values - clean
     np.testing.assert_allclose(
         after["y"].values - clean, scale[:, None] * noise, rtol=1e-9, atol=1e-12

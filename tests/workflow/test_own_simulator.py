@@ -44,7 +44,7 @@ STUDY: dict[str, Any] = {
     "observations": {"file": "y.csv"},
     "active_learning": {"first_design": 60, "chunk_size": 30, "failure_budget": 0.9},
 }
-SOLVES = "results/own/rounds/0/solves.zarr/zarr.json"
+SOLVES = "results/own/rounds/0/solves.zarr.zip"
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_the_report_is_written_from_a_finished_study(finished, tiny):
     page = (folder / "studies/tiny.html").read_text()
     assert "snakemake --configfile tiny.yaml" in page
     assert "surrogate training" in page
-    for store in ("observations.zarr", "population.zarr", "rounds/1/surrogate.zarr"):
+    for store in ("observations.zarr.zip", "population.zarr.zip", "rounds/1/surrogate.zarr.zip"):
         assert f"<code>{store}</code>" in page
     again = finished.run("--dry-run", "report").stdout
     assert "Nothing to be done" in again

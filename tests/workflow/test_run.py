@@ -57,7 +57,7 @@ def test_metrics_are_flat_finite_and_complete(finished):
 
 def test_metrics_agree_with_the_population_store(finished):
     metrics = json.loads((finished.folder / "results/tiny/metrics.json").read_text())
-    population, truth = result(finished, "population.zarr"), result(finished, "truth.zarr")
+    population, truth = result(finished, "population.zarr.zip"), result(finished, "truth.zarr.zip")
     assert metrics["alpha_mean"] == float(population["law"].sel(law_parameter="mean"))
     gap = population["noise_covariance"].values - truth["noise_covariance"].values
     error = np.linalg.norm(gap) / np.linalg.norm(truth["noise_covariance"].values)
@@ -67,7 +67,7 @@ def test_metrics_agree_with_the_population_store(finished):
 
 
 def test_observations_are_solves_plus_noise(finished):
-    observations, truth = result(finished, "observations.zarr"), result(finished, "truth.zarr")
+    observations, truth = result(finished, "observations.zarr.zip"), result(finished, "truth.zarr.zip")
     y = np.concatenate([observations["y"].values, observations["y_heldout"].values])
     assert y.shape == (240, 8)
     noise = y - truth["y_clean"].values
@@ -76,7 +76,7 @@ def test_observations_are_solves_plus_noise(finished):
 
 
 def test_every_store_is_described(finished):
-    stores = sorted((finished.folder / "results").rglob("*.zarr"))
+    stores = sorted((finished.folder / "results").rglob("*.zarr.zip"))
     assert len(stores) > 20
     for store in stores:
         dataset = storage.load(store)
@@ -92,7 +92,7 @@ def test_figures_logs_and_benchmarks_are_there_and_checkpoints_are_gone(finished
         assert (study / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     assert "done in" in (study / "logs" / "deconvolve.log").read_text()
     assert (study / "benchmarks" / "deconvolve.tsv").exists()
-    assert not list((finished.folder / "results" / ".checkpoints").rglob("*.zarr"))
+    assert not list((finished.folder / "results" / ".checkpoints").rglob("*.zarr.zip"))
 
 
 def test_jobs_would_ask_a_cluster_for_what_they_took(finished, tiny, monkeypatch):

@@ -24,7 +24,7 @@ def earlier(*artefacts):
         if previous is None:
             return {}
         folder = f"<results>/{wildcards.study}/rounds/{previous}"
-        return {f"previous_{name}": f"{folder}/{name}.zarr/zarr.json" for name in artefacts}
+        return {f"previous_{name}": f"{folder}/{name}.zarr.zip" for name in artefacts}
 
     return inputs
 
@@ -45,7 +45,7 @@ def known_quantities(wildcards):
     """Input function: the observed systems, where they have a design or covariates."""
     if not has_known(study_of(wildcards)):
         return {}
-    return {"observations": f"<results>/{wildcards.study}/observations.zarr/zarr.json"}
+    return {"observations": f"<results>/{wildcards.study}/observations.zarr.zip"}
 
 
 def distributed_settings(wildcards):
@@ -90,18 +90,20 @@ def judged(wildcards):
     """Input function: the solves, estimate and observations of the surrogate to judge."""
     found = earlier("solves", "surrogate", "estimate")(wildcards)
     if found:
-        found["previous_observations"] = f"<results>/{wildcards.study}/observations.zarr/zarr.json"
+        found["previous_observations"] = f"<results>/{wildcards.study}/observations.zarr.zip"
     return found
 
 
 # Propose parameters to solve: broadly at first, then from the current estimate.
 rule propose_parameters:
     input:
+        unpack(compared),
         unpack(earlier("estimate")),
         unpack(choosing),
         unpack(known_quantities),
     output:
-        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
+        made="<results>/{study}/made/propose_parameters.{round}.json",
     log:
         "<results>/{study}/logs/propose_parameters.{round}.log",
     benchmark:
@@ -126,9 +128,9 @@ rule propose_parameters:
 # Solve the forward model for one chunk of the proposals.
 rule solve_chunk:
     input:
-        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
     output:
-        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
     log:
         "<results>/{study}/logs/solve_chunk.{round}.{chunk}.log",
     benchmark:
@@ -153,9 +155,9 @@ rule solve_chunk:
 # The same, each system solved by several processes together.
 rule solve_chunk_distributed:
     input:
-        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
     output:
-        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+        solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
     log:
         "<results>/{study}/logs/solve_chunk_distributed.{round}.{chunk}.log",
     benchmark:
@@ -191,12 +193,13 @@ rule collect_solves:
     input:
         unpack(judged),
         chunks=lambda wildcards: expand(
-            "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr/zarr.json",
+            "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
             chunk=range(chunk_count(study_of(wildcards), wildcards.round)),
             allow_missing=True,
         ),
     output:
-        solves="<results>/{study}/rounds/{round}/solves.zarr/zarr.json",
+        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
+        made="<results>/{study}/made/collect_solves.{round}.json",
     log:
         "<results>/{study}/logs/collect_solves.{round}.log",
     benchmark:
@@ -220,9 +223,10 @@ rule collect_solves:
 rule train_surrogate:
     input:
         unpack(earlier("surrogate", "estimate")),
-        solves="<results>/{study}/rounds/{round}/solves.zarr/zarr.json",
+        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
     output:
-        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr/zarr.json",
+        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr.zip",
+        made="<results>/{study}/made/train_surrogate.{round}.json",
     log:
         "<results>/{study}/logs/train_surrogate.{round}.log",
     benchmark:
@@ -248,10 +252,11 @@ rule train_surrogate:
 rule update_population:
     input:
         unpack(earlier("estimate")),
-        observations="<results>/{study}/observations.zarr/zarr.json",
-        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr.zip",
     output:
-        estimate="<results>/{study}/rounds/{round}/estimate.zarr/zarr.json",
+        estimate="<results>/{study}/rounds/{round}/estimate.zarr.zip",
+        made="<results>/{study}/made/update_population.{round}.json",
     log:
         "<results>/{study}/logs/update_population.{round}.log",
     benchmark:

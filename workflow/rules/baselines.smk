@@ -18,7 +18,7 @@ def compared(wildcards):
     }
     found = {}
     if is_synthetic(study):
-        found["truth"] = f"{folder}/truth.zarr/zarr.json"
+        found["truth"] = f"{folder}/truth.zarr.zip"
         if study.assessment.oracles:
             for known in ("noise", "law"):
                 name = f"{known}_known"
@@ -26,7 +26,7 @@ def compared(wildcards):
     for name in study.assessment.baselines:
         jobs[name] = (f"baselines/{name}", BASELINE_JOBS[name])
     for name, (store, job) in jobs.items():
-        found[name] = f"{folder}/{store}.zarr/zarr.json"
+        found[name] = f"{folder}/{store}.zarr.zip"
         found[f"{name}_time"] = f"{folder}/benchmarks/{job}.tsv"
     return found
 
@@ -45,11 +45,12 @@ def policy_sections(wildcards):
 # The descent with a gradient that also passes through the metric, or without the metric.
 rule descend_with_policy:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
-        answer="<results>/{study}/baselines/{policy}.zarr/zarr.json",
+        answer="<results>/{study}/baselines/{policy}.zarr.zip",
+        made="<results>/{study}/made/descend_with_policy.{policy}.json",
     log:
         "<results>/{study}/logs/descend_with_policy.{policy}.log",
     benchmark:
@@ -73,11 +74,12 @@ rule descend_with_policy:
 # Fit every system separately, then the law of the fitted parameters.
 rule fit_two_stage:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
-        answer="<results>/{study}/baselines/two_stage.zarr/zarr.json",
+        answer="<results>/{study}/baselines/two_stage.zarr.zip",
+        made="<results>/{study}/made/fit_two_stage.json",
     log:
         "<results>/{study}/logs/fit_two_stage.log",
     benchmark:
@@ -98,11 +100,12 @@ rule fit_two_stage:
 # Hierarchical Bayes on some of the systems; needs numpyro.
 rule sample_hierarchical:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
-        answer="<results>/{study}/baselines/nuts.zarr/zarr.json",
+        answer="<results>/{study}/baselines/nuts.zarr.zip",
+        made="<results>/{study}/made/sample_hierarchical.json",
     log:
         "<results>/{study}/logs/sample_hierarchical.log",
     benchmark:
@@ -124,11 +127,12 @@ rule sample_hierarchical:
 rule compare_baselines:
     input:
         unpack(compared),
-        observations="<results>/{study}/observations.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
         comparison="<results>/{study}/baselines/comparison.json",
         table="<results>/{study}/baselines/comparison.csv",
+        made="<results>/{study}/made/compare_baselines.json",
     log:
         "<results>/{study}/logs/compare_baselines.log",
     benchmark:

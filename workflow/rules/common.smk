@@ -6,6 +6,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from snakemake.io import Wildcards
+
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
@@ -13,8 +15,10 @@ from popinv.figures.names import FIGURES
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
+from popinv.workflow.records import identity, identity_of
 from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
+from popinv.workflow.trust import doubts, message as trust_message
 from popinv.workflow.questions import (
     candidate_count,
     check_results_folder,
@@ -29,7 +33,6 @@ from popinv.workflow.questions import (
     ranks_of,
     last_round,
     noise_scale_range,
-    refuse_foreign_stores,
     replications_of,
     seconds_per_solve,
     simulator_of,
@@ -41,6 +44,12 @@ from popinv.workflow.questions import (
 )
 
 STARTED = time.time()
+
+# A store that is made again with the same numbers is the same file. What follows from it is not
+# done again, if Snakemake compares files of that size, and not of 1 MB alone.
+workflow.dag_settings.max_checksum_file_size = max(
+    workflow.dag_settings.max_checksum_file_size, 2**30
+)
 PROJECT = project_folder()
 
 
@@ -54,7 +63,6 @@ def checked(given, files):
         model = load(given, source)
         if workflow.is_main_process:
             check_data_files(model)
-            refuse_foreign_stores(model)
         return model
     except PopinvError as error:
         if workflow.is_main_process:
@@ -118,7 +126,7 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
 def checkpoint_of(job):
     """Params function: where a job keeps its progress, which outlives a kill."""
     folder = Path(config["results"], ".checkpoints")
-    return lambda wildcards: str(folder / wildcards.study / f"{job.format(**wildcards)}.zarr")
+    return lambda wildcards: str(folder / wildcards.study / f"{job.format(**wildcards)}.zarr.zip")
 
 
 def code_alone(rule, *also):
@@ -134,6 +142,44 @@ onerror:
             print(f"\n{GO_ON}\n", file=sys.stderr)
     elif said := killed_jobs(config["results"], STARTED, told):
         print(f"\n{said}\n", file=sys.stderr)
+
+
+def wanted_identity(record):
+    """The identity of a record's job in this configuration, None if there is no such job."""
+    rules = {rule.name: rule for rule in workflow.rules}
+    if record.rule not in rules or record.wildcards.get("study", next(iter(STUDIES))) not in STUDIES:
+        return None
+    wildcards = Wildcards(fromdict=record.wildcards)
+    params = rules[record.rule].params
+    try:
+        return identity(f(wildcards) if callable(f) else f for f in params)
+    except (KeyError, ValueError, IndexError, WorkflowError):
+        return None
+
+
+def remembered_identity(path):
+    """The identity with which Snakemake remembers to have made a file, or None."""
+    metadata = workflow.persistence.metadata(path)
+    return None if metadata is None or metadata.params is None else identity_of(metadata.params)
+
+
+@cache
+def distrust():
+    """Let Snakemake make again what is not what this configuration makes, once in a run."""
+    if workflow.is_main_process:
+        found = doubts(config["results"], wanted_identity, remembered_identity)
+        workflow.dag.forcefiles.update(doubt.path for doubt in found)
+        if found:
+            print(f"\n{trust_message(found)}\n", file=sys.stderr)
+
+
+def compared(wildcards):
+    """Input function without inputs: the results that are there are compared with their records.
+
+    The first jobs of each study have it, so that it is called before Snakemake decides what to do.
+    """
+    distrust()
+    return {}
 
 
 def studies(synthetic):

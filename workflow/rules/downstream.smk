@@ -23,10 +23,11 @@ def picture(folder, figure):
     )
 
 
-def outputs_in(folder, job, **others):
+def outputs_in(folder, made, job, **others):
     """Outputs of a job of a method, by name."""
     return {
         "metrics": f"{folder}/metrics.json",
+        "made": made,
         **others,
         "files": [f"{folder}/{file}" for file in job.files],
         "figures": [picture(folder, figure) for figure in job.figures],
@@ -36,14 +37,16 @@ def outputs_in(folder, job, **others):
 def check_outputs(check):
     """Outputs of a test problem, by name."""
     folder = f"<results>/downstream/{check.name}"
-    store = {"result": f"{folder}/result.zarr/zarr.json"} if check.has_store else {}
-    return outputs_in(folder, check, claims=f"{folder}/claims.csv", **store)
+    store = {"result": f"{folder}/result.zarr.zip"} if check.has_store else {}
+    made = f"<results>/downstream/made/check_{check.name}.json"
+    return outputs_in(folder, made, check, claims=f"{folder}/claims.csv", **store)
 
 
 def check_inputs(check):
     """Input function: the files that a test problem reads."""
 
     def files(wildcards):
+        distrust()
         if callable(check.inputs):
             return check.inputs(CONFIGURATION.downstream)
         return check.inputs
@@ -63,8 +66,9 @@ def study_outputs(method):
     """Outputs of a method's use on a study, by name."""
     folder = f"<results>/{{study}}/downstream/{method.name}"
     own = f"<results>/{{study}}/{method.use.store}"
-    store = own if method.use.store else f"{folder}/result.zarr"
-    return outputs_in(folder, method.use, result=f"{store}/zarr.json")
+    store = own if method.use.store else f"{folder}/result.zarr.zip"
+    made = f"<results>/{{study}}/made/use_{method.name}.json"
+    return outputs_in(folder, made, method.use, result=store)
 
 
 def study_inputs(method):
@@ -78,7 +82,7 @@ def study_inputs(method):
                 f"'studies.{wildcards.study}.downstream.{method.name}: {{}}'."
             )
         return {
-            name: f"<results>/{wildcards.study}/{STUDY_STORES[name]}.zarr/zarr.json".format(
+            name: f"<results>/{wildcards.study}/{STUDY_STORES[name]}.zarr.zip".format(
                 last=last_round(study)
             )
             for name in method.use.stores
@@ -117,6 +121,7 @@ def imports_of(method):
 rule fetch_package:
     output:
         archive="<results>/downstream/data/{package}.tgz",
+        made="<results>/downstream/made/fetch_package.{package}.json",
     log:
         "<results>/downstream/logs/fetch_package.{package}.log",
     benchmark:

@@ -10,7 +10,7 @@ def trained_surrogates(wildcards):
     """Input function: the surrogate of every round."""
     rounds = range(last_round(study_of(wildcards)) + 1)
     folder = f"<results>/{wildcards.study}/rounds"
-    return [f"{folder}/{number}/surrogate.zarr/zarr.json" for number in rounds]
+    return [f"{folder}/{number}/surrogate.zarr.zip" for number in rounds]
 
 
 def new_solves(wildcards):
@@ -18,7 +18,7 @@ def new_solves(wildcards):
     if asked(wildcards).through == "surrogate":
         return {}
     folder = f"<results>/{wildcards.study}/rounds/systems_{wildcards.systems}"
-    return {"solves": f"{folder}/solves.zarr/zarr.json"}
+    return {"solves": f"{folder}/solves.zarr.zip"}
 
 
 def figure(name):
@@ -35,12 +35,13 @@ def figure(name):
 rule measure_error:
     input:
         unpack(new_solves),
-        truth="<results>/{study}/truth.zarr/zarr.json",
+        truth="<results>/{study}/truth.zarr.zip",
         surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
-        errors="<results>/{study}/evidence/errors/{systems}.zarr/zarr.json",
+        errors="<results>/{study}/evidence/errors/{systems}.zarr.zip",
+        made="<results>/{study}/made/measure_error.{systems}.json",
     log:
         "<results>/{study}/logs/measure_error.{systems}.log",
     benchmark:
@@ -66,14 +67,15 @@ rule measure_error:
 rule fit_error_slope:
     input:
         errors=lambda wildcards: expand(
-            "<results>/{study}/evidence/errors/{systems}.zarr/zarr.json",
+            "<results>/{study}/evidence/errors/{systems}.zarr.zip",
             systems=asked(wildcards).system_counts,
             allow_missing=True,
         ),
     output:
-        errors="<results>/{study}/evidence/error_against_systems.zarr/zarr.json",
+        errors="<results>/{study}/evidence/error_against_systems.zarr.zip",
         metrics="<results>/{study}/evidence/error_against_systems.json",
         figure=figure("evidence_error_against_systems"),
+        made="<results>/{study}/made/fit_error_slope.json",
     log:
         "<results>/{study}/logs/fit_error_slope.log",
     benchmark:
@@ -94,11 +96,12 @@ rule fit_error_slope:
 # Train a surrogate on solves of the broad design alone.
 rule train_fixed_design:
     input:
-        solves="<results>/{study}/rounds/fixed/solves.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
-        population="<results>/{study}/population.zarr/zarr.json",
+        solves="<results>/{study}/rounds/fixed/solves.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
+        population="<results>/{study}/population.zarr.zip",
     output:
-        surrogate="<results>/{study}/evidence/fixed_designs/{solves}.zarr/zarr.json",
+        surrogate="<results>/{study}/evidence/fixed_designs/{solves}.zarr.zip",
+        made="<results>/{study}/made/train_fixed_design.{solves}.json",
     log:
         "<results>/{study}/logs/train_fixed_design.{solves}.log",
     benchmark:
@@ -123,16 +126,17 @@ rule compare_designs:
     input:
         active=trained_surrogates,
         fixed=lambda wildcards: expand(
-            "<results>/{study}/evidence/fixed_designs/{solves}.zarr/zarr.json",
+            "<results>/{study}/evidence/fixed_designs/{solves}.zarr.zip",
             solves=asked(wildcards).design_counts,
             allow_missing=True,
         ),
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
-        population="<results>/{study}/population.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
+        population="<results>/{study}/population.zarr.zip",
     output:
-        designs="<results>/{study}/evidence/designs.zarr/zarr.json",
+        designs="<results>/{study}/evidence/designs.zarr.zip",
         metrics="<results>/{study}/evidence/designs.json",
         figure=figure("evidence_designs"),
+        made="<results>/{study}/made/compare_designs.json",
     log:
         "<results>/{study}/logs/compare_designs.log",
     benchmark:
@@ -153,18 +157,19 @@ rule compare_designs:
 def replicated(wildcards):
     """Input function: the truth of the replications, which is the answer if no truth is known."""
     name = "truth" if is_synthetic(study_of(wildcards)) else "population"
-    return {name: f"<results>/{wildcards.study}/{name}.zarr/zarr.json"}
+    return {name: f"<results>/{wildcards.study}/{name}.zarr.zip"}
 
 
 # Draw data sets of the study's size from a truth, and estimate each as the study does.
 rule replicate_study:
     input:
         unpack(replicated),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
-        replications="<results>/{study}/evidence/replications/{block}.zarr/zarr.json",
+        replications="<results>/{study}/evidence/replications/{block}.zarr.zip",
+        made="<results>/{study}/made/replicate_study.{block}.json",
     log:
         "<results>/{study}/logs/replicate_study.{block}.log",
     benchmark:
@@ -192,14 +197,15 @@ rule replicate_study:
 rule measure_calibration:
     input:
         blocks=lambda wildcards: expand(
-            "<results>/{study}/evidence/replications/{block}.zarr/zarr.json",
+            "<results>/{study}/evidence/replications/{block}.zarr.zip",
             block=range(calibration_blocks(study_of(wildcards))),
             allow_missing=True,
         ),
     output:
-        calibration="<results>/{study}/evidence/calibration.zarr/zarr.json",
+        calibration="<results>/{study}/evidence/calibration.zarr.zip",
         metrics="<results>/{study}/evidence/calibration.json",
         figure=figure("evidence_calibration"),
+        made="<results>/{study}/made/measure_calibration.json",
     log:
         "<results>/{study}/logs/measure_calibration.log",
     benchmark:
@@ -230,10 +236,11 @@ def calibrated():
 rule tabulate_efficiency:
     input:
         calibrations=[
-            f"<results>/{name}/evidence/calibration.zarr/zarr.json" for name in calibrated()
+            f"<results>/{name}/evidence/calibration.zarr.zip" for name in calibrated()
         ],
     output:
         page="<results>/efficiency.md",
+        made="<results>/made/tabulate_efficiency.json",
     log:
         "<results>/logs/tabulate_efficiency.log",
     benchmark:

@@ -16,12 +16,12 @@ def shown_systems(wildcards):
         )
     if is_synthetic(study):
         return {
-            "observations": f"{folder}/observations.zarr/zarr.json",
-            "solves": f"{folder}/rounds/truth/solves.zarr/zarr.json",
+            "observations": f"{folder}/observations.zarr.zip",
+            "solves": f"{folder}/rounds/truth/solves.zarr.zip",
         }
     return {
-        "observations": f"{folder}/observations.zarr/zarr.json",
-        "population": f"{folder}/population.zarr/zarr.json",
+        "observations": f"{folder}/observations.zarr.zip",
+        "population": f"{folder}/population.zarr.zip",
     }
 
 
@@ -29,7 +29,7 @@ def known_noise(wildcards):
     """Input function: the truth of a synthetic study."""
     if not is_synthetic(study_of(wildcards)):
         return {}
-    return {"truth": f"<results>/{wildcards.study}/truth.zarr/zarr.json"}
+    return {"truth": f"<results>/{wildcards.study}/truth.zarr.zip"}
 
 
 # Draw a few systems with their sensors.
@@ -38,6 +38,7 @@ rule draw_systems:
         unpack(shown_systems),
     output:
         systems="<results>/{study}/gallery/systems.png",
+        made="<results>/{study}/made/draw_systems.json",
     log:
         "<results>/{study}/logs/draw_systems.log",
     benchmark:
@@ -59,10 +60,11 @@ rule draw_systems:
 rule draw_noise:
     input:
         unpack(known_noise),
-        observations="<results>/{study}/observations.zarr/zarr.json",
-        population="<results>/{study}/population.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        population="<results>/{study}/population.zarr.zip",
     output:
         noise="<results>/{study}/gallery/noise.png",
+        made="<results>/{study}/made/draw_noise.json",
     log:
         "<results>/{study}/logs/draw_noise.log",
     benchmark:

@@ -3,7 +3,7 @@
 
 def final(artefact):
     """Input function: an artefact of the last round."""
-    path = f"<results>/{{study}}/rounds/{{round}}/{artefact}.zarr/zarr.json"
+    path = f"<results>/{{study}}/rounds/{{round}}/{artefact}.zarr.zip"
     return lambda wildcards: path.format(
         study=wildcards.study, round=last_round(study_of(wildcards))
     )
@@ -14,9 +14,9 @@ def resampled(wildcards):
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     found = {}
     if study.assessment.bootstrap:
-        found["resamples"] = f"{folder}/resamples.zarr/zarr.json"
+        found["resamples"] = f"{folder}/resamples.zarr.zip"
     if has_sampling_error(study):
-        found["sampling_error"] = f"{folder}/sampling_error.zarr/zarr.json"
+        found["sampling_error"] = f"{folder}/sampling_error.zarr.zip"
     return found
 
 
@@ -29,8 +29,8 @@ def known_truth(*oracles):
             return {}
         asked = oracles if study.assessment.oracles else ()
         return {
-            "truth": f"{folder}/truth.zarr/zarr.json",
-            **{f"{name}_known": f"{folder}/oracles/{name}_known.zarr/zarr.json" for name in asked},
+            "truth": f"{folder}/truth.zarr.zip",
+            **{f"{name}_known": f"{folder}/oracles/{name}_known.zarr.zip" for name in asked},
         }
 
     return known
@@ -39,12 +39,13 @@ def known_truth(*oracles):
 # The coupled descent on law and noise.
 rule deconvolve:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        descent="<results>/{study}/descent.zarr.zip",
+        made="<results>/{study}/made/deconvolve.json",
     log:
         "<results>/{study}/logs/deconvolve.log",
     benchmark:
@@ -68,13 +69,14 @@ rule deconvolve:
 # Pseudo-likelihood and likelihood, through the surrogate or the solver itself.
 rule maximise_likelihoods:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         estimate=final("estimate"),
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
-        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr/zarr.json",
-        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
+        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr.zip",
+        likelihood="<results>/{study}/likelihood.zarr.zip",
+        made="<results>/{study}/made/maximise_likelihoods.json",
     log:
         "<results>/{study}/logs/maximise_likelihoods.log",
     benchmark:
@@ -101,9 +103,9 @@ def every_estimate(wildcards):
     """Input function: the answers of all estimators, by name."""
     folder = f"<results>/{wildcards.study}"
     return {
-        "distance": f"{folder}/descent.zarr/zarr.json",
-        "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr/zarr.json",
-        "likelihood": f"{folder}/likelihood.zarr/zarr.json",
+        "distance": f"{folder}/descent.zarr.zip",
+        "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr.zip",
+        "likelihood": f"{folder}/likelihood.zarr.zip",
     }
 
 
@@ -119,12 +121,13 @@ def oracle_sections(wildcards):
 rule consult_oracle:
     input:
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr/zarr.json",
-        truth="<results>/{study}/truth.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        truth="<results>/{study}/truth.zarr.zip",
         surrogate=final("surrogate"),
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
-        oracle="<results>/{study}/oracles/{known}_known.zarr/zarr.json",
+        oracle="<results>/{study}/oracles/{known}_known.zarr.zip",
+        made="<results>/{study}/made/consult_oracle.{known}.json",
     log:
         "<results>/{study}/logs/consult_oracle.{known}.log",
     benchmark:
@@ -148,10 +151,11 @@ rule consult_oracle:
 rule resample_systems:
     input:
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
     output:
-        resamples="<results>/{study}/resamples.zarr/zarr.json",
+        resamples="<results>/{study}/resamples.zarr.zip",
+        made="<results>/{study}/made/resample_systems.json",
     log:
         "<results>/{study}/logs/resample_systems.log",
     benchmark:
@@ -176,10 +180,11 @@ rule gather_answer:
     input:
         unpack(resampled),
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
     output:
-        population="<results>/{study}/population.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
+        made="<results>/{study}/made/gather_answer.json",
     log:
         "<results>/{study}/logs/gather_answer.log",
     benchmark:
@@ -200,11 +205,12 @@ rule gather_answer:
 # The answer without the systems that it is tested on.
 rule refit_without_tested:
     input:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
     output:
-        without_tested="<results>/{study}/without_tested.zarr/zarr.json",
+        without_tested="<results>/{study}/without_tested.zarr.zip",
+        made="<results>/{study}/made/refit_without_tested.json",
     log:
         "<results>/{study}/logs/refit_without_tested.log",
     benchmark:
@@ -228,7 +234,7 @@ def refitted(wildcards):
     """Input function: the answer without tested systems, if it has learned from them."""
     if is_synthetic(study_of(wildcards)):
         return {}
-    return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr/zarr.json"}
+    return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr.zip"}
 
 
 # Judge the answer.
@@ -237,12 +243,13 @@ rule assess_population:
         unpack(refitted),
         unpack(resampled),
         unpack(known_truth("noise", "law")),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
         metrics="<results>/{study}/metrics.json",
+        made="<results>/{study}/made/assess_population.json",
     log:
         "<results>/{study}/logs/assess_population.log",
     benchmark:
@@ -266,7 +273,7 @@ def estimates(wildcards):
     """The population as each round estimated it, for the figure of the solver calls."""
     rounds = range(last_round(study_of(wildcards)) + 1)
     folder = f"<results>/{wildcards.study}/rounds"
-    return {f"estimate_{r}": f"{folder}/{r}/estimate.zarr/zarr.json" for r in rounds}
+    return {f"estimate_{r}": f"{folder}/{r}/estimate.zarr.zip" for r in rounds}
 
 
 # Draw every figure of a study.
@@ -275,10 +282,10 @@ rule plot_figures:
         unpack(resampled),
         unpack(known_truth("noise")),
         unpack(estimates),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
         [
             report(
@@ -289,6 +296,7 @@ rule plot_figures:
             )
             for figure in FIGURES
         ],
+        made="<results>/{study}/made/plot_figures.json",
     log:
         "<results>/{study}/logs/plot_figures.log",
     benchmark:

@@ -6,7 +6,7 @@ COMPARISONS = CONFIGURATION.comparisons
 def of_compared(store):
     """Input function: a store of every study of a comparison, in their order."""
     return lambda wildcards: [
-        f"<results>/{study}/{store}.zarr/zarr.json" for study in COMPARISONS[wildcards.comparison]
+        f"<results>/{study}/{store}.zarr.zip" for study in COMPARISONS[wildcards.comparison]
     ]
 
 
@@ -14,12 +14,13 @@ def of_compared(store):
 rule score_systems:
     input:
         unpack(refitted),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr/zarr.json",
-        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
+        population="<results>/{study}/population.zarr.zip",
+        likelihood="<results>/{study}/likelihood.zarr.zip",
     output:
-        scores="<results>/{study}/scores.zarr/zarr.json",
+        scores="<results>/{study}/scores.zarr.zip",
+        made="<results>/{study}/made/score_systems.json",
     log:
         "<results>/{study}/logs/score_systems.log",
     benchmark:
@@ -51,6 +52,7 @@ rule compare_models:
             category="comparisons",
             labels={"figure": "{comparison}"},
         ),
+        made="<results>/comparisons/{comparison}/made/compare_models.json",
     log:
         "<results>/comparisons/{comparison}/logs/compare_models.log",
     benchmark:

@@ -15,7 +15,8 @@ rule train_ensembles:
     input:
         archives=pair_archives,
     output:
-        trained="<results>/downstream/mwgrad_images/{kind}.zarr/zarr.json",
+        trained="<results>/downstream/mwgrad_images/{kind}.zarr.zip",
+        made="<results>/downstream/made/train_ensembles.{kind}.json",
     log:
         "<results>/downstream/logs/train_ensembles.{kind}.log",
     benchmark:

@@ -3,8 +3,11 @@
 
 # Draw the parameters of a synthetic population from its true law.
 rule draw_population:
+    input:
+        unpack(compared),
     output:
-        proposals="<results>/{study}/rounds/{round}/proposals.zarr/zarr.json",
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
+        made="<results>/{study}/made/draw_population.{round}.json",
     log:
         "<results>/{study}/logs/draw_population.{round}.log",
     benchmark:
@@ -29,10 +32,11 @@ rule draw_population:
 # Add noise to the solved population and set some systems aside.
 rule observe_population:
     input:
-        solves="<results>/{study}/rounds/truth/solves.zarr/zarr.json",
+        solves="<results>/{study}/rounds/truth/solves.zarr.zip",
     output:
-        observations="<results>/{study}/observations.zarr/zarr.json",
-        truth="<results>/{study}/truth.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        truth="<results>/{study}/truth.zarr.zip",
+        made="<results>/{study}/made/observe_population.json",
     log:
         "<results>/{study}/logs/observe_population.log",
     benchmark:
@@ -55,9 +59,11 @@ rule observe_population:
 # Convert the user's own observations into the same form.
 rule import_observations:
     input:
+        unpack(compared),
         file=of_study(lambda study: study.observations.file),
     output:
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
+        made="<results>/{study}/made/import_observations.json",
     log:
         "<results>/{study}/logs/import_observations.log",
     benchmark:

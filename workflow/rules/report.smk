@@ -17,7 +17,7 @@ def evidence_stores(wildcards):
     """Input function: the evidence that a study requests, by name."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
     return {
-        name: f"{folder}/evidence/{name}.zarr/zarr.json"
+        name: f"{folder}/evidence/{name}.zarr.zip"
         for name, wanted in {
             "error_against_systems": study.evidence.system_counts,
             "designs": study.evidence.design_counts,
@@ -45,6 +45,7 @@ def other_results(wildcards):
 rule write_library:
     output:
         library=LIBRARY,
+        made="<results>/report/made/write_library.json",
     log:
         "<results>/report/logs/write_library.log",
     benchmark:
@@ -69,19 +70,20 @@ rule write_study_page:
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),
-        observations="<results>/{study}/observations.zarr/zarr.json",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
-        distance="<results>/{study}/descent.zarr/zarr.json",
-        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr/zarr.json",
-        likelihood="<results>/{study}/likelihood.zarr/zarr.json",
-        population="<results>/{study}/population.zarr/zarr.json",
-        check="<results>/{study}/rounds/check/solves.zarr/zarr.json",
+        distance="<results>/{study}/descent.zarr.zip",
+        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr.zip",
+        likelihood="<results>/{study}/likelihood.zarr.zip",
+        population="<results>/{study}/population.zarr.zip",
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
         metrics="<results>/{study}/metrics.json",
         figures=expand("<results>/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         others=other_results,
         library=LIBRARY,
     output:
         page="<results>/report/studies/{study}.html",
+        made="<results>/{study}/made/write_study_page.json",
     log:
         "<results>/{study}/logs/write_study_page.log",
     benchmark:
@@ -156,6 +158,7 @@ rule write_method_page:
         method_results,
     output:
         page="<results>/report/methods/{method}.html",
+        made="<results>/report/made/write_method_page.{method}.json",
     log:
         "<results>/report/logs/write_method_page.{method}.log",
     benchmark:
@@ -186,6 +189,7 @@ rule write_comparison_page:
         library=LIBRARY,
     output:
         page="<results>/report/comparisons/{comparison}.html",
+        made="<results>/report/made/write_comparison_page.{comparison}.json",
     log:
         "<results>/report/logs/write_comparison_page.{comparison}.log",
     benchmark:
@@ -225,6 +229,7 @@ rule report:
         pages(),
     output:
         index="<results>/report/index.html",
+        made="<results>/report/made/report.json",
     log:
         "<results>/report/logs/report.log",
     benchmark:

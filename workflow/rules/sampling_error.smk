@@ -4,9 +4,10 @@
 # Solve some systems repeatedly from other initial states.
 rule repeat_solves:
     input:
-        descent="<results>/{study}/descent.zarr/zarr.json",
+        descent="<results>/{study}/descent.zarr.zip",
     output:
-        sampling_error="<results>/{study}/sampling_error.zarr/zarr.json",
+        sampling_error="<results>/{study}/sampling_error.zarr.zip",
+        made="<results>/{study}/made/repeat_solves.json",
     log:
         "<results>/{study}/logs/repeat_solves.log",
     benchmark:

@@ -44,16 +44,16 @@ class Stores(Mapping[str, xr.Dataset]):
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        paths = {name: folder / f"{path}.zarr" for name, path in _STORES.items()}
+        paths = {name: folder / f"{path}.zarr.zip" for name, path in _STORES.items()}
         rounds = sorted(
             int(path.parent.name)
-            for path in folder.glob("rounds/*/estimate.zarr")
+            for path in folder.glob("rounds/*/estimate.zarr.zip")
             if path.parent.name.isdigit()
         )
-        paths |= {f"estimate_{r}": folder / f"rounds/{r}/estimate.zarr" for r in rounds}
+        paths |= {f"estimate_{r}": folder / f"rounds/{r}/estimate.zarr.zip" for r in rounds}
         if rounds:
-            paths["surrogate"] = folder / f"rounds/{rounds[-1]}/surrogate.zarr"
-        self._paths = {n: path for n, path in paths.items() if (path / "zarr.json").is_file()}
+            paths["surrogate"] = folder / f"rounds/{rounds[-1]}/surrogate.zarr.zip"
+        self._paths = {n: path for n, path in paths.items() if path.is_file()}
         self._loaded: dict[str, xr.Dataset] = {}
 
     def __getitem__(self, name: str) -> xr.Dataset:
@@ -88,7 +88,7 @@ def check_finished(folder: str | Path) -> dict[str, Any]:
     if not folder.is_dir():
         there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise DataError(f"{folder}: there is no such folder.{nearest(folder.name, there)}")
-    if (folder / _METRICS).is_file() and (folder / "population.zarr").is_dir():
+    if (folder / _METRICS).is_file() and (folder / "population.zarr.zip").is_file():
         return read_metrics(folder / _METRICS)
     studies = sorted(path.parent.name for path in folder.glob(f"*/{_METRICS}"))
     if studies:
@@ -96,7 +96,7 @@ def check_finished(folder: str | Path) -> dict[str, Any]:
             f"{folder}: holds the studies {', '.join(studies)}; open one of them, such as "
             f"popinv.load('{folder / studies[0]}')"
         )
-    if (folder / "observations.zarr").is_dir():
+    if (folder / "observations.zarr.zip").is_file():
         raise DataError(
             f"{folder}: the study is not finished, as it has no {_METRICS}; run the same command "
             "of the workflow again, and it goes on"
@@ -133,7 +133,7 @@ def write_result(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         storage.save(
             dataset,
-            folder / f"{path}.zarr",
+            folder / f"{path}.zarr.zip",
             config=json.loads(dataset.attrs["config"]),
             seed=int(dataset.attrs["seed"]),
             created_by=str(dataset.attrs["created_by"]),

@@ -128,7 +128,7 @@ class Result:
             return found
         forward = self.model.forward
         if not isinstance(forward, OwnFunction):
-            raise DataError("the result has no surrogate: rounds/*/surrogate.zarr is missing")
+            raise DataError("the result has no surrogate: rounds/*/surrogate.zarr.zip is missing")
         return forward.exact()
 
     @cached_property

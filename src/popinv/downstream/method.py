@@ -93,7 +93,7 @@ class Check:
     files : tuple of str
         Files that it writes beside metrics, claims, figures and store.
     has_store : bool
-        True if it writes ``result.zarr``.
+        True if it writes ``result.zarr.zip``.
     module : str
         The module whose function ``check`` is the test problem.
     """
@@ -131,7 +131,7 @@ class Use:
     files : tuple of str
         Files that it writes beside metrics, figures and store.
     store : str
-        Path of the store that it writes, in the study's folder; its own folder's ``result.zarr``
+        Path of the store that it writes, in the study's folder; its own folder's ``result.zarr.zip``
         unless given.
     """
 

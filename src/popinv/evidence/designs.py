@@ -81,7 +81,7 @@ def trained_rounds(check: xr.Dataset) -> np.ndarray:
     Parameters
     ----------
     check : Dataset
-        The record of solves, ``rounds/check/solves.zarr``. Its last round is the check itself.
+        The record of solves, ``rounds/check/solves.zarr.zip``. Its last round is the check itself.
     """
     return np.flatnonzero(check["solver_calls"].values[:-1] > 0)
 

@@ -41,7 +41,7 @@ def observe_again(
     Returns
     -------
     Dataset
-        As ``observations.zarr``, with no system held out.
+        As ``observations.zarr.zip``, with no system held out.
     """
     e = standard_normal_rows(seed, f"{stage}/noise", 0, *clean.shape)
     noise = e @ np.linalg.cholesky(covariance).T

@@ -40,7 +40,7 @@ def descent_problem(
     ----------
     model : Model
     observations : Dataset
-        The study's ``observations.zarr``, with its noise scales and gaps.
+        The study's ``observations.zarr.zip``, with its noise scales and gaps.
     surrogate : TrainedSurrogate
     seed, stage : int, str
         Address of the random draws.

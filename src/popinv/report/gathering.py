@@ -19,6 +19,7 @@ from popinv.report.pictures import pictures_in
 from popinv.report.records import Comparison, Listed, Method, Store, Study, Use
 from popinv.report.words import readable
 from popinv.sections.base import plain
+from popinv.store.attributes import attributes_of
 from popinv.workflow.benchmarks import read_job
 
 __all__ = [
@@ -49,7 +50,7 @@ def gather_study(
         What it asks for beyond the answer (baselines, evidence, downstream methods) is read where
         it is there.
     stores : iterable of path
-        Stores whose hashes are shown, each by its ``zarr.json``.
+        Stores whose hashes are shown, as paths.
 
     Raises
     ------
@@ -121,9 +122,9 @@ def gather_listed(results: str | Path, name: str, section: config.Study | None) 
 def _forward_in(folder: Path) -> str:
     """Return the kind of the forward model with which a study was observed, "" if not known."""
     try:
-        text = (folder / "observations.zarr" / "zarr.json").read_text(encoding="utf-8")
-        kind = json.loads(json.loads(text)["attributes"]["config"])["forward"]["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
+        config = attributes_of(folder / "observations.zarr.zip")["config"]
+        kind = json.loads(config)["forward"]["kind"]
+    except (DataError, ValueError, KeyError, TypeError):
         return ""
     return str(kind)
 
@@ -251,19 +252,19 @@ def read_store(path: str | Path, folder: Path) -> Store:
     Parameters
     ----------
     path : path
-        The store's ``zarr.json``.
+        The store.
     folder : Path
         Folder of the study, to which the shown path is relative.
 
     Raises
     ------
     DataError
-        If this is not the metadata of a store written by popinv.
+        If this is not a store written by popinv.
     """
     path = Path(path)
     try:
-        attributes = json.loads(path.read_text(encoding="utf-8"))["attributes"]
-        name = path.parent.relative_to(folder).as_posix()
+        attributes = attributes_of(path)
+        name = path.relative_to(folder).as_posix()
         return Store(
             name,
             attributes["created_by"],
@@ -271,5 +272,5 @@ def read_store(path: str | Path, folder: Path) -> Store:
             attributes["package_version"],
             attributes["content_sha256"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is not the metadata of a store of popinv ({error})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not a store of popinv ({error})") from None

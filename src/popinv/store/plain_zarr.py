@@ -8,8 +8,9 @@ the metadata first, and allows only decoders that return numbers and text.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from popinv.errors import DataError
@@ -41,17 +42,16 @@ def refuse_code(store: Path) -> None:
     Parameters
     ----------
     store : Path
-        A zarr store of format 2 or 3 in a folder.
+        A zarr store of format 2 or 3 in a folder, or in a zip file.
 
     Raises
     ------
     DataError
         The message names the file in the store and the decoder, but not the store.
     """
-    for file in _metadata_files(store):
-        where = file.relative_to(store)
+    for where, content in _zipped(store) if store.is_file() else _in_folder(store):
         try:
-            codecs = list(_codecs(json.loads(file.read_text(encoding="utf-8"))))
+            codecs = list(_codecs(json.loads(content.decode("utf-8"))))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where} is not valid JSON: {error}") from None
         for codec in codecs:
@@ -62,10 +62,20 @@ def refuse_code(store: Path) -> None:
                 )
 
 
-def _metadata_files(store: Path) -> Iterator[Path]:
-    # The variables of a Dataset lie side by side in the store. Deeper levels are not read.
+# The variables of a Dataset lie side by side in the store. Deeper levels are not read.
+
+
+def _in_folder(store: Path) -> Iterator[tuple[str, bytes]]:
     folders = [store, *sorted(path for path in store.iterdir() if path.is_dir())]
-    yield from (f / name for f in folders for name in _METADATA if (f / name).is_file())
+    files = (f / name for f in folders for name in _METADATA if (f / name).is_file())
+    yield from ((str(file.relative_to(store)), file.read_bytes()) for file in files)
+
+
+def _zipped(store: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(store) as archive:
+        for name in archive.namelist():
+            if PurePosixPath(name).name in _METADATA and name.count("/") <= 1:
+                yield name, archive.read(name)
 
 
 def _codecs(node: Any) -> Iterator[Any]:

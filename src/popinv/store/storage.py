@@ -1,18 +1,19 @@
 """The only place that opens or writes zarr.
 
-An artefact is an xarray Dataset in a zarr (format 3) store with the root attributes
+An artefact is an xarray Dataset in a zarr (format 3) store, which is one zip file, so that whatever
+carries files carries the whole artefact. It has the root attributes
 
 ``config``
     the part of the configuration that the content depends on, as JSON;
 ``seed``, ``package_version``, ``created_by``
     how it was made;
 ``content_sha256``
-    a hash of every variable, coordinate and attribute. It lies in the store's ``zarr.json``, the
-    one file that the workflow watches, so new numbers in a store of the same shape are seen as a
-    change. It is compared with the data on reading, which detects damage.
+    a hash of every variable, coordinate and attribute. It is compared with the data on reading,
+    which detects damage.
 
-A store is written beside its final place and renamed when it is complete, so a reader sees all of
-it or nothing.
+Equal content gives equal files, byte for byte: entries are sorted, and have no date. A store is
+written beside its final place and renamed when it is complete, so a reader sees all of it or
+nothing. xarray opens it by ``xarray.open_zarr("zip:///::population.zarr.zip")``.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ import hashlib
 import json
 import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from zarr.storage import MemoryStore, ZipStore
 
 from popinv import __version__
 from popinv.errors import DataError
+from popinv.store.attributes import MENDING
 from popinv.store.plain_zarr import refuse_code
 from popinv.store.whole_files import written_whole
 
-__all__ = ["content_sha256", "load", "save", "store_of"]
+__all__ = ["content_sha256", "load", "save"]
 
 # These attributes describe the writing, not the content: two runs that produce the same numbers
 # from the same configuration have the same hash.
@@ -41,18 +45,6 @@ _UNHASHED = {"content_sha256", "package_version"}
 
 # Rows along the first axis per zarr chunk: about 8 MB of doubles at 1000 columns.
 _ROWS_PER_CHUNK = 1000
-
-_MENDING = (
-    "Delete the folder {} and run again. The missing results are computed again, with the same "
-    "numbers."
-)
-
-
-def store_of(path: str | os.PathLike[str]) -> Path:
-    """Return the store's folder, given the store or the ``zarr.json`` in it."""
-    path = Path(path)
-    return path.parent if path.name == "zarr.json" else path
-
 
 def content_sha256(dataset: xr.Dataset) -> str:
     """Return the hash of names, dims, dtypes, values and attributes, whatever their order."""
@@ -64,7 +56,7 @@ def content_sha256(dataset: xr.Dataset) -> str:
             data = json.dumps([str(v) for v in values.ravel()]).encode()
             kind = "str"
         else:
-            data = values.tobytes()
+            data = _canonical(values).tobytes()
             kind = values.dtype.newbyteorder("=").str
         head = [name, [str(d) for d in variable.dims], list(values.shape), kind, variable.attrs]
         digest.update(json.dumps(head, sort_keys=True, default=str).encode())
@@ -72,6 +64,20 @@ def content_sha256(dataset: xr.Dataset) -> str:
     attrs = {k: v for k, v in dataset.attrs.items() if k not in _UNHASHED}
     digest.update(json.dumps(attrs, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _canonical(values: np.ndarray) -> np.ndarray:
+    """Return floating-point numbers with one form of NaN and of zero, whose signs mean nothing.
+
+    Zarr, compilers and processors may change these signs.
+    """
+    if values.dtype.kind not in "fc":
+        return values
+    same = values + 0  # -0.0 + 0 is 0.0
+    missing = np.isnan(same)
+    if missing.any():
+        same[missing] = np.nan
+    return same
 
 
 def _check_described(dataset: xr.Dataset) -> None:
@@ -112,7 +118,7 @@ def save(
     dataset : xarray.Dataset
         Every variable and coordinate carries ``units`` and ``long_name``.
     path : path
-        The store, or the ``zarr.json`` in it.
+        The store.
     config : mapping
         The part of the configuration that the content depends on.
     seed : int
@@ -128,7 +134,6 @@ def save(
         If the store cannot be written. The previous store is then still there.
     """
     _check_described(dataset)
-    target = store_of(path)
     dataset = dataset.assign_attrs(
         config=json.dumps(config, sort_keys=True),
         seed=int(seed),
@@ -136,11 +141,12 @@ def save(
         created_by=created_by,
     )
     dataset.attrs["content_sha256"] = content_sha256(dataset)
-    with written_whole(target) as partial, warnings.catch_warnings():
+    entries: dict[str, Any] = {}
+    with warnings.catch_warnings():
         # zarr warns that variable-length strings are not in the specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         dataset.to_zarr(
-            partial,
+            MemoryStore(entries),
             mode="w",
             zarr_format=3,
             consolidated=False,
@@ -149,6 +155,10 @@ def save(
             # sign of its NaN or zeros. The hash would then differ.
             write_empty_chunks=True,
         )
+    with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name in sorted(entries):
+            # Chunks are compressed already. An entry without a date is one of 1980.
+            archive.writestr(zipfile.ZipInfo(name), entries.pop(name).to_bytes())
 
 
 def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None) -> xr.Dataset:
@@ -157,7 +167,7 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
     Parameters
     ----------
     path : path
-        The store, or the ``zarr.json`` in it.
+        The store.
     config : mapping, optional
         The configuration the reader expects the store to have been written with.
 
@@ -168,21 +178,21 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
         written by popinv, if its content does not match its hash, or if it was written with
         another configuration.
     """
-    store = store_of(path)
-    if not (store / "zarr.json").is_file():
+    store = Path(path)
+    if not store.is_file():
         raise DataError(f"{store}: there is no zarr store here")
     try:
         refuse_code(store)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ZipStore(store, mode="r") as archive:
             warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
             # No decoding: 'hours' is a unit here, and numbers stay as they were written.
             dataset = xr.open_zarr(
-                store, consolidated=False, mask_and_scale=False, decode_times=False, chunks=None
+                archive, consolidated=False, mask_and_scale=False, decode_times=False, chunks=None
             )
             dataset.load()
     except Exception as error:
         reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"{store}: cannot be read ({reason}). {_MENDING.format(store)}") from error
+        raise DataError(f"{store}: cannot be read ({reason}). {MENDING.format(store)}") from error
     stored = dataset.attrs.get("content_sha256")
     if stored is None:
         raise DataError(f"{store}: was not written by popinv (no content_sha256 attribute)")
@@ -190,7 +200,7 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
     if actual != stored:
         raise DataError(
             f"{store}: the content does not match its hash (stored {str(stored)[:12]}, found "
-            f"{actual[:12]}): the store is damaged. {_MENDING.format(store)}"
+            f"{actual[:12]}): the store is damaged. {MENDING.format(store)}"
         )
     if config is not None:
         _check_config(store, json.loads(dataset.attrs["config"]), config)

@@ -1,6 +1,7 @@
 """The frame of a workflow script: its log, and its failure.
 
-What a script prints goes to the terminal and, line by line, to the rule's log file. An error that
+When the outputs are written, the frame writes the record of the job beside them
+(:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to the rule's log file. An error that
 the package raises on purpose ends the job with its message alone; any other leaves its traceback
 in the log. A log without a last line of these is that of a job that was killed.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from popinv.errors import PopinvError
+from popinv.workflow.records import NAME, record_of
 
 __all__ = ["GO_ON", "SPOKEN_FOR", "job", "killed_jobs", "was_interrupted"]
 
@@ -86,6 +88,8 @@ def job(snakemake: Any) -> Iterator[None]:
     try:
         _say(log, f"{snakemake.rule}{_STARTED}{os.getpid()} on {os.uname().nodename}")
         yield
+        if record := snakemake.output.get(NAME):
+            record_of(snakemake, time.monotonic() - started).write(record)
         ending = _DONE
     except PopinvError as error:
         print(f"\n{snakemake.rule}: {error}\n", file=sys.stderr)

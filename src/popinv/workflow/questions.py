@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from popinv.config.study import Config, Study
@@ -32,7 +30,6 @@ __all__ = [
     "last_round",
     "noise_scale_range",
     "ranks_of",
-    "refuse_foreign_stores",
     "replications_of",
     "seconds_per_solve",
     "simulator_of",
@@ -221,38 +218,3 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
             f"results: {folder} cannot be written to (a read-only file system, or another's "
             "folder). Make it writable, or name another folder."
         )
-
-
-def refuse_foreign_stores(config: Config) -> None:
-    """Stop if a study's folder holds results of another configuration.
-
-    Snakemake reruns the jobs that a changed configuration affects, but only if it remembers having
-    made their files. It would accept results copied from elsewhere, or made before ``.snakemake``
-    was deleted.
-
-    Raises
-    ------
-    ConfigError
-        Naming the study and its store.
-    """
-    for name, study in config.studies.items():
-        store = Path(config.results, name, "observations.zarr")
-        file = store / "zarr.json"
-        if not file.is_file() or _remembered(str(file)):
-            continue
-        expected = {key: plain(getattr(study, key)) for key in OBSERVED_WITH}
-        try:
-            stored = json.loads(json.loads(file.read_text())["attributes"]["config"])
-        except (ValueError, KeyError, TypeError):
-            stored = None
-        if stored != expected:
-            raise ConfigError(
-                f"studies.{name}: {store} was written with another configuration, or not by "
-                f"popinv at all. Give the study another name, or delete {store.parent}."
-            )
-
-
-def _remembered(path: str) -> bool:
-    # Snakemake splits long names into folders; such a path is looked up by its first part.
-    metadata, record = Path(".snakemake", "metadata"), urlsafe_b64encode(path.encode()).decode()
-    return (metadata / record[:254]).exists() or (metadata / f"@{record[:253]}").exists()

@@ -105,7 +105,7 @@ class Stage:
 
 
 def _is_store(path: Any) -> bool:
-    return str(path).endswith("/zarr.json")
+    return str(path).endswith(".zarr.zip")
 
 
 @contextmanager

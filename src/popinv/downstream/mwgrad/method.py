@@ -36,7 +36,7 @@ METHOD = Method(
             name="mwgrad_images",
             message="scoring ensembles on pairs of overlapping images",
             inputs=tuple(
-                f"<results>/downstream/mwgrad_images/{kind}.zarr/zarr.json" for kind in KINDS
+                f"<results>/downstream/mwgrad_images/{kind}.zarr.zip" for kind in KINDS
             ),
             settings=(),
             figures=("examples", "accuracies"),

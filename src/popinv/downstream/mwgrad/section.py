@@ -28,7 +28,7 @@ class Mwgrad(MethodSection):
         default=[0, 1, 2, 3],
         min_length=2,
         max_length=20,
-        description="Numbers of the systems of the group, as in `observations.zarr`, from 0.",
+        description="Numbers of the systems of the group, as in `observations.zarr.zip`, from 0.",
     )
     particles: Annotated[int, Field(ge=10), NotBoolean] = Field(
         default=200,

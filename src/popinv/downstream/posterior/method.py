@@ -29,7 +29,7 @@ METHOD = Method(
         sections=("forward", "law", "noise"),
         imports=("law", "noise"),
         figures=("systems", "calibration"),
-        store="posterior.zarr",
+        store="posterior.zarr.zip",
         megabytes=_megabytes,
         minutes=_minutes,
     ),

@@ -26,5 +26,5 @@ class Posterior(MethodSection):
     )
     thin: Count = Field(default=10, description="Moves from one draw to the next.")
     kept_draws: Count = Field(
-        default=100, description="Draws of each system that are kept in `posterior.zarr`."
+        default=100, description="Draws of each system that are kept in `posterior.zarr.zip`."
     )

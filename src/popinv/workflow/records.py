@@ -1,0 +1,201 @@
+"""Records of the jobs: what made each result, from what, and what came out.
+
+Beside the results of each job stands ``made/<job>.json``, which the job writes last. It names the
+rule, its settings and seed, the fingerprint of its code, the hashes of its inputs and outputs, the
+versions of the packages and the machine. Results are compared with their record; nothing else
+depends on it, so that results are the same files on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from popinv.errors import DataError
+from popinv.sections.base import plain
+from popinv.store.whole_files import write_text
+
+__all__ = ["NAME", "Content", "Record", "content_of", "identity", "identity_of", "read_record", "record_of"]
+
+NAME = "made"
+"""Name of the output that is the record, and of its folder."""
+
+# Packages on which numbers depend.
+_PACKAGES = ("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr", "firedrake", "petsc4py")
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file as it was.
+
+    Attributes
+    ----------
+    sha256 : str
+    size : int
+        Bytes.
+    modified : int
+        Time of the last change, in nanoseconds.
+    """
+
+    sha256: str
+    size: int
+    modified: int
+
+    def is_of(self, path: Path) -> bool:
+        """Return whether a file still has this content, which is read if its time has changed."""
+        try:
+            now = path.stat()
+        except OSError:
+            return False
+        if now.st_size != self.size:
+            return False
+        return now.st_mtime_ns == self.modified or content_of(path).sha256 == self.sha256
+
+
+def content_of(path: str | os.PathLike[str]) -> Content:
+    """Return the content of a file, or of all files in a folder."""
+    path = Path(path)
+    state = path.stat()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        each = [(str(file.relative_to(path)), content_of(file)) for file in files]
+        text = json.dumps([(name, content.sha256) for name, content in each])
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return Content(digest, sum(content.size for _, content in each), state.st_mtime_ns)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Content(digest, state.st_size, state.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of a job.
+
+    Attributes
+    ----------
+    rule : str
+    wildcards : dict of str to str
+    seed : int or None
+    settings : dict
+        The parameters of the rule, among them the sections of the study.
+    code : str
+        Fingerprint of the script and of all modules that it imports.
+    identity : str
+        Hash of all parameters, as Snakemake compares them.
+    inputs, outputs : dict of str to Content
+        By path, relative to the working directory.
+    versions, machine : dict of str to str
+    seconds : float
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    seed: int | None
+    settings: dict[str, Any]
+    code: str
+    identity: str
+    inputs: dict[str, Content]
+    outputs: dict[str, Content]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    seconds: float
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the record as JSON."""
+        write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+
+
+def identity(params: Iterable[Any]) -> str:
+    """Return the hash of a job's parameters, by what they print, in any order."""
+    return identity_of(map(repr, params))
+
+
+def identity_of(printed: Iterable[str]) -> str:
+    """Return the same for what the parameters print, which is what Snakemake keeps."""
+    return hashlib.sha256("\n".join(sorted(printed)).encode()).hexdigest()[:16]
+
+
+def record_of(snakemake: Any, seconds: float) -> Record:
+    """Return the record of a job that has just written its outputs.
+
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake gives to a script.
+    seconds : float
+        How long the job took.
+    """
+    params = dict(snakemake.params.items())
+    outputs = [path for path in snakemake.output if path != snakemake.output.get(NAME)]
+    seed = params.pop("seed", None)
+    code = str(params.pop("code", ""))
+    return Record(
+        rule=snakemake.rule,
+        wildcards=dict(snakemake.wildcards.items()),
+        seed=None if seed is None else int(seed),
+        settings=json.loads(json.dumps(plain(params), sort_keys=True, default=str)),
+        code=code,
+        identity=identity(snakemake.params),
+        inputs={str(path): content_of(path) for path in snakemake.input},
+        outputs={str(path): content_of(path) for path in outputs},
+        versions=_versions(),
+        machine=_machine(),
+        seconds=round(seconds, 3),
+    )
+
+
+def read_record(path: str | os.PathLike[str]) -> Record:
+    """Return a record.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or is not a record.
+    """
+    try:
+        entries: Mapping[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        contents = {
+            part: {name: Content(**each) for name, each in entries[part].items()}
+            for part in ("inputs", "outputs")
+        }
+        return Record(**{**entries, **contents})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is not the record of a job ({error})") from None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@cache
+def _machine() -> dict[str, str]:
+    return {
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    """Return the name of the processor, on which the last digits may depend."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
