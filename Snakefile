@@ -53,6 +53,9 @@ rule all:
     input:
         expand("<results>/{study}/metrics.json", study=STUDIES),
         expand("<results>/{study}/population.zarr.zip", study=STUDIES),
+        # The records of the jobs from which nothing follows; all other results are in records.
+        expand("<results>/{study}/made/assess_population.json", study=STUDIES),
+        expand("<results>/{study}/made/plot_figures.json", study=STUDIES),
         expand("<results>/{study}/figures/{figure}.png", study=STUDIES, figure=FIGURES),
         [
             f"<results>/{study}/baselines/comparison.json"

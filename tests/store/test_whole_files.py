@@ -29,19 +29,6 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert names(tmp_path / "a") == ["metrics.json"]
 
 
-def test_a_folder_is_replaced_whole_and_a_link_to_one_is_too(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "kept").touch()
-    (tmp_path / "x.zarr").symlink_to(tmp_path / "elsewhere")
-    for number in range(2):
-        with written_whole(tmp_path / "x.zarr") as partial:
-            partial.mkdir()
-            (partial / str(number)).touch()
-        assert names(tmp_path / "x.zarr") == [str(number)]
-    assert names(tmp_path / "elsewhere") == ["kept"]
-    assert names(tmp_path) == ["elsewhere", "x.zarr"]
-
-
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     write_text(tmp_path / "a.json", "old")
     with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a.json") as partial:
@@ -75,7 +62,6 @@ def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
     not_ours = f".b.json.{host}.{gone.pid}.partial"
     for name in (other, elsewhere, old, not_ours, f".a.json.{host}.{gone.pid}.partial"):
         (tmp_path / name).touch()
-    (tmp_path / f".a.json.{host}.{gone.pid}.old.partial").mkdir()
     os.utime(tmp_path / old, (0, 0))
     write_text(tmp_path / "a.json", "")
     assert names(tmp_path) == sorted(["a.json", other, elsewhere, not_ours])

@@ -6,7 +6,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from snakemake.io import Wildcards
+from snakemake.io import IOFile
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
@@ -15,7 +15,7 @@ from popinv.figures.names import FIGURES
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
-from popinv.workflow.records import identity, identity_of
+from popinv.workflow.records import identity_of
 from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.trust import doubts, message as trust_message
@@ -47,9 +47,10 @@ STARTED = time.time()
 
 # A store that is made again with the same numbers is the same file. What follows from it is not
 # done again, if Snakemake compares files of that size, and not of 1 MB alone.
-workflow.dag_settings.max_checksum_file_size = max(
-    workflow.dag_settings.max_checksum_file_size, 2**30
-)
+if workflow.dag_settings is not None:
+    workflow.dag_settings.max_checksum_file_size = max(
+        workflow.dag_settings.max_checksum_file_size, 2**30
+    )
 PROJECT = project_folder()
 
 
@@ -144,22 +145,31 @@ onerror:
         print(f"\n{said}\n", file=sys.stderr)
 
 
-def wanted_identity(record):
-    """The identity of a record's job in this configuration, None if there is no such job."""
+class GivenWildcards(dict):
+    """Wildcards by name, as a job has them."""
+
+    __getattr__ = dict.__getitem__
+
+
+def wanted_params(record):
+    """The parameters of a record's job in this configuration, None if there is no such job."""
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule not in rules or record.wildcards.get("study", next(iter(STUDIES))) not in STUDIES:
         return None
-    wildcards = Wildcards(fromdict=record.wildcards)
+    wildcards = GivenWildcards(record.wildcards)
     params = rules[record.rule].params
     try:
-        return identity(f(wildcards) if callable(f) else f for f in params)
+        return {
+            name: value(wildcards) if callable(value) else value
+            for name, value in params.items()
+        }
     except (KeyError, ValueError, IndexError, WorkflowError):
         return None
 
 
 def remembered_identity(path):
     """The identity with which Snakemake remembers to have made a file, or None."""
-    metadata = workflow.persistence.metadata(path)
+    metadata = workflow.persistence.metadata(IOFile(path))
     return None if metadata is None or metadata.params is None else identity_of(metadata.params)
 
 
@@ -167,7 +177,7 @@ def remembered_identity(path):
 def distrust():
     """Let Snakemake make again what is not what this configuration makes, once in a run."""
     if workflow.is_main_process:
-        found = doubts(config["results"], wanted_identity, remembered_identity)
+        found = doubts(config["results"], wanted_params, remembered_identity)
         workflow.dag.forcefiles.update(doubt.path for doubt in found)
         if found:
             print(f"\n{trust_message(found)}\n", file=sys.stderr)

@@ -310,6 +310,30 @@ def _metrics_in(given: Path) -> list[Path]:
     return [own] if own.is_file() else sorted(given.glob("*/metrics.json"))
 
 
+@popinv.command(short_help="Compare results with the records of the jobs that made them.")
+@click.argument("folders", nargs=-1, metavar="[RESULTS]...", type=click.Path(path_type=Path))
+@click.option(
+    "--configfile",
+    type=click.Path(path_type=Path),
+    help="Say also which results were made with other settings than these.",
+)
+def verify(folders: tuple[Path, ...], configfile: Path | None) -> None:
+    """Read the results in folders (of studies, or of all) and say what is whole.
+
+    Each job has left a record of its settings, its inputs and its outputs beside them. By default
+    the folder 'results' is read. The exit status is 1 if anything is not whole.
+    """
+    from popinv.cli.verify import verified
+
+    try:
+        text, whole = verified(folders or (Path("results"),), configfile)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(text)
+    if not whole:
+        raise SystemExit(1)
+
+
 @popinv.command()
 @click.argument("configuration", required=False, type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")

@@ -1,7 +1,8 @@
-"""Files and folders that are written beside their place and renamed when they are complete.
+"""Files that are written beside their place and renamed when they are complete.
 
-A reader sees the old content, the new content or nothing, but never a part, whenever the writer is
-killed. The remains of a killed writer are hidden and end in ``.partial``. The next writing to the
+A reader sees the old content or the new content, but never a part, whenever the writer is killed.
+The content is on the disk before the name is, and the name before the writer goes on, so that a
+loss of power takes nothing that was said to be done. The remains of a killed writer are hidden and end in ``.partial``. The next writing to the
 same place deletes them.
 """
 
@@ -35,7 +36,7 @@ _ADVICE = {
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path to write a file or a folder at, and then rename it to its final place.
+    """Yield a path to write a file at, and then rename it to its final place.
 
     Use::
 
@@ -61,15 +62,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         for left in _left_behind(target):
             discard(left)
         yield partial
-        if partial.is_dir():
-            # A folder that is not empty cannot be replaced, and emptying it first takes time.
-            old = partial.with_suffix(".old.partial")
-            if os.path.lexists(target):
-                os.rename(target, old)
-            os.rename(partial, target)
-            discard(old)
-        else:
-            os.replace(partial, target)
+        _sync(partial)
+        os.replace(partial, target)
+        _sync(target.parent)
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
@@ -79,6 +74,19 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         discard(partial)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a folder, and some none at all.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -111,9 +119,7 @@ def _left_behind(target: Path) -> Iterator[Path]:
         name = path.name
         if not (name.startswith(start) and name.endswith(".partial")):
             continue
-        host, _, number = (
-            name[len(start) :].removesuffix(".partial").removesuffix(".old").rpartition(".")
-        )
+        host, _, number = name[len(start) :].removesuffix(".partial").rpartition(".")
         if host == os.uname().nodename and number.isdigit():
             if not psutil.pid_exists(int(number)) or int(number) == os.getpid():
                 yield path

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -24,7 +24,18 @@ from popinv.errors import DataError
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 
-__all__ = ["NAME", "Content", "Record", "content_of", "identity", "identity_of", "read_record", "record_of"]
+__all__ = [
+    "NAME",
+    "Content",
+    "Record",
+    "content_of",
+    "differences",
+    "identity",
+    "identity_of",
+    "read_record",
+    "record_of",
+    "settings_of",
+]
 
 NAME = "made"
 """Name of the output that is the record, and of its folder."""
@@ -76,7 +87,7 @@ def content_of(path: str | os.PathLike[str]) -> Content:
     return Content(digest, state.st_size, state.st_mtime_ns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """The record of a job.
 
@@ -84,11 +95,9 @@ class Record:
     ----------
     rule : str
     wildcards : dict of str to str
-    seed : int or None
     settings : dict
-        The parameters of the rule, among them the sections of the study.
-    code : str
-        Fingerprint of the script and of all modules that it imports.
+        The parameters of the rule: the seed, sections of the study, the fingerprint ``code`` of
+        the script and of all modules that it imports, and others.
     identity : str
         Hash of all parameters, as Snakemake compares them.
     inputs, outputs : dict of str to Content
@@ -99,9 +108,7 @@ class Record:
 
     rule: str
     wildcards: dict[str, str]
-    seed: int | None
     settings: dict[str, Any]
-    code: str
     identity: str
     inputs: dict[str, Content]
     outputs: dict[str, Content]
@@ -124,6 +131,23 @@ def identity_of(printed: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(printed)).encode()).hexdigest()[:16]
 
 
+def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a rule by name, as JSON has them."""
+    settings: dict[str, Any] = json.loads(json.dumps(plain(params), sort_keys=True, default=str))
+    return settings
+
+
+def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield the settings that differ, such as ``descent.iterations was 60, is 61``."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            # The study's sections are known by their own names.
+            inner = key if name in ("", "study") else f"{name}.{key}"
+            yield from differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield "other code" if name == "code" else f"{name} was {before!r}, is {now!r}"
+
+
 def record_of(snakemake: Any, seconds: float) -> Record:
     """Return the record of a job that has just written its outputs.
 
@@ -134,16 +158,11 @@ def record_of(snakemake: Any, seconds: float) -> Record:
     seconds : float
         How long the job took.
     """
-    params = dict(snakemake.params.items())
     outputs = [path for path in snakemake.output if path != snakemake.output.get(NAME)]
-    seed = params.pop("seed", None)
-    code = str(params.pop("code", ""))
     return Record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        seed=None if seed is None else int(seed),
-        settings=json.loads(json.dumps(plain(params), sort_keys=True, default=str)),
-        code=code,
+        settings=settings_of(dict(snakemake.params.items())),
         identity=identity(snakemake.params),
         inputs={str(path): content_of(path) for path in snakemake.input},
         outputs={str(path): content_of(path) for path in outputs},

@@ -8,20 +8,22 @@ follows from it is there. Here each result is compared with its record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from popinv.errors import DataError
-from popinv.workflow.records import Record, read_record
+from popinv.workflow.records import Record, differences, identity, read_record, settings_of
 
 __all__ = ["Doubt", "doubts", "message", "records_in"]
 
 # More lines say nothing new.
-_MOST = 8
+_MOST, _DIFFERENCES = 8, 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Doubt:
     """A result that is not what the configuration makes, and why."""
 
@@ -42,7 +44,7 @@ def records_in(results: str | Path) -> dict[Path, Record | None]:
 
 def doubts(
     results: str | Path,
-    wanted: Callable[[Record], str | None],
+    wanted: Callable[[Record], Mapping[str, Any] | None],
     remembered: Callable[[str], str | None],
 ) -> list[Doubt]:
     """Return the results that would be taken for those of the configuration, but are not.
@@ -52,56 +54,66 @@ def doubts(
     results : path
         The folder of the results.
     wanted : callable
-        Returns the identity of the job of a record in this configuration, None if it has no such
+        Returns the parameters of the job of a record in this configuration, None if it has no such
         job.
     remembered : callable
         Returns the identity with which Snakemake remembers to have made a file, or None.
     """
-    found: dict[str, Doubt] = {}
-    for place, record in records_in(results).items():
-        if record is None:
-            found[str(place)] = Doubt(str(place), "its record cannot be read")
-        elif (now := wanted(record)) is not None:
-            for doubt in (*_lost(record, str(results)), *_foreign(record, now, remembered)):
-                found.setdefault(doubt.path, doubt)
-    return sorted(found.values(), key=lambda doubt: doubt.path)
+    records = records_in(results)
+    made = {path: record for record in records.values() if record for path in record.outputs}
+    found = [Doubt(str(at), "cannot be read") for at, record in records.items() if record is None]
+    for record in dict.fromkeys(made.values()):
+        if (now := wanted(record)) is not None:
+            found += _lost(record, made, Path(results))
+            found += _foreign(record, now, remembered)
+    # One reason is enough for each.
+    return sorted({doubt.path: doubt for doubt in reversed(found)}.values())
 
 
-def _lost(record: Record, results: str) -> Iterator[Doubt]:
-    """Yield outputs, and inputs made by other jobs, that are gone or are not what they were."""
+def _lost(record: Record, made: Mapping[str, Record], results: Path) -> Iterator[Doubt]:
+    """Yield outputs, and inputs of other jobs, that are gone or are not what they were."""
     for path, content in record.outputs.items():
-        if Path(path).exists() and not content.is_of(Path(path)):
-            yield Doubt(path, "changed since it was made")
-    # A chunk of solves has no record of its own.
-    made = (path for path in record.inputs if Path(path).is_relative_to(results))
-    for path in (*record.outputs, *made):
         if not Path(path).exists():
             yield Doubt(path, "missing")
+        elif not content.is_of(Path(path)):
+            yield Doubt(path, "changed since it was made")
+    for path, content in record.inputs.items():
+        if path in made or not Path(path).is_relative_to(results):
+            continue
+        # Only chunks of solves, of which there may be many, have no record of their own.
+        if not Path(path).exists():
+            yield Doubt(path, "missing")
+        elif Path(path).parent.name != "chunks":
+            yield Doubt(path, "has no record")
+        elif _is_older(path, record) and not content.is_of(Path(path)):
+            yield Doubt(path, "changed since it was used")
 
 
 def _foreign(
-    record: Record, now: str, remembered: Callable[[str], str | None]
+    record: Record, now: Mapping[str, Any], remembered: Callable[[str], str | None]
 ) -> Iterator[Doubt]:
-    """Yield outputs that were made with other settings or inputs, which Snakemake cannot know."""
-    if record.identity != now:
-        seed = "" if record.seed is None else f" (seed {record.seed})"
-        why = f"made with other settings{seed}"
-    elif other := _other_input(record):
-        why = f"made from another {other}"
-    else:
+    """Yield outputs that were made with other settings or inputs, where Snakemake does not see it.
+
+    It sees other parameters of a job that it has done here, and inputs that are newer.
+    """
+    there = [path for path in record.outputs if Path(path).exists()]
+    if record.identity != identity(now.values()):
+        told = list(islice(differences(record.settings, settings_of(now)), _DIFFERENCES + 1))
+        more = ", and others" if len(told) > _DIFFERENCES else ""
+        why = f"made with other settings: {', '.join(told[:_DIFFERENCES])}{more}"
+        yield from (Doubt(path, why) for path in there if remembered(path) != record.identity)
         return
-    for path in record.outputs:
-        # Otherwise Snakemake has made it here, and sees by itself what has changed.
-        if Path(path).exists() and remembered(path) != record.identity:
-            yield Doubt(path, why)
+    for source, content in record.inputs.items():
+        if Path(source).exists() and not content.is_of(Path(source)):
+            if _is_older(source, record) or any(remembered(p) != record.identity for p in there):
+                yield from (Doubt(path, f"made from another {source}") for path in there)
+                return
 
 
-def _other_input(record: Record) -> str | None:
-    """Return an input that is there and is not the one from which a result was made."""
-    for path, content in record.inputs.items():
-        if Path(path).exists() and not content.is_of(Path(path)):
-            return path
-    return None
+def _is_older(path: str, record: Record) -> bool:
+    """Return whether a file is older than all outputs of a job, so that Snakemake trusts them."""
+    outputs = [Path(output).stat().st_mtime for output in record.outputs if Path(output).exists()]
+    return bool(outputs) and Path(path).stat().st_mtime <= min(outputs)
 
 
 def message(found: list[Doubt]) -> str:
