@@ -1,0 +1,117 @@
+"""Verification of results: every file against the record of the job that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from popinv.config.study import Config
+from popinv.sections.base import plain
+from popinv.workflow.records import Record, content_of, differences
+from popinv.workflow.trust import records_in
+
+__all__ = ["Verdict", "verify"]
+
+State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
+
+
+@dataclass(frozen=True, order=True)
+class Verdict:
+    """What is known of a file.
+
+    Attributes
+    ----------
+    path : str
+    state : str
+        "whole": it is what its job has written, from the inputs that are there. "damaged": its
+        content has changed since. "missing". "foreign": it was made from other inputs than those
+        that are there, or with other settings than those of the configuration. "unknown": it has no
+        record, or the record cannot be read.
+    why : str
+    """
+
+    path: str
+    state: State
+    why: str = ""
+
+
+def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
+    """Read all results of a folder and compare them with their records.
+
+    Parameters
+    ----------
+    results : path
+        The folder of the results, or of one study. Paths in records are relative to the working
+        directory.
+    config : Config, optional
+        The configuration whose settings the results should have been made with.
+    """
+    records, hashes = records_in(results), dict[str, str]()
+    made = {path: record for record in records.values() if record for path in record.outputs}
+    found = {
+        str(at): Verdict(str(at), "unknown", "the record cannot be read")
+        for at, record in records.items()
+        if record is None
+    }
+    for path, record in made.items():
+        found[path] = _judged(path, record, made, hashes, config)
+        for source in record.inputs:
+            if source not in made and source not in found and Path(source).is_relative_to(results):
+                found[source] = _source(source, record, hashes)
+    return sorted(found.values())
+
+
+def _judged(
+    path: str,
+    record: Record,
+    made: Mapping[str, Record],
+    hashes: dict[str, str],
+    config: Config | None,
+) -> Verdict:
+    if not Path(path).exists():
+        return Verdict(path, "missing", f"was written by {record.rule}")
+    if _hash(path, hashes) != record.outputs[path].sha256:
+        return Verdict(path, "damaged", "the content is not what the job has written")
+    for source, content in record.inputs.items():
+        # A damaged input is told by itself.
+        now = made[source].outputs[source].sha256 if source in made else _hash(source, hashes)
+        if now not in (content.sha256, ""):
+            return Verdict(path, "foreign", f"made from another {source}")
+    others = list(_other_settings(record, config)) if config else []
+    return Verdict(path, "foreign", "; ".join(others[:3])) if others else Verdict(path, "whole")
+
+
+def _source(path: str, record: Record, hashes: dict[str, str]) -> Verdict:
+    """Return the verdict on an input without a record: a chunk, or one whose record is gone."""
+    if not Path(path).exists():
+        return Verdict(path, "missing", f"{record.rule} has read it")
+    if _hash(path, hashes) != record.inputs[path].sha256:
+        return Verdict(path, "damaged", f"the content is not what {record.rule} has read")
+    if Path(path).parent.name == "chunks":
+        return Verdict(path, "whole")
+    return Verdict(path, "unknown", "it has no record")
+
+
+def _hash(path: str, hashes: dict[str, str]) -> str:
+    if path not in hashes:
+        hashes[path] = content_of(path).sha256 if Path(path).exists() else ""
+    return hashes[path]
+
+
+def _other_settings(record: Record, config: Config) -> Iterator[str]:
+    """Yield the seed and the sections of the study that differ from those of a configuration."""
+    study = config.studies.get(record.wildcards.get("study", ""))
+    if study is None:
+        return
+    sections: Mapping[str, Any] = record.settings.get("study") or {}
+    before = {name: plain(section) for name, section in sections.items() if hasattr(study, name)}
+    now = {name: plain(getattr(study, name)) for name in before}
+    if record.rule.endswith("draw_population"):
+        # It is given the true law, and the distributions of what is known, by these names.
+        before.pop("law"), before.pop("observations", None)
+        now = {name: now[name] for name in before}
+    if "seed" in record.settings:
+        before["seed"], now["seed"] = record.settings["seed"], study.seed
+    yield from differences(before, now)
