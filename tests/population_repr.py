@@ -99,9 +99,9 @@ def default_answer() -> xr.Dataset:
 def text() -> str:
     """Return the answer as xarray shows its store, and the names of its attributes."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder, "population.zarr")
+        store = Path(folder, "population.zarr.zip")
         storage.save(default_answer(), store, config={}, seed=1, created_by="gather_answer")
-        opened = xr.open_zarr(store, consolidated=False, chunks=None)
+        opened = xr.open_zarr(f"zip:///::{store}", consolidated=False, chunks=None)
         # A store gives its variables in no particular order.
         data, coords = (
             {name: opened[name].variable for name in sorted(map(str, variables))}

@@ -6,8 +6,8 @@ import ast
 import json
 import os
 import pickle
-import zipfile
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np

@@ -171,7 +171,8 @@ def test_a_saved_result_is_the_same_again(boys_result, tmp_path):
         stored = opened.artefacts[name].drop_attrs(deep=False)
         xr.testing.assert_identical(stored, artefact.drop_attrs(deep=False))
     # It is a folder as the workflow leaves them.
-    assert {"metrics.json", "population.zarr.zip", "descent.zarr.zip"} <= {p.name for p in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()}
+    assert {"metrics.json", "population.zarr.zip", "descent.zarr.zip"} <= names
 
 
 def test_a_function_is_not_stored_but_may_be_given_again(boys_result, tmp_path):

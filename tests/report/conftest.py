@@ -45,7 +45,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     tiny = folder / "tiny"
     for name in ("observations", "truth", "population"):
         storage.save(
-            study.loaded[name], tiny / f"{name}.zarr.zip", config={}, seed=3, created_by=f"make_{name}"
+            study.loaded[name],
+            tiny / f"{name}.zarr.zip",
+            config={},
+            seed=3,
+            created_by=f"make_{name}",
         )
     metric_values = metrics(
         study.problem, study.loaded, null_resamples=20, polish_draws=16, thresholds=THRESHOLDS

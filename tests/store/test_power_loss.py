@@ -59,7 +59,7 @@ def mounted(image: Path, folder: Path, options: str = "loop") -> Iterator[None]:
 
 
 def written(folder: Path, name: str) -> tuple[int, int]:
-    """Return the numbers that the store and the text of a name hold; each is whole or this fails."""
+    """Return the numbers that the store and the text of a name hold, each of which is whole."""
     store = storage.load(folder / f"{name}.zarr.zip")["y"].values
     assert np.all(store == store[0, 0])
     words = (folder / f"{name}.json").read_text().split()

@@ -76,22 +76,6 @@ def test_a_missing_observation_file_is_refused(workflow, tiny):
 
 
 @pytest.mark.firedrake
-def test_results_of_another_configuration_are_refused(finished, tiny, tmp_path):
-    # Copied results: Snakemake does not remember having made them, and would take them as its own.
-    import shutil
-
-    shutil.copytree(finished.folder / "results", tmp_path / "results")
-    workflow = Workflow(tmp_path)
-    workflow.configure(tiny)
-    assert workflow.run("--dry-run").returncode == 0
-    tiny["studies"]["tiny"]["observations"]["count"] = 50
-    workflow.configure(tiny)
-    done = workflow.run("--dry-run")
-    assert done.returncode == 1
-    assert "observations.zarr.zip was written with another configuration" in done.stdout
-
-
-@pytest.mark.firedrake
 def test_own_observations_are_read_and_split(workflow, tiny):
     y = np.random.default_rng(0).standard_normal((30, 3))
     write_csv(workflow, y)

@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, work
         refused(
             workflow,
             SOLVES,
-            parts=[".zarr.zip: cannot be written (No space left on device). Make room on that disk"],
+            parts=["zip: cannot be written (No space left on device). Make room on that disk"],
         )
         remount(results, "size=100m")
         done = workflow.run(SOLVES)

@@ -67,7 +67,8 @@ def test_metrics_agree_with_the_population_store(finished):
 
 
 def test_observations_are_solves_plus_noise(finished):
-    observations, truth = result(finished, "observations.zarr.zip"), result(finished, "truth.zarr.zip")
+    observations = result(finished, "observations.zarr.zip")
+    truth = result(finished, "truth.zarr.zip")
     y = np.concatenate([observations["y"].values, observations["y_heldout"].values])
     assert y.shape == (240, 8)
     noise = y - truth["y_clean"].values

@@ -154,14 +154,16 @@ class GivenWildcards(dict):
 def wanted_params(record):
     """The parameters of a record's job in this configuration, None if there is no such job."""
     rules = {rule.name: rule for rule in workflow.rules}
-    if record.rule not in rules or record.wildcards.get("study", next(iter(STUDIES))) not in STUDIES:
+    if (
+        record.rule not in rules
+        or record.wildcards.get("study", next(iter(STUDIES))) not in STUDIES
+    ):
         return None
     wildcards = GivenWildcards(record.wildcards)
     params = rules[record.rule].params
     try:
         return {
-            name: value(wildcards) if callable(value) else value
-            for name, value in params.items()
+            name: value(wildcards) if callable(value) else value for name, value in params.items()
         }
     except (KeyError, ValueError, IndexError, WorkflowError):
         return None

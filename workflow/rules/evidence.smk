@@ -235,9 +235,7 @@ def calibrated():
 # Tabulate the errors of the answers of all these studies against the bound.
 rule tabulate_efficiency:
     input:
-        calibrations=[
-            f"<results>/{name}/evidence/calibration.zarr.zip" for name in calibrated()
-        ],
+        calibrations=[f"<results>/{name}/evidence/calibration.zarr.zip" for name in calibrated()],
     output:
         page="<results>/efficiency.md",
         made="<results>/made/tabulate_efficiency.json",

@@ -45,7 +45,7 @@ def estimates(folder: Path) -> list[str]:
     """Return a row for each estimator of a study."""
     lines = []
     for name, store in ESTIMATORS.items():
-        found = storage.load(folder / f"{store}.zarr")
+        found = storage.load(folder / f"{store}.zarr.zip")
         shown = "none"
         if "law" in found:
             values = [*found["law"].values, *found["noise"].values]

@@ -34,7 +34,7 @@ def verified(folders: Sequence[Path], configfile: Path | None = None) -> tuple[s
         found = verify(given, config)
         if not found:
             raise DataError(f"{given}: holds no record of a job, in folders 'made'")
-        counts = Counter(verdict.state for verdict in found)
+        counts: Counter[str] = Counter(verdict.state for verdict in found)
         told = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
         lines.append(f"{given}: {told}")
         wrong = [verdict for verdict in found if verdict.state != "whole"]

@@ -131,8 +131,8 @@ class Use:
     files : tuple of str
         Files that it writes beside metrics, figures and store.
     store : str
-        Path of the store that it writes, in the study's folder; its own folder's ``result.zarr.zip``
-        unless given.
+        Path of the store that it writes, in the study's folder; ``result.zarr.zip`` in its own
+        folder unless given.
     """
 
     message: str

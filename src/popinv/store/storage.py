@@ -46,6 +46,7 @@ _UNHASHED = {"content_sha256", "package_version"}
 # Rows along the first axis per zarr chunk: about 8 MB of doubles at 1000 columns.
 _ROWS_PER_CHUNK = 1000
 
+
 def content_sha256(dataset: xr.Dataset) -> str:
     """Return the hash of names, dims, dtypes, values and attributes, whatever their order."""
     digest = hashlib.sha256()

@@ -2,8 +2,8 @@
 
 A reader sees the old content or the new content, but never a part, whenever the writer is killed.
 The content is on the disk before the name is, and the name before the writer goes on, so that a
-loss of power takes nothing that was said to be done. The remains of a killed writer are hidden and end in ``.partial``. The next writing to the
-same place deletes them.
+loss of power takes nothing that was said to be done. The remains of a killed writer are hidden and
+end in ``.partial``. The next writing to the same place deletes them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The frame of a workflow script: its log, and its failure.
 
 When the outputs are written, the frame writes the record of the job beside them
-(:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to the rule's log file. An error that
-the package raises on purpose ends the job with its message alone; any other leaves its traceback
-in the log. A log without a last line of these is that of a job that was killed.
+(:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to
+the rule's log file. An error that the package raises on purpose ends the job with its message
+alone; any other leaves its traceback in the log. A log without a last line of these is that of a
+job that was killed.
 """
 
 from __future__ import annotations

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from popinv.config.study import Config, Study
+from popinv.config.study import Study
 from popinv.errors import ConfigError
 from popinv.forward.external.files import simulator_hash
 from popinv.inference.settings import wants_likelihood as estimator_wants_likelihood
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
 from popinv.population.sections import SyntheticObservations
-from popinv.sections.base import plain
 from popinv.sections.outside import is_outside
 
 __all__ = [

@@ -41,7 +41,10 @@ NAME = "made"
 """Name of the output that is the record, and of its folder."""
 
 # Packages on which numbers depend.
-_PACKAGES = ("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr", "firedrake", "petsc4py")
+_PACKAGES = (
+    *("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr"),
+    *("firedrake", "petsc4py"),
+)
 
 
 @dataclass(frozen=True)

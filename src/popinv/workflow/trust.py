@@ -103,11 +103,13 @@ def _foreign(
         why = f"made with other settings: {', '.join(told[:_DIFFERENCES])}{more}"
         yield from (Doubt(path, why) for path in there if remembered(path) != record.identity)
         return
+    foreign = any(remembered(path) != record.identity for path in there)
     for source, content in record.inputs.items():
-        if Path(source).exists() and not content.is_of(Path(source)):
-            if _is_older(source, record) or any(remembered(p) != record.identity for p in there):
-                yield from (Doubt(path, f"made from another {source}") for path in there)
-                return
+        if not Path(source).exists() or content.is_of(Path(source)):
+            continue
+        if foreign or _is_older(source, record):
+            yield from (Doubt(path, f"made from another {source}") for path in there)
+            return
 
 
 def _is_older(path: str, record: Record) -> bool:

@@ -33,8 +33,8 @@ class CertifiedUnlearning(MethodSection):
         default=[0, 1, 2],
         min_length=1,
         max_length=100,
-        description="Numbers of the systems to remove, as in `observations.zarr.zip`, from 0. They are "
-        "removed one by one in this order, and all at once.",
+        description="Numbers of the systems to remove, as in `observations.zarr.zip`, from 0. They "
+        "are removed one by one in this order, and all at once.",
     )
     observation: CountOrZero | None = Field(
         default=None,

@@ -35,9 +35,7 @@ METHOD = Method(
         Check(
             name="mwgrad_images",
             message="scoring ensembles on pairs of overlapping images",
-            inputs=tuple(
-                f"<results>/downstream/mwgrad_images/{kind}.zarr.zip" for kind in KINDS
-            ),
+            inputs=tuple(f"<results>/downstream/mwgrad_images/{kind}.zarr.zip" for kind in KINDS),
             settings=(),
             figures=("examples", "accuracies"),
             has_store=False,

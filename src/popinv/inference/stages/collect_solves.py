@@ -6,10 +6,27 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from popinv.errors import DataError
 from popinv.population.model import Model
 from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
 
 __all__ = ["collect_solves"]
+
+
+def _check_alike(chunks: Sequence[xr.Dataset], seed: int) -> None:
+    """Refuse chunks of another study; a chunk that was not stored yet has no attributes."""
+    first = chunks[0].attrs
+    for number, chunk in enumerate(chunks):
+        if chunk.attrs.get("seed", seed) != seed:
+            what = f"with seed {chunk.attrs['seed']}, and this study has {seed}"
+        elif chunk.attrs.get("config") != first.get("config"):
+            what = "with another simulator than chunk 0"
+        else:
+            continue
+        raise DataError(
+            f"chunk {number} of the solves was made {what}. Delete its store in the folder "
+            "'chunks' of the round, and run again."
+        )
 
 
 def collect_solves(
@@ -44,7 +61,10 @@ def collect_solves(
     ------
     SolverError
         If more solves failed than the budget allows.
+    DataError
+        If a chunk was made with another seed, or with another simulator than the first.
     """
+    _check_alike(chunks, seed)
     fresh = collect(chunks)
     print(f"{fresh.sizes['sample']} solves; failed: {failure_counts(fresh) or 'none'}")
     check_failures(fresh, failure_budget)

@@ -1,0 +1,227 @@
+"""Results that are not what the configuration makes are named and made again, never adopted."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kills import assert_identical
+from tiny_study import ROOT, TINY, Workflow
+
+from popinv.workflow.records import read_record
+from popinv.workflow.verification import verify
+
+pytestmark = pytest.mark.firedrake
+
+STUDY = Path("results/tiny")
+FIRST = STUDY / "rounds/0"
+
+
+@pytest.fixture
+def again(finished: Workflow, tmp_path: Path) -> Workflow:
+    """Return a copy of the finished study, which Snakemake remembers."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    return Workflow(tmp_path / "copy")
+
+
+@pytest.fixture
+def moved(finished: Workflow, tmp_path: Path) -> Workflow:
+    """Return the results in a folder in which Snakemake remembers nothing."""
+    made = Workflow(tmp_path / "moved")
+    made.folder.mkdir()
+    shutil.copytree(finished.folder / "results", made.folder / "results")
+    made.configure(TINY)
+    return made
+
+
+@pytest.fixture(scope="session")
+def other(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of the first round with another seed."""
+    workflow = Workflow(tmp_path_factory.mktemp("other"))
+    workflow.configure(with_seed(4))
+    done = workflow.run(str(FIRST / "surrogate.zarr.zip"))
+    assert done.returncode == 0, done.stdout
+    return workflow.folder
+
+
+def with_seed(seed: int) -> dict[str, Any]:
+    config = copy.deepcopy(TINY)
+    config["seed"] = seed
+    return config
+
+
+def planned(workflow: Workflow) -> tuple[int, dict[str, str]]:
+    """Return how many jobs a run would do, and what it says is not what it makes."""
+    done = workflow.run("--dry-run")
+    assert done.returncode == 0, done.stdout
+    jobs = re.search(r"^total +(\d+)", done.stdout, re.MULTILINE)
+    told = re.findall(r"^  (results/\S+): (.+)$", done.stdout, re.MULTILINE)
+    assert bool(told) == ("not what this configuration makes" in done.stdout)
+    return int(jobs[1]) if jobs else 0, dict(told)
+
+
+def test_results_that_were_moved_with_their_settings_are_taken(again, moved):
+    assert planned(again) == planned(moved) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "jobs"),
+    [
+        ("population.zarr.zip", 4),
+        ("truth.zarr.zip", None),
+        ("rounds/0/proposals.zarr.zip", None),
+        ("rounds/0/chunks/1.zarr.zip", None),
+        ("rounds/1/estimate.zarr.zip", None),
+        ("oracles/law_known.zarr.zip", 3),
+        ("figures/law.png", 2),
+    ],
+)
+def test_what_has_vanished_is_noticed(again, path, jobs):
+    (again.folder / STUDY / path).unlink()
+    count, told = planned(again)
+    assert told == {f"{STUDY / path}": "missing"}
+    assert count == (jobs or count) > 1
+
+
+def test_a_table_that_was_emptied_is_made_again(again):
+    (again.folder / STUDY / "metrics.json").write_text("")
+    assert planned(again) == (2, {f"{STUDY}/metrics.json": "changed since it was made"})
+
+
+def test_a_lost_record_is_noticed(again):
+    (again.folder / STUDY / "made/train_surrogate.0.json").unlink()
+    assert planned(again)[1] == {f"{FIRST}/surrogate.zarr.zip": "has no record"}
+
+
+def test_results_of_another_seed_are_made_again(moved):
+    moved.configure(with_seed(4))
+    count, told = planned(moved)
+    # All jobs, and the target.
+    assert count == 29
+    assert set(told.values()) == {"made with other settings: seed was 3, is 4"}
+
+
+def test_only_what_other_settings_concern_is_made_again(moved):
+    config = copy.deepcopy(TINY)
+    config["studies"]["tiny"]["descent"]["iterations"] = 61
+    moved.configure(config)
+    count, told = planned(moved)
+    assert count == 8
+    reason = "made with other settings: descent.iterations was 60, is 61"
+    assert told[f"{STUDY}/descent.zarr.zip"] == reason
+
+
+def test_an_edit_that_snakemake_sees_is_left_to_it(again):
+    again.configure(with_seed(4))
+    assert planned(again) == (29, {})
+
+
+Change = Callable[[Path, Path], None]
+
+
+def one_store(here: Path, there: Path) -> None:
+    shutil.copy2(there / FIRST / "surrogate.zarr.zip", here / FIRST / "surrogate.zarr.zip")
+
+
+def with_its_record(here: Path, there: Path) -> None:
+    one_store(here, there)
+    name = STUDY / "made/train_surrogate.0.json"
+    shutil.copy2(there / name, here / name)
+
+
+def one_chunk(here: Path, there: Path) -> None:
+    shutil.copy2(there / FIRST / "chunks/0.zarr.zip", here / FIRST / "chunks/0.zarr.zip")
+    os.utime(here / FIRST / "chunks/0.zarr.zip", (1e9, 1e9))
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "reason"),
+    [
+        (one_store, "surrogate", "changed since it was made"),
+        (with_its_record, "surrogate", "made with other settings: seed was 4, is 3"),
+        (one_chunk, "chunks/0", "changed since it was used"),
+    ],
+)
+def test_single_results_of_another_study_are_noticed(again, other, change: Change, path, reason):
+    change(again.folder, other)
+    assert planned(again)[1][f"{FIRST}/{path}.zarr.zip"] == reason
+
+
+def test_a_chunk_of_another_seed_is_not_collected(again, other):
+    # It is newer than what was made of the right one, so that Snakemake would use it.
+    one_chunk(again.folder, other)
+    os.utime(again.folder / FIRST / "chunks/0.zarr.zip")
+    done = again.run(str(FIRST / "solves.zarr.zip"))
+    assert done.returncode == 1
+    assert "chunk 0 of the solves was made with seed 4, and this study has 3" in done.stdout
+
+
+def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, finished, other):
+    one_store(again.folder, other)
+    (again.folder / STUDY / "population.zarr.zip").unlink()
+    done = again.run()
+    assert done.returncode == 0, done.stdout
+    assert planned(again) == (0, {})
+    assert_identical(again.folder, finished.folder)
+
+
+def test_a_record_tells_what_made_a_result(finished):
+    record = read_record(finished.folder / STUDY / "made/train_surrogate.1.json")
+    assert record.rule == "train_surrogate"
+    assert record.wildcards == {"study": "tiny", "round": "1"}
+    assert record.settings["seed"] == 3
+    assert record.settings["study"]["surrogate"]["width"] == 16
+    assert set(record.outputs) == {f"{STUDY}/rounds/1/surrogate.zarr.zip"}
+    assert f"{STUDY}/rounds/1/solves.zarr.zip" in record.inputs
+    assert {"python", "popinv", "torch"} <= set(record.versions)
+    assert set(record.machine) == {"host", "system", "processor"}
+
+
+def test_verification_walks_the_chain(again, other, monkeypatch):
+    monkeypatch.chdir(again.folder)
+    assert {verdict.state for verdict in verify("results")} == {"whole"}
+    with_its_record(again.folder, other)
+    (again.folder / STUDY / "truth.zarr.zip").unlink()
+    with (again.folder / FIRST / "chunks/1.zarr.zip").open("ab") as file:
+        file.write(b"x")
+    (again.folder / STUDY / "made/deconvolve.json").write_text("{}")
+    found = {verdict.path: verdict.state for verdict in verify("results")}
+    assert found[f"{STUDY}/truth.zarr.zip"] == "missing"
+    assert found[f"{FIRST}/chunks/1.zarr.zip"] == "damaged"
+    assert found[f"{FIRST}/surrogate.zarr.zip"] == "foreign"
+    assert found[f"{FIRST}/estimate.zarr.zip"] == "foreign"
+    assert found[f"{STUDY}/made/deconvolve.json"] == "unknown"
+    assert found[f"{STUDY}/descent.zarr.zip"] == "unknown"
+    assert found[f"{STUDY}/observations.zarr.zip"] == "whole"
+
+
+def test_the_command_tells_it(again):
+    config = copy.deepcopy(TINY)
+    config["studies"]["tiny"]["noise"]["start"]["length"] = 0.3
+    again.configure(config)
+
+    def verified(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = "from popinv.cli.commands import popinv; popinv()"
+        command = [sys.executable, "-c", code, "verify", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            command, cwd=again.folder, env=environment, capture_output=True, text=True
+        )
+
+    done = verified("tiny")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"results/tiny: \d+ whole\n", done.stdout)
+    done = verified("--configfile", "config.yaml")
+    assert done.returncode == 1
+    assert "foreign  results/tiny/observations.zarr.zip: noise.start.length was 0.2, is 0.3" in (
+        done.stdout
+    )
+    assert verified("nothing").returncode == 1
