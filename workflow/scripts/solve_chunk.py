@@ -1,9 +1,12 @@
 """Solve the forward model for one chunk of the proposals."""
 
+from pathlib import Path
+
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
+    folder = Path(snakemake.config["results"], ".journal")
     solves = solve_chunk(
         **job.study,
         **job.inputs,
@@ -11,5 +14,6 @@ with stage(snakemake) as job:
         round_name=job.wildcards.round,
         chunk=int(job.wildcards.chunk),
         chunk_size=job.params.chunk_size,
+        journal=(str(folder), snakemake.config["journal_seconds"]),
     )
     job.save("solves", solves)

@@ -143,6 +143,11 @@ class Config(Section):
         description="Seconds between two checkpoints of a training or a descent, which a killed "
         "job may lose. A change reruns nothing.",
     )
+    journal_seconds: NonNegative = Field(
+        default=1.0,
+        description="A solve of your own simulator that takes at least this long is kept in "
+        "`results/.journal` as soon as it ends, and is never repeated.",
+    )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
         min_length=1, description="The studies, by name; each has a folder in `results`."
     )

@@ -8,15 +8,20 @@ row fails is therefore decided by a call with that row alone, not by what else i
 from __future__ import annotations
 
 import queue
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import Protocol
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from popinv.errors import SolverError
+
+if TYPE_CHECKING:
+    from popinv.forward.external.journal import Journal
 
 __all__ = ["CallFailed", "Simulator", "checked_answer", "evaluate", "one_line"]
 
@@ -100,6 +105,7 @@ def evaluate(
     width: int,
     rows_per_call: int,
     retries: int,
+    journal: Journal | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Call the simulators, each in a thread of its own, for all systems.
 
@@ -117,6 +123,8 @@ def evaluate(
         Most systems in one call.
     retries : int
         Number of times that a failed call with one system is repeated.
+    journal : Journal, optional
+        Calls whose systems it all has are not made, and what comes out of the others goes there.
 
     Returns
     -------
@@ -131,7 +139,7 @@ def evaluate(
         If the simulator cannot be used, returns something else than d_y numbers for each system,
         or another result for a system alone than for the same system among others.
     """
-    batches = _Batches(z, seeds, width, retries)
+    batches = _Batches(z, seeds, width, retries, journal)
     free: queue.SimpleQueue[Simulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
@@ -145,7 +153,12 @@ def evaluate(
 
     with ThreadPoolExecutor(len(simulators)) as pool:
         try:
-            starts = range(0, len(z), rows_per_call)
+            # A call is made as a whole, so that its answers do not depend on what was known.
+            starts = [
+                start
+                for start in range(0, len(z), rows_per_call)
+                if not batches.known[start : start + rows_per_call].all()
+            ]
             for done in as_completed([pool.submit(run, start) for start in starts]):
                 done.result()
         except BaseException:
@@ -166,13 +179,20 @@ class _Batches:
     seeds: np.ndarray
     width: int
     retries: int
+    journal: Journal | None = None
     stopped: bool = False
     succeeded: bool = False
     lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.lock = Lock()
+        if self.journal is not None:
+            found = self.journal.look_up(self.z, self.seeds, self.width)
+            self.values, self.reasons, self.known = found
+            return
         self.values = np.full((len(self.z), self.width), np.nan)
         self.reasons = np.full(len(self.z), "", dtype=object)
+        self.known = np.zeros(len(self.z), dtype=bool)
 
     def run(self, simulator: Simulator, start: int, stop: int) -> None:
         """Solve rows start, ..., stop - 1."""
@@ -201,7 +221,7 @@ class _Batches:
             )
 
     def _solve(self, simulator: Simulator, start: int, stop: int) -> None:
-        rows = slice(start, stop)
+        rows, began = slice(start, stop), time.monotonic()
         try:
             values = self._call(simulator, rows)
         except CallFailed as failure:
@@ -211,6 +231,7 @@ class _Batches:
                 self._solve(simulator, middle, stop)
             else:
                 self._give_up(start, failure)
+                self._keep(rows, began)
             return
         finite = np.isfinite(values).all(axis=1)
         values[~finite] = np.nan
@@ -219,6 +240,15 @@ class _Batches:
             finite, "", "the simulator returned a value that is not finite"
         )
         self.succeeded = self.succeeded or bool(finite.any())
+        self._keep(rows, began)
+
+    def _keep(self, rows: slice, began: float) -> None:
+        if self.journal is None:
+            return
+        # The calls run in threads.
+        with self.lock:
+            own = self.z[rows], self.seeds[rows], self.values[rows], self.reasons[rows]
+            self.journal.keep(*own, time.monotonic() - began)
 
     def _call(self, simulator: Simulator, rows: slice) -> np.ndarray:
         alone = rows.stop - rows.start == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from popinv.forward.checks import checked_rows, finished
 from popinv.forward.external.evaluation import Simulator, evaluate
 from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
+
+if TYPE_CHECKING:
+    from popinv.forward.external.journal import Journal
 
 __all__ = ["ExternalModel", "row_seeds"]
 
@@ -59,6 +63,7 @@ class ExternalModel:
         self._start = _as_observed(section, start)
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
+        self._journal: Journal | None = None
         self.parameters = section.inputs()
         self.observations = section.observed(seed)
 
@@ -87,7 +92,20 @@ class ExternalModel:
             numbers for each system.
         """
         seeds = partial(row_seeds, self._seed, stage, first)
-        return self._answers(z, seeds, len(self.observations))
+        return self._answers(z, seeds, len(self.observations), journal=self._journal)
+
+    @contextmanager
+    def journal(self, folder: str | os.PathLike[str], least_seconds: float) -> Iterator[None]:
+        """Keep solves that take at least this long in a folder, and take those from there."""
+        # This is imported here, as only solves that are stored have a journal.
+        from popinv.forward.external.journal import Journal
+
+        self._journal = Journal(folder, self._section, least_seconds)
+        try:
+            yield
+        finally:
+            self._journal.close()
+            self._journal = None
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -114,6 +132,7 @@ class ExternalModel:
         width: int,
         beside: np.ndarray | None = None,
         seen_as: Callable[[Any], Simulator] | None = None,
+        journal: Journal | None = None,
     ) -> Solutions:
         """Return ``width`` numbers for each row of z, given its further arguments of the call.
 
@@ -136,6 +155,7 @@ class ExternalModel:
                     width,
                     self._rows_per_call,
                     self._section.retries,
+                    journal,
                 )
         return finished(values, reasons)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["solve_chunk"]
 
 
+def _journal(model: Any, folder: str, least_seconds: float) -> AbstractContextManager[None]:
+    """Return the journal of a simulator, or nothing for a model of the package."""
+    keep = getattr(model, "journal", None)
+    return nullcontext() if keep is None else keep(folder, least_seconds)
+
+
 def solve_chunk(
     forward: ForwardSection,
     proposals: xr.Dataset,
@@ -24,6 +31,7 @@ def solve_chunk(
     round_name: str,
     chunk: int = 0,
     chunk_size: int | None = None,
+    journal: tuple[str, float] | None = None,
 ) -> xr.Dataset:
     """Return the solves of one chunk of the proposals.
 
@@ -40,6 +48,9 @@ def solve_chunk(
         "0", "1", ..., "truth", "check", ...; with the row it names what is random inside.
     chunk, chunk_size : int
         Number and size of the chunk; without a size, all proposals are solved.
+    journal : (str, float), optional
+        Folder of the journals of one's own simulators, and the seconds of the shortest solve that
+        is kept there.
 
     Raises
     ------
@@ -55,7 +66,9 @@ def solve_chunk(
         stage, model = f"solve/{round_name}", forward.model(seed)
         if stage == "solve/0" and first == 0 and isinstance(model, ClaimedDerivatives):
             model.check_derivatives(z)
-        solutions = model.solve(z, stage, first)
+        keeping = nullcontext() if journal is None else _journal(model, *journal)
+        with keeping:
+            solutions = model.solve(z, stage, first)
     else:
         solutions = Solutions(np.empty((0, len(description))), np.empty(0, dtype=object))
     print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")
