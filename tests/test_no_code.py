@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.config.loading import read_yaml
+from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError, DataError, SolverError
 from popinv.forward.executable.files import read_output
 from popinv.forward.python.exchange import pack, unpack

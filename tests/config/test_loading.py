@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popinv.config.loading import as_mapping, json_schema, load, load_file, read_yaml
+from popinv.config.loading import as_mapping, json_schema, load, load_file
+from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
 from popinv.inference.settings import DescentSettings
 

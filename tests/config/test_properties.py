@@ -16,8 +16,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from popinv.config.loading import as_mapping, load, read_yaml
+from popinv.config.loading import as_mapping, load
 from popinv.config.numerics import ActiveLearning, Assessment
+from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
 from popinv.inference.settings import DescentSettings
 from popinv.surrogate.section import SurrogateSettings

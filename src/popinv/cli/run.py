@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from popinv.cli.programs import program, snakefile_option
-from popinv.config.loading import load_file, read_yaml
+from popinv.config.loading import load_file
+from popinv.config.yaml_files import read_yaml
 from popinv.workflow.job import GO_ON, SPOKEN_FOR
 from popinv.workflow.location import default_configuration
 
@@ -42,14 +43,14 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def check_there(configuration: str | None, options: Sequence[str]) -> None:
-    """Check that the configurations are there, those of Snakemake's own option too.
+    """Check that the configurations can be read, those of Snakemake's own option too.
 
-    Snakemake itself ends with a traceback, before it reads the workflow.
+    Snakemake itself ends with a traceback, or takes very long, before it reads the workflow.
 
     Raises
     ------
     ConfigError
-        Naming the file, and the nearest name that there is.
+        As :func:`popinv.config.yaml_files.read_yaml`.
     """
     given = [] if configuration is None else [configuration]
     for i, option in enumerate(options):
@@ -59,7 +60,7 @@ def check_there(configuration: str | None, options: Sequence[str]) -> None:
         elif name in _OPTIONS:
             given += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
     for path in given:
-        if not Path(path).is_file():
+        if Path(path).suffix != ".json":
             read_yaml(path)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from popinv.config.budget import with_few_solves
 from popinv.config.checks import study_problems
 from popinv.config.comparisons import comparison_problems
 from popinv.config.study import Config, Study
-from popinv.errors import ConfigError, nearest
+from popinv.config.yaml_files import read_yaml
+from popinv.errors import ConfigError
 from popinv.sections.messages import Problem, explain, report
 
-__all__ = ["Config", "as_mapping", "json_schema", "load", "load_file", "read_yaml"]
+__all__ = ["Config", "as_mapping", "json_schema", "load", "load_file"]
 
 
 def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Config:
@@ -92,57 +91,6 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file."""
     schema = Config.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping, refusing a key given twice.
-
-    Raises
-    ------
-    ConfigError
-        With the file and the line.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        folder = path.parent
-        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-        hint = nearest(path.name, names) or " 'popinv new-study NAME' writes one."
-        raise ConfigError(f"{path}: there is no such configuration file.{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from None
-    try:
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: {error.problem or 'this is not YAML'}") from None
-    # PyYAML also raises the errors of int(), of dates and of deep nesting.
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path}: this is not YAML ({error})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: the file must hold lines of 'key: value', with 'studies'")
-    return content
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, changed to refuse a key that is given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, str | int | float | bool | None) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key '{key}' is given twice, first in line {seen[key]}",
-                    problem_mark=key_node.start_mark,
-                )
-            if isinstance(key, str | int | float | bool | None):
-                seen[key] = line
-        return super().construct_mapping(node, deep=deep)
 
 
 def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:

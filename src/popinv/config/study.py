@@ -58,6 +58,10 @@ def _inside_working_directory(folder: str) -> str:
         raise PydanticCustomError(
             "results", "the name of a folder holds letters, digits, and the signs . _ - /"
         )
+    if any(part.startswith("-") for part in path.parts):
+        raise PydanticCustomError(
+            "results", "a name that begins with - is taken for an option by other programs"
+        )
     if any(part.startswith(".") for part in path.parts):
         raise PydanticCustomError(
             "results", "hidden folders are those of other programs, such as .git and .snakemake"
