@@ -17,7 +17,8 @@ from popinv.workflow.job import job, killed_jobs
 
 
 def rule(folder, name: str = "solve") -> SimpleNamespace:
-    return SimpleNamespace(log=[str(folder / "study" / "logs" / f"{name}.log")], rule=name)
+    log = str(folder / "study" / "logs" / f"{name}.log")
+    return SimpleNamespace(log=[log], rule=name, output={})
 
 
 def log_of(folder, name: str = "solve") -> list[str]:
@@ -65,7 +66,7 @@ def test_a_killed_job_is_found_by_its_log(tmp_path):
         import os, signal, sys
         from types import SimpleNamespace
         from popinv.workflow.job import job
-        with job(SimpleNamespace(log=[sys.argv[1]], rule="train")):
+        with job(SimpleNamespace(log=[sys.argv[1]], rule="train", output={})):
             print("half way")
             os.kill(os.getpid(), signal.SIGKILL)
     """

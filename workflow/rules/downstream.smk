@@ -31,6 +31,7 @@ def outputs_in(folder, made, job, **others):
         **others,
         "files": [f"{folder}/{file}" for file in job.files],
         "figures": [picture(folder, figure) for figure in job.figures],
+        "numbers": [f"{folder}/figures/{figure}.csv" for figure in job.figures],
     }
 
 

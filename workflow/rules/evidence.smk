@@ -75,6 +75,7 @@ rule fit_error_slope:
         errors="<results>/{study}/evidence/error_against_systems.zarr.zip",
         metrics="<results>/{study}/evidence/error_against_systems.json",
         figure=figure("evidence_error_against_systems"),
+        numbers="<results>/{study}/figures/evidence_error_against_systems.csv",
         made="<results>/{study}/made/fit_error_slope.json",
     log:
         "<results>/{study}/logs/fit_error_slope.log",
@@ -136,6 +137,7 @@ rule compare_designs:
         designs="<results>/{study}/evidence/designs.zarr.zip",
         metrics="<results>/{study}/evidence/designs.json",
         figure=figure("evidence_designs"),
+        numbers="<results>/{study}/figures/evidence_designs.csv",
         made="<results>/{study}/made/compare_designs.json",
     log:
         "<results>/{study}/logs/compare_designs.log",
@@ -205,6 +207,7 @@ rule measure_calibration:
         calibration="<results>/{study}/evidence/calibration.zarr.zip",
         metrics="<results>/{study}/evidence/calibration.json",
         figure=figure("evidence_calibration"),
+        numbers="<results>/{study}/figures/evidence_calibration.csv",
         made="<results>/{study}/made/measure_calibration.json",
     log:
         "<results>/{study}/logs/measure_calibration.log",

@@ -38,6 +38,7 @@ rule draw_systems:
         unpack(shown_systems),
     output:
         systems="<results>/{study}/gallery/systems.png",
+        numbers="<results>/{study}/gallery/systems.csv",
         made="<results>/{study}/made/draw_systems.json",
     log:
         "<results>/{study}/logs/draw_systems.log",
@@ -64,6 +65,7 @@ rule draw_noise:
         population="<results>/{study}/population.zarr.zip",
     output:
         noise="<results>/{study}/gallery/noise.png",
+        numbers="<results>/{study}/gallery/noise.csv",
         made="<results>/{study}/made/draw_noise.json",
     log:
         "<results>/{study}/logs/draw_noise.log",

@@ -296,6 +296,7 @@ rule plot_figures:
             )
             for figure in FIGURES
         ],
+        numbers=[f"<results>/{{study}}/figures/{figure}.csv" for figure in FIGURES],
         made="<results>/{study}/made/plot_figures.json",
     log:
         "<results>/{study}/logs/plot_figures.log",

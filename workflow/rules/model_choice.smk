@@ -52,6 +52,7 @@ rule compare_models:
             category="comparisons",
             labels={"figure": "{comparison}"},
         ),
+        numbers="<results>/comparisons/{comparison}/scores.csv",
         made="<results>/comparisons/{comparison}/made/compare_models.json",
     log:
         "<results>/comparisons/{comparison}/logs/compare_models.log",

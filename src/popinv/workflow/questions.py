@@ -41,8 +41,6 @@ __all__ = [
 
 # The resources of jobs bound the time of a solve; it takes about a fifth of that bound.
 _OF_BOUND = 0.2
-# Sections that the observations of a study depend on.
-OBSERVED_WITH = ("forward", "law", "noise", "observations")
 
 
 def is_synthetic(study: Study) -> bool:

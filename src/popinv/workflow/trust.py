@@ -8,6 +8,7 @@ follows from it is there. Here each result is compared with its record
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -113,9 +114,9 @@ def _foreign(
 
 
 def _is_older(path: str, record: Record) -> bool:
-    """Return whether a file is older than all outputs of a job, so that Snakemake trusts them."""
+    """Return whether a file is older than the outputs of a job, so that Snakemake trusts them."""
     outputs = [Path(output).stat().st_mtime for output in record.outputs if Path(output).exists()]
-    return bool(outputs) and Path(path).stat().st_mtime <= min(outputs)
+    return Path(path).stat().st_mtime <= min(outputs, default=math.inf)
 
 
 def message(found: list[Doubt]) -> str:
