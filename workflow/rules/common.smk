@@ -15,8 +15,9 @@ from popinv.figures.names import FIGURES
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
+from popinv.workflow.preflight import Machine, check_fits, check_jobs
 from popinv.workflow.records import identity_of
-from popinv.workflow.resources import demand, memory_mb, runtime_minutes, sizes
+from popinv.workflow.resources import ROWS, demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.trust import doubts, message as trust_message
 from popinv.workflow.questions import (
@@ -63,6 +64,7 @@ def checked(given, files):
             load_file(file)
         model = load(given, source)
         if workflow.is_main_process:
+            check_jobs(model)
             check_data_files(model)
         return model
     except PopinvError as error:
@@ -268,10 +270,27 @@ def refuse_limited_arrays():
             )
 
 
+def tell_what_it_takes():
+    """Print the number of the studies' jobs, and what they take."""
+    known = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ROWS]
+    each = [needed(job.rule.name, job.wildcards.study, job.wildcards) for job in known]
+    if each:
+        minutes = sum(job.seconds for job in each) / 60
+        memory = max(job.megabytes for job in each)
+        print(
+            f"{len(each)} jobs of studies, about {minutes:,.0f} minutes of one core, "
+            f"at most {memory:,.0f} MB in a job",
+            file=sys.stderr,
+        )
+
+
 onstart:
     try:
         check_results_folder(config["results"])
+        if workflow.executor_plugin.common_settings.local_exec:
+            check_fits(CONFIGURATION, Machine.here(config["results"]))
     except PopinvError as error:
         print(f"\n{error}\n", file=sys.stderr)
         raise SystemExit(1)
     refuse_limited_arrays()
+    tell_what_it_takes()

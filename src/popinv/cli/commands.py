@@ -28,6 +28,7 @@ _NEXT = """\b
 A study from beginning to end:
   popinv new-study mine --forward python --observations data.csv
   popinv try mine.yaml                     a first call of the simulator
+  popinv plan mine.yaml                    what the run will take
   popinv run mine.yaml                     the run; killed, it goes on from there
   popinv show results/mine                 what was found
   popinv report mine.yaml                  pages with all results
@@ -202,6 +203,24 @@ _ARGUMENTS = click.argument(
     type=click.UNPROCESSED,
     metavar="[CONFIGURATION] [OPTIONS OF SNAKEMAKE]...",
 )
+
+
+@popinv.command(short_help="Print what the studies of a configuration will take.")
+@click.argument("configuration", required=False, type=click.Path(path_type=Path))
+def plan(configuration: Path | None) -> None:
+    """Print the jobs of the studies of a CONFIGURATION, their time, memory and disk.
+
+    The numbers are those of a run from nothing. They follow from measurements of other studies, and
+    from polish.seconds_per_solve or the time limit of one's own simulator.
+    """
+    from popinv.cli.plan import plan as planned
+    from popinv.config.loading import load_file
+    from popinv.workflow.location import default_configuration
+
+    try:
+        click.echo(planned(load_file(configuration or default_configuration())))
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @popinv.command("run", short_help="Run the studies of a configuration.", **_TO_SNAKEMAKE)

@@ -1,0 +1,205 @@
+"""What a study takes before it is run: jobs, time, memory and disk, against a machine.
+
+Numbers of jobs are those of a run from nothing to the assessment and the figures. Time and memory
+are those of :mod:`popinv.workflow.resources`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from popinv.config.study import Config, Study
+from popinv.errors import ConfigError
+from popinv.workflow.questions import (
+    chunk_count,
+    has_sampling_error,
+    is_synthetic,
+    ranks_of,
+    solve_count,
+)
+from popinv.workflow.resources import demand
+from popinv.workflow.study_sizes import Sizes, sizes
+
+__all__ = ["Machine", "Stage", "check_fits", "check_jobs", "disk_megabytes", "stages"]
+
+# More jobs than this take Snakemake hours to plan.
+_MOST_CHUNKS = 200_000
+# Keys whose values make a study large.
+_LARGE = (
+    "observations.count",
+    "active_learning.first_design",
+    "active_learning.solves_per_round",
+    "surrogate.width",
+    "surrogate.batch_size",
+    "descent.model_samples",
+    "descent.directions",
+    "polish.draws",
+    "forward.elements",
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The jobs of a rule.
+
+    Attributes
+    ----------
+    rule : str
+    jobs : int
+    seconds, megabytes : float
+        Of one job; its largest.
+    """
+
+    rule: str
+    jobs: int
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Cores, memory, and free disk at the place of the results."""
+
+    cores: int
+    megabytes: float
+    free_megabytes: float
+
+    @classmethod
+    def here(cls, results: str | Path) -> Machine:
+        """Return this machine."""
+        folder = Path(results).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        memory = psutil.virtual_memory().total / 1e6
+        free = shutil.disk_usage(folder).free / 1e6
+        return cls(psutil.cpu_count() or 1, memory, free)
+
+
+def _rounds(study: Study) -> list[str]:
+    numbered = [str(number) for number in range(study.active_learning.rounds)]
+    return [*(["truth"] if is_synthetic(study) else []), *numbered, "check"]
+
+
+def _counts(study: Study) -> Iterator[tuple[str, int]]:
+    """Yield the rules of a study and the numbers of their jobs, in the order of the run."""
+    rounds, learned = _rounds(study), study.active_learning.rounds
+    synthetic = is_synthetic(study)
+    if synthetic:
+        yield "draw_population", 1
+    yield "propose_parameters", learned + 1
+    together = "solve_chunk_distributed" if ranks_of(study) > 1 else "solve_chunk"
+    yield together, sum(chunk_count(study, name) for name in rounds)
+    yield "collect_solves", len(rounds)
+    yield "observe_population" if synthetic else "import_observations", 1
+    yield "train_surrogate", learned
+    yield "update_population", learned
+    yield "deconvolve", 1
+    yield "maximise_likelihoods", 1
+    if synthetic and study.assessment.oracles:
+        yield "consult_oracle", 2
+    if has_sampling_error(study):
+        yield "repeat_solves", 1
+    if study.assessment.bootstrap:
+        yield "resample_systems", 1
+    if not synthetic:
+        yield "refit_without_tested", 1
+    yield "gather_answer", 1
+    yield "assess_population", 1
+    yield "plot_figures", 1
+
+
+def stages(study: Study) -> list[Stage]:
+    """Return what a study takes, rule by rule."""
+    of_study = sizes(study)
+    found = []
+    for rule, jobs in _counts(study):
+        needed = demand(rule, of_study, {})
+        found.append(Stage(rule, jobs, needed.seconds, needed.megabytes))
+    return found
+
+
+def disk_megabytes(study: Study) -> float:
+    """Return the disk that the stores of a study take, about.
+
+    Solves are in their chunks and in the record of each later round.
+    """
+    of_study: Sizes = sizes(study)
+    return 20 + of_study.tables * (2 + study.active_learning.rounds)
+
+
+def check_jobs(config: Config) -> None:
+    """Refuse studies of more jobs than can be planned; this is asked before any is planned.
+
+    Raises
+    ------
+    ConfigError
+        Naming the study, the number of jobs and the key.
+    """
+    for name, study in config.studies.items():
+        chunks = sum(chunk_count(study, each) for each in _rounds(study))
+        if chunks > _MOST_CHUNKS:
+            size = study.active_learning.chunk_size
+            solves = [solve_count(study, each) for each in _rounds(study)]
+            # The last chunk of each round may be small.
+            least = -(-sum(solves) // (_MOST_CHUNKS - len(solves)))
+            raise ConfigError(
+                f"studies.{name}: {chunks:,} jobs would solve {size:,} systems each, and at most "
+                f"{_MOST_CHUNKS:,} can be planned. Raise active_learning.chunk_size to {least:,} "
+                f"or more, or ask for fewer systems ({_largest_key(study, 'solve_chunk')})."
+            )
+
+
+def check_fits(config: Config, machine: Machine) -> None:
+    """Refuse studies that a machine cannot run.
+
+    Raises
+    ------
+    ConfigError
+        With each study and stage, what it takes, what there is, and the key to lower.
+    """
+    faults = []
+    for name, study in config.studies.items():
+        largest = max(stages(study), key=lambda stage: stage.megabytes)
+        if largest.megabytes > machine.megabytes:
+            key = _largest_key(study, largest.rule)
+            faults.append(
+                f"studies.{name}: {largest.rule} would take {_size(largest.megabytes)} of memory, "
+                f"and this machine has {_size(machine.megabytes)}. Lower {key}."
+            )
+        if disk_megabytes(study) > machine.free_megabytes:
+            faults.append(
+                f"studies.{name}: the results would take {_size(disk_megabytes(study))}, and the "
+                f"disk has {_size(machine.free_megabytes)} left. Lower "
+                f"{_largest_key(study, 'collect_solves')}, or have 'results' on another disk."
+            )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes / 1000:,.0f} GB" if megabytes >= 10_000 else f"{megabytes:,.0f} MB"
+
+
+def _largest_key(study: Study, rule: str) -> str:
+    """Return the key, with its value, whose half saves most of a rule's memory."""
+
+    def taken(of: Study) -> float:
+        return demand(rule, sizes(of), {}).megabytes
+
+    given, saved = taken(study), dict[str, tuple[float, int]]()
+    for key in _LARGE:
+        *sections, last = key.split(".")
+        section: Any = getattr(study, sections[0], None)
+        value = getattr(section, last, None)
+        if isinstance(value, int) and value > 1:
+            halved = section.model_copy(update={last: value // 2})
+            less = given - taken(study.model_copy(update={sections[0]: halved}))
+            # Of the factors of a product, each of which saves as much, the largest.
+            saved[f"{key} ({value:,})"] = round(less), value
+    return max(saved, key=lambda key: saved[key])
