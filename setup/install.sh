@@ -289,7 +289,7 @@ build_firedrake() {
 
 make_environment() {
     local unfinished=$VENV/.popinv-unfinished name wheels=()
-    # An interrupted pip may leave half a package, so such a folder is not trusted.
+    # An interrupted or failed pip may leave half a package, so such a folder is not trusted.
     [ ! -e "$unfinished" ] || rm -rf "$VENV"
     rm -f "$STAMP"
     make_venv "$VENV"
@@ -298,7 +298,7 @@ make_environment() {
     if ! "$VENV/bin/python" -m pip install --quiet \
         --constraint "$CONSTRAINTS" --build-constraint "$CONSTRAINTS" \
         "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,test,lint,bayes,bench,downstream,docs]"; then
-        rm -f "$unfinished"
+        # The folder stays marked: the next set-up begins it anew, from pip's cache.
         die "pip could not install the environment (see above)"
     fi
     rm -f "$unfinished"
