@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 
@@ -28,3 +29,4 @@ def test_summary_and_pairs(arviz, boys_result):
     apart = (table["mean"].astype(float) - ours["estimate"]).abs()
     assert (apart < 0.5 * ours["standard_error"]).all()
     arviz.plot_pair(data)
+    plt.close("all")

@@ -18,10 +18,10 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
-    """Return the workflow after a whole run of the tiny study.
+def untouched(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
+    """Return the workflow after a whole run of the tiny study, for tests that only read it.
 
-    One process of the tests runs it, and each has a copy.
+    One process of the tests runs it.
     """
     alone = worker_id == "master"
     shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
@@ -33,6 +33,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workfl
             made.configure(TINY)
             done = made.run()
             assert done.returncode == 0, done.stdout
+    return Workflow(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(untouched: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """Return a copy of it, to which the tests of this process add what they ask for."""
     copied = tmp_path_factory.mktemp("tiny") / "study"
-    shutil.copytree(folder, copied)
+    shutil.copytree(untouched.folder, copied)
     return Workflow(copied)

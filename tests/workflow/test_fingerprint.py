@@ -135,6 +135,8 @@ WITHOUT_RESULT = {
     ("observation_files.fit", "observation_files.in_memory"),
     # A job that is killed goes on from there, and ends in the same result.
     ("workflow.stage", "store.checkpoints"),
+    # What it keeps is what the simulator has returned.
+    ("forward.external.model", "forward.external.journal"),
 }
 # What a module imports for some studies, and the stages of the others do not name.
 FOR_SOME = {

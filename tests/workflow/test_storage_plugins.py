@@ -49,15 +49,15 @@ def run(folder: Path, provider: str, prefix: str, *arguments: str, **environment
     importlib.util.find_spec("snakemake_storage_plugin_fs") is None or not shutil.which("rsync"),
     reason="the storage plugin fs, or rsync, is not installed",
 )
-def test_a_study_on_another_file_system_has_the_same_stores(tmp_path, finished):
+def test_a_study_on_another_file_system_has_the_same_stores(tmp_path, untouched):
     (tmp_path / "work").mkdir()
     prefix = str(tmp_path / "remote")
     run(tmp_path / "work", "fs", prefix)
     for part in ("*.zarr.zip", "metrics.json", "figures/*"):
-        wanted = sorted((finished.folder / STUDY).rglob(part))
+        wanted = sorted((untouched.folder / STUDY).rglob(part))
         assert wanted
         for file in wanted:
-            name = file.relative_to(finished.folder)
+            name = file.relative_to(untouched.folder)
             assert Path(prefix, name).read_bytes() == file.read_bytes(), name
     assert "Nothing to be done" in run(tmp_path / "work", "fs", prefix)
 
@@ -104,7 +104,7 @@ def bucket() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_study_in_a_bucket_has_the_same_stores(tmp_path, finished, bucket):
+def test_a_study_in_a_bucket_has_the_same_stores(tmp_path, untouched, bucket):
     import boto3
 
     (tmp_path / "work").mkdir()
@@ -116,10 +116,10 @@ def test_a_study_in_a_bucket_has_the_same_stores(tmp_path, finished, bucket):
         aws_secret_access_key="popinv",
         region_name="us-east-1",
     )
-    wanted = sorted((finished.folder / STUDY).rglob("*.zarr.zip"))
+    wanted = sorted((untouched.folder / STUDY).rglob("*.zarr.zip"))
     assert wanted
     for file in wanted:
-        name = str(file.relative_to(finished.folder))
+        name = str(file.relative_to(untouched.folder))
         stored = client.get_object(Bucket="studies", Key=name)["Body"].read()
         assert stored == file.read_bytes(), name
     assert "Nothing to be done" in run(tmp_path / "work", "s3", "s3://studies", **bucket)

@@ -26,24 +26,24 @@ FIRST = STUDY / "rounds/0"
 
 
 @pytest.fixture
-def again(finished: Workflow, tmp_path: Path) -> Workflow:
+def again(untouched: Workflow, tmp_path: Path) -> Workflow:
     """Return a copy of the finished study, which Snakemake remembers."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
+    shutil.copytree(untouched.folder, tmp_path / "copy")
     return Workflow(tmp_path / "copy")
 
 
 @pytest.fixture
-def moved(finished: Workflow, tmp_path: Path) -> Workflow:
+def moved(untouched: Workflow, tmp_path: Path) -> Workflow:
     """Return the results in a folder in which Snakemake remembers nothing."""
     made = Workflow(tmp_path / "moved")
     made.folder.mkdir()
-    shutil.copytree(finished.folder / "results", made.folder / "results")
+    shutil.copytree(untouched.folder / "results", made.folder / "results")
     made.configure(TINY)
     return made
 
 
 @pytest.fixture(scope="session")
-def other(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(untouched: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the results of the first round with another seed."""
     workflow = Workflow(tmp_path_factory.mktemp("other"))
     workflow.configure(with_seed(4))
@@ -164,17 +164,17 @@ def test_a_chunk_of_another_seed_is_not_collected(again, other):
     assert "chunk 0 of the solves was made with seed 4, and this study has 3" in done.stdout
 
 
-def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, finished, other):
+def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other):
     one_store(again.folder, other)
     (again.folder / STUDY / "population.zarr.zip").unlink()
     done = again.run()
     assert done.returncode == 0, done.stdout
     assert planned(again) == (0, {})
-    assert_identical(again.folder, finished.folder)
+    assert_identical(again.folder, untouched.folder)
 
 
-def test_a_record_tells_what_made_a_result(finished):
-    record = read_record(finished.folder / STUDY / "made/train_surrogate.1.json")
+def test_a_record_tells_what_made_a_result(untouched):
+    record = read_record(untouched.folder / STUDY / "made/train_surrogate.1.json")
     assert record.rule == "train_surrogate"
     assert record.wildcards == {"study": "tiny", "round": "1"}
     assert record.settings["seed"] == 3

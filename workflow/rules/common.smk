@@ -164,9 +164,11 @@ def wanted_params(record):
     wildcards = GivenWildcards(record.wildcards)
     params = rules[record.rule].params
     try:
-        return {
+        now = {
             name: value(wildcards) if callable(value) else value for name, value in params.items()
         }
+        # The study may ask for a downstream method no longer.
+        return None if now.get("given", {}).get("asked", "") is None else now
     except (KeyError, ValueError, IndexError, WorkflowError):
         return None
 

@@ -124,7 +124,7 @@ def message(found: list[Doubt]) -> str:
     lines = [f"  {doubt.path}: {doubt.why}" for doubt in found[:_MOST]]
     if len(found) > _MOST:
         lines.append(f"  and {len(found) - _MOST} more")
-    count = "1 result is" if len(found) == 1 else f"{len(found)} results are"
-    return "\n".join(
-        [f"{count} not what this configuration makes, and will be made again:", *lines]
-    )
+    one = len(found) == 1
+    count = "1 result is" if one else f"{len(found)} results are"
+    made = "It is made again if it is needed" if one else "They are made again if they are needed"
+    return "\n".join([f"{count} not what this configuration makes. {made}:", *lines])
