@@ -7,8 +7,9 @@ are those of :mod:`popinv.workflow.resources`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from popinv.workflow.questions import (
     solve_count,
 )
 from popinv.workflow.resources import demand
-from popinv.workflow.study_sizes import Sizes, sizes
+from popinv.workflow.study_sizes import sizes
 
 __all__ = ["Machine", "Stage", "check_fits", "check_jobs", "disk_megabytes", "stages"]
 
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
+# A smaller study is not refused: the job that finds the disk full says so.
+_LEAST_DISK = 100.0
 # Keys whose values make a study large.
 _LARGE = (
     "observations.count",
@@ -129,8 +132,7 @@ def disk_megabytes(study: Study) -> float:
 
     Solves are in their chunks and in the record of each later round.
     """
-    of_study: Sizes = sizes(study)
-    return 20 + of_study.tables * (2 + study.active_learning.rounds)
+    return sizes(study).tables * (2 + study.active_learning.rounds)
 
 
 def check_jobs(config: Config) -> None:
@@ -151,7 +153,7 @@ def check_jobs(config: Config) -> None:
             raise ConfigError(
                 f"studies.{name}: {chunks:,} jobs would solve {size:,} systems each, and at most "
                 f"{_MOST_CHUNKS:,} can be planned. Raise active_learning.chunk_size to {least:,} "
-                f"or more, or ask for fewer systems ({_largest_key(study, 'solve_chunk')})."
+                f"or more, or ask for fewer systems ({_largest_key(study, disk_megabytes)})."
             )
 
 
@@ -167,16 +169,16 @@ def check_fits(config: Config, machine: Machine) -> None:
     for name, study in config.studies.items():
         largest = max(stages(study), key=lambda stage: stage.megabytes)
         if largest.megabytes > machine.megabytes:
-            key = _largest_key(study, largest.rule)
+            key = _largest_key(study, partial(_memory, largest.rule))
             faults.append(
                 f"studies.{name}: {largest.rule} would take {_size(largest.megabytes)} of memory, "
                 f"and this machine has {_size(machine.megabytes)}. Lower {key}."
             )
-        if disk_megabytes(study) > machine.free_megabytes:
+        if disk_megabytes(study) > max(machine.free_megabytes, _LEAST_DISK):
             faults.append(
                 f"studies.{name}: the results would take {_size(disk_megabytes(study))}, and the "
                 f"disk has {_size(machine.free_megabytes)} left. Lower "
-                f"{_largest_key(study, 'collect_solves')}, or have 'results' on another disk."
+                f"{_largest_key(study, disk_megabytes)}, or have 'results' on another disk."
             )
     if faults:
         raise ConfigError("\n".join(faults))
@@ -186,12 +188,12 @@ def _size(megabytes: float) -> str:
     return f"{megabytes / 1000:,.0f} GB" if megabytes >= 10_000 else f"{megabytes:,.0f} MB"
 
 
-def _largest_key(study: Study, rule: str) -> str:
-    """Return the key, with its value, whose half saves most of a rule's memory."""
+def _memory(rule: str, study: Study) -> float:
+    return demand(rule, sizes(study), {}).megabytes
 
-    def taken(of: Study) -> float:
-        return demand(rule, sizes(of), {}).megabytes
 
+def _largest_key(study: Study, taken: Callable[[Study], float]) -> str:
+    """Return the key, with its value, whose half saves most of what is taken."""
     given, saved = taken(study), dict[str, tuple[float, int]]()
     for key in _LARGE:
         *sections, last = key.split(".")
@@ -201,5 +203,5 @@ def _largest_key(study: Study, rule: str) -> str:
             halved = section.model_copy(update={last: value // 2})
             less = given - taken(study.model_copy(update={sections[0]: halved}))
             # Of the factors of a product, each of which saves as much, the largest.
-            saved[f"{key} ({value:,})"] = round(less), value
+            saved[f"{key} ({value:,})"] = float(f"{less:.2g}"), value
     return max(saved, key=lambda key: saved[key])
