@@ -15,12 +15,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mounting import mounted
 
 from popinv.store import storage
 
@@ -46,18 +45,6 @@ WRITER = """
 """
 
 
-@contextmanager
-def mounted(image: Path, folder: Path, options: str = "loop") -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-o", options, str(image), str(folder)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting is not allowed here, as in some containers")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def written(folder: Path, name: str) -> tuple[int, int]:
     """Return the numbers that the store and the text of a name hold, each of which is whole."""
     store = storage.load(folder / f"{name}.zarr.zip")["y"].values
@@ -78,7 +65,7 @@ def test_what_was_done_before_the_power_failed_is_there(tmp_path: Path) -> None:
     said.touch()
     moments = np.random.default_rng(1).uniform(0.05, 0.35, CUTS)
     cuts: list[tuple[int, Path]] = []
-    with mounted(image, tmp_path / "live"):
+    with mounted(str(image), tmp_path / "live", "-o", "loop"):
         command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path / "live"), str(said)]
         writer = subprocess.Popen(command)
         try:
@@ -99,7 +86,7 @@ def test_what_was_done_before_the_power_failed_is_there(tmp_path: Path) -> None:
             writer.wait()
     assert len({last for last, _ in cuts}) > CUTS // 2
     for last, copy in cuts:
-        with mounted(copy, tmp_path / "after"):
+        with mounted(str(copy), tmp_path / "after", "-o", "loop"):
             for number in range(max(0, last - 39), last + 1):
                 # The writer may have been at the next file, whose end it had not yet told.
                 store, text = written(tmp_path / "after", f"{number % 40}")

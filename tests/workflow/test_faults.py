@@ -6,18 +6,17 @@ directory make it fail.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mounting import mounted
 from tiny_study import Workflow
 
 from popinv.forward.datasets import reasons_of
@@ -111,19 +110,9 @@ def refused(workflow: Workflow, *arguments: str, parts: list[str]) -> str:
     return done.stdout
 
 
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
+def in_memory(folder: Path, options: str) -> AbstractContextManager[None]:
     """Mount a file system in memory on a folder, where that is allowed."""
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system")
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting is not allowed here, as in some containers")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    return mounted("tmpfs", folder, "-t", "tmpfs", "-o", options)
 
 
 def remount(folder: Path, options: str) -> None:
@@ -132,7 +121,7 @@ def remount(folder: Path, options: str) -> None:
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, workflow):
     results = workflow.folder / "results"
-    with mounted(results, "size=24k"):
+    with in_memory(results, "size=24k"):
         refused(
             workflow,
             SOLVES,
@@ -145,7 +134,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, work
 
 
 def test_a_folder_that_cannot_be_written_stops_the_run_before_any_work(workflow):
-    with mounted(workflow.folder / "results", "size=1m,ro"):
+    with in_memory(workflow.folder / "results", "size=1m,ro"):
         said = refused(
             workflow, SOLVES, parts=["results: results cannot be written to", "read-only"]
         )

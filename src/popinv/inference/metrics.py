@@ -19,7 +19,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read, read_names, read_values, stated_entries
+from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_metrics
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.tested import tested_systems
@@ -27,6 +27,9 @@ from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
 __all__ = ["metrics"]
+
+# An estimate, and the ends of its interval, by the endings of their names.
+_ENDS = ("", "_lower", "_upper")
 
 
 def metrics(
@@ -145,16 +148,14 @@ def _medians(
     problem: Problem, population: xr.Dataset, truth: xr.Dataset | None
 ) -> dict[str, float | int | str]:
     """Return the medians that are read in place of means, with intervals and the truth."""
-    entries = list(problem.law.medians)
-    numbers: dict[str, float | int | str] = {}
-    read = as_read(problem.law, population) if entries else population
-    true = None if truth is None else read_values(problem.law, truth["law"].values)
-    for entry in entries:
-        name = read_names(problem.law)[entry]
-        row = read.sel(law_parameter=name)
-        for suffix in ("", "_lower", "_upper"):
-            if np.isfinite(value := float(row[f"law{suffix}"])):
-                numbers[f"summary_{name}{suffix}"] = value
+    law, numbers = problem.law, dict[str, float | int | str]()
+    ends = {end: read_values(law, population[f"law{end}"].values) for end in _ENDS}
+    true = None if truth is None else read_values(law, truth["law"].values)
+    for entry in law.medians:
+        name = read_names(law)[entry]
+        for end, read in ends.items():
+            if np.isfinite(read[entry]):
+                numbers[f"summary_{name}{end}"] = float(read[entry])
         if true is not None:
             numbers[f"summary_true_{name}"] = float(true[entry])
     return numbers

@@ -1,4 +1,4 @@
-"""What is in the folder of the report: the library of its charts, and the pages already there.
+"""The report's folder holds the charts' library, and pages that were written before.
 
 The workflow asks for this whenever it is parsed, so that nothing heavy is imported here.
 """

@@ -8,11 +8,9 @@ the report, and every page with charts names it by its path from there.
 from __future__ import annotations
 
 import base64
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from popinv.report.folder import ASSETS, library_name
 from popinv.report.look import DARK, Chart
 from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
+from popinv.workflow.records import versions_of
 
 __all__ = [
     "Reproduction",
@@ -80,17 +79,7 @@ def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
         The study's section of a checked configuration.
     """
     text = yaml.safe_dump({"studies": {name: dict(study)}}, sort_keys=False, allow_unicode=True)
-    return Reproduction(text, base64.b64encode(text.encode()).decode(), _versions())
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return Reproduction(text, base64.b64encode(text.encode()).decode(), versions_of(*_PACKAGES))
 
 
 @cache
@@ -171,7 +160,7 @@ def method_page(method: Method) -> str:
         .render(
             method=method,
             charts=(),
-            versions=_versions(),
+            versions=versions_of(*_PACKAGES),
             reproductions={name: reproduction(name, c) for name, c in method.configs.items()},
         )
     )

@@ -35,6 +35,7 @@ __all__ = [
     "read_record",
     "record_of",
     "settings_of",
+    "versions_of",
 ]
 
 NAME = "made"
@@ -174,7 +175,7 @@ def record_of(snakemake: Any, seconds: float) -> Record:
             if Path(path).parent.name != "benchmarks"
         },
         outputs={str(path): content_of(path) for path in outputs},
-        versions=_versions(),
+        versions=versions_of(*_PACKAGES),
         machine=_machine(),
         seconds=round(seconds, 3),
     )
@@ -200,9 +201,10 @@ def read_record(path: str | os.PathLike[str]) -> Record:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions_of(*packages: str) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed."""
     versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

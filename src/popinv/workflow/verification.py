@@ -19,7 +19,7 @@ State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
 
 @dataclass(frozen=True, order=True)
 class Verdict:
-    """What is known of a file.
+    """A verdict says what is known of a file.
 
     Attributes
     ----------
