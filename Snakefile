@@ -3,13 +3,7 @@
 The configuration is checked and completed here; the rules take typed sections of it.
 """
 
-import os
-
 from popinv.workflow.location import default_configuration
-
-# Sums in matrix products depend on the number of threads in their last digit, and processes
-# share the cores already.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.

@@ -479,9 +479,19 @@ def test_places_beside_a_column_of_systems_are_names() -> None:
     assert survey(Path(write("id,0,0.25,0.5\n" + labelled))).names == ("0", "0.25", "0.5")
 
 
-@pytest.mark.parametrize("head", ["", "p,p,q\n", "p,,q\n"])
+@pytest.mark.parametrize("head", ["", "p,,q\n"])
 def test_names_that_do_not_tell_columns_apart_are_none(head: str) -> None:
     assert read_observations(write(head + text())).names is None
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    message = fault(write("p,q,p\n" + text()))
+    assert "columns 1 and 3 are both called 'p'" in message
+    assert "would count twice" in message
+    # Of columns that are not observations, nothing is counted.
+    rows = "".join(f"{line},f,m\n" for line in text().splitlines())
+    table = read_observations(write("p,q,r,sex,sex2\n" + rows), others=["sex", "sex2"])
+    assert table.names == ["p", "q", "r"]
 
 
 def test_columns_that_are_ignored() -> None:

@@ -16,6 +16,7 @@ from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs
+from popinv.workflow.processor import numerics_environment
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import ROWS, demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
@@ -77,6 +78,8 @@ def checked(given, files):
 IS_MODULE = workflow.modifier.skip_configfile
 CONFIGURATION = checked(dict(config), [] if IS_MODULE else workflow.configfiles)
 STUDIES = CONFIGURATION.studies
+# The jobs inherit the environment of this process, and that of a cluster job parses this file too.
+os.environ.update(numerics_environment(CONFIGURATION.instruction_set, os.environ))
 config.clear()
 config.update(as_mapping(CONFIGURATION))
 
@@ -183,7 +186,9 @@ def remembered_identity(path):
 def distrust():
     """Let Snakemake make again what is not what this configuration makes, once in a run."""
     if workflow.is_main_process:
-        found = doubts(config["results"], wanted_params, remembered_identity)
+        found = doubts(
+            config["results"], wanted_params, remembered_identity, CONFIGURATION.instruction_set
+        )
         workflow.dag.forcefiles.update(doubt.path for doubt in found)
         if found:
             print(f"\n{trust_message(found)}\n", file=sys.stderr)

@@ -142,6 +142,13 @@ class Config(Section):
         description="Device that trains and evaluates surrogates: `auto` takes a GPU if there is "
         "one. A change reruns nothing, since results agree to rounding.",
     )
+    instruction_set: Literal["native", "avx2", "portable"] = Field(
+        default="native",
+        description="Instructions of the processor that the numerics use. `native` takes the best "
+        "that there are, and other processors may round differently. `avx2` gives the same arrays, "
+        "bit for bit, on all Intel processors with AVX2, and `portable` on those of AMD too, with "
+        "slower matrix products. Results of another set are made again, unless it is `native`.",
+    )
     checkpoint_seconds: NonNegative = Field(
         default=15.0,
         description="Seconds between two checkpoints of a training or a descent, which a killed "

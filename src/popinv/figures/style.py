@@ -9,6 +9,7 @@ settings are restored afterwards.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,11 +124,12 @@ def new_figure(title: str, width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a PNG and beside it its numbers as CSV, each completely or not at all.
 
     The same figure gives the same bytes.
     """
+    path = Path(path)
     write_text(path.with_suffix(".csv"), numbers_of(figure))
     with style(), written_whole(path) as partial:
         # Without these entries, matplotlib writes its own version into the file.

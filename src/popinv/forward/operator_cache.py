@@ -3,7 +3,7 @@
 A workflow starts a process for each of its jobs. Importing Firedrake takes one to two seconds of
 each, and assembling takes milliseconds: operators that are plain arrays are therefore kept on disk,
 under `$POPINV_CACHE` or `~/.cache/popinv`. A file's name is a digest of everything that decides its
-content: the arguments, the code that assembles, and Firedrake's version.
+content: the arguments, the code that assembles, Firedrake's version, and the instruction set.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ def _rebuilt(kind: type[T], arrays: Mapping[str, np.ndarray], prefix: str = "") 
 
 def _digest(code: ModuleType, arguments: tuple[object, ...]) -> str:
     digest = hashlib.sha256(f"{metadata.version('firedrake')} {np.__version__}".encode())
+    # A fixed instruction set (`instruction_set` of the configuration) rounds differently.
+    digest.update(os.environ.get("OPENBLAS_CORETYPE", "").encode())
     for module in (code, assembly, firedrake):
         digest.update(Path(str(module.__file__)).read_bytes())
     for argument in arguments:

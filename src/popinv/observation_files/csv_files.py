@@ -21,7 +21,7 @@ from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.tables import is_missing, is_number
 from popinv.sections.text_files import kind_of, read_lines, separator_of
-from popinv.sections.units import columns_called
+from popinv.sections.units import columns_called, name_and_unit
 
 __all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
@@ -168,7 +168,8 @@ def read_csv(
         ],
         noise_scale=None if scale is None else table[:, scale],
         system_ids=ids if "system_column" in named else None,
-        names=_different([names[column] for column in observed]) if header else None,
+        names=_different([names[column] for column in observed], observed) if header else None,
+        units=[name_and_unit(names[column])[1] for column in observed] if header else (),
     )
 
 
@@ -229,8 +230,18 @@ def _column(name: str, key: str, header: list[str]) -> int:
     )
 
 
-def _different(names: list[str]) -> list[str] | None:
-    """Return names that tell the columns apart, or None where these do not."""
+def _different(names: list[str], columns: Sequence[int]) -> list[str] | None:
+    """Return the names of columns, or None if they do not tell the columns apart.
+
+    Places and times may repeat. Other names may not.
+    """
+    for i, name in enumerate(names):
+        if name and not is_number(name) and (first := names.index(name)) < i:
+            raise DataError(
+                f"columns {columns[first] + 1} and {columns[i] + 1} are both called '{name}'. "
+                "Leave out one if they hold the same observation, which would count twice; give "
+                "them different names if they do not"
+            )
     return names if all(names) and len(set(names)) == len(names) else None
 
 

@@ -15,6 +15,7 @@ from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
 from popinv.sections.messages import shown
+from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ def read_fitting(
     else:
         table = _read_wide(section, design, covariates, given)
     check_fits(table, section.file, len(observations), observations.time_count)
+    _check_units(table, section.file, observations)
     if section.missing_values is None:
         try:
             _check_stand_ins(table, section.value_column, (*design, *covariates))
@@ -289,6 +291,26 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
         raise DataError(
             f"{path}: has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}"
         )
+
+
+def _check_units(table: ObservationTable, path: str, observations: Observations) -> None:
+    """Refuse observations in another unit than the forward model's, where both are stated."""
+    units = observations.units
+    if units == "1":
+        return
+    for column, stated in enumerate(table.units):
+        # A wide table may give the place or time of a column with its unit.
+        if differing_units(stated, units) and differing_units(
+            stated, observations.coordinate_units
+        ):
+            where = (
+                f"{table.columns[column]} is" if len(table.units) > 1 else "its observations are"
+            )
+            raise DataError(
+                f"{path}: {where} in '{stated}', but the forward model's '{observations.name}' is "
+                f"in '{units}'. Convert the file or the simulator. If the units are the same, "
+                "write them alike in the file and in 'forward.observations.units'."
+            )
 
 
 def _hint(values: np.ndarray, width: int) -> str:

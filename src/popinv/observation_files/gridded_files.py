@@ -106,6 +106,7 @@ def gridded_table(dataset: xr.Dataset) -> ObservationTable:
         columns=columns,
         noise_scale=noise_scale,
         system_ids=ids,
+        units=[str(array.attrs.get("units", ""))],
         time_count=time_count,
         replicate_count=replicates,
     )

@@ -26,6 +26,7 @@ from popinv.sections.tables import (
     same_time,
     times_of,
 )
+from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,6 +150,7 @@ def read_long(
         system_ids=np.array(names, dtype=np.str_),
         known=known,
         names=columns,
+        units=[name_and_unit(value)[1]],
         replicate_count=count,
         time_shifts=None if shifts is None else shifts.reshape(len(names), -1),
     )

@@ -42,6 +42,8 @@ class ObservationTable:
         Design and covariates of the systems.
     names : sequence of str, length d_y, optional
         The names of the observations in the file, all different.
+    units : sequence of str, optional
+        The units that the file states of its observations, "" where it states none.
     replicate_count : int
         R, the largest number of replicates of a system; 1 if each is observed once.
     time_shifts : ndarray of shape (n, R d_y), optional
@@ -56,6 +58,7 @@ class ObservationTable:
     time_count: int | None = None
     known: KnownColumns | None = None
     names: Sequence[str] | None = None
+    units: Sequence[str] = ()
     replicate_count: int = 1
     time_shifts: np.ndarray | None = None
 

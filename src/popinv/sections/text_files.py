@@ -150,6 +150,8 @@ def _of_dataset(file: Path) -> list[str]:
                 "each column"
             )
         columns = [_cells(np.asarray(dataset[name].values)) for name in names]
+        units = [str(dataset[name].attrs.get("units", "")) for name in names]
+    names = [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)]
     return _csv_lines(names, zip(*columns, strict=True))
 
 

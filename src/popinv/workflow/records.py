@@ -23,6 +23,7 @@ from typing import Any
 from popinv.errors import DataError
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
+from popinv.workflow.processor import CHOSEN
 
 __all__ = [
     "NAME",
@@ -218,6 +219,7 @@ def _machine() -> dict[str, str]:
         "host": platform.node(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
+        "instruction_set": os.environ.get(CHOSEN, "native"),
     }
 
 

@@ -47,6 +47,7 @@ def doubts(
     results: str | Path,
     wanted: Callable[[Record], Mapping[str, Any] | None],
     remembered: Callable[[str], str | None],
+    instruction_set: str = "native",
 ) -> list[Doubt]:
     """Return the results that would be taken for those of the configuration, but are not.
 
@@ -59,6 +60,8 @@ def doubts(
         job.
     remembered : callable
         Returns the identity with which Snakemake remembers to have made a file, or None.
+    instruction_set : str
+        The one that is asked for. `native` accepts every other.
     """
     records = records_in(results)
     made = {path: record for record in records.values() if record for path in record.outputs}
@@ -67,6 +70,7 @@ def doubts(
         if (now := wanted(record)) is not None:
             found += _lost(record, made, Path(results))
             found += _foreign(record, now, remembered)
+            found += _of_other_instructions(record, instruction_set)
     # One reason is enough for each.
     return sorted({doubt.path: doubt for doubt in reversed(found)}.values())
 
@@ -111,6 +115,14 @@ def _foreign(
         if foreign or _is_older(source, record):
             yield from (Doubt(path, f"made from another {source}") for path in there)
             return
+
+
+def _of_other_instructions(record: Record, asked: str) -> Iterator[Doubt]:
+    """Yield outputs whose last digits may differ, where equal ones are asked for."""
+    used = record.machine.get("instruction_set", "native")
+    if asked not in ("native", used):
+        for path in record.outputs:
+            yield Doubt(path, f"made with the instruction set '{used}', not '{asked}'")
 
 
 def _is_older(path: str, record: Record) -> bool:

@@ -1,0 +1,57 @@
+"""Environment variables that make the numerics the same on other processors.
+
+Libraries choose their kernels by the processor: AVX-512 where there is one, AVX2 elsewhere. Sums
+are then taken in another order, and the last digits differ. Libraries read these variables when
+they are imported, so they have to be in the environment in which the jobs start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+__all__ = ["CHOSEN", "numerics_environment"]
+
+CHOSEN = "POPINV_INSTRUCTION_SET"
+"""Variable that names the instruction set, for the records of the jobs."""
+
+# One thread: sums depend on the number of threads too, and the processes share the cores already.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to set before the jobs start.
+
+    Parameters
+    ----------
+    chosen : {"native", "avx2", "portable"}
+        `native` leaves the choice to the libraries. `avx2` is the same on all Intel processors with
+        AVX2. `portable` is the same on those of AMD too, where MKL has no kernels with AVX2 whose
+        results are those of Intel's; its matrix products are slower.
+    now : mapping of str to str
+        The present environment. Flags of the compiler in it are kept.
+    """
+    if chosen == "native":
+        return {**_ONE_THREAD, CHOSEN: chosen}
+    # NumPy 2.4 has given its groups of instructions new names.
+    groups = "X86_V3" if _release("numpy") >= (2, 4) else "AVX2 FMA3"
+    return {
+        **_ONE_THREAD,
+        CHOSEN: chosen,
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2" if chosen == "avx2" else "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_ENABLE_CPU_FEATURES": groups,
+        "NUMBA_CPU_NAME": "haswell",
+        # Without this, numba adds the features of the processor at hand.
+        "NUMBA_CPU_FEATURES": "",
+        # Firedrake's kernels; the last -march holds.
+        "PYOP2_CFLAGS": f"{now.get('PYOP2_CFLAGS', '')} -march=haswell".strip(),
+        # The C library has an exponential for each generation of processors.
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ",
+    }
+
+
+def _release(package: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version(package).split(".")[:2])
