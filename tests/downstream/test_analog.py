@@ -31,8 +31,9 @@ from popinv.downstream.analog.least_squares import (
     gaussian,
     run,
 )
-from popinv.downstream.claims import write_claims, write_metrics
+from popinv.downstream.claims import write_claims
 from popinv.downstream.data.images import ImageSet
+from popinv.downstream.metrics import write_metrics
 from popinv.errors import ConfigError
 from popinv.store import storage
 

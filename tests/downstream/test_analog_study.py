@@ -14,7 +14,7 @@ from popinv.downstream.analog import answer, study
 from popinv.downstream.analog.figures import draw_errors
 from popinv.downstream.analog.layers import AnalogConv1d, AnalogLinear
 from popinv.downstream.analog.section import Analog
-from popinv.downstream.claims import flat
+from popinv.downstream.metrics import flat
 from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.surrogate.networks import FNO

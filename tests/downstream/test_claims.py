@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.downstream.claims import Claim, compared, flat, flatten, write_claims, write_metrics
+from popinv.downstream.claims import (
+    COLUMNS,
+    Claim,
+    Control,
+    Measured,
+    Range,
+    above,
+    below,
+    claim_cells,
+    judged,
+    measured,
+    unsettled,
+    within,
+    write_claims,
+)
+from popinv.downstream.metrics import flat, flatten, write_metrics
+
+LEAD = measured([1.0, 1.2, 0.8, 1.1, 0.9])
+NOTHING = measured([0.1, -0.2, 0.2, -0.1, 0.0])
 
 
-def test_metrics_are_numbers_or_texts():
+def headline(found: Measured, criterion: Range, control: Measured) -> Claim:
+    return judged(
+        *("headline", "ours is ahead", "paper", "abstract", "positive", found, criterion),
+        control=Control("weights made equal", control),
+    )
+
+
+def test_metrics_are_numbers_or_texts() -> None:
     assert flat({"a": np.float64(1.5), "b": True, "c": "x"}) == {"a": 1.5, "b": 1, "c": "x"}
     with pytest.raises(ValueError, match="metric 'a' is a list"):
         flat({"a": [1, 2]})
 
 
-def test_metrics_are_written_as_they_are(tmp_path):
+def test_metrics_are_written_as_they_are(tmp_path: Path) -> None:
     write_metrics({"a": np.float64(1.5), "b": True}, tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"a": 1.5, "b": 1}
 
 
-def test_a_claim_is_a_row(tmp_path):
-    write_claims([Claim("a, b", "paper", 0.123456, "text", True)], tmp_path / "claims.csv")
-    text = (tmp_path / "claims.csv").read_text().splitlines()
-    assert text == ["claim,source,expected,ours,holds", '"a, b",paper,0.1235,text,yes']
-
-
-def test_entries_are_named_by_their_coordinates():
+def test_entries_are_named_by_their_coordinates() -> None:
     values = xr.DataArray(
         [[1.0, 2.0], [3.0, 4.0]],
         {"rule": ["sign", "plain"], "epsilon": [0.5, 1.0]},
@@ -43,8 +64,69 @@ def test_entries_are_named_by_their_coordinates():
     assert flatten(values.sum("epsilon").astype(int), "{rule}") == {"sign": 3, "plain": 7}
 
 
-def test_a_comparison_states_its_limit():
-    row = compared("small", "paper", 0.4, "below", 0.5)
-    assert row == Claim("small", "paper", "below 0.5", 0.4, True)
-    assert not compared("large", "paper", 0.4, "above", 0.5).holds
-    assert compared("none", "paper", 0.0, "below", 1e-9, expected=0.0).expected == 0.0
+def test_an_interval_covers_the_mean_as_often_as_it_says() -> None:
+    """Of 2000 samples of 5 normal seeds, 95 % of the intervals hold the mean (error 0.5 %)."""
+    draws = np.random.default_rng(0).normal(3.0, 2.0, size=(2000, 5))
+    found = [measured(each) for each in draws]
+    share = np.mean([each.low <= 3.0 <= each.high for each in found])
+    assert share == pytest.approx(0.95, abs=0.015)
+
+
+def test_few_seeds_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 seeds"):
+        measured([1.0, 2.0, 3.0, 4.0])
+    assert measured(2.0) == Measured(2.0, 2.0, 2.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "criterion", "control", "status"),
+    [
+        (LEAD, above(), NOTHING, "holds"),
+        (NOTHING, above(), NOTHING, "does not hold"),
+        # A mean above zero is no lead if its interval holds zero.
+        (measured([0.3, -0.1, 0.1, 0.2, -0.2]), above(), NOTHING, "does not hold"),
+        (LEAD, above(), LEAD, "not comparable"),
+        # The bound is not widened by the uncertainty: the mean is near, the interval is not.
+        (LEAD, within(1.0, share=0.05), NOTHING, "does not hold"),
+        (LEAD, within(1.0, share=0.25), NOTHING, "holds"),
+        (LEAD, within(0.9, bound=0.31), NOTHING, "holds"),
+        (NOTHING, below(0.5), LEAD, "holds"),
+        (measured(float("nan")), below(0.5), LEAD, "does not hold"),
+    ],
+)
+def test_the_status_follows_from_the_interval_and_the_control(
+    found: Measured, criterion: Range, control: Measured, status: str
+) -> None:
+    assert headline(found, criterion, control).status == status
+
+
+def test_a_headline_needs_a_control() -> None:
+    with pytest.raises(ValueError, match="needs a control: a rate"):
+        judged("headline", "a rate", "paper", "abstract", 1.0, LEAD, above())
+    derived = judged("reconstruction", "a rate", "reconstruction", "", 1.0, LEAD, above())
+    assert derived.status == "holds"
+
+
+def test_rows_are_written_with_the_headlines_first(tmp_path: Path) -> None:
+    why = "the paper's data set has 10^5 samples"
+    rows = [
+        judged("reconstruction", "a, b", "reconstruction", "", 0.123456, LEAD, below(2.0)),
+        headline(LEAD, above(), NOTHING),
+        unsettled("headline", "size", "paper", "Table 1", "90 %", "not comparable", why),
+    ]
+    write_claims(rows, tmp_path / "claims.csv")
+    with (tmp_path / "claims.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert list(written[0]) == list(COLUMNS)
+    assert [row["claim"] for row in written] == ["ours is ahead", "size", "a, b"]
+    assert claim_cells(written[0]) == {
+        "claim": "ours is ahead",
+        "source": "paper, abstract",
+        "expected": "positive",
+        "ours": "1 (0.8037 to 1.196), 5 seeds",
+        "criterion": "interval above 0",
+        "control": "weights made equal: 0 (-0.1963 to 0.1963)",
+        "status": "holds",
+    }
+    assert claim_cells(written[1])["status"] == f"not comparable: {why}"
+    assert claim_cells(written[2])["expected"] == "0.1235"

@@ -10,12 +10,13 @@ import pytest
 import torch
 import xarray as xr
 
-from popinv.downstream.claims import write_claims, write_metrics
+from popinv.downstream.claims import write_claims
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.fedhl import claims, figures, problem, study
 from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, pretrained
 from popinv.downstream.fedhl.lora import ModuleLoss, shapes_of
 from popinv.downstream.fedhl.section import FedHL
+from popinv.downstream.metrics import write_metrics
 from popinv.errors import SolverError
 from popinv.figures.style import save
 from popinv.seeds import generator

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.downstream.claims import flat
+from popinv.downstream.metrics import flat
 from popinv.downstream.mwgrad import figures, mixtures
 from popinv.downstream.mwgrad.descent import Settings, begin, run, step
 from popinv.downstream.mwgrad.kernels import median_bandwidth, radial_kernel

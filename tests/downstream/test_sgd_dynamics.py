@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, laplace, levy_stable, norm, t
 
-from popinv.downstream.claims import flat
+from popinv.downstream.metrics import flat
 from popinv.downstream.sgd_dynamics import figures, problem, slices, study, theory
 from popinv.downstream.sgd_dynamics.landscapes import (
     double_well,

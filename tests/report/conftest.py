@@ -21,7 +21,8 @@ from small_results import (
     studies,
 )
 
-from popinv.downstream.claims import write_claims, write_metrics
+from popinv.downstream.claims import write_claims
+from popinv.downstream.metrics import write_metrics
 from popinv.inference.metrics import metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study

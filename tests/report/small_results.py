@@ -16,7 +16,7 @@ from tiny_study import TINY
 
 from popinv.config.loading import load
 from popinv.config.study import Study
-from popinv.downstream.claims import Claim
+from popinv.downstream.claims import Control, above, judged, measured, within
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 import studies
@@ -27,8 +27,17 @@ PIXEL = base64.b64decode(
 )
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 CLAIMS = [
-    Claim("velocities agree <to rounding>", "paper", 0.0, 1e-9, True),
-    Claim("weights sum to one", "reconstruction", 1.0, 0.5, False),
+    judged(
+        *("headline", "accelerated descent is ahead <in bits>", "paper", "abstract", "positive"),
+        measured([1.0, 1.1, 0.9, 1.2, 0.8]),
+        above(),
+        Control("no acceleration", measured([0.1, -0.1, 0.0, 0.1, -0.1])),
+    ),
+    judged(
+        *("reconstruction", "escape probability", "reconstruction", "", 0.5),
+        measured(0.75),
+        within(0.5, bound=0.1),
+    ),
 ]
 
 

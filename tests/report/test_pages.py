@@ -192,10 +192,18 @@ def test_a_method_page_has_its_claims(browser, pages):
     rows = opened.page.evaluate("""() => all('table.claims tbody tr').map(
         (r) => [r.className, ...[...r.cells].map((c) => c.textContent)])""")
     assert rows == [
-        ["", "velocities agree <to rounding>", "paper", "0", "1e-09", "yes"],
-        ["missed", "weights sum to one", "reconstruction", "1", "0.5", "no"],
+        [
+            *("", "accelerated descent is ahead <in bits>", "paper, abstract", "positive"),
+            *("1 (0.8037 to 1.196), 5 seeds", "interval above 0"),
+            *("no acceleration: 0 (-0.1242 to 0.1242)", "holds"),
+        ],
+        [
+            *("missed", "escape probability", "reconstruction", "0.5", "0.75"),
+            *("interval within 0.4 to 0.6", "", "does not hold"),
+        ],
     ]
-    assert "1 of 2 claims hold" in opened.page.inner_text("main")
+    assert "Headlines of the paper: 1 of 1 holds" in opened.page.inner_text("main")
+    assert "0 of 1 hold" in opened.page.inner_text("main")
     assert opened.page.inner_text("h1") == "Several objectives"
     opened.page.context.close()
 

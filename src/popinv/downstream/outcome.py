@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.downstream.claims import Claim, write_claims, write_metrics
+from popinv.downstream.claims import Claim, write_claims
+from popinv.downstream.metrics import write_metrics
 from popinv.figures.style import save
 from popinv.sections.base import plain
 from popinv.store import storage

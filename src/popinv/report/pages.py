@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from popinv import __version__
 from popinv.cli.show import METHOD_NAMES
+from popinv.downstream.claims import claim_cells
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, library_name
@@ -95,6 +96,7 @@ def _environment() -> Environment:
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
         environment.filters[name] = getattr(words, name)
+    environment.filters["claim_cells"] = claim_cells
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",

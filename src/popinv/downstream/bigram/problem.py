@@ -17,7 +17,8 @@ from popinv.downstream.bigram import cross_entropy, gradient_descent, sign_desce
 from popinv.downstream.bigram.adam import best_adam_losses
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.power_law import fitted_exponent
-from popinv.downstream.claims import Claim, compared, flatten, near
+from popinv.downstream.claims import Claim, compared, near
+from popinv.downstream.metrics import flatten
 from popinv.store.variables import variable
 
 __all__ = [

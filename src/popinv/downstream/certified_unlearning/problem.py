@@ -26,7 +26,7 @@ from popinv.downstream.certified_unlearning.digits import (
     serve,
 )
 from popinv.downstream.certified_unlearning.requests import Goal
-from popinv.downstream.claims import flatten
+from popinv.downstream.metrics import flatten
 from popinv.seeds import generator
 from popinv.store.variables import variable
 

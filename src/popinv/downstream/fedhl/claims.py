@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from popinv.downstream.claims import Claim, Source, compared, flatten
+from popinv.downstream.claims import Claim, Source, compared
 from popinv.downstream.fedhl.problem import fitted_exponents
+from popinv.downstream.metrics import flatten
 
 __all__ = ["claims", "metrics"]
 

@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.downstream.claims import Claim, Source, compared, flatten, near
+from popinv.downstream.claims import Claim, Source, compared, near
 from popinv.downstream.influence import costs, exactness, language, mixture, timing
 from popinv.downstream.influence.language import Corpus, Language
 from popinv.downstream.influence.mixture import Mixture
 from popinv.downstream.influence.timing import Timing
+from popinv.downstream.metrics import flatten
 from popinv.store.variables import variable
 
 __all__ = ["SIZES", "Size", "claims", "metrics", "run"]
