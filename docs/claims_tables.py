@@ -1,7 +1,7 @@
 """Write the tables of claims into the pages of the methods, from the results that are there.
 
-Run ``snakemake downstream`` and then ``python docs/claims_tables.py [METHOD ...]``. A page holds the
-tables between the lines ``<!-- claims -->`` and ``<!-- end -->``.
+Run ``snakemake downstream`` and then ``python docs/claims_tables.py [METHOD ...]``. A page holds
+the tables between the lines ``<!-- claims -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
-MARKED = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(?<=<!-- claims -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def tables(file: Path) -> Iterator[str]:
@@ -32,7 +32,7 @@ def tables(file: Path) -> Iterator[str]:
         if found:
             yield from ("", title, "", _line(list(found[0])), _line(["---"] * len(found[0])))
             yield from (_line(list(row.values())) for row in found)
-    yield ""
+    yield "\n"
 
 
 def _line(cells: list[str]) -> str:
@@ -47,10 +47,10 @@ def main(methods: list[str]) -> None:
         if (methods and name not in methods) or not page.exists():
             continue
         text = page.read_text(encoding="utf-8")
-        if not MARKED.search(text):
+        parts = MARKED.split(text)
+        if len(parts) != 2:
             raise SystemExit(f"{page}: has no lines <!-- claims --> and <!-- end -->")
-        written = "\n".join(tables(file))
-        page.write_text(MARKED.sub(lambda m: m[1] + written + "\n" + m[2], text), encoding="utf-8")
+        page.write_text("\n".join(tables(file)).join(parts), encoding="utf-8")
         print(f"{page.relative_to(ROOT)}: written")
 
 
