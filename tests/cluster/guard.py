@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOLDER = "POPINV_TEST_CLUSTER"
@@ -156,10 +156,8 @@ def _keep(folder: Path) -> int:
     while time.monotonic() < deadline:
         alive = (descendants_of(os.getpid()) | processes_of(str(folder))) - {os.getpid()}
         for process in alive:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         shutil.rmtree(folder, ignore_errors=True)
         if not alive and not folder.exists():
             return 0

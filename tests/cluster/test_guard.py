@@ -1,0 +1,132 @@
+"""Nothing is left of a scheduler whose test is killed, and two of them run side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grid_engine_cluster
+import htcondor_cluster
+import pytest
+import slurm_cluster
+from guard import guarded_folder, processes_of
+
+HERE = Path(__file__).parent
+SUBMIT = ["sbatch", "--partition=test", "--output=/dev/null", "--wrap", "sleep 1000"]
+
+# A test that starts a scheduler, a job in it, and something of its own beside it.
+KILLED = """
+import subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+import {module}
+with {module}.{running}() as cluster:
+    quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run({submit}, check=True, env=cluster.environment, **quiet)
+    subprocess.Popen(["sleep", "1000"], env=cluster.environment, start_new_session=True)
+    print(cluster.guard.folder, flush=True)
+    time.sleep(1000)
+"""
+CASES = {
+    "slurm": {
+        "module": "slurm_cluster",
+        "running": "running_cluster",
+        "submit": SUBMIT,
+    },
+    "grid_engine": {
+        "module": "grid_engine_cluster",
+        "running": "running_grid_engine",
+        "submit": ["qsub", "-b", "y", "-o", "/dev/null", "-e", "/dev/null", "sleep", "1000"],
+    },
+    "htcondor": {
+        "module": "htcondor_cluster",
+        "running": "running_htcondor",
+        "submit": ["condor_submit", "-terse", "executable=/bin/sleep", "arguments=1000",
+                   "request_memory=10", "-queue", "1"],
+    },
+}  # fmt: skip
+REASONS = {
+    "slurm": slurm_cluster.reason_to_skip,
+    "grid_engine": grid_engine_cluster.reason_to_skip,
+    "htcondor": htcondor_cluster.reason_to_skip,
+}
+
+
+def gone(folder: str, seconds: float = 60) -> bool:
+    """Wait until no process names a folder, and it is not there."""
+    deadline = time.monotonic() + seconds
+    while processes_of(folder) or Path(folder).exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def commands(folder: str) -> list[str]:
+    found = []
+    for process in processes_of(folder):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(Path(f"/proc/{process}/cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.fixture
+def start_and_kill() -> Callable[[str], str]:
+    def started_and_killed(name: str) -> str:
+        program = KILLED.format(**CASES[name])
+        test = subprocess.Popen(
+            [sys.executable, "-c", program, str(HERE)], stdout=subprocess.PIPE, text=True
+        )
+        assert test.stdout is not None
+        folder = test.stdout.readline().strip()
+        try:
+            assert folder, "no scheduler was started"
+            # The job, and what the test has started beside it.
+            deadline = time.monotonic() + 60
+            while len([c for c in commands(folder) if "sleep 1000" in c]) < 2:
+                assert time.monotonic() < deadline, commands(folder)
+                time.sleep(0.1)
+        finally:
+            test.send_signal(signal.SIGKILL)
+            test.wait()
+        return folder
+
+    return started_and_killed
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_left_of_a_killed_test(name, start_and_kill, request):
+    if name == "slurm":
+        request.getfixturevalue("installed")
+    if reason := REASONS[name]():
+        pytest.skip(reason)
+    folder = start_and_kill(name)
+    assert gone(folder), commands(folder)
+
+
+def test_two_clusters_run_side_by_side(installed, cluster):
+    with slurm_cluster.running_cluster() as other:
+        for one in (cluster, other):
+            job = one.query("sbatch", "--parsable", "--wait", *SUBMIT[1:3], "--wrap", "true")
+            state = one.query("scontrol", "show", "job", "--oneliner", job)
+            assert "JobState=COMPLETED" in state
+            assert str(one.folder) in one.query("scontrol", "show", "config")
+    assert gone(str(other.folder))
+    assert cluster.query("sinfo")
+
+
+def test_only_the_guard_ignores_signals():
+    with guarded_folder("guard") as guard:
+        guard.start("sleep", "sleep", "1000")
+        guard.until(lambda: len(processes_of(str(guard.folder))) == 2, "nothing was started")
+        for process in processes_of(str(guard.folder)):
+            status = Path(f"/proc/{process}/status").read_text()
+            (ignored,) = (line.split()[1] for line in status.splitlines() if "SigIgn" in line)
+            is_guard = b"guard.py" in Path(f"/proc/{process}/cmdline").read_bytes()
+            # A daemon that ignored SIGTERM would let its jobs ignore it.
+            assert bool(int(ignored, 16) >> (signal.SIGTERM - 1) & 1) == is_guard
+    assert gone(str(guard.folder))
