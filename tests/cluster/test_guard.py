@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import slurm_cluster
 from guard import guarded_folder, processes_of
 
 HERE = Path(__file__).parent
-SUBMIT = ["sbatch", "--partition=test", "--output=/dev/null", "--wrap", "sleep 1000"]
+SUBMIT = ["sbatch", "--partition=test", "--output=/dev/null", "--wrap"]
+# Nothing else on the machine sleeps for so long.
+SECONDS = str(1_000_000 + os.getpid())
 
-# A test that starts a scheduler, a job in it, and something of its own beside it.
+# A test that starts a scheduler, a job that clears its environment, and something beside it.
 KILLED = """
 import subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -27,7 +30,7 @@ import {module}
 with {module}.{running}() as cluster:
     quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     subprocess.run({submit}, check=True, env=cluster.environment, **quiet)
-    subprocess.Popen(["sleep", "1000"], env=cluster.environment, start_new_session=True)
+    subprocess.Popen(["sleep", "{seconds}"], env=cluster.environment, start_new_session=True)
     print(cluster.guard.folder, flush=True)
     time.sleep(1000)
 """
@@ -35,17 +38,19 @@ CASES = {
     "slurm": {
         "module": "slurm_cluster",
         "running": "running_cluster",
-        "submit": SUBMIT,
+        "submit": [*SUBMIT, f"env -i sleep {SECONDS}"],
     },
     "grid_engine": {
         "module": "grid_engine_cluster",
         "running": "running_grid_engine",
-        "submit": ["qsub", "-b", "y", "-o", "/dev/null", "-e", "/dev/null", "sleep", "1000"],
+        "submit": ["qsub", "-b", "y", "-o", "/dev/null", "-e", "/dev/null",
+                   "env", "-i", "sleep", SECONDS],
     },
     "htcondor": {
         "module": "htcondor_cluster",
         "running": "running_htcondor",
-        "submit": ["condor_submit", "-terse", "executable=/bin/sleep", "arguments=1000",
+        "submit": ["condor_submit", "-terse", "executable=/usr/bin/env",
+                   f"arguments=-i sleep {SECONDS}",
                    "request_memory=10", "-queue", "1"],
     },
 }  # fmt: skip
@@ -56,28 +61,31 @@ REASONS = {
 }
 
 
+def sleepers() -> list[int]:
+    """Return the processes that sleep for the test."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                if (entry / "cmdline").read_text() == f"sleep\0{SECONDS}\0":
+                    found.append(int(entry.name))
+    return found
+
+
 def gone(folder: str, seconds: float = 60) -> bool:
-    """Wait until no process names a folder, and it is not there."""
+    """Wait until no process is of a folder, which is not there."""
     deadline = time.monotonic() + seconds
-    while processes_of(folder) or Path(folder).exists():
+    while processes_of(folder) or sleepers() or Path(folder).exists():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True
 
 
-def commands(folder: str) -> list[str]:
-    found = []
-    for process in processes_of(folder):
-        with contextlib.suppress(OSError):  # it has ended
-            found.append(Path(f"/proc/{process}/cmdline").read_text().replace("\0", " "))
-    return found
-
-
 @pytest.fixture
 def start_and_kill() -> Callable[[str], str]:
     def started_and_killed(name: str) -> str:
-        program = KILLED.format(**CASES[name])
+        program = KILLED.format(seconds=SECONDS, **CASES[name])
         test = subprocess.Popen(
             [sys.executable, "-c", program, str(HERE)], stdout=subprocess.PIPE, text=True
         )
@@ -87,8 +95,8 @@ def start_and_kill() -> Callable[[str], str]:
             assert folder, "no scheduler was started"
             # The job, and what the test has started beside it.
             deadline = time.monotonic() + 60
-            while len([c for c in commands(folder) if "sleep 1000" in c]) < 2:
-                assert time.monotonic() < deadline, commands(folder)
+            while len(sleepers()) < 2:
+                assert time.monotonic() < deadline, "the job does not run"
                 time.sleep(0.1)
         finally:
             test.send_signal(signal.SIGKILL)
@@ -105,13 +113,13 @@ def test_nothing_is_left_of_a_killed_test(name, start_and_kill, request):
     if reason := REASONS[name]():
         pytest.skip(reason)
     folder = start_and_kill(name)
-    assert gone(folder), commands(folder)
+    assert gone(folder)
 
 
 def test_two_clusters_run_side_by_side(installed, cluster):
     with slurm_cluster.running_cluster() as other:
         for one in (cluster, other):
-            job = one.query("sbatch", "--parsable", "--wait", *SUBMIT[1:3], "--wrap", "true")
+            job = one.query("sbatch", "--parsable", "--wait", *SUBMIT[1:], "true")
             state = one.query("scontrol", "show", "job", "--oneliner", job)
             assert "JobState=COMPLETED" in state
             assert str(one.folder) in one.query("scontrol", "show", "config")
