@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_a_profile_has_only_options_of_snakemake_and_its_plugin(name):
     if plugin == "cluster_generic":
         status = arguments.cluster_generic_status_cmd
         assert status == f"{sys.executable} -m popinv.cli.job_state {name}"
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_profile_names_no_variable_of_the_environment(name):
+    # Snakemake replaces it when it reads the profile, in whatever folder it was started.
+    text = (PROFILES / name / "config.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert re.findall(r"\$\{?[A-Z]\w*", "\n".join(lines)) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
