@@ -237,14 +237,14 @@ class UMBridgeClient:
         version = info.get("protocolVersion")
         if version != _PROTOCOL:
             raise SolverError(
-                f"{self._url}: the server speaks version {told(_printed(version))} of the "
+                f"{self._url}: the server speaks version {told(str(version))} of the "
                 f"protocol, but {_PROTOCOL} is needed"
             )
         models = info.get("models", [])
         if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
             raise SolverError(
                 f"{self._url}: in the answer to /Info, 'models' is not a list of names: "
-                f"{told(_printed(models))}"
+                f"{told(str(models))}"
             )
         if self._model not in models:
             near = told(nearest(self._model, models))
@@ -267,7 +267,7 @@ class UMBridgeClient:
         ):
             raise SolverError(
                 f"{self._url}: the answer to /{endpoint} has no '{key}' that is a list of whole "
-                f"numbers: {self._connection.told(_printed(answer))}"
+                f"numbers: {self._connection.told(str(answer))}"
             )
         if sum(sizes) != total:
             raise ConfigError(
@@ -291,11 +291,3 @@ def _vector(part: Any) -> np.ndarray:
     if not all(number is None or type(number) in (int, float) for number in part):
         raise TypeError("not a list of numbers")
     return np.array(part, dtype=np.float64)
-
-
-def _printed(content: Any) -> str:
-    """Return a part of an answer as text; it may be too deep, or a number too long, to print."""
-    try:
-        return str(content)
-    except (RecursionError, ValueError):
-        return "something that cannot be printed"
