@@ -60,7 +60,7 @@ def test_failed_evaluations_are_rows_with_reasons(url: str) -> None:
     assert solutions.reason[1].startswith("the server answered 500 Internal Server Error")
     assert solutions.reason[3] == "the simulator returned a value that is not finite"
     assert "InvalidOutput" in solutions.reason[4]
-    assert solutions.reason[8] == "time limit of 1 s"
+    assert solutions.reason[8] == "time limit of a solve: 1 s"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def evaluated(handler: type[Imitation], seconds: float = 5.0) -> np.ndarray:
 def test_a_server_that_dribbles_its_answer_runs_out_of_time() -> None:
     # Never silent for long enough to look dead, and yet without end.
     slow = answering(b'{"output": [[1.0, 2.0, 3.0]]}', pause=0.5)
-    with pytest.raises(CallFailed, match=r"time limit of 1 s"):
+    with pytest.raises(CallFailed, match=r"time limit of a solve: 1 s"):
         evaluated(slow, seconds=1.0)
     assert evaluated(answering(b'{"output": [[1.0, 2.0, 3.0]]}')).tolist() == [[1.0, 2.0, 3.0]]
 

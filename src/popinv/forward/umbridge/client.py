@@ -90,7 +90,7 @@ class UMBridgeClient:
         self._inputs = self._sizes("InputSizes", "inputSizes", d_z, "parameters")
         self._outputs = self._sizes("OutputSizes", "outputSizes", d_y, "observations")
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float | None = None) -> np.ndarray:
         """Evaluate the model for one system.
 
         Parameters
@@ -98,6 +98,8 @@ class UMBridgeClient:
         z : ndarray of shape (1, d_z)
         seeds : ndarray
             Not used: the protocol has no place for them.
+        seconds : float, optional
+            Not used: each request has the time limit of the client.
 
         Returns
         -------
@@ -112,7 +114,9 @@ class UMBridgeClient:
         """
         return self._request("Evaluate", z[0], {}, _vectors)[None]
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float | None = None
+    ) -> np.ndarray:
         """Return y and its changes for z (1, d_z) and tangents (1, k, d_z), (1, (1 + k) d_y)."""
         y = self.call(z, seeds)[0]
         if _JACOBIAN in self._support:
@@ -122,7 +126,9 @@ class UMBridgeClient:
             changes = list(tangents[0] @ np.transpose(rows))
         return np.concatenate([y, *changes])[None]
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float | None = None
+    ) -> np.ndarray:
         """Return the gradient for z (1, d_z) and cotangents (1, d_y), shape (1, d_z)."""
         if _GRADIENT in self._support:
             return self._product(_GRADIENT, z[0], cotangents[0])[None]
