@@ -297,7 +297,7 @@ make_environment() {
     touch "$unfinished"
     if ! "$VENV/bin/python" -m pip install --quiet \
         --constraint "$CONSTRAINTS" --build-constraint "$CONSTRAINTS" \
-        "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,test,lint,bayes,bench,downstream,docs]"; then
+        "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,cluster,test,lint,bayes,bench,downstream,docs]"; then
         # The folder stays marked: the next set-up begins it anew, from pip's cache.
         die "pip could not install the environment (see above)"
     fi

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import os
 import re
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from short_study import TARGETS, finish, profile, short_study, start
 from slurm_cluster import PARTITION, Cluster
-from tiny_study import ROOT, TINY, Workflow
+from tiny_study import Workflow
 
 from popinv.store import storage
 
@@ -28,56 +26,12 @@ MACHINE = [
     "--slurm-status-command", "squeue",
     "--slurm-init-seconds-before-status-checks", "1",
 ]  # fmt: skip
-AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 TOO_LITTLE_MB, ENOUGH_MB = 150, 2000
-
-
-def short_study() -> dict[str, Any]:
-    """Return the tiny study in fewer steps, each of which costs a cluster seconds of waiting."""
-    config = copy.deepcopy(TINY)
-    study = config["studies"]["tiny"]
-    study["active_learning"]["rounds"] = 1
-    study["assessment"].update(bootstrap=0, oracles=False)
-    # The same round 0 once more, each system solved by two processes.
-    shared = copy.deepcopy(study)
-    shared["forward"]["ranks"] = 2
-    shared["active_learning"]["chunk_size"] = 160
-    config["studies"]["shared"] = shared
-    return config
-
-
-TARGETS = [
-    "results/tiny/metrics.json",
-    "results/tiny/figures/law.png",
-    "results/shared/rounds/0/solves.zarr.zip",
-]
 
 
 def on_slurm(workflow: Workflow, *arguments: str) -> list[str]:
     """Return the command that runs a workflow through the shipped profile."""
-    profile = str(ROOT / "workflow" / "profiles" / "slurm")
-    return workflow.command("--profile", profile, *MACHINE, *arguments)
-
-
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    output = (folder / "printed").open("w")
-    environment = {**os.environ, **AS_ROOT}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=output, stderr=output, text=True
-    )
-
-
-def finish(process: subprocess.Popen[str], folder: Path, seconds: float) -> str:
-    """Wait for a run to end, and return what it printed."""
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    finally:
-        printed = (folder / "printed").read_text()
-        print(printed[-5000:])
-    return printed
+    return workflow.command(*profile("slurm"), *MACHINE, *arguments)
 
 
 def cancel_one_chunk(cluster: Cluster, process: subprocess.Popen[str]) -> str:
@@ -85,7 +39,7 @@ def cancel_one_chunk(cluster: Cluster, process: subprocess.Popen[str]) -> str:
     while process.poll() is None:
         for job, comment in cluster.jobs("RUNNING").items():
             if comment.startswith("rule_solve_chunk_wildcards") and "_" in job:
-                subprocess.run(["scancel", job], check=True)
+                subprocess.run(["scancel", job], check=True, env=cluster.environment)
                 return job
         time.sleep(0.2)
     raise AssertionError("the run ended without an array of chunks")
@@ -99,8 +53,12 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         workflow.configure(short_study())
     # The first attempt of one job is given less memory than it needs.
     memory = f"deconvolve:mem_mb={TOO_LITTLE_MB} if attempt == 1 else {ENOUGH_MB}"
-    remote = start(on_slurm(there, "--set-resources", memory, "--", *TARGETS), there.folder)
-    local = start(here.command(*TARGETS[:2]), here.folder)
+    remote = start(
+        on_slurm(there, "--set-resources", memory, "--", *TARGETS),
+        there.folder,
+        cluster.environment,
+    )
+    local = start(here.command(*TARGETS[:2]), here.folder, cluster.environment)
     try:
         cancelled = cancel_one_chunk(cluster, remote)
         printed = finish(remote, there.folder, 1500)
@@ -110,7 +68,7 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             process.kill()
     jobs = cluster.query("squeue", "--noheader", "--states=all", "--format=%i|%T|%m|%k")
     assert local.returncode == 0
-    assert remote.returncode == 0, cluster.logs()
+    assert remote.returncode == 0, cluster.guard.logs()
     rows = [line.split("|") for line in jobs.splitlines()]
     return {
         "here": here.folder,
@@ -195,6 +153,7 @@ def test_a_limit_that_would_lose_chunks_of_an_array_is_refused(cluster, tmp_path
     done = subprocess.run(
         on_slurm(workflow, "--jobs", "2"),
         cwd=tmp_path,
+        env=cluster.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -134,7 +134,7 @@ def test_bad_rows_are_isolated_with_their_reasons() -> None:
 def test_a_row_without_end_is_stopped() -> None:
     z = GOOD[:3].copy()
     z[2, 1] = 4
-    assert list(model(time_limit=1).solve(z).reason) == ["", "", "time limit of 1 s"]
+    assert list(model(time_limit=1).solve(z).reason) == ["", "", "time limit of a solve: 1 s"]
 
 
 def test_a_program_that_writes_nothing_fails_row_by_row() -> None:
@@ -235,7 +235,7 @@ def test_a_program_what_it_started_and_its_files_go_when_the_job_is_killed(
         import numpy as np, sys
         from popinv.forward.executable.program import Program
         command = ["./script", "{input}", "{output}"]
-        Program(command, ["a"], "csv", False, 600.0).call(np.ones((1, 1)), np.ones(1))
+        Program(command, ["a"], "csv", False).call(np.ones((1, 1)), np.ones(1), 600.0)
     """
     job = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],

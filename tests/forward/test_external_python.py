@@ -149,7 +149,7 @@ def test_a_row_without_end_is_stopped() -> None:
     z = GOOD[:3].copy()
     z[1, 1] = 4
     solutions = model(time_limit=1).solve(z)
-    assert list(solutions.reason) == ["", "time limit of 1 s", ""]
+    assert list(solutions.reason) == ["", "time limit of a solve: 1 s", ""]
     np.testing.assert_allclose(solutions.observations[[0, 2]], expected(z[[0, 2]]), rtol=1e-15)
 
 
@@ -228,7 +228,9 @@ def test_no_process_stays_behind() -> None:
 
 
 def test_a_simulator_that_never_answers_is_given_up() -> None:
-    with pytest.raises(SolverError, match=r"cannot be used.*10 systems.*time limit of 0\.2 s"):
+    with pytest.raises(
+        SolverError, match=r"cannot be used.*10 systems.*time limit of a solve: 0\.2 s"
+    ):
         model("sleepy", time_limit=0.2, rows_per_call=1).solve(np.tile(GOOD, (20, 1)))
     # Ten systems, the first of them once more or less, and not all 220.
     assert 10 <= len(Path("pids").read_text().split()) <= 11
@@ -236,15 +238,17 @@ def test_a_simulator_that_never_answers_is_given_up() -> None:
 
 def test_a_process_that_has_stopped_is_ended_at_the_time_limit() -> None:
     # It holds its connection open, and does not react to anything but the end.
-    assert set(model("stopped", time_limit=0.5).solve(GOOD[:1]).reason) == {"time limit of 0.5 s"}
+    assert set(model("stopped", time_limit=0.5).solve(GOOD[:1]).reason) == {
+        "time limit of a solve: 0.5 s"
+    }
 
 
 def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     code = """
         import numpy as np
         from popinv.forward.python.process import WorkerProcess
-        worker = WorkerProcess("simulator:sleepy", "own", 600.0, "", True)
-        worker.call(np.zeros((1, 2)), np.ones(1, int))
+        worker = WorkerProcess("simulator:sleepy", "own", "", True)
+        worker.call(np.zeros((1, 2)), np.ones(1, int), 600.0)
     """
     job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
     deadline = time.monotonic() + 60

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import section
+from umbridge_imitation import Imitation, serving
 from umbridge_running import free_port, running_server
 
 from popinv.errors import ConfigError, SolverError
@@ -62,7 +60,7 @@ def test_failed_evaluations_are_rows_with_reasons(url: str) -> None:
     assert solutions.reason[1].startswith("the server answered 500 Internal Server Error")
     assert solutions.reason[3] == "the simulator returned a value that is not finite"
     assert "InvalidOutput" in solutions.reason[4]
-    assert solutions.reason[8] == "time limit of 1 s"
+    assert solutions.reason[8] == "time limit of a solve: 1 s"
 
 
 @pytest.mark.parametrize(
@@ -86,53 +84,20 @@ def test_an_absent_server_is_told() -> None:
         model(f"http://127.0.0.1:{free_port()}").solve(GOOD)
 
 
-class _Imitation(http.server.BaseHTTPRequestHandler):
-    """A server whose evaluations end the connection, and which may be gone afterwards."""
-
-    gone = False
-
-    def reply(self, content: Any) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        if not self.gone:
-            self.reply({"protocolVersion": 1.0, "models": ["m"]})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answers = {
-            "/ModelInfo": {"support": {"Evaluate": True}},
-            "/InputSizes": {"inputSizes": [2]},
-            "/OutputSizes": {"outputSizes": [3]},
-        }
-        if self.path in answers:
-            self.reply(answers[self.path])
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.mark.parametrize(("gone", "error"), [(False, CallFailed), (True, SolverError)])
 def test_a_lost_connection_is_the_rows_fault_only_if_the_server_lives(gone, error) -> None:
-    handler = type("Handler", (_Imitation,), {"gone": False})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    handler = type("Handler", (Imitation,), {"gone": False})
+    with serving(handler) as address:
         client = UMBridgeClient(address, "m", {}, 2, 3, seconds=5.0, patience=1.0)
         handler.gone = gone
         with pytest.raises(error):
             client.call(GOOD[:1], np.zeros(1))
-        server.shutdown()
 
 
-def answering(body: bytes, pause: float = 0.0) -> type[_Imitation]:
+def answering(body: bytes, pause: float = 0.0) -> type[Imitation]:
     """Return a server that answers an evaluation so, in ten pieces with pauses between them."""
 
-    class Answering(_Imitation):
+    class Answering(Imitation):
         def do_POST(self) -> None:
             if self.path != "/Evaluate":
                 return super().do_POST()
@@ -149,22 +114,16 @@ def answering(body: bytes, pause: float = 0.0) -> type[_Imitation]:
     return Answering
 
 
-def evaluated(handler: type[_Imitation], seconds: float = 5.0) -> np.ndarray:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        try:
-            client = UMBridgeClient(address, "m", {}, 2, 3, seconds, patience=1.0)
-            return client.call(GOOD[:1], np.zeros(1))
-        finally:
-            server.shutdown()
+def evaluated(handler: type[Imitation], seconds: float = 5.0) -> np.ndarray:
+    with serving(handler) as address:
+        client = UMBridgeClient(address, "m", {}, 2, 3, seconds, patience=1.0)
+        return client.call(GOOD[:1], np.zeros(1))
 
 
 def test_a_server_that_dribbles_its_answer_runs_out_of_time() -> None:
     # Never silent for long enough to look dead, and yet without end.
     slow = answering(b'{"output": [[1.0, 2.0, 3.0]]}', pause=0.5)
-    with pytest.raises(CallFailed, match=r"time limit of 1 s"):
+    with pytest.raises(CallFailed, match=r"time limit of a solve: 1 s"):
         evaluated(slow, seconds=1.0)
     assert evaluated(answering(b'{"output": [[1.0, 2.0, 3.0]]}')).tolist() == [[1.0, 2.0, 3.0]]
 
@@ -210,7 +169,7 @@ def test_what_has_no_value_is_not_finite() -> None:
     ],
 )
 def test_a_server_that_describes_itself_badly_is_refused(path, answer, message) -> None:
-    class Wrong(_Imitation):
+    class Wrong(Imitation):
         def do_POST(self) -> None:
             if self.path != path:
                 return super().do_POST()
@@ -222,17 +181,12 @@ def test_a_server_that_describes_itself_badly_is_refused(path, answer, message) 
 
 
 def test_something_else_than_a_umbridge_server() -> None:
-    class Page(http.server.BaseHTTPRequestHandler):
+    class Page(Imitation):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<html>welcome</html>")
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(SolverError, match=r"not a UM-Bridge server.*welcome"):
-            model(f"http://127.0.0.1:{server.server_port}").solve(GOOD)
-        server.shutdown()
+    welcome = pytest.raises(SolverError, match=r"not a UM-Bridge server.*welcome")
+    with serving(Page) as address, welcome:
+        model(address).solve(GOOD)

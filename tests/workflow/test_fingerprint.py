@@ -137,6 +137,8 @@ WITHOUT_RESULT = {
     ("workflow.stage", "store.checkpoints"),
     # What it keeps is what the simulator has returned.
     ("forward.external.model", "forward.external.journal"),
+    # Requests follow the time of solves, and no result does.
+    ("forward.stages.solve_chunk", "forward.solve_times"),
 }
 # What a module imports for some studies, and the stages of the others do not name.
 FOR_SOME = {

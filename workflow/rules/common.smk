@@ -12,6 +12,7 @@ from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
+from popinv.forward.solve_times import solve_times_of
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
@@ -20,6 +21,7 @@ from popinv.workflow.processor import numerics_environment
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import ROWS, demand, memory_mb, runtime_minutes, sizes
 from popinv.workflow.selection import selected_modules
+from popinv.workflow.study_sizes import times_file
 from popinv.workflow.trust import doubts, message as trust_message
 from popinv.workflow.questions import (
     candidate_count,
@@ -216,14 +218,27 @@ def sharing(solves):
 
 
 @cache
-def sizes_of(study):
+def sizes_of(study, measured):
     """The sizes from which the resources of a study's jobs follow."""
-    return sizes(STUDIES[study])
+    return sizes(STUDIES[study], measured)
+
+
+@cache
+def times_file_of(study):
+    """The file of the measured times of a study's solves, if nothing else is known of them."""
+    return times_file(STUDIES[study], config["results"])
 
 
 def needed(rule, study, wildcards):
-    """The resources of a job for this study."""
-    return demand(rule, sizes_of(study), dict(wildcards.items()))
+    """The resources of a job for this study.
+
+    Snakemake asks when a job is ready, and again at each further attempt: what the jobs before it
+    have measured is known then.
+    """
+    file = times_file_of(study)
+    times = None if file is None else solve_times_of(file)
+    measured = None if times is None else times.each
+    return demand(rule, sizes_of(study, measured), dict(wildcards.items()))
 
 
 def memory(rule):

@@ -6,7 +6,7 @@ from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
-    folder = Path(snakemake.config["results"], ".journal")
+    results = snakemake.config["results"]
     solves = solve_chunk(
         **job.study,
         **job.inputs,
@@ -14,6 +14,7 @@ with stage(snakemake) as job:
         round_name=job.wildcards.round,
         chunk=int(job.wildcards.chunk),
         chunk_size=job.params.chunk_size,
-        journal=(str(folder), snakemake.config["journal_seconds"]),
+        journal=(str(Path(results, ".journal")), snakemake.config["journal_seconds"]),
+        results=results,
     )
     job.save("solves", solves)

@@ -114,18 +114,25 @@ class OwnFunction(ExternalSection):
 
 
 class _InProcess:
-    """A function that is called in this process, as a running simulator."""
+    """A function that is called in this process, as a running simulator.
+
+    No time limit ends it, since nothing can stop a function in its own process.
+    """
 
     def __init__(self, function: Function, source: str) -> None:
         self._function, self._source = function, source
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         return self._asked(VALUES, z, seeds)
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         return self._asked(JVP, z, seeds, tangents)
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         return self._asked(VJP, z, seeds, cotangents)
 
     def close(self) -> None:

@@ -180,15 +180,15 @@ def example(name: str | None) -> None:
 def attempt(configuration: Path, systems: int) -> None:
     """Check a CONFIGURATION and solve a few systems of its first design.
 
-    It prints the results, the time for a solve, and the number of solves that the study needs.
+    It says how long the solves may take, and prints the results, the time for a solve, and the
+    number and the time of the solves that the study needs.
     """
     from popinv.cli.try_study import try_studies
 
     try:
-        told, solved = try_studies(configuration, systems)
+        solved = try_studies(configuration, systems, click.echo)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(told)
     if not solved:
         raise click.ClickException("no system was solved")
 

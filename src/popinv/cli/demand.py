@@ -6,9 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from popinv.cli.solve_costs import known_times
 from popinv.config.study import Config
 from popinv.workflow.benchmarks import asked_and_taken
 from popinv.workflow.resources import memory_mb, runtime_minutes
+from popinv.workflow.study_sizes import measured_solves
 
 __all__ = ["Comparison", "comparison", "table"]
 
@@ -39,7 +41,10 @@ def comparison(config: Config) -> list[Comparison]:
     """
     rows: dict[str, list[tuple[int, float, int, float]]] = defaultdict(list)
     for name, study in config.studies.items():
-        for row, job in asked_and_taken(Path(config.results, name, "benchmarks"), study):
+        times = measured_solves(study, config.results)
+        measured = None if times is None else times.each
+        folder = Path(config.results, name, "benchmarks")
+        for row, job in asked_and_taken(folder, study, measured):
             taken = job.megabytes or 0.0, job.seconds / 60
             rows[job.rule].append((memory_mb(row), taken[0], runtime_minutes(row), taken[1]))
     compared = []
@@ -51,7 +56,7 @@ def comparison(config: Config) -> list[Comparison]:
 
 
 def table(config: Config) -> str:
-    """Return the comparison as text."""
+    """Return the comparison as text, with what is known of the time of solves."""
     header = ("rule", "jobs", "asked MB", "took MB", "share", "asked min", "took min")
     lines = ["{:24} {:>5} {:>9} {:>10} {:>6} {:>10} {:>11}".format(*header)]
     for row in comparison(config):
@@ -60,4 +65,5 @@ def table(config: Config) -> str:
             f"{row.rule:24} {row.jobs:5} {row.megabytes_asked:9} {row.megabytes_taken:10.0f} "
             f"{share:6.0%} {row.minutes_asked:10} {row.minutes_taken:11.1f}"
         )
-    return "\n".join(lines)
+    lines += [known_times(name, study, config.results) for name, study in config.studies.items()]
+    return "\n".join(filter(None, lines))

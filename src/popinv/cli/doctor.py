@@ -29,7 +29,7 @@ PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
 FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")
 # Extras that add to what users can do.
-USER_EXTRAS = ("arviz", "bayes", "downstream", "parquet", "slurm")
+USER_EXTRAS = ("arviz", "bayes", "cluster", "downstream", "parquet", "slurm")
 # The mark of an environment that `make setup` has made.
 STAMP = ".popinv-setup"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from popinv.cli.solve_costs import known_times
 from popinv.config.study import Config
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
+from popinv.workflow.study_sizes import measured_solves
 
 __all__ = ["plan"]
 
@@ -23,7 +25,8 @@ def plan(config: Config) -> str:
     blocks, seconds, jobs, disk, most = [], 0.0, 0, 0.0, 0.0
     for name, study in config.studies.items():
         rows = [("stage", "jobs", "each", "memory")]
-        for stage in stages(study):
+        times = measured_solves(study, config.results)
+        for stage in stages(study, None if times is None else times.each):
             each = _time(stage.seconds)
             rows.append((stage.rule, f"{stage.jobs:,}", each, f"{stage.megabytes:,.0f} MB"))
             seconds += stage.jobs * stage.seconds
@@ -33,7 +36,9 @@ def plan(config: Config) -> str:
         lines = [
             f"{rule:<24}{count:>9}{each:>10}{memory:>14}" for rule, count, each, memory in rows
         ]
-        blocks.append("\n".join([f"{name}: from nothing to the figures", *lines]))
+        heading = f"{name}: from nothing to the figures"
+        known = known_times(name, study, config.results)
+        blocks.append("\n".join(filter(None, [heading, *lines, known])))
     blocks.append(
         f"together: {jobs:,} jobs, {_time(seconds)} of one core, at most {most:,.0f} MB in a "
         f"job, about {disk:,.0f} MB of disk\n"

@@ -1,27 +1,29 @@
 """First solves of a study's forward model, before the workflow starts.
 
-This checks the configuration and its files as the workflow does, solves the first systems of the
-first design, and prints the results, the time for a solve and the number of solves that the study
-needs. A simulator that cannot work is detected within seconds.
+This checks the configuration and its files as the workflow does, says how long its solves may take,
+solves the first systems of the first design, and prints the results, the time for a solve, and the
+number and the time of the solves that the study needs. A simulator that cannot work is detected
+within seconds.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from popinv.cli.enough import too_few_systems
 from popinv.cli.first_times import interpolated_in_time, rounded_in_time
+from popinv.cli.solve_costs import duration, solves_of, study_costs
+from popinv.cli.trial import solve_few
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
-from popinv.config.study import Study
-from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
-from popinv.forward.checks import check_solutions
+from popinv.config.study import Config, Study
+from popinv.forward.base import ClaimedDerivatives, Solutions, session
 from popinv.forward.external.model import ExternalModel
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
@@ -33,18 +35,14 @@ from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
 from popinv.population.synthetic_known import synthetic_known
 from popinv.seeds import generator
-from popinv.workflow.questions import is_synthetic, solve_count
 
-__all__ = ["duration", "try_studies"]
+__all__ = ["try_studies"]
 
-# In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
-_LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
-_SHORTEST = 1e-6
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
 
 
-def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
+def try_studies(path: str | Path, systems: int, say: Callable[[str], None]) -> bool:
     """Solve a few systems of each study of a configuration.
 
     Parameters
@@ -53,11 +51,11 @@ def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
         The configuration.
     systems : int
         Number of systems of the first design to solve.
+    say : callable
+        Told, line by line, what the solves may take, and then the results.
 
     Returns
     -------
-    str
-        The results, in words.
     bool
         Whether at least one system of each study was solved.
 
@@ -70,15 +68,16 @@ def try_studies(path: str | Path, systems: int) -> tuple[str, bool]:
     """
     config = load_file(path)
     check_data_files(config)
-    told, solved = [], []
-    for name, study in config.studies.items():
-        lines, good = _try(study, systems)
-        told.append("\n".join([f"{name}: the configuration passes the checks", *lines]))
-        solved.append(good)
-    return "\n\n".join(told), all(solved)
+    solved = []
+    for number, (name, study) in enumerate(config.studies.items()):
+        if number:
+            say("")
+        say(f"{name}: the configuration passes the checks")
+        solved.append(_try(study, systems, config, lambda line: say("  " + line)))
+    return all(solved)
 
 
-def _try(study: Study, systems: int) -> tuple[list[str], bool]:
+def _try(study: Study, systems: int, config: Config, say: Callable[[str], None]) -> bool:
     # Loading has filled the seed in.
     seed = study.seed or 0
     table = None
@@ -98,17 +97,11 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         _known(study, seed, table, systems),
     )
     model = study.forward.model(seed)
-    # The time for a solve excludes compilation and the start of a simulator.
     with session(model):
-        model.solve(z[:1], "solve/0", 0)
-        solutions, spent = _timed(model, z)
-        check_solutions(solutions, systems, len(model.observations))
-        solved = systems
-        while spent < _LONG_ENOUGH and solved < _MOST:
-            solved *= _MORE
-            _, spent = _timed(model, np.resize(z, (solved, z.shape[1])))
+        solutions, seconds = solve_few(
+            model, study.forward, z, config.results, config.journal_seconds, say
+        )
         checked = isinstance(model, ClaimedDerivatives) and model.check_derivatives(z)
-    seconds = max(spent / solved, _SHORTEST)
     lines = [
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
@@ -131,18 +124,15 @@ def _try(study: Study, systems: int) -> tuple[list[str], bool]:
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)
-    rounds = map(str, range(study.active_learning.rounds))
-    stages = [*(["truth"] if is_synthetic(study) else []), *rounds, "check"]
-    calls = sum(solve_count(study, stage) for stage in stages)
-    lines.append(
-        f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
-        "on several"
-    )
+    calls = sum(count for count, _ in solves_of(study))
+    lines += study_costs(study, seconds)
     lines += _fewer_solves(study, calls, calls * seconds)
     lines.append("training and descent take further minutes, for any simulator")
     if isinstance(model, ExternalModel):
         lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
-    return ["  " + line for line in lines], bool(good.any())
+    for line in lines:
+        say(line)
+    return bool(good.any())
 
 
 def _known(study: Study, seed: int, table: ObservationTable | None, systems: int) -> Known | None:
@@ -190,12 +180,6 @@ def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha:
     ]
 
 
-def _timed(model: ForwardModel, z: np.ndarray) -> tuple[Solutions, float]:
-    started = time.perf_counter()
-    solutions = model.solve(z, "solve/0", 0)
-    return solutions, time.perf_counter() - started
-
-
 def _failures(z: np.ndarray, solutions: Solutions, names: list[str]) -> list[str]:
     """Return a line for each reason, with the parameters of one system that failed for it."""
     lines = []
@@ -209,19 +193,3 @@ def _failures(z: np.ndarray, solutions: Solutions, names: list[str]) -> list[str
 def _range(values: np.ndarray) -> str:
     low, high = np.nanmin(values), np.nanmax(values)
     return f"{low:.3g} and {high:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words.
-
-    Examples
-    --------
-    >>> duration(0.001), duration(0.0502), duration(150), duration(9000)
-    ('less than 0.01 s', '0.05 s', '2.5 min', '2.5 h')
-    """
-    if seconds < 0.01:
-        return "less than 0.01 s"
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.2g} s"

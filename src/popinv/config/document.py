@@ -152,12 +152,12 @@ studies:
 
 **Failures.** A system whose call raises an exception, ends with an error, crashes, exceeds
 `time_limit` or returns a value that is not finite is recorded as failed, with the reason, and the
-others are kept: a call of several systems that fails is halved until the systems at fault stand
-alone. The reasons and their numbers are in `logs/collect_solves.*.log` and in `metrics.json`;
-`active_learning.failure_budget` says how many failures a study tolerates. A simulator that cannot
-be used at all stops the run: it cannot be imported, started or reached, it returns an array of
-another shape than described, or ten systems, each called alone, crashed it or ran out of time
-before any succeeded.
+others are kept. A call of several systems that fails is halved until the systems at fault stand
+alone; the systems of a call that takes too long are tried one at a time. The reasons and their
+numbers are in `logs/collect_solves.*.log` and in `metrics.json`; `active_learning.failure_budget`
+says how many failures a study tolerates. A simulator that cannot be used at all stops the run: it
+cannot be imported, started or reached, it returns an array of another shape than described, or ten
+systems, each called alone, crashed it or ran out of time before any succeeded.
 
 **Each row on its own.** The observations of a system must depend on its own parameters only, not on
 what else is in the call. The first system of each job is therefore solved twice, once alone; where

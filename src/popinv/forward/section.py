@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,6 +65,8 @@ class ForwardCost:
         Numbers of the whole state of a system, as pictures show it.
     distributed_megabytes, distributed_seconds : float
         Further memory and time, all processes together, where they share a solve.
+    guess : bool
+        Whether nothing is known of the solver, so that the time of its solves is measured.
     """
 
     megabytes: float
@@ -75,6 +77,7 @@ class ForwardCost:
     state: float = 0.0
     distributed_megabytes: float = 0.0
     distributed_seconds: float = 0.0
+    guess: bool = False
 
 
 class ForwardSection(Kind):
@@ -133,7 +136,15 @@ class ForwardSection(Kind):
 
     def cost(self) -> ForwardCost:
         """Return the cost of solving. The default is a guess, which a retry doubles."""
-        return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0)
+        return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0, guess=True)
+
+    def measured_cost(self, seconds: float) -> ForwardCost:
+        """Return the cost of solving where a solve took so many seconds on average."""
+        return replace(self.cost(), seconds=seconds)
+
+    def solving_seconds(self, systems: int, each: float) -> float:
+        """Return the time in which a job solves so many systems of so many seconds."""
+        return systems * each
 
     def random_field(self) -> RandomField | None:
         """Return the random field that the first parameters describe, None if there is none."""

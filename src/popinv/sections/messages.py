@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from popinv.errors import nearest
 from popinv.sections.outside import Kind, is_outside, named_class
+from popinv.sections.secrets import masked
 
 __all__ = [
     "Problem",
@@ -80,8 +81,8 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Write a value as in the file, shortened if it is long."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    """Write a value as in the file, shortened if it is long, and without passwords."""
+    text = json.dumps(masked(value), default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -170,6 +171,8 @@ def _problem(details: ErrorDetails, root: Any) -> Problem | None:
     if kind == "default_factory_not_called":
         return None  # the key on which the default depends has its own problem
     path, annotation = _locate(root, details["loc"])
+    if path and isinstance(path[-1], str):
+        given = masked({path[-1]: given})[path[-1]]
     if kind == "extra_forbidden":
         _, parent = _locate(root, details["loc"][:-1])
         allowed = list(_fields(parent))

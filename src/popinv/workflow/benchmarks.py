@@ -55,7 +55,9 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def asked_and_taken(folder: Path, study: Study) -> Iterator[tuple[Demand, Job]]:
+def asked_and_taken(
+    folder: Path, study: Study, measured: float | None = None
+) -> Iterator[tuple[Demand, Job]]:
     """Yield the row of each finished job of a study, and the time and memory that the job used.
 
     Files that an earlier configuration has left, of rounds, chunks or methods that the study no
@@ -66,8 +68,10 @@ def asked_and_taken(folder: Path, study: Study) -> Iterator[tuple[Demand, Job]]:
     folder : Path
         ``results/{study}/benchmarks``.
     study : Study
+    measured : float, optional
+        Mean seconds of a solve, from which the rows follow.
     """
-    study_sizes = sizes(study)
+    study_sizes = sizes(study, measured)
     for file in sorted(folder.glob("*.tsv")):
         rule, *parts = file.stem.split(".")
         wildcards = dict(zip(_WILDCARDS.get(rule, ()), parts, strict=False))

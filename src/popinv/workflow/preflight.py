@@ -117,9 +117,16 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
     yield "plot_figures", 1
 
 
-def stages(study: Study) -> list[Stage]:
-    """Return what a study takes, rule by rule."""
-    of_study = sizes(study)
+def stages(study: Study, measured: float | None = None) -> list[Stage]:
+    """Return what a study takes, rule by rule.
+
+    Parameters
+    ----------
+    study : Study
+    measured : float, optional
+        Mean seconds of a solve; without it they are assumed.
+    """
+    of_study = sizes(study, measured)
     found = []
     for rule, jobs in _counts(study):
         needed = demand(rule, of_study, {})

@@ -4,6 +4,9 @@ The numbers of a row are those of benchmark files: megabytes and seconds of the 
 a base and slopes. The bases are the largest measured with the default study; the slopes come from
 larger studies. ``tests/workflow/test_resources.py`` holds what was measured, and compares.
 
+The time of a solve of which nothing is known is assumed until a chunk has measured it
+(:mod:`popinv.forward.solve_times`).
+
 A job asks for more than its row says, by the margins below. A job that asks for too much waits a
 little longer in the queue; one that asks for too little is killed, and asks for twice as much when
 it is tried again.
@@ -93,7 +96,7 @@ def _repeated_solves(s: Sizes) -> int:
 
 def _replicated_seconds(s: Sizes) -> float:
     through_solver = s.study.evidence.through == "solver"
-    observed = s.systems * s.solve_seconds if through_solver else 0.0
+    observed = s.solving(s.systems) if through_solver else 0.0
     return s.study.evidence.calibration_block * (observed + _estimate_seconds(s))
 
 
@@ -105,7 +108,7 @@ _ROWS = {
     "propose_parameters": Row(lambda s: 450 + 3 * s.tables, lambda s: 3 + 0.05 * s.tables),
     "solve_chunk": Row(
         lambda s: 150 + s.cost.megabytes + 2 * s.tables,
-        lambda s: 3 + s.chunk * s.solve_seconds,
+        lambda s: 3 + s.solving(s.chunk),
         lambda s: s.cost.setup_seconds,
     ),
     "solve_chunk_distributed": Row(
@@ -119,7 +122,7 @@ _ROWS = {
     "collect_solves": Row(lambda s: 530 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
     "repeat_solves": Row(
         lambda s: 450 + s.cost.megabytes + 2 * s.tables,
-        lambda s: 5 + _repeated_solves(s) * s.solve_seconds,
+        lambda s: 5 + s.solving(_repeated_solves(s)),
         lambda s: s.cost.setup_seconds,
     ),
     # The surrogate, the law and the noise.

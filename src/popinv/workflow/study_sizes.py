@@ -10,9 +10,19 @@ from pathlib import Path
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.section import ForwardCost
+from popinv.forward.solve_times import SolveTimes, solve_times_file, solve_times_of
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
-__all__ = ["Demand", "NotAsked", "Row", "Sizes", "megabytes", "sizes"]
+__all__ = [
+    "Demand",
+    "NotAsked",
+    "Row",
+    "Sizes",
+    "measured_solves",
+    "megabytes",
+    "sizes",
+    "times_file",
+]
 
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
@@ -84,7 +94,9 @@ class Sizes:
     parameters, observed : int
         Numbers of parameters and of observations of a system.
     solve_seconds : float
-        Time of a solve.
+        Time of a solve: measured, else as stated.
+    stated_seconds : float
+        Time of a solve by which the estimates decide whether they use the solver.
     cost : ForwardCost
         Memory of the solver, time of its start, and cells of its mesh.
     ranks : int
@@ -99,6 +111,7 @@ class Sizes:
     parameters: int
     observed: int
     solve_seconds: float
+    stated_seconds: float
     cost: ForwardCost
     ranks: int
 
@@ -106,6 +119,10 @@ class Sizes:
     def chunk(self) -> int:
         """Solves of the largest chunk."""
         return min(self.study.active_learning.chunk_size, self.largest)
+
+    def solving(self, systems: int) -> float:
+        """Return the seconds in which a job solves so many systems."""
+        return self.study.forward.solving_seconds(systems, self.solve_seconds)
 
     @property
     def numbers(self) -> int:
@@ -236,13 +253,44 @@ class Sizes:
         """Seconds of the solver that the likelihoods may take together."""
         asked = self.study.polish
         fewest = min(self.draws * (1 + 2 * self.law), 3 * asked.draws * self.systems)
-        may_solve = fewest * self.solve_seconds <= asked.solver_seconds
-        return 2 * asked.solver_seconds + self.cost.setup_seconds if may_solve else 0.0
+        if fewest * self.stated_seconds > asked.solver_seconds:
+            return 0.0
+        # The number of solves follows the stated time, and their time the measured one.
+        slower = self.solve_seconds / self.stated_seconds if self.stated_seconds else 1.0
+        return 2 * asked.solver_seconds * slower + self.cost.setup_seconds
 
 
-def sizes(study: Study) -> Sizes:
-    """Return the sizes of a study."""
+def measured_solves(study: Study, results: str | Path) -> SolveTimes | None:
+    """Return the measured times of a study's solves, None if there are none.
+
+    They count where nothing else is known of the solver.
+
+    Parameters
+    ----------
+    study : Study
+    results : path
+        The folder of the results.
+    """
+    file = times_file(study, results)
+    return None if file is None else solve_times_of(file)
+
+
+def times_file(study: Study, results: str | Path) -> Path | None:
+    """Return the file of :func:`measured_solves`, None where something is known of the solver."""
+    return solve_times_file(results, study.forward) if study.forward.cost().guess else None
+
+
+def sizes(study: Study, measured: float | None = None) -> Sizes:
+    """Return the sizes of a study.
+
+    Parameters
+    ----------
+    study : Study
+    measured : float, optional
+        Mean seconds of a solve; without it they are assumed.
+    """
     section, learning = study.forward, study.active_learning
+    stated = seconds_per_solve(study)
     parameters, observed = len(section.parameter_names()), section.observation_count()
     systems, heldout = _systems(study.observations, observed)
     if isinstance(study.observations, SyntheticObservations):
@@ -257,8 +305,9 @@ def sizes(study: Study) -> Sizes:
         largest=max(solve_count(study, name) for name in rounds),
         parameters=parameters,
         observed=observed,
-        solve_seconds=seconds_per_solve(study),
-        cost=section.cost(),
+        solve_seconds=stated if measured is None else measured,
+        stated_seconds=stated,
+        cost=section.cost() if measured is None else section.measured_cost(measured),
         ranks=ranks_of(study),
     )
 

@@ -19,6 +19,5 @@ def forward_model(section: Executable, seed: int) -> ExternalModel:
         [each.name for each in section.inputs()],
         section.format,
         section.pass_seed,
-        section.time_limit,
     )
     return ExternalModel(section, seed, start, section.rows_per_call)

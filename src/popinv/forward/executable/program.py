@@ -39,8 +39,6 @@ class Program:
     file_format : {"csv", "npy"}
     pass_seed : bool
         True if the input has a last column ``seed``.
-    seconds : float
-        Time limit of a call.
     """
 
     def __init__(
@@ -49,14 +47,13 @@ class Program:
         names: Sequence[str],
         file_format: str,
         pass_seed: bool,
-        seconds: float,
     ) -> None:
         self._command, self._names, self._format = command, names, file_format
-        self._pass_seed, self._seconds = pass_seed, seconds
+        self._pass_seed = pass_seed
         self._process: subprocess.Popen[bytes] | None = None
         self._reaper = Reaper()
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         """Run the program for a batch.
 
         Raises
@@ -71,7 +68,7 @@ class Program:
             self._reaper.watch(None, folder)
             given, output = (Path(folder, f"{name}.{self._format}") for name in ("input", "output"))
             write_input(given, self._names, z, seeds if self._pass_seed else None)
-            self._run(given, output)
+            self._run(given, output, seconds)
             return read_output(output)
 
     def close(self) -> None:
@@ -81,7 +78,7 @@ class Program:
             _end(process)
         self._reaper.close()
 
-    def _run(self, given: Path, output: Path) -> None:
+    def _run(self, given: Path, output: Path, seconds: float) -> None:
         # Only these words are replaced, since other braces belong to the program.
         words = {"{input}": str(given), "{output}": str(output), "{python}": sys.executable}
         command = list(self._command)
@@ -100,9 +97,9 @@ class Program:
                 raise SolverError(f"{command[0]}: cannot be started ({error.strerror})") from error
             self._reaper.watch(self._process.pid, str(given.parent))
             try:
-                status = self._process.wait(self._seconds)
+                status = self._process.wait(seconds)
             except subprocess.TimeoutExpired:
-                raise CallFailed(time_limit(self._seconds), lost=True) from None
+                raise CallFailed(time_limit(seconds), lost=True, late=True) from None
             finally:
                 process, self._process = self._process, None
                 # Processes left in the background would accumulate from call to call.

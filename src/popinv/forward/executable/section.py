@@ -14,6 +14,7 @@ from popinv.errors import nearest
 from popinv.forward.external.files import check_program
 from popinv.forward.external.section import LocalSimulator
 from popinv.sections.messages import Problem, listed, shown
+from popinv.sections.secrets import plain_secrets
 
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
@@ -39,7 +40,8 @@ class Executable(LocalSimulator):
     command: Annotated[list[str], Field(min_length=1), AfterValidator(_words)] = Field(
         description="The program and its arguments, such as `[./simulator, '{input}', "
         "'{output}']`; `{input}` and `{output}` become the paths of the two files, and `{python}` "
-        "the Python that runs popinv. No shell reads it."
+        "the Python that runs popinv. No shell reads it. The program has the environment of "
+        "popinv and reads passwords from there."
     )
     format: Literal["csv", "npy"] = Field(
         default="csv",
@@ -56,8 +58,14 @@ class Executable(LocalSimulator):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """Yield placeholders that are missing or unknown, and a second column `seed`."""
+        """Yield secrets, placeholders that are missing or unknown, and a second column `seed`."""
         yield from super().problems()
+        for place in plain_secrets({"command": self.command}):
+            yield Problem(
+                place,
+                "holds a password or a token in plain text, which would be stored with the "
+                "results. Let the program read it from the environment, which is that of popinv.",
+            )
         names = [name for part in self.command for name in re.findall(r"\{(\w+)\}", part)]
         for name in names:
             if name not in _PLACEHOLDERS:

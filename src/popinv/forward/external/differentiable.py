@@ -29,11 +29,15 @@ class DifferentiableSimulator(Simulator, Protocol):
     Both raise what ``call`` raises.
     """
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
         ...
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
         ...
 
@@ -46,12 +50,12 @@ class _Along:
     d_z: int
     tangents: bool
 
-    def call(self, rows: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, rows: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         z, directions = np.split(rows, [self.d_z], axis=1)
         if self.tangents:
             shape = len(z), directions.shape[1] // self.d_z, self.d_z
-            return self.simulator.jvp(z, directions.reshape(shape), seeds)
-        return self.simulator.vjp(z, directions, seeds)
+            return self.simulator.jvp(z, directions.reshape(shape), seeds, seconds)
+        return self.simulator.vjp(z, directions, seeds, seconds)
 
     def close(self) -> None:
         self.simulator.close()

@@ -1,16 +1,18 @@
 """Solves of many systems by a simulator that may fail, hang or crash; successful ones are kept.
 
 The simulator is called with several systems at a time. Where a call fails, its systems are halved
-until those at fault stand alone: they become NaN rows with the reason, the others are kept. Which
-row fails is therefore decided by a call with that row alone, not by what else is in the batch.
+until those at fault stand alone: they become NaN rows with the reason, the others are kept. Where a
+call runs out of time, its systems are tried one at a time. Which row fails is therefore decided by
+a call with that row alone, not by what else is in the batch.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from threading import Lock
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from popinv.errors import SolverError
+from popinv.forward.external.limits import CallLimit
 
 if TYPE_CHECKING:
     from popinv.forward.external.journal import Journal
@@ -43,23 +46,25 @@ class CallFailed(Exception):
         Why, for the record of the solves.
     lost : bool
         Whether the call ran out of time or took the simulator with it, so that it was expensive.
+    late : bool
+        Whether it ran out of time.
     """
 
-    def __init__(self, reason: str, lost: bool = False) -> None:
+    def __init__(self, reason: str, lost: bool = False, late: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.lost = one_line(reason), lost
+        self.reason, self.lost, self.late = one_line(reason), lost, late
 
 
 class Simulator(Protocol):
     """One running simulator, which is called with one batch after another."""
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         """Return the observations of a batch, a row for each of z (n, d_z).
 
         Raises
         ------
         CallFailed
-            If systems of this batch are at fault.
+            If systems of this batch are at fault, or take longer than ``seconds`` together.
         SolverError
             If the simulator cannot be used at all.
         """
@@ -105,7 +110,9 @@ def evaluate(
     width: int,
     rows_per_call: int,
     retries: int,
+    limit: CallLimit,
     journal: Journal | None = None,
+    told: Callable[[int, float], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Call the simulators, each in a thread of its own, for all systems.
 
@@ -123,8 +130,13 @@ def evaluate(
         Most systems in one call.
     retries : int
         Number of times that a failed call with one system is repeated.
+    limit : CallLimit
+        Seconds that a call may take.
     journal : Journal, optional
         Calls whose systems it all has are not made, and what comes out of the others goes there.
+    told : callable, optional
+        Called after each call with the number of systems that it has decided, 0 if they are tried
+        again in other calls, and its seconds. Never called twice at a time.
 
     Returns
     -------
@@ -139,7 +151,7 @@ def evaluate(
         If the simulator cannot be used, returns something else than d_y numbers for each system,
         or another result for a system alone than for the same system among others.
     """
-    batches = _Batches(z, seeds, width, retries, journal)
+    batches = _Batches(z, seeds, width, retries, limit, journal, told)
     free: queue.SimpleQueue[Simulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
@@ -179,7 +191,9 @@ class _Batches:
     seeds: np.ndarray
     width: int
     retries: int
+    limit: CallLimit
     journal: Journal | None = None
+    told: Callable[[int, float], None] | None = None
     stopped: bool = False
     succeeded: bool = False
     lost: list[str] = field(default_factory=list)
@@ -202,22 +216,30 @@ class _Batches:
             self._solve(simulator, start, stop)
 
     def _begin(self, simulator: Simulator, stop: int) -> None:
-        """Solve the first rows, and the first row alone as well; the results must agree."""
+        """Solve the first rows, and one of them alone as well; the results must agree.
+
+        The first row that can be solved alone also shows how long a solve takes.
+        """
+        first = 0
         self._solve(simulator, 0, 1)
-        if self.reasons[0]:
-            self._solve(simulator, 1, stop)
+        while self.reasons[first]:
+            first += 1
+            if first == stop:
+                return
+            self._solve(simulator, first, first + 1)
+        if first + 1 == stop:
             return
-        alone = self.values[0].copy()
-        self._solve(simulator, 0, stop)
-        if self.reasons[0]:
+        alone = self.values[first].copy()
+        self._solve(simulator, first, stop)
+        if self.reasons[first]:
             return
-        gap = np.abs(alone - self.values[0]).max()
+        gap = np.abs(alone - self.values[first]).max()
         if gap > _TOLERANCE * np.abs(alone).max():
             raise SolverError(
                 f"the simulator gives another answer for one system alone than for the same "
-                f"system among {stop} (they differ by up to {gap:.3g}). Each row must depend on "
-                "its own parameters only; a simulator that draws random numbers must draw them "
-                "from the seed that it is given for each row (see config/README.md)."
+                f"system among {stop - first} (they differ by up to {gap:.3g}). Each row must "
+                "depend on its own parameters only; a simulator that draws random numbers must "
+                "draw them from the seed that it is given for each row (see config/README.md)."
             )
 
     def _solve(self, simulator: Simulator, start: int, stop: int) -> None:
@@ -226,13 +248,17 @@ class _Batches:
             values = self._call(simulator, rows)
         except CallFailed as failure:
             if stop - start > 1:
+                self._tell(0, began)
+                # One system at fault may have taken the time of all: each is given its own.
                 middle = (start + stop) // 2
-                self._solve(simulator, start, middle)
-                self._solve(simulator, middle, stop)
+                cuts = range(start, stop + 1) if failure.late else (start, middle, stop)
+                for one, next_one in itertools.pairwise(cuts):
+                    self._solve(simulator, one, next_one)
             else:
                 self._give_up(start, failure)
                 self._keep(rows, began)
             return
+        self.limit.ended(stop - start, time.monotonic() - began)
         finite = np.isfinite(values).all(axis=1)
         values[~finite] = np.nan
         self.values[rows] = values
@@ -243,6 +269,7 @@ class _Batches:
         self._keep(rows, began)
 
     def _keep(self, rows: slice, began: float) -> None:
+        self._tell(rows.stop - rows.start, began)
         if self.journal is None:
             return
         # The calls run in threads.
@@ -250,13 +277,19 @@ class _Batches:
             own = self.z[rows], self.seeds[rows], self.values[rows], self.reasons[rows]
             self.journal.keep(*own, time.monotonic() - began)
 
+    def _tell(self, count: int, began: float) -> None:
+        if self.told is not None:
+            with self.lock:
+                self.told(count, time.monotonic() - began)
+
     def _call(self, simulator: Simulator, rows: slice) -> np.ndarray:
         alone = rows.stop - rows.start == 1
         for attempt in range(1 + (self.retries if alone else 0)):
             if self.stopped:
                 raise SolverError("stopped, because another call failed")
             try:
-                values = simulator.call(self.z[rows], self.seeds[rows])
+                seconds = self.limit.seconds(rows.stop - rows.start)
+                values = simulator.call(self.z[rows], self.seeds[rows], seconds)
             except CallFailed:
                 if not alone or attempt == self.retries:
                     raise

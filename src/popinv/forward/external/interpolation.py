@@ -80,23 +80,27 @@ class Interpolated:
     matrix: np.ndarray
     entries: int
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         """Return B G of every entry, shape (rows of z, entries n)."""
-        answer = self.simulator.call(z, seeds)
+        answer = self.simulator.call(z, seeds, seconds)
         width = self.entries * self.matrix.shape[1]
         return self._at_times(checked_answer(answer, len(z), width))
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return B G and its changes, B times those of G."""
         # The changes follow the values, as entries do.
         simulator = cast(DifferentiableSimulator, self.simulator)
-        return self._at_times(simulator.jvp(z, tangents, seeds))
+        return self._at_times(simulator.jvp(z, tangents, seeds, seconds))
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return the gradient of the sum of cotangents times B G, shape (n, d_z)."""
         simulator = cast(DifferentiableSimulator, self.simulator)
         pulled = cotangents.reshape(len(z), -1, len(self.matrix)) @ self.matrix
-        return simulator.vjp(z, pulled.reshape(len(z), -1), seeds)
+        return simulator.vjp(z, pulled.reshape(len(z), -1), seeds, seconds)
 
     def close(self) -> None:
         """Close the simulator."""

@@ -20,16 +20,17 @@ import numpy as np
 
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.section import ExternalSection
+from popinv.forward.section import ForwardSection
 
 __all__ = ["Journal", "simulator_key"]
 
 # Keys of the section on which the answer of a successful solve does not depend.
-_NO_PART = ("time_limit", "parallel", "retries", "rows_per_call", "derivatives")
+_NO_PART = ("time_limit", "call_time_limit", "parallel", "retries", "rows_per_call", "derivatives")
 # Seconds after which what was written is synced to the disk.
 _SYNC_EVERY = 5.0
 
 
-def simulator_key(section: ExternalSection) -> str:
+def simulator_key(section: ForwardSection) -> str:
     """Return a hash of a simulator: its section of the configuration, and its files."""
     keys = section.model_dump(mode="json", by_alias=True, exclude=set(_NO_PART))
     digest = hashlib.sha256(json.dumps(keys, sort_keys=True).encode())

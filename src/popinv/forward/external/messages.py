@@ -42,5 +42,5 @@ def ended(status: int) -> str:
 
 
 def time_limit(seconds: float) -> str:
-    """Return the reason of a call that took too long."""
-    return f"time limit of {seconds:g} s"
+    """Return the reason of a solve that took too long."""
+    return f"time limit of a solve: {seconds:g} s"

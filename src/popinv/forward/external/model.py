@@ -13,6 +13,7 @@ import numpy as np
 from popinv.forward.base import Solutions
 from popinv.forward.checks import checked_rows, finished
 from popinv.forward.external.evaluation import Simulator, evaluate
+from popinv.forward.external.limits import CallLimit
 from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
 
@@ -64,6 +65,7 @@ class ExternalModel:
         self._rows_per_call = rows_per_call
         self._running: list[Simulator] | None = None
         self._journal: Journal | None = None
+        self._told: Callable[[int, float], None] | None = None
         self.parameters = section.inputs()
         self.observations = section.observed(seed)
 
@@ -80,8 +82,8 @@ class ExternalModel:
         Returns
         -------
         Solutions
-            A system whose call raises, crashes, exceeds the time limit or returns a value that is
-            not finite is a NaN row with its reason.
+            A system whose call raises, crashes, exceeds the time limit of a solve or returns a
+            value that is not finite is a NaN row with its reason.
 
         Raises
         ------
@@ -92,7 +94,7 @@ class ExternalModel:
             numbers for each system.
         """
         seeds = partial(row_seeds, self._seed, stage, first)
-        return self._answers(z, seeds, len(self.observations), journal=self._journal)
+        return self._answers(z, seeds, len(self.observations), solving=True)
 
     @contextmanager
     def journal(self, folder: str | os.PathLike[str], least_seconds: float) -> Iterator[None]:
@@ -106,6 +108,22 @@ class ExternalModel:
         finally:
             self._journal.close()
             self._journal = None
+
+    @contextmanager
+    def timed(self, told: Callable[[int, float], None]) -> Iterator[None]:
+        """Call a function after each call of the simulator in ``solve``.
+
+        Parameters
+        ----------
+        told : callable
+            Given the number of systems that the call has decided, 0 if they are tried again in
+            other calls, and its seconds.
+        """
+        self._told = told
+        try:
+            yield
+        finally:
+            self._told = None
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -132,12 +150,12 @@ class ExternalModel:
         width: int,
         beside: np.ndarray | None = None,
         seen_as: Callable[[Any], Simulator] | None = None,
-        journal: Journal | None = None,
+        solving: bool = False,
     ) -> Solutions:
         """Return ``width`` numbers for each row of z, given its further arguments of the call.
 
         Where the rows hold more than parameters, ``seen_as`` turns the simulator into one that
-        takes such rows.
+        takes such rows. Plain solves are kept in the journal and timed.
         """
         z, reasons = checked_rows(self._section.kind, z, self.parameters)
         if beside is not None:
@@ -155,7 +173,9 @@ class ExternalModel:
                     width,
                     self._rows_per_call,
                     self._section.retries,
-                    journal,
+                    CallLimit(self._section.time_limit, self._section.longest_call()),
+                    self._journal if solving else None,
+                    self._told if solving else None,
                 )
         return finished(values, reasons)
 

@@ -6,9 +6,11 @@ There are three kinds of such simulators: a function in Python, a server, and a 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, cast
 
@@ -311,8 +313,9 @@ class ExternalSection(ForwardSection):
     )
     time_limit: Positive = Field(
         default=60.0,
-        description="Seconds that one call may take. A call of several systems that takes longer "
-        "is stopped and halved, until the systems at fault are isolated.",
+        description="Seconds that one solve may take: that of one system, with the start of a "
+        "program. A call of several systems may take as many times that as it has systems; see "
+        "`call_time_limit`. A system that takes longer when it is alone in a call has failed.",
     )
     parallel: Count = Field(
         default=1,
@@ -320,6 +323,14 @@ class ExternalSection(ForwardSection):
         "do not depend on it.",
     )
     retries: CountOrZero = Field(default=0, description=RETRIES)
+
+    def longest_call(self) -> float | None:
+        """Return the most seconds of a call of several systems, None for the sum of the solves'."""
+        return None
+
+    def most_rows(self) -> int:
+        """Return the largest number of systems in one call."""
+        return 1
 
     def parameters(self) -> tuple[Parameter, ...]:
         """Return the parameters, with the names and units given."""
@@ -345,11 +356,24 @@ class ExternalSection(ForwardSection):
         """Return a guess of the cost of solving; the time limit bounds the time."""
         return ForwardCost(
             megabytes=_SIMULATOR_MB * self.parallel,
-            # A call that reaches the limit is halved, so that one bad system costs a few limits;
-            # but a simulator that needs its limit for every system would be hopeless.
+            # One bad system costs a few limits; but a simulator that needs its limit for every
+            # system would be hopeless.
             seconds=self.time_limit / 20,
             setup_seconds=10 * self.time_limit,
+            guess=True,
         )
+
+    def measured_cost(self, seconds: float) -> ForwardCost:
+        """Return the cost of solving where a solve took so many seconds on average.
+
+        Systems that run out of time are in the average. One more may come.
+        """
+        return replace(self.cost(), seconds=seconds, setup_seconds=2 * self.time_limit)
+
+    def solving_seconds(self, systems: int, each: float) -> float:
+        """Return the time of so many solves, of which ``parallel`` calls run at a time."""
+        turns = math.ceil(systems / (self.most_rows() * self.parallel))
+        return min(systems, turns * self.most_rows()) * each
 
     def repeated_places(self) -> Iterator[Problem]:
         """Yield places that are given more than once, at which a kernel makes the noise equal."""
@@ -389,9 +413,36 @@ class LocalSimulator(ExternalSection):
         default=100,
         description=(
             "Largest number of systems in one call. A small number loses less if one of them "
-            "fails. A large number saves time if each call has a high cost."
+            "fails. A large number saves time if each call has a high cost. For solves of minutes "
+            "or more set 1: each is then kept as soon as it ends."
         ),
     )
+    call_time_limit: Positive | None = Field(
+        default=None,
+        description="Seconds that a call of several systems may take, at least `time_limit`. The "
+        "systems of a call that takes longer are tried one at a time, so that only those fail "
+        "that exceed `time_limit`. null: `time_limit` times the number of systems. Where solves "
+        "are quick, a call is stopped earlier: once it takes ten times as long for each system as "
+        "any before, but not before `time_limit`.",
+    )
+
+    def longest_call(self) -> float | None:
+        """Return ``call_time_limit``."""
+        return self.call_time_limit
+
+    def most_rows(self) -> int:
+        """Return ``rows_per_call``."""
+        return self.rows_per_call
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield those of every simulator, and a limit of calls below that of solves."""
+        yield from super().problems()
+        if self.call_time_limit is not None and self.call_time_limit < self.time_limit:
+            yield Problem(
+                ("call_time_limit",),
+                f"got {self.call_time_limit:g}, but one solve may take {self.time_limit:g} s "
+                "('time_limit'); raise it, or leave it out.",
+            )
 
     def source_files(self) -> tuple[Path, ...]:
         """Return the files of the simulator's code, and ``files``."""

@@ -29,7 +29,6 @@ def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
         WorkerProcess,
         section.function,
         section.path,
-        section.time_limit,
         derivatives or "",
         section.vectorised,
         len(section.design()),

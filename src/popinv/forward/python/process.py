@@ -44,8 +44,6 @@ class WorkerProcess:
         ``module:function``.
     folder : str
         Folder of the module.
-    seconds : float
-        Time limit of a call.
     derivatives : str
         The source of derivatives, "jacobian" or "torch"; "" where there are none.
     vectorised : bool
@@ -62,7 +60,6 @@ class WorkerProcess:
         self,
         function: str,
         folder: str,
-        seconds: float,
         derivatives: str,
         vectorised: bool,
         design: int = 0,
@@ -73,7 +70,6 @@ class WorkerProcess:
             {"design": design, "times": times, "vectorised": vectorised, "width": width}
         )
         self._arguments = (os.path.abspath(folder), function, derivatives, beside)
-        self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         # Another thread may close the process during a call.
         self._lock = threading.Lock()
@@ -81,7 +77,7 @@ class WorkerProcess:
         self._reaper = Reaper()
         self._printed: IO[bytes] | None = None
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
         """Return what the function returns for a batch.
 
         Raises
@@ -91,20 +87,24 @@ class WorkerProcess:
         SolverError
             If it cannot be imported, or returns something else than numbers.
         """
-        return self._asked(VALUES, z, seeds)
+        return self._asked(seconds, VALUES, z, seeds)
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
-        return self._asked(JVP, z, seeds, tangents)
+        return self._asked(seconds, JVP, z, seeds, tangents)
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
         """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
-        return self._asked(VJP, z, seeds, cotangents)
+        return self._asked(seconds, VJP, z, seeds, cotangents)
 
-    def _asked(self, question: str, *arrays: np.ndarray) -> np.ndarray:
+    def _asked(self, seconds: float, question: str, *arrays: np.ndarray) -> np.ndarray:
         if self._process is None:
             self._start()
-        kind, text, answers = self._answer(self._seconds, pack(ASKED, question, *arrays))
+        kind, text, answers = self._answer(seconds, pack(ASKED, question, *arrays))
         if kind == FAILED:
             raise CallFailed(text)
         if kind == UNUSABLE or len(answers) != 1:
@@ -154,7 +154,8 @@ class WorkerProcess:
         try:
             kind, text, _ = self._answer(_START_LIMIT)
         except CallFailed as failure:
-            raise SolverError(f"the process of the simulator: {failure.reason}") from None
+            why = f"it did not start in {_START_LIMIT:g} s" if failure.late else failure.reason
+            raise SolverError(f"the process of the simulator: {why}") from None
         if kind != READY:
             self.close()
             raise SolverError(text)
@@ -195,12 +196,12 @@ class WorkerProcess:
                 break
         else:
             self._end(patience=0.0)
-            raise CallFailed(time_limit(seconds), lost=True)
+            raise CallFailed(time_limit(seconds), lost=True, late=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_LEAVE_LIMIT)
         if time.monotonic() >= deadline:
             self._end(patience=0.0)
-            raise CallFailed(time_limit(seconds), lost=True)
+            raise CallFailed(time_limit(seconds), lost=True, late=True)
         status = process.poll()
         self._end(patience=0.0)
         reason = "the process closed its connection" if status is None else ended(status)

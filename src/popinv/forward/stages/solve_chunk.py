@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,26 @@ def _journal(model: Any, folder: str, least_seconds: float) -> AbstractContextMa
     return nullcontext() if keep is None else keep(folder, least_seconds)
 
 
+@contextmanager
+def _timed(forward: ForwardSection, model: Any, folder: str | None, systems: int) -> Iterator[None]:
+    """Measure the solves within, where nothing is known of their time."""
+    if folder is None or not forward.cost().guess:
+        yield
+        return
+    # Imported here, as it is no part of what is solved.
+    from popinv.forward.solve_times import SolveTimer, solve_times_file
+
+    with SolveTimer(solve_times_file(folder, forward)) as timer:
+        timed = getattr(model, "timed", None)
+        if timed is not None:
+            with timed(timer.add):
+                yield
+        else:
+            started = time.monotonic()
+            yield
+            timer.add(systems, time.monotonic() - started)
+
+
 def solve_chunk(
     forward: ForwardSection,
     proposals: xr.Dataset,
@@ -32,6 +54,7 @@ def solve_chunk(
     chunk: int = 0,
     chunk_size: int | None = None,
     journal: tuple[str, float] | None = None,
+    results: str | None = None,
 ) -> xr.Dataset:
     """Return the solves of one chunk of the proposals.
 
@@ -51,6 +74,8 @@ def solve_chunk(
     journal : (str, float), optional
         Folder of the journals of one's own simulators, and the seconds of the shortest solve that
         is kept there.
+    results : str, optional
+        Folder of the results, where the time of solves is kept if nothing was known of it.
 
     Raises
     ------
@@ -67,7 +92,7 @@ def solve_chunk(
         if stage == "solve/0" and first == 0 and isinstance(model, ClaimedDerivatives):
             model.check_derivatives(z)
         keeping = nullcontext() if journal is None else _journal(model, *journal)
-        with keeping:
+        with keeping, _timed(forward, model, results, len(z)):
             solutions = model.solve(z, stage, first)
     else:
         solutions = Solutions(np.empty((0, len(description))), np.empty(0, dtype=object))

@@ -7,19 +7,19 @@ a simulator that hangs would turn into a job that never ends.
 from __future__ import annotations
 
 import json
-import queue
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import requests
 
 from popinv.errors import ConfigError, SolverError, nearest
-from popinv.forward.external.evaluation import CallFailed, one_line
+from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import LARGEST_ANSWER, time_limit
+from popinv.forward.umbridge.connection import Answer, Connection
+from popinv.sections.messages import listed
+from popinv.sections.secrets import Environment
 
 __all__ = ["UMBridgeClient"]
 
@@ -27,8 +27,11 @@ _PROTOCOL = 1.0
 _GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}
 _NOT_FINITE = re.compile(r"(?<![\w\"])(nan|inf)(?![\w\"])")
-# Time limit in seconds for every answer except that of an evaluation.
+# Limits of every answer except that of an evaluation, in seconds and in bytes.
 _ANSWER_LIMIT = 30.0
+_LARGEST_DESCRIPTION = 2**20
+# Most numbers of one input or output vector. JSON has whole numbers of any length.
+_LONGEST_VECTOR = 2**31
 # Seconds after which a server restarted by its supervisor must be available again.
 _PATIENCE = 20.0
 
@@ -39,11 +42,11 @@ class UMBridgeClient:
     Parameters
     ----------
     url : str
-        Address of the server.
+        Address of the server, with references ``${NAME}`` to variables of the environment.
     model : str
         Name of the model.
     settings : mapping
-        Passed on as the requests' ``config``.
+        Passed on as the requests' ``config``, with the variables in place of the references.
     d_z, d_y : int
         Numbers of parameters and of observations; a model of several input or output vectors
         takes and returns them one after the other.
@@ -61,7 +64,8 @@ class UMBridgeClient:
     Raises
     ------
     ConfigError
-        If the server has no such model, or one of other sizes, or one that cannot be evaluated.
+        If the server has no such model, or one of other sizes, or one that cannot be evaluated;
+        if the environment lacks a variable.
     SolverError
         If no UM-Bridge server answers at the address.
     """
@@ -76,15 +80,17 @@ class UMBridgeClient:
         seconds: float,
         patience: float = _PATIENCE,
     ) -> None:
-        self._url, self._model, self._settings = url, model, dict(settings)
+        environment = Environment({"url": url, "config": settings})
+        self._connection = Connection(url, environment)
+        self._url, self._model = self._connection.url, model
+        self._settings = environment.filled(settings)
         self._seconds, self._patience = seconds, patience
-        self._session = requests.Session()
         self._support = self._checked_support()
         self.differentiable = bool(self._support & {_GRADIENT, _JACOBIAN})
         self._inputs = self._sizes("InputSizes", "inputSizes", d_z, "parameters")
         self._outputs = self._sizes("OutputSizes", "outputSizes", d_y, "observations")
 
-    def call(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float | None = None) -> np.ndarray:
         """Evaluate the model for one system.
 
         Parameters
@@ -92,6 +98,8 @@ class UMBridgeClient:
         z : ndarray of shape (1, d_z)
         seeds : ndarray
             Not used: the protocol has no place for them.
+        seconds : float, optional
+            Not used: each request has the time limit of the client.
 
         Returns
         -------
@@ -106,7 +114,9 @@ class UMBridgeClient:
         """
         return self._request("Evaluate", z[0], {}, _vectors)[None]
 
-    def jvp(self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float | None = None
+    ) -> np.ndarray:
         """Return y and its changes for z (1, d_z) and tangents (1, k, d_z), (1, (1 + k) d_y)."""
         y = self.call(z, seeds)[0]
         if _JACOBIAN in self._support:
@@ -116,7 +126,9 @@ class UMBridgeClient:
             changes = list(tangents[0] @ np.transpose(rows))
         return np.concatenate([y, *changes])[None]
 
-    def vjp(self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float | None = None
+    ) -> np.ndarray:
         """Return the gradient for z (1, d_z) and cotangents (1, d_y), shape (1, d_z)."""
         if _GRADIENT in self._support:
             return self._product(_GRADIENT, z[0], cotangents[0])[None]
@@ -141,7 +153,7 @@ class UMBridgeClient:
                 numbers = self._request(endpoint, z, {key: part.tolist(), **pair}, _vector)
                 if len(numbers) != size:
                     raise SolverError(
-                        f"{self._url}/{endpoint}: the answer has {len(numbers)} numbers, but "
+                        f"{self._url}: the answer to /{endpoint} has {len(numbers)} numbers, but "
                         f"{size} are expected ({pair})"
                     )
                 total[o] += numbers
@@ -158,63 +170,38 @@ class UMBridgeClient:
         parts = [part.tolist() for part in _split(z, self._inputs)]
         body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:
-            return self._numbers(*self._post(endpoint, body), read)
-        except (requests.ReadTimeout, TimeoutError):
+            answer = self._connection.ask(endpoint, body, self._seconds, LARGEST_ANSWER)
+        except TimeoutError:
             raise CallFailed(time_limit(self._seconds), lost=True) from None
-        except requests.RequestException as error:
+        except ConnectionError as error:
             self._wait_for_server()
-            raise CallFailed(f"the connection was lost ({_cause(error)})", lost=True) from None
+            raise CallFailed(f"the connection was lost ({error})", lost=True) from None
+        return self._numbers(endpoint, answer, read)
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
-
-    def _post(self, endpoint: str, body: Mapping[str, Any]) -> tuple[requests.Response, str]:
-        """Return the server's answer and its text.
-
-        The time limit of ``requests`` is one of silence: a server that sends a byte now and then
-        keeps it waiting. The request is therefore made in a thread of its own, which is left
-        behind, with its session, when the time is up.
-        """
-        session, done = self._session, queue.SimpleQueue[Any]()
-
-        def ask() -> None:
-            try:
-                address, limits = f"{self._url}/{endpoint}", (_ANSWER_LIMIT, self._seconds)
-                with session.post(address, json=body, timeout=limits, stream=True) as response:
-                    done.put((response, _limited_text(response)))
-            except BaseException as error:
-                done.put(error)
-
-        threading.Thread(target=ask, daemon=True).start()
-        try:
-            answer = done.get(timeout=self._seconds + 1.0)
-        except queue.Empty:
-            self._session = requests.Session()
-            raise TimeoutError from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        self._connection.close()
 
     def _numbers(
-        self, response: requests.Response, text: str, read: Callable[[Any], np.ndarray]
+        self, endpoint: str, answer: Answer, read: Callable[[Any], np.ndarray]
     ) -> np.ndarray:
+        told = self._connection.told
         # The server of the package umbridge writes nan and inf, as Python does.
         try:
-            answer = json.loads(_NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], text))
+            content = json.loads(_NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], answer.text))
         except (ValueError, RecursionError):
             raise CallFailed(
-                f"the server answered {response.status_code} {response.reason}: {text}"
+                f"the server answered {answer.status} {answer.reason}: {told(answer.text)}"
             ) from None
-        if isinstance(answer, dict) and "error" in answer:
-            raise CallFailed(f"the server answered {response.status_code}: {answer['error']}")
+        if isinstance(content, dict) and "error" in content:
+            raise CallFailed(f"the server answered {answer.status}: {told(answer.text)}")
         try:
-            return read(answer["output"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            return read(content["output"])
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SolverError(
-                f"{self._url}: the answer has no 'output' that is a list of "
-                f"{'lists of ' if read is _vectors else ''}numbers: {one_line(text)}"
-            ) from error
+                f"{self._url}: the answer to /{endpoint} has no 'output' that is a list of "
+                f"{'lists of ' if read is _vectors else ''}numbers: {told(answer.text)}"
+            ) from None
 
     def _wait_for_server(self) -> None:
         """Wait until the server answers, as a missing answer is not the fault of a system."""
@@ -230,43 +217,46 @@ class UMBridgeClient:
 
     def _ask(self, endpoint: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer to a request that needs no computation."""
-        address = f"{self._url}/{endpoint}"
         try:
-            if body is None:
-                response = self._session.get(address, timeout=_ANSWER_LIMIT)
-            else:
-                response = self._session.post(address, json=body, timeout=_ANSWER_LIMIT)
-            answer = response.json()
-            if not isinstance(answer, dict):
-                raise ValueError("not a mapping")
-        except ValueError:  # requests' JSONDecodeError among them
+            answer = self._connection.ask(endpoint, body, _ANSWER_LIMIT, _LARGEST_DESCRIPTION)
+        except (TimeoutError, ConnectionError) as error:
+            cause = str(error) or f"no complete answer to /{endpoint} within {_ANSWER_LIMIT:g} s"
             raise SolverError(
-                f"{address}: this is not a UM-Bridge server (it answered {response.status_code}: "
-                f"{one_line(response.text)})"
+                f"{self._url}: no UM-Bridge server answers there ({cause}); start it, or correct "
+                "'forward.url'"
             ) from None
-        except requests.RequestException as error:
+        try:
+            content = json.loads(answer.text)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
             raise SolverError(
-                f"{self._url}: no UM-Bridge server answers there ({_cause(error)}); start it, or "
-                "correct 'forward.url'"
-            ) from None
-        return answer
+                f"{self._url}: this is not a UM-Bridge server (it answered /{endpoint} with "
+                f"{answer.status}: {self._connection.told(answer.text)})"
+            )
+        return content
 
     def _checked_support(self) -> set[str]:
         """Return the operations that the server supports, after a check that the model exists."""
+        told = self._connection.told
         info = self._ask("Info")
         version = info.get("protocolVersion")
         if version != _PROTOCOL:
             raise SolverError(
-                f"{self._url}: the server speaks version {version} of the protocol, but "
-                f"{_PROTOCOL} is needed"
+                f"{self._url}: the server speaks version {told(str(version))} of the "
+                f"protocol, but {_PROTOCOL} is needed"
             )
         models = info.get("models", [])
         if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
-            raise SolverError(f"{self._url}/Info: 'models' is not a list of names: {info}")
+            raise SolverError(
+                f"{self._url}: in the answer to /Info, 'models' is not a list of names: "
+                f"{told(str(models))}"
+            )
         if self._model not in models:
+            near = told(nearest(self._model, models))
             raise ConfigError(
                 f"forward.model: got '{self._model}', but the server at {self._url} has: "
-                f"{', '.join(models) or 'no model'}.{nearest(self._model, models)}"
+                f"{told(listed(models)) or 'no model'}.{f' {near}' if near else ''}"
             )
         support = self._ask("ModelInfo", {"name": self._model}).get("support", {})
         if not isinstance(support, dict) or not support.get("Evaluate", False):
@@ -278,30 +268,19 @@ class UMBridgeClient:
     def _sizes(self, endpoint: str, key: str, total: int, named: str) -> Sequence[int]:
         answer = self._ask(endpoint, {"name": self._model, "config": self._settings})
         sizes = answer.get(key)
-        if not isinstance(sizes, list) or not all(type(n) is int and n >= 0 for n in sizes):
+        if not isinstance(sizes, list) or not all(
+            type(n) is int and 0 <= n < _LONGEST_VECTOR for n in sizes
+        ):
             raise SolverError(
-                f"{self._url}/{endpoint}: the answer has no '{key}' that is a list of whole "
-                f"numbers: {one_line(str(answer))}"
+                f"{self._url}: the answer to /{endpoint} has no '{key}' that is a list of whole "
+                f"numbers: {self._connection.told(str(answer))}"
             )
         if sum(sizes) != total:
             raise ConfigError(
                 f"forward.{named}: {total} are given, but the model '{self._model}' at {self._url} "
-                f"has {sum(sizes)} ({key}: {sizes})"
+                f"has {sum(sizes)} ({key}: {self._connection.told(str(sizes))})"
             )
         return sizes
-
-
-def _limited_text(response: requests.Response) -> str:
-    """Return the body of an answer, which is read in parts up to a largest size."""
-    parts, size = [], 0
-    for part in response.iter_content(2**16):
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST_ANSWER:
-            raise SolverError(
-                f"{response.url}: the answer has more than {LARGEST_ANSWER} bytes and is not read"
-            )
-    return b"".join(parts).decode(errors="replace")
 
 
 def _split(vector: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
@@ -318,11 +297,3 @@ def _vector(part: Any) -> np.ndarray:
     if not all(number is None or type(number) in (int, float) for number in part):
         raise TypeError("not a list of numbers")
     return np.array(part, dtype=np.float64)
-
-
-def _cause(error: requests.RequestException) -> str:
-    """Return the innermost part of a network error, which states the cause."""
-    cause: BaseException = error
-    while cause.__context__ is not None:
-        cause = cause.__context__
-    return one_line(str(cause) or type(cause).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from popinv.forward.external.section import RETRIES, ExternalSection
 from popinv.sections.base import CountOrZero
+from popinv.sections.messages import Problem
+from popinv.sections.secrets import Environment, plain_secrets
 
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
@@ -18,8 +21,12 @@ __all__ = ["UMBridge"]
 
 
 def _http_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.fragment:
         raise PydanticCustomError("url", "it must be an address such as 'http://localhost:4242'")
     return url.rstrip("/")
 
@@ -29,7 +36,9 @@ class UMBridge(ExternalSection):
 
     kind: Literal["umbridge"] = Field(description="A UM-Bridge server.")
     url: Annotated[str, AfterValidator(_http_address)] = Field(
-        description="Address of the server, such as `http://localhost:4242`."
+        description="Address of the server, such as `http://localhost:4242`. A password or a "
+        "token is written as a variable of the environment: "
+        "`http://${SERVER_USER}:${SERVER_PASSWORD}@host:4242`."
     )
     # The attribute has another name, as `model` is a method of every section.
     server_model: str = Field(
@@ -40,7 +49,9 @@ class UMBridge(ExternalSection):
     )
     config: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings passed on to the model with each request.",
+        description="Settings passed on to the model with each request. `${NAME}` in a text "
+        "becomes the variable NAME of the environment, which is not stored: `token: "
+        "${SERVER_TOKEN}`.",
         json_schema_extra={"x-default": "none"},
     )
     derivatives: bool = Field(
@@ -59,6 +70,21 @@ class UMBridge(ExternalSection):
         json_schema_extra={"x-default": "none"},
     )
     retries: CountOrZero = Field(default=2, description=RETRIES)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield secrets in plain text, and what is wrong with any simulator."""
+        yield from super().problems()
+        for place in plain_secrets({"url": self.url, "config": self.config}):
+            yield Problem(
+                place,
+                "holds a password or a token in plain text, which would be stored with the "
+                "results. Write ${NAME} in its place, and set the variable of the environment "
+                "before the run: export NAME=...",
+            )
+
+    def check_files(self) -> None:
+        """Check that the environment has the variables that the section refers to."""
+        Environment({"url": self.url, "config": self.config})
 
     def model(self, seed: int) -> ExternalModel:
         """Return the server's model as a forward model, after a request for its operations."""

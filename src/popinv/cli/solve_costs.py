@@ -1,0 +1,123 @@
+"""The time of a study's solves in words: what is known of it, and the keys that change it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from popinv.config.study import Study
+from popinv.forward.external.section import ExternalSection
+from popinv.workflow.questions import (
+    has_sampling_error,
+    is_synthetic,
+    seconds_per_solve,
+    solve_count,
+)
+from popinv.workflow.study_sizes import measured_solves
+
+__all__ = ["duration", "known_times", "solves_of", "study_costs"]
+
+# Seconds of all solves from which on the keys are named that change their number.
+_LONG_STUDY = 600.0
+# Seconds of a solve that is worth being kept by itself, and of the solves of one job.
+_KEPT_ALONE, _LONG_JOB = 10.0, 8 * 3600.0
+# A time limit below so many times the mean time of a solve may end good ones.
+_LIMIT = 3
+
+
+def known_times(name: str, study: Study, results: str | Path) -> str:
+    """Return whether a study's requests follow a measured or an assumed time of a solve.
+
+    It is empty where the package knows the cost of the solver.
+    """
+    if not study.forward.cost().guess:
+        return ""
+    times = measured_solves(study, results)
+    if times is not None:
+        return (
+            f"{name}: a solve takes {duration(times.each)}, the mean of {times.solves:,} measured "
+            "solves; requests follow it"
+        )
+    return (
+        f"{name}: a solve is assumed to take {duration(seconds_per_solve(study))}; requests follow "
+        "the measured time once a chunk has run"
+    )
+
+
+def solves_of(study: Study) -> list[tuple[int, str]]:
+    """Return the largest numbers of a study's solves, each with the key that sets it."""
+    learning, assessment = study.active_learning, study.assessment
+    later = learning.rounds - 1
+    found = [
+        (solve_count(study, "0"), "active_learning.first_design"),
+        (later * solve_count(study, "1"), "active_learning.solves_per_round and .rounds"),
+        (solve_count(study, "check"), "assessment.surrogate_check"),
+    ]
+    if is_synthetic(study):
+        found.append((solve_count(study, "truth"), "observations.count and .heldout"))
+    if has_sampling_error(study):
+        repeated = assessment.repeats * assessment.repeated_systems
+        found.append((repeated, "assessment.repeats and .repeated_systems"))
+    return [(count, key) for count, key in found if count]
+
+
+def study_costs(study: Study, seconds: float) -> list[str]:
+    """Return lines about the time of all solves of a study, and the keys that change it.
+
+    Parameters
+    ----------
+    study : Study
+    seconds : float
+        Measured time of a solve.
+    """
+    counts = sorted(solves_of(study), reverse=True)
+    calls = sum(count for count, _ in counts)
+    lines = [
+        f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
+        "on several"
+    ]
+    if calls * seconds >= _LONG_STUDY:
+        parts = [f"{key}: {count} ({duration(count * seconds)})" for count, key in counts]
+        lines.append(f"to solve fewer, lower the first of these: {'; '.join(parts)}")
+    return lines + _unsuited_keys(study, seconds)
+
+
+def _unsuited_keys(study: Study, seconds: float) -> list[str]:
+    """Return a line for each key of the solves that does not suit their time."""
+    section, lines = study.forward, []
+    if isinstance(section, ExternalSection):
+        if seconds * _LIMIT > section.time_limit:
+            lines.append(
+                f"forward.time_limit ({section.time_limit:g} s) is close to the time of a solve: "
+                f"set it to {math.ceil(2 * _LIMIT * seconds)} or more"
+            )
+        if seconds >= _KEPT_ALONE and section.most_rows() > 1:
+            lines.append(
+                f"a call of up to {section.most_rows()} systems is kept when all have ended: set "
+                "'forward.rows_per_call: 1', so that a killed job loses one solve"
+            )
+    chunk = min(study.active_learning.chunk_size, max(solve_count(study, "0"), 1))
+    job = section.solving_seconds(chunk, seconds)
+    if job >= _LONG_JOB and chunk > 1:
+        fitting = max(1, int(chunk * _LONG_JOB / job))
+        lines.append(
+            f"one job solves {chunk} systems, {duration(job)}: 'active_learning.chunk_size: "
+            f"{fitting}' spreads them over more jobs"
+        )
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> duration(0.001), duration(0.0502), duration(150), duration(9000)
+    ('less than 0.01 s', '0.05 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 0.01:
+        return "less than 0.01 s"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"

@@ -1,0 +1,169 @@
+"""A trial of a slow simulator says what it takes, and its solves are not made again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from tiny_study import Workflow
+
+from popinv.cli import solve_costs, trial
+from popinv.cli.commands import popinv
+from popinv.cli.solve_costs import solves_of, study_costs
+from popinv.cli.trial import most_seconds
+from popinv.config.loading import load
+from popinv.config.study import Study
+
+# It notes each system and is slow. A system with a > 0 fails where that is asked.
+SIMULATOR = """
+import time
+from pathlib import Path
+import numpy as np
+
+def solve(z):
+    with Path("calls").open("a") as file:
+        for row in z:
+            file.write(f"{row[0]!r}\\n")
+    time.sleep(0.3 * len(z))
+    return z @ np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+"""
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+
+
+def configure(journal_seconds: float = 0.1, **forward: Any) -> dict[str, Any]:
+    given = {"kind": "python", "function": "simulator:solve", "rows_per_call": 1, **forward}
+    config = {
+        "seed": 1,
+        "journal_seconds": journal_seconds,
+        "studies": {
+            "own": {
+                "forward": given | {"parameters": ["a", "b"], "observations": {"count": 3}},
+                "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
+                "observations": {"file": "y.csv"},
+                "active_learning": {"first_design": 10, "solves_per_round": 20, "rounds": 3},
+                "assessment": {"surrogate_check": 30},
+            }
+        },
+    }
+    Path("mine.yaml").write_text(yaml.safe_dump(config))
+    return config
+
+
+def study(**forward: Any) -> Study:
+    return load(configure(**forward)).studies["own"]
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("simulator.py").write_text(SIMULATOR)
+    np.savetxt("y.csv", np.random.default_rng(0).normal(size=(40, 3)), delimiter=",")
+    configure()
+
+
+def attempt(*options: str) -> str:
+    done: Result = CliRunner().invoke(popinv, ["try", "mine.yaml", *options])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def calls() -> list[str]:
+    return Path("calls").read_text().split() if Path("calls").exists() else []
+
+
+def test_a_trial_says_what_it_may_take_before_it_solves(monkeypatch: pytest.MonkeyPatch):
+    # Every first solve counts as slow.
+    monkeypatch.setattr(trial, "_SLOW", 0.0)
+    monkeypatch.setattr(trial, "_WORTH_SAYING", 0.0)
+    told = attempt("--systems", "3")
+    before, after = told.split("one solve took", 1)
+    assert "3 systems are to be solved, at most 1 in a call, 1 at a time: at most 3 min" in before
+    assert "by the time limit of a solve (60 s)" in before
+    assert re.search(r"; 2 systems take about \S+ s, 1 call\(s\) at a time", after)
+    assert "3 systems of the first design were tried" in after
+    # No solve is made for the timing alone.
+    assert len(calls()) == len(set(calls())) == 3
+    # A second trial repeats none, and knows how long they took.
+    again = attempt("--systems", "3")
+    assert len(calls()) == 3
+    assert "the first system is in the journal of solves already" in again
+    each = re.compile(r"were tried, (\S+ \S+) each")
+    assert each.search(again)[1] == each.search(told)[1]
+
+
+def test_a_run_does_not_repeat_the_solves_of_a_trial(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(trial, "_SLOW", 0.0)
+    attempt("--systems", "3")
+    (tmp_path / "config.yaml").write_text(Path("mine.yaml").read_text())
+    done = Workflow(tmp_path).run("results/own/rounds/0/solves.zarr.zip")
+    assert done.returncode == 0, done.stdout
+    assert len(calls()) == len(set(calls())) == 10
+    # The trial and the run have both measured.
+    (file,) = Path("results/.solve_times").iterdir()
+    assert json.loads(file.read_text())["solves"] == 10
+
+
+def test_two_systems_in_a_call_are_solved_once_each(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trial, "_SLOW", 0.0)
+    configure(rows_per_call=100)
+    assert "2 systems of the first design were tried" in attempt("--systems", "2")
+    assert len(calls()) == 2
+
+
+def test_quick_solves_leave_nothing_behind():
+    Path("simulator.py").write_text(SIMULATOR.replace("0.3", "0.0"))
+    configure(journal_seconds=60.0)
+    told = attempt()
+    assert "less than 0.01 s each" in told
+    assert not Path("results").exists()
+    assert "to solve fewer" not in told
+
+
+@pytest.mark.parametrize(
+    ("forward", "systems", "most"),
+    [
+        ({}, 4, 240.0),
+        ({"parallel": 2}, 3, 120.0),
+        ({"retries": 1, "time_limit": 10.0}, 4, 80.0),
+        # The first alone; a call of all that is stopped; and each alone.
+        ({"rows_per_call": 10, "time_limit": 10.0}, 4, 90.0),
+    ],
+)
+def test_the_time_limit_bounds_a_trial(forward, systems, most):
+    assert most_seconds(study(**forward).forward, systems) == most
+
+
+def test_the_costs_of_a_study_name_the_keys_that_change_them():
+    own = study()
+    assert solves_of(own) == [
+        (10, "active_learning.first_design"),
+        (40, "active_learning.solves_per_round and .rounds"),
+        (30, "assessment.surrogate_check"),
+    ]
+    assert study_costs(own, 0.1) == [
+        "the study solves at most 80 systems: 8 s on one core, less on several"
+    ]
+    lines = study_costs(own, 15.0)
+    assert lines[0].endswith("20 min on one core, less on several")
+    assert lines[1].startswith(
+        "to solve fewer, lower the first of these: active_learning.solves_per_round and .rounds: "
+        "40 (10 min); assessment.surrogate_check: 30"
+    )
+    assert len(lines) == 2
+
+
+def test_keys_that_do_not_suit_the_time_of_a_solve_are_named():
+    told = "\n".join(study_costs(study(rows_per_call=100), 3600.0))
+    assert "forward.time_limit (60 s) is close to the time of a solve" in told
+    assert "set 'forward.rows_per_call: 1'" in told
+    assert "one job solves 10 systems, 10 h: 'active_learning.chunk_size: 8'" in told
+    told = "\n".join(study_costs(study(time_limit=36000.0, parallel=10), 3600.0))
+    assert "forward." not in told
+    assert "chunk_size" not in told
+    assert solve_costs.duration(36000.0) == "10 h"

@@ -1,0 +1,53 @@
+"""A small server that looks like one of UM-Bridge, for tests of servers that misbehave."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Imitation(http.server.BaseHTTPRequestHandler):
+    """A server whose evaluations end the connection, and which may be gone afterwards."""
+
+    gone = False
+
+    def reply(self, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        if not self.gone:
+            self.reply({"protocolVersion": 1.0, "models": ["m"]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answers = {
+            "/ModelInfo": {"support": {"Evaluate": True}},
+            "/InputSizes": {"inputSizes": [2]},
+            "/OutputSizes": {"outputSizes": [3]},
+        }
+        if self.path in answers:
+            self.reply(answers[self.path])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Yield the address of a server with this handler."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        # The client may leave in the middle of an answer.
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
