@@ -93,6 +93,26 @@ def test_the_step_without_signal_is_newtons():
     np.testing.assert_array_equal(moved[:2], p[:2])
 
 
+def test_regularisation_adds_the_curvature_of_its_prior_to_the_law():
+    problem, alpha, _ = curve_problem(count=20)
+    full = with_full_noise(problem, 0.1)
+    gamma = full.noise.from_natural({"standard_deviation": 0.2, "correlation": 0.3})
+    p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    rng = np.random.default_rng(0)
+    omega, e = (torch.from_numpy(rng.standard_normal((200, size))) for size in (2, 8))
+    settings = DescentSettings(directions=16)
+
+    def matrix(regularisation: float) -> np.ndarray:
+        changed = settings.replace(regularisation=regularisation)
+        factor = module.curvature_factor(full, changed, p, (omega, e, None), 0)
+        return factor @ factor.T
+
+    added = matrix(0.25) - matrix(0.0)
+    expected = np.zeros_like(added)
+    expected[:4, :4] = np.eye(4) / 0.25**2 * (1 + module._DAMPING)
+    np.testing.assert_allclose(added, expected, atol=1e-8)
+
+
 def test_shrinkage_is_the_divergence_from_the_diagonal():
     noise = FullNoise(5, shrinkage=0.7)
     gamma = 0.5 * np.random.default_rng(0).standard_normal(len(noise.names))

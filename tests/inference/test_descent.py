@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -231,6 +232,29 @@ def test_strong_regularisation_holds_the_law_at_the_start():
         begin(alpha + 0.3, gamma, SMALL), problem, SMALL.replace(regularisation=1e-4), None, False
     )
     np.testing.assert_allclose(held.alpha, alpha + 0.3, atol=1e-3)
+
+
+def test_regularisation_is_a_gaussian_prior_about_the_start():
+    problem, alpha, gamma = curve_problem(count=60)
+    away = np.array([0.3, -0.2, 0.1, 0.4])
+    state = replace(begin(alpha + away, gamma, SMALL), start=np.concatenate([alpha, gamma + 1]))
+    free = step(deepcopy(state), problem, SMALL)[1]
+    held = step(deepcopy(state), problem, SMALL.replace(regularisation=0.5))[1]
+    # The negative logarithm of N(start, h^2 I), h = 1/2, and its gradient.
+    assert held["loss"] - free["loss"] == pytest.approx(np.sum(away**2) / (2 * 0.25), rel=1e-10)
+    np.testing.assert_allclose(held["gradient"][:4] - free["gradient"][:4], away / 0.25, rtol=1e-9)
+    np.testing.assert_array_equal(held["gradient"][4:], free["gradient"][4:])
+
+
+@pytest.mark.parametrize("deviation", [0.5, 2.0])
+def test_a_step_on_the_prior_alone_is_newtons(deviation):
+    # Nothing is seen of the law, so that the prior's curvature 1 / h^2 is all there is.
+    problem = replace(noise_problem(count=50), free_law=True, free_noise=False)
+    settings = SMALL.replace(regularisation=deviation, learning_rate=0.5)
+    away = np.array([0.01, -0.02])
+    state = replace(begin(away, np.zeros(1), settings), start=np.zeros(3))
+    moved = step(state, problem, settings)[0].parameters
+    np.testing.assert_allclose(moved[:2] - away, -0.5 * away / (1 + module._DAMPING), rtol=1e-9)
 
 
 def test_the_answer_is_the_mean_of_the_last_share():
