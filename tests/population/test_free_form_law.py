@@ -127,6 +127,16 @@ def test_prior_of_the_slope_is_a_random_walk_of_the_stated_roughness():
     assert float(steps.std()) == pytest.approx(2.0 * np.sqrt(2.0), rel=0.01)
 
 
+def test_the_random_walk_has_mean_zero_under_the_normal_law():
+    g = MonotoneMap(9, 2.0)
+    omega = torch.linspace(-8, 8, 4001).double()
+    weights = torch.exp(-0.5 * omega**2)
+    # The sums over the grid are exact to about 1e-7, as c has a corner at the last knot.
+    for column in g.basis.T:
+        c = g._raw(column, omega)[1]
+        assert float(torch.sum(weights * c) / weights.sum()) == pytest.approx(0, abs=1e-5)
+
+
 FORWARD = {
     "kind": "python",
     "function": "m:f",

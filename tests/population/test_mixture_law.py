@@ -199,6 +199,20 @@ def test_em_does_not_lower_the_likelihood():
     assert value > float(before) + shift
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_em_is_the_same_in_any_unit(unit):
+    x = LAW.unbounded(draws(LAW, ALPHA, 200)).numpy()
+    start = Components(np.full(3, 1 / 3), COMPONENTS.means + 1.0, np.ones((3, 3)))
+    found, value = improve(x, start)
+    scaled, other = improve(
+        unit * x, Components(start.weights, unit * start.means, unit * start.deviations)
+    )
+    np.testing.assert_allclose(scaled.weights, found.weights, rtol=1e-6)
+    np.testing.assert_allclose(scaled.means, unit * found.means, rtol=1e-6)
+    np.testing.assert_allclose(scaled.deviations, unit * found.deviations, rtol=1e-6)
+    assert other == pytest.approx(value - x.shape[1] * np.log(unit), abs=1e-8)
+
+
 @pytest.mark.parametrize("z", [[[0.0], [0.0], [0.0]], [[0.0], [np.nan], [1.0]]])
 def test_systems_that_determine_no_components_are_refused(z):
     law = MixtureLaw("a", [NONE], 2)
