@@ -17,6 +17,7 @@ from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import location_sizes, longest_steps
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
@@ -256,6 +257,24 @@ def test_a_step_on_the_prior_alone_is_newtons(deviation):
     state = replace(begin(away, np.zeros(1), settings), start=np.zeros(3))
     moved = step(state, problem, settings)[0].parameters
     np.testing.assert_allclose(moved[:2] - away, -0.5 * away / (1 + module._DAMPING), rtol=1e-9)
+
+
+def test_every_tenth_step_records_the_loss_in_the_metric_of_the_datas_deviations():
+    problem, alpha, gamma = curve_problem(count=60)
+    settings = SMALL.replace(debias=False)
+    state = run(begin(alpha, gamma, settings), problem, settings, progress=False).state
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(state.fixed_loss)), [0, 10])
+    # Independent noise of the data's own deviations has this metric.
+    own = replace(problem, noise=DiagonalNoise(8))
+    state = step(begin(alpha, np.log(problem.data.std(axis=0)), settings), own, settings)[0]
+    assert state.fixed_loss[0] == pytest.approx(state.loss[0], rel=1e-9)
+
+
+def test_without_progress_nothing_is_printed(capsys):
+    problem, alpha, gamma = curve_problem(count=60)
+    settings = SMALL.replace(iterations=1)
+    run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    assert capsys.readouterr() == ("", "")
 
 
 class PenalisedLaw(NormalLaw):
