@@ -4,9 +4,11 @@
 
 First the functions that each test calls are recorded. Then mutants are drawn at random from each
 part, and each is met by the tests of its part that call the changed function, the quickest first.
-A test that calls it through a subprocess is not among them. What was done is kept in
-``build/mutation``, and a further call goes on from there. The last line of ``mutants.jsonl`` for
-a mutant counts.
+A test that calls it through a subprocess is not among them.
+
+What was done is kept in ``build/mutation``, and a further call goes on from there. The last line of
+``mutants.jsonl`` for a mutant counts. The calls of a test file are recorded anew if it has changed;
+after a change of the package that moves calls, delete ``build/mutation/calls``.
 
 mutmut leaves out decorated functions, and so all that Numba compiles. cosmic-ray starts Python,
 torch and Numba anew for each mutant, has one command for all tests and does not draw samples. Here
@@ -57,7 +59,7 @@ PARTS = {
 }
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
-LONGEST = 30.0
+LONGEST = 120.0
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow"]
 # The exit status of a fork in which pytest did not even begin.
 _FAILED = 70
