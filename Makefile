@@ -52,7 +52,7 @@ test: setup lint ## lint, then run the tests
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-mutation: setup ## change formulas at random and see whether a test fails (an hour; it can be stopped)
+mutation: setup ## change formulas at random and see whether a test fails (slow; it can be stopped)
 	@$(BIN)/python tests/mutation/mutate.py
 
 benchmark: setup ## time the package beside its peers (less than a quarter of an hour)

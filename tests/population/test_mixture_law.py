@@ -56,6 +56,12 @@ def test_one_component_is_the_gaussian_law():
     torch.testing.assert_close(law.log_density(alpha, z), density, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("names", "count"), [("ab", 2), ("ab", 1), ("a", 2)])
+def test_only_several_components_make_several_parameters_depend_on_each_other(names, count):
+    law = MixtureLaw(names, [NONE] * len(names), count)
+    assert law.joint == (len(names) == 2 and count == 2)
+
+
 def test_log_density_is_that_of_scipy():
     z = draws(LAW, ALPHA, 20)
     x = LAW.unbounded(z).numpy()
