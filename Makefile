@@ -13,7 +13,7 @@ WORKFLOW := Snakefile workflow
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run unlock lint format test test-slow benchmark docs clean
+.PHONY: help setup lock doctor run unlock lint format test test-slow mutation benchmark docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -51,6 +51,9 @@ test: setup lint ## lint, then run the tests
 
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
+
+mutation: setup ## change formulas at random and see whether a test fails (slow; it can be stopped)
+	@$(BIN)/python tests/mutation/mutate.py
 
 benchmark: setup ## time the package beside its peers (less than a quarter of an hour)
 	@$(BIN)/python -m benchmarks

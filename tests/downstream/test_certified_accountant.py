@@ -284,6 +284,12 @@ def test_without_any_memory_one_iteration_is_enough():
     assert setting.epsilon(1e-3, 0.2, 1e-6, 1) == 0
 
 
+def test_a_single_record_is_a_whole_data_set():
+    # One step of weight eta 2 M, again in every epoch, each shrunk by c.
+    one = small(1, n=1)
+    assert one.gap() == pytest.approx(2 * 0.8 / (1 - one.contraction))
+
+
 def test_an_empty_place_halves_the_gap():
     assert small(emptied=True).gap() == pytest.approx(small().gap() / 2)
 
@@ -356,6 +362,8 @@ def test_questions_without_an_answer_are_refused():
         setting.gap(13)
     with pytest.raises(ConfigError, match="counted for 3 batches, each from 0 to 4"):
         setting.gap_of([5, 0, 0])
+    with pytest.raises(ConfigError, match="counted for 3 batches, each from 0 to 4"):
+        setting.gap_of([-1, 2, 0])
     with pytest.raises(ConfigError, match="needs strong convexity"):
         DescentToDelete(small(strong=0.0), 3)
     with pytest.raises(ConfigError, match="strongly convex"):

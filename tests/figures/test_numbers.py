@@ -65,6 +65,7 @@ def test_bands_and_bars_are_told_by_their_ends(ax: Axes) -> None:
     ax.fill_between(np.array([1.0, 2, 3, 4]), 0, 1, where=[True, True, False, False], label="some")
     ax.errorbar(X, X, [0.1, 0.2, 0.3], label="bars")
     ax.errorbar(X, 2 * X, xerr=[[0.1] * 3, [0.2] * 3], label="lying")
+    ax.errorbar(X, X, [0.1, 0.2, 0.3], fmt="none", label="pointless")
     ax.bar(X, [1.0, 2.0, 3.0], 0.5, [10.0, 10.0, 10.0], label="blocks")
     ax.barh(X, [1.0, 2.0, 3.0], label="beams")
     rows = drawn(ax)
@@ -72,11 +73,12 @@ def test_bands_and_bars_are_told_by_their_ends(ax: Axes) -> None:
     np.testing.assert_allclose(of(rows, "some")[[0, 2, 3]], [[1, 2], [0, 0], [1, 1]])
     half = np.array([0.1, 0.2, 0.3])
     np.testing.assert_allclose(of(rows, "bars")[:4], [X, X, X - half, X + half])
+    np.testing.assert_allclose(of(rows, "pointless")[[0, 2, 3]], [X, X - half, X + half])
     np.testing.assert_allclose(of(rows, "lying")[2:4], [X - 0.1, X + 0.2])
     np.testing.assert_allclose(of(rows, "blocks")[[0, 2, 3]], [X, [10] * 3, [11, 12, 13]])
     np.testing.assert_allclose(of(rows, "beams")[[1, 2, 3]], [X, [0] * 3, [1, 2, 3]])
     # Each once, though error bars are made of lines.
-    assert len(rows) == 5 * 3 + 2
+    assert len(rows) == 6 * 3 + 2
 
 
 @pytest.mark.parametrize("origin", ["upper", "lower"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from problems import curve_problem, silent
+from scipy.linalg import eigvalsh
 
 from popinv.errors import ConfigError
 from popinv.inference import covariance_step as module
@@ -91,6 +92,60 @@ def test_the_step_without_signal_is_newtons():
     error = np.linalg.norm(moved[2:] - expected) / np.linalg.norm(expected - gamma)
     assert error < 0.15
     np.testing.assert_array_equal(moved[:2], p[:2])
+
+
+def test_few_directions_determine_all_of_the_curvature():
+    # Four directions alone would leave 17 of the 21 entries of E without curvature.
+    d_y = 6
+    problem = problem_of(np.zeros((10, d_y)), 0.0)
+    gamma = problem.noise.from_natural({"standard_deviation": 0.7, "correlation": 0.4})
+    p = torch.from_numpy(np.concatenate([np.zeros(2), gamma]))
+    rng = np.random.default_rng(0)
+    omega, e = (torch.from_numpy(rng.standard_normal((500, size))) for size in (1, d_y))
+    settings = DescentSettings(directions=4)
+    factor = module.curvature_factor(problem, settings, p, (omega, e, None), 0)
+    assert np.linalg.eigvalsh(factor @ factor.T).min() > 0.02
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_step_is_bounded_along_and_across_the_identity(sign):
+    d_y = 4
+    problem = problem_of(np.zeros((10, d_y)), 0.0)
+    settings = DescentSettings(max_step=0.3)
+    gamma = problem.noise.from_natural({"standard_deviation": 0.7, "correlation": 0.4})
+    p = np.concatenate([np.zeros(2), gamma])
+    gradient = np.concatenate([np.zeros(2), 1e6 * sign * np.arange(1.0, len(gamma) + 1)])
+    size = len(gamma)
+    moved = module.joint_step(problem, settings, p, gradient, np.eye(size), 1.0, (0.0, 1.0))
+    before, after = (
+        problem.noise.covariance(torch.from_numpy(values)).numpy() for values in (p[2:], moved[2:])
+    )
+    # L' L'^T = L exp(2 E) L^T
+    change = np.log(eigvalsh(after, before)) / 2
+    # Half of max_step along the identity, and a fifth of it across, either way.
+    across = np.abs(change) - 0.3 / 2
+    np.testing.assert_allclose(np.abs(across), 0.3 / 5, rtol=1e-8)
+    assert across.min() < 0 < across.max()
+
+
+def test_regularisation_adds_the_curvature_of_its_prior_to_the_law():
+    problem, alpha, _ = curve_problem(count=20)
+    full = with_full_noise(problem, 0.1)
+    gamma = full.noise.from_natural({"standard_deviation": 0.2, "correlation": 0.3})
+    p = torch.from_numpy(np.concatenate([alpha, gamma]))
+    rng = np.random.default_rng(0)
+    omega, e = (torch.from_numpy(rng.standard_normal((200, size))) for size in (2, 8))
+    settings = DescentSettings(directions=16)
+
+    def matrix(regularisation: float) -> np.ndarray:
+        changed = settings.replace(regularisation=regularisation)
+        factor = module.curvature_factor(full, changed, p, (omega, e, None), 0)
+        return factor @ factor.T
+
+    added = matrix(0.25) - matrix(0.0)
+    expected = np.zeros_like(added)
+    expected[:4, :4] = np.eye(4) / 0.25**2 * (1 + module._DAMPING)
+    np.testing.assert_allclose(added, expected, atol=1e-8)
 
 
 def test_shrinkage_is_the_divergence_from_the_diagonal():

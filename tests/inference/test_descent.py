@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from problems import curve_problem, noise_problem, silent
 
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
-from popinv.inference.descent import estimate, run, step
+from popinv.inference.descent import estimate, learning_rate, run, step
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
+from popinv.inference.trust_region import location_sizes, longest_steps
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
@@ -231,6 +234,112 @@ def test_strong_regularisation_holds_the_law_at_the_start():
         begin(alpha + 0.3, gamma, SMALL), problem, SMALL.replace(regularisation=1e-4), None, False
     )
     np.testing.assert_allclose(held.alpha, alpha + 0.3, atol=1e-3)
+
+
+def test_regularisation_is_a_gaussian_prior_about_the_start():
+    problem, alpha, gamma = curve_problem(count=60)
+    away = np.array([0.3, -0.2, 0.1, 0.4])
+    state = replace(begin(alpha + away, gamma, SMALL), start=np.concatenate([alpha, gamma + 1]))
+    free = step(deepcopy(state), problem, SMALL)[1]
+    held = step(deepcopy(state), problem, SMALL.replace(regularisation=0.5))[1]
+    # The negative logarithm of N(start, h^2 I), h = 1/2, and its gradient.
+    assert held["loss"] - free["loss"] == pytest.approx(np.sum(away**2) / (2 * 0.25), rel=1e-10)
+    np.testing.assert_allclose(held["gradient"][:4] - free["gradient"][:4], away / 0.25, rtol=1e-9)
+    np.testing.assert_array_equal(held["gradient"][4:], free["gradient"][4:])
+
+
+@pytest.mark.parametrize("deviation", [0.5, 2.0])
+def test_a_step_on_the_prior_alone_is_newtons(deviation):
+    # Nothing is seen of the law, so that the prior's curvature 1 / h^2 is all there is.
+    problem = replace(noise_problem(count=50), free_law=True, free_noise=False)
+    settings = SMALL.replace(regularisation=deviation, learning_rate=0.5)
+    away = np.array([0.01, -0.02])
+    state = replace(begin(away, np.zeros(1), settings), start=np.zeros(3))
+    moved = step(state, problem, settings)[0].parameters
+    np.testing.assert_allclose(moved[:2] - away, -0.5 * away / (1 + module._DAMPING), rtol=1e-9)
+
+
+def test_every_tenth_step_records_the_loss_in_the_metric_of_the_datas_deviations():
+    problem, alpha, gamma = curve_problem(count=60)
+    settings = SMALL.replace(debias=False)
+    state = run(begin(alpha, gamma, settings), problem, settings, progress=False).state
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(state.fixed_loss)), [0, 10])
+    # Independent noise of the data's own deviations has this metric.
+    own = replace(problem, noise=DiagonalNoise(8))
+    state = step(begin(alpha, np.log(problem.data.std(axis=0)), settings), own, settings)[0]
+    assert state.fixed_loss[0] == pytest.approx(state.loss[0], rel=1e-9)
+
+
+def test_without_progress_nothing_is_printed(capsys):
+    problem, alpha, gamma = curve_problem(count=60)
+    settings = SMALL.replace(iterations=1)
+    run(begin(alpha, gamma, settings), problem, settings, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+class PenalisedLaw(NormalLaw):
+    """A normal law whose parameters are penalised."""
+
+    @property
+    def precision(self) -> np.ndarray:
+        return np.linspace(1.0, 7.0, len(self.names))
+
+
+def test_the_penalty_of_a_law_is_added_for_each_system():
+    problem, alpha, gamma = curve_problem(count=60)
+    state = begin(alpha, gamma, SMALL)
+    free = step(deepcopy(state), problem, SMALL)[1]
+    law = PenalisedLaw(["decay", "height"])
+    held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
+    # Minus the logarithm of the prior, over the number of systems.
+    penalty = np.sum(law.precision * alpha**2) / (2 * 60)
+    assert held["loss"] - free["loss"] == pytest.approx(penalty, rel=1e-10)
+    added = held["gradient"] - free["gradient"]
+    np.testing.assert_allclose(added[:4], law.precision * alpha / 60, rtol=1e-9)
+    np.testing.assert_array_equal(added[4:], 0.0)
+
+
+def test_a_step_on_the_penalty_alone_is_newtons():
+    problem = replace(noise_problem(count=50), law=PenalisedLaw(["a"]), free_law=True)
+    problem = replace(problem, free_noise=False)
+    settings = SMALL.replace(learning_rate=0.5)
+    away = np.array([0.01, -0.02])
+    moved = step(begin(away, np.zeros(1), settings), problem, settings)[0].parameters
+    np.testing.assert_allclose(moved[:2] - away, -0.5 * away / (1 + module._DAMPING), rtol=1e-9)
+
+
+def test_the_learning_rate_falls_geometrically_to_its_final_value():
+    settings = SMALL.replace(iterations=9, learning_rate=0.8, final_learning_rate=0.05)
+    rates = [learning_rate(settings, k) for k in range(9)]
+    np.testing.assert_allclose(rates, np.geomspace(0.8, 0.05, 9), rtol=1e-12)
+    assert learning_rate(settings.replace(iterations=1), 0) == 0.8
+
+
+def test_adam_is_that_of_torch():
+    # The step of a logarithm has no unit, so it is Adam's own.
+    problem = noise_problem(count=50)
+    settings = SMALL.replace(
+        optimiser="adam", iterations=6, learning_rate=0.02, final_learning_rate=0.01
+    )
+    p = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([p], betas=(module._BETA_1, module._BETA_2), eps=0.0)
+    state = begin(np.zeros(2), np.array([0.3]), settings)
+    for k in range(6):
+        state, info = step(state, problem, settings)
+        p.grad = torch.from_numpy(info["gradient"][2:])
+        adam.param_groups[0]["lr"] = learning_rate(settings, k)
+        adam.step()
+        assert state.parameters[2] == pytest.approx(p.item(), rel=1e-12)
+
+
+def test_a_location_moves_by_a_part_of_its_natural_size():
+    # A shift of all four observations has H = d_y; sqrt(2 J / d_y + v) then is its size.
+    size = location_sizes(4, 6.0, 1.0, np.array([4.0, 16.0]))
+    np.testing.assert_allclose(size, [2.0, 1.0], rtol=1e-14)
+    np.testing.assert_allclose(location_sizes(4, -6.0, 9.0, np.array([4.0])), 3.0, rtol=1e-14)
+    problem = noise_problem()
+    longest = longest_steps(problem, SMALL.replace(max_step=0.5), 6.0, 1.0, np.array([4.0, 1.0]))
+    np.testing.assert_allclose(longest, [0.5 * 2.0, 0.5, 0.5], rtol=1e-14)
 
 
 def test_the_answer_is_the_mean_of_the_last_share():

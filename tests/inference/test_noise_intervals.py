@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 import torch
 from problems import curve_problem
+from scipy import stats
 
-from popinv.inference.intervals import boundaries, intervals, noise_interval, normal_interval
+from popinv.inference.intervals import (
+    boundaries,
+    intervals,
+    law_interval,
+    noise_interval,
+    normal_interval,
+)
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.profile import Ends
 from popinv.inference.result import estimate_dataset
+from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 from popinv.population.noise.full.noise import FullNoise
 
@@ -55,6 +63,36 @@ def test_correlations_of_unrestricted_noise_have_fishers_interval():
     assert np.all(np.abs(low[3:]) < 1)
     # That of a logarithm of a standard deviation is 1 / sqrt(2 N).
     assert np.log(high[:3] / low[:3]) == pytest.approx(2 * half / np.sqrt(2), rel=0.15)
+
+
+def test_the_law_has_normal_intervals_and_fishers_for_correlations():
+    law = NormalLaw(["a", "b", "c"], groups=["abc"])
+    natural = np.array([1.0, -2.0, 0.3, 0.5, 2.0, 0.8, 0.6, -0.4, 0.2])
+    alpha = law.from_natural(natural)
+    rng = np.random.default_rng(0)
+    root = 0.1 * rng.standard_normal((9, 9))
+    covariance = root @ root.T
+    low, high = law_interval(law, alpha, covariance, systems=21)
+    half = stats.t(20).ppf(0.975) * np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(low[:3], natural[:3] - half[:3])
+    np.testing.assert_allclose(high[:3], natural[:3] + half[:3])
+    np.testing.assert_allclose(low[3:6], natural[3:6] * np.exp(-half[3:6]))
+    np.testing.assert_allclose(high[3:6], natural[3:6] * np.exp(half[3:6]))
+    # The errors of alpha, propagated to atanh of each correlation.
+    slopes = (
+        np.stack(
+            [
+                np.arctanh(law.to_natural(alpha + h)[6:])
+                - np.arctanh(law.to_natural(alpha - h)[6:])
+                for h in 1e-4 * np.eye(9)
+            ]
+        )
+        / 2e-4
+    )
+    errors = np.sqrt(np.diag(slopes.T @ covariance @ slopes))
+    half = stats.t(20).ppf(0.975) * errors
+    np.testing.assert_allclose(low[6:], np.tanh(np.arctanh(natural[6:]) - half), rtol=1e-5)
+    np.testing.assert_allclose(high[6:], np.tanh(np.arctanh(natural[6:]) + half), rtol=1e-5)
 
 
 def test_ends_of_the_profile_take_the_place_of_the_normal_ones():

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from popinv.forward.section import forward_section
-from popinv.population.laws.free_form.law import FreeFormLaw
+from popinv.population.laws.free_form.law import FreeFormLaw, _hermite
 from popinv.population.laws.free_form.monotone import MonotoneMap
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.section import law_section
@@ -125,6 +125,23 @@ def test_prior_of_the_slope_is_a_random_walk_of_the_stated_roughness():
     # Coefficients away from the ends are half a deviation apart.
     steps = c[:, 5] - c[:, 9]
     assert float(steps.std()) == pytest.approx(2.0 * np.sqrt(2.0), rel=0.01)
+
+
+def test_hermite_polynomials_are_orthonormal_under_the_normal_law():
+    places, weights = np.polynomial.hermite_e.hermegauss(8)
+    values = _hermite(torch.from_numpy(places)[:, None])[:, 0].numpy()
+    products = values.T @ (weights[:, None] / weights.sum() * values)
+    np.testing.assert_allclose(products, np.eye(3), atol=1e-12)
+
+
+def test_the_random_walk_has_mean_zero_under_the_normal_law():
+    g = MonotoneMap(9, 2.0)
+    omega = torch.linspace(-8, 8, 4001).double()
+    weights = torch.exp(-0.5 * omega**2)
+    # The sums over the grid are exact to about 1e-7, as c has a corner at the last knot.
+    for column in g.basis.T:
+        c = g._raw(column, omega)[1]
+        assert float(torch.sum(weights * c) / weights.sum()) == pytest.approx(0, abs=1e-5)
 
 
 FORWARD = {

@@ -74,6 +74,13 @@ def test_a_law_says_whether_it_is_affine(name):
 
 
 @pytest.mark.parametrize("name", LAWS)
+def test_a_law_says_which_entries_differ_between_systems(name):
+    law, natural = LAWS[name]
+    z = law.sample(torch.from_numpy(law.from_natural(natural)), omega(law))
+    np.testing.assert_array_equal(law.varying, (z.std(dim=0) > 0).numpy())
+
+
+@pytest.mark.parametrize("name", LAWS)
 def test_natural_values_round_trip(name):
     law, natural = LAWS[name]
     np.testing.assert_allclose(law.to_natural(law.from_natural(natural)), natural, rtol=1e-14)

@@ -56,6 +56,12 @@ def test_one_component_is_the_gaussian_law():
     torch.testing.assert_close(law.log_density(alpha, z), density, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("names", "count"), [("ab", 2), ("ab", 1), ("a", 2)])
+def test_only_several_components_make_several_parameters_depend_on_each_other(names, count):
+    law = MixtureLaw(names, [NONE] * len(names), count)
+    assert law.joint == (len(names) == 2 and count == 2)
+
+
 def test_log_density_is_that_of_scipy():
     z = draws(LAW, ALPHA, 20)
     x = LAW.unbounded(z).numpy()
@@ -197,6 +203,20 @@ def test_em_does_not_lower_the_likelihood():
     shift = float(torch.stack(slopes).sum(dim=0).mean())
     assert float(LAW.log_density(alpha, z).mean()) + shift == pytest.approx(value, abs=1e-8)
     assert value > float(before) + shift
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_em_is_the_same_in_any_unit(unit):
+    x = LAW.unbounded(draws(LAW, ALPHA, 200)).numpy()
+    start = Components(np.full(3, 1 / 3), COMPONENTS.means + 1.0, np.ones((3, 3)))
+    found, value = improve(x, start)
+    scaled, other = improve(
+        unit * x, Components(start.weights, unit * start.means, unit * start.deviations)
+    )
+    np.testing.assert_allclose(scaled.weights, found.weights, rtol=1e-6)
+    np.testing.assert_allclose(scaled.means, unit * found.means, rtol=1e-6)
+    np.testing.assert_allclose(scaled.deviations, unit * found.deviations, rtol=1e-6)
+    assert other == pytest.approx(value - x.shape[1] * np.log(unit), abs=1e-8)
 
 
 @pytest.mark.parametrize("z", [[[0.0], [0.0], [0.0]], [[0.0], [np.nan], [1.0]]])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise_checks import check_whitening
 from scipy.linalg import toeplitz as scipy_toeplitz
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
@@ -223,6 +224,17 @@ def test_full_natural_values_are_deviations_and_correlations():
     correlation = covariance / np.outer(deviations, deviations)
     expected = [*deviations, *(correlation[j, i] for j in range(4) for i in range(j))]
     np.testing.assert_allclose(model.to_natural(gamma.numpy()), expected, rtol=1e-12)
+
+
+def test_full_penalty_is_the_divergence_from_independent_noise():
+    model = FullNoise(4, shrinkage=0.7)
+    gamma = torch.from_numpy(random_gamma(model))
+    covariance = model.covariance(gamma)
+    mean = torch.zeros(4, dtype=torch.float64)
+    noise = MultivariateNormal(mean, covariance)
+    independent = MultivariateNormal(mean, torch.diag(torch.diagonal(covariance)))
+    expected = 0.7 * kl_divergence(independent, noise)
+    torch.testing.assert_close(model.penalty(gamma), expected, rtol=1e-12, atol=0)
 
 
 def test_full_moves_by_the_exponential_and_knows_its_whitened_gradient():

@@ -135,6 +135,15 @@ def _bars(name: str, container: BarContainer) -> Iterator[Row]:
 
 def _error_bars(name: str, container: ErrorbarContainer) -> Iterator[Row]:
     line, _, bars = container.lines
+    if line is None:
+        # Bars without points: only the ends are drawn.
+        for segment in (each for bar in bars for each in bar.get_segments()):
+            along = int(np.ptp(segment[:, 1]) >= np.ptp(segment[:, 0]))
+            place = [_NONE, _NONE]
+            place[1 - along] = float(segment[0, 1 - along])
+            ends = segment[:, along]
+            yield name, place[0], place[1], float(ends.min()), float(ends.max()), _NONE
+        return
     x, y = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
     low, high = np.full(len(x), _NONE), np.full(len(x), _NONE)
     for bar in bars:

@@ -31,7 +31,7 @@ def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) 
     d_y : int
     loss : float
         J; below zero, as a debiased loss may be, it counts as zero.
-    J; a negative value, possible for a debiased loss, counts as zero.
+    spread : float
         v, the mean variance of the projected data.
     curvature : ndarray of shape (n,)
         Diagonal of the Gauss-Newton matrix.

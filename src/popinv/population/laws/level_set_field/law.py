@@ -42,6 +42,11 @@ class LevelSetLaw(Law):
         self.d_omega = len(k)
         self.d_z = self.d_omega + 2
 
+    @property
+    def varying(self) -> np.ndarray:
+        """False for the permeabilities, which are the same in all systems."""
+        return np.arange(self.d_z) > 1
+
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, modes) to z (n, 2 + modes)."""
         inverse_length = alpha[..., 0].exp()
