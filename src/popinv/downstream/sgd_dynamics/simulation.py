@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -152,12 +153,12 @@ def simulate(
     taken, side = np.empty(paths, dtype=np.int64), np.empty(paths, dtype=np.int64)
     fixed = (float(rate), int(steps), float(within[0]), float(within[1]))
     of_landscape = (landscape.breaks, landscape.coefficients)
-    of_law = (KINDS.index(noise.kind), noise.scale, noise.index, noise.balance)
+    of_law: tuple[Any, ...] = (KINDS.index(noise.kind), noise.scale, noise.index, noise.balance)
     for i in range(paths):
         final[i], taken[i], side[i] = _path(
             generator(seed, stage, i),
             float(start),
-            *fixed,  # type: ignore[arg-type]
+            *fixed,
             *of_landscape,
             *of_law,
         )
