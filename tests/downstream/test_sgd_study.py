@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from popinv.downstream.sgd_dynamics import exit_equation, figures, slices, study
 from popinv.downstream.sgd_dynamics.landscapes import double_well, piecewise
@@ -115,6 +116,21 @@ def test_rates_are_those_of_every_leg():
     rates = all_rates(settings, 2)
     assert len(rates) == 10
     np.testing.assert_allclose(rates[[0, 4, 5, 9]], [0.4, 0.1, 0.4, 0.1])
+
+
+def test_the_end_of_a_descent_is_that_before_its_correction():
+    stored = {
+        "alpha": ("a", [1.0, 2.0]),
+        "gamma": ("g", [3.0]),
+        "correction": ("p", [0.1, -0.2, 0.0]),
+        "correction_covariance": (("p", "q"), np.eye(3)),
+    }
+    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [0.9, 2.2, 3.0])
+    # One that was too large has not been made.
+    stored["correction_covariance"] = (("p", "q"), np.zeros((3, 3)))
+    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [1.0, 2.0, 3.0])
+    without = xr.Dataset({name: stored[name] for name in ("alpha", "gamma")})
+    np.testing.assert_allclose(study.descent_end(without), [1.0, 2.0, 3.0])
 
 
 # --- groups ---------------------------------------------------------------------------------------

@@ -16,9 +16,8 @@ follows from the expansion of log phi for Pareto noise of scale s,
 
     log phi(t) = -(s t)^alpha / C_alpha + alpha/(2 (2 - alpha)) (s t)^2 + ...
 
-The second term adds to the exponent \|u\|^alpha of the limit, in units of its width, the relative
-share -epsilon^{2/alpha - 1} (...) : a power of epsilon that vanishes as alpha approaches 2, so that
-no learning rate in use is small there.
+The second term gives :func:`finite_rate_term`, of the order epsilon^{2/alpha - 1}. This power vanishes
+as alpha approaches 2, so that no learning rate in use is small there.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from scipy.integrate import cumulative_simpson
 from scipy.special import gamma, gammaln, kv
 
 from popinv.downstream.sgd_dynamics.noises import Noise
+from popinv.downstream.sgd_dynamics.theory import stable_constant
 from popinv.errors import ConfigError
 
 __all__ = ["characteristic", "escape_probability", "finite_rate_term"]
@@ -144,7 +144,5 @@ def finite_rate_term(rate: float, alpha: float, curvature: float = 1.0) -> float
 
     The limit may be used where c is small.
     """
-    from popinv.downstream.sgd_dynamics.theory import stable_constant
-
     power = (alpha * stable_constant(alpha)) ** (2 / alpha)
     return alpha / (4 * (2 - alpha)) * (rate * curvature) ** (2 / alpha - 1) * power

@@ -18,6 +18,7 @@ from popinv.downstream.sgd_dynamics.slices import (
     slice_of,
 )
 from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
@@ -25,7 +26,7 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.sgd_dynamics.section import SgdDynamics
 
-__all__ = ["Answer", "explore", "result_dataset"]
+__all__ = ["Answer", "descent_end", "explore", "result_dataset"]
 
 # A line reaches beyond both ends by this share of its length.
 _BEYOND = 0.25
@@ -54,6 +55,17 @@ class Answer:
     found: Outlook
     slices: Mapping[str, Slice]
     metrics: dict[str, Any]
+
+
+def descent_end(descent: xr.Dataset) -> np.ndarray:
+    """Return the end (n_p,) of a study's stored descent, without the surrogate's correction.
+
+    A correction that was too large to be made has the covariance zero.
+    """
+    p = estimate_of(descent)
+    if "correction" in descent and descent["correction_covariance"].values.any():
+        return p - descent["correction"].values
+    return p
 
 
 def explore(

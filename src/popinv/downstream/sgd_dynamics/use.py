@@ -8,7 +8,7 @@ import numpy as np
 
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.downstream.sgd_dynamics.figures import draw_slices
-from popinv.downstream.sgd_dynamics.study import explore, result_dataset
+from popinv.downstream.sgd_dynamics.study import descent_end, explore, result_dataset
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import starts_near
 from popinv.inference.result import estimate_of, parameter_names
@@ -25,11 +25,8 @@ def use(study: StudyInput) -> Outcome:
         study.model, stores["observations"], surrogate, study.seed, "sgd_dynamics"
     )
     descent = stores["descent"]
-    answer = estimate_of(descent)
-    if "correction" in descent:
-        # The descent's own end, before the surrogate's error was taken off.
-        answer = answer + descent["correction"].values
-    errors = np.sqrt(np.diag(descent["covariance"].values))
+    answer = descent_end(descent)
+    errors = np.sqrt(np.diag(descent["sampling_covariance"].values))
     # The study's own restarts come first, and more of the same.
     drawn = starts_near(
         replace(problem, stage="descent"), estimate_of(stores["estimate"]), asked.starts + 1
