@@ -16,8 +16,8 @@ follows from the expansion of log phi for Pareto noise of scale s,
 
     log phi(t) = -(s t)^alpha / C_alpha + alpha/(2 (2 - alpha)) (s t)^2 + ...
 
-The second term gives :func:`finite_rate_term`, of the order epsilon^{2/alpha - 1}. This power vanishes
-as alpha approaches 2, so that no learning rate in use is small there.
+The second term gives :func:`finite_rate_term`, of the order epsilon^{2/alpha - 1}. This power
+vanishes as alpha approaches 2, so that no learning rate in use is small there.
 """
 
 from __future__ import annotations
