@@ -143,6 +143,9 @@ def test_ends_are_grouped_by_standard_errors():
     np.testing.assert_array_equal(group_ends(ends, errors, 2.0), [0, 0, -1, 1, 0, 1, 0])
     np.testing.assert_array_equal(group_ends(ends[:2], errors, 0.5), [0, 1])
     np.testing.assert_array_equal(group_ends(ends[:1], errors, 0.5), [0])
+    # The largest parameter's difference counts, and neighbours of neighbours are connected.
+    both = np.array([[0.0, 0.0], [0.09, 0.09], [0.18, 0.18]])
+    np.testing.assert_array_equal(group_ends(both, np.array([0.1, 0.1]), 1.0), [0, 0, 0])
     with pytest.raises(ConfigError, match="no standard errors"):
         group_ends(ends, np.array([0.1, np.nan]), 1.0)
 

@@ -97,7 +97,12 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (exit_equation, "np.maximum(z, 0) + decay", "np.maximum(z, 0) + 1.1 * decay", _AREAS),
     (exit_equation, "nodes - rate * landscape", "nodes - 0.9 * rate * landscape", _KRAMERS),
     (exit_equation, "area = rate * area", "area = 0.999 * rate * area", _KRAMERS),
-    (exit_equation, "matrix[:, -1] += beyond", "matrix[:, -1] += 0.9 * beyond", _JUMP),
+    (
+        exit_equation,
+        "right = np.diff(below, axis=1) - left",
+        "right = 0.9999 * np.diff(below, axis=1) - left",
+        _JUMP,
+    ),
     (slices, "exponent = 2 * profile", "exponent = 1.7 * profile", _CROSSED),
     (slices, "top.curvature) / (2 * math.pi)", "top.curvature) / math.pi", _CROSSED),
     (slices, "profile.slope / profile.deviation**2", "profile.slope / profile.error**2", _CROSSED),
@@ -111,6 +116,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (outlook, "losses[0] - losses[row]", "losses[row] - losses[0]", _BETTER),
     (outlook, "math.log(1 - _SURE)", "math.log(_SURE)", _BETTER),
     (outlook, '"chebyshev"', '"sqeuclidean"', STUDY.test_ends_are_grouped_by_standard_errors),
+    (outlook, '"single"', '"complete"', STUDY.test_ends_are_grouped_by_standard_errors),
     (
         outlook,
         'proportion_ci(0.95, "exact")',
