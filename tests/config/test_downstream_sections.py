@@ -39,7 +39,7 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
         ({"mwgrad": {"systems": [1, 100]}}, "got 100, but the 100 systems"),
         ({"mwgrad": {"particles": 39}}, "at least 40: twice the 20"),
         ({"analog": {"layers": 5}}, "the surrogate has 4 dense layers"),
-        ({"sgd_dynamics": {"rate": 1.5}}, "rate"),
+        ({"sgd_dynamics": {"starts": 1}}, "starts"),
         ({"influence": {"repeats": 1}}, "repeats"),
         ({"certified_unlearning": {"systems": [2, 2]}}, "each system is named once"),
         ({"certified_unlearning": {"systems": [3, 10**6]}}, "got 1000000, but the"),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 
 import numpy as np
 import pytest
+from scipy.integrate import quad, trapezoid
 from scipy.stats import kstest, laplace, levy_stable, norm, t
 
-from popinv.downstream.metrics import flat
-from popinv.downstream.sgd_dynamics import figures, problem, slices, study, theory
+from popinv.downstream.sgd_dynamics import exit_equation, exits, recursion, theory
 from popinv.downstream.sgd_dynamics.landscapes import (
     double_well,
     piecewise,
@@ -44,7 +43,7 @@ def test_slopes_are_the_polynomials_and_linear_beyond():
 
 
 def test_three_wells_have_their_critical_points():
-    landscape = problem.three_wells()
+    landscape = exits.three_wells()
     np.testing.assert_allclose(landscape.slope(np.array([-2, -1.2, 0, 0.6, 1])), 0, atol=1e-14)
     breaks = landscape.breaks
     np.testing.assert_allclose(landscape.slope(breaks - 1e-9), landscape.slope(breaks), atol=1e-7)
@@ -175,25 +174,6 @@ def test_paths_end_where_they_leave():
     assert runs.steps.max() < 10_000
 
 
-@pytest.mark.parametrize(
-    ("part", "size"),
-    [
-        (problem.sticking_times, problem.Size(300, 0, (1e-1, 1e-2), (), ())),
-        (problem.quadratic_escapes, problem.Size(400, 0, (), (), ())),
-        (problem.thresholds, problem.Size(300, 0, (), (), ())),
-        (problem.sharp_escapes, problem.Size(0, 1500, (), (), ())),
-        (problem.kramers, problem.Size(500, 0, (), (), (0.15,))),
-        (problem.markov_chain, problem.Size(400, 0, (), (), ())),
-    ],
-    ids=lambda x: getattr(x, "__name__", ""),
-)
-def test_theory_holds_in_simulation(part, size):
-    comparisons = list(part(size, seed=2))
-    assert comparisons
-    for comparison in comparisons:
-        assert comparison.agrees, comparison
-
-
 def test_a_sharp_maximum_does_not_know_the_learning_rate():
     # The walk in units of the rate is the same: so are its paths, but for rounding.
     shares = []
@@ -202,124 +182,170 @@ def test_a_sharp_maximum_does_not_know_the_learning_rate():
         runs = simulate(
             sharp_maximum(0.5, 1), noise("laplace"), rate, rate, FOREVER, 500, 3, "x", bounds
         )
-        shares.append(runs.share_up[0])
+        shares.append(runs.share_up(5).mean())
     assert abs(shares[0] - shares[1]) <= 0.01
 
 
-def test_comparisons_become_numbers_claims_and_a_picture():
-    comparisons = [
-        problem.Comparison("a", "words", 1.0, 1.1, 0.05, 0.0),
-        problem.Comparison("sticking_slope_quartic", "slope", -1.5, -2.0, 0.01, 0.03),
-    ]
-    numbers = problem.metrics(comparisons)
-    assert numbers["a_simulated"] == 1.1
-    assert numbers["sticking_slope_quartic"] == -2.0
-    assert numbers["comparisons_agreeing"] == 1
-    json.dumps(flat(numbers))
-    assert [claim.holds for claim in problem.claims(comparisons)] == [True, False]
-    assert figures.draw_comparisons(problem.result_dataset(comparisons)).axes
+# --- finite learning rates --------------------------------------------------------------------
 
 
-# --- slices ---------------------------------------------------------------------------------------
+LAWS = {
+    "gaussian": noise("gaussian", 0.7),
+    "laplace": noise("laplace", 0.7),
+    "student": noise("student", 0.7, 1.5),
+    "stable": noise("stable", 0.7, 1.5),
+    "pareto": noise("pareto", 0.7, 1.5),
+    "unbalanced": noise("pareto", 0.7, 1.8, 0.8),
+}
 
 
-def noisy(landscape, deviation: float):
-    """Return a stochastic slope with a known landscape and normal noise."""
-
-    def slope(x: float, k: int) -> float:
-        rng = np.random.default_rng(abs(hash((k, round(x, 9)))) % 2**32)
-        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
-
-    return slope
-
-
-def test_critical_points_of_a_known_landscape_are_found():
-    measured = slices.slice_of(noisy(double_well(), 0.1), np.linspace(-1.5, 1.5, 31), 100, 2000)
-    assert [point.is_maximum for point in measured.points] == [False, True, False]
-    np.testing.assert_allclose([p.place for p in measured.points], [-1, 0, 1], atol=0.03)
-    np.testing.assert_allclose([p.curvature for p in measured.points], [2, -1, 2], atol=0.6)
-    for point in measured.points:
-        assert point.deviation == pytest.approx(0.1, rel=0.1)
-    lowest = measured.places[np.argmin(measured.height)]
-    assert abs(abs(lowest) - 1) < 0.15
-    assert figures.draw_slices({"restart": measured}).axes
+@pytest.mark.parametrize("name", LAWS)
+def test_characteristic_functions_are_those_of_draws(name):
+    xi = LAWS[name].sample(np.random.default_rng(0), 100_000)
+    t = np.array([0.05, 0.3, 1.0, 4.0])
+    found = recursion.characteristic(LAWS[name], t)
+    drawn = np.exp(1j * t[:, None] * xi).mean(axis=1)
+    # A mean of 100,000 numbers of size 1: 4 standard errors.
+    assert np.abs(found - drawn).max() < 4 / math.sqrt(100_000)
 
 
-def shared_noise(landscape, deviation: float):
-    """Return a stochastic slope whose noise is the same at every place, as a study's nearly is."""
-
-    def slope(x: float, k: int) -> float:
-        rng = np.random.default_rng(k)
-        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
-
-    return slope
-
-
-def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
-    flat = piecewise([], [[0.01, 0.1]])
-    measured = slices.slice_of(shared_noise(flat, 0.2), np.linspace(-1, 1, 21), 100, 200)
-    (point,) = measured.points
-    assert point.curvature == pytest.approx(0.1)
-    # The standard error of the mean slope is about 0.02.
-    assert point.place_error == pytest.approx(0.2, rel=0.3)
-    assert abs(point.place + 0.1) < 4 * point.place_error
-    assert not point.is_maximum
+def test_pareto_noise_has_its_characteristic_function_by_quadrature():
+    for alpha, balance in ((1.3, 0.5), (1.8, 0.9)):
+        law = noise("pareto", 1.0, alpha, balance)
+        for at in (0.2, 2.0, 9.0):
+            tails = [
+                quad(lambda x, a=alpha: a * x ** (-a - 1), 1, np.inf, weight=w, wvar=at)[0]
+                for w in ("cos", "sin")
+            ]
+            mean = (2 * balance - 1) * alpha / (alpha - 1)
+            expected = (tails[0] + 1j * (2 * balance - 1) * tails[1]) * np.exp(-1j * at * mean)
+            found = recursion.characteristic(law, np.array([at]))[0]
+            assert found == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("rise", "curvature", "said"),
-    [
-        (0.0, 0.01, "nowhere told from zero"),
-        (2.0, 0.1, "rises all along"),
-        (-2.0, 0.1, "falls all along"),
-        (0.2, 0.2, "rises from"),
-    ],
-)
-def test_a_line_without_a_critical_point_says_why(rise, curvature, said):
-    line = piecewise([], [[rise, curvature]])
-    measured = slices.slice_of(shared_noise(line, 0.2), np.linspace(-1, 1, 11), 16, 60)
-    assert not measured.points
-    assert said in study._without_points(measured)
-    assert figures.draw_slices({"weakest": measured}).axes
+@pytest.mark.parametrize("rate", [0.2, 0.01, 1e-3])
+def test_escape_from_the_linear_recursion_in_closed_form(rate):
+    # Sums of normal and of stable noise are so again, at any rate.
+    for x in (-0.4, 0.1, 1.0):
+        kappa = 1.7
+        deviation = rate * 0.7 / math.sqrt((1 + rate * kappa) ** 2 - 1)
+        found = recursion.escape_probability(x * deviation, rate, LAWS["gaussian"], kappa)
+        assert found == pytest.approx(norm.cdf(x), abs=1e-6)
+        width = rate * 0.7 * ((1 + rate * kappa) ** 1.5 - 1) ** (-1 / 1.5)
+        found = recursion.escape_probability(x * width, rate, LAWS["stable"], kappa)
+        assert found == pytest.approx(levy_stable.cdf(x, 1.5, 0), abs=1e-5)
 
 
-def test_sticking_and_floor_are_predicted():
-    slope = noisy(piecewise([], [[0, -2.0]]), 0.5)
-    point = slices.CriticalPoint(0.0, -2.0, 0.5, 4.0, 0.4)
-    checked = slices.check_by_running(slope, point, 0.05, 200)
-    assert checked["kind"] == "maximum"
-    assert abs(checked["run_steps"] - checked["predicted_steps"]) < max(
-        4 * checked["run_steps_error"], 0.15 * checked["predicted_steps"]
+def test_the_stable_law_is_the_limit_and_the_first_term_its_distance():
+    for alpha in (1.3, 1.5):
+        for multiple in (0.3, 1.0, 5.0):
+            start = multiple * 0.2 * 1e-8 ** (1 - 1 / alpha)
+            limit = theory.escape_probability_heavy(start, 1e-8, alpha, 0.2)
+            found = recursion.escape_probability(start, 1e-8, noise("pareto", 0.2, alpha))
+            assert found == pytest.approx(limit, abs=2e-4)
+    # The characteristic function of the limit, with the first term, at a small rate.
+    alpha, rate, scale = 1.8, 1e-6, 1.0
+    width = scale * rate ** (1 - 1 / alpha)
+    width *= (alpha * theory.stable_constant(alpha)) ** (-1 / alpha)
+    c = recursion.finite_rate_term(rate, alpha)
+    u = np.linspace(1e-6, 12, 4001)
+    x = 1.3
+    integrand = np.sin(u * x) / u * np.exp(-(u**alpha) + c * u**2 * (u < 1 / c))
+    expected = 0.5 + trapezoid(integrand, u) / math.pi
+    found = recursion.escape_probability(x * width, rate, noise("pareto", scale, alpha))
+    assert found == pytest.approx(expected, abs=2e-3)
+    assert abs(theory.escape_probability_heavy(x * width, rate, alpha, scale) - found) > 0.01
+
+
+@pytest.mark.parametrize(("alpha", "found"), [(1.5, 0.908), (1.8, 0.910)])
+def test_the_recursion_explains_what_was_simulated(alpha, found):
+    """Shares of paths were measured elsewhere at rate 1e-3, to about 0.005."""
+    law = noise("pareto", 0.03, alpha)
+    start = 3 * 0.03 * 1e-3 ** (1 - 1 / alpha)
+    assert recursion.escape_probability(start, 1e-3, law) == pytest.approx(found, abs=0.01)
+
+
+@pytest.mark.parametrize("name", [name for name in LAWS if name != "stable"])
+def test_distribution_functions_and_their_integrals(name):
+    law = LAWS[name]
+    x = np.array([-3.0, -0.6, -0.2, 0.5, 4.0])
+    below, area = exit_equation.distribution(law, x)
+    xi = law.sample(np.random.default_rng(0), 50_000)
+    drawn = np.array([(xi <= value).mean() for value in x])
+    np.testing.assert_allclose(below, drawn, atol=4 * 0.5 / math.sqrt(50_000))
+    for a, b, difference in zip(x, x[1:], np.diff(area), strict=False):
+        grid = np.linspace(a, b, 20_001)
+        between = trapezoid(exit_equation.distribution(law, grid)[0], grid)
+        assert difference == pytest.approx(between, abs=1e-4)
+    # Far down the integral vanishes.
+    assert exit_equation.distribution(law, np.array([-1e9]))[1][0] < 1e-3
+
+
+def test_the_integral_equation_is_kramers_at_small_noise():
+    well = double_well()
+    for rate in (0.1, 0.15):
+        steps = exit_equation.mean_exit_steps(
+            well, noise("gaussian"), rate, 1.0, (-0.5, np.inf), 0.01
+        )
+        kramers = theory.kramers_exit_time(rate, 1.0, 0.25, 2.0, 1.0)
+        assert steps == pytest.approx(kramers, rel=0.08)
+    up = exit_equation.exit_probability(well, noise("gaussian"), 0.1, 0.0, (-0.7, 0.7), 0.01)
+    assert up == pytest.approx(0.5, abs=1e-9)
+    away = exit_equation.exit_probability(well, noise("gaussian"), 0.1, 0.1, (-0.7, 0.7), 0.01)
+    assert away == pytest.approx(norm.cdf(0.1 / math.sqrt(0.05)), abs=0.015)
+
+
+def test_the_integral_equation_agrees_with_paths():
+    for name, start in (("student", 0.2), ("unbalanced", 0.1), ("laplace", 0.3)):
+        law, ends = LAWS[name], (-0.5, 0.8)
+        runs = simulate(double_well(), law, 0.1, start, FOREVER, 4000, 1, name, ends)
+        steps = exit_equation.mean_exit_steps(double_well(), law, 0.1, start, ends)
+        up = exit_equation.exit_probability(double_well(), law, 0.1, start, ends)
+        error = runs.steps.std() / math.sqrt(4000)
+        assert steps == pytest.approx(runs.steps.mean(), abs=4 * error)
+        assert up == pytest.approx((runs.side > 0).mean(), abs=0.025)
+
+
+def test_unbalanced_noise_leaves_by_the_integral_equation_as_by_the_recursion():
+    law, rate = noise("pareto", 0.03, 1.5, 0.8), 0.05
+    for start in (-0.01, 0.02):
+        up = exit_equation.exit_probability(double_well(), law, rate, start, (-0.7, 0.7), 0.002)
+        assert up == pytest.approx(recursion.escape_probability(start, rate, law), abs=0.01)
+
+
+def test_one_jump_leaves_a_heavy_tailed_well_the_sooner_the_top_is_the_end():
+    """Changes of basin follow the formula; a first passage of the top comes 10 % sooner."""
+    law, rate = noise("pareto", 0.1, 1.5), 0.1
+    formula = theory.heavy_exit_time(rate, 1.5, 0.1, down=1.0)
+    beyond, top = (
+        exit_equation.mean_exit_steps(double_well(), law, rate, 1.0, (end, np.inf)) / formula
+        for end in (-0.5, 0.0)
     )
-    assert abs(checked["run_share_up"] - 0.5) < 0.15
-    slope = noisy(piecewise([], [[0, 2.0]]), 0.5)
-    checked = slices.check_by_running(
-        slope, slices.CriticalPoint(0.0, 2.0, 0.5, 4.0, 0.4), 0.2, 200
-    )
-    assert checked["kind"] == "minimum"
-    assert abs(checked["run_floor"] / checked["predicted_floor"] - 1) < 0.2
+    assert beyond == pytest.approx(0.957, abs=0.005)
+    assert top == pytest.approx(0.880, abs=0.005)
 
 
-def test_no_draw_is_used_twice():
-    # At this rate a path takes 4000 steps to its floor.
-    used = []
-    slope = noisy(piecewise([], [[0, 2.0]]), 0.5)
-
-    def watched(t: float, k: int) -> float:
-        used.append(k)
-        return slope(t, k)
-
-    slices.check_by_running(watched, slices.CriticalPoint(0.0, 2.0, 0.5, 4.0, 0.4), 1e-3, 3)
-    assert len(used) == len(set(used)) == 3 * 4000
+def test_paths_that_have_not_left_are_not_averaged():
+    runs = simulate(double_well(), noise("gaussian"), 0.01, 0.0, 3, 10, 1, "x", (-1.0, 1.0))
+    for numbers in (runs.mean_steps, runs.share_up):
+        with pytest.raises(ValueError, match="10 paths have not left"):
+            numbers(5)
 
 
-def test_hill_finds_the_index_of_a_power_tail():
-    for index in (1.5, 3.0):
-        sample = noise("pareto", 1.0, index).sample(np.random.default_rng(1), 20_000)
-        tail_index, error = slices.hill(sample)
-        assert abs(tail_index - index) < 4 * error
-    light, _ = slices.hill(np.random.default_rng(1).standard_normal(20_000), 0.01)
-    assert light > 5
+def test_batches_are_means_of_consecutive_paths():
+    runs = simulate(double_well(), noise("gaussian"), 0.1, 0.1, FOREVER, 20, 1, "x", (-0.5, 0.5))
+    np.testing.assert_allclose(runs.mean_steps(5), runs.steps.reshape(5, 4).mean(axis=1))
+    np.testing.assert_allclose(runs.share_up(5), (runs.side > 0).reshape(5, 4).mean(axis=1))
+    inside = runs.share_ending(0.5, np.inf, 5)
+    np.testing.assert_allclose(inside, runs.share_up(5))
+
+
+def test_unbalanced_noise_has_mean_zero_and_its_tails():
+    law = noise("pareto", 0.5, 3.5, 0.8)
+    sample = law.sample(np.random.default_rng(0), 200_000)
+    assert abs(sample.mean()) < 4 * sample.std() / math.sqrt(200_000)
+    assert sample.var() == pytest.approx(law.variance, rel=0.05)
+    assert (sample + law.shift > 0).mean() == pytest.approx(0.8, abs=0.005)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -338,12 +364,30 @@ def test_hill_finds_the_index_of_a_power_tail():
         (lambda: sharp_maximum(-1, 1), "must be positive"),
         (lambda: theory.stable_constant(2.5), "between 1 and 2"),
         (lambda: theory.markov_rates([0, 1], [2], 1.5), "must alternate"),
-        (lambda: slices.hill(np.ones(20)), "at least 5"),
+        (lambda: noise("gaussian", 1.0, balance=0.8), "are symmetric"),
+        (lambda: noise("pareto", 1.0, 1.5, 1.2), "from 0 to 1"),
         (
-            lambda: slices.check_by_running(
-                lambda x, k: 0.0, slices.CriticalPoint(0, 1, 1, 2, 1), 1.5, 5
+            lambda: recursion.escape_probability(0.0, 0.1, noise("pareto", 1.0, 2.0)),
+            "is an integer",
+        ),
+        (lambda: recursion.escape_probability(0.0, -0.1, noise("gaussian")), "must be positive"),
+        (
+            lambda: exit_equation.mean_exit_steps(
+                double_well(), noise("stable", 1.0, 1.5), 0.1, 0.0, (-1, 1)
             ),
-            "between 0 and 1",
+            "no distribution function",
+        ),
+        (
+            lambda: exit_equation.mean_exit_steps(
+                double_well(), noise("gaussian"), 0.1, 0.0, (-np.inf, np.inf)
+            ),
+            "have a finite end",
+        ),
+        (
+            lambda: exit_equation.exit_probability(
+                double_well(), noise("gaussian"), 0.1, 0.0, (-1, np.inf)
+            ),
+            "must be finite",
         ),
     ],
 )

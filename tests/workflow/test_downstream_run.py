@@ -19,7 +19,7 @@ ASKED = {
         "systems": 6, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 10, "solves": 5,
     },
     "sgd_dynamics": {
-        "places": 5, "draws": 4, "noise_draws": 60, "batch_size": 20, "rate": 0.3, "paths": 5,
+        "starts": 2, "changes": 1, "places": 5, "draws": 4, "noise_draws": 60,
     },
     "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
@@ -49,7 +49,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert metrics_by_method["posterior"]["coverage"] > 0.5
     weights = [metrics_by_method["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]
     assert np.sum(weights) == pytest.approx(1)
-    assert metrics_by_method["sgd_dynamics"]["restart_statement"]
+    assert metrics_by_method["sgd_dynamics"]["starts"] == 2
     assert metrics_by_method["analog"]["error_power_tiki_taka_2"] > 0
     assert metrics_by_method["analog"]["analog_law_change"] > 0
     assert metrics_by_method["influence"]["pool"] == 200

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.downstream.claims import measured
 from popinv.figures.style import (
     FAILURE,
     LIGHT,
@@ -25,10 +26,14 @@ __all__ = ["draw_comparisons", "draw_slices"]
 
 @styled
 def draw_comparisons(result: xr.Dataset) -> Figure:
-    """Draw every simulated number over its theory, with four standard errors."""
+    """Draw every simulated number over its theory, with its 95 % interval over batches."""
+    # Where theory is zero there is no ratio.
+    result = result.sel(comparison=result["theory"] != 0)
     names = [readable(str(name)) for name in result["comparison"].values]
     theory, simulated = result["theory"].values, result["simulated"].values
-    ratio, error = simulated / theory, np.abs(result["error"].values / theory)
+    found = [measured(row / value) for row, value in zip(simulated, theory, strict=True)]
+    ratio = np.array([each.mean for each in found])
+    half = np.array([each.high - each.mean for each in found])
     figure = new_figure("Simulated paths against theory", 9, 1.6 + 0.24 * len(names))
     ax = figure.subplots()
     place = np.arange(len(names))
@@ -36,12 +41,12 @@ def draw_comparisons(result: xr.Dataset) -> Figure:
     ax.errorbar(
         ratio,
         place,
-        xerr=4 * error,
+        xerr=half,
         fmt="o",
         ms=5,
         color=MODEL,
         lw=1.2,
-        label="simulated, 4 standard errors",
+        label="simulated, 95 % over batches",
     )
     ax.set_yticks(place, names)
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="simulated / theory")
@@ -58,16 +63,16 @@ def draw_slices(slices: Mapping[str, Any]) -> Figure:
     slices : mapping of str to Slice
         From :mod:`popinv.downstream.sgd_dynamics.slices`.
     """
-    titles = {
-        "restart": "From the solution (0) to a restart's start (1)",
-        "weakest": "From the solution (0) along the least curved direction",
-    }
+    titles = {"start": "From the answer (0) to the farthest start (1)"}
     figure = new_figure("The descent's loss along lines", 5.5 * len(slices), 6)
     axes = figure.subplots(2, len(slices), sharex="col", squeeze=False)
     for column, (name, profile) in enumerate(slices.items()):
         height, slope = axes[:, column]
         height.plot(profile.places, profile.height, color=MODEL)
-        height.set(title=titles.get(name, readable(name)), ylabel="loss above its lowest")
+        height.set(
+            title=titles.get(name, f"From the answer (0) to {readable(name)} (1)"),
+            ylabel="loss above its lowest",
+        )
         slope.axhline(0, color=LIGHT, lw=1)
         slope.errorbar(
             profile.places,

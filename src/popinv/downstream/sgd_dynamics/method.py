@@ -13,9 +13,10 @@ def _megabytes(sizes: StudySizes, asked: SgdDynamics) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: SgdDynamics) -> float:
-    # Two lines: slopes at all places, noise and runs at about three critical points.
-    slopes = asked.places * asked.draws + 3 * (asked.noise_draws + 200 * asked.paths)
-    return 2 * slopes * sizes.iteration_seconds / 60
+    # Descents of up to four legs of 200 steps, and slopes and noise on up to three lines.
+    descents = 800 * (asked.starts + asked.changes)
+    slopes = 3 * (asked.places * asked.draws + 3 * asked.noise_draws) + asked.draws * asked.starts
+    return (descents + slopes) * sizes.iteration_seconds / 60
 
 
 METHOD = Method(
@@ -31,7 +32,7 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="probing the descent along lines",
+        message="descending from many starts",
         stores=("observations", "surrogate", "estimate", "descent"),
         sections=("forward", "law", "noise", "descent"),
         imports=("law", "noise"),

@@ -8,41 +8,44 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from popinv.downstream.section import MethodSection, StudySections
-from popinv.sections.base import Fraction, NotBoolean
+from popinv.sections.base import CountOrZero, NotBoolean, Positive
 from popinv.sections.messages import Problem
 
 __all__ = ["SgdDynamics"]
 
 
 class SgdDynamics(MethodSection):
-    """Critical points of the descent's loss along lines, and its gradient noise there."""
+    """Many starts of the study's descent, and the barriers between their ends."""
 
     question: ClassVar[str] = (
-        "Critical points at which plain stochastic gradient descent would stick on the study's "
-        "loss, the time there, and the direction of escape"
+        "Whether another start of the descent finds a better answer, and how often"
     )
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It does not take noise of kind `full`."
     )
 
+    starts: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=12,
+        description="Starts of the descent, drawn as the study draws its restarts. The probability "
+        "of a better answer is known to about 3 divided by their number.",
+    )
+    apart: Positive = Field(
+        default=2.0,
+        description="Standard errors by which a parameter differs in another answer.",
+    )
+    changes: CountOrZero = Field(
+        default=6,
+        description="Descents that begin at the answer, where there are other answers, to count "
+        "how often the noise of the descent changes it; 0 for none.",
+    )
     places: Annotated[int, Field(ge=5), NotBoolean] = Field(
-        default=21, description="Places on each line at which the mean slope is measured."
+        default=31, description="Places on each line at which the mean slope is measured."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
-        default=128, description="Draws for the mean slope at each place."
+        default=24, description="Draws for the mean slope at each place, and for the loss at ends."
     )
     noise_draws: Annotated[int, Field(ge=50), NotBoolean] = Field(
-        default=400, description="Draws for the gradient noise at a critical point."
-    )
-    batch_size: Annotated[int, Field(ge=10), NotBoolean] = Field(
-        default=100, description="Number of systems, and of model samples, in a minibatch."
-    )
-    rate: Fraction = Field(
-        default=0.1,
-        description="Learning rate of the runs times the size of the curvature.",
-    )
-    paths: Annotated[int, Field(ge=5), NotBoolean] = Field(
-        default=20, description="Paths that are run from each critical point."
+        default=100, description="Draws for the gradient noise at a critical point."
     )
 
     def problems(self, study: StudySections) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -38,17 +39,38 @@ class Runs:
     steps: np.ndarray
     side: np.ndarray
 
-    @property
-    def mean_steps(self) -> tuple[float, float]:
-        """Mean number of steps and its standard error; the exit time only if all paths left."""
-        return float(self.steps.mean()), float(self.steps.std(ddof=1) / np.sqrt(len(self.steps)))
+    def mean_steps(self, batches: int) -> np.ndarray:
+        """Return the mean number of steps of each batch of paths, shape (batches,).
 
-    @property
-    def share_up(self) -> tuple[float, float]:
-        """Share of upward exits among the paths that left, and its standard error."""
-        left = self.side != 0
-        share, count = float((self.side[left] > 0).mean()), int(left.sum())
-        return share, float(np.sqrt(max(share * (1 - share), 1 / count) / count))
+        Raises
+        ------
+        ValueError
+            If a path has not left, so that the mean would be that of cut paths.
+        """
+        if not self.side.all():
+            raise ValueError(f"{int((self.side == 0).sum())} paths have not left")
+        return _batches(self.steps, batches)
+
+    def share_up(self, batches: int) -> np.ndarray:
+        """Return the share of upward exits of each batch of paths, shape (batches,).
+
+        Raises
+        ------
+        ValueError
+            If a path has not left.
+        """
+        if not self.side.all():
+            raise ValueError(f"{int((self.side == 0).sum())} paths have not left")
+        return _batches(self.side > 0, batches)
+
+    def share_ending(self, low: float, high: float, batches: int) -> np.ndarray:
+        """Return the share of the paths of each batch that end within (low, high)."""
+        return _batches((self.final > low) & (self.final < high), batches)
+
+
+def _batches(values: np.ndarray, batches: int) -> np.ndarray:
+    """Return the mean of each of several equal batches of consecutive, independent paths."""
+    return values[: len(values) // batches * batches].reshape(batches, -1).mean(axis=1)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -64,13 +86,14 @@ def _path(
     kind: int,
     scale: float,
     index: float,
+    balance: float,
 ) -> tuple:
     for n in range(steps):
         if x <= low:
             return x, n, -1
         if x >= high:
             return x, n, 1
-        xi = draw(generator, kind, scale, index)
+        xi = draw(generator, kind, scale, index, balance)
         x += rate * (xi - evaluate_slope(x, breaks, coefficients))
     side = -1 if x <= low else (1 if x >= high else 0)
     return x, steps, side
@@ -129,9 +152,14 @@ def simulate(
     final = np.empty(paths)
     taken, side = np.empty(paths, dtype=np.int64), np.empty(paths, dtype=np.int64)
     fixed = (float(rate), int(steps), float(within[0]), float(within[1]))
-    of_law = (landscape.breaks, landscape.coefficients, KINDS.index(noise.kind))
+    of_landscape = (landscape.breaks, landscape.coefficients)
+    of_law: tuple[Any, ...] = (KINDS.index(noise.kind), noise.scale, noise.index, noise.balance)
     for i in range(paths):
         final[i], taken[i], side[i] = _path(
-            generator(seed, stage, i), float(start), *fixed, *of_law, noise.scale, noise.index
+            generator(seed, stage, i),
+            float(start),
+            *fixed,
+            *of_landscape,
+            *of_law,
         )
     return Runs(final, taken, side)

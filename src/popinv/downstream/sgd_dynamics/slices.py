@@ -1,40 +1,44 @@
-r"""A study's descent along lines: critical points, gradient noise, and sticking times.
+r"""A study's descent along a line between two answers: the barrier, and the chance to cross it.
 
 On a line p(t) = p_0 + t v the descent's stochastic slope is g_k(t) = v^T grad_k(p(t)), with draws
-and minibatch k. Its mean over k is the slope f'(t) of the landscape on the line. The zeros of the
-mean are the critical points, of curvature kappa, and the deviations from it are the gradient noise.
-(The cut gradient is no gradient field, but on a line every slope has an integral.) Plain stochastic
-gradient descent on the line,
+and minibatch k. Its mean over k is the slope f'(t) of the landscape on the line, and the deviation
+sigma(t) from it is the gradient noise. (The cut gradient is no gradient field, but on a line every
+slope has an integral.) A Gauss-Newton step of the learning rate r divides the gradient by the
+curvature, so on the line it is a step of stochastic gradient descent with epsilon = r / kappa,
+kappa the curvature at the minimum. The probability per step to cross the maximum at s from the
+minimum at m is that of Kramers, with the noise as it was measured along the way,
 
-.. math:: t_{n+1} = t_n - \epsilon g_n(t_n),
-
-is then the process whose sticking and noise floor :mod:`~popinv.downstream.sgd_dynamics.theory`
-predicts. It is run to check the prediction.
+.. math::
+    \frac{\epsilon \sqrt{\kappa_m \kappa_s}}{2 \pi}
+    \exp\left(-\frac{2}{\epsilon} \int_m^s \frac{f'(t)}{\sigma^2(t)} dt\right).
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from scipy.integrate import trapezoid
 
-from popinv.downstream.sgd_dynamics import theory
 from popinv.errors import ConfigError
 from popinv.inference.descent import step
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 
-__all__ = ["CriticalPoint", "Slice", "check_by_running", "hill", "line_slope", "slice_of"]
+__all__ = [
+    "CriticalPoint",
+    "Slice",
+    "crossing_probability",
+    "hill",
+    "line_slope",
+    "slice_of",
+]
 
 # g_k(t): the stochastic slope at t with the draws k.
 StochasticSlope = Callable[[float, int], float]
-
-# A path has left if it is this number of sticking radii away.
-_GONE = 3.0
-_MOST_STEPS = 2000
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,15 @@ class Slice:
         t.
     slope, error : ndarray of shape (n,)
         Mean slope and its standard error.
+    deviation : ndarray of shape (n,)
+        Standard deviation of the gradient noise.
     points : tuple of CriticalPoint
     """
 
     places: np.ndarray
     slope: np.ndarray
     error: np.ndarray
+    deviation: np.ndarray
     points: tuple[CriticalPoint, ...]
 
     @property
@@ -92,6 +99,22 @@ class Slice:
         rises = np.diff(self.places) * (self.slope[1:] + self.slope[:-1]) / 2
         height = np.concatenate([[0.0], np.cumsum(rises)])
         return height - height.min()
+
+    @property
+    def barrier(self) -> tuple[CriticalPoint, CriticalPoint] | None:
+        """The minimum nearest to t = 0 and the maximum that follows it, if there are both."""
+        minima = [p for p in self.points if not p.is_maximum]
+        if not minima:
+            return None
+        start = min(minima, key=lambda p: abs(p.place))
+        after = [p for p in self.points if p.is_maximum and p.place > start.place]
+        return (start, after[0]) if after else None
+
+    def between(self, low: float, high: float, values: np.ndarray) -> float:
+        """Return the integral of values at the places from low to high."""
+        inside = self.places[(self.places > low) & (self.places < high)]
+        t = np.concatenate([[low], inside, [high]])
+        return float(trapezoid(np.interp(t, self.places, values), t))
 
 
 def hill(deviations: np.ndarray, share: float = 0.1) -> tuple[float, float]:
@@ -124,7 +147,6 @@ def line_slope(
     problem : Problem
         Its stage addresses the draws.
     settings : DescentSettings
-        With the minibatch, ``batch_size`` and ``model_samples``, that determines the noise.
     origin, direction : ndarray of shape (n_p,)
     """
     # Adam's step needs no curvature, and its move is not used.
@@ -161,7 +183,8 @@ def slice_of(
     """
     t = np.asarray(places, dtype=float)
     values = np.array([[slope(x, k) for k in range(draws)] for x in t])
-    mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / draws**0.5
+    mean, deviation = values.mean(axis=1), values.std(axis=1, ddof=1)
+    error = deviation / draws**0.5
     points = []
     clear = np.flatnonzero(np.abs(mean) >= 2 * error)
     for i, j in itertools.pairwise(clear):
@@ -170,97 +193,41 @@ def slice_of(
         curvature, rise = np.polyfit(t[i : j + 1], mean[i : j + 1], 1)
         place = np.clip(-rise / curvature, t[i], t[j])
         sample = np.array([slope(place, draws + k) for k in range(noise_draws)])
-        deviations = sample - sample.mean()
-        index, index_error = hill(deviations)
+        index, index_error = hill(sample - sample.mean())
         uncertain = error[np.argmin(np.abs(t - place))] / abs(curvature)
         points.append(
             CriticalPoint(
                 float(place),
                 float(curvature),
-                float(deviations.std(ddof=1)),
+                float(sample.std(ddof=1)),
                 index,
                 index_error,
                 float(uncertain),
             )
         )
-    return Slice(t, mean, error, tuple(points))
+    return Slice(t, mean, error, deviation, tuple(points))
 
 
-def check_by_running(
-    slope: StochasticSlope, point: CriticalPoint, rate: float, paths: int
-) -> dict[str, Any]:
-    r"""Predict the behaviour of plain stochastic gradient descent at a critical point, and run it.
+def crossing_probability(profile: Slice, rates: Sequence[float] | np.ndarray) -> float:
+    """Return the probability to cross the barrier in a descent with these learning rates.
 
-    At a maximum, these are the steps until it is three sticking radii,
-    sqrt(epsilon sigma^2 / (2 kappa)), away, and the side. A path that is still there after 2000
-    steps counts with this number. At a minimum, it is the noise floor: with the rate
-    r = epsilon kappa, the linear process has the deviation sigma sqrt(epsilon / (kappa (2 - r))),
-    which paths that start there show after four relaxation times 1/r.
+    It is 1 - exp(-sum of the probabilities per step). It is 0 without a barrier: there is nothing
+    on the line to cross to.
 
     Parameters
     ----------
-    slope : callable
-    point : CriticalPoint
-    rate : float
-        Learning rate times the size of the curvature, below 1.
-    paths : int
-
-    Returns
-    -------
-    dict
-        ``statement`` and numbers ``predicted_*``, ``run_*``.
-
-    Raises
-    ------
-    ConfigError
-        If the rate does not lie in (0, 1).
+    profile : Slice
+        A line that has the answer at t = 0.
+    rates : sequence of float
+        The learning rate of every step, as shares of a Gauss-Newton step.
     """
-    if not 0 < rate < 1:
-        raise ConfigError(f"the rate is {rate}, must lie between 0 and 1")
-    kappa = abs(point.curvature)
-    epsilon = rate / kappa
-    radius = point.deviation * (epsilon / (2 * kappa)) ** 0.5
-    if not point.is_maximum:
-        radius = point.deviation * (epsilon / (kappa * (2 - rate))) ** 0.5
-        steps = round(4 / rate)
-        ends = [_run(slope, point.place, epsilon, steps, path)[0] for path in range(paths)]
-        measured = float(np.std(np.array(ends) - point.place, ddof=1))
-        return {
-            "kind": "minimum",
-            "predicted_floor": radius,
-            "run_floor": measured,
-            "run_floor_error": measured / (2 * (paths - 1)) ** 0.5,
-            "statement": f"a minimum: the descent stays within about {radius:.2g} of it",
-        }
-    level = _GONE * radius
-    predicted = theory.quadratic_exit_time(epsilon, level, point.deviation, kappa)
-    runs = [_run(slope, point.place, epsilon, _MOST_STEPS, path, level) for path in range(paths)]
-    taken = np.array([count for _, count in runs], dtype=float)
-    up = np.array([end > point.place for end, _ in runs])
-    return {
-        "kind": "maximum",
-        "predicted_steps": predicted,
-        "run_steps": float(taken.mean()),
-        "run_steps_error": float(taken.std(ddof=1) / paths**0.5),
-        "predicted_share_up": 0.5,
-        "run_share_up": float(up.mean()),
-        "statement": f"a maximum: within {radius:.2g} of it the descent would stick for about "
-        f"{predicted:.0f} steps, and leave either way; from further off it leaves downhill",
-    }
-
-
-def _run(
-    slope: StochasticSlope,
-    start: float,
-    epsilon: float,
-    steps: int,
-    path: int,
-    level: float = np.inf,
-) -> tuple[float, int]:
-    t = start
-    for n in range(steps):
-        if abs(t - start) >= level:
-            return t, n
-        # No other path or mean uses these draws.
-        t -= epsilon * slope(t, 1_000_000 + path * max(steps, _MOST_STEPS) + n)
-    return t, steps
+    barrier = profile.barrier
+    if barrier is None:
+        return 0.0
+    bottom, top = barrier
+    weighted = profile.slope / profile.deviation**2
+    exponent = 2 * profile.between(bottom.place, top.place, weighted)
+    epsilon = np.asarray(rates, dtype=float) / bottom.curvature
+    frequency = math.sqrt(bottom.curvature * -top.curvature) / (2 * math.pi)
+    per_step = epsilon * frequency * np.exp(-max(exponent, 0.0) / epsilon)
+    return float(-np.expm1(-per_step.sum()))

@@ -1,151 +1,198 @@
-"""Two lines through a study's answer, probed for critical points."""
+"""Whether another start of a study's descent finds a better answer, and how often."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
 
+from popinv.downstream.sgd_dynamics.outlook import Outlook, outlook, share_with_interval
+from popinv.downstream.sgd_dynamics.restarts import all_rates, descend, fixed_losses
 from popinv.downstream.sgd_dynamics.slices import (
     Slice,
-    check_by_running,
+    crossing_probability,
     line_slope,
     slice_of,
 )
-from popinv.inference.curvature import gauss_newton_matrix, tangents
 from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
-from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
-from popinv.transport.sliced import directions
 
 if TYPE_CHECKING:
     from popinv.downstream.sgd_dynamics.section import SgdDynamics
 
-__all__ = ["lines", "probe", "result_dataset"]
+__all__ = ["Answer", "descent_end", "explore", "result_dataset"]
 
-_ROWS = 500
-# A line reaches as far on the other side of the solution: at a restart the loss may rise steeply
-# beyond, and a direction of least curvature has no sign.
-_ENDS = (-1.0, 1.0)
-
-Line = tuple[np.ndarray, np.ndarray]
+# A line reaches beyond both ends by this share of its length.
+_BEYOND = 0.25
+# Other answers that are joined to the study's by a line.
+_MOST_LINES = 3
 
 
-def lines(
-    problem: Problem,
-    settings: DescentSettings,
-    solution: tuple[np.ndarray, np.ndarray],
-    restart: tuple[np.ndarray, np.ndarray],
-) -> dict[str, Line]:
-    """Return (origin, direction) of each line; both start at the solution, at t = 0.
+@dataclass(frozen=True)
+class Answer:
+    """What was found from many starts.
 
-    ``restart`` reaches the start of a restart at t = 1. ``weakest`` is the direction in which the
-    loss is curved least, in units of the problem's scale, and one scale long.
+    Attributes
+    ----------
+    starts, ends : ndarray of shape (n, n_p), (n + 1, n_p)
+        The ends begin with the study's answer.
+    losses : ndarray of shape (n + 1, draws)
+    found : Outlook
+    slices : mapping of str to Slice
+        Lines from the answer at 0 to other answers, or to the farthest start, at 1.
+    metrics : dict
     """
-    origin = np.concatenate(solution)
-    lines_by_name = {"restart": (origin, np.concatenate(restart) - origin)}
-    rng = generator(problem.seed, f"{problem.stage}/weakest")
-    p = torch.from_numpy(origin)
-    omega = torch.from_numpy(rng.standard_normal((_ROWS, problem.law.d_omega)))
-    e = torch.from_numpy(rng.standard_normal((_ROWS, problem.noise.d_y)))
-    theta = torch.from_numpy(directions(rng, settings.directions, problem.noise.d_y))
-    factor = problem.noise.cholesky(p[problem.d_alpha :])
-    u = torch.linalg.solve_triangular(factor.T, theta, upper=True)
-    columns = tangents(lambda q: problem.model(q, omega, e), p)
-    matrix = gauss_newton_matrix(problem.model(p, omega, e), columns, u).numpy()
-    scaled = problem.scale[:, None] * matrix * problem.scale
-    _, vectors = np.linalg.eigh(scaled)
-    lines_by_name["weakest"] = (origin, problem.scale * vectors[:, 0])
-    return lines_by_name
+
+    starts: np.ndarray
+    ends: np.ndarray
+    losses: np.ndarray
+    found: Outlook
+    slices: Mapping[str, Slice]
+    metrics: dict[str, Any]
 
 
-def probe(
+def descent_end(descent: xr.Dataset) -> np.ndarray:
+    """Return the end (n_p,) of a study's stored descent, without the surrogate's correction.
+
+    A correction that was too large to be made has the covariance zero.
+    """
+    p = estimate_of(descent)
+    if "correction" in descent and descent["correction_covariance"].values.any():
+        return p - descent["correction"].values
+    return p
+
+
+def explore(
     problem: Problem,
     settings: DescentSettings,
-    origin: np.ndarray,
-    direction: np.ndarray,
+    answer: np.ndarray,
+    errors: np.ndarray,
+    starts: Sequence[np.ndarray],
     asked: SgdDynamics,
-) -> tuple[Slice, dict[str, Any]]:
-    """Return the slice along a line, and what is found, predicted and run on it.
+) -> Answer:
+    """Descend from many starts, group the ends, and look at what lies between them.
 
     Parameters
     ----------
     problem : Problem
     settings : DescentSettings
-        Settings with the minibatch whose noise is asked for.
-    origin, direction : ndarray of shape (n_p,)
+        The study's own.
+    answer, errors : ndarray of shape (n_p,)
+        The end of the study's descent, and its standard errors.
+    starts : sequence of ndarray of shape (n_p,)
     asked : SgdDynamics
-        ``places``, ``draws``, ``noise_draws``, ``rate`` and ``paths``.
     """
-    slope = line_slope(problem, settings, origin, direction)
-    places = np.linspace(*_ENDS, asked.places)
-    with fixed_threads():
-        profile = slice_of(slope, places, asked.draws, asked.noise_draws)
-        maxima = [point for point in profile.points if point.is_maximum]
-        by_point: dict[str, float | str] = {}
-        statements = []
-        for number, point in enumerate(profile.points):
-            checked = check_by_running(slope, point, asked.rate, asked.paths)
-            where = f"at {point.place:.2g} (within {2 * point.place_error:.2g})"
-            statements.append(f"{where} {checked.pop('statement')}")
-            numbers = {
-                "place": point.place,
-                "place_error": point.place_error,
-                "curvature": point.curvature,
-                "noise_deviation": point.deviation,
-                "tail_index": point.tail_index,
-                "tail_index_error": point.tail_index_error,
-                **checked,
-            }
-            by_point |= {f"point_{number}_{key}": value for key, value in numbers.items()}
-    if not profile.points:
-        statements.append(_without_points(profile))
-    elif not maxima:
-        statements.append("there is no maximum on this line, so nothing to stick at")
-    return profile, {
-        "critical_points": len(profile.points),
-        "maxima": len(maxima),
-        **by_point,
-        "statement": "; ".join(statements),
+    reached, legs = descend(problem, settings, starts, "start")
+    ends = np.vstack([answer, reached])
+    losses = fixed_losses(problem, settings, ends, asked.draws)
+    errors = np.where(problem.free, errors, 0.0)
+    found = outlook(ends, losses, errors, asked.apart)
+    counts = errors > 0
+    distances = np.abs(ends - answer)[:, counts] / errors[counts]
+    farthest = float(distances[found.groups == 0].max(initial=0.0))
+    metrics = found.metrics(farthest) | {"legs_most": int(legs.max())}
+    others = list(found.best_members[1 : _MOST_LINES + 1])
+    if others:
+        targets = {f"answer_{number}": ends[row] for number, row in enumerate(others, 1)}
+    else:
+        far = max(starts, key=lambda p: float((np.abs(p - answer)[counts] / errors[counts]).max()))
+        targets = {"start": far}
+    slices = {
+        name: _line(problem, settings, answer, target, asked) for name, target in targets.items()
     }
+    for name, profile in slices.items():
+        metrics |= _barrier_metrics(name, profile, settings, max(1, int(legs.max())))
+    if others and asked.changes:
+        metrics |= _changes(problem, settings, ends, found, errors, asked)
+    return Answer(np.array(starts), ends, losses, found, slices, metrics)
 
 
-def _without_points(profile: Slice) -> str:
-    clear = np.abs(profile.slope) >= 2 * profile.error
-    if not clear.any():
-        return (
-            "the loss is so flat that its slope is nowhere told from zero: the data say little "
-            "along this line, or more draws are needed"
-        )
-    way = "rises" if profile.slope[clear][0] > 0 else "falls"
-    if clear.all():
-        return f"no critical point on this line: the loss {way} all along it"
-    first, last = profile.places[clear][[0, -1]]
-    return (
-        f"no critical point is told on this line: the loss {way} from {first:.2g} to {last:.2g}, "
-        "elsewhere its slope is not told from zero"
-    )
+def _line(
+    problem: Problem,
+    settings: DescentSettings,
+    origin: np.ndarray,
+    target: np.ndarray,
+    asked: SgdDynamics,
+) -> Slice:
+    slope = line_slope(problem, settings, origin, target - origin)
+    places = np.linspace(-_BEYOND, 1 + _BEYOND, asked.places)
+    with fixed_threads():
+        return slice_of(slope, places, asked.draws, asked.noise_draws)
 
 
-def result_dataset(slices: Mapping[str, Slice]) -> xr.Dataset:
-    """Return the slices as a Dataset along ``line`` and ``place``."""
-    dims = ("line", "place")
+def _barrier_metrics(
+    name: str, profile: Slice, settings: DescentSettings, legs: int
+) -> dict[str, Any]:
+    """Return what lies between the answer and the other end of a line."""
+    maxima = [point for point in profile.points if point.is_maximum and 0 < point.place < 1]
+    numbers: dict[str, Any] = {f"{name}_maxima": len(maxima)}
+    if profile.barrier is None:
+        return numbers
+    bottom, top = profile.barrier
+    numbers |= {
+        f"{name}_barrier": profile.between(bottom.place, top.place, profile.slope),
+        f"{name}_barrier_place": top.place,
+        f"{name}_noise_deviation": top.deviation,
+        f"{name}_tail_index": top.tail_index,
+        f"{name}_tail_index_error": top.tail_index_error,
+    }
+    if settings.optimiser == "gauss_newton":
+        # Adam's step does not grow with the gradient, so that the formula says nothing of it.
+        crossing = crossing_probability(profile, all_rates(settings, legs))
+        numbers[f"{name}_crossing_probability"] = crossing
+    return numbers
+
+
+def _changes(
+    problem: Problem,
+    settings: DescentSettings,
+    ends: np.ndarray,
+    found: Outlook,
+    errors: np.ndarray,
+    asked: SgdDynamics,
+) -> dict[str, Any]:
+    """Run the descent anew from the answer, and count how often it ends elsewhere."""
+    again, _ = descend(problem, settings, [ends[0]] * asked.changes, "again")
+    joined = np.vstack([ends, again])
+    groups = outlook(joined, np.zeros((len(joined), 2)), errors, asked.apart).groups
+    left = int((groups[len(ends) :] != groups[0]).sum())
+    share, low, high = share_with_interval(left, asked.changes)
+    return {"changes": share, "changes_low": low, "changes_high": high}
+
+
+def result_dataset(problem: Problem, answer: Answer, names: Sequence[str]) -> xr.Dataset:
+    """Return starts, ends and losses, and the slices along ``line`` and ``place``."""
+    dims, of_end = ("line", "place"), ("end_of", "estimated")
+    slices = answer.slices
     some = next(iter(slices.values()))
     return xr.Dataset(
         {
+            "start": variable(("start_of", "estimated"), answer.starts, "start, unconstrained"),
+            "end": variable(of_end, answer.ends, "end, unconstrained; the answer comes first"),
+            "group": variable("end_of", answer.found.groups, "group of the end; -1 if diverged"),
+            "fixed_loss": variable(
+                ("end_of", "draw"), answer.losses, "loss in the fixed metric, by draws"
+            ),
             "slope": variable(dims, [s.slope for s in slices.values()], "mean slope of the loss"),
             "slope_error": variable(
                 dims, [s.error for s in slices.values()], "standard error of the mean slope"
             ),
+            "deviation": variable(
+                dims, [s.deviation for s in slices.values()], "deviation of the gradient noise"
+            ),
             "height": variable(dims, [s.height for s in slices.values()], "integral of the slope"),
         },
         coords={
+            "estimated": variable(
+                "estimated", np.array(names, dtype=np.str_), "law or noise, unconstrained"
+            ),
             "line": variable("line", np.array(list(slices), dtype=np.str_), "line"),
-            "place": variable("place", some.places, "place on the line, 0 at the solution"),
+            "place": variable("place", some.places, "place on the line, 0 at the answer"),
         },
     )

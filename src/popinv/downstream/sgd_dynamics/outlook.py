@@ -1,0 +1,175 @@
+"""What a study's descents from many starts say: groups of ends, and the chance of a better one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.stats import binomtest
+
+from popinv.errors import ConfigError
+
+__all__ = ["Outlook", "group_ends", "outlook", "share_with_interval"]
+
+# Standard errors by which a difference of losses must differ from zero.
+_CLEAR = 3.0
+# Starts after which the best answer has been found with this probability.
+_SURE = 0.95
+
+
+def group_ends(ends: np.ndarray, errors: np.ndarray, apart: float) -> np.ndarray:
+    """Return the number of each end's group, from 0, in the order of their first members.
+
+    Two ends are neighbours if no parameter differs by more than ``apart`` standard errors; a group
+    is what neighbours connect (single linkage). A descent that diverged, whose end is NaN, has the
+    number -1.
+
+    Parameters
+    ----------
+    ends : ndarray of shape (n, n_p)
+    errors : ndarray of shape (n_p,)
+        Standard errors; an entry of zero does not count.
+    apart : float
+
+    Raises
+    ------
+    ConfigError
+        If the standard errors are not known.
+    """
+    if np.isnan(errors).any():
+        raise ConfigError(
+            "the study's descent has no standard errors (it has more than 100 parameters, or "
+            "unrestricted noise), so its ends cannot be compared; leave sgd_dynamics out"
+        )
+    finite = np.flatnonzero(~np.isnan(ends).any(axis=1))
+    groups = np.full(len(ends), -1)
+    scaled = ends[finite][:, errors > 0] / errors[errors > 0]
+    if len(finite) == 1:
+        groups[finite] = 0
+    if len(finite) < 2:
+        return groups
+    found = fcluster(linkage(scaled, "single", metric="chebyshev"), apart, "distance")
+    order = list(dict.fromkeys(found))
+    groups[finite] = [order.index(number) for number in found]
+    return groups
+
+
+def share_with_interval(count: int, total: int) -> tuple[float, float, float]:
+    """Return count / total and its exact 95 % interval (Clopper and Pearson)."""
+    interval = binomtest(count, total).proportion_ci(0.95, "exact")
+    return count / total, float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Groups of ends and what another start would find.
+
+    Attributes
+    ----------
+    groups : ndarray of int, shape (n + 1,)
+        Group of the answer, which is 0, and of each start.
+    best_members : tuple of int
+        The row of the lowest loss of each group.
+    gains : ndarray of shape (groups,)
+        By how much the loss of each group is lower than the answer's.
+    gain_errors : ndarray of shape (groups,)
+        Its standard error over draws.
+    """
+
+    groups: np.ndarray
+    best_members: tuple[int, ...]
+    gains: np.ndarray
+    gain_errors: np.ndarray
+
+    @property
+    def better(self) -> np.ndarray:
+        """Whether each group's loss is clearly lower, shape (groups,)."""
+        return self.gains > _CLEAR * self.gain_errors
+
+    def metrics(self, farthest: float) -> dict[str, Any]:
+        """Return numbers and the statement; ``farthest`` is the largest distance of an end.
+
+        The distance is that of an end in the answer's group from the answer, in standard errors.
+        """
+        starts = self.groups[1:]
+        total, kinds = len(starts), len(self.gains)
+        same, same_low, same_high = share_with_interval(int((starts == 0).sum()), total)
+        found = int(np.isin(starts, np.flatnonzero(self.better)).sum())
+        chance, low, high = share_with_interval(found, total)
+        diverged = int((starts < 0).sum())
+        numbers: dict[str, Any] = {
+            "starts": total,
+            "diverged": diverged,
+            "answers": kinds,
+            "same_answer": same,
+            "same_answer_low": same_low,
+            "same_answer_high": same_high,
+            "better_answer": chance,
+            "better_answer_low": low,
+            "better_answer_high": high,
+            "farthest": farthest,
+        }
+        for number in range(1, kinds):
+            numbers |= {
+                f"answer_{number}_share": float((starts == number).mean()),
+                f"answer_{number}_gain": float(self.gains[number]),
+                f"answer_{number}_gain_error": float(self.gain_errors[number]),
+            }
+        return numbers | {"statement": self._statement(numbers)}
+
+    def _statement(self, numbers: dict[str, Any]) -> str:
+        total, diverged = numbers["starts"], numbers["diverged"]
+        lost = f"; {diverged} diverged" if diverged else ""
+        same = int((self.groups[1:] == 0).sum())
+        if numbers["answers"] == 1:
+            return (
+                f"one basin: {same} of {total} starts end within {numbers['farthest']:.2g} "
+                f"standard errors of the answer{lost}; another start finds a better answer with a "
+                f"probability below {numbers['better_answer_high']:.2g} (95 %)"
+            )
+        if numbers["better_answer"] > 0:
+            chance = numbers["better_answer"]
+            needed = 1 if chance == 1 else math.ceil(math.log(1 - _SURE) / math.log1p(-chance))
+            return (
+                f"{numbers['answers']} answers: another start finds a better one with probability "
+                f"{chance:.2g} ({numbers['better_answer_low']:.2g} to "
+                f"{numbers['better_answer_high']:.2g}){lost}; descent.restarts: {needed + 1} finds "
+                "one in 95 of 100 studies"
+            )
+        return (
+            f"{numbers['answers']} answers, and none of {total} starts finds a better one: its "
+            f"probability is below {numbers['better_answer_high']:.2g} (95 %); {same} find the "
+            f"same{lost}"
+        )
+
+
+def outlook(ends: np.ndarray, losses: np.ndarray, errors: np.ndarray, apart: float) -> Outlook:
+    """Group the ends of descents, and compare each group's best loss with the answer's.
+
+    Parameters
+    ----------
+    ends : ndarray of shape (n + 1, n_p)
+        The study's answer, and the end of the descent from each start.
+    losses : ndarray of shape (n + 1, draws)
+        The loss at each, with the same draws for all.
+    errors : ndarray of shape (n_p,)
+        Standard errors of the answer.
+    apart : float
+        Standard errors by which answers differ.
+    """
+    groups = group_ends(ends, errors, apart)
+    kinds = int(groups.max()) + 1
+    means = np.where(groups < 0, np.inf, losses.mean(axis=1))
+    best, gains, gain_errors = [], np.zeros(kinds), np.zeros(kinds)
+    for number in range(kinds):
+        members = np.flatnonzero(groups == number)
+        # The answer stands for its own group.
+        row = 0 if number == 0 else int(members[np.argmin(means[members])])
+        best.append(row)
+        difference = losses[0] - losses[row]
+        gains[number] = difference.mean()
+        gain_errors[number] = difference.std(ddof=1) / difference.size**0.5
+    return Outlook(groups, tuple(best), gains, gain_errors)
