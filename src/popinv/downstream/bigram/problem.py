@@ -97,7 +97,7 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
 
 def whole(*parts: xr.Dataset) -> xr.Dataset:
     """Return the parts as one Dataset, without attributes of its own."""
-    merged = xr.merge(parts, combine_attrs="drop_conflicts")
+    merged = xr.merge(parts, join="outer", combine_attrs="drop_conflicts")
     merged.attrs.clear()
     return merged
 
