@@ -155,10 +155,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         PROBLEM.test_the_correction_predicts_a_withheld_half_and_the_law_does_not,
     ),
     (
-        text_problem,
-        "learnt.matched(contexts)",
-        "learnt.matched(0.8 * contexts)",
-        PROBLEM.test_the_correction_predicts_a_withheld_half_and_the_law_does_not,
+        counts,
+        "np.full(high - low, each / context_counts.sum())",
+        "np.full(high - low, each**1.1 / context_counts.sum())",
+        PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
     ),
     (
         series,
