@@ -114,8 +114,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         entries,
-        "left**2) / 2 / self.start",
-        "left**2) / 2.2 / self.start",
+        "left**2).sum()) / 2 / self.start",
+        "left**2).sum()) / 2.2 / self.start",
         LAWS.test_losses_on_counts_are_those_of_a_run,
     ),
     (
