@@ -158,8 +158,8 @@ def _leads(result: xr.Dataset) -> Iterator[Claim]:
             ""
             if found < 1
             else f"{place.steps('gradient', _STEEP):.0f} steps against "
-            f"{place.steps('sign', _STEEP):.0f}, by exact sums. In the limit gradient descent needs no more "
-            "steps as the vocabulary grows, but many for this accuracy.",
+            f"{place.steps('sign', _STEEP):.0f}, by exact sums. In the limit gradient "
+            "descent needs no more steps as the vocabulary grows, but many for this accuracy.",
         )
     place = _Place(result, 10**4, 0.05)
     if place.size in result["map_size"].values:
