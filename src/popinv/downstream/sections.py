@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from popinv.downstream.analog.section import Analog
-from popinv.downstream.bigram.section import Bigram
+from popinv.downstream.bigram.section import Bigram, Corpus
 from popinv.downstream.birch.section import Birch
 from popinv.downstream.certified_unlearning.section import CertifiedUnlearning
 from popinv.downstream.fedhl.section import FedHL
@@ -29,7 +29,7 @@ from popinv.sections.messages import Problem
 __all__ = ["Downstream", "StudyDownstream"]
 
 
-class Downstream(InstanceImages):
+class Downstream(InstanceImages, Corpus):
     """The downstream methods' own test problems, which `snakemake downstream` runs."""
 
     size: Literal["workstation", "paper"] = Field(

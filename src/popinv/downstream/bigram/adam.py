@@ -12,7 +12,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from popinv.downstream.bigram.counts import Bigrams
+from popinv.downstream.bigram.entries import Entries
 
 __all__ = ["adam_losses", "best_adam_losses"]
 
@@ -47,13 +47,13 @@ def _losses(
 
 
 def adam_losses(
-    bigrams: Bigrams, rate: float, steps: int, beta_1: float = 0.9, beta_2: float = 0.999
+    entries: Entries, rate: float, steps: int, beta_1: float = 0.9, beta_2: float = 0.999
 ) -> np.ndarray:
     """Return the relative loss after 0, ..., T steps of Adam, shape (T + 1,).
 
     Parameters
     ----------
-    bigrams : Bigrams
+    entries : Entries
     rate : float
         Learning rate, constant.
     steps : int
@@ -64,21 +64,21 @@ def adam_losses(
     total, t = np.zeros(steps + 1), np.arange(1, steps + 1)
     # The corrections for the zero start are the same for every entry.
     rates, roots = rate / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
-    entries = bigrams.weights, bigrams.targets, bigrams.members
-    _losses(*entries, rates, roots, beta_1, beta_2, _EPSILON, total)
+    groups = entries.weights, entries.targets, entries.members
+    _losses(*groups, rates, roots, beta_1, beta_2, _EPSILON, total)
     return total / total[0]
 
 
-def best_adam_losses(bigrams: Bigrams, horizons: np.ndarray) -> np.ndarray:
+def best_adam_losses(entries: Entries, horizons: np.ndarray) -> np.ndarray:
     """Return the relative loss at each horizon with the best constant rate of a grid.
 
     The grid has four rates per factor of ten over four decades below the largest distance.
     """
     horizons = np.asarray(horizons, dtype=int)
-    largest = float(bigrams.targets.max())
+    largest = float(entries.targets.max())
     exponents = np.arange(_DECADES * _RATES_PER_DECADE + 1) / _RATES_PER_DECADE
     losses = [
-        adam_losses(bigrams, largest * 10.0**-power, int(horizons.max()))[horizons]
+        adam_losses(entries, largest * 10.0**-power, int(horizons.max()))[horizons]
         for power in exponents
     ]
     return np.min(losses, axis=0)

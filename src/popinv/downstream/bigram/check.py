@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from popinv.downstream.bigram import figures, problem
-from popinv.downstream.bigram.counts import Bigrams
-from popinv.downstream.data.text import brown_texts, byte_pair_symbols
+from popinv.downstream.bigram.advice_trials import advice_trials
+from popinv.downstream.bigram.claims import claims
+from popinv.downstream.bigram.limits import collapse
+from popinv.downstream.bigram.steps_map import steps_map
+from popinv.downstream.bigram.text_problem import Symbols, predicted_halves, text
+from popinv.downstream.data.text import byte_pair_symbols, read_texts
 from popinv.downstream.outcome import CheckInput, Outcome
 
 __all__ = ["check"]
@@ -13,27 +19,35 @@ __all__ = ["check"]
 def check(given: CheckInput) -> Outcome:
     """Confront the scaling laws with measured losses."""
     size = problem.SIZES[given.size]
-    texts = list(brown_texts(given.files[0]).values())
-    bigrams = {}
-    for vocabulary in size.vocabularies:
-        symbols, learnt = byte_pair_symbols(texts, vocabulary)
-        bigrams[vocabulary] = Bigrams.of(symbols, learnt)
-        print(f"{learnt} tokens, {len(bigrams[vocabulary].counts)} different pairs")
-    text = problem.text(bigrams)
+    named = _symbols(read_texts(given.corpus, given.files), size.vocabularies)
+    curves = text(named, size.draws, given.seed)
     result = problem.whole(
-        problem.collapse(size.sizes),
-        problem.scaling(size.sizes),
-        text,
+        collapse(size.limit_sizes),
+        steps_map(size.map_sizes),
+        curves,
+        predicted_halves(named[max(named)], size.draws, given.seed),
         problem.cross_entropy_steps(size.cross_entropy_sizes),
+        advice_trials(size.draws, given.seed),
     )
-    metrics = problem.metrics(result)
     return Outcome(
-        metrics=metrics,
+        metrics=problem.metrics(result),
         figures={
+            "map": figures.draw_map(result),
             "collapse": figures.draw_collapse(result),
-            "scaling": figures.draw_scaling(result),
-            "text": figures.draw_curves(text, "Relative loss on the Brown corpus"),
+            "text": figures.draw_curves(curves, "Relative loss on text"),
         },
         result=result,
-        claims=problem.claims(result, metrics),
+        claims=claims(result),
     )
+
+
+def _symbols(texts: Sequence[str], vocabularies: Sequence[int]) -> dict[int, Symbols]:
+    """Return the symbols of each vocabulary; the last is as large as the texts allow."""
+    named: dict[int, Symbols] = {}
+    for vocabulary in vocabularies:
+        sequences, learnt = byte_pair_symbols(texts, vocabulary)
+        named[learnt] = sequences, learnt
+        print(f"{learnt} tokens learnt, {sum(map(len, sequences))} in the texts")
+        if learnt < vocabulary:
+            break
+    return named

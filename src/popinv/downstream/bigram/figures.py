@@ -1,4 +1,4 @@
-"""Scaling laws of gradient and sign descent: collapse, steps against size, curves on text."""
+"""Scaling laws of gradient and sign descent: collapse, the map of who wins, curves on text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.style import CHECK, LIGHT, MODEL, ORACLE, TRUTH, new_figure, styled
+from popinv.figures.style import CHECK, DIVERGING, MODEL, ORACLE, TRUTH, new_figure, styled
 
-__all__ = ["draw_collapse", "draw_curves", "draw_scaling"]
+__all__ = ["draw_collapse", "draw_curves", "draw_map"]
 
 _COLOURS = {"gradient": MODEL, "sign": ORACLE, "adam": CHECK}
 
@@ -52,28 +52,29 @@ def draw_collapse(result: xr.Dataset) -> Figure:
 
 
 @styled
-def draw_scaling(result: xr.Dataset) -> Figure:
-    """Draw the steps to each relative loss at exponent 1 against the size of the vocabulary."""
-    figure = new_figure("Steps to a relative loss under Zipf's law, exponent 1", 8, 5.2)
-    ax = figure.subplots()
-    sizes = result["scaling_size"].values.astype(float)
-    for method, marker in (("gradient", "o"), ("sign", "s")):
-        steps = result[f"steps_{method}"].values
-        for row, target in enumerate(result["target"].values):
-            label = f"{method} descent, to {target:g}"
-            ax.plot(
-                sizes,
-                steps[row],
-                marker=marker,
-                color=_COLOURS[method],
-                alpha=1 - 0.3 * row,
-                label=label,
-            )
-    for power, style in ((1.0, ":"), (0.5, "--")):
-        line = sizes**power / sizes[-1] ** power * result["steps_gradient"].values.max()
-        ax.plot(sizes, line, color=LIGHT, ls=style, lw=1.4, label=f"slope {power:g}")
-    ax.set(xscale="log", yscale="log", xlabel="symbols of the vocabulary", ylabel="steps")
-    ax.legend(ncols=2)
+def draw_map(result: xr.Dataset) -> Figure:
+    """Draw who wins, by how much: gradient over sign descent's steps, one panel per accuracy."""
+    targets = result["target"].values
+    exponents = [f"{a:g}" for a in result["map_exponent"].values]
+    sizes = [f"{d:.0e}".replace("e+0", "e") for d in result["map_size"].values.astype(float)]
+    ratio = result["steps_gradient"] / np.maximum(1, result["steps_sign"])
+    largest = float(np.abs(np.log10(ratio)).max())
+    figure = new_figure("Steps of gradient descent over those of sign descent", 14, 6.4)
+    axes = np.atleast_1d(figure.subplots(1, len(targets), sharey=True))
+    for ax, target in zip(axes, targets, strict=True):
+        values = ratio.sel(target=target).values
+        image = ax.pcolormesh(np.log10(values), cmap=DIVERGING, vmin=-largest, vmax=largest)
+        for row, column in np.ndindex(values.shape):
+            shade = "white" if abs(np.log10(values[row, column])) > 0.7 * largest else "black"
+            value = values[row, column]
+            text = f"{value:.2g}" if value < 100 else f"{value:.0f}"
+            ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=shade)
+        ax.set(title=f"to {target:g} of the loss", xlabel="symbols of the vocabulary")
+        ax.set_xticks(np.arange(len(sizes)) + 0.5, sizes)
+        ax.set_yticks(np.arange(len(exponents)) + 0.5, exponents)
+    axes[0].set_ylabel("exponent of Zipf's law")
+    label = "logarithm to base 10 (below 0: gradient descent wins)"
+    figure.colorbar(image, ax=list(axes), label=label)
     return figure
 
 

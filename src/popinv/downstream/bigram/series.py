@@ -2,12 +2,14 @@
 
 If observations are histories at several places, the values at all places at one time form a
 vector. Vector quantisation (k-means) turns vectors into symbols, and each system's history into a
-sequence, which a linear bigram model can learn to continue. The exponent of the symbols' Zipf law
-predicts the number of steps of gradient and of sign descent. Both are then run.
+sequence, which a linear bigram model can learn to continue. The exponent of the symbols' Zipf law,
+fitted to one half of the systems, predicts the number of steps of gradient and of sign descent.
+The other half checks the prediction: there the steps are counted, and both descents are run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,22 @@ from scipy.cluster.vq import kmeans2
 
 from popinv.downstream.bigram import gradient_descent, sign_descent
 from popinv.downstream.bigram.counts import Bigrams
+from popinv.downstream.bigram.curves import METHODS, text_curves
 from popinv.downstream.bigram.power_law import fitted_exponent
-from popinv.downstream.bigram.problem import text_curves
 from popinv.errors import ConfigError, DataError
 from popinv.forward.datasets import time_series
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
-__all__ = ["advise", "quantised", "run_descent"]
+__all__ = ["CHECKED_BY", "NO_ADVICE", "advise", "quantised", "run_descent", "series_curves"]
+
+NO_ADVICE = "no advice"
+CHECKED_BY = "counted steps of both descents on the withheld half of the series, and their runs"
 
 _ITERATIONS = 50
 # A dense run is cut short after this number of steps; the exact formula gives the rest.
 _MOST_RUN = 2000
+_NEITHER = "neither"
 
 
 def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.ndarray]:
@@ -91,7 +97,7 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
     ConfigError
         If the method is another.
     """
-    if method not in ("gradient", "sign"):
+    if method not in METHODS:
         raise ConfigError(f"the method is '{method}', allowed: gradient, sign")
     size = bigrams.size
     target = np.zeros((size, size))
@@ -100,63 +106,99 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
     for _ in range(steps):
         gradient = weight * (w - target)
         w -= step * (gradient if method == "gradient" else np.sign(gradient))
-    return float((weight * (w - target) ** 2).sum() / 2 / bigrams.start)
+    return float((weight * (w - target) ** 2).sum() / 2 / bigrams.entries.start)
 
 
-def advise(bigrams: Bigrams, target: float) -> tuple[dict[str, Any], xr.Dataset]:
-    """Return the prediction of the power law and the result of the runs.
+def advise(
+    sequences: Sequence[np.ndarray], vocabulary: int, target: float, seed: int
+) -> tuple[dict[str, Any], Bigrams]:
+    """Return the optimiser that the power law advises, and the check of this advice.
 
     Parameters
     ----------
-    bigrams : Bigrams
-        Bigrams of a study's symbols.
+    sequences : sequence of ndarray of int
+        Symbols of the series. The law is fitted to a random half of them.
+    vocabulary : int
+        Number of symbols.
     target : float in (0, 1)
         Relative loss to reach.
+    seed : int
+        Seed of the halves.
 
     Returns
     -------
     metrics : dict
-        ``exponent``, ``exponent_misfit``, ``symbols``, ``pairs``; for gradient and sign descent
-        ``predicted_steps_*``, ``steps_*`` (exact, with the best step) and ``run_loss_*`` beside
-        ``exact_loss_*`` of a run; ``advice``, ``faster`` and ``advice_right`` (1 or 0).
-    curves : Dataset
-        From :func:`popinv.downstream.bigram.problem.text_curves`.
+        ``exponent``, ``exponent_misfit``, ``symbols``, ``pairs`` of the first half; for gradient
+        and sign descent ``predicted_steps_*``, and on the other half ``steps_*`` (exact, with the
+        best step) and ``run_loss_*`` beside ``exact_loss_*`` of a run; ``predicted`` and
+        ``faster``, the method of fewer steps by prediction and by count; ``advice``, which is
+        "no advice" where the two differ; ``checked_by``.
+    withheld : Bigrams
+        Those of the other half.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two series.
     """
-    exponent, misfit = fitted_exponent(bigrams.context_counts)
-    symbols = int((bigrams.context_counts > 0).sum())
+    if len(sequences) < 2:
+        raise DataError(
+            f"downstream.bigram got {len(sequences)} series with two times in a row, but needs at "
+            "least 2: one to learn from, and one to check its advice by"
+        )
+    order = generator(seed, "bigram/halves").permutation(len(sequences))
+    learnt, withheld = (
+        Bigrams.of([sequences[i] for i in half], vocabulary) for half in np.array_split(order, 2)
+    )
+    exponent, misfit = fitted_exponent(learnt.context_counts)
+    symbols = int((learnt.context_counts > 0).sum())
     predicted = {
         "gradient": gradient_descent.steps_to(symbols, exponent, target),
         "sign": sign_descent.steps_to(symbols, exponent, target),
     }
+    entries = withheld.entries
     steps = {
-        "gradient": bigrams.gradient_steps_to(target),
-        "sign": bigrams.sign_steps_to(target),
+        "gradient": entries.gradient_steps_to(target),
+        "sign": entries.sign_steps_to(target),
     }
     metrics: dict[str, Any] = {
         "exponent": exponent,
         "exponent_misfit": misfit,
         "symbols": symbols,
-        "pairs": int(bigrams.counts.sum()),
+        "pairs": int(learnt.counts.sum()),
         "target": target,
     }
     for method, count in steps.items():
         run = min(count, _MOST_RUN)
         if method == "gradient":
-            step, exact = 1 / float(bigrams.marginals.max()), bigrams.gradient_loss(run)
+            step, exact = 1 / float(withheld.marginals.max()), entries.gradient_loss(run)
         else:
-            exact, step = bigrams.best_sign_loss(run)
+            exact, step = entries.best_sign_loss(run)
         metrics[f"predicted_steps_{method}"] = predicted[method]
         metrics[f"steps_{method}"] = count
         metrics[f"exact_loss_{method}"] = exact
-        metrics[f"run_loss_{method}"] = run_descent(bigrams, method, step, run)
-    advice, faster = (min(counts, key=counts.__getitem__) for counts in (predicted, steps))
+        metrics[f"run_loss_{method}"] = run_descent(withheld, method, step, run)
+    by_law, by_count = _fewer(predicted), _fewer(steps)
+    agree = by_law == by_count != _NEITHER
     metrics |= {
-        "advice": f"{advice} descent",
-        "faster": f"{faster} descent",
-        "advice_right": int(advice == faster),
+        "predicted": by_law,
+        "faster": by_count,
+        "advice": by_law if agree else NO_ADVICE,
+        "checked_by": CHECKED_BY,
     }
+    return metrics, withheld
+
+
+def series_curves(bigrams: Bigrams) -> xr.Dataset:
+    """Return the curves of :func:`text_curves`, and the occurrences of the symbols."""
     curves = text_curves(bigrams)
     curves["counts"] = variable(
         "rank", np.sort(bigrams.context_counts)[::-1], "occurrences of each symbol, sorted"
     )
-    return metrics, curves
+    return curves
+
+
+def _fewer(steps: dict[str, int]) -> str:
+    if steps["gradient"] == steps["sign"]:
+        return _NEITHER
+    return f"{min(steps, key=steps.__getitem__)} descent"

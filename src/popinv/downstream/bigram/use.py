@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.figures import draw_curves
-from popinv.downstream.bigram.series import advise, quantised
+from popinv.downstream.bigram.series import advise, quantised, series_curves
 from popinv.downstream.outcome import Outcome, StudyInput
 
 __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Choose an optimiser by Zipf's law, and run both."""
+    """Choose an optimiser by Zipf's law on half of the series, and check it on the other half."""
     asked = study.asked
     symbols = quantised(study.stores["observations"], asked.vocabulary, study.seed)
-    metrics, curves = advise(Bigrams.of(symbols, asked.vocabulary), asked.target)
-    print(f"advice: {metrics['advice']}; faster: {metrics['faster']}")
+    metrics, withheld = advise(symbols, asked.vocabulary, asked.target, study.seed)
+    curves = series_curves(withheld)
+    print(f"{metrics['advice']}; checked by {metrics['checked_by']}")
     return Outcome(
         metrics=metrics,
-        figures={"curves": draw_curves(curves, "Relative loss on the observed series")},
+        figures={"curves": draw_curves(curves, "Relative loss on the withheld half of the series")},
         result=curves,
     )

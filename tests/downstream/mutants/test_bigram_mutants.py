@@ -1,0 +1,178 @@
+"""Wrong formulas of the bigram model's scaling laws: each fails an ordinary test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from source_mutants import fails, mutated, ordinary_tests
+
+from popinv.downstream.bigram import (
+    counts,
+    cross_entropy,
+    entries,
+    gradient_descent,
+    limits,
+    power_law,
+    series,
+    sign_descent,
+    steps_map,
+    text_problem,
+)
+
+pytestmark = pytest.mark.slow
+
+LAWS = ordinary_tests("test_bigram_laws")
+PROBLEM = ordinary_tests("test_bigram_problem")
+
+# The module, its change, and the ordinary test that fails.
+MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
+    (
+        gradient_descent,
+        "np.exp(2 * steps * decay)",
+        "np.exp(2.2 * steps * decay)",
+        LAWS.test_gradient_descent_on_the_whole_matrix,
+    ),
+    (
+        gradient_descent,
+        "np.log1p(-rest)",
+        "np.log1p(-0.9 * rest)",
+        LAWS.test_gradient_descent_on_the_whole_matrix,
+    ),
+    (
+        gradient_descent,
+        "return (1 - exponent) / exponent *",
+        "return 1.1 * (1 - exponent) / exponent *",
+        LAWS.test_limits_of_gradient_descent,
+    ),
+    (
+        gradient_descent,
+        "return beta(1 - 1 / exponent,",
+        "return beta(1 - 0.9 / exponent,",
+        LAWS.test_limits_of_gradient_descent,
+    ),
+    (
+        gradient_descent,
+        "return tau * size**exponent / 2",
+        "return tau * size**exponent / 2.2",
+        LAWS.test_horizons_are_scaled_times,
+    ),
+    (
+        gradient_descent,
+        "return size**tau / 2 if",
+        "return size**tau / 1.8 if",
+        LAWS.test_horizons_are_scaled_times,
+    ),
+    (
+        sign_descent,
+        "step - rest, rest",
+        "step - 0.9 * rest, rest",
+        LAWS.test_sign_descent_on_the_whole_matrix,
+    ),
+    (
+        sign_descent,
+        "(steps - whole) % 2 == 1",
+        "(steps - whole) % 2 == 0",
+        LAWS.test_sign_descent_on_the_whole_matrix,
+    ),
+    (
+        sign_descent,
+        "(size - n) / (4 * steps**2)",
+        "(size - n) / (3.5 * steps**2)",
+        LAWS.test_the_simplified_loss_is_that_of_its_distances,
+    ),
+    (
+        sign_descent,
+        "(size - n) / (4.0 * steps**2)",
+        "(size - n) / (4.5 * steps**2)",
+        LAWS.test_the_best_step_beats_a_fine_grid,
+    ),
+    (
+        sign_descent,
+        "n + 1 / tau**2",
+        "n + 1.1 / tau**2",
+        LAWS.test_reference_values_of_sign_descent,
+    ),
+    (
+        sign_descent,
+        "1 - 1 / (2 * exponent), exponent",
+        "1 - 1.1 / (2 * exponent), exponent",
+        LAWS.test_reference_values_of_sign_descent,
+    ),
+    (
+        sign_descent,
+        "return tau * np.sqrt(size) / 2",
+        "return tau * np.sqrt(size) / 1.8",
+        LAWS.test_horizons_are_scaled_times,
+    ),
+    (
+        power_law,
+        "(weight @ (x - x_mean) ** 2)",
+        "(1.1 * weight @ (x - x_mean) ** 2)",
+        LAWS.test_the_exponent_of_a_power_law_is_found,
+    ),
+    (
+        entries,
+        "left**2).sum()) / 2 / self.start",
+        "left**2).sum()) / 2.2 / self.start",
+        LAWS.test_losses_on_counts_are_those_of_a_run,
+    ),
+    (
+        cross_entropy,
+        "step * target[:, None]",
+        "1.1 * step * target[:, None]",
+        LAWS.test_cross_entropy_falls_and_its_gradient_is_right,
+    ),
+    (
+        counts,
+        "(copy / contexts[row])",
+        "(1.1 * copy / contexts[row])",
+        PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
+    ),
+    (
+        counts,
+        "np.sqrt(own[1:] * own[:-1])",
+        "0.5 * (own[1:] + own[:-1])",
+        PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
+    ),
+    (
+        limits,
+        "/ (far - near)",
+        "/ (1.1 * far - near)",
+        PROBLEM.test_gaps_to_the_limit_shrink_with_the_vocabulary,
+    ),
+    (
+        steps_map,
+        "np.log(steps.values[large])",
+        "1.1 * np.log(steps.values[large])",
+        PROBLEM.test_slopes_are_of_logarithms,
+    ),
+    (
+        text_problem,
+        "np.array(corrected) / counted",
+        "1.15 * np.array(corrected) / counted",
+        PROBLEM.test_the_correction_predicts_a_withheld_half_and_the_law_does_not,
+    ),
+    (
+        counts,
+        "np.full(high - low, each / context_counts.sum())",
+        "np.full(high - low, each**1.1 / context_counts.sum())",
+        PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
+    ),
+    (
+        series,
+        "by_law == by_count != _NEITHER",
+        "by_law != _NEITHER",
+        PROBLEM.test_a_check_that_contradicts_leaves_no_advice,
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "old", "new", "test"), MUTANTS)
+def test_a_wrong_formula_fails_a_test(
+    module: ModuleType, old: str, new: str, test: Callable[..., None]
+) -> None:
+    assert not fails(test)
+    with mutated(module, old, new):
+        assert fails(test)
