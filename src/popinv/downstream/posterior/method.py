@@ -14,6 +14,8 @@ _DRAWS, _MOVES, _CALLS = 120, 4, 14
 # Calls of the surrogate for the modes and the starts of a system, and for one that is simulated.
 _CALLS_FOR_MODES = 2500
 _SIMULATED = 2000
+# Seconds of a draw of one system's chains, whose arrays are small: some run to the cap.
+_SECONDS_OF_DRAW = 0.06
 
 
 def _megabytes(sizes: StudySizes, asked: Posterior) -> float:
@@ -27,7 +29,8 @@ def _minutes(sizes: StudySizes, asked: Posterior) -> float:
     draws = min(max(_DRAWS, 2 * asked.effective / asked.chains), asked.most_moves / _MOVES)
     calls = sizes.systems * asked.chains * draws * _CALLS
     calls += (sizes.systems + _SIMULATED) * _CALLS_FOR_MODES
-    return calls * sizes.network_seconds / 60
+    longest = asked.most_moves / _MOVES * _SECONDS_OF_DRAW
+    return (calls * sizes.network_seconds + longest) / 60
 
 
 METHOD = Method(

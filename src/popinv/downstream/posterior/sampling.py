@@ -161,7 +161,10 @@ class _Group:
         self.address = f"{problem.stage}/{first}"
         self.references, least = references(problem, p)
         self.least_misfit = 2 * least.numpy()
-        self.systems = torch.arange(len(problem.data))
+        n = len(problem.data)
+        self.systems = torch.arange(n)
+        self.omega = torch.zeros((n, chains, problem.law.d_omega), dtype=torch.float64)
+        self.current = torch.zeros((n, chains), dtype=torch.float64)
         self.finished: dict[int, _Finished] = {}
         self.evaluations = 0
         self.rng = generator(problem.seed, f"{self.address}/start")
@@ -224,9 +227,7 @@ class _Group:
 
     def _begin(self) -> None:
         """Start each chain at one of some draws of the mixture, picked by their weights."""
-        n, d, count = len(self.systems), self.problem.law.d_omega, self.chains
-        self.omega = torch.zeros((n, count, d), dtype=torch.float64)
-        self.current = torch.zeros((n, count), dtype=torch.float64)
+        n, d = len(self.systems), self.problem.law.d_omega
         rows, every = torch.arange(n)[:, None], torch.arange(n).repeat_interleave(_STARTS)
         for place in self.places:
             for chain in place.chains:

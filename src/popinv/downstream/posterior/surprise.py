@@ -49,7 +49,7 @@ def surprise_p_values(
     other = _simulated(problem, p, simulated)
     null = np.sort(_tails(other, least_misfits(other, p)))
     as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")
-    return (as_far + 1) / (simulated + 1)
+    return np.asarray((as_far + 1) / (simulated + 1))
 
 
 def _simulated(problem: Problem, p: np.ndarray, count: int) -> Problem:
