@@ -26,7 +26,7 @@ def test_no_method_is_asked_for_by_default(mapping):
 def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
     study["downstream"] = {"posterior": {}, "mwgrad": {"systems": [3, 7]}}
     (complete,) = as_mapping(load(mapping))["studies"].values()
-    assert complete["downstream"]["posterior"]["chains"] == 2
+    assert complete["downstream"]["posterior"]["chains"] == 4
     assert complete["downstream"]["mwgrad"]["systems"] == [3, 7]
     assert complete["downstream"]["mwgrad"]["particles"] == 200
 

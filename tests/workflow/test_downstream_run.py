@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from popinv.downstream.methods import METHODS
@@ -13,7 +14,7 @@ from popinv.store import storage
 pytestmark = pytest.mark.firedrake
 
 ASKED = {
-    "posterior": {"chains": 2, "warmup": 20, "draws": 20, "thin": 1, "kept_draws": 10},
+    "posterior": {"chains": 2, "effective": 20, "most_moves": 300, "kept_draws": 10},
     "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20},
     "instance_unlearning": {
         "systems": 6, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 10, "solves": 5,
@@ -45,6 +46,9 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         assert all(isinstance(value, float | int | str) for value in metrics.values())
     posterior = storage.load(folder / "posterior.zarr.zip")
     assert posterior["z"].shape == (10, 200, 5)
+    table = pd.read_csv(folder / "downstream/posterior/systems.csv")
+    assert len(table) == 200
+    assert table["surprise p-value"].between(0, 1).all()
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
     assert metrics_by_method["posterior"]["coverage"] > 0.5
     weights = [metrics_by_method["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.few_systems import adapts
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fixed_draws import _inverse_factor, adapted_draws
+from popinv.inference.likelihood.fixed_draws import adapted_draws, inverse_factor
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
@@ -159,7 +159,7 @@ def test_scores_of_a_field_whose_mean_is_the_same_in_all_systems():
 def test_the_factor_of_an_inverse_is_accurate_where_information_is_lopsided():
     turn = torch.linalg.qr(torch.from_numpy(np.random.default_rng(7).standard_normal((5, 4, 4))))[0]
     values = torch.tensor([1.0, 3.0, 1e8, 1e12], dtype=torch.float64)
-    factor = _inverse_factor((turn * values) @ turn.mT)
+    factor = inverse_factor((turn * values) @ turn.mT)
     assert (factor.diagonal(dim1=1, dim2=2) > 0).all()
     assert torch.equal(factor, torch.tril(factor))
     exact = (turn / values) @ turn.mT

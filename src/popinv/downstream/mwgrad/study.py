@@ -1,8 +1,8 @@
 r"""A group of observed systems: one set of particles that serves all of them.
 
-The posterior of each system of the group (:mod:`popinv.downstream.posterior.study`) is one target,
-in the standard normal coordinates omega of the recovered law. MWGraD moves particles until no
-system can be served better without another being served worse. What a system gives up is its
+The posterior of each system of the group (:mod:`popinv.downstream.posterior.density`) is one
+target, in the standard normal coordinates omega of the recovered law. MWGraD moves particles until
+no system can be served better without another being served worse. What a system gives up is its
 regret,
 
 .. math:: r_k = E_q[-\log p_k] - E_{q_k}[-\log p_k],

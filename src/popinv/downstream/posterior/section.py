@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,14 +17,22 @@ class Posterior(MethodSection):
 
     question: ClassVar[str] = "Parameters of each system, given its own observation"
 
+    law_and_noise: Literal["uncertain", "fixed"] = Field(
+        default="uncertain",
+        description="`uncertain` includes the error of the recovered law and noise in the "
+        "intervals, `fixed` takes them as known.",
+    )
+    effective: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=200,
+        description="The effective sample size of every parameter at which a system is finished.",
+    )
     chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
-        default=2, description="Chains of each system."
+        default=4, description="Chains of each system."
     )
-    warmup: Count = Field(default=300, description="Moves before the first draw.")
-    draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
-        default=200, description="Draws of each chain."
+    most_moves: Annotated[int, Field(ge=200), NotBoolean] = Field(
+        default=8000,
+        description="Moves of each chain after which a system is left as it is.",
     )
-    thin: Count = Field(default=10, description="Moves from one draw to the next.")
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr.zip`."
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
+
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.downstream.posterior.figures import draw_calibration, draw_systems
-from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, sample_posteriors
+from popinv.downstream.posterior.sampling import sample_posteriors
+from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, varying
+from popinv.downstream.posterior.surprise import surprise_p_values
+from popinv.downstream.posterior.table import systems_table, write_systems
 from popinv.inference.build import descent_problem
-from popinv.inference.result import parameters_of
+from popinv.inference.result import estimate_of
 from popinv.population.synthetic import parameters
+from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -15,28 +23,47 @@ __all__ = ["use"]
 
 # Number of draws of the recovered law, with which the posteriors are compared.
 _POPULATION = 2000
+# A p-value below this counts as a surprise.
+SURPRISING = 0.01
 
 
 def use(study: StudyInput) -> Outcome:
     """Sample the parameters of every system, and report whether their intervals hold the truth."""
     asked, stores, seed = study.asked, study.stores, study.seed
-    surrogate = surrogate_of(stores["surrogate"])
-    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "posterior")
-    estimate = parameters_of(stores["population"])
+    surrogate, observations = surrogate_of(stores["surrogate"]), stores["observations"]
+    problem = descent_problem(study.model, observations, surrogate, seed, "posterior")
+    answer = stores["population"]
+    p, laws = estimate_of(answer), None
+    if asked.law_and_noise == "uncertain":
+        drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
+        laws = np.concatenate(drawn, axis=1)
     with fixed_threads():
         posteriors = sample_posteriors(
-            problem, estimate, asked.chains, asked.warmup, asked.draws, asked.thin
+            problem, p, asked.chains, asked.effective, asked.most_moves, laws
         )
-    truth = None
+        surprise = surprise_p_values(problem, p, posteriors.least_misfit)
+    count, truth = len(problem.data), None
     if "truth" in stores:
-        truth = stores["truth"]["z"].values[: len(problem.data)]
+        truth = stores["truth"]["z"].values[:count]
     described = study.forward.parameters()
-    names, units = [p.name for p in described], [p.units for p in described]
+    names, units = [each.name for each in described], [each.units for each in described]
     result = posterior_dataset(posteriors, names, asked.kept_draws, units, truth)
-    population = parameters(problem.law, estimate[0], seed, "posterior/population", _POPULATION)
+    result["surprise_p_value"] = variable(
+        "system", surprise, "share of the population's systems that are as far out"
+    )
+    if "system_id" in observations.coords:
+        ids = observations["system_id"].values[:count]
+        result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
+    population = parameters(
+        problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION
+    )
+    table = systems_table(result, units, varying(population))
     return Outcome(
         metrics={
-            **coverage_metrics(result, population),
+            **coverage_metrics(result, population, asked.effective),
+            "law_and_noise": asked.law_and_noise,
+            "surprising_systems": int((surprise < SURPRISING).sum()),
+            "surprising_systems_expected": SURPRISING * count,
             "surrogate_calls": posteriors.evaluations,
         },
         figures={
@@ -44,4 +71,5 @@ def use(study: StudyInput) -> Outcome:
             "calibration": draw_calibration(result, population),
         },
         result=result,
+        files={"systems.csv": partial(write_systems, table)},
     )

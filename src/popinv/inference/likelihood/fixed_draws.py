@@ -38,7 +38,7 @@ from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.seeds import generator
 
-__all__ = ["FixedDraws", "adapted_draws"]
+__all__ = ["FixedDraws", "adapted_draws", "inverse_factor"]
 
 # Pairs of searches for modes about which the first draws are, and draws of each pass of adaptation.
 _SEARCHES, _DRAWS = 2, 2000
@@ -213,11 +213,11 @@ def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) ->
         for modes, wider in product((first, second), (1.0, _LESS_INFORMATION)):
             information = wider * (modes.hessian - eye) + eye
             means.append(modes.omega)
-            factors.append(_inverse_factor(information))
+            factors.append(inverse_factor(information))
     return Mixtures.about(torch.stack(means, dim=1), torch.stack(factors, dim=1))
 
 
-def _inverse_factor(information: torch.Tensor) -> torch.Tensor:
+def inverse_factor(information: torch.Tensor) -> torch.Tensor:
     """Return the lower triangular L with ``L L^T = H^{-1}`` for information H (n, d, d).
 
     It is accurate if H is nearly singular, where the inverse itself is not positive definite to

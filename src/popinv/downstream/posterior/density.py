@@ -1,0 +1,89 @@
+r"""The posterior density of each system at one law and noise, up to its constant.
+
+In the standard normal numbers omega of the law, z = T(alpha, omega), the density of system n is
+
+.. math:: \log p_n(\omega) = -\tfrac12 \bigl|L^{-1}(y^{(n)} - G(T(\alpha, \omega)))\bigr|^2 / s_n^2
+    - \tfrac12 |\omega|^2 + \mathrm{const}, \qquad L L^T = \Gamma(\gamma),
+
+over the entries that were observed. The constant depends on the system, on alpha and on gamma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.whitening import Whitening, whitening
+from popinv.inference.problem import Problem
+
+__all__ = ["Densities"]
+
+# Numbers of a block of rows, whose noise may have a matrix for each row.
+_BLOCK_VALUES = 2e7
+
+
+@dataclass(frozen=True)
+class Densities:
+    """The densities of all systems of a problem.
+
+    Attributes
+    ----------
+    push_forward : PushForward
+    noise : Whitening
+    whitened : Tensor of shape (N, d_y)
+        Observations.
+    """
+
+    push_forward: PushForward
+    noise: Whitening
+    whitened: torch.Tensor
+
+    @classmethod
+    def at(cls, problem: Problem, p: np.ndarray) -> Densities:
+        """Return the densities at p = (alpha, gamma), unconstrained.
+
+        Raises
+        ------
+        DivergenceError
+            If the covariance of the noise is not positive definite.
+        """
+        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        with torch.no_grad():
+            covariance = problem.noise.covariance(gamma)
+        noise = whitening(covariance, len(problem.data), problem.conditions)
+        push_forward = PushForward(problem, alpha, problem.known)
+        return cls(push_forward, noise, noise.apply(torch.from_numpy(problem.data)))
+
+    def log(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
+        """Return log p_n at rows omega (rows, d_omega) of these systems (rows,).
+
+        It is minus infinity where the simulator gives no finite observation.
+        """
+        blocks = zip(omega.split(self._rows), systems.split(self._rows), strict=True)
+        value = torch.cat([self._log(*block) for block in blocks])
+        return torch.where(torch.isfinite(value), value, -torch.inf)
+
+    def _log(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
+        there = self.noise.rows(systems).apply(self.push_forward.rows(systems)(omega))
+        misfit = ((self.whitened[systems] - there) ** 2).sum(dim=1)
+        return -0.5 * (misfit + (omega**2).sum(dim=1))
+
+    def slope(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of log p_n in omega, shape (rows, d_omega)."""
+        blocks = zip(omega.split(self._rows), systems.split(self._rows), strict=True)
+        return torch.cat([self._slope(*block) for block in blocks])
+
+    def _slope(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
+        noise = self.noise.rows(systems)
+        y, pull_back = self.push_forward.rows(systems).with_pull_back(omega)
+        residual = self.whitened[systems] - noise.apply(y)
+        return pull_back(noise.transpose(residual))[1] - omega
+
+    @property
+    def _rows(self) -> int:
+        if len(self.noise.inverse) == 1:
+            return 1 << 30
+        return max(1, int(_BLOCK_VALUES / self.noise.inverse[0].numel()))
