@@ -201,7 +201,8 @@ def with_accuracy(result: xr.Dataset, **by_rule: float) -> xr.Dataset:
 
 def test_a_lead_is_over_the_best_of_the_others(result):
     key = "FedHL is more accurate than th"
-    equal = dict.fromkeys(("hetlora", "flexlora", "flora", "equal", "fedhl_relative"), 0.6)
+    equal = dict.fromkeys(("hetlora", "flora", "equal", "fedhl_relative"), 0.6)
+    equal["flexlora"] = 0.59
     assert statuses(with_accuracy(result, **equal, fedhl=0.62))[key] == "holds"
     behind = equal | {"flora": 0.63}
     assert statuses(with_accuracy(result, **behind, fedhl=0.62))[key] == "does not hold"
