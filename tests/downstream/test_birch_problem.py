@@ -51,7 +51,7 @@ def statuses(result, kept=KEPT, times=TIMES) -> dict[str, str]:
 def with_times(result, regime, **by_method):
     """Return the result with times of methods in a regime, and with all others' there at 10."""
     changed = result.copy(deep=True)
-    rows = changed["time"].sel(regime=regime) 
+    rows = changed["time"].sel(regime=regime)
     for name in claims.COMPARED:
         rows.loc[{"algorithm": name}] = by_method.get(name, 10.0)
     return changed
@@ -112,6 +112,21 @@ def test_tables_and_figures(result, tmp_path):
 def test_the_theorem_keeps_its_promise():
     for kept in problem.promise(quadratic(10, 0.3), 1):
         assert kept.mean <= kept.accuracy < kept.early
+
+
+def test_slopes_of_the_promise_are_those_of_exact_descent():
+    exact, rate = quadratic(6, 0.0), 0.5
+    run = Run(Workers((1.0,), (0.0,)), policy("vanilla", 1, {}))
+    run.until(5)
+    task = Task("exact", exact, 0.0, (rate,), 5)
+    squares = problem._square_slopes(run, task, np.arange(4), 1)
+    matrix = 0.25 * (2 * np.eye(6) - np.eye(6, k=1) - np.eye(6, k=-1))
+    x, expected = exact.start.copy(), []
+    for _ in range(4):
+        slope = matrix @ x + 0.25 * np.eye(6)[0]
+        expected.append(slope @ slope)
+        x = x - rate * slope
+    np.testing.assert_allclose(squares, expected)
 
 
 # --- complexity ----------------------------------------------------------------------------------
