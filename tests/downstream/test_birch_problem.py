@@ -13,6 +13,7 @@ from popinv.downstream.birch.catalogue import METHODS, policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.regimes import REGIMES, Task
+from popinv.store import storage
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,13 @@ def test_metrics_are_means_over_the_seeds(result):
     assert numbers["over_least_time_minibatch"] == pytest.approx(114)
     expected = problem.ratios(result).sel(regime="classical", algorithm="local").mean()
     assert numbers["classical_local_over_fastest"] == pytest.approx(float(expected))
+
+
+def test_the_result_is_stored_with_units_and_names(result, tmp_path):
+    storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
+    stored = storage.load(tmp_path / "result.zarr.zip")
+    assert stored["seed"].values.tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(stored["time"], result["time"])
 
 
 def test_tables_and_figures(result, tmp_path):

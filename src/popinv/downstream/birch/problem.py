@@ -131,7 +131,7 @@ def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """
     seeds = list(range(seed, seed + size.seeds))
     each = [_compared(size, chosen_tasks, one) for one in seeds]
-    whole = xr.concat(each, xr.DataArray(seeds, dims="seed", name="seed"), combine_attrs="drop")
+    whole = xr.concat(each, xr.DataArray(seeds, dims="seed", name="seed"), combine_attrs="override")
     simulated = sum(one.attrs["simulated_gradients"] for one in each)
     whole["seed"].attrs = {"long_name": "seed", "units": "1"}
     return whole.assign_attrs(each[0].attrs | {"simulated_gradients": simulated})
