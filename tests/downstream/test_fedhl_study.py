@@ -213,7 +213,7 @@ def test_a_lead_is_over_the_best_of_the_others(result):
 
 def test_each_rule_gets_the_rate_that_is_best_for_the_pilot(result):
     tried = result["pilot_accuracy"].sel(clients=10, concentration=0.5, rule="flora")
-    best = float(tried["learning_rate"][int(tried.argmax())])
+    best = float(tried["learning_rate"][int(np.argmax(tried.values))])
     assert claims.metrics(result)["learning_rate_10_clients_0.5_flora"] == best
     one = problem.adaptation(images(1), images(2), TINY, 3)
     record = problem._adapted(one, (10, 0.5, "flora"), best, TINY)
