@@ -5,47 +5,104 @@ from __future__ import annotations
 import csv
 import math
 
+import numpy as np
 import pytest
 
-from popinv.downstream.birch import claims, figures, problem
-from popinv.downstream.birch.catalogue import METHODS
+from popinv.downstream.birch import claims, complexity, figures, problem, theory
+from popinv.downstream.birch.catalogue import METHODS, policy
+from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.regimes import REGIMES, Task
+from popinv.store import storage
 
 
 @pytest.fixture(scope="module")
 def result():
     bowl = quadratic(4, 0.2)
     task = Task("quadratic", bowl, 0.2 * bowl.gap, Task.octaves(0.5, 4), 400)
-    size = problem.Size(4, 28, 10, (16,))
+    size = problem.Size(4, 28, 10, (16,), tuple(METHODS))
     return problem.compare(size, [task], 1)
 
 
 def test_every_regime_and_method_is_there(result):
-    assert result["time"].shape == (4, 1, 1, len(METHODS))
+    assert result["time"].shape == (5, 5, 1, 1, len(METHODS))
     arrived = result["time"].values < math.inf
     assert result["conditions"].values[arrived].all()
     assert arrived[..., list(METHODS).index("vanilla")].all()
     ratios = problem.ratios(result)
-    assert float(ratios.min()) == pytest.approx(1.0)
+    np.testing.assert_allclose(ratios.min("algorithm"), 1.0)
     # Messages that take no time and equal workers: one gradient of each in each tick.
     fastest = result.sel(regime="classical", algorithm="minibatch")
-    assert float(fastest["time"].squeeze()) % 10 == 0
+    assert (fastest["time"].values % 10 == 0).all()
+    varied = result.sel(regime="classical_varied", algorithm="minibatch")
+    assert len(np.unique(varied["time"].values)) == 5
 
 
-def test_claims_follow_the_numbers(result):
-    kept = [problem.Promise("rennala", 1.0, 2.0), problem.Promise("local", 1.0, 0.5)]
-    rows = claims.claims(result, [], kept)
-    assert [c.holds for c in rows[-2:]] == [False, True]
-    # With the times of two methods exchanged, the verdict on the slowest changes.
-    worst = next(c for c in rows if c.claim == "heterogeneous compute: slowest of the compared")
-    assert worst.holds
-    names = list(METHODS)
-    turned = result.copy(deep=True)
-    turned["time"].values[..., names.index("minibatch")] = 0.01
-    again = claims.claims(turned, [], [])
-    assert not next(c for c in again if c.claim == worst.claim).holds
-    assert claims.metrics(turned, [], kept)["classical_fastest"] == "minibatch"
+KEPT = [[problem.Promise("rennala", 1.0, 0.4, 3.0), problem.Promise("local", 1.0, 0.5, 2.0)]] * 5
+TIMES = {
+    **{name: [10.0, 11, 12, 11, 10] for name in complexity.OPTIMAL},
+    "minibatch": [100.0, 110, 120, 130, 110],
+}
+
+
+def statuses(result, kept=KEPT, times=TIMES) -> dict[str, str]:
+    return {row.claim: row.status for row in claims.claims(result, kept, times)}
+
+
+def with_times(result, regime, **by_method):
+    """Return the result with times of methods in a regime, and with all others' there at 10."""
+    changed = result.copy(deep=True)
+    rows = changed["time"].sel(regime=regime)
+    for name in claims.COMPARED:
+        rows.loc[{"algorithm": name}] = by_method.get(name, 10.0)
+    return changed
+
+
+def test_statuses_follow_the_times(result):
+    equal = with_times(result, "classical", minibatch=9.0)
+    key = "heterogeneous compute: the slowest of the compared"
+
+    def of(changed, start=key):
+        return next(s for words, s in statuses(changed).items() if words.startswith(start))
+
+    assert of(with_times(equal, "heterogeneous_compute", minibatch=50.0)) == "holds"
+    assert of(with_times(equal, "heterogeneous_compute", minibatch=9.0)) == "does not hold"
+    # If Synchronized SGD is the slowest of equal workers too, the regime tells nothing.
+    slow = with_times(result, "classical", minibatch=50.0)
+    assert of(with_times(slow, "heterogeneous_compute", minibatch=50.0)) == "not comparable"
+    first = "heterogeneous compute: the fastest of the compared"
+    ahead = {"async_local": 5.0, "ringmaster": 6.0}
+    assert of(with_times(equal, "heterogeneous_compute", **ahead), first) == "holds"
+    behind = {"async_local": 5.0, "ringmaster": 11.0}
+    assert of(with_times(equal, "heterogeneous_compute", **behind), first) == "does not hold"
+
+
+def test_a_promise_is_that_of_the_worst_method(result):
+    def of(kept, times=TIMES, start="the step size"):
+        return next(s for w, s in statuses(result, kept, times).items() if w.startswith(start))
+
+    assert of(KEPT) == "holds"
+    broken = [[one[0], problem.Promise("local", 1.0, 1.5, 2.0)] for one in KEPT]
+    assert of(broken) == "does not hold"
+    slow = TIMES | {"nested_local_async": [30.0, 31, 32, 30, 31]}
+    assert of(KEPT, slow, "at least six of the new methods are optimal in time: Local") == (
+        "does not hold"
+    )
+
+
+def test_metrics_are_means_over_the_seeds(result):
+    numbers = claims.metrics(result, KEPT, TIMES)
+    assert numbers["promise_local"] == pytest.approx(0.5)
+    assert numbers["over_least_time_minibatch"] == pytest.approx(114)
+    expected = problem.ratios(result).sel(regime="classical", algorithm="local").mean()
+    assert numbers["classical_local_over_fastest"] == pytest.approx(float(expected))
+
+
+def test_the_result_is_stored_with_units_and_names(result, tmp_path):
+    storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
+    stored = storage.load(tmp_path / "result.zarr.zip")
+    assert stored["seed"].values.tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(stored["time"], result["time"])
 
 
 def test_tables_and_figures(result, tmp_path):
@@ -62,4 +119,62 @@ def test_tables_and_figures(result, tmp_path):
 
 def test_the_theorem_keeps_its_promise():
     for kept in problem.promise(quadratic(10, 0.3), 1):
-        assert kept.mean <= kept.accuracy
+        assert kept.mean <= kept.accuracy < kept.early
+
+
+def test_slopes_of_the_promise_are_those_of_exact_descent():
+    exact, rate = quadratic(6, 0.0), 0.5
+    run = Run(Workers((1.0,), (0.0,)), policy("vanilla", 1, {}))
+    run.until(5)
+    task = Task("exact", exact, 0.0, (rate,), 5)
+    squares = problem._square_slopes(run, task, np.arange(4), 1)
+    matrix = 0.25 * (2 * np.eye(6) - np.eye(6, k=1) - np.eye(6, k=-1))
+    x, expected = exact.start.copy(), []
+    for _ in range(4):
+        slope = matrix @ x + 0.25 * np.eye(6)[0]
+        expected.append(slope @ slope)
+        x = x - rate * slope
+    np.testing.assert_allclose(squares, expected)
+
+
+# --- complexity ----------------------------------------------------------------------------------
+
+
+def test_the_least_time_is_that_of_the_best_number_of_workers():
+    one = theory.Problem(1.0, 4.0, 64.0, 1.0)
+    # Equal workers all help: h (L Delta/eps + sigma^2 L Delta/(n eps^2)).
+    assert theory.least_time(one, (3.0,) * 8) == pytest.approx(3 * (4 + 4 * 64 / 8))
+    # A worker that takes forever is left out, whatever its place.
+    assert theory.least_time(one, (1e9, 3.0, 3.0)) == pytest.approx(3 * (4 + 4 * 64 / 2))
+    pair = (1.0, 3.0)
+    both = 2 / (1 + 1 / 3) * (4 + 4 * 64 / 2)
+    assert theory.least_time(one, pair) == pytest.approx(min(4 + 4 * 64, both))
+
+
+def test_equal_workers_take_the_theorems_gradients_in_turn():
+    workers = Workers((2.0,) * 128, (0.0,) * 128)
+    over = complexity.over_least_time("local", complexity.OPTIMAL["local"], workers)
+    least = theory.least_time(complexity.PROBLEM, workers.compute)
+    rounds = math.ceil(theory.gradients(complexity.PROBLEM, 63) / 64)
+    # Each round of 64 of 128 workers takes one gradient's time; the others' are dropped.
+    assert over == pytest.approx(2 * rounds / least, rel=0.5)
+    slow = complexity.drawn_workers(2.0, 1)
+    assert complexity.over_least_time("minibatch", {}, slow) > 100
+
+
+# --- times that vary -----------------------------------------------------------------------------
+
+
+def test_times_that_vary_have_their_mean_and_variation():
+    workers = Workers((10.0,), (0.0,), 0.3, 1)
+    run = Run(workers, policy("vanilla", 1, {}))
+    run.until(4000)
+    times = np.diff(run.tree.time)
+    assert times.mean() == pytest.approx(10, rel=0.02)
+    assert times.std() == pytest.approx(3, rel=0.05)
+    again = Run(Workers((10.0,), (0.0,), 0.3, 1), policy("vanilla", 1, {}))
+    again.until(4000)
+    assert again.now == run.now
+    other = Run(Workers((10.0,), (0.0,), 0.3, 2), policy("vanilla", 1, {}))
+    other.until(4000)
+    assert other.now != run.now

@@ -312,6 +312,46 @@ def test_the_optimum_of_the_regression_is_the_least_loss():
     assert regression(0.0, 2).optimum() == pytest.approx(0, abs=1e-12)
 
 
+def test_gradients_of_the_regression_are_those_of_its_loss():
+    problem = regression(0.1, 2)
+    w, direction = matrix(5, (40, 30), 1) / 10, matrix(5, (40, 30), 2)
+    # The loss is quadratic, so that the central difference is exact.
+    slope = (problem.loss(w + direction) - problem.loss(w - direction)) / 2
+    each = problem.gradient({"w": w.expand(10, 40, 30)}, np.arange(10), 0, 0)["w"]
+    gradient = each.mean(dim=0)
+    assert float((gradient * direction).sum()) == pytest.approx(slope)
+    assert problem.square({"w": w})["square"] == pytest.approx(float((gradient**2).sum()))
+
+
+def test_noise_of_the_gradients_has_its_deviation_and_is_a_clients_own():
+    exact, noisy = regression(0.1, 2), regression(0.1, 2, noise=0.3)
+    w = {"w": torch.zeros(10, 40, 30, dtype=torch.float64)}
+    noise = (
+        noisy.gradient(w, np.arange(10), 3, 1)["w"] - exact.gradient(w, np.arange(10), 3, 1)["w"]
+    )
+    assert float(noise.std()) == pytest.approx(0.3, rel=0.03)
+    one = {"w": w["w"][:1]}
+    own = (
+        noisy.gradient(one, np.array([4]), 3, 1)["w"]
+        - exact.gradient(one, np.array([4]), 3, 1)["w"]
+    )
+    torch.testing.assert_close(own[0], noise[4])
+    later = noisy.gradient(w, np.arange(10), 4, 1)["w"]
+    assert not torch.allclose(later, noisy.gradient(w, np.arange(10), 3, 1)["w"])
+
+
+def test_the_drift_is_the_difference_of_the_first_gradients():
+    problem, w = regression(0.1, 2), matrix(14, (40, 30), 3) / 10
+    weights = np.arange(1.0, 11) / 55
+    ranks = RANKS.tolist()
+    short = {"w": sent(w, ranks).product()}
+    full = {"w": w.expand(10, 40, 30)}
+    off = problem.gradient(full, np.arange(10), 0, 0)["w"]
+    off = off - problem.gradient(short, np.arange(10), 0, 0)["w"]
+    total = (torch.from_numpy(weights)[:, None, None] * off).sum(dim=0)
+    assert problem.drift(w, weights) == pytest.approx(float(torch.linalg.norm(total)))
+
+
 def test_the_full_rank_base_learns_what_flexlora_loses():
     problem = regression(0.0, 1)
     asked = federation(gradient=problem.gradient, local=Local(10, 0.05))

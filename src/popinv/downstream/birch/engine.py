@@ -22,6 +22,7 @@ import numpy as np
 
 from popinv.downstream.birch.tree import Tree
 from popinv.errors import ConfigError
+from popinv.seeds import generator
 
 __all__ = ["Policy", "Run", "Workers"]
 
@@ -36,6 +37,11 @@ class Workers:
         h_i, the time for a stochastic gradient; positive.
     message : tuple of float, length n
         tau_i, the time for a message from worker i; not negative.
+    variation : float
+        Coefficient of variation of a worker's gradient times, which then follow a gamma law of
+        mean h_i; 0 for constant times.
+    seed : int
+        Address of these times.
 
     Raises
     ------
@@ -45,6 +51,8 @@ class Workers:
 
     compute: tuple[float, ...]
     message: tuple[float, ...]
+    variation: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.compute or len(self.compute) != len(self.message):
@@ -56,6 +64,8 @@ class Workers:
             raise ConfigError(f"computing time {min(self.compute)}, must be positive and finite")
         if not all(0 <= tau < math.inf for tau in self.message):
             raise ConfigError(f"message time {min(self.message)}, must be finite and at least 0")
+        if not 0 <= self.variation < math.inf:
+            raise ConfigError(f"variation {self.variation}, must be finite and at least 0")
 
     @property
     def count(self) -> int:
@@ -108,6 +118,7 @@ class Run:
         self._events: list[tuple[float, int, int, int, Any]] = []
         self._serial = 0
         self._begun = False
+        self._times = generator(workers.seed, "birch/gradient_times")
 
     @property
     def applied(self) -> int:
@@ -123,7 +134,7 @@ class Run:
 
     def compute(self, worker: int, node: int) -> None:
         """Let an idle worker compute a gradient at a node."""
-        self._push(self.workers.compute[worker], worker, 0, node)
+        self._push(self._gradient_time(worker), worker, 0, node)
 
     def send(self, worker: int, content: Any, share: float = 1.0) -> None:
         """Send from a worker. Near workers need only a ``share`` of its message time."""
@@ -145,6 +156,14 @@ class Run:
     def drop(self, count: int = 1) -> None:
         """Discard gradients."""
         self.dropped += count
+
+    def _gradient_time(self, worker: int) -> float:
+        mean, variation = self.workers.compute[worker], self.workers.variation
+        if not variation:
+            return mean
+        # Shape k has a coefficient of variation of 1/sqrt(k).
+        shape = variation**-2
+        return mean * float(self._times.gamma(shape)) / shape
 
     # --- the clock -------------------------------------------------------------------------------
 

@@ -107,8 +107,8 @@ def _places(tree: Tree, main: set[int]) -> tuple[list[int], list[int]]:
 
 @styled
 def draw_regime(result: xr.Dataset, regime: str) -> Figure:
-    """Draw the loss over simulated time of every method, by task and number of workers."""
-    part = result.sel(regime=regime)
+    """Draw the first seed's loss over simulated time of every method, by task and workers."""
+    part = result.sel(regime=regime).isel(seed=0)
     tasks, counts = part["task"].values, part["workers"].values
     figure = new_figure(
         f"Loss over simulated time: {readable(regime)}", 4.6 * len(counts), 3.6 * len(tasks) + 1.2

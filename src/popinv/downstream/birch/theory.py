@@ -7,11 +7,12 @@ Delta = f(x^0) - inf f. The goal is a mean of E |grad f(x^k)|^2 of at most eps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from popinv.errors import ConfigError
 
-__all__ = ["Problem", "batch", "gradients", "step_size"]
+__all__ = ["Problem", "batch", "gradients", "least_time", "step_size"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,19 @@ def gradients(problem: Problem, distance: int) -> float:
 def batch(problem: Problem) -> int:
     """Return max(ceil(sigma^2/eps), 1), the paper's B and G (its M G for both together)."""
     return max(1, math.ceil(problem.noise))
+
+
+def least_time(problem: Problem, compute: Sequence[float]) -> float:
+    r"""Return the lower bound on the time of any method, up to a constant.
+
+    With h_1 <= ... <= h_n the times of a gradient, and messages that take no time, it is
+
+    .. math:: \min_m \Bigl( \frac1m \sum_{i \le m} \frac1{h_i} \Bigr)^{-1}
+              \Bigl( \frac{L \Delta}{\epsilon} + \frac{\sigma^2 L \Delta}{m \epsilon^2} \Bigr).
+    """
+    fastest = sorted(compute)
+    times = []
+    for m in range(1, len(fastest) + 1):
+        mean_speed = sum(1 / h for h in fastest[:m]) / m
+        times.append((problem.steps + problem.noise * problem.steps / m) / mean_speed)
+    return min(times)

@@ -27,7 +27,6 @@ __all__ = [
     "minibatches",
     "network",
     "pretrained",
-    "squared_gradient",
 ]
 
 _POOL, _CLASSES = 2, 10
@@ -137,11 +136,3 @@ def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
     with torch.no_grad():
         told = apply(module, increments, images.test_x).argmax(dim=1)
     return float((told == images.test_labels).double().mean())
-
-
-def squared_gradient(
-    loss: ModuleLoss, increments: Dense, x: torch.Tensor, y: torch.Tensor
-) -> float:
-    """Return |grad f(W)|_F^2 over all adapted layers, for the mean loss on the given rows."""
-    gradients = loss.gradient(increments, x, y)
-    return float(sum((g.double() ** 2).sum() for g in gradients.values()))

@@ -2,191 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.downstream.claims import Claim, Source, compared
+from popinv.downstream.claims import Claim, Control, above, below, judged, measured, unsettled
 from popinv.downstream.fedhl.problem import fitted_exponents
 from popinv.downstream.metrics import flatten
 
 __all__ = ["claims", "metrics"]
 
 # The baselines that allow unequal ranks.
-_OTHERS = ["hetlora", "flexlora", "flora"]
-_ROUNDING = 1e-4
-_OURS: tuple[tuple[str, str, Source], ...] = (
-    ("fedhl", "FedHL", "paper"),
-    ("fedhl_relative", "FedHL with relative epsilon", "this package"),
-)
+_OTHERS = ("hetlora", "flexlora", "flora")
+# The slowest power of the rounds that counts as the theorem's -0.5.
+_POWER = -0.45
 
 
-def metrics(result: xr.Dataset, invariants: Mapping[str, float]) -> dict[str, Any]:
-    """Return all numbers of the tables, flat.
+def metrics(result: xr.Dataset) -> dict[str, Any]:
+    """Return all numbers of the tables, flat: means over the seeds.
 
     Parameters
     ----------
     result : Dataset
         The merged parts of ``problem``.
-    invariants : mapping
-        From ``problem.invariants``.
     """
     last = result["accuracy"].isel(round=-1)
-    divisions = [
-        "homogeneous" if np.isinf(concentration) else f"{concentration:g}"
-        for concentration in result["concentration"].values
-    ]
-    means: dict[str, float] = {}
-    deviation = last.std("seed", ddof=1) if last.sizes["seed"] > 1 else 0 * last.mean("seed")
+    best = result["learning_rate"].values[result["pilot_accuracy"].argmax("learning_rate").values]
+    numbers: dict[str, Any] = {}
     for name, values in (
         ("accuracy", last.mean("seed")),
-        ("accuracy_deviation", deviation),
+        ("accuracy_deviation", last.std("seed", ddof=1)),
+        ("learning_rate", last.mean("seed").copy(data=best)),
         *((name, result[name].mean("seed")) for name in ("truncation", "entropy", "bytes")),
     ):
-        values = values.assign_coords(concentration=divisions)
-        means |= flatten(values, f"{name}_{{clients}}_clients_{{concentration}}_{{rule}}")
-    leads: dict[str, float] = {}
-    for rule in ("fedhl", "fedhl_relative"):
-        for other in _OTHERS:
-            gains = last.sel(rule=rule) - last.sel(rule=other)
-            leads[f"gain_{rule}_over_{other}"] = float(gains.mean())
-            won = gains.mean("seed").values > 0
-            leads[f"settings_won_{rule}_over_{other}"] = int(won.sum())
-    regression = flatten(result["optimum"], "regression_{case}_optimum")
+        numbers |= flatten(values, f"{name}_{{clients}}_clients_{{concentration:g}}_{{rule}}")
+    for rule in ("fedhl", "fedhl_relative", "equal"):
+        numbers[f"lead_{rule}"] = float(_lead(result, rule, _OTHERS).mean())
+    numbers |= flatten(result["optimum"].mean("seed"), "regression_{case}_optimum")
     for name, values in (
         ("last", result["loss"].isel(regression_round=-1)),
         ("least", result["loss"].min("regression_round")),
         ("largest_weight", result["largest_weight"]),
     ):
-        regression |= flatten(values, f"regression_{{case}}_{{regression_rule}}_{name}")
-    return {
-        **invariants,
-        **means,
-        **leads,
-        "settings": int(result.sizes["clients"] * result.sizes["concentration"]),
-        **regression,
-        **fitted_exponents(result),
-    }
+        numbers |= flatten(values.mean("seed"), f"regression_{{case}}_{{regression_rule}}_{name}")
+    numbers |= flatten(result["drift"].mean("seed"), "drift_{weights}")
+    exponents = fitted_exponents(result).mean("seed")
+    return numbers | flatten(exponents, "rate_exponent_{spread}_{rate_rule}")
 
 
-def claims(numbers: Mapping[str, float]) -> list[Claim]:
-    """Return the table of claims from the metrics."""
-    rows: list[Claim] = []
-    for rule, words, source in _OURS:
-        least = min(numbers[f"gain_{rule}_over_{other}"] for other in _OTHERS)
-        rows.append(
-            Claim(
-                f"{words} is more accurate than the other methods for unequal ranks by 1 to 3 % "
-                "(least of the mean gains over HetLoRA, FlexLoRA and FLoRA at least 0.01)",
-                source,
-                "0.01 to 0.03",
-                least,
-                least >= 0.01,
-            )
+def _lead(result: xr.Dataset, rule: str, others: tuple[str, ...]) -> np.ndarray:
+    """Return the lead over the best of the others after the last round, mean over settings."""
+    last = result["accuracy"].isel(round=-1)
+    best = last.sel(rule=list(others)).max("rule")
+    return (last.sel(rule=rule) - best).mean(["clients", "concentration"]).values
+
+
+def claims(result: xr.Dataset) -> list[Claim]:
+    """Return the table of claims from the merged parts of ``problem``."""
+    return [*_headlines(result), *_derived(result)]
+
+
+def _headlines(result: xr.Dataset) -> Iterator[Claim]:
+    without = tuple(rule for rule in _OTHERS if rule != "flexlora")
+    yield judged(
+        "headline",
+        "FedHL is more accurate than the best of HetLoRA, FlexLoRA and FLoRA (digits to clothes, "
+        "each at its own best rate; lead after the last round)",
+        "paper",
+        "abstract",
+        "0.01 to 0.03",
+        measured(_lead(result, "fedhl", _OTHERS)),
+        above(0.0),
+        Control(
+            "base of full rank and weights left out (FlexLoRA against the best of the two others)",
+            measured(_lead(result, "flexlora", without)),
+        ),
+        "Tried: three rates for each method, and weights with a relative epsilon (see below). The "
+        "paper's data, networks and epsilon would settle it.",
+    )
+    if 100 not in result["clients"].values:
+        yield unsettled(
+            "headline",
+            "the same with many clients of whom a tenth takes part in a round",
+            "paper",
+            "abstract",
+            "0.01 to 0.03",
+            "not run",
+            "100 clients are part of the size 'paper' only.",
         )
-    for rule, words, source in _OURS:
-        exponent = numbers[f"rate_exponent_{rule}"]
-        rows.append(
-            Claim(
-                f"{words}: the mean squared gradient falls with the rounds to this power or faster "
-                "(at most -0.5 + 0.05)",
-                source,
-                -0.5,
-                exponent,
-                exponent <= -0.45,
-            )
-        )
-    idle = numbers["idle_change_fedhl"]
-    rows += [
-        Claim(
-            "no local step changes nothing (relative change exactly 0)",
-            "reconstruction",
-            0.0,
-            idle,
-            idle == 0,
-        ),
-        compared(
-            "no local step loses what is truncated in FlexLoRA (relative change above 0.001)",
-            "reconstruction",
-            numbers["idle_change_flexlora"],
-            "above",
-            1e-3,
-            expected="above 0",
-        ),
-        compared(
-            "weights sum to one (error below 1e-12)",
-            "reconstruction",
-            numbers["weight_sum_error"],
-            "below",
-            1e-12,
-            expected=0.0,
-        ),
-        compared(
-            f"full rank everywhere and equal weights are FlexLoRA (difference below {_ROUNDING:g})",
-            "reconstruction",
-            numbers["full_rank_difference"],
-            "below",
-            _ROUNDING,
-            expected=0.0,
-        ),
-    ]
-    return rows + _regression_claims(numbers)
-
-
-def _regression_claims(numbers: Mapping[str, float]) -> list[Claim]:
-    def last(case: str, rule: str) -> float:
-        return float(numbers[f"regression_{case}_{rule}_last"])
-
-    growth = last("strong", "uniform") / numbers["regression_strong_uniform_least"]
-    short = last("mild_short", "uniform") / numbers["regression_mild_short_uniform_least"]
-    table: tuple[tuple[str, float, Literal["below", "above"], float], ...] = (
-        (
-            "regression, equal clients: the base of full rank ends far below FlexLoRA (ratio of "
-            "losses below 0.05)",
-            last("none", "fedhl") / last("none", "flexlora"),
-            "below",
-            0.05,
-        ),
-        (
-            "with a relative epsilon no client does (largest weight below 0.5)",
-            numbers["regression_none_fedhl_relative_largest_weight"],
-            "below",
-            0.5,
-        ),
-        (
-            "regression, very unequal clients, long local training, equal weights: the loss rises "
-            "again over the rounds (last over least above 1.5)",
-            growth,
-            "above",
-            1.5,
-        ),
-        (
-            "it does not with little local training and mildly unequal clients (below 1.1)",
-            short,
-            "below",
-            1.1,
-        ),
-        (
-            "residuals frozen into the clients' base lower that loss (ratio of the last losses "
-            "below 0.8)",
-            last("strong", "fedhl_at_client") / last("strong", "uniform"),
-            "below",
-            0.8,
+    start, last = (result["loss"].isel(regression_round=k).sel(case="none") for k in (0, -1))
+    left = last / start
+    yield judged(
+        "headline",
+        "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
+        "weights: loss at the end over that at the start)",
+        "paper",
+        "abstract",
+        0.0,
+        measured(left.sel(regression_rule="uniform").values),
+        below(0.01),
+        Control(
+            "base of full rank left out (FlexLoRA)",
+            measured(left.sel(regression_rule="flexlora").values),
         ),
     )
-    rows = [
-        compared(words, "reconstruction", ours, relation, limit)
-        for words, ours, relation, limit in table
-    ]
-    collapsed = compared(
-        "with a tiny epsilon one client whose rank reaches that of W decides alone (largest "
-        "weight above 0.99)",
+    drift = result["drift"]
+    yield judged(
+        "headline",
+        "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
+        "over that of equal weights)",
+        "paper",
+        "abstract, Theorem 3",
+        "below 1",
+        measured(drift.sel(weights="paper").values),
+        below(1.0),
+        Control("weights in reverse order", measured(drift.sel(weights="reversed").values)),
+    )
+    exponents = fitted_exponents(result)
+    for spread, words, why in (
+        ("equal", "equal clients", ""),
+        (
+            "mild",
+            "mildly unequal clients",
+            "Tried: weights with a relative epsilon (see below). The bound as we derived it has a "
+            "term of the drift, which does not fall with the rounds where clients are unequal.",
+        ),
+    ):
+        powers = exponents.sel(spread=spread)
+        yield judged(
+            "headline",
+            f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
+            f"{words}: fitted power of T)",
+            "paper",
+            "abstract",
+            -0.5,
+            measured(powers.sel(rate_rule="fedhl").values),
+            below(_POWER),
+            Control(
+                "base of full rank and weights left out (FlexLoRA)",
+                measured(powers.sel(rate_rule="flexlora").values),
+            ),
+            why,
+        )
+
+
+def _derived(result: xr.Dataset) -> Iterator[Claim]:
+    without = tuple(rule for rule in _OTHERS if rule != "flexlora")
+    yield judged(
         "reconstruction",
-        numbers["regression_none_fedhl_largest_weight"],
-        "above",
-        0.99,
-        expected=1.0,
+        "with a relative epsilon FedHL is more accurate than the best of the three others",
+        "this package",
+        "",
+        "above 0",
+        measured(_lead(result, "fedhl_relative", _OTHERS)),
+        above(0.0),
+        Control(
+            "base of full rank and weights left out (FlexLoRA against the best of the two others)",
+            measured(_lead(result, "flexlora", without)),
+        ),
     )
-    return [rows[0], collapsed, *rows[1:]]
+    yield judged(
+        "reconstruction",
+        "with a relative epsilon the weights add accuracy (lead over equal weights)",
+        "this package",
+        "",
+        "above 0",
+        measured(_lead(result, "fedhl_relative", ("equal",))),
+        above(0.0),
+        Control(
+            "the same with the literal epsilon",
+            measured(_lead(result, "fedhl", ("equal",))),
+        ),
+    )
+    powers = fitted_exponents(result).sel(rate_rule="fedhl_relative")
+    yield judged(
+        "reconstruction",
+        "with a relative epsilon the squared gradient falls as 1/sqrt(T) for mildly unequal "
+        "clients too (fitted power of T)",
+        "this package",
+        "",
+        -0.5,
+        measured(powers.sel(spread="mild").values),
+        below(_POWER),
+    )
+    largest = result["largest_weight"].sel(case="none")
+    yield judged(
+        "reconstruction",
+        "with the literal epsilon one client whose rank reaches that of W decides alone "
+        "(regression, equal clients: largest weight)",
+        "reconstruction",
+        "eq. (15)",
+        1.0,
+        measured(largest.sel(regression_rule="fedhl").values),
+        above(0.99),
+        Control("relative epsilon", measured(largest.sel(regression_rule="fedhl_relative").values)),
+    )
+    loss = result["loss"].sel(regression_rule="uniform")
+    growth = loss.isel(regression_round=-1) / loss.min("regression_round")
+    yield judged(
+        "reconstruction",
+        "residuals are counted twice: with very unequal clients and long local training the loss "
+        "rises again (equal weights: last over least)",
+        "reconstruction",
+        "",
+        "above 1.5",
+        measured(growth.sel(case="strong").values),
+        above(1.5),
+        Control("equal clients", measured(growth.sel(case="none").values)),
+    )
+    last = result["loss"].isel(regression_round=-1)
+    frozen = last.sel(regression_rule="fedhl_at_client") / last.sel(regression_rule="uniform")
+    yield judged(
+        "reconstruction",
+        "residuals frozen into the clients' base lower that loss (over that without)",
+        "reconstruction",
+        "",
+        "below 0.8",
+        measured(frozen.sel(case="strong").values),
+        below(0.8),
+        Control(
+            "mildly unequal clients, little local training",
+            measured(frozen.sel(case="mild_short").values),
+        ),
+    )

@@ -27,8 +27,8 @@ _COLOURS = {
     "flexlora": CHECK,
     "flora": ORACLE,
     "hetlora": SYSTEMS[1],
-    "fedit": LIGHT,
     "uniform": DATA,
+    "equal": DATA,
     "fedhl_at_client": ORACLE,
 }
 
@@ -61,15 +61,14 @@ def draw_accuracy(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_losses(result: xr.Dataset) -> Figure:
-    """Draw the regression's loss over the rounds, by heterogeneity, above the optimum."""
-    cases = result["case"].values
+    """Draw the regression's loss over the rounds, mean of the seeds, and the optimum."""
+    result, cases = result[["loss", "optimum"]].mean("seed"), result["case"].values
     figure = new_figure("Linear regression: mean loss of the clients", 12, 4)
     axes = figure.subplots(1, len(cases), squeeze=False)[0]
-    shown = ("fedhl", "fedhl_relative", "uniform", "fedhl_at_client", "flexlora", "flora")
     for ax, case in zip(axes, cases, strict=True):
-        for rule in shown:
+        for rule in result["regression_rule"].values:
             losses = result["loss"].sel(case=case, regression_rule=rule).values
-            ax.plot(np.maximum(losses, 1e-4), color=_COLOURS[rule], label=readable(rule))
+            ax.plot(np.maximum(losses, 1e-4), color=_COLOURS[str(rule)], label=readable(str(rule)))
         optimum = float(result["optimum"].sel(case=case))
         if optimum > 1e-4:
             ax.axhline(optimum, color=TRUTH, ls="--", lw=1.4, label="optimum")

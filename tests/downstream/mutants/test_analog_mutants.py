@@ -1,0 +1,160 @@
+"""Wrong formulas of training on analog devices: each fails an ordinary test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from source_mutants import fails, mutated, ordinary_tests
+
+from popinv.downstream.analog import algorithms, devices, layers, least_squares, quadratic
+
+pytestmark = pytest.mark.slow
+
+TESTS = ordinary_tests("test_analog")
+
+# The module, its change, and the ordinary test that fails.
+MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
+    (
+        devices,
+        "lambda w: 1 - (w - centre) / reach",
+        "lambda w: 1 - 1.2 * (w - centre) / reach",
+        TESTS.test_the_asymmetric_linear_device_follows_its_recursion,
+    ),
+    (
+        devices,
+        "- size * device.asymmetry(w)",
+        "+ size * device.asymmetry(w)",
+        TESTS.test_the_asymmetric_linear_device_follows_its_recursion,
+    ),
+    (
+        devices,
+        "w + change * device.mean(w)",
+        "w + 1.1 * change * device.mean(w)",
+        TESTS.test_the_asymmetric_linear_device_follows_its_recursion,
+    ),
+    (
+        devices,
+        "up * (1 - w / high)",
+        "up * (1 - 0.9 * w / high)",
+        TESTS.test_devices_by_name_are_normalised_about_zero,
+    ),
+    (
+        devices,
+        ".clip(0) ** up",
+        ".clip(0) ** (1.2 * up)",
+        TESTS.test_devices_by_name_are_normalised_about_zero,
+    ),
+    (
+        devices,
+        "math.e ** (-up *",
+        "math.e ** (-1.2 * up *",
+        TESTS.test_devices_by_name_are_normalised_about_zero,
+    ),
+    (
+        devices,
+        "/ (2 * granularity)",
+        "/ (1.8 * granularity)",
+        TESTS.test_pulses_are_right_on_average_and_their_noise_as_large_as_asked,
+    ),
+    (
+        devices,
+        "cycle_noise * pulses**0.5",
+        "cycle_noise * pulses",
+        TESTS.test_pulses_are_right_on_average_and_their_noise_as_large_as_asked,
+    ),
+    (
+        algorithms,
+        "w - method.rate * gradient)",
+        "w - 1.1 * method.rate * gradient)",
+        TESTS.test_steps_are_the_papers_recursions,
+    ),
+    (
+        algorithms,
+        "change(method.device, w, -method.rate * gradient, size)",
+        "change(method.device, w, -0.9 * method.rate * gradient, size)",
+        TESTS.test_steps_are_the_papers_recursions,
+    ),
+    (
+        algorithms,
+        "sign = 1 if method",
+        "sign = -1 if method",
+        TESTS.test_steps_are_the_papers_recursions,
+    ),
+    (
+        algorithms,
+        "change(method.device, w, -sign * method.transfer * p, None)",
+        "change(method.device, w, -1.1 * sign * method.transfer * p, None)",
+        TESTS.test_steps_are_the_papers_recursions,
+    ),
+    (
+        algorithms,
+        "state.w + method.mixing * state.p",
+        "state.w - method.mixing * state.p",
+        TESTS.test_residual_learning_without_mixing_is_tiki_taka_mirrored,
+    ),
+    (
+        least_squares,
+        "np.sum(rate * h * sigma**2 /",
+        "np.sum(1.2 * rate * h * sigma**2 /",
+        TESTS.test_digital_descent_has_its_stationary_error_and_analog_its_penalty,
+    ),
+    (
+        least_squares,
+        "hessian + size / reach * np.eye(d)",
+        "hessian + 0.5 * size / reach * np.eye(d)",
+        TESTS.test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start,
+    ),
+    (
+        least_squares,
+        "math.sqrt(2 / math.pi) * sigma if",
+        "math.sqrt(1 / math.pi) * sigma if",
+        TESTS.test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start,
+    ),
+    (
+        least_squares,
+        "p = (1 - w[:, :1] / reach) / 2",
+        "p = (1 + w[:, :1] / reach) / 2",
+        TESTS.test_the_lower_bounds_instance_keeps_sigma_squared_s,
+    ),
+    (
+        least_squares,
+        "(top[:, None] / reach) ** 2",
+        "(top[:, None] / reach) ** 1.7",
+        TESTS.test_the_lower_bounds_instance_keeps_sigma_squared_s,
+    ),
+    (
+        quadratic,
+        "(factor / reach * mean_size * w)",
+        "(0.9 * factor / reach * mean_size * w)",
+        TESTS.test_drift_decay_and_responses_follow_theory,
+    ),
+    (
+        quadratic,
+        "(1 - rate / reach * mean_size) ** steps",
+        "(1 - 1.2 * rate / reach * mean_size) ** steps",
+        TESTS.test_drift_decay_and_responses_follow_theory,
+    ),
+    (
+        layers,
+        "size = rows.abs().T @ columns.abs()",
+        "size = (rows.T @ columns).abs()",
+        TESTS.test_sizes_add_up_over_samples,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "killer"), MUTANTS, ids=[mutant[2].strip() for mutant in MUTANTS]
+)
+def test_a_wrong_formula_is_found(
+    module: ModuleType, old: str, new: str, killer: Callable[..., None]
+) -> None:
+    with mutated(module, old, new):
+        found = fails(killer)
+    assert found
+
+
+def test_the_tests_pass_on_the_right_formulas() -> None:
+    assert not any(fails(killer) for killer in {killer for *_, killer in MUTANTS})
