@@ -48,9 +48,9 @@ def mutated(module: ModuleType, old: str, new: str) -> Iterator[None]:
         for before, after in _functions(vars(module), changed, str(path)):
             undo.append(_swapped(before, after))
         for name, value in list(vars(module).items()):
-            if isinstance(value, _CONSTANTS) and not name.startswith("__"):
-                if changed.get(name, value) != value:
-                    undo += _replaced(name, value, changed[name])
+            constant = isinstance(value, _CONSTANTS) and not name.startswith("__")
+            if constant and changed.get(name, value) != value:
+                undo += _replaced(name, value, changed[name])
         assert undo, f"{new!r} changes nothing in {path.name}"
         yield
     finally:

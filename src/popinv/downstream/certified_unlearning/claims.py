@@ -79,7 +79,8 @@ def claims(result: xr.Dataset) -> list[Claim]:
 
 
 def _costs(result: xr.Dataset) -> Iterator[Claim]:
-    totals = {str(m): int(result["epochs"].sel({"method": m}).sum()) for m in result["method"].values}
+    names = result["method"].values
+    totals = {str(name): int(result["epochs"].sel({"method": name}).sum()) for name in names}
     rival = min(totals["delete"], totals["langevin"])
     # The limits are those of rounding to the published per cent.
     for name, batch, share, limit in (("full", RECORDS, 0.10, 0.105), ("b128", 128, 0.02, 0.025)):
