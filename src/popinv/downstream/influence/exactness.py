@@ -32,7 +32,7 @@ __all__ = ["CURVED_RATES", "RATES", "Case", "cases", "error_orders", "second_ord
 
 RATES = (0.02, 0.01, 0.005, 0.0025)
 # A practical learning rate, and one at which the second-order term is seen.
-CURVED_RATES = (0.01, 0.3)
+CURVED_RATES = (0.01, 1.0)
 _KEPT = 0.1
 
 
