@@ -47,8 +47,8 @@ from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 
 TINY = replace(
-    SIZES["workstation"], width=8, points=160, tested=80, steps=40, tuning=20, group=10,
-    quantiles=4, runs=5, subsets=8, batch=32.0, every=20,
+    SIZES["workstation"], width=8, points=160, tested=80, steps=40, tuning=12, group=10,
+    quantiles=4, runs=5, subsets=4, batch=32.0, every=20,
 )  # fmt: skip
 
 
