@@ -255,7 +255,7 @@ def test_digits_are_told_apart_after_requests_as_by_retraining():
 def few_measured():
     """Epochs are accounted for the real digits, few requests of them; few are learnt from."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (accounts, problem):
+        for module in (accounts, claims, problem):
             patch.setattr(module, "REQUESTS", 10)
         yield problem.measure(few_digits(384, 0.3), problem.Size(5, 3, 3, (32,)))
 

@@ -16,6 +16,7 @@ from popinv.downstream.certified_unlearning.accounts import (
     EPSILON,
     MORE_NOISES,
     RECORDS,
+    REQUESTS,
     SIGMA,
     constants,
     epochs_by_noise,
@@ -84,7 +85,14 @@ def _costs(result: xr.Dataset) -> Iterator[Claim]:
     rival = min(totals["delete"], totals["langevin"])
     # The limits are those of rounding to the published per cent.
     for name, batch, share, limit in (("full", RECORDS, 0.10, 0.105), ("b128", 128, 0.02, 0.025)):
-        without = epochs_without_convexity(batch, EPSILON, SIGMA).sum()
+        setting = constants(batch)
+        anew = setting.epochs_for(EPSILON, 1 / RECORDS, setting.widest, SIGMA) * REQUESTS
+        # With small batches learning anew takes few epochs too, in the same currency.
+        taken_away, without = (
+            ("learning anew for each request", anew)
+            if name == "full"
+            else (_CONVEX, epochs_without_convexity(batch, EPSILON, SIGMA).sum())
+        )
         yield judged(
             "headline",
             f"{_WORDS[name]}: epochs of 100 requests over those of the cheaper of descent to "
@@ -92,7 +100,7 @@ def _costs(result: xr.Dataset) -> Iterator[Claim]:
             *("paper", "abstract", share),
             measured(totals[name] / rival),
             below(limit),
-            Control(_CONVEX, measured(without / rival)),
+            Control(taken_away, measured(float(without / rival))),
         )
     by_noise = result["epochs_by_noise"]
     for batch, most in ((32, 1), (512, 5)):
@@ -165,7 +173,10 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
         # Noisy steps were held to the bound on the smoothness, the other methods to the data's.
         name = method.removesuffix("_other_smoothness")
         other = result["epochs"].sel({"method": name}).sum()
-        control = Control(f"smoothness {full.smooth:.4f}, the bound", measured(float(other)))
+        control = Control(
+            f"the constants of noisy steps ({RECORDS} images, smoothness {full.smooth:.4f})",
+            measured(float(other)),
+        )
         yield judged(
             "reconstruction",
             f"epochs of 100 requests at epsilon 1, {words}",
