@@ -157,6 +157,17 @@ def test_noise_of_langevin_unlearning():
     assert sigmas == pytest.approx([0.1872, 0.094, 0.019, 0.0096, 0.0049, 0.0021], rel=0.02)
 
 
+def test_noise_of_descent_to_delete_hides_what_is_left_of_a_record():
+    # Two published points that are Delta apart, Delta = 8 M gamma^I / (m n (1 - gamma^I)), with
+    # normal noise: the divergence of order a is a Delta^2 / (2 sigma^2).
+    setting = mnist(N)
+    gamma = 0.25 / (0.25 + 2 * setting.strong)
+    for steps in (1, 5):
+        apart = 8 * gamma**steps / (setting.strong * N * (1 - gamma**steps))
+        sigma = DescentToDelete(setting, 784).sigma_secret(1.0, DELTA, steps)
+        assert conversion.epsilon(apart**2 / (2 * sigma**2), DELTA) == pytest.approx(1.0)
+
+
 # --- closed forms ---------------------------------------------------------------------------------
 
 

@@ -209,6 +209,28 @@ def test_the_start_lies_in_the_ball():
     assert not start(records, constants(records, strong=0.0), NOISE).parameters.any()
 
 
+def test_the_start_is_as_wide_as_the_law_without_data():
+    # sigma^2/m is the variance of w <- c w + N(0, 2 eta sigma^2) for small eta, and the start's is
+    # twice that.
+    records = classes()
+    draws = start(records, constants(records, strong=0.1), NOISE, 2000).parameters
+    assert draws.std() == pytest.approx(math.sqrt(2 / 0.1) * NOISE.sigma, rel=0.04)
+
+
+def test_a_request_carries_what_is_left_of_those_before():
+    records = classes()
+    setting = constants(records)
+    holder = learn(records, Logistic(), setting, NOISE, 2)
+    left = 0.0
+    for record in (0, 5, 9):
+        holder = remove(holder, [record], GOAL)
+        served = holder.removals[-1]
+        assert served.gap == pytest.approx(left + served.own_gap)
+        assert left == 0 or left > 0.01 * served.own_gap
+        left = setting.contraction ** (served.epochs * setting.batches) * served.gap
+        assert holder.left == pytest.approx(left)
+
+
 def test_records_must_be_divided_as_the_constants_say():
     records = classes()
     with pytest.raises(

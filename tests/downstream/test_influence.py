@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist, pdist
 
 from popinv.downstream.influence import costs, gradients, influence, landmarks, robust, steps
 from popinv.downstream.influence.gradients import Flat
@@ -266,6 +267,32 @@ def test_all_samples_as_landmarks_recover_the_exact_scores(spread):
     # Damping shrinks them.
     damped = spread(embeddings, everything, scores, damping=1.0)
     assert np.linalg.norm(damped) < np.linalg.norm(scores)
+
+
+def test_the_kernel_rule_is_ridge_regression_with_the_median_distance():
+    rng = np.random.default_rng(0)
+    embeddings, scores = rng.standard_normal((9, 3)), rng.standard_normal(5)
+    chosen = np.array([0, 2, 3, 6, 8])
+    known = embeddings[chosen]
+    width = np.median(pdist(known))
+
+    def kernel(a, b):
+        return np.exp(-cdist(a, b, "sqeuclidean") / (2 * width**2))
+
+    inverse = np.linalg.inv(kernel(known, known) + 0.03 * np.eye(5))
+    expected = kernel(embeddings, known) @ inverse @ scores
+    computed = landmarks.kernel_spread(embeddings, chosen, scores, damping=0.03)
+    np.testing.assert_allclose(computed, expected, rtol=1e-9)
+
+
+def test_the_linear_rule_is_ridge_regression():
+    rng = np.random.default_rng(0)
+    embeddings, scores = rng.standard_normal((9, 7)), rng.standard_normal(5)
+    known = embeddings[:5]
+    ridge = 0.1 * (known**2).sum(axis=1).mean()
+    slope = np.linalg.solve(known.T @ known + ridge * np.eye(7), known.T @ scores)
+    computed = landmarks.linear_spread(embeddings, np.arange(5), scores, damping=0.1)
+    np.testing.assert_allclose(computed, embeddings @ slope, rtol=1e-9)
 
 
 def test_linear_rule_is_exact_where_scores_are_linear_in_the_embeddings():

@@ -14,6 +14,7 @@ from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
+from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
 from popinv.downstream.instance_unlearning.experiment import (
     SCORES,
@@ -25,6 +26,7 @@ from popinv.downstream.instance_unlearning.experiment import (
 )
 from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
 from popinv.downstream.instance_unlearning.forgetting import (
+    concordance,
     hardest,
     quantile_groups,
     rank_correlation,
@@ -45,8 +47,8 @@ from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 
 TINY = replace(
-    SIZES["workstation"], width=8, points=160, tested=80, steps=40, tuning=20, group=10,
-    quantiles=4, runs=2, subsets=8, batch=32.0, every=20,
+    SIZES["workstation"], width=8, points=160, tested=80, steps=40, tuning=12, group=10,
+    quantiles=4, runs=5, subsets=4, batch=32.0, every=20,
 )  # fmt: skip
 
 
@@ -202,6 +204,18 @@ def test_steps_until_as_good_as_never_seen():
     np.testing.assert_array_equal(reached, [True, True, False])
 
 
+def test_concordance_counts_pairs_whose_order_is_known():
+    never = np.array([True, True, False, False])
+    # Known: 0 before all others, 1 before those that were not reached; these two are not told.
+    assert concordance(np.array([1.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 1
+    assert concordance(np.array([4.0, 3, 2, 1]), np.array([3, 5, 9, 9]), never) == 0
+    assert concordance(np.array([1.0, 2, 3, 0]), np.array([3, 5, 9, 9]), never) == 3 / 5
+    assert concordance(np.array([2.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 4.5 / 5
+    # Equal steps are not told, but a set that was not reached is later than one at the last step.
+    assert math.isnan(concordance(np.arange(3.0), np.full(3, 7), np.full(3, True)))
+    assert concordance(np.arange(2.0), np.array([9, 9]), np.array([True, False])) == 1
+
+
 def test_an_unknown_network_is_refused():
     with pytest.raises(ConfigError, match=r"mean 'mlp'|mlp, cnn"):
         network("mlpp", (1, 28, 28), 10, 4)
@@ -229,14 +243,28 @@ def test_the_experiment_in_small(experiment):
     assert rank_correlation(outcome.scores["privacy"], outcome.scores["gradient_norm"]) > 0.5
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
-    chains = per_instance_steps(1)
-    numbers = problem.metrics(chain_metrics(compare(1)), chains, outcomes, TINY)
-    table = problem.claims(numbers, outcomes, TINY)
-    exact = [claim for claim in table if claim.claim.startswith("normal chains")]
-    assert len(exact) == 4
-    assert all(claim.holds for claim in exact)
+    numbers = problem.metrics(chain_metrics(compare(1)), per_instance_steps(1), outcomes, TINY)
     assert numbers["chain_steps_rank_correlation"] > 0.99
-    assert sum(claim.source == "paper" for claim in table) == 13
+    for quantity in ("loss", "divergence", "steps"):
+        assert numbers[f"chain_{quantity}_violations"] == 0
+    # A point's own loss asks for fewer steps than the worst case.
+    assert numbers["chain_steps_bound_median_point"] < numbers["chain_steps_bound_worst_case"]
+    cases = [compare(1, number) for number in range(CHAINS)]
+    chains = [per_instance_steps(1, number) for number in range(CHAINS)]
+    table = claims(cases, chains, outcomes, TINY, 1)
+    assert len({claim.claim for claim in table}) == len(table) == 1 + 2 * 3 + 3 * 2 + 4
+    exact = {claim.claim.split(":")[1]: claim for claim in table if "normal chains" in claim.claim}
+    assert all(claim.criterion.holds(claim.found) for claim in exact.values())
+    # Half of the composed loss would be wrong; the other bounds are too loose to tell.
+    assert [claim.status for claim in exact.values()] == [
+        "holds",
+        "not comparable",
+        "not comparable",
+        "holds",
+    ]
+    # Nothing but the difference of the ends is told by a barrier above their mean.
+    of_mean = [claim for claim in table if "mean of both ends" in claim.claim]
+    assert "holds" not in {claim.status for claim in of_mean}
     result = problem.result_dataset(outcomes, TINY)
     assert draw_steps(result).axes
     assert draw_curves(result).axes

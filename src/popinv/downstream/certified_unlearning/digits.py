@@ -28,6 +28,8 @@ __all__ = [
 
 _CLASSES = (3, 8)
 RADIUS = 100.0
+# Runs in each partition, whose mean is a trial's accuracy.
+_RUNS = 4
 _LOSS = Logistic()
 
 
@@ -132,23 +134,30 @@ class Served:
 def serve(
     digits: Digits, batch: int, sigma: float, goal: Goal, learnt: int, requests: int, trials: int
 ) -> Served:
-    """Learn, and serve requests of one record each."""
+    """Learn, and serve requests of one record each.
+
+    A trial has its own partition, and its accuracies are means over some runs in it. With a single
+    batch there is one partition, and each run is a trial.
+    """
     setting = digits.setting(batch)
     rows = removed_rows(digits, requests)
     features, targets = replacements(digits.seed, requests, digits.features.shape[1])
+    together = trials if batch == setting.n else 1
+    runs = trials if batch == setting.n else _RUNS
     accuracies, epochs = [], []
-    for trial in range(trials):
+    for trial in range(trials // together):
         noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
-        holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt)
+        holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt, runs)
         before = holder.model
         for i, row in enumerate(rows):
             one = slice(i, i + 1)
             holder = remove(holder, [int(row)], goal, (features[one], targets[one]))
         anew = relearn(holder, replace(noise, stage=f"{noise.stage}/anew"))
         models = (before, holder.model, anew)
-        accuracies.append([float(digits.accuracy(m.parameters)[0]) for m in models])
+        of_runs = np.array([digits.accuracy(m.parameters) for m in models])
+        accuracies.append(of_runs.reshape(3, together, -1).mean(axis=2))
         epochs.append([removal.epochs for removal in holder.removals])
-    by_model = np.array(accuracies).T
+    by_model = np.concatenate(accuracies, axis=1)
     return Served(np.array(epochs[0]), int(np.max(epochs)), *by_model)
 
 
@@ -175,10 +184,10 @@ def accuracy_after_one(
     return np.concatenate(accuracies)
 
 
-def noiseless(digits: Digits, steps: int, further: int) -> np.ndarray:
+def noiseless(digits: Digits, steps: int, further: int, removed: int = 1) -> np.ndarray:
     """Return the parameters (784,) of full gradient descent with the step 2/(L + m).
 
-    It takes ``steps`` on all records, and ``further`` steps on those with one replaced.
+    It takes ``steps`` on all records, and ``further`` steps on those with some replaced.
     """
     setting = digits.setting(len(digits.features))
     step = 2 / (setting.smooth + setting.strong)
@@ -186,23 +195,25 @@ def noiseless(digits: Digits, steps: int, further: int) -> np.ndarray:
     w = np.zeros(x.shape[1])
     for i in range(steps + further):
         if i == steps:
-            row = removed_rows(digits, 1)[0]
-            features, targets = replacements(digits.seed, 1, x.shape[1])
-            x[row], y[row] = features[0], targets[0, 0]
+            rows = removed_rows(digits, removed)
+            features, targets = replacements(digits.seed, removed, x.shape[1])
+            x[rows], y[rows] = features, targets[:, 0]
         w = w - step * (x.T @ _LOSS.slope(x @ w, y) / len(x) + setting.strong * w)
     return w
 
 
-def largest_share_of_gap(digits: Digits, batch: int, sigma: float, epochs: int) -> float:
+def largest_share_of_gap(
+    digits: Digits, batch: int, sigma: float, epochs: int, trial: int = 0
+) -> float:
     """Return the largest ratio of the distance of two runs with the same noise to its bound.
 
     One record, of the last batch, has the other class in the second run. See Lemma 3.3.
     """
     setting = digits.setting(batch)
-    records = digits.records(batch, 0)
+    records = digits.records(batch, trial)
     row = int(records.partition.order[-1])
     other = records.replaced(row, digits.features[row], -digits.targets[row])
-    noise = Noise(sigma, digits.seed, "digits/gap")
+    noise = Noise(sigma, digits.seed, f"digits/gap/{trial}")
     models: list[Model] = [start(records, setting, noise)] * 2
     largest = 0.0
     for epoch in range(1, epochs + 1):

@@ -40,11 +40,11 @@ def draw_digits(result: xr.Dataset) -> Figure:
             total = np.where(total > 0, total, np.nan)
             left.step(requests, total, where="post", color=colour, ls=line, label=label)
         if name in result["published"].values:
-            at = {"published": name}
+            mean, error = _over_trials(result["accuracy"].sel({"published": name}))
             middle.errorbar(
                 result["epsilon"],
-                result["accuracy"].sel(at),
-                yerr=2 * result["accuracy_error"].sel(at),
+                mean,
+                yerr=2 * error,
                 color=colour,
                 ls=line,
                 label=label,
@@ -60,16 +60,17 @@ def draw_digits(result: xr.Dataset) -> Figure:
     )
     for name, colour in zip(result["noisy"].values, SYSTEMS, strict=False):
         at = {"noisy": name}
+        mean, error = _over_trials(result["noisy_accuracy"].sel(at))
         right.errorbar(
             result["sigma"],
-            result["noisy_accuracy"].sel(at),
-            yerr=2 * result["noisy_accuracy_error"].sel(at),
+            mean,
+            yerr=2 * error,
             color=colour,
             label=f"unlearnt, {str(name).replace('b', 'batches of ')}",
         )
         right.plot(
             result["sigma"],
-            result["noisy_retrained"].sel(at),
+            result["noisy_retrained"].sel(at).mean("trial"),
             color=colour,
             ls="--",
             label="learnt anew",
@@ -80,6 +81,11 @@ def draw_digits(result: xr.Dataset) -> Figure:
     for ax in (left, middle, right):
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
+
+
+def _over_trials(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the mean and its standard error."""
+    return values.mean("trial"), values.std("trial", ddof=1) / np.sqrt(values.sizes["trial"])
 
 
 @styled

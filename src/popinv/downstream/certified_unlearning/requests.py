@@ -100,8 +100,10 @@ class Holder:
         return hashlib.sha256(content).hexdigest()
 
 
-def learn(records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int) -> Holder:
-    """Return a model for which requests can be served.
+def learn(
+    records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int, runs: int = 1
+) -> Holder:
+    """Return a model for which requests can be served, of one or more runs with their own noise.
 
     Raises
     ------
@@ -114,13 +116,14 @@ def learn(records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: 
         raise ConfigError(
             f"sigma is {noise.sigma}, must be one positive number: the guarantee rests on the noise"
         )
-    model = run(start(records, setting, noise), records, loss, setting, noise, epochs)
+    model = run(start(records, setting, noise, runs), records, loss, setting, noise, epochs)
     return Holder(model, records, loss, setting, noise, epochs)
 
 
 def relearn(holder: Holder, noise: Noise) -> Model:
     """Return the reference of the guarantee: retraining on the remaining records, other noise."""
-    first = start(holder.records, holder.setting, noise)
+    runs = holder.model.parameters.shape[2]
+    first = start(holder.records, holder.setting, noise, runs)
     return run(first, holder.records, holder.loss, holder.setting, noise, holder.model.epochs)
 
 

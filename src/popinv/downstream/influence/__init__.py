@@ -16,10 +16,12 @@ paper's body was not readable to us.
 ``costs``        operations that the methods need, by the paper's count; ``timing``, beside seconds
 ``networks``     a small transformer and a perceptron
 ``training``     training on a selection by Adam
-``exactness``    the test problem's first part: identities and orders of errors
+``exactness``    the test problem's first part: orders of errors, and the second-order term
 ``mixture``      its second: a classification from several domains
 ``language``     its third: a language model on a corpus of several categories
 ``comparison``   what the selections of both are made of
-``problem``      the parts together: numbers and claims
+``bigram_table`` a table of pairs of tokens, which a language model must beat
+``problem``      the parts together, and their numbers
+``claims``       claims on them, with the measurements
 ``study``        which solves of a study to train on, and which candidates to solve
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from popinv.downstream.data.text import brown_texts, byte_pair_symbols
 from popinv.downstream.influence import problem
+from popinv.downstream.influence.claims import claims
 from popinv.downstream.influence.figures import draw_landmarks, draw_selections
 from popinv.downstream.influence.language import Corpus
 from popinv.downstream.outcome import CheckInput, Outcome
@@ -25,5 +26,5 @@ def check(given: CheckInput) -> Outcome:
         metrics=metrics,
         figures={"selections": draw_selections(result), "landmarks": draw_landmarks(result)},
         result=result,
-        claims=problem.claims(result, metrics),
+        claims=claims(result),
     )

@@ -50,7 +50,7 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
     """Draw the correlation of spread and exact scores against the number of landmarks."""
     figure = new_figure("Scores spread from a few landmarks", 10, 4.4)
     for ax, part in zip(figure.subplots(1, 2, sharey=True), ("mixture", "language"), strict=True):
-        mean = result[part].mean("draw")
+        mean = result[part].mean(f"{part}_draw")
         lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for name, value in zip(result[f"{part}_name"].values, mean.values, strict=True):
             if str(name).startswith("correlation_"):

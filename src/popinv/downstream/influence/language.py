@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks
+from popinv.downstream.influence.bigram_table import bigram_loss
 from popinv.downstream.influence.comparison import (
     exact_scores,
     representation_scores,
@@ -125,6 +126,11 @@ def _split(corpus: Corpus, size: Language, seed: int) -> tuple[list[str], list[s
     return list(order[:cut]), [*order[cut:], *new]
 
 
+def _pretraining_windows(corpus: Corpus, size: Language, seed: int) -> np.ndarray:
+    names, _ = _split(corpus, size, seed)
+    return _windows([corpus.symbols[name] for name in names], size.length + 1)
+
+
 def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
     """Draw pool, target and test of one draw from the texts that are not for pretraining.
 
@@ -172,14 +178,12 @@ def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
             int(generator(seed, "influence/language/weights").integers(2**63))
         )
         model = Transformer(corpus.vocabulary, size.length, size.width, size.heads, size.layers)
-    names, _ = _split(corpus, size, seed)
-    windows = _windows([corpus.symbols[name] for name in names], size.length + 1)
     flat = Flat.of(model)
     adam = Adam(3e-3, size.batch_size, seed=seed, stage="influence/language/pretraining")
     state = train(
         language_losses(flat),
         begin(flat.theta),
-        (torch.from_numpy(windows),),
+        (torch.from_numpy(_pretraining_windows(corpus, size, seed)),),
         adam,
         size.pretraining_steps,
     )
@@ -196,7 +200,8 @@ def compare(
     -------
     dict
         ``loss_<method>`` on texts of the target's category (natural logarithm, per token), with
-        ``before`` for the warmed-up model; ``share_<method>`` of the selected samples that have
+        ``before`` for the warmed-up model, and ``bigram`` for a table of pairs of tokens from the
+        texts for pretraining and the pool; ``share_<method>`` of the selected samples that have
         that category; ``correlation_<embedding>_<rule>_<landmarks>``.
     """
     place = f"influence/language/{number}"
@@ -233,6 +238,8 @@ def compare(
         )
         for kind in EMBEDDINGS
     }
+    dealt = generator(seed, f"{place}/dealt").permutation(size.pool)
+    embedded["dealt"] = embedded["last_state"][torch.from_numpy(dealt)]
     # The states that methods of representations compare, used as embeddings of landmarks.
     embedded["states"] = states[0]
 
@@ -246,12 +253,14 @@ def compare(
     selections = {
         "random": generator(seed, f"{place}/random").permutation(size.pool)[: size.selected],
         "mean_gradient": top(scores.of_mean, size.selected),
-        **{f"landmarks_{kind}": turns(known[kind]) for kind in EMBEDDINGS},
+        **{f"landmarks_{kind}": turns(known[kind]) for kind in (*EMBEDDINGS, "dealt")},
         "representations": turns(representation_scores(*states)),
         "exact": turns(scores.of_each),
         "target_category": rare[: size.selected],
         "full_same_steps": np.arange(size.pool),
     }
+    texts = np.concatenate([_pretraining_windows(corpus, size, seed), drawn.pool.numpy()])
+    numbers["loss_bigram"] = bigram_loss(texts, drawn.test.numpy(), corpus.vocabulary)
     numbers["loss_before"] = mean_loss(losses, warm.theta, (drawn.test,))
     for name, chosen in selections.items():
         samples = (drawn.pool[torch.from_numpy(chosen)],)

@@ -156,6 +156,9 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         kind: embeddings(kind, flat, losses, warm.theta, drawn.pool, size, seed)
         for kind in EMBEDDINGS
     }
+    # The same embeddings, each given to another sample: as many numbers that say nothing.
+    dealt = generator(seed, f"{place}/dealt").permutation(size.pool)
+    embedded["dealt"] = embedded["hidden"][torch.from_numpy(dealt)]
     numbers, known = spread_scores(
         embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
     )
@@ -166,7 +169,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         "random": generator(seed, f"{place}/random").permutation(size.pool)[: size.selected],
         "mean_gradient": top(scores.of_mean_plain, size.selected),
         "mean_gradient_adam": top(scores.of_mean, size.selected),
-        **{f"landmarks_{kind}": turns(known[kind]) for kind in EMBEDDINGS if kind != "states"},
+        **{f"landmarks_{kind}": turns(known[kind]) for kind in known if kind != "states"},
         "representations": turns(representation_scores(*states)),
         "exact": turns(scores.of_each),
         "target_domains": rare[: size.selected],

@@ -17,7 +17,7 @@ introduction and summaries were readable to us: theorem and constants here are r
 ``barriers``  losses along straight lines between weights
 ``forgetting``  groups of points to forget, and steps until a measure is as without them
 ``experiment``  the test problem's second part, on images; ``colour_images``, other sets for it
-``problem``   both parts together: numbers and claims
+``problem``   both parts together, and their numbers; ``claims``, claims on them
 ``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
 ``study``     what the user of a study would ask of either
 """

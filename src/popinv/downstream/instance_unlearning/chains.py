@@ -23,7 +23,7 @@ from popinv.downstream.instance_unlearning.gaussian import (
 )
 from popinv.seeds import generator
 
-__all__ = ["Case", "chain_metrics", "compare", "per_instance_steps"]
+__all__ = ["Case", "Chains", "chain_metrics", "compare", "largest_share", "per_instance_steps"]
 
 _COUNT, _RATE, _SIGMA, _ORDER = 50, 0.1, 0.3, 2.0
 # The losses are 1-strongly convex.
@@ -31,6 +31,9 @@ _CONSTANT = 2 * _SIGMA**2
 _START = Normal(0.0, 1e-12)
 _EPSILON = 0.01
 _MOST = 5000
+
+Chains = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Losses, bounds on steps and exact steps of the points of a chain."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,15 @@ class Case:
         return self.exact > self.bound * (1 + 1e-9) + 1e-12
 
 
-def _points(seed: int) -> np.ndarray:
-    return generator(seed, "instance_unlearning/chains").standard_normal(_COUNT)
+def _points(seed: int, number: int) -> np.ndarray:
+    return generator(seed, "instance_unlearning/chains", number).standard_normal(_COUNT)
 
 
-def compare(seed: int) -> list[Case]:
+def compare(seed: int, number: int = 0) -> list[Case]:
     """Return losses, divergences and steps for points near and far, trainings short and long."""
     cases = []
     for point in (1.0, 5.0, 20.0):
-        points = np.r_[point, _points(seed)[1:]]
+        points = np.r_[point, _points(seed, number)[1:]]
         full = Chain.of(points, _COUNT, _RATE, _SIGMA)
         for change, rest in (("replaced", np.r_[0.0, points[1:]]), ("removed", points[1:])):
             left = Chain.of(rest, _COUNT, _RATE, _SIGMA)
@@ -100,7 +103,13 @@ def _one(point: float, change: str, full: Chain, left: Chain, trained: int) -> l
     return cases
 
 
-def per_instance_steps(seed: int, trained: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def largest_share(cases: list[Case], what: str) -> float:
+    """Return the largest ratio of an exact value to its bound, of those that are not tiny."""
+    own = [case for case in cases if case.what == what and math.isfinite(case.bound)]
+    return max(case.exact / case.bound for case in own if case.exact > 1e-6)
+
+
+def per_instance_steps(seed: int, number: int = 0, trained: int = 100) -> Chains:
     """Return losses, bounds on steps and exact steps of replacing each point by the origin.
 
     Returns
@@ -108,7 +117,7 @@ def per_instance_steps(seed: int, trained: int = 100) -> tuple[np.ndarray, np.nd
     losses, bounds, exact : ndarray of shape (50,)
         The points are normal numbers, and one is 5.
     """
-    points = np.r_[5.0, _points(seed)[1:]]
+    points = np.r_[5.0, _points(seed, number)[1:]]
     full = Chain.of(points, _COUNT, _RATE, _SIGMA)
     model = full.after(trained, _START)
     losses, exact = np.empty((2, _COUNT))

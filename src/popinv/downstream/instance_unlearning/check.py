@@ -7,6 +7,7 @@ from pathlib import Path
 from popinv.downstream.data.images import SETS, read_images
 from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
+from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
 from popinv.downstream.instance_unlearning.experiment import (
     SIZES,
@@ -33,11 +34,18 @@ def check(given: CheckInput) -> Outcome:
             training: solve(experiment, training, memorised) for training in ("sgld", "sgd")
         }
     chains = per_instance_steps(seed)
+    numbers = range(CHAINS)
     metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, size)
     result = problem.result_dataset(outcomes, size)
     return Outcome(
         metrics=metrics,
         figures={"steps": draw_steps(result), "curves": draw_curves(result)},
         result=result,
-        claims=problem.claims(metrics, outcomes, size),
+        claims=claims(
+            [compare(seed, number) for number in numbers],
+            [per_instance_steps(seed, number) for number in numbers],
+            outcomes,
+            size,
+            seed,
+        ),
     )

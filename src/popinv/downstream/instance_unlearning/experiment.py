@@ -94,7 +94,7 @@ class Size:
     tuning: int = 600
     group: int = 100
     quantiles: int = 8
-    runs: int = 3
+    runs: int = 5
     subsets: int = 24
     rate: float = 0.1
     batch: float = 128
@@ -132,6 +132,8 @@ class Outcome:
     ----------
     scores : dict of str to ndarray, shape (points,)
         The scores of :data:`SCORES`.
+    by_run : dict of str to ndarray, shape (runs, points)
+        The same from each training alone; memorisation is from other trainings, and the same.
     names : list of str
         Names of the forget sets.
     groups : ndarray of int, shape (groups, size)
@@ -139,7 +141,8 @@ class Outcome:
         Accuracy on each forget set after training with it, and without it.
     barriers : dict of str to ndarray, shape (runs, groups)
         Barriers on the forget set between models trained without it and those trained with it or
-        fine-tuned, in both definitions of :func:`barriers.loss_barrier`.
+        fine-tuned, in both definitions of :func:`barriers.loss_barrier`, and half of the difference
+        of the ends' losses, which is the barrier above their mean if there is no barrier at all.
     steps, reached : dict of str to ndarray, shape (runs, groups)
         Number of steps to unlearn each set, and whether this was reached, by method.
     curves : dict of str to ndarray, shape (runs, records, groups)
@@ -150,6 +153,7 @@ class Outcome:
     """
 
     scores: dict[str, np.ndarray]
+    by_run: dict[str, np.ndarray]
     names: list[str]
     groups: np.ndarray
     trained: np.ndarray
@@ -212,6 +216,23 @@ class Experiment:
             penalty=size.penalty if method == "l1" else 0.0,
         )
 
+    def noise(self, recorded: np.ndarray, training: str) -> float:
+        """Return the noise on a sum of gradients.
+
+        Plain descent adds none: it is treated as if its own were normal, with the largest gradient
+        for a deviation, where the ranking is nearly that of the squares' sum.
+        """
+        size = self.size
+        if training == "sgld":
+            return sum_noise(size.rate, size.sigma, size.batch)
+        return float(recorded.max())
+
+    def losses(self, recorded: np.ndarray, lengths: np.ndarray, training: str) -> np.ndarray:
+        """Return P(x, alpha) of every point from norms of shape (runs, records, points)."""
+        share = self.size.batch / len(self.train)
+        noise = self.noise(recorded, training)
+        return instance_loss(recorded, lengths, share, noise, self.size.order)
+
     def begin(self, run: int, models: int) -> Weights:
         """Return a stack that starts from the same weights."""
         rng = generator(self.seed, "instance_unlearning/weights", run)
@@ -273,13 +294,14 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
     memorised : ndarray of shape (points,)
     """
     size = problem.size
-    originals, scores, numbers = _trained_on_all(problem, training, memorised)
+    originals, scores, by_run, numbers = _trained_on_all(problem, training, memorised)
     names, groups = _forget_sets(problem, scores)
     kept = rows_kept(groups, len(problem.train))
     references = [problem.trained(training, run, kept) for run in range(size.runs)]
     stacks = {"trained": [taken(one, np.zeros(len(groups), dtype=int)) for one in originals]}
     outcome = Outcome(
         scores,
+        by_run,
         names,
         groups,
         trained=np.array([problem.right(stack, groups) for stack in stacks["trained"]]),
@@ -297,6 +319,8 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
         for against in ("line", "mean"):
             barriers = [loss_barrier(losses, against) for losses in heights]
             outcome.barriers[f"{name}_above_{against}"] = np.array(barriers)
+        ends = [np.abs(losses[:, 0] - losses[:, -1]) / 2 for losses in heights]
+        outcome.barriers[f"{name}_half_difference"] = np.array(ends)
     numbers[f"test_accuracy_trained_{training}"] = problem.tested(originals)
     numbers[f"test_accuracy_reference_{training}"] = problem.tested(references)
     outcome.numbers = numbers
@@ -305,8 +329,11 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
 
 def _trained_on_all(
     problem: Experiment, training: str, memorised: np.ndarray
-) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, Any]]:
-    """Train on all points; return the models, every point's scores, and numbers about them."""
+) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
+    """Train on all points; return the models, every point's scores, and numbers about them.
+
+    Scores come from all trainings together, and from each alone.
+    """
     size, data, net = problem.size, problem.train, problem.network
     at = record_steps(size.steps, size.every)
     norms: list[np.ndarray] = []
@@ -327,14 +354,17 @@ def _trained_on_all(
     losses, numbers = _privacy(problem, recorded, lengths, problem.rule(training).sigma)
     share = lengths / lengths.sum()
     early = (at > 0) & (at <= size.steps // 5)
-    scores = {
-        "privacy": losses,
-        "gradient_norm": np.tensordot(share, recorded.mean(axis=0), axes=1),
-        "el2n": np.reshape(errors, shape)[:, early].mean(axis=(0, 1)),
-        "c_proxy": 1 - np.tensordot(share, np.reshape(beliefs, shape).mean(axis=0), axes=1),
-        "memorisation": memorised,
+    by_run = {
+        "privacy": np.array([problem.losses(one[None], lengths, training) for one in recorded]),
+        "gradient_norm": np.einsum("c,rcn->rn", share, recorded),
+        "el2n": np.reshape(errors, shape)[:, early].mean(axis=1),
+        "c_proxy": 1 - np.einsum("c,rcn->rn", share, np.reshape(beliefs, shape)),
+        "memorisation": np.tile(memorised, (size.runs, 1)),
     }
-    return originals, scores, numbers
+    scores = {name: values.mean(axis=0) for name, values in by_run.items()}
+    # The expectation over trainings is within the logarithm.
+    scores["privacy"] = losses
+    return originals, scores, by_run, numbers
 
 
 def _unlearn(
@@ -368,9 +398,7 @@ def _privacy(
     """Return P(x, alpha) of every point, and how strongly its ranking depends on the noise."""
     size = problem.size
     training = "sgld" if sigma else "sgd"
-    # Plain descent adds no noise: it is treated as if its own were normal, with the largest
-    # gradient for a deviation, where the ranking is nearly that of the squares' sum.
-    noise = sum_noise(size.rate, sigma, size.batch) if sigma else float(recorded.max())
+    noise = problem.noise(recorded, training)
     share = size.batch / len(problem.train)
 
     def of(noise: float) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 __all__ = [
+    "concordance",
     "hardest",
     "quantile_groups",
     "rank_correlation",
@@ -94,3 +95,29 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     if min(len(np.unique(a)), len(np.unique(b))) < 2:
         return 0.0
     return float(spearmanr(a, b).statistic)
+
+
+def concordance(scores: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> float:
+    """Return how often, of two sets, that of the larger score takes more steps (Harrell's C).
+
+    A set that was not unlearned takes more steps than were made. A pair is compared if it is known
+    which of the two takes fewer. Equal scores count half.
+
+    Parameters
+    ----------
+    scores, steps : ndarray of shape (groups,)
+    reached : ndarray of bool, shape (groups,)
+
+    Returns
+    -------
+    float
+        1 for the right order, 0.5 for chance, NaN if no pair can be compared.
+
+    References
+    ----------
+    Harrell, Califf, Pryor, Lee and Rosati, JAMA 247, 2543 (1982).
+    """
+    # Row: the set that is unlearned first. A set that was not reached is later than any that was.
+    first = reached[:, None] & ((steps[:, None] < steps) | ~reached)
+    right = (scores[:, None] < scores) + 0.5 * (scores[:, None] == scores)
+    return float(right[first].mean()) if first.any() else float("nan")
