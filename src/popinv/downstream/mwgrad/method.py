@@ -17,7 +17,11 @@ def _megabytes(sizes: StudySizes, asked: Mwgrad) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: Mwgrad) -> float:
-    return 3 * asked.iterations * len(asked.systems) * 0.01 / 60
+    systems = len(asked.systems)
+    # Descents for each system and for the group, and from other starts; and the tests' fits.
+    descents = 8 * asked.iterations * systems * 0.01
+    tests = asked.simulated * systems * 0.05 * (1 + systems)
+    return (descents + tests) / 60
 
 
 METHOD = Method(
@@ -45,11 +49,11 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="moving particles that serve a group of systems",
+        message="testing a group of systems, and moving particles that serve it",
         stores=("observations", "surrogate", "population"),
         sections=("forward", "law", "noise"),
         imports=("law", "noise"),
-        figures=("group",),
+        figures=("tests", "group", "front"),
         megabytes=_megabytes,
         minutes=_minutes,
     ),
