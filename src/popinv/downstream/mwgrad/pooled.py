@@ -25,7 +25,7 @@ from popinv.inference.problem import Problem
 
 __all__ = ["Pooled", "pooled_optima"]
 
-_STEPS, _TOLERANCE = 60, 1e-6
+_STEPS, _TOLERANCE = 100, 1e-4
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
-__all__ = ["group_targets", "serve_group", "statement", "tested_group"]
+__all__ = ["compare_group", "group_targets", "serve_group", "statement"]
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
@@ -76,7 +76,7 @@ def _log_posterior(problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, n
     return log_posterior
 
 
-def tested_group(
+def compare_group(
     problem: Problem, estimate: Estimate, systems: Sequence[int], simulated: int
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Test whether the systems of a group have the same parameters.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from popinv.downstream.mwgrad.figures import draw_group
 from popinv.downstream.mwgrad.group_figures import draw_front, draw_tests
-from popinv.downstream.mwgrad.study import serve_group, tested_group
+from popinv.downstream.mwgrad.study import compare_group, serve_group
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
@@ -22,7 +22,7 @@ def use(study: StudyInput) -> Outcome:
     estimate = parameters_of(stores["population"])
     names = [parameter.name for parameter in study.forward.parameters()]
     with fixed_threads():
-        tested, of_tests = tested_group(problem, estimate, asked.systems, asked.simulated)
+        tested, of_tests = compare_group(problem, estimate, asked.systems, asked.simulated)
         served, of_particles = serve_group(
             problem, estimate, asked.systems, asked.particles, asked.iterations, asked.rate, names
         )
