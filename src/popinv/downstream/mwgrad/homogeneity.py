@@ -23,6 +23,15 @@ __all__ = ["adjusted", "group_p_value", "system_p_values", "tail"]
 
 # Weights that add less than this share of the largest change nothing that can be seen.
 _NEGLIGIBLE = 1e-8
+# Information, in units of the population's precision, below which a direction has next to no weight.
+_UNINFORMED = 1e-3
+
+
+def _informed(scores: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and information in the directions of which the group tells anything."""
+    values, vectors = np.linalg.eigh(information.sum(axis=0))
+    kept = vectors[:, values > _UNINFORMED]
+    return scores @ kept, kept.T @ information @ kept
 
 
 def _covariance(information: np.ndarray) -> np.ndarray:
@@ -52,7 +61,10 @@ def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
     scores : ndarray of shape (K, d)
     information : ndarray of shape (K, d, d)
     """
+    scores, information = _informed(scores, information)
     members, d = scores.shape
+    if not d:
+        return 1.0
     roots = _roots(information)
     joint = np.einsum("jba,jbkc,kcd->jakd", roots, _covariance(information), roots, optimize=True)
     weights = np.linalg.eigvalsh(joint.reshape(members * d, members * d))
@@ -64,6 +76,7 @@ def system_p_values(scores: np.ndarray, information: np.ndarray) -> np.ndarray:
 
     They are not adjusted for there being K of them.
     """
+    scores, information = _informed(scores, information)
     roots, covariance = _roots(information), _covariance(information)
     statistics = _statistics(scores, roots).sum(axis=1)
     return np.array(

@@ -115,4 +115,8 @@ def pooled_optima(
     transposed = jacobian.transpose(2, 3)
     scores = (transposed @ residual[..., None])[..., 0]
     information = transposed @ jacobian
-    return Pooled(modes.omega.numpy(), scores.numpy(), information.numpy())
+    # The last step is taken in the linearised model: the scores and the population then balance.
+    rest = scores.sum(dim=1) - modes.omega
+    change = torch.linalg.solve(modes.hessian, rest)
+    scores = scores - (information @ change[:, None, :, None])[..., 0]
+    return Pooled((modes.omega + change).numpy(), scores.numpy(), information.numpy())
