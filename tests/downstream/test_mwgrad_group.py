@@ -159,10 +159,13 @@ def test_one_clear_outlier_among_eight_is_named_alone():
     assert np.delete(np.delete(pairs, 5, axis=0), 5, axis=1).min() > 0.05
 
 
-def test_two_outliers_do_not_hide_each_other():
+@pytest.mark.parametrize("far", [1.0, 30.0])
+def test_two_outliers_do_not_hide_each_other(far):
     problem, estimate = one_outlier(1)
     data = problem.data.copy()
-    data[2] += MATRIX @ [-4.0, 3.0]
+    # So far that without either of them the probability is below the smallest number.
+    data[2] += far * MATRIX @ [-4.0, 3.0]
+    data[5] += (far - 1) * MATRIX @ [4.0, -3.0]
     answer = examine(replace(problem, data=data), estimate, range(8))
     assert sorted(answer.apart) == [2, 5]
     assert statement(range(10, 18), answer) == (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from popinv.downstream.mwgrad.homogeneity import adjusted, group_p_value, system_p_values
+from popinv.downstream.mwgrad.homogeneity import adjusted, group_log_p_value, system_p_values
 from popinv.downstream.mwgrad.pooled import pooled_optima
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
@@ -22,7 +22,7 @@ from popinv.seeds import generator
 __all__ = ["LEVEL", "ErrorRates", "GroupAnswer", "error_rates", "examine", "simulated_groups"]
 
 LEVEL = 0.05
-_PAIRS_AT_ONCE = 2000
+_SYSTEMS_AT_ONCE = 4000
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
@@ -40,7 +40,7 @@ class GroupAnswer:
     systems : ndarray of shape (K,)
         Of each system against those that are not set apart, adjusted for the number of systems.
     apart : tuple of int
-        Places in the group of the systems that are set apart, in the order in which they left.
+        Places in the group of the systems that are set apart.
     """
 
     p_value: float
@@ -75,43 +75,64 @@ def examine(
     """
     numbers = np.asarray(systems)
     observed = problem.data[numbers] if data is None else data
-    p_value, apart = _set_apart(problem, estimate, numbers, observed, level)
+    p_values, (apart,) = _set_apart(problem, estimate, numbers, observed[None], level)
     together = [k for k in range(len(numbers)) if k not in apart]
     return GroupAnswer(
-        p_value,
+        float(p_values[0]),
         _pair_p_values(problem, estimate, numbers, observed[None])[0],
         _against_the_rest(problem, estimate, numbers, observed, together),
         apart,
     )
 
 
-def _p_values(
-    problem: Problem, estimate: Estimate, numbers: np.ndarray, observed: np.ndarray, places: object
+def _log_p_values(
+    problem: Problem, estimate: Estimate, numbers: np.ndarray, observed: np.ndarray
 ) -> np.ndarray:
-    """Return the p-value of each of several groups of places, all of one size."""
-    rows = np.asarray(places)
-    pooled = pooled_optima(problem, estimate, numbers[rows].tolist(), observed[rows])
-    both = zip(pooled.scores, pooled.information, strict=True)
-    return np.array([group_p_value(*one) for one in both])
+    """Return log p-values (B,) of groups with numbers (B, K) and observations (B, K, d_y)."""
+    found = []
+    # So many groups at once that their Jacobians fit in memory.
+    together = max(1, _SYSTEMS_AT_ONCE // numbers.shape[1])
+    for at in range(0, len(numbers), together):
+        some = slice(at, at + together)
+        pooled = pooled_optima(problem, estimate, numbers[some].tolist(), observed[some])
+        both = zip(pooled.scores, pooled.information, strict=True)
+        found += [group_log_p_value(*one) for one in both]
+    return np.array(found)
 
 
 def _set_apart(
     problem: Problem, estimate: Estimate, numbers: np.ndarray, observed: np.ndarray, level: float
-) -> tuple[float, tuple[int, ...]]:
-    """Return the p-value of the whole group, and the places of the systems that are set apart."""
-    left, apart = list(range(len(numbers))), []
-    p_value = first = float(_p_values(problem, estimate, numbers, observed, [left])[0])
-    while p_value < level and len(left) > 2:
-        # Without the first, without the second, and so on.
-        fewer = [[k for k in left if k != out] for out in left]
-        found = _p_values(problem, estimate, numbers, observed, fewer)
-        best = int(np.argmax(found))
-        apart.append(left[best])
-        left, p_value = fewer[best], float(found[best])
-    if p_value < level:
+) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """Return the p-values (B,) of whole groups, and the places of the systems that are set apart.
+
+    The groups have observations (B, K, d_y) of systems with the numbers (K,). All those that fail
+    are gone through side by side.
+    """
+    count, members = observed.shape[:2]
+    left = [list(range(members)) for _ in range(count)]
+    first = _log_p_values(problem, estimate, np.tile(numbers, (count, 1)), observed)
+    now = first.copy()
+    failing = np.flatnonzero(now < np.log(level))
+    for size in range(members, 2, -1):
+        if not len(failing):
+            break
+        # Of each group without its first, without its second, and so on.
+        places = np.array(
+            [[[k for k in left[b] if k != out] for out in left[b]] for b in failing]
+        ).reshape(-1, size - 1)
+        rows = np.repeat(failing, size)[:, None]
+        found = _log_p_values(problem, estimate, numbers[places], observed[rows, places])
+        by_group = found.reshape(-1, size)
+        for b, best, log_p in zip(
+            failing, by_group.argmax(axis=1), by_group.max(axis=1), strict=True
+        ):
+            left[b].pop(int(best))
+            now[b] = log_p
+        failing = failing[now[failing] < np.log(level)]
+    for b in failing:
         # The last two have nothing in common: there is no group.
-        apart += left
-    return first, tuple(apart)
+        left[b] = []
+    return np.exp(first), [tuple(k for k in range(members) if k not in those) for those in left]
 
 
 def _pair_p_values(
@@ -121,17 +142,12 @@ def _pair_p_values(
     count, members = observed.shape[:2]
     first, second = np.triu_indices(members, 1)
     places = np.stack([first, second], axis=1)
+    rows = np.tile(numbers[places], (count, 1))
+    pairs = observed[:, places].reshape(len(rows), 2, -1)
+    found = np.exp(_log_p_values(problem, estimate, rows, pairs)).reshape(count, -1)
     table = np.ones((count, members, members))
-    # So many groups at once that their Jacobians fit in memory.
-    together = max(1, _PAIRS_AT_ONCE // len(places))
-    for at in range(0, count, together):
-        some = observed[at : at + together]
-        rows = np.tile(numbers[places], (len(some), 1)).tolist()
-        pooled = pooled_optima(problem, estimate, rows, some[:, places].reshape(len(rows), 2, -1))
-        both = zip(pooled.scores, pooled.information, strict=True)
-        found = np.array([group_p_value(*one) for one in both]).reshape(len(some), -1)
-        for index, p_values in enumerate(found, start=at):
-            table[index, first, second] = table[index, second, first] = adjusted(p_values)
+    for index, p_values in enumerate(found):
+        table[index, first, second] = table[index, second, first] = adjusted(p_values)
     return table
 
 
@@ -239,24 +255,25 @@ def error_rates(
     alike = simulated_groups(problem, estimate, rows, stage)
     pooled = pooled_optima(problem, estimate, rows, alike)
     both = list(zip(pooled.scores, pooled.information, strict=True))
-    p_values = np.array([group_p_value(*one) for one in both])
+    p_values = np.exp([group_log_p_value(*one) for one in both])
     single = np.array([adjusted(system_p_values(*one)).min() for one in both])
     pairs = np.nan
     if of_pairs:
         found_pairs = _pair_p_values(problem, estimate, numbers, alike)
         pairs = float((found_pairs.min(axis=(1, 2)) < LEVEL).mean())
     mixed = simulated_groups(problem, estimate, rows, f"one_apart/{len(numbers)}", different=1)
-    last, found, dragged = len(numbers) - 1, 0, 0
     # In a pair nobody can say which of the two is the outlier.
-    for observed in mixed if len(numbers) > 2 else ():
-        _, apart = _set_apart(problem, estimate, numbers, observed, LEVEL)
-        found += last in apart
-        dragged += any(k != last for k in apart)
+    found = dragged = np.nan
+    if len(numbers) > 2:
+        last = len(numbers) - 1
+        _, named = _set_apart(problem, estimate, numbers, mixed, LEVEL)
+        found = float(np.mean([last in apart for apart in named]))
+        dragged = float(np.mean([any(k != last for k in apart) for apart in named]))
     return ErrorRates(
         group=float((p_values < LEVEL).mean()),
         pairs=pairs,
         systems=float((single < LEVEL).mean()),
-        found=found / groups if len(numbers) > 2 else np.nan,
-        dragged=dragged / groups if len(numbers) > 2 else np.nan,
+        found=found,
+        dragged=dragged,
         group_p_values=p_values,
     )

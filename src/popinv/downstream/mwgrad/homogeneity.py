@@ -19,11 +19,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-__all__ = ["adjusted", "group_p_value", "system_p_values", "tail"]
+__all__ = ["adjusted", "group_log_p_value", "group_p_value", "log_tail", "system_p_values", "tail"]
 
 # Weights that add less than this share of the largest change nothing that can be seen.
 _NEGLIGIBLE = 1e-8
-# Information, in units of the population's precision, below which a direction has next to no weight.
+# Information below which a direction has next to no weight; that of the population is one.
 _UNINFORMED = 1e-3
 
 
@@ -54,7 +54,15 @@ def _statistics(scores: np.ndarray, roots: np.ndarray) -> np.ndarray:
 
 
 def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
-    """Return the p-value of homogeneity of a group.
+    """Return the p-value of homogeneity of a group; see :func:`group_log_p_value`."""
+    return float(np.exp(group_log_p_value(scores, information)))
+
+
+def group_log_p_value(scores: np.ndarray, information: np.ndarray) -> float:
+    """Return the logarithm of the p-value of homogeneity of a group.
+
+    Groups with several clear outliers have p-values below the smallest number, which can only be
+    compared by their logarithms.
 
     Parameters
     ----------
@@ -64,11 +72,11 @@ def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
     scores, information = _informed(scores, information)
     members, d = scores.shape
     if not d:
-        return 1.0
+        return 0.0
     roots = _roots(information)
     joint = np.einsum("jba,jbkc,kcd->jakd", roots, _covariance(information), roots, optimize=True)
     weights = np.linalg.eigvalsh(joint.reshape(members * d, members * d))
-    return tail(weights, float(_statistics(scores, roots).sum()))
+    return log_tail(weights, float(_statistics(scores, roots).sum()))
 
 
 def system_p_values(scores: np.ndarray, information: np.ndarray) -> np.ndarray:
@@ -103,7 +111,12 @@ def adjusted(p_values: np.ndarray) -> np.ndarray:
 
 
 def tail(weights: np.ndarray, value: float) -> float:
-    r"""Return P(sum_i w_i X_i > value) for chi-squared X_i with one degree of freedom each.
+    """Return P(sum_i w_i X_i > value); see :func:`log_tail`."""
+    return float(np.exp(log_tail(weights, value)))
+
+
+def log_tail(weights: np.ndarray, value: float) -> float:
+    r"""Return log P(sum_i w_i X_i > value) for chi-squared X_i with one degree of freedom each.
 
     Parameters
     ----------
@@ -119,12 +132,12 @@ def tail(weights: np.ndarray, value: float) -> float:
     """
     w = weights[weights > _NEGLIGIBLE * max(weights.max(), 0.0)]
     if not len(w) or value <= 0:
-        return 1.0
+        return 0.0
     scale = w.max()
     w, x = w / scale, value / scale
     if abs(x - w.sum()) < 1e-4 * w.sum():
         # The formula is removable at the mean; its neighbours' mean stands in for it.
-        return (tail(w, 0.999 * w.sum()) + tail(w, 1.001 * w.sum())) / 2
+        return float(np.mean([log_tail(w, share * w.sum()) for share in (0.999, 1.001)]))
 
     def slope(s: float) -> float:
         return float((w / (1 - 2 * s * w)).sum() - x)
@@ -134,4 +147,4 @@ def tail(weights: np.ndarray, value: float) -> float:
     s = brentq(slope, -len(w) / (2 * x) - 1, 0.5 - 0.25 / max(x, 0.5), xtol=1e-14)
     root = np.sign(s) * np.sqrt(2 * (s * x + 0.5 * np.log1p(-2 * s * w).sum()))
     v = s * np.sqrt(2 * (w**2 / (1 - 2 * s * w) ** 2).sum())
-    return float(norm.sf(root + np.log(v / root) / root))
+    return float(norm.logsf(root + np.log(v / root) / root))
