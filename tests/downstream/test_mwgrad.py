@@ -276,7 +276,7 @@ def test_a_step_is_a_function_of_its_state():
 @pytest.fixture(scope="module")
 def outcome():
     """Return the whole test problem with few steps."""
-    return check.check(CheckInput(seed=0), steps=120)
+    return check.check(CheckInput(seed=0), steps=20)
 
 
 def test_the_table_has_a_control_for_each_headline(outcome):

@@ -41,7 +41,7 @@ def check(given: CheckInput, steps: int = 1500) -> Outcome:
         drawn = mixtures.runs_of(given.seed, _DRAWN, steps)
         runs = [mixtures.runs_of(seed, _MEASURED, steps) for seed in seeds]
         rises = {
-            weights: [mixtures.rises(seed, weights) for seed in seeds]
+            weights: [mixtures.rises(seed, weights, min(steps, 200)) for seed in seeds]
             for weights in ("minnorm", "fixed")
         }
         rates = {
