@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from popinv.downstream.metrics import flat
-from popinv.downstream.mwgrad import figures, mixtures
+from popinv.downstream.mwgrad import acceleration, check, mixtures
 from popinv.downstream.mwgrad.descent import Settings, begin, run, step
 from popinv.downstream.mwgrad.kernels import median_bandwidth, radial_kernel
 from popinv.downstream.mwgrad.targets import Differentiable, NormalMixture, Samples
 from popinv.downstream.mwgrad.velocities import gram, velocities
+from popinv.downstream.outcome import CheckInput
 from popinv.downstream.simplex import kkt_gap, least_norm, project
 from popinv.errors import ConfigError
 
@@ -272,25 +273,88 @@ def test_a_step_is_a_function_of_its_state():
         np.testing.assert_array_equal(whole.particles, half.particles)
 
 
-def test_the_four_mixtures_in_short():
-    runs, curves = mixtures.weight_runs(0, steps=400), mixtures.accelerated_runs(0, steps=40)
-    numbers = mixtures.metrics(runs, curves)
-    json.dumps(flat(numbers))
-    for method in ("svgd", "blob"):
-        for weights in ("fixed", "minnorm", "step"):
-            for name in ("mean_neg_log_p", "velocity_norm", "kkt_gap"):
-                assert np.isfinite(numbers[f"{name}_{method}_{weights}"])
-        assert numbers[f"kkt_gap_{method}_minnorm"] < 1e-9
-        # 400 of 1500 steps: on their way to the two components that all objectives share.
-        shared = numbers[f"share_left_{method}_fixed"] + numbers[f"share_right_{method}_fixed"]
-        assert shared > 0.3
-    assert numbers["accelerated_gain_step30_fixed"] > 1
-    # That particles gather at the shared components is shown by the released script alone.
-    sources = {"paper", "authors' code", "reconstruction"}
-    assert {claim.source for claim in mixtures.claims(numbers)} == sources
-    result = mixtures.result_dataset(runs, curves)
-    assert figures.draw_particles(result, mixtures.four_mixtures(0)).axes
-    assert figures.draw_accelerated(result).axes
+@pytest.fixture(scope="module")
+def outcome():
+    """Return the whole test problem with few steps."""
+    return check.check(CheckInput(seed=0), steps=20)
+
+
+def test_the_table_has_a_control_for_each_headline(outcome):
+    json.dumps(flat(outcome.metrics))
+    table = outcome.claims
+    assert [claim.part for claim in table].count("headline") == 9
+    assert all(claim.control for claim in table)
+    # The finding that the weights of least norm leave particles behind is ours alone.
+    own = [claim for claim in table if claim.source == "this package"]
+    assert len(own) == 3
+    assert all("fewer particles" in claim.claim for claim in own)
+    assert outcome.figures["particles"].axes
+    assert outcome.figures["accelerated"].axes
+    assert outcome.result["curve_ill_conditioned"].shape == (3, 5, 100)
+
+
+def test_acceleration_shows_on_ill_conditioned_laws(outcome):
+    row = next(c for c in outcome.claims if "condition number" in c.claim)
+    assert row.status == "holds"
+    assert row.found.low > 1.5
+    # Without momentum the accelerated moves are the plain ones.
+    assert row.control.found.mean == pytest.approx(0, abs=1e-9)
+
+
+def test_no_objective_grows_under_least_norm_alone():
+    assert mixtures.rises(3, "minnorm", 60).max() < 0.01
+    assert mixtures.rises(3, "fixed", 60).max() > 0.5
+
+
+def test_blob_descends_its_energies():
+    targets, x, h = mixtures.four_mixtures(0)[:2], points(), 1e-5
+    fields, _ = velocities("blob", targets, x, 0.1, np.random.default_rng(0), 1.0)
+    for i, a in ((0, 0), (7, 1)):
+        shift = np.zeros_like(x)
+        shift[i, a] = h
+        slope = mixtures.energies(targets, x + shift) - mixtures.energies(targets, x - shift)
+        np.testing.assert_allclose(fields[:, i, a], -len(x) * slope / (2 * h), rtol=1e-4)
+
+
+def test_the_gap_is_zero_on_the_pareto_laws_alone():
+    variances = np.array([1.0, 0.04])
+    target = acceleration.NormalTarget(np.array([1.0, -0.3]), variances)
+    x = points(40)
+    white = (x - x.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T
+    scaled = white * variances**0.5
+    for c in (-1.0, 0.2, 1.0):
+        at = scaled + c * target.mean
+        assert acceleration.pareto_gap(target, at) == pytest.approx(0, abs=1e-6)
+    off = scaled + np.array([0.0, 0.2])
+    # Perpendicular to m in the metric of S, so that no Pareto law is nearer.
+    along = (off.mean(axis=0) / variances) @ target.mean / (target.mean**2 / variances).sum()
+    rest = off.mean(axis=0) - along * target.mean
+    expected = 0.5 * (rest**2 / variances).sum()
+    assert acceleration.pareto_gap(target, off) == pytest.approx(expected, rel=1e-3)
+    assert acceleration.divergence(target, scaled + target.mean) == pytest.approx(0, abs=1e-9)
+    # KL of N(m, 4 S) from N(m, S) in two dimensions.
+    wide = 2 * scaled + target.mean
+    assert acceleration.divergence(target, wide) == pytest.approx(3 - 2 * np.log(2))
+
+
+def test_momentum_grows_as_in_nesterov():
+    # In a constant field v, p_1 = r v, p_2 = r v (1 + 1/4), p_3 = r v (1 + 2/5 (1 + 1/4)), r^2 = h.
+    class Constant:
+        def score(self, x):
+            return np.ones_like(x)
+
+        def log_density(self, x):
+            return x.sum(axis=1)
+
+    settings = Settings("normal", "fixed", "accelerated", rate=0.04)
+    flat_target = [Constant()]
+    x = points(400, 1)
+    state, moved = begin(x, 1), []
+    for _ in range(3):
+        before = state.particles.mean()
+        state, _ = step(state, flat_target, settings)
+        moved.append((state.particles.mean() - before) / 0.04)
+    np.testing.assert_allclose(moved, [1, 1.25, 1.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +364,7 @@ def test_the_four_mixtures_in_short():
         (lambda: Settings(weights="exact"), "allowed: minnorm, step, fixed"),
         (lambda: Settings(optimiser="sgd"), "allowed: plain, adam, common_adam, accelerated"),
         (lambda: Settings(rate=0), "must be positive"),
+        (lambda: Settings(momentum=1.5), "momentum is 1.5: must be from 0 to 1"),
         (lambda: begin(points(), 2, np.array([0.5, 0.6])), "sum to 1"),
         (lambda: least_norm(np.array([[1.0, np.nan], [0.0, 1.0]])), "square and finite"),
     ],

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.firedrake
 
 ASKED = {
     "posterior": {"chains": 2, "effective": 20, "most_moves": 300, "kept_draws": 10},
-    "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20},
+    "mwgrad": {"systems": [0, 5], "particles": 12, "iterations": 20, "simulated": 20},
     "instance_unlearning": {
         "systems": 6, "withdrawn": 2, "places": 2, "noise_draws": 40, "steps": 10, "solves": 5,
     },
@@ -64,7 +64,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     for picture in (
         "instance_unlearning/figures/systems",
         "posterior/figures/systems",
-        "mwgrad/figures/group",
+        "mwgrad/figures/front",
         "sgd_dynamics/figures/slices",
         "analog/figures/errors",
         "influence/figures/selection",
@@ -78,7 +78,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
 def test_a_setting_of_one_method_reruns_that_alone(finished, tiny):
     tiny["studies"]["tiny"]["downstream"] = ASKED | {"mwgrad": {**ASKED["mwgrad"], "rate": 0.05}}
     printed = finished.dry_run(tiny)
-    assert "moving particles that serve a group" in printed
+    assert "testing a group of systems" in printed
     for untouched in ("sampling the parameters", "probing the descent", "recovering"):
         assert untouched not in printed
 

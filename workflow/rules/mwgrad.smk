@@ -1,6 +1,8 @@
 """The ensembles of networks that mwgrad's test problem on images compares."""
 
 from popinv.downstream.data.packages import archive_path
+from popinv.downstream.mwgrad.ensemble_runs import METHODS as ENSEMBLE_METHODS
+from popinv.downstream.mwgrad.ensemble_runs import RECIPES
 from popinv.downstream.mwgrad.overlaid import KINDS
 
 
@@ -9,28 +11,38 @@ def pair_archives(wildcards):
     return [archive_path(package) for package in dict.fromkeys(KINDS[wildcards.kind])]
 
 
-# Train ensembles of networks on pairs of overlapping images, by each method. This takes minutes,
-# but days at the paper's size.
-rule train_ensembles:
+def ensemble_checkpoint(wildcards):
+    """Params function: where a training keeps its progress, which outlives a kill."""
+    run = "{kind}.{recipe}.{method}_{start}".format(**wildcards)
+    return f"{config['results']}/.checkpoints/downstream/train_ensemble.{run}.zarr.zip"
+
+
+# Train an ensemble of networks on pairs of overlapping images, by one method from one start. This
+# takes seconds, but hours at the paper's size; a job that was killed continues.
+rule train_ensemble:
     input:
         archives=pair_archives,
     output:
-        trained="<results>/downstream/mwgrad_images/{kind}.zarr.zip",
-        made="<results>/downstream/made/train_ensembles.{kind}.json",
+        trained="<results>/downstream/mwgrad_images/{kind}/{recipe}/{method}_{start}.zarr.zip",
+        made="<results>/downstream/made/train_ensemble.{kind}.{recipe}.{method}_{start}.json",
     log:
-        "<results>/downstream/logs/train_ensembles.{kind}.log",
+        "<results>/downstream/logs/train_ensemble.{kind}.{recipe}.{method}_{start}.log",
     benchmark:
-        "<results>/downstream/benchmarks/train_ensembles.{kind}.tsv"
+        "<results>/downstream/benchmarks/train_ensemble.{kind}.{recipe}.{method}_{start}.tsv"
     wildcard_constraints:
         kind="|".join(KINDS),
+        recipe="|".join(RECIPES),
+        method="|".join(ENSEMBLE_METHODS),
+        start="[0-9]",
     resources:
         mem_mb=4000,
-        runtime=5760,
+        runtime=1440,
     params:
         seed=lookup(dpath="seed", within=config),
         size=lookup(dpath="downstream/size", within=config),
-        code=code_alone("train_ensembles"),
+        code=code_alone("train_ensemble"),
+        checkpoint=ensemble_checkpoint,
     message:
-        "mwgrad: training ensembles on {wildcards.kind}"
+        "mwgrad: training by {wildcards.method} on {wildcards.kind}, {wildcards.recipe}"
     script:
-        "../scripts/train_ensembles.py"
+        "../scripts/train_ensemble.py"

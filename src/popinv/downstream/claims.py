@@ -92,7 +92,7 @@ def measured(values: Sequence[float] | np.ndarray | float) -> Measured:
     """
     found = np.asarray(values, dtype=float)
     if found.ndim == 0:
-        return Measured(*[float(found)] * 3, seeds=0)
+        return Measured(float(found), float(found), float(found), seeds=0)
     if len(found) < _FEWEST_SEEDS:
         raise ValueError(f"{len(found)} seeds are given, but at least {_FEWEST_SEEDS} are needed")
     from scipy.stats import t  # slow to import, and not needed by every table

@@ -262,7 +262,7 @@ def _text_curve(here: xr.Dataset, method: str, vocabulary: int) -> Claim:
         f"{method} descent on {vocabulary} tokens of text follows the curve of the fitted power "
         "law (largest gap of the relative loss)"
     )
-    said = ("paper", "Figure 2, left", 0.0)
+    where = "Figure 2, left"
     found = measured(text_problem.gap(here, method))
     independent = measured(here[f"independent_gap_{method}"].values)
     told = f"{independent.mean:.3g} ({independent.low:.3g} to {independent.high:.3g})"
@@ -271,10 +271,10 @@ def _text_curve(here: xr.Dataset, method: str, vocabulary: int) -> Claim:
             f"{independent.seeds} draws of as many independent tokens of the fitted law miss it "
             f"by {told}: the text is too short to tell. More text would."
         )
-        return unsettled("headline", claim, *said, "not comparable", why, found)
+        return unsettled("headline", claim, "paper", where, 0.0, "not comparable", why, found)
     without = here[method] - 1.0
     return judged(
-        *("headline", claim, *said, found),
+        *("headline", claim, "paper", where, 0.0, found),
         below(_TEXT_BOUND),
         Control("no descent: the loss stays at 1", measured(float(np.abs(without).max()))),
         f"As many independent tokens of the fitted law miss it by {told} only.",

@@ -37,6 +37,9 @@ class Settings:
         h.
     weight_rate : float
         eta.
+    momentum : float
+        Share of a_t that is kept, from 0 to 1; without momentum (0) the accelerated moves are the
+        plain ones.
     bandwidth : float, optional
         Bandwidth of the kernel; by default from the median rule.
     seed, stage : int, str
@@ -48,6 +51,7 @@ class Settings:
     optimiser: str = "plain"
     rate: float = 1e-2
     weight_rate: float = 1e-3
+    momentum: float = 1.0
     bandwidth: float | None = None
     seed: int = 0
     stage: str = "mwgrad"
@@ -66,6 +70,8 @@ class Settings:
                 f"rate {self.rate} and weight_rate {self.weight_rate}: must be positive, and not "
                 "negative"
             )
+        if not 0 <= self.momentum <= 1:
+            raise ConfigError(f"momentum is {self.momentum}: must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,8 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
         return replace(state, particles=x + settings.rate * velocity)
     if settings.optimiser == "accelerated":
         root = settings.rate**0.5
-        momentum = (t - 1) / (t + 2) * state.first_moment + root * velocity
+        kept = settings.momentum * (t - 1) / (t + 2)
+        momentum = kept * state.first_moment + root * velocity
         return replace(state, particles=x + root * momentum, first_moment=momentum)
     square = velocity**2
     if settings.optimiser == "common_adam":

@@ -18,6 +18,7 @@ blob       Blob (Chen et al. 2018)              the same
 gfsd       GFSD, the authors' released "Blob"   the same
 neural     learnt density ratio                 the same
 mt_sgd     SVGD                                 of least norm
+moo_svgd   SVGD                                 of least norm, separately for each network
 mgda       -grad L_k, no repulsion              of least norm, separately for each network
 equal      -grad L_k, no repulsion              1/2
 =========  ===================================  ==============================================
@@ -44,12 +45,29 @@ from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 
-__all__ = ["METHODS", "Ensemble", "EnsembleSettings", "begin", "predict", "step"]
+__all__ = [
+    "FEATURE_TEMPERATURE",
+    "LOGIT_TEMPERATURE",
+    "METHODS",
+    "Ensemble",
+    "EnsembleSettings",
+    "begin",
+    "kernel_of",
+    "predict",
+    "push",
+    "step",
+]
 
-METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "mgda", "equal")
-_KERNEL_METHODS = {"svgd": "svgd", "blob": "blob", "gfsd": "gfsd", "mt_sgd": "svgd"}
+METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
+_KERNEL_METHODS = {
+    "svgd": "svgd",
+    "blob": "blob",
+    "gfsd": "gfsd",
+    "mt_sgd": "svgd",
+    "moo_svgd": "svgd",
+}
 # Temperatures of the repulsion between features and between logits, as in the released code.
-_FEATURE_TEMPERATURE, _LOGIT_TEMPERATURE = 0.0015, 0.25
+FEATURE_TEMPERATURE, LOGIT_TEMPERATURE = 0.0015, 0.25
 _NEURAL_STEPS, _NEURAL_WIDTH = 5, 10
 
 
@@ -140,8 +158,8 @@ def step(
         )
     pushed = None
     if settings.method in _KERNEL_METHODS:
-        kernel = _kernel(outputs.detach())
-        pushed = _FEATURE_TEMPERATURE * _push(settings.method, outputs.detach(), kernel)
+        kernel = kernel_of(outputs.detach())
+        pushed = FEATURE_TEMPERATURE * push(settings.method, outputs.detach(), kernel)
     weights = state.weights
     if settings.method == "equal":
         mixed = sum(w * cotangent for w, cotangent in zip(weights[0], cotangents, strict=True))
@@ -183,12 +201,12 @@ def _of_heads(
         loss = torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
         gradient, cotangent = torch.autograd.grad(loss, (psi, inputs), retain_graph=True)
         if settings.method in _KERNEL_METHODS:
-            kernel = _kernel(answers.detach())
+            kernel = kernel_of(answers.detach())
             if _smooths(settings.method):
                 mean = torch.from_numpy((kernel.values / len(answers)).astype(np.float32))
                 gradient = mean @ gradient
-            push = _LOGIT_TEMPERATURE * _push(settings.method, answers.detach(), kernel)
-            gradient = gradient + torch.autograd.grad(answers, psi, push)[0]
+            pushed = LOGIT_TEMPERATURE * push(settings.method, answers.detach(), kernel)
+            gradient = gradient + torch.autograd.grad(answers, psi, pushed)[0]
         losses.append(loss.item() / len(answers))
         moves.append(gradient)
         cotangents.append(cotangent)
@@ -199,12 +217,13 @@ def _smooths(method: str) -> bool:
     return _KERNEL_METHODS.get(method) == "svgd"
 
 
-def _kernel(outputs: torch.Tensor) -> Kernel:
+def kernel_of(outputs: torch.Tensor) -> Kernel:
+    """Return the kernel between networks by their outputs (n, ...), of the median width."""
     flat = outputs.flatten(1).numpy().astype(float)
     return radial_kernel(flat, flat, median_bandwidth(flat))
 
 
-def _push(method: str, outputs: torch.Tensor, kernel: Kernel) -> torch.Tensor:
+def push(method: str, outputs: torch.Tensor, kernel: Kernel) -> torch.Tensor:
     """Return grad log q of the networks' outputs, shape of the outputs."""
     score = -kernel_repulsion(_KERNEL_METHODS[method], kernel)
     return torch.from_numpy(score.astype(np.float32)).reshape(outputs.shape)
@@ -218,7 +237,7 @@ def _new_weights(
 ) -> np.ndarray:
     """Return the weights (n, K) by the method's rule, from the task gradients (K, n, P)."""
     count = gradients.shape[1]
-    if settings.method == "mgda":
+    if settings.method in ("mgda", "moo_svgd"):
         return np.array([least_norm(own @ own.T) for own in gradients.swapaxes(0, 1)])
     mixing = np.eye(count) / count if smoothing is None else smoothing / count**2
     gram = np.einsum("kip,ij,ljp->kl", gradients, mixing, gradients, optimize=True)

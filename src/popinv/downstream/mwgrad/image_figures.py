@@ -8,23 +8,30 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.downstream.mwgrad.ensemble_problem import LOGS
-from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, readable, styled
+from popinv.downstream.claims import measured
+from popinv.downstream.mwgrad.ensemble_problem import LOGS, accuracies
+from popinv.downstream.mwgrad.ensemble_runs import METHODS, Run
+from popinv.figures.style import DATA, LIGHT, MODEL, TRUTH, new_figure, readable, styled
 
-__all__ = ["draw_accuracies", "draw_examples"]
+__all__ = ["draw_accuracies", "draw_examples", "draw_logs"]
 
 # Methods of this name are MWGraD's.
 _OURS = ("svgd", "gfsd", "neural")
 
 
+def _kinds(trained: Mapping[Run, xr.Dataset]) -> list[str]:
+    return list(dict.fromkeys(run.kind for run in trained))
+
+
 @styled
-def draw_examples(trained: Mapping[str, xr.Dataset]) -> Figure:
+def draw_examples(trained: Mapping[Run, xr.Dataset]) -> Figure:
     """Draw some test images of each kind with both labels."""
-    first = next(iter(trained.values()))
-    columns = first.sizes["one"]
-    figure = new_figure("Pairs of overlapping images", 1.5 * columns, 1.9 * len(trained) + 0.5)
-    rows = figure.subplots(len(trained), columns, squeeze=False)
-    for axes, (kind, result) in zip(rows, trained.items(), strict=True):
+    kinds = _kinds(trained)
+    firsts = [next(one for run, one in trained.items() if run.kind == kind) for kind in kinds]
+    columns = firsts[0].sizes["one"]
+    figure = new_figure("Pairs of overlapping images", 1.5 * columns, 1.9 * len(kinds) + 0.5)
+    rows = figure.subplots(len(kinds), columns, squeeze=False)
+    for axes, kind, result in zip(rows, kinds, firsts, strict=True):
         labels = result["example_label"].values
         for ax, image, (top, bottom) in zip(axes, result["example"].values, labels, strict=True):
             ax.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -34,24 +41,51 @@ def draw_examples(trained: Mapping[str, xr.Dataset]) -> Figure:
 
 
 @styled
-def draw_accuracies(trained: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw the accuracies of all methods, with two standard errors, and those of the logs."""
-    figure = new_figure("Accuracy on test images, mean of both tasks", 10, 4.4)
-    for ax, (kind, result) in zip(
-        np.atleast_1d(figure.subplots(1, len(trained))), trained.items(), strict=True
-    ):
-        methods = [str(name) for name in result["method"].values]
-        right = 100 * result["right"].mean("task").values
-        mean, error = right.mean(axis=1), right.std(axis=1, ddof=1) / right.shape[1] ** 0.5
-        place = np.arange(len(methods))
-        colours = [MODEL if name in _OURS else LIGHT for name in methods]
-        ax.errorbar(place, mean, 2 * error, fmt="none", ecolor=colours, lw=1.6)
-        ax.scatter(place, mean, c=colours, s=36, zorder=3, label="here, 2 standard errors")
-        logs = [(methods.index(name), np.mean(both)) for name, both in LOGS[kind].items()]
-        ax.plot(*np.array(logs).T, "_", color=TRUTH, ms=14, mew=2, label="the authors' logs")
-        ax.set_xticks(place, [readable(name) for name in methods], rotation=45)
+def draw_accuracies(trained: Mapping[Run, xr.Dataset]) -> Figure:
+    """Draw the accuracies of all methods on unseen pairs, with 95 % intervals over seeds."""
+    kinds = _kinds(trained)
+    figure = new_figure("Accuracy on unseen pairs, mean of both tasks", 4 * len(kinds) + 1, 4.4)
+    place = np.arange(len(METHODS))
+    colours = [MODEL if name in _OURS else LIGHT for name in METHODS]
+    for ax, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
+        found = [measured(accuracies(trained, kind, "own", name)[:, -1]) for name in METHODS]
+        means = np.array([one.mean for one in found])
+        half = np.array([one.high - one.mean for one in found])
+        ax.errorbar(place, means, half, fmt="none", ecolor=colours, lw=1.6)
+        ax.scatter(place, means, c=colours, s=36, zorder=3)
+        ax.set_xticks(place, [readable(name) for name in METHODS], rotation=45)
         ax.set_title(readable(kind))
     figure.axes[0].set_ylabel("accuracy, %")
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def draw_logs(trained: Mapping[Run, xr.Dataset]) -> Figure:
+    """Draw the accuracies by epoch of the authors' update on both splits, beside their logs."""
+    pairs = [
+        (kind, method)
+        for kind in _kinds(trained)
+        for method in LOGS[kind]
+        if accuracies(trained, kind, "authors", method).size
+    ]
+    figure = new_figure("The authors' update and their logs", 4 * len(pairs) + 1, 4.2)
+    looks = {
+        ("authors_on_test", "trained"): (DATA, "trained on the scored pairs, as their script"),
+        ("authors_on_test", "unseen"): (LIGHT, "the same, scored on others"),
+        ("authors", "unseen"): (MODEL, "training split, scored on test pairs"),
+    }
+    for ax, (kind, method) in zip(
+        np.atleast_1d(figure.subplots(1, len(pairs))), pairs, strict=True
+    ):
+        for (recipe, part), (colour, label) in looks.items():
+            curves = accuracies(trained, kind, recipe, method, part)
+            epochs = np.arange(1, curves.shape[1] + 1)
+            lines = ax.plot(epochs, curves.T, "o-", ms=3, lw=1, color=colour)
+            lines[0].set_label(label)
+        log = {epoch + 1: value for epoch, value in LOGS[kind][method].items()}
+        drawn = {epoch: value for epoch, value in log.items() if epoch <= max(epochs[-1], 3)}
+        ax.plot(*np.array(list(drawn.items())).T, "x--", color=TRUTH, label="the authors' log")
+        ax.set(title=f"{readable(kind)}, {readable(method)}", xlabel="epochs of 20,000 pairs")
+    figure.axes[0].set_ylabel("accuracy, %")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

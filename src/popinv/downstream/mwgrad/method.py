@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
-from popinv.downstream.mwgrad.overlaid import KINDS
+from popinv.downstream.mwgrad.ensemble_runs import SIZES, runs
 from popinv.downstream.mwgrad.section import Mwgrad
 
 __all__ = ["METHOD"]
 
-# The rule train_ensembles writes there.
+# The rule train_ensemble writes there.
 _ENSEMBLES = "<results>/downstream/mwgrad_images"
+
+
+def _trained(section: Any) -> tuple[str, ...]:
+    return tuple(f"{_ENSEMBLES}/{run.name}.zarr.zip" for run in runs(SIZES[section.size]))
 
 
 def _megabytes(sizes: StudySizes, asked: Mwgrad) -> float:
@@ -17,7 +23,11 @@ def _megabytes(sizes: StudySizes, asked: Mwgrad) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: Mwgrad) -> float:
-    return 3 * asked.iterations * len(asked.systems) * 0.01 / 60
+    systems = len(asked.systems)
+    # Descents for each system and for the group, and from other starts; and the tests' fits.
+    descents = 8 * asked.iterations * systems * 0.01
+    tests = asked.simulated * systems * 0.05 * (1 + systems)
+    return (descents + tests) / 60
 
 
 METHOD = Method(
@@ -35,9 +45,9 @@ METHOD = Method(
         Check(
             name="mwgrad_images",
             message="scoring ensembles on pairs of overlapping images",
-            inputs=tuple(f"<results>/downstream/mwgrad_images/{kind}.zarr.zip" for kind in KINDS),
+            inputs=_trained,
             settings=(),
-            figures=("examples", "accuracies"),
+            figures=("examples", "accuracies", "logs"),
             has_store=False,
             module="check_images",
             megabytes=1000,
@@ -45,11 +55,11 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="moving particles that serve a group of systems",
+        message="testing a group of systems, and moving particles that serve it",
         stores=("observations", "surrogate", "population"),
         sections=("forward", "law", "noise"),
         imports=("law", "noise"),
-        figures=("group",),
+        figures=("tests", "group", "front"),
         megabytes=_megabytes,
         minutes=_minutes,
     ),

@@ -19,7 +19,7 @@ _WITHOUT_NUMBER = {"matern_field": 1, "level_set_field": 2}
 
 
 class Mwgrad(MethodSection):
-    """Particles that serve a group of observed systems at once."""
+    """Whether one set of parameters can serve a group of observed systems."""
 
     question: ClassVar[str] = "Parameters that serve a group of systems at once"
     condition: ClassVar[str] = "`{}` requests the first four."
@@ -36,6 +36,11 @@ class Mwgrad(MethodSection):
     )
     iterations: Count = Field(default=600, description="Steps of each descent.")
     rate: Positive = Field(default=0.03, description="Learning rate of Adam.")
+
+    simulated: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=200,
+        description="Simulated groups on which the errors of the tests are measured.",
+    )
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Refuse fewer particles than a normal law in the law's coordinates needs."""

@@ -1,18 +1,17 @@
-r"""A group of observed systems: one set of particles that serves all of them.
+r"""A group of observed systems, and whether one set of parameters can serve all of them.
 
 The posterior of each system of the group (:mod:`popinv.downstream.posterior.density`) is one
-target, in the standard normal coordinates omega of the recovered law. MWGraD moves particles until
-no system can be served better without another being served worse. What a system gives up is its
-regret,
+target, in the standard normal coordinates omega of the recovered law. Tests say whether the systems
+have the same parameters, and which of them stand apart
+(:mod:`popinv.downstream.mwgrad.group_tests`). Where they do not, MWGraD shows the trade-offs: it
+moves particles until no system can be served better without another being served worse. What a
+system gives up is its regret,
 
 .. math:: r_k = E_q[-\log p_k] - E_{q_k}[-\log p_k],
 
-with q the particles of the group and q_k those moved for the system alone, by the same method;
-both are normal laws in omega. If the systems of the group had the same parameters, 2 r_k would be
-about as large as a chi-squared number with as many degrees of freedom as the system's observation
-tells of directions, d - tr C_k with the covariance C_k of q_k (the prior's is the identity). A
-regret beyond that says that the system's parameters are others than the group's. (Regret and test
-are ours, not the paper's.)
+with q the particles of the group and q_k those moved for the system alone, by the same method; both
+are normal laws in omega. The regret is a cost, not a test: its law depends on the weights, and for
+the weights of least norm on the start. (Regret and tests are ours, not the paper's.)
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from scipy.stats import chi2
 
 from popinv.downstream.mwgrad.descent import Settings, begin, run
+from popinv.downstream.mwgrad.front import costs, from_starts, two_sided_front
+from popinv.downstream.mwgrad.group_tests import GroupAnswer, error_rates, examine
 from popinv.downstream.mwgrad.targets import Differentiable
 from popinv.errors import ConfigError
 from popinv.forward.datasets import parameter_coordinate
@@ -35,13 +35,13 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
-__all__ = ["group_targets", "serve_group"]
+__all__ = ["compare_group", "group_targets", "serve_group", "statement"]
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
-# Below this probability a system is said not to share the group's parameters.
-_DOUBT = 1e-3
 _RULES = ("minnorm", "fixed")
+# The points of a front start near each other.
+_SHARE_OF_STEPS = 3
 
 
 def group_targets(
@@ -77,6 +77,81 @@ def _log_posterior(problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, n
     return log_posterior
 
 
+def compare_group(
+    problem: Problem, estimate: Estimate, systems: Sequence[int], simulated: int
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Test whether the systems of a group have the same parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+    estimate : (alpha, gamma)
+        Law and noise, unconstrained.
+    systems : sequence of int
+    simulated : int
+        How many groups are simulated through the surrogate, to measure how often the tests err.
+
+    Returns
+    -------
+    Dataset
+        ``pair_p_value`` (group, other) and ``system_p_value`` (group), both adjusted, and whether
+        a system is set ``apart``.
+    dict
+        ``p_value`` of the group, and ``p_value_simulated``, its place among those of simulated
+        groups of alike systems; ``p_value_system_<n>``, ``p_value_pairs_min`` and ``statement``;
+        the rates of errors ``false_positives``, ``false_positives_pairs``,
+        ``false_positives_systems``, and for groups with one outlier ``outlier_found`` and
+        ``others_dragged`` (not for two systems).
+    """
+    answer = examine(problem, estimate, systems)
+    rates = error_rates(problem, estimate, systems, simulated)
+    below = int((rates.group_p_values <= answer.p_value).sum())
+    metrics: dict[str, Any] = {
+        "group_size": len(systems),
+        "p_value": answer.p_value,
+        "p_value_simulated": (1 + below) / (1 + simulated),
+        "p_value_pairs_min": float(answer.pairs.min()),
+        "statement": statement(systems, answer),
+        "simulated_groups": simulated,
+        "false_positives": rates.group,
+        "false_positives_pairs": rates.pairs,
+        "false_positives_systems": rates.systems,
+    }
+    if len(systems) > 2:
+        metrics |= {"outlier_found": rates.found, "others_dragged": rates.dragged}
+    for n, p_value in zip(systems, answer.systems, strict=True):
+        metrics[f"p_value_system_{n}"] = float(p_value)
+    apart = np.isin(np.arange(len(systems)), answer.apart)
+    result = xr.Dataset(
+        {
+            "pair_p_value": variable(
+                ("group", "other"), answer.pairs, "p-value of the pair, adjusted by Holm's rule"
+            ),
+            "system_p_value": variable(
+                "group", answer.systems, "p-value against the rest, adjusted by Holm's rule"
+            ),
+            "apart": variable("group", apart.astype(np.int8), "whether the system stands apart"),
+        },
+        coords={
+            "group": variable("group", list(systems), "number of the system"),
+            "other": variable("other", list(systems), "number of the other system"),
+        },
+    )
+    return result, metrics
+
+
+def statement(systems: Sequence[int], answer: GroupAnswer) -> str:
+    """Return what the tests say in words."""
+    if not answer.apart:
+        return "one set of parameters may serve all systems of the group"
+    if len(answer.together) < 2:
+        return "no two systems of the group can have the same parameters"
+    left = sorted(systems[k] for k in answer.apart)
+    words = ", ".join(map(str, left))
+    some = f"systems {words} stand" if len(left) > 1 else f"system {words} stands"
+    return f"{some} apart; one set of parameters may serve the others"
+
+
 def serve_group(
     problem: Problem,
     estimate: Estimate,
@@ -105,12 +180,13 @@ def serve_group(
     -------
     Dataset
         ``z`` of the particles by rule of the weights, ``z_alone`` of those moved for each system
-        alone, the last ``weights``, ``regret``, and the regret that has probability 0.001,
-        ``limit``.
+        alone, the last ``weights``, ``regret``, ``regret_from`` other starts, and the ``front`` of
+        the two systems that are farthest apart.
     dict
-        By rule ``regret_<rule>_system_<n>``, ``p_value_<rule>_system_<n>``, ``regret_<rule>_max``,
-        ``velocity_norm_<rule>`` and ``statement_<rule>``; ``weight_system_<n>`` of the weights of
-        least norm, and ``learnt_system_<n>``, the directions that the observation tells of.
+        By rule ``regret_<rule>_system_<n>``, ``regret_<rule>_max`` and ``velocity_norm_<rule>``;
+        ``weight_system_<n>`` of the weights of least norm, ``regret_minnorm_spread_system_<n>``,
+        the range of the regret over the starts, and ``learnt_system_<n>``, the directions that the
+        observation tells of.
 
     Raises
     ------
@@ -134,47 +210,52 @@ def serve_group(
     def parameters(omega: np.ndarray) -> np.ndarray:
         return problem.law.sample(torch.from_numpy(estimate[0]), torch.from_numpy(omega)).numpy()
 
-    alone, learnt, z_alone = [], [], []
-    for target in targets:
-        state, _ = run(begin(omega, 1), [target], settings, iterations)
-        alone.append(-target.log_density(state.particles).mean())
-        learnt.append(max(dimension - float(state.particles.var(axis=0).sum()), 0.0))
-        z_alone.append(parameters(state.particles))
-    # Posteriors that have learnt next to nothing do not differ either.
-    freedom = np.maximum(learnt, 1.0)
-    metrics: dict[str, Any] = {"group_size": len(systems), "particles": particles}
+    own = [run(begin(omega, 1), [one], settings, iterations)[0].particles for one in targets]
+    best = np.array([costs([one], x)[0] for one, x in zip(targets, own, strict=True)])
+    learnt = [max(dimension - float(x.var(axis=0).sum()), 0.0) for x in own]
+    metrics: dict[str, Any] = {"particles": particles}
     metrics |= {f"learnt_system_{n}": one for n, one in zip(systems, learnt, strict=True)}
     answers, weights, lost = [], [], []
     for rule in _RULES:
         chosen = replace(settings, weights=rule)
         state, record = run(begin(omega, len(targets)), targets, chosen, iterations)
-        served = [-target.log_density(state.particles).mean() for target in targets]
-        regrets = np.array(served) - np.array(alone)
-        p_values = chi2.sf(2 * regrets, freedom)
-        for n, regret, p_value in zip(systems, regrets, p_values, strict=True):
+        regrets = costs(targets, state.particles) - best
+        for n, regret in zip(systems, regrets, strict=True):
             metrics[f"regret_{rule}_system_{n}"] = float(regret)
-            metrics[f"p_value_{rule}_system_{n}"] = float(p_value)
         metrics[f"regret_{rule}_max"] = float(regrets.max())
         metrics[f"velocity_norm_{rule}"] = float(record["velocity_norm"][-1])
-        metrics[f"statement_{rule}"] = _statement(systems, p_values)
         answers.append(parameters(state.particles))
         weights.append(state.weights)
         lost.append(regrets)
     metrics |= {f"weight_system_{n}": float(w) for n, w in zip(systems, weights[0], strict=True)}
+    starts = from_starts(targets, omega, own, settings, iterations) - best
+    for n, spread in zip(systems, np.ptp(np.vstack([lost[0], starts]), axis=0), strict=True):
+        metrics[f"regret_minnorm_spread_system_{n}"] = float(spread)
+    two = _farthest(np.array([x.mean(axis=0) for x in own]), np.array([x.var(axis=0) for x in own]))
+    steps = -(-iterations // _SHARE_OF_STEPS)
+    front = two_sided_front([targets[k] for k in two], own[two[1]], settings, steps) - best[two]
     result = xr.Dataset(
         {
             "z": variable(
                 ("rule", "particle", "parameter"), answers, "parameters that serve the group"
             ),
             "z_alone": variable(
-                ("group", "particle", "parameter"), z_alone, "parameters that serve the system"
+                ("group", "particle", "parameter"),
+                [parameters(x) for x in own],
+                "parameters that serve the system",
             ),
             "weights": variable(("rule", "group"), weights, "last weights of the systems"),
             "regret": variable(
                 ("rule", "group"), lost, "what a system gives up, natural logarithm"
             ),
-            "limit": variable(
-                "group", chi2.isf(_DOUBT, freedom) / 2, "regret of probability 0.001"
+            "regret_from": variable(
+                ("start", "group"), starts, "the same with least norm, from other starts"
+            ),
+            "front": variable(
+                ("point", "end"), front, "regrets of two systems along their Pareto front"
+            ),
+            "front_system": variable(
+                "end", [systems[k] for k in two], "the two systems, which are farthest apart"
             ),
         },
         coords={
@@ -186,11 +267,8 @@ def serve_group(
     return result, metrics
 
 
-def _statement(systems: Sequence[int], p_values: np.ndarray) -> str:
-    others = [str(n) for n, p in zip(systems, p_values, strict=True) if p < _DOUBT]
-    if not others:
-        return "one set of parameters may serve all systems of the group"
-    return (
-        f"{'systems' if len(others) > 1 else 'system'} {', '.join(others)} cannot have the "
-        "parameters that serve the group"
-    )
+def _farthest(means: np.ndarray, variances: np.ndarray) -> list[int]:
+    """Return the places of the two systems whose means differ most in units of their spreads."""
+    gaps = means[:, None] - means[None]
+    distances = (gaps**2 / (variances[:, None] + variances[None])).sum(axis=2)
+    return sorted(int(k) for k in np.unravel_index(np.argmax(distances), distances.shape))

@@ -1,9 +1,10 @@
-"""The use on a study: particles that serve a group of its systems at once."""
+"""The use on a study: whether one set of parameters can serve a group of its systems."""
 
 from __future__ import annotations
 
 from popinv.downstream.mwgrad.figures import draw_group
-from popinv.downstream.mwgrad.study import serve_group
+from popinv.downstream.mwgrad.group_figures import draw_front, draw_tests
+from popinv.downstream.mwgrad.study import compare_group, serve_group
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
@@ -14,14 +15,24 @@ __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Move the particles with weights of least norm and with equal ones."""
+    """Test the group, and move particles that serve it."""
     asked, stores = study.asked, study.stores
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(study.model, stores["observations"], surrogate, study.seed, "mwgrad")
     estimate = parameters_of(stores["population"])
     names = [parameter.name for parameter in study.forward.parameters()]
     with fixed_threads():
-        result, metrics = serve_group(
+        tested, of_tests = compare_group(problem, estimate, asked.systems, asked.simulated)
+        served, of_particles = serve_group(
             problem, estimate, asked.systems, asked.particles, asked.iterations, asked.rate, names
         )
-    return Outcome(metrics=metrics, figures={"group": draw_group(result)}, result=result)
+    result = served.merge(tested)
+    return Outcome(
+        metrics=of_tests | of_particles,
+        figures={
+            "tests": draw_tests(result),
+            "group": draw_group(result),
+            "front": draw_front(result),
+        },
+        result=result,
+    )

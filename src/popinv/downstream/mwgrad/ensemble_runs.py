@@ -1,0 +1,94 @@
+"""The runs of the second test problem: kinds of pairs, recipes, methods and seeds.
+
+The workflow makes one job of each run, so this module is light to import.
+
+=================  ==============================================================================
+recipe             training
+=================  ==============================================================================
+own                Adam, trunk gradients as they are, the training split
+authors            the authors' update (:mod:`popinv.downstream.mwgrad.authors_update`), the
+                   training split
+authors_on_test    the same, on the split that is scored, as in the authors' released script
+=================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from popinv.downstream.mwgrad.overlaid import KINDS
+
+__all__ = ["AUTHORS_METHODS", "METHODS", "RECIPES", "SEEDS", "SIZES", "Run", "Size", "runs"]
+
+# Those of MWGraD first; the authors' "Blob" is GFSD.
+METHODS = ("svgd", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
+# Of the authors' recipe; the sign of their neural velocity is not that of theory.
+AUTHORS_METHODS = ("svgd", "gfsd")
+RECIPES = ("own", "authors", "authors_on_test")
+SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """The extent of the problem.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Kinds of pairs.
+    trained, epochs, batch, rate : int, int, int, float
+        Pairs to train on, passes over them, pairs in a batch, and first rate of the own recipe.
+    tested : int
+        Pairs that are scored.
+    authors_methods : tuple of str
+        Methods that are trained by the authors' recipes too.
+    authors_trained, authors_epochs : int
+        Their pairs and passes. The batch of 256 and the rate of 0.001 are the authors'.
+    """
+
+    kinds: tuple[str, ...]
+    trained: int
+    epochs: int
+    batch: int
+    rate: float
+    tested: int
+    authors_methods: tuple[str, ...]
+    authors_trained: int
+    authors_epochs: int
+
+
+SIZES = {
+    "workstation": Size(("multi_mnist",), 6_400, 1, 64, 4e-3, 2_000, ("gfsd",), 20_000, 1),
+    "paper": Size(tuple(KINDS), 120_000, 100, 256, 1e-3, 20_000, AUTHORS_METHODS, 20_000, 100),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of an ensemble; ``start`` counts the seeds from 0."""
+
+    kind: str
+    recipe: str
+    method: str
+    start: int
+
+    @property
+    def name(self) -> str:
+        """The place of its result, without the folder and the ending."""
+        return f"{self.kind}/{self.recipe}/{self.method}_{self.start}"
+
+    @classmethod
+    def of(cls, name: str) -> Run:
+        """Return the run of a place such as "multi_mnist/own/gfsd_0"."""
+        kind, recipe, last = name.split("/")
+        method, _, start = last.rpartition("_")
+        return cls(kind, recipe, method, int(start))
+
+
+def runs(size: Size) -> Iterator[Run]:
+    """Yield all runs of a size."""
+    for kind in size.kinds:
+        for recipe in RECIPES:
+            for method in METHODS if recipe == "own" else size.authors_methods:
+                yield from (Run(kind, recipe, method, start) for start in range(SEEDS))

@@ -1,0 +1,23 @@
+"""Train an ensemble of networks on pairs of overlapping images, by one method from one start."""
+
+from pathlib import Path
+
+from popinv.downstream.data.images import read_images
+from popinv.downstream.mwgrad.ensemble_runs import SIZES, Run
+from popinv.downstream.mwgrad.ensemble_training import train
+from popinv.store import storage
+from popinv.store.checkpoints import Checkpoint
+from popinv.threads import fixed_threads
+from popinv.workflow.job import job
+
+with job(snakemake):
+    given, chosen, output = snakemake.params, snakemake.wildcards, snakemake.output
+    archives = [Path(archive) for archive in snakemake.input.archives]
+    sets = {archive.stem: read_images(archive, archive.stem) for archive in archives}
+    run = Run(chosen.kind, chosen.recipe, chosen.method, int(chosen.start))
+    settings = {"run": run.name, "size": given.size}
+    checkpoint = Checkpoint.of_job(snakemake, settings, ())
+    with fixed_threads():
+        found = train(run, sets, SIZES[given.size], given.seed, checkpoint)
+    storage.save(found, output.trained, config=settings, seed=given.seed, created_by=snakemake.rule)
+    checkpoint.clear()
