@@ -80,7 +80,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (descent, "(t - 1) / (t + 2)", "(t - 1) / (t + 3)", _NESTEROV),
     (descent, "x + root * momentum", "x + 0.85 * root * momentum", _NESTEROV),
-    (acceleration, "- 0.5 * (1 - sign", "- 0.4 * (1 - sign", _GAP),
+    (acceleration, "near - 0.5 * (1 - c)", "near - 0.4 * (1 - c)", _GAP),
     (acceleration, "float(0.5 * (trace", "float(0.6 * (trace", _GAP),
     (
         mixtures,
