@@ -123,11 +123,7 @@ def nonlinear_problem(observe, data: np.ndarray, law: NormalLaw, deviation: floa
     return Problem(data, observe, law, noise, scale, seed=5, stage="posterior"), gamma
 
 
-# Chains that change their law keep some memory of the one before.
-_NOT_MET = pytest.mark.xfail(strict=True, reason="with two modes and other laws at each draw")
-
-
-@pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=_NOT_MET)])
+@pytest.mark.parametrize("uncertain", [False, True])
 def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
     law, alpha = NormalLaw(["a"]), np.array([0.3, np.log(1.0)])
     data = np.array([[1.0], [2.5], [0.05]])

@@ -11,8 +11,8 @@ covers all modes that were found, and through the law also those that were not. 
 searched for from draws of the law, from draws on the other side of its centre, and again from other
 draws. Of equal modes one is kept.
 
-A little change of law and noise moves the modes. They follow by one step of Newton's method with
-the Hessian that was found before.
+A change of law and noise moves the modes. They follow by steps of Newton's method with the Hessian
+that was found before, until a step is short.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _SEARCHES = 2
 # Information of the wider densities, as a share of that of the observation; and shares of the law
 # and of the wider densities.
 _LESS_INFORMATION, OF_LAW, WIDE = 0.1, 0.1, 0.2
+# Steps by which modes follow at most, and a step that is short, in posterior deviations.
+_MOST_STEPS, _SHORT = 8, 0.2
 # Modes that are closer than this, in posterior deviations, are one.
 _SAME = 0.5
 # Entries of Jacobians and Hessians of the systems that are worked on together.
@@ -84,11 +86,17 @@ class References:
         modes, own = self.modes.clone(), self.share > 0
         for k in range(modes.shape[1]):
             rows = torch.nonzero(own[:, k])[:, 0]
-            here, factor = modes[rows, k], self.factors[0, rows, k]
-            slope = densities.slope(here, systems[rows])
-            step = (factor @ (factor.mT @ slope[..., None]))[..., 0]
-            gained = densities.log(here + step, systems[rows]) > densities.log(here, systems[rows])
-            modes[rows, k] = torch.where(gained[:, None], here + step, here)
+            for _ in range(_MOST_STEPS):
+                here, factor = modes[rows, k], self.factors[0, rows, k]
+                # The step in posterior deviations, and in omega.
+                whitened = factor.mT @ densities.slope(here, systems[rows])[..., None]
+                there = here + (factor @ whitened)[..., 0]
+                gained = densities.log(there, systems[rows]) > densities.log(here, systems[rows])
+                modes[rows[gained], k] = there[gained]
+                far = gained & ((whitened**2).sum(dim=(1, 2)) > _SHORT**2)
+                rows = rows[far]
+                if not len(rows):
+                    break
         modes = torch.where(own[..., None], modes, modes[:, :1])
         return replace(self, modes=modes)
 
