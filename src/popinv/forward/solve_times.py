@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
+from popinv.errors import DataError
 from popinv.forward.external.journal import simulator_key
 from popinv.forward.section import ForwardSection
+from popinv.store.whole_files import write_text
 
 __all__ = ["FOLDER", "SolveTimer", "SolveTimes", "solve_times_file", "solve_times_of"]
 
@@ -96,6 +98,7 @@ class SolveTimer:
         self._file = file
         self._solves, self._seconds = 0, 0.0
         self._written = time.monotonic()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> SolveTimer:
         return self
@@ -117,10 +120,12 @@ class SolveTimer:
             Solves that it has ended, 0 if it was stopped.
         seconds : float
         """
-        self._solves += solves
-        self._seconds += seconds
-        if time.monotonic() - self._written >= _WRITE_EVERY:
-            self._write()
+        # Calls at the same time end in threads of their own.
+        with self._lock:
+            self._solves += solves
+            self._seconds += seconds
+            if time.monotonic() - self._written >= _WRITE_EVERY:
+                self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -133,11 +138,6 @@ class SolveTimer:
             "seconds": round(before.seconds + self._seconds, 6),
         }
         # No solve is lost because its time could not be written.
-        with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._file.parent, prefix=".", suffix=".partial", delete=False
-            ) as beside:
-                json.dump(sums, beside)
-            os.replace(beside.name, self._file)
+        with suppress(OSError, DataError):
+            write_text(self._file, json.dumps(sums))
             self._solves, self._seconds = 0, 0.0
