@@ -86,7 +86,7 @@ def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
         [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True
     )
     # Modules that write messages and search for kinds change no result.
-    wording = {f"popinv.sections.{name}" for name in ("messages", "outside", "sources")}
+    wording = {f"popinv.sections.{name}" for name in ("messages", "outside", "secrets", "sources")}
     loaded = set(done.stdout.split())
     assert loaded - wording == set(imported_modules(str(SCRIPTS / f"{script}.py"), *selected))
     if "noise" in uses:

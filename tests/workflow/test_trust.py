@@ -182,7 +182,7 @@ def test_a_record_tells_what_made_a_result(untouched):
     assert set(record.outputs) == {f"{STUDY}/rounds/1/surrogate.zarr.zip"}
     assert f"{STUDY}/rounds/1/solves.zarr.zip" in record.inputs
     assert {"python", "popinv", "torch"} <= set(record.versions)
-    assert set(record.machine) == {"host", "system", "processor"}
+    assert set(record.machine) == {"host", "system", "processor", "instruction_set"}
 
 
 def test_verification_walks_the_chain(again, other, monkeypatch):
