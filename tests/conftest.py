@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +29,6 @@ CHROMIUM = shutil.which("chromium")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
-
-
-@pytest.fixture(autouse=True)
-def _subnormal_numbers() -> None:
-    """Switch subnormal numbers on again, which a library linked with -ffast-math switches off.
-
-    Such a library does so for the whole process when it is loaded, and tests of other files would
-    depend on whether it was.
-    """
-    if torch := sys.modules.get("torch"):
-        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(params=["pretended", "cuda"])

@@ -377,6 +377,24 @@ def test_building_a_model_leaves_subnormal_numbers_alone():
     assert np.float64(5e-324) * np.ones(3)[1] > 0
 
 
+def test_subnormal_numbers_are_left_alone_where_firedrake_was_imported_before():
+    program = """
+import firedrake
+import numpy as np
+from popinv.forward.firedrake import load_firedrake
+
+fd = load_firedrake()
+mesh = fd.UnitIntervalMesh(3)
+fd.assemble(fd.Function(fd.FunctionSpace(mesh, "CG", 1)) * fd.dx)
+print(np.float64(5e-324) * np.ones(3)[1] > 0)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYOP2_CFLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["True"], done.stderr
+
+
 @settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 60), max_size=4).map(sorted))
 def test_any_split_into_chunks_gives_the_same_solves(line, cuts):

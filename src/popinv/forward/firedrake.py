@@ -45,11 +45,6 @@ def load_firedrake() -> ModuleType:
         ``firedrake``; settings of the environment that are already there are kept.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Kernels linked with -ffast-math switch off subnormal numbers for the whole process when they
-    # are loaded: results of other code would then depend on whether a solver was built before.
-    flags = os.environ.get("PYOP2_CFLAGS", "")
-    if "-fno-fast-math" not in flags:
-        os.environ["PYOP2_CFLAGS"] = f"{flags} -fno-fast-math".strip()
     # PETSc reads the command line, and would complain about the caller's own options.
     os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
     with warnings.catch_warnings():
@@ -58,4 +53,10 @@ def load_firedrake() -> ModuleType:
         warnings.filterwarnings("ignore", message="No external package for")
         import firedrake
 
+    # Kernels linked with -ffast-math switch off subnormal numbers for the whole process when they
+    # are loaded: results of other code would then depend on whether a solver was built before. The
+    # variable PYOP2_CFLAGS would be too late where Firedrake has been imported before.
+    options = firedrake.parameters["pyop2_options"]
+    if "-fno-fast-math" not in options["cflags"]:
+        options["cflags"] = f"{options['cflags']} -fno-fast-math".strip()
     return firedrake
