@@ -167,3 +167,6 @@ def test_keys_that_do_not_suit_the_time_of_a_solve_are_named():
     assert "forward." not in told
     assert "chunk_size" not in told
     assert solve_costs.duration(36000.0) == "10 h"
+    # Hundreds are written without an exponent.
+    assert solve_costs.duration(110.0) == "110 s"
+    assert solve_costs.duration(500 * 3600.0) == "500 h"

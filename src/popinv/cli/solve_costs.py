@@ -112,12 +112,12 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(0.001), duration(0.0502), duration(150), duration(9000)
-    ('less than 0.01 s', '0.05 s', '2.5 min', '2.5 h')
+    >>> duration(0.001), duration(0.0502), duration(110), duration(150), duration(1.8e6)
+    ('less than 0.01 s', '0.05 s', '110 s', '2.5 min', '500 h')
     """
     if seconds < 0.01:
         return "less than 0.01 s"
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.2g} s"
+    units = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
+    unit, size = next(each for each in units if seconds >= 2 * each[1] or each[0] == "s")
+    # Two digits, without an exponent.
+    return f"{float(f'{seconds / size:.2g}'):,.10g} {unit}"
