@@ -8,13 +8,14 @@ are replaced in the module, and in the modules of the package that have imported
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def _functions(
         first, second = _bare(value), _bare(other)
         if first is None or second is None or first.__code__.co_filename != path:
             continue
-        if not _same(first.__code__, second.__code__) or first.__defaults__ != second.__defaults__:
+        if first.__code__ != second.__code__ or first.__defaults__ != second.__defaults__:
             yield first, second
 
 
@@ -87,10 +88,6 @@ def _bare(value: Any) -> FunctionType | None:
     while hasattr(value, "__wrapped__"):
         value = value.__wrapped__
     return value if isinstance(value, FunctionType) else None
-
-
-def _same(a: CodeType, b: CodeType) -> bool:
-    return a == b
 
 
 def _swapped(before: FunctionType, after: FunctionType) -> Callable[[], None]:
@@ -114,16 +111,40 @@ def _replaced(name: str, value: Any, new: Any) -> list[Callable[[], None]]:
 
 
 def ordinary_tests(name: str) -> ModuleType:
-    """Return a module of ordinary tests beside this folder, by the name of its file."""
-    if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, _TESTS / f"{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module
-    found.loader.exec_module(module)
-    return module
+    """Return a module of ordinary tests beside this folder, by the name of its file.
+
+    It may import others there, as pytest lets it when it collects that folder.
+    """
+    if str(_TESTS) not in sys.path:
+        sys.path.insert(0, str(_TESTS))
+    return importlib.import_module(name)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of a module, and the ordinary test that has to notice it."""
+
+    module: ModuleType
+    old: str
+    new: str
+    killer: Callable[..., Any]
+
+    def is_found(self) -> bool:
+        """Return whether the test fails with the change."""
+        with mutated(self.module, self.old, self.new):
+            return fails(self.killer)
+
+
+def each(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> Any:
+    """Return the mark that runs a test for each mutant."""
+    made = [Mutant(*mutant) for mutant in mutants]
+    return pytest.mark.parametrize("mutant", made, ids=[mutant.new.strip() for mutant in made])
+
+
+def failing(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> list[str]:
+    """Return the names of the tests that fail without any change."""
+    killers = dict.fromkeys(killer for *_, killer in mutants)
+    return [killer.__name__ for killer in killers if fails(killer)]
 
 
 def fails(test: Callable[..., Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from source_mutants import fails, mutated, ordinary_tests
+from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.fedhl import clients, lora, problem, regression, server
 
@@ -159,16 +159,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("module", "old", "new", "killer"), MUTANTS, ids=[mutant[2].strip() for mutant in MUTANTS]
-)
-def test_a_wrong_formula_is_found(
-    module: ModuleType, old: str, new: str, killer: Callable[..., None]
-) -> None:
-    with mutated(module, old, new):
-        found = fails(killer)
-    assert found
+@each(MUTANTS)
+def test_a_wrong_formula_is_found(mutant: Mutant) -> None:
+    assert mutant.is_found()
 
 
 def test_the_tests_pass_on_the_right_formulas() -> None:
-    assert not any(fails(killer) for killer in {killer for *_, killer in MUTANTS})
+    assert failing(MUTANTS) == []

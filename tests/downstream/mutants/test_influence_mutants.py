@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from source_mutants import fails, mutated, ordinary_tests
+from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.influence import (
     bigram_table,
@@ -93,16 +93,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("module", "old", "new", "killer"), MUTANTS, ids=[mutant[2] for mutant in MUTANTS]
-)
-def test_a_wrong_formula_is_found(
-    module: ModuleType, old: str, new: str, killer: Callable[..., None]
-) -> None:
-    with mutated(module, old, new):
-        found = fails(killer)
-    assert found
+@each(MUTANTS)
+def test_a_wrong_formula_is_found(mutant: Mutant) -> None:
+    assert mutant.is_found()
 
 
 def test_the_tests_pass_on_the_right_formulas() -> None:
-    assert not [killer.__name__ for *_, killer in MUTANTS if fails(killer)]
+    assert failing(MUTANTS) == []

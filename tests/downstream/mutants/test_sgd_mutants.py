@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from source_mutants import fails, mutated, ordinary_tests
+from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.sgd_dynamics import (
     exit_equation,
@@ -132,11 +132,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("module", "old", "new", "test"), MUTANTS, ids=[new for _, _, new, _ in MUTANTS]
-)
-def test_a_wrong_formula_is_found(
-    module: ModuleType, old: str, new: str, test: Callable[..., None]
-) -> None:
-    with mutated(module, old, new):
-        assert fails(test)
+@each(MUTANTS)
+def test_a_wrong_formula_is_found(mutant: Mutant) -> None:
+    assert mutant.is_found()
+
+
+def test_the_tests_pass_on_the_right_formulas() -> None:
+    assert failing(MUTANTS) == []
