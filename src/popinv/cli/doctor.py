@@ -22,6 +22,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from popinv.forward.firedrake import FINITE_ELEMENT_KINDS, HOW_TO_GET_IT
+from popinv.workflow.processor import ONE_THREAD
 
 __all__ = ["Finding", "Purpose", "examine", "gpu", "main", "poisson_error", "purpose_of"]
 
@@ -32,7 +33,6 @@ FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")
 USER_EXTRAS = ("arviz", "bayes", "cluster", "downstream", "parquet", "slurm")
 # The mark of an environment that `make setup` has made.
 STAMP = ".popinv-setup"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # The kernels are compiled on first use, which takes time on a slow or busy machine.
 SOLVE_SECONDS = 600
 # On the mesh of `poisson_error` the discretisation error is 7e-5.
@@ -244,7 +244,7 @@ def find_hardware(purpose: Purpose) -> Iterator[Finding]:
     yield Finding("cores", f"{allowed} usable of {os.cpu_count()}")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("memory", f"{memory / 2**30:.1f} GiB")
-    for name in THREAD_VARIABLES:
+    for name in ONE_THREAD:
         yield Finding(name, os.environ.get(name, f"not set: up to {allowed} threads"))
 
 

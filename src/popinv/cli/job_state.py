@@ -90,12 +90,10 @@ def _read_pbs(output: str) -> str | None:
     return _ended(code is not None and code[1] == "0")
 
 
-_SLURM_ALIVE = {"COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "RESIZING", "RUNNING"} | {
-    "SIGNALING",
-    "STAGE_OUT",
-    "STOPPED",
-    "SUSPENDED",
-}
+_SLURM_ALIVE = (
+    *("COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "RESIZING", "RUNNING"),
+    *("SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"),
+)
 
 
 def _read_slurm(output: str) -> str | None:

@@ -138,21 +138,24 @@ def _error_bars(name: str, container: ErrorbarContainer) -> Iterator[Row]:
     if line is None:
         # Bars without points: only the ends are drawn.
         for segment in (each for bar in bars for each in bar.get_segments()):
-            along = int(np.ptp(segment[:, 1]) >= np.ptp(segment[:, 0]))
+            along, low, high = _ends(segment)
             place = [_NONE, _NONE]
             place[1 - along] = float(segment[0, 1 - along])
-            ends = segment[:, along]
-            yield name, place[0], place[1], float(ends.min()), float(ends.max()), _NONE
+            yield name, place[0], place[1], low, high, _NONE
         return
     x, y = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
-    low, high = np.full(len(x), _NONE), np.full(len(x), _NONE)
+    ends = np.full((len(x), 2), _NONE)
     for bar in bars:
-        # The ends are those along y, unless the bars lie.
         for i, segment in enumerate(bar.get_segments()):
-            along = int(np.ptp(segment[:, 1]) >= np.ptp(segment[:, 0]))
-            low[i], high[i] = segment[:, along].min(), segment[:, along].max()
+            ends[i] = _ends(segment)[1:]
     for i in range(len(x)):
-        yield name, float(x[i]), float(y[i]), float(low[i]), float(high[i]), _NONE
+        yield name, float(x[i]), float(y[i]), float(ends[i, 0]), float(ends[i, 1]), _NONE
+
+
+def _ends(segment: np.ndarray) -> tuple[int, float, float]:
+    """Return the axis along which a bar lies, y unless it is longer along x, and its ends."""
+    along = int(np.ptp(segment[:, 1]) >= np.ptp(segment[:, 0]))
+    return along, float(segment[:, along].min()), float(segment[:, along].max())
 
 
 def _band(name: str, vertices: np.ndarray) -> Iterator[Row]:

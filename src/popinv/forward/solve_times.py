@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,7 +97,6 @@ class SolveTimer:
         self._file = file
         self._solves, self._seconds = 0, 0.0
         self._written = time.monotonic()
-        self._lock = threading.Lock()
 
     def __enter__(self) -> SolveTimer:
         return self
@@ -120,12 +118,10 @@ class SolveTimer:
             Solves that it has ended, 0 if it was stopped.
         seconds : float
         """
-        # Calls at the same time end in threads of their own.
-        with self._lock:
-            self._solves += solves
-            self._seconds += seconds
-            if time.monotonic() - self._written >= _WRITE_EVERY:
-                self._write()
+        self._solves += solves
+        self._seconds += seconds
+        if time.monotonic() - self._written >= _WRITE_EVERY:
+            self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
-__all__ = ["CHOSEN", "numerics_environment"]
+__all__ = ["CHOSEN", "ONE_THREAD", "numerics_environment"]
 
 CHOSEN = "POPINV_INSTRUCTION_SET"
 """Variable that names the instruction set, for the records of the jobs."""
 
-# One thread: sums depend on the number of threads too, and the processes share the cores already.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Sums depend on the number of threads too, and the processes share the cores already.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Variables that keep the numerics to one thread."""
 
 
 def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
@@ -32,11 +33,11 @@ def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
         The present environment. Flags of the compiler in it are kept.
     """
     if chosen == "native":
-        return {**_ONE_THREAD, CHOSEN: chosen}
+        return {**ONE_THREAD, CHOSEN: chosen}
     # NumPy 2.4 has given its groups of instructions new names.
     groups = "X86_V3" if _release("numpy") >= (2, 4) else "AVX2 FMA3"
     return {
-        **_ONE_THREAD,
+        **ONE_THREAD,
         CHOSEN: chosen,
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",

@@ -36,6 +36,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         return runs.share_ending(0.5, 1.5, BATCHES)
 
     normal, heavy = noise("gaussian"), noise("pareto", SCALE, ALPHA)
+    in_time = arrived(normal, 1 / 4)
     start = "start at epsilon^(3/4), within the sticking radius"
     claim = (
         "Off a maximum the descent reaches its basin's minimum within 1.5 log(1/epsilon)/epsilon "
@@ -45,7 +46,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         "convergence_finite_variance",
         claim.format("(1/4)", "finite variance"),
         "tends to 1",
-        arrived(normal, 1 / 4),
+        in_time,
         above(0.99),
         (start, arrived(normal, 3 / 4)),
     )
@@ -64,7 +65,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         "tends to 0",
         arrived(normal, 1 / 4, 0.1),
         below(0.01),
-        ("all of the steps", arrived(normal, 1 / 4)),
+        ("all of the steps", in_time),
     )
 
 
