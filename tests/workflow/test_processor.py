@@ -18,8 +18,8 @@ from popinv.workflow.processor import numerics_environment
 from popinv.workflow.records import read_record
 
 STUDY = Path("results/tiny")
-# Between AVX2 and AVX-512 the answer of this study changes by 1e-10. An answer that is the end of a
-# descent, where nothing refines it, was seen to change by up to these tolerances.
+# Between AVX2 and AVX-512 the answer of this study changes by 1e-10, as the likelihood refines it.
+# The end of a descent is less sharply defined, so that users are promised no more than this.
 LAW_TOLERANCE, NOISE_TOLERANCE = 1e-4, 1e-3
 
 # Matrix products, factorisations and elementary functions of each library that popinv uses.
