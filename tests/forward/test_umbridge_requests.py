@@ -86,7 +86,7 @@ def test_every_answer_has_a_time_limit(path: str, monkeypatch: pytest.MonkeyPatc
             with pytest.raises(SolverError, match=rf"no complete answer to {path} within 1 s"):
                 used(Dripping, path)
         else:
-            with pytest.raises(CallFailed, match="time limit of 1 s"):
+            with pytest.raises(CallFailed, match="time limit of a solve: 1 s"):
                 used(Dripping, path)
     finally:
         Dripping.stopped.set()
