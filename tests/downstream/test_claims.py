@@ -29,6 +29,7 @@ from popinv.downstream.metrics import flat, flatten, write_metrics
 
 LEAD = measured([1.0, 1.2, 0.8, 1.1, 0.9])
 NOTHING = measured([0.1, -0.2, 0.2, -0.1, 0.0])
+NONE = measured([0.0] * 5)
 
 
 def headline(found: Measured, criterion: Range, control: Measured) -> Claim:
@@ -86,6 +87,11 @@ def test_few_seeds_are_refused() -> None:
         # A mean above zero is no lead if its interval holds zero.
         (measured([0.3, -0.1, 0.1, 0.2, -0.2]), above(), NOTHING, "does not hold"),
         (LEAD, above(), LEAD, "not comparable"),
+        # No effect in any seed is an interval without width at zero; it is neither lead nor loss.
+        (LEAD, above(), NONE, "holds"),
+        (NONE, above(), NOTHING, "does not hold"),
+        (NONE, below(0.0), LEAD, "does not hold"),
+        (NONE, within(0.0), LEAD, "holds"),
         # The bound is not widened by the uncertainty: the mean is near, the interval is not.
         (LEAD, within(1.0, share=0.05), NOTHING, "does not hold"),
         (LEAD, within(1.0, share=0.25), NOTHING, "holds"),

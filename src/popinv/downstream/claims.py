@@ -107,7 +107,9 @@ class Range:
     """A criterion: the whole interval lies between two bounds.
 
     Between finite bounds it is an equivalence test: nothing is added to the bounds for the
-    uncertainty of what was measured.
+    uncertainty of what was measured. Two finite bounds belong to the range, so that an exact number
+    can be compared with an exact one. A single bound does not: no effect at all, in every seed, is
+    no lead.
     """
 
     low: float = -math.inf
@@ -115,6 +117,8 @@ class Range:
 
     def holds(self, found: Measured) -> bool:
         """Return whether the whole interval lies within; NaN does not."""
+        if math.isinf(self.low) or math.isinf(self.high):
+            return bool(self.low < found.low and found.high < self.high)
         return bool(self.low <= found.low and found.high <= self.high)
 
     def __str__(self) -> str:

@@ -154,24 +154,3 @@ def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             source="paper" if headline else "reconstruction",
             where="abstract; formula reconstructed" if headline else "exact for Laplace noise",
         )
-
-    def change(landscape: Landscape, levels: tuple[float, float]) -> np.ndarray:
-        # Both rates share their draws, which are numbered by the stage.
-        coarse, fine = (
-            run(
-                landscape, law, r, r, size.share_paths, seed, "escape/change", (-level, level)
-            ).share_up(BATCHES)
-            for r, level in zip((10 * rate, rate), levels, strict=True)
-        )
-        return coarse - fine
-
-    yield Comparison(
-        "escape_sharp_change_with_rate",
-        "what leaves a sharp maximum upwards from one learning rate off does not depend on the "
-        "learning rate: its change from ten times the rate",
-        0.0,
-        change(sharp_maximum(0.5, 1), (720 * rate, 72 * rate)),
-        within(0.0, bound=BOUND),
-        ("a quadratic maximum", change(double_well(), (_LEVEL, _LEVEL))),
-        where="abstract; reconstructed",
-    )
