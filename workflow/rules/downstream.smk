@@ -160,6 +160,7 @@ for method, check in CHECKS:
             settings=check_settings(check),
             module=method.module_of(check),
             code=code_alone("check_method", method.module_of(check)),
+            kept=f"{config['results']}/.checkpoints/downstream/check_{check.name}",
         message:
             f"{check.name}: {check.message}"
         script:

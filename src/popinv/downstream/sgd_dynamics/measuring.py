@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
 from popinv.downstream.claims import Part, Range, Source
+from popinv.downstream.kept import kept
 from popinv.downstream.sgd_dynamics.landscapes import Landscape
 from popinv.downstream.sgd_dynamics.noises import Noise
 from popinv.downstream.sgd_dynamics.simulation import Runs, simulate
@@ -103,8 +105,19 @@ def run(
     within: tuple[float, float] = (-np.inf, np.inf),
     steps: int = _FOREVER,
 ) -> Runs:
-    """Return the paths of :func:`popinv.downstream.sgd_dynamics.simulation.simulate`."""
-    return simulate(landscape, noise, rate, start, steps, paths, seed, stage, within)
+    """Return the paths of :func:`popinv.downstream.sgd_dynamics.simulation.simulate`.
+
+    They are a part of the test problem that is kept where it takes long. The name of the part says
+    the stage, and a hash says everything else.
+    """
+    slope = landscape.breaks.tolist(), landscape.coefficients.tolist()
+    asked = (slope, noise, rate, start, steps, paths, seed, within)
+    part = f"{stage} {sha256(repr(asked).encode()).hexdigest()[:16]}"
+
+    def simulated() -> dict[str, np.ndarray]:
+        return vars(simulate(landscape, noise, rate, start, steps, paths, seed, stage, within))
+
+    return Runs(**kept(part, simulated))
 
 
 def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
