@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,14 @@ def start(command: list[str], folder: Path, environment: dict[str, str]) -> subp
     output = (folder / "printed").open("w")
     environment = {**environment, **AS_ROOT}
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=output, stderr=output, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=output,
+        stderr=output,
+        text=True,
+        # A shell lets its background jobs ignore interrupts, and so all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

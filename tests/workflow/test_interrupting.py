@@ -59,6 +59,8 @@ def interrupted(folder: Path, command: list[str]) -> tuple[int, str]:
         text=True,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        # A shell lets its background jobs ignore interrupts, and so all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for _ in range(1200):
