@@ -342,7 +342,14 @@ main() {
     trap 'kill 0' INT
     # One set-up at a time in one checkout.
     exec 8<"${BASH_SOURCE[0]}"
-    flock 8
+    if ! flock --nonblock 8; then
+        say "setup: another one is under way in this checkout: waiting"
+        flock 8
+        if everything_there; then
+            say "setup: the other one has done everything"
+            return
+        fi
+    fi
     PYTHON=$(find_python) || PYTHON=
     step 1 "system packages" install_system_packages
     [ -n "$PYTHON" ] || PYTHON=$(find_python) ||
