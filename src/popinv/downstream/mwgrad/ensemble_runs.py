@@ -59,7 +59,7 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(("multi_mnist",), 6_400, 1, 64, 4e-3, 2_000, ("gfsd",), 20_000, 1),
+    "workstation": Size(("multi_mnist",), 6_400, 1, 64, 4e-3, 2_000, ("gfsd",), 20_000, 6),
     "paper": Size(tuple(KINDS), 120_000, 100, 256, 1e-3, 20_000, AUTHORS_METHODS, 20_000, 100),
 }
 

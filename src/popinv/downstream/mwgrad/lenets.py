@@ -3,7 +3,8 @@
 A network takes 36 x 36 grey images. Its trunk has two convolutions (9 x 9 to 10 maps, 5 x 5 to 20
 maps), each with a rectifier and 2 x 2 max-pooling, and a layer of 50 features. Each task has its
 own head from the features to ten classes. The 30,890 + 2 x 510 parameters are one particle.
-The trunks of n networks are the rows of one array and run as one grouped convolution.
+The trunks of n networks are the rows of one array. Their first convolutions are one product of
+matrices, as all networks see the same image.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["CLASSES", "HEAD", "TASKS", "TRUNK", "features", "logits", "new_netwo
 
 TASKS, CLASSES, _FEATURES = 2, 10, 50
 # Shape of each layer's weights, with the inputs of an output last. The layer's biases follow.
-_TRUNK_LAYERS = ((10, 1, 9, 9), (20, 10, 5, 5), (_FEATURES, 500))
+_SIDE = 9
+_TRUNK_LAYERS = ((10, 1, _SIDE, _SIDE), (20, 10, 5, 5), (_FEATURES, 500))
 _HEAD_LAYERS = ((CLASSES, _FEATURES),)
 
 
@@ -68,12 +70,20 @@ def _layers(
 
 def features(trunks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """Return the features of images (B, 36, 36) by n trunks (n, TRUNK), shape (n, B, 50)."""
-    n = len(trunks)
+    count = len(images)
     (w1, b1), (w2, b2), (w3, b3) = _layers(trunks, _TRUNK_LAYERS)
-    outputs = images[:, None].contiguous(memory_format=torch.channels_last)
-    outputs = max_pool2d(relu(conv2d(outputs, w1.flatten(0, 1), b1.flatten())), 2)
-    outputs = max_pool2d(relu(conv2d(outputs, w2.flatten(0, 1), b2.flatten(), groups=n)), 2)
-    outputs = outputs.reshape(len(images), n, -1).transpose(0, 1)
+    patches = images.unfold(1, _SIDE, 1).unfold(2, _SIDE, 1)
+    outputs = torch.addmm(
+        b1.flatten(), patches.reshape(-1, _SIDE**2), w1.flatten(0, 1).flatten(1).T
+    )
+    maps = outputs.reshape(*patches.shape[:3], -1).permute(0, 3, 1, 2)
+    # The largest of a patch is the same before and after the rectifier, which then has less to do.
+    pooled = relu(max_pool2d(maps, 2)).chunk(len(trunks), dim=1)
+    each = [
+        max_pool2d(conv2d(own, w, b), 2).reshape(count, -1)
+        for own, w, b in zip(pooled, w2, b2, strict=True)
+    ]
+    outputs = relu(torch.stack(each))
     return relu(torch.baddbmm(b3[:, None], outputs, w3.transpose(1, 2)))
 
 
