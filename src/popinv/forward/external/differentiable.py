@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -91,8 +91,9 @@ class DifferentiableExternalModel(ExternalModel):
         d_z = len(self.parameters)
         self._with_tangents = partial(_Along, d_z=d_z, tangents=True)
         self._with_cotangents = partial(_Along, d_z=d_z, tangents=False)
-        # These are the seeds of ``solve`` when it is called without a stage.
-        self._seeds = partial(row_seeds, seed, "solve", 0)
+        # These are the seeds of ``solve`` when it is called without a stage. A generator for each
+        # row takes longer than a quick simulator, and an ascent asks for the same rows again.
+        self._seeds = lru_cache(maxsize=2)(partial(row_seeds, seed, "solve", 0))
 
     def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return G(z), shape (n, d_y), and its derivatives along tangents, (k, n, d_y).
