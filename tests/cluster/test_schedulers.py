@@ -111,6 +111,12 @@ def first_job(process: subprocess.Popen[str], folder: Path) -> str:
     raise AssertionError((folder / "printed").read_text())
 
 
+def all_submitted(folder: Path) -> bool:
+    """Return whether every job that Snakemake has named is with the scheduler."""
+    printed = (folder / "printed").read_text()
+    return len(re.findall(r"^Job \d+: ", printed, re.MULTILINE)) == printed.count("Submitted job")
+
+
 def test_a_study_with_a_cancelled_job_has_the_stores_of_a_local_run(running, here, tmp_path):
     there = Workflow(tmp_path)
     there.configure(short_study())
@@ -139,6 +145,8 @@ def test_an_interrupted_run_cancels_its_jobs(running, tmp_path):
     process = running.start(workflow, *TARGETS[:1])
     try:
         first_job(process, tmp_path)
+        # A job that is being submitted when the interrupt comes is not cancelled.
+        running.cluster.guard.until(lambda: all_submitted(tmp_path), "jobs are being submitted")
         assert running.jobs()
         process.send_signal(signal.SIGINT)
         printed = finish(process, tmp_path, 120)
