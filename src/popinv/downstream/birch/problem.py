@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from popinv.downstream.birch.regimes import (
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Conditions, Tree, check
 from popinv.downstream.data.images import ImageSet, pooled
+from popinv.downstream.kept import kept, kept_numbers
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -173,16 +175,16 @@ def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     for at in tqdm(places, desc="birch", unit="method", disable=None):
         regime, _, count, name = (values[i] for values, i in zip(dims.values(), at, strict=True))
         task = chosen_tasks[at[1]]
-        best = fastest(str(name), workers_of(str(regime), int(count), seed), task, seed)
-        simulated += best.tried
-        settings[at] = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
-        for key, value in _what(best).items():
-            numbers[key][at] = value
-        if best.run is not None:
-            looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
-            loss = losses(best.run, task, looks, [best.rate], seed)[:, 0]
-            curves["curve_time"][at][: len(looks)] = np.asarray(best.run.tree.time)[looks]
-            curves["curve_loss"][at][: len(looks)] = loss
+        found = kept(
+            f"{regime} {task.name} {count} {name} seed {seed}",
+            partial(_at_one_place, str(regime), task, int(count), str(name), seed),
+        )
+        simulated += int(found["simulated"])
+        settings[at] = str(found["settings"])
+        for key in numbers.keys() & found.keys():
+            numbers[key][at] = found[key]
+        for key in curves.keys() & found.keys():
+            curves[key][at][: len(found[key])] = found[key]
     along = tuple(dims)
     return xr.Dataset(
         {name: variable(along, numbers[name], words) for name, words in kinds.items()}
@@ -199,6 +201,20 @@ def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
         },
         attrs={"simulated_gradients": simulated, "targets": [task.target for task in chosen_tasks]},
     )
+
+
+def _at_one_place(regime: str, task: Task, count: int, name: str, seed: int) -> dict[str, Any]:
+    """Return the numbers, the settings and the curve of a method's fastest run to a target."""
+    best = fastest(name, workers_of(regime, count, seed), task, seed)
+    settings = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
+    found = {**_what(best), "settings": settings, "simulated": best.tried}
+    if best.run is None:
+        return found
+    looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
+    return found | {
+        "curve_time": np.asarray(best.run.tree.time)[looks],
+        "curve_loss": losses(best.run, task, looks, [best.rate], seed)[:, 0],
+    }
 
 
 def _what(best: Reached) -> dict[str, float]:
@@ -356,17 +372,32 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
         ("cycle", {"group": 16}),
     ):
         given: dict[str, float] = dict(settings)
-        bound = distance_bound(name, workers.count, given)
-        assert bound is not None
-        count = math.ceil(theory.gradients(problem, bound))
-        run = Run(workers, policy(name, workers.count, given))
-        run.until(count)
-        looks = np.arange(0, count, 4)
-        task = Task(f"promise/{name}", objective, 0.0, (theory.step_size(problem, bound),), count)
-        squares = _square_slopes(run, task, looks, seed)
-        early = squares[: math.ceil(EARLY * len(squares))]
-        promises.append(Promise(name, accuracy, float(squares.mean()), float(early.mean())))
+        means = kept_numbers(
+            f"promise {name} seed {seed}",
+            partial(_mean_squares, name, given, workers, problem, objective, seed),
+        )
+        promises.append(Promise(name, accuracy, **means))
     return promises
+
+
+def _mean_squares(
+    name: str,
+    settings: dict[str, float],
+    workers: Workers,
+    problem: theory.Problem,
+    objective: Objective,
+    seed: int,
+) -> dict[str, float]:
+    """Return the mean |grad f|^2 over the theorem's gradients, and over the early ones."""
+    bound = distance_bound(name, workers.count, settings)
+    assert bound is not None
+    count = math.ceil(theory.gradients(problem, bound))
+    run = Run(workers, policy(name, workers.count, settings))
+    run.until(count)
+    looks = np.arange(0, count, 4)
+    task = Task(f"promise/{name}", objective, 0.0, (theory.step_size(problem, bound),), count)
+    squares = _square_slopes(run, task, looks, seed)
+    return {"mean": squares.mean(), "early": squares[: math.ceil(EARLY * len(squares))].mean()}
 
 
 def _square_slopes(run: Run, task: Task, looks: np.ndarray, seed: int) -> np.ndarray:
