@@ -2,7 +2,7 @@
 
 A test problem consists of parts that do not depend on each other, such as the paths of one setting
 or the training from one seed. Within :func:`keeping` each finished part is stored, so that a job
-that was killed loses the part under way alone. A part that takes hours is continued from its last stored
+that was killed loses the part under way alone. A part that takes hours goes on from its last stored
 state. Elsewhere, as in tests, parts are computed.
 """
 
@@ -168,9 +168,9 @@ def continued(
             bar.update()
             if checkpoint is not None:
                 checkpoint.write_when_due({**state, "_steps": np.array(k + 1)})
-    if parts is not None and checkpoint is not None and done < count:
-        if time.monotonic() - began >= parts.seconds:
-            checkpoint.write({**state, "_steps": np.array(count)})
+    worth = parts is not None and time.monotonic() - began >= parts.seconds
+    if checkpoint is not None and done < count and worth:
+        checkpoint.write({**state, "_steps": np.array(count)})
     return state
 
 
