@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from popinv.downstream.data.images import ImageSet
 from popinv.downstream.kept import keeping
 from popinv.store.checkpoints import Checkpoint
 
@@ -91,7 +92,84 @@ def bigram() -> Mapping[str, Any]:
     return arrays_of(whole)
 
 
-METHODS: dict[str, tuple[Parts, int]] = {"birch": (birch, 30), "bigram": (bigram, 20)}
+def analog() -> Mapping[str, Any]:
+    from popinv.downstream.analog import digits, problem, quadratic
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (24, 28, 28)).astype(np.uint8), np.arange(24) % 10
+    size = digits.DigitsSize(16, 8, 3, 2, hardware=True)
+    whole = problem.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
+    each = problem.quadratic_numbers(whole, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "RANGES", {"fcn": (0.7,), "cnn": (0.6,)})
+        reached = digits.runs(ImageSet(images, labels, images, labels), whole.digits, 1)
+    numbers = {f"{name} {i}": value for i, one in enumerate(each) for name, value in one.items()}
+    return {
+        **numbers,
+        **{f"{kind} {name}": np.array(a) for kind, by in reached.items() for name, a in by.items()},
+    }
+
+
+def fedhl() -> Mapping[str, Any]:
+    from popinv.downstream.fedhl import problem
+
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (60, 28, 28)).astype(np.uint8), np.arange(60) % 10
+    images = ImageSet(pixels, labels, pixels[:20], labels[:20])
+    size = problem.Size((10,), 50, 10, 6, 2, 2, 1, 2, 2, (1, 2))
+    pilot, *ones = (problem.adaptation(images, images, size, seed) for seed in (3, 1, 2))
+    whole = problem.merged(
+        problem.grid(pilot, ones, size),
+        problem.regressions(size, (1, 2)),
+        problem.rates(size, (1, 2)),
+    )
+    return arrays_of(whole)
+
+
+def influence() -> Mapping[str, Any]:
+    from popinv.downstream.influence import language, mixture, problem, timing
+
+    rng = np.random.default_rng(0)
+    texts = [f"c{category}{number:02}" for category in language.CATEGORIES for number in range(6)]
+    corpus = language.Corpus({name: rng.integers(0, 20, 100) for name in texts}, 20)
+    of_both = {"landmarks": (8,), "landmarks_used": 8, "selected": 10, "target": 6, "test": 20}
+    size = problem.Size(
+        2,
+        2,
+        20,
+        mixture.Mixture(pool=100, rare=(0.1, 0.1), full_epochs=1, loss_tangents=2, **of_both),
+        language.Language(
+            *(20, 8, 8, 2, 2), pool=60, rare=0.1, pretraining_steps=2, steps=2, **of_both
+        ),
+        timing.Timing(*(2, 1, 8, 8, 20, 8, 1, 2000), landmarks=64, targets=3),
+    )
+    found = arrays_of(problem.run(size, corpus, 1))
+    # Times are not the same again.
+    return {name: value for name, value in found.items() if name != "timing"}
+
+
+def certified_unlearning() -> Mapping[str, Any]:
+    from popinv.downstream.certified_unlearning import problem
+    from popinv.downstream.certified_unlearning.digits import digits_of
+
+    rng = np.random.default_rng(0)
+    labels = rng.choice([3, 8], 400).astype(np.uint8)
+    pixels = rng.integers(0, 100, (400, 28, 28)).astype(np.uint8)
+    pixels[labels == 3, :, :14] += 50
+    digits = digits_of(ImageSet(pixels, labels, pixels[:50], labels[:50]), 384, 1, 0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problem, "REQUESTS", 3)
+        return arrays_of(problem.measure(digits, problem.Size(2, 2, 2, (32,))))
+
+
+METHODS: dict[str, tuple[Parts, int]] = {
+    "birch": (birch, 30),
+    "bigram": (bigram, 20),
+    "analog": (analog, 13),
+    "fedhl": (fedhl, 40),
+    "influence": (influence, 5),
+    "certified_unlearning": (certified_unlearning, 12),
+}
 """Each method's parts, and the number of stores after which they are killed."""
 
 

@@ -166,7 +166,7 @@ def continued(
         for k in range(done, count):
             state = _arrays(step(k, state))
             bar.update()
-            if checkpoint is not None:
+            if checkpoint is not None and k + 1 < count:
                 checkpoint.write_when_due({**state, "_steps": np.array(k + 1)})
     worth = parts is not None and time.monotonic() - began >= parts.seconds
     if checkpoint is not None and done < count and worth:
