@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,28 @@ def certified_unlearning() -> Mapping[str, Any]:
         return arrays_of(problem.measure(digits, problem.Size(2, 2, 2, (32,))))
 
 
+def instance_unlearning() -> Mapping[str, Any]:
+    from popinv.downstream.instance_unlearning import experiment, problem
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(60).astype(np.uint8) % 3
+    pixels = rng.integers(0, 80, (60, 12, 12)).astype(np.uint8)
+    size = replace(
+        experiment.SIZES["workstation"], width=4, points=60, tested=20, steps=6, tuning=6, group=5,
+        quantiles=2, runs=2, subsets=8, batch=16.0, every=3,
+    )  # fmt: skip
+    images = ImageSet(pixels, labels, pixels[:20], labels[:20])
+    one = experiment.Experiment(*experiment.datasets(images, size, 1), size, 1)
+    memorised = experiment.memorised_share(one)
+    outcomes = {name: experiment.solve(one, name, memorised) for name in ("sgld", "sgd")}
+    numbers = {name: outcome.numbers for name, outcome in outcomes.items()}
+    return {
+        "memorised": memorised,
+        **{f"{name} {key}": v for name, found in numbers.items() for key, v in found.items()},
+        **arrays_of(problem.result_dataset(outcomes, size)),
+    }
+
+
 METHODS: dict[str, tuple[Parts, int]] = {
     "birch": (birch, 30),
     "bigram": (bigram, 20),
@@ -169,6 +192,7 @@ METHODS: dict[str, tuple[Parts, int]] = {
     "fedhl": (fedhl, 40),
     "influence": (influence, 5),
     "certified_unlearning": (certified_unlearning, 12),
+    "instance_unlearning": (instance_unlearning, 70),
 }
 """Each method's parts, and the number of stores after which they are killed."""
 

@@ -127,7 +127,7 @@ def kept_numbers(name: str, compute: Callable[[], Mapping[str, float]]) -> dict[
 
 def continued(
     name: str,
-    start: Mapping[str, Any],
+    start: Callable[[], Mapping[str, Any]],
     step: Callable[[int, dict[str, np.ndarray]], Mapping[str, Any]],
     count: int,
     unit: str = "step",
@@ -138,8 +138,8 @@ def continued(
     ----------
     name : str
         Name of the part; see :func:`kept`.
-    start : mapping
-        The state before the first step: arrays, numbers or texts by name.
+    start : callable
+        Returns the state before the first step: arrays, numbers or texts by name.
     step : callable
         Maps k and the state after k steps to the state after k + 1 steps. It depends on nothing
         else that changes from step to step.
@@ -150,16 +150,17 @@ def continued(
 
     Examples
     --------
-    >>> continued("doubled", {"x": 1}, lambda k, state: {"x": 2 * state["x"]}, 3)
+    >>> continued("doubled", lambda: {"x": 1}, lambda k, state: {"x": 2 * state["x"]}, 3)
     {'x': array(8)}
     """
     parts = _PARTS.get()
     checkpoint = None if parts is None else parts.checkpoint(name)
     found = None if checkpoint is None else checkpoint.read()
-    done, state = 0, _arrays(start)
     if parts is not None and found is not None:
         parts.found.append(name)
         done, state = int(found.pop("_steps")), found
+    else:
+        done, state = 0, _arrays(start())
     began = time.monotonic()
     bar = tqdm(initial=done, total=count, desc=name, unit=unit, disable=None, mininterval=1)
     with bar:

@@ -189,8 +189,10 @@ def train(
         reached = np.append(before["reached"], accuracy(net, tested, tested_labels))
         return {**_state(net, draws), "reached": reached}
 
+    def start() -> dict[str, np.ndarray]:
+        return {**_state(net, draws), "reached": np.empty(0)}
+
     with fixed_threads(1):
-        start = {**_state(net, draws), "reached": np.empty(0)}
         end = continued(f"{kind} {name}", start, after_epoch, size.epochs, "epoch")
     return [float(percent) for percent in end["reached"]]
 
