@@ -57,6 +57,7 @@ def arrays_of(dataset: Any) -> dict[str, np.ndarray]:
 def birch() -> Mapping[str, Any]:
     from popinv.downstream.birch import problem
     from popinv.downstream.birch.objectives import quadratic
+    from popinv.downstream.birch.promises import promise
     from popinv.downstream.birch.regimes import Task
 
     bowl = quadratic(4, 0.2)
@@ -65,7 +66,7 @@ def birch() -> Mapping[str, Any]:
         for name, share in (("near", 0.2), ("never", 0.0))
     ]
     size = problem.Size(4, 28, 10, (4, 8), ("minibatch", "rennala"), seeds=2)
-    promised = [problem.promise(quadratic(4, 0.2), seed) for seed in (1, 2)]
+    promised = [promise(quadratic(4, 0.2), seed) for seed in (1, 2)]
     promises = {f"{p.name} {i}": p.mean for i, one in enumerate(promised) for p in one}
     return promises | arrays_of(problem.compare(size, tasks, 1))
 

