@@ -373,7 +373,7 @@ def test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start(
 
 def test_trainings_repeat_to_the_last_digit(numbers_and_accuracies, images):
     name, method = list(digits.methods("cnn", hardware=True).items())[1]
-    again = digits.train("cnn", method, images, TINY.digits["cnn"], 1)
+    again = digits.train("cnn", method, images, TINY.digits["cnn"], 1, name)
     assert again == numbers_and_accuracies[1]["cnn"][name]
     assert len(again) == 2
     assert all(math.isfinite(value) for value in again)
@@ -387,7 +387,7 @@ def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
     size = digits.DigitsSize(60, 60, 6, 6)
     methods = digits.methods("cnn")
     for name in ("digital", "tiki_taka_0.6", "residual_0.6"):
-        assert digits.train("cnn", methods[name], two, size, 1)[-1] == 100
+        assert digits.train("cnn", methods[name], two, size, 1, name)[-1] == 100
 
 
 # --- bad input ------------------------------------------------------------------------------------

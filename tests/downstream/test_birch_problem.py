@@ -12,6 +12,7 @@ from popinv.downstream.birch import claims, complexity, figures, problem, theory
 from popinv.downstream.birch.catalogue import METHODS, policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import quadratic
+from popinv.downstream.birch.promises import Promise, _square_slopes, promise
 from popinv.downstream.birch.regimes import REGIMES, Task
 from popinv.store import storage
 
@@ -38,7 +39,7 @@ def test_every_regime_and_method_is_there(result):
     assert len(np.unique(varied["time"].values)) == 5
 
 
-KEPT = [[problem.Promise("rennala", 1.0, 0.4, 3.0), problem.Promise("local", 1.0, 0.5, 2.0)]] * 5
+KEPT = [[Promise("rennala", 1.0, 0.4, 3.0), Promise("local", 1.0, 0.5, 2.0)]] * 5
 TIMES = {
     **{name: [10.0, 11, 12, 11, 10] for name in complexity.OPTIMAL},
     "minibatch": [100.0, 110, 120, 130, 110],
@@ -82,7 +83,7 @@ def test_a_promise_is_that_of_the_worst_method(result):
         return next(s for w, s in statuses(result, kept, times).items() if w.startswith(start))
 
     assert of(KEPT) == "holds"
-    broken = [[one[0], problem.Promise("local", 1.0, 1.5, 2.0)] for one in KEPT]
+    broken = [[one[0], Promise("local", 1.0, 1.5, 2.0)] for one in KEPT]
     assert of(broken) == "does not hold"
     slow = TIMES | {"nested_local_async": [30.0, 31, 32, 30, 31]}
     assert of(KEPT, slow, "at least six of the new methods are optimal in time: Local") == (
@@ -118,7 +119,7 @@ def test_tables_and_figures(result, tmp_path):
 
 
 def test_the_theorem_keeps_its_promise():
-    for kept in problem.promise(quadratic(10, 0.3), 1):
+    for kept in promise(quadratic(10, 0.3), 1):
         assert kept.mean <= kept.accuracy < kept.early
 
 
@@ -127,7 +128,7 @@ def test_slopes_of_the_promise_are_those_of_exact_descent():
     run = Run(Workers((1.0,), (0.0,)), policy("vanilla", 1, {}))
     run.until(5)
     task = Task("exact", exact, 0.0, (rate,), 5)
-    squares = problem._square_slopes(run, task, np.arange(4), 1)
+    squares = _square_slopes(run, task, np.arange(4), 1)
     matrix = 0.25 * (2 * np.eye(6) - np.eye(6, k=1) - np.eye(6, k=-1))
     x, expected = exact.start.copy(), []
     for _ in range(4):

@@ -16,7 +16,7 @@ from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, 
 from popinv.downstream.fedhl.lora import ModuleLoss, shapes_of
 from popinv.downstream.fedhl.section import FedHL
 from popinv.downstream.metrics import write_metrics
-from popinv.errors import SolverError
+from popinv.errors import ConfigError, SolverError
 from popinv.figures.style import save
 from popinv.seeds import generator
 from popinv.store import storage
@@ -219,6 +219,8 @@ def test_each_rule_gets_the_rate_that_is_best_for_the_pilot(result):
     record = problem._adapted(one, (10, 0.5, "flora"), best, TINY)
     found = result["accuracy"].sel(clients=10, concentration=0.5, rule="flora", seed=3)
     np.testing.assert_array_equal(found, record["accuracy"])
+    with pytest.raises(ConfigError, match="the pilot has the seed 3"):
+        problem.grid(one, [one], TINY)
 
 
 def test_the_pilot_sees_no_test_image():

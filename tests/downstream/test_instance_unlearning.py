@@ -122,7 +122,7 @@ def test_batches_are_drawn_by_poisson_sampling_and_do_not_depend_on_who_is_kept(
     seen = batch(6, 3.0 / 6, short, 0)
     kept[1, np.setdiff1d(np.arange(6), seen)] = False
     same = taken(weights, np.array([0, 0]))
-    end = descend(same, net, data, kept, Rule(0.1, 3.0), short)
+    end, _ = descend(same, net, data, kept, Rule(0.1, 3.0), short)
     torch.testing.assert_close(end["first"][0], end["first"][1])
 
 
@@ -272,8 +272,8 @@ def test_the_experiment_in_small(experiment):
 
 def test_a_longer_training_on_the_same_draws_is_the_same(experiment):
     kept = np.ones((1, 160), dtype=bool)
-    first = experiment.trained("sgld", 0, kept)
-    again = experiment.trained("sgld", 0, np.ones((2, 160), dtype=bool))
+    first, _ = experiment.trained("sgld", 0, kept, "one")
+    again, _ = experiment.trained("sgld", 0, np.ones((2, 160), dtype=bool), "two")
     # Not bit for bit: products of a stack of two are summed in another order.
     torch.testing.assert_close(first["first"][0], again["first"][1], rtol=1e-4, atol=1e-5)
 

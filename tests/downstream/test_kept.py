@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from popinv.downstream.kept import keeping, kept
+from popinv.downstream.kept import continued, keeping, kept, kept_numbers
 
 
 def problem(computed: list[str], fails_at: str = "") -> list[np.ndarray]:
@@ -75,3 +75,51 @@ def test_the_context_ends_with_its_block(tmp_path: Path) -> None:
     with keeping(tmp_path, {}, seconds=0):
         pass
     assert kept("a/1", lambda: {"x": 5})["x"] == 5
+
+
+def long_part(taken: list[int], fails_at: int = -1) -> dict[str, np.ndarray]:
+    def step(k: int, state: dict[str, np.ndarray]) -> dict[str, object]:
+        if k == fails_at:
+            raise RuntimeError(k)
+        taken.append(k)
+        return {"x": 2 * state["x"], "seen": np.append(state["seen"], k)}
+
+    return continued("long", lambda: {"x": 1.5, "seen": np.empty(0, dtype=int)}, step, 5)
+
+
+def test_a_long_part_goes_on_from_its_last_state(tmp_path: Path) -> None:
+    whole = long_part([])
+    assert whole["x"] == 1.5 * 2**5
+    with pytest.raises(RuntimeError), keeping(tmp_path, {}, seconds=0):
+        long_part([], fails_at=3)
+    taken: list[int] = []
+    with keeping(tmp_path, {}, seconds=0) as reused:
+        end = long_part(taken)
+        again = long_part(taken)
+    assert (reused, taken) == (["long", "long"], [3, 4])
+    for found in (end, again):
+        assert found.keys() == whole.keys()
+        np.testing.assert_array_equal(found["seen"], whole["seen"])
+        assert (found["x"], found["seen"].dtype) == (whole["x"], whole["seen"].dtype)
+
+
+def test_states_are_stored_seldom_and_those_of_a_quick_part_not_at_all(tmp_path: Path) -> None:
+    def quick_and_failing() -> None:
+        long_part([])
+        assert not list(tmp_path.iterdir())
+        long_part([], fails_at=4)
+
+    with pytest.raises(RuntimeError), keeping(tmp_path, {}, seconds=60):
+        quick_and_failing()
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_keep_their_names_and_values(tmp_path: Path) -> None:
+    numbers = {"a/b": 1 / 3, "é": np.float32(0.1), "nan": np.nan}
+    with keeping(tmp_path, {}, seconds=0) as reused:
+        first = kept_numbers("numbers", lambda: numbers)
+        again = kept_numbers("numbers", lambda: {})
+    assert reused == ["numbers"]
+    for found in (first, again):
+        assert list(found) == list(numbers)
+        np.testing.assert_array_equal(list(found.values()), [1 / 3, float(np.float32(0.1)), np.nan])

@@ -150,8 +150,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         text_problem,
-        "np.array(corrected) / counted",
-        "1.15 * np.array(corrected) / counted",
+        "corrected / counted",
+        "1.15 * corrected / counted",
         PROBLEM.test_the_correction_predicts_a_withheld_half_and_the_law_does_not,
     ),
     (

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.downstream.birch import catalogue, delayed, engine, problem, rounds, theory, tree
+from popinv.downstream.birch import catalogue, delayed, engine, promises, rounds, theory, tree
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +139,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_local_steps_are_summed_not_averaged,
     ),
     (
-        problem,
+        promises,
         "slopes[:, 0] += 0.25",
         "slopes[:, 0] -= 0.25",
         PROBLEM.test_slopes_of_the_promise_are_those_of_exact_descent,

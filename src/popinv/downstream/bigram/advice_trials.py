@@ -7,15 +7,18 @@ the series, its check included. The truth is counted on as many fresh series.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.curves import METHODS
 from popinv.downstream.bigram.power_law import frequencies
 from popinv.downstream.bigram.series import NO_ADVICE, advise
 from popinv.downstream.bigram.steps_map import TARGETS
+from popinv.downstream.kept import kept
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -42,23 +45,12 @@ def advice_trials(
     """
     shape = draws, len(exponents), len(targets)
     given, right, law = (np.full(shape, np.nan) for _ in range(3))
-    for draw in range(draws):
-        for row, exponent in enumerate(exponents):
-            rng = generator(seed + draw, "bigram/advice", row)
-            shares = frequencies(_SYMBOLS, exponent)
-            seen, fresh = (rng.choice(_SYMBOLS, (_SERIES, _LENGTH), p=shares) for _ in range(2))
-            truth = Bigrams.of(list(fresh), _SYMBOLS).entries
-            for column, target in enumerate(targets):
-                metrics, _ = advise(list(seen), _SYMBOLS, target, seed + draw)
-                steps = truth.gradient_steps_to(target), truth.sign_steps_to(target)
-                best = f"{METHODS[int(np.argmin(steps))]} descent"
-                if steps[0] == steps[1]:
-                    best = "neither"
-                place = draw, row, column
-                law[place] = metrics["predicted"] == best
-                given[place] = metrics["advice"] != NO_ADVICE
-                if given[place]:
-                    right[place] = metrics["advice"] == best
+    places = [(draw, row) for draw in range(draws) for row in range(len(exponents))]
+    for draw, row in tqdm(places, desc="advice", unit="trial", disable=None):
+        part = partial(_trial, exponents[row], row, targets, seed + draw)
+        found = kept(f"advice {draw} {exponents[row]:g} {row} to {targets}", part)
+        given[draw, row], right[draw, row] = found["given"], found["right"]
+        law[draw, row] = found["law"]
     dims = ("draw", "advice_exponent", "target")
     return xr.Dataset(
         {
@@ -73,3 +65,25 @@ def advice_trials(
             "target": variable("target", list(targets), "relative loss to reach"),
         },
     )
+
+
+def _trial(
+    exponent: float, row: int, targets: Sequence[float], seed: int
+) -> dict[str, list[float]]:
+    """Return for each target what was advised and whether it was right."""
+    rng = generator(seed, "bigram/advice", row)
+    shares = frequencies(_SYMBOLS, exponent)
+    seen, fresh = (rng.choice(_SYMBOLS, (_SERIES, _LENGTH), p=shares) for _ in range(2))
+    truth = Bigrams.of(list(fresh), _SYMBOLS).entries
+    found: dict[str, list[float]] = {"given": [], "right": [], "law": []}
+    for target in targets:
+        metrics, _ = advise(list(seen), _SYMBOLS, target, seed)
+        steps = truth.gradient_steps_to(target), truth.sign_steps_to(target)
+        best = f"{METHODS[int(np.argmin(steps))]} descent"
+        if steps[0] == steps[1]:
+            best = "neither"
+        advised = metrics["advice"] != NO_ADVICE
+        found["given"].append(advised)
+        found["right"].append(metrics["advice"] == best if advised else np.nan)
+        found["law"].append(metrics["predicted"] == best)
+    return found

@@ -11,8 +11,10 @@ case by an experiment only, without theory.
 from __future__ import annotations
 
 import numpy as np
+from tqdm import tqdm
 
 from popinv.downstream.bigram.power_law import check_power_law, frequencies
+from popinv.downstream.kept import kept
 
 __all__ = ["best_losses", "gradient_losses", "sign_losses"]
 
@@ -71,6 +73,13 @@ def best_losses(
     """
     run = {"gradient": gradient_losses, "sign": sign_losses}[method]
     grid = 2.0 ** (np.arange(octaves[0] * _PER_OCTAVE, octaves[1] * _PER_OCTAVE + 1) / _PER_OCTAVE)
+    name = f"cross-entropy {method} {size} {exponent:g} {steps}"
+
+    def losses_at(step: float) -> np.ndarray:
+        part = kept(f"{name} {step!r}", lambda: {"losses": run(size, exponent, step, steps)})
+        return part["losses"]
+
+    bar = tqdm(grid.tolist(), desc=name, unit="rate", disable=None)
     with np.errstate(over="ignore", invalid="ignore"):
-        losses = [run(size, exponent, float(step), steps) for step in grid]
+        losses = [losses_at(step) for step in bar]
     return np.nanmin(losses, axis=0)

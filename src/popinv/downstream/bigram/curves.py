@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from popinv.downstream.bigram.adam import best_adam_losses
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.entries import Entries
 from popinv.downstream.bigram.power_law import fitted_exponent
+from popinv.downstream.kept import kept
 from popinv.store.variables import variable
 
 __all__ = ["HORIZONS", "METHODS", "crossing", "crossings", "text_curves"]
@@ -23,12 +25,15 @@ _LONG_HORIZONS = 2 ** np.arange(1, 16)
 
 
 def text_curves(
-    bigrams: Bigrams, horizons: np.ndarray = HORIZONS, with_adam: bool = True
+    bigrams: Bigrams,
+    horizons: np.ndarray = HORIZONS,
+    with_adam: bool = True,
+    part: str | None = None,
 ) -> xr.Dataset:
     """Return measured and predicted relative losses on counted bigrams.
 
     The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
-    as many symbols as occur.
+    as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
 
     Returns
     -------
@@ -38,19 +43,8 @@ def text_curves(
     """
     exponent, misfit = fitted_exponent(bigrams.context_counts)
     symbols = int((bigrams.context_counts > 0).sum())
-    entries = bigrams.entries
-    curves = {
-        "gradient": [entries.gradient_loss(t) for t in horizons],
-        "sign": [entries.best_sign_loss(int(t))[0] for t in horizons],
-        "predicted_gradient": [
-            gradient_descent.relative_loss(symbols, exponent, t) for t in horizons
-        ],
-        "predicted_sign": [
-            sign_descent.best_relative_loss(symbols, exponent, t)[0] for t in horizons
-        ],
-    }
-    if with_adam:
-        curves["adam"] = list(best_adam_losses(entries, horizons))
+    losses = partial(_losses, bigrams, horizons, with_adam, symbols, exponent)
+    curves = losses() if part is None else kept(part, losses)
     return xr.Dataset(
         {
             name: variable("horizon", values, f"relative loss, {name.replace('_', ' ')}")
@@ -65,6 +59,25 @@ def text_curves(
             "distinct_pairs": len(bigrams.counts),
         },
     )
+
+
+def _losses(
+    bigrams: Bigrams, horizons: np.ndarray, with_adam: bool, symbols: int, exponent: float
+) -> dict[str, list[float]]:
+    entries = bigrams.entries
+    curves = {
+        "gradient": [entries.gradient_loss(t) for t in horizons],
+        "sign": [entries.best_sign_loss(int(t))[0] for t in horizons],
+        "predicted_gradient": [
+            gradient_descent.relative_loss(symbols, exponent, t) for t in horizons
+        ],
+        "predicted_sign": [
+            sign_descent.best_relative_loss(symbols, exponent, t)[0] for t in horizons
+        ],
+    }
+    if with_adam:
+        curves["adam"] = list(best_adam_losses(entries, horizons))
+    return curves
 
 
 def crossing(horizons: np.ndarray, losses: np.ndarray, target: float) -> float:

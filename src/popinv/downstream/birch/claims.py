@@ -12,7 +12,8 @@ import xarray as xr
 
 from popinv.downstream.birch.catalogue import METHODS
 from popinv.downstream.birch.complexity import OPTIMAL, WASTEFUL, drawn_workers, over_least_time
-from popinv.downstream.birch.problem import COMPARED, EARLY, Promise, ratios
+from popinv.downstream.birch.problem import COMPARED, ratios
+from popinv.downstream.birch.promises import EARLY, Promise
 from popinv.downstream.claims import Claim, Control, above, below, judged, measured, unsettled
 from popinv.store.whole_files import written_whole
 

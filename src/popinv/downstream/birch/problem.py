@@ -12,13 +12,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.downstream.birch import theory
 from popinv.downstream.birch.catalogue import METHODS, distance_bound, policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import Objective, logistic, quadratic
@@ -31,23 +31,19 @@ from popinv.downstream.birch.regimes import (
     settled,
     workers_of,
 )
-from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Conditions, Tree, check
 from popinv.downstream.data.images import ImageSet, pooled
-from popinv.seeds import generator
+from popinv.downstream.kept import kept
 from popinv.store.variables import variable
 
 __all__ = [
     "COMPARED",
-    "EARLY",
     "SIZES",
     "Distance",
-    "Promise",
     "Size",
     "bowl",
     "compare",
     "distances",
-    "promise",
     "ratios",
     "small_trees",
     "tasks",
@@ -173,16 +169,16 @@ def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     for at in tqdm(places, desc="birch", unit="method", disable=None):
         regime, _, count, name = (values[i] for values, i in zip(dims.values(), at, strict=True))
         task = chosen_tasks[at[1]]
-        best = fastest(str(name), workers_of(str(regime), int(count), seed), task, seed)
-        simulated += best.tried
-        settings[at] = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
-        for key, value in _what(best).items():
-            numbers[key][at] = value
-        if best.run is not None:
-            looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
-            loss = losses(best.run, task, looks, [best.rate], seed)[:, 0]
-            curves["curve_time"][at][: len(looks)] = np.asarray(best.run.tree.time)[looks]
-            curves["curve_loss"][at][: len(looks)] = loss
+        found = kept(
+            f"{regime} {task.name} {count} {name} seed {seed}",
+            partial(_at_one_place, str(regime), task, int(count), str(name), seed),
+        )
+        simulated += int(found["simulated"])
+        settings[at] = str(found["settings"])
+        for key in numbers.keys() & found.keys():
+            numbers[key][at] = found[key]
+        for key in curves.keys() & found.keys():
+            curves[key][at][: len(found[key])] = found[key]
     along = tuple(dims)
     return xr.Dataset(
         {name: variable(along, numbers[name], words) for name, words in kinds.items()}
@@ -199,6 +195,20 @@ def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
         },
         attrs={"simulated_gradients": simulated, "targets": [task.target for task in chosen_tasks]},
     )
+
+
+def _at_one_place(regime: str, task: Task, count: int, name: str, seed: int) -> dict[str, Any]:
+    """Return the numbers, the settings and the curve of a method's fastest run to a target."""
+    best = fastest(name, workers_of(regime, count, seed), task, seed)
+    settings = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
+    found = {**_what(best), "settings": settings, "simulated": best.tried}
+    if best.run is None:
+        return found
+    looks = settled(best.run, np.geomspace(1, best.applied, _CURVE))
+    return found | {
+        "curve_time": np.asarray(best.run.tree.time)[looks],
+        "curve_loss": losses(best.run, task, looks, [best.rate], seed)[:, 0],
+    }
 
 
 def _what(best: Reached) -> dict[str, float]:
@@ -315,66 +325,3 @@ def small_trees() -> dict[str, Tree]:
         run.until(18)
         trees[name] = run.tree
     return trees
-
-
-# Share of the theorem's gradients after which the promise is not yet kept.
-EARLY = 1 / 16
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A comparison of the theorem with a run of its own step size and number of gradients.
-
-    Attributes
-    ----------
-    name : str
-    accuracy : float
-        eps.
-    mean, early : float
-        Mean of |grad f(x^k)|^2 over the main branch, and over the first gradients of it.
-    """
-
-    name: str
-    accuracy: float
-    mean: float
-    early: float
-
-
-def promise(objective: Objective, seed: int) -> list[Promise]:
-    """Run methods as the paper's Theorem 2.4 says, on the quadratic."""
-    accuracy = 1.0
-    variance = len(objective.start) * objective.deviation**2
-    problem = theory.Problem(objective.smoothness, objective.gap, variance, accuracy)
-    workers, batch = workers_of("heterogeneous_compute", 16), theory.batch(problem)
-    promises = []
-    for name, settings in (
-        ("minibatch", {}),
-        ("rennala", {"batch": batch}),
-        ("ringmaster", {"delay": batch}),
-        ("local", {"batch": batch}),
-        ("async_local", {"steps": 5, "delay": max(1, batch // 5)}),
-        ("cycle", {"group": 16}),
-    ):
-        given: dict[str, float] = dict(settings)
-        bound = distance_bound(name, workers.count, given)
-        assert bound is not None
-        count = math.ceil(theory.gradients(problem, bound))
-        run = Run(workers, policy(name, workers.count, given))
-        run.until(count)
-        looks = np.arange(0, count, 4)
-        task = Task(f"promise/{name}", objective, 0.0, (theory.step_size(problem, bound),), count)
-        squares = _square_slopes(run, task, looks, seed)
-        early = squares[: math.ceil(EARLY * len(squares))]
-        promises.append(Promise(name, accuracy, float(squares.mean()), float(early.mean())))
-    return promises
-
-
-def _square_slopes(run: Run, task: Task, looks: np.ndarray, seed: int) -> np.ndarray:
-    points = points_on_main_branch(
-        run.arrays(), looks, task.rates, task.objective, generator(seed, f"birch/{task.name}")
-    )[:, 0]
-    # A x - b of the quadratic: neighbours beyond the ends are zero, b is -e_1/4.
-    beyond = np.pad(points, ((0, 0), (1, 1)))
-    slopes = 0.25 * (2 * points - beyond[:, :-2] - beyond[:, 2:])
-    slopes[:, 0] += 0.25
-    return np.square(slopes).sum(axis=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
 from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.certified_unlearning.descent import Model, Noise, run, start
@@ -12,6 +14,7 @@ from popinv.downstream.certified_unlearning.losses import Logistic, setting_of
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Goal, learn, relearn, remove
 from popinv.downstream.data.images import ImageSet
+from popinv.downstream.kept import kept
 from popinv.errors import DataError
 from popinv.seeds import generator
 
@@ -139,26 +142,46 @@ def serve(
     A trial has its own partition, and its accuracies are means over some runs in it. With a single
     batch there is one partition, and each run is a trial.
     """
+    together = trials if batch == digits.setting(batch).n else 1
+    accuracies, epochs = [], []
+    name = f"batch {batch}, sigma {sigma:g}, epsilon {goal.epsilon:g}"
+    for trial in tqdm(range(trials // together), desc=name, unit="trial", disable=None):
+        asked = (digits, batch, sigma, goal, learnt, requests, trial, together)
+        found = kept(f"{name}, {learnt} epochs, trial {trial}", partial(_serve_once, *asked))
+        accuracies.append(found["accuracies"])
+        epochs.append(found["epochs"])
+    by_model = np.concatenate(accuracies, axis=1)
+    return Served(epochs[0], int(np.max(epochs)), *by_model)
+
+
+def _serve_once(
+    digits: Digits,
+    batch: int,
+    sigma: float,
+    goal: Goal,
+    learnt: int,
+    requests: int,
+    trial: int,
+    together: int,
+) -> dict[str, np.ndarray]:
+    """Return the accuracies (3, together) and the epochs (requests,) of one partition."""
     setting = digits.setting(batch)
     rows = removed_rows(digits, requests)
     features, targets = replacements(digits.seed, requests, digits.features.shape[1])
-    together = trials if batch == setting.n else 1
-    runs = trials if batch == setting.n else _RUNS
-    accuracies, epochs = [], []
-    for trial in range(trials // together):
-        noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
-        holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt, runs)
-        before = holder.model
-        for i, row in enumerate(rows):
-            one = slice(i, i + 1)
-            holder = remove(holder, [int(row)], goal, (features[one], targets[one]))
-        anew = relearn(holder, replace(noise, stage=f"{noise.stage}/anew"))
-        models = (before, holder.model, anew)
-        of_runs = np.array([digits.accuracy(m.parameters) for m in models])
-        accuracies.append(of_runs.reshape(3, together, -1).mean(axis=2))
-        epochs.append([removal.epochs for removal in holder.removals])
-    by_model = np.concatenate(accuracies, axis=1)
-    return Served(np.array(epochs[0]), int(np.max(epochs)), *by_model)
+    runs = together if batch == setting.n else _RUNS
+    noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
+    holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt, runs)
+    before = holder.model
+    for i, row in enumerate(rows):
+        one = slice(i, i + 1)
+        holder = remove(holder, [int(row)], goal, (features[one], targets[one]))
+    anew = relearn(holder, replace(noise, stage=f"{noise.stage}/anew"))
+    models = (before, holder.model, anew)
+    of_runs = np.array([digits.accuracy(m.parameters) for m in models])
+    return {
+        "accuracies": of_runs.reshape(3, together, -1).mean(axis=2),
+        "epochs": np.array([removal.epochs for removal in holder.removals]),
+    }
 
 
 def accuracy_after_one(
@@ -173,7 +196,8 @@ def accuracy_after_one(
     features, targets = replacements(digits.seed, 1, digits.features.shape[1])
     together = trials if batch == setting.n else 1
     accuracies = []
-    for trial in range(trials // together):
+    name = f"one request, batch {batch}"
+    for trial in tqdm(range(trials // together), desc=name, unit="trial", disable=None):
         records = digits.records(batch, trial)
         noise = Noise(np.tile(sigmas, together), digits.seed, f"digits/once/{batch}/{trial}")
         model = start(records, setting, noise, len(sigmas) * together)

@@ -37,6 +37,7 @@ from popinv.downstream.certified_unlearning.digits import (
     serve,
 )
 from popinv.downstream.certified_unlearning.requests import Goal
+from popinv.downstream.kept import kept
 from popinv.downstream.metrics import flatten
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -77,9 +78,9 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
     }
     langevin = np.array([Langevin(full).sigma_for(e, delta, 1) for e in EPSILONS])
     n = len(digits.features)
-    accuracies = {"b128": accuracy_after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
+    accuracies = {"b128": _after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
     both = np.concatenate([sigmas[RECORDS], langevin])
-    of_both = accuracy_after_one(digits, n, both, size.learnt_full, size.trials)
+    of_both = _after_one(digits, n, both, size.learnt_full, size.trials)
     accuracies["full"], accuracies["langevin"] = np.split(of_both, 2, axis=1)
     for steps in (1, 5):
         w = noiseless(digits, 400, steps)
@@ -90,6 +91,15 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
             widths = np.array([deletion.sigma_secret(e, delta, steps) for e in EPSILONS])
             accuracies[name] = published(digits, w, widths, size.trials, f"delete/{steps}")
     return accuracies
+
+
+def _after_one(
+    digits: Digits, batch: int, sigmas: np.ndarray, learnt: int, trials: int
+) -> np.ndarray:
+    """Return the accuracy (trials, sigmas) after one request, which is a part that is kept."""
+    asked = (digits, batch, sigmas, learnt, trials)
+    name = f"one request, batch {batch}, {learnt} epochs"
+    return kept(name, lambda: {"accuracy": accuracy_after_one(*asked)})["accuracy"]
 
 
 def published(
@@ -137,9 +147,9 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
         noisy[name_of(batch)] = rows
     by_epsilon = accuracies_by_epsilon(digits, size)
     single = [scratch(digits, batch, size) for batch in (1, 32)]
-    rival = rivals(digits, size.trials)
+    rival = kept("rivals", lambda: rivals(digits, size.trials))
     epochs = epochs_of_methods()
-    shares = [largest_share_of_gap(digits, 128, SIGMA, 10, trial) for trial in range(size.trials)]
+    shares = kept("shares of the gap", lambda: {"shares": shares_of_gap(digits, size.trials)})
     when = ("learnt", "unlearnt", "retrained")
     names = {
         "method": list(epochs),
@@ -184,7 +194,7 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
             "scratch": variable(
                 ("scratch_batch", "trial", "run"), single, "accuracy of learning with small batches"
             ),
-            "share_of_gap": variable("trial", shares, "largest distance over its bound"),
+            "share_of_gap": variable("trial", shares["shares"], "largest distance over its bound"),
         },
         coords={
             **{d: variable(d, np.array(v, dtype=np.str_), d) for d, v in names.items()},
@@ -197,11 +207,17 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     )
 
 
+def shares_of_gap(digits: Digits, trials: int) -> list[float]:
+    """Return the largest distance over its bound in each trial."""
+    bar = tqdm(range(trials), desc="gaps", unit="trial", disable=None)
+    return [largest_share_of_gap(digits, 128, SIGMA, 10, trial) for trial in bar]
+
+
 def scratch(digits: Digits, batch: int, size: Size) -> np.ndarray:
     """Return the accuracy (trials, runs) of learning with small batches."""
     epochs = 5 if batch == 1 else size.learnt
     sigmas = np.full(_SCRATCH, SIGMA)
-    return accuracy_after_one(digits, batch, sigmas, epochs - 1, size.trials)
+    return _after_one(digits, batch, sigmas, epochs - 1, size.trials)
 
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:

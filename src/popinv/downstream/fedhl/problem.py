@@ -12,11 +12,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from torch import nn
+from tqdm import tqdm
 
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.fedhl import regression
@@ -32,6 +34,8 @@ from popinv.downstream.fedhl.federation import Federation, run
 from popinv.downstream.fedhl.lora import Dense, ModuleLoss, shapes_of
 from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import dirichlet
+from popinv.downstream.kept import kept, kept_numbers
+from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -156,11 +160,22 @@ def _adapted(
     asked = replace(
         one.federation(clients, concentration, size, rate), method=method, weighting=weighting
     )
-    return run(asked, size.rounds, one.watch_accuracy, f"{rule}, {clients} clients")[1]
+    name = f"{rule}, {clients} clients"
+    return kept(
+        f"{name}, {concentration:g}, rate {rate:g}, seed {one.seed}",
+        lambda: run(asked, size.rounds, one.watch_accuracy, name)[1],
+    )
 
 
 def grid(pilot: Adaptation, adaptations: Sequence[Adaptation], size: Size) -> xr.Dataset:
-    """Run every rule with every federation, division and seed, at its best rate for the pilot."""
+    """Run every rule with every federation, division and seed, at its best rate for the pilot.
+
+    The pilot has a seed of its own.
+    """
+    if pilot.seed in [one.seed for one in adaptations]:
+        raise ConfigError(
+            f"the pilot has the seed {pilot.seed} of an adaptation, must have another"
+        )
     settings = list(itertools.product(size.clients, CONCENTRATIONS, RULES))
     shape = (len(size.clients), len(CONCENTRATIONS), len(RULES))
     tried = np.empty((len(settings), len(LEARNING_RATES)))
@@ -169,7 +184,7 @@ def grid(pilot: Adaptation, adaptations: Sequence[Adaptation], size: Size) -> xr
         name: np.empty((len(settings), len(adaptations)))
         for name in ("truncation", "entropy", "bytes")
     }
-    for i, setting in enumerate(settings):
+    for i, setting in enumerate(tqdm(settings, desc="federations", unit="rule", disable=None)):
         for j, rate in enumerate(LEARNING_RATES):
             tried[i, j] = _adapted(pilot, setting, rate, size)["accuracy"][-1]
         best = LEARNING_RATES[int(tried[i].argmax())]
@@ -228,12 +243,14 @@ def regressions(size: Size, seeds: Sequence[int]) -> xr.Dataset:
     largest = np.empty(shape)
     optimum = np.empty((len(names), len(seeds)))
     drifts = np.empty((2, len(seeds)))
-    for k, seed in enumerate(seeds):
+    for k, seed in enumerate(tqdm(seeds, desc="regressions", unit="seed", disable=None)):
         for case, rule, record, best in regression.rows(size.regression_rounds, seed):
             i, j = names.index(case.name), rules.index(rule)
             losses[i, j, k], largest[i, j, k] = record["loss"], record["largest_weight"][-1]
             optimum[i, k] = best
-        drift = regression.drifts(size.regression_rounds, seed)
+        drift = kept_numbers(
+            f"drifts, seed {seed}", partial(regression.drifts, size.regression_rounds, seed)
+        )
         drifts[:, k] = drift["weights"], drift["reversed"]
     dims = ("case", "regression_rule", "seed")
     return xr.Dataset(
@@ -260,11 +277,12 @@ def rates(size: Size, seeds: Sequence[int]) -> xr.Dataset:
     """
     rules = regression.RATE_RULES
     values = np.empty((len(DEVIATIONS), len(rules), len(size.horizons), len(seeds)))
-    for (i, deviation), (j, rule), (k, seed) in itertools.product(
-        enumerate(DEVIATIONS.values()), enumerate(rules), enumerate(seeds)
-    ):
-        squares = regression.squared_gradients(deviation, rule, size.horizons, seed)
-        values[i, j, :, k] = list(squares)
+    places = list(itertools.product(enumerate(DEVIATIONS), enumerate(rules), enumerate(seeds)))
+    for (i, spread), (j, rule), (k, seed) in tqdm(places, desc="rates", disable=None):
+        found = kept(
+            f"rates, {spread}, {rule}, seed {seed}", partial(_squares, spread, rule, size, seed)
+        )
+        values[i, j, :, k] = found["squares"]
     return xr.Dataset(
         {
             "squared_gradient": variable(
@@ -280,6 +298,11 @@ def rates(size: Size, seeds: Sequence[int]) -> xr.Dataset:
             "seed": variable("seed", list(seeds), "seed"),
         },
     )
+
+
+def _squares(spread: str, rule: str, size: Size, seed: int) -> dict[str, list[float]]:
+    squares = regression.squared_gradients(DEVIATIONS[spread], rule, size.horizons, seed)
+    return {"squares": list(squares)}
 
 
 def seeds_of(size: Size, seed: int) -> Iterator[int]:

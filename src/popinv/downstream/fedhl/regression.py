@@ -29,6 +29,7 @@ from popinv.downstream.fedhl.server import (
     decompose,
     squared_truncation_errors,
 )
+from popinv.downstream.kept import kept
 from popinv.seeds import generator
 
 __all__ = [
@@ -177,13 +178,17 @@ def rows(rounds: int, seed: int) -> Iterator[tuple[Case, str, dict[str, np.ndarr
         federation = _federation(problem, Local(case.steps, case.rate), seed, case.name)
         optimum = problem.optimum()
         for rule in RULES:
-            name = f"{case.name}, {rule}"
-            yield (
-                case,
-                rule,
-                run(_chosen(federation, rule), rounds, problem.watch, name)[1],
-                optimum,
-            )
+            record = _record(_chosen(federation, rule), rounds, problem, f"{case.name}, {rule}")
+            yield case, rule, record, optimum
+
+
+def _record(
+    federation: Federation, rounds: int, problem: Regression, name: str
+) -> dict[str, np.ndarray]:
+    return kept(
+        f"regression, {name}, seed {federation.seed}",
+        lambda: run(federation, rounds, problem.watch, name)[1],
+    )
 
 
 def drifts(rounds: int, seed: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from popinv.downstream.influence.networks import Transformer, language_losses, p
 from popinv.downstream.influence.selection import round_robin, top
 from popinv.downstream.influence.steps import Step
 from popinv.downstream.influence.training import Adam, begin, train
+from popinv.downstream.kept import kept, kept_numbers
 from popinv.errors import DataError
 from popinv.seeds import generator
 
@@ -180,14 +182,15 @@ def pretrained(corpus: Corpus, size: Language, seed: int) -> Transformer:
         model = Transformer(corpus.vocabulary, size.length, size.width, size.heads, size.layers)
     flat = Flat.of(model)
     adam = Adam(3e-3, size.batch_size, seed=seed, stage="influence/language/pretraining")
-    state = train(
-        language_losses(flat),
-        begin(flat.theta),
-        (torch.from_numpy(_pretraining_windows(corpus, size, seed)),),
-        adam,
-        size.pretraining_steps,
-    )
-    torch.nn.utils.vector_to_parameters(state.theta, model.parameters())
+    windows = torch.from_numpy(_pretraining_windows(corpus, size, seed))
+
+    def trained() -> dict[str, Tensor]:
+        steps = size.pretraining_steps
+        state = train(language_losses(flat), begin(flat.theta), (windows,), adam, steps)
+        return {"theta": state.theta}
+
+    theta = torch.tensor(kept("pretrained language model", trained)["theta"])
+    torch.nn.utils.vector_to_parameters(theta, model.parameters())
     return model.requires_grad_(False)
 
 
@@ -284,4 +287,7 @@ def comparisons(corpus: Corpus, size: Language, seed: int, draws: int) -> list[d
     """Return :func:`compare` for a number of draws, all from one pretrained model."""
     model = pretrained(corpus, size, seed)
     bar = tqdm(range(draws), desc="language model", unit="draw", disable=None)
-    return [compare(corpus, model, size, seed, number) for number in bar]
+    return [
+        kept_numbers(f"language {number}", partial(compare, corpus, model, size, seed, number))
+        for number in bar
+    ]

@@ -8,6 +8,7 @@ The result is its accuracy on the target's domains.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from popinv.downstream.influence.gradients import Flat, Losses, Samples
 from popinv.downstream.influence.networks import Perceptron, classification_losses
 from popinv.downstream.influence.selection import round_robin, top
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
+from popinv.downstream.kept import kept_numbers
 from popinv.seeds import generator
 
 __all__ = ["EMBEDDINGS", "Domains", "Mixture", "compare", "comparisons", "domains"]
@@ -220,4 +222,6 @@ def _accuracy(flat: Flat, state: AdamState, test: Samples) -> float:
 def comparisons(size: Mixture, seed: int, draws: int) -> list[dict[str, float]]:
     """Return :func:`compare` for a number of draws."""
     bar = tqdm(range(draws), desc="mixture of domains", unit="draw", disable=None)
-    return [compare(size, seed, number) for number in bar]
+    return [
+        kept_numbers(f"mixture {number}", partial(compare, size, seed, number)) for number in bar
+    ]

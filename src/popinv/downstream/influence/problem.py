@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from popinv.downstream.influence import costs, exactness, language, mixture, tim
 from popinv.downstream.influence.language import Corpus, Language
 from popinv.downstream.influence.mixture import Mixture
 from popinv.downstream.influence.timing import Timing
+from popinv.downstream.kept import kept_numbers
 from popinv.downstream.metrics import flatten
 from popinv.store.variables import variable
 
@@ -79,15 +81,15 @@ def run(size: Size, corpus: Corpus, seed: int) -> xr.Dataset:
     Dataset
         ``exactness``, ``mixture``, ``language`` and ``timing``, each along a name and its draws.
     """
-    exact = []
-    for number in tqdm(range(size.few), desc="orders of errors", unit="draw", disable=None):
-        found: dict[str, float] = {}
-        for case in exactness.cases(seed, number, size.exact_pool):
-            found |= exactness.error_orders(case, seed)
-            if case.name in CURVED:
-                found |= exactness.second_order(case, seed)
-        exact.append(found)
-    timed = [timing.measure(size.timing, seed) for _ in range(size.few)]
+    numbers = range(size.few)
+    exact = [
+        kept_numbers(f"exactness {number}", partial(_exactness, size, seed, number))
+        for number in tqdm(numbers, desc="orders of errors", unit="draw", disable=None)
+    ]
+    timed = [
+        kept_numbers(f"timing {number}", partial(timing.measure, size.timing, seed))
+        for number in tqdm(numbers, desc="times", unit="draw", disable=None)
+    ]
     return xr.merge(
         [
             _named("exactness", exact, "errors of the formulas"),
@@ -104,6 +106,15 @@ def run(size: Size, corpus: Corpus, seed: int) -> xr.Dataset:
             _named("timing", timed, "times and their ratios"),
         ]
     )
+
+
+def _exactness(size: Size, seed: int, number: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for case in exactness.cases(seed, number, size.exact_pool):
+        found |= exactness.error_orders(case, seed)
+        if case.name in CURVED:
+            found |= exactness.second_order(case, seed)
+    return found
 
 
 def _named(part: str, draws: Sequence[Mapping[str, float]], text: str) -> xr.Dataset:

@@ -38,7 +38,8 @@ from popinv.downstream.instance_unlearning.scores import (
     label_errors,
     memorisation,
 )
-from popinv.downstream.instance_unlearning.training import Data, Rule, Steps, descend
+from popinv.downstream.instance_unlearning.training import Data, Look, Rule, Steps, descend
+from popinv.downstream.kept import kept as kept_part
 from popinv.seeds import generator
 
 __all__ = [
@@ -238,11 +239,13 @@ class Experiment:
         rng = generator(self.seed, "instance_unlearning/weights", run)
         return taken(stacked([self.network.initial(rng)]), np.zeros(models, dtype=int))
 
-    def trained(self, method: str, run: int, kept: np.ndarray, record: Any = None) -> Weights:
+    def trained(
+        self, method: str, run: int, kept: np.ndarray, part: str, look: Look | None = None
+    ) -> tuple[Weights, dict[str, np.ndarray]]:
         """Train a stack, each model on its own points; the batches are those of the run."""
         steps = Steps(self.size.steps, self.seed, f"instance_unlearning/{method}/{run}")
         start = self.begin(run, len(kept))
-        return descend(start, self.network, self.train, kept, self.rule(method), steps, record)
+        return descend(start, self.network, self.train, kept, self.rule(method), steps, look, part)
 
     def right(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
         """Return each model's accuracy on its own group, shape (groups,)."""
@@ -279,7 +282,7 @@ def memorised_share(problem: Experiment) -> np.ndarray:
     right = []
     for block in range(size.subsets // _BLOCK):
         rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
-        weights = problem.trained("sgd", size.runs + block, kept[rows])
+        weights, _ = problem.trained("sgd", size.runs + block, kept[rows], "subsets")
         right.append(confidences(problem.network, weights, problem.train)[1])
     return memorisation(np.concatenate(right), kept)
 
@@ -297,7 +300,8 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
     originals, scores, by_run, numbers = _trained_on_all(problem, training, memorised)
     names, groups = _forget_sets(problem, scores)
     kept = rows_kept(groups, len(problem.train))
-    references = [problem.trained(training, run, kept) for run in range(size.runs)]
+    runs = range(size.runs)
+    references = [problem.trained(training, run, kept, "references")[0] for run in runs]
     stacks = {"trained": [taken(one, np.zeros(len(groups), dtype=int)) for one in originals]}
     outcome = Outcome(
         scores,
@@ -313,8 +317,8 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
         numbers[f"test_accuracy_unlearned_{method}"] = problem.tested(stacks[method])
     for name, ends in stacks.items():
         heights = [
-            problem.own_losses(end, reference, groups)
-            for end, reference in zip(ends, references, strict=True)
+            _losses_between(problem, f"{training}, {name}, run {run}", end, reference, groups)
+            for run, (end, reference) in enumerate(zip(ends, references, strict=True))
         ]
         for against in ("line", "mean"):
             barriers = [loss_barrier(losses, against) for losses in heights]
@@ -327,6 +331,16 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
     return outcome
 
 
+def _losses_between(
+    problem: Experiment, name: str, start: Weights, end: Weights, groups: np.ndarray
+) -> np.ndarray:
+    """Return the losses along lines, which are a part of the test problem that is kept."""
+    losses = kept_part(
+        f"losses along lines, {name}", lambda: {"losses": problem.own_losses(start, end, groups)}
+    )
+    return losses["losses"]
+
+
 def _trained_on_all(
     problem: Experiment, training: str, memorised: np.ndarray
 ) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
@@ -336,20 +350,23 @@ def _trained_on_all(
     """
     size, data, net = problem.size, problem.train, problem.network
     at = record_steps(size.steps, size.every)
-    norms: list[np.ndarray] = []
-    errors: list[np.ndarray] = []
-    beliefs: list[np.ndarray] = []
 
-    def look(k: int, weights: Weights) -> None:
-        if k in at:
-            norms.append(gradient_norms(net, weights, data)[0])
-            errors.append(label_errors(net, weights, data)[0])
-            beliefs.append(confidences(net, weights, data)[0][0])
+    def look(k: int, weights: Weights) -> dict[str, np.ndarray]:
+        if k not in at:
+            return {}
+        return {
+            "norms": gradient_norms(net, weights, data)[0],
+            "errors": label_errors(net, weights, data)[0],
+            "beliefs": confidences(net, weights, data)[0][0],
+        }
 
     everyone = np.ones((1, len(data)), dtype=bool)
-    originals = [problem.trained(training, run, everyone, look) for run in range(size.runs)]
-    shape = (size.runs, len(at), len(data))
-    recorded = np.reshape(norms, shape)
+    runs = [problem.trained(training, run, everyone, "all", look) for run in range(size.runs)]
+    originals = [weights for weights, _ in runs]
+    # Each of shape (runs, records, points).
+    recorded, errors, beliefs = (
+        np.array([record[name] for _, record in runs]) for name in ("norms", "errors", "beliefs")
+    )
     lengths = np.diff(np.append(at, size.steps))
     losses, numbers = _privacy(problem, recorded, lengths, problem.rule(training).sigma)
     share = lengths / lengths.sum()
@@ -357,8 +374,8 @@ def _trained_on_all(
     by_run = {
         "privacy": np.array([problem.losses(one[None], lengths, training) for one in recorded]),
         "gradient_norm": np.einsum("c,rcn->rn", share, recorded),
-        "el2n": np.reshape(errors, shape)[:, early].mean(axis=1),
-        "c_proxy": 1 - np.einsum("c,rcn->rn", share, np.reshape(beliefs, shape)),
+        "el2n": errors[:, early].mean(axis=1),
+        "c_proxy": 1 - np.einsum("c,rcn->rn", share, beliefs),
         "memorisation": np.tile(memorised, (size.runs, 1)),
     }
     scores = {name: values.mean(axis=0) for name, values in by_run.items()}
@@ -373,17 +390,16 @@ def _unlearn(
     """Fine-tune every run's stack without its sets, and record the progress."""
     size, groups, at = problem.size, outcome.groups, outcome.at
     ends, curves = [], []
+
+    def watch(k: int, weights: Weights) -> dict[str, np.ndarray]:
+        return {"right": problem.right(weights, groups)} if k in at else {}
+
+    rule = problem.rule(method)
     for run, stack in enumerate(stacks):
-        seen: list[np.ndarray] = []
-
-        def watch(k: int, weights: Weights, seen: list[np.ndarray] = seen) -> None:
-            if k in at:
-                seen.append(problem.right(weights, groups))
-
         steps = Steps(size.tuning, problem.seed, f"instance_unlearning/tuning/{method}/{run}")
-        rule = problem.rule(method)
-        ends.append(descend(stack, problem.network, problem.train, kept, rule, steps, watch))
-        curves.append(seen)
+        end, seen = descend(stack, problem.network, problem.train, kept, rule, steps, watch)
+        ends.append(end)
+        curves.append(seen["right"])
     wanted = outcome.reference.mean(axis=0)
     matched = [steps_to_match(np.array(curve), wanted, size.tolerance, at) for curve in curves]
     outcome.curves[method] = np.array(curves)

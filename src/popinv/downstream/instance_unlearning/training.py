@@ -14,17 +14,22 @@ al., NeurIPS 2023) has a penalty gamma_t |theta|_1 that falls to zero along the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from popinv.downstream.instance_unlearning.networks import Network, Weights
+from popinv.downstream.kept import continued
 from popinv.seeds import generator
 
-__all__ = ["Data", "Rule", "Steps", "batch", "descend", "step"]
+__all__ = ["Data", "Look", "Rule", "Steps", "batch", "descend", "step"]
+
+
+Look = Callable[[int, Weights], Mapping[str, np.ndarray]]
+"""Maps the number of past steps and the weights to what is recorded then, by name."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +153,10 @@ def descend(
     kept: np.ndarray,
     rule: Rule,
     steps: Steps,
-    record: Callable[[int, Weights], None] | None = None,
-) -> Weights:
-    """Take all steps of a run.
+    look: Look | None = None,
+    part: str = "",
+) -> tuple[Weights, dict[str, np.ndarray]]:
+    """Take all steps of a run, which goes on from its last stored state within a test problem.
 
     Parameters
     ----------
@@ -159,22 +165,41 @@ def descend(
     kept : ndarray of bool, shape (models, n)
         The points that each model trains on.
     rule, steps : Rule, Steps
-    record : callable, optional
-        Receives the number of past steps and the weights, before the first step and after each.
+    look : callable, optional
+        Maps the number of past steps and the weights to arrays to be recorded by name, or to
+        nothing. It is called before the first step and after each.
+    part : str
+        What distinguishes this run from others with the same draws.
 
     Returns
     -------
-    dict
+    weights : dict
         The last weights.
+    recorded : dict of ndarray, shape (records, ...)
     """
     mask = torch.from_numpy(np.asarray(kept, dtype=np.float32))
-    if record is not None:
-        record(0, weights)
-    for k in tqdm(range(steps.count), desc=steps.stage, unit="step", disable=None, mininterval=1):
+
+    def state(k: int, weights: Weights, before: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        seen = {} if look is None else look(k, weights)
+        recorded = {
+            name: np.concatenate([before[name], value[None]]) if name in before else value[None]
+            for name, value in seen.items()
+        }
+        return {**before, **weights, **recorded}
+
+    def take_step(k: int, before: Mapping[str, np.ndarray]) -> dict[str, Any]:
         rows = batch(len(data), rule.batch / len(data), steps, k)
         rng = generator(steps.seed, f"{steps.stage}/noise", k) if rule.sigma else None
         penalty = rule.penalty * (1 - k / steps.count)
-        weights = step(weights, network, data.of(rows), mask[:, rows], rule, penalty, rng)
-        if record is not None:
-            record(k + 1, weights)
-    return weights
+        weights = _weights(network, before)
+        after = step(weights, network, data.of(rows), mask[:, rows], rule, penalty, rng)
+        return state(k + 1, after, before)
+
+    name = f"{steps.stage} {part}".strip()
+    end = continued(name, lambda: state(0, weights, {}), take_step, steps.count)
+    recorded = {name: values for name, values in end.items() if name not in network.shapes}
+    return _weights(network, end), recorded
+
+
+def _weights(network: Network, state: Mapping[str, np.ndarray]) -> Weights:
+    return {name: torch.tensor(state[name]) for name in network.shapes}
