@@ -90,7 +90,7 @@ def test_few_seeds_are_refused() -> None:
         # No effect in any seed is an interval without width at zero; it is neither lead nor loss.
         (LEAD, above(), NONE, "holds"),
         (NONE, above(), NOTHING, "does not hold"),
-        (NONE, below(0.0), LEAD, "does not hold"),
+        (NONE, below(0.0), LEAD, "holds"),
         (NONE, within(0.0), LEAD, "holds"),
         # The bound is not widened by the uncertainty: the mean is near, the interval is not.
         (LEAD, within(1.0, share=0.05), NOTHING, "does not hold"),

@@ -107,9 +107,9 @@ class Range:
     """A criterion: the whole interval lies between two bounds.
 
     Between finite bounds it is an equivalence test: nothing is added to the bounds for the
-    uncertainty of what was measured. Two finite bounds belong to the range, so that an exact number
-    can be compared with an exact one. A single bound does not: no effect at all, in every seed, is
-    no lead.
+    uncertainty of what was measured. The bounds belong to the range, so that an exact number can be
+    compared with an exact one. The limit of a lead does not: no effect at all, in every seed, is no
+    lead.
     """
 
     low: float = -math.inf
@@ -117,15 +117,15 @@ class Range:
 
     def holds(self, found: Measured) -> bool:
         """Return whether the whole interval lies within; NaN does not."""
-        if math.isinf(self.low) or math.isinf(self.high):
-            return bool(self.low < found.low and found.high < self.high)
+        if math.isinf(self.high):
+            return bool(self.low < found.low)
         return bool(self.low <= found.low and found.high <= self.high)
 
     def __str__(self) -> str:
         if math.isinf(self.high):
             return f"interval above {self.low:.4g}"
         if math.isinf(self.low):
-            return f"interval below {self.high:.4g}"
+            return f"interval at most {self.high:.4g}"
         return f"interval within {self.low:.4g} to {self.high:.4g}"
 
 
@@ -135,7 +135,7 @@ def above(limit: float = 0.0) -> Range:
 
 
 def below(limit: float) -> Range:
-    """Return the criterion that the interval is below a limit."""
+    """Return the criterion of a bound: the interval is below a limit, or ends at it."""
     return Range(high=limit)
 
 
