@@ -25,7 +25,9 @@ from popinv.inference.problem import Problem
 
 __all__ = ["Pooled", "pooled_optima"]
 
-_STEPS, _TOLERANCE = 100, 1e-4
+# The objective is rounded in single precision by the surrogate, for each member. What is left to
+# the optimum is corrected to first order.
+_STEPS, _TOLERANCE_PER_MEMBER = 100, 1e-4
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def pooled_optima(
         white.reshape(count, -1),
         start,
         _STEPS,
-        _TOLERANCE,
+        _TOLERANCE_PER_MEMBER * members,
     )
     if not modes.arrived.all():
         missing = systems[~modes.arrived.numpy()][0].tolist()
