@@ -368,6 +368,11 @@ def test_r_hat_sees_chains_apart():
     apart = same + np.arange(4.0)[:, None, None]
     assert np.all(split_r_hat(apart) > 1.3)
     assert np.all(split_r_hat(np.ones((2, 10, 1))) == 1)
+    # The mean of equal numbers is rounded, by another amount in each half.
+    for value in np.random.default_rng(3).standard_normal(50):
+        equal = np.full((4, 145, 1), value)
+        assert split_r_hat(equal) == 1
+        assert effective_sample_size(equal) == 580
 
 
 def test_effective_sample_sizes_are_those_of_autoregressive_chains():

@@ -6,6 +6,14 @@ import numpy as np
 
 __all__ = ["effective_sample_size", "split_r_hat"]
 
+# A smaller range relative to the size is rounding, as of a parameter that does not vary.
+_ROUNDING = 1e-12
+
+
+def _varies(z: np.ndarray) -> np.ndarray:
+    """Return whether anything but rounding varies, shape of z without two axes."""
+    return np.ptp(z, axis=(0, 1)) > _ROUNDING * np.abs(z).max(axis=(0, 1))
+
 
 def split_r_hat(z: np.ndarray) -> np.ndarray:
     """Return Gelman and Rubin's statistic of the chains' halves, shape of z without two axes.
@@ -26,7 +34,8 @@ def split_r_hat(z: np.ndarray) -> np.ndarray:
     within = halves.var(axis=1, ddof=1).mean(axis=0)
     between = half * halves.mean(axis=1).var(axis=0, ddof=1)
     total = (half - 1) / half * within + between / half
-    return np.sqrt(np.where(within > 0, total / np.where(within > 0, within, 1), 1.0))
+    varies = _varies(z) & (within > 0)
+    return np.sqrt(np.where(varies, total / np.where(varies, within, 1), 1.0))
 
 
 def effective_sample_size(z: np.ndarray) -> np.ndarray:
@@ -56,7 +65,7 @@ def effective_sample_size(z: np.ndarray) -> np.ndarray:
     within = covariance[0] * n / (n - 1)
     between = z.mean(axis=1).var(axis=0, ddof=1) if chains > 1 else 0.0
     total = (n - 1) / n * within + between
-    varies = total > 0
+    varies = _varies(z)
     correlation = 1 - (within - covariance) / np.where(varies, total, 1)
     correlation[0] = 1
     pairs = correlation[: n // 2 * 2].reshape(n // 2, 2, *z.shape[2:]).sum(axis=1)
