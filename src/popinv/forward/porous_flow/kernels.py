@@ -149,10 +149,10 @@ def rounding_bounds(
         for j in range(load.shape[0]):
             if total[j] != 0.0:  # the solution of a zero source is exactly zero
                 bound = _EPSILON * total[j] / load[j]
-                if not bound <= bounds[i]:
-                    bounds[i] = bound
-        if math.isnan(bounds[i]):
-            bounds[i] = np.inf
+                if math.isnan(bound):
+                    bounds[i] = np.inf
+                    break
+                bounds[i] = max(bounds[i], bound)
     return bounds
 
 
