@@ -338,3 +338,12 @@ def test_mistakes_of_true_values_are_named(path, value, message):
 def test_a_parameter_with_the_name_of_the_weight_is_refused():
     forward = forward_section({**plain(FORWARD), "parameters": ["weight", "b"]})
     assert any("rename" in problem.text for problem in law_section(KEYS).problems(forward))
+
+
+@pytest.mark.parametrize(
+    ("names", "components", "joint", "curved"),
+    [("ab", 2, True, True), ("ab", 1, False, False), ("a", 2, False, True), ("abc", 3, True, True)],
+)
+def test_groups_tie_parameters_together(names, components, joint, curved):
+    law = MixtureLaw(names, [NONE] * len(names), components)
+    assert (law.joint, law.strongly_curved, law.affine) == (joint, curved, components == 1)
