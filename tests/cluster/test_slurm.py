@@ -16,7 +16,7 @@ from tiny_study import Workflow
 
 from popinv.store import storage
 
-pytestmark = pytest.mark.firedrake
+pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
 
 # What this cluster has that others have not: one partition to name, no accounting, jobs that end
 # within seconds, and a user who is root.

@@ -12,7 +12,7 @@ from popinv.config.loading import load
 from popinv.store import storage
 from popinv.workflow.questions import evidence_figures
 
-pytestmark = pytest.mark.firedrake
+pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
 
 EVIDENCE = {
     "system_counts": [200, 220, 240],

@@ -73,6 +73,7 @@ def wait_for(condition, seconds: float = 300.0):
     return value
 
 
+@pytest.mark.slow
 def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp_path):
     workflow = copy_without_the_answer(finished, tmp_path / "copy")
     folder = workflow.folder

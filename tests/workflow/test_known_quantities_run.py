@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from tiny_study import Workflow
 
+pytestmark = pytest.mark.slow
+
 SIMULATOR = """import torch
 
 
@@ -104,7 +106,6 @@ def test_the_intervals_of_a_table_hold_the_truth(workflow: Workflow) -> None:
     assert_intervals_hold_the_truth(workflow, "table", 200)
 
 
-@pytest.mark.slow
 def test_the_intervals_of_a_synthetic_study_hold_the_truth(tmp_path: Path) -> None:
     assert_intervals_hold_the_truth(made_with(tmp_path, "synthetic"), "synthetic", 300)
 

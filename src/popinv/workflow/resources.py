@@ -119,7 +119,8 @@ _ROWS = {
         lambda s: 3 + s.chunk * s.cost.distributed_seconds / s.ranks,
         lambda s: s.cost.setup_seconds,
     ),
-    "collect_solves": Row(lambda s: 530 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
+    "collect_solves": Row(lambda s: 730 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
     "repeat_solves": Row(
         lambda s: 450 + s.cost.megabytes + 2 * s.tables,
         lambda s: 5 + s.solving(_repeated_solves(s)),
