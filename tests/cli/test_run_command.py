@@ -32,6 +32,7 @@ def call(*arguments: str):
         ("run", "--configfile=min.yaml"),
         ("run", "--configfile", "mine.yaml", "min.yaml", "--cores", "1"),
         ("report", "min.yaml"),
+        ("report", "--configfile", "min.yaml"),
         ("try", "min.yaml"),
     ],
 )
@@ -59,6 +60,27 @@ def test_configurations_that_are_there_are_run(monkeypatch):
     monkeypatch.setattr(run, "run", lambda configuration, options: 7)
     done = call("run", "--configfile", "one.yaml", "two.yaml", "--config", "none.yaml=1")
     assert (done.exit_code, done.output) == (7, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["mine.yaml"],
+        ["--configfile", "mine.yaml"],
+        ["--configfile=mine.yaml"],
+        ["--configfiles", "default.yaml", "mine.yaml"],
+        ["--cores", "1", "--configfile", "mine.yaml"],
+    ],
+)
+def test_the_report_is_that_of_the_configuration(arguments, monkeypatch):
+    default = (project_folder() / "config/config.yaml").read_text()
+    Path("default.yaml").write_text(default)
+    Path("mine.yaml").write_text(f"results: elsewhere\n{default}")
+    asked: list[str] = []
+    monkeypatch.setattr(run, "run", lambda configuration, options: asked.extend(options) or 0)
+    done = call("report", *arguments)
+    assert (done.exit_code, done.output) == (0, "elsewhere/report/index.html\n")
+    assert asked[0] == "elsewhere/report/index.html"
 
 
 def test_a_new_study_names_its_schema(tmp_path, monkeypatch):

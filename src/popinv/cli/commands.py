@@ -254,7 +254,7 @@ def write_report(arguments: tuple[str, ...]) -> None:
 
     configuration, options = split(arguments)
     try:
-        page = report_page(configuration)
+        page = report_page(configuration, options)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
     _snakemake(configuration, [page, *options])

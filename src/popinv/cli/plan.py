@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from popinv.cli.solve_costs import known_times
+from popinv.cli.solve_costs import duration, known_times
 from popinv.config.study import Config
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
 from popinv.workflow.study_sizes import measured_solves
@@ -27,7 +27,7 @@ def plan(config: Config) -> str:
         rows = [("stage", "jobs", "each", "memory")]
         times = measured_solves(study, config.results)
         for stage in stages(study, None if times is None else times.each):
-            each = _time(stage.seconds)
+            each = duration(stage.seconds)
             rows.append((stage.rule, f"{stage.jobs:,}", each, f"{stage.megabytes:,.0f} MB"))
             seconds += stage.jobs * stage.seconds
             jobs += stage.jobs
@@ -40,7 +40,7 @@ def plan(config: Config) -> str:
         known = known_times(name, study, config.results)
         blocks.append("\n".join(filter(None, [heading, *lines, known])))
     blocks.append(
-        f"together: {jobs:,} jobs, {_time(seconds)} of one core, at most {most:,.0f} MB in a "
+        f"together: {jobs:,} jobs, {duration(seconds)} of one core, at most {most:,.0f} MB in a "
         f"job, about {disk:,.0f} MB of disk\n"
         f"here: {machine.cores} cores, {machine.megabytes:,.0f} MB of memory, "
         f"{machine.free_megabytes:,.0f} MB of disk left"
@@ -48,9 +48,3 @@ def plan(config: Config) -> str:
     text = "\n\n".join(blocks)
     check_fits(config, machine)
     return text
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -53,26 +53,36 @@ def check_there(configuration: str | None, options: Sequence[str]) -> None:
         As :func:`popinv.config.yaml_files.read_yaml`.
     """
     given = [] if configuration is None else [configuration]
-    for i, option in enumerate(options):
-        name, equal, value = option.partition("=")
-        if name in _OPTIONS and equal:
-            given.append(value)
-        elif name in _OPTIONS:
-            given += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
-    for path in given:
+    for path in [*given, *_named(options)]:
         if Path(path).suffix != ".json":
             read_yaml(path)
 
 
-def report_page(configuration: str | None) -> str:
+def _named(options: Sequence[str]) -> list[str]:
+    """Return the configurations in options of Snakemake."""
+    named: list[str] = []
+    for i, option in enumerate(options):
+        name, equal, value = option.partition("=")
+        if name in _OPTIONS and equal:
+            named.append(value)
+        elif name in _OPTIONS:
+            named += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
+    return named
+
+
+def report_page(configuration: str | None, options: Sequence[str] = ()) -> str:
     """Return the page on which the report of a configuration begins, the target that makes it.
+
+    It is in the folder of results of the configuration, be it named by itself or in the options of
+    Snakemake. Of several in the options Snakemake takes the last one's folder.
 
     Raises
     ------
     ConfigError
         If the configuration does not pass the checks.
     """
-    return f"{load_file(configuration or default_configuration()).results}/report/index.html"
+    named = [configuration] if configuration else _named(options)[-1:]
+    return f"{load_file(named[0] if named else default_configuration()).results}/report/index.html"
 
 
 def command(configuration: str | None, options: Sequence[str]) -> list[str]:
