@@ -1,7 +1,8 @@
 """Write the tables of claims into the pages of the methods, from the results that are there.
 
-Run ``snakemake downstream`` and then ``python docs/claims_tables.py [METHOD ...]``. A page holds
-the tables between the lines ``<!-- claims -->`` and ``<!-- end -->``.
+Run ``snakemake downstream`` and then ``python docs/claims_tables.py [NAME ...]`` with names of test
+problems. A page holds the tables of the test problem of its own name between the lines ``<!-- claims
+-->`` and ``<!-- end -->``, and those of another one after ``<!-- claims NAME -->``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
-MARKED = re.compile(r"(?<=<!-- claims -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def tables(file: Path) -> Iterator[str]:
@@ -39,19 +39,28 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def main(methods: list[str]) -> None:
-    """Write the tables of some methods, or of all that have results."""
+def main(names: list[str]) -> None:
+    """Write the tables of some test problems, or of all that have results."""
     for file in sorted(RESULTS.glob("*/claims.csv")):
         name = file.parent.name
-        page = PAGES / f"{name}.md"
-        if (methods and name not in methods) or not page.exists():
+        if names and name not in names:
             continue
-        text = page.read_text(encoding="utf-8")
-        parts = MARKED.split(text)
-        if len(parts) != 2:
-            raise SystemExit(f"{page}: has no lines <!-- claims --> and <!-- end -->")
+        written = [page for page in sorted(PAGES.glob("*.md")) if _write(file, page, name)]
+        if not written:
+            raise SystemExit(f"no page in {PAGES.relative_to(ROOT)} has a place for {name}")
+        for page in written:
+            print(f"{page.relative_to(ROOT)}: {name} written")
+
+
+def _write(file: Path, page: Path, name: str) -> bool:
+    """Write the tables of a test problem into a page, if it has a place for them."""
+    start = "<!-- claims -->" if page.stem == name else f"<!-- claims {name} -->"
+    marked = re.compile(rf"(?<={start}\n).*?(?=<!-- end -->)", re.DOTALL)
+    text = page.read_text(encoding="utf-8")
+    parts = marked.split(text, maxsplit=1)
+    if len(parts) == 2:
         page.write_text("\n".join(tables(file)).join(parts), encoding="utf-8")
-        print(f"{page.relative_to(ROOT)}: written")
+    return len(parts) == 2
 
 
 if __name__ == "__main__":
