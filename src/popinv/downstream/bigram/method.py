@@ -23,7 +23,7 @@ METHOD = Method(
             settings=("seed", "size", "corpus"),
             figures=("map", "collapse", "text"),
             megabytes=4000,
-            minutes=60,
+            minutes=240,
         ),
     ),
     use=Use(

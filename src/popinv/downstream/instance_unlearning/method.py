@@ -37,8 +37,8 @@ METHOD = Method(
             inputs=InstanceImages.image_files,
             settings=("seed", "size", "instance_images"),
             figures=("steps", "curves"),
-            megabytes=4000,
-            minutes=240,
+            megabytes=8000,
+            minutes=1440,
         ),
     ),
     use=Use(
