@@ -277,17 +277,10 @@ def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 def show(results: tuple[Path, ...]) -> None:
     """Print what studies found: folders of RESULTS, or their metrics.json; all by default."""
-    from popinv.cli.show import table
+    from popinv.cli.show import metrics_files, table
 
-    asked = results or (Path("results"),)
-    files = [path for given in asked for path in _metrics_in(given)]
-    if not files:
-        places = ", ".join(map(str, asked))
-        raise click.ClickException(
-            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
-        )
     try:
-        click.echo(table(files))
+        click.echo(table(metrics_files(results)))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 
@@ -305,28 +298,6 @@ def compare(configuration: Path) -> None:
         click.echo(comparisons_of(configuration))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _instead(asked: Path) -> str:
-    """Return advice if there is nothing to show."""
-    if (Path("results") / asked / "metrics.json").is_file():
-        return f"Did you mean {Path('results') / asked}?"
-    if (asked / "logs").is_dir():
-        return (
-            f"The study has begun. Run it again to continue; {asked / 'logs'} shows the progress."
-        )
-    return (
-        f"'{program('popinv')} run NAME.yaml' runs a study; without a name it is the one of "
-        "config/config.yaml."
-    )
-
-
-def _metrics_in(given: Path) -> list[Path]:
-    """Return the file itself, that of a study's folder, or those of all studies in a folder."""
-    if given.suffix == ".json":
-        return [given]
-    own = given / "metrics.json"
-    return [own] if own.is_file() else sorted(given.glob("*/metrics.json"))
 
 
 @popinv.command(short_help="Compare results with the records of the jobs that made them.")

@@ -14,11 +14,12 @@ from pathlib import Path
 from textwrap import wrap
 
 from popinv.cli.compare import comparison_lines
+from popinv.cli.programs import program
 from popinv.errors import DataError
 from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Metrics, parameters_in, read_metrics
 
-__all__ = ["METHOD_NAMES", "main", "table"]
+__all__ = ["METHOD_NAMES", "main", "metrics_files", "table"]
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
@@ -46,6 +47,46 @@ METHOD_NAMES = {
     "two_stage": "two-stage fit",
     "nuts": "hierarchical Bayes",
 }
+
+
+def metrics_files(given: Sequence[Path]) -> list[Path]:
+    """Return ``metrics.json`` of each study in folders of results, in ``results`` by default.
+
+    Raises
+    ------
+    DataError
+        If there is none. The message says what to do.
+    """
+    asked = given or (Path("results"),)
+    files = [path for each in asked for path in _metrics_in(each)]
+    if not files:
+        places = ", ".join(map(str, asked))
+        raise DataError(
+            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
+        )
+    return files
+
+
+def _instead(asked: Path) -> str:
+    """Return advice if there is nothing to show."""
+    if (Path("results") / asked / "metrics.json").is_file():
+        return f"Did you mean {Path('results') / asked}?"
+    if (asked / "logs").is_dir():
+        return (
+            f"The study has begun. Run it again to continue; {asked / 'logs'} shows the progress."
+        )
+    return (
+        f"'{program('popinv')} run NAME.yaml' runs a study; without a name it is the one of "
+        "config/config.yaml."
+    )
+
+
+def _metrics_in(given: Path) -> list[Path]:
+    """Return the file itself, that of a study's folder, or those of all studies in a folder."""
+    if given.suffix == ".json":
+        return [given]
+    own = given / "metrics.json"
+    return [own] if own.is_file() else sorted(given.glob("*/metrics.json"))
 
 
 def table(metrics_paths: Sequence[str | Path]) -> str:

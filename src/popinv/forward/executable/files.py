@@ -76,7 +76,7 @@ def read_output(path: Path) -> np.ndarray:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         # The file is mapped first, so that the size in its header is not allocated before the data
-        # exist. Objects, which only pickle could restore, are refused.
+        # exist. Objects are refused, as restoring them would run code.
         values = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, TypeError, OSError, EOFError, OverflowError) as error:
         why = str(error).split(". ")[0]
