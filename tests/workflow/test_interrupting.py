@@ -16,10 +16,11 @@ from popinv.workflow.job import GO_ON
 
 # A simulator that is still at work when it is interrupted.
 SIMULATOR = """
+import os
 import time
 
 def solve(z):
-    open("began", "w").close()
+    open(f"began_{os.getpid()}", "w").close()
     time.sleep(600)
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
@@ -48,9 +49,12 @@ def workflow(tmp_path: Path) -> Workflow:
     return made
 
 
-def interrupted(folder: Path, command: list[str]) -> tuple[int, str]:
-    """Return the status and the words of a command that is interrupted as at a terminal."""
-    began = folder / "began"
+def interrupted(folder: Path, command: list[str], jobs: int) -> tuple[int, str]:
+    """Return the status and the words of a command that is interrupted as at a terminal.
+
+    The interrupt comes when so many jobs are at work: Snakemake waits for a job that it is starting
+    at that moment, which does not hear the interrupt.
+    """
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -64,7 +68,7 @@ def interrupted(folder: Path, command: list[str]) -> tuple[int, str]:
     )
     try:
         for _ in range(1200):
-            if began.exists() or process.poll() is not None:
+            if len(list(folder.glob("began_*"))) >= jobs or process.poll() is not None:
                 break
             time.sleep(0.1)
         # A terminal tells all processes of the group.
@@ -73,12 +77,12 @@ def interrupted(folder: Path, command: list[str]) -> tuple[int, str]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert began.exists(), said
+    assert len(list(folder.glob("began_*"))) == jobs, said
     return process.returncode, said
 
 
 def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
-    status, said = interrupted(workflow.folder, workflow.command())
+    status, said = interrupted(workflow.folder, workflow.command(), jobs=2)
     assert status == 1
     assert said.count(GO_ON) == 1, said
     assert "killed without a message" not in said
@@ -91,7 +95,7 @@ def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
 def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
     command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]
     options = ["run", "config.yaml", "--cores", "1", "--workflow-profile", "none"]
-    status, said = interrupted(workflow.folder, [*command, *options])
+    status, said = interrupted(workflow.folder, [*command, *options], jobs=1)
     assert status == 130
     assert said.count(GO_ON) == 1, said
     assert said.rstrip().endswith(GO_ON)
