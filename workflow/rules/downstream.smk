@@ -6,6 +6,7 @@ a rule for each test problem, check_NAME, and for each use on a study, use_NAME.
 
 from operator import attrgetter
 
+from popinv.config.reruns import name_of_rerun
 from popinv.downstream.method import STUDY_STORES
 from popinv.downstream.methods import METHODS
 
@@ -82,12 +83,17 @@ def study_inputs(method):
                 f"The study {wildcards.study} does not ask for {method.name}: set "
                 f"'studies.{wildcards.study}.downstream.{method.name}: {{}}'."
             )
+        there = {
+            "truth": is_synthetic(study),
+            "rerun": getattr(getattr(study.downstream, method.name), "rerun", False),
+        }
+        folders = {"rerun": name_of_rerun(wildcards.study)}
         return {
-            name: f"<results>/{wildcards.study}/{STUDY_STORES[name]}.zarr.zip".format(
+            name: f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
                 last=last_round(study)
             )
             for name in method.use.stores
-            if name != "truth" or is_synthetic(study)
+            if there.get(name, True)
         }
 
     return stores

@@ -33,6 +33,7 @@ A study from beginning to end:
   popinv show results/mine                 what was found
   popinv report mine.yaml                  pages with all results
   popinv compare mine.yaml                 which of its models fits best
+  popinv withdraw mine.yaml --systems 17   the answer without a system
 docs/tutorial.md and docs/own_study.md say more.
 """
 
@@ -298,6 +299,46 @@ def compare(configuration: Path) -> None:
         click.echo(comparisons_of(configuration))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
+
+
+@popinv.command(
+    short_help="Find the answer of a study without some of its systems.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("configuration", type=click.Path(path_type=Path))
+@click.option("--study", metavar="NAME", help="The study, if the configuration has several.")
+@click.option(
+    "--systems",
+    metavar="SYSTEM,...",
+    default="",
+    help="The systems that withdraw, by name, or by number if they have none; separated by commas. "
+    " [default: none, which gives the influence of every system]",
+)
+@click.option("--rerun", is_flag=True, help="Run the whole study again without them, too.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF SNAKEMAKE]...")
+def withdraw(
+    configuration: Path, study: str | None, systems: str, rerun: bool, options: tuple[str, ...]
+) -> None:
+    r"""Find the answer without the systems that withdraw from a study, and what each one moves.
+
+    \b
+      popinv withdraw mine.yaml                          the influence of every system
+      popinv withdraw mine.yaml --systems 17,bore_3      the answer without two of them
+      popinv withdraw mine.yaml --systems 17 --rerun     and that of a new run
+
+    The study is run first where it is not finished. The configuration's key
+    downstream.withdrawal asks for the same.
+    """
+    from popinv.cli.withdraw import configured, told
+
+    named = [name.strip() for name in systems.split(",") if name.strip()]
+    try:
+        written, folder = configured(configuration, study, named, rerun)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    _snakemake(str(written), [f"{folder}/metrics.json", *options])
+    if (folder / "metrics.json").exists() and not {"-n", "--dry-run"} & set(options):
+        click.echo(told(folder))
 
 
 @popinv.command(short_help="Compare results with the records of the jobs that made them.")

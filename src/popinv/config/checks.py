@@ -135,8 +135,8 @@ def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[Pro
     yield from downstream.problems(needed)
     observations, forward = sections.observations, sections.forward
     if isinstance(observations, SyntheticObservations):
-        irregular = observations.noise_scale is not None
-        observed = ObservedSystems(irregular, observations.count, observations.heldout)
+        irregular, gone = observations.noise_scale is not None, len(observations.without)
+        observed = ObservedSystems(irregular, observations.count - gone, observations.heldout)
         yield from downstream.data_problems(observed, forward)
     if isinstance(observations, FileObservations):
         irregular = observations.noise_scale_column is not None

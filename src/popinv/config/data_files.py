@@ -18,6 +18,7 @@ from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable, check_varies
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
+from popinv.sections.systems import systems_left
 
 __all__ = ["check_data_files", "check_observation_file", "checked_split"]
 
@@ -77,6 +78,13 @@ def check_data_files(config: Config) -> None:
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
+        ids = table.system_ids
+        names = None if ids is None else [str(ids[row]) for row in learned]
+        try:
+            left = systems_left(study.observations.without, names, len(learned))
+        except DataError as error:
+            raise DataError(f"studies.{name}.observations.without: {error}") from error
+        learned, names = learned[left], None if names is None else [names[row] for row in left]
         if study.descent.batch_size and study.descent.batch_size > len(learned):
             raise DataError(
                 f"studies.{name}.descent.batch_size: got {study.descent.batch_size}, but "
@@ -84,7 +92,7 @@ def check_data_files(config: Config) -> None:
                 "uses all"
             )
         irregular = table.noise_scale is not None or bool(np.isnan(table.values[learned]).any())
-        observed = ObservedSystems(irregular, len(learned), heldout)
+        observed = ObservedSystems(irregular, len(learned), heldout, names)
         for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from popinv.config.budget import with_few_solves
 from popinv.config.checks import study_problems
 from popinv.config.comparisons import comparison_problems
+from popinv.config.reruns import with_reruns
 from popinv.config.study import Config, Study
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
@@ -32,7 +33,7 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
     Returns
     -------
     Config
-        With a seed in every study.
+        With a seed in every study, and with the studies that a withdrawal runs again.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
         name: study.model_copy(update={"seed": config.seed}) if study.seed is None else study
         for name, study in config.studies.items()
     }
-    return config.model_copy(update={"studies": seeded})
+    return with_reruns(config.model_copy(update={"studies": seeded}), source)
 
 
 def load_file(path: str | PathLike[str]) -> Config:

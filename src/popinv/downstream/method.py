@@ -25,8 +25,12 @@ STUDY_STORES = {
     "descent": "descent",
     "fresh_solves": "rounds/check/solves",
     "population": "population",
+    "rerun": "population",
 }
-"""The stores of a study that a method can read, by name, with the number of the last round."""
+"""The stores of a study that a method can read, by name, with the number of the last round.
+
+``rerun`` is that of the study without the systems that withdraw, where the method asks for it.
+"""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from popinv.store import storage
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
-    from popinv.inference.settings import DescentSettings
+    from popinv.inference.settings import DescentSettings, PolishSettings
     from popinv.population.laws.section import LawSection
     from popinv.population.model import Model
     from popinv.population.noise.section import NoiseSection
@@ -52,7 +52,7 @@ class StudyInput:
     seed : int
     stores : mapping of str to Dataset
         The stores by the names that the method's record uses.
-    forward, law, noise, surrogate, descent
+    forward, law, noise, surrogate, descent, polish
         The study's sections, those that the record names.
     recency_decay : float
         The key of the study's section ``active_learning``.
@@ -66,6 +66,7 @@ class StudyInput:
     noise: NoiseSection = _NOT_NAMED
     surrogate: SurrogateSettings = _NOT_NAMED
     descent: DescentSettings = _NOT_NAMED
+    polish: PolishSettings = _NOT_NAMED
     recency_decay: float = 1.0
 
     @property

@@ -39,11 +39,14 @@ class ObservedSystems:
         True if some systems have noise scales or gaps.
     count, heldout : int, optional
         Systems to learn from, and held-out systems; None while a file has not been read.
+    names : sequence of str, optional
+        Names of the systems to learn from, if they have names.
     """
 
     irregular: bool
     count: int | None = None
     heldout: int | None = None
+    names: Sequence[str] | None = None
 
 
 class MethodSection(Section):

@@ -22,6 +22,7 @@ from popinv.downstream.mwgrad.section import Mwgrad
 from popinv.downstream.posterior.section import Posterior
 from popinv.downstream.section import MethodSection, ObservedSystems, StudySections, offered
 from popinv.downstream.sgd_dynamics.section import SgdDynamics
+from popinv.downstream.withdrawal.section import Withdrawal
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import Section
 from popinv.sections.messages import Problem
@@ -43,6 +44,7 @@ class StudyDownstream(Section):
     """Downstream methods that are used on the study; none unless named here."""
 
     posterior: Posterior | None = offered(Posterior)
+    withdrawal: Withdrawal | None = offered(Withdrawal)
     bigram: Bigram | None = offered(Bigram)
     instance_unlearning: InstanceUnlearning | None = offered(InstanceUnlearning)
     birch: Birch | None = offered(Birch)

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.observation_files.limits import CENSORED_BELOW, Limits
 from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
+from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of
 
 __all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
@@ -150,6 +151,9 @@ class FileObservations(Section):
     )
     censored_below: Limits | None = Field(
         default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
+    )
+    without: list[SystemName] = Field(
+        default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
     )
     header: bool | None = Field(
         default=None,

@@ -10,13 +10,14 @@ import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_coordinates, parameter_coordinate
+from popinv.sections.systems import systems_left
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
 
-__all__ = ["noise_scales", "observations_dataset", "observe_through_noise"]
+__all__ = ["noise_scales", "observations_dataset", "observe_through_noise", "without_systems"]
 
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
@@ -177,3 +178,32 @@ def observations_dataset(
                 "covariate_name", known.centres, "mean of the covariate, which was subtracted"
             )
     return xr.Dataset(variables, coords=coordinates)
+
+
+def without_systems(
+    observations: xr.Dataset, withdrawn: Sequence[int | str]
+) -> tuple[xr.Dataset, np.ndarray]:
+    """Return observations without some systems, and the numbers of those that are left.
+
+    The systems that the answer is tested on stay the same ones, less the withdrawn.
+
+    Parameters
+    ----------
+    observations : Dataset
+        From :func:`observations_dataset`, with the attribute ``folds``
+        if the tested systems are the last of those to learn from.
+    withdrawn : sequence of int or str
+
+    Raises
+    ------
+    DataError
+        As :func:`popinv.sections.systems.systems_left`.
+    """
+    count = observations.sizes["system"]
+    names = observations["system_id"].values if "system_id" in observations.coords else None
+    left = systems_left(withdrawn, names, count)
+    rest = observations.isel(system=left)
+    if observations.attrs.get("folds"):
+        tested = observations.sizes["heldout_system"]
+        rest = rest.isel(heldout_system=left[left >= count - tested] - (count - tested))
+    return rest, left

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from popinv.errors import DataError
 from popinv.observation_files.limits import CENSORED_BELOW, Limits
 from popinv.population.noise.kinds import Noise
 from popinv.sections.base import Count, Number, Positive, Section, Several
+from popinv.sections.systems import WITHOUT, SystemName, systems_left
 
 __all__ = ["NoiseScale", "SyntheticObservations", "Truth"]
 
@@ -128,4 +137,17 @@ class SyntheticObservations(Section):
     censored_below: Limits | None = Field(
         default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
     )
+    without: list[SystemName] = Field(
+        default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
+    )
     truth: Truth = Field(description="The truth from which the population is drawn.")
+
+    @field_validator("without")
+    @classmethod
+    def _known(cls, without: list[int | str], info: ValidationInfo) -> list[int | str]:
+        if without and "count" in info.data:
+            try:
+                systems_left(without, None, info.data["count"])
+            except DataError as error:
+                raise PydanticCustomError("without", "{said}", {"said": str(error)}) from None
+        return without

@@ -12,7 +12,7 @@ from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limits import limits_of
 from popinv.observation_files.rounded_times import described_rounding
 from popinv.population.model import covariate_names
-from popinv.population.observe import observations_dataset
+from popinv.population.observe import observations_dataset, without_systems
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -78,4 +78,4 @@ def import_observations(
         limits=limits_of(observations.censored_below, description),
         replicate_count=table.replicate_count,
     )
-    return dataset.assign_attrs(folds=folds)
+    return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]

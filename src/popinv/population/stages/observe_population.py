@@ -11,7 +11,7 @@ from popinv.observation_files.limits import limits_of
 from popinv.population.laws.values import law_values
 from popinv.population.model import Model, covariate_names
 from popinv.population.noise.replicated import replicated_noise
-from popinv.population.observe import observe_through_noise
+from popinv.population.observe import observe_through_noise, without_systems
 from popinv.population.synthetic import noise_rows
 from popinv.population.synthetic_known import synthetic_known
 from popinv.population.truth import truth_dataset
@@ -74,4 +74,9 @@ def observe_population(
     solved = solves.isel(sample=solves["reason"].values == 0)
     law = model.law.law(model.forward)
     kept = None if of_systems is None else of_systems[solves["reason"].values == 0]
+    if observations.without:
+        count = seen.sizes["system"]
+        seen, left = without_systems(seen, observations.without)
+        rows = np.concatenate([left, np.arange(count, solved.sizes["sample"])])
+        solved, kept = solved.isel(sample=rows), None if kept is None else kept[rows]
     return seen, truth_dataset(law, alpha, noise_model, gamma, solved, kept)

@@ -1,0 +1,120 @@
+r"""The influence of every system on the answer, and the steps that forget it.
+
+The size of a shift :math:`\Delta` is its length in standard errors of the answer,
+:math:`\sqrt{\Delta^T C^{-1} \Delta}` with the covariance C of the estimate.
+
+A fit without the set S begins with a step that has the information :math:`B^{-1}` of all systems,
+and is exact for all systems but those of S. It leaves of the shift about the share of the
+information that is theirs, of which
+
+.. math:: h_S = \sum_{n \in S} s_n^T B s_n = \sum_{n \in S} I_n^T B^{-1} I_n
+
+is an estimate by the squares of their scores s_n. Later steps learn the information that is left,
+and converge faster than linearly. Step j is taken to leave the share :math:`h^j`, so that
+
+.. math:: \tfrac{1}{2} k (k + 1) \log(1 / h) \ge \log(\text{size} / \text{tolerance})
+
+gives the number k of steps after which a tolerance is left. As B has an error of its own, h is at
+least ``_LEAST_SHARE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from popinv.errors import DataError
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.folds import first_order
+
+__all__ = ["Influence", "influence_of"]
+
+_LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
+
+
+@dataclass(frozen=True)
+class Influence:
+    """The influence of N systems on an answer with n_p parameters, unconstrained.
+
+    Attributes
+    ----------
+    each : ndarray of shape (N, n_p)
+        I_n.
+    standard_error : ndarray of shape (n_p,)
+        Of the answer. Zero for parameters that are held.
+    precision : ndarray of shape (n_p, n_p)
+        C^-1, zero for parameters that are held.
+    share : ndarray of shape (N,)
+        h_n.
+    """
+
+    each: np.ndarray
+    standard_error: np.ndarray
+    precision: np.ndarray
+    share: np.ndarray
+
+    def shift(self, systems: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the shift (n_p,) of the answer without these systems, to first order."""
+        zero = np.zeros(self.each.shape[1])
+        return first_order(zero, self.each, [np.asarray(systems, dtype=int)])[0]
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """The shift of the answer without each system, shape (N, n_p)."""
+        count = len(self.each)
+        return -count / (count - 1) * self.each
+
+    def size(self, shift: np.ndarray) -> np.ndarray:
+        """Return the size of shifts (..., n_p) in standard errors, shape (...,)."""
+        squares = np.einsum("...i,ij,...j->...", shift, self.precision, shift)
+        return np.sqrt(np.maximum(squares, 0.0))
+
+    def in_errors(self, shift: np.ndarray) -> np.ndarray:
+        """Return shifts (..., n_p) in standard errors of each parameter, zero for held ones."""
+        known = self.standard_error > 0
+        return np.where(known, shift / np.where(known, self.standard_error, 1.0), 0.0)
+
+    def steps(self, size: np.ndarray, share: np.ndarray, tolerance: float) -> np.ndarray:
+        """Return the number of steps after which at most ``tolerance`` of a shift is left.
+
+        Parameters
+        ----------
+        size, share : ndarray of shape (n,)
+            Size of the shifts, and h of the systems.
+        tolerance : float
+            In standard errors.
+        """
+        left = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
+        needed = np.log(np.maximum(size / tolerance, 1.0)) / -np.log(left)
+        return np.ceil(np.sqrt(2 * needed + 0.25) - 0.5).astype(int)
+
+
+def influence_of(population: xr.Dataset) -> Influence:
+    """Return the influence that a study's answer holds.
+
+    Parameters
+    ----------
+    population : Dataset
+        See :func:`popinv.inference.answer.population_dataset`.
+
+    Raises
+    ------
+    DataError
+        If the answer has none.
+    """
+    each = population["influence"].values
+    covariance, bread = population["covariance"].values, population["bread"].values
+    if not (np.isfinite(each).all() and np.isfinite(covariance).all()):
+        raise DataError(
+            "downstream.withdrawal: the influence of the systems on this answer is unknown: the "
+            f"noise has too many parameters for the {population.attrs['estimator']}; choose a "
+            "noise of another kind than 'full', or leave the method out"
+        )
+    moves = (np.diag(covariance) > 0) & (np.diag(bread) > 0)
+    curvature = restricted_inverse(bread, moves)
+    share = np.einsum("ni,ij,nj->n", each, curvature, each)
+    error = np.sqrt(np.where(moves, np.diag(covariance), 0.0))
+    return Influence(each, error, restricted_inverse(covariance, moves), share)

@@ -1,0 +1,36 @@
+"""The record of the method ``withdrawal``."""
+
+from __future__ import annotations
+
+from popinv.downstream.method import Method, StudySizes, Use
+from popinv.downstream.withdrawal.section import Withdrawal
+
+__all__ = ["METHOD"]
+
+# Evaluations of the likelihood that a fit without some systems takes, and those that come first.
+_EVALUATIONS, _FIRST = 6, 12
+# Draws of each system's integral, and calls of the surrogate for each with the derivatives.
+_DRAWS, _CALLS = 60, 4
+
+
+def _minutes(sizes: StudySizes, asked: Withdrawal) -> float:
+    evaluations = _FIRST + _EVALUATIONS * (asked.checked + 1 + len(asked.systems))
+    each = sizes.systems * _DRAWS * _CALLS * sizes.network_seconds
+    # The distance takes short descents.
+    return evaluations * max(each, 3 * sizes.iteration_seconds) / 60 + 1
+
+
+METHOD = Method(
+    name="withdrawal",
+    section=Withdrawal,
+    use=Use(
+        message="withdrawing systems, and the influence of each",
+        stores=("observations", "surrogate", "population", "rerun", "solves"),
+        sections=("forward", "law", "noise", "descent", "polish"),
+        imports=("law", "noise"),
+        figures=("influence", "answers"),
+        files=("influence.csv", "answers.csv"),
+        megabytes=lambda sizes, asked: sizes.descent_megabytes + 500,
+        minutes=_minutes,
+    ),
+)

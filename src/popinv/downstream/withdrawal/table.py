@@ -1,0 +1,85 @@
+"""The tables of the method: the influence of every system, and the answers without some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from popinv.downstream.withdrawal.influence import Influence
+from popinv.inference.problem import Problem
+
+__all__ = ["answers_table", "influence_table", "write_table"]
+
+
+def influence_table(
+    problem: Problem,
+    influence: Influence,
+    p: np.ndarray,
+    names: Sequence[str],
+    systems: Sequence[str],
+    tolerance: float,
+) -> pd.DataFrame:
+    """Return one row for each system, the most influential first.
+
+    The columns are the size of the shift without the system, in standard errors of the answer; the
+    steps after which a short fit has forgotten it; and, for each parameter, its shift in standard
+    errors, and its value without the system.
+
+    Parameters
+    ----------
+    problem : Problem
+    influence : Influence
+    p : ndarray of shape (n_p,)
+        The answer, unconstrained.
+    names, systems : sequence of str
+        Names of the parameters and of the systems.
+    tolerance : float
+        In standard errors; see :meth:`Influence.steps`.
+    """
+    shifts, size = influence.shifts, influence.size(influence.shifts)
+    in_errors = influence.in_errors(shifts)
+    natural = np.array([problem.natural(p + shift) for shift in shifts])
+    columns: dict[str, object] = {
+        "system": list(systems),
+        "size [standard errors]": size,
+        "share of the information": influence.share,
+        "steps to forget": influence.steps(size, influence.share, tolerance),
+    }
+    for i, name in enumerate(names):
+        columns[f"{name}: shift [standard errors]"] = in_errors[:, i]
+        columns[f"{name} without it"] = natural[:, i]
+    order = np.argsort(-size, kind="stable")
+    return pd.DataFrame(columns).iloc[order]
+
+
+def answers_table(
+    problem: Problem, answers: Mapping[str, np.ndarray], errors: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    """Return one row for each parameter, with its value in each answer and in standard errors.
+
+    Parameters
+    ----------
+    problem : Problem
+    answers : mapping of str to ndarray of shape (n_p,)
+        Unconstrained, the answer with all systems first.
+    errors : ndarray of shape (n_p,)
+        Standard errors, unconstrained.
+    names : sequence of str
+    """
+    columns: dict[str, object] = {"parameter": list(names)}
+    whole = next(iter(answers.values()))
+    known = errors > 0
+    for told, p in answers.items():
+        columns[told] = problem.natural(p)
+        if p is not whole:
+            shift = np.where(known, (p - whole) / np.where(known, errors, 1.0), 0.0)
+            columns[f"{told}: shift [standard errors]"] = shift
+    return pd.DataFrame(columns)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits."""
+    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

@@ -1,0 +1,200 @@
+"""The use on a study: the influence of every system, and the answer without those that withdraw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.downstream.withdrawal.check import Checked, check_systems
+from popinv.downstream.withdrawal.figures import draw_answers, draw_influence
+from popinv.downstream.withdrawal.influence import Influence, influence_of
+from popinv.downstream.withdrawal.refit import Refit, Refitter
+from popinv.downstream.withdrawal.table import answers_table, influence_table, write_table
+from popinv.forward.datasets import parameter_coordinate
+from popinv.inference.build import descent_problem
+from popinv.inference.polish import draws_for_systems
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of, parameter_names
+from popinv.sections.systems import rows_of_systems
+from popinv.store.variables import variable
+from popinv.surrogate.artefact import surrogate_of
+
+__all__ = ["use"]
+
+ALL, ONE_STEP, REFIT, RERUN = "all systems", "one step", "short fit", "rerun"
+
+
+def use(study: StudyInput) -> Outcome:
+    """Rank all systems by their influence, and leave out those that withdraw."""
+    asked, stores = study.asked, study.stores
+    observations, population = stores["observations"], stores["population"]
+    influence = influence_of(population)
+    # The stage is that of the answer, whose draws the fits have.
+    problem = descent_problem(
+        study.model, observations, surrogate_of(stores["surrogate"]), study.seed, "polish"
+    )
+    count, p = len(problem.data), estimate_of(population)
+    ids = observations["system_id"].values if "system_id" in observations.coords else None
+    systems = [str(name) for name in (np.arange(count) if ids is None else ids)]
+    rows = rows_of_systems(asked.systems, ids, count)
+    refitter = Refitter(
+        problem, population, influence, study.descent, draws_for_systems(study.polish.draws, count)
+    )
+    checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
+    answers, together = {ALL: p}, None
+    if len(rows):
+        began = time.monotonic()
+        together = refitter.without(rows)
+        print(f"a short fit without them took {time.monotonic() - began:.1f} s")
+        answers[ONE_STEP] = p + influence.shift(rows)
+        answers[REFIT] = p + together.shift
+    if "rerun" in stores:
+        answers[RERUN] = estimate_of(stores["rerun"])
+    names = parameter_names(problem)
+    table = influence_table(problem, influence, p, names, systems, asked.tolerance)
+    of_answers = answers_table(problem, answers, influence.standard_error, names)
+    gone = [systems[row] for row in rows]
+    metrics = {
+        **_influence_metrics(influence, systems, checked, names, asked.tolerance),
+        **_withdrawn_metrics(influence, rows, answers, together, asked.tolerance),
+        "rerun_solver_calls": int(stores["solves"].sizes["sample"]),
+    }
+    metrics["statement"] = _statement(gone, metrics)
+    print(metrics["statement"])
+    return Outcome(
+        metrics=metrics,
+        figures={
+            "influence": draw_influence(table, names, gone),
+            "answers": draw_answers(of_answers, influence.standard_error),
+        },
+        result=_dataset(problem, influence, answers, checked, asked.tolerance),
+        files={
+            "influence.csv": partial(write_table, table),
+            "answers.csv": partial(write_table, of_answers),
+        },
+    )
+
+
+def _influence_metrics(
+    influence: Influence,
+    systems: Sequence[str],
+    checked: Checked,
+    names: Sequence[str],
+    tolerance: float,
+) -> dict[str, Any]:
+    size = influence.size(influence.shifts)
+    steps = influence.steps(size, influence.share, tolerance)
+    known = np.isfinite(checked.correlation)
+    by_name = dict(zip(names, checked.correlation, strict=True))
+    return {
+        "systems": len(size),
+        "most_influential": systems[int(size.argmax())],
+        "size_largest": float(size.max()),
+        "size_median": float(np.median(size)),
+        "steps_to_forget_largest": int(steps.max()),
+        "systems_of_more_than_one_step": int((steps > 1).sum()),
+        "checked": len(checked.systems),
+        "checked_arrived": sum(one.arrived for one in checked.refits),
+        **{
+            f"checked_correlation_{name.replace(' ', '_')}": float(value)
+            for name, value in by_name.items()
+            if np.isfinite(value)
+        },
+        "checked_correlation_smallest": (
+            float(checked.correlation[known].min()) if known.any() else None
+        ),
+        "checked_steps_above_predicted": int((checked.steps > checked.predicted_steps).sum()),
+    }
+
+
+def _withdrawn_metrics(
+    influence: Influence,
+    rows: np.ndarray,
+    answers: dict[str, np.ndarray],
+    together: Refit | None,
+    tolerance: float,
+) -> dict[str, Any]:
+    if together is None:
+        return {"withdrawn": 0}
+    shift = influence.shift(rows)
+    share = influence.share[rows].sum()[None]
+    metrics = {
+        "withdrawn": len(rows),
+        "withdrawn_size": float(influence.size(together.shift)),
+        "withdrawn_size_one_step": float(influence.size(shift)),
+        "withdrawn_left_by_one_step": float(influence.size(together.shift - shift)),
+        "withdrawn_steps_predicted": int(
+            influence.steps(influence.size(shift)[None], share, tolerance)[0]
+        ),
+        "withdrawn_steps": together.steps(tolerance),
+        "withdrawn_arrived": together.arrived,
+    }
+    if RERUN in answers:
+        rerun = answers[RERUN] - answers[ALL]
+        metrics["withdrawn_size_rerun"] = float(influence.size(rerun))
+        metrics["rerun_from_short_fit"] = float(influence.size(rerun - together.shift))
+    return metrics
+
+
+def _statement(gone: Sequence[str], metrics: dict[str, Any]) -> str:
+    """Return the finding in words."""
+    most = (
+        f"system {metrics['most_influential']} has most influence: without it the answer moves by "
+        f"{metrics['size_largest']:.2g} standard errors"
+    )
+    if not gone:
+        return most
+    named = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+    return (
+        f"without {named} the answer moves by {metrics['withdrawn_size']:.2g} standard errors, of "
+        f"which one step leaves {metrics['withdrawn_left_by_one_step']:.2g}; {most}"
+    )
+
+
+def _dataset(
+    problem: Problem,
+    influence: Influence,
+    answers: dict[str, np.ndarray],
+    checked: Checked,
+    tolerance: float,
+) -> xr.Dataset:
+    names = parameter_names(problem)
+    values = list(answers.values())
+    size = influence.size(influence.shifts)
+    return xr.Dataset(
+        {
+            "shift": variable(
+                ("system", "fitted"), influence.shifts, "shift without the system, unconstrained"
+            ),
+            "size": variable("system", size, "size of the shift, in standard errors"),
+            "share": variable("system", influence.share, "share of the information"),
+            "steps": variable(
+                "system",
+                influence.steps(size, influence.share, tolerance),
+                "steps of a short fit that forget the system",
+            ),
+            "standard_error": variable(
+                "fitted", influence.standard_error, "standard error, unconstrained"
+            ),
+            "unconstrained": variable(("answer", "fitted"), values, "law and noise, unconstrained"),
+            "natural": variable(
+                ("answer", "fitted"), [problem.natural(p) for p in values], "law and noise"
+            ),
+            "checked_shift": variable(
+                ("checked", "fitted"), checked.shift, "shift of a short fit, unconstrained"
+            ),
+            "checked_steps": variable("checked", checked.steps, "steps that forgot the system"),
+        },
+        coords={
+            **parameter_coordinate(list(answers), "answer", "how the answer was found"),
+            **parameter_coordinate(names, "fitted", "parameter of law or noise"),
+            "checked": variable("checked", checked.systems, "number of the system"),
+        },
+        attrs={"tolerance": tolerance},
+    )
