@@ -84,7 +84,9 @@ def told(folder: Path) -> str:
     statement = json.loads((folder / "metrics.json").read_text())["statement"]
     influence, answers = (pd.read_csv(folder / f"{n}.csv") for n in ("influence", "answers"))
     # What is in the header of the file is said below the table.
-    answers.columns = [name.replace(": shift [standard errors]", ", shift") for name in answers]
+    answers.columns = [
+        str(name).replace(": shift [standard errors]", ", shift") for name in answers
+    ]
     short = influence[["system", "size [standard errors]", "steps to forget"]].head(_TOLD)
     parts = [
         answers.to_string(index=False, float_format="%.4g"),
