@@ -24,7 +24,7 @@ ASKED = {
     },
     "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
-    "certified_unlearning": {"systems": [4, 59], "batch_size": 16, "repeats": 2},
+    "certified_unlearning": {"systems": [4, 59], "runs": 50},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
     "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
 }  # fmt: skip

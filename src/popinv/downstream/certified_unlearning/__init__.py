@@ -17,8 +17,9 @@ alone.
 ``accounts``     epochs of a hundred requests by several methods, from constants alone
 ``problem``      the test problem: epochs and accuracies
 ``claims``       claims on them, with the measurements
-``scale``        features of a system that depend on no other system
-``readout``      a read-out of a study's observations, from which systems are removed
+``contributions`` the answer of a study as a mean over its systems
+``answer``       removal of systems from that answer
+``attack``       what an observer can tell of a removal
 
 Source: Chien, Wang, Chen and Li, "Certified machine unlearning via noisy stochastic gradient
 descent", NeurIPS 2024 (arXiv 2403.17105).

@@ -6,10 +6,20 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import CHECK, DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, styled
+from popinv.figures.style import (
+    CHECK,
+    LIGHT,
+    MODEL,
+    SYSTEMS,
+    TRUTH,
+    new_figure,
+    readable,
+    styled,
+)
 
 __all__ = ["draw_digits", "draw_forgetting"]
 
+_MOST_PARAMETERS = 12
 _METHODS = {
     "full": ("noisy steps, full batch", MODEL, "-"),
     "b128": ("noisy steps, batches of 128", CHECK, "-"),
@@ -19,11 +29,10 @@ _METHODS = {
     "delete_5": ("descent to delete, 5 steps", TRUTH, "--"),
 }
 _WAYS = {
-    "learnt": "before",
-    "sequence": "one\nby one",
-    "batch": "all\nat once",
-    "anew": "learnt\nanew",
-    "noiseless": "anew,\nno noise",
+    "learnt": ("before", LIGHT, "o"),
+    "sequence": ("removed one by one", MODEL, "s"),
+    "batch": ("removed all at once", CHECK, "^"),
+    "anew": ("learned anew", TRUTH, "D"),
 }
 
 
@@ -90,25 +99,36 @@ def _over_trials(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
 @styled
 def draw_forgetting(result: xr.Dataset) -> Figure:
-    """Draw what removing a study's systems costs, and the error on systems held out."""
-    figure = new_figure("Removing systems from a read-out", 11, 4.6)
+    """Draw the price of the guarantee, and the answers after the removal, with their noise."""
+    figure = new_figure("Removing systems from law and noise, under certificate", 11, 4.8)
     left, right = figure.subplots(1, 2)
-    removed = np.arange(1, result.sizes["request"] + 1)
-    left.plot(removed, result["epochs"].values.cumsum(), "o-", color=MODEL, label="one by one")
-    left.plot(removed[-1:], [int(result["batch_epochs"])], "s", color=CHECK, label="all at once")
-    left.axhline(int(result["anew_epochs"]), color=TRUTH, ls="--", label="learning anew")
-    left.set(xlabel="systems removed", ylabel="epochs in all", ylim=(0, None), xticks=_few(removed))
+    epochs = result["removal_epochs"].values
+    for epsilon, colour in zip(result["epsilon"].values, SYSTEMS, strict=False):
+        price = result["price"].sel(epsilon=epsilon).values
+        left.plot(epochs, price, "o-", color=colour, label=f"ε = {epsilon:g}")
+    left.axhline(1, color=LIGHT, lw=1, ls=":")
+    left.set(
+        xlabel="epochs of the removal",
+        ylabel="noise, in standard errors",
+        yscale="log",
+        xticks=_few(epochs),
+    )
     left.legend(loc="best")
-    error = result["error"].values
-    # The marks stand beside each other, so that none hides another.
-    aside = np.linspace(-0.2, 0.2, error.shape[1])
-    place = np.arange(result.sizes["way"])
-    right.plot(place[:, None] + aside, error, ".", color=LIGHT, ms=5)
-    right.plot(place, error.mean(axis=1), "_", color=DATA, ms=22, mew=2, label="mean of repeats")
-    right.axhline(1, color=TRUTH, ls=":", label="predicting the mean")
-    right.set_xticks(place, [_WAYS[str(way)] for way in result["way"].values])
-    right.set(ylabel="error, in deviations over held-out systems", ylim=(0, None))
-    right.legend(loc="lower right")
+    error, exact = result["standard_error"].values, result["unconstrained"].sel(way="exact").values
+    rows = np.flatnonzero(error > 0)[:_MOST_PARAMETERS]
+    right.axvspan(-1, 1, color=LIGHT, alpha=0.2, lw=0)
+    for j, (way, (label, colour, mark)) in enumerate(_WAYS.items()):
+        shift = (result["unconstrained"].sel(way=way).values - exact)[rows] / error[rows]
+        place = np.arange(len(rows)) + 0.15 * (j - 1.5)
+        noise = float(result["noise"].sel(way=way))
+        right.errorbar(shift, place, xerr=2 * noise, fmt=mark, ms=5, color=colour, label=label)
+    right.set(
+        xlabel="distance from the answer without them and without noise, in standard errors",
+        yticks=range(len(rows)),
+    )
+    right.set_yticklabels([readable(str(result["fitted"].values[i])) for i in rows])
+    right.invert_yaxis()
+    right.legend(loc="best")
     return figure
 
 

@@ -20,7 +20,7 @@ from scipy.special import expit
 from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.errors import ConfigError
 
-__all__ = ["Huber", "Logistic", "Loss", "Quadratic", "setting_of"]
+__all__ = ["Linear", "Logistic", "Loss", "Quadratic", "setting_of"]
 
 
 class Loss(Protocol):
@@ -51,20 +51,20 @@ class Logistic:
 
 
 @dataclass(frozen=True)
-class Huber:
-    """(z - y)^2/2 up to a residual of ``width``, and linear beyond: the clipped squared loss."""
+class Linear:
+    """-y z, with which the regulariser's minimum is the mean of y; ``longest`` bounds |y|."""
 
-    width: float = 1.0
-    curvature: float = 1.0
+    longest: float = 1.0
+    curvature: float = 0.0
 
     @property
     def steepness(self) -> float:
-        """The width, at which residuals are clipped."""
-        return self.width
+        """The bound on y."""
+        return self.longest
 
     def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return z - y, clipped to the width."""
-        return np.clip(z - y, -self.width, self.width)
+        """Return -y, in the shape of z."""
+        return np.broadcast_to(-y, z.shape)
 
 
 @dataclass(frozen=True)

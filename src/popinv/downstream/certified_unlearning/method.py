@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
-
 from popinv.downstream.certified_unlearning.section import CertifiedUnlearning
 from popinv.downstream.data.packages import archive_path
 from popinv.downstream.method import Check, Method, StudySizes, Use, megabytes_of
 
 __all__ = ["METHOD"]
 
+# Parameters of law and noise, about.
+_PARAMETERS = 10
+
+# Evaluations of the likelihood by which the reference is fitted, and draws and calls of each.
+_EVALUATIONS, _DRAWS, _CALLS = 30, 60, 4
+# Epochs of learning, twice, and of each removal; seconds of a number that an epoch moves.
+_LEARNING, _SECONDS = 60, 2e-8
+
 
 def _megabytes(sizes: StudySizes, asked: CertifiedUnlearning) -> float:
-    return 1200 + megabytes_of(8 * sizes.systems * sizes.row)
+    return (
+        500 + sizes.descent_megabytes + megabytes_of(4 * sizes.systems * _PARAMETERS * asked.runs)
+    )
 
 
 def _minutes(sizes: StudySizes, asked: CertifiedUnlearning) -> float:
-    batches = math.ceil(sizes.systems / asked.batch_size)
-    # An epoch's contraction is strong * batches; learning ends when the start is forgotten.
-    learning = asked.epochs + 30 / (asked.strong_convexity * batches)
-    epochs = 4 * learning + 2 * asked.epochs * len(asked.systems)
-    return asked.repeats * epochs * batches * 1e-4 / 60
+    fitting = _EVALUATIONS * sizes.systems * _DRAWS * _CALLS * sizes.network_seconds
+    epochs = _LEARNING + asked.epochs * (len(asked.systems) + 2)
+    running = epochs * sizes.systems * asked.runs * _PARAMETERS * _SECONDS
+    return (fitting + running) / 60 + 1
 
 
 METHOD = Method(
@@ -38,7 +45,9 @@ METHOD = Method(
     ),
     use=Use(
         message="removing systems under certificate",
-        stores=("observations",),
+        stores=("observations", "surrogate", "population"),
+        sections=("forward", "law", "noise", "polish"),
+        imports=("law", "noise"),
         figures=("forgetting",),
         files=("certificate_sequence.json", "certificate_batch.json"),
         megabytes=_megabytes,

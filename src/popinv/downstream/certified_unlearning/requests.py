@@ -111,7 +111,7 @@ def learn(
         If the guarantee does not cover the loss or the noise.
     """
     if isinstance(loss, Quadratic):
-        raise ConfigError("gradients of the squared loss have no bound: use the Huber loss")
+        raise ConfigError("gradients of the squared loss have no bound: clip the targets (Linear)")
     if np.ndim(noise.sigma) or not float(noise.sigma) > 0:
         raise ConfigError(
             f"sigma is {noise.sigma}, must be one positive number: the guarantee rests on the noise"

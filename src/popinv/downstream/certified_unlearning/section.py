@@ -7,66 +7,57 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from popinv.downstream.section import MethodSection, ObservedSystems, system_problems
+from popinv.downstream.section import MethodSection, ObservedSystems, StudySections
+from popinv.errors import DataError
 from popinv.forward.section import ForwardSection
-from popinv.sections.base import Count, CountOrZero, Fraction, NotBoolean, Positive
+from popinv.sections.base import Count, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
+from popinv.sections.systems import SystemName, systems_left
 
 __all__ = ["CertifiedUnlearning"]
 
-# The scale of the read-out comes from half of the held-out systems.
-_FEWEST_HELDOUT = 8
-
 
 class CertifiedUnlearning(MethodSection):
-    """Removal of systems, under certificate, from a read-out of the observations."""
+    """Removal of systems, under certificate, from the answer on law and noise."""
 
     question: ClassVar[str] = (
-        "Cost of removing systems, with a certificate, from a read-out that predicts one observed "
-        "quantity from the others"
+        "Cost of removing systems from law and noise, with a certificate, and what its noise takes "
+        "from the answer"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for the first three systems. It needs at least 8 held-out systems."
+        "`{}` asks for the first three systems. It needs systems aside, as at least 200 in a file "
+        "have, and does not take noise of kind `full`."
     )
 
-    systems: list[CountOrZero] = Field(
-        default=[0, 1, 2],
-        min_length=1,
+    systems: list[SystemName] = Field(
+        default_factory=list,
         max_length=100,
-        description="Numbers of the systems to remove, as in `observations.zarr.zip`, from 0. They "
-        "are removed one by one in this order, and all at once.",
-    )
-    observation: CountOrZero | None = Field(
-        default=None,
-        description="Number of the observed quantity that is predicted from the others, from 0; "
-        "`null` is the middle one.",
-    )
-    components: Count = Field(
-        default=6,
-        description="Principal components of the other quantities that serve as predictors.",
+        description="Systems to remove: their names, or, if they have none, their numbers in "
+        "`observations.zarr.zip`, from 0. They are removed one by one in this order, and all at "
+        "once.",
+        json_schema_extra={"x-default": "the first three"},
     )
     epsilon: Positive = Field(
         default=1.0,
         description="Epsilon of the guarantee. Delta is one over the number of systems.",
     )
     epochs: Count = Field(
-        default=5,
+        default=10,
         description="Largest number of epochs of the first removal. Fewer epochs need more noise.",
     )
-    batch_size: Count = Field(default=32, description="Systems in each batch of the partition.")
-    strong_convexity: Fraction = Field(
-        default=0.005, description="Weight of the regulariser. A larger weight forgets faster."
+    rate: Fraction = Field(
+        default=0.5,
+        description="Learning rate. An epoch leaves the share 1 - rate of what a system has done.",
     )
     clipping: Positive = Field(
-        default=1.0,
-        description="Largest residual whose gradient counts in full, in deviations of the "
-        "predicted quantity.",
+        default=5.0,
+        description="Length to which the contribution of a system is shortened, in root mean "
+        "square lengths of a contribution.",
     )
-    radius: Positive = Field(
-        default=100.0, description="Radius of the ball to which parameters are projected."
-    )
-    repeats: Annotated[int, Field(ge=2), NotBoolean] = Field(
-        default=10, description="Repeats with different noise. The first is certified."
+    runs: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=1000,
+        description="Runs with different noise, for the price of the noise and for an attack on "
+        "the guarantee. The first is certified.",
     )
     noise: Literal["seeded", "secret"] = Field(
         default="seeded",
@@ -75,14 +66,28 @@ class CertifiedUnlearning(MethodSection):
         "not kept.",
     )
 
+    def problems(self, study: StudySections) -> Iterator[Problem]:
+        """Refuse unrestricted noise."""
+        if study.noise and study.noise.unrestricted:
+            yield Problem(
+                (),
+                "requested, but noise of kind 'full' has too many parameters for a step from a "
+                "reference; leave it out, or choose another noise.",
+            )
+
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
     ) -> Iterator[Problem]:
-        """Refuse systems that are not there, and too few held-out systems."""
-        yield from system_problems(self.systems, observed)
-        if observed.heldout is not None and observed.heldout < _FEWEST_HELDOUT:
+        """Refuse systems that are not there, and a study without systems aside."""
+        if observed.count is None:
+            return
+        try:
+            systems_left(self.systems, observed.names, observed.count)
+        except DataError as error:
+            yield Problem(("systems",), str(error))
+        if observed.heldout == 0:
             yield Problem(
                 (),
-                "requested, but the scale comes from half of the held-out systems, and there are "
-                f"{observed.heldout}; set aside at least {_FEWEST_HELDOUT}.",
+                "requested, but it needs a reference answer of systems that are not removed, and "
+                f"all {observed.count} are learned from; at least 200 systems are needed.",
             )
