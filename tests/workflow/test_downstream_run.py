@@ -24,6 +24,7 @@ ASKED = {
     },
     "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
+    "withdrawal": {"systems": [3, 17], "checked": 4},
     "certified_unlearning": {"systems": [4, 59], "runs": 50},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
     "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
@@ -58,7 +59,13 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert metrics_by_method["analog"]["analog_law_change"] > 0
     assert metrics_by_method["influence"]["pool"] == 200
     assert metrics_by_method["influence"]["candidates"] == 40
-    assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1
+    assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1 + 1e-9
+    withdrawal = metrics_by_method["withdrawal"]
+    assert withdrawal["withdrawn"] == 2
+    # One step is the prediction, and a short fit the answer without both systems.
+    assert withdrawal["withdrawn_left_by_one_step"] < 0.3 * withdrawal["withdrawn_size"]
+    influence = pd.read_csv(folder / "downstream/withdrawal/influence.csv")
+    assert sorted(influence["system"]) == list(range(200))
     assert "hardest to forget" in metrics_by_method["instance_unlearning"]["statement"]
     assert metrics_by_method["instance_unlearning"]["solves_rerun_epochs"] == 100
     for picture in (
@@ -69,6 +76,8 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "analog/figures/errors",
         "influence/figures/selection",
         "certified_unlearning/figures/forgetting",
+        "withdrawal/figures/influence",
+        "withdrawal/figures/answers",
         "fedhl/figures/sites",
         "birch/figures/training",
     ):

@@ -105,7 +105,7 @@ def _of_likelihood(
     ends = first_order(maximum, influence, folds)
     information = restricted_inverse(answer["bread"].values, problem.free)
     settings, every = MarginalSettings(draws=draws), np.arange(len(problem.data))
-    simulated = problem if solver is None else replace(problem, simulate=solver)
+    simulated = problem if solver is None else problem.through(solver)
     arrived = np.zeros(len(folds), dtype=bool)
     with nullcontext() if solver is None else solver.session():
         for k, rows in enumerate(folds):

@@ -155,9 +155,6 @@ def _metrics(
         "epochs_batch": batch.removals[0].epochs,
         "epochs_anew": learned.learnt,
         "noise_in_standard_errors": root * spread["batch"],
-        "noise_in_standard_errors_expected": price(learned, goal.epsilon, batch.removals[0].epochs)
-        if len(rows) == 1
-        else None,
         **prices,
         "clipped_share": float((length > learned.longest).mean()),
         "shift_by_clipping": float(result["shift_by_clipping"]),

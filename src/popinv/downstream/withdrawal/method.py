@@ -9,13 +9,16 @@ __all__ = ["METHOD"]
 
 # Evaluations of the likelihood that a fit without some systems takes, and those that come first.
 _EVALUATIONS, _FIRST = 6, 12
-# Draws of each system's integral, and calls of the surrogate for each with the derivatives.
-_DRAWS, _CALLS = 60, 4
+# Calls of the surrogate, or of the solver, for each system in an evaluation; an answer goes through
+# the solver only where this takes no longer than so many seconds.
+_CALLS, _LONGEST = 200, 20.0
 
 
 def _minutes(sizes: StudySizes, asked: Withdrawal) -> float:
-    evaluations = _FIRST + _EVALUATIONS * (asked.checked + 1 + len(asked.systems))
-    each = sizes.systems * _DRAWS * _CALLS * sizes.network_seconds
+    evaluations = _FIRST + _EVALUATIONS * (asked.checked + 1)
+    calls = sizes.systems * _CALLS
+    by_solver = calls * sizes.solve_seconds
+    each = calls * sizes.network_seconds + (by_solver if by_solver < _LONGEST else 0.0)
     # The distance takes short descents.
     return evaluations * max(each, 3 * sizes.iteration_seconds) / 60 + 1
 

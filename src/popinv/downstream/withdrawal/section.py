@@ -46,7 +46,7 @@ class Withdrawal(MethodSection):
         "answer, for the system to count as forgotten.",
     )
     checked: Annotated[CountOrZero, NotBoolean] = Field(
-        default=20,
+        default=10,
         description="Systems, from the least to the most influential, that are left out, one "
         "at a time, to check what the influence predicts.",
     )

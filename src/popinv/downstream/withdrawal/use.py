@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,11 @@ from popinv.inference.build import descent_problem
 from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameter_names
+from popinv.inference.solver import SolverSimulator
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import is_exact
 
 __all__ = ["use"]
 
@@ -43,17 +46,17 @@ def use(study: StudyInput) -> Outcome:
     ids = observations["system_id"].values if "system_id" in observations.coords else None
     systems = [str(name) for name in (np.arange(count) if ids is None else ids)]
     rows = rows_of_systems(asked.systems, ids, count)
-    refitter = Refitter(
-        problem, population, influence, study.descent, draws_for_systems(study.polish.draws, count)
-    )
-    checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
     answers, together = {ALL: p}, None
-    if len(rows):
-        began = time.monotonic()
-        together = refitter.without(rows)
-        print(f"a short fit without them took {time.monotonic() - began:.1f} s")
-        answers[ONE_STEP] = p + influence.shift(rows)
-        answers[REFIT] = p + together.shift
+    draws = draws_for_systems(study.polish.draws, count)
+    with _simulated(problem, study) as simulated:
+        refitter = Refitter(simulated, population, influence, study.descent, draws)
+        checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
+        if len(rows):
+            began = time.monotonic()
+            together = refitter.without(rows)
+            print(f"a short fit without them took {time.monotonic() - began:.1f} s")
+            answers[ONE_STEP] = p + influence.shift(rows)
+            answers[REFIT] = p + together.shift
     if "rerun" in stores:
         answers[RERUN] = estimate_of(stores["rerun"])
     names = parameter_names(problem)
@@ -81,6 +84,18 @@ def use(study: StudyInput) -> Outcome:
     )
 
 
+@contextmanager
+def _simulated(problem: Problem, study: StudyInput) -> Iterator[Problem]:
+    """Provide the problem with the simulator of the answer: the solver itself, or the surrogate."""
+    if study.stores["population"].attrs["through"] != "solver" or is_exact(problem.simulate):
+        yield problem
+        return
+    solver = SolverSimulator(study.forward.model(study.seed))
+    with solver.session():
+        yield problem.through(solver)
+    print(f"fits through the solver took {solver.solves:,} solves")
+
+
 def _influence_metrics(
     influence: Influence,
     systems: Sequence[str],
@@ -91,7 +106,8 @@ def _influence_metrics(
     size = influence.size(influence.shifts)
     steps = influence.steps(size, influence.share, tolerance)
     known = np.isfinite(checked.correlation)
-    by_name = dict(zip(names, checked.correlation, strict=True))
+    correlation = dict(zip(names, checked.correlation, strict=True))
+    smallest = {"smallest": checked.correlation[known].min()} if known.any() else {}
     return {
         "systems": len(size),
         "most_influential": systems[int(size.argmax())],
@@ -103,12 +119,9 @@ def _influence_metrics(
         "checked_arrived": sum(one.arrived for one in checked.refits),
         **{
             f"checked_correlation_{name.replace(' ', '_')}": float(value)
-            for name, value in by_name.items()
+            for name, value in (correlation | smallest).items()
             if np.isfinite(value)
         },
-        "checked_correlation_smallest": (
-            float(checked.correlation[known].min()) if known.any() else None
-        ),
         "checked_steps_above_predicted": int((checked.steps > checked.predicted_steps).sum()),
     }
 
