@@ -19,6 +19,17 @@ Forms of the guarantee:
 Source: Chien, Wang, Chen and Li (arXiv 2403.17105): Lemmas 2.6, 3.3 and 3.4, Theorems 3.2 and
 3.11, Corollaries 3.7, 3.8, 3.10 and J.1. Their code uses ``exact`` from the second request on.
 ``tight`` and the closed forms for sigma and the epochs are derived here.
+
+Theorem 3.2 joins two guarantees, A_1 on the distance of retraining from its limit and A_2 on that
+of unlearning, by the weak triangle inequality with the exponents p = q = 2 of Hoelder's inequality.
+For general exponents, 1/p + 1/q = 1, the sum of both terms is
+
+.. math::
+    (p a - 1) \left( \frac{A_2 a}{a - 1} + \frac{A_1}{p - 1} \right)
+    \ge a \left( \sqrt{A_1} + \sqrt{A_2} \right)^2 ,
+
+with equality at the best p. This is a guarantee of the same form, ``split="best"``, and was derived
+here.
 """
 
 from __future__ import annotations
@@ -33,10 +44,11 @@ import numpy as np
 from popinv.downstream.certified_unlearning import conversion
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["FORMS", "Form", "Setting", "sequential_epochs", "worst_counts"]
+__all__ = ["FORMS", "Form", "Setting", "Split", "sequential_epochs", "worst_counts"]
 
 Form = Literal["paper", "exact", "tight"]
 FORMS: tuple[Form, ...] = ("paper", "exact", "tight")
+Split = Literal["halves", "best"]
 # A relative difference below this is rounding, and must not require one more epoch.
 _ROUNDING = 1e-12
 _LEAST = 1e-280
@@ -257,9 +269,15 @@ class Setting:
         self, learnt: int, sigma: float, epochs: int, form: Form = "paper", records: int = 1
     ) -> float:
         """Return the sum of the two A that are joined if learning stops after T epochs."""
+        return sum(self._both_before(learnt, sigma, epochs, form, records))
+
+    def _both_before(
+        self, learnt: int, sigma: float, epochs: int, form: Form, records: int
+    ) -> tuple[float, float]:
+        """Return A of retraining, and A of unlearning."""
         retrained = self.coefficient(self.widest, sigma, learnt, form)
         gap = self.gap_before(learnt, records)
-        return retrained + self.coefficient(gap, sigma, epochs, form)
+        return retrained, self.coefficient(gap, sigma, epochs, form)
 
     def sigma_before(
         self,
@@ -269,10 +287,37 @@ class Setting:
         epochs: int,
         form: Form = "paper",
         records: int = 1,
+        split: Split = "halves",
     ) -> float:
-        """Return the smallest sigma for (epsilon, delta) by Theorem 3.2."""
+        """Return the smallest sigma for (epsilon, delta) by Theorem 3.2.
+
+        ``split`` is "halves" as in the paper, or "best".
+        """
+        retrained, unlearnt = self._both_before(learnt, 1.0, epochs, form, records)
+        if split == "best":
+            joined = (math.sqrt(retrained) + math.sqrt(unlearnt)) ** 2
+            return math.sqrt(joined / conversion.coefficient(epsilon, delta))
         wanted = conversion.joined_coefficient(epsilon, delta)
-        return math.sqrt(self.coefficient_before(learnt, 1.0, epochs, form, records) / wanted)
+        return math.sqrt((retrained + unlearnt) / wanted)
+
+    def excess_risk(self, dimension: int, sigma: float, epochs: int) -> float:
+        """Return the bound on the excess risk after K epochs (Proposition 3.9).
+
+        It is for one batch and a rate of at most m/(2 L^2).
+
+        Raises
+        ------
+        ConfigError
+            If these assumptions do not hold.
+        """
+        most = self.strong / (2 * self.smooth**2)
+        if self.batches > 1 or self.rate > most * (1 + _ROUNDING):
+            raise ConfigError(
+                f"the bound on the risk is for one batch and a rate of at most {most:g}, not for "
+                f"{self.batches} batches and the rate {self.rate:g}"
+            )
+        left = self.lipschitz * self.shrunk(self.gap(), epochs)
+        return left + 2 * self.smooth * dimension * sigma**2 / self.strong
 
 
 def worst_counts(setting: Setting, records: int) -> np.ndarray:

@@ -21,16 +21,20 @@ __all__ = [
     "OTHER",
     "RECORDS",
     "REQUESTS",
+    "SECOND_RECORDS",
     "SIGMA",
     "constants",
     "epochs_by_noise",
     "epochs_of_methods",
+    "epochs_of_second",
     "epochs_without_convexity",
     "name_of",
 ]
 
 RECORDS = 11_264
 DIMENSION = 784
+# The paper's second data: cats and ships of CIFAR-10, as 512 features of a pretrained network.
+SECOND_RECORDS, SECOND_DIMENSION = 9728, 512
 REQUESTS = 100
 EPSILON, SIGMA = 1.0, 0.03
 BATCHES = (32, 128, 256, 512, RECORDS)
@@ -63,29 +67,33 @@ def epochs_of_methods() -> dict[str, np.ndarray]:
 
     Langevin unlearning removes ten records at a time: its epochs are those of every tenth request.
     """
-    delta = 1 / RECORDS
-    epochs_by_method: dict[str, np.ndarray] = {}
-    for batch in BATCHES:
-        setting = constants(batch)
-        gaps = [setting.gap()] * REQUESTS
-        epochs, _ = sequential_epochs(setting, EPSILON, delta, SIGMA, gaps)
-        epochs_by_method[name_of(batch)] = np.array(epochs)
-    full = constants(RECORDS)
-    epochs_by_method["delete"] = np.array(
-        DescentToDelete(full, DIMENSION).steps(EPSILON, delta, SIGMA, REQUESTS)
-    )
-    together = 10
-    at_once = Langevin(full, together).epochs(EPSILON, delta, SIGMA, REQUESTS // together)
-    epochs_by_method["langevin"] = np.zeros(REQUESTS, dtype=int)
-    epochs_by_method["langevin"][together - 1 :: together] = at_once
-    other = DescentToDelete(OTHER, DIMENSION)
-    epochs_by_method["delete_other_smoothness"] = np.array(
-        other.steps(EPSILON, 1 / OTHER.n, SIGMA, REQUESTS)
-    )
-    at_once = Langevin(OTHER, together).epochs(EPSILON, 1 / OTHER.n, SIGMA, REQUESTS // together)
-    epochs_by_method["langevin_other_smoothness"] = np.zeros(REQUESTS, dtype=int)
-    epochs_by_method["langevin_other_smoothness"][together - 1 :: together] = at_once
-    return epochs_by_method
+    found = {name_of(batch): _noisy(constants(batch)) for batch in BATCHES}
+    for ending, setting in (("", constants(RECORDS)), ("_other_smoothness", OTHER)):
+        rivals = _rivals(setting, DIMENSION)
+        found |= {f"{name}{ending}": epochs for name, epochs in rivals.items()}
+    return found
+
+
+def epochs_of_second() -> dict[str, np.ndarray]:
+    """Return the same on the constants of the second data, for fewer batches."""
+    n = SECOND_RECORDS
+    found = {name: _noisy(constants(batch, n)) for name, batch in (("full", n), ("b128", 128))}
+    return found | _rivals(constants(n, n), SECOND_DIMENSION)
+
+
+def _noisy(setting: Setting) -> np.ndarray:
+    gaps = [setting.gap()] * REQUESTS
+    return np.array(sequential_epochs(setting, EPSILON, 1 / setting.n, SIGMA, gaps)[0])
+
+
+def _rivals(setting: Setting, dimension: int) -> dict[str, np.ndarray]:
+    """Return the epochs of descent to delete and of Langevin unlearning, by name."""
+    delta, together = 1 / setting.n, 10
+    deletion = DescentToDelete(setting, dimension).steps(EPSILON, delta, SIGMA, REQUESTS)
+    at_once = Langevin(setting, together).epochs(EPSILON, delta, SIGMA, REQUESTS // together)
+    langevin = np.zeros(REQUESTS, dtype=int)
+    langevin[together - 1 :: together] = at_once
+    return {"delete": np.array(deletion), "langevin": langevin}
 
 
 def epochs_by_noise(form: Form | None = None) -> np.ndarray:
@@ -105,12 +113,14 @@ def epochs_by_noise(form: Form | None = None) -> np.ndarray:
     return np.array(epochs).reshape(len(MORE_NOISES), len(NOISE_BATCHES), REQUESTS)
 
 
-def epochs_without_convexity(batch: int, epsilon: float, sigma: float) -> np.ndarray:
+def epochs_without_convexity(
+    batch: int, epsilon: float, sigma: float, n: int = RECORDS
+) -> np.ndarray:
     """Return the epochs (requests,) with a regulariser that the accountant does not use.
 
     Without strong convexity the gap grows with the epochs of learning (Corollary 3.10).
     """
-    with_it = constants(batch)
-    setting = Setting(RECORDS, batch, with_it.rate, 0.0, with_it.smooth, 1.0, RADIUS)
+    with_it = constants(batch, n)
+    setting = Setting(n, batch, with_it.rate, 0.0, with_it.smooth, 1.0, RADIUS)
     gaps = [setting.gap(epochs=_LEARNT[batch])] * REQUESTS
-    return np.array(sequential_epochs(setting, epsilon, 1 / RECORDS, sigma, gaps)[0])
+    return np.array(sequential_epochs(setting, epsilon, 1 / n, sigma, gaps)[0])

@@ -26,6 +26,7 @@ from popinv.downstream.certified_unlearning.accounts import (
     constants,
     epochs_by_noise,
     epochs_of_methods,
+    epochs_of_second,
     name_of,
 )
 from popinv.downstream.certified_unlearning.baselines import DescentToDelete, Langevin
@@ -148,11 +149,12 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     by_epsilon = accuracies_by_epsilon(digits, size)
     single = [scratch(digits, batch, size) for batch in (1, 32)]
     rival = kept("rivals", lambda: rivals(digits, size.trials))
-    epochs = epochs_of_methods()
+    epochs, second = epochs_of_methods(), epochs_of_second()
     shares = kept("shares of the gap", lambda: {"shares": shares_of_gap(digits, size.trials)})
     when = ("learnt", "unlearnt", "retrained")
     names = {
         "method": list(epochs),
+        "second_method": list(second),
         "published": list(by_epsilon),
         "served": list(served),
         "noisy": list(noisy),
@@ -162,6 +164,11 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     return xr.Dataset(
         {
             "epochs": variable(("method", "request"), list(epochs.values()), "epochs of requests"),
+            "epochs_of_second": variable(
+                ("second_method", "request"),
+                list(second.values()),
+                "epochs of requests on the second data",
+            ),
             "epochs_by_noise": variable(
                 ("noise", "batch", "request"), epochs_by_noise(), "epochs of requests"
             ),
