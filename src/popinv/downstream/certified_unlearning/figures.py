@@ -123,12 +123,12 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
         noise = float(result["noise"].sel(way=way))
         right.errorbar(shift, place, xerr=2 * noise, fmt=mark, ms=5, color=colour, label=label)
     right.set(
-        xlabel="distance from the answer without them and without noise, in standard errors",
+        xlabel="distance from the exact answer without them, in standard errors",
         yticks=range(len(rows)),
     )
     right.set_yticklabels([readable(str(result["fitted"].values[i])) for i in rows])
     right.invert_yaxis()
-    right.legend(loc="best")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
