@@ -294,6 +294,10 @@ def test_the_table_says_what_was_measured(few_measured, tmp_path):
         "does not hold",
         "not comparable",
     }
+    second = few_measured["epochs_of_second"].sum("request")
+    rival = min(int(second.sel({"second_method": m})) for m in ("delete", "langevin"))
+    share = next(c for c in table if c.claim.startswith("cats") and "full batch: epochs" in c.claim)
+    assert share.found.mean == int(second.sel({"second_method": "full"})) / rival < 0.2
     # A tenth of the requests: their totals are not those of a hundred, and the table says so.
     totals = next(c for c in table if "agree exactly" in c.claim)
     assert (totals.found.mean, totals.status) == (0, "does not hold")

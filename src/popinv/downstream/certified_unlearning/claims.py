@@ -91,7 +91,7 @@ def _costs(result: xr.Dataset) -> Iterator[Claim]:
 
 def _shares(words: str, epochs: xr.DataArray, n: int) -> Iterator[Claim]:
     """Yield the shares of the rivals' epochs, on the constants of n records."""
-    totals = {str(name): int(epochs.sel(method=name).sum()) for name in epochs["method"].values}
+    totals = {str(name): int(epochs.sel({"method": name}).sum()) for name in epochs["method"].values}
     rival = min(totals["delete"], totals["langevin"])
     # The limits are those of rounding to the published per cent.
     for name, batch, share, limit in (("full", n, 0.10, 0.105), ("b128", 128, 0.02, 0.025)):
@@ -185,7 +185,7 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
         within(1183),
         Control(
             "the constants of threes and eights",
-            measured(float(result["epochs"].sel(method="full").sum())),
+            measured(float(result["epochs"].sel({"method": "full"}).sum())),
         ),
     )
     full = constants(RECORDS)
