@@ -91,7 +91,8 @@ def _costs(result: xr.Dataset) -> Iterator[Claim]:
 
 def _shares(words: str, epochs: xr.DataArray, n: int) -> Iterator[Claim]:
     """Yield the shares of the rivals' epochs, on the constants of n records."""
-    totals = {str(name): int(epochs.sel({"method": name}).sum()) for name in epochs["method"].values}
+    names = epochs["method"].values
+    totals = {str(name): int(epochs.sel({"method": name}).sum()) for name in names}
     rival = min(totals["delete"], totals["langevin"])
     # The limits are those of rounding to the published per cent.
     for name, batch, share, limit in (("full", n, 0.10, 0.105), ("b128", 128, 0.02, 0.025)):
