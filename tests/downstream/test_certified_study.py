@@ -281,11 +281,15 @@ def few_measured():
     with pytest.MonkeyPatch.context() as patch:
         for module in (accounts, claims, problem):
             patch.setattr(module, "REQUESTS", 10)
-        yield problem.measure(few_digits(384, 0.3), problem.Size(5, 3, 3, (32,)))
+        yield problem.measure(few_digits(384, 0.3), problem.Size(5, 6, 3, 3, (32,)))
 
 
 def test_the_table_says_what_was_measured(few_measured, tmp_path):
     numbers = problem.metrics(few_measured)
+    # Small batches have five trials, and one batch six.
+    assert few_measured["served_accuracy"].count("trial").sel(
+        {"when": "learnt"}
+    ).values.tolist() == [5, 5, 6]
     assert numbers["epochs_full"] == few_measured["epochs"].sel({"method": "full"}).sum()
     table = claims.claims(few_measured)
     assert {claim.source for claim in table} == {"paper", "authors' code", "this package"}

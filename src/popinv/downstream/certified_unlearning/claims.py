@@ -133,10 +133,12 @@ def _largest(result: xr.Dataset) -> Iterator[Claim]:
 
 def _utility(result: xr.Dataset) -> Iterator[Claim]:
     rivals = result["rival_accuracy"]
-    rival = rivals.sel({"rival": "delete"}).values
     for name, steps in (("full", 9), ("b128", 1)):
-        ours = result["served_accuracy"].sel({"served": name, "when": "unlearnt"}).values
-        hasty = rivals.sel({"rival": f"delete_{steps}"}).values
+        ours = _trials(result["served_accuracy"].sel({"served": name, "when": "unlearnt"}))
+        rival, hasty = (
+            rivals.sel({"rival": which}).values[: len(ours)]
+            for which in ("delete", f"delete_{steps}")
+        )
         yield judged(
             "headline",
             f"{_WORDS[name]}: accuracy after 100 requests less that of descent to delete, the "
@@ -215,7 +217,7 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
 def _retraining(result: xr.Dataset) -> Iterator[Claim]:
     for served in result["served"].values:
         of = result["served_accuracy"].sel({"served": served})
-        unlearnt, anew = (of.sel({"when": w}).values for w in ("unlearnt", "retrained"))
+        unlearnt, anew = (_trials(of.sel({"when": w})) for w in ("unlearnt", "retrained"))
         found = measured(unlearnt - anew)
         criterion = within(0.0, bound=_SAME)
         yield judged(
@@ -240,7 +242,7 @@ def _stored_accuracy(result: xr.Dataset) -> Iterator[Claim]:
         "delete_5_other_smoothness": "delete_1_other_smoothness",
     }
     for name, stored in _ACCURACY.items():
-        ours = result["accuracy"].sel({"published": name}).transpose("trial", ...).values
+        ours = _trials(result["accuracy"].sel({"published": name}))
         other = others[name]
         yield _stored(
             f"accuracy after one epoch, six epsilons, {_WORDS[name]}",
@@ -249,7 +251,7 @@ def _stored_accuracy(result: xr.Dataset) -> Iterator[Claim]:
             _ACCURACY[other],
             f"stored accuracies of: {_WORDS[other]}",
         )
-    ours = result["noisy_accuracy"].sel({"noisy": "b32"}).transpose("trial", ...).values
+    ours = _trials(result["noisy_accuracy"].sel({"noisy": "b32"}))
     yield _stored(
         "accuracy after 100 requests at epsilon 0.01, five noises, batches of 32",
         ours,
@@ -277,6 +279,13 @@ def _stored(
         below(_SAME),
         Control(taken_away, measured(difference(other))),
     )
+
+
+def _trials(values: xr.DataArray) -> np.ndarray:
+    """Return the trials (n, ...) that there are; small batches have fewer."""
+    rows = values.transpose("trial", ...).values
+    there: np.ndarray = rows[~np.isnan(rows.reshape(len(rows), -1)).any(axis=1)]
+    return there
 
 
 def _gap(result: xr.Dataset) -> Iterator[Claim]:

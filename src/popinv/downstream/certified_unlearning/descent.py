@@ -7,7 +7,7 @@ One iteration on the batch B is
     + \sqrt{2 \eta \sigma^2} \, N(0, I) \Big).
 
 An epoch goes through the batches once, in their order. Learning and unlearning are the same
-iteration on different records. Only the parameters are kept.
+iteration on different records. Only the parameters are kept, in the precision of the features.
 
 Source: the paper, Algorithm 1 and Section 3.
 """
@@ -66,10 +66,10 @@ def start(records: Records, setting: Setting, noise: Noise, runs: int = 1) -> Mo
     """Return the start, N(0, 2 sigma^2/m) projected on the ball, or 0 without strong convexity."""
     shape = (*records.shape, runs)
     if setting.strong == 0:
-        return Model(np.zeros(shape))
+        return Model(np.zeros(shape, dtype=records.dtype))
     draw = generator(noise.seed, f"{noise.stage}/start").standard_normal(shape)
     width = np.sqrt(2 / setting.strong) * noise.sigma
-    return Model(project(width * draw, setting.radius))
+    return Model(project(width * draw, setting.radius).astype(records.dtype))
 
 
 def iterate(
@@ -102,12 +102,12 @@ def run(
             f"{partition.n} records in batches of {partition.batch}, but the constants are for "
             f"{setting.n} in batches of {setting.batch}"
         )
-    width = math.sqrt(2 * setting.rate) * np.asarray(noise.sigma)
+    width = (math.sqrt(2 * setting.rate) * np.asarray(noise.sigma)).astype(records.dtype)
     parameters = model.parameters
     for epoch in range(model.epochs, model.epochs + epochs):
         rng = generator(noise.seed, f"{noise.stage}/noise", epoch)
         for batch in records.batches:
-            push = width * rng.standard_normal(parameters.shape)
+            push = width * rng.standard_normal(parameters.shape, dtype=records.dtype)
             parameters = iterate(parameters, batch, loss, setting, push)
     if not np.isfinite(parameters).all():
         raise DivergenceError("noisy gradient descent reached parameters that are not finite")

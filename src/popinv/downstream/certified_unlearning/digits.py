@@ -91,12 +91,13 @@ def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) 
 
 
 def _features(pixels: np.ndarray) -> np.ndarray:
-    features = pixels.reshape(len(pixels), -1) / 255 - 0.5
+    # Single precision is enough for accuracies, and twice as fast.
+    features = pixels.reshape(len(pixels), -1).astype(np.float32) / 255 - np.float32(0.5)
     return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
 
 
 def _targets(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels == _CLASSES[0], 1.0, -1.0)[:, None]
+    return np.where(labels == _CLASSES[0], 1.0, -1.0).astype(np.float32)[:, None]
 
 
 def replacements(seed: int, count: int, d: int) -> tuple[np.ndarray, np.ndarray]:

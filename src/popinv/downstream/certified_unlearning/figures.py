@@ -94,7 +94,7 @@ def draw_digits(result: xr.Dataset) -> Figure:
 
 def _over_trials(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the mean and its standard error."""
-    return values.mean("trial"), values.std("trial", ddof=1) / np.sqrt(values.sizes["trial"])
+    return values.mean("trial"), values.std("trial", ddof=1) / np.sqrt(values.count("trial"))
 
 
 @styled

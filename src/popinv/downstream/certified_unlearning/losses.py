@@ -108,7 +108,7 @@ def setting_of(
         If a feature is longer than the bound, or the loss has no bound on its slope.
     """
     longest = float(np.sqrt((features**2).sum(axis=1).max()))
-    if not longest <= bound * (1 + 1e-9):
+    if not longest <= bound * (1 + max(1e-9, 8 * np.finfo(features.dtype).eps)):
         raise ConfigError(
             f"a record has a feature of length {longest:g}, but the guarantee is for at most "
             f"{bound:g}: scale the features"

@@ -6,6 +6,7 @@ images, over trials with their own partitions and noise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +56,21 @@ _SCRATCH = 8
 
 @dataclass(frozen=True)
 class Size:
-    """Trials, and epochs of learning with small batches and with one."""
+    """Trials with small batches and with one, and epochs of learning with both.
+
+    Trials with one batch share it, so that many of them take little longer than one.
+    """
 
     trials: int
+    trials_full: int
     learnt: int
     learnt_full: int
     noisy_batches: tuple[int, ...]
 
 
 SIZES = {
-    "workstation": Size(5, 20, 300, (32,)),
-    "paper": Size(100, 50, 1000, (32, 128, 512, RECORDS)),
+    "workstation": Size(5, 50, 20, 300, (32,)),
+    "paper": Size(100, 100, 50, 1000, (32, 128, 512, RECORDS)),
 }
 
 
@@ -81,7 +86,7 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
     n = len(digits.features)
     accuracies = {"b128": _after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
     both = np.concatenate([sigmas[RECORDS], langevin])
-    of_both = _after_one(digits, n, both, size.learnt_full, size.trials)
+    of_both = _after_one(digits, n, both, size.learnt_full, size.trials_full)
     accuracies["full"], accuracies["langevin"] = np.split(of_both, 2, axis=1)
     for steps in (1, 5):
         w = noiseless(digits, 400, steps)
@@ -90,7 +95,7 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
             (f"delete_{steps}_other_smoothness", DescentToDelete(OTHER, DIMENSION)),
         ):
             widths = np.array([deletion.sigma_secret(e, delta, steps) for e in EPSILONS])
-            accuracies[name] = published(digits, w, widths, size.trials, f"delete/{steps}")
+            accuracies[name] = published(digits, w, widths, size.trials_full, f"delete/{steps}")
     return accuracies
 
 
@@ -138,17 +143,17 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     goal = Goal(EPSILON, 1 / n)
     served = {}
     for batch in tqdm((32, 128, n), desc="batches of a hundred requests", disable=None):
-        learnt = size.learnt_full if batch == n else size.learnt
-        served[name_of(batch)] = serve(digits, batch, SIGMA, goal, learnt, REQUESTS, size.trials)
+        learnt, trials = _of_batch(size, batch == n)
+        served[name_of(batch)] = serve(digits, batch, SIGMA, goal, learnt, REQUESTS, trials)
     noisy = {}
     strict = Goal(0.01, 1 / n)
     for batch in tqdm(size.noisy_batches, desc="noises", disable=None):
-        learnt = size.learnt_full if batch == n else size.learnt
-        rows = [serve(digits, batch, s, strict, learnt, REQUESTS, size.trials) for s in NOISES]
+        learnt, trials = _of_batch(size, batch == n)
+        rows = [serve(digits, batch, s, strict, learnt, REQUESTS, trials) for s in NOISES]
         noisy[name_of(batch)] = rows
     by_epsilon = accuracies_by_epsilon(digits, size)
     single = [scratch(digits, batch, size) for batch in (1, 32)]
-    rival = kept("rivals", lambda: rivals(digits, size.trials))
+    rival = kept("rivals", lambda: rivals(digits, size.trials_full))
     epochs, second = epochs_of_methods(), epochs_of_second()
     shares = kept("shares of the gap", lambda: {"shares": shares_of_gap(digits, size.trials)})
     when = ("learnt", "unlearnt", "retrained")
@@ -174,22 +179,22 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
             ),
             "accuracy": variable(
                 ("published", "trial", "epsilon"),
-                list(by_epsilon.values()),
+                _alike(by_epsilon.values()),
                 "accuracy after one epoch",
             ),
             "served_accuracy": variable(
                 ("served", "when", "trial"),
-                [[getattr(s, w) for w in when] for s in served.values()],
+                [_alike([getattr(s, w) for w in when], size.trials_full) for s in served.values()],
                 "accuracy about a hundred requests",
             ),
             "noisy_accuracy": variable(
                 ("noisy", "sigma", "trial"),
-                [[s.unlearnt for s in rows] for rows in noisy.values()],
+                [_alike([s.unlearnt for s in rows], size.trials_full) for rows in noisy.values()],
                 "accuracy after a hundred requests",
             ),
             "noisy_retrained": variable(
                 ("noisy", "sigma", "trial"),
-                [[s.retrained for s in rows] for rows in noisy.values()],
+                [_alike([s.retrained for s in rows], size.trials_full) for rows in noisy.values()],
                 "accuracy of retraining",
             ),
             "rival_accuracy": variable(
@@ -199,9 +204,13 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
                 "served", [s.epochs.sum() for s in served.values()], "epochs of the first trial"
             ),
             "scratch": variable(
-                ("scratch_batch", "trial", "run"), single, "accuracy of learning with small batches"
+                ("scratch_batch", "small_trial", "run"),
+                single,
+                "accuracy of learning with small batches",
             ),
-            "share_of_gap": variable("trial", shares["shares"], "largest distance over its bound"),
+            "share_of_gap": variable(
+                "small_trial", shares["shares"], "largest distance over its bound"
+            ),
         },
         coords={
             **{d: variable(d, np.array(v, dtype=np.str_), d) for d, v in names.items()},
@@ -212,6 +221,21 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
             "scratch_batch": variable("scratch_batch", [1, 32], "records in a batch"),
         },
     )
+
+
+def _of_batch(size: Size, full: bool) -> tuple[int, int]:
+    """Return the epochs of learning and the trials, with one batch or with small ones."""
+    return (size.learnt_full, size.trials_full) if full else (size.learnt, size.trials)
+
+
+def _alike(values: Iterable[np.ndarray], trials: int | None = None) -> np.ndarray:
+    """Return arrays of different numbers of trials (n, ...) in one, filled up with NaN."""
+    rows = list(values)
+    count = max(len(row) for row in rows) if trials is None else trials
+    whole = np.full((len(rows), count, *rows[0].shape[1:]), np.nan)
+    for row, place in zip(rows, whole, strict=True):
+        place[: len(row)] = row
+    return whole
 
 
 def shares_of_gap(digits: Digits, trials: int) -> list[float]:
@@ -247,16 +271,17 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
     ):
         # The order of names is that of the dimensions without the trials.
         accuracies |= flatten(result[name].mean("trial"), pattern)
-        error = result[name].std("trial", ddof=1) / np.sqrt(result.sizes["trial"])
+        error = result[name].std("trial", ddof=1) / np.sqrt(result[name].count("trial"))
         accuracies |= flatten(error, f"{pattern}_standard_error")
     accuracies |= flatten(
-        result["scratch"].mean(["trial", "run"]), "accuracy_scratch_b{scratch_batch}"
+        result["scratch"].mean(["small_trial", "run"]), "accuracy_scratch_b{scratch_batch}"
     )
     full = constants(RECORDS)
     return {
         "delta": 1 / RECORDS,
         "requests": REQUESTS,
-        "trials": result.sizes["trial"],
+        "trials": result.sizes["small_trial"],
+        "trials_full": result.sizes["trial"],
         **flatten(totals, "epochs_{method}"),
         **shares,
         **accuracies,

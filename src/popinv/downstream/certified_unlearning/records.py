@@ -104,6 +104,11 @@ class Records:
         first = self.batches[0]
         return first.features.shape[1], first.targets.shape[1]
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The precision of the features, and so of the parameters."""
+        return self.batches[0].features.dtype
+
     def filled(self, record: int) -> bool:
         """Return whether a record has not been removed."""
         batch, place = self.partition.place(record)
