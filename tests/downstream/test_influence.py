@@ -248,6 +248,15 @@ def test_target_samples_choose_in_turns():
     assert set(drawn) == {3, 2}
 
 
+def test_the_order_of_the_turns_is_drawn_anew_in_every_round():
+    # Each of three target samples wants samples of its own.
+    owner = np.arange(60) % 3
+    scores = np.where(owner[:, None] == np.arange(3), 1.0, 0.0)
+    taken = owner[round_robin(scores, 60, np.random.default_rng(0))].reshape(20, 3)
+    assert (np.sort(taken, axis=1) == np.arange(3)).all()
+    assert len({tuple(turn) for turn in taken}) > 3
+
+
 def test_cosines_are_those_of_scaled_gradients():
     rows = torch.tensor([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     target = torch.tensor([[2.0, 0.0], [0.0, 5.0]])

@@ -24,7 +24,7 @@ from popinv.downstream.claims import (
     unsettled,
     within,
 )
-from popinv.downstream.influence.exactness import CURVED_RATES
+from popinv.downstream.influence.exactness import CURVED_RATES, KEPT
 from popinv.downstream.influence.problem import CURVED
 
 __all__ = ["BETTER_THAN_PAIRS", "claims"]
@@ -223,19 +223,21 @@ def _cost(result: xr.Dataset) -> Iterator[Claim]:
 def _second_order(result: xr.Dataset) -> Iterator[Claim]:
     practical, large = CURVED_RATES
     for case in CURVED:
-        name = f"{case}_second_order_overlap"
-        yield judged(
-            "headline",
-            f"{_words(case)}: share of the selection that the second-order term leaves, learning "
-            f"rate {practical:g}",
-            *("quoted by others", "Section 4", 1.0),
-            measured(_values(result, "exactness", f"{name}_{practical:g}")),
-            above(0.9),
-            Control(
-                f"learning rate {large:g}",
-                measured(_values(result, "exactness", f"{name}_{large:g}")),
-            ),
-        )
+        for kind, words in (("gradient", "gradient descent"), ("adam", "Adam")):
+            for share in KEPT:
+                name = f"{case}_second_order_overlap_{kind}_{share:g}"
+                yield judged(
+                    "headline",
+                    f"{_words(case)}, {words}: share of the selection of {share:.0%} of the pool "
+                    f"that the second-order term leaves, learning rate {practical:g}",
+                    *("quoted by others", "Section 4", 1.0),
+                    measured(_values(result, "exactness", f"{name}_{practical:g}")),
+                    above(0.9),
+                    Control(
+                        f"learning rate {large:g}",
+                        measured(_values(result, "exactness", f"{name}_{large:g}")),
+                    ),
+                )
 
 
 def _orders(result: xr.Dataset) -> Iterator[Claim]:

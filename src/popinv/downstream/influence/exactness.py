@@ -24,16 +24,17 @@ from popinv.downstream.influence.networks import (
     language_losses,
 )
 from popinv.downstream.influence.selection import top
-from popinv.downstream.influence.steps import Step, gradient_step
+from popinv.downstream.influence.steps import gradient_step
 from popinv.downstream.influence.training import Adam, begin, step, train
 from popinv.seeds import generator
 
-__all__ = ["CURVED_RATES", "RATES", "Case", "cases", "error_orders", "second_order"]
+__all__ = ["CURVED_RATES", "KEPT", "RATES", "Case", "cases", "error_orders", "second_order"]
 
 RATES = (0.02, 0.01, 0.005, 0.0025)
 # A practical learning rate, and one at which the second-order term is seen.
 CURVED_RATES = (0.01, 1.0)
-_KEPT = 0.1
+# Shares of the pool that are selected.
+KEPT = (0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True)
@@ -117,34 +118,49 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
 
 
 def second_order(case: Case, seed: int, rates: tuple[float, ...] = CURVED_RATES) -> dict[str, Any]:
-    """Return what the second-order term does to the selection, at some learning rates.
+    """Return what the second-order term does to the selection, by optimiser and share of the pool.
 
     The penalty is that which leaves k weights without the term, or larger if the problem would not
     be convex. The selection with the term has the k largest weights, as far as they are positive.
+    Adam's step is that after a warm-up on the pool, its second moment frozen; its rates are in
+    units of the length of the step by gradient descent, so that both move the weights as far.
 
     Returns
     -------
     dict
-        ``second_order_overlap_<rate>``: share of the best k that is kept with the term;
-        ``quadratic_share_<rate>``: ratio of that term to the linear one.
+        ``second_order_overlap_<optimiser>_<share>_<rate>``: share of the best k that is kept with
+        the term; ``quadratic_share_<optimiser>_<rate>``: ratio of that term to the linear one, with
+        the smallest k.
     """
-    theta, name = case.flat.theta, case.name
+    settings = Adam(batch_size=16, seed=seed, stage=f"influence/curved/{case.name}")
+    warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
+    steps = {"gradient": gradient_step(warm.theta), "adam": warm.frozen_step(settings)}
+    theta = warm.theta
     rows = gradients.sample_gradients(case.losses, theta, case.pool)
     g = gradients.mean_gradient(case.losses, theta, case.target)
-    plain: Step = gradient_step(theta)
-    p = influence.scores_of(rows, g, plain).numpy()
-    size = max(2, round(_KEPT * len(p)))
-    w, penalty = robust.weights_of_size(p, size)
-    best = set(top(p, size))
-    matrix = influence.quadratic_matrix(
-        rows, plain, lambda v: gradients.hessian_product(case.losses, theta, case.target, v)
-    ).numpy()
-    flattest = float(np.linalg.eigvalsh(matrix)[0])
+
+    def hessian(v: Tensor) -> Tensor:
+        return gradients.hessian_product(case.losses, theta, case.target, v)
+
+    plain = float(steps["gradient"].move(rows.mean(dim=0)).norm())
     numbers: dict[str, Any] = {}
-    for rate in rates:
-        convex = max(penalty, -2 * rate * flattest)
-        curved = robust.quadratic_weights(p, matrix, rate, convex)
-        second = set(top(curved, size)) & set(np.flatnonzero(curved > 0))
-        numbers[f"{name}_second_order_overlap_{rate:g}"] = len(second & best) / size
-        numbers[f"{name}_quadratic_share_{rate:g}"] = float(rate / 2 * (w @ matrix @ w) / (p @ w))
+    for kind, taken in steps.items():
+        unit = plain / float(taken.move(rows.mean(dim=0)).norm())
+        matrix = influence.quadratic_matrix(rows, taken, hessian).numpy()
+        flattest = float(np.linalg.eigvalsh(matrix)[0])
+        for rate in rates:
+            own = rate * unit
+            p = influence.linear_scores(rows, g, taken, own, hessian).numpy()
+            for share in KEPT:
+                size = max(2, round(share * len(p)))
+                w, penalty = robust.weights_of_size(p, size)
+                best = set(top(p, size))
+                convex = max(penalty, -2 * own * flattest)
+                curved = robust.quadratic_weights(p, matrix, own, convex)
+                second = set(top(curved, size)) & set(np.flatnonzero(curved > 0))
+                name = f"{case.name}_second_order_overlap_{kind}_{share:g}_{rate:g}"
+                numbers[name] = len(second & best) / size
+                if share == KEPT[0]:
+                    ratio = float(own / 2 * (w @ matrix @ w) / (p @ w))
+                    numbers[f"{case.name}_quadratic_share_{kind}_{rate:g}"] = ratio
     return numbers

@@ -35,8 +35,8 @@ def round_robin(
     size : int
         k.
     rng : Generator, optional
-        Draws the order of the target samples once, as in the released code. By default the order is
-        that of the columns.
+        Draws the order of the target samples anew for every round, as in the released code. By
+        default the order is that of the columns.
 
     Returns
     -------
@@ -51,13 +51,12 @@ def round_robin(
     scores = np.asarray(scores, dtype=float)
     count, targets = scores.shape
     _check(size, count)
-    turns = np.arange(targets) if rng is None else rng.permutation(targets)
     ranking = np.argsort(-scores, axis=0, kind="stable")
     free = np.ones(count, dtype=bool)
     place = np.zeros(targets, dtype=int)
     chosen: list[int] = []
     while True:
-        for target in turns:
+        for target in range(targets) if rng is None else rng.permutation(targets):
             column = ranking[:, target]
             while not free[column[place[target]]]:
                 place[target] += 1
