@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"population", "store", "workflow"},
     "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"basics", "config", "figures", "forward", "inference", "judgement"}
+    "api": {"basics", "config", "downstream", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
 }
 ROWS = (

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+import popinv
+
 FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {
     "kind": "normal",
@@ -38,3 +40,20 @@ def wide() -> pd.DataFrame:
 def line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
     """Return the heights of boys at all times, for intercepts and slopes (n, 2)."""
     return z[:, :1] + z[:, 1:] * torch.as_tensor(times)
+
+
+def fit(heights: pd.DataFrame, **options: Any) -> popinv.Result:
+    """Return the fit of straight lines to rows of :func:`table`."""
+    return popinv.fit(
+        heights,
+        line,
+        law=LAW,
+        noise=NOISE,
+        parameters=["intercept [cm]", "slope [cm]"],
+        observations={"units": "cm", "long_name": "height"},
+        system_column="Subject",
+        time_column="age",
+        value_column="height",
+        progress=False,
+        **options,
+    )

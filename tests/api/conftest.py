@@ -21,18 +21,7 @@ QUICK: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def boys_result() -> popinv.Result:
     """Return the fit of straight lines to the heights of boys, with all defaults."""
-    return popinv.fit(
-        boys.table(),
-        boys.line,
-        law=boys.LAW,
-        noise=boys.NOISE,
-        parameters=["intercept [cm]", "slope [cm]"],
-        observations={"units": "cm", "long_name": "height"},
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-        progress=False,
-    )
+    return boys.fit(boys.table())
 
 
 @pytest.fixture(scope="session")

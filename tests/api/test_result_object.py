@@ -221,3 +221,21 @@ def test_a_damaged_result_is_refused(boys_result, tmp_path):
     store.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"population\.zarr.zip"):
         popinv.load(folder).summary()
+
+
+def test_the_influence_of_a_boy_is_that_of_a_fit_without_him(boys_result):
+    table = boys_result.influence()
+    assert len(table) == 26
+    assert (np.diff(table["size [standard errors]"]) <= 0).all()
+    assert set(table.index) == set(boys_result.observations["system_id"].values)
+    assert table["steps to forget"].iloc[-1] <= table["steps to forget"].iloc[0]
+    most, whole = str(table.index[0]), boys_result.summary()
+    others = boys.table()
+    others = others[others["Subject"].astype(str) != most]
+    without = boys.fit(others, tests=False).summary()["estimate"]
+    moved = (without - whole["estimate"]) / whole["standard_error"]
+    for name in NAMES:
+        predicted = table.loc[most, f"{name.removeprefix('noise_')}: shift [standard errors]"]
+        # The most influential boy moves law and noise by most of a standard error.
+        assert moved[name] == pytest.approx(predicted, abs=0.3), name
+    assert moved.abs().max() > 0.4

@@ -174,14 +174,14 @@ def test_tables_have_the_natural_values_without_each_system(fitted):
     names = parameter_names(problem)
     p = np.concatenate([answer["alpha"].values, answer["gamma"].values])
     systems = [f"bore_{n}" for n in range(COUNT)]
-    table = influence_table(problem, influence, p, names, systems, 0.01)
+    table = influence_table(problem.natural, influence, p, names, systems, 0.01)
     assert table["system"].iloc[0] == "bore_3"
     first = table.iloc[0]
     without = problem.natural(p + influence.shifts[3])
     for name, value in zip(names, without, strict=True):
         assert first[f"{name} without it"] == pytest.approx(value)
     answers = {"all systems": p, "one step": p + influence.shift([3])}
-    told = answers_table(problem, answers, influence.standard_error, names)
+    told = answers_table(problem.natural, answers, influence.standard_error, names)
     np.testing.assert_allclose(told["one step"], without)
     shift = told["one step: shift [standard errors]"]
     np.testing.assert_allclose(shift, influence.in_errors(influence.shifts[3]))
@@ -190,5 +190,5 @@ def test_tables_have_the_natural_values_without_each_system(fitted):
     assert len(right.lines) == 2
     (ax,) = draw_answers(told, influence.standard_error).axes
     assert len(ax.get_yticks()) == len(names)
-    nobody = answers_table(problem, {"all systems": p}, influence.standard_error, names)
+    nobody = answers_table(problem.natural, {"all systems": p}, influence.standard_error, names)
     assert draw_answers(nobody, influence.standard_error).axes[0].texts

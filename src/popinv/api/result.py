@@ -170,6 +170,31 @@ class Result:
         """
         return checks(self)
 
+    def influence(self, tolerance: float = 0.01) -> pd.DataFrame:
+        """Return how far the answer moves without each system, to first order.
+
+        Parameters
+        ----------
+        tolerance : float
+            Part of a shift, in standard errors, that a short fit may leave.
+
+        Returns
+        -------
+        DataFrame
+            The index holds the names of the systems, or their numbers, the most influential first.
+            ``size [standard errors]`` is the length of the shift, ``steps to forget`` the
+            steps of a short fit that forgets the system, and each parameter has its shift in
+            standard errors and its natural value without the system.
+
+        Raises
+        ------
+        DataError
+            If the noise has too many parameters for the influence to be known.
+        """
+        from popinv.api.tables import influence
+
+        return influence(self, tolerance)
+
     # --- pictures and draws ---------------------------------------------------------------------
 
     def plot(self, *names: str) -> Figures:

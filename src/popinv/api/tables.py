@@ -24,7 +24,7 @@ from popinv.population.units import Described, law_parameters, noise_parameters
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
-__all__ = ["checks", "natural_draws", "summary"]
+__all__ = ["checks", "influence", "natural_draws", "summary"]
 
 _STEP = 1e-5
 
@@ -150,3 +150,26 @@ def checks(result: Result) -> pd.DataFrame:
         },
         index=pd.Index([each.name for each in every], name="check"),
     )
+
+
+def influence(result: Result, tolerance: float) -> pd.DataFrame:
+    """Return how far the answer moves without each system; see :meth:`Result.influence`."""
+    # Imported here: a session that does not ask for it need not read the method.
+    from popinv.downstream.withdrawal.influence import influence_of
+    from popinv.downstream.withdrawal.table import influence_table
+
+    answer, law, noise = result.population, result.law, result.noise
+    split, observations = len(law.names), result.observations
+
+    def natural(p: np.ndarray) -> np.ndarray:
+        return np.concatenate([law.to_natural(p[:split]), noise.to_natural(p[split:])])
+
+    names = [str(name) for name in answer["estimated"].values]
+    count = observations.sizes["system"]
+    named = "system_id" in observations.coords
+    systems = observations["system_id"].values if named else np.arange(count)
+    p = np.concatenate([answer["alpha"].values, answer["gamma"].values])
+    table = influence_table(
+        natural, influence_of(answer), p, names, [str(one) for one in systems], tolerance
+    )
+    return table.set_index("system")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from popinv.downstream.withdrawal.influence import Influence
-from popinv.inference.problem import Problem
 
 __all__ = ["answers_table", "influence_table", "write_table"]
 
+Natural = Callable[[np.ndarray], np.ndarray]
+
 
 def influence_table(
-    problem: Problem,
+    natural: Natural,
     influence: Influence,
     p: np.ndarray,
     names: Sequence[str],
@@ -30,7 +31,8 @@ def influence_table(
 
     Parameters
     ----------
-    problem : Problem
+    natural : callable
+        Maps parameters (n_p,) to their natural values.
     influence : Influence
     p : ndarray of shape (n_p,)
         The answer, unconstrained.
@@ -41,7 +43,7 @@ def influence_table(
     """
     shifts, size = influence.shifts, influence.size(influence.shifts)
     in_errors = influence.in_errors(shifts)
-    natural = np.array([problem.natural(p + shift) for shift in shifts])
+    values = np.array([natural(p + shift) for shift in shifts])
     columns: dict[str, object] = {
         "system": list(systems),
         "size [standard errors]": size,
@@ -50,19 +52,20 @@ def influence_table(
     }
     for i, name in enumerate(names):
         columns[f"{name}: shift [standard errors]"] = in_errors[:, i]
-        columns[f"{name} without it"] = natural[:, i]
+        columns[f"{name} without it"] = values[:, i]
     order = np.argsort(-size, kind="stable")
     return pd.DataFrame(columns).iloc[order]
 
 
 def answers_table(
-    problem: Problem, answers: Mapping[str, np.ndarray], errors: np.ndarray, names: Sequence[str]
+    natural: Natural, answers: Mapping[str, np.ndarray], errors: np.ndarray, names: Sequence[str]
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 
     Parameters
     ----------
-    problem : Problem
+    natural : callable
+        Maps parameters (n_p,) to their natural values.
     answers : mapping of str to ndarray of shape (n_p,)
         Unconstrained, the answer with all systems first.
     errors : ndarray of shape (n_p,)
@@ -73,7 +76,7 @@ def answers_table(
     whole = next(iter(answers.values()))
     known = errors > 0
     for told, p in answers.items():
-        columns[told] = problem.natural(p)
+        columns[told] = natural(p)
         if p is not whole:
             shift = np.where(known, (p - whole) / np.where(known, errors, 1.0), 0.0)
             columns[f"{told}: shift [standard errors]"] = shift

@@ -60,8 +60,8 @@ def use(study: StudyInput) -> Outcome:
     if "rerun" in stores:
         answers[RERUN] = estimate_of(stores["rerun"])
     names = parameter_names(problem)
-    table = influence_table(problem, influence, p, names, systems, asked.tolerance)
-    of_answers = answers_table(problem, answers, influence.standard_error, names)
+    table = influence_table(problem.natural, influence, p, names, systems, asked.tolerance)
+    of_answers = answers_table(problem.natural, answers, influence.standard_error, names)
     gone = [systems[row] for row in rows]
     metrics = {
         **_influence_metrics(influence, systems, checked, names, asked.tolerance),
