@@ -28,6 +28,8 @@ from popinv.downstream.instance_unlearning.figures import draw_curves, draw_step
 from popinv.downstream.instance_unlearning.forgetting import (
     concordance,
     hardest,
+    indistinguishable,
+    log_slope,
     quantile_groups,
     rank_correlation,
     record_steps,
@@ -196,12 +198,53 @@ def test_records_are_dense_in_the_beginning():
     np.testing.assert_array_equal(record_steps(50, 20), [0, 1, 2, 4, 8, 16, 20, 40])
 
 
-def test_steps_until_as_good_as_never_seen():
-    curve = np.array([[1.0, 0.5, 1.0], [0.8, 0.5, 0.99], [0.6, 0.5, 0.98]])
-    at = np.array([0, 5, 10])
-    steps, reached = steps_to_match(curve, np.array([0.61, 0.5, 0.5]), 0.02, at)
+def test_steps_until_it_cannot_be_told_who_has_seen_the_points():
+    rng = np.random.default_rng(0)
+    unseen = rng.normal(size=(3, 500))
+    # The first set comes near at the last record, the second is there from the start.
+    shifts = np.array([[3.0, 0.0, 3.0], [1.5, 0.0, 3.0], [0.0, 0.0, 3.0]])
+    seen = shifts[..., None] + rng.normal(size=(3, 3, 100))
+    steps, reached = steps_to_match(seen, unseen, 0.05, np.array([0, 5, 10]))
     np.testing.assert_array_equal(steps, [10, 0, 10])
     np.testing.assert_array_equal(reached, [True, True, False])
+
+
+def test_samples_of_one_law_are_told_apart_as_rarely_as_the_level_says():
+    rng = np.random.default_rng(1)
+    pairs = [(rng.normal(size=100), rng.normal(size=500)) for _ in range(400)]
+    told = np.mean([not indistinguishable(*pair, 0.05) for pair in pairs])
+    # A share of 0.05 has a deviation of 0.011 in 400 pairs; the asymptotic law rejects less often.
+    assert 0.005 < told < 0.085
+    assert not indistinguishable(np.arange(100.0), np.arange(100.0) + 50, 0.05)
+
+
+def test_the_slope_is_that_of_the_sets_that_were_reached():
+    losses, steps = np.array([0.1, 1.0, 10.0, 100.0]), np.array([10.0, 40, 70, 500])
+    reached = np.array([True, True, True, False])
+    assert log_slope(losses, steps, reached) == pytest.approx(30.0)
+    assert math.isnan(log_slope(losses, steps, np.array([True, True, False, False])))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_clipped_gradients_move_no_point_further(kind):
+    net, weights = stack(kind)
+    data, clip = points(), 0.5
+    rule, everyone = Rule(rate=0.1, batch=1.0, clip=clip), torch.ones(2, 6)
+    norms = gradient_norms(net, weights, data)
+    assert norms.max() > clip
+    # Each point alone moves the weights by the rate times its clipped gradient.
+    for row in range(6):
+        one = torch.zeros(2, 6)
+        one[:, row] = 1
+        moved = step(weights, net, data, one, rule)
+        length = torch.stack(
+            [(moved[name] - weights[name]).flatten(1).square().sum(1) for name in weights]
+        ).sum(0).sqrt()  # fmt: skip
+        np.testing.assert_allclose(length, 0.1 * np.minimum(norms[:, row], clip), rtol=1e-4)
+    loose = step(weights, net, data, everyone, Rule(rate=0.1, batch=1.0, clip=1e6))
+    plain = step(weights, net, data, everyone, Rule(rate=0.1, batch=1.0))
+    for name in weights:
+        torch.testing.assert_close(loose[name], plain[name])
 
 
 def test_concordance_counts_pairs_whose_order_is_known():
@@ -252,7 +295,7 @@ def test_the_experiment_in_small(experiment):
     cases = [compare(1, number) for number in range(CHAINS)]
     chains = [per_instance_steps(1, number) for number in range(CHAINS)]
     table = claims(cases, chains, outcomes, TINY, 1)
-    assert len({claim.claim for claim in table}) == len(table) == 1 + 2 * 3 + 3 * 2 + 4
+    assert len({claim.claim for claim in table}) == len(table) == 1 + 3 * 3 + 3 * 2 + 4
     exact = {claim.claim.split(":")[1]: claim for claim in table if "normal chains" in claim.claim}
     assert all(claim.criterion.holds(claim.found) for claim in exact.values())
     # Half of the composed loss would be wrong; the other bounds are too loose to tell.

@@ -2,8 +2,8 @@
 
 Models are trained on some images. Forget sets are neighbours in rank of the loss P(x, alpha), the
 hardest points by other measures, and random points. References are trained without them, from the
-same initial weights and on the same batches. Fine-tuning has unlearned a set once the accuracy on
-it is that of the references.
+same initial weights and on the same batches. Fine-tuning has unlearned a set once the confidences
+in its points cannot be told from those of the references.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ class Size:
         Number of points in a forget set, and of sets by rank of the loss.
     runs, subsets : int
         Number of trainings from different weights, and of models for memorisation, in fours.
-    rate, batch, sigma, penalty : float
-        eta, b, sigma of Langevin descent, gamma_0 of sparse unlearning.
+    rate, batch, sigma, clip, penalty : float
+        eta, b, sigma of Langevin descent, the length of a gradient there, gamma_0 of sparse
+        unlearning.
     order : int
         alpha of P(x, alpha).
-    tolerance : float
-        Tolerance of the accuracy on a forget set.
+    level : float
+        P-value above which a set is unlearned; see :func:`forgetting.steps_to_match`.
     every : int
         Number of steps between records.
     """
@@ -99,10 +100,11 @@ class Size:
     subsets: int = 24
     rate: float = 0.1
     batch: float = 128
-    sigma: float = 0.005
+    sigma: float = 0.0105
+    clip: float = 4.0
     penalty: float = 1e-3
     order: int = 8
-    tolerance: float = 0.05
+    level: float = 0.05
     every: int = 100
 
 
@@ -140,6 +142,8 @@ class Outcome:
     groups : ndarray of int, shape (groups, size)
     trained, reference : ndarray of shape (runs, groups)
         Accuracy on each forget set after training with it, and without it.
+    unseen : ndarray of shape (groups, runs * size)
+        Confidences in the points of each set, of the models trained without it.
     barriers : dict of str to ndarray, shape (runs, groups)
         Barriers on the forget set between models trained without it and those trained with it or
         fine-tuned, in both definitions of :func:`barriers.loss_barrier`, and half of the difference
@@ -159,6 +163,7 @@ class Outcome:
     groups: np.ndarray
     trained: np.ndarray
     reference: np.ndarray
+    unseen: np.ndarray
     barriers: dict[str, np.ndarray] = field(default_factory=dict)
     steps: dict[str, np.ndarray] = field(default_factory=dict)
     reached: dict[str, np.ndarray] = field(default_factory=dict)
@@ -215,6 +220,7 @@ class Experiment:
             size.batch,
             sigma=size.sigma if method == "sgld" else 0.0,
             penalty=size.penalty if method == "l1" else 0.0,
+            clip=size.clip if method == "sgld" else 0.0,
         )
 
     def noise(self, recorded: np.ndarray, training: str) -> float:
@@ -231,8 +237,13 @@ class Experiment:
     def losses(self, recorded: np.ndarray, lengths: np.ndarray, training: str) -> np.ndarray:
         """Return P(x, alpha) of every point from norms of shape (runs, records, points)."""
         share = self.size.batch / len(self.train)
-        noise = self.noise(recorded, training)
-        return instance_loss(recorded, lengths, share, noise, self.size.order)
+        noise, norms = self.noise(recorded, training), self.shortened(recorded, training)
+        return instance_loss(norms, lengths, share, noise, self.size.order)
+
+    def shortened(self, norms: np.ndarray, training: str) -> np.ndarray:
+        """Return norms of gradients as the training uses them, which may clip them."""
+        clip = self.rule(training).clip
+        return np.minimum(norms, clip) if clip else norms
 
     def begin(self, run: int, models: int) -> Weights:
         """Return a stack that starts from the same weights."""
@@ -255,6 +266,16 @@ class Experiment:
         with torch.no_grad():
             logits = torch.func.vmap(self.network.logits)(weights, images)
         return (logits.argmax(2) == own.labels.reshape(count, size)).float().mean(1).numpy()
+
+    def beliefs(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
+        """Return each model's confidence in the points of its own group, shape of ``groups``."""
+        data, (count, size) = self.train, groups.shape
+        own = data.of(groups.ravel())
+        images = own.images.reshape(count, size, *own.images.shape[1:])
+        labels = own.labels.reshape(count, size, 1)
+        with torch.no_grad():
+            logits = torch.func.vmap(self.network.logits)(weights, images)
+        return torch.softmax(logits, dim=2).gather(2, labels)[..., 0].double().numpy()
 
     def tested(self, stacks: list[Weights]) -> float:
         """Return the mean accuracy on the test images."""
@@ -310,6 +331,7 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
         groups,
         trained=np.array([problem.right(stack, groups) for stack in stacks["trained"]]),
         reference=np.array([problem.right(stack, groups) for stack in references]),
+        unseen=np.concatenate([problem.beliefs(stack, groups) for stack in references], axis=1),
         at=record_steps(size.tuning + 1, 5),
     )
     for method in (method for method, start in METHODS.items() if start == training):
@@ -389,10 +411,15 @@ def _unlearn(
 ) -> list[Weights]:
     """Fine-tune every run's stack without its sets, and record the progress."""
     size, groups, at = problem.size, outcome.groups, outcome.at
-    ends, curves = [], []
+    ends, curves, matched = [], [], []
 
     def watch(k: int, weights: Weights) -> dict[str, np.ndarray]:
-        return {"right": problem.right(weights, groups)} if k in at else {}
+        if k not in at:
+            return {}
+        return {
+            "right": problem.right(weights, groups),
+            "beliefs": problem.beliefs(weights, groups),
+        }
 
     rule = problem.rule(method)
     for run, stack in enumerate(stacks):
@@ -400,8 +427,7 @@ def _unlearn(
         end, seen = descend(stack, problem.network, problem.train, kept, rule, steps, watch)
         ends.append(end)
         curves.append(seen["right"])
-    wanted = outcome.reference.mean(axis=0)
-    matched = [steps_to_match(np.array(curve), wanted, size.tolerance, at) for curve in curves]
+        matched.append(steps_to_match(seen["beliefs"], outcome.unseen, size.level, at))
     outcome.curves[method] = np.array(curves)
     outcome.steps[method] = np.array([steps for steps, _ in matched])
     outcome.reached[method] = np.array([reached for _, reached in matched])
@@ -416,9 +442,10 @@ def _privacy(
     training = "sgld" if sigma else "sgd"
     noise = problem.noise(recorded, training)
     share = size.batch / len(problem.train)
+    norms = problem.shortened(recorded, training)
 
     def of(noise: float) -> np.ndarray:
-        return instance_loss(recorded, lengths, share, noise, size.order)
+        return instance_loss(norms, lengths, share, noise, size.order)
 
     losses = of(noise)
     numbers = {
@@ -427,7 +454,7 @@ def _privacy(
         f"privacy_median_{training}": float(np.median(losses)),
         f"privacy_worst_case_{training}": float(
             instance_loss(
-                np.full((1, 1, 1), recorded.max()),
+                np.full((1, 1, 1), problem.rule(training).clip or recorded.max()),
                 lengths.sum(keepdims=True),
                 share,
                 noise,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import ks_2samp, spearmanr
 
 __all__ = [
     "concordance",
     "hardest",
+    "log_slope",
     "quantile_groups",
     "rank_correlation",
     "record_steps",
@@ -64,30 +65,63 @@ def record_steps(steps: int, every: int) -> np.ndarray:
     return recorded[recorded < steps]
 
 
-def steps_to_match(
-    measured: np.ndarray, wanted: np.ndarray, tolerance: float, at: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first steps at which a measure matches that of training without the points.
+def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> bool:
+    """Return whether two samples cannot be told apart, by Kolmogorov's and Smirnov's test.
 
     Parameters
     ----------
-    measured : ndarray of shape (records, groups)
-        The measure along fine-tuning.
-    wanted : ndarray of shape (groups,)
-        The measure of models that were never trained on the group.
-    tolerance : float
+    seen, unseen : ndarray of shape (n,), (m,)
+    level : float
+        P-value below which they are told apart.
+    """
+    return bool(ks_2samp(seen, unseen, method="asymp").pvalue > level)
+
+
+def steps_to_match(
+    seen: np.ndarray, unseen: np.ndarray, level: float, at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first steps at which models cannot be told from those that never saw the points.
+
+    Parameters
+    ----------
+    seen : ndarray of shape (records, groups, n)
+        The confidence in each point's class along fine-tuning without the group.
+    unseen : ndarray of shape (groups, m)
+        The confidences of models that were never trained on the group.
+    level : float
+        Of :func:`indistinguishable`.
     at : ndarray of int, shape (records,)
         Steps of the records.
 
     Returns
     -------
     steps : ndarray of int, shape (groups,)
-        The step of the last record if the measure never matches.
+        The step of the last record if they can be told apart to the end.
     reached : ndarray of bool, shape (groups,)
     """
-    close = np.abs(measured - wanted) <= tolerance + 1e-9
-    reached = close.any(axis=0)
-    return np.where(reached, at[close.argmax(axis=0)], at[-1]), reached
+    groups = len(unseen)
+    steps, reached = np.full(groups, at[-1]), np.zeros(groups, dtype=bool)
+    for group in range(groups):
+        for record, step in enumerate(at):
+            if indistinguishable(seen[record, group], unseen[group], level):
+                steps[group], reached[group] = step, True
+                break
+    return steps, reached
+
+
+def log_slope(losses: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> float:
+    """Return by how many steps a set of tenfold loss takes longer, from the sets that were reached.
+
+    The slope of the least-squares line through (log10 of the loss, steps); NaN for fewer than three
+    sets.
+
+    Parameters
+    ----------
+    losses, steps, reached : ndarray of shape (groups,)
+    """
+    if reached.sum() < 3:
+        return float("nan")
+    return float(np.polyfit(np.log10(losses[reached]), steps[reached], 1)[0])
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

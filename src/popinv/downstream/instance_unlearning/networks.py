@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import conv2d, cross_entropy, group_norm
+from torch.nn.functional import conv2d, cross_entropy, group_norm, one_hot
 
 from popinv.errors import ConfigError, nearest
 
@@ -21,6 +21,7 @@ __all__ = ["KINDS", "Network", "Weights", "network", "stacked", "taken"]
 
 # Name of a layer's weights to its tensor.
 Weights = dict[str, torch.Tensor]
+Norms = Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor]
 
 _GROUPS = 4
 
@@ -35,10 +36,13 @@ class Network:
         Shapes of the weights of one model.
     logits : callable
         Maps weights of one model and images (n, channels, rows, columns) to logits (n, classes).
+    norms_of_one : callable, optional
+        A closed form of the norm of every image's gradient, as :meth:`norms`, for one model.
     """
 
     shapes: dict[str, tuple[int, ...]]
     logits: Callable[[Weights, torch.Tensor], torch.Tensor]
+    norms_of_one: Norms | None = None
 
     def initial(self, rng: np.random.Generator) -> Weights:
         """Draw the weights of one model: normal with variance 2 / fan-in, and zero offsets."""
@@ -55,6 +59,23 @@ class Network:
     def losses(self, weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy of every image, shape (n,)."""
         return cross_entropy(self.logits(weights, images), labels, reduction="none")
+
+    def norms(self, weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the norm of every image's gradient for a stack of models, shape (models, n)."""
+
+        def by_gradients(one: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            def loss(own: Weights, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+                return self.losses(own, image[None], label[None])[0]
+
+            gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(
+                one, images, labels
+            )
+            squares = sum(g.flatten(1).square().sum(dim=1) for g in gradients.values())
+            return torch.as_tensor(squares).sqrt()
+
+        of_one = self.norms_of_one or by_gradients
+        with torch.no_grad():
+            return torch.func.vmap(of_one, in_dims=(0, None, None))(weights, images, labels)
 
 
 def network(kind: str, shape: tuple[int, int, int], classes: int, width: int) -> Network:
@@ -86,6 +107,20 @@ def _perceptron(shape: tuple[int, int, int], classes: int, width: int) -> Networ
         hidden = torch.relu(images.flatten(1) @ weights["first"] + weights["first_offset"])
         return hidden @ weights["last"] + weights["last_offset"]
 
+    def norms(weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        # The gradient of a layer is the outer product of what goes in and of the derivative in what
+        # comes out, whose norm is the product of theirs; an offset has the input 1.
+        flat = images.flatten(1)
+        hidden = torch.relu(flat @ weights["first"] + weights["first_offset"])
+        out = torch.softmax(hidden @ weights["last"] + weights["last_offset"], dim=1)
+        out = out - one_hot(labels, classes)
+        inner = (out @ weights["last"].T) * (hidden > 0)
+        squares = [
+            (1 + into.square().sum(dim=1)) * slope.square().sum(dim=1)
+            for into, slope in ((flat, inner), (hidden, out))
+        ]
+        return (squares[0] + squares[1]).sqrt()
+
     return Network(
         {
             "first": (math.prod(shape), width),
@@ -94,6 +129,7 @@ def _perceptron(shape: tuple[int, int, int], classes: int, width: int) -> Networ
             "last_offset": (classes,),
         },
         logits,
+        norms,
     )
 
 

@@ -46,7 +46,7 @@ def metrics(
         "chain_steps_bound_median_point": float(np.median(bounds)),
         "chain_steps_bound_worst_case": float(bounds.max()),
         "chain_steps_exact_median_point": float(np.median(exact)),
-        "tolerance": size.tolerance,
+        "level": size.level,
         "fine_tuning_steps": size.tuning,
     }
     for training, outcome in outcomes.items():
@@ -80,6 +80,7 @@ def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]
     for name, difference in zip(outcome.names, left, strict=True):
         numbers[f"left_{method}_{name}"] = float(difference)
     every = np.asarray(outcome.reached[method].all(axis=0))
+    numbers[f"censored_{method}"] = float(1 - outcome.reached[method].mean())
     for name, mean, reached in zip(outcome.names, steps, every, strict=True):
         numbers[f"steps_{method}_{name}"] = float(mean)
         numbers[f"reached_{method}_{name}"] = bool(reached)

@@ -7,7 +7,8 @@ gradients by b. Training with and without a point then differs only in this poin
 .. math:: \theta \leftarrow \theta - \frac{\eta}{b} \sum_{i \in B} m_i \nabla \ell_i(\theta)
     - \eta \gamma_t\, \mathrm{sign}(\theta) + \sqrt{2 \eta \sigma^2}\, N(0, I).
 
-Langevin descent has sigma > 0. Plain descent has neither noise nor gamma. Sparse unlearning (Jia et
+Langevin descent has sigma > 0, and may shorten gradients to a length (`clip`), which bounds what a
+point can do. Plain descent has neither noise nor gamma. Sparse unlearning (Jia et
 al., NeurIPS 2023) has a penalty gamma_t |theta|_1 that falls to zero along the run.
 """
 
@@ -66,12 +67,15 @@ class Rule:
         sigma of Langevin descent.
     penalty : float
         gamma_0 of sparse unlearning.
+    clip : float
+        The length to which the gradient of a point is shortened; 0 leaves it as it is.
     """
 
     rate: float
     batch: float
     sigma: float = 0.0
     penalty: float = 0.0
+    clip: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,10 @@ def step(
     dict
         New weights.
     """
+    if rule.clip:
+        # A loss that is weighed by a constant has its gradient weighed by it.
+        norms = network.norms(weights, data.images, data.labels)
+        kept = kept * (rule.clip / norms.clamp_min(1e-12)).clamp_max(1.0)
 
     def total(one: Weights, mask: torch.Tensor) -> torch.Tensor:
         return (mask * network.losses(one, data.images, data.labels)).sum() / rule.batch
