@@ -43,8 +43,8 @@ class Downstream(InstanceImages, Corpus):
 class StudyDownstream(Section):
     """Downstream methods that are used on the study; none unless named here."""
 
-    posterior: Posterior | None = offered(Posterior)
     withdrawal: Withdrawal | None = offered(Withdrawal)
+    posterior: Posterior | None = offered(Posterior)
     bigram: Bigram | None = offered(Bigram)
     instance_unlearning: InstanceUnlearning | None = offered(InstanceUnlearning)
     birch: Birch | None = offered(Birch)

@@ -90,6 +90,7 @@ def test_two_modes_are_counted():
     assert "several modes" in doubted.reason
 
 
+@pytest.mark.slow
 def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo_likelihoods():
     errors, predicted, others = [], [], []
     for seed in range(30):
