@@ -261,6 +261,14 @@ def test_digits_are_units_of_two_classes():
         )
 
 
+def test_the_authors_images_lack_eights():
+    labels = np.array([8, 3, 8, 3, 8, 1, 3, 8], dtype=np.uint8)
+    pixels = np.arange(8 * 784).reshape(8, 28, 28).astype(np.uint8)
+    images = ImageSet(pixels, labels, pixels, labels)
+    cut = digits.digits_of(images, 5, 1, 0.1, cut=True)
+    assert cut.targets.ravel().tolist() == [1, 1, 1, -1, -1]
+
+
 def test_digits_are_told_apart_after_requests_as_by_retraining():
     chosen = few_digits()
     served = digits.serve(chosen, 24, 0.001, Goal(1.0, 0.01), 60, 3, 2)
@@ -281,7 +289,7 @@ def few_measured():
     with pytest.MonkeyPatch.context() as patch:
         for module in (accounts, claims, problem):
             patch.setattr(module, "REQUESTS", 10)
-        yield problem.measure(few_digits(384, 0.3), problem.Size(5, 6, 3, 3, (32,)))
+        yield problem.measure(*[few_digits(384, 0.3)] * 2, problem.Size(5, 6, 3, 3, (32,)))
 
 
 def test_the_table_says_what_was_measured(few_measured, tmp_path):

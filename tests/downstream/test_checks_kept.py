@@ -162,7 +162,7 @@ def certified_unlearning() -> Mapping[str, Any]:
     digits = digits_of(ImageSet(pixels, labels, pixels[:50], labels[:50]), 384, 1, 0.3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problem, "REQUESTS", 3)
-        return arrays_of(problem.measure(digits, problem.Size(2, 3, 2, 2, (32,))))
+        return arrays_of(problem.measure(digits, digits, problem.Size(2, 3, 2, 2, (32,))))
 
 
 def instance_unlearning() -> Mapping[str, Any]:

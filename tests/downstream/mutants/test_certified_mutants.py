@@ -137,8 +137,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
     ),
     (
         descent,
-        "width = math.sqrt(2 * setting.rate)",
-        "width = math.sqrt(2.4 * setting.rate)",
+        "width = (math.sqrt(2 * setting.rate)",
+        "width = (math.sqrt(2.4 * setting.rate)",
         RUNS.test_noise_has_the_variance_of_the_paper,
     ),
     (

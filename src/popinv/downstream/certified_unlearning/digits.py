@@ -65,10 +65,14 @@ class Digits:
         return Records.of(self.features, self.targets, partition)
 
 
-def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) -> Digits:
+def digits_of(
+    images: ImageSet, n: int, seed: int, strong: float | None = None, cut: bool = False
+) -> Digits:
     """Return n random images of threes and eights: pixels less 1/2, of length 1.
 
-    The weight of the regulariser is the paper's 1e-6 n by default.
+    The weight of the regulariser is the paper's 1e-6 n by default. With ``cut`` the images are the
+    first n, of which the threes come first: the authors' noisy steps learn from these, which lack
+    eights.
 
     Raises
     ------
@@ -78,7 +82,10 @@ def digits_of(images: ImageSet, n: int, seed: int, strong: float | None = None) 
     rows = np.flatnonzero(np.isin(images.train_labels, _CLASSES))
     if len(rows) < n:
         raise DataError(f"{len(rows)} images of threes and eights, {n} are needed")
-    rows = generator(seed, "digits/rows").permutation(rows)[:n]
+    if cut:
+        rows = np.concatenate([rows[images.train_labels[rows] == c] for c in _CLASSES])[:n]
+    else:
+        rows = generator(seed, "digits/rows").permutation(rows)[:n]
     tested = np.flatnonzero(np.isin(images.test_labels, _CLASSES))
     return Digits(
         _features(images.train[rows]),

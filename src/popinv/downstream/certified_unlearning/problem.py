@@ -69,13 +69,16 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(5, 50, 20, 300, (32,)),
+    "workstation": Size(5, 20, 20, 300, (32,)),
     "paper": Size(100, 100, 50, 1000, (32, 128, 512, RECORDS)),
 }
 
 
-def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
-    """Return the accuracy (trials, epsilons) after one request and one epoch, by method."""
+def accuracies_by_epsilon(digits: Digits, authors: Digits, size: Size) -> dict[str, np.ndarray]:
+    """Return the accuracy (trials, epsilons) after one request and one epoch, by method.
+
+    Noisy steps learn from the authors' images, as stored results of theirs do.
+    """
     delta = 1 / RECORDS
     small, full = constants(128), constants(RECORDS)
     sigmas = {
@@ -84,10 +87,13 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
     }
     langevin = np.array([Langevin(full).sigma_for(e, delta, 1) for e in EPSILONS])
     n = len(digits.features)
-    accuracies = {"b128": _after_one(digits, 128, sigmas[128], size.learnt, size.trials)}
-    both = np.concatenate([sigmas[RECORDS], langevin])
-    of_both = _after_one(digits, n, both, size.learnt_full, size.trials_full)
-    accuracies["full"], accuracies["langevin"] = np.split(of_both, 2, axis=1)
+    accuracies = {"b128": _after_one(authors, 128, sigmas[128], size.learnt, size.trials)}
+    for name, data, sigma in (
+        ("full", authors, sigmas[RECORDS]),
+        ("langevin", digits, langevin),
+    ):
+        part = f"{name}, "
+        accuracies[name] = _after_one(data, n, sigma, size.learnt_full, size.trials_full, part)
     for steps in (1, 5):
         w = noiseless(digits, 400, steps)
         for name, deletion in (
@@ -100,11 +106,11 @@ def accuracies_by_epsilon(digits: Digits, size: Size) -> dict[str, np.ndarray]:
 
 
 def _after_one(
-    digits: Digits, batch: int, sigmas: np.ndarray, learnt: int, trials: int
+    digits: Digits, batch: int, sigmas: np.ndarray, learnt: int, trials: int, part: str = ""
 ) -> np.ndarray:
     """Return the accuracy (trials, sigmas) after one request, which is a part that is kept."""
     asked = (digits, batch, sigmas, learnt, trials)
-    name = f"one request, batch {batch}, {learnt} epochs"
+    name = f"{part}one request, batch {batch}, {learnt} epochs"
     return kept(name, lambda: {"accuracy": accuracy_after_one(*asked)})["accuracy"]
 
 
@@ -137,8 +143,15 @@ def rivals(digits: Digits, trials: int) -> dict[str, np.ndarray]:
     }
 
 
-def measure(digits: Digits, size: Size) -> xr.Dataset:
-    """Return everything as a Dataset, accuracies by trial; minutes in workstation size."""
+def measure(digits: Digits, authors: Digits, size: Size) -> xr.Dataset:
+    """Return everything as a Dataset, accuracies by trial; minutes in workstation size.
+
+    Parameters
+    ----------
+    digits, authors : Digits
+        Random images, and those that the authors' noisy steps learn from.
+    size : Size
+    """
     n = len(digits.features)
     goal = Goal(EPSILON, 1 / n)
     served = {}
@@ -149,9 +162,9 @@ def measure(digits: Digits, size: Size) -> xr.Dataset:
     strict = Goal(0.01, 1 / n)
     for batch in tqdm(size.noisy_batches, desc="noises", disable=None):
         learnt, trials = _of_batch(size, batch == n)
-        rows = [serve(digits, batch, s, strict, learnt, REQUESTS, trials) for s in NOISES]
+        rows = [serve(authors, batch, s, strict, learnt, REQUESTS, trials) for s in NOISES]
         noisy[name_of(batch)] = rows
-    by_epsilon = accuracies_by_epsilon(digits, size)
+    by_epsilon = accuracies_by_epsilon(digits, authors, size)
     single = [scratch(digits, batch, size) for batch in (1, 32)]
     rival = kept("rivals", lambda: rivals(digits, size.trials_full))
     epochs, second = epochs_of_methods(), epochs_of_second()
