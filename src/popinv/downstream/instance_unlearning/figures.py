@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
 
@@ -50,8 +51,11 @@ def draw_steps(result: xr.Dataset) -> Figure:
             )
         ax.axhline(most, color=LIGHT, ls=":", label="as far as was fine-tuned")
         ax.set(title=title, xscale="log", xlabel="loss P(x, 8) of the set")
+        # Clipped losses span so little that numbers between the powers of ten would overlap.
+        ax.xaxis.set_minor_formatter(NullFormatter())
     figure.axes[0].set(ylabel="steps (mean and range of runs)")
-    figure.axes[0].legend(loc="best")
+    told = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*told, loc="outside lower center", ncols=3)
     return figure
 
 
