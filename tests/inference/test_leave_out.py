@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from linear_population import PLACES, TRUTH, linear_problem
+from linear_population import PLACES, TRUTH, line, linear_problem
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
@@ -18,8 +19,10 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.predictive import predictive
+from popinv.inference.replicated import replicated_simulator
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
+from popinv.population.noise.replicated import replicated_noise
 
 DRAWS = 64
 
@@ -186,3 +189,33 @@ def test_a_fold_that_cannot_be_refitted_is_left_out_to_first_order(many, capsys)
     expected = first_order(estimate.p, estimate.influence, [np.arange(240, 300)])
     np.testing.assert_allclose(found.p, expected)
     assert "first order only" in capsys.readouterr().out
+
+
+class _Line:
+    """The forward model in place of a surrogate, which answers one replicate."""
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return line(z)
+
+    def session(self):
+        return nullcontext()
+
+
+def test_a_refit_through_the_solver_answers_all_replicates():
+    one, other = (linear_problem(count=220, seed=seed) for seed in (4, 5))
+    clean = one.simulate(torch.from_numpy(np.random.default_rng(0).normal(size=(220, 2)))).numpy()
+    noise = [each.data - each.data.mean(axis=0) for each in (one, other)]
+    data = np.concatenate([clean + 0.3 * part for part in noise], axis=1)
+    problem = replace(
+        one,
+        data=data,
+        noise=replicated_noise(one.noise, 2),
+        simulate=replicated_simulator(line, 2),
+        replicates=2,
+        stage="polish",
+    )
+    estimate = fit_marginal_likelihood(problem, TRUTH, MarginalSettings(draws=DRAWS))
+    answer, held = answer_of(problem, estimate, "likelihood"), [np.arange(180, 220)]
+    found = refits(problem, answer, held, None, DRAWS)
+    through = refits(problem, answer, held, None, DRAWS, _Line())
+    np.testing.assert_allclose(through.p, found.p, rtol=1e-9)
