@@ -35,8 +35,8 @@ class Downstream(InstanceImages, Corpus):
 
     size: Literal["workstation", "paper"] = Field(
         default="workstation",
-        description="Size of the test problems: `workstation` takes at most 10 minutes for each "
-        "on two cores, `paper` is as large as the paper's where the data can be had.",
+        description="Size of the test problems: `workstation` takes at most a quarter of an "
+        "hour for each, `paper` is as large as the paper's where the data can be had.",
     )
 
 

@@ -19,7 +19,9 @@ from popinv.errors import DataError
 from popinv.seeds import generator
 
 __all__ = [
+    "DRAWS",
     "RADIUS",
+    "RUNS",
     "Digits",
     "Served",
     "accuracy_after_one",
@@ -31,8 +33,10 @@ __all__ = [
 
 _CLASSES = (3, 8)
 RADIUS = 100.0
-# Runs in each partition, whose mean is a trial's accuracy.
-_RUNS = 4
+RUNS = 4
+"""Runs in each partition of small batches, whose mean is a trial's accuracy."""
+DRAWS = 20
+"""Draws of published noise in a trial of descent to delete, whose mean is its accuracy."""
 _LOSS = Logistic()
 
 
@@ -176,7 +180,7 @@ def _serve_once(
     setting = digits.setting(batch)
     rows = removed_rows(digits, requests)
     features, targets = replacements(digits.seed, requests, digits.features.shape[1])
-    runs = together if batch == setting.n else _RUNS
+    runs = together if batch == setting.n else RUNS
     noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
     holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt, runs)
     before = holder.model

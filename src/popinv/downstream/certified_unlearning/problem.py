@@ -32,6 +32,7 @@ from popinv.downstream.certified_unlearning.accounts import (
 )
 from popinv.downstream.certified_unlearning.baselines import DescentToDelete, Langevin
 from popinv.downstream.certified_unlearning.digits import (
+    DRAWS,
     Digits,
     accuracy_after_one,
     largest_share_of_gap,
@@ -49,8 +50,7 @@ __all__ = ["EPSILONS", "SIZES", "Size", "measure", "metrics"]
 EPSILONS = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 # Epochs of learning before convergence, by Theorem 3.2, as in the authors' experiments.
 _LEARNT = {128: 30, RECORDS: 3000}
-# Draws of published noise in a trial of descent to delete, and runs of learning from scratch.
-_DRAWS = 20
+# Runs of learning from scratch.
 _SCRATCH = 8
 
 
@@ -118,10 +118,10 @@ def published(
     digits: Digits, w: np.ndarray, sigmas: np.ndarray, trials: int, stage: str
 ) -> np.ndarray:
     """Return the accuracy (trials, sigmas) of parameters (d,) that are published with noise."""
-    shape = (len(w), 1, trials * _DRAWS, len(sigmas))
+    shape = (len(w), 1, trials * DRAWS, len(sigmas))
     noise = sigmas * generator(digits.seed, f"digits/{stage}").standard_normal(shape)
     accuracy = digits.accuracy((w[:, None, None, None] + noise).reshape(len(w), 1, -1))
-    return np.asarray(accuracy.reshape(trials, _DRAWS, len(sigmas)).mean(axis=1))
+    return np.asarray(accuracy.reshape(trials, DRAWS, len(sigmas)).mean(axis=1))
 
 
 def rivals(digits: Digits, trials: int) -> dict[str, np.ndarray]:
