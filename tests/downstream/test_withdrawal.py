@@ -181,7 +181,7 @@ def test_tables_have_the_natural_values_without_each_system(fitted):
     for name, value in zip(names, without, strict=True):
         assert first[f"{name} without it"] == pytest.approx(value)
     answers = {"all systems": p, "one step": p + influence.shift([3])}
-    told = answers_table(problem.natural, answers, influence.standard_error, names)
+    told = answers_table(problem.natural, answers, influence, names)
     np.testing.assert_allclose(told["one step"], without)
     shift = told["one step: shift [standard errors]"]
     np.testing.assert_allclose(shift, influence.in_errors(influence.shifts[3]))
@@ -190,5 +190,5 @@ def test_tables_have_the_natural_values_without_each_system(fitted):
     assert len(right.lines) == 2
     (ax,) = draw_answers(told, influence.standard_error).axes
     assert len(ax.get_yticks()) == len(names)
-    nobody = answers_table(problem.natural, {"all systems": p}, influence.standard_error, names)
+    nobody = answers_table(problem.natural, {"all systems": p}, influence, names)
     assert draw_answers(nobody, influence.standard_error).axes[0].texts

@@ -19,6 +19,7 @@ from popinv.inference.reading import (
 from popinv.judgement.metrics import parameters_in
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.observe import system_names
 from popinv.population.units import Described, law_parameters, noise_parameters
 
 if TYPE_CHECKING:
@@ -160,16 +161,12 @@ def influence(result: Result, tolerance: float) -> pd.DataFrame:
 
     answer, law, noise = result.population, result.law, result.noise
     split, observations = len(law.names), result.observations
+    systems = system_names(observations) or [str(n) for n in range(observations.sizes["system"])]
 
     def natural(p: np.ndarray) -> np.ndarray:
         return np.concatenate([law.to_natural(p[:split]), noise.to_natural(p[split:])])
 
     names = [str(name) for name in answer["estimated"].values]
-    count = observations.sizes["system"]
-    named = "system_id" in observations.coords
-    systems = observations["system_id"].values if named else np.arange(count)
     p = np.concatenate([answer["alpha"].values, answer["gamma"].values])
-    table = influence_table(
-        natural, influence_of(answer), p, names, [str(one) for one in systems], tolerance
-    )
+    table = influence_table(natural, influence_of(answer), p, names, systems, tolerance)
     return table.set_index("system")

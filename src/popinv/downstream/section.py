@@ -8,14 +8,23 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from popinv.errors import DataError
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.base import Section
 from popinv.sections.messages import Problem
+from popinv.sections.systems import systems_left
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["MethodSection", "ObservedSystems", "StudySections", "offered", "system_problems"]
+__all__ = [
+    "MethodSection",
+    "ObservedSystems",
+    "StudySections",
+    "named_system_problems",
+    "offered",
+    "system_problems",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,18 @@ class MethodSection(Section):
 def offered(section: type[MethodSection]) -> Any:
     """Return the field of a study's section ``downstream`` that asks for a method."""
     return Field(default=None, description=f"{section.question}; {section.condition}")
+
+
+def named_system_problems(
+    systems: Sequence[int | str], observed: ObservedSystems
+) -> Iterator[Problem]:
+    """Yield the reason why these systems cannot be left out, if there is one."""
+    if observed.count is None:
+        return
+    try:
+        systems_left(systems, observed.names, observed.count)
+    except DataError as error:
+        yield Problem(("systems",), str(error))
 
 
 def system_problems(systems: Sequence[int], observed: ObservedSystems) -> Iterator[Problem]:

@@ -17,7 +17,13 @@ from popinv.store.variables import variable
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
 
-__all__ = ["noise_scales", "observations_dataset", "observe_through_noise", "without_systems"]
+__all__ = [
+    "noise_scales",
+    "observations_dataset",
+    "observe_through_noise",
+    "system_names",
+    "without_systems",
+]
 
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
@@ -180,6 +186,13 @@ def observations_dataset(
     return xr.Dataset(variables, coords=coordinates)
 
 
+def system_names(observations: xr.Dataset) -> list[str] | None:
+    """Return the names of the systems to learn from, None if they have numbers alone."""
+    if "system_id" not in observations.coords:
+        return None
+    return [str(name) for name in observations["system_id"].values]
+
+
 def without_systems(
     observations: xr.Dataset, withdrawn: Sequence[int | str]
 ) -> tuple[xr.Dataset, np.ndarray]:
@@ -200,8 +213,7 @@ def without_systems(
         As :func:`popinv.sections.systems.systems_left`.
     """
     count = observations.sizes["system"]
-    names = observations["system_id"].values if "system_id" in observations.coords else None
-    left = systems_left(withdrawn, names, count)
+    left = systems_left(withdrawn, system_names(observations), count)
     rest = observations.isel(system=left)
     if observations.attrs.get("folds"):
         tested = observations.sizes["heldout_system"]

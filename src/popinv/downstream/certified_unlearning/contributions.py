@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
-import torch
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError
@@ -30,8 +29,7 @@ from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, likelihood_near
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 
 __all__ = ["Contributions", "clipped", "contributions_of", "reference_and_records"]
@@ -137,6 +135,4 @@ def contributions_of(
 def _scores(problem: Problem, p: np.ndarray, estimator: str, draws: int) -> np.ndarray:
     if estimator == "likelihood":
         return likelihood_near(problem, p, MarginalSettings(draws=draws))(p, None, None).scores
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
-    return evaluate(problem, gamma, moments).scores
+    return pseudo_scores(problem, p)(problem)

@@ -7,12 +7,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from popinv.downstream.section import MethodSection, ObservedSystems, StudySections
-from popinv.errors import DataError
+from popinv.downstream.section import (
+    MethodSection,
+    ObservedSystems,
+    StudySections,
+    named_system_problems,
+)
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import Count, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
-from popinv.sections.systems import SystemName, systems_left
+from popinv.sections.systems import SystemName
 
 __all__ = ["CertifiedUnlearning"]
 
@@ -79,12 +83,7 @@ class CertifiedUnlearning(MethodSection):
         self, observed: ObservedSystems, forward: ForwardSection | None
     ) -> Iterator[Problem]:
         """Refuse systems that are not there, and a study without systems aside."""
-        if observed.count is None:
-            return
-        try:
-            systems_left(self.systems, observed.names, observed.count)
-        except DataError as error:
-            yield Problem(("systems",), str(error))
+        yield from named_system_problems(self.systems, observed)
         if observed.heldout == 0:
             yield Problem(
                 (),

@@ -32,6 +32,7 @@ from popinv.inference.build import descent_problem, start
 from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameter_names
+from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
@@ -109,8 +110,7 @@ def _systems(
     asked: list[int | str], observations: xr.Dataset, count: int
 ) -> tuple[np.ndarray, list[str] | None]:
     """Return the numbers of the systems to remove, and the names of all."""
-    ids = observations["system_id"].values if "system_id" in observations.coords else None
-    names = None if ids is None else [str(name) for name in ids]
+    names = system_names(observations)
     if not asked:
         return np.arange(min(_FIRST, count - 1)), names
     rows = rows_of_systems(asked, names, observations.sizes["system"])

@@ -260,22 +260,24 @@ class Experiment:
 
     def right(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
         """Return each model's accuracy on its own group, shape (groups,)."""
-        data, (count, size) = self.train, groups.shape
-        own = data.of(groups.ravel())
-        images = own.images.reshape(count, size, *own.images.shape[1:])
-        with torch.no_grad():
-            logits = torch.func.vmap(self.network.logits)(weights, images)
-        return (logits.argmax(2) == own.labels.reshape(count, size)).float().mean(1).numpy()
+        logits, labels = self._own_logits(weights, groups)
+        return (logits.argmax(2) == labels).float().mean(1).numpy()
 
     def beliefs(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
         """Return each model's confidence in the points of its own group, shape of ``groups``."""
-        data, (count, size) = self.train, groups.shape
-        own = data.of(groups.ravel())
-        images = own.images.reshape(count, size, *own.images.shape[1:])
-        labels = own.labels.reshape(count, size, 1)
+        logits, labels = self._own_logits(weights, groups)
+        own = torch.softmax(logits, dim=2).gather(2, labels[..., None])
+        return own[..., 0].double().numpy()
+
+    def _own_logits(
+        self, weights: Weights, groups: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return each model's logits of its own group (groups, size, classes), and the labels."""
+        own = self.train.of(groups.ravel())
+        images = own.images.reshape(*groups.shape, *own.images.shape[1:])
         with torch.no_grad():
             logits = torch.func.vmap(self.network.logits)(weights, images)
-        return torch.softmax(logits, dim=2).gather(2, labels)[..., 0].double().numpy()
+        return logits, own.labels.reshape(groups.shape)
 
     def tested(self, stacks: list[Weights]) -> float:
         """Return the mean accuracy on the test images."""

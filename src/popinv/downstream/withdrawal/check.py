@@ -67,8 +67,7 @@ def check_systems(
         In standard errors.
     """
     shifts = influence.shifts
-    size = influence.size(shifts)
-    systems = evenly_ranked(size, count)
+    systems = evenly_ranked(influence.sizes, count)
     refits = [
         refitter.without(np.array([system]))
         for system in tqdm(systems, desc="systems left out", unit="system", disable=None)
@@ -79,6 +78,6 @@ def check_systems(
         if len(systems) > 2:
             correlation[i] = spearmanr(shifts[systems, i], found[:, i]).statistic
     counted = all(len(one.left) for one in refits)
-    predicted = influence.steps(size[systems], influence.share[systems], tolerance)
+    predicted = influence.steps_of_each(tolerance)[systems]
     steps = np.array([one.steps(tolerance) for one in refits], dtype=int)
     return Checked(systems, refits, predicted if counted else 0 * predicted, steps, correlation)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -61,11 +62,20 @@ class Influence:
         zero = np.zeros(self.each.shape[1])
         return first_order(zero, self.each, [np.asarray(systems, dtype=int)])[0]
 
-    @property
+    @cached_property
     def shifts(self) -> np.ndarray:
         """The shift of the answer without each system, shape (N, n_p)."""
         count = len(self.each)
         return -count / (count - 1) * self.each
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """The size of the shift without each system, shape (N,)."""
+        return self.size(self.shifts)
+
+    def steps_of_each(self, tolerance: float) -> np.ndarray:
+        """Return :meth:`steps` of every system alone, shape (N,)."""
+        return self.steps(self.sizes, self.share, tolerance)
 
     def size(self, shift: np.ndarray) -> np.ndarray:
         """Return the size of shifts (..., n_p) in standard errors, shape (...,)."""

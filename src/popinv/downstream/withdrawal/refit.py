@@ -18,16 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.downstream.withdrawal.influence import Influence
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.fit_marginal import likelihood_near
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import again_from
 from popinv.inference.result import estimate_of
@@ -123,14 +121,7 @@ class Refitter:
             memory = likelihood(p, None, None).memory
             return lambda at: likelihood(at, memory, None).scores
         problem = self.problem = self.problem.of_moments
-        omega = matched_draws(problem)
-
-        def of_moments(at: np.ndarray) -> np.ndarray:
-            alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(at))
-            moments = moments_of_systems(problem, alpha, gamma, omega)
-            return evaluate(problem, gamma, moments).scores
-
-        return of_moments
+        return lambda at: pseudo_scores(problem, at)(problem)
 
     def without(self, systems: np.ndarray) -> Refit:
         """Return the fit without these systems.
@@ -146,7 +137,7 @@ class Refitter:
         with fixed_threads():
             path = self._steps(self.start, systems)
         left = self.influence.size(path - path[-1])
-        last = float(self.influence.size(path[-1] - path[-2])) if len(path) > 1 else 0.0
+        last = float(self.influence.size(path[-1] - path[-2]))
         return Refit(path[-1] - self.start, left, last <= _ARRIVED)
 
     def _steps(self, p: np.ndarray, systems: np.ndarray) -> np.ndarray:

@@ -7,12 +7,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.downstream.section import MethodSection, ObservedSystems, StudySections
-from popinv.errors import DataError
+from popinv.downstream.section import (
+    MethodSection,
+    ObservedSystems,
+    StudySections,
+    named_system_problems,
+)
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import CountOrZero, NotBoolean, Positive
 from popinv.sections.messages import Problem
-from popinv.sections.systems import SystemName, systems_left
+from popinv.sections.systems import SystemName
 
 __all__ = ["Withdrawal"]
 
@@ -66,9 +70,4 @@ class Withdrawal(MethodSection):
         self, observed: ObservedSystems, forward: ForwardSection | None
     ) -> Iterator[Problem]:
         """Refuse systems that are not there or are named twice, and too few that are left."""
-        if observed.count is None:
-            return
-        try:
-            systems_left(self.systems, observed.names, observed.count)
-        except DataError as error:
-            yield Problem(("systems",), str(error))
+        yield from named_system_problems(self.systems, observed)

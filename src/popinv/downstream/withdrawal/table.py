@@ -41,24 +41,26 @@ def influence_table(
     tolerance : float
         In standard errors; see :meth:`Influence.steps`.
     """
-    shifts, size = influence.shifts, influence.size(influence.shifts)
-    in_errors = influence.in_errors(shifts)
-    values = np.array([natural(p + shift) for shift in shifts])
+    in_errors = influence.in_errors(influence.shifts)
+    values = np.array([natural(p + shift) for shift in influence.shifts])
     columns: dict[str, object] = {
         "system": list(systems),
-        "size [standard errors]": size,
+        "size [standard errors]": influence.sizes,
         "share of the information": influence.share,
-        "steps to forget": influence.steps(size, influence.share, tolerance),
+        "steps to forget": influence.steps_of_each(tolerance),
     }
     for i, name in enumerate(names):
         columns[f"{name}: shift [standard errors]"] = in_errors[:, i]
         columns[f"{name} without it"] = values[:, i]
-    order = np.argsort(-size, kind="stable")
+    order = np.argsort(-influence.sizes, kind="stable")
     return pd.DataFrame(columns).iloc[order]
 
 
 def answers_table(
-    natural: Natural, answers: Mapping[str, np.ndarray], errors: np.ndarray, names: Sequence[str]
+    natural: Natural,
+    answers: Mapping[str, np.ndarray],
+    influence: Influence,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 
@@ -68,18 +70,16 @@ def answers_table(
         Maps parameters (n_p,) to their natural values.
     answers : mapping of str to ndarray of shape (n_p,)
         Unconstrained, the answer with all systems first.
-    errors : ndarray of shape (n_p,)
-        Standard errors, unconstrained.
+    influence : Influence
+        Its standard errors are the units of the shifts.
     names : sequence of str
     """
     columns: dict[str, object] = {"parameter": list(names)}
     whole = next(iter(answers.values()))
-    known = errors > 0
     for told, p in answers.items():
         columns[told] = natural(p)
         if p is not whole:
-            shift = np.where(known, (p - whole) / np.where(known, errors, 1.0), 0.0)
-            columns[f"{told}: shift [standard errors]"] = shift
+            columns[f"{told}: shift [standard errors]"] = influence.in_errors(p - whole)
     return pd.DataFrame(columns)
 
 

@@ -23,6 +23,7 @@ from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameter_names
 from popinv.inference.solver import SolverSimulator
+from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
@@ -43,9 +44,9 @@ def use(study: StudyInput) -> Outcome:
         study.model, observations, surrogate_of(stores["surrogate"]), study.seed, "polish"
     )
     count, p = len(problem.data), estimate_of(population)
-    ids = observations["system_id"].values if "system_id" in observations.coords else None
-    systems = [str(name) for name in (np.arange(count) if ids is None else ids)]
-    rows = rows_of_systems(asked.systems, ids, count)
+    known = system_names(observations)
+    systems = known or [str(number) for number in range(count)]
+    rows = rows_of_systems(asked.systems, known, count)
     answers, together = {ALL: p}, None
     draws = draws_for_systems(study.polish.draws, count)
     with _simulated(problem, study) as simulated:
@@ -61,7 +62,7 @@ def use(study: StudyInput) -> Outcome:
         answers[RERUN] = estimate_of(stores["rerun"])
     names = parameter_names(problem)
     table = influence_table(problem.natural, influence, p, names, systems, asked.tolerance)
-    of_answers = answers_table(problem.natural, answers, influence.standard_error, names)
+    of_answers = answers_table(problem.natural, answers, influence, names)
     gone = [systems[row] for row in rows]
     metrics = {
         **_influence_metrics(influence, systems, checked, names, asked.tolerance),
@@ -103,8 +104,7 @@ def _influence_metrics(
     names: Sequence[str],
     tolerance: float,
 ) -> dict[str, Any]:
-    size = influence.size(influence.shifts)
-    steps = influence.steps(size, influence.share, tolerance)
+    size, steps = influence.sizes, influence.steps_of_each(tolerance)
     known = np.isfinite(checked.correlation)
     correlation = dict(zip(names, checked.correlation, strict=True))
     smallest = {"smallest": checked.correlation[known].min()} if known.any() else {}
@@ -179,17 +179,16 @@ def _dataset(
 ) -> xr.Dataset:
     names = parameter_names(problem)
     values = list(answers.values())
-    size = influence.size(influence.shifts)
     return xr.Dataset(
         {
             "shift": variable(
                 ("system", "fitted"), influence.shifts, "shift without the system, unconstrained"
             ),
-            "size": variable("system", size, "size of the shift, in standard errors"),
+            "size": variable("system", influence.sizes, "size of the shift, in standard errors"),
             "share": variable("system", influence.share, "share of the information"),
             "steps": variable(
                 "system",
-                influence.steps(size, influence.share, tolerance),
+                influence.steps_of_each(tolerance),
                 "steps of a short fit that forget the system",
             ),
             "standard_error": variable(
