@@ -13,7 +13,7 @@ from tiny_study import TINY
 from popinv.cli import run as running
 from popinv.cli.commands import popinv
 from popinv.cli.withdraw import configured, told
-from popinv.config.loading import load_file
+from popinv.config.loading import load, load_file
 
 
 @pytest.fixture
@@ -35,6 +35,13 @@ def test_the_configuration_that_is_run_is_left_with_the_results(here):
     # The user's own file stays as it is, and the rest of it is the same.
     assert yaml.safe_load((here / "tiny.yaml").read_text()) == TINY
     assert load_file(here / "tiny.yaml").studies["tiny"].law == study.law
+
+
+def test_a_name_with_leading_zeros_stays_a_name(here, monkeypatch):
+    monkeypatch.setattr("popinv.cli.withdraw.load", lambda mapping, source: load(TINY, source))
+    written, _ = configured(here / "tiny.yaml", None, ["007", "7"], False)
+    asked = yaml.safe_load(written.read_text())["studies"]["tiny"]["downstream"]["withdrawal"]
+    assert asked["systems"] == ["007", 7]
 
 
 def ran(arguments, monkeypatch):

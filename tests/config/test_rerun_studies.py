@@ -84,6 +84,23 @@ def test_those_who_have_withdrawn_cannot_do_so_again():
         load(config)
 
 
+def test_numbers_that_have_changed_since_are_not_run_again():
+    config = asking(systems=[5], rerun=True)
+    config["studies"]["tiny"]["observations"]["without"] = [0]
+    with pytest.raises(ConfigError, match="the numbers of the others have changed since"):
+        load(config)
+
+
+def test_names_withdraw_one_after_the_other(tmp_path):
+    asked = {"withdrawal": {"systems": ["bore_3"], "rerun": True}}
+    config = named_file(tmp_path, downstream=asked)
+    config["studies"]["bores"]["observations"]["without"] = ["bore_7"]
+    complete = load(config)
+    check_data_files(complete)
+    assert complete.studies["bores_without"].observations.without == ["bore_7", "bore_3"]
+    assert load(as_mapping(complete)) == complete
+
+
 def named_file(tmp_path, **others):
     rows = [f"bore_{n},{n % 7}.5,{n % 5}.25" for n in range(12)]
     (tmp_path / "data.csv").write_text("\n".join(["name,a,b", *rows]))

@@ -64,7 +64,9 @@ def configured(
     """
     mapping = read_yaml(configuration)
     chosen = chosen_study(list(load(mapping, str(configuration)).studies), study)
-    asked = {"systems": [int(s) if s.isdecimal() else s for s in systems], "rerun": rerun}
+    # A name such as 007 stays what it is.
+    named = [int(s) if s.isdecimal() and str(int(s)) == s else s for s in systems]
+    asked = {"systems": named, "rerun": rerun}
     update_config(mapping, {"studies": {chosen: {"downstream": {"withdrawal": asked}}}})
     folder = Path(load(mapping, f"{configuration} with this withdrawal").results, chosen)
     written = folder / "withdrawal.yaml"

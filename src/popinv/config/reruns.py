@@ -31,13 +31,23 @@ def with_reruns(config: Config, source: str) -> Config:
     Raises
     ------
     ConfigError
-        If the name of a rerun is that of another study.
+        If the name of a rerun is that of another study, or if systems have withdrawn before by
+        numbers, which are then those of other systems.
     """
     studies = dict(config.studies)
     for name, study in config.studies.items():
         withdrawal = study.downstream.withdrawal
         if withdrawal is None or not withdrawal.rerun:
             continue
+        before = study.observations.without
+        if before and getattr(study.observations, "system_column", None) is None:
+            raise ConfigError(
+                f"{source}: studies.{name}.downstream.withdrawal.rerun: got true, but systems "
+                f"without names have withdrawn before (observations.without: {before}), and the "
+                "numbers of the others have changed since; give all of them in "
+                "observations.without, with the numbers before any was left out, and leave "
+                "'rerun' out"
+            )
         again = _without(study, withdrawal.systems)
         if studies.setdefault(name_of_rerun(name), again) != again:
             raise ConfigError(
