@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from popinv.downstream.data.images import ImageSet
@@ -23,6 +24,7 @@ from popinv.downstream.mwgrad.ensemble_training import train
 from popinv.downstream.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
 from popinv.downstream.mwgrad.image_figures import draw_accuracies, draw_examples, draw_logs
 from popinv.downstream.mwgrad.overlaid import KINDS, draw_pairs, overlay
+from popinv.downstream.mwgrad.rate_search import best_rate, search
 from popinv.downstream.simplex import least_norm
 from popinv.errors import ConfigError, DivergenceError
 from popinv.store.checkpoints import Checkpoint
@@ -206,7 +208,11 @@ def test_bad_methods_and_losses_are_refused():
         step(begin(2, settings), images * torch.nan, labels, RATE, settings)
 
 
-SIZE = Size(("multi_mnist",), 360, 1, 12, 1e-2, 60, ("gfsd",), 512, 2)
+SIZE = Size(("multi_mnist",), 360, 1, 12, (1e-2, 1e-8), 360, 60, ("gfsd",), 512, 2)
+
+
+def rate_of(run: Run) -> float | None:
+    return 1e-2 if run.recipe == "own" else None
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +223,7 @@ def trained():
         patch.setattr(ensemble_training, "NETWORKS", 2)
         for run in runs(SIZE):
             if run.start < 2:
-                found[run] = train(run, image_sets(), SIZE, 0)
+                found[run] = train(run, image_sets(), SIZE, 0, rate=rate_of(run))
             else:
                 one = found[replace(run, start=run.start % 2)].copy(deep=True)
                 one["accuracy"] = one["accuracy"] + 1e-3 * run.start
@@ -227,7 +233,7 @@ def trained():
 
 def test_every_run_has_its_place():
     names = [run.name for run in runs(SIZES["workstation"])]
-    assert len(set(names)) == len(names) == 7 * 5 + 2 * 5
+    assert len(set(names)) == len(names) == 3 * (7 * 5 + 2 * 5)
     assert [Run.of(name).name for name in names] == names
     assert Run.of("multi_mnist/authors_on_test/moo_svgd_3").method == "moo_svgd"
     assert {run.kind for run in runs(SIZES["paper"])} == set(KINDS)
@@ -246,8 +252,10 @@ def test_the_problem_learns_and_reports(trained):
     assert numbers["weight_range_multi_mnist_authors_gfsd"] < 1e-2
     table = ensemble_problem.claims(trained)
     status = [claim.status for claim in table]
-    # Two kinds, the SVGD log and the end of GFSD's log.
-    assert status.count("not run") == 4
+    # The SVGD log and the end of GFSD's log.
+    assert status.count("not run") == 2
+    assert numbers["rate_multi_mnist_own_svgd"] == 1e-2
+    assert numbers["rate_multi_mnist_authors_gfsd"] == 1e-3
     lead = next(c for c in table if "gfsd is ahead of svgd" in c.claim)
     own = [
         ensemble_problem.accuracies(trained, "multi_mnist", "own", name)[:, -1]
@@ -267,12 +275,39 @@ def test_the_problem_learns_and_reports(trained):
     assert len(draw_examples(trained).axes) == 6
 
 
+def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatch):
+    monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
+    sets = image_sets()
+    spoilt = {
+        name: replace(one, test=255 - one.test, test_labels=one.test_labels[::-1])
+        for name, one in sets.items()
+    }
+    found = search("multi_mnist", "equal", sets, SIZE, 0)
+    assert best_rate(found) == 1e-2
+    # At 1e-8 it guesses; its accuracy is near that of chance.
+    assert found["accuracy"].values[0] > 0.4 > found["accuracy"].values[1]
+    xr.testing.assert_identical(found, search("multi_mnist", "equal", spoilt, SIZE, 0))
+    run = Run("multi_mnist", "own", "equal", 0)
+    with pytest.raises(ConfigError, match="recipe 'own' with the rate None"):
+        train(run, sets, SIZE, 0)
+    with pytest.raises(ConfigError, match="their own rates"):
+        train(replace(run, recipe="authors"), sets, SIZE, 0, rate=1e-2)
+
+
+def test_pairs_of_a_search_are_scored_that_were_not_trained_on():
+    run = Run("multi_fashion_and_mnist", ensemble_runs.SEARCH, "equal", 5)
+    training, scored = ensemble_training._pairs(run, image_sets(), 20, 30, 5)
+    assert (len(training), len(scored)) == (20, 30)
+    together = draw_pairs(run.kind, image_sets(), "train", 50, 5)
+    np.testing.assert_array_equal(np.concatenate([training.first, scored.first]), together.first)
+
+
 def test_a_killed_training_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
     small = replace(SIZE, trained=60, authors_trained=512, authors_epochs=1)
     for recipe in ("own", "authors"):
         run = Run("multi_mnist", recipe, "gfsd", 1)
-        whole = train(run, image_sets(), small, 0)
+        whole = train(run, image_sets(), small, 0, rate=rate_of(run))
         place = tmp_path / f"{recipe}.zarr.zip"
         real, steps = Checkpoint.write_when_due, []
 
@@ -284,8 +319,12 @@ def test_a_killed_training_continues(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "write_when_due", killed)
             with pytest.raises(KeyboardInterrupt):
-                train(run, image_sets(), small, 0, Checkpoint(place, {"run": run.name}))
-        rest = train(run, image_sets(), small, 0, Checkpoint(place, {"run": run.name}))
+                train(
+                    run, image_sets(), small, 0, Checkpoint(place, {"run": run.name}), rate_of(run)
+                )
+        rest = train(
+            run, image_sets(), small, 0, Checkpoint(place, {"run": run.name}), rate_of(run)
+        )
         for name in ("loss", "accuracy", "network_accuracy", "weight"):
             np.testing.assert_allclose(rest[name].values, whole[name].values, atol=1e-6)
 

@@ -17,11 +17,46 @@ def ensemble_checkpoint(wildcards):
     return f"{config['results']}/.checkpoints/downstream/train_ensemble.{run}.zarr.zip"
 
 
+def ensemble_rates(wildcards):
+    """Input function: the search for the own recipe's rate; the authors' recipes need none."""
+    if wildcards.recipe != "own":
+        return []
+    return f"{config['results']}/downstream/mwgrad_images/{wildcards.kind}/rates/{wildcards.method}.zarr.zip"
+
+
+# Try learning rates for one method, from a start that no claim is measured on.
+rule search_ensemble_rate:
+    input:
+        archives=pair_archives,
+    output:
+        rates="<results>/downstream/mwgrad_images/{kind}/rates/{method}.zarr.zip",
+        made="<results>/downstream/made/search_ensemble_rate.{kind}.{method}.json",
+    log:
+        "<results>/downstream/logs/search_ensemble_rate.{kind}.{method}.log",
+    benchmark:
+        "<results>/downstream/benchmarks/search_ensemble_rate.{kind}.{method}.tsv"
+    wildcard_constraints:
+        kind="|".join(KINDS),
+        method="|".join(ENSEMBLE_METHODS),
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        seed=lookup(dpath="seed", within=config),
+        size=lookup(dpath="downstream/size", within=config),
+        code=code_alone("search_ensemble_rate"),
+    message:
+        "mwgrad: trying learning rates for {wildcards.method} on {wildcards.kind}"
+    script:
+        "../scripts/search_ensemble_rate.py"
+
+
 # Train an ensemble of networks on pairs of overlapping images, by one method from one start. This
 # takes seconds, but hours at the paper's size; a job that was killed continues.
 rule train_ensemble:
     input:
         archives=pair_archives,
+        rates=ensemble_rates,
     output:
         trained="<results>/downstream/mwgrad_images/{kind}/{recipe}/{method}_{start}.zarr.zip",
         made="<results>/downstream/made/train_ensemble.{kind}.{recipe}.{method}_{start}.json",

@@ -5,6 +5,7 @@ from pathlib import Path
 from popinv.downstream.data.images import read_images
 from popinv.downstream.mwgrad.ensemble_runs import SIZES, Run
 from popinv.downstream.mwgrad.ensemble_training import train
+from popinv.downstream.mwgrad.rate_search import best_rate
 from popinv.store import storage
 from popinv.store.checkpoints import Checkpoint
 from popinv.threads import fixed_threads
@@ -17,7 +18,10 @@ with job(snakemake):
     run = Run(chosen.kind, chosen.recipe, chosen.method, int(chosen.start))
     settings = {"run": run.name, "size": given.size}
     checkpoint = Checkpoint.of_job(snakemake, settings, ())
+    # The authors' recipes have their own rates.
+    searched = snakemake.input.get("rates")
+    rate = best_rate(storage.load(searched)) if searched else None
     with fixed_threads():
-        found = train(run, sets, SIZES[given.size], given.seed, checkpoint)
+        found = train(run, sets, SIZES[given.size], given.seed, checkpoint, rate)
     storage.save(found, output.trained, config=settings, seed=given.seed, created_by=snakemake.rule)
     checkpoint.clear()

@@ -5,7 +5,8 @@ The workflow makes one job of each run, so this module is light to import.
 =================  ==============================================================================
 recipe             training
 =================  ==============================================================================
-own                Adam, trunk gradients as they are, the training split
+own                Adam, trunk gradients as they are, the training split; the rate is the method's
+                   best one of a grid (:mod:`popinv.downstream.mwgrad.rate_search`)
 authors            the authors' update (:mod:`popinv.downstream.mwgrad.authors_update`), the
                    training split
 authors_on_test    the same, on the split that is scored, as in the authors' released script
@@ -19,13 +20,25 @@ from dataclasses import dataclass
 
 from popinv.downstream.mwgrad.overlaid import KINDS
 
-__all__ = ["AUTHORS_METHODS", "METHODS", "RECIPES", "SEEDS", "SIZES", "Run", "Size", "runs"]
+__all__ = [
+    "AUTHORS_METHODS",
+    "METHODS",
+    "RECIPES",
+    "SEARCH",
+    "SEEDS",
+    "SIZES",
+    "Run",
+    "Size",
+    "runs",
+]
 
 # Those of MWGraD first; the authors' "Blob" is GFSD.
 METHODS = ("svgd", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
 # Of the authors' recipe; the sign of their neural velocity is not that of theory.
 AUTHORS_METHODS = ("svgd", "gfsd")
 RECIPES = ("own", "authors", "authors_on_test")
+# The recipe of a training that tries a rate; no claim is measured on it.
+SEARCH = "search"
 SEEDS = 5
 
 
@@ -37,8 +50,12 @@ class Size:
     ----------
     kinds : tuple of str
         Kinds of pairs.
-    trained, epochs, batch, rate : int, int, int, float
-        Pairs to train on, passes over them, pairs in a batch, and first rate of the own recipe.
+    trained, epochs, batch : int, int, int
+        Pairs to train on, passes over them, and pairs in a batch, of the own recipe.
+    rates : tuple of float
+        First learning rates of which each method takes its best.
+    searched : int
+        Pairs to train on, once, for each of these rates.
     tested : int
         Pairs that are scored.
     authors_methods : tuple of str
@@ -51,16 +68,20 @@ class Size:
     trained: int
     epochs: int
     batch: int
-    rate: float
+    rates: tuple[float, ...]
+    searched: int
     tested: int
     authors_methods: tuple[str, ...]
     authors_trained: int
     authors_epochs: int
 
 
+_RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 SIZES = {
-    "workstation": Size(("multi_mnist",), 6_400, 1, 64, 4e-3, 2_000, ("gfsd",), 20_000, 6),
-    "paper": Size(tuple(KINDS), 120_000, 100, 256, 1e-3, 20_000, AUTHORS_METHODS, 20_000, 100),
+    "workstation": Size(tuple(KINDS), 6_400, 1, 64, _RATES, 6_400, 2_000, ("gfsd",), 20_000, 6),
+    "paper": Size(
+        tuple(KINDS), 120_000, 100, 256, _RATES, 20_000, 20_000, AUTHORS_METHODS, 20_000, 100
+    ),
 }
 
 

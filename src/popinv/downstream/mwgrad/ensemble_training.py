@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.mwgrad.authors_update import BATCH, authors_rate, authors_step
-from popinv.downstream.mwgrad.ensemble_runs import Run, Size
+from popinv.downstream.mwgrad.ensemble_runs import SEARCH, Run, Size
 from popinv.downstream.mwgrad.ensembles import Ensemble, EnsembleSettings, begin, predict, step
 from popinv.downstream.mwgrad.overlaid import Pairs, draw_pairs
+from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
@@ -77,11 +78,9 @@ def train(
     size: Size,
     seed: int,
     checkpoint: Checkpoint | None = None,
+    rate: float | None = None,
 ) -> xr.Dataset:
-    """Train an ensemble and score it.
-
-    In the own recipe the learning rate falls from its first value to zero along half a period of a
-    cosine; the authors' recipes have their own rates.
+    """Train an ensemble by a recipe and score it.
 
     Parameters
     ----------
@@ -93,20 +92,31 @@ def train(
         Seed of the first start.
     checkpoint : Checkpoint, optional
         Where the progress is kept, and read if there is any.
+    rate : float, optional
+        First learning rate of the own recipe and of the search for it, which falls to zero along
+        half a period of a cosine. The authors' recipes have their own rates.
 
     Returns
     -------
     Dataset
         ``accuracy`` (epoch, part, task) of the ensemble on trained and unseen pairs, and at the end
         ``log_likelihood`` (task) and ``network_accuracy`` (network, task) on unseen pairs; ``loss``
-        (step, task), ``weight`` (step) of the first task, and some unseen images, ``example``.
+        (step, task), ``weight`` (step) of the first task, the first ``rate``, and some unseen
+        images, ``example``.
+
+    Raises
+    ------
+    ConfigError
+        If the own recipe has no rate, or the authors' recipes are given one.
     """
-    own, seed = run.recipe == "own", seed + run.start
-    split, other = ("test", "train") if run.recipe == "authors_on_test" else ("train", "test")
-    count = size.trained if own else size.authors_trained
-    epochs, batch = (size.epochs, size.batch) if own else (size.authors_epochs, BATCH)
-    training = draw_pairs(run.kind, sets, split, count, seed)
-    unseen = draw_pairs(run.kind, sets, other, size.tested, seed)
+    if (rate is None) != run.recipe.startswith("authors"):
+        raise ConfigError(
+            f"the recipe '{run.recipe}' with the rate {rate}: the authors' recipes have their own "
+            "rates, and the others need one"
+        )
+    seed = seed + run.start
+    count, epochs, batch = _extent(run, size)
+    training, unseen = _pairs(run, sets, count, size.tested, seed)
     settings = EnsembleSettings(run.method, parameter_temperature=1 / count, seed=seed)
     found = checkpoint.read() if checkpoint else None
     progress = _Progress.of(found) if found else _Progress(begin(NETWORKS, settings), [], [], [])
@@ -120,15 +130,15 @@ def train(
         rows = order[place * batch : (place + 1) * batch]
         images = torch.from_numpy(training.images(rows))
         labels = torch.from_numpy(training.labels[:, rows])
-        if own:
-            rate = size.rate * 0.5 * (1 + np.cos(np.pi * number / steps))
-            state, info = step(progress.state, images, labels, rate, settings)
+        if rate is None:
+            now = authors_rate(epoch)
+            state, info = authors_step(progress.state, images, labels, now, run.method)
         else:
-            rate = authors_rate(epoch)
-            state, info = authors_step(progress.state, images, labels, rate, run.method)
+            now = rate * 0.5 * (1 + np.cos(np.pi * number / steps))
+            state, info = step(progress.state, images, labels, now, settings)
         accuracies = progress.accuracies
         if place == batches - 1:
-            some = _head_of(training, size.tested)
+            some = training.rows(slice(size.tested))
             accuracies = [*accuracies, np.array([_accuracy(state, p) for p in (some, unseen)])]
         progress = _Progress(
             state,
@@ -138,11 +148,32 @@ def train(
         )
         if checkpoint:
             checkpoint.write_when_due(progress.arrays())
-    return _dataset(progress, unseen)
+    first_rate = authors_rate(0) if rate is None else rate
+    return _dataset(progress, unseen, first_rate)
 
 
-def _head_of(pairs: Pairs, count: int) -> Pairs:
-    return Pairs(pairs.first[:count], pairs.second[:count], pairs.labels[:, :count])
+def _extent(run: Run, size: Size) -> tuple[int, int, int]:
+    """Return how many pairs are trained on, the passes over them, and the pairs in a batch."""
+    if run.recipe == SEARCH:
+        return size.searched, 1, size.batch
+    if run.recipe == "own":
+        return size.trained, size.epochs, size.batch
+    return size.authors_trained, size.authors_epochs, BATCH
+
+
+def _pairs(
+    run: Run, sets: dict[str, ImageSet], count: int, tested: int, seed: int
+) -> tuple[Pairs, Pairs]:
+    """Return the pairs to train on, and those that are not trained on."""
+    if run.recipe == SEARCH:
+        # The test images stay unseen: other pairs of the training images are scored.
+        drawn = draw_pairs(run.kind, sets, "train", count + tested, seed)
+        return drawn.rows(slice(count)), drawn.rows(slice(count, None))
+    split, other = ("test", "train") if run.recipe == "authors_on_test" else ("train", "test")
+    return (
+        draw_pairs(run.kind, sets, split, count, seed),
+        draw_pairs(run.kind, sets, other, tested, seed),
+    )
 
 
 def _chances(state: Ensemble, pairs: Pairs) -> np.ndarray:
@@ -160,7 +191,7 @@ def _accuracy(state: Ensemble, pairs: Pairs) -> np.ndarray:
     return (chances.argmax(axis=2) == pairs.labels).mean(axis=1)
 
 
-def _dataset(progress: _Progress, unseen: Pairs) -> xr.Dataset:
+def _dataset(progress: _Progress, unseen: Pairs, rate: float) -> xr.Dataset:
     chances = _chances(progress.state, unseen)
     of_label = np.take_along_axis(chances.mean(axis=1), unseen.labels[:, :, None], axis=2)[..., 0]
     single = chances.argmax(axis=3) == unseen.labels[:, None]
@@ -178,6 +209,7 @@ def _dataset(progress: _Progress, unseen: Pairs) -> xr.Dataset:
             "accuracy of single networks",
         ),
         "loss": (("step", "task"), np.array(progress.losses), "mean loss on the batch"),
+        "rate": ((), rate, "first learning rate"),
         "weight": (("step",), np.array(progress.weights), "weight of the first task"),
         "example": (("one", "row", "column"), unseen.images(slice(_EXAMPLES)), "unseen image"),
         "example_label": (("one", "task"), unseen.labels[:, :_EXAMPLES].T, "labels"),

@@ -46,6 +46,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def rows(self, rows: slice) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.first[rows], self.second[rows], self.labels[:, rows])
+
     def images(self, rows: np.ndarray | slice) -> np.ndarray:
         """Return some of the overlaid images with grey levels from 0 to 1, float32."""
         return overlay(self.first[rows], self.second[rows]).astype(np.float32) / 255
