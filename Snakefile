@@ -37,6 +37,7 @@ include: "workflow/rules/model_choice.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/downstream.smk"
+include: "workflow/rules/influence.smk"
 include: "workflow/rules/mwgrad.smk"
 
 

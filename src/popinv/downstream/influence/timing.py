@@ -57,15 +57,18 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
     rng = generator(seed, "influence/timing")
     model = Transformer(size.vocabulary, size.length, size.width, 4, size.layers)
     flat = Flat.of(model.requires_grad_(False))
-    tokens = torch.from_numpy(rng.integers(0, size.vocabulary, (size.samples, size.length + 1)))
-    tangents = torch.from_numpy(rng.standard_normal((size.tangents, len(flat.theta)))).float()
+    tokens = torch.from_numpy(rng.integers(1, size.vocabulary, (size.samples, size.length + 1)))
     losses, theta = language_losses(flat), flat.theta
+    # The released code cuts the model before it takes tangents.
+    cut = model.first_blocks(size.blocks)
+    first = Flat.of(cut)
+    tangents = torch.from_numpy(rng.standard_normal((size.tangents, len(first.theta)))).float()
 
     def features(weights: Tensor, tokens: Tensor) -> Tensor:
-        return flat(weights, tokens[:, :-1], blocks=size.blocks, features=True)[:, -1]
+        return first(weights, tokens[:, :-1], features=True)[:, -1]
 
-    def forward(blocks: int | None) -> Callable[[], object]:
-        return lambda: model(tokens[:, :-1], blocks=blocks, features=True)
+    def forward(network: Transformer) -> Callable[[], object]:
+        return lambda: network(tokens[:, :-1], features=True)
 
     rows = 8
 
@@ -73,10 +76,10 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
         return _seconds(call, size.repeats) / size.samples
 
     seconds = {
-        "forward": by_rows(forward(None)),
-        "forward_blocks": by_rows(forward(size.blocks)),
+        "forward": by_rows(forward(model)),
+        "forward_blocks": by_rows(forward(cut)),
         "tangent": by_rows(
-            lambda: landmarks.tangent_embeddings(features, theta, (tokens,), tangents, rows)
+            lambda: landmarks.tangent_embeddings(features, first.theta, (tokens,), tangents, rows)
         )
         / size.tangents,
         "gradient": by_rows(lambda: gradients.sample_gradients(losses, theta, (tokens,), rows)),

@@ -1,0 +1,26 @@
+"""Pretrain the language model of the test problem of influence."""
+
+from pathlib import Path
+
+from popinv.downstream.influence.corpus import brown_and_letters
+from popinv.downstream.influence.pretraining import pretrain
+from popinv.downstream.influence.problem import SIZES
+from popinv.downstream.kept import keeping
+from popinv.store import storage
+from popinv.threads import fixed_threads
+from popinv.workflow.job import job
+
+with job(snakemake):
+    params, given = snakemake.params, snakemake.input
+    size = SIZES[params.size].language.model
+    corpus = brown_and_letters(Path(given.brown), Path(given.letters), size.vocabulary, size.length)
+    settings = {"size": params.size, "seed": params.seed}
+    with keeping(Path(params.kept), {**settings, "code": params.code}), fixed_threads():
+        found = pretrain(corpus, size, params.seed)
+    storage.save(
+        found,
+        snakemake.output.model,
+        config=settings,
+        seed=params.seed,
+        created_by=snakemake.rule,
+    )
