@@ -33,7 +33,7 @@ def softmax_problem(count=12, features=3, classes=4, seed=0):
 def transformer_problem(count=8, seed=1):
     torch.manual_seed(seed)
     flat = Flat.of(Transformer(11, 6, width=8, heads=2, layers=2).double())
-    tokens = torch.from_numpy(np.random.default_rng(seed).integers(0, 11, (count, 7)))
+    tokens = torch.from_numpy(np.random.default_rng(seed).integers(1, 11, (count, 7)))
     return flat, language_losses(flat), (tokens,)
 
 
@@ -325,7 +325,34 @@ def test_embeddings_are_directional_derivatives_of_features():
 
 def test_late_states_weigh_more():
     states = torch.tensor([[[0.0], [0.0], [6.0]]])
-    assert position_weighted(states).item() == pytest.approx(3)
+    assert position_weighted(states, torch.ones(1, 3, dtype=torch.bool)).item() == pytest.approx(3)
+    # Padding has no weight: of the first two, the second has two thirds.
+    states = torch.tensor([[[0.0], [3.0], [6.0]]])
+    told = torch.tensor([[True, True, False]])
+    assert position_weighted(states, told).item() == pytest.approx(2)
+
+
+def test_padding_is_not_counted_in_a_texts_loss():
+    torch.manual_seed(0)
+    flat = Flat.of(Transformer(11, 6, width=8, heads=2, layers=2).double())
+    short = torch.tensor([[1, 4, 7, 1]])
+    padded = torch.tensor([[1, 4, 7, 1, 0, 0]])
+    losses = language_losses(flat)
+    torch.testing.assert_close(losses(flat.theta, padded), losses(flat.theta, short))
+
+
+def test_first_blocks_are_those_of_the_whole():
+    torch.manual_seed(0)
+    model = Transformer(11, 6, width=8, heads=2, layers=3)
+    tokens = torch.tensor([[1, 4, 7, 3]])
+    cut = model.first_blocks(2)
+    assert len(cut.blocks) == 2
+    x = model.tokens(tokens) + model.places.weight[:4]
+    for block in list(model.blocks)[:2]:
+        x = block(x)
+    expected = torch.nn.functional.layer_norm(x, (8,))
+    torch.testing.assert_close(cut(tokens, features=True), expected)
+    assert len(model.blocks) == 3
 
 
 def test_published_costs():

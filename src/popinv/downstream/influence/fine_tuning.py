@@ -38,6 +38,7 @@ from popinv.downstream.influence.networks import classification_losses
 from popinv.downstream.influence.steps import Step
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.downstream.kept import kept, kept_numbers
+from popinv.errors import DataError
 from popinv.seeds import generator
 
 __all__ = ["CLASSES", "TARGETS", "FineTuning", "LastBlock", "Texts", "comparisons", "texts_of"]
@@ -67,7 +68,7 @@ class FineTuning:
     words: int = 22
     length: int = 32
     # Passages of a target, and of all other classes, that the draws are taken from.
-    bank_of_target: int = 500
+    bank_of_target: int = 600
     bank_of_others: int = 2000
     pool: int = 1500
     # Share of each target in the pool.
@@ -222,7 +223,13 @@ class _Pooled(nn.Module):
 
 
 def _rows(texts: Texts, size: FineTuning, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return rows of the bank for the pool, and for the target and the test of each target."""
+    """Return rows of the bank for the pool, and for the target and the test of each target.
+
+    Raises
+    ------
+    DataError
+        If the bank is too small.
+    """
     rare = round(size.rare * size.pool)
     others = np.flatnonzero(texts.target < 0)
     rows = {"others": others[rng.permutation(len(others))[: size.pool - rare * len(TARGETS)]]}
@@ -237,6 +244,11 @@ def _rows(texts: Texts, size: FineTuning, rng: np.random.Generator) -> dict[str,
             (("pool", rare), ("target", size.target), ("test", size.test))
         ):
             free = of_target[sides == number]
+            if len(free) < count:
+                raise DataError(
+                    f"the bank has {len(free)} passages for the side '{target}, {part}', {count} "
+                    "are wanted; enlarge bank_of_target"
+                )
             drawn = free[rng.permutation(len(free))[:count]]
             if part == "pool":
                 pool.append(drawn)
