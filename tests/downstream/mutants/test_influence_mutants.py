@@ -10,6 +10,7 @@ from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.influence import (
     bigram_table,
+    candidates,
     costs,
     exactness,
     influence,
@@ -86,6 +87,18 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "torch.arange(1, states",
         "torch.arange(0, states",
         FORMULAS.test_late_states_weigh_more,
+    ),
+    (
+        networks,
+        "/ told.sum(dim=1)",
+        "/ told.shape[1]",
+        FORMULAS.test_padding_is_not_counted_in_a_texts_loss,
+    ),
+    (
+        candidates,
+        "- few * self.gradient",
+        "- 0.8 * few * self.gradient",
+        PROBLEM.test_equal_seconds_pay_for_part_of_the_pool,
     ),
     (costs, "exact = landmarks * 6", "exact = landmarks * 5", FORMULAS.test_published_costs),
     (bigram_table, "(pairs + seen * single)", "(pairs + 0.8 * seen * single)", _PAIRS),
