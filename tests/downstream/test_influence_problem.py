@@ -14,7 +14,7 @@ from popinv.downstream.data import encoder as encoders
 from popinv.downstream.data.emails import GROUPS
 from popinv.downstream.influence import exactness, fine_tuning, pretraining, problem
 from popinv.downstream.influence.bigram_table import bigram_loss, bigram_table
-from popinv.downstream.influence.candidates import Seconds
+from popinv.downstream.influence.text_pool import Seconds
 from popinv.downstream.influence.claims import claims
 from popinv.downstream.influence.comparison import correlation
 from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages

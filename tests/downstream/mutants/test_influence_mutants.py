@@ -10,7 +10,6 @@ from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.influence import (
     bigram_table,
-    candidates,
     costs,
     exactness,
     influence,
@@ -19,6 +18,7 @@ from popinv.downstream.influence import (
     robust,
     selection,
     steps,
+    text_pool,
 )
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         FORMULAS.test_padding_is_not_counted_in_a_texts_loss,
     ),
     (
-        candidates,
+        text_pool,
         "- few * self.gradient",
         "- 0.8 * few * self.gradient",
         PROBLEM.test_equal_seconds_pay_for_part_of_the_pool,

@@ -30,7 +30,7 @@ from popinv.downstream.data.encoder import (
 )
 from popinv.downstream.data.text import brown_sentences
 from popinv.downstream.influence import landmarks
-from popinv.downstream.influence.candidates import Seconds, TextPool, choose, dealt, timed
+from popinv.downstream.influence.text_pool import Seconds, TextPool, choose, dealt, timed
 from popinv.downstream.influence.comparison import exact_scores, representation_scores
 from popinv.downstream.influence.corpus import CATEGORIES, runs, sentences
 from popinv.downstream.influence.gradients import Flat

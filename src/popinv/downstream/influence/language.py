@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.bigram_table import bigram_loss
-from popinv.downstream.influence.candidates import Seconds, TextPool, choose, dealt, timed
+from popinv.downstream.influence.text_pool import Seconds, TextPool, choose, dealt, timed
 from popinv.downstream.influence.comparison import exact_scores, representation_scores
 from popinv.downstream.influence.corpus import PADDING, Corpus
 from popinv.downstream.influence.gradients import Flat, mean_loss
