@@ -2,14 +2,14 @@
 
     python -m benchmarks.answer_solves [--seeds 5] [--rounds 6] [--write-docs]
 
-The default study (config/config.yaml) with another truth's draws for each seed, a first design of
-100 solves, and rounds of 100 solves each. A network is trained in every round as a study trains
+The default study (config/config.yaml) with other draws of the truth for each seed, a first design
+of 200 solves, and rounds of 160 solves each. A network is trained in every round as a study trains
 it, but for 400 epochs, so that solves limit it and not steps. Law and noise are then estimated by
 the pseudo-likelihood, as in a study's rounds. The error of this answer is its distance to the
 answer through the solver, ``sqrt(d^T C^-1 d)`` in standard errors. The ways are
 
 ==========  =====================================================================================
-answer      500 draws of the current law, in the order of their worth for the answer
+answer      800 draws of the current law, in the order of their worth for the answer
 blind       the same with the answer left out: the worth for the surrogate over the law
 active      draws of the current law, as active learning takes them
 broad       draws of the broad first design
@@ -55,7 +55,7 @@ RESULTS = Path("results/answer_solves.json")
 PAGE = Path("docs/methods/influence.md")
 BEGIN, END = "<!-- written by `python -m benchmarks.answer_solves --write-docs` -->", "<!-- end -->"
 TARGETS = (1.0, 0.5, 0.25)
-_SYSTEMS, _FIRST, _BATCH, _CANDIDATES, _EPOCHS = 1000, 100, 100, 500, 400
+_SYSTEMS, _FIRST, _BATCH, _CANDIDATES, _EPOCHS = 1000, 200, 160, 800, 400
 
 
 class Rounds:

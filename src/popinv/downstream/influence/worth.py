@@ -29,7 +29,7 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.surrogate.networks import Surrogate
 
-__all__ = ["answer_order", "by_worth", "kernel_of"]
+__all__ = ["answer_order", "by_worth", "kernel_of", "scaled_slopes"]
 
 _DRAWS, _TANGENTS = 1000, 8
 # Numbers that the embeddings of some rows take while they are computed.
@@ -129,17 +129,20 @@ def answer_order(
     at, systems = draws_of_law(problem, estimate.p, _DRAWS, f"{stage}/draws")
     rows = np.concatenate([z, at, candidates])
     kernel = kernel_of(_embeddings(surrogate, rows, problem.seed, stage), np.arange(len(z)))
-    parts = np.split(np.arange(len(rows)), [len(z), len(z) + len(at)])
+    places = np.split(np.arange(len(rows)), [len(z), len(z) + len(at)])
     if blind:
         slopes = np.eye(len(at))
     else:
         slope = answer_slope(problem, estimate.p, estimate.bread, estimate.covariance, at, systems)
-        slopes = _scaled(slope, surrogate.predict(z) - y)
-    return by_worth(kernel, *parts, slopes, count)
+        slopes = scaled_slopes(slope, surrogate.predict(z) - y)
+    return by_worth(kernel, places[0], places[1], places[2], slopes, count)
 
 
-def _scaled(slope: AnswerSlope, residuals: np.ndarray) -> np.ndarray:
-    """Return the columns of D(z_m) Sigma^(1/2), shape (M, n_p d_y)."""
+def scaled_slopes(slope: AnswerSlope, residuals: np.ndarray) -> np.ndarray:
+    """Return the columns of D(z_m) Sigma^(1/2), shape (M, n_p d_y), from residuals (n, d_y).
+
+    Sigma is the residuals' mean square, as a matrix.
+    """
     values, vectors = np.linalg.eigh(residuals.T @ residuals / len(residuals))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return (slope.in_errors @ root).reshape(len(slope.each), -1)
@@ -157,7 +160,7 @@ def _embeddings(surrogate: Surrogate, z: np.ndarray, seed: int, stage: str) -> n
 
 
 def kernel_of(embeddings: np.ndarray, solved: np.ndarray) -> np.ndarray:
-    """Return exp(-|e_i - e_j|^2 / 2 sigma^2), sigma the median distance of the solved points."""
+    """Return exp(-|e_i - e_j|^2 / 2 sigma^2), sigma^2 the median square of the solved distances."""
     squares = (embeddings**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * embeddings @ embeddings.T
     few = solved[:_MOST_FOR_MEDIAN]
