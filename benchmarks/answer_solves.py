@@ -1,6 +1,6 @@
 """Compare the solves that several ways of choosing them need for an answer of a given error.
 
-    python -m benchmarks.answer_solves [--seeds 5] [--rounds 6] [--write-docs]
+    python -m benchmarks.answer_solves [--seeds 5] [--rounds 6] [--ways WAY ...] [--write-docs]
 
 The default study (config/config.yaml) with other draws of the truth for each seed, a first design
 of 200 solves, and rounds of 160 solves each. A network is trained in every round as a study trains
@@ -50,7 +50,7 @@ from popinv.threads import fixed_threads
 
 __all__ = ["WAYS", "Rounds", "errors_of", "table"]
 
-WAYS = ("active", "answer", "blind", "broad")
+WAYS = ("active", "answer", "broad", "blind")
 RESULTS = Path("results/answer_solves.json")
 PAGE = Path("docs/methods/influence.md")
 BEGIN, END = "<!-- written by `python -m benchmarks.answer_solves --write-docs` -->", "<!-- end -->"
@@ -191,6 +191,9 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _ratio(ratios: np.ndarray) -> str:
+    """Return the geometric mean, with its interval if there are several."""
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
     mean, low, high = np.exp(_interval(np.log(ratios)))
     return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
@@ -198,54 +201,64 @@ def _ratio(ratios: np.ndarray) -> str:
 def table(done: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> str:
     """Return the tables of errors, of solves to an error, and of both relative to active learning.
 
+    Each way has the seeds that it and active learning have finished. Intervals are 95 % over them.
+
     Parameters
     ----------
     done : mapping
         ``solves`` and ``error`` by seed and way.
     """
-    seeds = [seed for seed in done if set(WAYS) <= set(done[seed])]
-    counts = np.array(done[seeds[0]][WAYS[0]]["solves"])
-    errors = {way: np.array([done[seed][way]["error"] for seed in seeds]) for way in WAYS}
-    lines = [
-        "| solves | " + " | ".join(map(str, counts)) + " | all rounds, relative to active |",
-        "| --- |" + " --- |" * (len(counts) + 1),
+    ways = [
+        way for way in WAYS if any({way, "active"} <= set(of_seed) for of_seed in done.values())
     ]
-    after = np.log(errors["active"][:, 1:]).mean(axis=1)
-    for way in WAYS:
+    errors, active = {}, {}
+    for way in ways:
+        both = [of_seed for of_seed in done.values() if {way, "active"} <= set(of_seed)]
+        errors[way] = np.array([of_seed[way]["error"] for of_seed in both])
+        active[way] = np.array([of_seed["active"]["error"] for of_seed in both])
+    counts = np.array(next(iter(done.values()))["active"]["solves"])
+    lines = [
+        "| error after solves | "
+        + " | ".join(f"{count:.0f}" for count in counts)
+        + " | relative to active, later rounds | seeds |",
+        "| --- |" + " --- |" * (len(counts) + 2),
+    ]
+    for way in ways:
         means = " | ".join(f"{value:.2f}" for value in np.exp(np.log(errors[way]).mean(axis=0)))
-        relative = np.exp(np.log(errors[way][:, 1:]).mean(axis=1) - after)
+        relative = np.exp(np.log(errors[way] / active[way])[:, 1:].mean(axis=1))
         shown = "1" if way == "active" else _ratio(relative)
-        lines.append(f"| {way} | {means} | {shown} |")
+        lines.append(f"| {way} | {means} | {shown} | {len(relative)} |")
     lines += [
         "",
         "| solves to an error of | "
-        + " | ".join(f"{target:g}" for target in TARGETS)
-        + " | "
-        + " | ".join(f"{target:g}, relative to active" for target in TARGETS)
+        + " | ".join(f"{target:g} | relative to active" for target in TARGETS)
         + " |",
         "| --- |" + " --- |" * (2 * len(TARGETS)),
     ]
-    calls = {
-        way: [[calls_to_reach(counts, each, target) for each in errors[way]] for target in TARGETS]
-        for way in WAYS
-    }
-    for way in WAYS:
-        own = [_calls(row) for row in calls[way]]
-        pairs = zip(calls[way], calls["active"], strict=True)
-        ratios = ["1" if way == "active" else _calls_ratio(*pair) for pair in pairs]
-        lines.append(f"| {way} | " + " | ".join([*own, *ratios]) + " |")
+    for way in ways:
+        cells = [way]
+        for target in TARGETS:
+            ours, theirs = (
+                [calls_to_reach(counts, each, target) for each in curves[way]]
+                for curves in (errors, active)
+            )
+            cells += [_calls(ours), "1" if way == "active" else _calls_ratio(ours, theirs)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _calls(calls: Sequence[Calls]) -> str:
-    """Return the median, a bound if it is one, and how many seeds got there."""
+    """Return the median, a bound if it is one, and the number of seeds that got there."""
     order = sorted(calls, key=lambda each: (each.relation == ">", each.value))
     there = sum(each.relation != ">" for each in calls)
-    return f"{order[len(order) // 2].shown()} ({there} of {len(calls)})"
+    return f"{order[(len(order) - 1) // 2].shown()} ({there} of {len(calls)} seeds)"
 
 
 def _calls_ratio(ours: Sequence[Calls], active: Sequence[Calls]) -> str:
-    """Return the ratio's interval over the seeds where both got there."""
+    """Return the ratio and its interval over the seeds where both got there.
+
+    An error that is reached by the first design already counts as the first design's solves.
+    """
     both = [(a, b) for a, b in zip(ours, active, strict=True) if ">" not in a.relation + b.relation]
     if len(both) < 3:
         return f"both in {len(both)} of {len(ours)}"
@@ -258,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--write-docs", action="store_true", help="put the tables on the page")
     given = parser.parse_args(arguments)
     done: dict[str, dict[str, dict[str, list[float]]]] = {}
@@ -265,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         done = json.loads(RESULTS.read_text())
     studies: dict[int, Rounds] = {}
     # The first comparison is complete before the others begin.
-    for way in WAYS:
+    for way in given.ways:
         for seed in range(1, given.seeds + 1):
             of_seed = done.setdefault(str(seed), {})
             if way in of_seed:
