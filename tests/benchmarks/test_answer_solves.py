@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.answer_solves import WAYS, Rounds, errors_of, table
+from popinv.downstream.influence import worth
+from popinv.inference.likelihood import fit_pseudo, model_moments
 from popinv.threads import fixed_threads
 
 
@@ -44,7 +46,11 @@ def test_errors_are_in_standard_errors():
 
 
 @pytest.mark.firedrake
-def test_all_ways_begin_with_the_same_round_and_go_their_own():
+def test_all_ways_begin_with_the_same_round_and_go_their_own(monkeypatch):
+    for name, count in (("_FEWEST_DRAWS", 400), ("_DRAWS_PER_SYSTEM", 1)):
+        monkeypatch.setattr(model_moments, name, count)
+    monkeypatch.setattr(fit_pseudo, "_MOST_STEPS", 3)
+    monkeypatch.setattr(worth, "_DRAWS", 50)
     study = Rounds(77, epochs=5, systems=40)
     with fixed_threads():
         ends = {way: study.run(way, 2, first=40, batch=10, candidates=20) for way in WAYS}
