@@ -25,5 +25,8 @@ paper's body was not readable to us.
 ``bigram_table`` a table of pairs of tokens, which a language model must beat
 ``problem``      the parts together, and their numbers
 ``claims``       claims on them, with the measurements
-``study``        which solves of a study to train on, and which candidates to solve
+``study``        which solves of a study to train on
+``answer``       the change of a study's answer due to its surrogate's error
+``worth``        the choice of solves by their worth for the answer
+``candidates``   candidates to solve in that order; ``saving``, the solves that it saves
 """
