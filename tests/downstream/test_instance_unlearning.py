@@ -16,14 +16,7 @@ from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
-from popinv.downstream.instance_unlearning.experiment import (
-    SCORES,
-    SIZES,
-    Experiment,
-    datasets,
-    memorised_share,
-    solve,
-)
+from popinv.downstream.instance_unlearning.experiment import SCORES, memorised_share, solve
 from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
 from popinv.downstream.instance_unlearning.forgetting import (
     concordance,
@@ -37,6 +30,7 @@ from popinv.downstream.instance_unlearning.forgetting import (
     steps_to_match,
 )
 from popinv.downstream.instance_unlearning.networks import network, stacked, taken
+from popinv.downstream.instance_unlearning.recipe import SIZES, Recipe, datasets
 from popinv.downstream.instance_unlearning.scores import (
     confidences,
     gradient_norms,
@@ -65,10 +59,10 @@ def clusters(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Experiment:
+def experiment() -> Recipe:
     rng = np.random.default_rng(0)
     images = ImageSet(*clusters(200, rng), *clusters(100, rng))
-    return Experiment(*datasets(images, TINY, 1), TINY, 1)
+    return Recipe(*datasets(images, TINY, 1), TINY, 1)
 
 
 def stack(kind: str = "mlp", models: int = 2):

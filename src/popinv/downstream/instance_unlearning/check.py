@@ -9,14 +9,9 @@ from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
-from popinv.downstream.instance_unlearning.experiment import (
-    SIZES,
-    Experiment,
-    datasets,
-    memorised_share,
-    solve,
-)
+from popinv.downstream.instance_unlearning.experiment import memorised_share, solve
 from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
+from popinv.downstream.instance_unlearning.recipe import SIZES, Recipe, datasets
 from popinv.downstream.outcome import CheckInput, Outcome
 from popinv.threads import fixed_threads
 
@@ -28,11 +23,9 @@ def check(given: CheckInput) -> Outcome:
     seed, size, name = given.seed, SIZES[given.size], given.instance_images
     images = read_images(given.files[0], name) if name in SETS else read_folder(Path(name))
     with fixed_threads():
-        experiment = Experiment(*datasets(images, size, seed), size, seed)
-        memorised = memorised_share(experiment)
-        outcomes = {
-            training: solve(experiment, training, memorised) for training in ("sgld", "sgd")
-        }
+        recipe = Recipe(*datasets(images, size, seed), size, seed)
+        memorised = memorised_share(recipe)
+        outcomes = {training: solve(recipe, training, memorised) for training in ("sgld", "sgd")}
     chains = per_instance_steps(seed)
     numbers = range(CHAINS)
     metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, size)

@@ -21,13 +21,14 @@ from popinv.downstream.claims import (
     unsettled,
 )
 from popinv.downstream.instance_unlearning.chains import Case, Chains, largest_share
-from popinv.downstream.instance_unlearning.experiment import METHODS, SCORES, Outcome, Size
+from popinv.downstream.instance_unlearning.experiment import SCORES, Outcome
 from popinv.downstream.instance_unlearning.forgetting import (
     concordance,
     log_slope,
     rank_correlation,
 )
 from popinv.downstream.instance_unlearning.problem import group_scores
+from popinv.downstream.instance_unlearning.recipe import METHODS, Size
 from popinv.seeds import generator
 
 __all__ = ["CHAINS", "claims"]

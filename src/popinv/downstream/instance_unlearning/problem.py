@@ -8,12 +8,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.downstream.instance_unlearning.chains import Chains
-from popinv.downstream.instance_unlearning.experiment import (
-    SCORES,
-    Outcome,
-    Size,
-)
+from popinv.downstream.instance_unlearning.experiment import SCORES, Outcome
 from popinv.downstream.instance_unlearning.forgetting import rank_correlation
+from popinv.downstream.instance_unlearning.recipe import Size
 from popinv.store.variables import variable
 
 __all__ = ["group_scores", "metrics", "result_dataset"]
