@@ -12,6 +12,12 @@ the weak triangle inequality, used twice, gives
 with Delta = D(A' || nu') and Delta' = D(nu' || A'). The second does not fall with k, and measures
 the distance of training from convergence. The dependence on P(x, 4 alpha) and the remainder are the
 paper's; the constants are a reconstruction.
+
+Neither remainder is known for a classifier. Where the losses are strongly convex, unlearning can be
+compared with a training V on D' that goes on for equally many steps. The same noisy steps then act
+on both laws, and contract their divergence whatever the limit:
+
+.. math:: D_\alpha(U_k \| V_{T + k}) \le \rho_\alpha(k)\, P(x, \alpha).
 """
 
 from __future__ import annotations
@@ -20,7 +26,14 @@ import math
 
 import numpy as np
 
-__all__ = ["contraction", "divergence_bound", "steps_bound", "triangle_factors"]
+__all__ = [
+    "contraction",
+    "convex_bound",
+    "divergence_bound",
+    "epsilon_of",
+    "steps_bound",
+    "triangle_factors",
+]
 
 
 def triangle_factors(order: float) -> tuple[float, float]:
@@ -118,3 +131,46 @@ def steps_bound(
     length = order * constant / (sigma**2 * rate)
     excess = np.log(np.maximum(start / epsilon, math.exp(-1.0)))
     return np.ceil(length * np.maximum(excess, 0.0) - 1e-9)
+
+
+def convex_bound(
+    loss: np.ndarray, steps: np.ndarray | int, order: float, strong: float, rate: float
+) -> np.ndarray:
+    """Return the bound on D_alpha(U_k || V_{T+k}), exp(-m eta k / alpha) P(x, alpha).
+
+    Each step maps weights by a contraction of factor 1 - eta m, and adds normal noise. A training
+    that starts from fixed weights then satisfies a logarithmic Sobolev inequality with the constant
+    2 sigma^2 / m at all times, so sigma cancels.
+
+    Parameters
+    ----------
+    loss : ndarray
+        P(x, alpha).
+    steps : ndarray or int
+        k.
+    order : float
+        alpha.
+    strong, rate : float
+        m of the strongly convex loss with smoothness L, and eta of at most 2 / (L + m).
+    """
+    return contraction(np.asarray(steps), order, 2 / strong, rate, 1.0) * loss
+
+
+def epsilon_of(divergences: np.ndarray, orders: np.ndarray, delta: float) -> np.ndarray:
+    """Return epsilon of (epsilon, delta) from divergences.
+
+    It is the minimum over alpha of D_alpha + log(1 / delta) / (alpha - 1).
+
+    Parameters
+    ----------
+    divergences : ndarray of shape (orders, ...)
+    orders : ndarray
+        alpha > 1.
+    delta : float
+
+    References
+    ----------
+    Mironov, Renyi differential privacy, arXiv 1702.07476, Proposition 3.
+    """
+    price = math.log(1 / delta) / (np.asarray(orders, dtype=float) - 1)
+    return (divergences + price.reshape(-1, *[1] * (np.ndim(divergences) - 1))).min(axis=0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.functional import avg_pool2d
 
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning.barriers import losses_along
@@ -39,6 +40,8 @@ class Size:
     ----------
     network, width
         See :func:`networks.network`.
+    pooled : int
+        Side of the squares of pixels that are averaged to one.
     points, tested : int
         Numbers of training and of test images.
     steps, tuning : int
@@ -60,6 +63,7 @@ class Size:
 
     network: str = "mlp"
     width: int = 64
+    pooled: int = 1
     points: int = 3000
     tested: int = 2000
     steps: int = 500
@@ -97,8 +101,16 @@ SIZES = {
 }
 
 
-def datasets(images: ImageSet, size: Size, seed: int) -> tuple[Data, Data]:
+def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[Data, Data]:
     """Draw training and test points, in units of the training points' spread.
+
+    Parameters
+    ----------
+    images : ImageSet
+    size : Size
+        ``points``, ``tested`` and ``pooled``.
+    seed, number : int
+        Of the draw.
 
     Raises
     ------
@@ -112,11 +124,12 @@ def datasets(images: ImageSet, size: Size, seed: int) -> tuple[Data, Data]:
     ):
         if count > len(labels):
             raise ValueError(f"{count} images asked for, but the {part} set has {len(labels)}")
-        rng = generator(seed, f"instance_unlearning/{part}")
+        rng = generator(seed, f"instance_unlearning/{part}", number)
         rows = np.sort(rng.choice(len(labels), count, replace=False))
         values = pixels[rows].astype(np.float32) / 255
         # Channels come first; grey images have one.
         values = values[:, None] if values.ndim == 3 else values.transpose(0, 3, 1, 2)
+        values = avg_pool2d(torch.from_numpy(values), size.pooled).numpy()
         drawn.append((values, labels[rows].astype(np.int64)))
     mean, spread = drawn[0][0].mean(), drawn[0][0].std()
     train, test = (
