@@ -27,6 +27,7 @@ def check(given: CheckInput) -> Outcome:
         recipe = Recipe(*datasets(images, size, seed), size, seed)
         memorised = memorised_share(recipe)
         outcomes = {training: solve(recipe, training, memorised) for training in ("sgld", "sgd")}
+        utility = curves(images, CONVEX[given.size], size, seed)
     chains = per_instance_steps(seed)
     numbers = range(CHAINS)
     metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, utility, size)

@@ -16,6 +16,7 @@ the point of equally many steps; ``coupled`` compares it likewise.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -87,9 +88,9 @@ class Convex:
     tuning: int = 400
     draws: int = 5
     paths: int = 2
-    lowest: float = 0.001
-    highest: float = 1.0
-    levels: int = 20
+    lowest: float = 0.0015
+    highest: float = 0.9
+    levels: int = 16
     strong: float = 0.003
     rate: float = 1.9
     every: int = 25
@@ -208,13 +209,10 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
 def curves(images: ImageSet, convex: Convex, size: Size, seed: int) -> Curves:
     """Return accuracy and noise along unlearning, for some draws of the images."""
     size = replace(size, points=convex.points)
-    parts = [
-        kept(
-            f"equal epsilon, draw {number}",
-            lambda number=number: _draw(images, convex, size, seed, number),
-        )
-        for number in range(convex.draws)
-    ]
+    parts = []
+    for number in range(convex.draws):
+        compute = partial(_draw, images, convex, size, seed, number)
+        parts.append(kept(f"equal epsilon, draw {number}", compute))
     at = record_steps(convex.tuning + 1, convex.every)
     return Curves(at, *(np.array([part[name] for part in parts]) for name in _PARTS))
 

@@ -148,11 +148,11 @@ def result_dataset(outcomes: dict[str, Outcome], curves: Curves, size: Size) -> 
                 outcome.curves[method],
                 f"accuracy on the set along fine-tuning, {method}",
             )
-    dims = ("draw", "bound", "epsilon", "unlearned")
+    axes = ("draw", "bound", "epsilon", "unlearned")
     variables["utility"] = variable(
-        dims, curves.accuracy.mean(axis=1), "accuracy on test images at equal epsilon"
+        axes, curves.accuracy.mean(axis=1), "accuracy on test images at equal epsilon"
     )
-    variables["utility_noise"] = variable(dims, curves.noise, "noise sigma at equal epsilon")
+    variables["utility_noise"] = variable(axes, curves.noise, "noise sigma at equal epsilon")
     variables["utility_noiseless"] = variable(
         "draw", curves.noiseless, "accuracy with the lowest noise"
     )
