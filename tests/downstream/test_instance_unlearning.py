@@ -76,13 +76,14 @@ def experiment(images) -> Recipe:
 
 
 def stack(kind: str = "mlp", models: int = 2):
-    net = network(kind, (1, 12, 12), 3, 4)
+    # Smaller images or fewer channels would leave a convolution nothing but signs to normalise.
+    net = network(kind, (1, 16, 16), 3, 8)
     return net, stacked([net.initial(np.random.default_rng(i)) for i in range(models)])
 
 
 def points(count: int = 6) -> Data:
     rng = np.random.default_rng(5)
-    images = torch.from_numpy(rng.standard_normal((count, 1, 12, 12)).astype(np.float32))
+    images = torch.from_numpy(rng.standard_normal((count, 1, 16, 16)).astype(np.float32))
     return Data(images, torch.from_numpy(rng.integers(3, size=count)))
 
 
