@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning import convex
 from popinv.downstream.instance_unlearning.bounds import convex_bound, epsilon_of
@@ -198,6 +199,23 @@ def test_noise_by_coupling_hides_the_gap_of_two_trainings():
         shares = shrink ** -np.arange(1, k + 1)
         a = (gap / np.linalg.norm(shares)) ** 2 / (4 * SMALL.rate * sigma**2)
         assert conversion.epsilon(a, 0.01) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_noise_by_coupling_is_that_of_the_accountant_of_certified_unlearning():
+    for convex_size in (SMALL, Convex()):
+        n, strong = convex_size.points, convex_size.strong
+        setting = Setting(
+            n, n, convex_size.rate, strong, smoothness(strong), math.sqrt(2), emptied=True
+        )
+        gap = setting.gap(epochs=convex_size.steps)
+        steps = np.array([1, 2, 25, 400])
+        for epsilon in EPSILONS:
+            expected = [
+                setting.sigma_for(epsilon, convex_size.delta, gap, k, "tight")
+                for k in steps.tolist()
+            ]
+            found = coupled_noise(epsilon, steps, convex_size)
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def made_curves() -> Curves:

@@ -22,15 +22,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.data.images import ImageSet
-from popinv.downstream.instance_unlearning.bounds import convex_bound, epsilon_of
-from popinv.downstream.instance_unlearning.convex import (
-    LIPSCHITZ,
-    Regression,
-    features,
-    smoothness,
+from popinv.downstream.instance_unlearning.bounds import (
+    convex_bound,
+    coupled_gap,
+    epsilon_of,
+    noise_of_gap,
 )
+from popinv.downstream.instance_unlearning.convex import LIPSCHITZ, Regression, features
 from popinv.downstream.instance_unlearning.forgetting import record_steps
 from popinv.downstream.instance_unlearning.recipe import Size, datasets
 from popinv.downstream.instance_unlearning.renyi import instance_loss, sum_noise
@@ -318,17 +317,8 @@ def _level(
 
 def coupled_noise(wanted: float, tuned: np.ndarray, convex: Convex) -> np.ndarray:
     """Return sigma that the bound by coupling asks for; it gives none before the first step."""
-    n, strong = convex.points, convex.strong
-    setting = Setting(
-        n, n, convex.rate, strong, smoothness(strong), lipschitz=LIPSCHITZ, emptied=True
-    )
-    gap = setting.gap(epochs=convex.steps)
-    return np.array(
-        [
-            setting.sigma_for(wanted, convex.delta, gap, k, "tight") if k else np.inf
-            for k in tuned.tolist()
-        ]
-    )
+    gap = coupled_gap(LIPSCHITZ / convex.points, convex.steps, convex.strong, convex.rate)
+    return noise_of_gap(gap, wanted, convex.delta, tuned, convex.strong, convex.rate)
 
 
 def _at_levels(

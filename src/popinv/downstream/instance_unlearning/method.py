@@ -38,7 +38,7 @@ METHOD = Method(
             settings=("seed", "size", "instance_images"),
             figures=("steps", "curves", "utility"),
             megabytes=8000,
-            minutes=1440,
+            minutes=2400,
         ),
     ),
     use=Use(
