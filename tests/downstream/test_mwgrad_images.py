@@ -307,7 +307,7 @@ def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatc
     found = search("multi_mnist", "equal", sets, SIZE, 0)
     assert best_rate(found) == 1e-2
     # At 1e-8 it guesses; its accuracy is near that of chance.
-    assert found["accuracy"].values[0] > 0.4 > found["accuracy"].values[1]
+    assert found["accuracy"].values[0, 0] > 0.4 > found["accuracy"].values[0, 1]
     xr.testing.assert_identical(found, search("multi_mnist", "equal", spoilt, SIZE, 0))
     run = Run("multi_mnist", "own", "equal", 0)
     with pytest.raises(ConfigError, match="recipe 'own' with the rate None"):
