@@ -53,7 +53,7 @@ __all__ = [
 _CHECKED = 3000
 _CURVE = 40
 # f - inf f to be reached, over that at the start; and the logistic regression's loss.
-_FALL, _LOSS = 0.002, 0.7
+_FALL, _LOSS = 0.001, 0.37
 
 
 # The methods that the paper compares in its simulations, as far as they are known to us.
