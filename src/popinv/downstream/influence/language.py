@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.bigram_table import bigram_loss
-from popinv.downstream.influence.candidates import Seconds, TextPool, choose, dealt, timed
 from popinv.downstream.influence.comparison import exact_scores, representation_scores
 from popinv.downstream.influence.corpus import PADDING, Corpus
 from popinv.downstream.influence.gradients import Flat, mean_loss
 from popinv.downstream.influence.networks import Transformer, language_losses, position_weighted
 from popinv.downstream.influence.pretraining import LanguageModel, split
 from popinv.downstream.influence.steps import Step
+from popinv.downstream.influence.text_pool import Seconds, TextPool, choose, dealt, timed
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.downstream.kept import kept_numbers
 from popinv.errors import DataError

@@ -1,7 +1,8 @@
 """The learning rate of the own recipe: each method takes its best one of a grid.
 
-Every rate trains one ensemble from a start that no claim is measured on. It is scored on pairs of
-training images that it was not trained on, so that the test images stay unseen.
+As long as the largest rate is the best, its double is tried too. Every rate trains one ensemble
+from a start that no claim is measured on. It is scored on pairs of training images that it was not
+trained on, so that the test images stay unseen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from popinv.errors import DivergenceError
 from popinv.store.variables import variable
 
 __all__ = ["best_rate", "search"]
+
+_HIGHEST = 1.0
 
 
 def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: int) -> xr.Dataset:
@@ -33,16 +36,22 @@ def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: 
         Seed of the first measured start. That of the search lies beyond all of them.
     """
     run = Run(kind, SEARCH, method, SEEDS)
-    found = []
-    for rate in size.rates:
+
+    def accuracy(rate: float) -> float:
         try:
             trained = train(run, sets, size, seed, rate=rate)
-            found.append(float(trained["accuracy"].sel(part="unseen")[-1].mean()))
         except DivergenceError:
-            found.append(0.0)
+            return 0.0
+        return float(trained["accuracy"].sel(part="unseen")[-1].mean())
+
+    rates = list(size.rates)
+    found = [accuracy(rate) for rate in rates]
+    while max(found) == found[-1] and rates[-1] < _HIGHEST:
+        rates.append(2 * rates[-1])
+        found.append(accuracy(rates[-1]))
     return xr.Dataset(
         {"accuracy": variable(("rate",), np.array(found), "accuracy on pairs not trained on")},
-        coords={"rate": variable("rate", np.array(size.rates), "first learning rate")},
+        coords={"rate": variable("rate", np.array(rates), "first learning rate")},
     )
 
 
