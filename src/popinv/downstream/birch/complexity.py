@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -123,9 +124,6 @@ def over_bounds(seeds: Sequence[int]) -> dict[str, list[float]]:
         for name in (*OPTIMAL, *OTHERS)
     }
     for name in OTHERS:
-
-        def own(problem: theory.Problem, compute: Sequence[float], name: str = name) -> float:
-            return theory.own_time(name, problem, compute)
-
+        own = partial(theory.own_time, name)
         found[f"own_{name}"] = [largest(name, own, seed) for seed in seeds]
     return found

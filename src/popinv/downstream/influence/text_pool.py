@@ -8,20 +8,37 @@ for.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from popinv.downstream.influence import landmarks
-from popinv.downstream.influence.comparison import spread_scores
+from popinv.downstream.influence.comparison import exact_scores, spread_scores
+from popinv.downstream.influence.gradients import Flat, Losses, Samples
 from popinv.downstream.influence.selection import round_robin
+from popinv.downstream.influence.steps import Step
+from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.seeds import generator
 
-__all__ = ["Seconds", "TextPool", "choose", "dealt", "timed"]
+__all__ = [
+    "Seconds",
+    "TextPool",
+    "choose",
+    "dealt",
+    "scores_of_down",
+    "timed",
+    "trained_once",
+    "warmed_up",
+]
+
+T = TypeVar("T")
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -73,11 +90,76 @@ class TextPool:
     seconds: Seconds
 
 
-def timed(call: Callable[[], Tensor], count: int) -> tuple[Tensor, float]:
+def timed(call: Callable[[], T], count: int) -> tuple[T, float]:
     """Return what a call computes for ``count`` texts, and its processor time for one."""
     began = time.process_time()
     found = call()
     return found, (time.process_time() - began) / count
+
+
+def warmed_up(module: Network, warm: AdamState) -> Network:
+    """Return a copy of a network with the weights of a state."""
+    warmed = copy.deepcopy(module)
+    torch.nn.utils.vector_to_parameters(warm.theta, warmed.parameters())
+    return warmed
+
+
+def scores_of_down(
+    warmed: nn.Module,
+    step: Step,
+    losses_of: Callable[[Flat], Losses],
+    pool: Samples,
+    target: Samples,
+    rows: int = 256,
+) -> tuple[np.ndarray, float]:
+    """Return exact scores (n, m), and the processor time for one gradient.
+
+    As in the released code, gradients are those of the layers that lead down from the wide ones.
+
+    Parameters
+    ----------
+    warmed : nn.Module
+    step : Step
+        The optimiser's next step in all weights.
+    losses_of : callable
+        Maps a network to the losses of samples.
+    pool, target : sequence of Tensor
+    rows : int
+        Samples whose gradients are held at a time.
+    """
+
+    def down(name: str) -> bool:
+        return ".down." in name
+
+    of_some = Flat.of(warmed, down)
+    kept = torch.cat(
+        [torch.full((p.numel(),), down(name)) for name, p in warmed.named_parameters()]
+    )
+    some = Step(step.scale[kept], step.drift[kept])
+    scores, seconds = timed(
+        lambda: exact_scores(losses_of(of_some), of_some.theta, some, pool, target, rows),
+        len(pool[0]) + len(target[0]),
+    )
+    return scores.of_each, seconds
+
+
+def trained_once(
+    losses: Losses, warm: AdamState, pool: Samples, adam: Adam, steps: int
+) -> Callable[[np.ndarray], Tensor]:
+    """Return a function from numbers of texts to the weights after a training on these.
+
+    Choices that do not depend on the target are trained on once.
+    """
+    trained: dict[bytes, Tensor] = {}
+
+    def weights(rows: np.ndarray) -> Tensor:
+        key = rows.tobytes()
+        if key not in trained:
+            samples = tuple(part[torch.from_numpy(rows)] for part in pool)
+            trained[key] = train(losses, begin(warm.theta), samples, adam, steps).theta
+        return trained[key]
+
+    return weights
 
 
 def dealt(rows: Tensor, seed: int, place: str) -> Tensor:

@@ -23,7 +23,7 @@ from scipy.linalg import cho_factor, solve_triangular
 
 from popinv.downstream.influence.answer import AnswerSlope, answer_slope, draws_of_law
 from popinv.downstream.influence.gradients import Flat
-from popinv.downstream.influence.landmarks import tangent_embeddings
+from popinv.downstream.influence.landmarks import squared_distances, tangent_embeddings
 from popinv.inference.estimate import Estimate
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
@@ -161,8 +161,7 @@ def _embeddings(surrogate: Surrogate, z: np.ndarray, seed: int, stage: str) -> n
 
 def kernel_of(embeddings: np.ndarray, solved: np.ndarray) -> np.ndarray:
     """Return exp(-|e_i - e_j|^2 / 2 sigma^2), sigma^2 the median square of the solved distances."""
-    squares = (embeddings**2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * embeddings @ embeddings.T
+    distances = squared_distances(embeddings, embeddings)
     few = solved[:_MOST_FOR_MEDIAN]
     pairs = distances[np.ix_(few, few)][np.triu_indices(len(few), 1)]
-    return np.exp(-np.maximum(distances, 0.0) / (2 * max(float(np.median(pairs)), 1e-300)))
+    return np.exp(-distances / (2 * max(float(np.median(pairs)), 1e-300)))
