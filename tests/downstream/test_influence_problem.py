@@ -138,7 +138,7 @@ def test_every_part_becomes_numbers_and_claims(result):
     assert numbers["mixture_share_target_domains"] == 1
     assert numbers["language_share_h_all"] == pytest.approx(0.1)
     assert numbers["language_share_p_target_texts"] == 1
-    assert numbers["fine_tuning_share_fiction_target_texts"] == 1
+    assert numbers["fine_tuning_share_instruction_target_texts"] == 1
     for draw in (draw_selections, draw_landmarks):
         assert len(draw(result).axes) == 3
 
