@@ -2,9 +2,9 @@
 
 The encoder is MiniLM, whose last block and a new head are trained. There are 18 classes: the 15
 categories of the Brown corpus, and letters that are easy ham, hard ham, or spam. Three groups of
-classes are targets, which are rare in the pool: the press, instruction, and letters. The result is the
-accuracy on a target's held-out texts, among the classes of that target. Each text is used on one
-side only.
+classes are targets, which are rare in the pool: the press, instruction, and letters. The result is
+the accuracy on a target's held-out texts, among the classes of that target. Each text is used on
+one side only.
 """
 
 from __future__ import annotations
