@@ -2,12 +2,15 @@
 
 from importlib import import_module
 
+from popinv.downstream.method import STUDY_STORES
 from popinv.downstream.outcome import StudyInput, save_outcome
 from popinv.store import storage
 from popinv.workflow.job import job
 
 with job(snakemake):
     given = snakemake.params.given
-    stores = {name: storage.load(path) for name, path in snakemake.input.items()}
+    # Files of observations are read by the method itself.
+    paths = {name: path for name, path in snakemake.input.items() if name in STUDY_STORES}
+    stores = {name: storage.load(path) for name, path in paths.items()}
     outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
     save_outcome(outcome, snakemake.output, given, given["seed"], snakemake.rule)
