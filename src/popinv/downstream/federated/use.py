@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import parameter_names
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
+
+if TYPE_CHECKING:
+    from popinv.downstream.federated.section import Federated
 
 __all__ = ["use"]
 
@@ -101,9 +105,9 @@ def use(study: StudyInput) -> Outcome:
     )
 
 
-def _refuse_noise(asked: object, problem: Problem) -> None:
+def _refuse_noise(asked: Federated, problem: Problem) -> None:
     """Refuse noise of the messages if the systems differ in what is known of them."""
-    if getattr(asked, "noise", None) is not None and problem.conditions is not None:
+    if asked.noise is not None and problem.conditions is not None:
         raise DataError(
             "downstream.federated.noise: the systems have noise scales, gaps, limits or known "
             "quantities of their own, and the server cannot know their information without "
