@@ -33,7 +33,7 @@ from popinv.seeds import generator
 
 __all__ = ["Told", "can_attack", "reconstruction_error"]
 
-# Starts, steps for each tau, falls of tau, and the relative gain after which no step follows: for few
+# Starts, steps for each tau, falls of tau, and the relative gain that ends the steps: for few
 # unknown numbers, and for many, of which a message says little.
 _FEW_NUMBERS, _DRAWN = 1000, 5
 _THOROUGH = (12, 30, 10.0 ** -np.arange(0.0, 6.5, 0.5), 1e-6)

@@ -53,6 +53,7 @@ class OwnLawServer:
         self._units = {name: unit[d_alpha:] for name, unit in units.items() if unit.ndim == 1}
         self._units |= {n: unit[d_alpha:, d_alpha:] for n, unit in units.items() if unit.ndim == 2}
         self._units |= {name: unit for name, unit in units.items() if unit.ndim == 0}
+        self._units["noise"] = np.ones(len(first.noise.names))
 
     def answers(self, start: np.ndarray, estimator: Estimator) -> list[Answer]:
         """Return the answer of each site from a start (n_p,), all with the same gamma.
@@ -64,6 +65,10 @@ class OwnLawServer:
         """
         self.sites = [ProfilingSite(site, start) for site in self._of_sites]
         problem, p = self.problem.of_moments, np.array(start, dtype=float)
+        for site in self.sites:
+            site.use(FIRST_DRAWS)
+        told = self._ask("start", p, [site.told_start for site in self.sites])
+        p[problem.d_alpha :] = told["noise"] / len(self.problem.data)
         # Far from the answer, few draws suffice.
         for draws in (FIRST_DRAWS, None):
             for site in self.sites:

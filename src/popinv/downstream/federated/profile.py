@@ -41,7 +41,7 @@ from popinv.inference.problem import Problem
 
 __all__ = ["Profile", "ProfilingSite"]
 
-_STEPS = 30
+_STEPS, _FIRST_STEPS = 30, 60
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,16 @@ class ProfilingSite:
             free[free >= d_alpha],
             d_alpha,
         )
+
+    def told_start(self) -> Message:
+        """Return the noise of its own pseudo-likelihood, times the number of its systems.
+
+        The search for its law begins where that is. Far from the answer, a law given gamma may be
+        badly determined.
+        """
+        own = ascend(begin(self.point(self.p, {})), self.point, self.problem, _FIRST_STEPS)
+        self.p = own.point.p
+        return {"noise": len(self.problem.data) * self.problem.split(self.p)[1]}
 
     def told_profile(self, gamma: np.ndarray, since: int | None, now: int) -> Message:
         """Return the message at gamma."""
