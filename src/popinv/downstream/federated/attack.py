@@ -105,7 +105,7 @@ def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Mome
             best, least = mean + u @ root.T, loss
     # What the observer knows without any message: the mean, and draws of the model.
     drawn = [mean + rng.standard_normal(problem.data.shape) @ root.T for _ in range(_DRAWN)]
-    unknowing = np.mean([_error(problem, draw) for draw in drawn])
+    unknowing = float(np.mean([_error(problem, draw) for draw in drawn]))
     return _error(problem, best) / min(unknowing, _error(problem, mean + 0 * problem.data))
 
 
