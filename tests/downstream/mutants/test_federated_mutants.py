@@ -57,7 +57,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         profile,
         "= -self.slope.T",
         "= 0.5 * self.slope.T",
-        SITES.test_a_shift_of_one_site_moves_its_law_alone,
+        SITES.test_own_laws_are_the_joint_maximum_of_the_pseudo_likelihood,
     ),
     (
         own_laws,
