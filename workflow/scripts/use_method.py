@@ -2,7 +2,6 @@
 
 from importlib import import_module
 
-from popinv.downstream.method import STUDY_STORES
 from popinv.downstream.outcome import StudyInput, save_outcome
 from popinv.store import storage
 from popinv.workflow.job import job
@@ -10,7 +9,7 @@ from popinv.workflow.job import job
 with job(snakemake):
     given = snakemake.params.given
     # Files of observations are read by the method itself.
-    paths = {name: path for name, path in snakemake.input.items() if name in STUDY_STORES}
+    paths = {name: path for name, path in snakemake.input.items() if name != "files"}
     stores = {name: storage.load(path) for name, path in paths.items()}
     outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
     save_outcome(outcome, snakemake.output, given, given["seed"], snakemake.rule)
