@@ -15,7 +15,8 @@ from popinv.downstream.birch.engine import Policy, Run, Workers
 from popinv.downstream.birch.nested import NestedLocalAsync
 from popinv.downstream.birch.objectives import draw, logistic, quadratic, slope, values
 from popinv.downstream.birch.problem import distances
-from popinv.downstream.birch.regimes import REGIMES, Task, fastest, settings_of, settled, workers_of
+from popinv.downstream.birch.regime_names import REGIMES, SWEPT
+from popinv.downstream.birch.regimes import Task, fastest, settings_of, settled, workers_of
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.tree import Tree, check, distance, representation
 from popinv.errors import ConfigError
@@ -217,6 +218,15 @@ def test_dual_process_pauses_at_the_most_it_may_hold():
     assert conditions.largest_distance == SETTINGS["dual_process"]["most"] - 1
 
 
+def test_slow_workers_do_not_keep_the_fast_ones_of_dual_process_idle():
+    # Seven workers never finish. The eighth takes a gradient in each unit of time.
+    workers = Workers((1.0, *(1e6,) * 7), (0.0,) * 8)
+    run = Run(workers, policy("dual_process", 8, {"batch": 4, "most": 8}))
+    run.until(40)
+    assert run.now == 40
+    assert check(run.tree).largest_distance < 8
+
+
 def test_nested_clusters_synchronise_inside_before_outside():
     workers = Workers((1.0,) * 4, (10.0,) * 4)
     run = Run(workers, NestedLocalAsync([1, 2], [100, 8], near=0.0))
@@ -351,7 +361,7 @@ def test_the_quadratic_is_the_tridiagonal_one():
 def test_the_search_finds_the_setting_that_is_there_first():
     bowl = quadratic(10, 0.3)
     task = Task("small", bowl, 0.05 * bowl.gap, Task.octaves(1.0, 8), 4000)
-    workers = workers_of("heterogeneous_compute", 8)
+    workers = Workers((1.0, 10.0) * 4, (0.0,) * 8)
     settings = [{"delay": 1}, {"delay": 16}]
     both = fastest("ringmaster", workers, task, 1, settings)
     each = [fastest("ringmaster", workers, task, 1, [setting]) for setting in settings]
@@ -380,7 +390,7 @@ def test_a_target_out_of_reach_is_said_to_be():
 
 
 @pytest.mark.parametrize("count", [16, 64, 256])
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", [*REGIMES, *SWEPT])
 def test_all_settings_of_the_grid_can_be_run(regime, count):
     workers = workers_of(regime, count)
     for name in METHODS:

@@ -13,7 +13,8 @@ from popinv.downstream.birch.catalogue import METHODS, policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.promises import Promise, _square_slopes, promise
-from popinv.downstream.birch.regimes import REGIMES, Task
+from popinv.downstream.birch.regime_names import REGIMES
+from popinv.downstream.birch.regimes import Task
 from popinv.store import storage
 
 
@@ -26,16 +27,16 @@ def result():
 
 
 def test_every_regime_and_method_is_there(result):
-    assert result["time"].shape == (5, 5, 1, 1, len(METHODS))
+    assert result["time"].shape == (5, 7, 1, 1, len(METHODS))
     arrived = result["time"].values < math.inf
     assert result["conditions"].values[arrived].all()
     assert arrived[..., list(METHODS).index("vanilla")].all()
     ratios = problem.ratios(result)
     np.testing.assert_allclose(ratios.min("algorithm"), 1.0)
     # Messages that take no time and equal workers: one gradient of each in each tick.
-    fastest = result.sel(regime="classical", algorithm="minibatch")
+    fastest = result.sel(regime="classical_0", algorithm="minibatch")
     assert (fastest["time"].values % 10 == 0).all()
-    varied = result.sel(regime="classical_varied", algorithm="minibatch")
+    varied = result.sel(regime="classical", algorithm="minibatch")
     assert len(np.unique(varied["time"].values)) == 5
 
 
@@ -43,6 +44,9 @@ KEPT = [[Promise("rennala", 1.0, 0.4, 3.0), Promise("local", 1.0, 0.5, 2.0)]] * 
 TIMES = {
     **{name: [10.0, 11, 12, 11, 10] for name in complexity.OPTIMAL},
     "minibatch": [100.0, 110, 120, 130, 110],
+    "vanilla": [200.0] * 5,
+    "cycle": [90.0, 95, 98, 97, 90],
+    **{f"own_{name}": [12.0, 13, 12, 13, 12] for name in complexity.OTHERS},
 }
 
 
@@ -60,7 +64,7 @@ def with_times(result, regime, **by_method):
 
 
 def test_statuses_follow_the_times(result):
-    equal = with_times(result, "classical", minibatch=9.0)
+    equal = with_times(result, "classical_0", minibatch=9.0)
     key = "heterogeneous compute: the slowest of the compared"
 
     def of(changed, start=key):
@@ -69,7 +73,7 @@ def test_statuses_follow_the_times(result):
     assert of(with_times(equal, "heterogeneous_compute", minibatch=50.0)) == "holds"
     assert of(with_times(equal, "heterogeneous_compute", minibatch=9.0)) == "does not hold"
     # If Synchronized SGD is the slowest of equal workers too, the regime tells nothing.
-    slow = with_times(result, "classical", minibatch=50.0)
+    slow = with_times(result, "classical_0", minibatch=50.0)
     assert of(with_times(slow, "heterogeneous_compute", minibatch=50.0)) == "not comparable"
     first = "heterogeneous compute: the fastest of the compared"
     ahead = {"async_local": 5.0, "ringmaster": 6.0}
@@ -86,15 +90,18 @@ def test_a_promise_is_that_of_the_worst_method(result):
     broken = [[one[0], Promise("local", 1.0, 1.5, 2.0)] for one in KEPT]
     assert of(broken) == "does not hold"
     slow = TIMES | {"nested_local_async": [30.0, 31, 32, 30, 31]}
-    assert of(KEPT, slow, "at least six of the new methods are optimal in time: Local") == (
-        "does not hold"
-    )
+    assert of(KEPT, slow, "optimal in time: Local") == "does not hold"
+    assert of(KEPT, slow, "optimal in time: Rennala") == "holds"
+    assert of(KEPT, TIMES, "not optimal in time: Cycle") == "holds"
+    assert of(KEPT, TIMES | {"cycle": [9.0] * 5}, "not optimal") == "does not hold"
 
 
 def test_metrics_are_means_over_the_seeds(result):
     numbers = claims.metrics(result, KEPT, TIMES)
     assert numbers["promise_local"] == pytest.approx(0.5)
     assert numbers["over_least_time_minibatch"] == pytest.approx(114)
+    assert numbers["over_own_bound_cycle"] == pytest.approx(12.4)
+    assert numbers["slowest_over_fastest_at_variation_0.3"] >= 1
     expected = problem.ratios(result).sel(regime="classical", algorithm="local").mean()
     assert numbers["classical_local_over_fastest"] == pytest.approx(float(expected))
 
@@ -114,6 +121,8 @@ def test_tables_and_figures(result, tmp_path):
     trees = problem.small_trees()
     assert set(trees) == set(METHODS)
     assert len(figures.draw_trees(trees).axes) >= len(METHODS)
+    lines = figures.draw_variation(result).axes[0].lines
+    assert lines[0].get_xdata().tolist() == [0, 0.1, 0.3, 1]
     for regime in REGIMES:
         assert len(figures.draw_regime(result, regime).axes[0].lines) == len(METHODS) + 1
 
@@ -152,15 +161,50 @@ def test_the_least_time_is_that_of_the_best_number_of_workers():
     assert theory.least_time(one, pair) == pytest.approx(min(4 + 4 * 64, both))
 
 
+def test_bounds_of_methods_that_wait_have_the_slowest_worker():
+    one = theory.Problem(1.0, 4.0, 64.0, 1.0)
+    assert theory.own_time("vanilla", one, (3.0, 1.0)) == pytest.approx(4 + 4 * 64)
+    for name in ("minibatch", "cycle"):
+        assert theory.own_time(name, one, (3.0, 1.0)) == pytest.approx(3 * (4 + 4 * 64 / 2))
+    for name in complexity.OPTIMAL:
+        assert theory.own_time(name, one, (3.0, 1.0)) == theory.least_time(one, (3.0, 1.0))
+
+
 def test_equal_workers_take_the_theorems_gradients_in_turn():
     workers = Workers((2.0,) * 128, (0.0,) * 128)
-    over = complexity.over_least_time("local", complexity.OPTIMAL["local"], workers)
+    over = complexity.time_over("local", workers, theory.least_time)
     least = theory.least_time(complexity.PROBLEM, workers.compute)
     rounds = math.ceil(theory.gradients(complexity.PROBLEM, 63) / 64)
     # Each round of 64 of 128 workers takes one gradient's time; the others' are dropped.
     assert over == pytest.approx(2 * rounds / least, rel=0.5)
-    slow = complexity.drawn_workers(2.0, 1)
-    assert complexity.over_least_time("minibatch", {}, slow) > 100
+
+
+@pytest.mark.parametrize("name", complexity.OPTIMAL)
+@pytest.mark.parametrize("family", complexity.FAMILIES)
+def test_optimal_methods_stay_near_the_lower_bound(name, family):
+    for count in complexity.COUNTS:
+        workers = complexity.workers_in(family, count, 1)
+        assert complexity.time_over(name, workers, theory.least_time) < 24
+
+
+def test_waiting_for_all_is_far_from_the_lower_bound_but_not_from_its_own():
+    workers = complexity.workers_in("geometric", 32, 1)
+    for name in ("minibatch", "cycle"):
+        assert complexity.time_over(name, workers, theory.least_time) > 1000
+
+        def own(problem, compute, name=name):
+            return theory.own_time(name, problem, compute)
+
+        assert complexity.time_over(name, workers, own) < 24
+
+
+def test_settings_are_those_of_the_theory():
+    # sigma^2/eps = 64: M = 64/n, M G = 64, s = n^2/64.
+    assert complexity.settings_for("async_local", 8) == {"steps": 8, "delay": 8}
+    assert complexity.settings_for("async_batch", 128) == {"steps": 1, "delay": 64}
+    assert complexity.settings_for("cycle", 32) == {"group": 16}
+    assert complexity.settings_for("cycle", 8) == {"group": 1}
+    assert complexity.settings_for("vanilla", 8) == {}
 
 
 # --- times that vary -----------------------------------------------------------------------------

@@ -130,25 +130,30 @@ def fedhl() -> Mapping[str, Any]:
 
 
 def influence() -> Mapping[str, Any]:
-    from popinv.downstream.influence import language, mixture, problem, timing
+    from popinv.downstream.influence import language, mixture
+    from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages
+    from popinv.downstream.influence.pretraining import LanguageModel, pretrain, with_weights
 
     rng = np.random.default_rng(0)
-    texts = [f"c{category}{number:02}" for category in language.CATEGORIES for number in range(6)]
-    corpus = language.Corpus({name: rng.integers(0, 20, 100) for name in texts}, 20)
-    of_both = {"landmarks": (8,), "landmarks_used": 8, "selected": 10, "target": 6, "test": 20}
-    size = problem.Size(
-        2,
-        2,
-        20,
-        mixture.Mixture(pool=100, rare=(0.1, 0.1), full_epochs=1, loss_tangents=2, **of_both),
-        language.Language(
-            *(20, 8, 8, 2, 2), pool=60, rare=0.1, pretraining_steps=2, steps=2, **of_both
-        ),
-        timing.Timing(*(2, 1, 8, 8, 20, 8, 1, 2000), landmarks=64, targets=3),
-    )
-    found = arrays_of(problem.run(size, corpus, 1))
-    # Times are not the same again.
-    return {name: value for name, value in found.items() if name != "timing"}
+    source = {f"{kind}{number:02}": kind for kind in CATEGORIES for number in range(6)}
+    sentences = {name: [rng.integers(0, 18, 4) for _ in range(30)] for name in source}
+    corpus = Corpus({name: passages(s, 8) for name, s in sentences.items()}, source, 20)
+    model = LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8)
+    both = {"landmarks": (8,), "landmarks_used": 8, "selected": 10, "target": 6, "test": 20}
+    size = language.Language(model, pool=60, rare=0.1, warm_steps=2, steps=2, **both)
+    known = pretrain(corpus, model, 1)
+    trained = with_weights(known, model, 20)
+    drawn = language.comparisons(corpus, trained, known["pairs"].values, size, 1, 2)
+    small = mixture.Mixture(pool=100, rare=(0.1, 0.1), full_epochs=1, loss_tangents=2, **both)
+    mixed = mixture.comparisons(small, 1, 2)
+    # What is chosen at equal seconds depends on times, which are not the same again.
+    return {
+        f"{part} {number} {name}": value
+        for part, draws in (("language", drawn), ("mixture", mixed))
+        for number, draw in enumerate(draws)
+        for name, value in draw.items()
+        if "equal_seconds" not in name
+    } | arrays_of(known)
 
 
 def certified_unlearning() -> Mapping[str, Any]:
@@ -166,24 +171,25 @@ def certified_unlearning() -> Mapping[str, Any]:
 
 
 def instance_unlearning() -> Mapping[str, Any]:
-    from popinv.downstream.instance_unlearning import experiment, problem
+    from popinv.downstream.instance_unlearning import experiment, recipe
 
     rng = np.random.default_rng(0)
     labels = np.arange(60).astype(np.uint8) % 3
     pixels = rng.integers(0, 80, (60, 12, 12)).astype(np.uint8)
     size = replace(
-        experiment.SIZES["workstation"], width=4, points=60, tested=20, steps=6, tuning=6, group=5,
-        quantiles=2, runs=2, subsets=8, batch=16.0, every=3,
+        recipe.SIZES["workstation"], network="mlp", pooled=1, width=4, points=60, tested=20,
+        steps=6, tuning=6, group=5, quantiles=2, runs=2, subsets=8, batch=16.0, every=3,
     )  # fmt: skip
     images = ImageSet(pixels, labels, pixels[:20], labels[:20])
-    one = experiment.Experiment(*experiment.datasets(images, size, 1), size, 1)
+    one = recipe.Recipe(*recipe.datasets(images, size, 1), size, 1)
     memorised = experiment.memorised_share(one)
     outcomes = {name: experiment.solve(one, name, memorised) for name in ("sgld", "sgd")}
     numbers = {name: outcome.numbers for name, outcome in outcomes.items()}
     return {
         "memorised": memorised,
         **{f"{name} {key}": v for name, found in numbers.items() for key, v in found.items()},
-        **arrays_of(problem.result_dataset(outcomes, size)),
+        **{f"{n} curve {key}": v for n, one in outcomes.items() for key, v in one.curves.items()},
+        **{f"{n} steps {key}": v for n, one in outcomes.items() for key, v in one.steps.items()},
     }
 
 
@@ -192,7 +198,7 @@ METHODS: dict[str, tuple[Parts, int]] = {
     "bigram": (bigram, 20),
     "analog": (analog, 10),
     "fedhl": (fedhl, 40),
-    "influence": (influence, 5),
+    "influence": (influence, 4),
     "certified_unlearning": (certified_unlearning, 12),
     "instance_unlearning": (instance_unlearning, 70),
 }

@@ -10,7 +10,7 @@ import pytest
 from linear_population import TRUTH, linear_problem
 from scipy.stats import kstest
 
-from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream import privacy
 from popinv.downstream.federated.attack import Told, reconstruction_error
 from popinv.downstream.federated.channel import Channel
 from popinv.downstream.federated.masks import RESOLUTION, decoded, encoded, masked, summed
@@ -80,7 +80,7 @@ def test_noise_follows_from_the_accountant():
     assert wanted.reached == pytest.approx(1.5)
     # The Gaussian mechanism of each round, added up.
     total = sum(0.5 / wanted.sigma(r) ** 2 for r in range(6))
-    assert total == pytest.approx(conversion.coefficient(1.5, 1e-3))
+    assert total == pytest.approx(privacy.coefficient(1.5, 1e-3))
     assert 0.5 / wanted.sigma(5) ** 2 == pytest.approx(total / 2)
     assert guarantee(1.5, 1e-3, 1).reached == pytest.approx(1.5)
 

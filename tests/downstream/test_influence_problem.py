@@ -14,7 +14,6 @@ from popinv.downstream.data import encoder as encoders
 from popinv.downstream.data.emails import GROUPS
 from popinv.downstream.influence import exactness, fine_tuning, pretraining, problem
 from popinv.downstream.influence.bigram_table import bigram_loss, bigram_table
-from popinv.downstream.influence.candidates import Seconds
 from popinv.downstream.influence.claims import claims
 from popinv.downstream.influence.comparison import correlation
 from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages
@@ -23,6 +22,7 @@ from popinv.downstream.influence.fine_tuning import FineTuning
 from popinv.downstream.influence.language import Language, sides
 from popinv.downstream.influence.mixture import Mixture, domains
 from popinv.downstream.influence.pretraining import LanguageModel, pretrain, split, with_weights
+from popinv.downstream.influence.text_pool import Seconds
 from popinv.downstream.influence.timing import Timing
 from popinv.downstream.influence.training import AdamState
 from popinv.downstream.kept import keeping

@@ -16,15 +16,9 @@ from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
-from popinv.downstream.instance_unlearning.experiment import (
-    SCORES,
-    SIZES,
-    Experiment,
-    datasets,
-    memorised_share,
-    solve,
-)
-from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
+from popinv.downstream.instance_unlearning.equal_epsilon import Convex, curves
+from popinv.downstream.instance_unlearning.experiment import SCORES, memorised_share, solve
+from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
 from popinv.downstream.instance_unlearning.forgetting import (
     concordance,
     hardest,
@@ -37,6 +31,7 @@ from popinv.downstream.instance_unlearning.forgetting import (
     steps_to_match,
 )
 from popinv.downstream.instance_unlearning.networks import network, stacked, taken
+from popinv.downstream.instance_unlearning.recipe import SIZES, Recipe, datasets
 from popinv.downstream.instance_unlearning.scores import (
     confidences,
     gradient_norms,
@@ -49,8 +44,13 @@ from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 
 TINY = replace(
-    SIZES["workstation"], width=8, points=160, tested=80, steps=40, tuning=12, group=10,
-    quantiles=4, runs=5, subsets=4, batch=32.0, every=20,
+    SIZES["workstation"], network="mlp", width=8, pooled=1, points=160, tested=80, steps=40,
+    tuning=12, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
+    every=20,
+)  # fmt: skip
+TINY_CONVEX = Convex(
+    points=160, steps=20, tuning=8, paths=2, lowest=0.01, highest=20.0, levels=8, strong=0.02,
+    every=5,
 )  # fmt: skip
 
 
@@ -65,20 +65,25 @@ def clusters(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Experiment:
+def images() -> ImageSet:
     rng = np.random.default_rng(0)
-    images = ImageSet(*clusters(200, rng), *clusters(100, rng))
-    return Experiment(*datasets(images, TINY, 1), TINY, 1)
+    return ImageSet(*clusters(200, rng), *clusters(100, rng))
+
+
+@pytest.fixture(scope="module")
+def experiment(images) -> Recipe:
+    return Recipe(*datasets(images, TINY, 1), TINY, 1)
 
 
 def stack(kind: str = "mlp", models: int = 2):
-    net = network(kind, (1, 12, 12), 3, 4)
+    # Smaller images or fewer channels would leave a convolution nothing but signs to normalise.
+    net = network(kind, (1, 16, 16), 3, 8)
     return net, stacked([net.initial(np.random.default_rng(i)) for i in range(models)])
 
 
 def points(count: int = 6) -> Data:
     rng = np.random.default_rng(5)
-    images = torch.from_numpy(rng.standard_normal((count, 1, 12, 12)).astype(np.float32))
+    images = torch.from_numpy(rng.standard_normal((count, 1, 16, 16)).astype(np.float32))
     return Data(images, torch.from_numpy(rng.integers(3, size=count)))
 
 
@@ -273,7 +278,7 @@ def test_images_are_standardised_and_must_be_enough(experiment):
         datasets(few, TINY, 1)
 
 
-def test_the_experiment_in_small(experiment):
+def test_the_experiment_in_small(experiment, images):
     memorised = memorised_share(experiment)
     outcomes = {name: solve(experiment, name, memorised) for name in ("sgld", "sgd")}
     outcome = outcomes["sgd"]
@@ -286,7 +291,10 @@ def test_the_experiment_in_small(experiment):
     assert rank_correlation(outcome.scores["privacy"], outcome.scores["gradient_norm"]) > 0.5
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
-    numbers = problem.metrics(chain_metrics(compare(1)), per_instance_steps(1), outcomes, TINY)
+    utility = curves(images, TINY_CONVEX, TINY, 1)
+    numbers = problem.metrics(
+        chain_metrics(compare(1)), per_instance_steps(1), outcomes, utility, TINY
+    )
     assert numbers["chain_steps_rank_correlation"] > 0.99
     for quantity in ("loss", "divergence", "steps"):
         assert numbers[f"chain_{quantity}_violations"] == 0
@@ -294,8 +302,8 @@ def test_the_experiment_in_small(experiment):
     assert numbers["chain_steps_bound_median_point"] < numbers["chain_steps_bound_worst_case"]
     cases = [compare(1, number) for number in range(CHAINS)]
     chains = [per_instance_steps(1, number) for number in range(CHAINS)]
-    table = claims(cases, chains, outcomes, TINY, 1)
-    assert len({claim.claim for claim in table}) == len(table) == 1 + 3 * 3 + 3 * 2 + 4
+    table = claims(cases, chains, outcomes, utility, TINY, 1)
+    assert len({claim.claim for claim in table}) == len(table) == 1 + 6 + 3 * 3 + 3 * 2 + 4
     exact = {claim.claim.split(":")[1]: claim for claim in table if "normal chains" in claim.claim}
     assert all(claim.criterion.holds(claim.found) for claim in exact.values())
     # Half of the composed loss would be wrong; the other bounds are too loose to tell.
@@ -308,9 +316,10 @@ def test_the_experiment_in_small(experiment):
     # Nothing but the difference of the ends is told by a barrier above their mean.
     of_mean = [claim for claim in table if "mean of both ends" in claim.claim]
     assert "holds" not in {claim.status for claim in of_mean}
-    result = problem.result_dataset(outcomes, TINY)
+    result = problem.result_dataset(outcomes, utility, TINY)
     assert draw_steps(result).axes
     assert draw_curves(result).axes
+    assert draw_utility(result).axes
 
 
 def test_a_longer_training_on_the_same_draws_is_the_same(experiment):

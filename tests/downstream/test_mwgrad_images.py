@@ -208,7 +208,19 @@ def test_bad_methods_and_losses_are_refused():
         step(begin(2, settings), images * torch.nan, labels, RATE, settings)
 
 
-SIZE = Size(("multi_mnist",), 360, 1, 12, (1e-2, 1e-8), 360, 60, ("gfsd",), 512, 2)
+SIZE = Size(
+    kinds=("multi_mnist",),
+    trained=360,
+    epochs=1,
+    batch=12,
+    rates=(1e-2, 1e-8),
+    searched=360,
+    tested=60,
+    authors_methods=("gfsd",),
+    split_kinds=("multi_mnist",),
+    authors_trained=512,
+    authors_epochs=2,
+)
 
 
 def rate_of(run: Run) -> float | None:
@@ -233,7 +245,7 @@ def trained():
 
 def test_every_run_has_its_place():
     names = [run.name for run in runs(SIZES["workstation"])]
-    assert len(set(names)) == len(names) == 3 * (7 * 5 + 2 * 5)
+    assert len(set(names)) == len(names) == 3 * (7 * 5 + 5) + 5
     assert [Run.of(name).name for name in names] == names
     assert Run.of("multi_mnist/authors_on_test/moo_svgd_3").method == "moo_svgd"
     assert {run.kind for run in runs(SIZES["paper"])} == set(KINDS)
@@ -275,6 +287,16 @@ def test_the_problem_learns_and_reports(trained):
     assert len(draw_examples(trained).axes) == 6
 
 
+def test_without_a_training_split_the_control_is_the_same_run_on_other_pairs(trained):
+    some = {run: one for run, one in trained.items() if run.recipe != "authors"}
+    assert not any(run.recipe == "authors" for run in runs(replace(SIZE, split_kinds=())))
+    log = next(c for c in ensemble_problem.claims(some) if "after epoch 1 is that" in c.claim)
+    others = ensemble_problem.accuracies(some, "multi_mnist", "authors_on_test", "gfsd")[:, 1]
+    assert log.control.found.mean == pytest.approx(others.mean())
+    assert "not trained on" in log.control.taken_away
+    assert draw_logs(some).axes
+
+
 def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatch):
     monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
     sets = image_sets()
@@ -285,7 +307,7 @@ def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatc
     found = search("multi_mnist", "equal", sets, SIZE, 0)
     assert best_rate(found) == 1e-2
     # At 1e-8 it guesses; its accuracy is near that of chance.
-    assert found["accuracy"].values[0] > 0.4 > found["accuracy"].values[1]
+    assert found["accuracy"].values[0, 0] > 0.4 > found["accuracy"].values[0, 1]
     xr.testing.assert_identical(found, search("multi_mnist", "equal", spoilt, SIZE, 0))
     run = Run("multi_mnist", "own", "equal", 0)
     with pytest.raises(ConfigError, match="recipe 'own' with the rate None"):

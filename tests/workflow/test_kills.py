@@ -174,6 +174,7 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "write_study_page",
         "draw_noise", "draw_rules", "draw_systems",
         # Downstream methods.
-        "fetch_package", "check_method", "search_ensemble_rate", "train_ensemble", "use_method",
+        "fetch_package", "check_method", "pretrain_language_model", "search_ensemble_rate",
+        "train_ensemble", "use_method",
     }  # fmt: skip
     assert rules - optional == {*FIRST, "deconvolve", *LAST}

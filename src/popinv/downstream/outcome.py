@@ -17,6 +17,8 @@ from popinv.sections.base import plain
 from popinv.store import storage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from popinv.forward.section import ForwardSection
     from popinv.inference.settings import DescentSettings, PolishSettings
     from popinv.observation_files.section import FileObservations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from popinv.population.sections import SyntheticObservations
     from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["CheckInput", "Outcome", "StudyInput", "save_outcome"]
+__all__ = ["CheckInput", "Outcome", "StudyInput", "save_outcome", "write_table"]
 
 # The value of a section that a method's record does not name, and that the method does not read.
 _NOT_NAMED: Any = None
@@ -131,3 +133,8 @@ def save_outcome(
     if outcome.claims:
         write_claims(outcome.claims, Path(output.claims))
     write_metrics(dict(outcome.metrics), Path(output.metrics))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits."""
+    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.downstream.influence import (
+    answer,
     bigram_table,
     costs,
     exactness,
@@ -18,12 +19,15 @@ from popinv.downstream.influence import (
     robust,
     selection,
     steps,
+    text_pool,
+    worth,
 )
 
 pytestmark = pytest.mark.slow
 
 FORMULAS = ordinary_tests("test_influence")
 PROBLEM = ordinary_tests("test_influence_problem")
+ANSWER = ordinary_tests("test_influence_answer")
 
 
 def orders_hold() -> None:
@@ -43,6 +47,9 @@ _KERNEL = FORMULAS.test_the_kernel_rule_is_ridge_regression_with_the_median_dist
 _LINEAR = FORMULAS.test_the_linear_rule_is_ridge_regression
 _ADAM = FORMULAS.test_adam_step_is_that_of_torch_up_to_the_steps_own_second_moment
 _PAIRS = PROBLEM.test_a_table_of_pairs_is_that_of_witten_and_bell
+_SLOPE = ANSWER.test_the_slope_is_that_of_refits_through_a_wrong_map
+_CHOICE = ANSWER.test_each_choice_is_the_best_of_all_and_lowers_the_variance_by_its_worth
+_SCALED = ANSWER.test_slopes_are_scaled_by_the_residuals
 
 # The module, its change, and what fails; ``orders_hold`` stands for rows of the table.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -87,9 +94,39 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "torch.arange(0, states",
         FORMULAS.test_late_states_weigh_more,
     ),
+    (
+        networks,
+        "/ told.sum(dim=1)",
+        "/ told.shape[1]",
+        FORMULAS.test_padding_is_not_counted_in_a_texts_loss,
+    ),
+    (
+        text_pool,
+        "- few * self.gradient",
+        "- 0.8 * few * self.gradient",
+        PROBLEM.test_equal_seconds_pay_for_part_of_the_pool,
+    ),
     (costs, "exact = landmarks * 6", "exact = landmarks * 5", FORMULAS.test_published_costs),
     (bigram_table, "(pairs + seen * single)", "(pairs + 0.8 * seen * single)", _PAIRS),
     (bigram_table, "single = pairs.sum(axis=0) + 1", "single = pairs.sum(axis=0) + 2", _PAIRS),
+    (answer, "each = -len(problem.data) /", "each = len(problem.data) /", _SLOPE),
+    (answer, "each = -len(problem.data) /", "each = -0.9 * len(problem.data) /", _SLOPE),
+    (answer, "(2 * steps[entry])", "(2.2 * steps[entry])", _SLOPE),
+    (answer, "np.maximum(values, 0.0))[:", "np.maximum(values, 0.0) * 1.2)[:", _SLOPE),
+    (answer, "move[entry::width]", "move[entry]", ANSWER.test_replicates_share_the_error),
+    (worth, "(np.maximum(own, 0.0) + nugget)", "1.0", _CHOICE),
+    (worth, "root = np.sqrt(column[best] + nugget)", "root = np.sqrt(column[best])", _CHOICE),
+    (worth, "own = own - columns[step] ** 2", "own = own - 0.9 * columns[step] ** 2", _CHOICE),
+    (worth, "reach[:, best] / root,", "0.9 * reach[:, best] / root,", _CHOICE),
+    (worth, " - left_m.T @ left_c)", ")", _CHOICE),
+    (worth, "known))] += nugget", "known))] += 1.2 * nugget", _CHOICE),
+    (worth, "residuals / len(residuals)", "residuals / (1.2 * len(residuals))", _SCALED),
+    (
+        worth,
+        "/ (2 * max(",
+        "/ (2.4 * max(",
+        ANSWER.test_the_kernel_has_the_median_distance_of_the_solved,
+    ),
 ]
 
 

@@ -14,8 +14,12 @@ from popinv.downstream.instance_unlearning import (
     bounds,
     chains,
     claims,
+    convex,
+    equal_epsilon,
     forgetting,
     gaussian,
+    networks,
+    recipe,
     renyi,
     scores,
     training,
@@ -25,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 BOUNDS = ordinary_tests("test_instance_bounds")
 PARTS = ordinary_tests("test_instance_unlearning")
+EQUAL = ordinary_tests("test_instance_equal_epsilon")
 
 
 def chains_hold() -> None:
@@ -41,6 +46,13 @@ _KNOWN = BOUNDS.test_known_steps
 _COMPOSED = BOUNDS.test_a_loss_is_composed_as_the_formula_says
 _STEPS = BOUNDS.test_steps_grow_with_the_logarithm_of_the_loss
 _LAWS = BOUNDS.test_laws_of_a_chain_are_those_of_its_paths
+_NORMS = PARTS.test_norms_are_those_of_single_gradients
+_STEP = EQUAL.test_a_step_follows_the_gradient_of_the_points_that_are_kept
+_CONVEX = EQUAL.test_the_bound_for_convex_losses_in_numbers
+_EPSILON = EQUAL.test_epsilon_has_its_closed_form_where_divergences_are_proportional_to_the_order
+_EPSILONS = EQUAL.test_epsilons_are_those_of_a_constant_gradient
+_COUPLED = EQUAL.test_noise_by_coupling_hides_the_gap_of_two_trainings
+_GAINS = EQUAL.test_gains_are_over_the_rival_that_asks_for_less_noise
 _CENSORED = PARTS.test_concordance_counts_pairs_whose_order_is_known
 
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -128,6 +140,75 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (forgetting, "+ 0.5 * (scores[:, None] == scores)", "+ (scores[:, None] == scores)", _CENSORED),
     (forgetting, "(steps[:, None] < steps) | ~reached", "steps[:, None] < steps", _CENSORED),
     (forgetting, "(scores[:, None] < scores) +", "(scores[:, None] > scores) +", _CENSORED),
+    (networks, "square = (1 + inputs[2]", "square = (1.2 + inputs[2]", _NORMS),
+    (
+        networks,
+        "square + slope.sum(dim=2).square()",
+        "square + 1.2 * slope.sum(dim=2).square()",
+        _NORMS,
+    ),
+    (
+        networks,
+        "(slope @ seen.transpose(1, 2)).square()",
+        "1.2 * (slope @ seen.transpose(1, 2)).square()",
+        _NORMS,
+    ),
+    (networks, "(1 + into.square()", "(1.2 + into.square()", _NORMS),
+    (bounds, "order, 2 / strong, rate, 1.0)", "order, 2.4 / strong, rate, 1.0)", _CONVEX),
+    (bounds, "math.log(1 / delta) / (np", "1.2 * math.log(1 / delta) / (np", _EPSILON),
+    (convex, "/ len(self.rows)", "/ (1.2 * len(self.rows))", _STEP),
+    (convex, "self.strong * weights)", "1.2 * self.strong * weights)", _STEP),
+    (convex, "errors = errors * kept[..., None]", "errors = errors * kept[..., None] ** 0", _STEP),
+    (
+        convex,
+        "math.sqrt(2 * self.rate)",
+        "math.sqrt(1.4 * self.rate)",
+        EQUAL.test_noise_of_a_regression_is_that_of_langevin,
+    ),
+    (convex, "strong + 0.5", "strong + 0.4", EQUAL.test_no_curvature_is_above_the_smoothness),
+    (
+        convex,
+        "LIPSCHITZ = math.sqrt(2)",
+        "LIPSCHITZ = math.sqrt(1.6)",
+        EQUAL.test_the_length_of_an_error_is_that_of_the_points_gradient,
+    ),
+    (convex, "self.labels] -= 1", "self.labels] -= 0.8", _STEP),
+    (
+        equal_epsilon,
+        "sum_noise(convex.rate, sigma, convex.points)",
+        "sum_noise(convex.rate, sigma, 1.2 * convex.points)",
+        _EPSILONS,
+    ),
+    (
+        equal_epsilon,
+        "*(order, convex.strong, convex.rate)",
+        "*(order, 1.4 * convex.strong, convex.rate)",
+        _EPSILONS,
+    ),
+    (equal_epsilon, "LIPSCHITZ / convex.points", "2 * LIPSCHITZ / convex.points", _COUPLED),
+    (bounds, "(1 - shrink**trained) /", "1 /", _COUPLED),
+    (bounds, "/ (4 * rate * wanted)", "/ (2 * rate * wanted)", _COUPLED),
+    (bounds, "share = left * (1 - squared)", "share = left * (1 - squared) * 1.2", _COUPLED),
+    (bounds, "(epsilon / (math.sqrt(epsilon + price)", "(epsilon / (math.sqrt(price)", _COUPLED),
+    (
+        equal_epsilon,
+        "np.where(less[:, None], coupled, uniform)",
+        "np.where(less[:, None], uniform, coupled)",
+        _GAINS,
+    ),
+    (equal_epsilon, "found[:, 0] - found[:, -1]", "found[:, 0] - found[:, 0]", _GAINS),
+    (
+        equal_epsilon,
+        "np.logical_and.accumulate(enough[::-1])[::-1]",
+        "enough",
+        EQUAL.test_the_lowest_level_suffices_with_all_above_it,
+    ),
+    (
+        recipe,
+        "torch.from_numpy(values), size.pooled)",
+        "torch.from_numpy(values) ** 2, size.pooled)",
+        EQUAL.test_pixels_are_averaged_over_squares,
+    ),
 ]
 
 

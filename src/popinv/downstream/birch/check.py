@@ -6,9 +6,9 @@ from functools import partial
 
 from tqdm import tqdm
 
-from popinv.downstream.birch import claims, figures, problem
+from popinv.downstream.birch import claims, complexity, figures, problem
 from popinv.downstream.birch.promises import promise
-from popinv.downstream.birch.regimes import REGIMES
+from popinv.downstream.birch.regime_names import REGIMES
 from popinv.downstream.data.images import read_images
 from popinv.downstream.outcome import CheckInput, Outcome
 
@@ -22,13 +22,14 @@ def check(given: CheckInput) -> Outcome:
     seeds = range(given.seed, given.seed + size.seeds)
     bar = tqdm(seeds, desc="promises of the theorem", unit="seed", disable=None)
     kept = [promise(problem.bowl(size.dimension // 4), seed) for seed in bar]
-    times = claims.over_least_times(seeds)
+    times = complexity.over_bounds(seeds)
     result = problem.compare(size, tasks, given.seed)
     print(f"{result.attrs['simulated_gradients']} gradients simulated")
     return Outcome(
         metrics=claims.metrics(result, kept, times),
         figures={
             "trees": figures.draw_trees(problem.small_trees()),
+            "variation": figures.draw_variation(result),
             **{regime: figures.draw_regime(result, regime) for regime in REGIMES},
         },
         result=result,

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from popinv.downstream.birch.catalogue import METHODS
+from popinv.downstream.birch.problem import ratios
+from popinv.downstream.birch.regime_names import SWEPT, VARIATION
 from popinv.downstream.birch.tree import Tree
 from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 
-__all__ = ["draw_regime", "draw_study", "draw_trees"]
+__all__ = ["draw_regime", "draw_study", "draw_trees", "draw_variation"]
 
 _DASHES = ("-", "--", ":")
 
@@ -133,6 +135,35 @@ def draw_regime(result: xr.Dataset, regime: str) -> Figure:
             ax.set(xlabel="simulated time", ylabel="loss above infimum" if column == 0 else "")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    return figure
+
+
+@styled
+def draw_variation(result: xr.Dataset) -> Figure:
+    """Draw each method's time over the fastest's, by the variation of gradient times."""
+    variations = {**SWEPT, "classical": VARIATION}
+    ordered = sorted(variations, key=lambda regime: variations[regime])
+    places = [variations[regime] for regime in ordered]
+    relative = ratios(result).sel(regime=ordered)
+    figure = new_figure("Equal workers, messages that take no time", 6.4, 4.2)
+    ax = figure.subplots()
+    for number, name in enumerate(relative["algorithm"].values):
+        values = relative.sel(algorithm=name)
+        colour = SYSTEMS[number % len(SYSTEMS)]
+        ax.plot(
+            places,
+            values.mean("seed"),
+            color=colour,
+            ls=_DASHES[number // len(SYSTEMS)],
+            label=METHODS[str(name)].title,
+        )
+        ax.plot(places, values.transpose("regime", "seed"), ".", color=colour, ms=3)
+    ax.set(
+        xlabel="coefficient of variation of gradient times",
+        ylabel="time to the target over the fastest",
+        yscale="log",
+    )
+    ax.legend(fontsize=9)
     return figure
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["REGIMES"]
+__all__ = ["REGIMES", "SWEPT", "VARIATION"]
 
+VARIATION = 0.3
+"""Coefficient of variation of gradient times: ours, that of the paper's simulation is not known."""
 REGIMES = {
     "classical": "equal workers, messages that take no time",
-    "classical_varied": "equal workers whose gradients vary in time, messages that take no time",
     "slow_communication": "equal workers, messages that take ten gradients",
     "heterogeneous_compute": "workers of two speeds, messages that take no time",
     "heterogeneous_communication": "equal workers, messages from a tenth to ten gradients",
 }
+SWEPT = {"classical_0": 0.0, "classical_0.1": 0.1, "classical_1": 1.0}
+"""The classical regime with other coefficients of variation, from constant times to 1."""

@@ -14,7 +14,7 @@ import numpy as np
 from popinv.downstream.birch.catalogue import policy
 from popinv.downstream.birch.engine import Run, Workers
 from popinv.downstream.birch.objectives import Objective, values
-from popinv.downstream.birch.regime_names import REGIMES
+from popinv.downstream.birch.regime_names import REGIMES, SWEPT, VARIATION
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
@@ -32,8 +32,6 @@ __all__ = [
 
 # Values are the paper's where it states them. The gradient time 10 in the second and last is ours.
 _LOOKS, _FINE_LOOKS = 8, 16
-# Coefficient of variation of the times where they vary: ours, the paper's is not known to us.
-_VARIATION = 0.3
 _FIRST = 1000
 _OCTAVE = 2.0
 
@@ -93,17 +91,17 @@ class Reached:
 
 
 def workers_of(regime: str, count: int, seed: int = 0) -> Workers:
-    """Return n workers in one of the regimes; the seed is that of times that vary.
+    """Return n workers in one of the regimes; the seed is that of their gradients' times.
 
     Raises
     ------
     ConfigError
         If the regime is not known.
     """
-    if regime not in REGIMES:
+    known = (*REGIMES, *SWEPT)
+    if regime not in known:
         raise ConfigError(
-            f"regime '{regime}' is not known, allowed: {', '.join(REGIMES)}."
-            + nearest(regime, REGIMES)
+            f"regime '{regime}' is not known, allowed: {', '.join(known)}." + nearest(regime, known)
         )
     compute, message = (10.0,) * count, (0.0,) * count
     if regime == "slow_communication":
@@ -112,8 +110,7 @@ def workers_of(regime: str, count: int, seed: int = 0) -> Workers:
         compute = tuple(1.0 if i % 2 == 0 else 10.0 for i in range(count))
     elif regime == "heterogeneous_communication":
         message = tuple(np.linspace(1.0, 100.0, count).tolist())
-    variation = _VARIATION if regime == "classical_varied" else 0.0
-    return Workers(compute, message, variation, seed)
+    return Workers(compute, message, SWEPT.get(regime, VARIATION), seed)
 
 
 def settings_of(name: str, workers: Workers) -> list[dict[str, float]]:

@@ -63,7 +63,7 @@ class Rounds(Policy):
         """Begin a round from the end of the main branch."""
         n = run.workers.count
         self.round += 1
-        self.waiting, self.total, self.under_way = False, 0, 0
+        self.waiting, self.total = False, 0
         self.gathered, self.place = [[] for _ in range(n)], [run.x] * n
         for worker in range(n):
             self.work(run, worker)
@@ -72,7 +72,6 @@ class Rounds(Policy):
         """Let a worker compute if it is idle and has not finished its share of the round."""
         if self.idle[worker] and not self.waiting and not self.over(worker):
             self.idle[worker], self.started[worker] = False, self.round
-            self.under_way += 1
             run.compute(worker, self.place[worker])
 
     def over(self, worker: int) -> bool:
@@ -81,8 +80,6 @@ class Rounds(Policy):
 
     def computed(self, run: Run, worker: int, gradient: int) -> None:  # noqa: D102
         self.idle[worker] = True
-        if self.started[worker] == self.round:
-            self.under_way -= 1
         if self.waiting or self.started[worker] != self.round:
             run.drop()
         else:
@@ -132,8 +129,16 @@ class DualProcess(Rounds):
         super().broadcast(run)
 
     def over(self, worker: int) -> bool:  # noqa: D102
-        # Gradients in progress count, so a round never holds more than ``most``.
-        return self.total + self.under_way >= self.most
+        # Gradients in progress do not count: a slow worker's would keep the fast ones idle.
+        return self.total >= self.most
+
+    def computed(self, run: Run, worker: int, gradient: int) -> None:
+        """Gather a gradient; one that comes when the round holds ``most`` is dropped."""
+        if self.started[worker] == self.round and not self.waiting and self.over(worker):
+            self.idle[worker] = True
+            run.drop()
+            return
+        super().computed(run, worker, gradient)
 
     def gather(self, run: Run) -> None:  # noqa: D102
         half = -(-self.batch // 2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from popinv.errors import ConfigError
 
-__all__ = ["Problem", "batch", "gradients", "least_time", "step_size"]
+__all__ = ["Problem", "batch", "gradients", "least_time", "own_time", "step_size"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,17 @@ def least_time(problem: Problem, compute: Sequence[float]) -> float:
         mean_speed = sum(1 / h for h in fastest[:m]) / m
         times.append((problem.steps + problem.noise * problem.steps / m) / mean_speed)
     return min(times)
+
+
+def own_time(name: str, problem: Problem, compute: Sequence[float]) -> float:
+    r"""Return the bound on a method's time, up to a constant, with messages that take no time.
+
+    Vanilla SGD uses the fastest worker, h_1 (L Delta/eps + sigma^2 L Delta/eps^2). Synchronized SGD
+    and Cycle SGD wait for the slowest, h_n (L Delta/eps + sigma^2 L Delta/(n eps^2)). All others
+    have the lower bound itself, :func:`least_time`: they are optimal.
+    """
+    if name == "vanilla":
+        return min(compute) * (problem.steps + problem.noise * problem.steps)
+    if name in ("minibatch", "cycle"):
+        return max(compute) * (problem.steps + problem.noise * problem.steps / len(compute))
+    return least_time(problem, compute)

@@ -107,7 +107,7 @@ def pretrained_encoder(archive: Path) -> Encoder:
     given = load(members(archive, MINILM)[f"{_FOLDER}/model.safetensors"])
     encoder = Encoder()
     encoder.load_state_dict({ours: given[theirs] for ours, theirs in _names().items()})
-    return encoder.requires_grad_(False).eval()
+    return encoder.requires_grad_(False)
 
 
 def tokenised(archive: Path, texts: Sequence[str], length: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.downstream.fedhl.study import site_laws
+from popinv.downstream.sites import site_laws
 from popinv.errors import DataError, SolverError
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem

@@ -11,7 +11,7 @@ a function of the model, and that of the likelihood is a mean over systems that 
 *Guarantee.* Without a system the sum changes by at most C. Round r is a Gaussian mechanism, whose
 Rényi divergence of order a is :math:`a / (2 \sigma_r^2)`, and rounds add up (Mironov, Rényi
 differential privacy, CSF 2017). The conversion to (epsilon, delta) is that of
-:mod:`popinv.downstream.certified_unlearning.conversion`. The last of R rounds has half of the
+:mod:`popinv.downstream.privacy`. The last of R rounds has half of the
 divergence, as its noise is the one that stays in the answer:
 
 .. math:: \sigma_R^2 = \frac{1}{A}, \qquad \sigma_r^2 = \frac{R - 1}{A} \text{ before.}
@@ -34,12 +34,12 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from popinv.downstream.certified_unlearning import conversion
-from popinv.downstream.certified_unlearning.contributions import clipped
+from popinv.downstream import privacy
 from popinv.downstream.federated.channel import Channel
 from popinv.downstream.federated.messages import Message
 from popinv.downstream.federated.server import Answer
 from popinv.downstream.federated.site import Estimator, Site
+from popinv.downstream.privacy import clipped
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Point, limited_step
@@ -78,7 +78,7 @@ class Guarantee:
     def reached(self) -> float:
         """The epsilon that the noise of all rounds gives, computed anew."""
         total = sum(0.5 / self.sigma(index) ** 2 for index in range(self.rounds))
-        return conversion.epsilon(total, self.delta)
+        return privacy.epsilon(total, self.delta)
 
 
 def guarantee(epsilon: float, delta: float, rounds: int) -> Guarantee:
@@ -89,7 +89,7 @@ def guarantee(epsilon: float, delta: float, rounds: int) -> Guarantee:
     >>> round(guarantee(1.0, 0.001, 5).reached, 6)
     1.0
     """
-    total = conversion.coefficient(epsilon, delta)
+    total = privacy.coefficient(epsilon, delta)
     if rounds == 1:
         return Guarantee(epsilon, delta, 1, 0.0, math.sqrt(0.5 / total))
     early, last = math.sqrt((rounds - 1) / total), math.sqrt(1 / total)

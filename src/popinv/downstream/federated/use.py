@@ -21,8 +21,7 @@ from popinv.downstream.federated.reference import fitted, jointly
 from popinv.downstream.federated.server import Answer, Server
 from popinv.downstream.federated.site import Estimator, Site, sites_of
 from popinv.downstream.federated.table import answers_table, rounds_table
-from popinv.downstream.outcome import Outcome, StudyInput
-from popinv.downstream.withdrawal.table import write_table
+from popinv.downstream.outcome import Outcome, StudyInput, write_table
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.build import start as start_of
 from popinv.inference.polish import draws_for_systems

@@ -18,10 +18,15 @@ paper's body was not readable to us.
 ``training``     training on a selection by Adam
 ``exactness``    the test problem's first part: orders of errors, and the second-order term
 ``mixture``      its second: a classification from several domains
-``language``     its third: a language model on a corpus of several categories
-``comparison``   what the selections of both are made of
+``corpus``       passages of texts of several sources; ``pretraining``, a language model of them
+``language``     its third: what the model learns from the passages that each method selects
+``fine_tuning``  its fourth: a pretrained encoder that learns to tell kinds of texts apart
+``comparison``   what the selections are made of; ``text_pool``, those of both pools of texts
 ``bigram_table`` a table of pairs of tokens, which a language model must beat
 ``problem``      the parts together, and their numbers
 ``claims``       claims on them, with the measurements
-``study``        which solves of a study to train on, and which candidates to solve
+``study``        which solves of a study to train on
+``answer``       the change of a study's answer due to its surrogate's error
+``worth``        the choice of solves by their worth for the answer
+``candidates``   candidates to solve in that order; ``saving``, the solves that it saves
 """

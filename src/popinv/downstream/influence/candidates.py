@@ -1,153 +1,120 @@
-"""What each method selects from a pool of texts, for several targets at once.
+"""Candidates to solve, in the order of their worth for a study's answer.
 
-The targets share the pool, its exact scores and its embeddings. A method chooses for each target by
-the scores of that target's samples alone. Two methods share the time of one: *landmarks at equal
-seconds* looks at as much of the pool as the processor time of a comparison of representations pays
-for.
+Solves of later rounds are candidates whose answers are hidden. The first surrogate, which knows
+the broad design alone, is trained further on the broad design and the first n candidates, in the
+order of :mod:`popinv.downstream.influence.worth`, or in random order as active learning takes them.
+The order knows the population that the study has found, but of the solves only the broad ones. Law
+and noise are estimated through each surrogate by the pseudo-likelihood, as in the study's rounds.
+The answer's error is its distance to the same estimate through the last surrogate, in standard
+errors. Rounds weigh as in the study's own training. Fresh solves choose the best weights of a
+training and are not trained on.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import xarray as xr
+from tqdm import tqdm
 
-from popinv.downstream.influence import landmarks
-from popinv.downstream.influence.comparison import spread_scores
-from popinv.downstream.influence.selection import round_robin
+from popinv.downstream.influence.saving import solves_saved
+from popinv.downstream.influence.study import Bench
+from popinv.downstream.influence.worth import answer_order
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.problem import Problem
 from popinv.seeds import generator
+from popinv.surrogate.design import recency_weights
+from popinv.surrogate.networks import Surrogate
 
-__all__ = ["Seconds", "TextPool", "choose", "dealt", "timed"]
+__all__ = ["order_candidates"]
 
-
-@dataclass(frozen=True)
-class Seconds:
-    """Processor time for one text of the pool: a pass forward, an embedding, a gradient."""
-
-    forward: float
-    embedding: float
-    gradient: float
-
-    def affordable(self, pool: int, few: int) -> int:
-        """Return the texts that ``few`` landmarks and the rest's embeddings pay for, at most all.
-
-        The budget is a pass forward for each text of the pool.
-        """
-        left = pool * self.forward - few * self.gradient
-        return int(np.clip(left / self.embedding, 0, pool))
+_FEWEST = 10
+# Covariances between all pairs of these are held.
+_MOST = 2000
+_SHARES = (1 / 64, 1 / 16, 1 / 4, 1)
 
 
-@dataclass(frozen=True)
-class TextPool:
-    """A pool of n texts, and what the methods know of it.
-
-    Attributes
-    ----------
-    target_of : ndarray of int, shape (n,)
-        The number of the target that a text belongs to, or -1.
-    targets : tuple of str
-        Names of the targets.
-    columns : ndarray of int, shape (m,)
-        The target of each target sample.
-    of_each : ndarray of shape (n, m)
-        Exact scores.
-    embedded : mapping of str to Tensor of shape (n, h)
-    main : str
-        The embedding that is used at equal seconds.
-    representations : ndarray of shape (n, m)
-        Cosines of states.
-    seconds : Seconds
-    """
-
-    target_of: np.ndarray
-    targets: tuple[str, ...]
-    columns: np.ndarray
-    of_each: np.ndarray
-    embedded: Mapping[str, Tensor]
-    main: str
-    representations: np.ndarray
-    seconds: Seconds
-
-
-def timed(call: Callable[[], Tensor], count: int) -> tuple[Tensor, float]:
-    """Return what a call computes for ``count`` texts, and its processor time for one."""
-    began = time.process_time()
-    found = call()
-    return found, (time.process_time() - began) / count
-
-
-def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
-    """Return embeddings, each given to another text: as many numbers that say nothing."""
-    order = generator(seed, f"{place}/dealt").permutation(len(rows))
-    return rows[torch.from_numpy(order)]
-
-
-def choose(
-    pool: TextPool, selected: int, sizes: Sequence[int], used: int, seed: int, place: str
-) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
-    """Select by every method.
+def order_candidates(
+    bench: Bench, problem: Problem, p: np.ndarray, last: Surrogate, recency_decay: float
+) -> tuple[xr.Dataset | None, dict[str, Any]]:
+    """Return errors of the answer by order and number of candidates, and the solves saved.
 
     Parameters
     ----------
-    pool : TextPool
-    selected : int
-        Texts to select.
-    sizes, used : sequence of int, int
-        Numbers of landmarks for correlations, and that of the selections.
-    seed, place : int, str
-        Address of the draws.
+    bench : Bench
+        With the surrogate of the first round.
+    problem : Problem
+        Of the study's estimates; its simulator is not used.
+    p : ndarray of shape (n_p,)
+        The study's answer, from which all estimates start.
+    last : Surrogate
+        That of the last round.
+    recency_decay : float
+        Weight of a round relative to the next.
 
     Returns
     -------
-    numbers : dict
-        Correlations with the exact scores, and ``texts_at_equal_seconds``.
-    chosen : dict
-        Numbers of the selected texts by method and target. ``random`` and ``all`` are the same for
-        all targets.
+    Dataset or None
+        None if later rounds made too few solves.
+    dict
+        See :func:`popinv.downstream.influence.saving.solves_saved`.
     """
-    count = len(pool.target_of)
-    numbers, known = spread_scores(pool.embedded, pool.of_each, sizes, used, seed, place)
+    solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
+    stage = f"{bench.adam.stage}/candidates"
+    pool = solves.pool
+    broad, later = (pool[where] for where in _by_round(solves.round_of[pool]))
+    if len(later) < _FEWEST:
+        return None, {
+            "candidates": len(later),
+            "candidates_statement": f"later rounds made {len(later)} solves, too few to ask which "
+            "of them to make",
+        }
+    candidates = _at_most(later, seed, f"{stage}/some")
+    known = _at_most(broad, seed, f"{stage}/known")
+    reference = fit_pseudo_likelihood(problem.through(last), [p])
+    moves = np.diag(reference.covariance) > 0
+    precision = restricted_inverse(reference.covariance, moves)
+    # A few matter most: without any the error is far from that with some.
+    counts = sorted({max(1, round(len(candidates) * share)) for share in _SHARES})
+    errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
+    without: list[float] = []
 
-    def turns(scores: np.ndarray, target: int) -> np.ndarray:
-        rng = generator(seed, f"{place}/turns", target)
-        return round_robin(scores[:, pool.columns == target], selected, rng)
+    def error_with(rows: np.ndarray, name: str) -> float:
+        newer = (np.arange(len(broad) + len(rows)) >= len(broad)).astype(int)
+        weights = recency_weights(newer, int(newer.max()), recency_decay)
+        surrogate = bench.trained(np.concatenate([broad, rows]), name, weights)
+        moved = fit_pseudo_likelihood(problem.through(surrogate), [p]).p - reference.p
+        return float(np.sqrt(max(moved @ precision @ moved, 0.0)))
 
-    scores = {
-        **{f"landmarks_{kind}": known[kind] for kind in known if kind != "states"},
-        "representations": pool.representations,
-        "exact": pool.of_each,
-    }
-    chosen = {
-        method: {name: turns(found, k) for k, name in enumerate(pool.targets)}
-        for method, found in scores.items()
-    }
-    seen, spread = _at_equal_seconds(pool, selected, sizes[0], seed, place)
-    numbers["texts_at_equal_seconds"] = float(len(seen))
-    chosen["landmarks_equal_seconds"] = {
-        name: seen[turns(spread, k)] for k, name in enumerate(pool.targets)
-    }
-    chosen["target_texts"] = {
-        name: np.flatnonzero(pool.target_of == k)[:selected] for k, name in enumerate(pool.targets)
-    }
-    random = generator(seed, f"{place}/random").permutation(count)[:selected]
-    chosen["random"] = dict.fromkeys(pool.targets, random)
-    chosen["all"] = dict.fromkeys(pool.targets, np.arange(count))
-    return numbers, chosen
+    for repeat in tqdm(range(asked.repeats), desc="candidates", unit="repeat", disable=None):
+        ahead, _ = answer_order(
+            problem.through(bench.surrogate),
+            reference,
+            bench.surrogate,
+            (solves.z[known], solves.y[known]),
+            solves.z[candidates],
+            counts[-2] if len(counts) > 1 else counts[-1],
+            f"{stage}/{repeat}",
+        )
+        orders = {
+            "influence": np.append(ahead, np.setdiff1d(np.arange(len(candidates)), ahead)),
+            "random": generator(seed, f"{stage}/random", repeat).permutation(len(candidates)),
+        }
+        for name, order in orders.items():
+            errors[name].append(
+                [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
+            )
+        without.append(error_with(candidates[:0], f"without/{repeat}"))
+    return solves_saved(errors, counts, float(np.mean(without)))
 
 
-def _at_equal_seconds(
-    pool: TextPool, selected: int, few: int, seed: int, place: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the texts that the time of a comparison of representations pays for, and scores."""
-    count = len(pool.target_of)
-    # At least as many as are selected, of which the choice is then none.
-    paid = max(pool.seconds.affordable(count, few), selected, few)
-    seen = generator(seed, f"{place}/seen").permutation(count)[:paid]
-    embedded = pool.embedded[pool.main][torch.from_numpy(seen)].double().numpy()
-    of_each = pool.of_each[seen]
-    marks = np.arange(few)
-    return seen, landmarks.kernel_spread(embedded, marks, of_each[marks])
+def _by_round(rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the first round, and of the later ones."""
+    return np.flatnonzero(rounds == 0), np.flatnonzero(rounds > 0)
+
+
+def _at_most(rows: np.ndarray, seed: int, stage: str) -> np.ndarray:
+    """Return the rows, or a random part of too many."""
+    return np.sort(generator(seed, stage).permutation(rows)[:_MOST])

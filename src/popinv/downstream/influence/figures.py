@@ -79,7 +79,7 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_study(result: xr.Dataset) -> Figure:
-    """Draw the surrogate's error by its training set, and by the number of solved candidates."""
+    """Draw the surrogate's error by its training set, and the answer's by the solved candidates."""
     curves = "candidate_error" in result
     figure = new_figure("Selection of solves", 11 if curves else 6, 4.4)
     axes = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
@@ -94,12 +94,15 @@ def draw_study(result: xr.Dataset) -> Figure:
     left.legend(loc="upper center")
     if curves:
         looks = {"influence": (MODEL, "-o"), "random": (LIGHT, "--o")}
+        labels = {"influence": "their worth for the answer", "random": "chance"}
         for name, values in zip(
             result["order"].values, result["candidate_error"].values, strict=True
         ):
             colour, line = looks[str(name)]
             solved = result["candidates"].values
-            axes[1].plot(solved, values.mean(axis=0), line, color=colour, ms=5, label=str(name))
+            axes[1].plot(
+                solved, values.mean(axis=0), line, color=colour, ms=5, label=labels[str(name)]
+            )
             axes[1].plot(solved, values.T, ".", color=colour, ms=4, alpha=0.6)
         without = float(result["error_without"])
         axes[1].axhline(without, color="black", lw=1, label="without any")
@@ -107,7 +110,7 @@ def draw_study(result: xr.Dataset) -> Figure:
             xscale="log",
             title="candidates in the order of",
             xlabel="solved",
-            ylabel="error, noise standard deviations",
+            ylabel="error of the answer, standard errors",
         )
         solved = result["candidates"].values
         axes[1].set_xticks(solved, [str(count) for count in solved])

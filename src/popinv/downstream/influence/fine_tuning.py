@@ -3,7 +3,8 @@
 The encoder is MiniLM, whose last block and a new head are trained. There are 18 classes: the 15
 categories of the Brown corpus, and letters that are easy ham, hard ham, or spam. Three groups of
 classes are targets, which are rare in the pool: the press, fiction, and letters. The result is the
-accuracy on a target's held-out texts, among all classes. Each text is used on one side only.
+accuracy on a target's held-out texts, among the classes of that target. Each text is used on one
+side only.
 """
 
 from __future__ import annotations
@@ -30,12 +31,20 @@ from popinv.downstream.data.encoder import (
 )
 from popinv.downstream.data.text import brown_sentences
 from popinv.downstream.influence import landmarks
-from popinv.downstream.influence.candidates import Seconds, TextPool, choose, dealt, timed
-from popinv.downstream.influence.comparison import exact_scores, representation_scores
+from popinv.downstream.influence.comparison import representation_scores
 from popinv.downstream.influence.corpus import CATEGORIES, runs, sentences
 from popinv.downstream.influence.gradients import Flat
 from popinv.downstream.influence.networks import classification_losses
-from popinv.downstream.influence.steps import Step
+from popinv.downstream.influence.text_pool import (
+    Seconds,
+    TextPool,
+    choose,
+    dealt,
+    scores_of_down,
+    timed,
+    trained_once,
+    warmed_up,
+)
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.downstream.kept import kept, kept_numbers
 from popinv.errors import DataError
@@ -172,7 +181,7 @@ def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: i
     """Return what the encoder makes of all texts, once for all draws."""
     told = ids != 0
     first = _Pooled(encoder, size.blocks)
-    flat = Flat.of(first, lambda name: name.startswith("blocks"))
+    flat = Flat.of(first)
     rng = generator(seed, "influence/fine_tuning/tangents")
     tangents = torch.from_numpy(rng.standard_normal((2, len(flat.theta)))).float()
 
@@ -263,7 +272,7 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
     Returns
     -------
     dict
-        ``accuracy_<target>_<method>`` among all classes on the target's test texts, with
+        ``accuracy_<target>_<method>`` among the target's classes on its test texts, with
         ``before`` for the warmed-up model, ``largest_class`` for always naming one class, and
         ``full`` for several passes over the pool; ``share_<target>_<method>``;
         ``correlation_<embedding>_<rule>_<landmarks>``.
@@ -286,24 +295,18 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
     )
     known = _known(bank, flat, warm, rows, adam, seed, place)
     numbers, chosen = choose(known, size.selected, size.landmarks, size.landmarks_used, seed, place)
-    trained: dict[bytes, Tensor] = {}
+    weights = trained_once(losses, warm, pool, adam, size.steps)
     passes = size.full_epochs * -(-len(rows["pool"]) // size.batch_size)
     full = train(losses, begin(warm.theta), pool, adam, passes).theta
     for k, target in enumerate(TARGETS):
         test = rows[f"test_{target}"]
         share = np.bincount(texts.label[test]).max() / len(test)
         numbers[f"accuracy_{target}_largest_class"] = float(share)
-        numbers[f"accuracy_{target}_before"] = _accuracy(flat, warm.theta, bank, test)
-        numbers[f"accuracy_{target}_full"] = _accuracy(flat, full, bank, test)
+        numbers[f"accuracy_{target}_before"] = _accuracy(flat, warm.theta, bank, test, target)
+        numbers[f"accuracy_{target}_full"] = _accuracy(flat, full, bank, test, target)
         for method, by_target in chosen.items():
             picked = by_target[target]
-            # Choices that do not depend on the target are trained on once.
-            if picked.tobytes() not in trained:
-                samples = tuple(part[torch.from_numpy(picked)] for part in pool)
-                trained[picked.tobytes()] = train(
-                    losses, begin(warm.theta), samples, adam, size.steps
-                ).theta
-            accuracy = _accuracy(flat, trained[picked.tobytes()], bank, test)
+            accuracy = _accuracy(flat, weights(picked), bank, test, target)
             numbers[f"accuracy_{target}_{method}"] = accuracy
             numbers[f"share_{target}_{method}"] = float((known.target_of[picked] == k).mean())
     return numbers
@@ -319,28 +322,16 @@ def _known(
     place: str,
 ) -> TextPool:
     """Return what the methods know of the pool."""
-    warmed = copy.deepcopy(flat.module)
-    torch.nn.utils.vector_to_parameters(warm.theta, warmed.parameters())
-    of_some = Flat.of(warmed, lambda name: ".down." in name)
-    chosen_weights = torch.cat(
-        [torch.full((p.numel(),), ".down." in name) for name, p in warmed.named_parameters()]
-    )
-    whole = warm.frozen_step(adam)
-    step = Step(whole.scale[chosen_weights], whole.drift[chosen_weights])
+    warmed = warmed_up(flat.module, warm)
     target = np.concatenate([rows[f"target_{name}"] for name in TARGETS])
     pool = bank.samples(rows["pool"])
-    of_each, gradient = timed(
-        lambda: torch.from_numpy(
-            exact_scores(
-                classification_losses(of_some),
-                of_some.theta,
-                step,
-                pool,
-                bank.samples(target),
-                _AT_ONCE,
-            ).of_each
-        ),
-        len(rows["pool"]) + len(target),
+    of_each, gradient = scores_of_down(
+        warmed,
+        warm.frozen_step(adam),
+        classification_losses,
+        pool,
+        bank.samples(target),
+        _AT_ONCE,
     )
     with torch.no_grad():
         states = [
@@ -364,7 +355,7 @@ def _known(
         bank.texts.target[rows["pool"]],
         tuple(TARGETS),
         np.repeat(np.arange(len(TARGETS)), [len(rows[f"target_{name}"]) for name in TARGETS]),
-        of_each.numpy(),
+        of_each,
         embedded,
         "mean_state_and_label",
         representation_scores(*states),
@@ -373,10 +364,13 @@ def _known(
     )
 
 
-def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray) -> float:
+def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray, target: str) -> float:
+    """Return the share of texts whose class is the likeliest of the target's classes."""
     states, told, label = bank.samples(rows)
+    own = torch.tensor([CLASSES.index(kind) for kind in TARGETS[target]])
     with torch.no_grad():
-        return float((flat(theta, states, told).argmax(dim=1) == label).double().mean())
+        named = own[flat(theta, states, told)[:, own].argmax(dim=1)]
+    return float((named == label).double().mean())
 
 
 def comparisons(

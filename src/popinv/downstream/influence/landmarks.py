@@ -28,7 +28,13 @@ from torch.func import jvp, vmap
 from popinv.downstream.influence.gradients import Samples, parts
 from popinv.errors import ConfigError
 
-__all__ = ["draw_landmarks", "kernel_spread", "linear_spread", "tangent_embeddings"]
+__all__ = [
+    "draw_landmarks",
+    "kernel_spread",
+    "linear_spread",
+    "squared_distances",
+    "tangent_embeddings",
+]
 
 _MOST_FOR_MEDIAN = 1000
 
@@ -99,7 +105,7 @@ def kernel_spread(
     """
     everywhere = np.asarray(embeddings, dtype=float)
     known = everywhere[landmarks]
-    distances = _squared_distances(known, known)
+    distances = squared_distances(known, known)
     few = distances[:_MOST_FOR_MEDIAN, :_MOST_FOR_MEDIAN]
     pairs = few[np.triu_indices(len(few), 1)]
     # The median of the distances equals that of their squares only for an odd number of pairs.
@@ -112,7 +118,7 @@ def kernel_spread(
     kernel = np.exp(-distances / (2 * bandwidth**2))
     kernel[np.diag_indices(len(kernel))] += damping
     coefficients = cho_solve(cho_factor(kernel, lower=True), np.asarray(scores, dtype=float))
-    cross = np.exp(-_squared_distances(everywhere, known) / (2 * bandwidth**2))
+    cross = np.exp(-squared_distances(everywhere, known) / (2 * bandwidth**2))
     return cross @ coefficients
 
 
@@ -132,6 +138,7 @@ def linear_spread(
     return everywhere @ (known.T @ coefficients)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return |a_i - b_j|^2, shape (n, m), of rows (n, h) and (m, h); none is below 0."""
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     return np.maximum(squares, 0)

@@ -9,7 +9,6 @@ side only.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,13 +20,21 @@ from tqdm import tqdm
 
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.bigram_table import bigram_loss
-from popinv.downstream.influence.candidates import Seconds, TextPool, choose, dealt, timed
-from popinv.downstream.influence.comparison import exact_scores, representation_scores
+from popinv.downstream.influence.comparison import representation_scores
 from popinv.downstream.influence.corpus import PADDING, Corpus
 from popinv.downstream.influence.gradients import Flat, mean_loss
 from popinv.downstream.influence.networks import Transformer, language_losses, position_weighted
 from popinv.downstream.influence.pretraining import LanguageModel, split
-from popinv.downstream.influence.steps import Step
+from popinv.downstream.influence.text_pool import (
+    Seconds,
+    TextPool,
+    choose,
+    dealt,
+    scores_of_down,
+    timed,
+    trained_once,
+    warmed_up,
+)
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.downstream.kept import kept_numbers
 from popinv.errors import DataError
@@ -140,7 +147,7 @@ def compare(
     )
     pool = _known(model, warm, drawn, adam, size, seed, place)
     numbers, chosen = choose(pool, size.selected, size.landmarks, size.landmarks_used, seed, place)
-    trained: dict[bytes, Tensor] = {}
+    weights = trained_once(losses, warm, (drawn.pool,), adam, size.steps)
     for k, target in enumerate(size.model.targets):
         test = (drawn.tests[k],)
         numbers[f"loss_{target}_bigram"] = bigram_loss(pairs, drawn.tests[k].numpy())
@@ -148,14 +155,7 @@ def compare(
         numbers[f"loss_{target}_before"] = mean_loss(losses, warm.theta, test)
         for method, by_target in chosen.items():
             rows = by_target[target]
-            # Choices that do not depend on the target are trained on once.
-            if rows.tobytes() not in trained:
-                samples = (drawn.pool[torch.from_numpy(rows)],)
-                trained[rows.tobytes()] = train(
-                    losses, begin(warm.theta), samples, adam, size.steps
-                ).theta
-            loss = mean_loss(losses, trained[rows.tobytes()], test)
-            numbers[f"loss_{target}_{method}"] = loss
+            numbers[f"loss_{target}_{method}"] = mean_loss(losses, weights(rows), test)
             numbers[f"share_{target}_{method}"] = float((pool.target_of[rows] == k).mean())
     return numbers
 
@@ -170,23 +170,10 @@ def _known(
     place: str,
 ) -> TextPool:
     """Return what the methods know of the pool, and what each part of it took."""
-    # As in the released code, gradients are those of the layers that lead down from the wide ones.
-    warmed = copy.deepcopy(model)
-    torch.nn.utils.vector_to_parameters(warm.theta, warmed.parameters())
-    of_some = Flat.of(warmed, lambda name: ".down." in name)
-    chosen_weights = torch.cat(
-        [torch.full((p.numel(),), ".down." in name) for name, p in warmed.named_parameters()]
-    )
-    whole = warm.frozen_step(adam)
-    step = Step(whole.scale[chosen_weights], whole.drift[chosen_weights])
+    warmed = warmed_up(model, warm)
     target = torch.cat(drawn.targets)
-    of_each, gradient = timed(
-        lambda: torch.from_numpy(
-            exact_scores(
-                language_losses(of_some), of_some.theta, step, (drawn.pool,), (target,)
-            ).of_each
-        ),
-        len(drawn.pool) + len(target),
+    of_each, gradient = scores_of_down(
+        warmed, warm.frozen_step(adam), language_losses, (drawn.pool,), (target,)
     )
 
     def states_of(tokens: Tensor) -> Tensor:
@@ -220,7 +207,7 @@ def _known(
         drawn.target_of,
         size.model.targets,
         np.repeat(np.arange(len(drawn.targets)), [len(part) for part in drawn.targets]),
-        of_each.numpy(),
+        of_each,
         embedded,
         EMBEDDINGS[0],
         representation_scores(states, states_of(target)),

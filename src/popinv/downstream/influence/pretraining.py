@@ -131,23 +131,10 @@ def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
             falling = 0.5 * (1 + math.cos(math.pi * k / size.steps))
             state = step(state, gradient, adam, size.rate * min(1, (k + 1) / _RISE) * falling)
             values.append(float(value))
-        return {
-            "theta": state.theta.numpy(),
-            "first": state.first_moment.numpy(),
-            "second": state.second_moment.numpy(),
-            "updates": np.array(state.updates),
-            "loss": np.concatenate([arrays["loss"], values]),
-        }
+        return _arrays(state, np.concatenate([arrays["loss"], values]))
 
     def start() -> dict[str, np.ndarray]:
-        state = begin(flat.theta)
-        return {
-            "theta": state.theta.numpy(),
-            "first": state.first_moment.numpy(),
-            "second": state.second_moment.numpy(),
-            "updates": np.array(0),
-            "loss": np.empty(0),
-        }
+        return _arrays(begin(flat.theta), np.empty(0))
 
     looks = -(-size.steps // _AT_ONCE)
     found = continued("pretrained language model", start, advance, looks, f"{_AT_ONCE} steps")
@@ -162,6 +149,16 @@ def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
             ),
         }
     )
+
+
+def _arrays(state: AdamState, loss: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "theta": state.theta.numpy(),
+        "first": state.first_moment.numpy(),
+        "second": state.second_moment.numpy(),
+        "updates": np.array(state.updates),
+        "loss": loss,
+    }
 
 
 def with_weights(trained: xr.Dataset, size: LanguageModel, vocabulary: int) -> Transformer:

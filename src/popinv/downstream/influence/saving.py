@@ -1,4 +1,8 @@
-"""Solves that an order of candidates saves, compared with random order at the same error."""
+"""Solves that an order of candidates saves, compared with random order at the same error.
+
+The error is that of the answer. It is the distance to the answer through the last surrogate, in
+standard errors.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +44,13 @@ def solves_saved(
         difference = by_random.value - by_influence.value
         saved = Calls(difference, beyond[by_influence.relation]).shown()
     gap = curves["random"] - curves["influence"]
-    metrics: dict[str, Any] = {"candidates": counts[-1], "error_without_candidates": without}
+    metrics: dict[str, Any] = {"candidates": counts[-1], "answer_error_without_candidates": without}
     for place, count in enumerate(counts):
         for name, values in curves.items():
-            metrics[f"error_{name}_{count}_candidates"] = float(means[name][place])
-            metrics[f"error_{name}_{count}_candidates_sd"] = float(values[:, place].std(ddof=1))
+            metrics[f"answer_error_{name}_{count}_candidates"] = float(means[name][place])
+            metrics[f"answer_error_{name}_{count}_candidates_sd"] = float(
+                values[:, place].std(ddof=1)
+            )
         lead = f"lead_of_influence_{count}_candidates"
         metrics[lead] = float(gap[:, place].mean())
         metrics[f"{lead}_standard_error"] = float(gap[:, place].std(ddof=1) / len(gap) ** 0.5)
@@ -54,11 +60,12 @@ def solves_saved(
         "solves_by_influence": by_influence.shown(),
         "solves_saved": saved,
         "candidates_statement": (
-            f"{some} of {counts[-1]} candidates in random order bring the error to {reach:.3g} "
-            f"({without:.3g} without any); {_words(by_random)} do in random order and "
+            f"{some} of {counts[-1]} candidates in random order bring the answer's error to "
+            f"{reach:.3g} ({without:.3g} without any); {_words(by_random)} do in random order and "
             f"{_words(by_influence)} in that of influence, whose error with {some} is "
             f"{abs(lead):.2g} {'smaller' if lead > 0 else 'larger'} (standard error "
-            f"{metrics[f'lead_of_influence_{some}_candidates_standard_error']:.2g})"
+            f"{metrics[f'lead_of_influence_{some}_candidates_standard_error']:.2g}; errors are "
+            "distances to the answer through the last surrogate, in standard errors)"
         ),
     }
     result = xr.Dataset(
@@ -66,7 +73,7 @@ def solves_saved(
             "candidate_error": variable(
                 ("order", "repeat", "candidates"),
                 list(curves.values()),
-                "error of the surrogate in the population, in noise standard deviations",
+                "error of the answer, in standard errors",
             )
         },
         coords={
@@ -74,7 +81,9 @@ def solves_saved(
             "candidates": variable("candidates", counts, "candidates that are solved"),
         },
     )
-    return result.assign(error_without=variable((), without, "error without candidates")), metrics
+    return result.assign(
+        error_without=variable((), without, "error of the answer without candidates")
+    ), metrics
 
 
 def _words(calls: Calls) -> str:

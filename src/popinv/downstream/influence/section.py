@@ -22,8 +22,8 @@ class Influence(MethodSection):
 
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
-        "Selection of the solves worth training the surrogate on, and the solves saved if "
-        "influence chose them"
+        "Selection of the solves worth training the surrogate on, and the solves saved if their "
+        "worth for the answer chose them"
     )
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It needs `assessment.surrogate_check`."

@@ -1,19 +1,14 @@
-r"""The selection of solves to train a study's surrogate on, and of candidates to solve.
+r"""The selection of solves to train a study's surrogate on.
 
 The target is the population that the study has found: a few of the fresh solves drawn from it, on
 which the study judges its last surrogate; the others judge here. A row's loss is that of the
 study's training, in standard deviations of the noise, and errors are whitened root mean squares.
-The clock is turned back to the first surrogate, which knows the broad design alone, and two
-questions are asked:
+The clock is turned back to the first surrogate, which knows the broad design alone. The pool is
+every solve before the fresh ones. The first surrogate is trained further on what influence
+selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
 
-1. The pool is every solve before. The first surrogate is trained further on what influence
-   selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
-2. Solves of later rounds are candidates whose answers are hidden. Scores come from solved
-   landmarks through embeddings, which need no answer. The first surrogate is trained on the broad
-   design, the target, and the first n candidates in the order of influence, or in random order as
-   active learning takes them, and the rounds weigh as in the study's own training.
-
-All trainings make as many steps and keep the weights that were best on the target.
+All trainings make as many steps and keep the weights that were best on the target. Which candidates
+to solve is asked in :mod:`popinv.downstream.influence.candidates`.
 """
 
 from __future__ import annotations
@@ -28,10 +23,9 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from popinv.downstream.influence import gradients, influence, landmarks
+from popinv.downstream.influence import gradients, landmarks
 from popinv.downstream.influence.comparison import exact_scores
 from popinv.downstream.influence.gradients import Flat
-from popinv.downstream.influence.saving import solves_saved
 from popinv.downstream.influence.selection import round_robin
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
 from popinv.errors import DataError
@@ -45,7 +39,7 @@ from popinv.surrogate.training_state import TrainingData, TrainingSettings
 if TYPE_CHECKING:
     from popinv.downstream.influence.section import Influence
 
-__all__ = ["Solves", "select_samples"]
+__all__ = ["Bench", "Solves", "select_samples"]
 
 # Numbers of gradients that are held at a time.
 _HELD = 2e7
@@ -54,7 +48,6 @@ _LOOKS = 10
 _WARM_STEPS = 30
 _TANGENTS = 8
 _FEWEST = 10
-_SHARES = (1 / 64, 1 / 16, 1 / 4, 1)
 
 
 @dataclass(frozen=True)
@@ -132,6 +125,10 @@ class Bench:
 
     def error_after(self, rows: np.ndarray, name: str, weights: np.ndarray | None = None) -> float:
         """Train on rows and return the whitened error on the test solves."""
+        return self.error_of(self.trained(rows, name, weights))
+
+    def trained(self, rows: np.ndarray, name: str, weights: np.ndarray | None = None) -> Surrogate:
+        """Train the first surrogate further on rows, by their weights if they have any."""
         shares = None if weights is None else torch.from_numpy(weights / weights.mean())
         best, least = self.theta, self.target_loss(self.theta)
         state, steps = begin(self.theta), max(1, self.asked.steps // _LOOKS)
@@ -144,17 +141,17 @@ class Bench:
             loss = self.target_loss(state.theta)
             if loss < least:
                 best, least = state.theta, loss
-        return self.error(best)
+        return self.with_weights(best)
 
     def target_loss(self, theta: Tensor) -> float:
         """Return the mean loss of the target."""
         return gradients.mean_loss(self.losses, theta, self.part(self.solves.target))
 
-    def error(self, theta: Tensor) -> float:
-        """Return the whitened error on the test solves with these weights."""
+    def with_weights(self, theta: Tensor) -> Surrogate:
+        """Return the surrogate with these weights."""
         network = copy.deepcopy(self.surrogate.network)
         torch.nn.utils.vector_to_parameters(theta.clone(), network.parameters())
-        return self.error_of(replace(self.surrogate, network=network))
+        return replace(self.surrogate, network=network)
 
     def error_of(self, surrogate: Surrogate) -> float:
         """Return a surrogate's whitened error on the test solves."""
@@ -172,24 +169,16 @@ class Bench:
 
 
 def select_samples(
-    record: xr.Dataset,
-    first: Surrogate,
-    last: Surrogate,
-    settings: TrainingSettings,
-    asked: Influence,
-    recency_decay: float,
+    bench: Bench, last: Surrogate, recency_decay: float
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Answer both questions of this module.
+    """Select solves and train on them.
 
     Parameters
     ----------
-    record : Dataset
-        The record of solves, whose last round are the fresh ones.
-    first, last : Surrogate
-        Surrogates of the first and of the last round; the latter's error is for comparison.
-    settings : TrainingSettings
-        Settings of a refit, with a whitening matrix; the stage addresses the random draws.
-    asked : Influence
+    bench : Bench
+        With the surrogate of the first round.
+    last : Surrogate
+        That of the last round, whose error is for comparison.
     recency_decay : float
         Weight of a round relative to the next, as in the study's own training.
 
@@ -197,26 +186,10 @@ def select_samples(
     -------
     Dataset
         ``error`` along ``training`` and ``repeat``; ``share`` of the selection, and of the pool,
-        by ``round``; ``candidate_error`` along ``order``, ``candidates`` and ``repeat``.
+        by ``round``.
     dict
-        The same as plain numbers, with statements.
+        The same as plain numbers, with a statement.
     """
-    solves = Solves.of(record, asked.targets)
-    bench = Bench(solves, first, settings, asked)
-    result, metrics = _selected(bench, recency_decay)
-    metrics["error_last_surrogate"] = bench.error_of(last)
-    candidates = solves.pool[solves.round_of[solves.pool] > 0]
-    if len(candidates) < _FEWEST:
-        metrics["candidates"] = len(candidates)
-        metrics["candidates_statement"] = (
-            f"later rounds made {len(candidates)} solves, too few to ask which of them to make"
-        )
-        return result, metrics
-    candidate_result, numbers = _candidates(bench, candidates, recency_decay)
-    return xr.merge([result, candidate_result]), metrics | numbers
-
-
-def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str, Any]]:
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
     pool, stage = solves.pool, f"{bench.adam.stage}/pool"
     size = max(1, round(asked.selected * len(pool)))
@@ -259,7 +232,7 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
             bench.error_after(pool, f"all_as_weighed/{repeat}", recency)
         )
         taken += np.bincount(solves.round_of[chosen["selected"]], minlength=len(taken))
-    before = bench.error(bench.theta)
+    before = bench.error_of(bench.surrogate)
     whole = np.bincount(rounds, minlength=len(taken))
     means: dict[str, float] = {}
     for name, values in errors.items():
@@ -272,6 +245,7 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
         "landmarks": count,
         "target": len(solves.target),
         "error_before": before,
+        "error_last_surrogate": bench.error_of(last),
         **means,
         **{
             f"share_{name}_round_{i}": float(value)
@@ -304,49 +278,3 @@ def _selected(bench: Bench, recency_decay: float) -> tuple[xr.Dataset, dict[str,
         attrs={"error_before": before},
     )
     return result, metrics
-
-
-def _candidates(
-    bench: Bench, candidates: np.ndarray, recency_decay: float
-) -> tuple[xr.Dataset, dict[str, Any]]:
-    solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
-    stage = f"{bench.adam.stage}/candidates"
-    solved = np.concatenate([solves.pool[solves.round_of[solves.pool] == 0], solves.target])
-    broad = solved[: -len(solves.target)]
-    # A few matter most: without any the error is far from that with some.
-    counts = sorted({max(1, round(len(candidates) * share)) for share in _SHARES})
-    errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
-    without: list[float] = []
-
-    def error_with(rows: np.ndarray, name: str) -> float:
-        # The target and what is solved now are one round, as the study weighs rounds.
-        newer = (np.arange(len(solved) + len(rows)) >= len(broad)).astype(int)
-        weights = recency_weights(newer, 1, recency_decay)
-        return bench.error_after(np.concatenate([solved, rows]), name, weights)
-
-    for repeat in tqdm(range(asked.repeats), desc="candidates", unit="repeat", disable=None):
-        rng = generator(seed, f"{stage}/landmarks", repeat)
-        count = max(2, round(asked.landmarks * len(broad)))
-        drawn = landmarks.draw_landmarks(len(broad), count, rng)
-        # The target is solved too, and nearer to the candidates than the broad design.
-        known = np.concatenate([broad[drawn], solves.target])
-        warm = bench.warm(solved, repeat)
-        step = warm.frozen_step(bench.adam)
-        of_targets, of_known = (
-            gradients.sample_gradients(bench.losses, warm.theta, bench.part(rows), bench.at_a_time)
-            for rows in (solves.target, known)
-        )
-        exact = influence.cosine_scores(of_known, of_targets, step).double().numpy()
-        embedded = bench.embeddings(np.concatenate([known, candidates]), warm.theta)
-        spread = landmarks.kernel_spread(embedded.double().numpy(), np.arange(len(known)), exact)
-        turns = generator(seed, f"{stage}/turns", repeat)
-        orders = {
-            "influence": round_robin(spread[len(known) :], len(candidates), turns),
-            "random": generator(seed, f"{stage}/random", repeat).permutation(len(candidates)),
-        }
-        for name, order in orders.items():
-            errors[name].append(
-                [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
-            )
-        without.append(error_with(candidates[:0], f"without/{repeat}"))
-    return solves_saved(errors, counts, float(np.mean(without)))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import xarray as xr
+
+from popinv.downstream.influence.candidates import order_candidates
 from popinv.downstream.influence.figures import draw_study
-from popinv.downstream.influence.study import select_samples
+from popinv.downstream.influence.study import Bench, Solves, select_samples
 from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.inference.build import descent_problem
+from popinv.inference.intervals import boundaries
+from popinv.inference.result import estimate_of
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.build import training_settings
 from popinv.threads import fixed_threads
@@ -13,23 +21,25 @@ __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Select solves and candidates, and train on them."""
-    stores = study.stores
+    """Select solves and train on them; order candidates by their worth for the answer."""
+    stores, asked, decay = study.stores, study.asked, study.recency_decay
     first, last = (surrogate_of(stores[name]) for name in ("first_surrogate", "surrogate"))
     logarithmic = study.law.law(study.forward).logarithmic
     # Settings of a later round; the round's number matters for random draws alone.
     settings = training_settings(
         study.surrogate, study.forward, study.seed, 1, stores["population"], logarithmic
     )
+    problem = descent_problem(study.model, stores["observations"], first, study.seed, "influence")
+    problem = replace(problem, fixed=tuple(boundaries(stores["population"])))
+    solves = Solves.of(stores["fresh_solves"], asked.targets)
     with fixed_threads():
-        result, metrics = select_samples(
-            stores["fresh_solves"],
-            first,
-            last,
-            settings.replace(stage="influence"),
-            study.asked,
-            study.recency_decay,
-        )
+        bench = Bench(solves, first, settings.replace(stage="influence"), asked)
+        result, metrics = select_samples(bench, last, decay)
+        p = estimate_of(stores["population"])
+        ordered, numbers = order_candidates(bench, problem, p, last, decay)
+    if ordered is not None:
+        result = xr.merge([result, ordered])
+    metrics |= numbers
     for name in ("selected_statement", "candidates_statement"):
         print(metrics[name])
     return Outcome(metrics=metrics, figures={"selection": draw_study(result)}, result=result)

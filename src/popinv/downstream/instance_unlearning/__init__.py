@@ -16,7 +16,11 @@ introduction and summaries were readable to us: theorem and constants here are r
 ``scores``    gradients of each point, and other measures of difficulty
 ``barriers``  losses along straight lines between weights
 ``forgetting``  groups of points to forget, and steps until a measure is as without them
-``experiment``  the test problem's second part, on images; ``colour_images``, other sets for it
+``recipe``    images, network and training of the test problem's second part; ``colour_images``,
+              other sets for it
+``experiment``  what is trained and unlearned there
+``convex``    softmax regression by noisy descent; ``equal_epsilon``, its accuracy with the noise
+              that each bound asks for
 ``problem``   both parts together, and their numbers; ``claims``, claims on them
 ``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
 ``study``     what the user of a study would ask of either

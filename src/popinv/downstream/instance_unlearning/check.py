@@ -1,4 +1,4 @@
-"""The test problem: bounds beside exact chains, and a classifier that forgets sets of images."""
+"""The test problem: exact chains, a network that forgets images, and utility at equal epsilon."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from popinv.downstream.instance_unlearning import problem
 from popinv.downstream.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv.downstream.instance_unlearning.claims import CHAINS, claims
 from popinv.downstream.instance_unlearning.colour_images import read_folder
-from popinv.downstream.instance_unlearning.experiment import (
-    SIZES,
-    Experiment,
-    datasets,
-    memorised_share,
-    solve,
-)
-from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps
+from popinv.downstream.instance_unlearning.equal_epsilon import CONVEX, curves
+from popinv.downstream.instance_unlearning.experiment import memorised_share, solve
+from popinv.downstream.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
+from popinv.downstream.instance_unlearning.recipe import SIZES, Recipe, datasets
 from popinv.downstream.outcome import CheckInput, Outcome
 from popinv.threads import fixed_threads
 
@@ -24,27 +20,31 @@ __all__ = ["check"]
 
 
 def check(given: CheckInput) -> Outcome:
-    """Compare the bounds with exact chains, and unlearn sets of images after both trainings."""
+    """Compare bounds with exact chains, unlearn sets of images, and unlearn at equal epsilon."""
     seed, size, name = given.seed, SIZES[given.size], given.instance_images
     images = read_images(given.files[0], name) if name in SETS else read_folder(Path(name))
     with fixed_threads():
-        experiment = Experiment(*datasets(images, size, seed), size, seed)
-        memorised = memorised_share(experiment)
-        outcomes = {
-            training: solve(experiment, training, memorised) for training in ("sgld", "sgd")
-        }
+        recipe = Recipe(*datasets(images, size, seed), size, seed)
+        memorised = memorised_share(recipe)
+        outcomes = {training: solve(recipe, training, memorised) for training in ("sgld", "sgd")}
+        utility = curves(images, CONVEX[given.size], size, seed)
     chains = per_instance_steps(seed)
     numbers = range(CHAINS)
-    metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, size)
-    result = problem.result_dataset(outcomes, size)
+    metrics = problem.metrics(chain_metrics(compare(seed)), chains, outcomes, utility, size)
+    result = problem.result_dataset(outcomes, utility, size)
     return Outcome(
         metrics=metrics,
-        figures={"steps": draw_steps(result), "curves": draw_curves(result)},
+        figures={
+            "steps": draw_steps(result),
+            "curves": draw_curves(result),
+            "utility": draw_utility(result),
+        },
         result=result,
         claims=claims(
             [compare(seed, number) for number in numbers],
             [per_instance_steps(seed, number) for number in numbers],
             outcomes,
+            utility,
             size,
             seed,
         ),

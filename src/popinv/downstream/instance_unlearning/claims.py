@@ -1,8 +1,8 @@
 """Claims on the difficulty of unlearning points, on exact chains and on images.
 
 Intervals are over trainings from different weights and batches, all with the same images and forget
-sets, and for the chains over their points. A control has the losses of sets or points dealt to
-others.
+sets; at equal epsilon over draws of images, and for the chains over their points. A control has the
+losses of sets or points dealt to others.
 """
 
 from __future__ import annotations
@@ -21,13 +21,21 @@ from popinv.downstream.claims import (
     unsettled,
 )
 from popinv.downstream.instance_unlearning.chains import Case, Chains, largest_share
-from popinv.downstream.instance_unlearning.experiment import METHODS, SCORES, Outcome, Size
+from popinv.downstream.instance_unlearning.equal_epsilon import (
+    EPSILONS,
+    Curves,
+    Rival,
+    gains,
+    gains_of_other_draws,
+)
+from popinv.downstream.instance_unlearning.experiment import SCORES, Outcome
 from popinv.downstream.instance_unlearning.forgetting import (
     concordance,
     log_slope,
     rank_correlation,
 )
 from popinv.downstream.instance_unlearning.problem import group_scores
+from popinv.downstream.instance_unlearning.recipe import METHODS, Size
 from popinv.seeds import generator
 
 __all__ = ["CHAINS", "claims"]
@@ -45,6 +53,8 @@ _WORDS = {
     "memorisation": "memorisation",
 }
 _WELL = 0.5
+# A gain of accuracy that somebody would notice.
+_NOTICED = 0.01
 # Share of sets that may not be reached within fine-tuning.
 _MOST_CENSORED = 0.2
 _DEALT = "losses dealt to other sets"
@@ -54,6 +64,7 @@ def claims(
     cases: Sequence[list[Case]],
     chains: Sequence[Chains],
     outcomes: dict[str, Outcome],
+    curves: Curves,
     size: Size,
     seed: int,
 ) -> list[Claim]:
@@ -65,12 +76,14 @@ def claims(
         From :func:`chains.compare` and :func:`chains.per_instance_steps`, :data:`CHAINS` of each.
     outcomes : dict of str to Outcome
         The outcomes of the trainings ``sgld`` and ``sgd``.
+    curves : Curves
+        From :func:`equal_epsilon.curves`.
     size : Size
     seed : int
         Of the controls.
     """
     rng = generator(seed, "instance_unlearning/controls")
-    table = [_bound(outcomes["sgld"])]
+    table = [_bound(outcomes["sgld"]), *_utility(curves)]
     for method, training in METHODS.items():
         table += [_order(outcomes[training], method, size, rng)]
         table += [_slope(outcomes[training], method, size, rng)]
@@ -90,8 +103,31 @@ def _bound(outcome: Outcome) -> Claim:
         f"The losses are finite: {numbers['privacy_median_sgld']:.3g} for the median point, "
         f"{numbers['privacy_worst_case_sgld']:.3g} for the worst case of clipped gradients. The "
         "steps that they bound follow from the contraction of the chain, which is not known for a "
-        "network.",
+        "network. The rows on softmax regression have the bounds where it is known.",
     )
+
+
+def _utility(curves: Curves) -> Iterator[Claim]:
+    """Return rows on the accuracy at equal epsilon, by own loss and by the worst case."""
+    rivals: tuple[tuple[Rival, str], ...] = (
+        ("uniform", "the noise of the worst case in the same formula"),
+        ("best", "the noise of the better of two worst cases, one by coupling"),
+    )
+    for rival, words in rivals:
+        for epsilon in EPSILONS:
+            yield judged(
+                "headline",
+                f"softmax regression, epsilon {epsilon:g}: accuracy on test images with the noise "
+                f"that the loss of the median point asks for, less that with {words} (mean over 0 "
+                f"to {curves.at[-1]} steps of unlearning)",
+                *("paper", "abstract", f"a lead of more than {_NOTICED:g}"),
+                measured(gains(curves, epsilon, rival)),
+                above(_NOTICED),
+                Control(
+                    "the rival's noise in both, other random numbers",
+                    measured(gains_of_other_draws(curves, epsilon, rival)),
+                ),
+            )
 
 
 def _order(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from popinv.downstream.data.images import ImageSet
-from popinv.downstream.instance_unlearning.barriers import loss_barrier, losses_along
+from popinv.downstream.instance_unlearning.barriers import loss_barrier
 from popinv.downstream.instance_unlearning.forgetting import (
     hardest,
     quantile_groups,
@@ -24,107 +22,24 @@ from popinv.downstream.instance_unlearning.forgetting import (
     rows_kept,
     steps_to_match,
 )
-from popinv.downstream.instance_unlearning.networks import (
-    Network,
-    Weights,
-    network,
-    stacked,
-    taken,
-)
-from popinv.downstream.instance_unlearning.renyi import instance_loss, sum_noise
+from popinv.downstream.instance_unlearning.networks import Weights, taken
+from popinv.downstream.instance_unlearning.recipe import METHODS, Recipe
+from popinv.downstream.instance_unlearning.renyi import instance_loss
 from popinv.downstream.instance_unlearning.scores import (
     confidences,
     gradient_norms,
     label_errors,
     memorisation,
 )
-from popinv.downstream.instance_unlearning.training import Data, Look, Rule, Steps, descend
+from popinv.downstream.instance_unlearning.training import Steps, descend
 from popinv.downstream.kept import kept as kept_part
 from popinv.seeds import generator
 
-__all__ = [
-    "METHODS",
-    "SCORES",
-    "SIZES",
-    "Experiment",
-    "Outcome",
-    "Size",
-    "datasets",
-    "memorised_share",
-    "solve",
-]
+__all__ = ["SCORES", "Outcome", "memorised_share", "solve"]
 
-# Methods of fine-tuning, with the training from which each starts.
-METHODS = {"sgld": "sgld", "sgd": "sgd", "l1": "sgd"}
 SCORES = ("privacy", "gradient_norm", "el2n", "c_proxy", "memorisation")
 # Each point is left out of one in this number of models.
 _BLOCK = 4
-
-
-@dataclass(frozen=True)
-class Size:
-    """Size and settings of the experiment.
-
-    Attributes
-    ----------
-    network, width
-        See :func:`networks.network`.
-    points, tested : int
-        Numbers of training and of test images.
-    steps, tuning : int
-        Numbers of steps of training and of fine-tuning.
-    group, quantiles : int
-        Number of points in a forget set, and of sets by rank of the loss.
-    runs, subsets : int
-        Number of trainings from different weights, and of models for memorisation, in fours.
-    rate, batch, sigma, clip, penalty : float
-        eta, b, sigma of Langevin descent, the length of a gradient there, gamma_0 of sparse
-        unlearning.
-    order : int
-        alpha of P(x, alpha).
-    level : float
-        P-value above which a set is unlearned; see :func:`forgetting.steps_to_match`.
-    every : int
-        Number of steps between records.
-    """
-
-    network: str = "mlp"
-    width: int = 64
-    points: int = 3000
-    tested: int = 2000
-    steps: int = 500
-    tuning: int = 600
-    group: int = 100
-    quantiles: int = 8
-    runs: int = 5
-    subsets: int = 24
-    rate: float = 0.1
-    batch: float = 128
-    sigma: float = 0.0105
-    clip: float = 4.0
-    penalty: float = 1e-3
-    order: int = 8
-    level: float = 0.05
-    every: int = 100
-
-
-SIZES = {
-    "workstation": Size(),
-    # The paper's networks and numbers are unknown to us. This size suits its data sets.
-    "paper": Size(
-        network="cnn",
-        width=32,
-        points=20_000,
-        tested=5000,
-        steps=6000,
-        tuning=3000,
-        group=500,
-        quantiles=10,
-        runs=5,
-        subsets=40,
-        every=300,
-    ),
-}
 
 
 @dataclass
@@ -172,128 +87,7 @@ class Outcome:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def datasets(images: ImageSet, size: Size, seed: int) -> tuple[Data, Data]:
-    """Draw training and test points, in units of the training points' spread.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer.
-    """
-    drawn = []
-    for part, count, pixels, labels in (
-        ("train", size.points, images.train, images.train_labels),
-        ("test", size.tested, images.test, images.test_labels),
-    ):
-        if count > len(labels):
-            raise ValueError(f"{count} images asked for, but the {part} set has {len(labels)}")
-        rng = generator(seed, f"instance_unlearning/{part}")
-        rows = np.sort(rng.choice(len(labels), count, replace=False))
-        values = pixels[rows].astype(np.float32) / 255
-        # Channels come first; grey images have one.
-        values = values[:, None] if values.ndim == 3 else values.transpose(0, 3, 1, 2)
-        drawn.append((values, labels[rows].astype(np.int64)))
-    mean, spread = drawn[0][0].mean(), drawn[0][0].std()
-    train, test = (
-        Data(torch.from_numpy(np.ascontiguousarray((v - mean) / spread)), torch.from_numpy(labels))
-        for v, labels in drawn
-    )
-    return train, test
-
-
-class Experiment:
-    """Data, network and settings; its methods are the parts of the experiment."""
-
-    def __init__(self, train: Data, test: Data, size: Size, seed: int) -> None:
-        self.train, self.test, self.size, self.seed = train, test, size, seed
-        _, *shape = train.images.shape
-        classes = int(train.labels.max()) + 1
-        self.network: Network = network(
-            size.network, (shape[0], shape[1], shape[2]), classes, size.width
-        )
-
-    def rule(self, method: str) -> Rule:
-        """Return how the method takes its steps."""
-        size = self.size
-        return Rule(
-            size.rate,
-            size.batch,
-            sigma=size.sigma if method == "sgld" else 0.0,
-            penalty=size.penalty if method == "l1" else 0.0,
-            clip=size.clip if method == "sgld" else 0.0,
-        )
-
-    def noise(self, recorded: np.ndarray, training: str) -> float:
-        """Return the noise on a sum of gradients.
-
-        Plain descent adds none: it is treated as if its own were normal, with the largest gradient
-        for a deviation, where the ranking is nearly that of the squares' sum.
-        """
-        size = self.size
-        if training == "sgld":
-            return sum_noise(size.rate, size.sigma, size.batch)
-        return float(recorded.max())
-
-    def losses(self, recorded: np.ndarray, lengths: np.ndarray, training: str) -> np.ndarray:
-        """Return P(x, alpha) of every point from norms of shape (runs, records, points)."""
-        share = self.size.batch / len(self.train)
-        noise, norms = self.noise(recorded, training), self.shortened(recorded, training)
-        return instance_loss(norms, lengths, share, noise, self.size.order)
-
-    def shortened(self, norms: np.ndarray, training: str) -> np.ndarray:
-        """Return norms of gradients as the training uses them, which may clip them."""
-        clip = self.rule(training).clip
-        return np.minimum(norms, clip) if clip else norms
-
-    def begin(self, run: int, models: int) -> Weights:
-        """Return a stack that starts from the same weights."""
-        rng = generator(self.seed, "instance_unlearning/weights", run)
-        return taken(stacked([self.network.initial(rng)]), np.zeros(models, dtype=int))
-
-    def trained(
-        self, method: str, run: int, kept: np.ndarray, part: str, look: Look | None = None
-    ) -> tuple[Weights, dict[str, np.ndarray]]:
-        """Train a stack, each model on its own points; the batches are those of the run."""
-        steps = Steps(self.size.steps, self.seed, f"instance_unlearning/{method}/{run}")
-        start = self.begin(run, len(kept))
-        return descend(start, self.network, self.train, kept, self.rule(method), steps, look, part)
-
-    def right(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
-        """Return each model's accuracy on its own group, shape (groups,)."""
-        logits, labels = self._own_logits(weights, groups)
-        return (logits.argmax(2) == labels).float().mean(1).numpy()
-
-    def beliefs(self, weights: Weights, groups: np.ndarray) -> np.ndarray:
-        """Return each model's confidence in the points of its own group, shape of ``groups``."""
-        logits, labels = self._own_logits(weights, groups)
-        own = torch.softmax(logits, dim=2).gather(2, labels[..., None])
-        return own[..., 0].double().numpy()
-
-    def _own_logits(
-        self, weights: Weights, groups: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return each model's logits of its own group (groups, size, classes), and the labels."""
-        own = self.train.of(groups.ravel())
-        images = own.images.reshape(*groups.shape, *own.images.shape[1:])
-        with torch.no_grad():
-            logits = torch.func.vmap(self.network.logits)(weights, images)
-        return logits, own.labels.reshape(groups.shape)
-
-    def tested(self, stacks: list[Weights]) -> float:
-        """Return the mean accuracy on the test images."""
-        rights = [confidences(self.network, stack, self.test)[1].mean() for stack in stacks]
-        return float(np.mean(rights))
-
-    def own_losses(self, start: Weights, end: Weights, groups: np.ndarray) -> np.ndarray:
-        """Return each pair's losses along its line on its own group, shape (groups, places)."""
-        rows = []
-        for model, group in enumerate(groups):
-            first, last = (taken(weights, np.array([model])) for weights in (start, end))
-            rows.append(losses_along(self.network, first, last, self.train.of(group))[0])
-        return np.array(rows)
-
-
-def memorised_share(problem: Experiment) -> np.ndarray:
+def memorised_share(problem: Recipe) -> np.ndarray:
     """Return the memorisation of each point, from models trained on subsets of the points."""
     size, everyone = problem.size, len(problem.train)
     kept = np.ones((size.subsets, everyone), dtype=bool)
@@ -310,12 +104,12 @@ def memorised_share(problem: Experiment) -> np.ndarray:
     return memorisation(np.concatenate(right), kept)
 
 
-def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
+def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
     """Train, choose forget sets, train references, and unlearn by each method.
 
     Parameters
     ----------
-    problem : Experiment
+    problem : Recipe
     training : {"sgld", "sgd"}
     memorised : ndarray of shape (points,)
     """
@@ -356,7 +150,7 @@ def solve(problem: Experiment, training: str, memorised: np.ndarray) -> Outcome:
 
 
 def _losses_between(
-    problem: Experiment, name: str, start: Weights, end: Weights, groups: np.ndarray
+    problem: Recipe, name: str, start: Weights, end: Weights, groups: np.ndarray
 ) -> np.ndarray:
     """Return the losses along lines, which are a part of the test problem that is kept."""
     losses = kept_part(
@@ -366,7 +160,7 @@ def _losses_between(
 
 
 def _trained_on_all(
-    problem: Experiment, training: str, memorised: np.ndarray
+    problem: Recipe, training: str, memorised: np.ndarray
 ) -> tuple[list[Weights], dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
     """Train on all points; return the models, every point's scores, and numbers about them.
 
@@ -409,7 +203,7 @@ def _trained_on_all(
 
 
 def _unlearn(
-    problem: Experiment, method: str, stacks: list[Weights], kept: np.ndarray, outcome: Outcome
+    problem: Recipe, method: str, stacks: list[Weights], kept: np.ndarray, outcome: Outcome
 ) -> list[Weights]:
     """Fine-tune every run's stack without its sets, and record the progress."""
     size, groups, at = problem.size, outcome.groups, outcome.at
@@ -437,7 +231,7 @@ def _unlearn(
 
 
 def _privacy(
-    problem: Experiment, recorded: np.ndarray, lengths: np.ndarray, sigma: float
+    problem: Recipe, recorded: np.ndarray, lengths: np.ndarray, sigma: float
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return P(x, alpha) of every point, and how strongly its ranking depends on the noise."""
     size = problem.size
@@ -470,9 +264,7 @@ def _privacy(
     return losses, numbers
 
 
-def _forget_sets(
-    problem: Experiment, scores: dict[str, np.ndarray]
-) -> tuple[list[str], np.ndarray]:
+def _forget_sets(problem: Recipe, scores: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
     size = problem.size
     by_rank = quantile_groups(scores["privacy"], size.group, size.quantiles)
     rng = generator(problem.seed, "instance_unlearning/random_set")

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
 
-__all__ = ["draw_curves", "draw_steps", "draw_systems"]
+__all__ = ["draw_curves", "draw_steps", "draw_systems", "draw_utility"]
 
 _METHODS = {
     "sgld": ("sgld", "Langevin descent"),
@@ -77,6 +77,37 @@ def draw_curves(result: xr.Dataset) -> Figure:
         ax.set(title=title, xlabel="fine-tuning steps")
     figure.axes[0].set(ylabel="accuracy on the set, difference")
     figure.axes[0].legend(loc="best")
+    return figure
+
+
+_BOUNDS = {
+    "easy": ("own loss, easy point", "#56B4E9", ":"),
+    "median": ("own loss, median point", MODEL, "-"),
+    "hard": ("own loss, hard point", "#009E73", "--"),
+    "uniform": ("worst case, same formula", TRUTH, "-"),
+    "coupled": ("worst case, by coupling", "#E69F00", "-."),
+}
+
+
+@styled
+def draw_utility(result: xr.Dataset) -> Figure:
+    """Draw test accuracy over the steps of unlearning at equal epsilon, by bound."""
+    figure = new_figure("Accuracy with the noise that each bound asks for", 12, 4.4)
+    epsilons, steps = result["epsilon"].values, result["unlearned"].values
+    panels = figure.subplots(1, len(epsilons), sharey=True)
+    for ax, epsilon in zip(panels, epsilons, strict=True):
+        for bound, (label, colour, line) in _BOUNDS.items():
+            found = result["utility"].sel(bound=bound, epsilon=epsilon).values
+            ax.plot(steps, found.mean(axis=0), ls=line, lw=1.6, color=colour, label=label)
+            low, high = found.min(axis=0), found.max(axis=0)
+            ax.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+        noiseless = float(result["utility_noiseless"].mean())
+        ax.axhline(noiseless, color=LIGHT, lw=1, label="almost no noise, no guarantee")
+        ax.set(title=f"epsilon {epsilon:g}", xlabel="unlearning steps", xscale="symlog")
+        ax.set_xlim(0, steps[-1])
+    figure.axes[0].set(ylabel="accuracy on test images")
+    told = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*told, loc="outside lower center", ncols=3)
     return figure
 
 

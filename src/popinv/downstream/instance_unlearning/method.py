@@ -36,9 +36,9 @@ METHOD = Method(
             message="forgetting sets of images",
             inputs=InstanceImages.image_files,
             settings=("seed", "size", "instance_images"),
-            figures=("steps", "curves"),
+            figures=("steps", "curves", "utility"),
             megabytes=8000,
-            minutes=1440,
+            minutes=2400,
         ),
     ),
     use=Use(

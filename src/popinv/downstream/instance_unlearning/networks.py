@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import conv2d, cross_entropy, group_norm, one_hot
+from torch.nn.functional import conv2d, cross_entropy, group_norm, one_hot, unfold
 
 from popinv.errors import ConfigError, nearest
 
@@ -24,6 +24,7 @@ Weights = dict[str, torch.Tensor]
 Norms = Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor]
 
 _GROUPS = 4
+_STRIDE = 2
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,48 @@ def _perceptron(shape: tuple[int, int, int], classes: int, width: int) -> Networ
 def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Network:
     channels, rows, columns = shape
 
-    def reduced(length: int) -> int:
-        return ((length - 5) // 2 + 1 - 3) // 2 + 1
+    def reduced(length: int, kernel: int) -> int:
+        return (length - kernel) // _STRIDE + 1
+
+    def hidden(
+        weights: Weights, layer: str, images: torch.Tensor, added: torch.Tensor | float = 0.0
+    ) -> torch.Tensor:
+        out = conv2d(images, weights[layer], weights[f"{layer}_offset"], stride=_STRIDE)
+        return torch.relu(group_norm(out + added, _GROUPS))
 
     def logits(weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        hidden = images
-        for layer in ("first", "second"):
-            hidden = conv2d(hidden, weights[layer], weights[f"{layer}_offset"], stride=2)
-            hidden = torch.relu(group_norm(hidden, _GROUPS))
-        return hidden.flatten(1) @ weights["last"] + weights["last_offset"]
+        second = hidden(weights, "second", hidden(weights, "first", images))
+        return second.flatten(1) @ weights["last"] + weights["last_offset"]
+
+    def norms(weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        # Zeros are added to what comes out of each layer. An image's loss depends on its own zeros
+        # alone, so one derivative of the sum gives the slopes of all images.
+        def total(
+            added: tuple[torch.Tensor, ...],
+        ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+            first = hidden(weights, "first", images, added[0])
+            second = hidden(weights, "second", first, added[1])
+            out = second.flatten(1) @ weights["last"] + weights["last_offset"] + added[2]
+            return cross_entropy(out, labels, reduction="sum"), (images, first, second.flatten(1))
+
+        sides = [(reduced(length, 5), reduced(reduced(length, 5), 3)) for length in (rows, columns)]
+        zeros = tuple(
+            torch.zeros(len(images), *shape)
+            for shape in (
+                (width, sides[0][0], sides[1][0]),
+                (2 * width, sides[0][1], sides[1][1]),
+                (classes,),
+            )
+        )
+        slopes, inputs = torch.func.grad(total, has_aux=True)(zeros)
+        square = (1 + inputs[2].square().sum(dim=1)) * slopes[2].square().sum(dim=1)
+        for layer, side in ((0, 5), (1, 3)):
+            # A convolution is a product with the squares of the image that it sees.
+            seen = unfold(inputs[layer], side, stride=_STRIDE)
+            slope = slopes[layer].flatten(2)
+            square = square + (slope @ seen.transpose(1, 2)).square().sum(dim=(1, 2))
+            square = square + slope.sum(dim=2).square().sum(dim=1)
+        return square.sqrt()
 
     return Network(
         {
@@ -152,10 +186,14 @@ def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Netw
             "first_offset": (width,),
             "second": (2 * width, width, 3, 3),
             "second_offset": (2 * width,),
-            "last": (2 * width * reduced(rows) * reduced(columns), classes),
+            "last": (
+                2 * width * math.prod(reduced(reduced(side, 5), 3) for side in (rows, columns)),
+                classes,
+            ),
             "last_offset": (classes,),
         },
         logits,
+        norms,
     )
 
 

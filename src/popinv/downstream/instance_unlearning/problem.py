@@ -8,12 +8,15 @@ import numpy as np
 import xarray as xr
 
 from popinv.downstream.instance_unlearning.chains import Chains
-from popinv.downstream.instance_unlearning.experiment import (
-    SCORES,
-    Outcome,
-    Size,
+from popinv.downstream.instance_unlearning.equal_epsilon import (
+    BOUNDS,
+    EPSILONS,
+    POINTS,
+    Curves,
 )
+from popinv.downstream.instance_unlearning.experiment import SCORES, Outcome
 from popinv.downstream.instance_unlearning.forgetting import rank_correlation
+from popinv.downstream.instance_unlearning.recipe import Size
 from popinv.store.variables import variable
 
 __all__ = ["group_scores", "metrics", "result_dataset"]
@@ -25,7 +28,11 @@ def group_scores(outcome: Outcome, score: str) -> np.ndarray:
 
 
 def metrics(
-    cases: dict[str, Any], chains: Chains, outcomes: dict[str, Outcome], size: Size
+    cases: dict[str, Any],
+    chains: Chains,
+    outcomes: dict[str, Outcome],
+    curves: Curves,
+    size: Size,
 ) -> dict[str, Any]:
     """Return everything that was found, flat.
 
@@ -37,6 +44,8 @@ def metrics(
         From :func:`chains.per_instance_steps`.
     outcomes : dict of str to Outcome
         The outcomes of the trainings ``sgld`` and ``sgd``.
+    curves : Curves
+        From :func:`equal_epsilon.curves`.
     size : Size
     """
     losses, bounds, exact = chains
@@ -48,6 +57,7 @@ def metrics(
         "chain_steps_exact_median_point": float(np.median(exact)),
         "level": size.level,
         "fine_tuning_steps": size.tuning,
+        **_utility_metrics(curves),
     }
     for training, outcome in outcomes.items():
         numbers |= outcome.numbers
@@ -72,6 +82,24 @@ def metrics(
     return numbers
 
 
+def _utility_metrics(curves: Curves) -> dict[str, Any]:
+    """Return accuracy and noise at equal epsilon, at four numbers of unlearning steps."""
+    numbers: dict[str, Any] = {"equal_epsilon_noiseless_accuracy": float(curves.noiseless.mean())}
+    for name, share in zip(POINTS, curves.losses.mean(axis=0), strict=True):
+        numbers[f"equal_epsilon_loss_{name}_over_uniform"] = float(share)
+    # Means over draws and paths. What is NaN has no noise that the bound allows.
+    accuracy, noise = curves.accuracy.mean(axis=(0, 1)), curves.noise.mean(axis=0)
+    wanted = np.array([1, curves.at[-1] // 4, curves.at[-1] // 2, curves.at[-1]])
+    for j, epsilon in enumerate(EPSILONS):
+        for i, bound in enumerate(BOUNDS):
+            for record in np.unique(np.searchsorted(curves.at, wanted)):
+                name = f"equal_epsilon_{epsilon:g}_{bound}_after_{curves.at[record]}"
+                if np.isfinite(noise[i, j, record]):
+                    numbers[f"{name}_accuracy"] = float(accuracy[i, j, record])
+                    numbers[f"{name}_noise"] = float(noise[i, j, record])
+    return numbers
+
+
 def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]:
     steps = outcome.steps[method].mean(axis=0)
     numbers: dict[str, Any] = {}
@@ -92,8 +120,8 @@ def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]
     return numbers
 
 
-def result_dataset(outcomes: dict[str, Outcome], size: Size) -> xr.Dataset:
-    """Return losses, steps, curves and barriers, by training and method."""
+def result_dataset(outcomes: dict[str, Outcome], curves: Curves, size: Size) -> xr.Dataset:
+    """Return losses, steps, curves and barriers by training and method; utility by bound."""
     variables: dict[str, Any] = {}
     for training, outcome in outcomes.items():
         for score in SCORES:
@@ -120,12 +148,23 @@ def result_dataset(outcomes: dict[str, Outcome], size: Size) -> xr.Dataset:
                 outcome.curves[method],
                 f"accuracy on the set along fine-tuning, {method}",
             )
+    axes = ("draw", "bound", "epsilon", "unlearned")
+    variables["utility"] = variable(
+        axes, curves.accuracy.mean(axis=1), "accuracy on test images at equal epsilon"
+    )
+    variables["utility_noise"] = variable(axes, curves.noise, "noise sigma at equal epsilon")
+    variables["utility_noiseless"] = variable(
+        "draw", curves.noiseless, "accuracy with the lowest noise"
+    )
     first = next(iter(outcomes.values()))
     return xr.Dataset(
         variables,
         coords={
             "forget_set": variable("forget_set", np.array(first.names, np.str_), "forget set"),
             "tuned": variable("tuned", first.at, "fine-tuning steps"),
+            "bound": variable("bound", np.array(BOUNDS, np.str_), "bound, and point by rank"),
+            "epsilon": variable("epsilon", np.array(EPSILONS), "epsilon of the guarantee"),
+            "unlearned": variable("unlearned", curves.at, "steps of unlearning"),
         },
         attrs={"quantiles": size.quantiles},
     )

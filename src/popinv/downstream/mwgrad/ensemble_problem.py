@@ -149,6 +149,10 @@ def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) 
     words, log = f"{kind.replace('_', ' ')}, {method}", LOGS[kind][method]
     theirs = accuracies(trained, kind, "authors_on_test", method, "trained")
     honest = accuracies(trained, kind, "authors", method)
+    control = "trained on the training split, scored on test pairs"
+    if not honest.size:
+        honest = accuracies(trained, kind, "authors_on_test", method)
+        control = "the same networks, scored on pairs that they were not trained on"
     where = f"Results_1/{kind}_{'blob' if method == 'gfsd' else method}_.txt"
     if not theirs.size:
         why = "the authors' recipe is trained with this method at the size `paper` alone"
@@ -171,9 +175,7 @@ def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) 
             log[shared],
             measured(theirs[:, shared]),
             within(log[shared], bound=_NEAR),
-            Control(
-                "trained on the training split, scored on test pairs", measured(honest[:, shared])
-            ),
+            Control(control, measured(honest[:, shared])),
         )
     )
     if last < _LAST:

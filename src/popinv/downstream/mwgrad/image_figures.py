@@ -66,7 +66,7 @@ def draw_logs(trained: Mapping[Run, xr.Dataset]) -> Figure:
         (kind, method)
         for kind in _kinds(trained)
         for method in LOGS[kind]
-        if accuracies(trained, kind, "authors", method).size
+        if accuracies(trained, kind, "authors_on_test", method).size
     ]
     figure = new_figure("The authors' update and their logs", 4 * len(pairs) + 1, 4.2)
     looks = {
@@ -79,6 +79,8 @@ def draw_logs(trained: Mapping[Run, xr.Dataset]) -> Figure:
     ):
         for (recipe, part), (colour, label) in looks.items():
             curves = accuracies(trained, kind, recipe, method, part)
+            if not curves.size:
+                continue
             epochs = np.arange(1, curves.shape[1] + 1)
             lines = ax.plot(epochs, curves.T, "o-", ms=3, lw=1, color=colour)
             lines[0].set_label(label)
