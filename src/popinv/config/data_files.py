@@ -25,7 +25,11 @@ __all__ = ["check_data_files", "check_observation_file", "checked_split"]
 
 
 def check_observation_file(
-    observations: FileObservations, forward: ForwardSection, covariates: Sequence[str] = ()
+    observations: FileObservations,
+    forward: ForwardSection,
+    covariates: Sequence[str] = (),
+    *,
+    whole: bool = True,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -37,6 +41,8 @@ def check_observation_file(
         The forward model that is to explain the observations.
     covariates : sequence of str
         Columns that hold covariates of the law and of the noise.
+    whole : bool
+        Whether these are all observations of the study. If they are a part, a sensor may have none.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def check_observation_file(
         columns (or times) than the forward model, or too few rows.
     """
     design = forward.design_names()
-    return read_fitting(observations, forward.observed(0), design, covariates)
+    return read_fitting(observations, forward.observed(0), design, covariates, whole=whole)
 
 
 def check_data_files(config: Config) -> None:
@@ -109,7 +115,7 @@ def _check_files_of_methods(name: str, study: Study) -> None:
         for key, file in asked.files().items():
             section = of_same_form(study.observations, file)
             try:
-                check_observation_file(section, study.forward, covariates)
+                check_observation_file(section, study.forward, covariates, whole=False)
             except DataError as error:
                 raise DataError(f"studies.{name}.downstream.{method}: '{key}': {error}") from error
 

@@ -98,7 +98,7 @@ def observations_of_file(
     """
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
-    table = read_fitting(section, forward.observed(seed), *names)
+    table = read_fitting(section, forward.observed(seed), *names, whole=False)
     if told := described_rounding(table):
         print(told)
     rows = np.arange(len(table.values))
