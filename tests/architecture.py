@@ -34,8 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
     "figures": {"basics", "forward", "inference", "judgement", "population", "sections", "store"}
     | {"surrogate"},
-    "downstream": {"basics", "evidence", "figures", "forward", "inference", "optimisation"}
-    | {"population", "sections", "store", "surrogate", "transport"},
+    "downstream": {"basics", "evidence", "figures", "forward", "inference", "observation_files"}
+    | {"optimisation", "population", "sections", "store", "surrogate", "transport"},
     "config": {"basics", "downstream", "forward", "inference", "observation_files", "population"}
     | {"sections", "surrogate"},
     "workflow": {"basics", "config", "downstream", "forward", "inference", "observation_files"}

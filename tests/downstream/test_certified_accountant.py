@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, minimize_scalar
 
-from popinv.downstream.certified_unlearning import accounts, conversion
+from popinv.downstream import privacy
+from popinv.downstream.certified_unlearning import accounts
 from popinv.downstream.certified_unlearning.accountant import (
     FORMS,
     Setting,
@@ -54,7 +55,7 @@ def test_epsilon_of_threes_against_eights():
     setting = mnist(128)
     gap = setting.gap()
     a = setting.coefficient(gap, 0.03, 1)
-    assert round(conversion.epsilon(a, DELTA), 5) == 0.09321
+    assert round(privacy.epsilon(a, DELTA), 5) == 0.09321
     assert round(setting.epsilon(DELTA, gap, 0.03, 1, "exact"), 5) == 0.02703
     setting = mnist(512)
     gap = setting.gap()
@@ -83,7 +84,7 @@ def test_noise_for_one_epoch_before_convergence(batch, learnt, sigmas):
         unit = 10.0 ** (math.floor(math.log10(sigma)) - 2)
         assert abs(needed - sigma) < 0.55 * unit
         total = setting.coefficient_before(learnt, needed, 1)
-        assert total == pytest.approx(conversion.joined_coefficient(epsilon, DELTA))
+        assert total == pytest.approx(privacy.joined_coefficient(epsilon, DELTA))
 
 
 def test_noise_for_one_epoch_after_convergence():
@@ -166,7 +167,7 @@ def test_noise_of_descent_to_delete_hides_what_is_left_of_a_record():
     for steps in (1, 5):
         apart = 8 * gamma**steps / (setting.strong * N * (1 - gamma**steps))
         sigma = DescentToDelete(setting, 784).sigma_secret(1.0, DELTA, steps)
-        assert conversion.epsilon(apart**2 / (2 * sigma**2), DELTA) == pytest.approx(1.0)
+        assert privacy.epsilon(apart**2 / (2 * sigma**2), DELTA) == pytest.approx(1.0)
 
 
 # --- closed forms ---------------------------------------------------------------------------------
@@ -177,9 +178,9 @@ def test_noise_of_descent_to_delete_hides_what_is_left_of_a_record():
 def test_closed_forms_are_the_minimum(a, delta):
     ell = math.log(1 / delta)
     for inverse, bound in (
-        (conversion.coefficient, lambda order: a * order),
+        (privacy.coefficient, lambda order: a * order),
         (
-            conversion.joined_coefficient,
+            privacy.joined_coefficient,
             lambda order: (order - 0.5) / (order - 1) * 2 * order * a,
         ),
     ):
@@ -188,7 +189,7 @@ def test_closed_forms_are_the_minimum(a, delta):
             bounds=(-10, 20), method="bounded", options={"xatol": 1e-10},
         )  # fmt: skip
         assert inverse(least.fun, delta) == pytest.approx(a, rel=1e-6)
-    assert conversion.coefficient(conversion.epsilon(a, delta), delta) == pytest.approx(a)
+    assert privacy.coefficient(privacy.epsilon(a, delta), delta) == pytest.approx(a)
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_the_best_split_is_the_minimum_over_order_and_exponent(first, second):
     starts = [[x, y] for x in (-6.0, -2.0, 1.0) for y in (0.0, 3.0)]
     found = min(minimize(epsilon, s, method="Nelder-Mead", tol=1e-12).fun for s in starts)
     joined = (np.sqrt(first) + np.sqrt(second)) ** 2
-    assert conversion.epsilon(joined, DELTA) == pytest.approx(found, rel=1e-6)
+    assert privacy.epsilon(joined, DELTA) == pytest.approx(found, rel=1e-6)
 
 
 def test_the_best_split_needs_less_noise():

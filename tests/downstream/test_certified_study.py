@@ -15,7 +15,6 @@ from popinv.downstream.certified_unlearning.answer import learn_from, price, rem
 from popinv.downstream.certified_unlearning.attack import empirical_epsilon
 from popinv.downstream.certified_unlearning.certificate import certificate, verify
 from popinv.downstream.certified_unlearning.contributions import (
-    clipped,
     contributions_of,
     reference_and_records,
 )
@@ -23,6 +22,7 @@ from popinv.downstream.certified_unlearning.figures import draw_digits, draw_for
 from popinv.downstream.certified_unlearning.requests import Goal, learn, relearn, remove
 from popinv.downstream.certified_unlearning.use import _dataset, _systems
 from popinv.downstream.data.images import ImageSet
+from popinv.downstream.privacy import clipped
 from popinv.errors import DataError
 from popinv.figures.style import save
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood

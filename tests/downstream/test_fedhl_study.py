@@ -16,6 +16,7 @@ from popinv.downstream.fedhl.adaptation import Images, accuracy, chosen_images, 
 from popinv.downstream.fedhl.lora import ModuleLoss, shapes_of
 from popinv.downstream.fedhl.section import FedHL
 from popinv.downstream.metrics import write_metrics
+from popinv.downstream.sites import site_laws
 from popinv.errors import ConfigError, SolverError
 from popinv.figures.style import save
 from popinv.seeds import generator
@@ -44,18 +45,18 @@ def solve(z: np.ndarray, stage: str) -> np.ndarray:
 
 
 def sites() -> study.Sites:
-    alphas = study.site_laws(np.zeros(2), np.ones(2), 3, 1.0, seed=1)
+    alphas = site_laws(np.zeros(2), np.ones(2), 3, 1.0, seed=1)
     return study.solved_sites(alphas, draw, solve, surrogate(), 30, 20)
 
 
 def test_laws_of_sites_lie_at_the_distance_asked_for():
     spread = np.array([1.0, 2.0, 0.0])
-    alphas = study.site_laws(np.ones(3), spread, 5, 1.5, seed=1)
+    alphas = site_laws(np.ones(3), spread, 5, 1.5, seed=1)
     moved = (alphas - 1)[:, :2] / spread[:2]
     assert (alphas[:, 2] == 1).all()
     assert (np.linalg.norm(moved, axis=1) <= 1.5 + 1e-12).all()
     assert len(np.unique(alphas[:, 0])) == 5
-    free = study.site_laws(np.zeros(2), np.ones(2), 4, 1.5, seed=1)
+    free = site_laws(np.zeros(2), np.ones(2), 4, 1.5, seed=1)
     np.testing.assert_allclose(np.linalg.norm(free, axis=1), 1.5)
 
 

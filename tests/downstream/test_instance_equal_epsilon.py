@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream import privacy
 from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.instance_unlearning import convex
@@ -156,7 +156,7 @@ def test_the_bound_for_convex_losses_in_numbers():
 def test_epsilon_has_its_closed_form_where_divergences_are_proportional_to_the_order():
     orders = np.linspace(1.01, 60, 20_000)
     found = epsilon_of(np.multiply.outer(orders, [0.02, 0.3]), orders, 1e-3)
-    expected = [conversion.epsilon(a, 1e-3) for a in (0.02, 0.3)]
+    expected = [privacy.epsilon(a, 1e-3) for a in (0.02, 0.3)]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -198,7 +198,7 @@ def test_noise_by_coupling_hides_the_gap_of_two_trainings():
         # The best division of the gap among k steps, each with noise of variance 2 eta sigma^2.
         shares = shrink ** -np.arange(1, k + 1)
         a = (gap / np.linalg.norm(shares)) ** 2 / (4 * SMALL.rate * sigma**2)
-        assert conversion.epsilon(a, 0.01) == pytest.approx(1.0, rel=1e-6)
+        assert privacy.epsilon(a, 0.01) == pytest.approx(1.0, rel=1e-6)
 
 
 def test_noise_by_coupling_is_that_of_the_accountant_of_certified_unlearning():

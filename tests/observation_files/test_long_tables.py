@@ -322,6 +322,9 @@ def test_a_system_without_a_value_and_a_time_that_nothing_was_seen_at() -> None:
     write(many())
     with pytest.raises(DataError, match="t = 2 holds no observation of any system"):
         read_fitting(section(), at(0, 1, 2))
+    # Of several files, another one may have what was seen at that time.
+    part = read_fitting(section(), at(0, 1, 2), whole=False)
+    assert np.isnan(part.values).any(axis=0).tolist() == [False, False, True]
 
 
 def test_few_systems() -> None:

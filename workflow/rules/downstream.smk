@@ -74,7 +74,7 @@ def study_outputs(method):
 
 
 def study_inputs(method):
-    """Input function: the stores of a study that a method reads, by name."""
+    """Input function: the stores of a study and the files that a method reads, by name."""
 
     def stores(wildcards):
         study = study_of(wildcards)
@@ -88,7 +88,8 @@ def study_inputs(method):
             "rerun": getattr(getattr(study.downstream, method.name), "rerun", False),
         }
         folders = {"rerun": name_of_rerun(wildcards.study)}
-        return {
+        files = list(getattr(study.downstream, method.name).files().values())
+        return ({"files": files} if files else {}) | {
             name: f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
                 last=last_round(study)
             )

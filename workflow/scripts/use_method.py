@@ -8,6 +8,8 @@ from popinv.workflow.job import job
 
 with job(snakemake):
     given = snakemake.params.given
-    stores = {name: storage.load(path) for name, path in snakemake.input.items()}
+    # Files of observations are read by the method itself.
+    paths = {name: path for name, path in snakemake.input.items() if name != "files"}
+    stores = {name: storage.load(path) for name, path in paths.items()}
     outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
     save_outcome(outcome, snakemake.output, given, given["seed"], snakemake.rule)

@@ -15,6 +15,7 @@ from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.section import of_same_form
 from popinv.observation_files.table import ObservationTable, check_varies
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
@@ -24,7 +25,11 @@ __all__ = ["check_data_files", "check_observation_file", "checked_split"]
 
 
 def check_observation_file(
-    observations: FileObservations, forward: ForwardSection, covariates: Sequence[str] = ()
+    observations: FileObservations,
+    forward: ForwardSection,
+    covariates: Sequence[str] = (),
+    *,
+    whole: bool = True,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -36,6 +41,8 @@ def check_observation_file(
         The forward model that is to explain the observations.
     covariates : sequence of str
         Columns that hold covariates of the law and of the noise.
+    whole : bool
+        Whether these are all observations of the study. If they are a part, a sensor may have none.
 
     Returns
     -------
@@ -49,7 +56,7 @@ def check_observation_file(
         columns (or times) than the forward model, or too few rows.
     """
     design = forward.design_names()
-    return read_fitting(observations, forward.observed(0), design, covariates)
+    return read_fitting(observations, forward.observed(0), design, covariates, whole=whole)
 
 
 def check_data_files(config: Config) -> None:
@@ -69,6 +76,7 @@ def check_data_files(config: Config) -> None:
             study.forward.check_files()
         except ConfigError as error:
             raise ConfigError(f"studies.{name}.forward.{error}") from error
+        _check_files_of_methods(name, study)
         if not isinstance(study.observations, FileObservations):
             continue
         try:
@@ -98,6 +106,18 @@ def check_data_files(config: Config) -> None:
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.image_files()
     config.downstream.corpus_files()
+
+
+def _check_files_of_methods(name: str, study: Study) -> None:
+    """Check the files of observations that downstream methods read beside the study's own."""
+    covariates = covariate_names(study.law, study.noise)
+    for method, asked in study.downstream.asked().items():
+        for key, file in asked.files().items():
+            section = of_same_form(study.observations, file)
+            try:
+                check_observation_file(section, study.forward, covariates, whole=False)
+            except DataError as error:
+                raise DataError(f"studies.{name}.downstream.{method}: '{key}': {error}") from error
 
 
 def checked_split(

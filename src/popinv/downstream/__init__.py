@@ -16,5 +16,7 @@ They share:
 ``outcome``   the input and the result of a job, and its saving
 ``claims``    claims of a paper, with the measurements
 ``simplex``   projection on weights of sum 1, and weights of least norm
+``privacy``   guarantees from Rényi divergences, and clipped contributions
+``sites``     laws of the sites of a federation
 ``data``      real data sets
 """

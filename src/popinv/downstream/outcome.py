@@ -17,14 +17,18 @@ from popinv.sections.base import plain
 from popinv.store import storage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from popinv.forward.section import ForwardSection
     from popinv.inference.settings import DescentSettings, PolishSettings
+    from popinv.observation_files.section import FileObservations
     from popinv.population.laws.section import LawSection
     from popinv.population.model import Model
     from popinv.population.noise.section import NoiseSection
+    from popinv.population.sections import SyntheticObservations
     from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["CheckInput", "Outcome", "StudyInput", "save_outcome"]
+__all__ = ["CheckInput", "Outcome", "StudyInput", "save_outcome", "write_table"]
 
 # The value of a section that a method's record does not name, and that the method does not read.
 _NOT_NAMED: Any = None
@@ -52,7 +56,7 @@ class StudyInput:
     seed : int
     stores : mapping of str to Dataset
         The stores by the names that the method's record uses.
-    forward, law, noise, surrogate, descent, polish
+    forward, law, noise, surrogate, observations, descent, polish
         The study's sections, those that the record names.
     recency_decay : float
         The key of the study's section ``active_learning``.
@@ -65,6 +69,7 @@ class StudyInput:
     law: LawSection = _NOT_NAMED
     noise: NoiseSection = _NOT_NAMED
     surrogate: SurrogateSettings = _NOT_NAMED
+    observations: FileObservations | SyntheticObservations = _NOT_NAMED
     descent: DescentSettings = _NOT_NAMED
     polish: PolishSettings = _NOT_NAMED
     recency_decay: float = 1.0
@@ -128,3 +133,8 @@ def save_outcome(
     if outcome.claims:
         write_claims(outcome.claims, Path(output.claims))
     write_metrics(dict(outcome.metrics), Path(output.metrics))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits."""
+    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

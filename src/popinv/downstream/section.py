@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,6 +67,13 @@ class MethodSection(Section):
     """The request for the method, and its requirements on the study."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
+
+    def files(self) -> Mapping[str, str]:
+        """Return the files of observations that the method reads, by the keys that name them.
+
+        They have the form of the study's own file.
+        """
+        return {}
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Yield each conflict with another section of the study."""

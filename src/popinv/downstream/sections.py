@@ -15,6 +15,7 @@ from popinv.downstream.analog.section import Analog
 from popinv.downstream.bigram.section import Bigram, Corpus
 from popinv.downstream.birch.section import Birch
 from popinv.downstream.certified_unlearning.section import CertifiedUnlearning
+from popinv.downstream.federated.section import Federated
 from popinv.downstream.fedhl.section import FedHL
 from popinv.downstream.influence.section import Influence
 from popinv.downstream.instance_unlearning.section import InstanceImages, InstanceUnlearning
@@ -53,6 +54,7 @@ class StudyDownstream(Section):
     influence: Influence | None = offered(Influence)
     certified_unlearning: CertifiedUnlearning | None = offered(CertifiedUnlearning)
     analog: Analog | None = offered(Analog)
+    federated: Federated | None = offered(Federated)
     fedhl: FedHL | None = offered(FedHL)
 
     def asked(self) -> dict[str, MethodSection]:

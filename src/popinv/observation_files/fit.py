@@ -13,7 +13,7 @@ from popinv.errors import DataError
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
-from popinv.observation_files.table import ObservationTable, check_table
+from popinv.observation_files.table import ObservationTable, check_columns, check_table
 from popinv.sections.messages import shown
 from popinv.sections.units import differing_units
 
@@ -35,6 +35,8 @@ def read_fitting(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: Given | None = None,
+    *,
+    whole: bool = True,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -48,6 +50,8 @@ def read_fitting(
     given : DataFrame or Dataset, optional
         The observations in memory, in the place of the file; see
         :mod:`popinv.observation_files.in_memory`.
+    whole : bool
+        Whether these are all observations of the study. If they are a part, a sensor may have none.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def read_fitting(
     Raises
     ------
     DataError
-        If the file cannot be read, or as :func:`check_fits`.
+        If the file cannot be read, or as :func:`check_fits`; if these are all observations, and a
+        sensor has none.
     """
     if section.layout == "long":
         table = _read_long(section, observations, design, covariates, given)
@@ -66,11 +71,13 @@ def read_fitting(
         table = _read_wide(section, design, covariates, given)
     check_fits(table, section.file, len(observations), observations.time_count)
     _check_units(table, section.file, observations)
-    if section.missing_values is None:
-        try:
+    try:
+        if whole:
+            check_columns(table)
+        if section.missing_values is None:
             _check_stand_ins(table, section.value_column, (*design, *covariates))
-        except DataError as error:
-            raise _naming(section.file, error) from None
+    except DataError as error:
+        raise _naming(section.file, error) from None
     if section.censored_below is not None:
         limits = np.asarray(section.censored_below, dtype=float)
         table = replace(table, values=np.maximum(table.values, limits))

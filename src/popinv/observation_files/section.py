@@ -13,7 +13,7 @@ from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of
 
-__all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns"]
+__all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns", "of_same_form"]
 
 FILE_TYPES = (".csv", ".csv.gz", ".parquet", ".nc", ".zarr")
 # The function of pandas that reads a format, and the package that it needs.
@@ -221,3 +221,13 @@ class FileObservations(Section):
     def replicated(self) -> bool:
         """Whether a system may have several observation vectors."""
         return self.replicate_column is not None or self.replicates == "rows"
+
+
+def of_same_form(observations: object, file: str) -> FileObservations:
+    """Return the section of another file of the form of a study's own file.
+
+    A file beside observations that are not in a file is read by the defaults.
+    """
+    if isinstance(observations, FileObservations):
+        return observations.replace(file=file, without=[])
+    return FileObservations(file=file)

@@ -24,7 +24,7 @@ from popinv.observation_files.layouts import layout_of
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
-from popinv.observation_files.table import check_varies
+from popinv.observation_files.table import check_columns, check_varies
 from popinv.sections.tables import (
     is_dates,
     is_number,
@@ -222,6 +222,7 @@ def _wide(
     stand_ins = stand_ins_in(table.columns, list(table.values.T))
     table = without_stand_ins(table, [each.number for each in stand_ins])
     try:
+        check_columns(table)
         check_varies(table)
     except DataError as error:
         raise DataError(f"{file}: {error}") from None

@@ -13,7 +13,7 @@ from popinv.errors import DataError
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
 
-__all__ = ["ObservationTable", "check_table", "check_varies"]
+__all__ = ["ObservationTable", "check_columns", "check_table", "check_varies"]
 
 _ADVICE = (
     "Every observation must be a finite number. Leave out the systems that lack one, or mask "
@@ -85,8 +85,8 @@ def check_table(
     Raises
     ------
     DataError
-        If a value is infinite; if a value is missing, unless ``mask_missing``; if a system or a
-        column has no observation; if a noise scale is not positive and finite; or if two systems
+        If a value is infinite; if a value is missing, unless ``mask_missing``; if a system has no
+        observation; if a noise scale is not positive and finite; or if two systems
         have the same name. The message names row and column, but not the file.
     """
     values = table.values
@@ -101,15 +101,25 @@ def check_table(
             f"{table.rows[row]} holds no observation at all; a system without observations carries "
             "no information, so leave it out"
         )
+    if table.noise_scale is not None:
+        _check_scale(table, table.noise_scale)
+    if table.system_ids is not None:
+        _check_ids(table, table.system_ids, repeated_systems)
+
+
+def check_columns(table: ObservationTable) -> None:
+    """Check that every column holds an observation.
+
+    Raises
+    ------
+    DataError
+        With the first column that holds none. The message does not name the file.
+    """
     for column in np.flatnonzero(~np.isfinite(table.pooled().values).any(axis=0))[:1]:
         raise DataError(
             f"{table.columns[column]} holds no observation of any system; leave out the sensor, "
             "here and in the study's forward model"
         )
-    if table.noise_scale is not None:
-        _check_scale(table, table.noise_scale)
-    if table.system_ids is not None:
-        _check_ids(table, table.system_ids, repeated_systems)
 
 
 def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> None:

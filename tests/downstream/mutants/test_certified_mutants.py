@@ -9,12 +9,12 @@ import pytest
 import xarray as xr
 from source_mutants import fails, mutated, ordinary_tests
 
+from popinv.downstream import privacy
 from popinv.downstream.certified_unlearning import (
     accountant,
     accounts,
     baselines,
     claims,
-    conversion,
     descent,
     losses,
     requests,
@@ -108,14 +108,14 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
         BOUNDS.test_gap_of_records_by_batch,
     ),
     (
-        conversion,
+        privacy,
         "return a + 2 * math.sqrt",
         "return a + 1.8 * math.sqrt",
         BOUNDS.test_epsilon_of_threes_against_eights,
     ),
-    (conversion, "+ math.sqrt(ell))) ** 2", "+ 0.8 * math.sqrt(ell))) ** 2", None),
+    (privacy, "+ math.sqrt(ell))) ** 2", "+ 0.8 * math.sqrt(ell))) ** 2", None),
     (
-        conversion,
+        privacy,
         "half = 3 * epsilon + 4",
         "half = 3 * epsilon + 3.5",
         BOUNDS.test_noise_for_one_epoch_before_convergence,

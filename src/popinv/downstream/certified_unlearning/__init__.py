@@ -6,7 +6,6 @@ parameters are, up to (epsilon, delta), like those that never saw the record fol
 alone.
 
 ``accountant``   gaps, guarantees, and closed forms for the noise and the number of epochs
-``conversion``   from Rényi divergences to (epsilon, delta)
 ``baselines``    descent to delete, and Langevin unlearning
 ``losses``       convex losses of linear models and their constants
 ``records``      records in batches; a removal touches one batch

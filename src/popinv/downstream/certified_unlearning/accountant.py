@@ -41,7 +41,7 @@ from typing import Literal
 
 import numpy as np
 
-from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream import privacy
 from popinv.errors import ConfigError, nearest
 
 __all__ = ["FORMS", "Form", "Setting", "Split", "sequential_epochs", "worst_counts"]
@@ -216,20 +216,20 @@ class Setting:
         self, delta: float, gap: float, sigma: float, epochs: int, form: Form = "paper"
     ) -> float:
         """Return epsilon after K epochs from a gap (Corollaries 3.7 and 3.10)."""
-        return conversion.epsilon(self.coefficient(gap, sigma, epochs, form), delta)
+        return privacy.epsilon(self.coefficient(gap, sigma, epochs, form), delta)
 
     def sigma_for(
         self, epsilon: float, delta: float, gap: float, epochs: int, form: Form = "paper"
     ) -> float:
         """Return the smallest sigma for which K epochs from a gap give (epsilon, delta)."""
-        wanted = conversion.coefficient(epsilon, delta)
+        wanted = privacy.coefficient(epsilon, delta)
         return gap * math.sqrt(self.decay(epochs, form) / (2 * self.rate * wanted))
 
     def epochs_for(
         self, epsilon: float, delta: float, gap: float, sigma: float, form: Form = "paper"
     ) -> int:
         """Return the smallest number of epochs that gives (epsilon, delta) from a gap."""
-        wanted = conversion.coefficient(epsilon, delta)
+        wanted = privacy.coefficient(epsilon, delta)
         return self._epochs(wanted, gap, sigma, form)
 
     def _epochs(self, wanted: float, gap: float, sigma: float, form: Form) -> int:
@@ -296,8 +296,8 @@ class Setting:
         retrained, unlearnt = self._both_before(learnt, 1.0, epochs, form, records)
         if split == "best":
             joined = (math.sqrt(retrained) + math.sqrt(unlearnt)) ** 2
-            return math.sqrt(joined / conversion.coefficient(epsilon, delta))
-        wanted = conversion.joined_coefficient(epsilon, delta)
+            return math.sqrt(joined / privacy.coefficient(epsilon, delta))
+        wanted = privacy.joined_coefficient(epsilon, delta)
         return math.sqrt((retrained + unlearnt) / wanted)
 
     def excess_risk(self, dimension: int, sigma: float, epochs: int) -> float:

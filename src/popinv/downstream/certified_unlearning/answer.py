@@ -18,11 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from popinv.downstream.certified_unlearning.accountant import Setting
-from popinv.downstream.certified_unlearning.contributions import Contributions, clipped
+from popinv.downstream.certified_unlearning.contributions import Contributions
 from popinv.downstream.certified_unlearning.descent import Model, Noise
 from popinv.downstream.certified_unlearning.losses import Linear
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Goal, Holder, learn, relearn, remove
+from popinv.downstream.privacy import clipped
 
 __all__ = ["EPSILONS", "Learned", "Removed", "learn_from", "price", "remove_from"]
 

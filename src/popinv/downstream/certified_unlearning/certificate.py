@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream import privacy
 from popinv.downstream.certified_unlearning.accountant import Form, Setting
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Holder, Removal
@@ -251,7 +251,7 @@ def _follow(read: _Certificate) -> None:
         gap = min(left + own, setting.widest)
         sigma = read.constants.sigma
         coefficient = setting.coefficient(gap, sigma, request.epochs, request.form)
-        epsilon = conversion.epsilon(coefficient, request.delta)
+        epsilon = privacy.epsilon(coefficient, request.delta)
         for name, given, value in (
             ("own_gap", request.own_gap, own),
             ("gap", request.gap, gap),

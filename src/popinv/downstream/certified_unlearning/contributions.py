@@ -32,7 +32,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 
-__all__ = ["Contributions", "clipped", "contributions_of", "reference_and_records"]
+__all__ = ["Contributions", "contributions_of", "reference_and_records"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,6 @@ class Contributions:
     def standard_error(self) -> np.ndarray:
         """Standard error of the answer of all systems, unconstrained, shape (n_p,)."""
         return np.sqrt((self.root**2).sum(axis=1) / len(self.each))
-
-
-def clipped(each: np.ndarray, longest: float) -> np.ndarray:
-    """Return contributions (N, k), shortened to a length."""
-    length = np.linalg.norm(each, axis=1, keepdims=True)
-    return each * np.minimum(1.0, longest / np.maximum(length, 1e-300))
 
 
 def reference_and_records(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.downstream.certified_unlearning import conversion
+from popinv.downstream import privacy
 from popinv.downstream.certified_unlearning.accountant import Form, Setting
 from popinv.downstream.certified_unlearning.descent import Model, Noise, run, start
 from popinv.downstream.certified_unlearning.losses import Loss, Quadratic
@@ -183,7 +183,7 @@ def remove(
         epochs,
         goal,
         coefficient,
-        conversion.epsilon(coefficient, goal.delta),
+        privacy.epsilon(coefficient, goal.delta),
     )
     return replace(
         holder,

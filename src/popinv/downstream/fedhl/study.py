@@ -41,7 +41,7 @@ from popinv.surrogate.networks import Surrogate
 if TYPE_CHECKING:
     from popinv.downstream.fedhl.section import FedHL
 
-__all__ = ["WAYS", "Sites", "adapt", "site_laws", "solved_sites"]
+__all__ = ["WAYS", "Sites", "adapt", "solved_sites"]
 
 WAYS = ("common", "alone", "flexlora", "fedhl", "pooled")
 _FEWEST = 5
@@ -70,14 +70,6 @@ class Sites:
     test_x: torch.Tensor
     test_y: torch.Tensor
     test_site: np.ndarray
-
-
-def site_laws(
-    alpha: np.ndarray, spread: np.ndarray, sites: int, shift: float, seed: int
-) -> np.ndarray:
-    """Return alpha_s = alpha + shift * spread * u_s with u_s uniform on the sphere, (sites, d)."""
-    u = generator(seed, "fedhl/sites").standard_normal((sites, len(alpha)))
-    return alpha + shift * spread * u / np.linalg.norm(u, axis=1, keepdims=True)
 
 
 def solved_sites(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from popinv.downstream.fedhl.figures import draw_sites
-from popinv.downstream.fedhl.study import adapt, site_laws, solved_sites
+from popinv.downstream.fedhl.study import adapt, solved_sites
 from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.downstream.sites import site_laws
 from popinv.inference.result import parameters_of
 from popinv.population.laws.values import law_spread
 from popinv.population.synthetic import parameters

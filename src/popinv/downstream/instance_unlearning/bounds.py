@@ -26,6 +26,8 @@ import math
 
 import numpy as np
 
+from popinv.downstream.privacy import coefficient
+
 __all__ = [
     "contraction",
     "convex_bound",
@@ -208,8 +210,8 @@ def noise_of_gap(
     ----------
     Chien, Wang, Chen and Li, arXiv 2403.17105; the factor 4 instead of 2 is the sharp one.
     """
-    price, squared = math.log(1 / delta), (1 - rate * strong) ** 2
-    wanted = (epsilon / (math.sqrt(epsilon + price) + math.sqrt(price))) ** 2
+    squared = (1 - rate * strong) ** 2
+    wanted = coefficient(epsilon, delta)
     left = squared ** np.asarray(steps, dtype=float)
     with np.errstate(divide="ignore"):
         share = left * (1 - squared) / (1 - left)

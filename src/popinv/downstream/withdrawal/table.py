@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from popinv.downstream.withdrawal.influence import Influence
 
-__all__ = ["answers_table", "influence_table", "write_table"]
+__all__ = ["answers_table", "influence_table"]
 
 Natural = Callable[[np.ndarray], np.ndarray]
 
@@ -81,8 +80,3 @@ def answers_table(
         if p is not whole:
             columns[f"{told}: shift [standard errors]"] = influence.in_errors(p - whole)
     return pd.DataFrame(columns)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table with six digits."""
-    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.downstream.outcome import Outcome, StudyInput, write_table
 from popinv.downstream.withdrawal.check import Checked, check_systems
 from popinv.downstream.withdrawal.figures import draw_answers, draw_influence
 from popinv.downstream.withdrawal.influence import Influence, influence_of
 from popinv.downstream.withdrawal.refit import Refit, Refitter
-from popinv.downstream.withdrawal.table import answers_table, influence_table, write_table
+from popinv.downstream.withdrawal.table import answers_table, influence_table
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem
 from popinv.inference.polish import draws_for_systems

@@ -29,6 +29,7 @@ __all__ = [
     "ScoringState",
     "ascend",
     "begin",
+    "limited_step",
     "promised_gain",
     "state_arrays",
     "state_of",
@@ -115,6 +116,11 @@ def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: flo
     change[free] = np.linalg.solve(scaled, gradient / size) / size
     change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
     return change
+
+
+def limited_step(point: Point, free: np.ndarray, bounded: np.ndarray) -> np.ndarray:
+    """Return the undamped step (n_p,) from a point; the arguments are as for :func:`step`."""
+    return _direction(point, free, bounded, 0.0)
 
 
 def promised_gain(point: Point, free: np.ndarray, bounded: np.ndarray) -> float:

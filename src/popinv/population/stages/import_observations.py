@@ -11,6 +11,7 @@ from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limits import limits_of
 from popinv.observation_files.rounded_times import described_rounding
+from popinv.observation_files.section import of_same_form
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.in_memory import Given
     from popinv.observation_files.section import FileObservations
+    from popinv.observation_files.table import ObservationTable
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
+    from popinv.population.sections import SyntheticObservations
 
-__all__ = ["import_observations"]
+__all__ = ["import_observations", "observations_of_file"]
 
 
 def import_observations(
@@ -64,18 +67,67 @@ def import_observations(
         len(table.values), observations.heldout_fraction, seed
     )
     rows = np.concatenate([learned, tested])
+    dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
+    return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]
+
+
+def observations_of_file(
+    forward: ForwardSection,
+    law: LawSection,
+    noise: NoiseSection | None,
+    observations: FileObservations | SyntheticObservations,
+    file: str,
+    *,
+    seed: int,
+) -> xr.Dataset:
+    """Return all systems of another file of the form of the study's own, to learn from.
+
+    Parameters
+    ----------
+    forward, law, noise
+        As for :func:`import_observations`.
+    observations : FileObservations or SyntheticObservations
+        The study's observations. A file beside synthetic ones is read by the defaults.
+    file : str
+    seed : int
+
+    Raises
+    ------
+    DataError
+        As :func:`import_observations`.
+    """
+    section = of_same_form(observations, file)
+    names = forward.design_names(), covariate_names(law, noise)
+    table = read_fitting(section, forward.observed(seed), *names, whole=False)
+    if told := described_rounding(table):
+        print(told)
+    rows = np.arange(len(table.values))
+    return _dataset(table, rows, 0, forward, law, noise, section, seed)
+
+
+def _dataset(
+    table: ObservationTable,
+    rows: np.ndarray,
+    heldout: int,
+    forward: ForwardSection,
+    law: LawSection,
+    noise: NoiseSection | None,
+    observations: FileObservations,
+    seed: int,
+) -> xr.Dataset:
+    """Return rows of a table, the last of them as held-out ones."""
+    description = forward.observed(seed)
     scale, ids = table.noise_scale, table.system_ids
-    dataset = observations_dataset(
+    return observations_dataset(
         table.values[rows],
         description,
-        heldout=len(tested),
+        heldout=heldout,
         noise_scale=None if scale is None else scale[rows],
         system_ids=None if ids is None else ids[rows],
         known=None if table.known is None else table.known.of(rows),
-        design_names=design,
-        covariate_names=covariates,
+        design_names=forward.design_names(),
+        covariate_names=covariate_names(law, noise),
         column_names=table.names,
         limits=limits_of(observations.censored_below, description),
         replicate_count=table.replicate_count,
     )
-    return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]

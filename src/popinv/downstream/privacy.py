@@ -1,4 +1,4 @@
-r"""Conversion of Rényi divergences to (epsilon, delta), in closed form.
+r"""Guarantees of privacy: Rényi divergences as (epsilon, delta), and clipped contributions.
 
 A guarantee epsilon(a) on the divergence of each order a > 1 gives (epsilon, delta) with
 
@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from popinv.errors import ConfigError
 
 __all__ = [
+    "clipped",
     "coefficient",
     "epsilon",
     "joined_coefficient",
@@ -57,3 +60,9 @@ def joined_coefficient(epsilon: float, delta: float) -> float:
 def _check(epsilon: float) -> None:
     if not 0 < epsilon < math.inf:
         raise ConfigError(f"epsilon is {epsilon:g}, must be positive and finite")
+
+
+def clipped(each: np.ndarray, longest: float) -> np.ndarray:
+    """Return contributions (N, k), shortened to a length."""
+    length = np.linalg.norm(each, axis=1, keepdims=True)
+    return each * np.minimum(1.0, longest / np.maximum(length, 1e-300))
