@@ -1,15 +1,17 @@
-"""A study's surrogate trained by real worker processes of unequal speed.
+"""Whether a study's surrogate is worth training on several machines, and how.
 
-Would the surrogate's training gain from several unequal machines, and which way of sharing the
-work suits them? Three policies train it afresh by plain stochastic gradient descent, in real time;
-the simulated clock, given the seconds that the workers were measured to take, says what was to be
-expected.
+One worker with Adam, which is what the study does, is compared with one worker and several workers
+under other policies. Gradients and the server's work are measured first. The simulated clock, fed
+with these times, predicts how long each way takes to a loss that all can reach; worker processes of
+unequal speed then measure it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +20,19 @@ import xarray as xr
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
-from popinv.downstream.birch.catalogue import METHODS, policy
+from popinv.downstream.birch.advice import advised
+from popinv.downstream.birch.candidates import (
+    Candidate,
+    Curve,
+    best_rates,
+    candidates,
+    common_target,
+    seconds_to,
+)
+from popinv.downstream.birch.catalogue import policy
 from popinv.downstream.birch.engine import Workers
-from popinv.downstream.birch.live import LiveRun, RealRun, Team
+from popinv.downstream.birch.live import Handling, LiveRun, RealRun, Team
+from popinv.downstream.birch.steps import Plain
 from popinv.downstream.birch.tree import check
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
@@ -37,13 +49,17 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "compare", "policies"]
+__all__ = ["Learning", "Speeds", "compare", "measured", "predicted"]
 
-_LOOKS = 50
-# Step sizes that are tried. The best is often the last that is stable, and by luck: in another
-# order of the gradients it may not be. Half of it is taken.
-_RATES = tuple(0.5 * 2.0**-k for k in range(7))
-_MARGIN = 0.5
+_LOOKS = 100
+# Draws of the minibatches by which step sizes are chosen; the runs that count have others.
+_TRIALS = 2
+# Numbers of minibatches between two draws, more than a worker can take in a run.
+_APART = 1_000_000
+# Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
+_WARM, _TIMED = 2, 6
+# A real run may take this many times the predicted number of gradients to the target.
+_LONGER = 1.5
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,10 @@ class Learning:
         vector_to_parameters(vector, parameters)
         return parameters
 
-    def slope(self, worker: int, count: int, weights: np.ndarray) -> np.ndarray:
+    def slope(self, worker: int, number: int, weights: np.ndarray) -> np.ndarray:
         """Return the gradient on a worker's minibatch of that number, shape (p,)."""
         z, y, row_weights = self.problem.training
-        draw = generator(self.seed, f"birch/batch/{worker}", count)
+        draw = generator(self.seed, f"birch/batch/{worker}", number)
         index = torch.from_numpy(draw.integers(len(z), size=self.batch_size))
         parameters = self._set(weights)
         loss = loss_of(self.problem, z[index], y[index], row_weights[index])
@@ -92,154 +108,188 @@ class Learning:
         value = validation_loss_of(self.problem)
         return value if np.isfinite(value) else np.inf
 
+    def curve(self, looks: Sequence[tuple[float, np.ndarray]]) -> Curve:
+        """Return times and validation losses of a run's looks, shape (looks, 2)."""
+        return np.array([(time, self.loss(weights)) for time, weights in looks])
 
-def policies(count: int) -> dict[str, dict[str, float]]:
-    """Return the policies that are compared, with their settings for n workers."""
-    return {
-        "minibatch": {},
-        "ringmaster": {"delay": 4 * count},
-        "async_local": {"steps": 2, "delay": 2 * count},
-    }
+
+@dataclass(frozen=True)
+class Speeds:
+    """What was measured before the runs: times of gradients, and of the server's work."""
+
+    workers: Workers
+    handling: Handling
+
+
+def measured(team: Team, learning: Learning, message: float) -> Speeds:
+    """Let all workers compute at once, without steps, and time them and the server.
+
+    Returns
+    -------
+    Speeds
+        The mean time of each worker's gradients, their coefficient of variation over all workers,
+        and the mean times of the server's work.
+    """
+    slowest, n = max(team.seconds), len(team.seconds)
+    wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
+    run = RealRun(team, 0.0, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9)
+    run.until(int(np.ceil(wanted)))
+    kept = [np.array(took[_WARM:]) for took in run.took]
+    relative = np.concatenate([times / times.mean() for times in kept])
+    handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
+    workers = Workers(
+        tuple(float(times.mean()) for times in kept), (message,) * n, float(relative.std())
+    )
+    return Speeds(workers, Handling(**handling))
+
+
+def predicted(
+    learning: Learning,
+    speeds: Speeds,
+    gradients: int,
+    candidate: Candidate,
+    rate: float,
+    draw: int,
+) -> Curve:
+    """Return times and losses of a candidate by the simulated clock."""
+    workers = Workers(
+        speeds.workers.compute, speeds.workers.message, speeds.workers.variation, draw
+    )
+    run = LiveRun(
+        workers,
+        candidate.policy(workers.count),
+        learning.start,
+        learning.slope,
+        candidate.steps(rate),
+        max(1, gradients // _LOOKS),
+        draw * _APART,
+        speeds.handling,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        run.until(gradients)
+        return learning.curve(run.looks)
 
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Train with each policy, by real workers and by simulated ones.
+    """Predict and measure the time of each candidate to a common target.
 
     Parameters
     ----------
     learning : Learning
     asked : Birch
-        The study's settings of the method: seconds, message, gradients.
+        The study's settings of the method: seconds, message, gradients, repeats.
 
     Returns
     -------
     result : Dataset
-        Time and validation loss along ``policy``, ``clock`` and ``look``.
+        Time and validation loss along ``candidate``, ``clock``, ``repeat`` and ``look``.
     metrics : dict
-        The target is the lowest validation loss that all runs reach.
 
     Raises
     ------
     DivergenceError
-        If no step size of those tried is stable.
+        If no step size of those tried is stable, or a candidate missed the target in every run.
     """
-    seconds, message = asked.seconds, asked.message
-    gradients = asked.gradients
-    every, count = max(1, gradients // _LOOKS), len(seconds)
-    names, start = policies(count), learning.start
-    before = learning.loss(start)
-    curves: dict[tuple[str, str], np.ndarray] = {}
-    by_policy: dict[str, float] = {}
-    with fixed_threads(), Team(seconds, learning.slope) as team:
-        for name, settings in tqdm(names.items(), desc="birch", unit="policy", disable=None):
-
-            def new(name: str = name, settings: dict[str, float] = settings) -> Any:
-                return policy(name, count, settings)
-
-            nominal = Workers(tuple(seconds), (message,) * count)
-            tried = {}
-            for rate in _RATES:
-                trial = LiveRun(nominal, new(), start, learning.slope, rate, every)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    trial.until(gradients)
-                    later = [learning.loss(x) for _, x in trial.looks[len(trial.looks) // 2 :]]
-                tried[rate] = float(np.mean(later))
-            rate = min(tried, key=lambda rate: tried[rate])
-            if not tried[rate] < before:
-                raise DivergenceError(
-                    f"{METHODS[name].title}: none of the step sizes from {_RATES[-1]:.2g} to "
-                    f"{_RATES[0]:.2g} brings the validation loss below {before:.4g}"
-                )
-            rate *= _MARGIN
-            real = RealRun(team, message, new(), start, rate, every)
-            real.until(gradients)
-            measured = tuple(
-                float(np.mean(took)) if took else float(least)
-                for took, least in zip(real.took, seconds, strict=True)
-            )
-            expected = LiveRun(
-                Workers(measured, (message,) * count), new(), start, learning.slope, rate, every
-            )
-            expected.until(gradients)
-            held = check(real.tree)
-            for clock, run in (("real", real), ("simulated", expected)):
-                curves[name, clock] = np.array([(t, learning.loss(x)) for t, x in run.looks])
-            by_policy |= {
-                f"{name}_rate": rate,
-                f"{name}_dropped": real.dropped,
-                f"{name}_largest_distance": held.largest_distance,
-                f"{name}_conditions_hold": held.fresh and held.contained,
-                f"{name}_slowest_worker_seconds": max(measured),
-                f"{name}_fastest_worker_seconds": min(measured),
+    ways, before = candidates(len(asked.seconds)), learning.loss(learning.start)
+    draws = range(_TRIALS, _TRIALS + asked.repeats)
+    with fixed_threads(), Team(asked.seconds, learning.slope, len(learning.start)) as team:
+        speeds = measured(team, learning, asked.message)
+        trial = partial(predicted, learning, speeds, asked.gradients)
+        trials: dict[str, dict[float, list[Curve]]] = {}
+        for way in tqdm(ways, desc="step sizes", unit="candidate", disable=None):
+            trials[way.name] = {
+                rate: [trial(way, rate, draw) for draw in range(_TRIALS)] for rate in way.rates
             }
-    target = max(float(curve[:, 1].min()) for curve in curves.values())
-    seconds_to_target = _seconds_to(target, curves)
-    metrics = {
-        "workers": count,
+        target = common_target(before, trials)
+        rates = best_rates(target, trials)
+        expected = {way.name: [trial(way, rates[way.name], draw) for draw in draws] for way in ways}
+        load = os.getloadavg()[0]
+        runs: dict[str, list[RealRun]] = {way.name: [] for way in ways}
+        # All candidates meet a change of the machine's other work.
+        for place, draw in enumerate(tqdm(draws, desc="runs", unit="repeat", disable=None)):
+            for way in ways:
+                most = _most(target, expected[way.name][place], asked.gradients)
+                run = RealRun(
+                    team,
+                    asked.message,
+                    way.policy(len(asked.seconds)),
+                    learning.start,
+                    way.steps(rates[way.name]),
+                    max(1, asked.gradients // _LOOKS),
+                    draw * _APART,
+                )
+                run.until(most)
+                runs[way.name].append(run)
+        load_after = os.getloadavg()[0]
+        curves = {name: [learning.curve(run.looks) for run in runs[name]] for name in runs}
+    seconds = {
+        clock: {name: _times(target, name, of[name]) for name in of}
+        for clock, of in (("predicted", expected), ("measured", curves))
+    }
+    metrics: dict[str, Any] = {
+        "workers": len(asked.seconds),
         "initial_loss": before,
-        **by_policy,
         "target_loss": target,
-        **_times(list(names), seconds_to_target),
-        "statement": f"to bring the validation loss from {before:.3g} to {target:.3g}, {count} "
-        f"workers take: {_statement(list(names), seconds_to_target)}",
+        "repeats": asked.repeats,
+        "load_before": load,
+        "load_after": load_after,
+        "server_milliseconds": 1e3 * sum(vars(speeds.handling).values()),
     }
-    return _dataset(list(names), curves, target), metrics
+    for worker, took in enumerate(speeds.workers.compute):
+        metrics[f"worker_{worker}_seconds"] = took
+    for way in ways:
+        metrics[f"{way.name}_rate"] = rates[way.name]
+        metrics[f"{way.name}_sure_loss"] = min(
+            max(c[:, 1].min() for c in of) for of in trials[way.name].values()
+        )
+        held = [check(run.tree) for run in runs[way.name]]
+        metrics[f"{way.name}_largest_distance"] = max(one.largest_distance for one in held)
+        metrics[f"{way.name}_conditions_hold"] = all(one.fresh and one.contained for one in held)
+        metrics[f"{way.name}_dropped"] = sum(run.dropped for run in runs[way.name])
+    metrics |= advised(ways, seconds["predicted"], seconds["measured"])
+    return _dataset(ways, {"predicted": expected, "measured": curves}, target), metrics
 
 
-def _seconds_to(
-    target: float, curves: Mapping[tuple[str, str], np.ndarray]
-) -> dict[tuple[str, str], float]:
-    """Return when each run, by policy and clock, first met the target."""
-    return {
-        key: float(curve[np.flatnonzero(curve[:, 1] <= target)[0], 0])
-        for key, curve in curves.items()
-    }
+def _most(target: float, curve: Curve, gradients: int) -> int:
+    """Return the number of gradients of a real run."""
+    every = max(1, gradients // _LOOKS)
+    met = np.flatnonzero(curve[:, 1] <= target)
+    return min(gradients, int(_LONGER * every * met[0]) + 2 * every) if len(met) else gradients
 
 
-def _fastest(names: list[str], seconds: Mapping[tuple[str, str], float], clock: str) -> str:
-    return min(names, key=lambda name: seconds[name, clock])
-
-
-def _times(names: list[str], seconds: Mapping[tuple[str, str], float]) -> dict[str, Any]:
-    """Return the times to the target, and which policy was first, flat."""
-    numbers: dict[str, Any] = {}
-    for name in names:
-        real, simulated = seconds[name, "real"], seconds[name, "simulated"]
-        numbers |= {f"{name}_real_seconds": real, f"{name}_simulated_seconds": simulated}
-        if simulated > 0:
-            numbers[f"{name}_real_over_simulated"] = real / simulated
-    for clock in ("real", "simulated"):
-        numbers[f"fastest_{clock}"] = _fastest(names, seconds, clock)
-    return numbers
-
-
-def _statement(names: list[str], seconds: Mapping[tuple[str, str], float]) -> str:
-    """Return in words what each policy took, by either clock, the fastest first."""
-    times = ", ".join(
-        f"{METHODS[name].title} {seconds[name, 'real']:.3g} s "
-        f"(simulated {seconds[name, 'simulated']:.3g} s)"
-        for name in sorted(names, key=lambda name: seconds[name, "real"])
-    )
-    fastest = METHODS[_fastest(names, seconds, "simulated")].title
-    return f"{times}; simulated, {fastest} is the fastest"
+def _times(target: float, name: str, curves: Sequence[Curve]) -> np.ndarray:
+    """Return the time of each run to the target; NaN where a run missed it."""
+    times = np.array([seconds_to(target, curve) for curve in curves])
+    times[np.isinf(times)] = np.nan
+    if np.isnan(times).all():
+        raise DivergenceError(
+            f"{name} missed the validation loss {target:.4g} in all {len(times)} runs: raise "
+            "'gradients'"
+        )
+    return times
 
 
 def _dataset(
-    names: list[str], curves: Mapping[tuple[str, str], np.ndarray], target: float
+    ways: Sequence[Candidate],
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
+    target: float,
 ) -> xr.Dataset:
-    clocks = ("real", "simulated")
-    longest = max(len(curve) for curve in curves.values())
-    whole = np.full((len(names), len(clocks), longest, 2), np.nan)
-    for (name, clock), curve in curves.items():
-        whole[names.index(name), clocks.index(clock), : len(curve)] = curve
-    dims = ("policy", "clock", "look")
+    names, clocks = [way.name for way in ways], list(curves)
+    repeats = len(curves[clocks[0]][names[0]])
+    longest = max(len(c) for of in curves.values() for runs in of.values() for c in runs)
+    whole = np.full((len(names), len(clocks), repeats, longest, 2), np.nan)
+    for j, clock in enumerate(clocks):
+        for i, name in enumerate(names):
+            for k, curve in enumerate(curves[clock][name]):
+                whole[i, j, k, : len(curve)] = curve
+    dims = ("candidate", "clock", "repeat", "look")
     return xr.Dataset(
         {
             "time": variable(dims, whole[..., 0], "time since the start", "s"),
             "loss": variable(dims, whole[..., 1], "validation loss"),
         },
         coords={
-            "policy": variable("policy", np.array(names, dtype=np.str_), "policy"),
+            "candidate": variable("candidate", np.array(names, dtype=np.str_), "way to train"),
             "clock": variable("clock", np.array(clocks, dtype=np.str_), "whose clock"),
         },
         attrs={"target": target},
