@@ -15,8 +15,8 @@ from popinv.errors import DivergenceError
 __all__ = ["Candidate", "Curve", "best_rates", "candidates", "common_target", "seconds_to"]
 
 _RATES = {
-    "sgd": tuple(2.0**-k for k in range(1, 8)),
-    "adam": tuple(0.1 * 2.0**-k for k in range(7)),
+    "sgd": tuple(2.0**-k for k in range(6)),
+    "adam": tuple(0.04 * 2.0**-k for k in range(6)),
 }
 # Part of the improvement that the least able candidate is sure of.
 _SHARE = 0.9

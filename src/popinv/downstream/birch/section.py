@@ -34,7 +34,7 @@ class Birch(MethodSection):
         default=0.01, description="Time of a message from worker to server, in seconds."
     )
     gradients: Annotated[int, Field(ge=20), NotBoolean] = Field(
-        default=400,
+        default=200,
         description="Most gradients of a run; the target is what all reach with as many.",
     )
     repeats: Annotated[int, Field(ge=2, le=100), NotBoolean] = Field(

@@ -32,8 +32,6 @@ _MOST_CHUNKS = 5000
 _NEAR = 0.05
 # Ways whose mean makespans differ by less count as equally fast.
 _ALIKE = 0.02
-# Seconds of the longest rehearsal, all times being divided by as much.
-_REHEARSAL = 6.0
 WAYS = {
     "equal": "as many solves for each machine",
     "by_speed": "shares in proportion to speed",
@@ -69,7 +67,12 @@ def makespans(machines: Machines, solves: int, seed: int) -> dict[str, Any]:
 
 
 def advise_solves(
-    stated: Mapping[str, float], machines: Machines, solves: int, repeats: int, seed: int
+    stated: Mapping[str, float],
+    machines: Machines,
+    solves: int,
+    repeats: int,
+    seed: int,
+    rehearsal: float = 6.0,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Compare the ways to share a round, and rehearse them with processes that sleep.
 
@@ -84,6 +87,8 @@ def advise_solves(
     repeats : int
         Rehearsals of each way.
     seed : int
+    rehearsal : float
+        Seconds of the longest rehearsal, all times being divided by as much.
 
     Returns
     -------
@@ -103,7 +108,7 @@ def advise_solves(
         if mean["pulled"] <= (1 + _ALIKE) * fastest
         else min(mean, key=lambda way: mean[way])
     )
-    expected, real = _rehearsed(machines, solves, best, repeats, seed)
+    expected, real = _rehearsed(machines, solves, best, repeats, seed, rehearsal)
     metrics: dict[str, Any] = {
         "solves_of_round": solves,
         "solves_bound_seconds": found["bound"],
@@ -149,7 +154,7 @@ def advise_solves(
 
 
 def _rehearsed(
-    machines: Machines, solves: int, chunk: int, repeats: int, seed: int
+    machines: Machines, solves: int, chunk: int, repeats: int, seed: int, rehearsal: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expected and measured seconds of rehearsals, shape (ways, repeats) each."""
     times = Round.drawn(machines, repeats, seed)
@@ -164,7 +169,7 @@ def _rehearsed(
             for way, sizes in plans.items()
         ]
     )
-    scale = _REHEARSAL / full.max()
+    scale = rehearsal / full.max()
     units = {way: times.units(sizes) for way, sizes in plans.items()}
     real = np.empty_like(full)
     for k in tqdm(range(repeats), desc="rehearsals", unit="round", disable=None):
