@@ -27,7 +27,9 @@ ASKED = {
     "withdrawal": {"systems": [3, 17], "checked": 4},
     "certified_unlearning": {"systems": [4, 59], "runs": 50},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
-    "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
+    "birch": {
+        "seconds": [0.002, 0.005], "message": 0.001, "gradients": 40, "batch_size": 8, "repeats": 2,
+    },
 }  # fmt: skip
 
 
@@ -80,6 +82,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "withdrawal/figures/answers",
         "fedhl/figures/sites",
         "birch/figures/training",
+        "birch/figures/solves",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

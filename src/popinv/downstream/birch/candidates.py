@@ -64,8 +64,8 @@ class Candidate:
         """Return a new policy for n workers."""
         return policy(self.method, count, self.settings)
 
-    def steps(self, rate: float) -> Steps:
-        """Return new steps of a size."""
+    def steps(self, rate: float | np.ndarray) -> Steps:
+        """Return new steps of a size, or of several along the first axis of points."""
         return Adam(rate) if self.optimiser == "adam" else Plain(rate)
 
 
@@ -93,11 +93,16 @@ def seconds_to(target: float, curve: Curve) -> float:
     return float(curve[met[0], 0]) if len(met) else np.inf
 
 
+def _sure(curves: Sequence[Curve]) -> float:
+    """Return the loss that runs settle at: the mean over their last quarter, in the worst run."""
+    return max(float(np.mean(curve[-max(1, len(curve) // 4) :, 1])) for curve in curves)
+
+
 def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Curve]]]) -> float:
     """Return a loss that every candidate reaches in all its trial runs with some step size.
 
-    The least able candidate is sure of some improvement with its best step size. The target is
-    nine tenths of it.
+    Each candidate settles at some loss with its best step size. The target is nine tenths of the
+    improvement of the least able one.
 
     Parameters
     ----------
@@ -113,7 +118,7 @@ def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Cu
     """
     sure = {}
     for name, by_rate in trials.items():
-        sure[name] = min(max(c[:, 1].min() for c in curves) for curves in by_rate.values())
+        sure[name] = min(_sure(curves) for curves in by_rate.values())
         if not sure[name] < before:
             raise DivergenceError(
                 f"{name}: none of the step sizes from {min(by_rate):.2g} to {max(by_rate):.2g} "
@@ -125,9 +130,15 @@ def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Cu
 def best_rates(
     target: float, trials: Mapping[str, Mapping[float, Sequence[Curve]]]
 ) -> dict[str, float]:
-    """Return each candidate's step size with the shortest mean time to the target."""
+    """Return each candidate's step size with the shortest mean time to the target.
+
+    A step size counts only if its runs settle below the target, so that none is taken that reaches
+    it on the way to divergence.
+    """
 
     def mean(curves: Sequence[Curve]) -> float:
+        if not _sure(curves) <= target:
+            return np.inf
         return float(np.mean([seconds_to(target, curve) for curve in curves]))
 
     return {

@@ -69,8 +69,8 @@ class LiveRun(Run):
     ----------
     workers : Workers
     policy : Policy
-    start : ndarray of shape (d,)
-        x^0.
+    start : ndarray of shape (d,) or (m, d)
+        x^0, of m step sizes at once if the slope and the steps take as many.
     slope : callable
     steps : Steps
         New ones for this run.
@@ -80,11 +80,13 @@ class LiveRun(Run):
         Number of each worker's first gradient. Runs with other numbers draw other samples.
     handling : Handling
         The server does one thing at a time, and what comes meanwhile waits.
+    look : callable
+        Maps a point to what is kept of it, by default the point itself.
 
     Attributes
     ----------
-    looks : list of (float, ndarray)
-        Times and points of the main branch.
+    looks : list of (float, Any)
+        Times of the main branch, and what was kept of its points.
     """
 
     def __init__(
@@ -97,12 +99,13 @@ class LiveRun(Run):
         every: int,
         first: int = 0,
         handling: Handling = _AT_ONCE,
+        look: Callable[[np.ndarray], Any] = np.asarray,
     ) -> None:
         super().__init__(workers, policy)
         self.slope, self.steps, self.every = slope, steps, every
-        self.handling = handling
+        self.handling, self.look = handling, look
         self.x = _vector(0, start)
-        self.looks = [(0.0, start)]
+        self.looks = [(0.0, look(start))]
         self.numbers = [first] * workers.count
 
     @contextmanager
@@ -141,7 +144,7 @@ class LiveRun(Run):
         super().append(gradient)
         self.x = _vector(self.x, vector)
         if self.applied % self.every == 0:
-            self.looks.append((self.now, vector))
+            self.looks.append((self.now, self.look(vector)))
 
 
 class Team:
@@ -256,6 +259,15 @@ class RealRun(LiveRun):
     Messages between workers and server are fast on one machine. They are held back until the
     message time has passed.
 
+    Parameters
+    ----------
+    team : Team
+    workers : Workers
+        Their message times hold; a policy may read the times of their gradients, which are those
+        of the processes nevertheless.
+    policy, start, steps, every, first
+        As in :class:`LiveRun`.
+
     Attributes
     ----------
     took : list of list of float
@@ -267,14 +279,13 @@ class RealRun(LiveRun):
     def __init__(
         self,
         team: Team,
-        message: float,
+        workers: Workers,
         policy: Policy,
         start: np.ndarray,
         steps: Steps,
         every: int,
         first: int = 0,
     ) -> None:
-        workers = Workers(tuple(team.seconds), (message,) * len(team.seconds))
         super().__init__(workers, policy, start, team.slope, steps, every, first)
         self.team = team
         self.took: list[list[float]] = [[] for _ in team.seconds]

@@ -15,11 +15,11 @@ def _megabytes(sizes: StudySizes, asked: Birch) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: Birch) -> float:
-    # Seven ways try seven step sizes on two draws, and are predicted and run in every repeat. A
-    # real run waits for the slowest worker at worst. The rehearsals of solves take seconds each.
+    # Seven ways try six step sizes on two draws, and are predicted and run in every repeat. A real
+    # run waits for the slowest worker at worst. The rehearsals of solves take seconds each.
     gradient = 6 * asked.batch_size * sizes.network_seconds + 2e-3
     waiting = max(asked.seconds) + asked.message
-    training = 7 * asked.gradients * ((14 + asked.repeats) * gradient + asked.repeats * waiting)
+    training = 7 * asked.gradients * ((12 + asked.repeats) * gradient + asked.repeats * waiting)
     return (training + 20 * asked.repeats) / 60
 
 

@@ -24,7 +24,7 @@ class Birch(MethodSection):
     )
 
     seconds: list[Positive] = Field(
-        default=[0.05, 0.05, 0.1, 0.2],
+        default=[0.1, 0.1, 0.2, 0.4],
         min_length=2,
         max_length=16,
         description="Shortest time of a gradient of each worker, in seconds. A worker that is done "
@@ -34,7 +34,7 @@ class Birch(MethodSection):
         default=0.01, description="Time of a message from worker to server, in seconds."
     )
     gradients: Annotated[int, Field(ge=20), NotBoolean] = Field(
-        default=200,
+        default=300,
         description="Most gradients of a run; the target is what all reach with as many.",
     )
     repeats: Annotated[int, Field(ge=2, le=100), NotBoolean] = Field(
@@ -51,10 +51,10 @@ class Birch(MethodSection):
     chunk_overhead: NonNegative = Field(
         default=2.0, description="Seconds that a chunk takes beside its solves."
     )
-    solve_variation: Annotated[NonNegative, Field(le=5)] = Field(
+    solve_variation: Annotated[float, Field(ge=0, le=5), NotBoolean] = Field(
         default=0.3, description="Coefficient of variation of the times of single solves."
     )
-    machine_variation: Annotated[NonNegative, Field(le=2)] = Field(
+    machine_variation: Annotated[float, Field(ge=0, le=2), NotBoolean] = Field(
         default=0.2,
         description="Coefficient of variation of a machine's time of a solve from round to round, "
         "where it has other work too.",

@@ -29,11 +29,11 @@ class Plain:
 
     Parameters
     ----------
-    rate : float
-        gamma.
+    rate : float or ndarray
+        gamma; as an array it broadcasts against points.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float | np.ndarray) -> None:
         self.rate = rate
 
     def onward(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:  # noqa: D102
@@ -50,11 +50,11 @@ class Adam:
 
     Parameters
     ----------
-    rate : float
-        The learning rate, which is constant.
+    rate : float or ndarray
+        The learning rate, which is constant; as an array it broadcasts against points.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float | np.ndarray) -> None:
         self.rate, self.count = rate, 0
         self.first: np.ndarray | float = 0.0
         self.second: np.ndarray | float = 0.0

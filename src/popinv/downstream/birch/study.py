@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
+from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
@@ -49,7 +50,7 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "Speeds", "compare", "measured", "predicted"]
+__all__ = ["Learning", "Speeds", "compare", "measured", "predicted", "raced", "tried"]
 
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.
@@ -58,7 +59,7 @@ _TRIALS = 2
 _APART = 1_000_000
 # Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
 _WARM, _TIMED = 2, 6
-# A real run may take this many times the predicted number of gradients to the target.
+# A real run takes this many times the predicted number of gradients to the target.
 _LONGER = 1.5
 
 
@@ -92,15 +93,39 @@ class Learning:
         vector_to_parameters(vector, parameters)
         return parameters
 
+    def _batch(self, worker: int, number: int) -> torch.Tensor:
+        draw = generator(self.seed, f"birch/batch/{worker}", number)
+        rows = len(self.problem.training[0])
+        return torch.from_numpy(draw.integers(rows, size=self.batch_size))
+
     def slope(self, worker: int, number: int, weights: np.ndarray) -> np.ndarray:
         """Return the gradient on a worker's minibatch of that number, shape (p,)."""
         z, y, row_weights = self.problem.training
-        draw = generator(self.seed, f"birch/batch/{worker}", number)
-        index = torch.from_numpy(draw.integers(len(z), size=self.batch_size))
+        index = self._batch(worker, number)
         parameters = self._set(weights)
         loss = loss_of(self.problem, z[index], y[index], row_weights[index])
         gradients = torch.autograd.grad(loss, parameters)
         return torch.cat([part.reshape(-1) for part in gradients]).numpy().astype(float)
+
+    def slopes(self, worker: int, number: int, weights: np.ndarray) -> np.ndarray:
+        """Return the gradients at several points on one minibatch, both of shape (m, p)."""
+        z, y, row_weights = self.problem.training
+        index = self._batch(worker, number)
+        network = self.problem.network
+        named = dict(network.named_parameters())
+
+        def loss(vector: torch.Tensor) -> torch.Tensor:
+            parts = vector.split([parameter.numel() for parameter in named.values()])
+            values = {
+                name: part.view_as(parameter)
+                for (name, parameter), part in zip(named.items(), parts, strict=True)
+            }
+            called: Any = partial(functional_call, network, values)
+            problem = replace(self.problem, network=called)
+            return loss_of(problem, z[index], y[index], row_weights[index])
+
+        points = torch.from_numpy(np.array(weights)).to(next(network.parameters()).dtype)
+        return vmap(grad(loss))(points).numpy().astype(float)
 
     def loss(self, weights: np.ndarray) -> float:
         """Return the validation loss; infinite where it is not finite."""
@@ -108,9 +133,9 @@ class Learning:
         value = validation_loss_of(self.problem)
         return value if np.isfinite(value) else np.inf
 
-    def curve(self, looks: Sequence[tuple[float, np.ndarray]]) -> Curve:
-        """Return times and validation losses of a run's looks, shape (looks, 2)."""
-        return np.array([(time, self.loss(weights)) for time, weights in looks])
+    def losses(self, weights: np.ndarray) -> np.ndarray:
+        """Return the validation losses at several points, shape (m,)."""
+        return np.array([self.loss(point) for point in weights])
 
 
 @dataclass(frozen=True)
@@ -132,15 +157,52 @@ def measured(team: Team, learning: Learning, message: float) -> Speeds:
     """
     slowest, n = max(team.seconds), len(team.seconds)
     wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
-    run = RealRun(team, 0.0, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9)
+    workers = Workers(tuple(team.seconds), (0.0,) * n)
+    run = RealRun(team, workers, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9)
     run.until(int(np.ceil(wanted)))
     kept = [np.array(took[_WARM:]) for took in run.took]
     relative = np.concatenate([times / times.mean() for times in kept])
     handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
-    workers = Workers(
+    found = Workers(
         tuple(float(times.mean()) for times in kept), (message,) * n, float(relative.std())
     )
-    return Speeds(workers, Handling(**handling))
+    return Speeds(found, Handling(**handling))
+
+
+def _simulated(speeds: Speeds, candidate: Candidate, draw: int, **others: Any) -> LiveRun:
+    workers = replace(speeds.workers, seed=draw)
+    return LiveRun(
+        workers,
+        candidate.policy(workers.count),
+        first=draw * _APART,
+        handling=speeds.handling,
+        **others,
+    )
+
+
+def tried(
+    learning: Learning, speeds: Speeds, gradients: int, candidate: Candidate, draw: int
+) -> dict[float, Curve]:
+    """Return simulated times and losses of all step sizes of a candidate.
+
+    What workers do does not depend on the step size, so one run does for all.
+    """
+    rates = candidate.rates
+    run = _simulated(
+        speeds,
+        candidate,
+        draw,
+        start=np.tile(learning.start, (len(rates), 1)),
+        slope=learning.slopes,
+        steps=candidate.steps(np.array(rates)[:, None]),
+        every=max(1, gradients // _LOOKS),
+        look=learning.losses,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        run.until(gradients)
+    times = [time for time, _ in run.looks]
+    losses = np.array([loss for _, loss in run.looks])
+    return {rate: np.column_stack([times, losses[:, i]]) for i, rate in enumerate(rates)}
 
 
 def predicted(
@@ -150,24 +212,49 @@ def predicted(
     candidate: Candidate,
     rate: float,
     draw: int,
+    target: float,
 ) -> Curve:
-    """Return times and losses of a candidate by the simulated clock."""
-    workers = Workers(
-        speeds.workers.compute, speeds.workers.message, speeds.workers.variation, draw
+    """Return simulated times and losses of a candidate, gradient by gradient to the target."""
+    run = _simulated(
+        speeds,
+        candidate,
+        draw,
+        start=learning.start,
+        slope=learning.slope,
+        steps=candidate.steps(rate),
+        every=1,
+        look=learning.loss,
     )
-    run = LiveRun(
+    with np.errstate(over="ignore", invalid="ignore"):
+        while run.looks[-1][1] > target and run.applied < gradients:
+            run.until(run.applied + 1)
+    return np.array(run.looks)
+
+
+def raced(
+    learning: Learning,
+    team: Team,
+    workers: Workers,
+    most: int,
+    candidate: Candidate,
+    rate: float,
+    draw: int,
+) -> tuple[Curve, RealRun]:
+    """Return measured times and losses of a candidate, and the run."""
+    run = RealRun(
+        team,
         workers,
         candidate.policy(workers.count),
         learning.start,
-        learning.slope,
         candidate.steps(rate),
-        max(1, gradients // _LOOKS),
+        1,
         draw * _APART,
-        speeds.handling,
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        run.until(gradients)
-        return learning.curve(run.looks)
+    run.until(most)
+    curve = np.array([(time, learning.loss(weights)) for time, weights in run.looks])
+    # Its points are not needed any more, and are large.
+    run.looks.clear()
+    return curve, run
 
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -190,71 +277,62 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
     DivergenceError
         If no step size of those tried is stable, or a candidate missed the target in every run.
     """
-    ways, before = candidates(len(asked.seconds)), learning.loss(learning.start)
-    draws = range(_TRIALS, _TRIALS + asked.repeats)
+    count, most = len(asked.seconds), asked.gradients
+    ways, before = candidates(count), learning.loss(learning.start)
     with fixed_threads(), Team(asked.seconds, learning.slope, len(learning.start)) as team:
         speeds = measured(team, learning, asked.message)
-        trial = partial(predicted, learning, speeds, asked.gradients)
         trials: dict[str, dict[float, list[Curve]]] = {}
         for way in tqdm(ways, desc="step sizes", unit="candidate", disable=None):
-            trials[way.name] = {
-                rate: [trial(way, rate, draw) for draw in range(_TRIALS)] for rate in way.rates
-            }
+            found = [tried(learning, speeds, most, way, draw) for draw in range(_TRIALS)]
+            trials[way.name] = {rate: [one[rate] for one in found] for rate in way.rates}
         target = common_target(before, trials)
         rates = best_rates(target, trials)
-        expected = {way.name: [trial(way, rates[way.name], draw) for draw in draws] for way in ways}
+        # The trials may have taken long, and the machine's other work may have changed.
+        speeds = measured(team, learning, asked.message)
+        draws = range(_TRIALS, _TRIALS + asked.repeats)
+        expected = {
+            way.name: [
+                predicted(learning, speeds, most, way, rates[way.name], draw, target)
+                for draw in draws
+            ]
+            for way in ways
+        }
         load = os.getloadavg()[0]
-        runs: dict[str, list[RealRun]] = {way.name: [] for way in ways}
+        curves: dict[str, list[Curve]] = {way.name: [] for way in ways}
+        metrics: dict[str, Any] = {}
         # All candidates meet a change of the machine's other work.
         for place, draw in enumerate(tqdm(draws, desc="runs", unit="repeat", disable=None)):
             for way in ways:
-                most = _most(target, expected[way.name][place], asked.gradients)
-                run = RealRun(
-                    team,
-                    asked.message,
-                    way.policy(len(asked.seconds)),
-                    learning.start,
-                    way.steps(rates[way.name]),
-                    max(1, asked.gradients // _LOOKS),
-                    draw * _APART,
+                enough = min(most, int(_LONGER * len(expected[way.name][place])) + 10)
+                curve, run = raced(
+                    learning, team, speeds.workers, enough, way, rates[way.name], draw
                 )
-                run.until(most)
-                runs[way.name].append(run)
+                curves[way.name].append(curve)
+                held = check(run.tree)
+                metrics |= {
+                    f"{way.name}_largest_distance": held.largest_distance,
+                    f"{way.name}_conditions_hold": held.fresh and held.contained,
+                    f"{way.name}_dropped": run.dropped,
+                }
         load_after = os.getloadavg()[0]
-        curves = {name: [learning.curve(run.looks) for run in runs[name]] for name in runs}
     seconds = {
         clock: {name: _times(target, name, of[name]) for name in of}
         for clock, of in (("predicted", expected), ("measured", curves))
     }
-    metrics: dict[str, Any] = {
-        "workers": len(asked.seconds),
+    metrics = {
+        "workers": count,
         "initial_loss": before,
         "target_loss": target,
-        "repeats": asked.repeats,
         "load_before": load,
         "load_after": load_after,
         "server_milliseconds": 1e3 * sum(vars(speeds.handling).values()),
+        "variation": speeds.workers.variation,
+        **{f"worker_{i}_seconds": took for i, took in enumerate(speeds.workers.compute)},
+        **{f"{name}_rate": rate for name, rate in rates.items()},
+        **metrics,
+        **advised(ways, seconds["predicted"], seconds["measured"]),
     }
-    for worker, took in enumerate(speeds.workers.compute):
-        metrics[f"worker_{worker}_seconds"] = took
-    for way in ways:
-        metrics[f"{way.name}_rate"] = rates[way.name]
-        metrics[f"{way.name}_sure_loss"] = min(
-            max(c[:, 1].min() for c in of) for of in trials[way.name].values()
-        )
-        held = [check(run.tree) for run in runs[way.name]]
-        metrics[f"{way.name}_largest_distance"] = max(one.largest_distance for one in held)
-        metrics[f"{way.name}_conditions_hold"] = all(one.fresh and one.contained for one in held)
-        metrics[f"{way.name}_dropped"] = sum(run.dropped for run in runs[way.name])
-    metrics |= advised(ways, seconds["predicted"], seconds["measured"])
     return _dataset(ways, {"predicted": expected, "measured": curves}, target), metrics
-
-
-def _most(target: float, curve: Curve, gradients: int) -> int:
-    """Return the number of gradients of a real run."""
-    every = max(1, gradients // _LOOKS)
-    met = np.flatnonzero(curve[:, 1] <= target)
-    return min(gradients, int(_LONGER * every * met[0]) + 2 * every) if len(met) else gradients
 
 
 def _times(target: float, name: str, curves: Sequence[Curve]) -> np.ndarray:
