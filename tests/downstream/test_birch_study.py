@@ -21,7 +21,7 @@ from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.section import Birch
 from popinv.downstream.birch.steps import Adam, Plain
-from popinv.downstream.birch.study import Learning, compare
+from popinv.downstream.birch.study import Learning, Speeds, compare, predicted, tried
 from popinv.downstream.birch.study_figures import draw_training
 from popinv.downstream.birch.tree import check
 from popinv.errors import ConfigError, DataError, DivergenceError
@@ -37,6 +37,10 @@ SETTINGS = {
     "nested_local_async": {"sites": 2, "servers": 2, "inner": 3, "batch": 9},
     "meta_local": {"bound": 6, "period": 0.02},
 }  # fmt: skip
+
+
+def workers_of(team: Team, message: float = 0.0) -> Workers:
+    return Workers(tuple(team.seconds), (message,) * len(team.seconds))
 
 
 def exact(worker: int, count: int, x: np.ndarray) -> np.ndarray:
@@ -60,7 +64,14 @@ def test_points_on_the_way_are_those_of_the_replay(name):
 def test_real_workers_grow_trees_that_keep_the_conditions():
     with Team([0.001, 0.001, 0.003, 0.004], exact, 5) as team:
         for name, settings in SETTINGS.items():
-            run = RealRun(team, 0.001, policy(name, 4, settings), BOWL.start, Plain(0.05), 10)
+            run = RealRun(
+                team,
+                workers_of(team, 0.001),
+                policy(name, 4, settings),
+                BOWL.start,
+                Plain(0.05),
+                10,
+            )
             run.until(24)
             conditions = check(run.tree)
             assert conditions.fresh, name
@@ -78,7 +89,9 @@ def test_real_workers_grow_trees_that_keep_the_conditions():
 
 def test_real_gradients_take_at_least_their_time_and_slow_workers_give_less():
     with Team([0.002, 0.02], exact, 5) as team:
-        run = RealRun(team, 0.0, policy("asynchronous", 2, {}), BOWL.start, Plain(0.05), 10)
+        run = RealRun(
+            team, workers_of(team), policy("asynchronous", 2, {}), BOWL.start, Plain(0.05), 10
+        )
         run.until(30)
     fast, slow = run.took
     assert min(fast) >= 0.002
@@ -93,7 +106,9 @@ def test_a_worker_that_fails_is_named():
         return exact(worker, count, x)
 
     with Team([0.001, 0.001], broken, 5) as team:
-        run = RealRun(team, 0.0, policy("minibatch", 2, {}), BOWL.start, Plain(0.05), 10)
+        run = RealRun(
+            team, workers_of(team), policy("minibatch", 2, {}), BOWL.start, Plain(0.05), 10
+        )
         with pytest.raises(DataError, match="worker process 1"):
             run.until(10)
 
@@ -178,6 +193,28 @@ def test_runs_of_other_numbers_draw_other_minibatches():
     assert not np.allclose(ends[0], ends[2])
 
 
+def test_several_points_have_the_slopes_of_each():
+    task = learning()
+    points = np.stack([task.start * scale for scale in (0.5, 1.0, 2.0)])
+    each = np.stack([task.slope(1, 4, point) for point in points])
+    np.testing.assert_allclose(task.slopes(1, 4, points), each, rtol=1e-4, atol=1e-6)
+
+
+def test_step_sizes_that_are_tried_together_have_the_curves_of_each():
+    task, way = learning(), candidates(2)[-1]
+    speeds = Speeds(Workers((1.0, 2.0), (0.1, 0.1), 0.3), Handling(0.01, 0.02, 0.03))
+    curves = tried(task, speeds, 30, way, 1)
+    rate = way.rates[2]
+    one = predicted(task, speeds, 30, way, rate, 1, -np.inf)
+    assert list(curves) == list(way.rates)
+    np.testing.assert_allclose(curves[rate], one, rtol=1e-3)
+    # Gradient by gradient, a prediction ends at the target.
+    target = one[5:12, 1].min()
+    short = predicted(task, speeds, 30, way, rate, 1, target)
+    np.testing.assert_array_equal(short, one[: len(short)])
+    assert short[-1, 1] <= target < short[:-1, 1].min()
+
+
 def curve(*losses: float) -> np.ndarray:
     """Return a curve of a look per second."""
     return np.array(list(enumerate(losses)), dtype=float)
@@ -186,8 +223,8 @@ def curve(*losses: float) -> np.ndarray:
 def test_all_reach_the_target_in_all_trials():
     trials = {
         "able": {0.1: [curve(1, 0.2, 0.0), curve(1, 0.1, 0.1)], 0.2: [curve(1, 0.5, 0.3)] * 2},
-        # One draw of the large step size fails, so it is not sure of its 0.1.
-        "weak": {0.1: [curve(1, 0.8, 0.5)] * 2, 0.2: [curve(1, 0.4, 0.1), curve(1, 2, np.inf)]},
+        # The large step size passes 0.1 in both runs, but one of them does not stay.
+        "weak": {0.1: [curve(1, 0.8, 0.5)] * 2, 0.2: [curve(1, 0.4, 0.1), curve(1, 0.1, np.inf)]},
     }
     target = common_target(1.0, trials)
     assert target == pytest.approx(1 - 0.9 * 0.5)
@@ -195,7 +232,9 @@ def test_all_reach_the_target_in_all_trials():
     assert rates == {"able": 0.1, "weak": 0.1}
     for name, rate in rates.items():
         assert all(seconds_to(target, one) < np.inf for one in trials[name][rate])
-    assert seconds_to(target, trials["weak"][0.2][1]) == np.inf
+    # It would have been the faster one.
+    assert max(seconds_to(target, one) for one in trials["weak"][0.2]) == 1
+    assert seconds_to(0.05, trials["weak"][0.2][0]) == np.inf
     # The faster of two that reach it, by the mean over draws.
     faster = {"one": {0.1: [curve(1, 0.8, 0.4)] * 2, 0.2: [curve(1, 0.4, 0.4)] * 2}}
     assert best_rates(0.5, faster) == {"one": 0.2}
@@ -257,7 +296,6 @@ def test_a_study_is_told_how_to_train():
     assert metrics["advice"] in names
     for name in names:
         assert metrics[f"{name}_conditions_hold"]
-        assert metrics[f"{name}_sure_loss"] <= metrics["target_loss"]
         for clock in ("predicted", "measured"):
             runs = result.sel(candidate=name, clock=clock)
             times = [
@@ -269,8 +307,10 @@ def test_a_study_is_told_how_to_train():
     assert metrics["adam_alone_predicted_speed_up"] == metrics["adam_alone_measured_speed_up"] == 1
     # A single worker's points do not depend on the clock.
     alone = result["loss"].sel(candidate=["adam_alone", "sgd_alone"])
-    both = alone.sel(clock="measured"), alone.sel(clock="predicted")
-    np.testing.assert_array_equal(both[0].where(both[0].notnull(), both[1]), both[1])
+    real, simulated = alone.sel(clock="measured"), alone.sel(clock="predicted")
+    both = (real.notnull() & simulated.notnull()).values
+    assert both.sum(axis=-1).min() > 1
+    np.testing.assert_array_equal(real.values[both], simulated.values[both])
     assert len(draw_training(result).axes) == 2
 
 

@@ -210,10 +210,12 @@ class Team:
                 process.terminate()
                 process.join()
 
-    def ask(self, worker: int, number: int, point: np.ndarray) -> None:
-        """Let a worker compute its gradient of some number at a point."""
+    def ask(self, worker: int, number: int, point: np.ndarray) -> float:
+        """Let a worker compute its gradient of some number at a point; return when it begins."""
         self.points[worker][:] = point
-        self.connections[worker].send_bytes(_ASKED.pack(number, time.perf_counter()))
+        asked = time.perf_counter()
+        self.connections[worker].send_bytes(_ASKED.pack(number, asked))
+        return asked
 
     def answer(self, worker: int) -> np.ndarray:
         """Return the gradient that a worker was asked for, waiting for it.
@@ -308,8 +310,8 @@ class RealRun(LiveRun):
         assert isinstance(node, _Vector)
         self._at[worker] = node
         with self._working("send"):
-            self.team.ask(worker, self._number(worker), node.vector)
-        self._asked_at[worker] = self.now
+            asked = self.team.ask(worker, self._number(worker), node.vector)
+        self._asked_at[worker] = asked - self._begun_at
 
     def take(self, worker: int, node: int) -> int:  # noqa: D102
         self._tell_time()
