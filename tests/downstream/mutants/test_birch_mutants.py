@@ -179,8 +179,14 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         candidates,
-        "max(c[:, 1].min() for c in curves)",
-        "min(c[:, 1].min() for c in curves)",
+        "return max(float(np.mean(curve",
+        "return min(float(np.mean(curve",
+        STUDY.test_all_reach_the_target_in_all_trials,
+    ),
+    (
+        candidates,
+        "if not _sure(curves) <= target:",
+        "if not target:",
         STUDY.test_all_reach_the_target_in_all_trials,
     ),
     (
@@ -197,8 +203,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         solve_sharing,
-        "heapq.heapreplace(ends, ((counts[i] + 1)",
-        "heapq.heapreplace(ends, (counts[i]",
+        "(counts[i] + 1) * machines.seconds[i]",
+        "(counts[i] + 1) * machines.seconds[i] ** 0.9",
         SOLVES.test_the_best_split_is_in_proportion_to_speed,
     ),
     (
