@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,18 +81,23 @@ def test_pulled_chunks_end_as_their_events_do():
     times, chunks = Round.drawn(machines, 20, 3), chunks_of(37, 5)
     assert chunks == [5] * 7 + [2]
     units = times.units(chunks)
-    # By what was stated, the second machine is the fastest, and the first the slowest.
-    rates = times.rates[:, [1, 2, 0]]
-    expected = [by_events(rates[draw], 0.25, units[draw]) for draw in range(20)]
+    expected = [
+        by_events(times.rates[draw][times.order[draw]], 0.25, units[draw]) for draw in range(20)
+    ]
+    assert sorted(times.order[0]) == [0, 1, 2]
+    assert len({tuple(order) for order in times.order}) > 3
     np.testing.assert_allclose(pulled(times, chunks), expected)
 
 
 def test_constant_times_have_makespans_in_closed_form():
     machines = Machines((1.0, 2.0), 0.5)
-    times = constant(machines)
+    times = replace(constant(machines), order=np.array([[0, 1]]))
     # The fast machine's chunks end at 2.5 and 5, the slow one's at 4.5, when it takes the fourth.
     assert float(pulled(times, [2] * 3)[0]) == 5.0
     assert float(pulled(times, [2] * 4)[0]) == 9.0
+    # A single chunk is taken by whoever asks first.
+    assert float(pulled(times, [2])[0]) == 2.5
+    assert float(pulled(replace(times, order=np.array([[1, 0]])), [2])[0]) == 4.5
     assert float(divided(times, [6, 0])[0]) == 6.5
     assert float(divided(times, [3, 3])[0]) == 6.5
     assert float(times.least(6)[0]) == least_makespan(machines, 6) == 4.5
@@ -133,10 +139,11 @@ def test_chunk_sizes_reach_from_one_to_the_round():
 
 def test_processes_take_the_time_of_their_chunks():
     # Sleeps end late, never early, so that only lower bounds hold on a busy machine.
-    assert rehearse([0.01, 0.03], 0.02, [4.0, 2.0], pulled=False) >= 0.08
-    assert rehearse([0.01, 10.0], 0.02, [4.0, 0.0], pulled=False) < 10
-    units = [1.0] * 6
-    assert rehearse([0.02, 0.05], 0.0, units, pulled=True) >= 0.08
+    assert rehearse([0.01, 0.03], 0.02, [4.0, 2.0]) >= 0.08
+    assert rehearse([0.01, 10.0], 0.02, [4.0, 0.0]) < 10
+    assert rehearse([0.02, 0.05], 0.0, [1.0] * 6, [0, 1]) >= 0.08
+    # The first in the order takes the first chunk, and no chunk is left for the other.
+    assert rehearse([10.0, 0.01], 0.0, [1.0], [1, 0]) < 10
 
 
 def test_the_advice_names_a_way_a_chunk_size_and_shares():

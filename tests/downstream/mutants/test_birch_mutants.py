@@ -227,8 +227,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         solve_sharing,
-        "order = np.argsort(times.machines.seconds",
-        "order = np.argsort(-np.array(times.machines.seconds)",
+        "np.take_along_axis(times.rates, times.order, axis=1)",
+        "times.rates",
         SOLVES.test_pulled_chunks_end_as_their_events_do,
     ),
     (

@@ -178,7 +178,7 @@ def _rehearsed(
                 list(scale * times.rates[k]),
                 scale * machines.overhead,
                 list(units[way][k]),
-                pulled=way == "pulled",
+                list(times.order[k]) if way == "pulled" else None,
             )
     return scale * full, real
 

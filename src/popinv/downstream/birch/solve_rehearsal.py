@@ -15,7 +15,10 @@ __all__ = ["rehearse"]
 
 
 def rehearse(
-    rates: Sequence[float], overhead: float, units: Sequence[float], *, pulled: bool
+    rates: Sequence[float],
+    overhead: float,
+    units: Sequence[float],
+    order: Sequence[int] | None = None,
 ) -> float:
     """Return the seconds from the first start to the last end of n processes is done.
 
@@ -27,8 +30,9 @@ def rehearse(
         Seconds of a chunk beside its solves.
     units : sequence of float
         Times of the chunks on a machine of one second for a solve.
-    pulled : bool
-        True if an idle process takes the next chunk; otherwise process i takes chunk i.
+    order : sequence of int, optional
+        The processes in the order in which they take their first chunk. Then an idle process takes
+        the next one. Without it, process i takes chunk i and no other.
 
     Raises
     ------
@@ -36,13 +40,19 @@ def rehearse(
         If a process ends without having done its work.
     """
     context = multiprocessing.get_context("fork")
-    barrier, following = context.Barrier(len(rates)), context.Value("q", 0)
+    barrier, following = context.Barrier(len(rates)), context.Value("q", len(rates))
+    chunks = range(len(rates)) if order is None else np.argsort(order)
     begun, ended = (context.RawArray("d", len(rates)) for _ in range(2))
     processes = [
         context.Process(
             target=_solve,
-            args=(i, rate, overhead, units, following if pulled else None, barrier),
-            kwargs={"begun": begun, "ended": ended},
+            args=(i, int(chunks[i]), rate, overhead, units),
+            kwargs={
+                "following": None if order is None else following,
+                "barrier": barrier,
+                "begun": begun,
+                "ended": ended,
+            },
             daemon=True,
         )
         for i, rate in enumerate(rates)
@@ -58,6 +68,7 @@ def rehearse(
 
 def _solve(
     machine: int,
+    chunk: int,
     rate: float,
     overhead: float,
     units: Sequence[float],
@@ -68,16 +79,12 @@ def _solve(
 ) -> None:
     barrier.wait()
     begun[machine] = time.perf_counter()
-    if following is None:
-        # A machine without solves has no chunk.
-        if units[machine] > 0:
-            time.sleep(overhead + rate * units[machine])
-    else:
-        while True:
-            with following:
-                chunk = following.value
-                following.value += 1
-            if chunk >= len(units):
-                break
-            time.sleep(overhead + rate * units[chunk])
+    # A chunk without solves is none.
+    while chunk < len(units) and units[chunk] > 0:
+        time.sleep(overhead + rate * units[chunk])
+        if following is None:
+            break
+        with following:
+            chunk = following.value
+            following.value += 1
     ended[machine] = time.perf_counter()

@@ -86,11 +86,14 @@ class Round:
     machines : Machines
     rates : ndarray of shape (draws, n)
         Mean seconds of a solve on each machine in this round.
+    order : ndarray of int, shape (draws, n)
+        The machines in the order in which they ask for their first chunk, which is by chance.
     seed : int
     """
 
     machines: Machines
     rates: np.ndarray
+    order: np.ndarray
     seed: int
 
     @staticmethod
@@ -98,7 +101,8 @@ class Round:
         """Return a number of draws."""
         source = generator(seed, "birch/machines")
         factors = _gamma(source, np.ones((draws, machines.count)), machines.machine_variation)
-        return Round(machines, np.array(machines.seconds) * factors, seed)
+        order = source.random(factors.shape).argsort(axis=1)
+        return Round(machines, np.array(machines.seconds) * factors, order, seed)
 
     def units(self, chunks: Sequence[int]) -> np.ndarray:
         """Return the times of chunks on a machine of h = 1, shape (draws, chunks)."""
@@ -165,14 +169,11 @@ def divided(times: Round, counts: Sequence[int]) -> np.ndarray:
 
 
 def pulled(times: Round, chunks: Sequence[int]) -> np.ndarray:
-    """Return the makespan of chunks that idle machines pull, shape (draws,).
-
-    Of machines that are idle at once, the one of the lowest h_i pulls first.
-    """
-    order = np.argsort(times.machines.seconds, kind="stable")
-    rates, draws = times.rates[:, order], np.arange(len(times.rates))
+    """Return the makespan of chunks that idle machines pull, shape (draws,)."""
+    rates, draws = np.take_along_axis(times.rates, times.order, axis=1), np.arange(len(times.rates))
     free = np.zeros_like(rates)
     for unit in times.units(chunks).T:
+        # Of machines that are idle at once, that is, at the start, the first in the order.
         first = free.argmin(axis=1)
         free[draws, first] += times.machines.overhead + rates[draws, first] * unit
     return free.max(axis=1)
