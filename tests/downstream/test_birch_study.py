@@ -21,7 +21,7 @@ from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.section import Birch
 from popinv.downstream.birch.steps import Adam, Plain
-from popinv.downstream.birch.study import Learning, Speeds, compare, predicted, tried
+from popinv.downstream.birch.study import Learning, Speeds, compare, predicted, stable, tried
 from popinv.downstream.birch.study_figures import draw_training
 from popinv.downstream.birch.tree import check
 from popinv.errors import ConfigError, DataError, DivergenceError
@@ -213,6 +213,18 @@ def test_step_sizes_that_are_tried_together_have_the_curves_of_each():
     short = predicted(task, speeds, 30, way, rate, 1, target)
     np.testing.assert_array_equal(short, one[: len(short)])
     assert short[-1, 1] <= target < short[:-1, 1].min()
+
+
+def test_a_step_size_is_halved_until_it_reaches_the_target_on_all_draws():
+    def foresee(rate: float, draw: int, target: float) -> np.ndarray:
+        # The draw 5 is asked beside the two runs of draws 2 and 3.
+        return curve(1.0, 0.9 if rate > 0.1 and draw == 5 else 0.4)
+
+    rate, curves = stable(foresee, 0.4, 0.5, 2)
+    assert (rate, len(curves)) == (0.1, 2)
+    assert stable(foresee, 0.1, 0.5, 2)[0] == 0.1
+    # No halved step size reaches it either.
+    assert stable(foresee, 0.4, 0.3, 2)[0] == 0.4
 
 
 def curve(*losses: float) -> np.ndarray:

@@ -37,8 +37,12 @@ def advised(
         ``several_machines`` says which of both it is.
     """
     first = ways[0].name
+    # Both means are over the same runs.
+    both = {
+        way.name: ~np.isnan(predicted[way.name]) & ~np.isnan(measured[way.name]) for way in ways
+    }
     mean = {
-        clock: {way.name: float(np.nanmean(of[way.name])) for way in ways}
+        clock: {name: float(of[name][met].mean()) for name, met in both.items()}
         for clock, of in (("predicted", predicted), ("measured", measured))
     }
     numbers: dict[str, Any] = {}

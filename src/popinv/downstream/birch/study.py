@@ -9,7 +9,7 @@ unequal speed then measure it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "Speeds", "compare", "measured", "predicted", "raced", "tried"]
+__all__ = ["Learning", "Speeds", "compare", "measured", "predicted", "raced", "stable", "tried"]
 
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.
@@ -59,6 +59,7 @@ _TRIALS = 2
 _APART = 1_000_000
 # Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
 _WARM, _TIMED = 2, 6
+_HALVINGS = 2
 # A real run takes this many times the predicted number of gradients to the target.
 _LONGER = 1.5
 
@@ -231,6 +232,30 @@ def predicted(
     return np.array(run.looks)
 
 
+def stable(
+    foresee: Callable[[float, int, float], Curve], rate: float, target: float, repeats: int
+) -> tuple[float, list[Curve]]:
+    """Halve a step size until it is predicted to reach the target on all draws of the runs.
+
+    Draws that are not run are asked too, as many again, since real runs take gradients in another
+    order. If no halved step size is better, the given one is kept.
+
+    Returns
+    -------
+    rate : float
+    curves : list of Curve
+        The predictions for the draws of the runs.
+    """
+    first: list[Curve] = []
+    for halved in (rate * 0.5**k for k in range(_HALVINGS + 1)):
+        draws = range(_TRIALS, _TRIALS + 2 * repeats)
+        curves = [foresee(halved, draw, target) for draw in draws]
+        if all(curve[-1, 1] <= target for curve in curves):
+            return halved, curves[:repeats]
+        first = first or curves[:repeats]
+    return rate, first
+
+
 def raced(
     learning: Learning,
     team: Team,
@@ -290,13 +315,11 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
         # The trials may have taken long, and the machine's other work may have changed.
         speeds = measured(team, learning, asked.message)
         draws = range(_TRIALS, _TRIALS + asked.repeats)
-        expected = {
-            way.name: [
-                predicted(learning, speeds, most, way, rates[way.name], draw, target)
-                for draw in draws
-            ]
-            for way in ways
-        }
+        expected = {}
+        for way in ways:
+            foresee = partial(predicted, learning, speeds, most, way)
+            rates[way.name], found = stable(foresee, rates[way.name], target, asked.repeats)
+            expected[way.name] = found
         load = os.getloadavg()[0]
         curves: dict[str, list[Curve]] = {way.name: [] for way in ways}
         metrics: dict[str, Any] = {}
