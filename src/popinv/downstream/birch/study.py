@@ -315,11 +315,11 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
         # The trials may have taken long, and the machine's other work may have changed.
         speeds = measured(team, learning, asked.message)
         draws = range(_TRIALS, _TRIALS + asked.repeats)
-        expected = {}
+        expected: dict[str, list[Curve]] = {}
         for way in ways:
             foresee = partial(predicted, learning, speeds, most, way)
-            rates[way.name], found = stable(foresee, rates[way.name], target, asked.repeats)
-            expected[way.name] = found
+            rate, runs = stable(foresee, rates[way.name], target, asked.repeats)
+            rates[way.name], expected[way.name] = rate, runs
         load = os.getloadavg()[0]
         curves: dict[str, list[Curve]] = {way.name: [] for way in ways}
         metrics: dict[str, Any] = {}
