@@ -459,3 +459,41 @@ def test_constants_that_cannot_be_are_refused():
 def test_plain_asynchronous_descent_never_drops():
     assert Delayed(None).delay == math.inf
     assert recorded("asynchronous").dropped == 0
+
+
+# --- bounds with message times -------------------------------------------------------------------
+
+
+def times_of(name: str, settings: dict[str, float], compute, message) -> list[float]:
+    run = Run(Workers(compute, message), policy(name, len(compute), settings))
+    run.until(300)
+    return run.tree.time
+
+
+def test_ringmaster_with_messages_is_ringmaster_with_longer_gradients():
+    # No two messages arrive at once.
+    messages = (0.5131, 3.0173, 0.2587, 1.0319)
+    longer = tuple(h + tau for h, tau in zip(SPEEDS, messages, strict=True))
+    found, same, other = (
+        times_of("ringmaster", {"delay": 6}, *of)
+        for of in ((SPEEDS, messages), (longer, (0.0,) * 4), (SPEEDS, (0.0,) * 4))
+    )
+    np.testing.assert_allclose(found, same)
+    assert found[-1] > other[-1]
+
+
+@pytest.mark.parametrize("name", ["rennala", "local"])
+def test_rounds_with_messages_take_one_of_the_slowest_each_at_most(name):
+    batch, messages = 10, (0.5, 3.0, 0.25, 1.0)
+    without = times_of(name, {"batch": batch}, SPEEDS, (0.0,) * 4)
+    found = times_of(name, {"batch": batch}, SPEEDS, messages)
+    rounds = 300 // batch
+    assert without[-1] < found[-1] <= without[-1] + rounds * max(messages)
+
+
+def test_rounds_of_the_theorem_are_at_most_twelve_steps():
+    # With R + 1 = B = max(ceil(sigma^2/eps), 1).
+    for noise in (0.0, 0.4, 1.0, 7.3, 64.0):
+        problem = theory.Problem(1.0, 4.0, noise, 1.0)
+        batch = theory.batch(problem)
+        assert theory.gradients(problem, batch - 1) / batch <= 12 * problem.steps

@@ -28,7 +28,9 @@ ASKED = {
     "certified_unlearning": {"systems": [4, 59], "runs": 50},
     "federated": {"law": "own"},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
-    "birch": {"seconds": [0.002, 0.005], "message": 0.001, "gradients": 20, "batch_size": 8},
+    "birch": {
+        "seconds": [0.002, 0.005], "message": 0.001, "gradients": 40, "batch_size": 8, "repeats": 2,
+    },
 }  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "federated/figures/reconstruction",
         "fedhl/figures/sites",
         "birch/figures/training",
+        "birch/figures/solves",
     ):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -296,9 +296,10 @@ def _default(node: _Schema, required: bool, root: _Schema) -> str:
         return "needed"
     if "x-default" in node:
         return str(node["x-default"])
-    if "default" not in node or isinstance(node["default"], dict):
-        return "as below" if _is_section(node, root) else ""
-    return f"`{json.dumps(node['default'])}`".replace('"', "")
+    default, section = node.get("default", {}), _is_section(node, root)
+    if isinstance(default, dict) and (section or not default):
+        return "as below" if section else ""
+    return f"`{json.dumps(default)}`".replace('"', "")
 
 
 def _type(node: _Schema, root: _Schema) -> str:

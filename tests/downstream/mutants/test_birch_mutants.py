@@ -8,12 +8,27 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.downstream.birch import catalogue, delayed, engine, promises, rounds, theory, tree
+from popinv.downstream.birch import (
+    advice,
+    candidates,
+    catalogue,
+    delayed,
+    engine,
+    live,
+    promises,
+    rounds,
+    solve_sharing,
+    steps,
+    theory,
+    tree,
+)
 
 pytestmark = pytest.mark.slow
 
 TESTS = ordinary_tests("test_birch")
 PROBLEM = ordinary_tests("test_birch_problem")
+STUDY = ordinary_tests("test_birch_study")
+SOLVES = ordinary_tests("test_birch_solves")
 
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -143,6 +158,84 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "slopes[:, 0] += 0.25",
         "slopes[:, 0] -= 0.25",
         PROBLEM.test_slopes_of_the_promise_are_those_of_exact_descent,
+    ),
+    (
+        engine,
+        "self.now = max(self.now, event)",
+        "self.now = event",
+        STUDY.test_a_busy_server_delays_what_comes_meanwhile,
+    ),
+    (
+        live,
+        "self.now += getattr(self.handling, kind)",
+        "self.now += 0.9 * getattr(self.handling, kind)",
+        STUDY.test_a_busy_server_delays_what_comes_meanwhile,
+    ),
+    (
+        steps,
+        "1 - BETA_2**self.count",
+        "1 - BETA_2",
+        STUDY.test_adam_on_the_server_is_that_of_torch,
+    ),
+    (
+        candidates,
+        "return max(float(np.mean(curve",
+        "return min(float(np.mean(curve",
+        STUDY.test_all_reach_the_target_in_all_trials,
+    ),
+    (
+        candidates,
+        "if not _sure(curves) <= target:",
+        "if not target:",
+        STUDY.test_all_reach_the_target_in_all_trials,
+    ),
+    (
+        candidates,
+        "_SHARE * (before - max(sure.values()))",
+        "_SHARE * (before - min(sure.values()))",
+        STUDY.test_all_reach_the_target_in_all_trials,
+    ),
+    (
+        advice,
+        "worth = gain >= _WORTH",
+        "worth = gain >= 1",
+        STUDY.test_several_machines_are_advised_only_if_they_gain_enough,
+    ),
+    (
+        solve_sharing,
+        "(counts[i] + 1) * machines.seconds[i]",
+        "(counts[i] + 1) * machines.seconds[i] ** 0.9",
+        SOLVES.test_the_best_split_is_in_proportion_to_speed,
+    ),
+    (
+        solve_sharing,
+        "machines.overhead + solves / sum(1 / h",
+        "machines.overhead + 1.1 * solves / sum(1 / h",
+        SOLVES.test_the_bound_is_that_of_the_paper_without_its_first_term,
+    ),
+    (
+        solve_sharing,
+        "shape = variation**-2",
+        "shape = variation**-1.8",
+        SOLVES.test_times_of_chunks_have_their_mean_and_variation,
+    ),
+    (
+        solve_sharing,
+        "first = free.argmin(axis=1)",
+        "first = free.argmax(axis=1)",
+        SOLVES.test_pulled_chunks_end_as_their_events_do,
+    ),
+    (
+        solve_sharing,
+        "np.take_along_axis(times.rates, times.order, axis=1)",
+        "times.rates",
+        SOLVES.test_pulled_chunks_end_as_their_events_do,
+    ),
+    (
+        solve_sharing,
+        "times.machines.overhead + work, 0.0).max",
+        "times.machines.overhead + work, 0.0).mean",
+        SOLVES.test_constant_times_have_makespans_in_closed_form,
     ),
 ]
 

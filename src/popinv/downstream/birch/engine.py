@@ -199,7 +199,9 @@ class Run:
         while events and len(tree.main) <= applied and events[0][0] <= time:
             if len(tree.point) >= most:
                 break
-            self.now, _, worker, messages, content = heapq.heappop(events)
+            event, _, worker, messages, content = heapq.heappop(events)
+            # A server whose work takes time meets an event when it has done with the last.
+            self.now = max(self.now, event)
             if messages:
                 self.in_flight -= messages
                 policy.arrived(self, worker, content)

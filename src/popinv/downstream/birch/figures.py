@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from popinv.downstream.birch.regime_names import SWEPT, VARIATION
 from popinv.downstream.birch.tree import Tree
 from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 
-__all__ = ["draw_regime", "draw_study", "draw_trees", "draw_variation"]
+__all__ = ["draw_regime", "draw_trees", "draw_variation"]
 
 _DASHES = ("-", "--", ":")
 
@@ -164,24 +163,4 @@ def draw_variation(result: xr.Dataset) -> Figure:
         yscale="log",
     )
     ax.legend(fontsize=9)
-    return figure
-
-
-@styled
-def draw_study(result: xr.Dataset) -> Figure:
-    """Draw the surrogate's error over time, trained by real workers and by simulated ones."""
-    names = [str(name) for name in result["policy"].values]
-    figure = new_figure("Training by workers of unequal speed", 5.0 * len(names), 4)
-    axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
-    for ax, name in zip(axes, names, strict=True):
-        for clock, colour, dash in (("real", MODEL, "-"), ("simulated", TRUTH, "--")):
-            curve = result.sel(policy=name, clock=clock)
-            ax.semilogy(
-                curve["time"], curve["loss"], color=colour, ls=dash, label=f"{clock} workers"
-            )
-        ax.axhline(float(result.attrs["target"]), color=LIGHT, lw=1, label="target")
-        ax.set(title=METHODS[name].title, xlabel="time [s]")
-        ax.set_ylim(top=np.nanmax(result["loss"].values[..., 0]) * 1.5)
-    axes[0].set_ylabel("validation loss")
-    axes[0].legend(loc="best")
     return figure

@@ -10,8 +10,11 @@ from __future__ import annotations
 import heapq
 import math
 import multiprocessing
+import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any
@@ -19,15 +22,20 @@ from typing import Any
 import numpy as np
 
 from popinv.downstream.birch.engine import Policy, Run, Workers
+from popinv.downstream.birch.steps import Steps
 from popinv.errors import ConfigError, DataError
 
-__all__ = ["LiveRun", "RealRun", "Slope", "Team"]
+__all__ = ["Handling", "LiveRun", "RealRun", "Slope", "Team"]
 
 # Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
 Slope = Callable[[int, int, np.ndarray], np.ndarray]
 
 # After this many seconds without an answer of any worker, an error is raised.
 _PATIENCE = 300.0
+
+
+# The number of a gradient, and when it was asked for, by the clock of all processes.
+_ASKED = struct.Struct("qd")
 
 
 class _Vector(int):
@@ -42,6 +50,18 @@ def _vector(number: int, vector: np.ndarray) -> _Vector:
     return node
 
 
+@dataclass(frozen=True)
+class Handling:
+    """Seconds of the server's work: to receive a gradient, for a step, and to send a point."""
+
+    receive: float = 0.0
+    step: float = 0.0
+    send: float = 0.0
+
+
+_AT_ONCE = Handling()
+
+
 class LiveRun(Run):
     """A run with the simulated clock that computes its points at once.
 
@@ -49,18 +69,24 @@ class LiveRun(Run):
     ----------
     workers : Workers
     policy : Policy
-    start : ndarray of shape (d,)
-        x^0.
+    start : ndarray of shape (d,) or (m, d)
+        x^0, of m step sizes at once if the slope and the steps take as many.
     slope : callable
-    rate : float
-        gamma.
+    steps : Steps
+        New ones for this run.
     every : int
         Number of gradients on the main branch between two looks.
+    first : int
+        Number of each worker's first gradient. Runs with other numbers draw other samples.
+    handling : Handling
+        The server does one thing at a time, and what comes meanwhile waits.
+    look : callable
+        Maps a point to what is kept of it, by default the point itself.
 
     Attributes
     ----------
-    looks : list of (float, ndarray)
-        Times and points of the main branch.
+    looks : list of (float, Any)
+        Times of the main branch, and what was kept of its points.
     """
 
     def __init__(
@@ -69,46 +95,72 @@ class LiveRun(Run):
         policy: Policy,
         start: np.ndarray,
         slope: Slope,
-        rate: float,
+        steps: Steps,
         every: int,
+        first: int = 0,
+        handling: Handling = _AT_ONCE,
+        look: Callable[[np.ndarray], Any] = np.asarray,
     ) -> None:
         super().__init__(workers, policy)
-        self.slope, self.rate, self.every = slope, rate, every
+        self.slope, self.steps, self.every = slope, steps, every
+        self.handling, self.look = handling, look
         self.x = _vector(0, start)
-        self.looks = [(0.0, start)]
-        self.counts = [0] * workers.count
+        self.looks = [(0.0, look(start))]
+        self.numbers = [first] * workers.count
+
+    @contextmanager
+    def _working(self, kind: str) -> Iterator[None]:
+        """Let the clock go on by the server's work."""
+        yield
+        self.now += getattr(self.handling, kind)
+
+    def _number(self, worker: int) -> int:
+        self.numbers[worker] += 1
+        return self.numbers[worker] - 1
+
+    def compute(self, worker: int, node: int) -> None:  # noqa: D102
+        with self._working("send"):
+            pass
+        super().compute(worker, node)
 
     def take(self, worker: int, node: int) -> int:  # noqa: D102
         assert isinstance(node, _Vector)
-        gradient = self.slope(worker, self.counts[worker], node.vector)
-        self.counts[worker] += 1
+        with self._working("receive"):
+            gradient = self.slope(worker, self._number(worker), node.vector)
         return _vector(super().take(worker, node), gradient)
 
-    def _stepped(self, base: int, gradient: int) -> np.ndarray:
+    def step(self, base: int, gradient: int) -> int:  # noqa: D102
         assert isinstance(base, _Vector)
         assert isinstance(gradient, _Vector)
-        return base.vector - self.rate * gradient.vector
-
-    def step(self, base: int, gradient: int) -> int:  # noqa: D102
-        return _vector(super().step(base, gradient), self._stepped(base, gradient))
+        with self._working("step"):
+            vector = self.steps.aside(base.vector, gradient.vector)
+        return _vector(super().step(base, gradient), vector)
 
     def append(self, gradient: int) -> None:  # noqa: D102
-        vector = self._stepped(self.x, gradient)
+        assert isinstance(self.x, _Vector)
+        assert isinstance(gradient, _Vector)
+        with self._working("step"):
+            vector = self.steps.onward(self.x.vector, gradient.vector)
         super().append(gradient)
         self.x = _vector(self.x, vector)
         if self.applied % self.every == 0:
-            self.looks.append((self.now, vector))
+            self.looks.append((self.now, self.look(vector)))
 
 
 class Team:
     """Worker processes, each of which takes at least a given time for a gradient.
 
+    Points and gradients lie in memory that a worker and the server share, so that nobody waits for
+    a pipe to be emptied. A connection says when they are there.
+
     Parameters
     ----------
     seconds : sequence of float
-        h_i. A worker that finishes sooner waits.
+        h_i, from the asking on. A worker that finishes sooner waits.
     slope : callable
         It is inherited by forking, so it may hold any object.
+    size : int
+        Length of points and gradients.
 
     Raises
     ------
@@ -116,26 +168,32 @@ class Team:
         If there is no worker, or a time is not positive.
     """
 
-    def __init__(self, seconds: Sequence[float], slope: Slope) -> None:
+    def __init__(self, seconds: Sequence[float], slope: Slope, size: int) -> None:
         if not seconds or not all(0 < h < math.inf for h in seconds):
             raise ConfigError(f"seconds of workers {list(seconds)}, must be positive, at least one")
-        self.seconds, self.slope = list(seconds), slope
+        self.seconds, self.slope, self.size = list(seconds), slope, size
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
+        self.points: list[np.ndarray] = []
+        self.gradients: list[np.ndarray] = []
 
     def __enter__(self) -> Team:
         context = multiprocessing.get_context("fork")
         for worker, least in enumerate(self.seconds):
             ours, theirs = context.Pipe()
+            point, gradient = (np.frombuffer(context.RawArray("d", self.size)) for _ in range(2))
             process = context.Process(
                 target=_work,
-                args=(theirs, worker, least, self.slope, [*self.connections, ours]),
+                args=(theirs, worker, least, self.slope, (point, gradient)),
+                kwargs={"inherited": [*self.connections, ours]},
                 daemon=True,
             )
             process.start()
             theirs.close()
             self.connections.append(ours)
             self.processes.append(process)
+            self.points.append(point)
+            self.gradients.append(gradient)
         return self
 
     def __exit__(
@@ -152,28 +210,47 @@ class Team:
                 process.terminate()
                 process.join()
 
+    def ask(self, worker: int, number: int, point: np.ndarray) -> float:
+        """Let a worker compute its gradient of some number at a point; return when it begins."""
+        self.points[worker][:] = point
+        asked = time.perf_counter()
+        self.connections[worker].send_bytes(_ASKED.pack(number, asked))
+        return asked
+
+    def answer(self, worker: int) -> np.ndarray:
+        """Return the gradient that a worker was asked for, waiting for it.
+
+        Raises
+        ------
+        DataError
+            If the process has ended.
+        """
+        try:
+            self.connections[worker].recv_bytes()
+        except (EOFError, ConnectionResetError):
+            raise DataError(f"worker process {worker} has ended before its work did") from None
+        return self.gradients[worker].copy()
+
 
 def _work(
     connection: Connection,
     worker: int,
     least: float,
     slope: Slope,
+    shared: tuple[np.ndarray, np.ndarray],
     inherited: Sequence[Connection],
 ) -> None:
     """Answer points with gradients until the other end is closed."""
     # The closing of the other end is not seen as long as a copy of it is open.
     for other in inherited:
         other.close()
-    count = 0
+    point, gradient = shared
     while True:
         try:
-            point = np.frombuffer(connection.recv_bytes())
-            begun = time.perf_counter()
-            gradient = slope(worker, count, point)
-            count += 1
-            time.sleep(max(0.0, least - (time.perf_counter() - begun)))
-            took = time.perf_counter() - begun
-            connection.send_bytes(np.concatenate([[took], gradient]).tobytes())
+            number, asked = _ASKED.unpack(connection.recv_bytes())
+            gradient[:] = slope(worker, number, point.copy())
+            time.sleep(max(0.0, least - (time.perf_counter() - asked)))
+            connection.send_bytes(b"done")
         except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
             return
 
@@ -184,53 +261,75 @@ class RealRun(LiveRun):
     Messages between workers and server are fast on one machine. They are held back until the
     message time has passed.
 
+    Parameters
+    ----------
+    team : Team
+    workers : Workers
+        Their message times hold; a policy may read the times of their gradients, which are those
+        of the processes nevertheless.
+    policy, start, steps, every, first
+        As in :class:`LiveRun`.
+
     Attributes
     ----------
     took : list of list of float
-        Seconds of each gradient, as each worker measured them.
+        Seconds of each gradient of each worker, from the server's asking to its noticing.
+    worked : dict of str to list of float
+        Seconds of each work of the server, by the names in :class:`Handling`.
     """
 
     def __init__(
         self,
         team: Team,
-        message: float,
+        workers: Workers,
         policy: Policy,
         start: np.ndarray,
-        rate: float,
+        steps: Steps,
         every: int,
+        first: int = 0,
     ) -> None:
-        workers = Workers(tuple(team.seconds), (message,) * len(team.seconds))
-        super().__init__(workers, policy, start, team.slope, rate, every)
+        super().__init__(workers, policy, start, team.slope, steps, every, first)
         self.team = team
         self.took: list[list[float]] = [[] for _ in team.seconds]
+        self.worked: dict[str, list[float]] = {field.name: [] for field in fields(Handling)}
         self._at: dict[int, int] = {}
+        self._asked_at = [0.0] * workers.count
+        self._begun_at = 0.0
+
+    @contextmanager
+    def _working(self, kind: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._tell_time()
+        self.worked[kind].append(time.perf_counter() - begun)
+
+    def _tell_time(self) -> None:
+        self.now = time.perf_counter() - self._begun_at
 
     def compute(self, worker: int, node: int) -> None:  # noqa: D102
         assert isinstance(node, _Vector)
         self._at[worker] = node
-        self.team.connections[worker].send_bytes(np.ascontiguousarray(node.vector).tobytes())
+        with self._working("send"):
+            asked = self.team.ask(worker, self._number(worker), node.vector)
+        self._asked_at[worker] = asked - self._begun_at
 
     def take(self, worker: int, node: int) -> int:  # noqa: D102
-        answer = self._answer(worker)
-        self.took[worker].append(float(answer[0]))
-        return _vector(Run.take(self, worker, node), answer[1:])
-
-    def _answer(self, worker: int) -> np.ndarray:
-        try:
-            return np.frombuffer(self.team.connections[worker].recv_bytes())
-        except (EOFError, ConnectionResetError):
-            raise DataError(f"worker process {worker} has ended before its work did") from None
+        self._tell_time()
+        self.took[worker].append(self.now - self._asked_at[worker])
+        with self._working("receive"):
+            gradient = self.team.answer(worker)
+        return _vector(Run.take(self, worker, node), gradient)
 
     def until(
         self, applied: int, time_limit: float = math.inf, computed: int | None = None
     ) -> None:
         """Run until so many gradients are applied, then let the workers finish."""
-        begun = time.perf_counter()
+        self._begun_at = time.perf_counter()
         self.policy.begin(self)
         worker_of = {id(c): i for i, c in enumerate(self.team.connections)}
         most = 100 * (applied + self.workers.count) if computed is None else computed
         while self.applied < applied and self.computed < most:
-            self.now = time.perf_counter() - begun
+            self._tell_time()
             if self.now > time_limit:
                 break
             if self._events and self._events[0][0] <= self.now:
@@ -248,9 +347,8 @@ class RealRun(LiveRun):
                 raise DataError(f"no worker has answered for {_PATIENCE:g} s")
             for connection in ready:
                 worker = worker_of[id(connection)]
-                self.now = time.perf_counter() - begun
                 gradient = self.take(worker, self._at.pop(worker))
                 self.policy.computed(self, worker, gradient)
         for worker in self._at:
-            self._answer(worker)
+            self.team.answer(worker)
         self._at.clear()

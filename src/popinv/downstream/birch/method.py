@@ -15,11 +15,12 @@ def _megabytes(sizes: StudySizes, asked: Birch) -> float:
 
 
 def _minutes(sizes: StudySizes, asked: Birch) -> float:
-    # Each of three policies tries seven step sizes, and makes a real run and a simulated one.
-    # The real run waits for the slowest worker at worst.
+    # Seven ways try six step sizes on two draws, and are predicted and run in every repeat. A real
+    # run waits for the slowest worker at worst. The rehearsals of solves take seconds each.
     gradient = 6 * asked.batch_size * sizes.network_seconds + 2e-3
     waiting = max(asked.seconds) + asked.message
-    return 3 * asked.gradients * (9 * gradient + waiting) / 60
+    training = 7 * asked.gradients * ((12 + asked.repeats) * gradient + asked.repeats * waiting)
+    return (training + 20 * asked.repeats) / 60
 
 
 METHOD = Method(
@@ -37,11 +38,11 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="sharing gradients among workers of unequal speed",
+        message="sharing gradients and solves among machines of unequal speed",
         stores=("solves",),
         sections=("forward", "law", "surrogate"),
         imports=("law", "training"),
-        figures=("training",),
+        figures=("training", "solves"),
         megabytes=_megabytes,
         minutes=_minutes,
     ),

@@ -1,26 +1,39 @@
-"""A study's surrogate trained by real worker processes of unequal speed.
+"""Whether a study's surrogate is worth training on several machines, and how.
 
-Would the surrogate's training gain from several unequal machines, and which way of sharing the
-work suits them? Three policies train it afresh by plain stochastic gradient descent, in real time;
-the simulated clock, given the seconds that the workers were measured to take, says what was to be
-expected.
+One worker with Adam, which is what the study does, is compared with one worker and several workers
+under other policies. Gradients and the server's work are measured first. The simulated clock, fed
+with these times, predicts how long each way takes to a loss that all can reach; worker processes of
+unequal speed then measure it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
+from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
-from popinv.downstream.birch.catalogue import METHODS, policy
+from popinv.downstream.birch.advice import advised
+from popinv.downstream.birch.candidates import (
+    Candidate,
+    Curve,
+    best_rates,
+    candidates,
+    common_target,
+    seconds_to,
+)
+from popinv.downstream.birch.catalogue import policy
 from popinv.downstream.birch.engine import Workers
-from popinv.downstream.birch.live import LiveRun, RealRun, Team
+from popinv.downstream.birch.live import Handling, LiveRun, RealRun, Team
+from popinv.downstream.birch.steps import Plain
 from popinv.downstream.birch.tree import check
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
@@ -37,13 +50,18 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "compare", "policies"]
+__all__ = ["Learning", "Speeds", "compare", "measured", "predicted", "raced", "stable", "tried"]
 
-_LOOKS = 50
-# Step sizes that are tried. The best is often the last that is stable, and by luck: in another
-# order of the gradients it may not be. Half of it is taken.
-_RATES = tuple(0.5 * 2.0**-k for k in range(7))
-_MARGIN = 0.5
+_LOOKS = 100
+# Draws of the minibatches by which step sizes are chosen; the runs that count have others.
+_TRIALS = 2
+# Numbers of minibatches between two draws, more than a worker can take in a run.
+_APART = 1_000_000
+# Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
+_WARM, _TIMED = 2, 6
+_HALVINGS = 2
+# A real run takes this many times the predicted number of gradients to the target.
+_LONGER = 1.5
 
 
 @dataclass(frozen=True)
@@ -76,15 +94,39 @@ class Learning:
         vector_to_parameters(vector, parameters)
         return parameters
 
-    def slope(self, worker: int, count: int, weights: np.ndarray) -> np.ndarray:
+    def _batch(self, worker: int, number: int) -> torch.Tensor:
+        draw = generator(self.seed, f"birch/batch/{worker}", number)
+        rows = len(self.problem.training[0])
+        return torch.from_numpy(draw.integers(rows, size=self.batch_size))
+
+    def slope(self, worker: int, number: int, weights: np.ndarray) -> np.ndarray:
         """Return the gradient on a worker's minibatch of that number, shape (p,)."""
         z, y, row_weights = self.problem.training
-        draw = generator(self.seed, f"birch/batch/{worker}", count)
-        index = torch.from_numpy(draw.integers(len(z), size=self.batch_size))
+        index = self._batch(worker, number)
         parameters = self._set(weights)
         loss = loss_of(self.problem, z[index], y[index], row_weights[index])
         gradients = torch.autograd.grad(loss, parameters)
         return torch.cat([part.reshape(-1) for part in gradients]).numpy().astype(float)
+
+    def slopes(self, worker: int, number: int, weights: np.ndarray) -> np.ndarray:
+        """Return the gradients at several points on one minibatch, both of shape (m, p)."""
+        z, y, row_weights = self.problem.training
+        index = self._batch(worker, number)
+        network = self.problem.network
+        named = dict(network.named_parameters())
+
+        def loss(vector: torch.Tensor) -> torch.Tensor:
+            parts = vector.split([parameter.numel() for parameter in named.values()])
+            values = {
+                name: part.view_as(parameter)
+                for (name, parameter), part in zip(named.items(), parts, strict=True)
+            }
+            called: Any = partial(functional_call, network, values)
+            problem = replace(self.problem, network=called)
+            return loss_of(problem, z[index], y[index], row_weights[index])
+
+        points = torch.from_numpy(np.array(weights)).to(next(network.parameters()).dtype)
+        return vmap(grad(loss))(points).numpy().astype(float)
 
     def loss(self, weights: np.ndarray) -> float:
         """Return the validation loss; infinite where it is not finite."""
@@ -92,154 +134,263 @@ class Learning:
         value = validation_loss_of(self.problem)
         return value if np.isfinite(value) else np.inf
 
+    def losses(self, weights: np.ndarray) -> np.ndarray:
+        """Return the validation losses at several points, shape (m,)."""
+        return np.array([self.loss(point) for point in weights])
 
-def policies(count: int) -> dict[str, dict[str, float]]:
-    """Return the policies that are compared, with their settings for n workers."""
-    return {
-        "minibatch": {},
-        "ringmaster": {"delay": 4 * count},
-        "async_local": {"steps": 2, "delay": 2 * count},
-    }
+
+@dataclass(frozen=True)
+class Speeds:
+    """What was measured before the runs: times of gradients, and of the server's work."""
+
+    workers: Workers
+    handling: Handling
+
+
+def measured(team: Team, learning: Learning, message: float) -> Speeds:
+    """Let all workers compute at once, without steps, and time them and the server.
+
+    Returns
+    -------
+    Speeds
+        The mean time of each worker's gradients, their coefficient of variation over all workers,
+        and the mean times of the server's work.
+    """
+    slowest, n = max(team.seconds), len(team.seconds)
+    wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
+    workers = Workers(tuple(team.seconds), (0.0,) * n)
+    run = RealRun(team, workers, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9)
+    run.until(int(np.ceil(wanted)))
+    kept = [np.array(took[_WARM:]) for took in run.took]
+    relative = np.concatenate([times / times.mean() for times in kept])
+    handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
+    found = Workers(
+        tuple(float(times.mean()) for times in kept), (message,) * n, float(relative.std())
+    )
+    return Speeds(found, Handling(**handling))
+
+
+def _simulated(speeds: Speeds, candidate: Candidate, draw: int, **others: Any) -> LiveRun:
+    workers = replace(speeds.workers, seed=draw)
+    return LiveRun(
+        workers,
+        candidate.policy(workers.count),
+        first=draw * _APART,
+        handling=speeds.handling,
+        **others,
+    )
+
+
+def tried(
+    learning: Learning, speeds: Speeds, gradients: int, candidate: Candidate, draw: int
+) -> dict[float, Curve]:
+    """Return simulated times and losses of all step sizes of a candidate.
+
+    What workers do does not depend on the step size, so one run does for all.
+    """
+    rates = candidate.rates
+    run = _simulated(
+        speeds,
+        candidate,
+        draw,
+        start=np.tile(learning.start, (len(rates), 1)),
+        slope=learning.slopes,
+        steps=candidate.steps(np.array(rates)[:, None]),
+        every=max(1, gradients // _LOOKS),
+        look=learning.losses,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        run.until(gradients)
+    times = [time for time, _ in run.looks]
+    losses = np.array([loss for _, loss in run.looks])
+    return {rate: np.column_stack([times, losses[:, i]]) for i, rate in enumerate(rates)}
+
+
+def predicted(
+    learning: Learning,
+    speeds: Speeds,
+    gradients: int,
+    candidate: Candidate,
+    rate: float,
+    draw: int,
+    target: float,
+) -> Curve:
+    """Return simulated times and losses of a candidate, gradient by gradient to the target."""
+    run = _simulated(
+        speeds,
+        candidate,
+        draw,
+        start=learning.start,
+        slope=learning.slope,
+        steps=candidate.steps(rate),
+        every=1,
+        look=learning.loss,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        while run.looks[-1][1] > target and run.applied < gradients:
+            run.until(run.applied + 1)
+    return np.array(run.looks)
+
+
+def stable(
+    foresee: Callable[[float, int, float], Curve], rate: float, target: float, repeats: int
+) -> tuple[float, list[Curve]]:
+    """Halve a step size until it is predicted to reach the target on all draws of the runs.
+
+    Draws that are not run are asked too, as many again, since real runs take gradients in another
+    order. If no halved step size is better, the given one is kept.
+
+    Returns
+    -------
+    rate : float
+    curves : list of Curve
+        The predictions for the draws of the runs.
+    """
+    first: list[Curve] = []
+    for halved in (rate * 0.5**k for k in range(_HALVINGS + 1)):
+        draws = range(_TRIALS, _TRIALS + 2 * repeats)
+        curves = [foresee(halved, draw, target) for draw in draws]
+        if all(curve[-1, 1] <= target for curve in curves):
+            return halved, curves[:repeats]
+        first = first or curves[:repeats]
+    return rate, first
+
+
+def raced(
+    learning: Learning,
+    team: Team,
+    workers: Workers,
+    most: int,
+    candidate: Candidate,
+    rate: float,
+    draw: int,
+) -> tuple[Curve, RealRun]:
+    """Return measured times and losses of a candidate, and the run."""
+    run = RealRun(
+        team,
+        workers,
+        candidate.policy(workers.count),
+        learning.start,
+        candidate.steps(rate),
+        1,
+        draw * _APART,
+    )
+    run.until(most)
+    curve = np.array([(time, learning.loss(weights)) for time, weights in run.looks])
+    # Its points are not needed any more, and are large.
+    run.looks.clear()
+    return curve, run
 
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Train with each policy, by real workers and by simulated ones.
+    """Predict and measure the time of each candidate to a common target.
 
     Parameters
     ----------
     learning : Learning
     asked : Birch
-        The study's settings of the method: seconds, message, gradients.
+        The study's settings of the method: seconds, message, gradients, repeats.
 
     Returns
     -------
     result : Dataset
-        Time and validation loss along ``policy``, ``clock`` and ``look``.
+        Time and validation loss along ``candidate``, ``clock``, ``repeat`` and ``look``.
     metrics : dict
-        The target is the lowest validation loss that all runs reach.
 
     Raises
     ------
     DivergenceError
-        If no step size of those tried is stable.
+        If no step size of those tried is stable, or a candidate missed the target in every run.
     """
-    seconds, message = asked.seconds, asked.message
-    gradients = asked.gradients
-    every, count = max(1, gradients // _LOOKS), len(seconds)
-    names, start = policies(count), learning.start
-    before = learning.loss(start)
-    curves: dict[tuple[str, str], np.ndarray] = {}
-    by_policy: dict[str, float] = {}
-    with fixed_threads(), Team(seconds, learning.slope) as team:
-        for name, settings in tqdm(names.items(), desc="birch", unit="policy", disable=None):
-
-            def new(name: str = name, settings: dict[str, float] = settings) -> Any:
-                return policy(name, count, settings)
-
-            nominal = Workers(tuple(seconds), (message,) * count)
-            tried = {}
-            for rate in _RATES:
-                trial = LiveRun(nominal, new(), start, learning.slope, rate, every)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    trial.until(gradients)
-                    later = [learning.loss(x) for _, x in trial.looks[len(trial.looks) // 2 :]]
-                tried[rate] = float(np.mean(later))
-            rate = min(tried, key=lambda rate: tried[rate])
-            if not tried[rate] < before:
-                raise DivergenceError(
-                    f"{METHODS[name].title}: none of the step sizes from {_RATES[-1]:.2g} to "
-                    f"{_RATES[0]:.2g} brings the validation loss below {before:.4g}"
+    count, most = len(asked.seconds), asked.gradients
+    ways, before = candidates(count), learning.loss(learning.start)
+    with fixed_threads(), Team(asked.seconds, learning.slope, len(learning.start)) as team:
+        speeds = measured(team, learning, asked.message)
+        trials: dict[str, dict[float, list[Curve]]] = {}
+        for way in tqdm(ways, desc="step sizes", unit="candidate", disable=None):
+            found = [tried(learning, speeds, most, way, draw) for draw in range(_TRIALS)]
+            trials[way.name] = {rate: [one[rate] for one in found] for rate in way.rates}
+        target = common_target(before, trials)
+        rates = best_rates(target, trials)
+        # The trials may have taken long, and the machine's other work may have changed.
+        speeds = measured(team, learning, asked.message)
+        draws = range(_TRIALS, _TRIALS + asked.repeats)
+        expected: dict[str, list[Curve]] = {}
+        for way in ways:
+            foresee = partial(predicted, learning, speeds, most, way)
+            rate, runs = stable(foresee, rates[way.name], target, asked.repeats)
+            rates[way.name], expected[way.name] = rate, runs
+        load = os.getloadavg()[0]
+        curves: dict[str, list[Curve]] = {way.name: [] for way in ways}
+        metrics: dict[str, Any] = {}
+        # All candidates meet a change of the machine's other work.
+        for place, draw in enumerate(tqdm(draws, desc="runs", unit="repeat", disable=None)):
+            for way in ways:
+                enough = min(most, int(_LONGER * len(expected[way.name][place])) + 10)
+                curve, run = raced(
+                    learning, team, speeds.workers, enough, way, rates[way.name], draw
                 )
-            rate *= _MARGIN
-            real = RealRun(team, message, new(), start, rate, every)
-            real.until(gradients)
-            measured = tuple(
-                float(np.mean(took)) if took else float(least)
-                for took, least in zip(real.took, seconds, strict=True)
-            )
-            expected = LiveRun(
-                Workers(measured, (message,) * count), new(), start, learning.slope, rate, every
-            )
-            expected.until(gradients)
-            held = check(real.tree)
-            for clock, run in (("real", real), ("simulated", expected)):
-                curves[name, clock] = np.array([(t, learning.loss(x)) for t, x in run.looks])
-            by_policy |= {
-                f"{name}_rate": rate,
-                f"{name}_dropped": real.dropped,
-                f"{name}_largest_distance": held.largest_distance,
-                f"{name}_conditions_hold": held.fresh and held.contained,
-                f"{name}_slowest_worker_seconds": max(measured),
-                f"{name}_fastest_worker_seconds": min(measured),
-            }
-    target = max(float(curve[:, 1].min()) for curve in curves.values())
-    seconds_to_target = _seconds_to(target, curves)
+                curves[way.name].append(curve)
+                held = check(run.tree)
+                metrics |= {
+                    f"{way.name}_largest_distance": held.largest_distance,
+                    f"{way.name}_conditions_hold": held.fresh and held.contained,
+                    f"{way.name}_dropped": run.dropped,
+                }
+        load_after = os.getloadavg()[0]
+    seconds = {
+        clock: {name: _times(target, name, of[name]) for name in of}
+        for clock, of in (("predicted", expected), ("measured", curves))
+    }
     metrics = {
         "workers": count,
         "initial_loss": before,
-        **by_policy,
         "target_loss": target,
-        **_times(list(names), seconds_to_target),
-        "statement": f"to bring the validation loss from {before:.3g} to {target:.3g}, {count} "
-        f"workers take: {_statement(list(names), seconds_to_target)}",
+        "load_before": load,
+        "load_after": load_after,
+        "server_milliseconds": 1e3 * sum(vars(speeds.handling).values()),
+        "variation": speeds.workers.variation,
+        **{f"worker_{i}_seconds": took for i, took in enumerate(speeds.workers.compute)},
+        **{f"{name}_rate": rate for name, rate in rates.items()},
+        **metrics,
+        **advised(ways, seconds["predicted"], seconds["measured"]),
     }
-    return _dataset(list(names), curves, target), metrics
+    return _dataset(ways, {"predicted": expected, "measured": curves}, target), metrics
 
 
-def _seconds_to(
-    target: float, curves: Mapping[tuple[str, str], np.ndarray]
-) -> dict[tuple[str, str], float]:
-    """Return when each run, by policy and clock, first met the target."""
-    return {
-        key: float(curve[np.flatnonzero(curve[:, 1] <= target)[0], 0])
-        for key, curve in curves.items()
-    }
-
-
-def _fastest(names: list[str], seconds: Mapping[tuple[str, str], float], clock: str) -> str:
-    return min(names, key=lambda name: seconds[name, clock])
-
-
-def _times(names: list[str], seconds: Mapping[tuple[str, str], float]) -> dict[str, Any]:
-    """Return the times to the target, and which policy was first, flat."""
-    numbers: dict[str, Any] = {}
-    for name in names:
-        real, simulated = seconds[name, "real"], seconds[name, "simulated"]
-        numbers |= {f"{name}_real_seconds": real, f"{name}_simulated_seconds": simulated}
-        if simulated > 0:
-            numbers[f"{name}_real_over_simulated"] = real / simulated
-    for clock in ("real", "simulated"):
-        numbers[f"fastest_{clock}"] = _fastest(names, seconds, clock)
-    return numbers
-
-
-def _statement(names: list[str], seconds: Mapping[tuple[str, str], float]) -> str:
-    """Return in words what each policy took, by either clock, the fastest first."""
-    times = ", ".join(
-        f"{METHODS[name].title} {seconds[name, 'real']:.3g} s "
-        f"(simulated {seconds[name, 'simulated']:.3g} s)"
-        for name in sorted(names, key=lambda name: seconds[name, "real"])
-    )
-    fastest = METHODS[_fastest(names, seconds, "simulated")].title
-    return f"{times}; simulated, {fastest} is the fastest"
+def _times(target: float, name: str, curves: Sequence[Curve]) -> np.ndarray:
+    """Return the time of each run to the target; NaN where a run missed it."""
+    times = np.array([seconds_to(target, curve) for curve in curves])
+    times[np.isinf(times)] = np.nan
+    if np.isnan(times).all():
+        raise DivergenceError(
+            f"{name} missed the validation loss {target:.4g} in all {len(times)} runs: raise "
+            "'gradients'"
+        )
+    return times
 
 
 def _dataset(
-    names: list[str], curves: Mapping[tuple[str, str], np.ndarray], target: float
+    ways: Sequence[Candidate],
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
+    target: float,
 ) -> xr.Dataset:
-    clocks = ("real", "simulated")
-    longest = max(len(curve) for curve in curves.values())
-    whole = np.full((len(names), len(clocks), longest, 2), np.nan)
-    for (name, clock), curve in curves.items():
-        whole[names.index(name), clocks.index(clock), : len(curve)] = curve
-    dims = ("policy", "clock", "look")
+    names, clocks = [way.name for way in ways], list(curves)
+    repeats = len(curves[clocks[0]][names[0]])
+    longest = max(len(c) for of in curves.values() for runs in of.values() for c in runs)
+    whole = np.full((len(names), len(clocks), repeats, longest, 2), np.nan)
+    for j, clock in enumerate(clocks):
+        for i, name in enumerate(names):
+            for k, curve in enumerate(curves[clock][name]):
+                whole[i, j, k, : len(curve)] = curve
+    dims = ("candidate", "clock", "repeat", "look")
     return xr.Dataset(
         {
             "time": variable(dims, whole[..., 0], "time since the start", "s"),
             "loss": variable(dims, whole[..., 1], "validation loss"),
         },
         coords={
-            "policy": variable("policy", np.array(names, dtype=np.str_), "policy"),
+            "candidate": variable("candidate", np.array(names, dtype=np.str_), "way to train"),
             "clock": variable("clock", np.array(clocks, dtype=np.str_), "whose clock"),
         },
         attrs={"target": target},
