@@ -130,8 +130,9 @@ def fedhl() -> Mapping[str, Any]:
 
 
 def influence() -> Mapping[str, Any]:
+    from popinv.downstream.data.passages import CATEGORIES
     from popinv.downstream.influence import language, mixture
-    from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages
+    from popinv.downstream.influence.corpus import Corpus, passages
     from popinv.downstream.influence.pretraining import LanguageModel, pretrain, with_weights
 
     rng = np.random.default_rng(0)
