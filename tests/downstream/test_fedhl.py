@@ -348,6 +348,7 @@ def test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_o
     after = {"w": Factors(before["w"].b.clone(), before["w"].a)}
     after["w"].b[0, :, 3] *= 0.9
     after["w"].b[1, :, 3] *= 1.1
+    after["w"].b[2] *= 0.9
     lowered = pruned_ranks(before, after, ranks, pruning)
     # Nobody's rank falls below 1.
     assert lowered.tolist() == [3, 4, 1]
