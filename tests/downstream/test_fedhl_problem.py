@@ -113,10 +113,22 @@ def test_the_network_learns_what_it_is_pretrained_on():
     assert data.largest_class() == pytest.approx(np.bincount(labels).max() / 400)
 
 
-def test_the_pilot_sees_no_test_image():
-    whole, kept = images(2), problem.held_back(images(2))
-    np.testing.assert_array_equal(np.concatenate([kept.train, kept.test]), whole.train)
+def test_the_pilot_sees_no_test_image_and_all_classes_on_both_sides():
+    whole = images(2)
+    # Sets are sorted by class at times.
+    order = np.argsort(whole.train_labels, kind="stable")
+    whole = replace(whole, train=whole.train[order], train_labels=whole.train_labels[order])
+    kept = problem.held_back(whole, 1)
     assert len(kept.test) == 50
+
+    def rows(pixels: np.ndarray, labels: np.ndarray) -> list[bytes]:
+        return sorted(
+            row.tobytes() + bytes([label]) for row, label in zip(pixels, labels, strict=True)
+        )
+
+    both = rows(kept.train, kept.train_labels) + rows(kept.test, kept.test_labels)
+    assert sorted(both) == rows(whole.train, whole.train_labels)
+    assert set(kept.train_labels) == set(kept.test_labels) == set(range(10))
 
 
 # --- texts ---------------------------------------------------------------------------------------

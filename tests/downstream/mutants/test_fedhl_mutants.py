@@ -174,9 +174,9 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         problem,
-        "len(images.train) // 6",
-        "len(images.train) // 5",
-        PROBLEM.test_the_pilot_sees_no_test_image,
+        "len(order) // 6",
+        "len(order) // 5",
+        PROBLEM.test_the_pilot_sees_no_test_image_and_all_classes_on_both_sides,
     ),
     (
         pruning,

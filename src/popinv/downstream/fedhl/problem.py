@@ -27,6 +27,7 @@ from popinv.downstream.fedhl.texts import (
     letter_passages,
     sides,
 )
+from popinv.seeds import generator
 
 __all__ = [
     "DIVISIONS",
@@ -111,11 +112,15 @@ def digits(digit_images: ImageSet, clothes: ImageSet, size: Digits, seed: int) -
     return Adaptation("digits", loss, shapes_of(net), theirs, seed)
 
 
-def held_back(images: ImageSet) -> ImageSet:
-    """Return the training images alone, the last sixth of them as test images."""
-    kept = len(images.train) - len(images.train) // 6
-    train, labels = images.train, images.train_labels
-    return ImageSet(train[:kept], labels[:kept], train[kept:], labels[kept:])
+def held_back(images: ImageSet, seed: int) -> ImageSet:
+    """Return the training images alone, a random sixth of them as test images.
+
+    The order of a set may be that of its classes, so that its last images would be of few classes.
+    """
+    order = generator(seed, "fedhl/held_back").permutation(len(images.train))
+    train, test = np.split(order, [len(order) - len(order) // 6])
+    pixels, labels = images.train, images.train_labels
+    return ImageSet(pixels[train], labels[train], pixels[test], labels[test])
 
 
 def digits_to_clothes(
@@ -123,7 +128,7 @@ def digits_to_clothes(
 ) -> xr.Dataset:
     """Return the accuracies of the first problem."""
     asked, seeds = size.digits, list(seeds_of(size, seed))
-    pilot = digits(digit_images, held_back(clothes), asked, seeds[-1] + 1)
+    pilot = digits(digit_images, held_back(clothes, seeds[-1] + 1), asked, seeds[-1] + 1)
     ones = (digits(digit_images, clothes, asked, one) for one in seeds)
     return accuracies(asked.training, pilot, ones)
 
