@@ -26,7 +26,7 @@ __all__ = ["draw_accuracy", "draw_gains", "draw_losses", "draw_sites"]
 _COLOURS = {
     "fedhl": MODEL,
     "fedhl_relative": SYSTEMS[4],
-    "fedhl_q1": SYSTEMS[2],
+    "fedhl_q1": "#8C510A",
     "flexlora": CHECK,
     "flora": ORACLE,
     "hetlora": SYSTEMS[1],
