@@ -176,7 +176,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         problem,
         "len(order) // 6",
         "len(order) // 5",
-        PROBLEM.test_the_pilot_sees_no_test_image_and_all_classes_on_both_sides,
+        PROBLEM.test_the_pilot_sees_no_test_image_and_many_classes,
     ),
     (
         pruning,
