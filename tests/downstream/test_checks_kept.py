@@ -115,23 +115,28 @@ def analog() -> Mapping[str, Any]:
 
 def fedhl() -> Mapping[str, Any]:
     from popinv.downstream.fedhl import problem
+    from popinv.downstream.fedhl.accuracies import Division, Training, accuracies
+    from popinv.downstream.fedhl.regression_problem import floors, rates, regressions
 
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (60, 28, 28)).astype(np.uint8), np.arange(60) % 10
     images = ImageSet(pixels, labels, pixels[:20], labels[:20])
-    size = problem.Size((10,), 50, 10, 6, 2, 2, 1, 2, 2, (1, 2))
-    pilot, *ones = (problem.adaptation(images, images, size, seed) for seed in (3, 1, 2))
+    training = Training((Division(10, 0.5),), 2, 1, 2)
+    size = problem.Digits(training, 50, 10, 6, 2)
+    pilot, *ones = (problem.digits(images, images, size, seed) for seed in (3, 1, 2))
     whole = problem.merged(
-        problem.grid(pilot, ones, size),
-        problem.regressions(size, (1, 2)),
-        problem.rates(size, (1, 2)),
+        accuracies(training, pilot, ones),
+        regressions(2, (1, 2)),
+        rates((1, 2), (1, 2)),
+        floors(2, (1, 2)),
     )
     return arrays_of(whole)
 
 
 def influence() -> Mapping[str, Any]:
+    from popinv.downstream.data.passages import CATEGORIES
     from popinv.downstream.influence import language, mixture
-    from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages
+    from popinv.downstream.influence.corpus import Corpus, passages
     from popinv.downstream.influence.pretraining import LanguageModel, pretrain, with_weights
 
     rng = np.random.default_rng(0)

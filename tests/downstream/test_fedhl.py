@@ -22,6 +22,13 @@ from popinv.downstream.fedhl.lora import (
     shapes_of,
     truncated,
 )
+from popinv.downstream.fedhl.pruning import (
+    Pruning,
+    leading,
+    penalty_gradients,
+    pruned_ranks,
+    tail_norms,
+)
 from popinv.downstream.fedhl.regression import RANKS, regression
 from popinv.downstream.fedhl.server import METHODS, Weighting
 from popinv.errors import ConfigError
@@ -298,6 +305,123 @@ def test_bytes_count_factors_both_ways():
     assert server.round_bytes("flora", shapes, ranks, 10, number) == both / 2 * 11
     dense = both / 2 + 2 * (40 * 30 + 3 * 30) * number
     assert server.round_bytes("fedhl", shapes, ranks, 10, number, dense_download=True) == dense
+
+
+# --- pruning and scales ----------------------------------------------------------------------
+
+
+def drawn(count: int, m: int, r: int, n: int, seed: int = 0) -> Factors:
+    rng = np.random.default_rng(seed)
+    b, a = rng.standard_normal((count, m, r)), rng.standard_normal((count, r, n))
+    return Factors(torch.from_numpy(b), torch.from_numpy(a))
+
+
+def test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows():
+    ranks, pruning = np.array([4, 2]), Pruning(decay=0.5, strength=0.3)
+    adapters = {"w": leading(drawn(2, 5, 4, 3), ranks), "v": leading(drawn(2, 6, 4, 4, 1), ranks)}
+    by_hand = [
+        sum(
+            torch.linalg.norm(f.b[i, :, kept:]) * torch.linalg.norm(f.a[i, kept:])
+            for f in adapters.values()
+        )
+        for i, kept in enumerate((2, 1))
+    ]
+    np.testing.assert_allclose(tail_norms(adapters, ranks, pruning), by_hand)
+    b = adapters["w"].b.clone().requires_grad_(True)
+    a = adapters["w"].a.clone().requires_grad_(True)
+    loss = sum(
+        torch.linalg.norm(b[i, :, k:]) * torch.linalg.norm(a[i, k:r])
+        for i, (k, r) in enumerate(((2, 4), (1, 2)))
+    )
+    (0.3 * loss).backward()
+    found = penalty_gradients(adapters, ranks, pruning)["w"]
+    torch.testing.assert_close(found.b, b.grad)
+    torch.testing.assert_close(found.a, a.grad)
+    # Fresh factors have B = 0, and no direction.
+    zero = {"w": Factors(torch.zeros(2, 5, 4), torch.zeros(2, 4, 3))}
+    assert (penalty_gradients(zero, ranks, pruning)["w"].b == 0).all()
+
+
+def test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones():
+    ranks, pruning = np.array([4, 4, 1]), Pruning(decay=0.75, strength=0.1)
+    before = {"w": leading(drawn(3, 5, 4, 3), ranks)}
+    after = {"w": Factors(before["w"].b.clone(), before["w"].a)}
+    after["w"].b[0, :, 3] *= 0.9
+    after["w"].b[1, :, 3] *= 1.1
+    after["w"].b[2] *= 0.9
+    lowered = pruned_ranks(before, after, ranks, pruning)
+    # Nobody's rank falls below 1.
+    assert lowered.tolist() == [3, 4, 1]
+    kept = leading(after["w"], lowered)
+    assert torch.equal(kept.b[0, :, :3], after["w"].b[0, :, :3])
+    assert torch.equal(kept.a[0, :3], after["w"].a[0, :3])
+    assert (kept.product()[0] - after["w"].product()[0]).norm() > 0
+    assert torch.equal(kept.product()[1], after["w"].product()[1])
+
+
+def test_ranks_of_hetlora_fall_for_good_and_bytes_with_them():
+    # The strength is so large that the last directions shrink in every round.
+    pruning = Pruning(decay=0.7, strength=5.0)
+    state, _ = after(4, federation("hetlora", pruning=pruning))
+    assert (state.ranks <= RANKS).all()
+    assert (state.ranks < RANKS).any()
+    later, info = step(state, federation("hetlora", pruning=pruning))
+    assert (later.ranks <= state.ranks).all()
+    whole, unpruned = after(5, federation("hetlora"))
+    assert info["bytes"] < unpruned["bytes"]
+    assert whole.ranks.tolist() == RANKS.tolist()
+    with pytest.raises(ConfigError, match="pruning is for hetlora, not for 'flora'"):
+        federation("flora", pruning=pruning)
+    with pytest.raises(ConfigError, match="decay is 1"):
+        Pruning(decay=1.0)
+    with pytest.raises(ConfigError, match="strength is -1"):
+        Pruning(strength=-1.0)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_alpha_over_r_is_the_scale_of_unscaled_factors(optimiser):
+    # Torch trains the unscaled factors, whose product is multiplied by alpha / r.
+    problem, alpha, ranks = regression(0.1, 1), 6.0, [2, 12]
+    clients, local = np.array([0, 9]), Local(5, 0.01, optimiser, alpha)
+    w = matrix(12, (40, 30)) / 10
+    effective = {"w": sent(w, ranks)}
+    trained = train(effective, None, problem.gradient, clients, 0, local, np.array(ranks))
+    for i, (client, rank) in enumerate(zip(clients, ranks, strict=True)):
+        scale = alpha / rank
+        b, a = (
+            (part[i] / scale**0.5).clone().requires_grad_(True)
+            for part in (effective["w"].b, effective["w"].a)
+        )
+        choice = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimiser]
+        optimiser_of_torch = choice([b, a], lr=0.01)
+        for _ in range(5):
+            optimiser_of_torch.zero_grad()
+            lost = scale * (b @ a) - problem.targets[client]
+            (0.5 * ((lost @ problem.moments[client]) * lost).sum()).backward()
+            optimiser_of_torch.step()
+        torch.testing.assert_close(
+            trained["w"].product()[i], scale * (b @ a).detach(), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_scale_of_one_changes_nothing_and_a_larger_one_starts_larger():
+    plain, _ = after(2, federation())
+    same, _ = after(2, federation(ranks=np.full(10, 4), local=Local(3, 0.05, alpha=4.0)))
+    unscaled, _ = after(2, federation(ranks=np.full(10, 4)))
+    assert torch.equal(same.increments["w"], unscaled.increments["w"])
+    scaled, _ = after(2, federation(local=Local(3, 0.05, alpha=1.0)))
+    assert not torch.allclose(scaled.increments["w"], plain.increments["w"])
+    # With B = 0, the first step of descent moves B A by s^2 times the unscaled step's: once for
+    # the rate, and once for A.
+    first = [
+        after(1, federation(ranks=np.full(10, 4), local=Local(1, 1e-3, alpha=alpha)))[0]
+        for alpha in (4.0, 12.0)
+    ]
+    torch.testing.assert_close(first[1].increments["w"], 9 * first[0].increments["w"])
+    with pytest.raises(ConfigError, match="alpha is -1"):
+        Local(1, 0.1, alpha=-1.0)
+    with pytest.raises(ConfigError, match="need the ranks"):
+        train({}, None, regression(0.1, 1).gradient, RANKS, 0, Local(1, 0.1, alpha=1.0))
 
 
 # --- the regression ------------------------------------------------------------------------------

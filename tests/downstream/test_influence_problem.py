@@ -12,11 +12,12 @@ import torch
 from popinv.downstream import kept
 from popinv.downstream.data import encoder as encoders
 from popinv.downstream.data.emails import GROUPS
+from popinv.downstream.data.passages import CATEGORIES
 from popinv.downstream.influence import exactness, fine_tuning, pretraining, problem
 from popinv.downstream.influence.bigram_table import bigram_loss, bigram_table
 from popinv.downstream.influence.claims import claims
 from popinv.downstream.influence.comparison import correlation
-from popinv.downstream.influence.corpus import CATEGORIES, Corpus, passages
+from popinv.downstream.influence.corpus import Corpus, passages
 from popinv.downstream.influence.figures import draw_landmarks, draw_selections
 from popinv.downstream.influence.fine_tuning import FineTuning
 from popinv.downstream.influence.language import Language, sides

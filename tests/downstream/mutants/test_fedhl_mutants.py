@@ -8,12 +8,22 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.downstream.fedhl import clients, lora, problem, regression, server
+from popinv.downstream.fedhl import (
+    clients,
+    federation,
+    lora,
+    problem,
+    pruning,
+    regression,
+    regression_claims,
+    regression_problem,
+    server,
+)
 
 pytestmark = pytest.mark.slow
 
 TESTS = ordinary_tests("test_fedhl")
-STUDY = ordinary_tests("test_fedhl_study")
+PROBLEM = ordinary_tests("test_fedhl_problem")
 
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -110,8 +120,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         clients,
-        "value - local.rate * slope",
-        "value + local.rate * slope",
+        "value - rates * slope",
+        "value + rates * slope",
         TESTS.test_the_full_rank_base_learns_what_flexlora_loses,
     ),
     (
@@ -145,16 +155,58 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_the_drift_is_the_difference_of_the_first_gradients,
     ),
     (
-        problem,
+        regression_problem,
         'np.log(rate["horizon"]',
         'np.log2(rate["horizon"]',
-        STUDY.test_exponents_are_those_of_a_power_law,
+        PROBLEM.test_exponents_are_those_of_a_power_law,
+    ),
+    (
+        regression_claims,
+        "number // 10",
+        "number // 5",
+        PROBLEM.test_levels_are_means_of_the_last_tenth_of_the_rounds,
+    ),
+    (
+        regression_claims,
+        "rounds // 4",
+        "rounds // 3",
+        PROBLEM.test_levels_are_means_of_the_last_tenth_of_the_rounds,
     ),
     (
         problem,
-        "len(images.train) // 6",
-        "len(images.train) // 5",
-        STUDY.test_the_pilot_sees_no_test_image,
+        "len(order) // 6",
+        "len(order) // 5",
+        PROBLEM.test_the_pilot_sees_no_test_image_and_many_classes,
+    ),
+    (
+        pruning,
+        "np.maximum(1, ",
+        "np.maximum(0, ",
+        TESTS.test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones,
+    ),
+    (
+        pruning,
+        "pruning) < tail_norms(",
+        "pruning) > tail_norms(",
+        TESTS.test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones,
+    ),
+    (
+        pruning,
+        "pruning.strength * a * tail.b",
+        "pruning.strength * b * tail.b",
+        TESTS.test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows,
+    ),
+    (
+        clients,
+        'power = 0.5 if local.optimiser == "adam"',
+        'power = 1.0 if local.optimiser == "adam"',
+        TESTS.test_alpha_over_r_is_the_scale_of_unscaled_factors,
+    ),
+    (
+        federation,
+        "torch.from_numpy(np.sqrt(scales))",
+        "torch.from_numpy(scales)",
+        TESTS.test_a_scale_of_one_changes_nothing_and_a_larger_one_starts_larger,
     ),
 ]
 

@@ -12,11 +12,15 @@ only the abstract was readable, and everything else here is a reconstruction.
 
 ``lora``        low-rank factors of any torch module's weights, and their gradients
 ``server``      truncation, weights, and the five methods' rules
+``pruning``     clients of HetLoRA that lower their ranks
 ``clients``     local training of all clients at once, sampling of clients
 ``splits``      Dirichlet, homogeneous and site-wise divisions of data
 ``federation``  settings, state, and one round as a pure step
 ``regression``  a linear regression in which everything is known
 ``adaptation``  a small network from digits to clothes
-``problem``     the test problem: sizes and runs; ``claims`` on them
+``texts``       the last block of a pretrained encoder, and kinds of texts
+``accuracies``  the rules on these, over divisions, seeds and learning rates
+``problem``     the test problem: sizes and parts, with ``regression_problem``
+``claims``      the table of claims, with ``regression_claims``
 ``study``       sites with laws of their own adapt a study's surrogate
 """

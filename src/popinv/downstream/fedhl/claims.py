@@ -5,19 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from popinv.downstream.claims import Claim, Control, above, below, judged, measured, unsettled
-from popinv.downstream.fedhl.problem import fitted_exponents
+from popinv.downstream.claims import (
+    Claim,
+    Control,
+    Measured,
+    Part,
+    Range,
+    Source,
+    above,
+    judged,
+    measured,
+    unsettled,
+)
+from popinv.downstream.fedhl.accuracies import FEDERATIONS, gains
+from popinv.downstream.fedhl.problem import PROBLEMS
+from popinv.downstream.fedhl.regression_claims import derived, headlines
+from popinv.downstream.fedhl.regression_problem import fitted_exponents
 from popinv.downstream.metrics import flatten
 
-__all__ = ["claims", "metrics"]
+__all__ = ["GAIN", "claims", "learns", "metrics"]
 
-# The baselines that allow unequal ranks.
-_OTHERS = ("hetlora", "flexlora", "flora")
-# The slowest power of the rounds that counts as the theorem's -0.5.
-_POWER = -0.45
+NAMES = {"hetlora": "HetLoRA", "flexlora": "FlexLoRA", "flora": "FLoRA", "equal": "equal weights"}
+# The baselines that allow unequal ranks, and the method against each that has neither a base of
+# full rank nor weights from truncation errors.
+_RIVALS = {"flexlora": "hetlora", "hetlora": "flexlora", "flora": "flexlora"}
+# The pooled model must gain more than this over the largest class.
+GAIN = 0.1
+_MANY = 100
+_SOURCES: dict[Part, tuple[Source, str]] = {
+    "headline": ("paper", "abstract"),
+    "reconstruction": ("this package", ""),
+}
 
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
@@ -26,20 +46,27 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
     Parameters
     ----------
     result : Dataset
-        The merged parts of ``problem``.
+        The merged parts of the test problem.
     """
-    last = result["accuracy"].isel(round=-1)
-    best = result["learning_rate"].values[result["pilot_accuracy"].argmax("learning_rate").values]
     numbers: dict[str, Any] = {}
-    for name, values in (
-        ("accuracy", last.mean("seed")),
-        ("accuracy_deviation", last.std("seed", ddof=1)),
-        ("learning_rate", last.mean("seed").copy(data=best)),
-        *((name, result[name].mean("seed")) for name in ("truncation", "entropy", "bytes")),
-    ):
-        numbers |= flatten(values, f"{name}_{{clients}}_clients_{{concentration:g}}_{{rule}}")
-    for rule in ("fedhl", "fedhl_relative", "equal"):
-        numbers[f"lead_{rule}"] = float(_lead(result, rule, _OTHERS).mean())
+    for problem in result["problem"].values.tolist():
+        one = result.sel(problem=problem)
+        last = one["last_accuracy"].dropna("division", how="all")
+        one = one.sel(division=last["division"])
+        for name, values in (
+            ("accuracy", last.mean("seed")),
+            ("accuracy_deviation", last.std("seed", ddof=1)),
+            *((name, one[name].mean("seed")) for name in ("truncation", "entropy", "bytes")),
+        ):
+            numbers |= flatten(values, f"{name}_{problem}_{{division}}_{{rule}}")
+        tried = one["pilot_accuracy"].dropna("clients", how="all")
+        best = tried.isel(learning_rate=0).copy(
+            data=tried["learning_rate"].values[tried.argmax("learning_rate").values]
+        )
+        numbers |= flatten(best, f"learning_rate_{problem}_{{clients}}_clients_{{rule}}")
+        for name in ("pooled", "pooled_dealt", "largest_class"):
+            numbers[f"{name}_{problem}"] = float(one[name].mean())
+    numbers = {name.replace(", ", "_").replace(" ", "_"): n for name, n in numbers.items()}
     numbers |= flatten(result["optimum"].mean("seed"), "regression_{case}_optimum")
     for name, values in (
         ("last", result["loss"].isel(regression_round=-1)),
@@ -52,178 +79,113 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
     return numbers | flatten(exponents, "rate_exponent_{spread}_{rate_rule}")
 
 
-def _lead(result: xr.Dataset, rule: str, others: tuple[str, ...]) -> np.ndarray:
-    """Return the lead over the best of the others after the last round, mean over settings."""
-    last = result["accuracy"].isel(round=-1)
-    best = last.sel(rule=list(others)).max("rule")
-    return (last.sel(rule=rule) - best).mean(["clients", "concentration"]).values
+def _mean_gain(
+    result: xr.Dataset, problem: str, clients: int, rule: str, other: str
+) -> Measured | None:
+    """Return the gain with so many clients, mean over their divisions; None if there are none."""
+    found = gains(result, problem, rule, other)
+    own = [name for name in found["division"].values if name.startswith(f"{clients} clients")]
+    return measured(found.sel(division=own).mean("division").values) if own else None
+
+
+def learns(result: xr.Dataset, problem: str) -> bool:
+    """Return whether a problem counts: its pooled model gains clearly over the largest class."""
+    return above(GAIN).holds(_learnt(result, problem, "pooled"))
+
+
+def _learnt(result: xr.Dataset, problem: str, name: str) -> Measured:
+    one = result.sel(problem=problem)
+    return measured((one[name] - one["largest_class"]).values)
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
-    """Return the table of claims from the merged parts of ``problem``."""
-    return [*_headlines(result), *_derived(result)]
+    """Return the table of claims from the merged parts of the test problem."""
+    return [
+        *_rivals(result),
+        *headlines(result),
+        *_gates(result),
+        *_parts(result),
+        *derived(result),
+    ]
 
 
-def _headlines(result: xr.Dataset) -> Iterator[Claim]:
-    without = tuple(rule for rule in _OTHERS if rule != "flexlora")
-    yield judged(
-        "headline",
-        "FedHL is more accurate than the best of HetLoRA, FlexLoRA and FLoRA (digits to clothes, "
-        "each at its own best rate; lead after the last round)",
-        "paper",
-        "abstract",
-        "0.01 to 0.03",
-        measured(_lead(result, "fedhl", _OTHERS)),
-        above(0.0),
-        Control(
-            "base of full rank and weights left out (FlexLoRA against the best of the two others)",
-            measured(_lead(result, "flexlora", without)),
-        ),
-        "Tried: three rates for each method, and weights with a relative epsilon (see below). The "
-        "paper's data, networks and epsilon would settle it.",
-    )
-    if 100 not in result["clients"].values:
-        yield unsettled(
-            "headline",
-            "the same with many clients of whom a tenth takes part in a round",
-            "paper",
-            "abstract",
-            "0.01 to 0.03",
-            "not run",
-            "100 clients are part of the size 'paper' only.",
-        )
-    start, last = (result["loss"].isel(regression_round=k).sel(case="none") for k in (0, -1))
-    left = last / start
-    yield judged(
-        "headline",
-        "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
-        "weights: loss at the end over that at the start)",
-        "paper",
-        "abstract",
-        0.0,
-        measured(left.sel(regression_rule="uniform").values),
-        below(0.01),
-        Control(
-            "base of full rank left out (FlexLoRA)",
-            measured(left.sel(regression_rule="flexlora").values),
-        ),
-    )
-    drift = result["drift"]
-    yield judged(
-        "headline",
-        "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
-        "over that of equal weights)",
-        "paper",
-        "abstract, Theorem 3",
-        "below 1",
-        measured(drift.sel(weights="paper").values),
-        below(1.0),
-        Control("weights in reverse order", measured(drift.sel(weights="reversed").values)),
-    )
-    exponents = fitted_exponents(result)
-    for spread, words, why in (
-        ("equal", "equal clients", ""),
-        (
-            "mild",
-            "mildly unequal clients",
-            "Tried: weights with a relative epsilon (see below). The bound as we derived it has a "
-            "term of the drift, which does not fall with the rounds where clients are unequal.",
-        ),
-    ):
-        powers = exponents.sel(spread=spread)
+def _counted(
+    result: xr.Dataset,
+    problem: str,
+    part: Part,
+    words: str,
+    expected: str,
+    found: Measured,
+    criterion: Range,
+    control: Control | None,
+) -> Claim:
+    """Return the judged row of a problem that counts, and an unsettled one of another."""
+    source, where = _SOURCES[part]
+    if learns(result, problem):
+        return judged(part, words, source, where, expected, found, criterion, control)
+    why = "The pooled model of this problem does not learn clearly more than the largest class."
+    return unsettled(part, words, source, where, expected, "not comparable", why, found)
+
+
+def _rivals(result: xr.Dataset) -> Iterator[Claim]:
+    for problem, name in PROBLEMS.items():
+        for clients in FEDERATIONS:
+            few = clients != _MANY
+            how = f"{clients} clients" + ("" if few else ", of whom a tenth takes part in a round")
+            for rival, plain in _RIVALS.items():
+                words = f"FedHL is more accurate than {NAMES[rival]} ({name}; {how})"
+                found = _mean_gain(result, problem, clients, "fedhl", rival)
+                without = _mean_gain(result, problem, clients, plain, rival)
+                if found is None or without is None:
+                    yield unsettled(
+                        "headline",
+                        words,
+                        "paper",
+                        "abstract",
+                        "0.01 to 0.03",
+                        "not run",
+                        "Part of the size 'paper' only.",
+                    )
+                    continue
+                yield _counted(
+                    result,
+                    problem,
+                    "headline",
+                    words,
+                    "0.01 to 0.03",
+                    found,
+                    above(0.0),
+                    Control(f"base of full rank and weights left out ({NAMES[plain]})", without),
+                )
+
+
+def _gates(result: xr.Dataset) -> Iterator[Claim]:
+    for problem, name in PROBLEMS.items():
         yield judged(
-            "headline",
-            f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
-            f"{words}: fitted power of T)",
-            "paper",
-            "abstract",
-            -0.5,
-            measured(powers.sel(rate_rule="fedhl").values),
-            below(_POWER),
-            Control(
-                "base of full rank and weights left out (FlexLoRA)",
-                measured(powers.sel(rate_rule="flexlora").values),
-            ),
-            why,
+            "reconstruction",
+            f"the problem counts: one client with all data and full rank is more accurate than the "
+            f"largest class ({name})",
+            "this package",
+            "",
+            f"above {GAIN:g}",
+            _learnt(result, problem, "pooled"),
+            above(GAIN),
+            Control("labels dealt at random", _learnt(result, problem, "pooled_dealt")),
         )
 
 
-def _derived(result: xr.Dataset) -> Iterator[Claim]:
-    without = tuple(rule for rule in _OTHERS if rule != "flexlora")
-    yield judged(
-        "reconstruction",
-        "with a relative epsilon FedHL is more accurate than the best of the three others",
-        "this package",
-        "",
-        "above 0",
-        measured(_lead(result, "fedhl_relative", _OTHERS)),
-        above(0.0),
-        Control(
-            "base of full rank and weights left out (FlexLoRA against the best of the two others)",
-            measured(_lead(result, "flexlora", without)),
-        ),
-    )
-    yield judged(
-        "reconstruction",
-        "with a relative epsilon the weights add accuracy (lead over equal weights)",
-        "this package",
-        "",
-        "above 0",
-        measured(_lead(result, "fedhl_relative", ("equal",))),
-        above(0.0),
-        Control(
-            "the same with the literal epsilon",
-            measured(_lead(result, "fedhl", ("equal",))),
-        ),
-    )
-    powers = fitted_exponents(result).sel(rate_rule="fedhl_relative")
-    yield judged(
-        "reconstruction",
-        "with a relative epsilon the squared gradient falls as 1/sqrt(T) for mildly unequal "
-        "clients too (fitted power of T)",
-        "this package",
-        "",
-        -0.5,
-        measured(powers.sel(spread="mild").values),
-        below(_POWER),
-    )
-    largest = result["largest_weight"].sel(case="none")
-    yield judged(
-        "reconstruction",
-        "with the literal epsilon one client whose rank reaches that of W decides alone "
-        "(regression, equal clients: largest weight)",
-        "reconstruction",
-        "eq. (15)",
-        1.0,
-        measured(largest.sel(regression_rule="fedhl").values),
-        above(0.99),
-        Control("relative epsilon", measured(largest.sel(regression_rule="fedhl_relative").values)),
-    )
-    loss = result["loss"].sel(regression_rule="uniform")
-    growth = loss.isel(regression_round=-1) / loss.min("regression_round")
-    yield judged(
-        "reconstruction",
-        "residuals are counted twice: with very unequal clients and long local training the loss "
-        "rises again (equal weights: last over least)",
-        "reconstruction",
-        "",
-        "above 1.5",
-        measured(growth.sel(case="strong").values),
-        above(1.5),
-        Control("equal clients", measured(growth.sel(case="none").values)),
-    )
-    last = result["loss"].isel(regression_round=-1)
-    frozen = last.sel(regression_rule="fedhl_at_client") / last.sel(regression_rule="uniform")
-    yield judged(
-        "reconstruction",
-        "residuals frozen into the clients' base lower that loss (over that without)",
-        "reconstruction",
-        "",
-        "below 0.8",
-        measured(frozen.sel(case="strong").values),
-        below(0.8),
-        Control(
-            "mildly unequal clients, little local training",
-            measured(frozen.sel(case="mild_short").values),
-        ),
-    )
+def _parts(result: xr.Dataset) -> Iterator[Claim]:
+    """Yield what the base of full rank adds, and then the weights, with ten clients."""
+    for problem, name in PROBLEMS.items():
+        for what, rule, other in (
+            ("the base of full rank alone adds", "equal", "flexlora"),
+            ("the literal weights add to the base", "fedhl", "equal"),
+            ("weights with q = 1 add to the base", "fedhl_q1", "equal"),
+            ("weights with a relative epsilon add to the base", "fedhl_relative", "equal"),
+        ):
+            words = f"{what}: gain in accuracy over {NAMES[other]} ({name}; 10 clients)"
+            found = _mean_gain(result, problem, 10, rule, other)
+            assert found is not None
+            yield _counted(
+                result, problem, "reconstruction", words, "above 0", found, above(0.0), None
+            )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from popinv.downstream.fedhl import server
 from popinv.downstream.fedhl.clients import Gradient, Local, sample_clients, train
 from popinv.downstream.fedhl.lora import Adapters, Dense, Factors, fresh, products, truncated
+from popinv.downstream.fedhl.pruning import Pruning, leading, pruned_ranks
 from popinv.downstream.fedhl.server import METHODS, Weighting
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
@@ -44,6 +45,8 @@ class Federation:
     residual_at_client : bool
         True if FedHL freezes W - W^{r_i} into the client's base, so that training does not work
         against the truncated part. W is then sent in full. This is not part of the paper.
+    pruning : Pruning, optional
+        Lets the clients of HetLoRA lower their ranks.
     dtype : torch.dtype
     seed, stage : int, str
         Address of the random draws.
@@ -58,6 +61,7 @@ class Federation:
     weighting: Weighting = field(default_factory=Weighting)
     share: float = 1.0
     residual_at_client: bool = False
+    pruning: Pruning | None = None
     dtype: torch.dtype = torch.float32
     seed: int = 0
     stage: str = "fedhl"
@@ -75,6 +79,8 @@ class Federation:
             )
         if self.residual_at_client and self.method != "fedhl":
             raise ConfigError(f"residual_at_client is for fedhl, not for '{self.method}'")
+        if self.pruning is not None and self.method != "hetlora":
+            raise ConfigError(f"pruning is for hetlora, not for '{self.method}'")
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,15 @@ class State:
         W of every layer.
     factors : Adapters, optional
         Factors of the layers, for the methods that average factors.
+    ranks : ndarray of int, shape (K,)
+        Ranks of the clients, which pruning lowers.
     round : int
         Number of past rounds.
     """
 
     increments: Dense
     factors: Adapters | None
+    ranks: np.ndarray
     round: int = 0
 
 
@@ -102,20 +111,29 @@ def begin(federation: Federation) -> State:
         name: torch.zeros(shape, dtype=federation.dtype)
         for name, shape in federation.shapes.items()
     }
-    factors = None
+    factors, ranks = None, _ranks(federation)
     if federation.method in ("fedit", "hetlora"):
-        rank = _ranks(federation).max()
+        rank = ranks.max()
         rng = generator(federation.seed, f"{federation.stage}/start")
         factors = {
-            name: fresh(shape, [min(rank, *shape)], [rng], federation.dtype)
+            name: _scaled(
+                fresh(shape, [min(rank, *shape)], [rng], federation.dtype),
+                federation.local.scales(np.array([rank])),
+            )
             for name, shape in federation.shapes.items()
         }
-    return State(increments, factors)
+    return State(increments, factors, ranks)
 
 
 def _ranks(federation: Federation) -> np.ndarray:
     ranks = np.asarray(federation.ranks)
     return np.full_like(ranks, ranks.min()) if federation.method == "fedit" else ranks
+
+
+def _scaled(factors: Factors, scales: np.ndarray) -> Factors:
+    """Return effective fresh factors of scaled ones: B is zero, and A has its share of s."""
+    root = torch.from_numpy(np.sqrt(scales)).to(factors.a.dtype)
+    return Factors(factors.b, factors.a * root[:, None, None])
 
 
 def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
@@ -132,9 +150,23 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
     seed, stage = federation.seed, federation.stage
     rng = generator(seed, f"{stage}/clients", state.round)
     chosen = sample_clients(len(federation.ranks), federation.share, rng)
-    ranks = _ranks(federation)[chosen]
+    ranks = state.ranks[chosen]
     start, offset, errors = _sent(state, federation, chosen, ranks)
-    trained = train(start, offset, federation.gradient, chosen, state.round, federation.local)
+    pruning = federation.pruning
+    trained = train(
+        start,
+        offset,
+        federation.gradient,
+        chosen,
+        state.round,
+        federation.local,
+        ranks,
+        pruning,
+    )
+    lowered = ranks
+    if pruning is not None:
+        lowered = pruned_ranks(start, trained, ranks, pruning)
+        trained = {name: leading(f, lowered) for name, f in trained.items()}
     shares = federation.sizes[chosen] / federation.sizes[chosen].sum()
     factors, method = None, federation.method
     if method == "fedhl":
@@ -172,7 +204,9 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
             federation.residual_at_client,
         ),
     }
-    return State(increments, factors, state.round + 1), info
+    now = state.ranks.copy()
+    now[chosen] = lowered
+    return State(increments, factors, now, state.round + 1), info
 
 
 def _norm(increments: Dense) -> float:
@@ -184,7 +218,7 @@ def _sent(
 ) -> tuple[Adapters, Dense | None, np.ndarray]:
     """Return factors and offset from which clients start, and their squared errors."""
     if state.factors is not None:
-        start = {name: _sliced(f, ranks) for name, f in state.factors.items()}
+        start = {name: leading(f, ranks) for name, f in state.factors.items()}
         lost = server.residuals(state.increments, products(start))
         squares = sum((e.double() ** 2).sum(dim=(1, 2)) for e in lost.values())
         return start, None, torch.as_tensor(squares).numpy()
@@ -194,7 +228,10 @@ def _sent(
         for client in chosen
     ]
     empty = {
-        name: fresh(shape, np.minimum(ranks, min(shape)).tolist(), rngs, federation.dtype)
+        name: _scaled(
+            fresh(shape, np.minimum(ranks, min(shape)).tolist(), rngs, federation.dtype),
+            federation.local.scales(ranks),
+        )
         for name, shape in federation.shapes.items()
     }
     if federation.method == "flora":
@@ -205,12 +242,6 @@ def _sent(
     if federation.residual_at_client:
         offset = server.residuals(state.increments, products(start))
     return start, offset, server.squared_truncation_errors(decomposition, ranks.tolist())
-
-
-def _sliced(factors: Factors, ranks: np.ndarray) -> Factors:
-    """Return the first r_i columns of B and rows of A for every client, with zeros elsewhere."""
-    kept = torch.arange(factors.b.shape[2]) < torch.from_numpy(ranks)[:, None]
-    return Factors(factors.b * kept[:, None, :], factors.a * kept[:, :, None])
 
 
 def run(

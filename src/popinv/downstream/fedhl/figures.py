@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.downstream.claims import measured
+from popinv.downstream.fedhl.accuracies import gains
 from popinv.figures.style import (
     CHECK,
     DATA,
@@ -19,11 +21,12 @@ from popinv.figures.style import (
     styled,
 )
 
-__all__ = ["draw_accuracy", "draw_losses", "draw_sites"]
+__all__ = ["draw_accuracy", "draw_gains", "draw_losses", "draw_sites"]
 
 _COLOURS = {
     "fedhl": MODEL,
     "fedhl_relative": SYSTEMS[4],
+    "fedhl_q1": "#8C510A",
     "flexlora": CHECK,
     "flora": ORACLE,
     "hetlora": SYSTEMS[1],
@@ -33,29 +36,58 @@ _COLOURS = {
 }
 
 
-def _division(concentration: float) -> str:
-    if np.isinf(concentration):
-        return "homogeneous"
-    return f"Dirichlet {concentration:g}"
+@styled
+def draw_accuracy(result: xr.Dataset) -> Figure:
+    """Draw the accuracy over the rounds, mean of the seeds, by problem and division."""
+    problems, divisions = result["problem"].values, result["division"].values
+    figure = new_figure("Accuracy over the rounds", 3.2 * len(divisions), 2.8 * len(problems))
+    axes = figure.subplots(len(problems), len(divisions), squeeze=False)
+    mean = result["accuracy"].mean("seed")
+    for row, problem in zip(axes, problems, strict=True):
+        for ax, division in zip(row, divisions, strict=True):
+            found = mean.sel(problem=problem, division=division).dropna("round", how="all")
+            ax.set_visible(bool(found.size))
+            for rule in found["rule"].values if found.size else ():
+                values = found.sel(rule=rule).values
+                ax.plot(values, color=_COLOURS[str(rule)], label=readable(str(rule)))
+            ax.set(title=f"{problem}: {division}", xlabel="round")
+            ax.title.set_fontsize("small")
+    axes[-1, 0].set(ylabel="accuracy")
+    axes[-1, 0].legend(loc="best", fontsize="x-small")
+    return figure
 
 
 @styled
-def draw_accuracy(result: xr.Dataset) -> Figure:
-    """Draw the accuracy over the rounds, mean of the seeds, by federation and division."""
-    clients, divisions = result["clients"].values, result["concentration"].values
-    figure = new_figure("From digits to clothes: accuracy over the rounds", 12, 6.5)
-    axes = figure.subplots(len(clients), len(divisions), sharex=True, sharey=True, squeeze=False)
-    mean = result["accuracy"].mean("seed")
-    for row, count in zip(axes, clients, strict=True):
-        for ax, concentration in zip(row, divisions, strict=True):
-            for rule in result["rule"].values:
-                values = mean.sel(clients=count, concentration=concentration, rule=rule)
-                ax.plot(values.values, color=_COLOURS[str(rule)], label=readable(str(rule)))
-            ax.set(title=f"{count} clients, {_division(concentration)}")
-        row[0].set(ylabel="accuracy")
-    for ax in axes[-1]:
-        ax.set(xlabel="round")
-    axes[0, 0].legend(loc="best")
+def draw_gains(result: xr.Dataset, rule: str = "fedhl") -> Figure:
+    """Draw the gain of a rule over the others, with its interval, by problem and division."""
+    problems = result["problem"].values.tolist()
+    others = [name for name in result["rule"].values.tolist() if name != rule]
+    title = f"Gain in accuracy of {readable(rule)} over the others, with 95 % intervals"
+    figure = new_figure(title, 4.2 * len(problems), 4.5)
+    axes = figure.subplots(1, len(problems), sharex=True, squeeze=False)[0]
+    for ax, problem in zip(axes, problems, strict=True):
+        for i, other in enumerate(others):
+            found = gains(result, problem, rule, other)
+            each = [measured(values) for values in found.values]
+            mean = np.array([one.mean for one in each])
+            reach = np.array([one.high - one.mean for one in each])
+            place = np.arange(len(each)) + (i - (len(others) - 1) / 2) * 0.8 / len(others)
+            ax.errorbar(
+                mean,
+                place,
+                xerr=reach,
+                fmt="o",
+                ms=4,
+                lw=1.4,
+                color=_COLOURS[other],
+                label=readable(other),
+            )
+        ax.axvline(0, color=LIGHT, lw=1)
+        ax.set_yticks(np.arange(len(found["division"])), found["division"].values.tolist())
+        ax.invert_yaxis()
+        ax.grid(False, axis="y")
+        ax.set(title=problem, xlabel="gain")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 

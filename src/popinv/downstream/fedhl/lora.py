@@ -9,7 +9,8 @@ rank: columns of B and rows of A beyond a client's rank are zero. Since
 both gradients vanish there, so the padding stays zero and has no effect.
 
 Factors are effective factors: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each.
-A step of gradient descent on the unscaled factors is then a step on these with s times the rate.
+A step of gradient descent on the unscaled factors is then a step on these with s times the rate
+(see ``clients.Local``, option ``alpha``).
 """
 
 from __future__ import annotations

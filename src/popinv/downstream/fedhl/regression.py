@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from popinv.downstream.fedhl.clients import Local
-from popinv.downstream.fedhl.federation import Federation, run
+from popinv.downstream.fedhl.federation import Federation, begin, run, step
 from popinv.downstream.fedhl.lora import Dense
 from popinv.downstream.fedhl.server import (
     Weighting,
@@ -34,12 +34,14 @@ from popinv.seeds import generator
 
 __all__ = [
     "CASES",
+    "FLOOR_RULES",
     "RANKS",
     "RATE_RULES",
     "RULES",
     "Case",
     "Regression",
     "drifts",
+    "falling_squares",
     "regression",
     "rows",
     "squared_gradients",
@@ -148,6 +150,7 @@ RULES: dict[str, tuple[str, Weighting, bool]] = {
 }
 
 RATE_RULES = ("fedhl", "fedhl_relative", "flexlora")
+FLOOR_RULES = ("fedhl", "uniform", "flexlora")
 # Rate of the shortest horizon, local steps, and noise of the gradients for the power of T.
 _RATE, _STEPS, _NOISE = 0.1, 4, 0.2
 
@@ -225,3 +228,15 @@ def squared_gradients(
         asked = _chosen(_federation(problem, local, seed, f"rate/{horizon}"), rule)
         _, record = run(asked, horizon, problem.square, f"{rule}, {horizon} rounds")
         yield float(record["square"][:-1].mean())
+
+
+def falling_squares(deviation: float, rule: str, rounds: int, seed: int) -> dict[str, list[float]]:
+    """Return the ``squares`` of the gradient before each round, at rates that fall as 1/sqrt(t)."""
+    problem = regression(deviation, seed, _NOISE)
+    asked = _chosen(_federation(problem, Local(_STEPS, _RATE), seed, "floor"), rule)
+    state, squares = begin(asked), []
+    for number in range(rounds):
+        squares.append(problem.square(state.increments)["square"])
+        rate = _RATE / float(np.sqrt(number + 1))
+        state, _ = step(state, replace(asked, local=Local(_STEPS, rate)))
+    return {"squares": squares}

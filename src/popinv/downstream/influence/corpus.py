@@ -7,48 +7,27 @@ filled up with a padding token, which no loss counts.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from popinv.downstream.data.emails import spam_texts
+from popinv.downstream.data.passages import runs, sentences
 from popinv.downstream.data.text import brown_sentences, byte_pair_symbols
 
 __all__ = [
-    "CATEGORIES",
     "MARK",
     "PADDING",
     "Corpus",
     "brown_and_letters",
     "passages",
-    "runs",
-    "sentences",
 ]
 
 PADDING, MARK = 0, 1
 # The tokens of the encoding follow these two.
 _OWN = 2
-CATEGORIES = {
-    "a": "reportage",
-    "b": "editorials",
-    "c": "reviews",
-    "d": "religion",
-    "e": "hobbies",
-    "f": "popular lore",
-    "g": "belles lettres",
-    "h": "official documents",
-    "j": "learned",
-    "k": "general fiction",
-    "l": "mystery",
-    "m": "science fiction",
-    "n": "adventure",
-    "p": "romance",
-    "r": "humor",
-}
 # The groups of letters that are read, and their sources.
 _LETTERS = {"easy-ham-1": "ham", "spam-2": "spam"}
 
@@ -60,22 +39,6 @@ class Corpus:
     passages: Mapping[str, np.ndarray]
     source: Mapping[str, str]
     vocabulary: int
-
-
-def runs(sentences: Iterable[Sequence[Any]], length: int) -> list[list[Any]]:
-    """Return runs of as many whole sentences as fit into a length.
-
-    A longer sentence is left out, and ends a run.
-    """
-    found: list[list[Any]] = [[]]
-    for sentence in sentences:
-        if len(sentence) > length:
-            found.append([])
-        elif len(found[-1]) + len(sentence) > length:
-            found.append(list(sentence))
-        else:
-            found[-1].extend(sentence)
-    return [run for run in found if run]
 
 
 def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -97,11 +60,6 @@ def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
         for run in runs((list(s) for s in sentences), length)
     ]
     return np.array(rows, dtype=np.int64).reshape(-1, length + 2)
-
-
-def sentences(letter: str) -> list[str]:
-    """Return the sentences of a text that does not mark them, by its full stops."""
-    return re.split(r"(?<=[.?!]) ", letter)
 
 
 def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) -> Corpus:

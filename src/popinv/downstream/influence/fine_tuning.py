@@ -29,10 +29,10 @@ from popinv.downstream.data.encoder import (
     pretrained_encoder,
     tokenised,
 )
+from popinv.downstream.data.passages import CATEGORIES, runs, sentences
 from popinv.downstream.data.text import brown_sentences
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.comparison import representation_scores
-from popinv.downstream.influence.corpus import CATEGORIES, runs, sentences
 from popinv.downstream.influence.gradients import Flat
 from popinv.downstream.influence.networks import classification_losses
 from popinv.downstream.influence.text_pool import (
