@@ -121,7 +121,8 @@ def accuracies(
     """Return the test accuracy after each epoch of a dense network of two layers, in per cent.
 
     Devices are soft bounds at +-reach with AIHWKit's own variations and cycle noise, and reads have
-    8 bits, outputs up to 20 and noise of 0.1. One factor for each layer is learned.
+    its own converters and noise, without their management of bounds. One factor for each layer is
+    learned.
 
     Parameters
     ----------
@@ -148,10 +149,7 @@ def accuracies(
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     device = SoftBoundsReferenceDevice(w_max=reach, w_min=-reach, dw_min=granularity)
-    reads = IOParameters(
-        inp_res=1 / 254, out_res=1 / 254, out_bound=20.0, out_noise=0.1,
-        bound_management=BoundManagementType.NONE,
-    )  # fmt: skip
+    reads = IOParameters(bound_management=BoundManagementType.NONE)
     mapping = MappingParameter(learn_out_scaling=True, max_input_size=0, max_output_size=0)
     layers = []
     for number, weight in enumerate((first, second)):

@@ -227,9 +227,9 @@ def draw_devices(net: nn.Module, method: Method, rng: np.random.Generator) -> No
             layer.devices = arrays[0], arrays[1]
 
 
-def set_trains(net: nn.Module, method: Method) -> None:
+def set_trains(net: nn.Module, method: Method, granularity: float = GRANULARITY) -> None:
     """Give every layer the pulse trains of a method's rate."""
-    trains = Trains(method.rate / GRANULARITY, _PULSES, 1 if method.kind == "tiki_taka" else -1)
+    trains = Trains(method.rate / granularity, _PULSES, 1 if method.kind == "tiki_taka" else -1)
     for layer in net.modules():
         if isinstance(layer, AnalogLayer):
             layer.trains = trains
