@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -50,7 +51,7 @@ def changes(
             yield fit.method, {"refit": "none: the training diverged"}
             continue
         try:
-            shift = np.abs(refitter.shift(lambda s=surrogate: s))
+            shift = np.abs(refitter.shift(partial(_itself, surrogate)))
         except DivergenceError as error:
             yield fit.method, {"refit": f"lost: {error}"}
             continue
@@ -62,6 +63,10 @@ def changes(
                 "noise_shift": float(shift[d_alpha:].max(initial=0.0)),
             },
         )
+
+
+def _itself(surrogate: Surrogate) -> Surrogate:
+    return surrogate
 
 
 def metrics(
