@@ -49,7 +49,7 @@ def main(reach: float, minutes: float, seed: int = 1) -> None:
                 loss.backward()
                 apply_gradients(net, method, method.rate, number, True, pulses)
                 number += 1
-                recent.append(float(loss))
+                recent.append(float(loss.detach()))
                 if number in shown:
                     percent = digits.accuracy(net, tested, labels)
                     print(f"{number} {percent:.2f} % {np.mean(recent):.4f}", flush=True)
