@@ -18,7 +18,6 @@ from popinv.downstream.analog.devices import DEVICES, asymmetric_linear, device,
 from popinv.downstream.analog.layers import (
     AnalogConv2d,
     AnalogLinear,
-    Pulses,
     Reading,
     apply_gradients,
     digital_parameters,
@@ -91,30 +90,6 @@ def test_increments_of_several_samples_count_by_their_sizes():
     # Two increments that cancel: the weight still decays by the sum of their sizes.
     model, w = asymmetric_linear(1.0), np.array([0.5])
     assert update(model, w, np.zeros(1), np.array([0.2]))[0] == pytest.approx(0.5 - 0.2 * 0.5)
-
-
-def test_pulses_are_right_on_average_and_their_noise_as_large_as_asked():
-    n = 40_000
-    w, change = np.full(n, 0.3), np.full(n, 0.0037)
-    draws = rng()
-    numbers = {
-        "uniform": (draws.random(n), draws.random(n)),
-        "normal": (draws.standard_normal(n), draws.standard_normal(n)),
-    }
-    model = asymmetric_linear(1.0)
-    moved = devices.pulsed_update(model, w, change, None, 1e-3, **numbers, cycle_noise=0.3)
-    expected = update(model, w, change)
-    assert (moved - w).mean() == pytest.approx((expected - w)[0], rel=0.01)
-    quiet = devices.pulsed_update(model, w, np.full(n, 0.004), None, 1e-3, numbers["uniform"])
-    np.testing.assert_allclose(quiet - w, 0.004 * 0.7, atol=1e-12)
-    noisy = devices.pulsed_update(
-        model, w, np.full(n, 0.004), None, 1e-3, **numbers, cycle_noise=0.3
-    )
-    assert (noisy - w).std() == pytest.approx(0.3 * 2e-3 * 0.7, rel=0.03)
-    few = devices.pulsed_update(
-        model, w, np.full(n, 1.0), None, 1e-3, numbers["uniform"], longest=5
-    )
-    np.testing.assert_allclose(few - w, 0.005 * 0.7, atol=1e-12)
 
 
 # --- algorithms -----------------------------------------------------------------------------------
@@ -405,28 +380,8 @@ def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
             lambda: Method("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)),
             "taken at W",
         ),
-        (
-            lambda: devices.pulsed_update(
-                asymmetric_linear(1.0), np.zeros(1), np.ones(1), None, 0.0, (0, 0)
-            ),
-            "granularity is 0",
-        ),
-        (
-            lambda: devices.pulsed_update(
-                asymmetric_linear(1.0), np.zeros(1), np.ones(1), None, 1e-3, (0, 0), None, 0.3
-            ),
-            "no normal numbers",
-        ),
     ],
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
-
-
-def test_pulses_of_a_layer_come_from_their_own_draws():
-    w = torch.full((2000,), 0.2)
-    moved = Pulses(1e-3, torch.Generator().manual_seed(1), 0.3, 31)(
-        asymmetric_linear(1.0), w, torch.full((2000,), 2.5e-3)
-    )
-    assert (moved - w).mean() == pytest.approx(2.5e-3 * 0.8, rel=0.03)

@@ -22,7 +22,7 @@ ASKED = {
     "sgd_dynamics": {
         "starts": 2, "changes": 1, "places": 5, "draws": 4, "noise_draws": 60,
     },
-    "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "descent_iterations": 2},
+    "analog": {"devices": ["power"], "ranges": [2.0], "steps": 5, "draws": 1},
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
     "withdrawal": {"systems": [3, 17], "checked": 4},
     "certified_unlearning": {"systems": [4, 59], "runs": 50},
@@ -59,7 +59,8 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert np.sum(weights) == pytest.approx(1)
     assert metrics_by_method["sgd_dynamics"]["starts"] == 2
     assert metrics_by_method["analog"]["error_power_tiki_taka_2"] > 0
-    assert metrics_by_method["analog"]["analog_law_change"] > 0
+    assert metrics_by_method["analog"]["analog_law_shift"] > 0
+    assert "accelerator" in metrics_by_method["analog"]["advice"]
     assert metrics_by_method["influence"]["pool"] == 200
     assert metrics_by_method["influence"]["candidates"] == 40
     assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1 + 1e-9
@@ -80,6 +81,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         "mwgrad/figures/front",
         "sgd_dynamics/figures/slices",
         "analog/figures/errors",
+        "analog/figures/deployment",
         "influence/figures/selection",
         "certified_unlearning/figures/forgetting",
         "withdrawal/figures/influence",

@@ -8,11 +8,12 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.downstream.analog import algorithms, devices, layers, least_squares, quadratic
+from popinv.downstream.analog import algorithms, devices, layers, least_squares, pulses, quadratic
 
 pytestmark = pytest.mark.slow
 
 TESTS = ordinary_tests("test_analog")
+PULSES = ordinary_tests("test_analog_pulses")
 
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -53,16 +54,40 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_devices_by_name_are_normalised_about_zero,
     ),
     (
-        devices,
-        "/ (2 * granularity)",
-        "/ (1.8 * granularity)",
-        TESTS.test_pulses_are_right_on_average_and_their_noise_as_large_as_asked,
+        pulses,
+        "twice = 2 * self.granularity",
+        "twice = 1.8 * self.granularity",
+        PULSES.test_layers_move_as_pulse_by_pulse,
     ),
     (
         devices,
-        "cycle_noise * pulses**0.5",
-        "cycle_noise * pulses",
-        TESTS.test_pulses_are_right_on_average_and_their_noise_as_large_as_asked,
+        "variance = variance + cycle_noise**2 * of_cycles",
+        "variance = variance + cycle_noise * of_cycles",
+        PULSES.test_layers_move_as_pulse_by_pulse,
+    ),
+    (
+        pulses,
+        "k * delta.square() / slots",
+        "0 * delta.square() / slots",
+        PULSES.test_layers_move_as_pulse_by_pulse,
+    ),
+    (
+        pulses,
+        "limit = longest / (k",
+        "limit = 2 * longest / (k",
+        PULSES.test_layers_move_as_pulse_by_pulse,
+    ),
+    (
+        pulses,
+        "trains.sign * (thinned",
+        "-trains.sign * (thinned",
+        PULSES.test_layers_move_as_pulse_by_pulse,
+    ),
+    (
+        pulses,
+        "variance = mean * (1 - mean / slots)",
+        "variance = mean",
+        PULSES.test_a_column_moves_as_pulse_by_pulse,
     ),
     (
         algorithms,
@@ -138,8 +163,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         layers,
-        "size = rows.abs().T @ columns.abs()",
-        "size = (rows.T @ columns).abs()",
+        "rows.abs().T @ columns.abs()",
+        "(rows.T @ columns).abs()",
         TESTS.test_sizes_add_up_over_samples,
     ),
 ]

@@ -108,6 +108,7 @@ def step(
     size: Array | None = None,
     column: int | None = None,
     change: Update = update,
+    read: Callable[[Array], Array] | None = None,
 ) -> Weights:
     """Return the state after a step.
 
@@ -126,6 +127,8 @@ def step(
         out, columns in).
     change : callable, optional
         Moves the conductances; by default, increments are not rounded to pulses.
+    read : callable, optional
+        Reads a column of P for its transfer; exactly by default.
     """
     w, p = state.w, state.p
     if method.kind == "digital" or method.device is None:
@@ -139,6 +142,6 @@ def step(
         return Weights(change(method.device, w, -sign * method.transfer * p, None), p)
     # A copy by addition works for arrays and tensors.
     w = w + 0
-    moved = -sign * method.transfer * p[:, column]
-    w[:, column] = change(method.device, w[:, column], moved, None)
+    moved = -sign * method.transfer * (p[:, column] if read is None else read(p[:, column]))
+    w[:, column] = change(method.device.of_column(column), w[:, column], moved, None)
     return Weights(w, p)

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
+from popinv.downstream.analog.deployment import Refitter
 from popinv.downstream.analog.study import Fit
 from popinv.errors import DivergenceError
-from popinv.inference.accuracy import law_errors, relative_frobenius_error
-from popinv.inference.descent import run
-from popinv.inference.problem import Problem, begin
-from popinv.inference.result import noise_covariance
-from popinv.inference.settings import DescentSettings
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.networks import Surrogate
 
 __all__ = ["changes", "check_rows", "error_of", "metrics", "result_dataset", "statement"]
-
-Parameters = tuple[np.ndarray, np.ndarray]
-
-# The descents compare surrogates with common random numbers, so that few draws are enough.
-_MODEL_SAMPLES = 1000
 
 
 def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -48,40 +39,34 @@ def error_of(
 
 
 def changes(
-    problem: Problem, solution: Parameters, fits: Sequence[Fit], iterations: int
+    refitter: Refitter, fits: Sequence[Fit]
 ) -> Iterator[tuple[str, dict[str, float | str]]]:
-    """Yield, by method, the differences of its descent from that of the study's surrogate.
+    """Yield, by method, the shifts of law and noise from the answer of the study's surrogate.
 
-    ``law_change`` is the largest relative change of a parameter of the law, ``noise_change`` that
-    of the noise covariance in the Frobenius norm. Both descents see the same random numbers, so
-    the change is due to the surrogate alone.
+    ``law_shift`` and ``noise_shift`` are the largest of a parameter, in standard errors.
     """
-    law, covariance = _answer(problem, solution, iterations)
     for fit in fits:
-        if fit.surrogate is None:
-            yield fit.method, {"descent": "none: the training diverged"}
+        surrogate = fit.surrogate
+        if surrogate is None:
+            yield fit.method, {"refit": "none: the training diverged"}
             continue
         try:
-            other = _answer(replace(problem, simulate=fit.surrogate), solution, iterations)
+            shift = np.abs(refitter.shift(partial(_itself, surrogate)))
         except DivergenceError as error:
-            yield fit.method, {"descent": f"diverged: {error}"}
+            yield fit.method, {"refit": f"lost: {error}"}
             continue
+        d_alpha = refitter.problem.d_alpha
         yield (
             fit.method,
             {
-                "law_change": float(law_errors(other[0], law).max()),
-                "noise_change": relative_frobenius_error(other[1], covariance),
+                "law_shift": float(shift[:d_alpha].max(initial=0.0)),
+                "noise_shift": float(shift[d_alpha:].max(initial=0.0)),
             },
         )
 
 
-def _answer(
-    problem: Problem, solution: Parameters, iterations: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the law in natural values, and the noise covariance, after a descent."""
-    settings = DescentSettings(iterations=iterations, model_samples=_MODEL_SAMPLES)
-    done = run(begin(*solution, settings), problem, settings, description="on devices")
-    return problem.law.to_natural(done.alpha), noise_covariance(problem, done.alpha, done.gamma)
+def _itself(surrogate: Surrogate) -> Surrogate:
+    return surrogate
 
 
 def metrics(
@@ -90,12 +75,12 @@ def metrics(
     chosen: tuple[str, float],
     answers: Mapping[str, Mapping[str, float | str]],
 ) -> dict[str, float | str]:
-    """Return all numbers, flat; ``chosen`` is the device and range of the descents."""
+    """Return all numbers, flat; ``chosen`` is the device and range of the refits."""
     numbers_by_name: dict[str, float | str] = {"error_before": before}
     for (device, method, reach), error in errors.items():
         name = "error_digital" if method == "digital" else f"error_{device}_{method}_{reach:g}"
         numbers_by_name[name] = error if np.isfinite(error) else "diverged"
-    numbers_by_name |= {"descent_device": chosen[0], "descent_range": chosen[1]}
+    numbers_by_name |= {"refit_device": chosen[0], "refit_range": chosen[1]}
     for method, numbers in answers.items():
         numbers_by_name |= {f"{method}_{name}": value for name, value in numbers.items()}
     return numbers_by_name | {"statement": statement(errors, before, chosen, answers)}
@@ -126,10 +111,13 @@ def statement(
         words, error, numbers = _NAMED[method], chosen_errors[method], answers.get(method, {})
         if not np.isfinite(error):
             return f"{words}, training diverges"
-        if "law_change" not in numbers:
-            return f"{words} it is {error:.4g}, from where the descent diverges"
-        law, noise = (float(numbers[f"{part}_change"]) for part in ("law", "noise"))
-        return f"{words} it is {error:.4g} (law moved by {law:.2%}, noise by {noise:.2%})"
+        if "law_shift" not in numbers:
+            return f"{words} it is {error:.4g}, and the refit of the answer is lost"
+        law, noise = (float(numbers[f"{part}_shift"]) for part in ("law", "noise"))
+        return (
+            f"{words} it is {error:.4g} (law moved by {law:.2g} standard errors, noise by "
+            f"{noise:.2g})"
+        )
 
     return (
         f"the surrogate's error is {before:.4g} standard deviations of the noise; after training "

@@ -145,9 +145,9 @@ def _lower_bound(seeds: Sequence[Numbers], part: Part, factor: float) -> Claim:
                 [numbers["bound_digital_squared_gradient_to_noise_times_s"] for numbers in seeds]
             ),
         ),
-        "In the proof of the first version, eq. (97) has sqrt(p (1 - p)), which is half of "
-        "sqrt(1 - w^2/tau^2), and eq. (98) keeps the factor 2. With it the factor 4 is 1 (see "
-        "below)."
+        "A slip of the paper: in the proof of the first version, sqrt(p (1 - p)) of eq. (97) is "
+        "half of sqrt(1 - w^2/tau^2), and eq. (98) keeps the factor 2 and drops the half. Without "
+        "the slip the factor 4 is 1 (derived below)."
         if paper
         else "",
     )

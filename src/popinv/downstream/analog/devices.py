@@ -27,6 +27,7 @@ from popinv.errors import ConfigError, nearest
 
 __all__ = [
     "DEVICES",
+    "Counts",
     "Device",
     "asymmetric_linear",
     "device",
@@ -37,6 +38,7 @@ __all__ = [
     "soft_bounds",
     "symmetric_point",
     "update",
+    "varied",
 ]
 
 # An array of NumPy or of torch.
@@ -59,15 +61,22 @@ class Device:
     name : str
     up, down : callable
         q_up and q_down, from conductances to factors of the same shape.
-    low, high : float
+    low, high : float or array
         The dynamic range: q_down(low) = 0 and q_up(high) = 0.
+    column : callable, optional
+        From a number to the devices of that column of an array, where they differ.
     """
 
     name: str
     up: Callable[[Array], Array]
     down: Callable[[Array], Array]
-    low: float
-    high: float
+    low: Any
+    high: Any
+    column: Callable[[int], Device] | None = None
+
+    def of_column(self, number: int) -> Device:
+        """Return the devices of a column of the array."""
+        return self if self.column is None else self.column(number)
 
     def mean(self, w: Array) -> Array:
         """Return F, the mean of the responses in both directions."""
@@ -156,6 +165,37 @@ def normalised(device: Device) -> Device:
     return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
 
 
+def varied(
+    reach: float,
+    shape: tuple[int, int],
+    normal: Callable[[tuple[int, int]], Array],
+    spread: float = 0.3,
+    imbalance: float = 0.01,
+) -> Device:
+    """Return an array of soft bounds that differ from device to device, as AIHWKit draws them.
+
+    Bounds are +-reach (1 + spread xi), the steps up and down 1 + spread xi +- imbalance xi', all
+    normal with their signs enforced (``PulsedRPUDevice::populate`` of AIHWKit 1.1.0).
+
+    Parameters
+    ----------
+    reach : float
+    shape : tuple of int
+    normal : callable
+        Draws standard normal numbers of a shape.
+    spread, imbalance : float
+        AIHWKit's dw_min_dtod, w_max_dtod and w_min_dtod, and its up_down_dtod.
+    """
+    high, low = (abs(reach * (1 + spread * normal(shape))) for _ in range(2))
+    gain, difference = 1 + spread * normal(shape), imbalance * normal(shape)
+    up, down = abs(gain + difference), abs(gain - difference)
+
+    def column(number: int) -> Device:
+        return soft_bounds(*(a[:, number] for a in (high, -low, up, down)))
+
+    return replace(soft_bounds(high, -low, up, down), column=column)
+
+
 DEVICES = ("asymmetric_linear", "soft_bounds", "power", "exponential")
 
 
@@ -199,57 +239,55 @@ def update(device: Device, w: Array, change: Array, size: Array | None = None) -
     return w + change * device.mean(w) - size * device.asymmetry(w)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of pulses that devices get at once: means and variances, by direction."""
+
+    up: Array
+    down: Array
+    up_variance: Array
+    down_variance: Array
+
+
 def pulsed_update(
     device: Device,
     w: Array,
-    change: Array,
-    size: Array | None,
+    counts: Counts,
     granularity: float,
-    uniform: tuple[Array, Array],
-    normal: tuple[Array, Array] | None = None,
+    normal: Array,
     cycle_noise: float = 0.0,
-    longest: int | None = None,
 ) -> Array:
-    """Return the conductances after increments in whole pulses.
+    """Return the conductances after random numbers of pulses.
 
-    There are (size + change)/2 upward and (size - change)/2 downward, each in a number of pulses
-    that is rounded at random without bias. A pulse changes w by ``granularity`` times the response
-    times 1 + cycle_noise xi, with a new standard normal xi for each pulse. All pulses of one call
-    have the same response; if w moves far in one call, make a call for each pulse.
+    A pulse changes w by ``granularity`` (q(w) + cycle_noise q(0) xi), with a new standard normal xi
+    for each: the noise from cycle to cycle does not saturate, as in AIHWKit by default. The sum of
+    all pulses of one call is taken as normal, with their mean and variance at the w before them. It
+    ends at the bounds of the range.
 
     Parameters
     ----------
-    device, w, change, size
-        The arguments of :func:`update`.
+    device : Device
+    w : array
+    counts : Counts
     granularity : float
         The change due to one pulse at the symmetric point.
-    uniform : pair of arrays
-        Uniform on [0, 1), for the pulses up and down.
-    normal : pair of arrays, optional
-        Standard normal; needed with cycle noise.
+    normal : array
+        Standard normal numbers of the shape of w.
     cycle_noise : float
         Relative standard deviation of the change due to a pulse.
-    longest : int, optional
-        Largest number of pulses in each direction.
 
     Raises
     ------
     ConfigError
-        If the granularity is not positive, or cycle noise is set without normal numbers.
+        If the granularity is not positive.
     """
     if not granularity > 0:
         raise ConfigError(f"granularity is {granularity}, must be positive")
-    if cycle_noise and normal is None:
-        raise ConfigError(f"cycle_noise is {cycle_noise}, and no normal numbers are given for it")
-    size = abs(change) if size is None else size
-    moved = w
-    for sign, response, index in ((1, device.up, 0), (-1, device.down, 1)):
-        # Rounding may make the difference of two equal sums negative.
-        wished = ((size + sign * change) / (2 * granularity)).clip(0)
-        pulses = (wished + uniform[index]) // 1
-        if longest is not None:
-            pulses = pulses.clip(0, longest)
-        if cycle_noise and normal is not None:
-            pulses = pulses + cycle_noise * pulses**0.5 * normal[index]
-        moved = moved + sign * granularity * pulses * response(w)
-    return moved
+    up, down = device.up(w), device.down(w)
+    variance = counts.up_variance * up**2 + counts.down_variance * down**2
+    if cycle_noise:
+        zero = 0 * w
+        of_cycles = counts.up * device.up(zero) ** 2 + counts.down * device.down(zero) ** 2
+        variance = variance + cycle_noise**2 * of_cycles
+    moved = counts.up * up - counts.down * down + variance**0.5 * normal
+    return (w + granularity * moved).clip(device.low, device.high)

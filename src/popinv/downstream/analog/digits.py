@@ -12,22 +12,33 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from popinv.downstream.analog.algorithms import Method
-from popinv.downstream.analog.devices import asymmetric_linear, update
+from popinv.downstream.analog.devices import asymmetric_linear, update, varied
 from popinv.downstream.analog.layers import (
     AnalogConv2d,
     AnalogLayer,
     AnalogLinear,
-    Pulses,
     Reading,
     apply_gradients,
     set_method,
 )
+from popinv.downstream.analog.pulses import Pulses, Trains
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.kept import continued
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-__all__ = ["BATCHES", "PAPER", "RANGES", "DigitsSize", "accuracy", "network", "runs", "train"]
+__all__ = [
+    "BATCHES",
+    "CYCLE_NOISE",
+    "GRANULARITY",
+    "PAPER",
+    "RANGES",
+    "DigitsSize",
+    "accuracy",
+    "network",
+    "runs",
+    "train",
+]
 
 # The paper's dynamic ranges, batch sizes, and test accuracies in per cent.
 RANGES = {"fcn": (0.70, 0.78, 0.80), "cnn": (0.6, 0.7, 0.8)}
@@ -51,7 +62,7 @@ _DIGITAL_RATE, _ANALOG_RATE, _FAST_RATE = 0.1, 0.05, 0.01
 # columns. At the paper's rates, with one column of P per step, Tiki-Taka would barely have moved.
 _SHORT_FAST_RATE, _SHORT_TRANSFER = 0.1, 0.01
 _MIXING = 0.4
-_GRANULARITY, _CYCLE_NOISE = 1e-3, 0.3
+GRANULARITY, CYCLE_NOISE = 1e-3, 0.3
 _PULSES = 31
 
 
@@ -66,10 +77,10 @@ class DigitsSize:
     epochs, decay : int
         The rates fall to a tenth after each ``decay`` epochs.
     hardware : bool
-        True trains as in the paper: products are read with 8 bits and noise, conductances move
-        in pulses with cycle noise, and one column of P is transferred per step. Otherwise products
-        and increments are exact, all of P is transferred at each step, and Tiki-Taka's rates are
-        ours. A digital training is always exact.
+        True trains as in the paper: products are read with 8 bits and noise, devices differ and
+        move in pulses with cycle noise, and one column of P is transferred per step. Otherwise
+        products and increments are exact, all of P is transferred at each step, and Tiki-Taka's
+        rates are ours. A digital training is always exact.
     """
 
     images: int
@@ -170,9 +181,11 @@ def train(
     noisy = size.hardware and method.kind != "digital"
     draws = torch.Generator()
     draws.manual_seed(int(generator(seed, f"analog/digits/{kind}/draws").integers(2**62)))
-    change = Pulses(_GRANULARITY, draws, _CYCLE_NOISE, _PULSES) if noisy else update
+    change = Pulses(GRANULARITY, draws, CYCLE_NOISE, _PULSES) if noisy else update
     net = network(kind, seed)
     set_method(net, method, Reading(draws) if noisy else None)
+    if noisy:
+        draw_devices(net, method, generator(seed, f"analog/digits/{kind}/devices"))
     batches = -(-count // BATCHES[kind])
 
     def after_epoch(epoch: int, before: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -180,6 +193,8 @@ def train(
         decay = 0.1 ** (epoch // size.decay)
         # Tiki-Taka's own rate is absolute. Its transfer rate falls.
         scaled = _scaled(method, decay)
+        if noisy:
+            set_trains(net, scaled)
         rate = decay * (_DIGITAL_RATE if method.kind == "digital" else _ANALOG_RATE)
         order = generator(seed, f"analog/digits/{kind}/order", epoch).permutation(count)
         for number, batch in enumerate(torch.from_numpy(order).split(BATCHES[kind])):
@@ -195,6 +210,29 @@ def train(
     with fixed_threads(1):
         end = continued(f"{kind} {name}", start, after_epoch, size.epochs, "epoch")
     return [float(percent) for percent in end["reached"]]
+
+
+def draw_devices(net: nn.Module, method: Method, rng: np.random.Generator) -> None:
+    """Give every layer devices of its own, which vary about the method's."""
+    assert method.device is not None
+    reach = float(method.device.high)
+
+    def normal(shape: tuple[int, int]) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+    for layer in net.modules():
+        if isinstance(layer, AnalogLayer):
+            n_out, n_in = layer.weight.shape
+            arrays = [varied(reach, (n_out, n_in), normal) for _ in range(2)]
+            layer.devices = arrays[0], arrays[1]
+
+
+def set_trains(net: nn.Module, method: Method, granularity: float = GRANULARITY) -> None:
+    """Give every layer the pulse trains of a method's rate."""
+    trains = Trains(method.rate / granularity, _PULSES, 1 if method.kind == "tiki_taka" else -1)
+    for layer in net.modules():
+        if isinstance(layer, AnalogLayer):
+            layer.trains = trains
 
 
 def _state(net: nn.Module, draws: torch.Generator) -> dict[str, np.ndarray]:

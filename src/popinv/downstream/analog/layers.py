@@ -6,14 +6,14 @@ the gradient sum_b delta_b x_b^T, the update needs the sum of sizes, which is al
 
     sum_b |delta_b x_b^T| = sum_b |delta_b| |x_b|^T.
 
-The weights are conductances times a digital, learned scale for each output. The bias is digital and
+The weights are conductances times one digital, learned scale. The bias is digital and
 learned as well. Reading the array may round inputs and outputs, bound the outputs and add noise.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,14 @@ from torch.nn.functional import unfold
 
 from popinv.downstream.analog.algorithms import Method, Weights, step
 from popinv.downstream.analog.algorithms import Update as Change
-from popinv.downstream.analog.devices import Device, pulsed_update, update
+from popinv.downstream.analog.devices import Device, update
+from popinv.downstream.analog.pulses import Trains, sums_of_samples
 
 __all__ = [
     "AnalogConv1d",
     "AnalogConv2d",
     "AnalogLayer",
     "AnalogLinear",
-    "Pulses",
     "Reading",
     "apply_gradients",
     "digital_parameters",
@@ -64,10 +64,13 @@ class Reading:
         scale = x.abs().amax(dim=-1, keepdim=True)
         scale = torch.where(scale > 0, scale, 1.0)
         half = self.input_steps / 2
-        read = torch.round(x / scale * half) / half @ matrix
+        return self.outputs(torch.round(x / scale * half) / half @ matrix) * scale
+
+    def outputs(self, read: torch.Tensor) -> torch.Tensor:
+        """Return outputs of the array as they are read."""
         read = read + self.noise * torch.empty_like(read).normal_(generator=self.draws)
         half = self.output_steps / 2 / self.bound
-        return torch.round(read.clip(-self.bound, self.bound) * half) / half * scale
+        return torch.round(read.clip(-self.bound, self.bound) * half) / half
 
 
 class _Product(torch.autograd.Function):
@@ -90,10 +93,14 @@ class _Product(torch.autograd.Function):
             reading = layer.reading
             down = delta @ weight if reading is None else reading.product(delta, weight)
         rows, columns = delta.reshape(-1, delta.shape[-1]), x.reshape(-1, x.shape[-1])
-        if layer.needs_size:
-            size = rows.abs().T @ columns.abs()
-            layer.size = size if layer.size is None else layer.size + size
-        return down, rows.T @ columns, None
+        if not layer.needs_size:
+            return down, rows.T @ columns, None
+        if layer.trains is None:
+            gradient, size = rows.T @ columns, rows.abs().T @ columns.abs()
+        else:
+            gradient, size = sums_of_samples(rows, columns, layer.trains)
+        layer.size = size if layer.size is None else layer.size + size
+        return down, gradient, None
 
 
 class AnalogLayer(nn.Module):
@@ -112,7 +119,12 @@ class AnalogLayer(nn.Module):
     second : Tensor or None
         P.
     size : Tensor or None
-        Sum of the increments' absolute values in the last backward passes.
+        Sum of the increments' absolute values in the last backward passes. With pulses it is that
+        of :func:`.pulses.sums_of_samples`.
+    trains : Trains or None
+        The pulse trains, if increments arrive in pulses.
+    devices : pair of Device, or None
+        The devices of W and of P, where they differ from those of the method.
     reading : Reading or None
         None gives exact products.
     """
@@ -120,13 +132,15 @@ class AnalogLayer(nn.Module):
     def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n_out, n_in))
-        self.scale = nn.Parameter(torch.ones(n_out))
+        self.scale = nn.Parameter(torch.ones(()))
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
         self.second: torch.Tensor | None = None
         self.size: torch.Tensor | None = None
         self.mixing = 0.0
         self.needs_size = True
         self.reading: Reading | None = None
+        self.trains: Trains | None = None
+        self.devices: tuple[Device, Device] | None = None
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draw weights and biases uniformly from +-1/sqrt(n_in)."""
@@ -137,12 +151,17 @@ class AnalogLayer(nn.Module):
                     drawn = rng.uniform(-end, end, tuple(parameter.shape))
                     parameter.copy_(torch.from_numpy(drawn))
 
-    def rows(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., n_in) to (..., n_out)."""
+    @property
+    def read_weight(self) -> torch.Tensor:
+        """The weights that multiply, of both arrays where they are mixed."""
         weight: torch.Tensor = self.weight
         if self.second is not None and self.mixing:
             weight = weight + self.mixing * self.second
-        y = self.scale * _Product.apply(x, weight, self)
+        return weight
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., n_in) to (..., n_out)."""
+        y = self.scale * _Product.apply(x, self.read_weight, self)
         return y if self.bias is None else y + self.bias
 
 
@@ -174,41 +193,6 @@ class AnalogConv2d(AnalogLayer):
         height, width = (side - self.kernel + 1 for side in x.shape[2:])
         patches = unfold(x, self.kernel).transpose(1, 2)
         return self.rows(patches).transpose(1, 2).unflatten(2, (height, width))
-
-
-@dataclass(frozen=True)
-class Pulses:
-    """Moves conductances in whole pulses, see :func:`.devices.pulsed_update`."""
-
-    granularity: float
-    draws: torch.Generator
-    cycle_noise: float = 0.0
-    longest: int | None = None
-
-    def __call__(
-        self,
-        device: Device,
-        w: torch.Tensor,
-        change: torch.Tensor,
-        size: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the conductances after increments."""
-        uniform = [torch.empty_like(w).uniform_(generator=self.draws) for _ in range(2)]
-        normal = None
-        if self.cycle_noise:
-            first, second = (torch.empty_like(w).normal_(generator=self.draws) for _ in range(2))
-            normal = (first, second)
-        return pulsed_update(
-            device,
-            w,
-            change,
-            size,
-            self.granularity,
-            (uniform[0], uniform[1]),
-            normal,
-            self.cycle_noise,
-            self.longest,
-        )
 
 
 def _layers(network: nn.Module) -> list[AnalogLayer]:
@@ -258,7 +242,12 @@ def apply_gradients(
             state = Weights(layer.weight.data, layer.second)
             gradient: Any = layer.weight.grad
             column = number % layer.weight.shape[1] if by_column else None
-            new = step(state, gradient, method, layer.size, column, change)
+            own, read = method, None
+            if layer.devices is not None:
+                own = replace(method, device=layer.devices[0], fast_device=layer.devices[1])
+            if layer.reading is not None:
+                read = layer.reading.outputs
+            new = step(state, gradient, own, layer.size, column, change, read)
             layer.weight.data, layer.second = new.w, new.p
             layer.weight.grad = layer.size = None
         for parameter in digital_parameters(network):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from popinv.downstream.analog.levels import ERRORS
 from popinv.downstream.analog.section import Analog
 from popinv.downstream.data.packages import archive_path
 from popinv.downstream.method import Check, Method, StudySizes, Use, megabytes_of
 
 __all__ = ["METHOD"]
+
+# Evaluations of the scores in a refit.
+_FIT = 3
+# Calls of the surrogate for each system in an evaluation.
+_CALLS = 200
 
 
 def _megabytes(sizes: StudySizes, asked: Analog) -> float:
@@ -19,8 +25,14 @@ def _megabytes(sizes: StudySizes, asked: Analog) -> float:
 def _minutes(sizes: StudySizes, asked: Analog) -> float:
     trainings = 1 + 3 * len(asked.devices) * len(asked.ranges)
     step = 6 * asked.batch_size * sizes.network_seconds + 5e-3
-    descents = 5 * asked.descent_iterations * sizes.iteration_seconds
-    return (descents + trainings * asked.steps * step) / 60
+    each = sizes.systems * _CALLS * sizes.network_seconds
+    return (_evaluations(asked) * each + trainings * asked.steps * step) / 60 + 1
+
+
+def _evaluations(asked: Analog) -> int:
+    return _FIT * sum(
+        len(kind.levels) * (asked.draws if kind.drawn else 1) for kind in ERRORS.values()
+    )
 
 
 METHOD = Method(
@@ -37,11 +49,18 @@ METHOD = Method(
         ),
     ),
     use=Use(
-        message="putting the surrogate's last layers on analog devices",
+        message="putting the surrogate on an analog accelerator",
         stores=("observations", "solves", "fresh_solves", "surrogate", "estimate", "population"),
-        sections=("forward", "law", "noise", "surrogate", "active_learning.recency_decay"),
+        sections=(
+            "forward",
+            "law",
+            "noise",
+            "surrogate",
+            "polish",
+            "active_learning.recency_decay",
+        ),
         imports=("law", "noise", "training"),
-        figures=("errors",),
+        figures=("errors", "deployment"),
         megabytes=_megabytes,
         minutes=_minutes,
     ),

@@ -13,6 +13,7 @@ import numpy as np
 from popinv.downstream.analog.algorithms import Method, begin, step
 from popinv.downstream.analog.devices import (
     DEVICES,
+    Counts,
     asymmetric_linear,
     device,
     pulsed_update,
@@ -243,16 +244,9 @@ def responses(size: Size, seed: int) -> Numbers:
     ald = asymmetric_linear(reach)
     measured: Numbers = {}
     for name, sign in (("saturation", 1), ("fast_reset", -1)):
-        moved = pulsed_update(
-            ald,
-            w,
-            np.full_like(w, sign * granularity),
-            None,
-            granularity,
-            (rng.random(w.shape), rng.random(w.shape)),
-            (rng.standard_normal(w.shape), rng.standard_normal(w.shape)),
-            0.3,
-        )
+        up, down = (np.full_like(w, float(sign == side)) for side in (1, -1))
+        one = Counts(up, down, 0 * w, 0 * w)
+        moved = pulsed_update(ald, w, one, granularity, rng.standard_normal(w.shape), 0.3)
         measured[f"{name}_factor"] = float(sign * (moved - w).mean() / granularity)
     largest, w = 0.0, reach * rng.uniform(-1, 1, 1000)
     for _ in range(size.draws // 20):

@@ -15,25 +15,25 @@ __all__ = ["Analog"]
 
 
 class Analog(MethodSection):
-    """The surrogate's last layers, trained on analog devices."""
+    """The surrogate on an analog accelerator, and its last layers trained there."""
 
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
-        "Effect of training the surrogate's last layers on analog devices, on the surrogate and "
-        "the answer"
+        "Whether the surrogate may be deployed on an analog accelerator, and the effect of "
+        "training its last layers there"
     )
 
     layers: Count = Field(default=1, description="Number of the last dense layers that are analog.")
     devices: list[Literal["asymmetric_linear", "soft_bounds", "power", "exponential"]] = Field(
         default=["asymmetric_linear", "soft_bounds", "power", "exponential"],
         min_length=1,
-        description="Models of how a conductance moves. The descents use the first.",
+        description="Models of how a conductance moves. The answer is refitted with the first.",
     )
     ranges: list[Annotated[float, Field(gt=1), NotBoolean]] = Field(
         default=[2.0, 5.0],
         min_length=1,
-        description="Dynamic ranges, in units of a layer's largest weight. The descents use the "
-        "first.",
+        description="Dynamic ranges, in units of a layer's largest weight. The answer is refitted "
+        "with the first.",
     )
     steps: Count = Field(default=1000, description="Steps of each training.")
     batch_size: Count = Field(default=64, description="Solves in a batch.")
@@ -43,8 +43,8 @@ class Analog(MethodSection):
     memory: Annotated[float, Field(gt=1), NotBoolean] = Field(
         default=30.0, description="Memory of the second array in steps."
     )
-    descent_iterations: Count = Field(
-        default=100, description="Iterations of each descent. Descents start from the answer."
+    draws: Count = Field(
+        default=5, description="Draws of each random error of the accelerator, at each level."
     )
 
     def problems(self, study: StudySections) -> Iterator[Problem]:

@@ -46,7 +46,16 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.analog.section import Analog
 
-__all__ = ["Fit", "Scales", "measure_scales", "methods", "trainings", "with_devices"]
+__all__ = [
+    "Fit",
+    "Scales",
+    "dense_layers",
+    "measure_scales",
+    "methods",
+    "trainings",
+    "with_devices",
+    "without_devices",
+]
 
 _POWER_ITERATIONS = 30
 _CURVATURE_ROWS = 1000
@@ -66,7 +75,8 @@ class Scales:
 class Fit:
     """A training: device ("none" of a digital one), method, range, and the surrogate it left.
 
-    ``surrogate`` is None if the training diverged.
+    ``surrogate`` is digital again, with the weights that were reached; None if the training
+    diverged.
     """
 
     device: str
@@ -75,8 +85,8 @@ class Fit:
     surrogate: Surrogate | None
 
 
-def dense_layers(network: nn.Module, count: int) -> list[str]:
-    """Return the names of the last dense layers, pointwise convolutions included.
+def dense_layers(network: nn.Module, count: int | None = None) -> list[str]:
+    """Return the names of the last dense layers, of all by default; pointwise convolutions count.
 
     Raises
     ------
@@ -89,6 +99,8 @@ def dense_layers(network: nn.Module, count: int) -> list[str]:
         if isinstance(module, nn.Linear)
         or (isinstance(module, nn.Conv1d) and module.kernel_size == (1,))
     ]
+    if count is None:
+        return names
     if count > len(names):
         raise ConfigError(
             f"downstream.analog.layers is {count}, but the surrogate has only {len(names)} "
@@ -104,6 +116,33 @@ def with_devices(network: nn.Module, count: int) -> nn.Module:
         parent, _, own = name.rpartition(".")
         setattr(converted.get_submodule(parent), own, _analog(converted.get_submodule(name)))
     return converted
+
+
+def without_devices(network: nn.Module) -> nn.Module:
+    """Return a copy whose analog layers are digital again, with the weights that they read."""
+    digital = copy.deepcopy(network)
+    for name, layer in list(digital.named_modules()):
+        if isinstance(layer, AnalogLayer):
+            parent, _, own = name.rpartition(".")
+            setattr(digital.get_submodule(parent), own, _digital(layer))
+    return digital
+
+
+def _digital(layer: AnalogLayer) -> nn.Module:
+    n_out, n_in = layer.weight.shape
+    with_bias, pointwise = layer.bias is not None, isinstance(layer, AnalogConv1d)
+    plain = (
+        nn.Conv1d(n_in, n_out, 1, bias=with_bias)
+        if pointwise
+        else nn.Linear(n_in, n_out, bias=with_bias)
+    )
+    plain = plain.to(layer.weight.dtype)
+    with torch.no_grad():
+        matrix = layer.scale * layer.read_weight
+        plain.weight.copy_(matrix.reshape(plain.weight.shape))
+        if layer.bias is not None and plain.bias is not None:
+            plain.bias.copy_(layer.bias)
+    return plain
 
 
 def _analog(layer: nn.Module) -> AnalogLayer:
@@ -198,7 +237,9 @@ def trainings(
             network = with_devices(problem.network, asked.layers)
             good = _train(replace(problem, network=network), method, scales, asked, seed)
             retrained = Surrogate(
-                network, surrogate.standardisation, dict(surrogate.hyperparameters)
+                without_devices(network),
+                surrogate.standardisation,
+                dict(surrogate.hyperparameters),
             )
             yield Fit(name, kind, reach, retrained if good else None)
 

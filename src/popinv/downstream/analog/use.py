@@ -1,13 +1,16 @@
-"""The use on a study: its surrogate's last layers on analog devices, and the answer after that."""
+"""The use on a study: its surrogate on an analog accelerator, deployed or trained there."""
 
 from __future__ import annotations
 
-from popinv.downstream.analog import answer
+from popinv.downstream.analog import answer, deployment
+from popinv.downstream.analog.accelerator import Accelerator
+from popinv.downstream.analog.deployment import Refitter
+from popinv.downstream.analog.deployment_figure import draw_deployment
 from popinv.downstream.analog.figures import draw_errors
 from popinv.downstream.analog.study import trainings
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
-from popinv.inference.result import parameters_of
+from popinv.inference.result import parameter_names
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.training import prepare
@@ -16,7 +19,7 @@ __all__ = ["use"]
 
 
 def use(study: StudyInput) -> Outcome:
-    """Train the last layers on every device, and descend anew with some of the surrogates."""
+    """Refit the answer through the surrogate with every error, and after training on devices."""
     asked, stores, seed = study.asked, study.stores, study.seed
     surrogate = surrogate_of(stores["surrogate"])
     logarithmic = study.law.law(study.forward).logarithmic
@@ -35,16 +38,26 @@ def use(study: StudyInput) -> Outcome:
         print(f"{fit.device}, {fit.method}, range {fit.reach:g}: error {error:.3g}")
         if fit.method == "digital" or (fit.device, fit.reach) == chosen:
             fits.append(fit)
-    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "analog")
-    solution = parameters_of(stores["population"])
-    answers = dict(answer.changes(problem, solution, fits, asked.descent_iterations))
+    # The stage is that of the answer, whose draws the refits have.
+    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
+    refitter = Refitter(problem, surrogate, stores["population"], study.polish.draws)
+    answers = dict(answer.changes(refitter, fits))
+    accelerator = Accelerator.of(surrogate, rows[0], seed)
+    shifts = list(deployment.deployed(refitter, accelerator, asked.draws))
     before = answer.error_of(surrogate, rows, covariance)
     metrics = answer.metrics(errors, before, chosen, answers)
+    metrics |= deployment.metrics(shifts, problem.d_alpha)
     print(metrics["statement"])
+    print(metrics["advice"])
     on_devices = {key: error for key, error in errors.items() if key[1] != "digital"}
     digital = errors["none", "digital", 0.0]
     return Outcome(
         metrics=metrics,
-        figures={"errors": draw_errors(on_devices, digital, before)},
-        result=answer.result_dataset(errors),
+        figures={
+            "errors": draw_errors(on_devices, digital, before),
+            "deployment": draw_deployment(shifts),
+        },
+        result=answer.result_dataset(errors).merge(
+            deployment.shifts_dataset(shifts, parameter_names(problem))
+        ),
     )

@@ -1,0 +1,36 @@
+"""The figure of a study's answer through a surrogate on an analog accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from popinv.downstream.analog.deployment import TOLERANCE, Shift
+from popinv.downstream.analog.levels import ERRORS
+from popinv.figures.style import SYSTEMS, TRUTH, new_figure, readable, styled
+
+__all__ = ["draw_deployment"]
+
+
+@styled
+def draw_deployment(shifts: Sequence[Shift]) -> Figure:
+    """Draw the largest shift of the answer by error and level, one line for each draw."""
+    figure = new_figure("The surrogate on an accelerator: shift of the answer", 4 * len(ERRORS), 4)
+    axes = figure.subplots(1, len(ERRORS), sharey=True)
+    for ax, (kind, own) in zip(axes, ERRORS.items(), strict=True):
+        of_kind = [one for one in shifts if one.kind == kind]
+        for draw in sorted({one.draw for one in of_kind}):
+            ones = [one for one in of_kind if one.draw == draw]
+            sizes = [float(np.abs(one.shift).max()) for one in ones]
+            ax.plot([one.level for one in ones], sizes, "o-", ms=3, lw=1, color=SYSTEMS[0])
+        ax.axhline(TOLERANCE, color=TRUTH, ls="--", lw=1.2, label="half a standard error")
+        bits = own.unit == "bits"
+        ax.set(title=readable(kind), xlabel=own.unit, xscale="linear" if bits else "log")
+        ax.set_yscale("log")
+        if bits:
+            ax.invert_xaxis()
+    axes[0].set(ylabel="largest shift in standard errors")
+    axes[0].legend(loc="best")
+    return figure

@@ -1,0 +1,34 @@
+"""The errors of an analog accelerator, and the levels at which they are tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["ERRORS", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of error: its levels from harmless to harmful, and whether it is drawn at random."""
+
+    levels: tuple[float, ...]
+    unit: str
+    drawn: bool = True
+
+    def place(self, level: float) -> float:
+        """Return where a level is on an axis on which errors grow: its logarithm, or bits."""
+        return -level if self.unit == "bits" else math.log(level)
+
+    def level(self, place: float) -> float:
+        """Return the level at a place."""
+        return -place if self.unit == "bits" else math.exp(place)
+
+
+ERRORS: Mapping[str, Kind] = {
+    "programming": Kind((1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "of the largest weight"),
+    "drift": Kind((0.006, 0.01, 0.1, 1.0, 24.0, 720.0), "hours"),
+    "converters": Kind((16, 14, 12, 10, 8, 6), "bits", drawn=False),
+    "read_noise": Kind((1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "of the converters' range"),
+}
