@@ -15,6 +15,7 @@ from popinv.downstream.analog.deployment_figure import draw_deployment
 from popinv.downstream.analog.levels import ERRORS
 from popinv.downstream.metrics import flat
 from popinv.errors import ConfigError
+from popinv.figures.style import save
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -211,3 +212,10 @@ def test_numbers_and_advice_can_be_stored(tmp_path):
     dataset = deployment.shifts_dataset(shifts, ["mean", "noise"])
     storage.save(dataset, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     assert draw_deployment(shifts).axes
+
+
+def test_levels_at_which_every_refit_is_lost_are_drawn(tmp_path):
+    lost, unknown = np.full(2, np.inf), np.full(2, np.nan)
+    shifts = [Shift(kind, own.levels[0], 0, lost, unknown) for kind, own in ERRORS.items()]
+    save(draw_deployment(shifts), tmp_path / "deployment.png")
+    assert (tmp_path / "deployment.png").read_bytes().startswith(b"\x89PNG")

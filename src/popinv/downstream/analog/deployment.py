@@ -1,11 +1,11 @@
 r"""The answer of a study whose surrogate lies on an analog accelerator.
 
 The answer solves :math:`\sum_n s_n(p) = \nabla \mathrm{penalty}(p)` with scores through the
-surrogate. Through a surrogate with errors it is refitted by chord steps from the answer,
+surrogate. Through a surrogate with errors it is refitted by steps from the answer,
 
-.. math:: p_{k+1} = p_k + B \Bigl(\sum_n s'_n(p_k) - \nabla \mathrm{penalty}(p_k)\Bigr),
+.. math:: p_{k+1} = p_k + B_k \Bigl(\sum_n s'_n(p_k) - \nabla \mathrm{penalty}(p_k)\Bigr),
 
-with the inverse information B of the answer. All scores have the same random numbers, and the fit
+with the inverse information B_0 of the answer, and Broyden's update of it after each step. All scores have the same random numbers, and the fit
 starts where the same steps through the exact surrogate end: the shift is due to the errors alone.
 The first step is the change to first order. The scores are the likelihood's if the answer is, and
 the pseudo-likelihood's otherwise. Widths of intervals follow from :math:`A^{-1} J A^{-1}`, with the
@@ -42,6 +42,7 @@ from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
 __all__ = [
+    "FAR",
     "TOLERANCE",
     "Refitter",
     "Shift",
@@ -54,10 +55,12 @@ __all__ = [
 
 TOLERANCE = 0.5
 """Largest shift of a parameter that an accelerator may cause, in its standard errors."""
+FAR = 10.0
+"""Shift in standard errors beyond which a refit is not followed to its end."""
 
 _ARRIVED, _MOST_STEPS, _LONGEST_STEP = 0.05, 8, 3.0
-# A shift that is longer is not followed to its end.
-_FAR = 10.0
+# The answer through the solver may be far from that through a poor surrogate.
+_MOST_STEPS_TO_START = 60
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Refitter:
                 bread = restricted_inverse(information, self.free)
             self.bread = np.where(np.outer(self.free, self.free), bread, 0.0)
             self.start = p
-            self.start, self.width = self._fit(lambda: surrogate)
+            self.start, self.width, self.bread = self._fit(lambda: surrogate, _MOST_STEPS_TO_START)
 
     def shift(self, simulator: Callable[[], Simulator]) -> np.ndarray:
         """Return the shift (n_p,) of the answer in standard errors.
@@ -137,7 +140,7 @@ class Refitter:
     def shift_and_width(self, simulator: Callable[[], Simulator]) -> tuple[np.ndarray, np.ndarray]:
         """Return the shift, and the width of the intervals over that of the exact surrogate."""
         with fixed_threads(1):
-            p, width = self._fit(simulator)
+            p, width, _ = self._fit(simulator, _MOST_STEPS)
         return self.in_errors(p - self.start), width / np.where(self.free, self.width, np.nan)
 
     def in_errors(self, change: np.ndarray) -> np.ndarray:
@@ -160,22 +163,41 @@ class Refitter:
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
         return pseudo.evaluate(problem, gamma, moments)
 
-    def _fit(self, simulator: Callable[[], Simulator]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the refitted answer, and its standard errors at the last evaluation."""
-        p = self.start
-        for _ in range(_MOST_STEPS):
+    def _fit(
+        self, simulator: Callable[[], Simulator], most: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the refitted answer, its standard errors, and the last inverse information."""
+        p, inverse, before = self.start, self.bread, None
+        for _ in range(most):
             scores, information = self._evaluate(simulator, p)
-            step = self.bread @ (scores.sum(axis=0) - penalty_at(self.problem, p).gradient)
+            gradient = scores.sum(axis=0) - penalty_at(self.problem, p).gradient
+            if before is not None:
+                inverse = _broyden(inverse, p - before[0], before[1] - gradient)
+            step = inverse @ gradient
             length = float(np.abs(self.in_errors(step)).max(initial=0.0))
+            before = p, gradient
             p = p + step * min(1.0, _LONGEST_STEP / max(length, 1e-300))
             far = float(np.abs(self.in_errors(p - self.start)).max(initial=0.0))
-            if not far < _FAR:
+            if not far < FAR:
                 raise DivergenceError(f"the answer moved by {far:.3g} standard errors")
             if length < _ARRIVED:
-                inverse = restricted_inverse(information, self.free)
-                spread = inverse @ (scores.T @ scores) @ inverse
-                return p, np.sqrt(np.maximum(np.diag(spread), 0.0))
+                bread = restricted_inverse(information, self.free)
+                spread = bread @ (scores.T @ scores) @ bread
+                return p, np.sqrt(np.maximum(np.diag(spread), 0.0)), inverse
         raise DivergenceError(f"the refit still moves by {length:.2g} standard errors")
+
+
+def _broyden(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Return the inverse information that explains by how much the gradient fell on a step.
+
+    It is B + (s - B y) s^T B / (s^T B y), Broyden's update (Nocedal and Wright, Numerical
+    Optimization, section 11.1); B itself where that is not defined.
+    """
+    row = step @ inverse
+    slope = float(row @ fall)
+    if not abs(slope) > 1e-12 * float(np.linalg.norm(row) * np.linalg.norm(fall)):
+        return inverse
+    return inverse + np.outer(step - inverse @ fall, row) / slope
 
 
 def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterator[Shift]:
