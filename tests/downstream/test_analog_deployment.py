@@ -219,3 +219,13 @@ def test_levels_at_which_every_refit_is_lost_are_drawn(tmp_path):
     shifts = [Shift(kind, own.levels[0], 0, lost, unknown) for kind, own in ERRORS.items()]
     save(draw_deployment(shifts), tmp_path / "deployment.png")
     assert (tmp_path / "deployment.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_broydens_update_explains_the_last_step():
+    rng = np.random.default_rng(0)
+    inverse, step, fall = np.eye(3), rng.standard_normal(3), rng.standard_normal(3)
+    updated = deployment._broyden(inverse, step, fall)
+    np.testing.assert_allclose(updated @ fall, step)
+    # It is changed along one direction alone.
+    assert np.linalg.matrix_rank(updated - inverse) == 1
+    np.testing.assert_array_equal(deployment._broyden(inverse, np.zeros(3), fall), inverse)

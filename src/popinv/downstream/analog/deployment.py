@@ -5,12 +5,12 @@ surrogate. Through a surrogate with errors it is refitted by steps from the answ
 
 .. math:: p_{k+1} = p_k + B_k \Bigl(\sum_n s'_n(p_k) - \nabla \mathrm{penalty}(p_k)\Bigr),
 
-with the inverse information B_0 of the answer, and Broyden's update of it after each step. All scores have the same random numbers, and the fit
-starts where the same steps through the exact surrogate end: the shift is due to the errors alone.
-The first step is the change to first order. The scores are the likelihood's if the answer is, and
-the pseudo-likelihood's otherwise. Widths of intervals follow from :math:`A^{-1} J A^{-1}`, with the
-scores' sum of squares J at the refitted answer, and the information A, which is J for the
-likelihood.
+with the inverse information B_0 of the answer, and Broyden's update of it after each step. All
+scores have the same random numbers, and the fit starts where the same steps through the exact
+surrogate end: the shift is due to the errors alone. The first step is the change to first order.
+The scores are the likelihood's if the answer is, and the pseudo-likelihood's otherwise. Widths of
+intervals follow from :math:`A^{-1} J A^{-1}`, with the scores' sum of squares J at the refitted
+answer, and the information A, which is J for the likelihood.
 """
 
 from __future__ import annotations
