@@ -12,6 +12,7 @@ import xarray as xr
 
 from popinv.downstream.claims import write_claims
 from popinv.downstream.data import encoder as encoders
+from popinv.downstream.data import passages as data_passages
 from popinv.downstream.data.encoder import Block, Encoder
 from popinv.downstream.data.images import ImageSet
 from popinv.downstream.fedhl import accuracies, claims, figures, problem, texts
@@ -207,8 +208,8 @@ def test_a_kind_of_few_texts_is_refused(small):
 
 def test_passages_of_letters_are_the_first_of_each(monkeypatch):
     letter = "One two three. Four five six. Seven eight nine. Ten eleven twelve."
-    monkeypatch.setattr(texts, "spam_texts", lambda _: {"spam-1": [letter, "Once."]})
-    assert texts.letter_passages(Path(), 6) == {
+    monkeypatch.setattr(data_passages, "spam_texts", lambda _: {"spam-1": [letter, "Once."]})
+    assert data_passages.letter_passages(Path(), 6) == {
         "spam-1": [
             ("spam-1/0", "One two three. Four five six."),
             ("spam-1/0", "Seven eight nine. Ten eleven twelve."),
@@ -216,8 +217,8 @@ def test_passages_of_letters_are_the_first_of_each(monkeypatch):
         ]
     }
     lines = {"ca01": ["one two", "three four five", "six seven"]}
-    monkeypatch.setattr(texts, "brown_sentences", lambda _: lines)
-    assert texts.brown_passages(Path(), 5)["reportage"] == [
+    monkeypatch.setattr(data_passages, "brown_sentences", lambda _: lines)
+    assert data_passages.brown_passages(Path(), 5)["reportage"] == [
         ("ca01", "one two three four five"),
         ("ca01", "six seven"),
     ]

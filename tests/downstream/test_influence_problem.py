@@ -11,6 +11,7 @@ import torch
 
 from popinv.downstream import kept
 from popinv.downstream.data import encoder as encoders
+from popinv.downstream.data import passages as data_passages
 from popinv.downstream.data.emails import GROUPS
 from popinv.downstream.data.passages import CATEGORIES
 from popinv.downstream.influence import exactness, fine_tuning, pretraining, problem
@@ -89,14 +90,14 @@ def small_encoder():
             lambda archive: encoders.Encoder().requires_grad_(False),
         )
         patch.setattr(
-            fine_tuning,
+            data_passages,
             "brown_sentences",
             lambda archive: {
                 f"c{kind}{n:02}": lines(kind) for kind in CATEGORIES for n in range(9)
             },
         )
         patch.setattr(
-            fine_tuning,
+            data_passages,
             "spam_texts",
             lambda archive: {group: [lines(group)[0] for _ in range(60)] for group in GROUPS},
         )

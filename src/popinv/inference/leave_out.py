@@ -29,7 +29,7 @@ from popinv.inference.likelihood.fit_marginal import maximum_with_information
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import again_from
-from popinv.inference.result import estimate_of, estimated_coordinate
+from popinv.inference.result import correction_of, estimate_of, estimated_coordinate
 from popinv.inference.settings import DescentSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.store.variables import variable
@@ -99,7 +99,7 @@ def _of_likelihood(
     draws: int,
     solver: SolverSimulator | None,
 ) -> Refits:
-    correction = answer["correction"].values if "correction" in answer else 0.0
+    correction = correction_of(answer)
     maximum = estimate_of(answer) - correction
     influence = answer["influence"].values
     ends = first_order(maximum, influence, folds)

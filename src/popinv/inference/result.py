@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "answer_dataset",
+    "correction_of",
     "estimate_dataset",
     "estimate_of",
     "estimated_coordinate",
@@ -182,6 +183,11 @@ def parameters_of(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def estimate_of(dataset: xr.Dataset) -> np.ndarray:
     """Return p = (alpha, gamma) in one array (n_p,)."""
     return np.concatenate(parameters_of(dataset))
+
+
+def correction_of(answer: xr.Dataset) -> np.ndarray | float:
+    """Return what an answer has taken off for the surrogate's error, (n_p,), or 0 for nothing."""
+    return answer["correction"].values if "correction" in answer else 0.0
 
 
 def print_parameters(dataset: xr.Dataset) -> None:

@@ -37,7 +37,7 @@ from popinv.inference.likelihood.model_moments import matched_draws, moments_of_
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.result import correction_of, estimate_of
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
@@ -106,7 +106,7 @@ class Refitter:
         problem = replace(problem.through(surrogate), fixed=tuple(boundaries(answer)))
         self.problem = problem if self.by_likelihood else problem.of_moments
         self.settings = MarginalSettings(draws=draws_for_systems(draws, len(problem.data)))
-        p = estimate_of(answer) - (answer["correction"].values if "correction" in answer else 0.0)
+        p = estimate_of(answer) - correction_of(answer)
         error = np.sqrt(np.maximum(np.diag(answer["covariance"].values), 0.0))
         self.free = self.problem.free & (error > 0)
         self.error = np.where(self.free, error, 0.0)
@@ -191,7 +191,8 @@ def _broyden(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
     """Return the inverse information that explains by how much the gradient fell on a step.
 
     It is B + (s - B y) s^T B / (s^T B y), Broyden's update (Nocedal and Wright, Numerical
-    Optimization, section 11.1); B itself where that is not defined.
+    Optimization, section 11.1); B itself where that is not defined. It is not symmetric, nor are
+    the derivatives of these scores: read values go with the derivatives of the exact surrogate.
     """
     row = step @ inverse
     slope = float(row @ fall)

@@ -23,13 +23,13 @@ from popinv.downstream.birch.solve_sharing import (
 )
 from popinv.store.variables import variable
 
-__all__ = ["advise_solves", "chunk_sizes", "makespans"]
+__all__ = ["NEAR", "advise_solves", "chunk_sizes", "makespans"]
 
 _DRAWS = 400
 # More chunks than this are planned nowhere.
 _MOST_CHUNKS = 5000
-# A chunk size is near the bound within this part of it.
-_NEAR = 0.05
+NEAR = 0.05
+"""Part of the bound within which a chunk size is near it."""
 # Ways whose mean makespans differ by less count as equally fast.
 _ALIKE = 0.02
 WAYS = {
@@ -99,7 +99,7 @@ def advise_solves(
     found = makespans(machines, solves, seed)
     by_size: dict[int, float] = found["pulled"]
     best = min(by_size, key=lambda size: by_size[size])
-    near = [size for size, time in by_size.items() if time <= (1 + _NEAR) * found["bound"]]
+    near = [size for size, time in by_size.items() if time <= (1 + NEAR) * found["bound"]]
     mean = {"equal": found["equal"], "by_speed": found["by_speed"], "pulled": by_size[best]}
     fastest = min(mean.values())
     # Pulling needs no knowledge of the speeds, and is what the workflow does.
@@ -192,7 +192,7 @@ def _statement(
     solves: int,
 ) -> str:
     times = ", ".join(f"{WAYS[way]} {time:.3g} s" for way, time in mean.items())
-    within = f"within {100 * _NEAR:.0f} % of the bound of {bound:.3g} s"
+    within = f"within {100 * NEAR:.0f} % of the bound of {bound:.3g} s"
     sizes = (
         f"chunks of {min(near)} to {max(near)} are {within}"
         if near

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from popinv.downstream.birch.candidates import candidates, seconds_to
+from popinv.downstream.birch.solve_advice import NEAR
 from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, styled
 
 __all__ = ["draw_solves", "draw_training"]
@@ -58,8 +59,9 @@ def draw_solves(result: xr.Dataset) -> Figure:
         ("by_speed", "shares by speed", "--"),
     ):
         ax.axhline(result.attrs[name], color=SYSTEMS[1], ls=dash, label=label)
-    ax.axhline(result.attrs["bound"], color=TRUTH, label="bound")
-    ax.axhspan(result.attrs["bound"], 1.05 * result.attrs["bound"], color=LIGHT, alpha=0.5)
+    bound = result.attrs["bound"]
+    ax.axhline(bound, color=TRUTH, label="bound")
+    ax.axhspan(bound, (1 + NEAR) * bound, color=LIGHT, alpha=0.5)
     ax.set(xlabel="solves of a chunk", ylabel="time of the round [s]")
     ax.legend(fontsize=9)
     return figure

@@ -31,7 +31,7 @@ from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem, start
 from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of, parameter_names
+from popinv.inference.result import correction_of, estimate_of, parameter_names
 from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
@@ -88,7 +88,7 @@ def use(study: StudyInput) -> Outcome:
         removed = remove_from(learned, rows.tolist(), runs, noise_seed)
     parameters = parameter_names(problem)
     covers = _COVERS.format(names=", ".join(parameters), reference=len(reference.data))
-    correction = population["correction"].values if "correction" in population else 0.0
+    correction = correction_of(population)
     result = _dataset(problem, learned, removed, estimate_of(population), correction, asked.epochs)
     metrics = _metrics(learned, removed, rows, len(reference.data), result)
     print(metrics["statement"])

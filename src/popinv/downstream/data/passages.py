@@ -1,12 +1,16 @@
-"""Passages of whole sentences, and the categories of the Brown corpus."""
+"""Passages of whole sentences, from the Brown corpus by category and from letters by group."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CATEGORIES", "runs", "sentences"]
+from popinv.downstream.data.emails import spam_texts
+from popinv.downstream.data.text import brown_sentences
+
+__all__ = ["CATEGORIES", "Found", "brown_passages", "letter_passages", "runs", "sentences"]
 
 CATEGORIES = {
     "a": "reportage",
@@ -47,3 +51,31 @@ def runs(sentences: Iterable[Sequence[Any]], length: int) -> list[list[Any]]:
 def sentences(letter: str) -> list[str]:
     """Return the sentences of a text that does not mark them, by its full stops."""
     return re.split(r"(?<=[.?!]) ", letter)
+
+
+# The name of a text and one of its passages, by kind.
+Found = Mapping[str, Sequence[tuple[str, str]]]
+
+
+def brown_passages(archive: Path, words: int) -> Found:
+    """Return all passages of the Brown corpus by category."""
+    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in CATEGORIES.values()}
+    for name, lines in brown_sentences(archive).items():
+        found[CATEGORIES[name[1]]] += _named(name, lines, words)
+    return found
+
+
+def letter_passages(archive: Path, words: int, of_letter: int = 2) -> Found:
+    """Return the first passages of every letter by group of the SpamAssassin corpus."""
+    return {
+        group: [
+            passage
+            for number, letter in enumerate(letters)
+            for passage in _named(f"{group}/{number}", sentences(letter), words)[:of_letter]
+        ]
+        for group, letters in spam_texts(archive).items()
+    }
+
+
+def _named(name: str, lines: Iterable[str], words: int) -> list[tuple[str, str]]:
+    return [(name, " ".join(run)) for run in runs([line.split() for line in lines], words)]

@@ -15,6 +15,7 @@ import xarray as xr
 from torch import nn
 
 from popinv.downstream.data.images import ImageSet
+from popinv.downstream.data.passages import brown_passages, letter_passages
 from popinv.downstream.fedhl.accuracies import Adaptation, Division, Training, accuracies
 from popinv.downstream.fedhl.adaptation import chosen_images, pretrained
 from popinv.downstream.fedhl.lora import ModuleLoss, shapes_of
@@ -23,8 +24,6 @@ from popinv.downstream.fedhl.texts import (
     Bank,
     Passages,
     bank,
-    brown_passages,
-    letter_passages,
     sides,
 )
 from popinv.seeds import generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,18 +60,12 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
     is that of the mean loss at W itself.
     """
     rules = regression.RATE_RULES
-    values = np.empty((len(DEVIATIONS), len(rules), len(horizons), len(seeds)))
-    places = list(itertools.product(enumerate(DEVIATIONS), enumerate(rules), enumerate(seeds)))
-    for (i, spread), (j, rule), (k, seed) in tqdm(places, desc="rates", disable=None):
-        found = kept(
-            f"rates, {spread}, {rule}, seed {seed}", partial(_squares, spread, rule, horizons, seed)
-        )
-        values[i, j, :, k] = found["squares"]
+    values = _for_all("rates", rules, seeds, partial(_squares, horizons=horizons))
     return xr.Dataset(
         {
             "squared_gradient": variable(
                 ("spread", "rate_rule", "horizon", "seed"),
-                values,
+                np.moveaxis(values, 3, 2),
                 "squared gradient, mean over rounds",
             )
         },
@@ -84,9 +78,23 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
     )
 
 
-def _squares(spread: str, rule: str, horizons: Sequence[int], seed: int) -> dict[str, list[float]]:
-    squares = regression.squared_gradients(DEVIATIONS[spread], rule, horizons, seed)
-    return {"squares": list(squares)}
+def _squares(deviation: float, rule: str, seed: int, horizons: Sequence[int]) -> dict[str, Any]:
+    return {"squares": list(regression.squared_gradients(deviation, rule, horizons, seed))}
+
+
+def _for_all(
+    name: str, rules: Sequence[str], seeds: Sequence[int], measure: Callable[..., dict[str, Any]]
+) -> np.ndarray:
+    """Return what is measured for all deviations, rules and seeds, (spread, rule, seed, values)."""
+    places = list(itertools.product(DEVIATIONS, rules, seeds))
+    found = [
+        kept(
+            f"{name}, {spread}, {rule}, seed {seed}",
+            partial(measure, DEVIATIONS[spread], rule, seed=seed),
+        )["squares"]
+        for spread, rule, seed in tqdm(places, desc=name, disable=None)
+    ]
+    return np.array(found).reshape(len(DEVIATIONS), len(rules), len(seeds), -1)
 
 
 def floors(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
@@ -96,14 +104,7 @@ def floors(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
     converges goes on falling; one with a bias ends at a floor.
     """
     rules = regression.FLOOR_RULES
-    values = np.empty((len(DEVIATIONS), len(rules), len(seeds), rounds))
-    places = list(itertools.product(enumerate(DEVIATIONS), enumerate(rules), enumerate(seeds)))
-    for (i, spread), (j, rule), (k, seed) in tqdm(places, desc="floors", disable=None):
-        found = kept(
-            f"floors, {spread}, {rule}, seed {seed}",
-            partial(regression.falling_squares, DEVIATIONS[spread], rule, rounds, seed),
-        )
-        values[i, j, k] = found["squares"]
+    values = _for_all("floors", rules, seeds, partial(regression.falling_squares, rounds=rounds))
     return xr.Dataset(
         {
             "falling_square": variable(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from popinv.downstream.data.emails import spam_texts
 from popinv.downstream.data.encoder import Block, pretrained_encoder, tokenised
-from popinv.downstream.data.passages import CATEGORIES, runs, sentences
-from popinv.downstream.data.text import brown_sentences
+from popinv.downstream.data.passages import Found
 from popinv.downstream.fedhl.adaptation import Labelled
 from popinv.downstream.kept import kept
 from popinv.errors import DataError
@@ -38,8 +35,6 @@ __all__ = [
     "FirstToken",
     "Passages",
     "bank",
-    "brown_passages",
-    "letter_passages",
     "sides",
 ]
 
@@ -57,34 +52,6 @@ class Passages:
     words: int = 44
     length: int = 56
     of_kind: int = 160
-
-
-# The name of a text and one of its passages, by kind.
-Found = Mapping[str, Sequence[tuple[str, str]]]
-
-
-def brown_passages(archive: Path, words: int) -> Found:
-    """Return all passages of the Brown corpus by category."""
-    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in CATEGORIES.values()}
-    for name, lines in brown_sentences(archive).items():
-        found[CATEGORIES[name[1]]] += _named(name, lines, words)
-    return found
-
-
-def letter_passages(archive: Path, words: int, of_letter: int = 2) -> Found:
-    """Return the first passages of every letter by group of the SpamAssassin corpus."""
-    return {
-        group: [
-            passage
-            for number, letter in enumerate(letters)
-            for passage in _named(f"{group}/{number}", sentences(letter), words)[:of_letter]
-        ]
-        for group, letters in spam_texts(archive).items()
-    }
-
-
-def _named(name: str, lines: Iterable[str], words: int) -> list[tuple[str, str]]:
-    return [(name, " ".join(run)) for run in runs([line.split() for line in lines], words)]
 
 
 class FirstToken(nn.Module):

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from tqdm import tqdm
 
-from popinv.downstream.data.emails import spam_texts
 from popinv.downstream.data.encoder import (
     Block,
     Encoder,
@@ -29,8 +28,7 @@ from popinv.downstream.data.encoder import (
     pretrained_encoder,
     tokenised,
 )
-from popinv.downstream.data.passages import CATEGORIES, runs, sentences
-from popinv.downstream.data.text import brown_sentences
+from popinv.downstream.data.passages import CATEGORIES, brown_passages, letter_passages
 from popinv.downstream.influence import landmarks
 from popinv.downstream.influence.comparison import representation_scores
 from popinv.downstream.influence.gradients import Flat
@@ -134,16 +132,11 @@ def texts_of(brown: Path, letters: Path, size: FineTuning, seed: int) -> Texts:
     seed : int
     """
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in CLASSES}
-    for name, lines in brown_sentences(brown).items():
-        split = [line.split() for line in lines]
-        kind = CATEGORIES[name[1]]
-        found[kind] += [(name, " ".join(run)) for run in runs(split, size.words)]
-    for group, written in spam_texts(letters).items():
-        for number, letter in enumerate(written):
-            split = [line.split() for line in sentences(letter)]
-            # One passage of each letter: its beginning.
-            for run in runs(split, size.words)[:1]:
-                found[_OF_LETTERS[group]].append((f"{group}/{number}", " ".join(run)))
+    for kind, passages in brown_passages(brown, size.words).items():
+        found[kind] += passages
+    # One passage of each letter: its beginning.
+    for group, passages in letter_passages(letters, size.words, 1).items():
+        found[_OF_LETTERS[group]] += passages
     groups = {
         **TARGETS,
         "others": tuple(c for c in CLASSES if not any(c in kinds for kinds in TARGETS.values())),

@@ -28,7 +28,7 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import again_from
-from popinv.inference.result import estimate_of
+from popinv.inference.result import correction_of, estimate_of
 from popinv.inference.settings import DescentSettings
 from popinv.threads import fixed_threads
 
@@ -96,8 +96,7 @@ class Refitter:
     ) -> None:
         self.problem = replace(problem, fixed=tuple(boundaries(answer)))
         self.estimator, self.influence = str(answer.attrs["estimator"]), influence
-        correction = answer["correction"].values if "correction" in answer else 0.0
-        p = estimate_of(answer) - correction
+        p = estimate_of(answer) - correction_of(answer)
         if self.estimator == "distance":
             accurate = descent.replace(
                 model_samples=max(descent.model_samples, _DISTANCE_DRAWS),

@@ -13,7 +13,7 @@ from popinv.inference.conditions import heldout_observations
 from popinv.inference.polish import draws_for_systems, likelihood_solves
 from popinv.inference.predictive import log_densities, predictive
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.result import correction_of, estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
@@ -136,8 +136,7 @@ def _log_likelihood(
     if solver is None and population.attrs["through"] == "solver":
         # The solver takes too long for further draws.
         return float(population["log_likelihood"].sum()), np.nan
-    correction = population["correction"].values if "correction" in population else 0.0
-    maximum = estimate_of(population) - correction
+    maximum = estimate_of(population) - correction_of(population)
     simulated = problem if solver is None else replace(problem, simulate=solver)
     with nullcontext() if solver is None else solver.session():
         values, errors, _ = log_densities(simulated, maximum, draws)
