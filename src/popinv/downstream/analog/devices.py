@@ -65,6 +65,8 @@ class Device:
         The dynamic range: q_down(low) = 0 and q_up(high) = 0.
     column : callable, optional
         From a number to the devices of that column of an array, where they differ.
+    bounds : tuple of arrays, optional
+        The four arguments of :func:`soft_bounds`, where these devices are such and differ.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Device:
     low: Any
     high: Any
     column: Callable[[int], Device] | None = None
+    bounds: tuple[Array, Array, Array, Array] | None = None
 
     def of_column(self, number: int) -> Device:
         """Return the devices of a column of the array."""
@@ -190,10 +193,12 @@ def varied(
     gain, difference = 1 + spread * normal(shape), imbalance * normal(shape)
     up, down = abs(gain + difference), abs(gain - difference)
 
-    def column(number: int) -> Device:
-        return soft_bounds(*(a[:, number] for a in (high, -low, up, down)))
+    bounds = high, -low, up, down
 
-    return replace(soft_bounds(high, -low, up, down), column=column)
+    def column(number: int) -> Device:
+        return soft_bounds(*(a[:, number] for a in bounds))
+
+    return replace(soft_bounds(*bounds), column=column, bounds=bounds)
 
 
 DEVICES = ("asymmetric_linear", "soft_bounds", "power", "exponential")

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import torch
 
+from popinv.downstream.analog.compiled import pulsed_soft_bounds
 from popinv.downstream.analog.devices import Counts, Device, pulsed_update
 
 __all__ = ["Pulses", "Trains", "sums_of_samples"]
@@ -72,13 +73,11 @@ def sums_of_samples(
     delta = delta.clamp(-limit, limit)
     sizes, thinned = delta.abs(), k * delta.square() / slots
     squares = x.square()
-    return delta.T @ x, torch.stack(
-        [
-            sizes.T @ x.abs(),
-            thinned.T @ squares,
-            trains.sign * (thinned * delta.sign()).T @ (squares * x.sign()),
-        ]
-    )
+    sums = x.new_empty(3, delta.shape[1], x.shape[1])
+    torch.mm(sizes.T, x.abs(), out=sums[0])
+    torch.mm(thinned.T, squares, out=sums[1])
+    torch.mm(trains.sign * (thinned * delta.sign()).T, squares * x.sign(), out=sums[2])
+    return delta.T @ x, sums
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,13 @@ class Pulses:
         ``size`` holds the second result of :func:`sums_of_samples` times the rate. Without it,
         every column of ``change`` (n,) or (n, columns) is a sample of its own, with an input of 1.
         """
-        counts = self._of_columns(change) if size is None else self._of_samples(change, size)
         normal = torch.empty_like(w).normal_(generator=self.draws)
+        if size is not None and device.bounds is not None:
+            arrays = (a.numpy() for a in (w, change, size))
+            bounds = tuple(a.numpy() for a in device.bounds)
+            noises = self.granularity, self.cycle_noise
+            return torch.from_numpy(pulsed_soft_bounds(*arrays, bounds, normal.numpy(), *noises))
+        counts = self._of_columns(change) if size is None else self._of_samples(change, size)
         return pulsed_update(device, w, counts, self.granularity, normal, self.cycle_noise)
 
     def _of_samples(self, change: torch.Tensor, size: torch.Tensor) -> Counts:
