@@ -86,6 +86,11 @@ def judged_with(wildcards):
     return sections("forward", "law", "noise")(wildcards)
 
 
+def solved_with(wildcards):
+    """Params function: the sections with which a round is proposed, solved and judged."""
+    return judged_with(wildcards) or sections("forward", "law")(wildcards)
+
+
 def judged(wildcards):
     """Input function: the solves, estimate and observations of the surrogate to judge."""
     found = earlier("solves", "surrogate", "estimate")(wildcards)
@@ -136,7 +141,7 @@ rule solve_chunk:
     benchmark:
         "<results>/{study}/benchmarks/solve_chunk.{round}.{chunk}.tsv"
     wildcard_constraints:
-        study=sharing(solves=False),
+        study=studies(shared=False),
     resources:
         mem_mb=of_array("solve_chunk", memory_mb),
         runtime=of_array("solve_chunk", runtime_minutes),
@@ -163,7 +168,7 @@ rule solve_chunk_distributed:
     benchmark:
         "<results>/{study}/benchmarks/solve_chunk_distributed.{round}.{chunk}.tsv"
     wildcard_constraints:
-        study=sharing(solves=True),
+        study=studies(shared=True),
     threads: lambda wildcards: ranks_of(study_of(wildcards))
     resources:
         mem_mb=memory("solve_chunk_distributed"),
@@ -204,6 +209,8 @@ rule collect_solves:
         "<results>/{study}/logs/collect_solves.{round}.log",
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
+    wildcard_constraints:
+        study=studies(at_once=False),
     resources:
         mem_mb=memory("collect_solves"),
         runtime=runtime("collect_solves"),
@@ -217,6 +224,46 @@ rule collect_solves:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
         "../scripts/collect_solves.py"
+
+
+# All three at once, where a round takes seconds.
+rule solve_round:
+    input:
+        unpack(compared),
+        unpack(judged),
+        unpack(known_quantities),
+    output:
+        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
+        # The same record as that of the collecting job, since a study may have had chunks before.
+        made="<results>/{study}/made/collect_solves.{round}.json",
+    log:
+        "<results>/{study}/logs/solve_round.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/solve_round.{round}.tsv"
+    wildcard_constraints:
+        round="check|fixed|[0-9]+",
+        study=studies(at_once=True),
+    resources:
+        mem_mb=memory("solve_round"),
+        runtime=runtime("solve_round"),
+    params:
+        seed=seed_of,
+        study=solved_with,
+        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
+        candidates=of_study(candidate_count),
+        simulator=of_study(simulator_of),
+        thresholds=judged_by,
+        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+        code=code_of(
+            "solve_round",
+            "law",
+            "solver",
+            also=lambda wildcards: [*choosing_with(wildcards), *judging(wildcards)],
+        ),
+    message:
+        "{wildcards.study}, round {wildcards.round}: proposing parameters, and solving"
+    script:
+        "../scripts/solve_round.py"
 
 
 # Train the surrogate on all solves so far; a network starts from its last weights.

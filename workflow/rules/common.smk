@@ -41,6 +41,7 @@ from popinv.workflow.questions import (
     seconds_per_solve,
     simulator_of,
     solve_count,
+    solves_at_once,
     surrogate_thresholds,
     true_law,
     true_noise,
@@ -205,15 +206,24 @@ def compared(wildcards):
     return {}
 
 
-def studies(synthetic):
-    """Pattern of the names of the synthetic studies, or of those with a file."""
-    names = [n for n, s in STUDIES.items() if is_synthetic(s) == synthetic]
-    return "|".join(names) or "(?!)"
+QUESTIONS = {
+    "synthetic": is_synthetic,
+    "shared": lambda study: ranks_of(study) > 1,
+    "at_once": solves_at_once,
+}
 
 
-def sharing(solves):
-    """Pattern of the names of the studies whose solves are shared by processes, or not."""
-    names = [n for n, s in STUDIES.items() if (ranks_of(s) > 1) == solves]
+def studies(**wanted):
+    """Pattern of the names of the studies with the wanted answers to these questions.
+
+    ``synthetic``: the observations have a known truth. ``shared``: processes share each solve.
+    ``at_once``: one job draws, solves and collects a round.
+    """
+    names = [
+        name
+        for name, study in STUDIES.items()
+        if all(QUESTIONS[question](study) == answer for question, answer in wanted.items())
+    ]
     return "|".join(names) or "(?!)"
 
 

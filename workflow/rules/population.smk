@@ -29,6 +29,37 @@ rule draw_population:
         "../scripts/draw_population.py"
 
 
+# The same, and its solves, where these take seconds.
+rule solve_population:
+    input:
+        unpack(compared),
+    output:
+        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
+        # The same record as that of the collecting job, since a study may have had chunks before.
+        made="<results>/{study}/made/collect_solves.{round}.json",
+    log:
+        "<results>/{study}/logs/solve_population.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/solve_population.{round}.tsv"
+    wildcard_constraints:
+        round="truth|systems_[0-9]+",
+        study=studies(synthetic=True, at_once=True),
+    resources:
+        mem_mb=memory("solve_population"),
+        runtime=runtime("solve_population"),
+    params:
+        seed=seed_of,
+        study=sections("forward", law=true_law, observations=known_distributions),
+        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
+        simulator=of_study(simulator_of),
+        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+        code=code_of("solve_population", "law", "solver"),
+    message:
+        "{wildcards.study}, {wildcards.round}: drawing a population from its true law, and solving"
+    script:
+        "../scripts/solve_population.py"
+
+
 # Add noise to the solved population and set some systems aside.
 rule observe_population:
     input:

@@ -20,6 +20,8 @@ _WILDCARDS = {
     "solve_chunk": ("round", "chunk"),
     "solve_chunk_distributed": ("round", "chunk"),
     "collect_solves": ("round",),
+    "solve_population": ("round",),
+    "solve_round": ("round",),
     "train_surrogate": ("round",),
     "update_population": ("round",),
     "measure_error": ("systems",),

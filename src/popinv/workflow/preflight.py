@@ -22,7 +22,9 @@ from popinv.workflow.questions import (
     has_sampling_error,
     is_synthetic,
     ranks_of,
+    rounds_of,
     solve_count,
+    solves_at_once,
 )
 from popinv.workflow.resources import demand
 from popinv.workflow.study_sizes import sizes
@@ -84,21 +86,19 @@ class Machine:
         return cls(psutil.cpu_count() or 1, memory, free)
 
 
-def _rounds(study: Study) -> list[str]:
-    numbered = [str(number) for number in range(study.active_learning.rounds)]
-    return [*(["truth"] if is_synthetic(study) else []), *numbered, "check"]
-
-
 def _counts(study: Study) -> Iterator[tuple[str, int]]:
     """Yield the rules of a study and the numbers of their jobs, in the order of the run."""
-    rounds, learned = _rounds(study), study.active_learning.rounds
-    synthetic = is_synthetic(study)
-    if synthetic:
-        yield "draw_population", 1
-    yield "propose_parameters", learned + 1
-    together = "solve_chunk_distributed" if ranks_of(study) > 1 else "solve_chunk"
-    yield together, sum(chunk_count(study, name) for name in rounds)
-    yield "collect_solves", len(rounds)
+    synthetic, learned = is_synthetic(study), study.active_learning.rounds
+    if solves_at_once(study):
+        yield from [("solve_population", 1)] if synthetic else []
+        yield "solve_round", learned + 1
+    else:
+        rounds = rounds_of(study)
+        yield from [("draw_population", 1)] if synthetic else []
+        yield "propose_parameters", learned + 1
+        together = "solve_chunk_distributed" if ranks_of(study) > 1 else "solve_chunk"
+        yield together, sum(chunk_count(study, name) for name in rounds)
+        yield "collect_solves", len(rounds)
     yield "observe_population" if synthetic else "import_observations", 1
     yield "train_surrogate", learned
     yield "update_population", learned
@@ -151,10 +151,10 @@ def check_jobs(config: Config) -> None:
         Naming the study, the number of jobs and the key.
     """
     for name, study in config.studies.items():
-        chunks = sum(chunk_count(study, each) for each in _rounds(study))
+        chunks = sum(chunk_count(study, each) for each in rounds_of(study))
         if chunks > _MOST_CHUNKS:
             size = study.active_learning.chunk_size
-            solves = [solve_count(study, each) for each in _rounds(study)]
+            solves = [solve_count(study, each) for each in rounds_of(study)]
             # The last chunk of each round may be small.
             least = -(-sum(solves) // (_MOST_CHUNKS - len(solves)))
             raise ConfigError(

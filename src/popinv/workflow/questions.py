@@ -30,9 +30,11 @@ __all__ = [
     "noise_scale_range",
     "ranks_of",
     "replications_of",
+    "rounds_of",
     "seconds_per_solve",
     "simulator_of",
     "solve_count",
+    "solves_at_once",
     "surrogate_thresholds",
     "true_law",
     "true_noise",
@@ -41,6 +43,9 @@ __all__ = [
 
 # The resources of jobs bound the time of a solve; it takes about a fifth of that bound.
 _OF_BOUND = 0.2
+# A round of fewer seconds is one job. As three jobs it would start Python two times more, which
+# takes some seconds; as one, all is solved again if another part of it changes.
+_AT_ONCE_SECONDS = 20.0
 
 
 def is_synthetic(study: Study) -> bool:
@@ -157,6 +162,27 @@ def seconds_per_solve(study: Study) -> float:
     if stated is not None:
         return float(stated)
     return _OF_BOUND * study.forward.cost().seconds
+
+
+def rounds_of(study: Study) -> list[str]:
+    """Return the names of the rounds of solves that every study of this kind has."""
+    numbered = [str(number) for number in range(study.active_learning.rounds)]
+    return [*(["truth"] if is_synthetic(study) else []), *numbered, "check"]
+
+
+def solves_at_once(study: Study) -> bool:
+    """Return whether one job draws the parameters of a round, solves and collects them.
+
+    That is so where each round is a single chunk that takes seconds. It depends on the study alone,
+    so that results are the same on a workstation and on a cluster. Where nothing is known of the
+    time of a solve, the parts are jobs of their own.
+    """
+    if ranks_of(study) > 1 or study.forward.cost().guess:
+        return False
+    evidence = ["fixed", *(f"systems_{count}" for count in study.evidence.system_counts)]
+    largest = max(solve_count(study, name) for name in (*rounds_of(study), *evidence))
+    one_chunk = largest <= study.active_learning.chunk_size
+    return one_chunk and largest * seconds_per_solve(study) <= _AT_ONCE_SECONDS
 
 
 def wants_likelihood(study: Study) -> bool:

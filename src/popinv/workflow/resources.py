@@ -121,6 +121,17 @@ _ROWS = {
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
     "collect_solves": Row(lambda s: 730 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    # All of these at once, where they take seconds.
+    "solve_population": Row(
+        lambda s: 730 + s.cost.megabytes + 4 * s.tables,
+        lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
+        lambda s: s.cost.setup_seconds,
+    ),
+    "solve_round": Row(
+        lambda s: 730 + s.cost.megabytes + 4 * s.tables,
+        lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
+        lambda s: s.cost.setup_seconds,
+    ),
     "repeat_solves": Row(
         lambda s: 450 + s.cost.megabytes + 2 * s.tables,
         lambda s: 5 + s.solving(_repeated_solves(s)),

@@ -108,7 +108,7 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
     sections: Mapping[str, Any] = record.settings.get("study") or {}
     before = {name: plain(section) for name, section in sections.items() if hasattr(study, name)}
     now = {name: plain(getattr(study, name)) for name in before}
-    if record.rule.endswith("draw_population"):
+    if record.rule.endswith(("draw_population", "solve_population")):
         # It is given the true law, and the distributions of what is known, by these names.
         before.pop("law"), before.pop("observations", None)
         now = {name: now[name] for name in before}

@@ -13,7 +13,8 @@ __all__ = ["pulsed_soft_bounds"]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _pass(w, change, whole, squares, signed, bounds, normal, per_pulse, granularity, noise):  # type: ignore[no-untyped-def]
+def _pass(w, change, size, bounds, normal, per_pulse, granularity, noise):  # type: ignore[no-untyped-def]
+    whole, squares, signed = size
     high, low, gain_up, gain_down = bounds
     moved = np.empty_like(w)
     zero, one = w.dtype.type(0), w.dtype.type(1)
@@ -62,7 +63,7 @@ def pulsed_soft_bounds(
     moved: np.ndarray = _pass(
         w.ravel(),
         change.ravel(),
-        *size.reshape(3, -1),
+        tuple(size.reshape(3, -1)),
         tuple(np.ascontiguousarray(a).ravel() for a in bounds),
         normal.ravel(),
         number(0.5 / granularity),

@@ -114,10 +114,17 @@ class Pulses:
         """
         normal = torch.empty_like(w).normal_(generator=self.draws)
         if size is not None and device.bounds is not None:
-            arrays = (a.numpy() for a in (w, change, size))
-            bounds = tuple(a.numpy() for a in device.bounds)
-            noises = self.granularity, self.cycle_noise
-            return torch.from_numpy(pulsed_soft_bounds(*arrays, bounds, normal.numpy(), *noises))
+            high, low, up, down = (a.numpy() for a in device.bounds)
+            moved = pulsed_soft_bounds(
+                w.numpy(),
+                change.numpy(),
+                size.numpy(),
+                (high, low, up, down),
+                normal.numpy(),
+                self.granularity,
+                self.cycle_noise,
+            )
+            return torch.from_numpy(moved)
         counts = self._of_columns(change) if size is None else self._of_samples(change, size)
         return pulsed_update(device, w, counts, self.granularity, normal, self.cycle_noise)
 
