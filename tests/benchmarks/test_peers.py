@@ -50,19 +50,27 @@ def test_porous_flow(peer, dimension: int, elements: int) -> None:
 
 @pytest.mark.firedrake
 @pytest.mark.parametrize("dimension", [1, 2])
-def test_elastodynamics(dimension: int) -> None:
+@pytest.mark.parametrize("field", ["none", "cosine"])
+def test_elastodynamics(field: str, dimension: int) -> None:
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
     model = Elastodynamics(
         kind="elastodynamics",
         dimension=dimension,
+        field=field,
+        **({} if field == "none" else {"modes": 2}),
         elements=6,
         times=3,
         steps=60,
         sensors={"positions": places.tolist()},
     ).model(0)
     z = np.array([[1.0, 0.2], [1.7, 0.0]])
-    theirs = elastodynamics.scikit_fem(model)(z)
+    peer = elastodynamics.scikit_fem
+    if field == "cosine":
+        z = 0.3 * generator(0, "test").standard_normal((2, len(model.parameters)))
+        z[:, -1] = [0.2, 0.0]
+        peer = elastodynamics.scikit_fem_field
+    theirs = peer(model)(z)
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-8, atol=1e-10)
 
 

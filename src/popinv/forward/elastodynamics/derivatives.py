@@ -141,9 +141,7 @@ class _System:
             of_stiffness,
             self.history,
             start,
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
+            *op.observing(),
             model.steps,
             observed,
         )
@@ -164,9 +162,7 @@ class _System:
             model.time_step,
             of_stiffness,
             self.history,
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
+            *op.observing(),
             model.steps,
             np.ascontiguousarray(cotangent.reshape(len(model.sensors), len(model.times))),
         )

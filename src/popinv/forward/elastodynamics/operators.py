@@ -203,6 +203,10 @@ class ElasticOperators:
     observation_columns: np.ndarray
     observation_weights: np.ndarray
 
+    def observing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the three arrays of the observation matrix."""
+        return self.observation_pointer, self.observation_columns, self.observation_weights
+
 
 def preassemble(
     discretisation: Discretisation,
