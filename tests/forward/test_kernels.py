@@ -6,50 +6,51 @@ import numpy as np
 import pytest
 from scipy.linalg import cholesky
 
-from popinv.forward.elastodynamics.kernels import factorise
+from popinv.forward.elastodynamics.kernels import empty_factors, factorise, solve_factorised
 from popinv.forward.porous_flow.kernels import exponentiate, rounding_bounds
 
-BANDWIDTH = 2
 
-
-def lower_triangle(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return entries, rows and columns of the lower band."""
-    rows, columns = np.nonzero(np.tril(np.abs(np.subtract.outer(*2 * [np.arange(6)])) <= BANDWIDTH))
-    return matrix[rows, columns], rows.astype(np.int32), columns.astype(np.int32)
-
-
-def banded() -> np.ndarray:
+def banded(unknowns: int, bandwidth: int) -> np.ndarray:
+    """Return a positive definite matrix of this bandwidth."""
     rng = np.random.default_rng(0)
-    factor = np.tril(rng.standard_normal((6, 6))) + 3 * np.eye(6)
-    factor[np.subtract.outer(np.arange(6), np.arange(6)) > BANDWIDTH] = 0
+    factor = np.tril(rng.standard_normal((unknowns, unknowns))) + 3 * np.eye(unknowns)
+    factor[np.subtract.outer(np.arange(unknowns), np.arange(unknowns)) > bandwidth] = 0
     return factor @ factor.T
 
 
-def factors(matrix: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    band, transposed = np.empty((6, BANDWIDTH + 1)), np.empty((6, BANDWIDTH))
-    return factorise(*lower_triangle(matrix), band, transposed), band, transposed
+def factors(matrix: np.ndarray, bandwidth: int):
+    """Return the outcome of `factorise`, and the factors."""
+    n = len(matrix)
+    distance = np.subtract.outer(np.arange(n), np.arange(n))
+    rows, columns = np.nonzero((distance >= 0) & (distance <= bandwidth))
+    room = empty_factors(n, bandwidth)
+    return factorise(matrix[rows, columns], rows, columns, n, room), room
 
 
-def test_the_factors_are_those_of_cholesky():
-    matrix = banded()
-    failed, band, transposed = factors(matrix)
-    root = cholesky(matrix, lower=True)
+# Fewer and more columns than a panel, and widths on both sides of those of a panel.
+@pytest.mark.parametrize(
+    ("unknowns", "bandwidth"), [(1, 0), (3, 1), (6, 2), (9, 5), (23, 9), (40, 16), (8, 7), (12, 4)]
+)
+def test_factorised_systems_are_solved(unknowns, bandwidth):
+    matrix = banded(unknowns, bandwidth)
+    failed, room = factors(matrix, bandwidth)
     assert failed == 0
-    np.testing.assert_allclose(1 / band[:, 0], np.diag(root) ** 2, rtol=1e-12)
-    unit = root / np.diag(root)
-    for k in range(1, BANDWIDTH + 1):
-        np.testing.assert_allclose(band[: 6 - k, k], np.diag(unit, -k), rtol=1e-11, atol=1e-14)
-        np.testing.assert_allclose(
-            transposed[k:, BANDWIDTH - k], np.diag(unit, -k), rtol=1e-11, atol=1e-14
-        )
+    np.testing.assert_allclose(
+        1 / room.pivots[:unknowns], np.diag(cholesky(matrix, lower=True)) ** 2, rtol=1e-12
+    )
+    right = np.random.default_rng(1).standard_normal(unknowns)
+    for vector in (right, right[::-1].copy()):  # nothing is left over from the solve before
+        expected = np.linalg.solve(matrix, vector)
+        solve_factorised(room, vector)
+        np.testing.assert_allclose(vector, expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("pivot", [-1.0, 0.0, np.nan, np.inf])
-@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("place", [0, 3, 5])
 def test_a_pivot_that_is_not_positive_and_finite_is_named(pivot, place):
     matrix = np.diag([2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
     matrix[place, place] = pivot
-    assert factors(matrix)[0] == place + 1
+    assert factors(matrix, 2)[0] == place + 1
 
 
 def test_exponentials_have_their_bounds():

@@ -3,7 +3,7 @@
 Firedrake assembles, once, everything that does not depend on stiffness and damping (see
 `popinv.forward.elastodynamics.operators`). Bodies of uniform stiffness have the same modes, and are
 solved in these (see `popinv.forward.elastodynamics.modes`). Any other system costs two banded
-factorisations and, for each time step, one solve with the factors and two sparse products.
+factorisations and, for each time step, one solve with the factors and one sparse product.
 """
 
 from __future__ import annotations
@@ -239,10 +239,10 @@ class Elastodynamics:
         entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
         factors = kernels.empty_factors(lower.unknowns, lower.bandwidth)
         # K u = (load of the end): the static shape, scaled to a deflection 1 of the end.
-        if kernels.factorise(entries, lower.rows, lower.columns, *factors):
+        if kernels.factorise(entries, lower.rows, lower.columns, lower.unknowns, factors):
             return _NO_STIFFNESS
         shape = op.end.copy()
-        kernels.solve_factorised(*factors, shape)
+        kernels.solve_factorised(factors, shape)
         shape *= op.end_size / kernels.inner_product(op.end, shape)
         dt, b, duration = self.time_step, self.stiffness_damping, float(self.times[-1])
         doubt = inaccuracies(
@@ -256,17 +256,16 @@ class Elastodynamics:
         if doubt[0]:
             return doubt[0]
 
-        of_mass, of_stiffness = self.step_weights(damping)
-        of_step = of_mass * op.mass + of_stiffness * entries
-        if kernels.factorise(of_step, lower.rows, lower.columns, *factors):
+        weights = self.step_weights(damping)
+        of_step = weights[0] * op.mass + weights[1] * entries
+        if kernels.factorise(of_step, lower.rows, lower.columns, lower.unknowns, factors):
             return _NO_STEP
         plucked = self.excitation == "pluck"
         kernels.march(
-            op.mass[op.entries],
-            entries[op.entries],
-            op.pointer,
-            op.columns,
-            *factors,
+            op.diagonals,
+            op.offsets,
+            factors,
+            weights,
             op.sources if plucked else op.sources + self.amplitude * op.end,
             dt,
             self.amplitude * shape if plucked else np.zeros_like(shape),
