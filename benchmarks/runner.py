@@ -19,6 +19,7 @@ __all__ = ["MODULES", "all_rows", "chosen", "main", "run"]
 
 MODULES = (
     "porous_flow",
+    "banded",
     "elastodynamics",
     "lorenz96",
     "sliced_wasserstein",

@@ -33,13 +33,15 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 @pytest.mark.firedrake
 @pytest.mark.parametrize("peer", [porous_flow.firedrake_built_once, porous_flow.scikit_fem])
 @pytest.mark.parametrize(("dimension", "elements"), [(1, 12), (2, 5)])
-def test_porous_flow(peer, dimension: int, elements: int) -> None:
+@pytest.mark.parametrize("field", ["cosine", "level_set"])
+def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
     model = PorousFlow(
         kind="porous_flow",
         dimension=dimension,
         elements=elements,
+        field=field,
         modes=3,
         sensors={"positions": places.tolist()},
     ).model(0)

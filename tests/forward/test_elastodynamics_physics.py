@@ -8,6 +8,7 @@ from forward_models import elastodynamics
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
+from popinv.forward import banded
 from popinv.forward.elastodynamics import kernels
 from popinv.forward.firedrake import load_firedrake
 
@@ -47,13 +48,12 @@ class System:
             csr_matrix((values[op.entries], op.columns, op.pointer))
             for values in (op.mass, entries)
         )
-        self.factors = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        self.factors = banded.empty_factors(lower.unknowns, lower.bandwidth)
         a, b = damping
         self.weights = 1 + dt / 2 * a, dt / 2 * b + dt**2 / 4
         of_step = self.weights[0] * op.mass + self.weights[1] * entries
-        assert (
-            kernels.factorise(of_step, lower.rows, lower.columns, lower.unknowns, self.factors) == 0
-        )
+        banded.place(of_step, lower.rows, lower.columns, self.factors)
+        assert banded.factorise(self.factors) == 0
 
     def advance(self, displacement, velocity, steps):
         """March in place, without load."""

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from popinv.forward import banded
+from popinv.forward.banded import Factors, empty_factors, factorise, solve_factorised
 from popinv.forward.checks import checked_rows
 from popinv.forward.elastodynamics import kernels
 
@@ -79,8 +81,8 @@ class _System:
     z: np.ndarray
     stiffness: np.ndarray
     entries: np.ndarray
-    static: kernels.Factors
-    moving: kernels.Factors
+    static: Factors
+    moving: Factors
     shape: np.ndarray
     history: np.ndarray
 
@@ -90,14 +92,16 @@ class _System:
         op, lower = model.operators, model.operators.stiffness
         stiffness = model._stiffness(z)
         entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
-        static = kernels.empty_factors(lower.unknowns, lower.bandwidth)
-        kernels.factorise(entries, lower.rows, lower.columns, lower.unknowns, static)
+        static = empty_factors(lower.unknowns, lower.bandwidth)
+        banded.place(entries, lower.rows, lower.columns, static)
+        factorise(static)
         shape = op.end.copy()
-        kernels.solve_factorised(static, shape)
+        solve_factorised(static, shape)
         of_mass, of_stiffness = model.step_weights(float(z[0, -1]))
-        moving = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        moving = empty_factors(lower.unknowns, lower.bandwidth)
         of_step = of_mass * op.mass + of_stiffness * entries
-        kernels.factorise(of_step, lower.rows, lower.columns, lower.unknowns, moving)
+        banded.place(of_step, lower.rows, lower.columns, moving)
+        factorise(moving)
         plucked = model.excitation == "pluck"
         steps = model.steps * len(model.times)
         history = np.zeros((steps + 1, lower.unknowns))
@@ -122,7 +126,7 @@ class _System:
         start = np.zeros(lower.unknowns)
         if model.excitation == "pluck":
             right = -_product(d_entries, lower.rows, lower.columns, self.shape)
-            kernels.solve_factorised(self.static, right)
+            solve_factorised(self.static, right)
             size = op.end @ self.shape
             start = right - self.shape * (op.end @ right) / size
             start *= model.amplitude * op.end_size / size
@@ -168,7 +172,7 @@ class _System:
         if model.excitation == "pluck":
             size = op.end @ self.shape
             right = first - op.end * (first @ self.shape) / size
-            kernels.solve_factorised(self.static, right)
+            solve_factorised(self.static, right)
             right *= -model.amplitude * op.end_size / size
             _add_outer(lower.rows, lower.columns, right, self.shape, of_entries)
         of_cells = np.zeros(len(self.stiffness))
@@ -241,7 +245,7 @@ def _spread(
 def _march(
     diagonals: np.ndarray,
     offsets: np.ndarray,
-    factors: kernels.Factors,
+    factors: Factors,
     weights: tuple[float, float],
     loads: np.ndarray,
     time_step: float,
@@ -265,7 +269,7 @@ def _march_tangent(
     d_stiffness: np.ndarray,
     pointer: np.ndarray,
     columns: np.ndarray,
-    factors: kernels.Factors,
+    factors: Factors,
     time_step: float,
     d_of_mass: float,
     of_stiffness: float,
@@ -294,7 +298,7 @@ def _march_tangent(
                     - 0.5 * time_step * _rows_product(stiffness, pointer, columns, displacement, i)
                     - _rows_product(d_stiffness, pointer, columns, moved, i)
                 )
-            kernels.solve_factorised(factors, mean_velocity)
+            solve_factorised(factors, mean_velocity)
             for i in range(n):
                 displacement[i] += time_step * mean_velocity[i]
                 velocity[i] = 2.0 * mean_velocity[i] - velocity[i]
@@ -313,7 +317,7 @@ def _march_back(
     columns: np.ndarray,
     entry_rows: np.ndarray,
     entry_columns: np.ndarray,
-    factors: kernels.Factors,
+    factors: Factors,
     time_step: float,
     of_stiffness: float,
     history: np.ndarray,
@@ -338,7 +342,7 @@ def _march_back(
                 m[i] = time_step * p[i] + 2.0 * q[i]
                 mean[i] = (history[step + 1, i] - history[step, i]) / time_step
                 moved[i] = -(0.5 * time_step * history[step, i] + of_stiffness * mean[i])
-            kernels.solve_factorised(factors, m)
+            solve_factorised(factors, m)
             _add_outer(entry_rows, entry_columns, m, moved, of_entries)
             for i in range(n):
                 of_mass -= m[i] * _rows_product(mass, pointer, columns, mean, i)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from popinv.forward.banded import empty_factors, factorise, place, solve_factorised
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
 from popinv.forward.elastodynamics import derivatives, kernels, modes, operators
@@ -237,12 +238,13 @@ class Elastodynamics:
         """Write the observations of one system, or return why it cannot be solved."""
         op, lower = self.operators, self.operators.stiffness
         entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
-        factors = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        factors = empty_factors(lower.unknowns, lower.bandwidth)
         # K u = (load of the end): the static shape, scaled to a deflection 1 of the end.
-        if kernels.factorise(entries, lower.rows, lower.columns, lower.unknowns, factors):
+        place(entries, lower.rows, lower.columns, factors)
+        if factorise(factors):
             return _NO_STIFFNESS
         shape = op.end.copy()
-        kernels.solve_factorised(factors, shape)
+        solve_factorised(factors, shape)
         shape *= op.end_size / kernels.inner_product(op.end, shape)
         dt, b, duration = self.time_step, self.stiffness_damping, float(self.times[-1])
         doubt = inaccuracies(
@@ -258,7 +260,8 @@ class Elastodynamics:
 
         weights = self.step_weights(damping)
         of_step = weights[0] * op.mass + weights[1] * entries
-        if kernels.factorise(of_step, lower.rows, lower.columns, lower.unknowns, factors):
+        place(of_step, lower.rows, lower.columns, factors)
+        if factorise(factors):
             return _NO_STEP
         plucked = self.excitation == "pluck"
         kernels.march(
