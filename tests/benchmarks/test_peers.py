@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import descent_step, lorenz96, surrogate_training
+from benchmarks import descent_step, lorenz96, porous_cube, surrogate_training
 from benchmarks.peers import elastodynamics, porous_flow
 from benchmarks.peers.lorenz96 import jax_scan, numpy_roll, torch_roll
 from benchmarks.peers.lorenz96_numba import BLOCK, hand_blocked
@@ -48,6 +48,19 @@ def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     z = 0.5 * rng.standard_normal((3, len(model.parameters)))
     theirs = peer(dimension, elements, places, model.field)(z)
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-10)
+
+
+@pytest.mark.firedrake
+@pytest.mark.parametrize("name", ["firedrake_naive", "firedrake_built_once", "scikit_fem"])
+def test_porous_cube(name: str) -> None:
+    rng = generator(0, "test")
+    places = rng.uniform(0.05, 0.95, (4, 3))
+    z = 0.5 * rng.standard_normal((2, porous_cube.peers.MODES))
+    theirs = getattr(porous_cube.peers, name)(places, 4)(z)
+    solve = porous_cube.iterative(places, 4)
+    np.testing.assert_allclose(solve(z), theirs, rtol=1e-10)
+    np.testing.assert_array_equal(solve(z[1:]), solve(z)[1:])
+    assert np.ptp(theirs, axis=0).max() > 0.05 * theirs.max()  # the systems differ
 
 
 @pytest.mark.firedrake
