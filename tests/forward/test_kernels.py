@@ -49,6 +49,16 @@ def test_factorised_systems_are_solved(unknowns, bandwidth):
         np.testing.assert_allclose(vector, expected, rtol=1e-11, atol=1e-12)
 
 
+def test_a_solution_out_of_range_leaves_nothing_to_the_next_system():
+    _, room = factors(banded(9, 5), 5)
+    expected = np.ones(9)
+    solve_factorised(room, expected)
+    solve_factorised(room, np.full(9, np.inf))
+    again = np.ones(9)
+    solve_factorised(room, again)
+    np.testing.assert_array_equal(again, expected)
+
+
 @pytest.mark.parametrize("pivot", [-1.0, 0.0, np.nan, np.inf])
 @pytest.mark.parametrize("at", [0, 3, 5])
 def test_a_pivot_that_is_not_positive_and_finite_is_named(pivot, at):

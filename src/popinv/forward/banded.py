@@ -308,6 +308,9 @@ def solve_factorised(factors: Factors, vector: np.ndarray) -> None:
     n, x = vector.shape[0], factors.vector
     for i in range(n):
         x[i] = vector[i]
+    # A system before it may have overflowed.
+    for i in range(n, x.shape[0]):
+        x[i] = 0.0
     solve_inside(factors)
     for i in range(n):
         vector[i] = x[i]
