@@ -15,7 +15,7 @@ from popinv.forward.porous_flow.section import PorousFlow as Section
 from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
 
-__all__ = ["rows"]
+__all__ = ["model", "rows"]
 
 # Peers solve fewer systems, so that all sides take about equally long.
 _SYSTEMS = {1: 5000, 2: 200}
@@ -37,38 +37,46 @@ _TARGETS = {
     2: {"firedrake_naive": 15.0, "firedrake_built_once": 1.5, "scikit_fem": 1.5},
 }
 _SIZES = {1: "200 elements", 2: "32 x 32 squares"}
+# Groups of rows by the field of the permeability.
+_GROUPS = {
+    "cosine": ("porous_flow", "porous system"),
+    "level_set": ("level_set", "porous system of two materials"),
+}
 
 
 def rows() -> list[Row]:
-    """Return the rows of both dimensions."""
+    """Return the rows of both fields in both dimensions."""
     return [
         Row(
-            name=f"porous_flow_{dimension}d/{name}",
-            work=f"solving one porous system in {dimension}-D, {_SIZES[dimension]}, 50 sensors",
+            name=f"{group}_{dimension}d/{name}",
+            work=f"solving one {system} in {dimension}-D, {_SIZES[dimension]}, 50 sensors",
             peer=words,
             packages=packages,
             target=_TARGETS[dimension][name],
-            prepare=functools.partial(_contest, dimension, name, few[dimension]),
+            prepare=functools.partial(_contest, field, dimension, name, few[dimension]),
         )
+        for field, (group, system) in _GROUPS.items()
         for dimension in (1, 2)
         for name, (words, packages, few) in _PEERS.items()
     ]
 
 
 @functools.cache
-def _model(dimension: int) -> PorousFlow:
+def model(field: str, dimension: int) -> PorousFlow:
+    """Return the package's model with 50 sensors."""
     rng = generator(0, f"benchmarks/porous_flow/{dimension}/sensors")
     sensors = Sensors(positions=rng.uniform(0.05, 0.95, (50, dimension)).tolist())
-    return Section(kind="porous_flow", dimension=dimension, sensors=sensors).model(0)
+    section = Section(kind="porous_flow", dimension=dimension, field=field, sensors=sensors)
+    return section.model(0)
 
 
-def _contest(dimension: int, peer: str, few: int) -> Contest:
-    model = _model(dimension)
+def _contest(field: str, dimension: int, peer: str, few: int) -> Contest:
+    ours = model(field, dimension)
     rng = generator(0, f"benchmarks/porous_flow/{dimension}/z")
-    z = 0.3 * rng.standard_normal((_SYSTEMS[dimension], len(model.parameters)))
-    solve = getattr(peers, peer)(dimension, model.elements, model.sensors, model.field)
+    z = 0.3 * rng.standard_normal((_SYSTEMS[dimension], len(ours.parameters)))
+    solve = getattr(peers, peer)(dimension, ours.elements, ours.sensors, ours.field)
     return Contest(
-        ours=lambda: model.solve(z).observations,
+        ours=lambda: ours.solve(z).observations,
         peer=lambda: solve(z[:few]),
         ours_units=len(z),
         peer_units=few,

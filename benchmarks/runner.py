@@ -19,6 +19,8 @@ __all__ = ["MODULES", "all_rows", "chosen", "main", "run"]
 
 MODULES = (
     "porous_flow",
+    "banded",
+    "porous_cube",
     "elastodynamics",
     "lorenz96",
     "sliced_wasserstein",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import descent_step, lorenz96, surrogate_training
+from benchmarks import descent_step, lorenz96, porous_cube, surrogate_training
 from benchmarks.peers import elastodynamics, porous_flow
 from benchmarks.peers.lorenz96 import jax_scan, numpy_roll, torch_roll
 from benchmarks.peers.lorenz96_numba import BLOCK, hand_blocked
@@ -33,13 +33,15 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 @pytest.mark.firedrake
 @pytest.mark.parametrize("peer", [porous_flow.firedrake_built_once, porous_flow.scikit_fem])
 @pytest.mark.parametrize(("dimension", "elements"), [(1, 12), (2, 5)])
-def test_porous_flow(peer, dimension: int, elements: int) -> None:
+@pytest.mark.parametrize("field", ["cosine", "level_set"])
+def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
     model = PorousFlow(
         kind="porous_flow",
         dimension=dimension,
         elements=elements,
+        field=field,
         modes=3,
         sensors={"positions": places.tolist()},
     ).model(0)
@@ -49,20 +51,41 @@ def test_porous_flow(peer, dimension: int, elements: int) -> None:
 
 
 @pytest.mark.firedrake
+@pytest.mark.parametrize("name", ["firedrake_naive", "firedrake_built_once", "scikit_fem"])
+def test_porous_cube(name: str) -> None:
+    rng = generator(0, "test")
+    places = rng.uniform(0.05, 0.95, (4, 3))
+    z = 0.5 * rng.standard_normal((2, porous_cube.peers.MODES))
+    theirs = getattr(porous_cube.peers, name)(places, 4)(z)
+    solve = porous_cube.iterative(places, 4)
+    np.testing.assert_allclose(solve(z), theirs, rtol=1e-10)
+    np.testing.assert_array_equal(solve(z[1:]), solve(z)[1:])
+    assert np.ptp(theirs, axis=0).max() > 0.05 * theirs.max()  # the systems differ
+
+
+@pytest.mark.firedrake
 @pytest.mark.parametrize("dimension", [1, 2])
-def test_elastodynamics(dimension: int) -> None:
+@pytest.mark.parametrize("field", ["none", "cosine"])
+def test_elastodynamics(field: str, dimension: int) -> None:
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
     model = Elastodynamics(
         kind="elastodynamics",
         dimension=dimension,
+        field=field,
+        **({} if field == "none" else {"modes": 2}),
         elements=6,
         times=3,
         steps=60,
         sensors={"positions": places.tolist()},
     ).model(0)
     z = np.array([[1.0, 0.2], [1.7, 0.0]])
-    theirs = elastodynamics.scikit_fem(model)(z)
+    peer = elastodynamics.scikit_fem
+    if field == "cosine":
+        z = 0.3 * generator(0, "test").standard_normal((2, len(model.parameters)))
+        z[:, -1] = [0.2, 0.0]
+        peer = elastodynamics.scikit_fem_field
+    theirs = peer(model)(z)
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-8, atol=1e-10)
 
 

@@ -8,6 +8,7 @@ from forward_models import elastodynamics
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
+from popinv.forward import banded
 from popinv.forward.elastodynamics import kernels
 from popinv.forward.firedrake import load_firedrake
 
@@ -43,23 +44,25 @@ class System:
         self.time_step = dt = forward.time_step if time_step is None else time_step
         cells = np.broadcast_to(stiffness, len(op.midpoints)).astype(float)
         entries = kernels.assemble(cells, lower.pointer, lower.cells, lower.weights)
-        self.values = op.mass[op.entries], entries[op.entries]
         self.mass, self.stiffness = (
-            csr_matrix((values, op.columns, op.pointer)) for values in self.values
+            csr_matrix((values[op.entries], op.columns, op.pointer))
+            for values in (op.mass, entries)
         )
-        self.factors = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        self.factors = banded.empty_factors(lower.unknowns, lower.bandwidth)
         a, b = damping
-        of_step = (1 + dt / 2 * a) * op.mass + (dt / 2 * b + dt**2 / 4) * entries
-        assert kernels.factorise(of_step, lower.rows, lower.columns, *self.factors) == 0
+        self.weights = 1 + dt / 2 * a, dt / 2 * b + dt**2 / 4
+        of_step = self.weights[0] * op.mass + self.weights[1] * entries
+        banded.place(of_step, lower.rows, lower.columns, self.factors)
+        assert banded.factorise(self.factors) == 0
 
     def advance(self, displacement, velocity, steps):
         """March in place, without load."""
         op = self.operators
         kernels.march(
-            *self.values,
-            op.pointer,
-            op.columns,
-            *self.factors,
+            op.diagonals,
+            op.offsets,
+            self.factors,
+            self.weights,
             np.zeros((1, len(displacement))),
             self.time_step,
             displacement,

@@ -6,50 +6,65 @@ import numpy as np
 import pytest
 from scipy.linalg import cholesky
 
-from popinv.forward.elastodynamics.kernels import factorise
+from popinv.forward.banded import empty_factors, factorise, place, solve_factorised
 from popinv.forward.porous_flow.kernels import exponentiate, rounding_bounds
 
-BANDWIDTH = 2
 
-
-def lower_triangle(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return entries, rows and columns of the lower band."""
-    rows, columns = np.nonzero(np.tril(np.abs(np.subtract.outer(*2 * [np.arange(6)])) <= BANDWIDTH))
-    return matrix[rows, columns], rows.astype(np.int32), columns.astype(np.int32)
-
-
-def banded() -> np.ndarray:
+def banded(unknowns: int, bandwidth: int) -> np.ndarray:
+    """Return a positive definite matrix of this bandwidth."""
     rng = np.random.default_rng(0)
-    factor = np.tril(rng.standard_normal((6, 6))) + 3 * np.eye(6)
-    factor[np.subtract.outer(np.arange(6), np.arange(6)) > BANDWIDTH] = 0
+    factor = np.tril(rng.standard_normal((unknowns, unknowns)))
+    factor /= 1 + np.sqrt(bandwidth)
+    factor += 3 * np.eye(unknowns)
+    factor[np.subtract.outer(np.arange(unknowns), np.arange(unknowns)) > bandwidth] = 0
     return factor @ factor.T
 
 
-def factors(matrix: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    band, transposed = np.empty((6, BANDWIDTH + 1)), np.empty((6, BANDWIDTH))
-    return factorise(*lower_triangle(matrix), band, transposed), band, transposed
+def factors(matrix: np.ndarray, bandwidth: int):
+    """Return the outcome of `factorise`, and the factors."""
+    n = len(matrix)
+    distance = np.subtract.outer(np.arange(n), np.arange(n))
+    rows, columns = np.nonzero((distance >= 0) & (distance <= bandwidth))
+    room = empty_factors(n, bandwidth)
+    place(matrix[rows, columns], rows, columns, room)
+    return factorise(room), room
 
 
-def test_the_factors_are_those_of_cholesky():
-    matrix = banded()
-    failed, band, transposed = factors(matrix)
-    root = cholesky(matrix, lower=True)
+# Fewer and more columns than a panel, and more rows than are copied together.
+@pytest.mark.parametrize(
+    ("unknowns", "bandwidth"),
+    [(1, 0), (3, 1), (8, 7), (9, 5), (23, 9), (40, 16), (50, 8), (700, 300)],
+)
+def test_factorised_systems_are_solved(unknowns, bandwidth):
+    matrix = banded(unknowns, bandwidth)
+    failed, room = factors(matrix, bandwidth)
     assert failed == 0
-    np.testing.assert_allclose(1 / band[:, 0], np.diag(root) ** 2, rtol=1e-12)
-    unit = root / np.diag(root)
-    for k in range(1, BANDWIDTH + 1):
-        np.testing.assert_allclose(band[: 6 - k, k], np.diag(unit, -k), rtol=1e-11, atol=1e-14)
-        np.testing.assert_allclose(
-            transposed[k:, BANDWIDTH - k], np.diag(unit, -k), rtol=1e-11, atol=1e-14
-        )
+    np.testing.assert_allclose(
+        1 / room.pivots[:unknowns], np.diag(cholesky(matrix, lower=True)) ** 2, rtol=1e-12
+    )
+    right = np.random.default_rng(1).standard_normal(unknowns)
+    for vector in (right, right[::-1].copy()):  # nothing is left over from the solve before
+        expected = np.linalg.solve(matrix, vector)
+        solve_factorised(room, vector)
+        np.testing.assert_allclose(vector, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_a_solution_out_of_range_leaves_nothing_to_the_next_system():
+    _, room = factors(banded(9, 5), 5)
+    expected = np.ones(9)
+    solve_factorised(room, expected)
+    solve_factorised(room, np.full(9, np.inf))
+    again = np.ones(9)
+    solve_factorised(room, again)
+    np.testing.assert_array_equal(again, expected)
 
 
 @pytest.mark.parametrize("pivot", [-1.0, 0.0, np.nan, np.inf])
-@pytest.mark.parametrize("place", [0, 3])
-def test_a_pivot_that_is_not_positive_and_finite_is_named(pivot, place):
+@pytest.mark.parametrize("at", [0, 3, 5])
+def test_a_pivot_that_is_not_positive_and_finite_is_named(pivot, at):
     matrix = np.diag([2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
-    matrix[place, place] = pivot
-    assert factors(matrix)[0] == place + 1
+    matrix[at, at] = pivot
+    assert factors(matrix, 2)[0] == at + 1
 
 
 def test_exponentials_have_their_bounds():

@@ -1,4 +1,4 @@
-"""Checks on the time step and the arithmetic for one system."""
+"""Checks on the time step and the arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from popinv.forward.elastodynamics import kernels
 from popinv.forward.elastodynamics.operators import ElasticOperators
 
-__all__ = ["inaccuracy"]
+__all__ = ["inaccuracies", "lowest_frequency", "stiffest"]
 
 _EPSILON = 2.0**-52
 
@@ -18,28 +18,10 @@ _LARGEST_TIME_STEPPING_ERROR = 0.5
 _LARGEST_ROUNDING_ERROR = 1e-4
 
 
-def inaccuracy(
-    operators: ElasticOperators,
-    entries: np.ndarray,
-    shape: np.ndarray,
-    damping: tuple[float, float],
-    time_step: float,
-    duration: float,
-) -> str:
-    r"""Return why the answer for a system would be too inaccurate, or "".
+def lowest_frequency(operators: ElasticOperators, entries: np.ndarray, shape: np.ndarray) -> float:
+    """Return an estimate of the lowest frequency, slightly above it.
 
-    Both estimates rest on the lowest frequency,
-
-        omega^2 = u . K u / (u . M u)   with u the static shape,
-
-    slightly above the true one.
-
-    *Time step.* Average acceleration slows the mode by omega^3 dt^2 / 12, which by the time t has
-    put it out of phase by that times t, while its amplitude has fallen by exp(-decay t) with
-    decay = (a + b omega^2) / 2. Their product is largest at t = 1 / decay, or at the end.
-
-    *Rounding.* It acts as forces of the size of eps K u, which in the time t make velocities of
-    the size of eps t max_i(K_ii / M_ii) u, to compare with omega u.
+        omega^2 = u . K u / (u . M u)   with u the static shape.
 
     Parameters
     ----------
@@ -48,33 +30,65 @@ def inaccuracy(
         Lower triangle of K.
     shape : ndarray of shape (unknowns,)
         Deflection under a force at the end, to any scale.
-    damping : (float, float)
-        a and b of the damping a M + b K.
-    time_step, duration : float
-
-    Returns
-    -------
-    str
     """
     lower, mass = operators.stiffness, operators.mass
     energy = kernels.quadratic_form(entries, lower.rows, lower.columns, shape)
     inertia = kernels.quadratic_form(mass, lower.rows, lower.columns, shape)
-    frequency = math.sqrt(energy / inertia)
-    decay = (damping[0] + damping[1] * frequency**2) / 2
-    time = min(duration, 1 / decay) if decay > 0 else duration
-    out_of_phase = (frequency * time_step) ** 2 / 12 * frequency * time
-    stepping = out_of_phase * math.exp(-decay * time)
+    return math.sqrt(energy / inertia)
+
+
+def stiffest(operators: ElasticOperators, entries: np.ndarray) -> float:
+    """Return the largest K_ii / M_ii."""
+    diagonal = operators.stiffness.rows == operators.stiffness.columns
+    return float(np.max(entries[diagonal] / operators.mass[diagonal]))
+
+
+def inaccuracies(
+    frequency: np.ndarray,
+    stiffest: np.ndarray,
+    damping: np.ndarray,
+    stiffness_damping: float,
+    time_step: float,
+    duration: float,
+) -> list[str]:
+    r"""Return why the answer for each system would be too inaccurate, or "".
+
+    *Time step.* Average acceleration slows the lowest mode by omega^3 dt^2 / 12, which by the time
+    t has put it out of phase by that times t, while its amplitude has fallen by exp(-decay t) with
+    decay = (a + b omega^2) / 2. Their product is largest at t = 1 / decay, or at the end.
+
+    *Rounding.* It acts as forces of the size of eps K u, which in the time t make velocities of
+    the size of eps t max_i(K_ii / M_ii) u, to compare with omega u.
+
+    Parameters
+    ----------
+    frequency, stiffest, damping : ndarray of shape (n,)
+        omega from `lowest_frequency`, the largest K_ii / M_ii, and a.
+    stiffness_damping : float
+        b of the damping a M + b K.
+    time_step, duration : float
+    """
+    with np.errstate(all="ignore"):
+        decay = (damping + stiffness_damping * frequency**2) / 2
+        time = np.where(decay > 0, np.minimum(duration, 1 / decay), duration)
+        out_of_phase = (frequency * time_step) ** 2 / 12 * frequency * time
+        stepping = out_of_phase * np.exp(-decay * time)
+        rounding = _EPSILON * duration * stiffest / frequency
+    reasons = [""] * len(frequency)
     # Written so that NaN counts as inaccurate.
+    accurate = (stepping <= _LARGEST_TIME_STEPPING_ERROR) & (rounding <= _LARGEST_ROUNDING_ERROR)
+    for i in np.flatnonzero(~accurate):
+        reasons[i] = _reason(stepping[i], rounding[i])
+    return reasons
+
+
+def _reason(stepping: float, rounding: float) -> str:
     if not stepping <= _LARGEST_TIME_STEPPING_ERROR:
         return (
             "the system is too stiff for the time step: errors may reach "
             f"{stepping:.1g} of the amplitude (raise 'steps')"
         )
-    diagonal = lower.rows == lower.columns
-    rounding = _EPSILON * duration * float(np.max(entries[diagonal] / mass[diagonal])) / frequency
-    if not rounding <= _LARGEST_ROUNDING_ERROR:
-        return (
-            "the stiffness varies too strongly: rounding errors may reach "
-            f"{rounding:.0e} of the amplitude"
-        )
-    return ""
+    return (
+        "the stiffness varies too strongly: rounding errors may reach "
+        f"{rounding:.0e} of the amplitude"
+    )

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from popinv.forward import banded
+from popinv.forward.banded import Factors, empty_factors, factorise, solve_factorised
 from popinv.forward.checks import checked_rows
 from popinv.forward.elastodynamics import kernels
 
@@ -67,8 +69,8 @@ class _System:
     stiffness : ndarray of shape (n_cells,)
     entries : ndarray
         Lower triangle of K.
-    static, moving : (band, transposed)
-        Factors of K and S.
+    static, moving : Factors
+        K and S, factorised.
     shape : ndarray of shape (n,)
         s, the solution of K s = e.
     history : ndarray of shape (steps + 1, n)
@@ -79,8 +81,8 @@ class _System:
     z: np.ndarray
     stiffness: np.ndarray
     entries: np.ndarray
-    static: tuple[np.ndarray, np.ndarray]
-    moving: tuple[np.ndarray, np.ndarray]
+    static: Factors
+    moving: Factors
     shape: np.ndarray
     history: np.ndarray
 
@@ -90,25 +92,26 @@ class _System:
         op, lower = model.operators, model.operators.stiffness
         stiffness = model._stiffness(z)
         entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
-        static = kernels.empty_factors(lower.unknowns, lower.bandwidth)
-        kernels.factorise(entries, lower.rows, lower.columns, *static)
+        static = empty_factors(lower.unknowns, lower.bandwidth)
+        banded.place(entries, lower.rows, lower.columns, static)
+        factorise(static)
         shape = op.end.copy()
-        kernels.solve_factorised(*static, shape)
+        solve_factorised(static, shape)
         of_mass, of_stiffness = model.step_weights(float(z[0, -1]))
-        moving = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        moving = empty_factors(lower.unknowns, lower.bandwidth)
         of_step = of_mass * op.mass + of_stiffness * entries
-        kernels.factorise(of_step, lower.rows, lower.columns, *moving)
+        banded.place(of_step, lower.rows, lower.columns, moving)
+        factorise(moving)
         plucked = model.excitation == "pluck"
         steps = model.steps * len(model.times)
         history = np.zeros((steps + 1, lower.unknowns))
         if plucked:
             history[0] = model.amplitude * op.end_size / (op.end @ shape) * shape
         _march(
-            op.mass[op.entries],
-            entries[op.entries],
-            op.pointer,
-            op.columns,
-            *moving,
+            op.diagonals,
+            op.offsets,
+            moving,
+            (of_mass, of_stiffness),
             op.sources if plucked else op.sources + model.amplitude * op.end,
             model.time_step,
             history,
@@ -123,7 +126,7 @@ class _System:
         start = np.zeros(lower.unknowns)
         if model.excitation == "pluck":
             right = -_product(d_entries, lower.rows, lower.columns, self.shape)
-            kernels.solve_factorised(*self.static, right)
+            solve_factorised(self.static, right)
             size = op.end @ self.shape
             start = right - self.shape * (op.end @ right) / size
             start *= model.amplitude * op.end_size / size
@@ -135,15 +138,13 @@ class _System:
             d_entries[op.entries],
             op.pointer,
             op.columns,
-            *self.moving,
+            self.moving,
             model.time_step,
             float(along[0, -1]) * model.time_step / 2,
             of_stiffness,
             self.history,
             start,
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
+            *op.observing(),
             model.steps,
             observed,
         )
@@ -160,20 +161,18 @@ class _System:
             op.columns,
             lower.rows,
             lower.columns,
-            *self.moving,
+            self.moving,
             model.time_step,
             of_stiffness,
             self.history,
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
+            *op.observing(),
             model.steps,
             np.ascontiguousarray(cotangent.reshape(len(model.sensors), len(model.times))),
         )
         if model.excitation == "pluck":
             size = op.end @ self.shape
             right = first - op.end * (first @ self.shape) / size
-            kernels.solve_factorised(*self.static, right)
+            solve_factorised(self.static, right)
             right *= -model.amplitude * op.end_size / size
             _add_outer(lower.rows, lower.columns, right, self.shape, of_entries)
         of_cells = np.zeros(len(self.stiffness))
@@ -244,29 +243,23 @@ def _spread(
 
 @numba.njit(nogil=True, cache=True)
 def _march(
-    mass: np.ndarray,
-    stiffness: np.ndarray,
-    pointer: np.ndarray,
-    columns: np.ndarray,
-    band: np.ndarray,
-    transposed: np.ndarray,
+    diagonals: np.ndarray,
+    offsets: np.ndarray,
+    factors: Factors,
+    weights: tuple[float, float],
     loads: np.ndarray,
     time_step: float,
     history: np.ndarray,
 ) -> None:
     """Fill in the displacements after the first, from rest."""
     n = history.shape[1]
-    velocity, mean_velocity = np.zeros(n), np.empty(n)
+    velocity, padded = np.zeros(n), np.zeros(n + offsets.max())
     for step in range(history.shape[0] - 1):
-        load = loads[min(step, loads.shape[0] - 1)]
-        for i in range(n):
-            momentum = _rows_product(mass, pointer, columns, velocity, i)
-            force = _rows_product(stiffness, pointer, columns, history[step], i)
-            mean_velocity[i] = momentum + 0.5 * time_step * (load[i] - force)
-        kernels.solve_factorised(band, transposed, mean_velocity)
-        for i in range(n):
-            history[step + 1, i] = history[step, i] + time_step * mean_velocity[i]
-            velocity[i] = 2.0 * mean_velocity[i] - velocity[i]
+        load, displacement = loads[min(step, loads.shape[0] - 1)], history[step + 1]
+        displacement[:] = history[step]
+        kernels.step_forward(
+            diagonals, offsets, factors, weights, load, time_step, padded, displacement, velocity
+        )
 
 
 @numba.njit(nogil=True, cache=True)
@@ -276,8 +269,7 @@ def _march_tangent(
     d_stiffness: np.ndarray,
     pointer: np.ndarray,
     columns: np.ndarray,
-    band: np.ndarray,
-    transposed: np.ndarray,
+    factors: Factors,
     time_step: float,
     d_of_mass: float,
     of_stiffness: float,
@@ -306,7 +298,7 @@ def _march_tangent(
                     - 0.5 * time_step * _rows_product(stiffness, pointer, columns, displacement, i)
                     - _rows_product(d_stiffness, pointer, columns, moved, i)
                 )
-            kernels.solve_factorised(band, transposed, mean_velocity)
+            solve_factorised(factors, mean_velocity)
             for i in range(n):
                 displacement[i] += time_step * mean_velocity[i]
                 velocity[i] = 2.0 * mean_velocity[i] - velocity[i]
@@ -325,8 +317,7 @@ def _march_back(
     columns: np.ndarray,
     entry_rows: np.ndarray,
     entry_columns: np.ndarray,
-    band: np.ndarray,
-    transposed: np.ndarray,
+    factors: Factors,
     time_step: float,
     of_stiffness: float,
     history: np.ndarray,
@@ -351,7 +342,7 @@ def _march_back(
                 m[i] = time_step * p[i] + 2.0 * q[i]
                 mean[i] = (history[step + 1, i] - history[step, i]) / time_step
                 moved[i] = -(0.5 * time_step * history[step, i] + of_stiffness * mean[i])
-            kernels.solve_factorised(band, transposed, m)
+            solve_factorised(factors, m)
             _add_outer(entry_rows, entry_columns, m, moved, of_entries)
             for i in range(n):
                 of_mass -= m[i] * _rows_product(mass, pointer, columns, mean, i)

@@ -1,31 +1,19 @@
 """Compiled loops of elastodynamics, one system at a time.
 
-Every sum runs in a fixed order over one system alone, so that its result does not depend, in any
-bit, on the other systems of a batch. The lower triangle of a matrix lies in ``band`` of shape
-(unknowns, bandwidth + 1), LAPACK's lower band storage: ``band[j, k]`` is entry (j + k, j).
+Every sum runs in an order that is fixed when the loop is compiled, over one system alone, so that
+its result does not depend, in any bit, on the other systems of a batch.
 """
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
-__all__ = [
-    "assemble",
-    "empty_factors",
-    "factorise",
-    "inner_product",
-    "march",
-    "quadratic_form",
-    "solve_factorised",
-]
+from popinv.forward.banded import Factors, solve_inside
 
+__all__ = ["assemble", "inner_product", "march", "quadratic_form", "step_forward"]
 
-def empty_factors(unknowns: int, bandwidth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return arrays for the results of `factorise`."""
-    return np.empty((unknowns, bandwidth + 1)), np.empty((unknowns, bandwidth))
+_REORDERED = {"reassoc", "contract"}
 
 
 @numba.njit(nogil=True, cache=True)
@@ -40,73 +28,6 @@ def assemble(
             total += weights[t] * coefficient[cells[t]]
         entries[s] = total
     return entries
-
-
-@numba.njit(nogil=True, cache=True)
-def _subtract_multiple(factor: float, source: np.ndarray, target: np.ndarray) -> None:
-    # No reduction: vectorised without a change in the order of summation.
-    for k in range(target.shape[0]):
-        target[k] -= factor * source[k]
-
-
-@numba.njit(nogil=True, cache=True)
-def factorise(
-    entries: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    band: np.ndarray,
-    transposed: np.ndarray,
-) -> int:
-    """Factorise A = L D L^T, Cholesky's factorisation without square roots.
-
-    Parameters
-    ----------
-    entries, rows, columns : ndarray of shape (n_entries,)
-        Lower triangle of A.
-    band : ndarray of shape (n, bandwidth + 1)
-        Receives 1 / D in its first column and L in the others.
-    transposed : ndarray of shape (n, bandwidth)
-        Receives L by rows: entry (j, k) is L[j, j - bandwidth + k].
-
-    Returns
-    -------
-    int
-        0, or the number (from 1) of the first pivot that is not positive and finite.
-    """
-    n, width = band.shape[0], band.shape[1]
-    bandwidth = width - 1
-    band[:] = 0.0
-    transposed[:] = 0.0
-    for s in range(entries.shape[0]):
-        band[columns[s], rows[s] - columns[s]] = entries[s]
-    for j in range(n):
-        pivot = band[j, 0]
-        if not (pivot > 0.0 and pivot < math.inf):
-            return j + 1
-        last = min(bandwidth, n - 1 - j)
-        for k in range(1, last + 1):
-            multiplier = band[j, k] / pivot
-            if multiplier != 0.0:
-                _subtract_multiple(multiplier, band[j, k : last + 1], band[j + k, : last + 1 - k])
-            transposed[j + k, bandwidth - k] = multiplier
-        for k in range(1, last + 1):
-            band[j, k] = transposed[j + k, bandwidth - k]
-        band[j, 0] = 1.0 / pivot
-    return 0
-
-
-@numba.njit(nogil=True, cache=True)
-def solve_factorised(band: np.ndarray, transposed: np.ndarray, vector: np.ndarray) -> None:
-    """Replace a right-hand side by the solution, given the results of `factorise`."""
-    n, bandwidth = band.shape[0], band.shape[1] - 1
-    for j in range(n):
-        last = min(bandwidth, n - 1 - j)
-        _subtract_multiple(vector[j], band[j, 1 : last + 1], vector[j + 1 : j + 1 + last])
-    for j in range(n):
-        vector[j] *= band[j, 0]
-    for j in range(n - 1, 0, -1):
-        first = max(0, j - bandwidth)
-        _subtract_multiple(vector[j], transposed[j, first - j + bandwidth :], vector[first:j])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -130,14 +51,56 @@ def quadratic_form(
     return total
 
 
+@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+def _product(
+    diagonals: np.ndarray, offsets: np.ndarray, padded: np.ndarray, product: np.ndarray
+) -> None:
+    """Set the product of a matrix by diagonals, four of them in a pass."""
+    n = product.shape[0]
+    product[:] = 0.0
+    for d in range(0, offsets.shape[0], 4):
+        m = diagonals[d : d + 4]
+        x0, x1 = padded[offsets[d] :], padded[offsets[d + 1] :]
+        x2, x3 = padded[offsets[d + 2] :], padded[offsets[d + 3] :]
+        for i in range(n):
+            product[i] += (m[0, i] * x0[i] + m[1, i] * x1[i]) + (m[2, i] * x2[i] + m[3, i] * x3[i])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+def step_forward(
+    diagonals: np.ndarray,
+    offsets: np.ndarray,
+    factors: Factors,
+    weights: tuple[float, float],
+    load: np.ndarray,
+    time_step: float,
+    padded: np.ndarray,
+    displacement: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """Make one step of `march`; ``padded`` is zero outside its inner n entries."""
+    n = displacement.shape[0]
+    of_mass, of_stiffness = weights
+    of_shape = time_step / (2.0 * of_stiffness)
+    inside, right = padded[(padded.shape[0] - n) // 2 :], factors.vector
+    for i in range(n):
+        inside[i] = velocity[i] + of_mass * of_shape * displacement[i]
+    _product(diagonals, offsets, padded, right[:n])
+    for i in range(n):
+        right[i] += 0.5 * time_step * load[i]
+    solve_inside(factors)
+    for i in range(n):
+        mean_velocity = right[i] - of_shape * displacement[i]
+        displacement[i] += time_step * mean_velocity
+        velocity[i] = 2.0 * mean_velocity - velocity[i]
+
+
 @numba.njit(nogil=True, cache=True)
 def march(
-    mass: np.ndarray,
-    stiffness: np.ndarray,
-    pointer: np.ndarray,
-    columns: np.ndarray,
-    band: np.ndarray,
-    transposed: np.ndarray,
+    diagonals: np.ndarray,
+    offsets: np.ndarray,
+    factors: Factors,
+    weights: tuple[float, float],
     loads: np.ndarray,
     time_step: float,
     displacement: np.ndarray,
@@ -154,17 +117,21 @@ def march(
     method is the trapezoidal rule for (u, u'). Its mean velocity over a step,
     w = (v_0 + v_1) / 2, solves
 
-        (M + dt / 2 C + dt^2 / 4 K) w = M v_0 + dt / 2 (f - K u_0),
+        S w = M v_0 + dt / 2 (f - K u_0),    S = p M + q K,
 
-    with f the mean of the loads at both ends, and u_1 = u_0 + dt w, v_1 = 2 w - v_0. In this
-    form a step costs one solve, one product with M and one with K, and no acceleration is kept.
+    with f the mean of the loads at both ends, and
+    u_1 = u_0 + dt w, v_1 = 2 w - v_0. With K = (S - p M) / q there is no product with K:
+
+        w = S^{-1} (M (v_0 + p c u_0) + dt / 2 f) - c u_0,    c = dt / (2 q).
 
     Parameters
     ----------
-    mass, stiffness : ndarray
-        Values of M and K by compressed rows, of ``pointer`` and ``columns``.
-    band, transposed : ndarray
-        The factorised matrix of the step.
+    diagonals, offsets : ndarray
+        The mass matrix by diagonals; see `popinv.forward.elastodynamics.operators`.
+    factors : Factors
+        The factorised S.
+    weights : (float, float)
+        p and q.
     loads : ndarray of shape (n_steps or 1, n)
         Mean load of each step, or of all steps.
     time_step : float
@@ -177,22 +144,21 @@ def march(
     observed : ndarray of shape (n_places, n_times)
         Receives the displacement at the places after every ``steps`` steps.
     """
-    n = displacement.shape[0]
-    mean_velocity = np.empty(n)
+    padded = np.zeros(displacement.shape[0] + offsets.max())
     step = 0
     for time in range(observed.shape[1]):
         for _ in range(steps):
-            load = loads[min(step, loads.shape[0] - 1)]
-            for i in range(n):
-                momentum, force = 0.0, 0.0
-                for t in range(pointer[i], pointer[i + 1]):
-                    momentum += mass[t] * velocity[columns[t]]
-                    force += stiffness[t] * displacement[columns[t]]
-                mean_velocity[i] = momentum + 0.5 * time_step * (load[i] - force)
-            solve_factorised(band, transposed, mean_velocity)
-            for i in range(n):
-                displacement[i] += time_step * mean_velocity[i]
-                velocity[i] = 2.0 * mean_velocity[i] - velocity[i]
+            step_forward(
+                diagonals,
+                offsets,
+                factors,
+                weights,
+                loads[min(step, loads.shape[0] - 1)],
+                time_step,
+                padded,
+                displacement,
+                velocity,
+            )
             step += 1
         for place in range(observed.shape[0]):
             total = 0.0

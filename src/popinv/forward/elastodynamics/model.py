@@ -1,8 +1,9 @@
 """Damped vibration of elastic bodies, for many systems at a time.
 
 Firedrake assembles, once, everything that does not depend on stiffness and damping (see
-`popinv.forward.elastodynamics.operators`). A system then costs two banded factorisations and, for
-each time step, one solve with the factors and two sparse products.
+`popinv.forward.elastodynamics.operators`). Bodies of uniform stiffness have the same modes, and are
+solved in these (see `popinv.forward.elastodynamics.modes`). Any other system costs two banded
+factorisations and, for each time step, one solve with the factors and one sparse product.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from popinv.forward.banded import empty_factors, factorise, place, solve_factorised
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.elastodynamics import derivatives, kernels, operators
-from popinv.forward.elastodynamics.accuracy import inaccuracy
+from popinv.forward.elastodynamics import derivatives, kernels, modes, operators
+from popinv.forward.elastodynamics.accuracy import inaccuracies, lowest_frequency, stiffest
+from popinv.forward.elastodynamics.modes import UniformModes, decompose, vibrate
 from popinv.forward.elastodynamics.operators import (
     Discretisation,
     ElasticOperators,
@@ -32,6 +35,8 @@ __all__ = ["Elastodynamics"]
 
 _KIND = "elastodynamics"
 _SMALLEST_NORMAL = 2.0**-1022
+_NO_STIFFNESS = "the stiffness matrix is not positive definite: the stiffness is out of range"
+_NO_STEP = "the matrix of the time step is not positive definite: z is out of range"
 
 
 class Elastodynamics:
@@ -107,7 +112,16 @@ class Elastodynamics:
             (*mesh, source, self.time_step, all_steps),
             lambda: preassemble(self._discretise(), source, self.time_step, all_steps),
         )
-        midpoints = self.operators.midpoints
+        self.modes: UniformModes | None = None
+        op = self.operators
+        if self.field is None and source is None and section.has_modes():
+            self.modes = kept(
+                UniformModes,
+                modes,
+                (op.mass, op.stiffness.weights, op.columns, op.end, *op.observing()),
+                lambda: decompose(op),
+            )
+        midpoints = op.midpoints
         self._basis = self.field.basis(midpoints) if self.field else np.empty((0, len(midpoints)))
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
@@ -132,7 +146,12 @@ class Elastodynamics:
         DataError
             If z is not a table of numbers with d_z columns.
         """
-        return self._each_row(z, self._march)
+        if self.modes is None:
+            return self._each_row(z, self._march)
+        z, reasons = checked_rows(_KIND, z, self.parameters)
+        values = np.empty((len(z), len(self.sensors), len(self.times)))
+        self._vibrate(self.modes, z, reasons, values)
+        return finished(values.reshape(len(z), len(self.observations)), reasons)
 
     def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return observations and their derivatives along tangents.
@@ -201,7 +220,8 @@ class Elastodynamics:
             if reasons[i]:
                 continue
             stiffness, damping = self._stiffness(z[i : i + 1]), float(z[i, -1])
-            reasons[i] = _out_of_range(stiffness, damping, self.field is not None) or solve(
+            bounds = float(stiffness.min()), float(stiffness.max())
+            reasons[i] = _out_of_range(*bounds, damping, self.field is not None) or solve(
                 stiffness, damping, values[i].reshape(len(self.sensors), -1)
             )
         return finished(values, reasons)
@@ -218,39 +238,90 @@ class Elastodynamics:
         """Write the observations of one system, or return why it cannot be solved."""
         op, lower = self.operators, self.operators.stiffness
         entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
-        factors = kernels.empty_factors(lower.unknowns, lower.bandwidth)
+        factors = empty_factors(lower.unknowns, lower.bandwidth)
         # K u = (load of the end): the static shape, scaled to a deflection 1 of the end.
-        if kernels.factorise(entries, lower.rows, lower.columns, *factors):
-            return "the stiffness matrix is not positive definite: the stiffness is out of range"
+        place(entries, lower.rows, lower.columns, factors)
+        if factorise(factors):
+            return _NO_STIFFNESS
         shape = op.end.copy()
-        kernels.solve_factorised(*factors, shape)
+        solve_factorised(factors, shape)
         shape *= op.end_size / kernels.inner_product(op.end, shape)
         dt, b, duration = self.time_step, self.stiffness_damping, float(self.times[-1])
-        if doubt := inaccuracy(op, entries, shape, (damping, b), dt, duration):
-            return doubt
+        doubt = inaccuracies(
+            np.array([lowest_frequency(op, entries, shape)]),
+            np.array([stiffest(op, entries)]),
+            np.array([damping]),
+            b,
+            dt,
+            duration,
+        )
+        if doubt[0]:
+            return doubt[0]
 
-        of_mass, of_stiffness = self.step_weights(damping)
-        of_step = of_mass * op.mass + of_stiffness * entries
-        if kernels.factorise(of_step, lower.rows, lower.columns, *factors):
-            return "the matrix of the time step is not positive definite: z is out of range"
+        weights = self.step_weights(damping)
+        of_step = weights[0] * op.mass + weights[1] * entries
+        place(of_step, lower.rows, lower.columns, factors)
+        if factorise(factors):
+            return _NO_STEP
         plucked = self.excitation == "pluck"
         kernels.march(
-            op.mass[op.entries],
-            entries[op.entries],
-            op.pointer,
-            op.columns,
-            *factors,
+            op.diagonals,
+            op.offsets,
+            factors,
+            weights,
             op.sources if plucked else op.sources + self.amplitude * op.end,
             dt,
             self.amplitude * shape if plucked else np.zeros_like(shape),
             np.zeros_like(shape),
-            op.observation_pointer,
-            op.observation_columns,
-            op.observation_weights,
+            *op.observing(),
             self.steps,
             values,
         )
         return ""
+
+    def _vibrate(
+        self, of_one: UniformModes, z: np.ndarray, reasons: np.ndarray, values: np.ndarray
+    ) -> None:
+        """Fill in the observations of bodies of uniform stiffness, and the reasons of failures.
+
+        Parameters
+        ----------
+        of_one : UniformModes
+        z : ndarray of shape (n, 2)
+        reasons : ndarray of object, shape (n,)
+        values : ndarray of shape (n, n_places, n_times)
+        """
+        stiffness, damping = z.T.copy()
+        dt, b, duration = self.time_step, self.stiffness_damping, float(self.times[-1])
+        with np.errstate(all="ignore"):
+            frequency = np.sqrt(stiffness) * of_one.frequency
+            overflows = ~np.isfinite(stiffness * of_one.largest)
+            doubts = inaccuracies(frequency, stiffness * of_one.stiffest, damping, b, dt, duration)
+            of_mass, of_stiffness = self.step_weights(damping)
+            too_large = ~np.isfinite(of_mass + of_stiffness * stiffness * of_one.largest)
+        for i in np.flatnonzero(reasons == ""):
+            reasons[i] = _out_of_range(stiffness[i], stiffness[i], damping[i], random=False)
+            reasons[i] = reasons[i] or (overflows[i] and _NO_STIFFNESS) or doubts[i]
+            reasons[i] = reasons[i] or (too_large[i] and _NO_STEP) or ""
+        good = reasons == ""
+        motion = np.empty((int(good.sum()), *values.shape[1:]))
+        vibrate(
+            of_one.eigenvalues,
+            of_one.deflections,
+            stiffness[good],
+            damping[good],
+            b,
+            dt,
+            self.steps,
+            motion,
+        )
+        if self.excitation == "pluck":
+            motion *= self.amplitude * self.operators.end_size / of_one.end
+        else:
+            # About the static deflection, from which the body starts as far as it is undeformed.
+            static = of_one.deflections.sum(axis=1)[:, None]
+            motion = self.amplitude * (static - motion) / stiffness[good][:, None, None]
+        values[good] = motion
 
     def _newmark(self, stiffness: np.ndarray, damping: float, values: np.ndarray) -> str:
         """Compute the same as `_march`, with Firedrake."""
@@ -271,12 +342,11 @@ class Elastodynamics:
         return ""
 
 
-def _out_of_range(stiffness: np.ndarray, damping: float, random: bool) -> str:
-    """Return the fault of a finite row of values, or "".
+def _out_of_range(lowest: float, highest: float, damping: float, random: bool) -> str:
+    """Return the fault of a finite row with stiffnesses between these bounds, or "".
 
     Reasons are counted: they do not tell the value, which stands beside them in the record.
     """
-    lowest, highest = float(stiffness.min()), float(stiffness.max())
     if not random and lowest <= 0:
         return "parameter 'stiffness' is not positive"
     if damping < 0:

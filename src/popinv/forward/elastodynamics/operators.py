@@ -180,6 +180,10 @@ class ElasticOperators:
     pointer, columns, entries : ndarray of int
         Both triangles of such a matrix by compressed rows, and which entry of the lower triangle
         stands at each place.
+    diagonals, offsets : ndarray of shape (m, unknowns), ndarray of int, shape (m,)
+        The mass matrix by diagonals: entry (i, i + o - w) is ``diagonals[d, i]``, where o is
+        ``offsets[d]`` and w half of the largest offset. m is a multiple of four; what fills it up
+        is zero.
     end : ndarray of shape (unknowns,)
         The load of a traction 1 at x = 1.
     end_size : float
@@ -196,12 +200,18 @@ class ElasticOperators:
     pointer: np.ndarray
     columns: np.ndarray
     entries: np.ndarray
+    diagonals: np.ndarray
+    offsets: np.ndarray
     end: np.ndarray
     end_size: float
     sources: np.ndarray
     observation_pointer: np.ndarray
     observation_columns: np.ndarray
     observation_weights: np.ndarray
+
+    def observing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the three arrays of the observation matrix."""
+        return self.observation_pointer, self.observation_columns, self.observation_weights
 
 
 def preassemble(
@@ -235,6 +245,8 @@ def preassemble(
 
     stiffness, mass = triangle(discretisation.stiffness_form), triangle(discretisation.mass_form)
     pointer, columns, entries = _both_triangles(stiffness)
+    of_mass = np.add.reduceat(mass.weights, mass.pointer[:-1])
+    diagonals, offsets = _by_diagonals(of_mass, stiffness)
     v = fd.TestFunction(space)
 
     def load(form: Any) -> np.ndarray:
@@ -257,10 +269,12 @@ def preassemble(
     return ElasticOperators(
         midpoints=discretisation.midpoints,
         stiffness=stiffness,
-        mass=np.add.reduceat(mass.weights, mass.pointer[:-1]),
+        mass=of_mass,
         pointer=pointer,
         columns=columns,
         entries=entries,
+        diagonals=diagonals,
+        offsets=offsets,
         end=load(discretisation.end_form(v)),
         end_size=1.0 if dimension == 1 else float(discretisation.size[1]),
         sources=sources,
@@ -292,3 +306,18 @@ def _both_triangles(lower: LowerTriangle) -> tuple[np.ndarray, np.ndarray, np.nd
     by_row = np.lexsort((columns, rows))
     pointer = np.searchsorted(rows[by_row], np.arange(lower.unknowns + 1))
     return pointer, columns[by_row], entries[by_row]
+
+
+def _by_diagonals(entries: np.ndarray, lower: LowerTriangle) -> tuple[np.ndarray, np.ndarray]:
+    """Diagonals and offsets of a symmetric matrix, without diagonals that are zero."""
+    distance = lower.rows - lower.columns
+    kept = np.unique(distance[entries != 0])
+    widest, count = int(kept.max()), 2 * len(kept) - 1
+    offsets = np.zeros(-(-count // 4) * 4, dtype=np.int64)
+    offsets[:count] = widest + np.concatenate([-kept[:0:-1], kept])
+    diagonals = np.zeros((len(offsets), lower.unknowns))
+    for d, offset in enumerate(offsets[:count] - widest):
+        there = distance == abs(offset)
+        at = lower.rows if offset <= 0 else lower.columns
+        diagonals[d, at[there]] = entries[there]
+    return diagonals, offsets

@@ -36,6 +36,7 @@ class _Everywhere(Elastodynamics):
         often = {"times": times * steps // stride, "steps": stride}
         super().__init__(section.model_copy(update=often), seed)
         unknowns = ordered_unknowns(self.discretisation)
+        self.modes = None  # they are those of the sensors
         self.order, self.places = unknowns.order, unknowns.places
         count = len(unknowns.order)
         self.operators = replace(

@@ -52,7 +52,8 @@ class Coefficients:
         ``chosen`` holds the indices of the block's members.
         """
         each = (self.forcing, self.feedback, self.advection, self.decay, self.drive)
-        return np.array([np.tile(coefficient[chosen], variables) for coefficient in each])
+        of_members = np.array([coefficient[chosen] for coefficient in each])
+        return np.repeat(of_members[:, None], variables, axis=1).reshape(len(each), -1)
 
 
 def rows(slow: np.ndarray, fast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +111,10 @@ def advance(
     return slow_end, fast_end
 
 
-def blocks(members: int) -> list[np.ndarray]:
-    """Return the indices of each block's members; the last block repeats its last member."""
-    starts = range(0, members, MEMBERS)
-    return [np.minimum(np.arange(start, start + MEMBERS), members - 1) for start in starts]
+def blocks(members: int) -> np.ndarray:
+    """Return the indices (n_blocks, MEMBERS) of each block's members.
+
+    The last block repeats its last member.
+    """
+    count = -(-members // MEMBERS)
+    return np.minimum(np.arange(count * MEMBERS), members - 1).reshape(count, MEMBERS)

@@ -24,7 +24,7 @@ from scipy.linalg import lapack
 from popinv.forward.checks import checked_rows
 from popinv.forward.porous_flow import chain
 from popinv.forward.porous_flow.design import FixedSensors, Loaded
-from popinv.forward.porous_flow.kernels import aligned_rows, fill, invert_kirchhoff
+from popinv.forward.porous_flow.kernels import aligned_rows, assemble, fill, invert_kirchhoff
 from popinv.forward.porous_flow.operators import PorousOperators
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def _solved(model: PorousFlow, z: np.ndarray, reasons: np.ndarray) -> tuple[np.n
     op = model.operators
     kappa, loaded = model._permeability(z, reasons), model.loaded(z, reasons)
     matrices, entries = aligned_rows(len(z), op.buffer_length), np.empty((len(z), len(op.slots)))
-    finite = fill(kappa, op.slots, op.pointer, op.cells, op.weights, matrices, entries)
+    finite = assemble(kappa, op.pointer, op.cells, op.weights, entries)
+    fill(entries, op.slots, matrices)
     for i in np.flatnonzero(~finite):
         reasons[i] = reasons[i] or "the stiffness matrix overflows: log-permeability too high"
     return kappa, _Solved(op, matrices, loaded, reasons)

@@ -12,16 +12,19 @@ import numba
 import numpy as np
 from scipy.linalg import lapack
 
-from popinv.forward.porous_flow.operators import PorousOperators
+from popinv.forward.banded import Factors, factorise, place, solve_factorised
 
 __all__ = [
     "aligned_rows",
+    "assemble",
     "exponentiate",
     "fill",
     "invert_kirchhoff",
     "observe",
     "rounding_bounds",
-    "solve_in_place",
+    "solve_banded",
+    "solve_tridiagonal",
+    "solve_wide",
 ]
 
 _ALIGNMENT = 64
@@ -37,23 +40,54 @@ def aligned_rows(rows: int, length: int) -> np.ndarray:
     return raw[skip : skip + rows * stride].reshape(rows, stride)
 
 
-def solve_in_place(matrix: np.ndarray, vector: np.ndarray, op: PorousOperators) -> int:
-    """Solve one system; the matrix is destroyed, the vector becomes the solution."""
-    n = op.unknowns
-    if op.midpoints.shape[1] == 1:
-        *_, info = lapack.dptsv(
-            matrix[:n],
-            matrix[n : 2 * n - 1],
-            vector[:n],
-            overwrite_d=1,
-            overwrite_e=1,
-            overwrite_b=1,
-        )
-    else:
-        # The lower triangle: about six times faster here than the upper one.
-        band = matrix[: op.buffer_length].reshape(n, op.bandwidth + 1).T
-        *_, info = lapack.dpbsv(band, vector[:n], lower=1, overwrite_ab=1, overwrite_b=1)
+def solve_tridiagonal(matrix: np.ndarray, vector: np.ndarray, unknowns: int) -> int:
+    """Solve one system in one dimension; the matrix is destroyed, the vector is the solution.
+
+    Returns
+    -------
+    int
+        0, or the number (from 1) of the first pivot that is not positive.
+    """
+    *_, info = lapack.dptsv(
+        matrix[:unknowns],
+        matrix[unknowns : 2 * unknowns - 1],
+        vector[:unknowns],
+        overwrite_d=1,
+        overwrite_e=1,
+        overwrite_b=1,
+    )
     return int(info)
+
+
+def solve_wide(matrix: np.ndarray, vector: np.ndarray, bandwidth: int) -> int:
+    """Solve one system of a wide band by LAPACK, as `solve_tridiagonal` does one of a narrow band.
+
+    ``matrix`` begins with the lower band, column after column, at a multiple of 64 bytes, so that
+    LAPACK's kernels take the same path for all systems.
+    """
+    n = len(vector)
+    # The lower triangle: about six times faster here than the upper one.
+    band = matrix[: n * (bandwidth + 1)].reshape(n, bandwidth + 1).T
+    *_, info = lapack.dpbsv(band, vector, lower=1, overwrite_ab=1, overwrite_b=1)
+    return int(info)
+
+
+@numba.njit(nogil=True, cache=True)
+def solve_banded(
+    entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, factors: Factors, vector: np.ndarray
+) -> int:
+    """Solve one system, given the lower triangle of its matrix; the vector is the solution.
+
+    Returns
+    -------
+    int
+        0, or the number (from 1) of the first pivot that is not positive and finite.
+    """
+    place(entries, rows, columns, factors)
+    failed = factorise(factors)
+    if failed == 0:
+        solve_factorised(factors, vector)
+    return failed
 
 
 @numba.njit(nogil=True, cache=True)
@@ -76,31 +110,33 @@ def exponentiate(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def fill(
+def assemble(
     kappa: np.ndarray,
-    slots: np.ndarray,
     pointer: np.ndarray,
     cells: np.ndarray,
     weights: np.ndarray,
-    matrices: np.ndarray,
     entries: np.ndarray,
 ) -> np.ndarray:
-    """Write the stiffness matrices of a batch, and a copy of their entries that the solve keeps.
-
-    Returns True for each row whose entries are finite.
-    """
+    """Write the lower triangles (n, n_slots) of a batch; return whether each row is finite."""
     finite = np.ones(kappa.shape[0], dtype=np.bool_)
     for i in range(kappa.shape[0]):
-        matrices[i, :] = 0.0
-        for s in range(slots.shape[0]):
+        for s in range(entries.shape[1]):
             total = 0.0
             for t in range(pointer[s], pointer[s + 1]):
                 total += weights[t] * kappa[i, cells[t]]
-            matrices[i, slots[s]] = total
             entries[i, s] = total
             if not math.isfinite(total):
                 finite[i] = False
     return finite
+
+
+@numba.njit(nogil=True, cache=True)
+def fill(entries: np.ndarray, slots: np.ndarray, matrices: np.ndarray) -> None:
+    """Put the entries of a batch into the buffers of its matrices."""
+    for i in range(entries.shape[0]):
+        matrices[i, :] = 0.0
+        for s in range(slots.shape[0]):
+            matrices[i, slots[s]] = entries[i, s]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

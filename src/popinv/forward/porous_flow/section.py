@@ -187,7 +187,7 @@ class PorousFlow(ForwardSection):
         on_cells = cells * (2000 + 24 * parameters)
         return ForwardCost(
             megabytes=FIREDRAKE_MB + 1e-6 * (on_cells + 2 * 8 * unknowns * (bandwidth + 1)),
-            # LAPACK's factorisation is faster than the rate.
+            # The factorisation is faster than the rate.
             seconds=(0.4 * unknowns * (bandwidth + 5) ** 2 + 40 * cells * parameters) / FLOPS,
             setup_seconds=120 + 2e-4 * cells,
             cells=cells,
