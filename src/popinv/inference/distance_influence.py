@@ -33,6 +33,7 @@ from popinv.inference.estimate import restricted_inverse
 from popinv.inference.mean_noise import mean_noise_factor
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
+from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
 
@@ -79,6 +80,12 @@ class DistanceInfluence:
                 ends = self.slopes[i, k, 0] * below + self.slopes[i, k, 1] * above
                 total[:, i] += np.interp(a, edges, integral) + ends
         return y.shape[1] * total @ self.inverse / projected.shape[1]
+
+    def of_rows(self, y: Rows) -> np.ndarray:
+        """Return psi for observations y (n, d_y), which are read in blocks, shape (n, n_p)."""
+        if isinstance(y, np.ndarray):
+            return self(y)
+        return np.concatenate([self(part) for _, part in row_blocks(y)])
 
 
 def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:

@@ -184,7 +184,7 @@ class _Legs:
             each = np.full((len(problem.data), len(p)), np.nan)
             covariance = nothing
         else:
-            each = influence(problem.data) / len(problem.data)
+            each = influence.of_rows(problem.data) / len(problem.data)
             covariance = each.T @ each
             if problem.penalised:
                 # See `Estimate`.

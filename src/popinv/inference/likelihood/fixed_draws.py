@@ -286,7 +286,7 @@ class _Constant:
     def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant:
         """Return the density for signals (N, S, d_y)."""
         noise = whitening(problem.noise.covariance(gamma), len(signal), problem.conditions)
-        data = noise.apply(torch.from_numpy(problem.data))
+        data = noise.apply(torch.from_numpy(np.asarray(problem.data)))
         derivatives = covariance_derivatives(problem, gamma) if problem.free_noise else []
         return cls(noise, data[:, None] - noise.apply(signal), derivatives)
 
