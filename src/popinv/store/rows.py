@@ -33,6 +33,7 @@ class StoredRows:
         if variable.ndim != 2:
             raise ValueError(f"rows of a table are wanted, and the variable is {variable.dims}")
         self._variable, self._fill = variable, fill
+        self._deviations: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self._variable.shape[0])
@@ -59,6 +60,19 @@ class StoredRows:
         wanted, place = np.unique(rows, return_inverse=True)
         found = self._filled(self._variable[wanted].values)
         return found if len(place) == len(wanted) and _increases(place) else found[place]
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Standard deviation of each column, shape (d,); the rows are read the first time."""
+        if self._deviations is None:
+            # Two passes, as the sum of squares about zero cancels.
+            mean, squares = np.zeros(self.shape[1]), np.zeros(self.shape[1])
+            for _, part in row_blocks(self):
+                mean += part.sum(axis=0) / len(self)
+            for _, part in row_blocks(self):
+                squares += ((part - mean) ** 2).sum(axis=0)
+            self._deviations = np.sqrt(squares / len(self))
+        return self._deviations
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         values = self._filled(self._variable.values)
@@ -108,8 +122,4 @@ def column_deviations(rows: Rows) -> np.ndarray:
     """Return the standard deviation of each column, shape (d,)."""
     if isinstance(rows, np.ndarray):
         return cast(np.ndarray, rows.std(axis=0))
-    # Two passes, as the sum of squares about zero cancels.
-    mean = sum((part.sum(axis=0) for _, part in row_blocks(rows)), np.zeros(rows.shape[1]))
-    mean = mean / len(rows)
-    squares = (((part - mean) ** 2).sum(axis=0) for _, part in row_blocks(rows))
-    return cast(np.ndarray, np.sqrt(sum(squares, np.zeros(rows.shape[1])) / len(rows)))
+    return rows.deviations

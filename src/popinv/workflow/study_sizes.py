@@ -10,6 +10,7 @@ from pathlib import Path
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.section import ForwardCost
+from popinv.inference.settings import DescentSettings
 from popinv.forward.solve_times import SolveTimes, solve_times_file, solve_times_of
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
@@ -192,9 +193,14 @@ class Sizes:
         return network.width * (self.numbers + network.depth * network.width)
 
     @property
+    def descent(self) -> DescentSettings:
+        """Settings of the descent on all systems."""
+        return self.study.descent.for_systems(self.systems)
+
+    @property
     def descent_megabytes(self) -> float:
         """Megabytes of the descent's process."""
-        samples = self.study.descent.model_samples
+        samples = self.descent.model_samples
         numbers = 4 * samples * self.study.descent.directions
         return (
             600
@@ -228,7 +234,7 @@ class Sizes:
     @property
     def step(self) -> float:
         """Seconds of a step of the descent."""
-        asked = self.study.descent
+        asked = self.descent
         data = min(self.systems, asked.batch_size or self.systems)
         sorting = 5e-8 * (data + asked.model_samples) * asked.directions
         return 5e-3 + 3 * asked.model_samples * self.passing + sorting + 5e-3 * self.unrestricted
