@@ -126,9 +126,7 @@ def test_the_descent_on_many_systems_sees_some_of_them_at_each_step(monkeypatch)
     problem, alpha, gamma = curve_problem(count=75)
     start = [np.concatenate([alpha, gamma])]
     asked = SHORT.replace(batch_size=40, model_samples=80)
-    many, expected = (
-        fit_distance(problem, each, start, progress=False) for each in (SHORT, asked)
-    )
+    many, expected = (fit_distance(problem, each, start, progress=False) for each in (SHORT, asked))
     np.testing.assert_array_equal(many.estimate.path, expected.estimate.path)
     # What the study asks for is done.
     given = SHORT.replace(batch_size=10)

@@ -3,7 +3,7 @@
 A descent with the set number of iterations is a leg. If the remaining distance at its end exceeds
 the sampling error (:mod:`popinv.inference.arrival`), another leg continues from there with the
 learning rates of the first, up to ``DescentSettings.legs`` legs. Of several starts, the one that
-ends at the smallest loss in the fixed metric is chosen. The steps of many systems see a part of them
+ends at the smallest loss in the fixed metric is chosen. A step on many systems sees some of them
 (:meth:`popinv.inference.settings.DescentSettings.for_systems`).
 """
 

@@ -128,7 +128,6 @@ class DescentSettings(Section):
         ),
     )
 
-
     def for_systems(self, systems: int) -> Self:
         """Return the settings of a descent on so many systems.
 

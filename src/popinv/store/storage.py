@@ -24,8 +24,8 @@ import math
 import os
 import warnings
 import zipfile
-from contextlib import ExitStack
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 

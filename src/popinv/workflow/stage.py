@@ -77,7 +77,9 @@ class Stage:
             several = isinstance(paths, list)
             stores = [path for path in (paths if several else [paths]) if _is_store(path)]
             if stores:
-                datasets = [storage.load(path, stored=self._stored.get(name, ())) for path in stores]
+                datasets = [
+                    storage.load(path, stored=self._stored.get(name, ())) for path in stores
+                ]
                 loaded[name] = datasets if several else datasets[0]
         return loaded
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.section import ForwardCost
-from popinv.inference.settings import DescentSettings
 from popinv.forward.solve_times import SolveTimes, solve_times_file, solve_times_of
+from popinv.inference.settings import DescentSettings
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "times_file",
 ]
 
+# Numbers of a table from which it stays in its store (:mod:`popinv.store.storage`).
+_STAYS_FROM = 2**23
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
 # Rates of one core in single precision: operations in products of matrices, and numbers of a field
@@ -136,6 +138,30 @@ class Sizes:
         return megabytes((self.systems + self.solves + self.largest) * self.numbers)
 
     @property
+    def records(self) -> float:
+        """Megabytes of all solves but those of the population, as they are recorded."""
+        return megabytes(self.solves * self.numbers)
+
+    @property
+    def observations(self) -> float:
+        """Megabytes of the observations, in memory or in the blocks in which they are read."""
+        many, errors = megabytes(self.systems * self.observed), self.study.noise.errors
+        if errors is not None and errors.vary:
+            # They are held as a whole.
+            return 4 * many
+        # Which entries of many are missing is known, a byte for each.
+        return min(2 * many, megabytes(2 * _STAYS_FROM)) + many / 8
+
+    @property
+    def rows_of_proposals(self) -> float:
+        """Megabytes of the proposals, in memory or in the blocks in which they are read."""
+        return megabytes(min(self.largest * self.parameters, _STAYS_FROM))
+
+    def of_systems(self, numbers: float) -> float:
+        """Megabytes of so many results of each system."""
+        return megabytes(self.systems * numbers)
+
+    @property
     def covariance(self) -> float:
         """Megabytes of a covariance of the observations."""
         return megabytes(self.observed**2)
@@ -204,7 +230,9 @@ class Sizes:
         numbers = 4 * samples * self.study.descent.directions
         return (
             600
-            + 6 * self.tables
+            + 6 * self.records
+            + self.observations
+            + self.of_systems(6 * (self.law + self.noise))
             + 12 * self.unrestricted
             + samples * self.layers
             + megabytes(numbers)
@@ -215,10 +243,12 @@ class Sizes:
         """Megabytes of the process that trains the surrogate."""
         # The validation set passes through the network as a whole.
         network = self.study.surrogate
+        # The last estimate holds the influence of each system.
+        known = 480 + 6 * self.records + self.of_systems(6 * (self.law + self.noise))
         if network.kind == "gaussian_process":
-            return 480 + 6 * self.tables + megabytes((6 + 2 * self.parameters) * self.solves**2)
+            return known + megabytes((6 + 2 * self.parameters) * self.solves**2)
         rows = max(network.batch_size, network.validation_fraction * self.solves)
-        return 480 + 6 * self.tables + 2 * rows * self.layers
+        return known + 2 * rows * self.layers
 
     @property
     def training(self) -> float:

@@ -187,7 +187,9 @@ def _dataset(
             "loss": variable("candidate", losses.loss, "Renyi divergence of leaving a system out"),
             "steps_expected": variable("candidate", expected, "fine-tuning steps that suffice"),
             "distance": variable(
-                "candidate", usual_distance(np.asarray(problem.data), losses.systems), "Mahalanobis distance"
+                "candidate",
+                usual_distance(np.asarray(problem.data), losses.systems),
+                "Mahalanobis distance",
             ),
             "divergence": variable(
                 ("withdrawn", "step"),

@@ -230,11 +230,11 @@ class _Run:
 
     def integrals(self, systems: np.ndarray) -> Integrals | VaryingIntegrals:
         """Return the integrals of some systems."""
+        rows, numbers = torch.from_numpy(systems), self.numbers[systems]
+        push_forward = self.push_forward.rows(rows)
         if self.varying is not None:
-            rows = torch.from_numpy(systems)
-            varying, own = self.varying.rows(rows), self.push_forward.rows(rows)
-            return VaryingIntegrals(self.problem, own, varying, self.numbers[systems])
-        rows = torch.from_numpy(systems)
+            varying = self.varying.rows(rows)
+            return VaryingIntegrals(self.problem, push_forward, varying, numbers)
         if self.whole:
             noise, changes = self.noise.rows(rows), self.changes
         else:
@@ -243,8 +243,7 @@ class _Run:
             noise = whitening(self.covariance, len(systems), own)
             changes = [noise.change(each) for each in self.derivatives]
         data = noise.apply(torch.from_numpy(self.problem.data[systems]))
-        push_forward = self.push_forward.rows(rows)
-        return Integrals(self.problem, push_forward, noise, changes, self.numbers[systems], data)
+        return Integrals(self.problem, push_forward, noise, changes, numbers, data)
 
     def second_modes(self, evaluation: Evaluation) -> float:
         """Return the result of :func:`second_modes`."""
