@@ -56,7 +56,7 @@ def _estimate_mb(s: Sizes) -> float:
 
 def _again_mb(s: Sizes) -> float:
     # The systems are drawn or observed anew, and held.
-    return _estimate_mb(s) + 4 * s.tables
+    return max(_estimate_mb(s), 850 + 10 * s.tables)
 
 
 def _likelihoods_seconds(s: Sizes) -> float:

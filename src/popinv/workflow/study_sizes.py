@@ -235,6 +235,8 @@ class Sizes:
             + self.of_systems(6 * (self.law + self.noise))
             + 12 * self.unrestricted
             + samples * self.layers
+            # Signal, noise, their sum and what the gradient keeps of them.
+            + megabytes(8 * samples * self.observed)
             + megabytes(numbers)
         )
 
@@ -267,7 +269,11 @@ class Sizes:
         asked = self.descent
         data = min(self.systems, asked.batch_size or self.systems)
         sorting = 5e-8 * (data + asked.model_samples) * asked.directions
-        return 5e-3 + 3 * asked.model_samples * self.passing + sorting + 5e-3 * self.unrestricted
+        simulating = 3 * asked.model_samples * self.passing
+        # Random rows are in all parts of a table that stays in its store.
+        numbers = self.systems * self.observed
+        reading = 2e-8 * numbers if numbers > _STAYS_FROM else 0.0
+        return 5e-3 + simulating + sorting + reading + 5e-3 * self.unrestricted
 
     @property
     def draws(self) -> int:
