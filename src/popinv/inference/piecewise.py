@@ -27,8 +27,13 @@ def summed_over_directions(
         Their slopes below the first edge and above the last.
     """
     total = np.zeros((projected.shape[1], len(values)))
-    by_direction = (np.ascontiguousarray(each.transpose(1, 2, 0)) for each in (values, slopes))
-    _add(np.ascontiguousarray(projected), np.ascontiguousarray(edges), *by_direction, total)
+    _add(
+        np.ascontiguousarray(projected),
+        np.ascontiguousarray(edges),
+        np.ascontiguousarray(values.transpose(1, 2, 0)),
+        np.ascontiguousarray(slopes.transpose(1, 2, 0)),
+        total,
+    )
     return total
 
 
@@ -40,7 +45,7 @@ def _add(
     slopes: np.ndarray,
     total: np.ndarray,
 ) -> None:
-    """Add the functions, whose values (K, bins + 1, n_p) and slopes (K, 2, n_p) are by direction."""
+    """Add the functions, with values (K, bins + 1, n_p) and slopes (K, 2, n_p) by direction."""
     last, count = edges.shape[1] - 1, total.shape[1]
     for k in range(projected.shape[0]):
         for n in range(projected.shape[1]):
