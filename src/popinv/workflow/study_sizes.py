@@ -269,7 +269,9 @@ class Sizes:
         asked = self.descent
         data = min(self.systems, asked.batch_size or self.systems)
         sorting = 5e-8 * (data + asked.model_samples) * asked.directions
-        simulating = 3 * asked.model_samples * self.passing
+        # The noise of each simulated system passes through its factor, and so does the gradient.
+        factors = 12 * self.observed**2 / _FLOPS
+        simulating = asked.model_samples * (3 * self.passing + factors)
         # Random rows are in all parts of a table that stays in its store.
         numbers = self.systems * self.observed
         reading = 2e-8 * numbers if numbers > _STAYS_FROM else 0.0
@@ -288,7 +290,9 @@ class Sizes:
     @property
     def integral(self) -> float:
         """Seconds of an evaluation of the likelihood of one system with its derivatives."""
-        return self.study.polish.draws * (3 + 0.2 * self.parameters) * self.passing
+        # Residuals of all draws are whitened, and pass through a matrix for each noise parameter.
+        whitening = 20 * self.observed**2 / _FLOPS
+        return self.study.polish.draws * ((3 + 0.2 * self.parameters) * self.passing + whitening)
 
     @property
     def solver(self) -> float:
