@@ -150,4 +150,21 @@ MEASURED = {
             "assessment": {"null_resamples": 20},
         },
     ),
+    "1,000,000 systems": Measured(
+        "config.yaml",
+        "porous_flow",
+        {
+            "draw_population": (566, 12.1),
+            "propose_parameters": (346, 2.3),
+            "solve_chunk": (406, 3.5),
+            "collect_solves": (1305, 6.7),
+            "observe_population": (1424, 22.7),
+            "train_surrogate": (472, 3.4),
+            "update_population": (838, 20.4),
+        },
+        {
+            "observations": {"count": 1_000_000},
+            "active_learning": {"chunk_size": 50_000},
+        },
+    ),
 }

@@ -34,7 +34,7 @@ def test_a_study_that_fits_passes():
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("surrogate.width", 10**7, "update_population"),
+        ("surrogate.width", 10**7, "maximise_likelihoods"),
         ("descent.model_samples", 10**9, "deconvolve"),
         ("descent.directions", 10**9, "deconvolve"),
     ],

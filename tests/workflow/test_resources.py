@@ -118,12 +118,12 @@ SYSTEMS = "observations.count"
     ("rule", "path", "value"),
     [
         *((rule, SYSTEMS, 1_000_000) for rule in (
-            "draw_population", "observe_population", "solve_chunk", "update_population",
+            "draw_population", "observe_population", "update_population",
             "deconvolve", "consult_oracle", "resample_systems", "assess_population",
             "plot_figures", "fit_two_stage", "replicate_study",
         )),
         *((rule, "active_learning.first_design", 1_000_000) for rule in (
-            "propose_parameters", "solve_chunk", "collect_solves", "train_surrogate",
+            "propose_parameters", "collect_solves", "train_surrogate",
         )),
         ("solve_chunk", "forward.elements", 100_000),
         ("deconvolve", "forward.sensors.count", 5000),
@@ -134,7 +134,9 @@ SYSTEMS = "observations.count"
     ],
 )  # fmt: skip
 def test_a_larger_problem_asks_for_more_memory(rule, path, value):
-    assert memory_mb(needed(rule, path, value)) > memory_mb(needed(rule))
+    # The wildcards would name other numbers of systems and solves.
+    large, small = (demand(rule, sizes(each), {}) for each in (study(path, value), study()))
+    assert memory_mb(large) > memory_mb(small)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,27 @@ def test_a_larger_problem_asks_for_more_memory(rule, path, value):
 )
 def test_more_work_asks_for_more_time(rule, path, value):
     assert runtime_minutes(needed(rule, path, value)) > runtime_minutes(needed(rule))
+
+
+def test_a_chunk_asks_for_its_own_rows_and_not_for_those_of_others():
+    config = copy.deepcopy(TINY)
+    taken = []
+    for size in (1000, 2_000_000):
+        config["studies"]["tiny"]["active_learning"].update(first_design=2_000_000, chunk_size=size)
+        taken.append(demand("solve_chunk", sizes(load(config).studies["tiny"]), {}).megabytes)
+    small, large = taken
+    # A row has an input at least, and observations.
+    assert large > small + 4 * 8e-6 * 2_000_000
+
+
+@pytest.mark.parametrize("rule", ["update_population", "deconvolve", "maximise_likelihoods"])
+def test_estimates_ask_for_the_results_of_systems_and_not_for_their_observations(rule):
+    config = copy.deepcopy(TINY)
+    own = config["studies"]["tiny"]
+    own["observations"].update(count=1_000_000)
+    own["forward"]["sensors"] = {"count": 1000}
+    observations = 8e-6 * 1_000_000 * 1000
+    assert demand(rule, sizes(load(config).studies["tiny"]), {}).megabytes < observations
 
 
 def test_a_solve_in_two_dimensions_asks_for_the_memory_of_its_band():

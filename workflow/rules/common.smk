@@ -1,5 +1,6 @@
 """Functions that the rules share: the checked configuration, and fingerprints of their code."""
 
+import inspect
 import os
 import sys
 import time
@@ -87,11 +88,22 @@ config.clear()
 config.update(as_mapping(CONFIGURATION))
 
 
+def signed(function):
+    """The same function, which bears its signature.
+
+    Snakemake asks each function of a rule for its signature several times in each job, and Python
+    derives one anew each time.
+    """
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def study_of(wildcards):
     """The sections of the study that a job belongs to."""
     return STUDIES[wildcards.study]
 
 
+@signed
 def seed_of(wildcards):
     """Params function: the study's seed."""
     return study_of(wildcards).seed
@@ -103,6 +115,7 @@ def sections(*names, **others):
     They travel in a dict: Snakemake follows the changes of builtin types alone, by what they print.
     """
 
+    @signed
     def chosen(wildcards):
         study = study_of(wildcards)
         own = {name: getattr(study, name) for name in names}
@@ -114,7 +127,7 @@ def sections(*names, **others):
 
 def of_study(question):
     """Params function: the result of a function of the study."""
-    return lambda wildcards: question(study_of(wildcards))
+    return signed(lambda wildcards: question(study_of(wildcards)))
 
 
 def code_of(rule, *uses, also=lambda wildcards: ()):
@@ -125,6 +138,7 @@ def code_of(rule, *uses, also=lambda wildcards: ()):
     """
     script = f"{PROJECT}/workflow/scripts/{rule}.py"
 
+    @signed
     def code(wildcards):
         selected = selected_modules(study_of(wildcards), *uses)
         return fingerprint(script, *selected, *also(wildcards))
@@ -256,13 +270,17 @@ def memory(rule):
 
     The rule is named, since it has another name where this workflow is a module.
     """
-    return lambda wildcards, attempt: memory_mb(needed(rule, wildcards.study, wildcards), attempt)
+    return signed(
+        lambda wildcards, attempt: memory_mb(needed(rule, wildcards.study, wildcards), attempt)
+    )
 
 
 def runtime(rule):
     """Resource function: minutes that a job requests, twice as many at each further attempt."""
-    return lambda wildcards, attempt: runtime_minutes(
-        needed(rule, wildcards.study, wildcards), attempt
+    return signed(
+        lambda wildcards, attempt: runtime_minutes(
+            needed(rule, wildcards.study, wildcards), attempt
+        )
     )
 
 
@@ -272,6 +290,7 @@ def of_array(rule, convert):
     All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
     """
 
+    @signed
     def most(wildcards, attempt):
         studies = [name for name, study in STUDIES.items() if ranks_of(study) == 1]
         return max(convert(needed(rule, name, wildcards), attempt) for name in studies)

@@ -4,7 +4,7 @@ from popinv.inference.stages.collect_solves import collect_solves
 from popinv.surrogate.collect import Thresholds
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     budget, thresholds = job.params.failure_budget, job.params.thresholds
     solves = collect_solves(
         **job.inputs,

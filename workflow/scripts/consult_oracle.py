@@ -3,7 +3,7 @@
 from popinv.inference.stages.consult_oracle import consult_oracle
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     known, settings = job.wildcards.known, job.settings("descent", "polish", "estimator")
     oracle = consult_oracle(
         job.model,

@@ -3,7 +3,7 @@
 from popinv.inference.stages.deconvolve import deconvolve
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     model, descent, checkpoint = job.model, job.study["descent"], job.checkpoint()
     answer = deconvolve(
         model, descent, **job.inputs, seed=job.seed, device=job.device, checkpoint=checkpoint

@@ -3,7 +3,7 @@
 from popinv.inference.stages.descend_with_policy import descend_with_policy
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     model, descent, checkpoint = job.model, job.study["descent"], job.checkpoint()
     answer = descend_with_policy(
         model, descent, **job.inputs, seed=job.seed, device=job.device, checkpoint=checkpoint

@@ -3,7 +3,7 @@
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     wanted = job.params.likelihood
     checkpoint = job.checkpoint(likelihood=wanted)
     estimates = maximise_likelihoods(

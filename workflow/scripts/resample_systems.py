@@ -3,7 +3,7 @@
 from popinv.inference.stages.resample_systems import resample_systems
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     count = job.params.resamples
     resamples = resample_systems(
         job.model,

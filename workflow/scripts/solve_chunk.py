@@ -5,7 +5,7 @@ from pathlib import Path
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.workflow.stage import stage
 
-with stage(snakemake) as job:
+with stage(snakemake, streams=True) as job:
     results = snakemake.config["results"]
     solves = solve_chunk(
         **job.study,

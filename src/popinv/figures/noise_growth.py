@@ -44,7 +44,8 @@ def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGro
     noise = problem.noise
     if getattr(noise, "grows", "constant") == "constant":
         return None
-    low, high = float(problem.data.min()), float(problem.data.max())
+    data = np.asarray(problem.data)
+    low, high = float(data.min()), float(data.max())
     signal = np.linspace(min(low, 0.0), high, _POINTS)
     rows = torch.from_numpy(np.repeat(signal[:, None], noise.d_y, axis=1))
     known = problem.known

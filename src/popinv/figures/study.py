@@ -101,7 +101,7 @@ def noise_comparison(
     width, conditions = simulated.shape[1], problem.conditions
     # The first replicate, which every system has.
     signal = noise_free_covariance(problem, population)[:width, :width]
-    data, scale = problem.data[:, :width], 1.0
+    data, scale = np.asarray(problem.data)[:, :width], 1.0
     if conditions is not None:
         scale = conditions.mean_square_scale
         if conditions.present is not None:

@@ -36,6 +36,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.known import Known, known_of
+from popinv.store.rows import Rows, column_deviations, row_blocks, rows_of
 
 __all__ = [
     "Conditions",
@@ -136,7 +137,7 @@ class Conditions:
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
 
 
-def fitted_observations(observations: xr.Dataset) -> tuple[np.ndarray, Conditions | None]:
+def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions | None]:
     """Return the observations to learn from, filled, and their conditions.
 
     Parameters
@@ -148,8 +149,8 @@ def fitted_observations(observations: xr.Dataset) -> tuple[np.ndarray, Condition
 
     Returns
     -------
-    data : ndarray of shape (N, d_y)
-        Without NaN.
+    data : ndarray or StoredRows of shape (N, d_y)
+        Without NaN. Rows that stay in their store, if ``y`` does.
     conditions : Conditions or None
         None if every entry was seen and nothing else is known of the systems.
 
@@ -158,13 +159,14 @@ def fitted_observations(observations: xr.Dataset) -> tuple[np.ndarray, Condition
     DataError
         If every observation is missing.
     """
-    y = observations["y"].values
-    present = ~np.isnan(y)
-    if not present.any():
-        raise DataError(f"none of the {len(y)} systems has an observation")
+    rows = rows_of(observations["y"].variable)
+    seen = sum(int((~np.isnan(part)).sum()) for _, part in row_blocks(rows))
+    if not seen:
+        raise DataError(f"none of the {len(rows)} systems has an observation")
     # The mean of the observed values keeps the filled data within the range of the rest.
-    fill = None if present.all() else _column_means(y)
-    return _filled(y, fill), _conditions(y, observations, "", fill)
+    fill = None if seen == rows.size else _column_means(rows)
+    filled = rows_of(observations["y"].variable, fill)
+    return filled, _conditions(rows, observations, "", fill)
 
 
 def heldout_observations(
@@ -184,33 +186,37 @@ def heldout_observations(
     fill = None
     if np.isnan(y).any():
         known = None if fitted is None else fitted.fill
-        fill = _column_means(observations["y"].values) if known is None else known
-    return _filled(y, fill), _conditions(y, observations, "_heldout", fill)
+        fill = _column_means(rows_of(observations["y"].variable)) if known is None else known
+    filled = np.asarray(rows_of(observations["y_heldout"].variable, fill))
+    return filled, _conditions(y, observations, "_heldout", fill)
 
 
-def deviations(data: np.ndarray) -> np.ndarray:
+def deviations(data: Rows) -> np.ndarray:
     """Return the standard deviation of each entry (d_y,) of data (N, d_y).
 
     An entry that at most one system shows has none, but for rounding, and is given the largest.
     """
-    found = data.std(axis=0)
+    found = column_deviations(data)
     largest = float(found.max())
     return np.where(found > _NO_SPREAD * largest, found, largest if largest > 0 else 1.0)
 
 
-def _column_means(y: np.ndarray) -> np.ndarray:
-    """Return the mean of each entry (d_y,) over y (n, d_y); of all values where none was seen."""
-    seen = ~np.isnan(y)
-    sums, counts = np.where(seen, y, 0.0).sum(axis=0), seen.sum(axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nanmean(y))
+def _column_means(rows: Rows) -> np.ndarray:
+    """Return the mean of each entry (d_y,) over rows (n, d_y); of all where none was seen."""
+    sums, counts = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for _, y in row_blocks(rows):
+        seen = ~np.isnan(y)
+        sums, counts = sums + np.where(seen, y, 0.0).sum(axis=0), counts + seen.sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / counts.sum())
 
 
-def _filled(y: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
-    return y if fill is None else np.where(np.isnan(y), fill, y)
+def _present(rows: Rows) -> np.ndarray:
+    """Return which entries of rows (n, d_y) were seen."""
+    return np.concatenate([~np.isnan(y) for _, y in row_blocks(rows)])
 
 
 def _conditions(
-    y: np.ndarray, observations: xr.Dataset, ending: str, fill: np.ndarray | None
+    y: Rows, observations: xr.Dataset, ending: str, fill: np.ndarray | None
 ) -> Conditions | None:
     scale = observations.get(f"noise_scale{ending}")
     known = known_of(observations, ending)
@@ -219,7 +225,7 @@ def _conditions(
         return None
     return Conditions(
         scale=None if scale is None else np.asarray(scale.values, dtype=float),
-        present=None if fill is None else ~np.isnan(y),
+        present=None if fill is None else _present(y),
         fill=fill,
         known=known,
         limits=None if limits is None else np.broadcast_to(limits.values, y.shape).copy(),

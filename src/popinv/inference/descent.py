@@ -125,7 +125,7 @@ def _half_distance(
 
 def _batch(problem: Problem, settings: DescentSettings, k: int) -> torch.Tensor:
     if settings.batch_size is None or settings.batch_size >= len(problem.data):
-        return torch.from_numpy(problem.data)
+        return torch.from_numpy(np.asarray(problem.data))
     rng = generator(problem.seed, f"{problem.stage}/batch", k)
     rows = rng.choice(len(problem.data), settings.batch_size, replace=False)
     return torch.from_numpy(problem.data[rows])

@@ -31,8 +31,10 @@ import torch
 from popinv.inference.curvature import each_tangent
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.mean_noise import mean_noise_factor
+from popinv.inference.piecewise import summed_over_directions
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
+from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
 
@@ -70,15 +72,15 @@ class DistanceInfluence:
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return psi for observations y (n, d_y), shape (n, n_p)."""
-        projected = y @ self.directions
-        total = np.zeros((len(y), len(self.integrals)))
-        for k in range(projected.shape[1]):
-            a, edges = projected[:, k], self.edges[k]
-            below, above = np.minimum(a - edges[0], 0.0), np.maximum(a - edges[-1], 0.0)
-            for i, integral in enumerate(self.integrals[:, k]):
-                ends = self.slopes[i, k, 0] * below + self.slopes[i, k, 1] * above
-                total[:, i] += np.interp(a, edges, integral) + ends
-        return y.shape[1] * total @ self.inverse / projected.shape[1]
+        projected = self.directions.T @ y.T
+        total = summed_over_directions(projected, self.edges, self.integrals, self.slopes)
+        return y.shape[1] * total @ self.inverse / len(projected)
+
+    def of_rows(self, y: Rows) -> np.ndarray:
+        """Return psi for observations y (n, d_y), which are read in blocks, shape (n, n_p)."""
+        if isinstance(y, np.ndarray):
+            return self(y)
+        return np.concatenate([self(part) for _, part in row_blocks(y)])
 
 
 def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:

@@ -3,7 +3,8 @@
 A descent with the set number of iterations is a leg. If the remaining distance at its end exceeds
 the sampling error (:mod:`popinv.inference.arrival`), another leg continues from there with the
 learning rates of the first, up to ``DescentSettings.legs`` legs. Of several starts, the one that
-ends at the smallest loss in the fixed metric is chosen.
+ends at the smallest loss in the fixed metric is chosen. A step on many systems sees some of them
+(:meth:`popinv.inference.settings.DescentSettings.for_systems`).
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def fit_distance(
     DivergenceError
         If every descent diverges. A single one is left out, with a message.
     """
+    settings = settings.for_systems(len(problem.data))
     legs = _Legs(problem, settings, checkpoint, progress)
     ends: list[DistanceFit] = []
     failures: list[DivergenceError] = []
@@ -184,7 +186,7 @@ class _Legs:
             each = np.full((len(problem.data), len(p)), np.nan)
             covariance = nothing
         else:
-            each = influence(problem.data) / len(problem.data)
+            each = influence.of_rows(problem.data) / len(problem.data)
             covariance = each.T @ each
             if problem.penalised:
                 # See `Estimate`.

@@ -34,7 +34,7 @@ def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
     ndarray
         NaN where fewer than two values were observed.
     """
-    data, conditions = problem.data, problem.conditions
+    data, conditions = np.asarray(problem.data), problem.conditions
     variance = np.diag(covariance).copy()
     if conditions is not None:
         variance *= conditions.mean_square_scale

@@ -15,6 +15,7 @@ from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
+from popinv.store.rows import Rows
 
 __all__ = ["DescentState", "Problem", "begin"]
 
@@ -25,8 +26,8 @@ class Problem:
 
     Parameters
     ----------
-    data : ndarray of shape (N, d_y)
-        Observations.
+    data : ndarray or StoredRows of shape (N, d_y)
+        Observations, in memory or in their store.
     simulate : callable
         G or its surrogate: Tensor (M, d_z) to Tensor (M, d_y), differentiable.
     law, noise : Law, NoiseModel
@@ -45,7 +46,7 @@ class Problem:
         the entries of all of them.
     """
 
-    data: np.ndarray
+    data: Rows
     simulate: Callable[[torch.Tensor], torch.Tensor]
     law: Law
     noise: NoiseModel

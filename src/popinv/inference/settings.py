@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ __all__ = [
     "PolishSettings",
     "wants_likelihood",
 ]
+
+# With more systems, a step of the descent sees so many of them.
+_MOST_WHOLE, _BATCH = 20_000, 10_000
 
 Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
 
@@ -91,7 +94,11 @@ class DescentSettings(Section):
     )
     model_samples: Several = Field(default=2000, description="Systems simulated at each step.")
     batch_size: Several | None = Field(
-        default=None, description="Observations used at each step; `null` uses all."
+        default=None,
+        description=(
+            "Observations used at each step; `null` uses all. Of more than 20,000 systems, `null` "
+            "uses 10,000 at each step, and simulates at least 20,000 systems."
+        ),
     )
     directions: Count = Field(
         default=200,
@@ -120,6 +127,26 @@ class DescentSettings(Section):
             "is kept."
         ),
     )
+
+    def for_systems(self, systems: int) -> Self:
+        """Return the settings of a descent on so many systems.
+
+        A step on many systems sees some of them, and the simulated ones are twice as many, as the
+        correction for finite samples demands. The mean of the last steps has then seen most of a
+        million systems.
+
+        Examples
+        --------
+        >>> DescentSettings().for_systems(20_000) == DescentSettings()
+        True
+        >>> large = DescentSettings().for_systems(1_000_000)
+        >>> large.batch_size, large.model_samples
+        (10000, 20000)
+        """
+        if self.batch_size is not None or systems <= _MOST_WHOLE:
+            return self
+        samples = max(self.model_samples, 2 * _BATCH)
+        return self.replace(batch_size=_BATCH, model_samples=samples)
 
 
 class PolishSettings(Section):

@@ -76,8 +76,10 @@ def observe_through_noise(
         noise = scale[:, None] * noise
     solved = ~np.isnan(clean).any(axis=1)
     kept = None if scale is None else scale[solved]
+    seen = (clean if replicate_count == 1 else np.tile(clean, (1, replicate_count))) + noise
     return observations_dataset(
-        (np.tile(clean, (1, replicate_count)) + noise)[solved],
+        # Many systems are not copied for nothing.
+        seen if solved.all() else seen[solved],
         observations,
         heldout,
         kept,

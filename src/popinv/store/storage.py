@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -46,25 +48,44 @@ _UNHASHED = {"content_sha256", "package_version"}
 # Rows along the first axis per zarr chunk: about 8 MB of doubles at 1000 columns.
 _ROWS_PER_CHUNK = 1000
 
+# Entries of the part of a variable that is hashed at a time.
+_BLOCK_VALUES = 2**21
+
+# A variable of fewer entries is read into memory even if it may stay in the store: 64 MB.
+_STAYS_FROM = 2**23
+
 
 def content_sha256(dataset: xr.Dataset) -> str:
     """Return the hash of names, dims, dtypes, values and attributes, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(str(n) for n in dataset.variables):
         variable = dataset[name].variable
-        values = np.ascontiguousarray(variable.values)
-        if values.dtype.kind in "OUT":
-            data = json.dumps([str(v) for v in values.ravel()]).encode()
-            kind = "str"
-        else:
-            data = _canonical(values).tobytes()
-            kind = values.dtype.newbyteorder("=").str
-        head = [name, [str(d) for d in variable.dims], list(values.shape), kind, variable.attrs]
+        text = variable.dtype.kind in "OUT"
+        kind = "str" if text else variable.dtype.newbyteorder("=").str
+        head = [name, [str(d) for d in variable.dims], list(variable.shape), kind, variable.attrs]
         digest.update(json.dumps(head, sort_keys=True, default=str).encode())
-        digest.update(data)
+        if text:
+            digest.update(json.dumps([str(v) for v in variable.values.ravel()]).encode())
+            continue
+        for values in _parts(variable):
+            digest.update(_canonical(np.ascontiguousarray(values)).tobytes())
     attrs = {k: v for k, v in dataset.attrs.items() if k not in _UNHASHED}
     digest.update(json.dumps(attrs, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _parts(variable: xr.Variable) -> Iterator[np.ndarray]:
+    """Yield the values of a variable in blocks of rows, so that no copy of the whole is made."""
+    if not variable.ndim:
+        yield variable.values
+        return
+    size = _ROWS_PER_CHUNK * max(1, _BLOCK_VALUES // max(1, _ROWS_PER_CHUNK * _width(variable)))
+    for start in range(0, variable.shape[0], size):
+        yield variable[start : start + size].values
+
+
+def _width(variable: xr.Variable) -> int:
+    return math.prod(variable.shape[1:])
 
 
 def _canonical(values: np.ndarray) -> np.ndarray:
@@ -162,7 +183,13 @@ def save(
             archive.writestr(zipfile.ZipInfo(name), entries.pop(name).to_bytes())
 
 
-def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None) -> xr.Dataset:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    config: Mapping[str, Any] | None = None,
+    stored: Collection[str] = (),
+    stays_from: int = _STAYS_FROM,
+) -> xr.Dataset:
     """Read a store into memory and check it against its hash.
 
     Parameters
@@ -171,6 +198,11 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
         The store.
     config : mapping, optional
         The configuration the reader expects the store to have been written with.
+    stored : collection of str
+        Variables that stay in the store if they are large. They are checked in blocks of rows, and
+        each access reads them again; see :mod:`popinv.store.rows`.
+    stays_from : int
+        Number of entries from which a variable is large.
 
     Raises
     ------
@@ -184,27 +216,46 @@ def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = Non
         raise DataError(f"{store}: there is no zarr store here")
     try:
         refuse_code(store)
-        with warnings.catch_warnings(), ZipStore(store, mode="r") as archive:
-            warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-            # No decoding: 'hours' is a unit here, and numbers stay as they were written.
-            dataset = xr.open_zarr(
-                archive, consolidated=False, mask_and_scale=False, decode_times=False, chunks=None
-            )
-            dataset.load()
+        dataset = _opened(store, stored, stays_from)
+        actual = content_sha256(dataset)
     except Exception as error:
         reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
         raise DataError(f"{store}: cannot be read ({reason}). {MENDING.format(store)}") from error
-    stored = dataset.attrs.get("content_sha256")
-    if stored is None:
+    written = dataset.attrs.get("content_sha256")
+    if written is None:
         raise DataError(f"{store}: was not written by popinv (no content_sha256 attribute)")
-    actual = content_sha256(dataset)
-    if actual != stored:
+    if actual != written:
         raise DataError(
-            f"{store}: the content does not match its hash (stored {str(stored)[:12]}, found "
+            f"{store}: the content does not match its hash (stored {str(written)[:12]}, found "
             f"{actual[:12]}): the store is damaged. {MENDING.format(store)}"
         )
     if config is not None:
         _check_config(store, json.loads(dataset.attrs["config"]), config)
+    return dataset
+
+
+def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset:
+    """Return the Dataset of a store, in memory but for large ones of some variables."""
+    with ExitStack() as closing, warnings.catch_warnings():
+        archive = closing.enter_context(ZipStore(store, mode="r"))
+        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        # No decoding: 'hours' is a unit here, and numbers stay as they were written.
+        dataset = xr.open_dataset(
+            cast(Any, archive),
+            engine="zarr",
+            consolidated=False,
+            mask_and_scale=False,
+            decode_times=False,
+            chunks=None,
+            cache=False,
+        )
+        stay = [n for n in stored if n in dataset and dataset[n].size >= stays_from]
+        for name, each in dataset.variables.items():
+            if name not in stay:
+                each.load()
+        if stay:
+            # The store stays open as long as it is read.
+            closing.pop_all()
     return dataset
 
 

@@ -39,13 +39,24 @@ _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
 
 
-def _likelihoods_mb(s: Sizes) -> float:
+def _moments_mb(s: Sizes) -> float:
     # About so many draws of systems pass through the surrogate in a block.
-    return 850 + 6 * s.tables + 8 * s.covariance + 20_000 * s.layers
+    blocks = 850 + 6 * s.records + s.observations + (8 + s.law + s.noise) * s.covariance
+    return blocks + s.of_systems(6 * (s.law + s.noise)) + 20_000 * s.layers
+
+
+def _likelihoods_mb(s: Sizes) -> float:
+    # Two evaluations, a checkpoint and the result hold scores, modes and moments of each system.
+    return _moments_mb(s) + s.of_systems(4 * (3 * (s.law + s.noise) + 3 * s.parameters + 4))
 
 
 def _estimate_mb(s: Sizes) -> float:
     return max(_likelihoods_mb(s), s.descent_megabytes)
+
+
+def _again_mb(s: Sizes) -> float:
+    # The systems are drawn or observed anew, and held.
+    return max(_estimate_mb(s), 850 + 10 * s.tables)
 
 
 def _likelihoods_seconds(s: Sizes) -> float:
@@ -82,7 +93,7 @@ def _refit_seconds(s: Sizes) -> float:
 
 
 def _judged_mb(s: Sizes) -> float:
-    return 700 + 6 * s.tables + 8 * s.covariance + 2000 * s.layers
+    return 700 + 3 * s.tables + 8 * s.covariance + 2000 * s.layers
 
 
 def _judged_seconds(s: Sizes) -> float:
@@ -102,12 +113,12 @@ def _replicated_seconds(s: Sizes) -> float:
 
 _ROWS = {
     # Populations and solves.
-    "draw_population": Row(lambda s: 450 + 3 * s.tables, lambda s: 3 + 0.05 * s.tables),
-    "observe_population": Row(lambda s: 450 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    "draw_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.05 * s.tables),
+    "observe_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
     "import_observations": Row(lambda s: 150 + 4 * s.tables, lambda s: 3 + 0.5 * s.tables),
-    "propose_parameters": Row(lambda s: 450 + 3 * s.tables, lambda s: 3 + 0.05 * s.tables),
+    "propose_parameters": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.05 * s.tables),
     "solve_chunk": Row(
-        lambda s: 150 + s.cost.megabytes + 2 * s.tables,
+        lambda s: 150 + s.cost.megabytes + s.rows_of_proposals + 4 * megabytes(s.chunk * s.numbers),
         lambda s: 3 + s.solving(s.chunk),
         lambda s: s.cost.setup_seconds,
     ),
@@ -120,7 +131,7 @@ _ROWS = {
         lambda s: s.cost.setup_seconds,
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
-    "collect_solves": Row(lambda s: 730 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    "collect_solves": Row(lambda s: 730 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
     # All of these at once, where they take seconds.
     "solve_population": Row(
         lambda s: 730 + s.cost.megabytes + 4 * s.tables,
@@ -140,7 +151,7 @@ _ROWS = {
     # The surrogate, the law and the noise.
     "train_surrogate": Row(lambda s: s.training_megabytes, lambda s: 5 + s.solves * s.training),
     "train_fixed_design": Row(lambda s: s.training_megabytes, lambda s: 5 + s.solves * s.training),
-    "update_population": Row(_likelihoods_mb, lambda s: 12 + 4 * s.moments),
+    "update_population": Row(_moments_mb, lambda s: 12 + 4 * s.moments),
     # A second leg of the descent fits into the margin; a third goes on from the checkpoint.
     "deconvolve": Row(
         lambda s: s.descent_megabytes, lambda s: s.study.descent.restarts * _descent_seconds(s)
@@ -149,14 +160,14 @@ _ROWS = {
     "maximise_likelihoods": Row(_likelihoods_mb, _likelihoods_seconds, lambda s: s.solver),
     "consult_oracle": Row(_estimate_mb, _estimate_seconds, lambda s: s.solver),
     "resample_systems": Row(
-        _estimate_mb, lambda s: 5 + (s.study.assessment.bootstrap + 1) * _resample_seconds(s)
+        _again_mb, lambda s: 5 + (s.study.assessment.bootstrap + 1) * _resample_seconds(s)
     ),
-    "refit_without_tested": Row(_estimate_mb, _refit_seconds, lambda s: s.solver),
+    "refit_without_tested": Row(_again_mb, _refit_seconds, lambda s: s.solver),
     "gather_answer": Row(lambda s: 550 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
     # Judgement and pages.
     "assess_population": Row(_judged_mb, _judged_seconds),
     "score_systems": Row(
-        _likelihoods_mb,
+        lambda s: _likelihoods_mb(s) + 4 * s.tables,
         # Each system has at least four times the draws of the likelihood.
         lambda s: 10 + 3 * s.moments + 4 * (s.systems + s.heldout + 1000) * s.integral,
         lambda s: s.solver,
@@ -180,13 +191,13 @@ _ROWS = {
     "compare_baselines": Row(lambda s: 150, lambda s: 3),
     "measure_error": Row(
         # The estimates start from the study's answer.
-        _estimate_mb,
+        _again_mb,
         lambda s: 5 + s.study.evidence.repeats * _estimate_seconds(s) / 2,
     ),
     "fit_error_slope": Row(lambda s: 450, lambda s: 5),
     "compare_designs": Row(lambda s: 600 + 6 * s.tables, lambda s: 10 + 0.1 * s.tables),
     "replicate_study": Row(
-        _estimate_mb,
+        _again_mb,
         _replicated_seconds,
         lambda s: s.study.evidence.calibration_block * s.solver,
     ),

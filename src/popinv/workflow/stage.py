@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stage", "stage"]
 
+# Tables of single systems, by input.
+_STORED = {"observations": ("y",), "previous_observations": ("y",), "proposals": ("z",)}
+
 
 class Stage:
     """The job of a stage: the inputs that the rule gives to its script, and the script's outputs.
@@ -31,10 +34,13 @@ class Stage:
     snakemake : object
         The object that Snakemake gives to a script. Its params hold ``seed``, ``study`` (typed
         sections by name), ``checkpoint`` where the stage has one, and the stage's own.
+    streams : bool
+        Whether large tables of single systems stay in their stores and are read in blocks of rows
+        (:mod:`popinv.store.rows`).
     """
 
-    def __init__(self, snakemake: Any) -> None:
-        self.snakemake = snakemake
+    def __init__(self, snakemake: Any, streams: bool = False) -> None:
+        self.snakemake, self._stored = snakemake, _STORED if streams else {}
         self.params = snakemake.params
         self.wildcards = snakemake.wildcards
         self.output = snakemake.output
@@ -71,7 +77,9 @@ class Stage:
             several = isinstance(paths, list)
             stores = [path for path in (paths if several else [paths]) if _is_store(path)]
             if stores:
-                datasets = [storage.load(path) for path in stores]
+                datasets = [
+                    storage.load(path, stored=self._stored.get(name, ())) for path in stores
+                ]
                 loaded[name] = datasets if several else datasets[0]
         return loaded
 
@@ -109,7 +117,7 @@ def _is_store(path: Any) -> bool:
 
 
 @contextmanager
-def stage(snakemake: Any) -> Iterator[Stage]:
+def stage(snakemake: Any, streams: bool = False) -> Iterator[Stage]:
     """Run a script's body as the job of its stage; see :func:`popinv.workflow.job.job`."""
     with job(snakemake):
-        yield Stage(snakemake)
+        yield Stage(snakemake, streams)

@@ -11,6 +11,7 @@ from popinv.config.observations import Observations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.section import ForwardCost
 from popinv.forward.solve_times import SolveTimes, solve_times_file, solve_times_of
+from popinv.inference.settings import DescentSettings
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "times_file",
 ]
 
+# Numbers of a table from which it stays in its store (:mod:`popinv.store.storage`).
+_STAYS_FROM = 2**23
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
 # Rates of one core in single precision: operations in products of matrices, and numbers of a field
@@ -135,6 +138,30 @@ class Sizes:
         return megabytes((self.systems + self.solves + self.largest) * self.numbers)
 
     @property
+    def records(self) -> float:
+        """Megabytes of all solves but those of the population, as they are recorded."""
+        return megabytes(self.solves * self.numbers)
+
+    @property
+    def observations(self) -> float:
+        """Megabytes of the observations, in memory or in the blocks in which they are read."""
+        many, errors = megabytes(self.systems * self.observed), self.study.noise.errors
+        if errors is not None and errors.vary:
+            # They are held as a whole.
+            return 4 * many
+        # Which entries of many are missing is known, a byte for each.
+        return min(2 * many, megabytes(2 * _STAYS_FROM)) + many / 8
+
+    @property
+    def rows_of_proposals(self) -> float:
+        """Megabytes of the proposals, in memory or in the blocks in which they are read."""
+        return megabytes(min(self.largest * self.parameters, _STAYS_FROM))
+
+    def of_systems(self, numbers: float) -> float:
+        """Megabytes of so many results of each system."""
+        return megabytes(self.systems * numbers)
+
+    @property
     def covariance(self) -> float:
         """Megabytes of a covariance of the observations."""
         return megabytes(self.observed**2)
@@ -192,15 +219,24 @@ class Sizes:
         return network.width * (self.numbers + network.depth * network.width)
 
     @property
+    def descent(self) -> DescentSettings:
+        """Settings of the descent on all systems."""
+        return self.study.descent.for_systems(self.systems)
+
+    @property
     def descent_megabytes(self) -> float:
         """Megabytes of the descent's process."""
-        samples = self.study.descent.model_samples
+        samples = self.descent.model_samples
         numbers = 4 * samples * self.study.descent.directions
         return (
             600
-            + 6 * self.tables
+            + 6 * self.records
+            + self.observations
+            + self.of_systems(6 * (self.law + self.noise))
             + 12 * self.unrestricted
             + samples * self.layers
+            # Signal, noise, their sum and what the gradient keeps of them.
+            + megabytes(8 * samples * self.observed)
             + megabytes(numbers)
         )
 
@@ -209,10 +245,12 @@ class Sizes:
         """Megabytes of the process that trains the surrogate."""
         # The validation set passes through the network as a whole.
         network = self.study.surrogate
+        # The last estimate holds the influence of each system.
+        known = 480 + 6 * self.records + self.of_systems(6 * (self.law + self.noise))
         if network.kind == "gaussian_process":
-            return 480 + 6 * self.tables + megabytes((6 + 2 * self.parameters) * self.solves**2)
+            return known + megabytes((6 + 2 * self.parameters) * self.solves**2)
         rows = max(network.batch_size, network.validation_fraction * self.solves)
-        return 480 + 6 * self.tables + 2 * rows * self.layers
+        return known + 2 * rows * self.layers
 
     @property
     def training(self) -> float:
@@ -228,10 +266,16 @@ class Sizes:
     @property
     def step(self) -> float:
         """Seconds of a step of the descent."""
-        asked = self.study.descent
+        asked = self.descent
         data = min(self.systems, asked.batch_size or self.systems)
         sorting = 5e-8 * (data + asked.model_samples) * asked.directions
-        return 5e-3 + 3 * asked.model_samples * self.passing + sorting + 5e-3 * self.unrestricted
+        # The noise of each simulated system passes through its factor, and so does the gradient.
+        factors = 12 * self.observed**2 / _FLOPS
+        simulating = asked.model_samples * (3 * self.passing + factors)
+        # Random rows are in all parts of a table that stays in its store.
+        numbers = self.systems * self.observed
+        reading = 2e-8 * numbers if numbers > _STAYS_FROM else 0.0
+        return 5e-3 + simulating + sorting + reading + 5e-3 * self.unrestricted
 
     @property
     def draws(self) -> int:
@@ -246,7 +290,9 @@ class Sizes:
     @property
     def integral(self) -> float:
         """Seconds of an evaluation of the likelihood of one system with its derivatives."""
-        return self.study.polish.draws * (3 + 0.2 * self.parameters) * self.passing
+        # Residuals of all draws are whitened, and pass through a matrix for each noise parameter.
+        whitening = 20 * self.observed**2 / _FLOPS
+        return self.study.polish.draws * ((3 + 0.2 * self.parameters) * self.passing + whitening)
 
     @property
     def solver(self) -> float:

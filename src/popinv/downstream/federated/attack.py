@@ -86,27 +86,28 @@ def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Mome
     quadratics = [_Quadratic(problem, told, moments) for told in rounds]
     root = quadratics[-1].root()
     mean = quadratics[-1].mean
-    found = [q.message(problem.data) for q in quadratics]
+    data = np.asarray(problem.data)
+    found = [q.message(data) for q in quadratics]
     rng = generator(problem.seed, "federated/attack")
     deviation = np.concatenate(
         [np.full(len(h), q.told.deviation) for q, h in zip(quadratics, found, strict=True)]
     )
     target = np.concatenate(found)
     target = target + deviation * rng.standard_normal(len(target))
-    size = np.concatenate([q.size(root, rng) for q in quadratics]) * len(problem.data) ** 0.5
-    best, least = mean + 0 * problem.data, np.inf
-    starts, steps, falls, gain = _THOROUGH if problem.data.size <= _FEW_NUMBERS else _QUICK
+    size = np.concatenate([q.size(root, rng) for q in quadratics]) * len(data) ** 0.5
+    best, least = mean + 0 * data, np.inf
+    starts, steps, falls, gain = _THOROUGH if data.size <= _FEW_NUMBERS else _QUICK
     for _ in range(starts):
-        u = rng.standard_normal(problem.data.shape)
+        u = rng.standard_normal(data.shape)
         for fall in falls:
             tau = np.maximum(fall * size, deviation)
             u, loss = _descended(quadratics, mean, root, u, target, tau, steps, gain)
         if loss < least:
             best, least = mean + u @ root.T, loss
     # What the observer knows without any message: the mean, and draws of the model.
-    drawn = [mean + rng.standard_normal(problem.data.shape) @ root.T for _ in range(_DRAWN)]
+    drawn = [mean + rng.standard_normal(data.shape) @ root.T for _ in range(_DRAWN)]
     unknowing = float(np.mean([_error(problem, draw) for draw in drawn]))
-    return _error(problem, best) / min(unknowing, _error(problem, mean + 0 * problem.data))
+    return _error(problem, best) / min(unknowing, _error(problem, mean + 0 * data))
 
 
 def _descended(
@@ -154,11 +155,12 @@ def _descended(
 
 def _error(problem: Problem, found: np.ndarray) -> float:
     """Return the distance of found observations from the true ones, matched as well as can be."""
-    seen = np.ones_like(problem.data)
+    data = np.asarray(problem.data)
+    seen = np.ones_like(data)
     if problem.conditions is not None and problem.conditions.present is not None:
         seen = problem.conditions.present.astype(float)
     # Squared distances of true systems, in rows, from reconstructed ones.
-    true, squares = problem.data * seen, (problem.data**2 * seen).sum(axis=1)
+    true, squares = data * seen, (data**2 * seen).sum(axis=1)
     distance = squares[:, None] - 2 * true @ found.T + seen @ (found**2).T
     rows, columns = linear_sum_assignment(distance)
     return float(np.sqrt(max(distance[rows, columns].sum(), 0.0)))

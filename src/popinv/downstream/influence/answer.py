@@ -112,7 +112,7 @@ def answer_slope(
         conditions = conditions.of(systems)
     with torch.no_grad():
         clean = problem.simulate(torch.from_numpy(z)).numpy()
-    steps = problem.data.std(axis=0)
+    steps = np.asarray(problem.data).std(axis=0)
     width = problem.data.shape[1] // problem.replicates
     slopes = np.empty((len(z), len(p), width))
     for entry in range(width):

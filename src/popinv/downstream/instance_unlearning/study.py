@@ -114,7 +114,7 @@ def _metrics(
     withdrawals: list[Withdrawal],
     tuning: Tuning,
 ) -> dict[str, Any]:
-    distance = usual_distance(problem.data, losses.systems)
+    distance = usual_distance(np.asarray(problem.data), losses.systems)
     by_system: dict[str, float] = {}
     for row, one in zip(chosen, withdrawals, strict=True):
         name = f"system_{one.system}"
@@ -187,7 +187,9 @@ def _dataset(
             "loss": variable("candidate", losses.loss, "Renyi divergence of leaving a system out"),
             "steps_expected": variable("candidate", expected, "fine-tuning steps that suffice"),
             "distance": variable(
-                "candidate", usual_distance(problem.data, losses.systems), "Mahalanobis distance"
+                "candidate",
+                usual_distance(np.asarray(problem.data), losses.systems),
+                "Mahalanobis distance",
             ),
             "divergence": variable(
                 ("withdrawn", "step"),

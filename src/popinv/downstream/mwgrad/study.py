@@ -66,7 +66,7 @@ def group_targets(
 
 
 def _log_posterior(problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, n: int) -> Any:
-    y = torch.from_numpy(problem.data[n])
+    y = torch.from_numpy(np.asarray(problem.data)[n])
 
     def log_posterior(omega: torch.Tensor) -> torch.Tensor:
         answer = problem.simulate(problem.law.sample(alpha, omega))

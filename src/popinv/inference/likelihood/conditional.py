@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
@@ -180,8 +181,10 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
     """
     noise, conditions = problem.noise, problem.conditions
     assert isinstance(noise, VaryingNoise)
-    n = len(problem.data)
-    seen = torch.ones(problem.data.shape, dtype=torch.bool)
+    # Noise that varies is not streamed.
+    y = np.asarray(problem.data)
+    n = len(y)
+    seen = torch.ones(y.shape, dtype=torch.bool)
     scale, covariates, unscaled = torch.ones(n, dtype=torch.float64), None, None
     censored = None
     if conditions is not None:
@@ -193,9 +196,9 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
         if conditions.known is not None:
             covariates = conditions.known.covariates
         if conditions.limits is not None:
-            censored = seen & torch.from_numpy(problem.data <= conditions.limits)
+            censored = seen & torch.from_numpy(y <= conditions.limits)
     with torch.no_grad():
         roots = whitening(noise.correlation(gamma), n, unscaled)
-    data = torch.from_numpy(problem.data)
+    data = torch.from_numpy(y)
     every = Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)
     return every.with_narrow()

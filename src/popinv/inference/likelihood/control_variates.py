@@ -25,7 +25,7 @@ import torch
 
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening
+from popinv.inference.likelihood.whitening import NoiseChange, Whitening
 
 __all__ = ["Field", "law_fields", "noise_field"]
 
@@ -77,7 +77,7 @@ def law_fields(
 
 
 def noise_field(
-    noise: Whitening, whitened: torch.Tensor, modes: Modes, derivative: torch.Tensor
+    noise: Whitening, whitened: torch.Tensor, modes: Modes, change: NoiseChange
 ) -> Field:
     """Return the field of a parameter of the noise.
 
@@ -87,14 +87,12 @@ def noise_field(
     whitened : Tensor of shape (n, d_y)
         Whitened observations.
     modes : Modes
-    derivative : Tensor of shape (d_y, d_y)
-        dGamma.
+    change : NoiseChange
     """
-    seen = noise.congruent(derivative)
     J = modes.jacobian
     residual = whitened - modes.observation
-    # One pattern of observed entries serves all systems, or each has its own.
-    along = seen[0] @ J if len(seen) == 1 else seen[noise.pattern] @ J
+    # E is symmetric.
+    along = change.times(J.transpose(1, 2), noise.pattern).transpose(1, 2)
     constant = torch.linalg.solve(modes.hessian, (along.transpose(1, 2) @ residual[..., None]))
     linear = torch.linalg.solve(modes.hessian, J.transpose(1, 2) @ along)
     return Field(constant[..., 0], -0.5 * linear)

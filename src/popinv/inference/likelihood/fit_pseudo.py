@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from popinv.inference.likelihood.profile import (
     scale_of,
 )
 from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
+from popinv.inference.likelihood.pseudo_sums import SampleMoments, has_sample_moments, summed
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
@@ -66,12 +68,12 @@ def fit_pseudo_likelihood(
         omega = matched_draws(problem)
         # Near the answer, all draws are used from the first step.
         few = len(omega) if slopes is not None else min(_FIRST_DRAWS, len(omega))
-        first = matched_draws(problem, few)
+        first, sample = matched_draws(problem, few), _sample(problem)
         ends: list[ScoringState] = []
         failures: list[DivergenceError] = []
         for start in starts:
             try:
-                ends.append(_ascended(problem, slopes, start, first, progress))
+                ends.append(_ascended(problem, slopes, start, first, sample, progress))
             except DivergenceError as error:
                 failures.append(error)
         if not ends:
@@ -79,7 +81,7 @@ def fit_pseudo_likelihood(
         best = max(ends, key=lambda end: end.point.value)
         last = best
         if few < len(omega):
-            last = _ascended(problem, slopes, best.point.p, omega, progress)
+            last = _ascended(problem, slopes, best.point.p, omega, sample, progress)
             last = replace(last, path=np.concatenate([best.path, last.path[1:]]))
         return _estimate(problem, slopes, last, omega)
 
@@ -125,9 +127,14 @@ def at_boundary(problem: Problem, estimate: Estimate) -> dict[int, Ends]:
 
 def _top(problem: Problem, estimate: Estimate) -> tuple[Point, Evaluate]:
     """Return the maximum near an estimate through a problem's own simulator, and its evaluation."""
-    omega = matched_draws(problem)
-    top = _ascended(problem, None, estimate.p, omega, None).point
-    return top, _evaluator(problem, None, omega)
+    omega, sample = matched_draws(problem), _sample(problem)
+    top = _ascended(problem, None, estimate.p, omega, sample, None).point
+    return top, _evaluator(problem, None, omega, sample)
+
+
+def _sample(problem: Problem) -> SampleMoments | None:
+    """Return the moments of the observations where they suffice for an ascent."""
+    return SampleMoments.of(problem.data) if has_sample_moments(problem) else None
 
 
 def _ascended(
@@ -135,27 +142,45 @@ def _ascended(
     slopes: Problem | None,
     start: np.ndarray,
     omega: torch.Tensor,
+    sample: SampleMoments | None,
     progress: Callable[[ScoringState], None] | None,
 ) -> ScoringState:
-    evaluate = _evaluator(problem, slopes, omega)
+    evaluate = _evaluator(problem, slopes, omega, sample)
     first = evaluate(np.array(start, dtype=float), {})
     return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
 
 
-def _evaluator(problem: Problem, slopes: Problem | None, omega: torch.Tensor) -> Evaluate:
+def _evaluator(
+    problem: Problem, slopes: Problem | None, omega: torch.Tensor, sample: SampleMoments | None
+) -> Evaluate:
     def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return _point(p, _evaluated(problem, slopes, p, omega))
+        if sample is None:
+            return _point(p, _evaluated(problem, slopes, p, omega))
+        _, gamma, moments = _moments(problem, slopes, p, omega)
+        sums, of_law = summed(problem, gamma, moments, sample), law_penalty(problem, p[:d_alpha])
+        penalty = sums.penalty + of_law
+        information = sums.information + of_law.curvature
+        return Point(p, sums.value - penalty.value, sums.gradient - penalty.gradient, information)
 
+    d_alpha = problem.d_alpha
     return evaluate
+
+
+def _moments(
+    problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """Return alpha, gamma, and the moments of the model there."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
+    if slopes is not None:
+        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
+    return alpha, gamma, moments
 
 
 def _evaluated(
     problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
 ) -> PseudoEvaluation:
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
-    if slopes is not None:
-        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
+    alpha, gamma, moments = _moments(problem, slopes, p, omega)
     evaluation, of_law = evaluate(problem, gamma, moments), law_penalty(problem, alpha.numpy())
     return replace(
         evaluation,

@@ -30,6 +30,7 @@ from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
 from popinv.inference.likelihood.whitening import (
+    NoiseChange,
     Whitening,
     covariance_derivatives,
     whitening,
@@ -280,15 +281,16 @@ class _Constant:
 
     noise: Whitening
     residual: torch.Tensor
-    derivatives: list[torch.Tensor]
+    changes: list[NoiseChange]
 
     @classmethod
     def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant:
         """Return the density for signals (N, S, d_y)."""
         noise = whitening(problem.noise.covariance(gamma), len(signal), problem.conditions)
-        data = noise.apply(torch.from_numpy(problem.data))
+        data = noise.apply(torch.from_numpy(np.asarray(problem.data)))
         derivatives = covariance_derivatives(problem, gamma) if problem.free_noise else []
-        return cls(noise, data[:, None] - noise.apply(signal), derivatives)
+        changes = [noise.change(each) for each in derivatives]
+        return cls(noise, data[:, None] - noise.apply(signal), changes)
 
     def log_density(self) -> torch.Tensor:
         """Return log N, shape (N, S)."""
@@ -300,7 +302,7 @@ class _Constant:
 
     def scores(self) -> Iterator[torch.Tensor]:
         """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
-        for change in self.derivatives:
+        for change in self.changes:
             yield self.noise.noise_scores(self.residual, change)
 
 

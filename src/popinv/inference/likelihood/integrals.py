@@ -19,7 +19,7 @@ from popinv.inference.likelihood.draws import (
 from popinv.inference.likelihood.modes import Modes, find_modes
 from popinv.inference.likelihood.proposals import defensive, propose
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening
+from popinv.inference.likelihood.whitening import NoiseChange, Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 
@@ -64,8 +64,8 @@ class Integrals:
     problem : Problem
     push_forward : PushForward
     noise : Whitening
-    derivatives : list of Tensor
-        Derivatives of Gamma in each parameter of the noise.
+    changes : list of NoiseChange
+        Changes of the noise in each of its parameters.
     numbers : ndarray of int, shape (n,)
         Numbers of the systems, which determine their draws.
     whitened : Tensor of shape (n, d_y)
@@ -75,7 +75,7 @@ class Integrals:
     problem: Problem
     push_forward: PushForward
     noise: Whitening
-    derivatives: list[torch.Tensor]
+    changes: list[NoiseChange]
     numbers: np.ndarray
     whitened: torch.Tensor
 
@@ -180,7 +180,7 @@ class Integrals:
             fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
             for i, field in enumerate(fields):
                 scores[..., i] -= field.variate(shift, gradient)
-        for i, change in enumerate(self.derivatives, problem.d_alpha):
+        for i, change in enumerate(self.changes, problem.d_alpha):
             field = noise_field(self.noise, self.whitened, modes, change)
             scores[..., i] = self.noise.noise_scores(residual, change)
             scores[..., i] -= field.variate(shift, gradient)

@@ -43,11 +43,16 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.varying_integrals import VaryingIntegrals, VaryingNoiseAt
 from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
 from popinv.inference.problem import Problem
+from popinv.seeds import generator
 
 __all__ = ["Evaluation", "MarginalSettings", "evaluate", "integrals_at", "second_modes"]
 
-# Number of entries in the largest array of a block of systems.
-_BLOCK_VALUES = 2**23
+# Number of entries in the largest array of a block of systems: larger blocks leave the caches. With
+# fewer systems than the last number in a block, its small operations take longer than its sums, and
+# the block may have the second number of entries.
+_BLOCK_VALUES, _LARGE_BLOCK_VALUES, _FEW_IN_A_BLOCK = 2**21, 2**23, 16
+# Systems whose further modes are searched: they tell a share of 1 % to 0.1 %.
+_SEARCHED_SYSTEMS = 10_000
 # Two modes are different if they are further apart than this, in posterior deviations. The second
 # counts if its weight is at least 1 / 10 of the first.
 _APART, _COMPARABLE = 2.0, 10.0
@@ -97,13 +102,10 @@ class Evaluation:
         """Return the rows of some systems."""
         return Evaluation(*(getattr(self, field.name)[systems] for field in fields(self)))
 
-    def replaced(self, systems: np.ndarray, other: Evaluation) -> Evaluation:
-        """Return this evaluation, with the rows of some systems replaced by another's."""
-        changed = {}
+    def put(self, systems: np.ndarray, other: Evaluation) -> None:
+        """Overwrite the rows of some systems by another's."""
         for field in fields(self):
-            changed[field.name] = getattr(self, field.name).copy()
-            changed[field.name][systems] = getattr(other, field.name)
-        return Evaluation(**changed)
+            getattr(self, field.name)[systems] = getattr(other, field.name)
 
 
 def evaluate(
@@ -152,7 +154,7 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
         if len(poor):
             other = run.evaluate(poor, evaluation.modes[poor], np.full(len(poor), corrections))
             better = other.effective_share > evaluation.effective_share[poor]
-            evaluation = evaluation.replaced(poor[better], other.of(np.flatnonzero(better)))
+            evaluation.put(poor[better], other.of(np.flatnonzero(better)))
     return evaluation
 
 
@@ -161,9 +163,15 @@ def second_modes(
 ) -> float:
     """Return the share of systems with another mode of at least a tenth of the first's weight.
 
-    A second search starts at other draws of the law. It misses modes that attract few of them.
+    A second search starts at other draws of the law. It misses modes that attract few of them. Of
+    more than 10,000 systems, as many are searched.
     """
-    return _Run(problem, p, settings, None).second_modes(evaluation)
+    count, numbers = len(problem.data), None
+    if count > _SEARCHED_SYSTEMS:
+        rng = generator(problem.seed, f"{problem.stage}/searched")
+        numbers = np.sort(rng.choice(count, _SEARCHED_SYSTEMS, replace=False))
+        problem, evaluation = problem.of_systems(numbers), evaluation.of(numbers)
+    return _Run(problem, p, settings, numbers).second_modes(evaluation)
 
 
 def integrals_at(
@@ -194,6 +202,12 @@ class _Run:
                 self.derivatives: list[torch.Tensor] = []
                 if problem.free_noise:
                     self.derivatives = covariance_derivatives(problem, gamma)
+            conditions = problem.conditions
+            # Without gaps, one factorisation serves all systems.
+            self.whole = conditions is None or conditions.present is None
+            if self.whole:
+                self.noise = whitening(self.covariance, len(problem.data), conditions)
+                self.changes = [self.noise.change(each) for each in self.derivatives]
         self.push_forward = PushForward(problem, alpha, problem.known)
 
     def evaluate(
@@ -201,31 +215,35 @@ class _Run:
     ) -> Evaluation:
         """Evaluate some systems from these modes, or from draws of the law if None."""
         order = np.argsort(corrections, kind="stable")
-        parts = []
+        found: list[np.ndarray] = []
         for rows in _blocks(self.problem, self.settings, corrections[order]):
             block = self.integrals(systems[order[rows]])
             start = None if modes is None else torch.from_numpy(modes[order[rows]])
             block_modes = block.find_modes(self.settings, start)
             level = int(corrections[order[rows.start]])
-            parts.append(block.evaluate(self.settings, block_modes, level))
-        back = np.argsort(order, kind="stable")
-        return Evaluation(*(np.concatenate(values)[back] for values in zip(*parts, strict=True)))
+            values = block.evaluate(self.settings, block_modes, level)
+            if not found:
+                found = [np.empty((len(systems), *v.shape[1:]), v.dtype) for v in values]
+            for array, part in zip(found, values, strict=True):
+                array[order[rows]] = part
+        return Evaluation(*found)
 
     def integrals(self, systems: np.ndarray) -> Integrals | VaryingIntegrals:
         """Return the integrals of some systems."""
+        rows, numbers = torch.from_numpy(systems), self.numbers[systems]
+        push_forward = self.push_forward.rows(rows)
         if self.varying is not None:
-            rows = torch.from_numpy(systems)
-            varying, own = self.varying.rows(rows), self.push_forward.rows(rows)
-            return VaryingIntegrals(self.problem, own, varying, self.numbers[systems])
-        conditions = (
-            None if self.problem.conditions is None else self.problem.conditions.of(systems)
-        )
-        noise = whitening(self.covariance, len(systems), conditions)
+            varying = self.varying.rows(rows)
+            return VaryingIntegrals(self.problem, push_forward, varying, numbers)
+        if self.whole:
+            noise, changes = self.noise.rows(rows), self.changes
+        else:
+            conditions = self.problem.conditions
+            own = None if conditions is None else conditions.of(systems)
+            noise = whitening(self.covariance, len(systems), own)
+            changes = [noise.change(each) for each in self.derivatives]
         data = noise.apply(torch.from_numpy(self.problem.data[systems]))
-        push_forward = self.push_forward.rows(torch.from_numpy(systems))
-        return Integrals(
-            self.problem, push_forward, noise, self.derivatives, self.numbers[systems], data
-        )
+        return Integrals(self.problem, push_forward, noise, changes, numbers, data)
 
     def second_modes(self, evaluation: Evaluation) -> float:
         """Return the result of :func:`second_modes`."""
@@ -252,7 +270,8 @@ def _blocks(
     d_y, d = problem.data.shape[1], problem.law.d_omega
     for level in np.unique(corrections):
         per_draw = 8 * max(d_y, d) + (3 * d * (d_y + d) if level else 0)
-        size = max(1, _BLOCK_VALUES // (settings.draws * per_draw + 2 * d * d_y))
+        values = settings.draws * per_draw + 2 * d * d_y
+        size = max(_BLOCK_VALUES // values, min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values), 1)
         first, last = np.searchsorted(corrections, [level, level + 1])
         for start in range(first, last, size):
             yield slice(start, min(start + size, last))

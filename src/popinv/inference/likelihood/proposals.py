@@ -79,15 +79,15 @@ def propose(
     if not corrections:
         logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
         return omega, log_density + logdet[:, None]
-    inverse, back = root @ root.transpose(1, 2), modes.jacobian.transpose(1, 2)
+    # The map of the mode's Jacobian is whitened once more, and not what it acts on: every draw.
+    inverse, back = root @ root.transpose(1, 2), noise.transpose(modes.jacobian.transpose(1, 2))
+    goal = whitened[:, None] @ modes.jacobian
     derivative = root[:, None].expand(n, count, d, d)
     for _ in range(corrections):
         value, jacobian = push_forward.linearise(omega.reshape(n * count, d))
-        value = noise.apply(value.reshape(n, count, -1))
-        jacobian = noise.apply(jacobian.reshape(n, count, -1, d).transpose(2, 3)).transpose(2, 3)
-        slope = omega + (value - whitened[:, None]) @ modes.jacobian
+        slope = omega + value.reshape(n, count, -1) @ back.transpose(1, 2) - goal
         before, omega = omega, omega - slope @ inverse + shift
-        curved = eye + back[:, None] @ jacobian
+        curved = eye + back[:, None] @ jacobian.reshape(n, count, -1, d)
         derivative = derivative - inverse[:, None] @ (curved @ derivative) + root[:, None]
     last = (omega - before) @ factor
     diverged = (last**2).sum(dim=2) > _LONGEST_LAST_STEP**2

@@ -18,9 +18,10 @@ information are
     I_{ij} = \sum_n \partial_i m^T C_n^{-1} \partial_j m
     + \tfrac12 \operatorname{tr} C_n^{-1} \partial_i C_n\, C_n^{-1} \partial_j C_n .
 
-Systems with noise scales share one eigenbasis: with ``Gamma = L L^T`` and
-``L^{-1} S L^{-T} = V diag(lambda) V^T``, C_n is ``(L V) diag(lambda + s_n^2) (L V)^T``. If entries
-are missing, systems with the same observed entries share an eigenbasis.
+Systems with noise scales share one eigenbasis (:mod:`popinv.inference.likelihood.eigenbasis`), and
+so do those that show the same entries. The observations are read in blocks of systems. An ascent
+needs only the sums over systems, which :mod:`popinv.inference.likelihood.pseudo_sums` has without
+reading them again.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.eigenbasis import Derivatives, Eigenbasis
 from popinv.inference.likelihood.model_moments import (
     ModelMoments,
     MomentsByKnown,
@@ -111,12 +112,15 @@ def evaluate(
         of_noise: list[torch.Tensor] = []
         if with_scores and problem.free_noise:
             of_noise = covariance_derivatives(problem, gamma)
-        for systems, seen, of_group in _groups(problem, moments):
-            group = _Group(problem, systems, seen, of_group, covariance)
-            value[systems] = group.log_likelihood().numpy()
-            if with_scores:
-                own, part = group.scores(of_group, of_noise, problem.free)
-                scores[systems], information = own.numpy(), information + part.numpy()
+        for seen, blocks, of_group in _groups(problem, moments):
+            basis = Eigenbasis(of_group, covariance, seen)
+            at = basis.derivatives(of_noise, problem.free) if with_scores else None
+            for systems in blocks:
+                block = _Block(problem, systems, seen, basis)
+                value[systems] = block.log_likelihood().numpy()
+                if at is not None:
+                    own, part = block.scores(at)
+                    scores[systems], information = own.numpy(), information + part.numpy()
     penalty = noise_penalty(problem, gamma)
     return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
 
@@ -166,8 +170,11 @@ def draw_scores(
 
 def _groups(
     problem: Problem, moments: ModelMoments | MomentsByKnown
-) -> Iterator[tuple[np.ndarray, np.ndarray, ModelMoments]]:
-    """Yield groups of systems with equal moments and observed entries, and these entries."""
+) -> Iterator[tuple[np.ndarray, list[np.ndarray], ModelMoments]]:
+    """Yield entries, the blocks of systems that show them alone, and the moments of these systems.
+
+    The systems of a block have the same moments.
+    """
     n, d_y = problem.data.shape
     conditions = problem.conditions
     if conditions is None or conditions.present is None:
@@ -180,77 +187,42 @@ def _groups(
         order = systems[np.argsort(among, kind="stable")]
         ends = np.cumsum(np.bincount(among, minlength=len(patterns)))
         for pattern, first, last in zip(patterns, [0, *ends[:-1]], ends, strict=True):
-            for start in range(first, last, size):
-                yield order[start : min(start + size, last)], np.flatnonzero(pattern), own
+            starts = range(first, last, size)
+            blocks = [order[start : min(start + size, last)] for start in starts]
+            if blocks:
+                yield np.flatnonzero(pattern), blocks, own
 
 
-class _Group:
+class _Block:
     """Systems with the same observed entries, in the eigenbasis of signal and noise."""
 
     def __init__(
-        self,
-        problem: Problem,
-        systems: np.ndarray,
-        seen: np.ndarray,
-        moments: ModelMoments,
-        covariance: torch.Tensor,
+        self, problem: Problem, systems: np.ndarray, seen: np.ndarray, basis: Eigenbasis
     ) -> None:
-        self._seen = np.ix_(seen, seen)
-        self._entries = torch.from_numpy(seen)
-        factor, failed = torch.linalg.cholesky_ex(covariance[self._seen])
-        if failed:
-            raise DivergenceError("the noise covariance is not positive definite")
-        half = torch.linalg.solve_triangular(factor, moments.covariance[self._seen], upper=False)
-        whole = torch.linalg.solve_triangular(factor, half.T, upper=False)
-        values, vectors = torch.linalg.eigh((whole + whole.T) / 2)
-        eye = torch.eye(len(seen), dtype=covariance.dtype)
-        # B = V^T L^{-1}
-        self._basis = vectors.T @ torch.linalg.solve_triangular(factor, eye, upper=False)
-        self._logdet = torch.log(torch.diagonal(factor)).sum()
+        self._basis = basis
         scale = np.ones(len(systems))
         if problem.conditions is not None and problem.conditions.scale is not None:
             scale = problem.conditions.scale[systems]
         self._squares = torch.from_numpy(scale**2)
-        # Rounding may leave eigenvalues of the signal just below zero.
-        self._variance = torch.clamp(values, min=0.0) + self._squares[:, None]
+        self._variance = basis.values + self._squares[:, None]
         data = torch.from_numpy(problem.data[systems][:, seen])
-        self._residual = (data - moments.mean[self._entries]) @ self._basis.T
+        self._residual = (data - basis.mean) @ basis.matrix.T
 
     def log_likelihood(self) -> torch.Tensor:
         """Return log N of each system."""
         square = (self._residual**2 / self._variance).sum(dim=1)
         logs = torch.log(self._variance).sum(dim=1)
-        constant = 2 * self._logdet + len(self._basis) * math.log(2 * math.pi)
+        constant = 2 * self._basis.logdet + len(self._basis.values) * math.log(2 * math.pi)
         return -0.5 * (square + logs + constant)
 
-    def scores(
-        self, moments: ModelMoments, of_noise: list[torch.Tensor], free: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(self, at: Derivatives) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the scores (n, n_p) and the information (n_p, n_p)."""
-        d_alpha, d = len(moments.mean_derivatives), len(self._basis)
         weighted, inverse = self._residual / self._variance, 1 / self._variance
-        scores = torch.zeros((len(weighted), len(free)), dtype=weighted.dtype)
-        means = torch.zeros((len(free), d), dtype=weighted.dtype)
-        changes = torch.zeros((len(free), d, d), dtype=weighted.dtype)
-        for i in np.flatnonzero(free):
-            if i < d_alpha:
-                means[i] = self._basis @ moments.mean_derivatives[i][self._entries]
-                change = moments.covariance_derivatives[i]
-            else:
-                change = of_noise[i - d_alpha]
-            changes[i] = self._basis @ change[self._seen] @ self._basis.T
-            quadratic = ((weighted @ changes[i]) * weighted).sum(dim=1)
-            trace = inverse @ torch.diagonal(changes[i])
-            factor = 1.0 if i < d_alpha else self._squares
-            scores[:, i] = weighted @ means[i] + 0.5 * factor * (quadratic - trace)
-        information = (means * inverse.sum(dim=0)) @ means.T
-        of_law = torch.arange(len(free)) < d_alpha
-        for power, here in (
-            (0, of_law[:, None] & of_law),
-            (1, of_law[:, None] ^ of_law),
-            (2, ~of_law[:, None] & ~of_law),
-        ):
-            pairs = inverse.T @ (inverse * self._squares[:, None] ** power)
-            both = (changes * pairs).flatten(1) @ changes.flatten(1).T
-            information = information + torch.where(here, 0.5 * both, 0.0)
-        return scores, information
+        scores = torch.zeros((len(weighted), len(at.free)), dtype=weighted.dtype)
+        for i in np.flatnonzero(at.free):
+            quadratic = ((weighted @ at.covariances[i]) * weighted).sum(dim=1)
+            trace = inverse @ torch.diagonal(at.covariances[i])
+            factor = 1.0 if at.of_law[i] else self._squares
+            scores[:, i] = weighted @ at.means[i] + 0.5 * factor * (quadratic - trace)
+        pairs = tuple(inverse.T @ (inverse * self._squares[:, None] ** k) for k in range(3))
+        return scores, at.information(pairs, inverse.sum(dim=0))

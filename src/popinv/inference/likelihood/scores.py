@@ -32,4 +32,4 @@ def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings)
 
 def distance_scores(influence: DistanceInfluence) -> Scores:
     """Return the scores that correspond to the influence function of the distance."""
-    return lambda observed: influence(observed.data) @ influence.matrix
+    return lambda observed: influence.of_rows(observed.data) @ influence.matrix

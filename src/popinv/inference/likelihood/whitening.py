@@ -22,9 +22,48 @@ from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 
-__all__ = ["Whitening", "covariance_derivatives", "whitening"]
+__all__ = ["NoiseChange", "Whitening", "covariance_derivatives", "whitening"]
 
 _STEP = 1e-4
+# An entry off the diagonal, relative to the largest on it, that is due to the difference of
+# covariances.
+_ROUNDING = 1e-10
+
+
+@dataclass(frozen=True)
+class NoiseChange:
+    """``E = L^{-1} (dGamma) L^{-T}`` for a change dGamma of the noise.
+
+    Attributes
+    ----------
+    seen : Tensor of shape (P, d_y, d_y)
+        E of each pattern of observed entries.
+    trace : Tensor of shape (P,)
+    diagonal : Tensor of shape (d_y,), optional
+        Of E, where there is one pattern and E is diagonal: for an amplitude of any noise, and for
+        deviations of independent noise.
+    """
+
+    seen: torch.Tensor
+    trace: torch.Tensor
+    diagonal: torch.Tensor | None
+
+    @classmethod
+    def of(cls, seen: torch.Tensor) -> NoiseChange:
+        """Return the change with this E of each pattern (P, d_y, d_y)."""
+        diagonal = seen.diagonal(dim1=1, dim2=2)
+        trace, only = diagonal.sum(dim=1), None
+        if len(seen) == 1:
+            off = seen[0] - torch.diag(diagonal[0])
+            if off.abs().max() <= _ROUNDING * diagonal[0].abs().max():
+                only = diagonal[0]
+        return cls(seen, trace, only)
+
+    def times(self, values: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
+        """Return E v for values (n, ..., d_y) of systems with these patterns (n,)."""
+        if self.diagonal is not None:
+            return values * self.diagonal
+        return values @ (self.seen[0] if len(self.seen) == 1 else self.seen[pattern])
 
 
 @dataclass(frozen=True)
@@ -96,32 +135,27 @@ class Whitening:
         flat = scaled.reshape(len(values), -1, values.shape[-1])
         return (flat @ inverse).reshape(values.shape)
 
-    def congruent(self, derivative: torch.Tensor) -> torch.Tensor:
-        """Return ``L^{-1} (dGamma) L^{-T}`` for each pattern, shape (P, d_y, d_y)."""
-        return self.inverse @ derivative @ self.inverse.transpose(1, 2)
+    def change(self, derivative: torch.Tensor) -> NoiseChange:
+        """Return the change for dGamma (d_y, d_y), the derivative of Gamma in one parameter."""
+        return NoiseChange.of(self.inverse @ derivative @ self.inverse.transpose(1, 2))
 
-    def noise_scores(self, residuals: torch.Tensor, derivative: torch.Tensor) -> torch.Tensor:
+    def noise_scores(self, residuals: torch.Tensor, change: NoiseChange) -> torch.Tensor:
         r"""Return ``(r^T E r - tr E) / 2``, the derivative of log N along a change of Gamma.
 
-        ``E = L^{-1} (dGamma) L^{-T}``, and s_n cancels.
+        s_n cancels.
 
         Parameters
         ----------
         residuals : Tensor of shape (n, S, d_y)
             Whitened residuals.
-        derivative : Tensor of shape (d_y, d_y)
-            dGamma, the derivative of Gamma in one parameter.
+        change : NoiseChange
 
         Returns
         -------
         Tensor of shape (n, S)
         """
-        seen = self.congruent(derivative)
-        trace = seen.diagonal(dim1=1, dim2=2).sum(dim=1)
-        if len(seen) == 1:
-            return 0.5 * (((residuals @ seen[0]) * residuals).sum(dim=-1) - trace[0])
-        each = seen[self.pattern]
-        return 0.5 * (((residuals @ each) * residuals).sum(dim=-1) - trace[self.pattern, None])
+        square = (change.times(residuals, self.pattern) * residuals).sum(dim=-1)
+        return 0.5 * (square - change.trace[self.pattern, None])
 
 
 def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | None) -> Whitening:

@@ -55,7 +55,8 @@ def observe_population(
     known = synthetic_known(observations, design, covariates, seed, len(clean))
     of_systems = None if known is None else known.covariates
     each = replicated_noise(noise_model, replicates)
-    xi = noise_rows(each, gamma, seed, "truth", np.tile(clean, (1, replicates)), of_systems)
+    repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
+    xi = noise_rows(each, gamma, seed, "truth", repeated, of_systems)
     seen = observe_through_noise(
         clean,
         xi,
@@ -70,8 +71,11 @@ def observe_population(
         limits_of(observations.censored_below, description),
         replicates,
     )
+    # Many systems are not kept for nothing.
+    del xi, repeated
     alpha = law_values(model.law, truth.law, model.forward)
-    solved = solves.isel(sample=solves["reason"].values == 0)
+    right = solves["reason"].values == 0
+    solved = solves if right.all() else solves.isel(sample=right)
     law = model.law.law(model.forward)
     kept = None if of_systems is None else of_systems[solves["reason"].values == 0]
     if observations.without:

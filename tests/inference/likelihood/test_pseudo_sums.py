@@ -1,0 +1,83 @@
+"""The sums of the pseudo-likelihood over streamed systems are those over all of them at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from linear_population import TRUTH, linear_problem
+from problems import curve_problem
+
+from popinv.inference.likelihood import fit_pseudo, pseudo
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.likelihood.pseudo_sums import SampleMoments, has_sample_moments, summed
+from popinv.store import rows as stored_rows
+from popinv.store import storage
+from popinv.store.rows import StoredRows, rows_of
+from popinv.store.variables import variable
+
+
+def streamed(problem, folder):
+    """Return a problem whose observations are in a store."""
+    table = xr.Dataset({"y": variable(("system", "observation"), problem.data, "observations")})
+    path = folder / "observations.zarr.zip"
+    storage.save(table, path, config={}, seed=1, created_by="test")
+    rows = rows_of(storage.load(path, stored=["y"], stays_from=1)["y"].variable)
+    assert isinstance(rows, StoredRows)
+    return replace(problem, data=rows)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_sums_are_those_of_all_systems(tmp_path, monkeypatch, size):
+    problem = linear_problem(100)
+    problem = replace(problem, conditions=None)
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
+    whole = evaluate(problem, gamma, moments)
+    monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", size * problem.data.shape[1])
+    stored = streamed(problem, tmp_path)
+    sums = summed(stored, gamma, moments, SampleMoments.of(stored.data))
+    assert sums.value == pytest.approx(whole.log_likelihood.sum(), rel=1e-12)
+    scale = np.sqrt(np.diag(whole.information))
+    np.testing.assert_allclose(sums.gradient / scale, whole.scores.sum(axis=0) / scale, atol=1e-10)
+    np.testing.assert_allclose(sums.information, whole.information, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("size", [7, 33])
+def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, size):
+    problem = linear_problem(100, scales=scales, gaps=gaps)
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
+    whole = evaluate(problem, gamma, moments)
+    monkeypatch.setattr(pseudo, "_BLOCK_VALUES", 4 * size * problem.data.shape[1])
+    parts = evaluate(streamed(problem, tmp_path), gamma, moments)
+    np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, rtol=1e-13)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(parts.information, whole.information, rtol=1e-12, atol=1e-10)
+
+
+def test_the_estimate_of_streamed_systems_is_that_of_systems_in_memory(tmp_path, monkeypatch):
+    problem, alpha, gamma = curve_problem(count=333, seed=2)
+    start = np.concatenate([alpha, gamma])
+    whole = fit_pseudo_likelihood(problem, [start])
+    monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", 50 * problem.data.shape[1])
+    streams = fit_pseudo_likelihood(streamed(problem, tmp_path), [start])
+    # As if the systems had to be visited at each step.
+    monkeypatch.setattr(fit_pseudo, "has_sample_moments", lambda problem: False)
+    visited = fit_pseudo_likelihood(problem, [start])
+    for other in (streams, visited):
+        np.testing.assert_allclose(other.p, whole.p, atol=1e-9)
+        np.testing.assert_allclose(other.influence, whole.influence, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(other.covariance, whole.covariance, rtol=1e-6)
+
+
+def test_conditions_of_systems_need_the_systems():
+    assert has_sample_moments(replace(linear_problem(10), conditions=None))
+    assert not has_sample_moments(linear_problem(10, scales=True))
+    assert not has_sample_moments(linear_problem(10, gaps=True))
