@@ -41,7 +41,7 @@ def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_
     # One more run, cut into other chunks, in which a job of every rule is killed once, that of
     # the descent in the middle.
     workflow = Workflow(tmp_path)
-    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 27
+    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 130
     workflow.configure(tiny)
     checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr.zip"
     plan = [*seeded_kills(finished.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
