@@ -18,6 +18,7 @@ import os
 import runpy
 import selectors
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,8 +70,12 @@ def _serve(listening: socket.socket) -> None:
                     continue
                 connection, _ = listening.accept()
                 asked, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-                while not asked.endswith(b"\n"):
-                    asked += connection.recv(1 << 20)
+                while asked and not asked.endswith(b"\n"):
+                    # Without an end the asker has gone.
+                    asked = asked + more if (more := connection.recv(1 << 20)) else b""
+                if not asked:
+                    connection.close()
+                    continue
                 pid = os.fork()
                 if pid == 0:
                     selector.close()
@@ -88,6 +93,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -179,13 +185,14 @@ def _server() -> tuple[str, subprocess.Popen[bytes]]:
     )
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-    atexit.register(_stop, server)
+    atexit.register(_stop, server, Path(at).parent)
     return at, server
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
+def _stop(server: subprocess.Popen[bytes], folder: Path) -> None:
     # The end of its input is the end of the process.
     server.communicate()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def run(
@@ -228,6 +235,8 @@ def _main(at: str) -> None:
     # The collector would otherwise touch, and so copy, all of it in every process.
     gc.collect()
     gc.freeze()
+    # An interrupt at the terminal is for the tests, which end this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(at)
     listening.listen(64)

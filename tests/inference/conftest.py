@@ -1,16 +1,5 @@
 """Fewer draws where there are few systems."""
 
-from __future__ import annotations
+from few_draws import few_draws
 
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lower the least numbers of draws, for all systems together.
-
-    Problems here have some hundred systems, and the draws are most of what an ascent costs. There
-    are 16 for each system for the moments, as where there are many.
-    """
-    monkeypatch.setattr("popinv.inference.likelihood.model_moments._FEWEST_DRAWS", 4000)
-    monkeypatch.setattr("popinv.inference.polish._FEWEST_DRAWS", 20_000)
+__all__ = ["few_draws"]
