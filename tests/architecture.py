@@ -9,6 +9,7 @@ others build on.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +82,7 @@ def _imported(tree: ast.AST) -> set[str]:
     return {name for name in modules if name.split(".")[0] == "popinv"}
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """Return, for each part, the parts that its modules import, inside functions too."""
     imports: dict[str, set[str]] = {part: set() for row in ROWS for part in row}

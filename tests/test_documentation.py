@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import own_kinds
 import population_repr
+import preloaded
 import pytest
 import xarray as xr
 import yaml
@@ -222,8 +224,8 @@ def test_a_workflow_of_ones_own_uses_the_module(tmp_path):
     study = {**_around({}), "forward": {"kind": "elastodynamics"}}
     configuration = {"popinv": {"studies": {"mine": study}}}
     (tmp_path / "paper.yaml").write_text(yaml.safe_dump(configuration))
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    command = ["-m", "snakemake", "--dry-run", "--cores", "1"]
+    done = preloaded.run(command, tmp_path, dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^popinv_gather_answer +1$", done.stdout, re.MULTILINE)
     assert re.search(r"^paper +1$", done.stdout, re.MULTILINE)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from few_draws import few_draws
 
 from popinv.config.loading import load
+
+__all__ = ["few_draws"]
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,8 @@ class Workflow:
     folder: Path
     root: Path = ROOT
     """The project, whose workflow and package are used."""
+    anew: bool = False
+    """Start every process anew, as a user does, and import all there (see ``preloaded``)."""
 
     def configure(self, config: dict[str, Any]) -> None:
         """Write the configuration."""
@@ -73,13 +76,17 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it printed, both streams together."""
+        command = self.command(*arguments)
+        environment = {**os.environ, "PYTHONPATH": str(self.root / "src")}
+        if self.root == ROOT and not self.anew:
+            return preloaded.run(command[1:], self.folder, environment, together=True)
         return subprocess.run(
-            self.command(*arguments),
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.root / "src")},
+            env=environment,
         )
 
     def dry_run(self, config: dict[str, Any]) -> str:

@@ -6,8 +6,11 @@ from typing import Any
 
 import boys
 import pytest
+from few_draws import few_draws
 
 import popinv
+
+__all__ = ["boys_result", "few_draws", "quick"]
 
 # Of the tests and the descent, whose results no test of forms looks at, there is little.
 QUICK: dict[str, Any] = {

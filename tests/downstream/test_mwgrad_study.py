@@ -43,9 +43,15 @@ def test_least_norm_serves_a_group_and_no_system_is_beyond_the_farthest():
     assert draw_group(result).axes
 
 
-def test_particles_alone_are_the_posterior():
+@pytest.fixture(scope="module")
+def served():
+    """Return a problem, its estimate, and what serves two of its systems."""
     problem, estimate, _ = linear_problem(8)
-    result, metrics = serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
+    return problem, estimate, *serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
+
+
+def test_particles_alone_are_the_posterior(served):
+    problem, estimate, result, metrics = served
     prior = np.exp(2 * estimate[0][2:])
     for index, n in enumerate((1, 4)):
         mean, covariance = closed_form(problem, estimate[1], n)
@@ -56,9 +62,8 @@ def test_particles_alone_are_the_posterior():
         assert metrics[f"learnt_system_{n}"] == pytest.approx(learnt, abs=0.02)
 
 
-def test_equal_weights_end_at_the_geometric_mean_of_the_posteriors():
-    problem, estimate, _ = linear_problem(8)
-    result, metrics = serve_group(problem, estimate, [1, 4], 40, 400, 0.05, ["a", "b"])
+def test_equal_weights_end_at_the_geometric_mean_of_the_posteriors(served):
+    problem, estimate, result, metrics = served
     forms = [closed_form(problem, estimate[1], n) for n in (1, 4)]
     # Without scales and gaps all systems have the same covariance.
     mean = np.mean([form[0] for form in forms], axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,11 +17,18 @@ from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
 
 
+@cache
+def fit():
+    """Return the curve problem, its truth, and its estimate."""
+    problem, alpha, gamma = curve_problem(count=400)
+    truth = np.concatenate([alpha, gamma])
+    return problem, truth, fit_pseudo_likelihood(problem, [truth])
+
+
 def block(errors, standard_errors, width=1.0):
     """Return replications of the curve problem whose estimates err by so many standard errors."""
-    problem, alpha, gamma = curve_problem(count=400)
-    fitted = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-    truth = np.concatenate([alpha, gamma])
+    problem, truth, fitted = fit()
+    gamma = problem.split(truth)[1]
     parts = []
     for error in errors:
         estimate = replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -42,20 +44,24 @@ def in_centimetres(p: np.ndarray, unit: float) -> np.ndarray:
     return np.concatenate([p[:2] / unit, p[2:] - np.log(unit)])
 
 
+@cache
+def answers(scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the answers of three estimators in centimetres, and the standard errors."""
+    settings = DescentSettings(iterations=60, model_samples=200, directions=16)
+    problem = boys(scale)
+    first = fit_pseudo_likelihood(problem, [start(scale)])
+    best = fit_marginal_likelihood(problem, first.p)
+    distance = fit_distance(problem, settings, [start(scale)], progress=False).estimate
+    assert distance.arrived
+    errors = best.standard_errors.copy()
+    errors[:2] /= scale
+    return np.array([in_centimetres(e.p, scale) for e in (first, best, distance)]), errors
+
+
 @pytest.mark.parametrize("unit", [10.0, 0.01])
 def test_millimetres_and_metres_give_the_same_boys(unit):
-    answers = []
-    settings = DescentSettings(iterations=60, model_samples=200, directions=16)
-    for scale in (1.0, unit):
-        problem = boys(scale)
-        first = fit_pseudo_likelihood(problem, [start(scale)])
-        best = fit_marginal_likelihood(problem, first.p)
-        distance = fit_distance(problem, settings, [start(scale)], progress=False).estimate
-        assert distance.arrived
-        answers.append([in_centimetres(e.p, scale) for e in (first, best, distance)])
-        errors = best.standard_errors.copy()
-        errors[:2] /= scale
-    there, here = (np.array(a) for a in answers)
+    there, _ = answers(1.0)
+    here, errors = answers(unit)
     # The likelihoods to rounding and where their ascents stop; the descent takes other steps on the
     # way, and ends within its own randomness.
     np.testing.assert_array_less(np.abs(there - here)[:2] / errors, 0.05)

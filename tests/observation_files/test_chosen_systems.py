@@ -24,6 +24,7 @@ def test_names_are_preferred_to_numbers():
     ("asked", "names", "said"),
     [
         (["bore_3"], None, "the numbers from 0 to 3"),
+        (["02"], None, "the numbers from 0 to 3"),
         ([4], None, "got '4'.*the numbers from 0 to 3"),
         (["bore_33"], ["bore_1", "bore_2", "bore_3", "b"], "Did you mean 'bore_3'"),
         ([1, "1"], None, "named once"),

@@ -29,7 +29,8 @@ def untouched(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workf
     with FileLock(f"{folder}.lock"):
         if not (folder / "results/tiny/figures").exists():
             folder.mkdir(exist_ok=True)
-            made = Workflow(folder)
+            # This one run is made as a user makes it.
+            made = Workflow(folder, anew=True)
             made.configure(TINY)
             done = made.run()
             assert done.returncode == 0, done.stdout

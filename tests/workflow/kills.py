@@ -76,7 +76,7 @@ class Killer(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._finished.wait(0.02):
+        while not self._finished.wait(0.05):
             for pid, rule in scripts(self.folder).items():
                 due = next((kill for kill in self.plan if kill.rule == rule), None)
                 if due is not None and (due.once is None or due.once.exists()):

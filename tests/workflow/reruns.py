@@ -169,8 +169,8 @@ CONFIG_EDITS = [
 class Sandbox:
     """A folder with finished studies, and a copy of the sources to edit."""
 
-    def __init__(self, folder: Path) -> None:
-        self.source, self.run = folder / "source", folder / "run"
+    def __init__(self, folder: Path, config: dict[str, Any] = CONFIG) -> None:
+        self.source, self.run, self.config = folder / "source", folder / "run", config
         skip = shutil.ignore_patterns("*.egg-info")
         for name in ("src", "workflow"):
             shutil.copytree(ROOT / name, self.source / name, ignore=skip)
@@ -179,15 +179,15 @@ class Sandbox:
 
     def finish(self) -> None:
         """Give the studies out as finished."""
-        for output in self.plan(CONFIG):
+        for output in self.plan(self.config):
             file = self.run / output["output_file"]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(output["output_file"])
             if file.parent.name == NAME:
                 # A record of nothing, since what is compared with it would be read.
                 Record("", {}, {}, "", {}, {}, {}, {}, 0.0).write(file)
-        self._snakemake(CONFIG, "--touch", "--forceall", "--cores", "50")
-        for output in self.plan(CONFIG):
+        self._snakemake(self.config, "--touch", "--forceall", "--cores", "50")
+        for output in self.plan(self.config):
             # Where a job has a log it has a benchmark, which some rules read.
             log = self.run / output["log-file(s)"]
             benchmark = log.parents[1] / "benchmarks" / f"{log.stem}.tsv"

@@ -26,7 +26,7 @@ ASKED = {
     "influence": {"targets": 10, "steps": 20, "repeats": 2},
     "withdrawal": {"systems": [3, 17], "checked": 4},
     "certified_unlearning": {"systems": [4, 59], "runs": 50},
-    "federated": {"law": "own"},
+    "federated": {"law": "own", "sites": 2},
     "fedhl": {"ranks": [2, 6], "solves": 20, "test_solves": 20, "rounds": 3, "local_steps": 3},
     "birch": {
         "seconds": [0.002, 0.005], "message": 0.001, "gradients": 40, "batch_size": 8, "repeats": 2,
@@ -65,7 +65,7 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
     assert metrics_by_method["influence"]["candidates"] == 40
     assert metrics_by_method["certified_unlearning"]["epsilon"] <= 1 + 1e-9
     federated = metrics_by_method["federated"]
-    assert federated["sites"] == 3
+    assert federated["sites"] == 2
     assert federated["largest_distance_federated"] < 0.1
     withdrawal = metrics_by_method["withdrawal"]
     assert withdrawal["withdrawn"] == 2

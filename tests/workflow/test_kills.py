@@ -40,8 +40,8 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_path):
     # One more run, cut into other chunks, in which a job of every rule is killed once, that of
     # the descent in the middle.
-    workflow = Workflow(tmp_path)
-    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 27
+    workflow = Workflow(tmp_path, anew=True)
+    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 130
     workflow.configure(tiny)
     checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr.zip"
     plan = [*seeded_kills(finished.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
@@ -62,7 +62,7 @@ def copy_without_the_answer(finished: Workflow, folder) -> Workflow:
     for name in (*estimates, "oracles", "resamples.zarr.zip", "population.zarr.zip", "figures"):
         (shutil.rmtree if (study / name).is_dir() else os.unlink)(study / name)
     (study / "metrics.json").unlink()
-    return Workflow(folder)
+    return Workflow(folder, anew=True)
 
 
 def wait_for(condition, seconds: float = 300.0):
@@ -116,7 +116,7 @@ def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp
 @pytest.mark.parametrize("seed", [100, 200])
 def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
     # From nothing to the end; whenever the run stops for a job that was killed, it starts again.
-    workflow = Workflow(tmp_path)
+    workflow = Workflow(tmp_path, anew=True)
     workflow.configure(tiny)
     rules = [*FIRST, "deconvolve", *LAST]
     plan = [
@@ -141,7 +141,7 @@ def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
 @pytest.mark.parametrize("moment", range(4))
 def test_snakemake_killed_with_all_its_jobs(finished, tiny, tmp_path, moment):
     # As by the end of a batch job, or a power failure: nothing is left to run on.
-    workflow = Workflow(tmp_path)
+    workflow = Workflow(tmp_path, anew=True)
     workflow.configure(tiny)
     snakemake = subprocess.Popen(
         workflow.command(), cwd=tmp_path, env=os.environ, start_new_session=True, **QUIET

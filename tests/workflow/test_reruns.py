@@ -24,16 +24,17 @@ def test_the_documented_table_is_what_snakemake_plans(tmp_path):
 
 
 def test_a_result_that_came_out_the_same_stops_the_rerun(tmp_path):
-    sandbox = Sandbox(tmp_path)
+    config = {**CONFIG, "studies": {"porous": CONFIG["studies"]["porous"]}}
+    sandbox = Sandbox(tmp_path, config)
     sandbox.finish()
     solves = sandbox.run / "results/porous/rounds/truth/solves.zarr.zip"
     # Made again, with the same hash in it: newer, but equal.
     later = solves.stat().st_mtime + 100
     os.utime(solves, (later, later))
-    assert in_words(sandbox.plan(CONFIG), "porous") == "nothing"
+    assert in_words(sandbox.plan(config), "porous") == "nothing"
     solves.write_text("another hash")
     os.utime(solves, (later, later))
-    assert in_words(sandbox.plan(CONFIG), "porous").startswith("from `observe_population` on")
+    assert in_words(sandbox.plan(config), "porous").startswith("from `observe_population` on")
 
 
 def test_parsing_the_workflow_imports_nothing_heavy(tmp_path):

@@ -127,16 +127,17 @@ def _quantile_tangents(
     omega = torch.from_numpy(rng.standard_normal((_DRAWS, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((_DRAWS, problem.noise.d_y)))
     systems = problem.random_systems(f"{stage}/systems", 0, _DRAWS)
-    projected = problem.model(p, omega, e, systems).numpy() @ u
-    order = np.argsort(projected, axis=0)
-    ordered = np.take_along_axis(projected, order, axis=0).T
+    # A direction is a row: entries that are sorted and gathered together lie side by side.
+    projected = u.T @ problem.model(p, omega, e, systems).numpy().T
+    order = np.argsort(projected, axis=1)
+    ordered = np.take_along_axis(projected, order, axis=1)
     tangents = each_tangent(
         lambda q: problem.model(_inserted(p, free, q), omega, e, systems), p[free]
     )
     count, bins = u.shape[1], _DRAWS // _ROWS_PER_BIN
     means = np.zeros((len(p), count, bins))
     for i, tangent in zip(free, tangents, strict=True):
-        along = np.take_along_axis(tangent.numpy() @ u, order, axis=0).T
+        along = np.take_along_axis(u.T @ tangent.numpy().T, order, axis=1)
         means[i] = along.reshape(count, bins, _ROWS_PER_BIN).mean(axis=2)
     # Edges lie halfway between the last projection of a bin and the first of the next.
     last, first = (

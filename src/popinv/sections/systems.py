@@ -47,11 +47,16 @@ def rows_of_systems(
     >>> rows_of_systems(["b", 17], ["a", "17", "b"], 3)
     array([2, 1])
     """
-    known = [str(name) for name in (range(count) if names is None else names)]
+    # Numbers need no table: there may be millions of systems.
+    known = [] if names is None else [str(name) for name in names]
     places = {name: row for row, name in enumerate(known)}
     rows = []
     for name in map(str, asked):
-        if name not in places:
+        if names is None and name.isdecimal() and str(int(name)) == name and int(name) < count:
+            rows.append(int(name))
+        elif name in places:
+            rows.append(places[name])
+        else:
             allowed = (
                 f"the {count} systems have the numbers from 0 to {count - 1}"
                 if names is None
@@ -61,7 +66,6 @@ def rows_of_systems(
                 f"got '{name}', but there is no such system; {allowed}."
                 + (nearest(name, known) if names is not None else "")
             )
-        rows.append(places[name])
     if len(set(rows)) < len(rows):
         raise DataError(f"got {list(asked)}, but each system is named once.")
     return np.array(rows, dtype=int)

@@ -29,7 +29,7 @@ def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
 BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
 
 
-def by_quadrature(problem: Problem, p: np.ndarray, side: int = 1201) -> np.ndarray:
+def by_quadrature(problem: Problem, p: np.ndarray, side: int = 601) -> np.ndarray:
     """Return log p(y_n) on a grid of omega (the trapezoidal rule, smooth and decaying)."""
     grid = np.linspace(-6, 6, side)
     omega = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import optimize, stats
+from linear_population import normal_log_density
+from scipy import optimize
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import marginal, pseudo
@@ -37,16 +38,12 @@ def closed_form(p: np.ndarray, problem: Problem) -> np.ndarray:
     mean, deviation, slope_of_age, correlation, noise = np.split(natural, [2, 4, 5, 6])
     cross = correlation[0] * deviation[0] * deviation[1]
     covariance = np.array([[deviation[0] ** 2, cross], [cross, deviation[1] ** 2]])
-    values = []
-    for n, y in enumerate(problem.data):
-        dose, age = float(problem.known.design[n, 0]), float(problem.known.covariates[n, 0])
-        A = np.column_stack([np.ones(4), dose * TIMES])
-        seen = problem.conditions.present[n]
-        centre = A @ (mean + np.array([0.0, slope_of_age[0] * age]))
-        whole = A @ covariance @ A.T + noise[0] ** 2 * np.eye(4)
-        law = stats.multivariate_normal(centre[seen], whole[np.ix_(seen, seen)])
-        values.append(law.logpdf(y[seen]))
-    return np.array(values)
+    doses, ages = problem.known.design[:, 0], problem.known.covariates[:, 0]
+    A = np.stack([np.ones((len(doses), 4)), doses[:, None] * TIMES], axis=2)
+    means = mean + np.outer(ages, [0.0, slope_of_age[0]])
+    whole = A @ covariance @ A.mT + noise[0] ** 2 * np.eye(4)
+    residual = problem.data - (A @ means[..., None])[..., 0]
+    return normal_log_density(residual, whole, problem.conditions.present)
 
 
 def problem_of(count: int, doses: tuple[float, ...] = (0.5, 1.0, 2.0)) -> Problem:

@@ -7,9 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
+from linear_population import (
+    TRUTH,
+    exact_log_likelihood,
+    exact_scores,
+    linear_problem,
+    normal_log_density,
+)
 from problems import curve, curve_problem
 from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
@@ -21,6 +28,17 @@ from popinv.inference.likelihood.pseudo import evaluate
 def evaluated(problem, p):
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     return evaluate(problem, gamma, model_moments(problem, alpha, matched_draws(problem, 2000)))
+
+
+def test_the_closed_form_is_scipys():
+    rng = np.random.default_rng(0)
+    factors, rows, seen = rng.normal(size=(9, 5, 5)), rng.normal(size=(9, 5)), rng.random((9, 5))
+    covariance, seen = factors @ factors.mT + np.eye(5), seen > 0.4
+    expected = [
+        multivariate_normal.logpdf(row[own], np.zeros(own.sum()), whole[np.ix_(own, own)])
+        for row, whole, own in zip(rows, covariance, seen, strict=True)
+    ]
+    np.testing.assert_allclose(normal_log_density(rows, covariance, seen), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])

@@ -1,0 +1,20 @@
+"""A fixture for tests of problems of some hundred systems; a conftest or a module imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Lower the least numbers of draws, for all systems together.
+
+    The draws are most of what an ascent costs. There are 16 for each system for the moments, as
+    where there are many systems.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("popinv.inference.likelihood.model_moments._FEWEST_DRAWS", 4000)
+        patch.setattr("popinv.inference.polish._FEWEST_DRAWS", 20_000)
+        yield
