@@ -184,6 +184,8 @@ hdf5_folder() {
     say "${flags#-"$1"}"
 }
 
+# -O1 compiles PETSc in 60 % of the time of -O2. Factorising with it, which the package's own
+# solvers do not, takes 3 to 7 % longer (LU of 128 x 128 squares through Firedrake).
 petsc_options() {
     local blas hdf5_include hdf5_lib
     blas=$(realpath --no-symlinks "$(cc -print-file-name=libopenblas.so)")
@@ -191,7 +193,7 @@ petsc_options() {
     hdf5_lib=$(hdf5_folder L)
     [ -e "$blas" ] || die "no libopenblas.so where the C compiler looks for libraries"
     [ -e "$hdf5_lib/libhdf5.so" ] || die "no libhdf5.so in '$hdf5_lib' (pkg-config hdf5-openmpi)"
-    say "--with-fc=0 --with-debugging=0 --with-x=0 COPTFLAGS=-O2 CXXOPTFLAGS=-O2" \
+    say "--with-fc=0 --with-debugging=0 --with-x=0 COPTFLAGS=-O1 CXXOPTFLAGS=-O1" \
         "--with-hdf5-include=$hdf5_include" \
         "--with-hdf5-lib=[$hdf5_lib/libhdf5_hl.so,$hdf5_lib/libhdf5.so]" \
         "--with-blaslapack-lib=$blas"
