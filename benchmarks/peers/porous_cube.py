@@ -8,93 +8,47 @@ to their observations; what does not depend on the system is built beforehand.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from popinv.forward.assembly import cell_unknowns, observation_matrix
+from benchmarks.peers.porous_flow import SOURCE, Script, Solve
+from popinv.forward.assembly import cell_unknowns
 from popinv.forward.firedrake import load_firedrake
 
 __all__ = ["MODES", "Cube", "firedrake_built_once", "firedrake_naive", "scikit_fem"]
 
-Solve = Callable[[np.ndarray], np.ndarray]
-
-_SOURCE = 10.0
 # Wave numbers of the cosines in the logarithm of the permeability.
 _WAVES = np.array([wave for wave in itertools.product(range(2), repeat=3) if any(wave)])
 MODES = len(_WAVES)
 
 
-class Cube:
-    """The definitions in the first lines of a Firedrake script, and places of sensors."""
+class Cube(Script):
+    """The script of a cube, and its permeabilities."""
 
     def __init__(self, sensors: np.ndarray, side: int) -> None:
-        fd = self.fd = load_firedrake()
-        mesh = fd.UnitCubeMesh(side, side, side, comm=fd.COMM_SELF)
-        self.space = fd.FunctionSpace(mesh, "CG", 1)
-        self.kappa = fd.Function(fd.FunctionSpace(mesh, "DG", 0))
-        nodes = fd.Function(fd.VectorFunctionSpace(mesh, "CG", 1))
-        nodes.interpolate(fd.SpatialCoordinate(mesh))
-        self.nodes, self.cells = nodes.dat.data_ro.copy(), cell_unknowns(self.space)
-        self.waves = np.cos(np.pi * self.nodes[self.cells].mean(axis=1)[:, None, :] * _WAVES).prod(
-            axis=2
-        )
-        self.condition = fd.DirichletBC(self.space, 0, "on_boundary")
-        self.observe = observation_matrix(self.space, sensors)
+        fd = load_firedrake()
+        super().__init__(fd.UnitCubeMesh(side, side, side, comm=fd.COMM_SELF), sensors)
+        self.nodes, self.cells = self.places("CG", 1), cell_unknowns(self.space)
+        middles = self.nodes[self.cells].mean(axis=1)
+        self.waves = np.cos(np.pi * middles[:, None, :] * _WAVES).prod(axis=2)
 
-    def forms(self) -> tuple[Any, Any]:
-        """Return the bilinear form, and the load."""
-        fd = self.fd
-        u, v = fd.TrialFunction(self.space), fd.TestFunction(self.space)
-        return fd.inner(self.kappa * fd.grad(u), fd.grad(v)) * fd.dx, fd.Constant(
-            _SOURCE
-        ) * v * fd.dx
-
-    def permeability(self, z: np.ndarray) -> np.ndarray:
-        """Return the permeability (n_cells,) of one system."""
-        return np.exp(self.waves @ z)
-
-    def each(self, solve: Callable[[], Any]) -> Solve:
-        """Return the loop over systems, with the permeability assigned."""
-
-        def solve_all(z: np.ndarray) -> np.ndarray:
-            rows = []
-            for row in z:
-                self.kappa.dat.data[:] = self.permeability(row)
-                rows.append(self.observe @ solve().dat.data_ro)
-            return np.array(rows)
-
-        return solve_all
+    def permeabilities(self, z: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the permeability (n_cells,) of each system."""
+        for row in z:
+            yield np.exp(self.waves @ row)
 
 
 def firedrake_naive(sensors: np.ndarray, side: int) -> Solve:
-    """Return a loop of ``solve(a == L, u, bcs)``, as in a first script."""
+    """Return the loop of `Script.naive`."""
     cube = Cube(sensors, side)
-
-    def solve() -> Any:
-        u = cube.fd.Function(cube.space)
-        a, load = cube.forms()
-        cube.fd.solve(a == load, u, bcs=cube.condition)
-        return u
-
-    return cube.each(solve)
+    return cube.naive(cube.permeabilities)
 
 
 def firedrake_built_once(sensors: np.ndarray, side: int) -> Solve:
-    """Return a loop around one ``LinearVariationalSolver`` with Firedrake's default solver."""
+    """Return the loop of `Script.built_once` with Firedrake's default solver."""
     cube = Cube(sensors, side)
-    u = cube.fd.Function(cube.space)
-    problem = cube.fd.LinearVariationalProblem(
-        *cube.forms(), u, bcs=cube.condition, constant_jacobian=False
-    )
-    solver = cube.fd.LinearVariationalSolver(problem)
-
-    def solve() -> Any:
-        solver.solve()
-        return u
-
-    return cube.each(solve)
+    return cube.built_once(cube.permeabilities)
 
 
 def scikit_fem(sensors: np.ndarray, side: int) -> Solve:
@@ -108,7 +62,7 @@ def scikit_fem(sensors: np.ndarray, side: int) -> Solve:
 
     @skfem.LinearForm
     def load(v, w):
-        return _SOURCE * v
+        return SOURCE * v
 
     cube = Cube(sensors, side)
     mesh = skfem.MeshTet(cube.nodes.T.copy(), cube.cells.T.copy())
@@ -118,9 +72,8 @@ def scikit_fem(sensors: np.ndarray, side: int) -> Solve:
 
     def solve_all(z: np.ndarray) -> np.ndarray:
         rows = []
-        for row in z:
-            kappa = constant.interpolate(cube.permeability(row))
-            matrix = stiffness.assemble(basis, kappa=kappa)
+        for kappa in cube.permeabilities(z):
+            matrix = stiffness.assemble(basis, kappa=constant.interpolate(kappa))
             rows.append(cube.observe @ skfem.solve(*skfem.condense(matrix, right, I=interior)))
         return np.array(rows)
 

@@ -250,7 +250,9 @@ rule solve_round:
         seed=seed_of,
         study=solved_with,
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=of_study(candidate_count),
+        candidates=lambda wildcards: (
+            candidate_count(study_of(wildcards)) if choosing(wildcards) else 0
+        ),
         simulator=of_study(simulator_of),
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),

@@ -14,14 +14,15 @@ with stage(snakemake) as job:
     budget, thresholds = job.params.failure_budget, job.params.thresholds
     counts = {"samples": job.params.samples, "candidates": job.params.candidates}
     inputs, choose = dict(job.inputs), None
-    known = {name: inputs.pop(name) for name in ("observations",) if name in inputs}
-    if counts["candidates"] and job.wildcards.round.isdigit() and "previous_surrogate" in inputs:
+    known = {
+        "observations": inputs.pop("observations", None),
+        "previous_estimate": inputs.get("previous_estimate"),
+    }
+    if counts["candidates"]:
         # Plain draws need no surrogate. `popinv.workflow.selection` names the module.
         from popinv.surrogate.gaussian_process.acquisition import chosen_rows
 
         choose = partial(chosen_rows, inputs["previous_surrogate"])
-    if "previous_estimate" in inputs:
-        known["previous_estimate"] = inputs["previous_estimate"]
     proposals = propose_parameters(forward, law, choose=choose, **known, **address, **counts)
     solves = solve_chunk(forward, proposals, **address)
     solves = collect_solves(

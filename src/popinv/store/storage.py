@@ -35,6 +35,7 @@ from zarr.storage import MemoryStore, ZipStore
 
 from popinv import __version__
 from popinv.errors import DataError
+from popinv.store import STAYS_FROM
 from popinv.store.attributes import MENDING
 from popinv.store.plain_zarr import refuse_code
 from popinv.store.whole_files import written_whole
@@ -50,9 +51,6 @@ _ROWS_PER_CHUNK = 1000
 
 # Entries of the part of a variable that is hashed at a time.
 _BLOCK_VALUES = 2**21
-
-# A variable of fewer entries is read into memory even if it may stay in the store: 64 MB.
-_STAYS_FROM = 2**23
 
 
 def content_sha256(dataset: xr.Dataset) -> str:
@@ -188,7 +186,7 @@ def load(
     *,
     config: Mapping[str, Any] | None = None,
     stored: Collection[str] = (),
-    stays_from: int = _STAYS_FROM,
+    stays_from: int = STAYS_FROM,
 ) -> xr.Dataset:
     """Read a store into memory and check it against its hash.
 

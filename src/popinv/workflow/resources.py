@@ -111,6 +111,13 @@ def _replicated_seconds(s: Sizes) -> float:
     return s.study.evidence.calibration_block * (observed + _estimate_seconds(s))
 
 
+# Drawing, solving and collecting in one job, where they take seconds.
+_AT_ONCE = Row(
+    lambda s: 730 + s.cost.megabytes + 4 * s.tables,
+    lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
+    lambda s: s.cost.setup_seconds,
+)
+
 _ROWS = {
     # Populations and solves.
     "draw_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.05 * s.tables),
@@ -132,17 +139,8 @@ _ROWS = {
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
     "collect_solves": Row(lambda s: 730 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
-    # All of these at once, where they take seconds.
-    "solve_population": Row(
-        lambda s: 730 + s.cost.megabytes + 4 * s.tables,
-        lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
-        lambda s: s.cost.setup_seconds,
-    ),
-    "solve_round": Row(
-        lambda s: 730 + s.cost.megabytes + 4 * s.tables,
-        lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
-        lambda s: s.cost.setup_seconds,
-    ),
+    "solve_population": _AT_ONCE,
+    "solve_round": _AT_ONCE,
     "repeat_solves": Row(
         lambda s: 450 + s.cost.megabytes + 2 * s.tables,
         lambda s: 5 + s.solving(_repeated_solves(s)),

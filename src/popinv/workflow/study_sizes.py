@@ -12,6 +12,7 @@ from popinv.config.study import Study
 from popinv.forward.section import ForwardCost
 from popinv.forward.solve_times import SolveTimes, solve_times_file, solve_times_of
 from popinv.inference.settings import DescentSettings
+from popinv.store import STAYS_FROM
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
 __all__ = [
@@ -25,8 +26,6 @@ __all__ = [
     "times_file",
 ]
 
-# Numbers of a table from which it stays in its store (:mod:`popinv.store.storage`).
-_STAYS_FROM = 2**23
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
 # Rates of one core in single precision: operations in products of matrices, and numbers of a field
@@ -150,12 +149,12 @@ class Sizes:
             # They are held as a whole.
             return 4 * many
         # Which entries of many are missing is known, a byte for each.
-        return min(2 * many, megabytes(2 * _STAYS_FROM)) + many / 8
+        return min(2 * many, megabytes(2 * STAYS_FROM)) + many / 8
 
     @property
     def rows_of_proposals(self) -> float:
         """Megabytes of the proposals, in memory or in the blocks in which they are read."""
-        return megabytes(min(self.largest * self.parameters, _STAYS_FROM))
+        return megabytes(min(self.largest * self.parameters, STAYS_FROM))
 
     def of_systems(self, numbers: float) -> float:
         """Megabytes of so many results of each system."""
@@ -274,7 +273,7 @@ class Sizes:
         simulating = asked.model_samples * (3 * self.passing + factors)
         # Random rows are in all parts of a table that stays in its store.
         numbers = self.systems * self.observed
-        reading = 2e-8 * numbers if numbers > _STAYS_FROM else 0.0
+        reading = 2e-8 * numbers if numbers > STAYS_FROM else 0.0
         return 5e-3 + simulating + sorting + reading + 5e-3 * self.unrestricted
 
     @property
