@@ -47,7 +47,7 @@ format: ## put the sources into the style that lint checks
 	$(if $(WORKFLOW_FILES),$(BIN)/snakefmt $(WORKFLOW_FILES))
 
 test: setup lint ## lint, then run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not slow"
 
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow

@@ -395,6 +395,36 @@ print(np.float64(5e-324) * np.ones(3)[1] > 0)
     assert done.stdout.split() == ["True"], done.stderr
 
 
+@pytest.mark.parametrize("options", [None, "-log_view :view"])
+def test_a_closed_connection_raises_where_firedrake_is_loaded(options, tmp_path):
+    program = """
+import socket
+from popinv.forward.firedrake import load_firedrake
+
+fd = load_firedrake()
+fd.assemble(fd.Constant(1.0) * fd.dx(domain=fd.UnitIntervalMesh(3)))
+ours, theirs = socket.socketpair()
+theirs.close()
+try:
+    ours.send(b"anyone there?")
+except BrokenPipeError:
+    print("raised")
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PETSC_OPTIONS"}
+    if options is not None:
+        environment["PETSC_OPTIONS"] = options
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["raised"]), done.stderr
+    # The user's own options are kept.
+    assert (tmp_path / "view").exists() == (options is not None)
+
+
 @settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 60), max_size=4).map(sorted))
 def test_any_split_into_chunks_gives_the_same_solves(line, cuts):
