@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from popinv.errors import DataError
-from popinv.forward.external.section import SimulatorObservations
+from popinv.forward.external.observations import SimulatorObservations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.limits import limits_of
 from popinv.observation_files.section import FileObservations

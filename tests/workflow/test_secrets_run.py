@@ -65,7 +65,8 @@ def workflow(tmp_path: Path) -> Iterator[Workflow]:
     np.savetxt(tmp_path / "y.csv", y, delimiter=",")
     made = Workflow(tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # It looks this often, in seconds, whether it is to end.
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         study = {
             "forward": {
                 "kind": "umbridge",

@@ -47,8 +47,8 @@ def load_firedrake() -> ModuleType:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # PETSc reads the command line, and would complain about the caller's own options.
     os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
-    # PETSc would catch signals for the whole process. A write to a closed connection (SIGPIPE) would
-    # then end the process, where Python raises BrokenPipeError.
+    # PETSc would catch signals for the whole process. A write to a closed connection (SIGPIPE)
+    # would then end the process, where Python raises BrokenPipeError.
     given = os.environ.get("PETSC_OPTIONS", "")
     if "-no_signal_handler" not in given.split():
         os.environ["PETSC_OPTIONS"] = f"{given} -no_signal_handler".strip()
