@@ -59,7 +59,8 @@ def kept() -> Iterator[dict[str, Any]]:
 def test_of_eight_systems_in_a_call_the_one_without_end_is_lost(kind: str):
     z = np.column_stack([np.linspace(1.0, 2.0, 8), np.zeros(8)])
     z[5, 1] = 1
-    own = section(**KINDS[kind], time_limit=2)
+    # Without a limit of its own, the call of all of them would wait for eight times two seconds.
+    own = section(**KINDS[kind], time_limit=2, call_time_limit=4)
     model = own.model(1)
     with model.journal("journal", 0.0):
         solutions = model.solve(z)
