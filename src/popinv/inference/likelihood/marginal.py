@@ -214,12 +214,12 @@ class _Run:
         self.push_forward = PushForward(problem, alpha, problem.known)
         self.span: Span | None = None
         if reduces and reducible(problem):
-            self.span = Span.of(self.push_forward, self.noise, self.changes)
+            self.span = Span.of(self.push_forward, self.p, self.noise, self.changes)
 
     @property
     def width(self) -> int:
         """Number of observations that are simulated at each draw."""
-        return self.problem.data.shape[1] if self.span is None else self.span.entries
+        return self.problem.data.shape[1] if self.span is None else len(self.span.entries)
 
     def evaluate(
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray

@@ -41,10 +41,16 @@ import numpy as np
 import scipy.linalg
 import torch
 
+from popinv.errors import DivergenceError
 from popinv.inference.likelihood.integrals import AtModes, Integrals
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import NoiseChange, Outside, Whitening
+from popinv.inference.likelihood.whitening import (
+    NoiseChange,
+    Outside,
+    Whitening,
+    whitening,
+)
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -55,7 +61,10 @@ _FEWEST_OBSERVATIONS = 200
 # Draws of the law, and as many again spread wider by this factor, as modes may lie in the tails.
 _DRAWS, _WIDER = 500, 1.5
 # Root mean square of what is left out, in noise deviations, and the largest delta at a mode.
-_LEFT_OUT, _FAR_OUT = 0.05, 0.5
+_LEFT_OUT, _FAR_OUT = 0.02, 0.2
+# The same of Q and M together, at the parameters of an evaluation. A basis is made for a cell of
+# parameters, in units of their natural size, so that the likelihood is smooth inside.
+_CHECKED, _CELL = 0.03, 0.25
 # Largest number of directions, as a share of the observations; and the number of entries, m.
 _MOST_DIRECTIONS, _ENTRIES, _MORE_ENTRIES = 0.25, 2, 8
 # Signals that are this many times larger than the median count as if they had this size.
@@ -102,6 +111,8 @@ class Span:
         ``Q^T L^{-1} g`` is near ``M g_S + offset``.
     centre : Tensor of shape (d_y,)
         The mean of ``L^{-1} g``.
+    entries : Tensor of int, shape (m,)
+        S.
     """
 
     whole: PushForward
@@ -114,59 +125,52 @@ class Span:
     predictor: torch.Tensor
     offset: torch.Tensor
     centre: torch.Tensor
+    entries: torch.Tensor
 
     @classmethod
-    def of(cls, whole: PushForward, noise: Whitening, changes: list[NoiseChange]) -> Span | None:
-        """Return the span of a reducible problem.
+    def of(
+        cls, whole: PushForward, p: np.ndarray, noise: Whitening, changes: list[NoiseChange]
+    ) -> Span | None:
+        """Return the span at p (n_p,) of a reducible problem.
 
-        None if too many directions, or too many entries, are needed.
+        None if too many directions are needed.
         """
-        inverse = noise.inverse[0]
-        spread = torch.ones(2 * _DRAWS, dtype=inverse.dtype)
-        spread[_DRAWS:] = _WIDER
-        signals, others = (
-            _signals(whole, "span", spread),
-            _signals(whole, "span_check", spread[:_DRAWS]),
-        )
-        if min(len(signals), len(others)) < _DRAWS // 2:
-            return None
-        whitened, checks = signals @ inverse.T, others @ inverse.T
-        weights = _weights(whitened)
-        mean, centre = weights**2 @ signals, weights**2 @ whitened
-        signals, whitened = (
-            weights[:, None] * each for each in (signals - mean, whitened - centre)
-        )
-        checks = checks - centre
-        vectors = torch.linalg.svd(whitened, full_matrices=False)[2]
-        count = _directions(vectors, checks)
-        if count > _MOST_DIRECTIONS * len(mean):
-            return None
-        directions = vectors[:count].T.contiguous()
-        entries = _entries(directions, min(_ENTRIES * count + _MORE_ENTRIES, len(mean)))
-        predictor = torch.linalg.lstsq(
-            signals[:, entries], whitened @ directions, rcond=_ROUNDING, driver="gelsd"
-        ).solution.T
-        left = checks @ directions - (others - mean)[:, entries] @ predictor.T
-        if _mean_square((left**2).sum(dim=1)) > _LEFT_OUT**2:
-            return None
-        simulate = whole.problem.simulate.of_outputs(entries.numpy())  # type: ignore[attr-defined]
+        problem, cell = whole.problem, _CELL * whole.problem.scale
+        others = _signals(whole, "span_check", torch.ones(_DRAWS))
+        for place in (cell * np.round(p / cell), p):
+            basis = _basis(problem, place)
+            if basis is None:
+                continue
+            span = cls._in(basis, whole, noise, changes)
+            predicted = others[:, span.entries] @ span.predictor.T
+            signal, one = others @ noise.inverse[0].T, torch.ones(len(others))
+            if _mean_square(span._wrong(signal, predicted, one)) <= _CHECKED**2:
+                return span
+        return None
+
+    @classmethod
+    def _in(
+        cls, basis: _Basis, whole: PushForward, noise: Whitening, changes: list[NoiseChange]
+    ) -> Span:
+        """Return the span of signals in a basis."""
+        problem, inverse = whole.problem, noise.inverse[0]
+        directions, triangle = torch.linalg.qr(inverse @ basis.vectors)
+        predictor, centre = triangle @ basis.predictor, inverse @ basis.mean
+        entries = basis.entries
+        simulate = problem.simulate.of_outputs(entries.numpy())  # type: ignore[attr-defined]
         return cls(
             whole,
-            replace(whole, problem=replace(whole.problem, simulate=simulate)),
+            replace(whole, problem=replace(problem, simulate=simulate)),
             noise,
             changes,
             [_in_span(change, directions) for change in changes],
             directions,
             directions.T @ inverse,
             predictor,
-            directions.T @ centre - predictor @ mean[entries],
+            directions.T @ centre - predictor @ basis.mean[entries],
             centre,
+            entries,
         )
-
-    @property
-    def entries(self) -> int:
-        """Number m of observations that are simulated."""
-        return self.predictor.shape[1]
 
     def integrals(self, rows: torch.Tensor, numbers: np.ndarray, data: torch.Tensor) -> Integrals:
         """Return the integrals of some systems, in which their modes are found.
@@ -203,10 +207,7 @@ class Span:
         residual = own.apply(data) - signal
         inside = residual @ Q
         outside = residual - inside @ Q.T
-        left = signal - self.centre / own.scale[:, None]
-        left = left - (left @ Q) @ Q.T
-        wrong = inside - (block.whitened - modes.observation)
-        square = (left**2).sum(dim=1) + (wrong**2).sum(dim=1)
+        square = self._wrong(signal, modes.observation, own.scale)
         constant = own.constant - 0.5 * (outside**2).sum(dim=1)
         exact = replace(
             block,
@@ -216,6 +217,15 @@ class Span:
             at_modes=AtModes(self.whole, own.transpose(residual)),
         )
         return exact, square <= _FAR_OUT**2
+
+    def _wrong(
+        self, signal: torch.Tensor, predicted: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``|delta|^2`` of whitened signals (n, d_y) and their predictions (n, k), (n,)."""
+        inside = signal @ self.directions - predicted - self.offset / scale[:, None]
+        beyond = signal - self.centre / scale[:, None]
+        beyond = beyond - (beyond @ self.directions) @ self.directions.T
+        return (inside**2).sum(dim=1) + (beyond**2).sum(dim=1)
 
     def _changes(self, outside: torch.Tensor, pattern: torch.Tensor) -> list[NoiseChange]:
         """Return the changes of noise in the span, for residuals (n, d_y) outside of it."""
@@ -227,12 +237,62 @@ class Span:
         return found
 
 
+@dataclass(frozen=True)
+class _Basis:
+    """Signals are near ``mean + vectors predictor (g_S - mean_S)``.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (d_y,)
+    vectors : Tensor of shape (d_y, k)
+        L Q, at the place of the basis.
+    entries : Tensor of int, shape (m,)
+        S.
+    predictor : Tensor of shape (k, m)
+    """
+
+    mean: torch.Tensor
+    vectors: torch.Tensor
+    entries: torch.Tensor
+    predictor: torch.Tensor
+
+
+def _basis(problem: Problem, p: np.ndarray) -> _Basis | None:
+    """Return the basis at p (n_p,), or None if it has too many vectors."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    try:
+        inverse = whitening(problem.noise.covariance(gamma), 1, None).inverse[0]
+    except DivergenceError:
+        return None
+    whole, spread = PushForward(problem, alpha), torch.ones(2 * _DRAWS)
+    spread[_DRAWS:] = _WIDER
+    signals = _signals(whole, "span", spread)
+    checks = _signals(whole, "span_check", spread[:_DRAWS])
+    if min(len(signals), len(checks)) < _DRAWS // 2:
+        return None
+    whitened = signals @ inverse.T
+    weights = _weights(whitened)
+    mean, centre = weights**2 @ signals, weights**2 @ whitened
+    signals, whitened = (weights[:, None] * each for each in (signals - mean, whitened - centre))
+    right = torch.linalg.svd(whitened, full_matrices=False)[2]
+    count = _directions(right, checks @ inverse.T - centre)
+    if count > _MOST_DIRECTIONS * len(mean):
+        return None
+    directions = right[:count].T.contiguous()
+    entries = _entries(directions, _ENTRIES * count + _MORE_ENTRIES)
+    fitted = torch.linalg.lstsq(
+        signals[:, entries], whitened @ directions, rcond=_ROUNDING, driver="gelsd"
+    )
+    vectors = torch.linalg.solve_triangular(inverse, directions, upper=False)
+    return _Basis(mean, vectors, entries, fitted.solution.T)
+
+
 def _signals(whole: PushForward, stage: str, spread: torch.Tensor) -> torch.Tensor:
     """Return the signals of draws of the law with these factors that can be simulated."""
     problem = whole.problem
     rng = generator(problem.seed, f"{problem.stage}/{stage}")
-    omega = rng.standard_normal((len(spread), problem.law.d_omega))
-    signals = whole(spread[:, None] * torch.from_numpy(omega))
+    omega = torch.from_numpy(rng.standard_normal((len(spread), problem.law.d_omega)))
+    signals = whole(spread[:, None] * omega)
     return signals[torch.isfinite(signals).all(dim=1)]
 
 
