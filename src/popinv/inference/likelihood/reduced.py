@@ -29,8 +29,8 @@ A change dGamma of the noise, with ``E = L^{-1} (dGamma) L^{-T}``, gives
 :math:`r_\perp^T (\delta(\omega) - \delta(\omega^*))`, which is zero at the mode. The noise in
 :math:`r_\perp` is independent of the parameters, so that the error of a system has mean zero and at
 most the deviation :math:`|\delta(\omega) - \delta(\omega^*)|`, to first order. The root mean square
-of what Q leaves out, over other draws of the law, is below 0.02 deviations of the noise. Systems
-with |delta| above 0.2 at their mode need the whole signal.
+of what Q leaves out, over other draws of the law, is below 0.03 deviations of the noise. Systems
+with |delta| above 0.3 at their mode need the whole signal.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ _FEWEST_OBSERVATIONS = 200
 # Draws of the law, and as many again spread wider by this factor, as modes may lie in the tails.
 _DRAWS, _WIDER = 500, 1.5
 # Root mean square of what is left out, in noise deviations, and the largest delta at a mode.
-_LEFT_OUT, _FAR_OUT = 0.02, 0.2
+_LEFT_OUT, _FAR_OUT = 0.03, 0.3
 # The same of Q and M together, at the parameters of an evaluation. A basis is made for a cell of
 # parameters, in units of their natural size, so that the likelihood is smooth inside.
-_CHECKED, _CELL = 0.03, 0.25
+_CHECKED, _CELL = 0.045, 0.25
 # Largest number of directions, as a share of the observations; and the number of entries, m.
 _MOST_DIRECTIONS, _ENTRIES, _MORE_ENTRIES = 0.25, 2, 8
 # Signals that are this many times larger than the median count as if they had this size.
