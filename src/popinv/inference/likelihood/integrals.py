@@ -57,7 +57,7 @@ class MarginalSettings:
 
 @dataclass(frozen=True)
 class AtModes:
-    """All observations at the modes of n systems whose draws have some of them.
+    """All observations at the modes of n systems whose draws have some of them, and fewer of these.
 
     Attributes
     ----------
@@ -65,14 +65,20 @@ class AtModes:
         All d_y observations.
     slope : Tensor of shape (n, d_y)
         Gradient of log N in their signal.
+    few : PushForward
+        The few that proposals are made by.
+    noise : Whitening
+        From these few to the whitened observations.
     """
 
     push_forward: PushForward
     slope: torch.Tensor
+    few: PushForward
+    noise: Whitening
 
     def of(self, rows: torch.Tensor) -> AtModes:
         """Return those of some of the systems."""
-        return AtModes(self.push_forward.rows(rows), self.slope[rows])
+        return replace(self, slope=self.slope[rows], noise=self.noise.rows(rows))
 
 
 @dataclass(frozen=True)
@@ -175,12 +181,21 @@ class Integrals:
         if problem.law.strongly_curved:
             omega, log_proposal = defensive(modes, xi)
         else:
-            omega, log_proposal = propose(
-                self.push_forward, self.noise, self.whitened, modes, xi, corrections
-            )
+            omega, log_proposal = propose(*self._proposing(modes), modes, xi, corrections)
         log_joint, each = self._joint(modes, omega)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
+
+    def _proposing(self, modes: Modes) -> tuple[PushForward, Whitening, torch.Tensor]:
+        """Return what proposals take as signals, their noise and whitened observations.
+
+        Any signal gives proposals of known density. One of few observations has the same residual
+        at the modes.
+        """
+        if (known := self.at_modes) is None:
+            return self.push_forward, self.noise, self.whitened
+        there = known.noise.apply(known.few(modes.omega))
+        return known.few, known.noise, self.whitened - modes.observation + there
 
     def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log N + log phi (n, S) and the scores of each draw (n, S, n_p).

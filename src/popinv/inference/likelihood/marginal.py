@@ -217,9 +217,11 @@ class _Run:
             self.span = Span.of(self.push_forward, self.p, self.noise, self.changes)
 
     @property
-    def width(self) -> int:
-        """Number of observations that are simulated at each draw."""
-        return self.problem.data.shape[1] if self.span is None else len(self.span.entries)
+    def widths(self) -> tuple[int, int]:
+        """Numbers of observations at each draw, and at each draw of corrected proposals."""
+        if self.span is None:
+            return (self.problem.data.shape[1],) * 2
+        return len(self.span.entries), self.span.rough.shape[1]
 
     def evaluate(
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray
@@ -299,9 +301,9 @@ class _Run:
 
     def _blocks(self, corrections: np.ndarray) -> Iterator[slice]:
         """Yield groups of systems with the same number of corrections that fit into memory."""
-        width, d = self.width, self.problem.law.d_omega
+        (width, few), d = self.widths, self.problem.law.d_omega
         for level in np.unique(corrections):
-            per_draw = 8 * max(width, d) + (3 * d * (width + d) if level else 0)
+            per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
             values = self.settings.draws * per_draw + 2 * d * width
             large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
             size = max(_BLOCK_VALUES // values, large, 1)

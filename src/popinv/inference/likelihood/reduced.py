@@ -25,6 +25,9 @@ A change dGamma of the noise, with ``E = L^{-1} (dGamma) L^{-T}``, gives
 .. math::
     r^T E r = r_\perp^T E r_\perp + 2\, r_Q^T (Q^T E r_\perp) + r_Q^T (Q^T E Q)\, r_Q .
 
+The corrections of the proposals, which simulate every draw with its derivatives, take fewer entries
+and their own M. The weights of the draws are exact for any proposals.
+
 *Error.* With delta(omega) what Q and M leave of the whitened signal, log N is off by
 :math:`r_\perp^T (\delta(\omega) - \delta(\omega^*))`, which is zero at the mode. The noise in
 :math:`r_\perp` is independent of the parameters, so that the error of a system has mean zero and at
@@ -67,6 +70,8 @@ _LEFT_OUT, _FAR_OUT = 0.03, 0.3
 _CHECKED, _CELL = 0.045, 0.25
 # Largest number of directions, as a share of the observations; and the number of entries, m.
 _MOST_DIRECTIONS, _ENTRIES, _MORE_ENTRIES = 0.25, 2, 8
+# Proposals need not be accurate. Fewer entries make them cheaper.
+_FEW_ENTRIES = 64
 # Signals that are this many times larger than the median count as if they had this size.
 _LARGE = 10.0
 # Singular values of draws of g_S that are rounding errors.
@@ -95,8 +100,8 @@ class Span:
 
     Attributes
     ----------
-    whole, some : PushForward
-        Of all d_y observations, and of the m in S.
+    whole, some, few : PushForward
+        Of all d_y observations, of the m in S, and of fewer that proposals are made by.
     noise : Whitening
         Of all observations of the N systems.
     changes, inside : list of NoiseChange
@@ -113,10 +118,13 @@ class Span:
         The mean of ``L^{-1} g``.
     entries : Tensor of int, shape (m,)
         S.
+    rough : Tensor of shape (k, m')
+        M of the few.
     """
 
     whole: PushForward
     some: PushForward
+    few: PushForward
     noise: Whitening
     changes: list[NoiseChange]
     inside: list[NoiseChange]
@@ -126,6 +134,7 @@ class Span:
     offset: torch.Tensor
     centre: torch.Tensor
     entries: torch.Tensor
+    rough: torch.Tensor
 
     @classmethod
     def of(
@@ -157,10 +166,15 @@ class Span:
         directions, triangle = torch.linalg.qr(inverse @ basis.vectors)
         predictor, centre = triangle @ basis.predictor, inverse @ basis.mean
         entries = basis.entries
-        simulate = problem.simulate.of_outputs(entries.numpy())  # type: ignore[attr-defined]
+
+        def some(chosen: torch.Tensor) -> PushForward:
+            simulate = problem.simulate.of_outputs(chosen.numpy())  # type: ignore[attr-defined]
+            return replace(whole, problem=replace(problem, simulate=simulate))
+
         return cls(
             whole,
-            replace(whole, problem=replace(problem, simulate=simulate)),
+            some(entries),
+            some(basis.few),
             noise,
             changes,
             [_in_span(change, directions) for change in changes],
@@ -170,6 +184,7 @@ class Span:
             directions.T @ centre - predictor @ basis.mean[entries],
             centre,
             entries,
+            triangle @ basis.rough,
         )
 
     def integrals(self, rows: torch.Tensor, numbers: np.ndarray, data: torch.Tensor) -> Integrals:
@@ -214,7 +229,12 @@ class Span:
             noise=replace(block.noise, constant=constant),
             changes=self._changes(outside, own.pattern),
             whitened=inside + modes.observation,
-            at_modes=AtModes(self.whole, own.transpose(residual)),
+            at_modes=AtModes(
+                self.whole,
+                own.transpose(residual),
+                self.few,
+                replace(block.noise, inverse=self.rough[None]),
+            ),
         )
         return exact, square <= _FAR_OUT**2
 
@@ -249,12 +269,18 @@ class _Basis:
     entries : Tensor of int, shape (m,)
         S.
     predictor : Tensor of shape (k, m)
+    few : Tensor of int, shape (m',)
+        Fewer entries, for proposals.
+    rough : Tensor of shape (k, m')
+        Their predictor.
     """
 
     mean: torch.Tensor
     vectors: torch.Tensor
     entries: torch.Tensor
     predictor: torch.Tensor
+    few: torch.Tensor
+    rough: torch.Tensor
 
 
 def _basis(problem: Problem, p: np.ndarray) -> _Basis | None:
@@ -280,11 +306,15 @@ def _basis(problem: Problem, p: np.ndarray) -> _Basis | None:
         return None
     directions = right[:count].T.contiguous()
     entries = _entries(directions, _ENTRIES * count + _MORE_ENTRIES)
-    fitted = torch.linalg.lstsq(
-        signals[:, entries], whitened @ directions, rcond=_ROUNDING, driver="gelsd"
+    few = _entries(directions, min(len(entries), _FEW_ENTRIES))
+    predictor, rough = (
+        torch.linalg.lstsq(
+            signals[:, each], whitened @ directions, rcond=_ROUNDING, driver="gelsd"
+        ).solution.T
+        for each in (entries, few)
     )
     vectors = torch.linalg.solve_triangular(inverse, directions, upper=False)
-    return _Basis(mean, vectors, entries, fitted.solution.T)
+    return _Basis(mean, vectors, entries, predictor, few, rough)
 
 
 def _signals(whole: PushForward, stage: str, spread: torch.Tensor) -> torch.Tensor:
