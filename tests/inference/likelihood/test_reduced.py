@@ -123,12 +123,36 @@ def test_it_is_that_of_whole_signals_to_the_stated_error(scales, near):
 
 
 def test_what_is_left_out_at_the_mode_is_known(monkeypatch):
-    monkeypatch.setattr(reduced, "_LEFT_OUT", 0.5)
-    monkeypatch.setattr(reduced, "_FAR_OUT", 5.0)
+    for name, value in (("_LEFT_OUT", 0.5), ("_CHECKED", 0.75), ("_FAR_OUT", 5.0)):
+        monkeypatch.setattr(reduced, name, value)
     problem, p = many(bent, 60, sd=0.05), truth(0.05) + 0.05
     ours, theirs = evaluate(problem, p, DRAWS), whole(problem, p)
     difference = ours.log_likelihood - theirs.log_likelihood
-    assert np.sqrt(np.mean(difference**2)) < 0.5 / 8
+    assert 0 < np.sqrt(np.mean(difference**2)) < 0.5 / 8
+    rms = np.sqrt(np.mean((ours.scores - theirs.scores) ** 2, axis=0))[:4]
+    assert np.all(rms < 0.5 / 40 * theirs.scores.std(axis=0)[:4])
+
+
+def test_fewer_observations_make_proposals_as_good():
+    problem, p = many(bent, 40, sd=0.05), truth(0.05)
+    corrected = replace(DRAWS, corrections=((2, 1.1),))
+    ours = evaluate(problem, p, corrected)
+    theirs = evaluate(replace(problem, simulate=problem.simulate.__call__), p, corrected)
+    # A correction is kept if more of the draws count.
+    assert np.mean(theirs.corrections > 0) > 0.3
+    assert np.mean(ours.corrections > 0) > 0.3
+    np.testing.assert_allclose(ours.effective_share, theirs.effective_share, atol=0.05)
+
+
+def test_a_basis_that_does_not_serve_the_parameters_is_made_for_them(monkeypatch):
+    problem, p = many(bent, 6, sd=0.05), truth(0.05)
+    near = span(problem, p)
+    # All parameters are rounded to zero, with noise of deviation 1.
+    monkeypatch.setattr(reduced, "_CELL", 20.0)
+    own = span(problem, p)
+    assert near is not None
+    assert own is not None
+    assert abs(own.directions.shape[1] - near.directions.shape[1]) <= 5
 
 
 def test_scores_are_the_derivatives_of_its_values():
