@@ -146,13 +146,16 @@ def test_fewer_observations_make_proposals_as_good():
 
 def test_a_basis_that_does_not_serve_the_parameters_is_made_for_them(monkeypatch):
     problem, p = many(bent, 6, sd=0.05), truth(0.05)
-    near = span(problem, p)
-    # All parameters are rounded to zero, with noise of deviation 1.
-    monkeypatch.setattr(reduced, "_CELL", 20.0)
-    own = span(problem, p)
-    assert near is not None
+    make, loud = reduced._basis, np.array([*p[:4], 3.0, p[5]])
+
+    def elsewhere(given: Problem, place: np.ndarray) -> reduced._Basis | None:
+        return make(given, place if np.array_equal(place, p) else loud)
+
+    monkeypatch.setattr(reduced, "_basis", elsewhere)
+    own, basis = span(problem, p), make(problem, p)
     assert own is not None
-    assert abs(own.directions.shape[1] - near.directions.shape[1]) <= 5
+    assert basis is not None
+    assert own.directions.shape == basis.vectors.shape
 
 
 def test_scores_are_the_derivatives_of_its_values():
