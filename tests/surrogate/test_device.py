@@ -181,7 +181,9 @@ def test_answers_and_gradients_on_a_gpu_are_those_of_the_processor(elsewhere, ki
         y = each(z)
         (gradient,) = torch.autograd.grad(y.sum(), z)
         assert y.device.type == gradient.device.type == "cpu"
-        answers.append((y.detach().numpy(), gradient.numpy(), each.predict(data().z[:50], rows=20)))
+        some = each.of_outputs(np.array([0])).predict(data().z[:50])
+        whole = each.predict(data().z[:50], rows=20)
+        answers.append((y.detach().numpy(), gradient.numpy(), whole, some))
     for there, here in zip(*answers, strict=True):
         elsewhere.agree(there, here, 1e-5)
 

@@ -284,3 +284,28 @@ def test_damaged_arrays_are_refused():
         )
     with pytest.raises(DataError, match="fit"):
         Surrogate.from_arrays(arrays, {**model.hyperparameters, "width": 17})
+
+
+# Some of the outputs
+
+
+@pytest.mark.parametrize("kind", ["mlp", "learned", "fixed"])
+def test_some_outputs_are_those_of_the_whole_surrogate(kind):
+    fixed, readout = fno_parts((6,))
+    options = {"kind": "fno", "grid_shape": [6], "width": 4, "modes": 2, "layers": 1}
+    if kind == "mlp":
+        whole = surrogate(d_z=4)
+    elif kind == "learned":
+        whole = surrogate(options | {"dtype": "float64"}, 4, 5, fixed)
+    else:
+        whole = surrogate(options | {"dtype": "float64"}, 4, 3, fixed | {"readout": readout})
+    entries, z = np.array([0, 2]), torch.randn(7, 4, dtype=torch.float64)
+    before = whole.network.state_dict()
+    some = whole.of_outputs(entries)
+    tangents = torch.randn(2, 7, 4, dtype=torch.float64)
+    torch.testing.assert_close(some(z), whole(z)[:, entries])
+    for one, other in zip(some.linearise(z, tangents), whole.linearise(z, tangents), strict=True):
+        torch.testing.assert_close(one, other[..., entries])
+    for name, tensor in whole.network.state_dict().items():
+        assert tensor is before[name] or torch.equal(tensor, before[name])
+    assert len(whole(z)[0]) == len(whole.standardisation.output_mean)

@@ -54,6 +54,11 @@ class ExactSimulator:
         """Return the observations, and their derivatives along tangents (k, n, d_z)."""
         return changes_along(self._simulate, z.detach(), tangents.detach())
 
+    def of_outputs(self, entries: np.ndarray) -> ExactSimulator:
+        """Return the simulator of some of the observations alone."""
+        index = torch.from_numpy(entries)
+        return ExactSimulator(lambda z: self._simulate(z)[:, index])
+
     def predict(self, z: np.ndarray) -> np.ndarray:
         """Map an array of inputs to observations, without gradients."""
         with torch.no_grad():

@@ -7,9 +7,10 @@ random field on a regular grid in one or two dimensions. ``Surrogate`` adds the 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -68,6 +69,12 @@ class MLP(nn.Module):
                 tangents = tangents * (gate * (1 + z * (1 - gate)))
                 z = z * gate
         return z, tangents
+
+    def of_outputs(self, entries: torch.Tensor) -> MLP:
+        """Return the network with some of the outputs alone, which are numbered by ``entries``."""
+        network = copy.deepcopy(self)
+        network.layers[-1] = _of_outputs(network.layers[-1], entries)
+        return network
 
 
 class SpectralConvolution(nn.Module):
@@ -220,6 +227,28 @@ class FNO(nn.Module):
         out = self.project(v)[:, 0]
         return out @ self.interpolation.T.to(z.dtype) if self.fixed_readout else self.readout(out)
 
+    def of_outputs(self, entries: torch.Tensor) -> FNO:
+        """Return the operator with some of the outputs alone, which are numbered by ``entries``."""
+        network = copy.deepcopy(self)
+        if self.fixed_readout:
+            network.interpolation = self.interpolation[entries.to(self.interpolation.device)]
+        else:
+            network.readout = _of_outputs(network.readout, entries)
+        return network
+
+
+def _of_outputs(layer: nn.Module, entries: torch.Tensor) -> nn.Linear:
+    """Return a linear layer with some of its outputs alone."""
+    assert isinstance(layer, nn.Linear)
+    cut = copy.copy(layer)
+    # The copy shares what is registered with the layer, unless it has a register of its own.
+    cut._parameters = {
+        name: nn.Parameter(value[entries.to(value.device)], requires_grad=value.requires_grad)
+        for name, value in layer.named_parameters()
+    }
+    cut.out_features = len(entries)
+    return cut
+
 
 def build_network(
     hyperparameters: Mapping[str, Any],
@@ -331,6 +360,25 @@ class Surrogate:
         )
         out, change = (x.to(z.device, z.dtype) for x in self.network.linearise(inner, along))
         return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
+
+    def of_outputs(self, entries: np.ndarray) -> Surrogate:
+        """Return the surrogate of some of the observations alone.
+
+        Raises
+        ------
+        TypeError
+            If the network is neither of the two of this module.
+        """
+        if not isinstance(self.network, MLP | FNO):
+            raise TypeError(f"{type(self.network).__name__} cannot answer some observations alone")
+        units = self.standardisation
+        own = replace(
+            units,
+            output_mean=units.output_mean[entries],
+            output_scale=units.output_scale[entries],
+        )
+        network = self.network.of_outputs(torch.from_numpy(entries))
+        return Surrogate(network, own, self.hyperparameters)
 
     def _units(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
         s = self.standardisation

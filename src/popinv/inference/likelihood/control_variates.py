@@ -93,6 +93,9 @@ def noise_field(
     residual = whitened - modes.observation
     # E is symmetric.
     along = change.times(J.transpose(1, 2), noise.pattern).transpose(1, 2)
-    constant = torch.linalg.solve(modes.hessian, (along.transpose(1, 2) @ residual[..., None]))
+    slope = along.transpose(1, 2) @ residual[..., None]
+    if change.outside is not None:
+        slope = slope + J.transpose(1, 2) @ change.outside.across[..., None]
+    constant = torch.linalg.solve(modes.hessian, slope)
     linear = torch.linalg.solve(modes.hessian, J.transpose(1, 2) @ along)
     return Field(constant[..., 0], -0.5 * linear)

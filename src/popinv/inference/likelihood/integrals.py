@@ -23,7 +23,7 @@ from popinv.inference.likelihood.whitening import NoiseChange, Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 
-__all__ = ["Integrals", "MarginalSettings", "summarised"]
+__all__ = ["AtModes", "Integrals", "MarginalSettings", "summarised"]
 
 # If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
 # mode. The search for it multiplies the noise by the second number.
@@ -56,6 +56,32 @@ class MarginalSettings:
 
 
 @dataclass(frozen=True)
+class AtModes:
+    """All observations at the modes of n systems whose draws have some of them, and fewer of these.
+
+    Attributes
+    ----------
+    push_forward : PushForward
+        All d_y observations.
+    slope : Tensor of shape (n, d_y)
+        Gradient of log N in their signal.
+    few : PushForward
+        The few that proposals are made by.
+    noise : Whitening
+        From these few to the whitened observations.
+    """
+
+    push_forward: PushForward
+    slope: torch.Tensor
+    few: PushForward
+    noise: Whitening
+
+    def of(self, rows: torch.Tensor) -> AtModes:
+        """Return those of some of the systems."""
+        return replace(self, slope=self.slope[rows], noise=self.noise.rows(rows))
+
+
+@dataclass(frozen=True)
 class Integrals:
     """The integrals of some systems.
 
@@ -70,6 +96,8 @@ class Integrals:
         Numbers of the systems, which determine their draws.
     whitened : Tensor of shape (n, d_y)
         Observations.
+    at_modes : AtModes, optional
+        If the draws have some of the observations alone.
     """
 
     problem: Problem
@@ -78,6 +106,7 @@ class Integrals:
     changes: list[NoiseChange]
     numbers: np.ndarray
     whitened: torch.Tensor
+    at_modes: AtModes | None = None
 
     def find_modes(
         self, settings: MarginalSettings, start: torch.Tensor | None, starts: str = "mode_starts"
@@ -137,8 +166,10 @@ class Integrals:
             self,
             push_forward=self.push_forward.rows(rows),
             noise=self.noise.rows(rows),
+            changes=[change.rows(rows) for change in self.changes],
             numbers=self.numbers[rows.numpy()],
             whitened=self.whitened[rows],
+            at_modes=None if self.at_modes is None else self.at_modes.of(rows),
         )
 
     def _weighted(
@@ -150,12 +181,21 @@ class Integrals:
         if problem.law.strongly_curved:
             omega, log_proposal = defensive(modes, xi)
         else:
-            omega, log_proposal = propose(
-                self.push_forward, self.noise, self.whitened, modes, xi, corrections
-            )
+            omega, log_proposal = propose(*self._proposing(modes), modes, xi, corrections)
         log_joint, each = self._joint(modes, omega)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
+
+    def _proposing(self, modes: Modes) -> tuple[PushForward, Whitening, torch.Tensor]:
+        """Return what proposals take as signals, their noise and whitened observations.
+
+        Any signal gives proposals of known density. One of few observations has the same residual
+        at the modes.
+        """
+        if (known := self.at_modes) is None:
+            return self.push_forward, self.noise, self.whitened
+        there = known.noise.apply(known.few(modes.omega))
+        return known.few, known.noise, self.whitened - modes.observation + there
 
     def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log N + log phi (n, S) and the scores of each draw (n, S, n_p).
@@ -180,11 +220,25 @@ class Integrals:
             fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
             for i, field in enumerate(fields):
                 scores[..., i] -= field.variate(shift, gradient)
+                if self.at_modes is not None:
+                    scores[..., i] += self._unseen(self.at_modes, modes, i, field.constant)[:, None]
         for i, change in enumerate(self.changes, problem.d_alpha):
             field = noise_field(self.noise, self.whitened, modes, change)
             scores[..., i] = self.noise.noise_scores(residual, change)
             scores[..., i] -= field.variate(shift, gradient)
         return log_joint, scores
+
+    def _unseen(
+        self, known: AtModes, modes: Modes, entry: int, against: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what the observations that draws lack add to the score of an entry of alpha, (n,).
+
+        As the entry grows, the mode moves against the constant of the entry's field.
+        """
+        whole = known.push_forward.along(modes.omega, entry, -against)
+        some = self.push_forward.along(modes.omega, entry, -against)
+        slope = self.noise.transpose(self.whitened - modes.observation)
+        return (known.slope * whole).sum(dim=1) - (slope * some).sum(dim=1)
 
     def _best_draws(self, stage: str, opposite: torch.Tensor | None = None) -> torch.Tensor:
         """Return for each system the best-fitting of some draws of the law.

@@ -39,7 +39,9 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
+from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.reduced import Span, reducible
 from popinv.inference.likelihood.varying_integrals import VaryingIntegrals, VaryingNoiseAt
 from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
 from popinv.inference.problem import Problem
@@ -178,7 +180,7 @@ def integrals_at(
     problem: Problem, p: np.ndarray, settings: MarginalSettings
 ) -> Integrals | VaryingIntegrals:
     """Return the integrals of all systems of a problem at p (n_p,)."""
-    run = _Run(problem, np.asarray(p, dtype=float), settings, None)
+    run = _Run(problem, np.asarray(p, dtype=float), settings, None, reduces=False)
     return run.integrals(np.arange(len(problem.data)))
 
 
@@ -191,8 +193,9 @@ class _Run:
         p: np.ndarray,
         settings: MarginalSettings,
         numbers: np.ndarray | None,
+        reduces: bool = True,
     ) -> None:
-        self.problem, self.settings = problem, settings
+        self.problem, self.p, self.settings = problem, p, settings
         self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         self.varying = VaryingNoiseAt.of(problem, gamma) if problem.noise.varies else None
@@ -209,6 +212,16 @@ class _Run:
                 self.noise = whitening(self.covariance, len(problem.data), conditions)
                 self.changes = [self.noise.change(each) for each in self.derivatives]
         self.push_forward = PushForward(problem, alpha, problem.known)
+        self.span: Span | None = None
+        if reduces and reducible(problem):
+            self.span = Span.of(self.push_forward, self.p, self.noise, self.changes)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Numbers of observations at each draw, and at each draw of corrected proposals."""
+        if self.span is None:
+            return (self.problem.data.shape[1],) * 2
+        return len(self.span.entries), self.span.rough.shape[1]
 
     def evaluate(
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray
@@ -216,22 +229,43 @@ class _Run:
         """Evaluate some systems from these modes, or from draws of the law if None."""
         order = np.argsort(corrections, kind="stable")
         found: list[np.ndarray] = []
-        for rows in _blocks(self.problem, self.settings, corrections[order]):
-            block = self.integrals(systems[order[rows]])
-            start = None if modes is None else torch.from_numpy(modes[order[rows]])
-            block_modes = block.find_modes(self.settings, start)
-            level = int(corrections[order[rows.start]])
-            values = block.evaluate(self.settings, block_modes, level)
-            if not found:
-                found = [np.empty((len(systems), *v.shape[1:]), v.dtype) for v in values]
-            for array, part in zip(found, values, strict=True):
-                array[order[rows]] = part
+        unserved = np.zeros(len(systems), dtype=bool)
+        for rows in self._blocks(corrections[order]):
+            chosen, level = order[rows], int(corrections[order[rows.start]])
+            start = None if modes is None else torch.from_numpy(modes[chosen])
+            block, block_modes, served = self._with_modes(systems[chosen], start)
+            if isinstance(block, Integrals) and not served.all():
+                unserved[chosen] = ~served.numpy()
+                kept = torch.nonzero(served)[:, 0]
+                block, block_modes, chosen = block.of(kept), block_modes.of(kept), chosen[kept]
+            if len(chosen):
+                _put(found, len(systems), chosen, block.evaluate(self.settings, block_modes, level))
+        if unserved.any():
+            whole = _Run(self.problem, self.p, self.settings, self.numbers, reduces=False)
+            near = None if modes is None else modes[unserved]
+            others = whole.evaluate(systems[unserved], near, corrections[unserved])
+            _put(found, len(systems), np.flatnonzero(unserved), tuple(others.memory.values()))
         return Evaluation(*found)
+
+    def _with_modes(
+        self, systems: np.ndarray, start: torch.Tensor | None
+    ) -> tuple[Integrals | VaryingIntegrals, Modes, torch.Tensor]:
+        """Return integrals, their modes, and which systems are not to be computed otherwise."""
+        if self.span is None:
+            block = self.integrals(systems)
+            return block, block.find_modes(self.settings, start), torch.ones(len(systems)) > 0
+        rows, data = torch.from_numpy(systems), self._data(systems)
+        rough = self.span.integrals(rows, self.numbers[systems], data)
+        modes = rough.find_modes(self.settings, start)
+        exact, served = self.span.about(rough, modes, rows, data)
+        return exact, modes, served
 
     def integrals(self, systems: np.ndarray) -> Integrals | VaryingIntegrals:
         """Return the integrals of some systems."""
         rows, numbers = torch.from_numpy(systems), self.numbers[systems]
         push_forward = self.push_forward.rows(rows)
+        if self.span is not None:
+            return self.span.integrals(rows, numbers, self._data(systems))
         if self.varying is not None:
             varying = self.varying.rows(rows)
             return VaryingIntegrals(self.problem, push_forward, varying, numbers)
@@ -242,14 +276,17 @@ class _Run:
             own = None if conditions is None else conditions.of(systems)
             noise = whitening(self.covariance, len(systems), own)
             changes = [noise.change(each) for each in self.derivatives]
-        data = noise.apply(torch.from_numpy(self.problem.data[systems]))
+        data = noise.apply(self._data(systems))
         return Integrals(self.problem, push_forward, noise, changes, numbers, data)
+
+    def _data(self, systems: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(self.problem.data[systems])
 
     def second_modes(self, evaluation: Evaluation) -> float:
         """Return the result of :func:`second_modes`."""
         several = 0
         none = np.zeros(len(self.problem.data), dtype=int)
-        for rows in _blocks(self.problem, self.settings, none):
+        for rows in self._blocks(none):
             systems = np.arange(rows.start, rows.stop)
             block = self.integrals(systems)
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[systems]))
@@ -262,16 +299,24 @@ class _Run:
             several += int(another.sum())
         return several / len(self.problem.data)
 
+    def _blocks(self, corrections: np.ndarray) -> Iterator[slice]:
+        """Yield groups of systems with the same number of corrections that fit into memory."""
+        (width, few), d = self.widths, self.problem.law.d_omega
+        for level in np.unique(corrections):
+            per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
+            values = self.settings.draws * per_draw + 2 * d * width
+            large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
+            size = max(_BLOCK_VALUES // values, large, 1)
+            first, last = np.searchsorted(corrections, [level, level + 1])
+            for start in range(first, last, size):
+                yield slice(start, min(start + size, last))
 
-def _blocks(
-    problem: Problem, settings: MarginalSettings, corrections: np.ndarray
-) -> Iterator[slice]:
-    """Yield groups of systems with the same number of corrections that fit into memory."""
-    d_y, d = problem.data.shape[1], problem.law.d_omega
-    for level in np.unique(corrections):
-        per_draw = 8 * max(d_y, d) + (3 * d * (d_y + d) if level else 0)
-        values = settings.draws * per_draw + 2 * d * d_y
-        size = max(_BLOCK_VALUES // values, min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values), 1)
-        first, last = np.searchsorted(corrections, [level, level + 1])
-        for start in range(first, last, size):
-            yield slice(start, min(start + size, last))
+
+def _put(
+    arrays: list[np.ndarray], count: int, systems: np.ndarray, values: tuple[np.ndarray, ...]
+) -> None:
+    """Write values of some of ``count`` systems into arrays, which the first call makes."""
+    if not arrays:
+        arrays += [np.empty((count, *v.shape[1:]), v.dtype) for v in values]
+    for array, part in zip(arrays, values, strict=True):
+        array[systems] = part

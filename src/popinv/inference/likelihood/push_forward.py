@@ -90,6 +90,24 @@ class PushForward:
                 mixed.append((next(tangents) - next(tangents))[..., :d_z])
         return torch.stack(first, dim=2), torch.stack(mixed).permute(0, 2, 3, 1) / (2 * _MIXED_STEP)
 
+    def along(self, omega: torch.Tensor, entry: int, move: torch.Tensor) -> torch.Tensor:
+        """Return the derivative of g along an entry of alpha, with which omega moves, (n, d_y).
+
+        Parameters
+        ----------
+        omega : Tensor of shape (n, d_omega)
+        entry : int
+        move : Tensor of shape (n, d_omega)
+            Change of omega for a unit of the entry.
+        """
+        shift = torch.zeros_like(self.alpha)
+        shift[entry] = _STEP
+        with torch.no_grad():
+            plus = self._inputs(self.alpha + shift, omega + _STEP * move)
+            minus = self._inputs(self.alpha - shift, omega - _STEP * move)
+            tangent = (plus - minus) / (2 * _STEP)
+            return self._simulated(self._inputs(self.alpha, omega), tangent[None])[1][0]
+
     def with_pull_back(self, omega: torch.Tensor) -> tuple[torch.Tensor, PullBack]:
         """Return g, and the map from cotangents (n, d_y) to gradients in alpha and in omega."""
         rows = self.alpha.expand(len(omega), -1).clone().requires_grad_(True)

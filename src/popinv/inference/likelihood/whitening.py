@@ -22,12 +22,30 @@ from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 
-__all__ = ["NoiseChange", "Whitening", "covariance_derivatives", "whitening"]
+__all__ = ["NoiseChange", "Outside", "Whitening", "covariance_derivatives", "whitening"]
 
 _STEP = 1e-4
 # An entry off the diagonal, relative to the largest on it, that is due to the difference of
 # covariances.
 _ROUNDING = 1e-10
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a change of noise does with residuals outside of a span of n systems.
+
+    See :mod:`popinv.inference.likelihood.reduced`.
+
+    Attributes
+    ----------
+    across : Tensor of shape (n, k)
+        ``Q^T E r`` of the residual r outside.
+    square : Tensor of shape (n,)
+        ``r^T E r``.
+    """
+
+    across: torch.Tensor
+    square: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -42,11 +60,14 @@ class NoiseChange:
     diagonal : Tensor of shape (d_y,), optional
         Of E, where there is one pattern and E is diagonal: for an amplitude of any noise, and for
         deviations of independent noise.
+    outside : Outside, optional
+        The rest of the residuals, if E is that of a span.
     """
 
     seen: torch.Tensor
     trace: torch.Tensor
     diagonal: torch.Tensor | None
+    outside: Outside | None = None
 
     @classmethod
     def of(cls, seen: torch.Tensor) -> NoiseChange:
@@ -58,6 +79,13 @@ class NoiseChange:
             if off.abs().max() <= _ROUNDING * diagonal[0].abs().max():
                 only = diagonal[0]
         return cls(seen, trace, only)
+
+    def rows(self, index: torch.Tensor) -> NoiseChange:
+        """Return the change for some of the systems."""
+        if self.outside is None:
+            return self
+        rest = Outside(self.outside.across[index], self.outside.square[index])
+        return replace(self, outside=rest)
 
     def times(self, values: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
         """Return E v for values (n, ..., d_y) of systems with these patterns (n,)."""
@@ -155,6 +183,9 @@ class Whitening:
         Tensor of shape (n, S)
         """
         square = (change.times(residuals, self.pattern) * residuals).sum(dim=-1)
+        if (rest := change.outside) is not None:
+            square = square + 2 * (residuals @ rest.across[..., None])[..., 0]
+            square = square + rest.square[:, None]
         return 0.5 * (square - change.trace[self.pattern, None])
 
 
