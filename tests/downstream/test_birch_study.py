@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
+from popinv.downstream.birch import study
 from popinv.downstream.birch.advice import advised
 from popinv.downstream.birch.candidates import (
     Candidate,
@@ -21,7 +24,15 @@ from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.section import Birch
 from popinv.downstream.birch.steps import Adam, Plain
-from popinv.downstream.birch.study import Learning, Speeds, compare, predicted, stable, tried
+from popinv.downstream.birch.study import (
+    Learning,
+    Speeds,
+    compare,
+    measured,
+    predicted,
+    stable,
+    tried,
+)
 from popinv.downstream.birch.study_figures import draw_training
 from popinv.downstream.birch.tree import check
 from popinv.errors import ConfigError, DataError, DivergenceError
@@ -324,6 +335,26 @@ def test_a_study_is_told_how_to_train():
     assert both.sum(axis=-1).min() > 1
     np.testing.assert_array_equal(real.values[both], simulated.values[both])
     assert len(draw_training(result).axes) == 2
+
+
+@pytest.mark.parametrize("most", [8, 1])
+def test_a_worker_that_begins_late_is_timed_later_or_told(most, monkeypatch):
+    task, before = learning(), []
+
+    def held_up(worker, number, weights):
+        if worker == 1 and not before:
+            time.sleep(0.5)
+        before.append(number)
+        return task.slope(worker, number, weights)
+
+    monkeypatch.setattr(study, "_MOST_TIMINGS", most)
+    with Team([0.001, 0.001], held_up, len(task.start)) as team:
+        if most == 1:
+            with pytest.raises(DataError, match=r"a worker computed 0 gradients .* 'seconds'"):
+                measured(team, task, 0.0)
+            return
+        found = measured(team, task, 0.0).workers
+    assert all(0.001 <= seconds < 0.5 for seconds in found.compute)
 
 
 def test_a_training_that_no_step_size_improves_is_refused(monkeypatch):

@@ -35,7 +35,7 @@ from popinv.downstream.birch.engine import Workers
 from popinv.downstream.birch.live import Handling, LiveRun, RealRun, Team
 from popinv.downstream.birch.steps import Plain
 from popinv.downstream.birch.tree import check
-from popinv.errors import DivergenceError
+from popinv.errors import DataError, DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.training import (
@@ -59,6 +59,8 @@ _TRIALS = 2
 _APART = 1_000_000
 # Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
 _WARM, _TIMED = 2, 6
+# Fewest gradients of any worker that are timed, and how often twice as many are asked for.
+_FEWEST_TIMED, _MOST_TIMINGS = 2, 8
 _HALVINGS = 2
 # A real run takes this many times the predicted number of gradients to the target.
 _LONGER = 1.5
@@ -159,8 +161,20 @@ def measured(team: Team, learning: Learning, message: float) -> Speeds:
     slowest, n = max(team.seconds), len(team.seconds)
     wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
     workers = Workers(tuple(team.seconds), (0.0,) * n)
-    run = RealRun(team, workers, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9)
-    run.until(int(np.ceil(wanted)))
+    for longer in range(_MOST_TIMINGS):
+        run = RealRun(
+            team, workers, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9
+        )
+        run.until(int(np.ceil(wanted * 2**longer)))
+        # On a busy machine, the others may be done before a worker has begun.
+        if min(map(len, run.took)) >= _WARM + _FEWEST_TIMED:
+            break
+    else:
+        raise DataError(
+            f"a worker computed {min(map(len, run.took))} gradients while the others computed "
+            f"{max(map(len, run.took))}, too few to tell its time; give it a time in 'seconds' "
+            "nearer to theirs, or try again when the machine is less busy"
+        )
     kept = [np.array(took[_WARM:]) for took in run.took]
     relative = np.concatenate([times / times.mean() for times in kept])
     handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
