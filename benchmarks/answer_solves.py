@@ -73,7 +73,7 @@ class Rounds:
         self.exact: Estimate | None = None
 
     def _observed(self, model: Model, count: int) -> xr.Dataset:
-        given, truth = self.given, self.given.observations.truth
+        given, truth = self.given, default_study.truth(self.given)
         alpha = law_values(given.law, truth.law, given.forward)
         observed = given.forward.observed(self.seed)
         clean = self.solve(parameters(self.law, alpha, self.seed, "propose/truth", count))

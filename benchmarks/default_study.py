@@ -17,6 +17,7 @@ from popinv.inference.problem import Problem
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
+from popinv.population.sections import SyntheticObservations, Truth
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs
 from popinv.surrogate.networks import Surrogate
@@ -32,6 +33,7 @@ __all__ = [
     "section",
     "solver",
     "training",
+    "truth",
 ]
 
 SEED = 1
@@ -42,6 +44,12 @@ _CONFIG = ROOT / "config" / "config.yaml"
 def section() -> Study:
     """Return the study's section, with every default filled in."""
     return load_file(_CONFIG).studies["porous_flow"]
+
+
+def truth(given: Study) -> Truth:
+    """Return the truth from which a study's population is drawn."""
+    assert isinstance(given.observations, SyntheticObservations)
+    return given.observations.truth
 
 
 def model() -> Model:
@@ -67,12 +75,13 @@ def first_design(count: int) -> np.ndarray:
 def observe(model: ForwardModel, count: int) -> xr.Dataset:
     """Return observations of so many systems of the true law, through the true noise."""
     given = section()
-    truth, observations = given.observations.truth, given.forward.observed(SEED)
-    alpha = law_values(given.law, truth.law, given.forward)
+    stated, observations = truth(given), given.forward.observed(SEED)
+    alpha = law_values(given.law, stated.law, given.forward)
     z = parameters(given.law.law(given.forward), alpha, SEED, "propose/truth", count)
     of_noise = given.noise.noise(observations)
-    gamma = of_noise.from_natural(truth.noise)
-    y = model.solve(z).observations + noise_rows(of_noise, gamma, SEED, "truth", count)
+    gamma = of_noise.from_natural(stated.noise)
+    clean = model.solve(z).observations
+    y = clean + noise_rows(of_noise, gamma, SEED, "truth", clean)
     return observations_dataset(y, observations, heldout=0)
 
 
@@ -84,7 +93,7 @@ def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
     given = section()
     z = first_design(count)
     of_noise = given.noise.noise(given.forward.observed(SEED))
-    gamma = torch.from_numpy(of_noise.from_natural(given.observations.truth.noise))
+    gamma = torch.from_numpy(of_noise.from_natural(truth(given).noise))
     network, _ = network_inputs(given.surrogate, given.forward, SEED)
     settings = TrainingSettings(
         seed=SEED,

@@ -99,9 +99,10 @@ def _row(field: str, dimension: int, name: str) -> Row:
 @functools.cache
 def _model(field: str, dimension: int) -> Elastodynamics:
     sensors = Sensors(positions=_PLACES[:, :dimension].tolist())
-    return Section(kind="elastodynamics", dimension=dimension, field=field, sensors=sensors).model(
-        0
-    )
+    keys = {"kind": "elastodynamics", "dimension": dimension, "field": field}
+    model = Section.model_validate({**keys, "sensors": sensors}).model(0)
+    assert isinstance(model, Elastodynamics)
+    return model
 
 
 def _contest(field: str, dimension: int, peer: str, few: int, repeats: int) -> Contest:

@@ -84,7 +84,7 @@ def _beside_quadrature(count: int) -> Contest:
     errors = estimate(given).standard_errors
     return Contest(
         ours=lambda: estimate(given).p,
-        peer=lambda: by_quadrature(given.data, START, _NODES),
+        peer=lambda: by_quadrature(np.asarray(given.data), START, _NODES),
         tolerance=0.3,
         repeats=3,
         difference=functools.partial(in_standard_errors, errors),
@@ -94,10 +94,10 @@ def _beside_quadrature(count: int) -> Contest:
 def _beside_nuts(count: int) -> Contest:
     given = problem(count)
     answer = estimate(given)
-    _, effective = by_nuts(given.data, START, _WARMUP, _SAMPLES)
+    _, effective = by_nuts(np.asarray(given.data), START, _WARMUP, _SAMPLES)
     return Contest(
         ours=lambda: estimate(given).p,
-        peer=lambda: by_nuts(given.data, START, _WARMUP, _SAMPLES)[0].mean(axis=0),
+        peer=lambda: by_nuts(np.asarray(given.data), START, _WARMUP, _SAMPLES)[0].mean(axis=0),
         ours_units=max(1, round(1 / answer.diagnostics["draws_error"] ** 2)),
         peer_units=max(1, round(effective.min())),
         # The posterior mean of so few systems is not quite the maximum.

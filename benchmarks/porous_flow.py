@@ -66,7 +66,8 @@ def model(field: str, dimension: int) -> PorousFlow:
     """Return the package's model with 50 sensors."""
     rng = generator(0, f"benchmarks/porous_flow/{dimension}/sensors")
     sensors = Sensors(positions=rng.uniform(0.05, 0.95, (50, dimension)).tolist())
-    section = Section(kind="porous_flow", dimension=dimension, field=field, sensors=sensors)
+    keys = {"kind": "porous_flow", "dimension": dimension, "field": field}
+    section = Section.model_validate({**keys, "sensors": sensors})
     return section.model(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 import traceback
@@ -81,15 +82,17 @@ def run(
             continue
         tell(f"{head}: preparing")
         try:
-            measurement = measure(
-                row.prepare(), clock, lambda step, head=head: tell(f"{head}: {step}")
-            )
+            measurement = measure(row.prepare(), clock, functools.partial(_step, tell, head))
         except Exception as error:  # one row in error does not lose the others
             tell("".join(traceback.format_exception(error)))
             errors[row.name] = f"{type(error).__name__}: {error}"
         else:
             results[row.name] = report.record(row, measurement)
     return results, errors
+
+
+def _step(tell: Callable[[str], None], head: str, step: str) -> None:
+    tell(f"{head}: {step}")
 
 
 def _tell(message: str) -> None:

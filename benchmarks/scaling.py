@@ -152,9 +152,9 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
         return lambda: training.step(start, ready, settings)
     if stage == "solve":
         forward = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"].forward
-        model = forward.model(0)
-        z = np.random.default_rng(0).standard_normal((size, D_Z))
-        return lambda: model.solve(z, "benchmark")
+        solver = forward.model(0)
+        inputs = np.random.default_rng(0).standard_normal((size, D_Z))
+        return lambda: solver.solve(inputs, "benchmark")
     if stage == "two_stage":
         problem = problem_of(size)
         return lambda: two_stage(problem, parameters_of(problem))
@@ -163,14 +163,14 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
     noise = FullNoise(size, 0.1)
     problem = problem_of(300, size, noise)
     gamma = noise.from_natural({"standard_deviation": 1.0, "correlation": 0.0})
-    p = torch.from_numpy(np.concatenate([parameters_of(problem)[0], gamma]))
+    at = torch.from_numpy(np.concatenate([parameters_of(problem)[0], gamma]))
     rng = np.random.default_rng(0)
     draws = (
         torch.from_numpy(rng.standard_normal((500, D_Z))),
         torch.from_numpy(rng.standard_normal((500, size))),
         None,
     )
-    return lambda: curvature_factor(problem, SETTINGS, p, draws, 0)
+    return lambda: curvature_factor(problem, SETTINGS, at, draws, 0)
 
 
 def peak() -> int:

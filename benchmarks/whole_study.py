@@ -20,13 +20,13 @@ from benchmarks.peers.porous_flow import firedrake_built_once
 from benchmarks.peers.study import plain_study
 from benchmarks.rows import Contest, Row
 from popinv.config.study import Study
+from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.build import descent_problem, start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 from popinv.population.synthetic import parameters
-from popinv.sections.base import plain
 from popinv.surrogate.build import training_settings
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
@@ -67,7 +67,8 @@ def _contest() -> Contest:
     model = default_study.model()
     problem = descent_problem(model, observations, empty, default_study.SEED, "descent")
     first = start(model, problem)
-    forward = plain(given.forward)
+    forward = given.forward
+    assert isinstance(forward, PorousFlow)
 
     def theirs() -> np.ndarray:
         solve = firedrake_built_once(
@@ -127,7 +128,7 @@ def package_study(given: Study, problem: Problem, design: np.ndarray, rounds: in
             z = np.concatenate([z, more])
             y = np.concatenate([y, model.solve(more).observations])
             of_round = np.append(of_round, np.full(len(more), number))
-            covariance = noise_covariance(problem, gamma)
+            covariance = noise_covariance(problem, alpha, gamma)
         weights = recency_weights(of_round, number, given.active_learning.recency_decay)
         how = _training(given, problem, number, covariance)
         surrogate, _ = train(TrainingData(z, y, weights), how, surrogate, progress=False)

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def simulated(function: str, **arguments: Any) -> np.ndarray:
         given, found = Path(temporary) / "given.npz", Path(temporary) / "found.npy"
         arrays = {k: v for k, v in arguments.items() if isinstance(v, np.ndarray)}
         plain = {k: v for k, v in arguments.items() if k not in arrays}
-        np.savez(given, **arrays)
+        np.savez(given, allow_pickle=False, **arrays)
         command = [str(python), __file__, function, json.dumps(plain), str(given), str(found)]
         # The package of the caller's environment would come first otherwise.
         own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -184,5 +185,8 @@ if __name__ == "__main__":
     name, plain, given, found = sys.argv[1:]
     with np.load(given) as loaded:
         arrays = dict(loaded)
-    functions = {"accuracies": accuracies, "conductances": conductances}
+    functions: dict[str, Callable[..., np.ndarray]] = {
+        "accuracies": accuracies,
+        "conductances": conductances,
+    }
     np.save(found, functions[name](**json.loads(plain), **arrays))

@@ -44,8 +44,8 @@ def by_quadrature(data: np.ndarray, start: np.ndarray, nodes: int) -> np.ndarray
         log_joint = log_weight - 0.5 * squares * torch.exp(-2 * position[4])
         fit = torch.logsumexp(log_joint, dim=1) - rows.shape[1] * position[4]
         value = -fit.sum()
-        value.backward()
-        return value.item(), position.grad.numpy()
+        (slope,) = torch.autograd.grad(value, position)
+        return value.item(), slope.numpy()
 
     return minimize(minus_log_likelihood, start, jac=True, method="L-BFGS-B").x
 
