@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.downstream.birch import study
+from popinv.downstream.birch import speeds
 from popinv.downstream.birch.advice import advised
 from popinv.downstream.birch.candidates import (
     Candidate,
@@ -23,12 +23,11 @@ from popinv.downstream.birch.live import Handling, LiveRun, RealRun, Team
 from popinv.downstream.birch.objectives import quadratic
 from popinv.downstream.birch.replay import points_on_main_branch
 from popinv.downstream.birch.section import Birch
+from popinv.downstream.birch.speeds import Speeds, measured
 from popinv.downstream.birch.steps import Adam, Plain
 from popinv.downstream.birch.study import (
     Learning,
-    Speeds,
     compare,
-    measured,
     predicted,
     stable,
     tried,
@@ -347,13 +346,13 @@ def test_a_worker_that_begins_late_is_timed_later_or_told(most, monkeypatch):
         before.append(number)
         return task.slope(worker, number, weights)
 
-    monkeypatch.setattr(study, "_MOST_TIMINGS", most)
+    monkeypatch.setattr(speeds, "_MOST_TIMINGS", most)
     with Team([0.001, 0.001], held_up, len(task.start)) as team:
         if most == 1:
             with pytest.raises(DataError, match=r"a worker computed 0 gradients .* 'seconds'"):
-                measured(team, task, 0.0)
+                measured(team, task.start, 0.0)
             return
-        found = measured(team, task, 0.0).workers
+        found = measured(team, task.start, 0.0).workers
     assert all(0.001 <= seconds < 0.5 for seconds in found.compute)
 
 

@@ -73,7 +73,7 @@ class MLP(nn.Module):
     def of_outputs(self, entries: torch.Tensor) -> MLP:
         """Return the network with some of the outputs alone, which are numbered by ``entries``."""
         network = copy.deepcopy(self)
-        network.layers[-1] = _of_outputs(network.layers[-1], entries)
+        _keep_outputs(network.layers[-1], entries)
         return network
 
 
@@ -233,21 +233,17 @@ class FNO(nn.Module):
         if self.fixed_readout:
             network.interpolation = self.interpolation[entries.to(self.interpolation.device)]
         else:
-            network.readout = _of_outputs(network.readout, entries)
+            _keep_outputs(network.readout, entries)
         return network
 
 
-def _of_outputs(layer: nn.Module, entries: torch.Tensor) -> nn.Linear:
-    """Return a linear layer with some of its outputs alone."""
+def _keep_outputs(layer: nn.Module, entries: torch.Tensor) -> None:
+    """Remove all but some of a linear layer's outputs, in place."""
     assert isinstance(layer, nn.Linear)
-    cut = copy.copy(layer)
-    # The copy shares what is registered with the layer, unless it has a register of its own.
-    cut._parameters = {
-        name: nn.Parameter(value[entries.to(value.device)], requires_grad=value.requires_grad)
-        for name, value in layer.named_parameters()
-    }
-    cut.out_features = len(entries)
-    return cut
+    for name, value in list(layer.named_parameters()):
+        kept = nn.Parameter(value[entries.to(value.device)], requires_grad=value.requires_grad)
+        setattr(layer, name, kept)
+    layer.out_features = len(entries)
 
 
 def build_network(

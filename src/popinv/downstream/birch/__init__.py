@@ -16,5 +16,6 @@ tree; how workers share the work then matters only for the time that the gradien
 ``regimes``     speeds of workers and messages, and the search for settings
 ``problem``     the test problem: the fastest methods of each regime; ``claims`` on it
 ``live``        policies run on vectors: by a simulated clock, or by real worker processes
+``speeds``      times of real workers and of the server, measured before the runs
 ``study``       a study's surrogate trained by real workers of unequal speed
 """

@@ -30,12 +30,11 @@ from popinv.downstream.birch.candidates import (
     common_target,
     seconds_to,
 )
-from popinv.downstream.birch.catalogue import policy
 from popinv.downstream.birch.engine import Workers
-from popinv.downstream.birch.live import Handling, LiveRun, RealRun, Team
-from popinv.downstream.birch.steps import Plain
+from popinv.downstream.birch.live import LiveRun, RealRun, Team
+from popinv.downstream.birch.speeds import Speeds, measured
 from popinv.downstream.birch.tree import check
-from popinv.errors import DataError, DivergenceError
+from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.training import (
@@ -50,17 +49,13 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "Speeds", "compare", "measured", "predicted", "raced", "stable", "tried"]
+__all__ = ["Learning", "compare", "predicted", "raced", "stable", "tried"]
 
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.
 _TRIALS = 2
 # Numbers of minibatches between two draws, more than a worker can take in a run.
 _APART = 1_000_000
-# Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
-_WARM, _TIMED = 2, 6
-# Fewest gradients of any worker that are timed, and how often twice as many are asked for.
-_FEWEST_TIMED, _MOST_TIMINGS = 2, 8
 _HALVINGS = 2
 # A real run takes this many times the predicted number of gradients to the target.
 _LONGER = 1.5
@@ -139,49 +134,6 @@ class Learning:
     def losses(self, weights: np.ndarray) -> np.ndarray:
         """Return the validation losses at several points, shape (m,)."""
         return np.array([self.loss(point) for point in weights])
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """What was measured before the runs: times of gradients, and of the server's work."""
-
-    workers: Workers
-    handling: Handling
-
-
-def measured(team: Team, learning: Learning, message: float) -> Speeds:
-    """Let all workers compute at once, without steps, and time them and the server.
-
-    Returns
-    -------
-    Speeds
-        The mean time of each worker's gradients, their coefficient of variation over all workers,
-        and the mean times of the server's work.
-    """
-    slowest, n = max(team.seconds), len(team.seconds)
-    wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
-    workers = Workers(tuple(team.seconds), (0.0,) * n)
-    for longer in range(_MOST_TIMINGS):
-        run = RealRun(
-            team, workers, policy("asynchronous", n, {}), learning.start, Plain(0.0), 10**9
-        )
-        run.until(int(np.ceil(wanted * 2**longer)))
-        # On a busy machine, the others may be done before a worker has begun.
-        if min(map(len, run.took)) >= _WARM + _FEWEST_TIMED:
-            break
-    else:
-        raise DataError(
-            f"a worker computed {min(map(len, run.took))} gradients while the others computed "
-            f"{max(map(len, run.took))}, too few to tell its time; give it a time in 'seconds' "
-            "nearer to theirs, or try again when the machine is less busy"
-        )
-    kept = [np.array(took[_WARM:]) for took in run.took]
-    relative = np.concatenate([times / times.mean() for times in kept])
-    handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
-    found = Workers(
-        tuple(float(times.mean()) for times in kept), (message,) * n, float(relative.std())
-    )
-    return Speeds(found, Handling(**handling))
 
 
 def _simulated(speeds: Speeds, candidate: Candidate, draw: int, **others: Any) -> LiveRun:
@@ -319,7 +271,7 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
     count, most = len(asked.seconds), asked.gradients
     ways, before = candidates(count), learning.loss(learning.start)
     with fixed_threads(), Team(asked.seconds, learning.slope, len(learning.start)) as team:
-        speeds = measured(team, learning, asked.message)
+        speeds = measured(team, learning.start, asked.message)
         trials: dict[str, dict[float, list[Curve]]] = {}
         for way in tqdm(ways, desc="step sizes", unit="candidate", disable=None):
             found = [tried(learning, speeds, most, way, draw) for draw in range(_TRIALS)]
@@ -327,7 +279,7 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
         target = common_target(before, trials)
         rates = best_rates(target, trials)
         # The trials may have taken long, and the machine's other work may have changed.
-        speeds = measured(team, learning, asked.message)
+        speeds = measured(team, learning.start, asked.message)
         draws = range(_TRIALS, _TRIALS + asked.repeats)
         expected: dict[str, list[Curve]] = {}
         for way in ways:

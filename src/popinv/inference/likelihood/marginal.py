@@ -30,6 +30,7 @@ the error due to the draws.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -195,7 +196,7 @@ class _Run:
         numbers: np.ndarray | None,
         reduces: bool = True,
     ) -> None:
-        self.problem, self.p, self.settings = problem, p, settings
+        self.problem, self.settings = problem, settings
         self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         self.varying = VaryingNoiseAt.of(problem, gamma) if problem.noise.varies else None
@@ -214,7 +215,7 @@ class _Run:
         self.push_forward = PushForward(problem, alpha, problem.known)
         self.span: Span | None = None
         if reduces and reducible(problem):
-            self.span = Span.of(self.push_forward, self.p, self.noise, self.changes)
+            self.span = Span.of(self.push_forward, p, self.noise, self.changes)
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -241,7 +242,8 @@ class _Run:
             if len(chosen):
                 _put(found, len(systems), chosen, block.evaluate(self.settings, block_modes, level))
         if unserved.any():
-            whole = _Run(self.problem, self.p, self.settings, self.numbers, reduces=False)
+            whole = copy.copy(self)
+            whole.span = None
             near = None if modes is None else modes[unserved]
             others = whole.evaluate(systems[unserved], near, corrections[unserved])
             _put(found, len(systems), np.flatnonzero(unserved), tuple(others.memory.values()))
@@ -253,7 +255,8 @@ class _Run:
         """Return integrals, their modes, and which systems are not to be computed otherwise."""
         if self.span is None:
             block = self.integrals(systems)
-            return block, block.find_modes(self.settings, start), torch.ones(len(systems)) > 0
+            everyone = torch.ones(len(systems), dtype=torch.bool)
+            return block, block.find_modes(self.settings, start), everyone
         rows, data = torch.from_numpy(systems), self._data(systems)
         rough = self.span.integrals(rows, self.numbers[systems], data)
         modes = rough.find_modes(self.settings, start)
