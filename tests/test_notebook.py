@@ -27,7 +27,7 @@ RULES = [
 ]
 # A page of text and no numbers.
 # The last two do several stages in one job.
-WITHOUT_STAGE = {"tabulate_efficiency", "solve_population", "solve_round"}
+WITHOUT_STAGE = {"tabulate_efficiency", "solve_population", "run_round"}
 
 
 def example() -> str:

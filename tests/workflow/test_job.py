@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -11,9 +12,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from tiny_study import ROOT
 
 from popinv.errors import DataError
 from popinv.workflow.job import job, killed_jobs
+
+SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 
 
 def rule(folder, name: str = "solve") -> SimpleNamespace:
@@ -33,6 +37,32 @@ def test_a_log_has_a_beginning_what_was_said_and_an_end(tmp_path):
     assert said == "half way"
     assert last.startswith("solve: done in ")
     assert killed_jobs(tmp_path, since=0) == ""
+
+
+def test_the_collector_waits_for_imports_and_leaves_modules_alone(tmp_path):
+    code = """
+        import gc, sys
+        from types import SimpleNamespace
+        from popinv.workflow.script import stage
+        assert not gc.isenabled()
+        rule = SimpleNamespace(log=[sys.argv[1]], rule="solve", output={}, params={}, wildcards={})
+        with stage(rule):
+            assert gc.isenabled()
+            assert gc.get_freeze_count() > 10_000
+    """
+    log = str(tmp_path / "solve.log")
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), log], check=True)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_of_stages_import_their_frame_first(script):
+    modules = [
+        node.module
+        for node in ast.parse(script.read_text()).body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("popinv")
+    ]
+    frames = {"popinv.workflow.stage", "popinv.workflow.script"} & set(modules)
+    assert not frames or modules[0] == "popinv.workflow.script"
 
 
 def test_an_error_of_the_package_is_its_message_alone(tmp_path, capsys):

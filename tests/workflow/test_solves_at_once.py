@@ -1,8 +1,9 @@
-"""A round of solves that takes seconds is one job, with the same numbers as its parts."""
+"""What takes seconds in a round is one job, with the same numbers as its parts."""
 
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 from typing import Any
@@ -15,8 +16,14 @@ from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.store import storage
 from popinv.workflow.questions import solves_at_once
+from popinv.workflow.resources import runs_whole_rounds
 
-JUDGED, FIRST = "results/tiny/rounds/1/solves.zarr.zip", "results/tiny/rounds/0/solves.zarr.zip"
+FIRST = "results/tiny/rounds/0/solves.zarr.zip"
+JUDGED, TRAINED, ESTIMATED = (
+    f"results/tiny/rounds/1/{artefact}.zarr.zip" for artefact in ("solves", "surrogate", "estimate")
+)
+PARTS = {"draw_population", "propose_parameters", "solve_chunk", "collect_solves"}
+LEARNING = {"train_surrogate", "update_population"}
 
 
 def with_chunks(size: int, **sections: dict[str, Any]) -> dict[str, Any]:
@@ -80,23 +87,52 @@ def made(workflow: Workflow, target: str) -> tuple[set[str], xr.Dataset]:
     return rules, storage.load(workflow.folder / target)
 
 
+@pytest.mark.parametrize(
+    ("sections", "whole"),
+    [
+        ({}, True),
+        ({"surrogate": {"max_epochs": 100_000}}, False),
+        ({"surrogate": {"width": 3000, "depth": 4, "max_epochs": 1000}}, False),
+    ],
+)
+def test_a_round_of_long_training_has_a_job_for_each_part(sections, whole):
+    assert runs_whole_rounds(study_of(with_chunks(1000, **sections))) == whole
+
+
 @pytest.mark.firedrake
-def test_rounds_at_once_have_the_solves_of_chunks(untouched, tmp_path):
+def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
     shutil.copytree(untouched.folder, tmp_path / "copy")
     workflow = Workflow(tmp_path / "copy")
-    in_chunks = {target: storage.load(workflow.folder / target) for target in (FIRST, JUDGED)}
+    kept = (FIRST, JUDGED, TRAINED, ESTIMATED)
+    in_parts = {target: storage.load(workflow.folder / target) for target in kept}
 
     workflow.configure(with_chunks(1000))
-    rules, judged = made(workflow, JUDGED)
-    assert {"solve_population", "solve_round", "train_surrogate"} <= rules
-    assert not {"draw_population", "propose_parameters", "solve_chunk", "collect_solves"} & rules
-    xr.testing.assert_equal(judged, in_chunks[JUDGED])
-    assert "surrogate_error" in judged
-    xr.testing.assert_equal(storage.load(workflow.folder / FIRST), in_chunks[FIRST])
+    rules, estimate = made(workflow, ESTIMATED)
+    assert {"solve_population", "run_round"} <= rules
+    assert not (PARTS | LEARNING | {"solve_round"}) & rules
+    for target in kept:
+        at_once = storage.load(workflow.folder / target)
+        xr.testing.assert_equal(at_once, in_parts[target])
+        before, now = (json.loads(data.attrs["config"]) for data in (in_parts[target], at_once))
+        # The number of draws has no place in a record of chunks.
+        assert {name: now[name] for name in before} == before
+    assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
 
-    # What was made at once is not taken for what is made from chunks, which are still there.
+    # What was made at once is not taken for what is made in parts, which is still there.
     workflow.configure(TINY)
     rules, first = made(workflow, FIRST)
     assert "collect_solves" in rules
-    assert not {"solve_round", "solve_population"} & rules
-    xr.testing.assert_equal(first, in_chunks[FIRST])
+    assert not {"run_round", "solve_round", "solve_population"} & rules
+    xr.testing.assert_equal(first, in_parts[FIRST])
+    rules, estimate = made(workflow, ESTIMATED)
+    assert rules >= LEARNING
+    xr.testing.assert_equal(estimate, in_parts[ESTIMATED])
+
+
+def test_rounds_of_long_training_are_solved_at_once(tmp_path):
+    workflow = Workflow(tmp_path)
+    workflow.configure(with_chunks(1000, surrogate={"max_epochs": 1_000_000}))
+    planned = workflow.run("--dry-run", ESTIMATED).stdout
+    rules = set(re.findall(r"^(\w+) +\d+$", planned, re.MULTILINE))
+    assert {"solve_round", *LEARNING} <= rules
+    assert not (PARTS | {"run_round"}) & rules

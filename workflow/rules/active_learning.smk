@@ -36,6 +36,11 @@ def choosing(wildcards):
     return {}
 
 
+def candidates_of_round(wildcards):
+    """Params function: the number of draws among which a round's solves are chosen, 0 for none."""
+    return candidate_count(study_of(wildcards)) if choosing(wildcards) else 0
+
+
 def choosing_with(wildcards):
     """Modules that choose a round's solves, none where they are plain draws."""
     return selected_modules(study_of(wildcards), "choice") if choosing(wildcards) else []
@@ -250,9 +255,7 @@ rule solve_round:
         seed=seed_of,
         study=solved_with,
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=lambda wildcards: (
-            candidate_count(study_of(wildcards)) if choosing(wildcards) else 0
-        ),
+        candidates=candidates_of_round,
         simulator=of_study(simulator_of),
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
@@ -266,6 +269,56 @@ rule solve_round:
         "{wildcards.study}, round {wildcards.round}: proposing parameters, and solving"
     script:
         "../scripts/solve_round.py"
+
+
+# A whole round, where its solves, its training and its estimate take seconds.
+rule run_round:
+    input:
+        unpack(compared),
+        unpack(judged),
+        observations="<results>/{study}/observations.zarr.zip",
+    output:
+        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
+        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr.zip",
+        estimate="<results>/{study}/rounds/{round}/estimate.zarr.zip",
+        made="<results>/{study}/made/run_round.{round}.json",
+    log:
+        "<results>/{study}/logs/run_round.{round}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/run_round.{round}.tsv"
+    wildcard_constraints:
+        round="[0-9]+",
+        study=studies(whole_rounds=True),
+    resources:
+        mem_mb=memory("run_round"),
+        runtime=runtime("run_round"),
+    params:
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "surrogate"),
+        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
+        candidates=candidates_of_round,
+        known=of_study(has_known),
+        simulator=of_study(simulator_of),
+        thresholds=judged_by,
+        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+        recency_decay=of_study(lambda study: study.active_learning.recency_decay),
+        code=code_of(
+            "run_round",
+            "law",
+            "noise",
+            "solver",
+            "training",
+            "surrogate",
+            "descent",
+            also=lambda wildcards: [*choosing_with(wildcards), *judging(wildcards)],
+        ),
+    message:
+        "{wildcards.study}, round {wildcards.round}: solving, training, and estimating"
+    script:
+        "../scripts/run_round.py"
+
+
+ruleorder: run_round > solve_round
 
 
 # Train the surrogate on all solves so far; a network starts from its last weights.
@@ -282,6 +335,7 @@ rule train_surrogate:
         "<results>/{study}/benchmarks/train_surrogate.{round}.tsv"
     wildcard_constraints:
         round="[0-9]+",
+        study=studies(whole_rounds=False),
     resources:
         mem_mb=memory("train_surrogate"),
         runtime=runtime("train_surrogate"),
@@ -312,6 +366,7 @@ rule update_population:
         "<results>/{study}/benchmarks/update_population.{round}.tsv"
     wildcard_constraints:
         round="[0-9]+",
+        study=studies(whole_rounds=False),
     resources:
         mem_mb=memory("update_population"),
         runtime=runtime("update_population"),

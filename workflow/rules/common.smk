@@ -20,7 +20,14 @@ from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs
 from popinv.workflow.processor import numerics_environment
 from popinv.workflow.records import identity_of
-from popinv.workflow.resources import ROWS, demand, memory_mb, runtime_minutes, sizes
+from popinv.workflow.resources import (
+    ROWS,
+    demand,
+    memory_mb,
+    runs_whole_rounds,
+    runtime_minutes,
+    sizes,
+)
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.study_sizes import times_file
 from popinv.workflow.trust import doubts, message as trust_message
@@ -153,8 +160,9 @@ def checkpoint_of(job):
 
 
 def code_alone(rule, *also):
-    """Fingerprint of a rule's script, and of further modules, for a rule without a study."""
-    return fingerprint(f"{PROJECT}/workflow/scripts/{rule}.py", *also)
+    """Params function: fingerprint of a script and of further modules, for a rule without a study."""
+    script = f"{PROJECT}/workflow/scripts/{rule}.py"
+    return signed(lambda wildcards: fingerprint(script, *also))
 
 
 onerror:
@@ -224,6 +232,7 @@ QUESTIONS = {
     "synthetic": is_synthetic,
     "shared": lambda study: ranks_of(study) > 1,
     "at_once": solves_at_once,
+    "whole_rounds": runs_whole_rounds,
 }
 
 
@@ -231,7 +240,8 @@ def studies(**wanted):
     """Pattern of the names of the studies with the wanted answers to these questions.
 
     ``synthetic``: the observations have a known truth. ``shared``: processes share each solve.
-    ``at_once``: one job draws, solves and collects a round.
+    ``at_once``: one job draws, solves and collects a round. ``whole_rounds``: it also trains the
+    surrogate and estimates the population.
     """
     names = [
         name

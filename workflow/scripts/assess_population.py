@@ -1,8 +1,8 @@
 """Judge the answer."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.assess_population import assess_population
 from popinv.surrogate.collect import Thresholds
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     metrics = assess_population(

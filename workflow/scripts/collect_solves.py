@@ -1,8 +1,8 @@
 """Gather a round's chunks, count failures, and judge the last surrogate on the fresh solves."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.collect_solves import collect_solves
 from popinv.surrogate.collect import Thresholds
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     budget, thresholds = job.params.failure_budget, job.params.thresholds

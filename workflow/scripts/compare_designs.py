@@ -1,9 +1,9 @@
 """Compare the solver calls that both designs need for the same error."""
 
+from popinv.workflow.script import stage
 from popinv.evidence.stages.compare_designs import compare_designs
 from popinv.figures.evidence import draw_designs
 from popinv.figures.style import save
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     curves, metrics = compare_designs(**job.inputs, solver_calls=job.params.solves)

@@ -1,7 +1,7 @@
 """The estimate of the study if the noise, or the law, is known."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.consult_oracle import consult_oracle
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     known, settings = job.wildcards.known, job.settings("descent", "polish", "estimator")

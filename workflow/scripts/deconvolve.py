@@ -1,7 +1,7 @@
 """The coupled descent on law and noise."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.deconvolve import deconvolve
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     model, descent, checkpoint = job.model, job.study["descent"], job.checkpoint()

@@ -1,7 +1,7 @@
 """The study's descent with another policy of the gradient."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.descend_with_policy import descend_with_policy
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     model, descent, checkpoint = job.model, job.study["descent"], job.checkpoint()

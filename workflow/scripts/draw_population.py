@@ -1,7 +1,7 @@
 """Draw the parameters of a synthetic population from its true law."""
 
+from popinv.workflow.script import stage
 from popinv.population.stages.draw_population import draw_population
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     samples, round_name = job.params.samples, job.wildcards.round

@@ -1,7 +1,7 @@
 """Gather the answer: the best estimate, its intervals, and its agreement with the others."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.gather_answer import gather_answer
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     estimator = job.study["estimator"]

@@ -1,7 +1,7 @@
 """Pseudo-likelihood and likelihood of law and noise, after the descent."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     wanted = job.params.likelihood

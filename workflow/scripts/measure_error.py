@@ -1,7 +1,7 @@
 """Draw data sets of one size from the truth, and estimate from each."""
 
+from popinv.workflow.script import stage
 from popinv.evidence.stages.measure_error import measure_error
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     errors = measure_error(

@@ -1,7 +1,7 @@
 """Add noise to the solved synthetic population and set some systems aside."""
 
+from popinv.workflow.script import stage
 from popinv.population.stages.observe_population import observe_population
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     observations, truth = observe_population(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from popinv.workflow.script import stage
 from popinv.figures.stages.plot_figures import plot_figures
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     folder = Path(job.output[0]).parent

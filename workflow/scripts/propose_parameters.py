@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from popinv.workflow.script import stage
 from popinv.population.stages.propose_parameters import propose_parameters
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     inputs, choose = dict(job.inputs), None

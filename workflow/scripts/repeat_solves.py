@@ -1,7 +1,7 @@
 """Solve some systems repeatedly from other initial states, for the sampling error."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.repeat_solves import repeat_solves
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     counts = {"repeats": job.params.repeats, "systems": job.params.systems}

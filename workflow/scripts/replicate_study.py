@@ -1,7 +1,7 @@
 """Draw data sets of the study's size from a truth, and estimate each as the study does."""
 
+from popinv.workflow.script import stage
 from popinv.evidence.stages.replicate_study import replicate_study
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     first, replications = job.params.replications

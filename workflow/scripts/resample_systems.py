@@ -1,7 +1,7 @@
 """Repeat the estimate on resampled systems, for confidence intervals."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.resample_systems import resample_systems
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     count = job.params.resamples

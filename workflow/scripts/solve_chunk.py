@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from popinv.workflow.script import stage
 from popinv.forward.stages.solve_chunk import solve_chunk
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     results = snakemake.config["results"]

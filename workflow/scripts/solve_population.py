@@ -1,9 +1,9 @@
 """Draw the parameters of a synthetic population from its true law, and solve the forward model."""
 
+from popinv.workflow.script import stage
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.inference.stages.collect_solves import collect_solves
 from popinv.population.stages.draw_population import draw_population
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     round_name, budget = job.wildcards.round, job.params.failure_budget

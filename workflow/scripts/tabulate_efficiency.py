@@ -1,7 +1,7 @@
 """Write the page that compares the errors of the studies' answers with the bound."""
 
+from popinv.workflow.script import stage
 from popinv.evidence.efficiency import efficiency_page
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     through = job.params.through

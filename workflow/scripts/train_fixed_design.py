@@ -1,7 +1,7 @@
 """Train a surrogate on solves of the broad design alone."""
 
+from popinv.workflow.script import stage
 from popinv.evidence.stages.train_fixed_design import train_fixed_design
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     calls = int(job.wildcards.solves)

@@ -1,7 +1,7 @@
 """Train the surrogate on all solves so far, from its last weights."""
 
+from popinv.workflow.script import stage
 from popinv.surrogate.stages.train_surrogate import train_surrogate
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     decay = job.params.recency_decay

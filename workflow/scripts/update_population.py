@@ -1,7 +1,7 @@
 """Estimate the population through the round's surrogate, for the next round's solves."""
 
+from popinv.workflow.script import stage
 from popinv.inference.stages.update_population import update_population
-from popinv.workflow.stage import stage
 
 with stage(snakemake, streams=True) as job:
     number = int(job.wildcards.round)

@@ -1,9 +1,9 @@
 """Write the page of a study."""
 
+from popinv.workflow.script import stage
 from popinv.population.model import Model
 from popinv.report.gathering import gather_study
 from popinv.report.writing import write_study_page
-from popinv.workflow.stage import stage
 
 with stage(snakemake) as job:
     section = job.study["whole"]

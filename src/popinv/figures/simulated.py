@@ -27,9 +27,9 @@ __all__ = ["LEVELS", "covariance", "data_sets", "middle_of", "moments", "quantil
 LEVELS = (0.05, 0.5, 0.95)
 """Levels of the quantiles over the systems."""
 
-# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 10. Of large data
+# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Of large data
 # sets there are fewer.
-_FEWEST, _MOST, _ENTRIES = 3, 10, 2e7
+_FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
 
 
 def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> Iterator[np.ndarray]:

@@ -41,6 +41,7 @@ _STAGES = {
     "repeat_solves": "repeated solves",
     "maximise_likelihoods": "likelihoods",
     "resample_systems": "resampled estimates",
+    "run_round": "rounds: solves, training, estimates",
     "solve_chunk": "forward model",
     "solve_chunk_distributed": "forward model, by MPI",
     "solve_population": "drawing and solving a population",

@@ -9,6 +9,7 @@ job that was killed.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -74,6 +75,9 @@ def job(snakemake: Any) -> Iterator[None]:
     snakemake : object
         The object that Snakemake gives to a script.
     """
+    # The modules stay until the process ends, so that the collector need not visit them again.
+    gc.freeze()
+    gc.enable()
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -106,6 +110,7 @@ def job(snakemake: Any) -> Iterator[None]:
         _say(log, f"{snakemake.rule}{ending}{time.monotonic() - started:.1f} s")
         with suppress(OSError):
             log.close()
+        gc.freeze()  # The process ends, without a last search of all that it has.
 
 
 _MORE_MEMORY = (

@@ -18,7 +18,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from popinv.config.study import Study
 from popinv.workflow.method_demands import METHODS
+from popinv.workflow.questions import solves_at_once
 from popinv.workflow.study_sizes import Demand, NotAsked, Row, Sizes, megabytes, sizes
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Sizes",
     "demand",
     "memory_mb",
+    "runs_whole_rounds",
     "runtime_minutes",
     "sizes",
 ]
@@ -37,6 +40,9 @@ _SNAKEMAKE_MB = 450
 # A nearly full memory kills a job; a slow or busy machine makes it late.
 _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
+# Training and estimating in fewer seconds, as planned, belong to the job of the round's solves: of
+# the 18 to 25 s that rounds of the default study are planned with, they take 7.
+_WHOLE_ROUND_SECONDS = 60.0
 
 
 def _moments_mb(s: Sizes) -> float:
@@ -111,6 +117,10 @@ def _replicated_seconds(s: Sizes) -> float:
     return s.study.evidence.calibration_block * (observed + _estimate_seconds(s))
 
 
+def _learning_seconds(s: Sizes) -> float:
+    return 17 + s.solves * s.training + 4 * s.moments
+
+
 # Drawing, solving and collecting in one job, where they take seconds.
 _AT_ONCE = Row(
     lambda s: 730 + s.cost.megabytes + 4 * s.tables,
@@ -148,6 +158,11 @@ _ROWS = {
     ),
     # The surrogate, the law and the noise.
     "train_surrogate": Row(lambda s: s.training_megabytes, lambda s: 5 + s.solves * s.training),
+    "run_round": Row(
+        lambda s: max(_AT_ONCE.megabytes(s), s.training_megabytes, _moments_mb(s)),
+        lambda s: _AT_ONCE.seconds(s) + _learning_seconds(s),
+        lambda s: s.cost.setup_seconds,
+    ),
     "train_fixed_design": Row(lambda s: s.training_megabytes, lambda s: 5 + s.solves * s.training),
     "update_population": Row(_moments_mb, lambda s: 12 + 4 * s.moments),
     # A second leg of the descent fits into the margin; a third goes on from the checkpoint.
@@ -221,6 +236,16 @@ def demand(rule: str, of_study: Sizes, wildcards: Mapping[str, str]) -> Demand:
     if "solves" in wildcards:
         of_study = replace(of_study, solves=int(wildcards["solves"]))
     return ROWS[rule].demand(of_study)
+
+
+def runs_whole_rounds(study: Study) -> bool:
+    """Return whether one job solves, trains and estimates in a round, as all of it takes seconds.
+
+    It depends on the study alone, as :func:`popinv.workflow.questions.solves_at_once`.
+    """
+    if not solves_at_once(study):
+        return False
+    return _learning_seconds(sizes(study)) <= _WHOLE_ROUND_SECONDS
 
 
 def memory_mb(needed: Demand, attempt: int = 1) -> int:

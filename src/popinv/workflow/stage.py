@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -91,12 +91,22 @@ class Stage:
         config = plain({**self.study, **settings})
         return Checkpoint.of_job(self.snakemake, config, self.inputs.values())
 
-    def save(self, output: str, dataset: xr.Dataset, **settings: Any) -> None:
-        """Write an output store, with the sections and further settings that it depends on."""
+    def save(
+        self,
+        output: str,
+        dataset: xr.Dataset,
+        sections: Iterable[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Write an output store, with the sections and further settings that it depends on.
+
+        By default it depends on all sections of the job.
+        """
+        own = self.study if sections is None else self.settings(*sections)
         storage.save(
             dataset,
             self.output[output],
-            config=plain({**self.study, **settings}),
+            config=plain({**own, **settings}),
             seed=self.seed,
             created_by=self.snakemake.rule,
         )

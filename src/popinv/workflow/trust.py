@@ -18,7 +18,7 @@ from typing import Any
 from popinv.errors import DataError
 from popinv.workflow.records import Record, differences, identity, read_record, settings_of
 
-__all__ = ["Doubt", "doubts", "message", "records_in"]
+__all__ = ["Doubt", "doubts", "message", "newest_of_each", "records_in"]
 
 # More lines say nothing new.
 _MOST, _DIFFERENCES = 8, 3
@@ -43,6 +43,17 @@ def records_in(results: str | Path) -> dict[Path, Record | None]:
     return found
 
 
+def newest_of_each(records: Mapping[Path, Record | None]) -> dict[str, Record]:
+    """Return the record of each result by its path, the newest of several.
+
+    A result may have had a job of its own before, and be made with others in one job now.
+    """
+    oldest_first = sorted(records, key=lambda at: (at.stat().st_mtime_ns, at))
+    return {
+        path: record for at in oldest_first if (record := records[at]) for path in record.outputs
+    }
+
+
 def doubts(
     results: str | Path,
     wanted: Callable[[Record], Mapping[str, Any] | None],
@@ -64,7 +75,7 @@ def doubts(
         The one that is asked for. `native` accepts every other.
     """
     records = records_in(results)
-    made = {path: record for record in records.values() if record for path in record.outputs}
+    made = newest_of_each(records)
     found = [Doubt(str(at), "cannot be read") for at, record in records.items() if record is None]
     for record in dict.fromkeys(made.values()):
         if (now := wanted(record)) is not None:
@@ -78,6 +89,8 @@ def doubts(
 def _lost(record: Record, made: Mapping[str, Record], results: Path) -> Iterator[Doubt]:
     """Yield outputs, and inputs of other jobs, that are gone or are not what they were."""
     for path, content in record.outputs.items():
+        if made[path] is not record:
+            continue
         if not Path(path).exists():
             yield Doubt(path, "missing")
         elif not content.is_of(Path(path)):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from popinv.config.study import Config
 from popinv.sections.base import plain
 from popinv.workflow.records import Record, content_of, differences
-from popinv.workflow.trust import records_in
+from popinv.workflow.trust import newest_of_each, records_in
 
 __all__ = ["Verdict", "verify"]
 
@@ -49,7 +49,7 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
         The configuration whose settings the results should have been made with.
     """
     records, hashes = records_in(results), dict[str, str]()
-    made = {path: record for record in records.values() if record for path in record.outputs}
+    made = newest_of_each(records)
     found = {
         str(at): Verdict(str(at), "unknown", "the record cannot be read")
         for at, record in records.items()
