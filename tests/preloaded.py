@@ -224,10 +224,10 @@ def _import_all() -> None:
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
     assert "firedrake" not in sys.modules
     # Each Snakemake reads the source of the whole package.
-    from popinv.workflow.fingerprint import _code_and_imports
+    from popinv.workflow.parsed_code import code_and_imports
 
     for file in (SOURCES / "popinv").rglob("*.py"):
-        _code_and_imports(file)
+        code_and_imports(file)
 
 
 def _main(at: str) -> None:

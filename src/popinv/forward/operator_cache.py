@@ -23,6 +23,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.forward import assembly, firedrake
+from popinv.store.cache import cache_folder
 from popinv.store.whole_files import written_whole
 
 __all__ = ["kept"]
@@ -30,12 +31,6 @@ __all__ = ["kept"]
 T = TypeVar("T")
 
 _MOST_FILES = 200
-
-
-def _directory() -> Path:
-    """Return where operators are kept."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("POPINV_CACHE") or Path(home) / "popinv") / "operators"
 
 
 def kept(
@@ -57,7 +52,7 @@ def kept(
     """
     if any(callable(argument) for argument in arguments):
         return assemble()
-    path = _directory() / f"{_digest(code, arguments)}.npz"
+    path = cache_folder("operators") / f"{_digest(code, arguments)}.npz"
     # A file that another process has removed, or a full disk has truncated, is written again.
     unreadable = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
     with suppress(*unreadable), np.load(path, allow_pickle=False) as arrays:

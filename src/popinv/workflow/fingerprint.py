@@ -12,10 +12,11 @@ the rule names them.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+
+from popinv.workflow.parsed_code import code_and_imports, remember
 
 __all__ = ["fingerprint", "imported_modules"]
 
@@ -23,8 +24,6 @@ _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT.name
 # Modules that write messages and search for kinds. No result depends on them.
 _WORDING = ("sections.messages", "sections.outside", "sections.sources")
-_EXPLAINING = ("description", "json_schema_extra")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
@@ -37,42 +36,6 @@ def _source_of(module: str) -> Path | None:
         return path / "__init__.py"
     file = path.with_suffix(".py")
     return file if file.is_file() else None
-
-
-class _WithoutWords(ast.NodeTransformer):
-    """Remove explanations: docstrings, descriptions of keys, and messages of problems."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Name) and node.func.id == "Field":
-            node.keywords = [key for key in node.keywords if key.arg not in _EXPLAINING]
-        return self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
-        if node.returns is not None and ast.unparse(node.returns) == "Iterator[Problem]":
-            return None
-        return self.generic_visit(node)
-
-
-@cache
-def _code_and_imports(path: Path) -> tuple[str, frozenset[str]]:
-    """Return the code without comments, layout and explanations, and the names it imports."""
-    if path.suffix != ".py":
-        return hashlib.sha256(path.read_bytes()).hexdigest(), frozenset()
-    tree = ast.parse(path.read_text())
-    names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return ast.dump(_WithoutWords().visit(tree)), frozenset(names)
 
 
 def _packages_of(module: str) -> list[str]:
@@ -104,7 +67,7 @@ def imported_modules(*roots: str) -> dict[str, Path]:
     pending: list[str] = []
     for root in roots:
         if Path(root).is_file():
-            pending.extend(_code_and_imports(Path(root).resolve())[1])
+            pending.extend(code_and_imports(Path(root).resolve()).imports)
         elif _source_of(root) is None:
             raise ValueError(f"'{root}' is neither a module of {_PACKAGE} nor a script")
         else:
@@ -116,7 +79,7 @@ def imported_modules(*roots: str) -> dict[str, Path]:
             continue
         modules[name] = path
         pending.extend(_packages_of(name))
-        pending.extend(_code_and_imports(path)[1])
+        pending.extend(code_and_imports(path).imports)
     return dict(sorted(modules.items()))
 
 
@@ -140,5 +103,6 @@ def fingerprint(*roots: str) -> str:
     digest = hashlib.sha256()
     for name, path in {**files, **imported_modules(*roots)}.items():
         digest.update(name.encode())
-        digest.update(_code_and_imports(path)[0].encode())
+        digest.update(code_and_imports(path).code.encode())
+    remember()
     return digest.hexdigest()[:16]

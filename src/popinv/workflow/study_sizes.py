@@ -39,6 +39,11 @@ _COMPONENTS, _COVARIANCE, _SEARCHED = 10, 2e-8, 120
 _DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_000, 400_000, 40_000
 
 
+# From so many observations on, the likelihood simulates a share of them, less than this
+# (popinv.inference.likelihood.reduced): 90 of 200, 194 of 500, 318 of 1000.
+_SPANNED_FROM, _SHARE_OF_SPANNED = 200, 0.45
+
+
 class NotAsked(LookupError):
     """The study does not ask for the method whose rule this is."""
 
@@ -290,7 +295,10 @@ class Sizes:
     def integral(self) -> float:
         """Seconds of an evaluation of the likelihood of one system with its derivatives."""
         # Residuals of all draws are whitened, and pass through a matrix for each noise parameter.
-        whitening = 20 * self.observed**2 / _FLOPS
+        # Many observations are taken in the span of their signals.
+        many = self.observed >= _SPANNED_FROM
+        whitened = _SHARE_OF_SPANNED * self.observed if many else self.observed
+        whitening = 20 * whitened**2 / _FLOPS
         return self.study.polish.draws * ((3 + 0.2 * self.parameters) * self.passing + whitening)
 
     @property
