@@ -226,12 +226,12 @@ def test_an_unknown_module_is_refused():
         fingerprint("popinv.nothing")
 
 
-def printed(root: Path) -> str:
+def printed(root: Path, cache: str = "cache") -> str:
     code = "from popinv.workflow.fingerprint import fingerprint; print(fingerprint('popinv.seeds'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=root,
-        env={"PYTHONPATH": str(root)},
+        env={"PYTHONPATH": str(root), "POPINV_CACHE": str(root / cache)},
         capture_output=True,
         text=True,
         check=True,
@@ -239,18 +239,38 @@ def printed(root: Path) -> str:
     return done.stdout
 
 
-def test_code_counts_and_comments_do_not(tmp_path):
-    package = tmp_path / "popinv"
-    (package / "workflow").mkdir(parents=True)
+def copied(root: Path) -> Path:
+    """Return a copy of the package that has fingerprints and little else."""
+    package = root / "popinv"
     source = Path(sys.modules["popinv.workflow.fingerprint"].__file__).parents[1]
-    for name in ("workflow/fingerprint.py", "seeds.py"):
+    for folder in ("workflow", "store"):
+        shutil.copytree(source / folder, package / folder)
+        (package / folder / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    for name in ("errors.py", "seeds.py"):
         shutil.copy(source / name, package / name)
-    for folder in (package, package / "workflow"):
-        (folder / "__init__.py").write_text("")
+    return package
+
+
+def test_code_counts_and_comments_do_not(tmp_path):
+    package = copied(tmp_path)
     before = printed(tmp_path)
+    # What was parsed is on disk now.
+    assert printed(tmp_path) == before
+    assert len(list((tmp_path / "cache" / "parsed_code").iterdir())) == 1
     seeds = package / "seeds.py"
     text = seeds.read_text()
     seeds.write_text(text.replace("A stage is a", "A stage may be a") + "\n# a remark\n")
     assert printed(tmp_path) == before
     seeds.write_text(text.replace("digest[:16]", "digest[:12]"))
+    changed = printed(tmp_path)
+    assert changed != before
+    assert printed(tmp_path, "another_cache") == changed
+
+
+def test_what_is_kept_belongs_to_the_rules_by_which_it_was_read(tmp_path):
+    package = copied(tmp_path)
+    before = printed(tmp_path)
+    parsing = package / "workflow" / "parsed_code.py"
+    parsing.write_text(parsing.read_text().replace("_DOCUMENTED) and", "_DOCUMENTED) and 0 and"))
     assert printed(tmp_path) != before
