@@ -44,7 +44,7 @@ from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import training_settings
 from popinv.surrogate.design import recency_weights
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, train
 from popinv.threads import fixed_threads
 

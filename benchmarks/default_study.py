@@ -20,7 +20,7 @@ from popinv.population.observe import observations_dataset
 from popinv.population.sections import SyntheticObservations, Truth
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
 from popinv.surrogate.build import network_inputs
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 
 __all__ = [

@@ -63,8 +63,9 @@ from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.store import storage
 from popinv.store.variables import variable
 from popinv.surrogate import training
-from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 from popinv.threads import fixed_threads
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from benchmarks.peers.predecessor import Predecessor
 from benchmarks.peers.training import batches_of, data_loader, fit
 from popinv.inference.problem import Problem
 from popinv.population.synthetic import parameters
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare
 
 __all__ = ["descend", "plain_study", "plain_training"]

@@ -25,8 +25,9 @@ from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.seeds import generator
 from popinv.store import storage
-from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 
 SYSTEMS, NOISE = 400, 0.2
 MATRIX = np.array([[1.0, 0.6, -0.4, 0.8]])

@@ -14,8 +14,9 @@ from popinv.downstream.fedhl.section import FedHL
 from popinv.downstream.sites import site_laws
 from popinv.errors import SolverError
 from popinv.seeds import generator
-from popinv.surrogate.networks import MLP, Surrogate, build_network
+from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 
 ASKED = FedHL(
     ranks=[1, 3, 6], solves=30, test_solves=20, repeats=2, rounds=4, local_steps=10, rate=1e-2

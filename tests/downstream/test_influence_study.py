@@ -20,8 +20,9 @@ from popinv.inference.likelihood import model_moments
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 
 MLP = {"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"}

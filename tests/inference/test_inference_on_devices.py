@@ -32,7 +32,7 @@ from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.population.noise.full.noise import FullNoise
 from popinv.store.checkpoints import state_to_arrays
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 
 SHORT = DescentSettings(iterations=12, model_samples=100, directions=16)

@@ -16,8 +16,9 @@ from popinv.forward.datasets import reasons_of, solves
 from popinv.store.variables import variable
 from popinv.surrogate.build import training_data
 from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
-from popinv.surrogate.networks import MLP, Surrogate
+from popinv.surrogate.networks import MLP
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 
 WHERE = Observations(np.array([[0.25], [0.75]]), ("x",), "u")
 

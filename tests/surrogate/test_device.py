@@ -18,7 +18,7 @@ from popinv.downstream.instance_unlearning.solves import withdraw_solves
 from popinv.errors import ConfigError
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.device import device_of
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import (
     TrainingData,
     TrainingSettings,

@@ -9,10 +9,10 @@ from popinv.surrogate.networks import (
     FNO,
     MLP,
     SpectralConvolution,
-    Surrogate,
     build_network,
 )
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 
 
 @pytest.fixture(autouse=True)

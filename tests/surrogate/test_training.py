@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import (
     TrainingData,
     TrainingDiverged,

@@ -16,8 +16,8 @@ import xarray as xr
 from popinv.store.variables import variable
 from popinv.surrogate.build import training_data, training_settings
 from popinv.surrogate.design import whitened_rmse
-from popinv.surrogate.networks import Surrogate
 from popinv.surrogate.section import SurrogateSettings
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import train
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
 
         return Emulator.from_arrays(arrays, hyperparameters)
     from popinv.surrogate.device import device_of
-    from popinv.surrogate.networks import Surrogate
+    from popinv.surrogate.trained_network import Surrogate
 
     surrogate = Surrogate.from_arrays(arrays, hyperparameters)
     surrogate.network.to(device_of(device))

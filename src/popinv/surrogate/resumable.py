@@ -6,7 +6,7 @@ import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import train
 from popinv.surrogate.training_state import (
     TrainingData,

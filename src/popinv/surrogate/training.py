@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_problem import (
     TrainingProblem,
     loss_of,

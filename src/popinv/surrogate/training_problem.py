@@ -24,8 +24,9 @@ from torch import nn
 from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 from popinv.surrogate.device import device_of
-from popinv.surrogate.networks import Surrogate, build_network
+from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
 __all__ = [

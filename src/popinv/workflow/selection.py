@@ -50,7 +50,7 @@ def _table(study: Study) -> tuple[str, ...]:
 
 def _surrogate(study: Study) -> tuple[str, ...]:
     if study.surrogate.kind == "network":
-        return ("popinv.surrogate.networks", "popinv.surrogate.device")
+        return ("popinv.surrogate.trained_network", "popinv.surrogate.device")
     modules = "surrogate.gaussian_process.emulator", "inference.surrogate_posterior"
     return tuple(f"popinv.{module}" for module in modules)
 
@@ -62,7 +62,7 @@ def _choice(study: Study) -> tuple[str, ...]:
 def _training(study: Study) -> tuple[str, ...]:
     if study.surrogate.kind == "gaussian_process":
         return ("popinv.surrogate.gaussian_process.training",)
-    modules = ["artefact", "build", "resumable", "networks", "device"]
+    modules = ["artefact", "build", "resumable", "trained_network", "device"]
     if study.surrogate.network == "fno":
         modules.append("fourier_inputs")
     return tuple(f"popinv.surrogate.{module}" for module in modules)

@@ -32,7 +32,7 @@ from popinv.downstream.analog.levels import ERRORS
 from popinv.downstream.analog.study import dense_layers, with_devices
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 
 __all__ = ["Accelerator", "Simulator"]
 

@@ -13,7 +13,7 @@ from popinv.downstream.analog.study import Fit
 from popinv.errors import DivergenceError
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 
 __all__ = ["changes", "check_rows", "error_of", "metrics", "result_dataset", "statement"]
 

@@ -38,7 +38,7 @@ from popinv.downstream.analog.layers import (
 )
 from popinv.errors import ConfigError
 from popinv.seeds import generator
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingProblem
 from popinv.surrogate.training_problem import loss_of
 from popinv.threads import fixed_threads

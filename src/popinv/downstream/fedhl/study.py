@@ -36,7 +36,7 @@ from popinv.downstream.fedhl.splits import site_wise
 from popinv.errors import SolverError
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 
 if TYPE_CHECKING:
     from popinv.downstream.fedhl.section import FedHL

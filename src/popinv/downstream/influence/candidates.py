@@ -26,7 +26,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.surrogate.design import recency_weights
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 
 __all__ = ["order_candidates"]
 

@@ -32,7 +32,7 @@ from popinv.errors import DataError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.design import recency_weights, whitened_rmse
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_problem import prepare, row_losses
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 

@@ -27,7 +27,7 @@ from popinv.downstream.influence.landmarks import squared_distances, tangent_emb
 from popinv.inference.estimate import Estimate
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
-from popinv.surrogate.networks import Surrogate
+from popinv.surrogate.trained_network import Surrogate
 
 __all__ = ["answer_order", "by_worth", "kernel_of", "scaled_slopes"]
 
