@@ -1,5 +1,6 @@
 """Functions that the rules share: the checked configuration, and fingerprints of their code."""
 
+import gc
 import inspect
 import os
 import sys
@@ -57,6 +58,11 @@ from popinv.workflow.questions import (
 )
 
 STARTED = time.time()
+
+# Snakemake's own modules, and the jobs of a plan, stay until it ends. Python's garbage collector
+# would look through them again and again.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
 
 # A store that is made again with the same numbers is the same file. What follows from it is not
 # done again, if Snakemake compares files of that size, and not of 1 MB alone.
