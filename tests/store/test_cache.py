@@ -63,3 +63,18 @@ def test_the_folder_is_that_of_the_environment(tmp_path, monkeypatch):
     assert cache_folder("x") == tmp_path / "popinv" / "x"
     monkeypatch.setenv("POPINV_CACHE", str(tmp_path / "mine"))
     assert cache_folder("x") == Path(tmp_path, "mine", "x")
+
+
+def test_nothing_is_kept_for_a_user_without_a_home(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "POPINV_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    entries = Entries(cache_folder("x") / "entries.json")
+    entries.put("a", 1)
+    entries.write()
+    assert entries.get("a") == 1
+    assert not cache_folder("x").exists()

@@ -18,8 +18,14 @@ _MOST_ENTRIES = 5000
 
 
 def cache_folder(name: str) -> Path:
-    """Return a folder under `$POPINV_CACHE`, or `~/.cache/popinv`, which may not exist."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Return a folder under `$POPINV_CACHE`, or `~/.cache/popinv`, which may not exist.
+
+    For a user without a home it is one that cannot exist, so that nothing is kept.
+    """
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        home = os.devnull
     return Path(os.environ.get("POPINV_CACHE") or Path(home) / "popinv") / name
 
 
