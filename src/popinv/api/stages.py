@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from popinv.api.functions import OwnFunction
 from popinv.config.study import Study
-from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.inference.stages.assess_population import assess_population
-from popinv.inference.stages.collect_solves import collect_solves
 from popinv.inference.stages.deconvolve import deconvolve
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 from popinv.inference.stages.refit_without_tested import refit_without_tested
 from popinv.inference.stages.repeat_solves import repeat_solves
 from popinv.inference.stages.resample_systems import resample_systems
+from popinv.inference.stages.solve_round import solve_round
 from popinv.inference.stages.update_population import update_population
 from popinv.population.model import Model
-from popinv.population.stages.propose_parameters import Choice, propose_parameters
 from popinv.sections.base import plain
 from popinv.surrogate.collect import Thresholds
 from popinv.surrogate.stages.train_surrogate import train_surrogate
 from popinv.workflow.questions import (
     candidate_count,
-    chooses_solves,
     has_known,
     has_sampling_error,
     last_round,
@@ -142,42 +138,27 @@ class _Run:
         self,
         round_name: str,
         samples: int,
+        record: xr.Dataset | None = None,
         estimate: xr.Dataset | None = None,
-        choose: Choice | None = None,
-        **judged: Any,
     ) -> xr.Dataset:
-        """Propose inputs, solve them, and return the record of solves."""
-        study, seed = self.study, self.seed
-        known = {"observations": self["observations"]} if has_known(study) else {}
-        proposals = propose_parameters(
+        """Return the record of solves with those of a round, on which the surrogate is judged."""
+        study = self.study
+        return solve_round(
             study.forward,
             study.law,
-            estimate,
-            **known,
-            seed=seed,
+            seed=self.seed,
             round_name=round_name,
             samples=samples,
-            candidates=candidate_count(study),
-            choose=choose,
-        )
-        size = study.active_learning.chunk_size
-        chunks = [
-            solve_chunk(
-                study.forward,
-                proposals,
-                seed=seed,
-                round_name=round_name,
-                chunk=chunk,
-                chunk_size=size,
-            )
-            for chunk in range(max(1, -(-samples // size)))
-        ]
-        return collect_solves(
-            chunks,
-            seed=seed,
-            round_name=round_name,
+            candidates=0 if round_name == "check" else candidate_count(study),
             failure_budget=study.active_learning.failure_budget,
-            **judged,
+            chunk_size=study.active_learning.chunk_size,
+            model=self.model,
+            thresholds=self.thresholds,
+            observations=self["observations"] if has_known(study) else None,
+            previous_solves=record,
+            previous_surrogate=self.surrogate,
+            previous_estimate=estimate,
+            previous_observations=self["observations"],
         )
 
     def without_surrogate(self) -> None:
@@ -200,7 +181,7 @@ class _Run:
         for number in range(count):
             of = f"round {number + 1} of {count}"
             self.say(f"{of}: solving the forward model")
-            record = self._next(str(number), record, estimate)
+            record = self.solved(str(number), solve_count(study, str(number)), record, estimate)
             self.say(f"{of}: training the surrogate")
             self.surrogate = train_surrogate(
                 study.forward,
@@ -226,32 +207,9 @@ class _Run:
             )
             estimate = self.keep(f"estimate_{number}", estimate, "update_population")
         self.say("solving fresh systems")
-        self.keep("check", self._next("check", record, estimate), "collect_solves")
+        fresh = self.solved("check", solve_count(study, "check"), record, estimate)
+        self.keep("check", fresh, "collect_solves")
         self.keep("surrogate", self.surrogate, "train_surrogate")
-
-    def _next(
-        self, round_name: str, record: xr.Dataset | None, estimate: xr.Dataset | None
-    ) -> xr.Dataset:
-        """Return the record of solves with those of a round, on which the surrogate is judged."""
-        samples, choose = solve_count(self.study, round_name), None
-        if estimate is None:
-            return self.solved(round_name, samples)
-        if round_name != "check" and chooses_solves(self.study):
-            from popinv.surrogate.gaussian_process.acquisition import chosen_rows
-
-            choose = partial(chosen_rows, self.surrogate)
-        return self.solved(
-            round_name,
-            samples,
-            estimate,
-            choose,
-            model=self.model,
-            thresholds=self.thresholds,
-            previous_solves=record,
-            previous_surrogate=self.surrogate,
-            previous_estimate=estimate,
-            previous_observations=self["observations"],
-        )
 
     # --- the answer -----------------------------------------------------------------------------
 

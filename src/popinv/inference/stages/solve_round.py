@@ -29,6 +29,7 @@ def solve_round(
     samples: int,
     candidates: int,
     failure_budget: float,
+    chunk_size: int | None = None,
     model: Model | None = None,
     thresholds: Thresholds | None = None,
     observations: xr.Dataset | None = None,
@@ -49,6 +50,8 @@ def solve_round(
         the last surrogate chooses.
     failure_budget : float
         Share of the solves that may fail.
+    chunk_size : int, optional
+        Number of systems that are solved together; all of them by default.
     model, thresholds : Model, Thresholds
         What the last surrogate is judged with. The first round has none to judge.
     observations : Dataset, optional
@@ -78,8 +81,15 @@ def solve_round(
         candidates=candidates,
         choose=choose,
     )
+    size = chunk_size or max(1, samples)
+    chunks = [
+        solve_chunk(
+            forward, proposals, seed=seed, round_name=round_name, chunk=chunk, chunk_size=size
+        )
+        for chunk in range(max(1, -(-samples // size)))
+    ]
     return collect_solves(
-        [solve_chunk(forward, proposals, seed=seed, round_name=round_name)],
+        chunks,
         seed=seed,
         round_name=round_name,
         failure_budget=failure_budget,
