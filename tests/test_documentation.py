@@ -257,9 +257,7 @@ def test_commands_are_there_and_take_what_they_are_given(words, monkeypatch):
         # It exits with a message if an option is unknown.
         parse_args(rest)
     elif name == "python":
-        done = subprocess.run(
-            [sys.executable, *rest, "--help"], cwd=ROOT, capture_output=True, text=True
-        )
+        done = preloaded.run([*rest, "--help"], ROOT, dict(os.environ))
         assert done.returncode == 0, done.stderr
     elif name == "pip":
         action, what = rest

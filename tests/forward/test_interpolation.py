@@ -101,15 +101,17 @@ def test_observations_are_those_at_their_own_times():
 def test_derivatives_are_those_of_the_interpolation():
     interpolated = model()
     tangents = np.random.default_rng(0).standard_normal((3, *Z.shape))
-    value, changes = interpolated.jvp(Z, tangents)
-    np.testing.assert_allclose(value, interpolated.solve(Z).observations, rtol=1e-12)
+    weights = np.random.default_rng(1).standard_normal((len(Z), 2 * len(TIMES)))
     step = 1e-6
-    for tangent, change in zip(tangents, changes, strict=True):
-        ahead = interpolated.solve(Z + step * tangent).observations
-        behind = interpolated.solve(Z - step * tangent).observations
-        np.testing.assert_allclose(change, (ahead - behind) / (2 * step), atol=1e-8)
-    weights = np.random.default_rng(1).standard_normal(value.shape)
-    gradient = interpolated.vjp(Z, weights)
+    # One process imports torch for all calls.
+    with interpolated.session():
+        value, changes = interpolated.jvp(Z, tangents)
+        np.testing.assert_allclose(value, interpolated.solve(Z).observations, rtol=1e-12)
+        for tangent, change in zip(tangents, changes, strict=True):
+            ahead = interpolated.solve(Z + step * tangent).observations
+            behind = interpolated.solve(Z - step * tangent).observations
+            np.testing.assert_allclose(change, (ahead - behind) / (2 * step), atol=1e-8)
+        gradient = interpolated.vjp(Z, weights)
     for tangent, change in zip(tangents, changes, strict=True):
         np.testing.assert_allclose((gradient * tangent).sum(1), (weights * change).sum(1))
 

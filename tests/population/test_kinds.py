@@ -94,35 +94,53 @@ def test_noise_of_the_package_passes_the_checks_of_a_users_own(name):
     check_noise(noise_section(NOISES[name]), forward_section(RING).observed(1))
 
 
-@pytest.mark.parametrize(
-    ("build", "section"),
-    [("law", LAWS["matern_field beside"]), *(("noise", noise) for noise in NOISES.values())],
-)
-def test_a_section_names_the_modules_that_run(build, section):
-    code = (
-        "import json, sys\n"
-        "build, section = json.loads(sys.argv[1])\n"
-        "from popinv.forward.section import forward_section\n"
-        "if build == 'law':\n"
-        "    from popinv.population.laws.section import law_section\n"
-        "    before = set(sys.modules)\n"
-        "    law_section(section[1]).law(forward_section(section[0]))\n"
-        "else:\n"
-        "    from popinv.population.noise.section import noise_section\n"
-        f"    places = forward_section({RING!r}).observed(1)\n"
-        "    before = set(sys.modules)\n"
-        "    noise_section(section).model(places)\n"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps([build, section])], capture_output=True, text=True
-    )
+SELECTED = {
+    "matern_field beside": ("law", LAWS["matern_field beside"]),
+    **{name: ("noise", noise) for name, noise in NOISES.items()},
+}
+
+# One process imports the libraries, and forks for each section. It prints the modules that are
+# loaded where a law or a noise model is built.
+LOADED = """
+import json, os, sys
+import numba, scipy.stats, torch
+from popinv.forward.section import forward_section
+from popinv.population.laws.section import law_section
+from popinv.population.noise.section import noise_section
+
+ring, selected = json.loads(sys.argv[1])
+places = forward_section(ring).observed(1)
+before = set(sys.modules)
+for name, (build, section) in selected.items():
+    if os.fork() == 0:
+        if build == "law":
+            law_section(section[1]).law(forward_section(section[0]))
+        else:
+            noise_section(section).model(places)
+        print(json.dumps([name, sorted(set(sys.modules) - before)]), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """Return the modules of `popinv.population` that each selected section loads."""
+    command = [sys.executable, "-c", LOADED, json.dumps([RING, SELECTED])]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    loaded = {name for name in json.loads(done.stdout) if name.startswith("popinv.population.")}
+    return {
+        name: {module for module in modules if module.startswith("popinv.population.")}
+        for name, modules in map(json.loads, done.stdout.splitlines())
+    }
+
+
+@pytest.mark.parametrize("name", SELECTED)
+def test_a_section_names_the_modules_that_run(name, loaded):
+    build, section = SELECTED[name]
     typed = law_section(section[1]) if build == "law" else noise_section(section)
-    named = imported_modules(*typed.modules())
-    assert loaded <= set(named)
-    assert any(name.endswith(f".{build}") for name in loaded)
+    assert loaded[name] <= set(imported_modules(*typed.modules()))
+    assert any(module.endswith(f".{build}") for module in loaded[name])
 
 
 def test_sections_import_no_torch():

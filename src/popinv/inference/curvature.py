@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import numba
 import numpy as np
 import torch
 
 from popinv.transport.sorting import sort_rows
 
-__all__ = ["each_tangent", "gauss_newton_matrix", "tangents"]
+__all__ = ["binned_means", "each_tangent", "gauss_newton_matrix", "tangents"]
 
 _STEP = 1e-4
 
@@ -87,14 +88,39 @@ def gauss_newton_matrix(
         give less noise and less resolution in u.
     """
     count, d_y = sample.shape
-    bins = max(1, count // rows_per_bin)
-    used = bins * (count // bins)
+    per_bin = count // max(1, count // rows_per_bin)
     order, _ = sort_rows((directions.T @ sample.T).numpy())
-    index = torch.from_numpy(order[:, :used].astype(np.int64))
-    means = torch.stack(
+    means = np.stack(
         [
-            torch.gather(directions.T @ tangent.T, 1, index).reshape(-1, used // bins).mean(dim=1)
+            binned_means((directions.T @ tangent.T).numpy(), order, per_bin).ravel()
             for tangent in sample_tangents
         ]
     )
-    return d_y * means @ means.T / means.shape[1]
+    return torch.from_numpy(d_y * means @ means.T / means.shape[1])
+
+
+@numba.njit(nogil=True, cache=True)
+def binned_means(rows: np.ndarray, order: np.ndarray, per_bin: int) -> np.ndarray:
+    """Return the means of the entries that follow each other in the order of their row.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (K, n)
+    order : ndarray of shape (K, n)
+        Places of the entries of each row.
+    per_bin : int
+        Entries of a mean. Those left over at the end are in none.
+
+    Returns
+    -------
+    ndarray of shape (K, n // per_bin)
+    """
+    means = np.empty((rows.shape[0], rows.shape[1] // per_bin))
+    for k in range(means.shape[0]):
+        row, places = rows[k], order[k]
+        for j in range(means.shape[1]):
+            total = 0.0
+            for i in range(j * per_bin, (j + 1) * per_bin):
+                total += row[places[i]]
+            means[k, j] = total / per_bin
+    return means

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from popinv.inference.curvature import each_tangent
+from popinv.inference.curvature import binned_means, each_tangent
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.mean_noise import mean_noise_factor
 from popinv.inference.piecewise import summed_over_directions
@@ -37,6 +37,7 @@ from popinv.seeds import generator
 from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
+from popinv.transport.sorting import sort_rows
 
 __all__ = ["DistanceInfluence", "distance_influence"]
 
@@ -129,16 +130,14 @@ def _quantile_tangents(
     systems = problem.random_systems(f"{stage}/systems", 0, _DRAWS)
     # A direction is a row: entries that are sorted and gathered together lie side by side.
     projected = u.T @ problem.model(p, omega, e, systems).numpy().T
-    order = np.argsort(projected, axis=1)
-    ordered = np.take_along_axis(projected, order, axis=1)
+    order, ordered = sort_rows(projected)
     tangents = each_tangent(
         lambda q: problem.model(_inserted(p, free, q), omega, e, systems), p[free]
     )
     count, bins = u.shape[1], _DRAWS // _ROWS_PER_BIN
     means = np.zeros((len(p), count, bins))
     for i, tangent in zip(free, tangents, strict=True):
-        along = np.take_along_axis(u.T @ tangent.numpy().T, order, axis=1)
-        means[i] = along.reshape(count, bins, _ROWS_PER_BIN).mean(axis=2)
+        means[i] = binned_means(u.T @ tangent.numpy().T, order, _ROWS_PER_BIN)
     # Edges lie halfway between the last projection of a bin and the first of the next.
     last, first = (
         ordered[:, _ROWS_PER_BIN - 1 : -1 : _ROWS_PER_BIN],

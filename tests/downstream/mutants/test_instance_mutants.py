@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
+from popinv.downstream import privacy
 from popinv.downstream.instance_unlearning import (
     barriers,
     bounds,
@@ -189,7 +190,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (bounds, "(1 - shrink**trained) /", "1 /", _COUPLED),
     (bounds, "/ (4 * rate * wanted)", "/ (2 * rate * wanted)", _COUPLED),
     (bounds, "share = left * (1 - squared)", "share = left * (1 - squared) * 1.2", _COUPLED),
-    (bounds, "(epsilon / (math.sqrt(epsilon + price)", "(epsilon / (math.sqrt(price)", _COUPLED),
+    (privacy, "(epsilon / (math.sqrt(epsilon + ell)", "(epsilon / (math.sqrt(ell)", _COUPLED),
     (
         equal_epsilon,
         "np.where(less[:, None], coupled, uniform)",

@@ -40,11 +40,11 @@ from numba.extending import intrinsic
 __all__ = ["FIELDS", "MEMBERS", "SLOW_DAMPING", "advance_block", "window_averages"]
 
 # The number of members is known when the loops are compiled, as only then can the compiler tell
-# which of the shifted reads of a row overlap. A step of one member took, with 16 and 32 members, 56
-# and 52 ns (one scale) and 1.20 and 1.27 us (two) on an Intel Xeon. With 8 and 32, and products not
-# yet fused, it took 51 and 58 ns, 1.13 and 1.37 us on an AMD EPYC. More members keep more of the
-# units busy, fewer need less of the cache.
-MEMBERS = 16
+# which of the shifted reads of a row overlap. More members keep more of the units busy; fewer leave
+# the ten rows that a layer of fast variables needs in a cache of 32 KB. A step of one member took,
+# with 8 and 16 members, 55 and 50 ns (one scale) and 1.32 and 1.48 us (two) on an AMD EPYC, and with
+# 16 and 32 members, 56 and 52 ns and 1.20 and 1.27 us on an Intel Xeon.
+MEMBERS = 8
 
 SLOW_DAMPING = 1.0
 
