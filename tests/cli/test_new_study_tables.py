@@ -12,7 +12,7 @@ import xarray as xr
 import yaml
 from click.testing import CliRunner
 
-from popinv.cli import commands
+from popinv.cli import new_study_command
 from popinv.cli.commands import popinv
 from popinv.cli.first_simulators import OWN, simulator_text
 from popinv.config.loading import load_file
@@ -101,7 +101,7 @@ def test_what_cannot_be_known_is_asked_at_a_terminal(monkeypatch: pytest.MonkeyP
     rows = (f"{s},{t},{RANDOM.random()},{RANDOM.random()}\n" for s in range(8) for t in (0, 1, 2))
     write("subject,time,u,v\n" + "".join(rows))
 
-    monkeypatch.setattr(commands, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(new_study_command, "_at_a_terminal", lambda: True)
     arguments = ["new-study", "mine", "--observations", "y.csv"]
     done = CliRunner().invoke(popinv, arguments, input="w\nu\n")
     assert done.exit_code == 0, done.output

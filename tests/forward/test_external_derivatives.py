@@ -185,7 +185,7 @@ def model(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield server(request.getfixturevalue("url"), name)
         return
     made = function(name, source)
-    # An import of torch takes longer than all else; functions of NumPy have a process for each call.
+    # An import of torch takes longer than all else. Functions of NumPy have a process for a call.
     with made.session() if source == "torch" else nullcontext():
         yield made
 

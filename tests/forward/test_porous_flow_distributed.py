@@ -31,10 +31,62 @@ def section(**keys: Any) -> PorousFlow:
     return PorousFlow.model_validate(given)
 
 
-def by_two(forward: PorousFlow, z: np.ndarray, folder: Path) -> list[dict[str, np.ndarray]]:
-    """Solve by two processes, and return what each of them found."""
-    (folder / "section").write_text(forward.model_dump_json())
-    np.save(folder / "z.npy", z)
+def uneven(forward: PorousFlow) -> np.ndarray:
+    """Return rows of which some cannot be solved."""
+    names = [parameter.name for parameter in forward.model(3).parameters]
+    z = 0.4 * np.random.default_rng(0).standard_normal((10, len(names)))
+    z[1] *= 4  # strong contrast
+    z[3, 0] = np.nan
+    z[4, 0] = 1e4
+    z[5, 0] = -1e4
+    z[6] = 0.0
+    z[6, 0] = 709.7  # a finite permeability, but not four times it
+    # Permeable inside, nearly tight along the boundary: too uneven to solve accurately.
+    z[7] = 0.0
+    for name in ["mode_2"] if forward.dimension == 1 else ["mode_0_2", "mode_2_0"]:
+        z[7, names.index(name)] = -20.0
+    return z
+
+
+def loaded(forward: PorousFlow) -> np.ndarray:
+    """Return rows with loads and sensors of their own, one outside the domain."""
+    rng = np.random.default_rng(0)
+    names = [parameter.name for parameter in forward.model(3).parameters]
+    z = 0.4 * rng.standard_normal((6, len(names)))
+    design = [names.index(name) for name in forward.design_names()]
+    z[:, design] = rng.uniform(0.1, 0.9, (6, len(design)))
+    z[:, names.index("source")] = rng.uniform(2, 20, 6)
+    z[1, names.index("x_3")] = 1.5
+    return z
+
+
+LINE, SQUARE = {"dimension": 1, "elements": 60}, {"dimension": 2, "elements": 20}
+FIELDS = {
+    "line": section(**LINE),
+    "square": section(**SQUARE, field="level_set", nonlinearity="quadratic"),
+}
+LOADS = {
+    "loaded line": section(
+        **LINE,
+        design=["source", "source_x", "sensors"],
+        source_shape="gaussian",
+        nonlinearity="quadratic",
+    ),
+    "loaded square": section(**SQUARE, design=["sensors", "source"]),
+}
+CASES = {name: (forward, uneven) for name, forward in FIELDS.items()} | {
+    name: (forward, loaded) for name, forward in LOADS.items()
+}
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, np.ndarray]]]:
+    """Return what each of two processes finds, which are started once for all cases."""
+    folder = tmp_path_factory.mktemp("distributed")
+    for name, (forward, rows) in CASES.items():
+        (folder / name).mkdir()
+        (folder / name / "section").write_text(forward.model_dump_json())
+        np.save(folder / name / "z.npy", rows(forward))
     environment = {
         **os.environ,
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -45,7 +97,8 @@ def by_two(forward: PorousFlow, z: np.ndarray, folder: Path) -> list[dict[str, n
     program = Path(__file__).with_name("distributed_solves.py")
     command = ["mpiexec", "--bind-to", "none", "-n", "2", sys.executable, "-m", "mpi4py", program]
     done = subprocess.run(
-        [*command, folder / "section", folder / "z.npy", folder / "answers"],
+        [*command, *CASES],
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,34 +106,17 @@ def by_two(forward: PorousFlow, z: np.ndarray, folder: Path) -> list[dict[str, n
         timeout=300,
     )
     assert done.returncode == 0, done.stdout
-    return [dict(np.load(folder / f"answers.{rank}.npz")) for rank in (0, 1)]
+    return {
+        name: [dict(np.load(folder / name / f"answers.{rank}.npz")) for rank in (0, 1)]
+        for name in CASES
+    }
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"dimension": 1, "elements": 60},
-        {"dimension": 2, "elements": 20, "field": "level_set", "nonlinearity": "quadratic"},
-    ],
-    ids=["line", "square"],
-)
-def test_two_processes_agree_with_one(keys, tmp_path):
-    forward = section(**keys)
-    alone = forward.model(3)
-    names = [parameter.name for parameter in alone.parameters]
-    z = 0.4 * np.random.default_rng(0).standard_normal((10, len(names)))
-    z[1] *= 4  # strong contrast
-    z[3, 0] = np.nan
-    z[4, 0] = 1e4
-    z[5, 0] = -1e4
-    z[6] = 0.0
-    z[6, 0] = 709.7  # a finite permeability, but not four times it
-    # Permeable inside, nearly tight along the boundary: too uneven to solve accurately.
-    z[7] = 0.0
-    for name in ["mode_2"] if keys["dimension"] == 1 else ["mode_0_2", "mode_2_0"]:
-        z[7, names.index(name)] = -20.0
-    expected = alone.solve(z)
-    first, second = by_two(forward, z, tmp_path)
+@pytest.mark.parametrize("case", FIELDS)
+def test_two_processes_agree_with_one(case, by_two):
+    forward = FIELDS[case]
+    expected = forward.model(3).solve(uneven(forward))
+    first, second = by_two[case]
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
     # A row's answer does not depend on the rows before it, bit for bit.
@@ -94,31 +130,11 @@ def test_two_processes_agree_with_one(keys, tmp_path):
     assert gap < TOLERANCE * np.abs(expected.observations[good]).max()
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {
-            "dimension": 1,
-            "elements": 60,
-            "design": ["source", "source_x", "sensors"],
-            "source_shape": "gaussian",
-            "nonlinearity": "quadratic",
-        },
-        {"dimension": 2, "elements": 20, "design": ["sensors", "source"]},
-    ],
-    ids=["line", "square"],
-)
-def test_two_processes_agree_with_one_for_loads_and_sensors_of_each_systems_own(keys, tmp_path):
-    forward = section(**keys)
-    alone, rng = forward.model(3), np.random.default_rng(0)
-    names = [parameter.name for parameter in alone.parameters]
-    z = 0.4 * rng.standard_normal((6, len(names)))
-    design = [names.index(name) for name in forward.design_names()]
-    z[:, design] = rng.uniform(0.1, 0.9, (6, len(design)))
-    z[:, names.index("source")] = rng.uniform(2, 20, 6)
-    z[1, names.index("x_3")] = 1.5
-    expected = alone.solve(z)
-    first, second = by_two(forward, z, tmp_path)
+@pytest.mark.parametrize("case", LOADS)
+def test_two_processes_agree_with_one_for_loads_and_sensors_of_each_systems_own(case, by_two):
+    forward = LOADS[case]
+    expected = forward.model(3).solve(loaded(forward))
+    first, second = by_two[case]
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
     np.testing.assert_array_equal(first["part"], first["observations"][2:])
