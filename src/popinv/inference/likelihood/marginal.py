@@ -37,6 +37,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
@@ -231,7 +232,9 @@ class _Run:
         order = np.argsort(corrections, kind="stable")
         found: list[np.ndarray] = []
         unserved = np.zeros(len(systems), dtype=bool)
-        for rows in self._blocks(corrections[order]):
+        blocks = list(self._blocks(corrections[order]))
+        # A million systems take a quarter of an hour.
+        for rows in tqdm(blocks, "integrals", leave=False, unit="block", delay=10, disable=None):
             chosen, level = order[rows], int(corrections[order[rows.start]])
             start = None if modes is None else torch.from_numpy(modes[chosen])
             block, block_modes, served = self._with_modes(systems[chosen], start)
