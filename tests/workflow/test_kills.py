@@ -37,26 +37,26 @@ LAST = [
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
-def test_results_do_not_depend_on_chunks_or_on_being_killed(finished, tiny, tmp_path):
+def test_results_do_not_depend_on_chunks_or_on_being_killed(untouched, tiny, tmp_path):
     # One more run, cut into other chunks, in which a job of every rule is killed once, that of
     # the descent in the middle.
     workflow = Workflow(tmp_path, anew=True)
     tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 130
     workflow.configure(tiny)
     checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr.zip"
-    plan = [*seeded_kills(finished.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
+    plan = [*seeded_kills(untouched.folder, FIRST, seed=1), Kill("deconvolve", once=checkpoint)]
     with Killer(tmp_path, plan) as killer:
         done = workflow.run("results/tiny/descent.zarr.zip", "--retries", "2")
     assert done.returncode == 0, done.stdout
     assert {kill.rule for kill in killer.killed} == {*FIRST, "deconvolve"}
     names = ("descent", "observations", "truth")
     names += tuple(f"rounds/1/{name}" for name in ("solves", "surrogate", "estimate"))
-    assert_same_results(tmp_path, finished.folder, [f"{name}.zarr.zip" for name in names])
+    assert_same_results(tmp_path, untouched.folder, [f"{name}.zarr.zip" for name in names])
 
 
-def copy_without_the_answer(finished: Workflow, folder) -> Workflow:
+def copy_without_the_answer(untouched: Workflow, folder) -> Workflow:
     """Return a copy of the finished study that lacks what follows on the rounds."""
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(untouched.folder, folder)
     study = folder / "results/tiny"
     estimates = ("descent.zarr.zip", "pseudo_likelihood.zarr.zip", "likelihood.zarr.zip")
     for name in (*estimates, "oracles", "resamples.zarr.zip", "population.zarr.zip", "figures"):
@@ -74,8 +74,8 @@ def wait_for(condition, seconds: float = 300.0):
 
 
 @pytest.mark.slow
-def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp_path):
-    workflow = copy_without_the_answer(finished, tmp_path / "copy")
+def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(untouched, tmp_path):
+    workflow = copy_without_the_answer(untouched, tmp_path / "copy")
     folder = workflow.folder
     snakemake = subprocess.Popen(workflow.command(), cwd=folder, env=os.environ, **QUIET)
     orphans = wait_for(lambda: {p: r for p, r in scripts(folder).items() if r == "deconvolve"})
@@ -100,21 +100,21 @@ def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(finished, tmp
     assert told.returncode == 0, told.stderr
 
     # A killed job stops the run; the next run goes on.
-    with Killer(folder, seeded_kills(finished.folder, LAST[:1], seed=2)) as killer:
+    with Killer(folder, seeded_kills(untouched.folder, LAST[:1], seed=2)) as killer:
         done = workflow.run("--rerun-incomplete")
     assert done.returncode == 1
     assert "most often by the system for lack of memory" in done.stdout
     assert {kill.rule for kill in killer.killed} == set(LAST[:1])
-    with Killer(folder, seeded_kills(finished.folder, LAST[1:], seed=3)) as killer:
+    with Killer(folder, seeded_kills(untouched.folder, LAST[1:], seed=3)) as killer:
         done = workflow.run("--retries", "2")
     assert done.returncode == 0, done.stdout
     assert {kill.rule for kill in killer.killed} == set(LAST[1:])
-    assert_identical(folder, finished.folder)
+    assert_identical(folder, untouched.folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [100, 200])
-def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
+def test_every_rule_killed_at_several_moments(untouched, tiny, tmp_path, seed):
     # From nothing to the end; whenever the run stops for a job that was killed, it starts again.
     workflow = Workflow(tmp_path, anew=True)
     workflow.configure(tiny)
@@ -122,7 +122,7 @@ def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
     plan = [
         kill
         for moment in range(3)
-        for kill in seeded_kills(finished.folder, rules, seed + moment, most=0.9)
+        for kill in seeded_kills(untouched.folder, rules, seed + moment, most=0.9)
     ]
     with Killer(tmp_path, plan) as killer:
         for _ in range(len(plan) + 1):
@@ -134,12 +134,12 @@ def test_every_rule_killed_at_several_moments(finished, tiny, tmp_path, seed):
     killed = Counter(kill.rule for kill in killer.killed)
     assert set(killed) == set(rules)
     assert killed.total() > 2 * len(rules)
-    assert_identical(tmp_path, finished.folder)
+    assert_identical(tmp_path, untouched.folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(4))
-def test_snakemake_killed_with_all_its_jobs(finished, tiny, tmp_path, moment):
+def test_snakemake_killed_with_all_its_jobs(untouched, tiny, tmp_path, moment):
     # As by the end of a batch job, or a power failure: nothing is left to run on.
     workflow = Workflow(tmp_path, anew=True)
     workflow.configure(tiny)
@@ -156,7 +156,7 @@ def test_snakemake_killed_with_all_its_jobs(finished, tiny, tmp_path, moment):
     assert subprocess.run(unlock, cwd=tmp_path, **QUIET).returncode == 0
     done = workflow.run("--rerun-incomplete")
     assert done.returncode == 0, done.stdout
-    assert_identical(tmp_path, finished.folder)
+    assert_identical(tmp_path, untouched.folder)
 
 
 def test_the_thorough_tests_cover_every_rule_of_the_default_study():
