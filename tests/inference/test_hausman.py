@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from popinv.inference.hausman import describe, hausman
 
@@ -37,6 +38,20 @@ def test_its_power_and_words():
     said = describe(test, ("mean", "standard_deviation", "length"), "distance", "likelihood")
     assert "distance finds" in said
     assert "more of standard deviation" in said
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_many_systems_some_are_resampled(seed, monkeypatch):
+    each = influences(np.random.default_rng(seed), 4000)
+    extra = 0.5 * each.T @ each
+    delta = each.sum(axis=0) + np.linalg.cholesky(extra) @ np.ones(3)
+    values = []
+    for systems in (500, 4000):
+        monkeypatch.setattr("popinv.inference.hausman._SYSTEMS", systems)
+        values.append(hausman(delta, each, extra, np.random.default_rng(9)).p_value)
+    # Both null distributions are close to a chi-squared law; 2000 resamples err by 0.01.
+    statistic = delta @ np.linalg.solve(1.5 * each.T @ each, delta)
+    assert np.allclose(values, stats.chi2(3).sf(statistic), atol=0.05), values
 
 
 def test_what_is_held_takes_no_part():
