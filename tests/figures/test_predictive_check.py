@@ -20,7 +20,7 @@ from studies import (
 from popinv.figures.arrangement import arrangement
 from popinv.figures.bins import bins_of
 from popinv.figures.predictive_check import PredictiveCheck, predictive_check
-from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles
+from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles, some_systems
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
@@ -76,6 +76,26 @@ def test_simulated_data_sets_have_the_gaps_and_the_surrogates_error() -> None:
     shifted = study.loaded["check"].assign(y=study.loaded["check"]["y"] + 100.0)
     (moved, *_) = data_sets(study.problem, study.loaded["population"], shifted)
     np.testing.assert_allclose(np.nanmean(moved - first), 100.0)
+
+
+def test_of_many_systems_some_are_compared(monkeypatch) -> None:
+    study = line_study(missing=0.3)
+    whole = study.problem
+    assert some_systems(whole, study.loaded)[0] is whole
+    monkeypatch.setattr("popinv.figures.simulated._SYSTEMS", 50)
+    problem, loaded = some_systems(whole, study.loaded)
+    y = loaded["observations"]["y"].values
+    assert len(y) == len(problem.data) == 50
+    # Data and gaps are those of the same systems, drawn from all of them without a repetition.
+    np.testing.assert_array_equal(np.isnan(y), ~problem.conditions.present)
+    rows = [np.flatnonzero((whole.data == row).all(axis=1)).tolist() for row in problem.data]
+    assert all(len(found) == 1 for found in rows)
+    assert len({found[0] for found in rows}) == 50
+    assert max(rows) > [len(whole.data) // 2]
+    (first, *_) = data_sets(problem, loaded["population"], loaded["check"])
+    np.testing.assert_array_equal(np.isnan(first), np.isnan(y))
+    for name in ("observations", "noise_covariance"):
+        study.draw(name)
 
 
 def test_quantiles_and_covariances_are_those_of_the_entries_that_are_there() -> None:

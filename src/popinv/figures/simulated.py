@@ -12,7 +12,7 @@ closer to a well estimated model for that, so the ranges are slightly too wide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -21,8 +21,18 @@ from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import parameters_of
+from popinv.seeds import generator
 
-__all__ = ["LEVELS", "covariance", "data_sets", "middle_of", "moments", "quantiles", "range_of"]
+__all__ = [
+    "LEVELS",
+    "covariance",
+    "data_sets",
+    "middle_of",
+    "moments",
+    "quantiles",
+    "range_of",
+    "some_systems",
+]
 
 LEVELS = (0.05, 0.5, 0.95)
 """Levels of the quantiles over the systems."""
@@ -30,6 +40,21 @@ LEVELS = (0.05, 0.5, 0.95)
 # Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Of large data
 # sets there are fewer.
 _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
+# Of more systems, as many are compared. Their ranges are narrower than a line is wide.
+_SYSTEMS = 20_000
+
+
+def some_systems(
+    problem: Problem, loaded: Mapping[str, xr.Dataset]
+) -> tuple[Problem, dict[str, xr.Dataset]]:
+    """Return a problem and its ``observations`` with at most 20,000 systems, drawn at random."""
+    count = len(problem.data)
+    if count <= _SYSTEMS:
+        return problem, dict(loaded)
+    rng = generator(problem.seed, "figures/systems")
+    chosen = np.sort(rng.choice(count, _SYSTEMS, replace=False))
+    observations = loaded["observations"].isel(system=chosen)
+    return problem.of_systems(chosen), {**loaded, "observations": observations}
 
 
 def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ from popinv.figures.noise_statistics import NoiseComparison
 from popinv.figures.observations import draw_observations
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import of_one_replicate
-from popinv.figures.simulated import covariance
+from popinv.figures.simulated import covariance, some_systems
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
@@ -60,14 +60,14 @@ def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figur
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
-        return draw_observations(predictive_check(problem, loaded))
+        return draw_observations(predictive_check(*some_systems(problem, loaded)))
     if name == "law":
         draws = law_draws(problem, population, truth, names)
         given = (truth, loaded.get("noise_known"))
         others = [None if each is None else as_read(problem.law, each) for each in given]
         return draw_law(as_read(problem.law, population), draws, *others)
     if name == "noise_covariance":
-        return _noise_covariance(problem, loaded)
+        return _noise_covariance(*some_systems(problem, loaded))
     if name == "descent":
         true = None if truth is None else as_read(problem.law, truth)
         return draw_descent(as_read(problem.law, population), true)

@@ -14,6 +14,7 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import each_replicate
+from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
@@ -89,8 +90,9 @@ def charts_of(
 ) -> dict[str, list[Chart]]:
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
-    observations = each_replicate(loaded["observations"])
-    layout, predictive = arrangement(observations), predictive_check(problem, loaded)
+    shown, shown_loaded = some_systems(problem, loaded)
+    observations = each_replicate(shown_loaded["observations"])
+    layout, predictive = arrangement(observations), predictive_check(shown, shown_loaded)
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     draws = law_draws(problem, population, truth, names)
@@ -105,9 +107,9 @@ def charts_of(
         "pairs": _if(estimate_pair_chart(estimate_pairs(problem, loaded))),
         "law": law_charts(draws),
         "noise": noise_charts(
-            noise_comparison(problem, loaded, predictive.covariances),
+            noise_comparison(shown, shown_loaded, predictive.covariances),
             layout,
-            sensor_distances(problem, observations),
+            sensor_distances(shown, observations),
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
