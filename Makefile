@@ -49,7 +49,7 @@ format: ## put the sources into the style that lint checks
 test: setup lint ## lint, then run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not slow"
 
-test-slow: setup ## run the tests that take long
+test-slow: setup ## run the tests that take long (more than an hour of a core)
 	$(BIN)/python -m pytest -m slow
 
 mutation: setup ## change formulas at random and see whether a test fails (slow; it can be stopped)
