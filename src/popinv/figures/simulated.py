@@ -40,7 +40,8 @@ LEVELS = (0.05, 0.5, 0.95)
 # Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Of large data
 # sets there are fewer.
 _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
-# Of more systems, as many are compared. Their ranges are narrower than a line is wide.
+# Of more systems, as many are compared. Ranges of their quantiles are narrower than a tenth of a
+# standard deviation (0.06 for the lowest level of a normal law).
 _SYSTEMS = 20_000
 
 

@@ -75,14 +75,15 @@ def hausman(
     kept = values > _LEAST_VARIANCE * values[-1]
     root = (vectors[:, kept] / np.sqrt(values[kept])) / size[:, None]
     statistic = float(((delta[moves] @ root) ** 2).sum())
-    centred = (influences - influences.mean(axis=0))[:, moves] @ root
+    some = min(count, _SYSTEMS)
+    # A sum over some systems has the units of a sum over all.
+    centred = np.sqrt(count / some) * (influences - influences.mean(axis=0))[:, moves] @ root
     noise = np.linalg.cholesky(
         root.T @ extra[np.ix_(moves, moves)] @ root + 1e-12 * np.eye(int(kept.sum()))
     )
-    null, some = np.empty(_RESAMPLES), min(count, _SYSTEMS)
+    null = np.empty(_RESAMPLES)
     for b in range(_RESAMPLES):
-        # A sum over some systems, in the units of a sum over all.
-        drawn = np.sqrt(count / some) * centred[rng.integers(count, size=some)]
+        drawn = centred[rng.integers(count, size=some)]
         total = drawn.sum(axis=0) + noise @ rng.standard_normal(len(noise))
         # Each resample has its own covariance, as the data have.
         own = drawn.T @ drawn + noise @ noise.T
