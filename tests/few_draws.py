@@ -15,6 +15,6 @@ def few_draws() -> Iterator[None]:
     where there are many systems.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("popinv.inference.likelihood.model_moments._FEWEST_DRAWS", 4000)
+        patch.setattr("popinv.inference.likelihood.model_moments.FEWEST_DRAWS", 4000)
         patch.setattr("popinv.inference.polish._FEWEST_DRAWS", 20_000)
         yield

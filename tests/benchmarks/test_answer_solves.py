@@ -47,7 +47,7 @@ def test_errors_are_in_standard_errors():
 
 @pytest.mark.firedrake
 def test_all_ways_begin_with_the_same_round_and_go_their_own(monkeypatch):
-    for name, count in (("_FEWEST_DRAWS", 400), ("_DRAWS_PER_SYSTEM", 1)):
+    for name, count in (("FEWEST_DRAWS", 400), ("_DRAWS_PER_SYSTEM", 1)):
         monkeypatch.setattr(model_moments, name, count)
     monkeypatch.setattr(fit_pseudo, "_MOST_STEPS", 3)
     monkeypatch.setattr(worth, "_DRAWS", 50)

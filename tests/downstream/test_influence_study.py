@@ -110,7 +110,7 @@ def test_influence_prefers_solves_near_the_population(solved):
 def test_candidates_bring_the_answer_to_that_of_the_last_surrogate(solved, monkeypatch):
     # Few draws suffice for moments of two parameters.
     monkeypatch.setattr(worth, "_DRAWS", 300)
-    monkeypatch.setattr(model_moments, "_FEWEST_DRAWS", 1000)
+    monkeypatch.setattr(model_moments, "FEWEST_DRAWS", 1000)
     monkeypatch.setattr(model_moments, "_DRAWS_PER_SYSTEM", 4)
     solves, surrogate = solved
     cut = Solves.of(solves, 12)

@@ -122,7 +122,7 @@ def _training_seconds(s: Sizes) -> float:
 
 
 def _update_seconds(s: Sizes) -> float:
-    return 12 + 4 * s.moments
+    return 12 + 4 * s.moments_of_round
 
 
 # Drawing, solving and collecting in one job, where they take seconds.

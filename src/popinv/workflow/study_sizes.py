@@ -289,7 +289,17 @@ class Sizes:
     @property
     def moments(self) -> float:
         """Seconds of an evaluation of the pseudo-likelihood with its derivatives."""
-        return (self.draws + _DRAWS_OF_FIRST_STEPS) * (1 + 2 * self.law) * self.passing
+        return self._of_draws(self.draws)
+
+    @property
+    def moments_of_round(self) -> float:
+        """The same with the draws of a round's estimate."""
+        return self._of_draws(_FEWEST_DRAWS)
+
+    def _of_draws(self, draws: int) -> float:
+        # Observations are multiplied with each other for the covariance, and with their tangents.
+        products = (1 + self.law) * 2 * self.observed**2 / _FLOPS
+        return (draws + _DRAWS_OF_FIRST_STEPS) * ((1 + 2 * self.law) * self.passing + products)
 
     @property
     def integral(self) -> float:

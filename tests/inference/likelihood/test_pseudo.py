@@ -101,6 +101,20 @@ def test_its_errors_are_those_seen_over_data_sets():
     assert np.all((ratio > 0.67) & (ratio < 1.33))
 
 
+def test_fewer_draws_add_at_most_the_error_that_is_stated():
+    problem, alpha, gamma = curve_problem(count=300)
+    truth = np.concatenate([alpha, gamma])
+    exact = fit_pseudo_likelihood(problem, [truth], draws=100_000)
+    errors = []
+    for stage in range(6):
+        estimate = fit_pseudo_likelihood(replace(problem, stage=f"s{stage}"), [truth], draws=1000)
+        assert estimate.diagnostics["draws"] == 1000
+        errors.append((estimate.p - exact.p) / np.sqrt(np.diag(estimate.monte_carlo)))
+    # What is stated is the error of independent draws; matched ones have about a fifth of it.
+    assert np.all(np.mean(np.square(errors), axis=0) < 1)
+    assert np.all(np.abs(errors) > 0)
+
+
 def test_of_several_starts_the_best_end_counts():
     problem = linear_problem(100, seed=1)
     astray = TRUTH.copy()

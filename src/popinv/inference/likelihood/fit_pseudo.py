@@ -39,6 +39,7 @@ def fit_pseudo_likelihood(
     starts: Sequence[np.ndarray],
     slopes: Problem | None = None,
     progress: Callable[[ScoringState], None] | None = None,
+    draws: int | None = None,
 ) -> Estimate:
     """Maximise the pseudo-likelihood from several starts, then with all draws from the best end.
 
@@ -56,6 +57,9 @@ def fit_pseudo_likelihood(
         start must then be close to the answer.
     progress : callable, optional
         A function that receives the state after every step.
+    draws : int, optional
+        Number of all draws; by default as for
+        :func:`popinv.inference.likelihood.model_moments.matched_draws`.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def fit_pseudo_likelihood(
     # Mean and covariance do not determine all parameters of some noises.
     problem, slopes = problem.of_moments, None if slopes is None else slopes.of_moments
     with fixed_threads():
-        omega = matched_draws(problem)
+        omega = matched_draws(problem, draws)
         # Near the answer, all draws are used from the first step.
         few = len(omega) if slopes is not None else min(_FIRST_DRAWS, len(omega))
         first, sample = matched_draws(problem, few), _sample(problem)

@@ -21,6 +21,7 @@ from popinv.population.known import Known, inputs, systems_by_row
 from popinv.seeds import generator
 
 __all__ = [
+    "FEWEST_DRAWS",
     "ModelMoments",
     "MomentsByKnown",
     "draws_for",
@@ -33,7 +34,10 @@ __all__ = [
     "repeated",
 ]
 
-_FEWEST_DRAWS, _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16_000, 16, 400_000
+FEWEST_DRAWS = 16_000
+"""The smallest default number of draws."""
+
+_DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws for systems with the same known quantities.
 _FEWEST_PAIRS = 100
 # Steps of differences of the simulator, which may be in single precision, and of the law.
@@ -90,7 +94,7 @@ class MomentsByKnown:
 
 def draws_for(systems: int) -> int:
     """Return the default number of draws for the moments."""
-    return min(max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
+    return min(max(FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
 
 
 def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:

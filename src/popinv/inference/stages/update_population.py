@@ -46,6 +46,7 @@ def update_population(
     # names them.
     from popinv.inference.build import descent_problem, start
     from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+    from popinv.inference.likelihood.model_moments import FEWEST_DRAWS
     from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
     from popinv.surrogate.artefact import surrogate_of
 
@@ -55,7 +56,8 @@ def update_population(
     starts = [start(model, problem)]
     if previous_estimate is not None:
         starts.insert(0, estimate_of(previous_estimate))
-    estimate = fit_pseudo_likelihood(problem, starts)
+    # The estimate chooses solves and weighs the error of the surrogate, for which that is enough.
+    estimate = fit_pseudo_likelihood(problem, starts, draws=FEWEST_DRAWS)
     dataset = estimate_dataset(problem, estimate, {"converged": 0})
     print_parameters(dataset)
     return dataset
