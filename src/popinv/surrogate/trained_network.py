@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -75,6 +76,10 @@ class Surrogate:
         )
         out, change = (x.to(z.device, z.dtype) for x in self.network.linearise(inner, along))
         return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
+
+    def in_double(self) -> Surrogate:
+        """Return the surrogate whose network computes in double precision."""
+        return replace(self, network=copy.deepcopy(self.network).double())
 
     def of_outputs(self, entries: np.ndarray) -> Surrogate:
         """Return the surrogate of some of the observations alone.

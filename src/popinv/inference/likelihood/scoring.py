@@ -8,6 +8,13 @@ It is accepted if it raises the likelihood, and otherwise repeated with a larger
 step depends on the units of a parameter. Logarithms of positive quantities move by at most one per
 step, each on its own, so that one on its way to zero does not slow the others.
 
+Where the model does not fit, as through an early surrogate, I can be much larger than the negative
+Hessian, and steps are too short again and again. If, after ten steps, the gradient has changed along
+the last step s by less than a quarter of what I predicts, the next step has a quarter of the
+information along it,
+
+.. math:: I - \frac{3}{4} \frac{I s s^T I}{s^T I s}.
+
 The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
 its standard error.
@@ -41,6 +48,9 @@ _FIRST_DAMPING, _LESS, _MORE, _LEAST, _MOST = 1e-3, 0.1, 10.0, 1e-6, 1e10
 _LONGEST = 1.0
 _SINGULAR = 1e-12
 _OF_POINT = ("p", "value", "gradient", "information", "error")
+# Share of the predicted change of the gradient along a step below which the information is lowered
+# to that share, and the steps after which this is done.
+_LEAST_CURVATURE, _PATIENCE = 0.25, 10
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class ScoringState:
         Whether no further step is worth taking.
     path : ndarray of shape (k, n_p)
         The accepted points, starting with the start.
+    secant : ndarray of shape (2, n_p), optional
+        The last accepted step, and how much the gradient has decreased along it.
     """
 
     iteration: int
@@ -83,6 +95,7 @@ class ScoringState:
     damping: float
     arrived: bool
     path: np.ndarray
+    secant: np.ndarray | None = None
 
 
 def begin(point: Point) -> ScoringState:
@@ -104,6 +117,22 @@ def _finite(point: Point) -> bool:
         and np.all(np.isfinite(point.gradient))
         and np.all(np.isfinite(point.information))
     )
+
+
+def _lowered(state: ScoringState, free: np.ndarray) -> Point:
+    """Return the point of a state, with less information along a last step that was too short."""
+    point = state.point
+    if state.secant is None or len(state.path) <= _PATIENCE:
+        return point
+    inner = np.ix_(free, free)
+    change, fallen = state.secant[:, free]
+    predicted = point.information[inner] @ change
+    along = change @ predicted
+    if not 0 < change @ fallen < _LEAST_CURVATURE * along:
+        return point
+    lowered = point.information.copy()
+    lowered[inner] -= (1 - _LEAST_CURVATURE) * np.outer(predicted, predicted) / along
+    return replace(point, information=lowered)
 
 
 def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: float) -> np.ndarray:
@@ -145,7 +174,7 @@ def step(
     free, bounded : ndarray of bool, shape (n_p,)
         Whether each entry moves, and whether it moves by at most one per step.
     """
-    old = state.point
+    old = _lowered(state, free)
     gain = promised_gain(old, free, bounded)
     if gain < TOLERANCE:
         return replace(state, arrived=True)
@@ -166,9 +195,12 @@ def step(
         better = along and promised_gain(new, free, bounded) < gain
     if not better:
         return failed
-    damping = max(state.damping * _LESS, _LEAST)
     return replace(
-        state, point=new, damping=damping, path=np.concatenate([state.path, new.p[None]])
+        state,
+        point=new,
+        damping=max(state.damping * _LESS, _LEAST),
+        path=np.concatenate([state.path, new.p[None]]),
+        secant=np.stack([change, old.gradient - new.gradient]),
     )
 
 
@@ -208,6 +240,8 @@ def state_arrays(state: ScoringState) -> dict[str, np.ndarray]:
         "arrived": np.array(state.arrived, dtype=np.int64),
         "path": state.path,
     }
+    if state.secant is not None:
+        arrays["secant"] = state.secant
     for name in _OF_POINT:
         arrays[f"point.{name}"] = np.asarray(getattr(state.point, name))
     return arrays | {f"memory.{name}": array for name, array in state.point.memory.items()}
@@ -235,4 +269,5 @@ def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
         float(arrays["damping"]),
         bool(arrays["arrived"]),
         np.array(arrays["path"]),
+        np.array(arrays["secant"]) if "secant" in arrays else None,
     )
