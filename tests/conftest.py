@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ CHROMIUM = shutil.which("chromium")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Keep modules and tests, which stay to the end, out of each search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["pretended", "cuda"])

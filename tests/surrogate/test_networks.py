@@ -259,6 +259,16 @@ def test_surrogate_answers_in_the_dtype_it_is_asked_in_and_freezes_its_weights()
     np.testing.assert_allclose(model.predict(z.detach().numpy(), rows=3), y.detach(), rtol=1e-5)
 
 
+def test_in_double_precision_the_surrogate_is_the_same_function():
+    single = surrogate({"kind": "mlp", "width": 8})
+    double, z = single.in_double(), torch.randn(50, 3, dtype=torch.float64)
+    assert {p.dtype for p in double.network.parameters()} == {torch.float64}
+    assert {p.dtype for p in single.network.parameters()} == {torch.float32}
+    np.testing.assert_allclose(double(z), single(z), rtol=1e-5, atol=1e-6)
+    # A change below single precision is seen.
+    assert torch.all(double(z + 1e-10) != double(z))
+
+
 @pytest.mark.parametrize("kind", ["mlp", "fno", "fno fixed"])
 def test_round_trip_through_files_gives_identical_predictions(kind, tmp_path):
     fixed, readout = fno_parts((6, 8))

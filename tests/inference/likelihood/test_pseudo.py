@@ -20,6 +20,7 @@ from scipy.stats import multivariate_normal
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
+from popinv.inference.likelihood import fit_pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.model_moments import matched_draws, model_moments
 from popinv.inference.likelihood.pseudo import evaluate
@@ -113,6 +114,44 @@ def test_fewer_draws_add_at_most_the_error_that_is_stated():
     # What is stated is the error of independent draws; matched ones have about a fifth of it.
     assert np.all(np.mean(np.square(errors), axis=0) < 1)
     assert np.all(np.abs(errors) > 0)
+
+
+class Rounded:
+    """The curve in a precision that an ascent notices, and accurately on demand."""
+
+    def __call__(self, z):
+        return curve(z).round(decimals=2)
+
+    def in_double(self):
+        return curve
+
+
+def test_of_many_observations_the_surrogate_computes_in_double_precision(monkeypatch):
+    problem, alpha, gamma = curve_problem(count=100)
+    truth = np.concatenate([alpha, gamma])
+    exact = fit_pseudo_likelihood(problem, [truth])
+    rounded = replace(problem, simulate=Rounded())
+    assert not np.array_equal(fit_pseudo_likelihood(rounded, [truth]).p, exact.p)
+    monkeypatch.setattr(fit_pseudo, "_DOUBLE_FROM", problem.data.size)
+    np.testing.assert_array_equal(fit_pseudo_likelihood(rounded, [truth]).p, exact.p)
+
+
+def test_a_part_of_very_many_draws_leads_to_the_same_maximum(monkeypatch):
+    problem, alpha, gamma = curve_problem(count=300)
+    truth = np.concatenate([alpha, gamma])
+    direct = fit_pseudo_likelihood(problem, [truth], draws=20_000)
+    for name, count in (("_FIRST_DRAWS", 1000), ("_NEXT_DRAWS", 5000), ("_VERY_MANY", 10_000)):
+        monkeypatch.setattr(fit_pseudo, name, count)
+    counts = []
+    matched = fit_pseudo.matched_draws
+    monkeypatch.setattr(
+        fit_pseudo, "matched_draws", lambda of, n: counts.append(n) or matched(of, n)
+    )
+    parts = fit_pseudo_likelihood(problem, [truth], draws=20_000)
+    assert counts == [20_000, 1000, 5000]
+    assert parts.diagnostics["draws"] == 20_000
+    # Each has arrived to about 0.03 standard errors.
+    assert np.all(np.abs(parts.p - direct.p) < 0.1 * direct.standard_errors)
 
 
 def test_of_several_starts_the_best_end_counts():

@@ -9,8 +9,8 @@ step depends on the units of a parameter. Logarithms of positive quantities move
 step, each on its own, so that one on its way to zero does not slow the others.
 
 Where the model does not fit, as through an early surrogate, I can be much larger than the negative
-Hessian, and steps are too short again and again. If, after ten steps, the gradient has changed along
-the last step s by less than a quarter of what I predicts, the next step has a quarter of the
+Hessian, and steps are too short again and again. If, after ten steps, the gradient has changed
+along the last step s by less than a quarter of what I predicts, the next step has a quarter of the
 information along it,
 
 .. math:: I - \frac{3}{4} \frac{I s s^T I}{s^T I s}.
