@@ -170,4 +170,22 @@ MEASURED = {
             "active_learning": {"chunk_size": 50_000},
         },
     ),
+    "100,000 systems, 1000 observations": Measured(
+        "config.yaml",
+        "porous_flow",
+        {
+            "draw_population": (441, 5.3),
+            "propose_parameters": (412, 2.8),
+            "solve_chunk": (688, 6.7),
+            "collect_solves": (2539, 138.8),
+            "observe_population": (2800, 15.3),
+            "train_surrogate": (567, 61.7),
+            "update_population": (962, 241.8),
+        },
+        {
+            "forward": {"sensors": {"count": 1000, "placement": "random"}},
+            "observations": {"count": 100_000},
+            "active_learning": {"chunk_size": 20_000},
+        },
+    ),
 }

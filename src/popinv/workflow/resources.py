@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from popinv.config.study import Study
 from popinv.workflow.method_demands import METHODS
-from popinv.workflow.questions import solves_at_once
+from popinv.workflow.questions import has_known, solves_at_once
 from popinv.workflow.study_sizes import Demand, NotAsked, Row, Sizes, megabytes, sizes
 
 __all__ = [
@@ -117,12 +117,18 @@ def _replicated_seconds(s: Sizes) -> float:
     return s.study.evidence.calibration_block * (observed + _estimate_seconds(s))
 
 
+def _proposed_mb(s: Sizes) -> float:
+    # Designs and covariates come with the observations of their systems.
+    return 450 + 2 * (s.tables if has_known(s.study) else s.inputs)
+
+
 def _training_seconds(s: Sizes) -> float:
     return 5 + s.solves * s.training
 
 
 def _update_seconds(s: Sizes) -> float:
-    return 12 + 4 * s.moments_of_round
+    # Through an early surrogate the ascent takes many steps.
+    return 12 + 8 * s.moments_of_round
 
 
 # Drawing, solving and collecting in one job, where they take seconds.
@@ -134,10 +140,10 @@ _AT_ONCE = Row(
 
 _ROWS = {
     # Populations and solves.
-    "draw_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.05 * s.tables),
+    "draw_population": Row(lambda s: 450 + 2 * s.inputs, lambda s: 3 + 0.1 * s.inputs),
     "observe_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
     "import_observations": Row(lambda s: 150 + 4 * s.tables, lambda s: 3 + 0.5 * s.tables),
-    "propose_parameters": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.05 * s.tables),
+    "propose_parameters": Row(_proposed_mb, lambda s: 3 + 0.1 * s.inputs),
     "solve_chunk": Row(
         lambda s: 150 + s.cost.megabytes + s.rows_of_proposals + 4 * megabytes(s.chunk * s.numbers),
         lambda s: 3 + s.solving(s.chunk),

@@ -142,6 +142,11 @@ class Sizes:
         return megabytes((self.systems + self.solves + self.largest) * self.numbers)
 
     @property
+    def inputs(self) -> float:
+        """Megabytes of the parameters of all systems and solves."""
+        return megabytes((self.systems + self.solves + self.largest) * self.parameters)
+
+    @property
     def records(self) -> float:
         """Megabytes of all solves but those of the population, as they are recorded."""
         return megabytes(self.solves * self.numbers)
