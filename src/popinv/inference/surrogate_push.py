@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
+from popinv.inference.likelihood.model_moments import FEWEST_DRAWS
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
@@ -32,7 +33,9 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
 
     def push(solves: xr.Dataset) -> float:
         fresh = FreshSolves.of(solves)
-        each = push_of(problem, p, pseudo_scores(problem, p), fresh, "fresh", _PAIRS)
+        # As many draws as the estimate had.
+        scores = pseudo_scores(problem, p, FEWEST_DRAWS)
+        each = push_of(problem, p, scores, fresh, "fresh", _PAIRS)
         moved = len(problem.data) * each.mean(axis=0) @ bread
         known = errors > 0
         return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))

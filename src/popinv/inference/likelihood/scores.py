@@ -17,10 +17,10 @@ from popinv.inference.surrogate_bias import Scores
 __all__ = ["distance_scores", "marginal_scores", "pseudo_scores"]
 
 
-def pseudo_scores(problem: Problem, p: np.ndarray) -> Scores:
-    """Return the scores of the pseudo-likelihood at p."""
+def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> Scores:
+    """Return the scores of the pseudo-likelihood at p, by default with all draws."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, draws))
     return lambda observed: pseudo.evaluate(observed, gamma, moments).scores
 
 
