@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from problems import TRUE_ALPHA, curve, curve_problem
 
 from popinv.inference.fit_distance import fit_distance
@@ -14,8 +15,10 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
+from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
 from popinv.inference.surrogate_bias import FreshSolves, corrected, observe_again
+from popinv.inference.surrogate_push import surrogate_push
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
@@ -58,6 +61,19 @@ def test_without_the_push_the_answer_is_the_solvers(estimator):
     assert np.linalg.norm(after) < 0.5 * np.linalg.norm(before)
     np.testing.assert_allclose(better.p - estimate.p, better.correction)
     assert np.all(np.diag(better.correction_covariance) > 0)
+
+
+def test_of_many_fresh_solves_some_tell_the_push(monkeypatch):
+    problem, alpha, gamma = curve_problem(count=300)
+    surrogate = replace(problem, simulate=off)
+    estimate = fit_pseudo_likelihood(surrogate, [np.concatenate([alpha, gamma])])
+    push = surrogate_push(surrogate, estimate_dataset(surrogate, estimate, {}))
+    many = fresh(1200)
+    solves = xr.Dataset({"z": (("sample", "input"), many.z), "y": (("sample", "output"), many.y)})
+    whole, part = push(solves), push(solves.isel(sample=slice(400)))
+    assert 1.5 < whole != part
+    monkeypatch.setattr("popinv.inference.surrogate_push._MOST_SOLVES", 400)
+    assert push(solves) == part == pytest.approx(whole, rel=0.2)
 
 
 def test_a_perfect_surrogate_pushes_nothing():

@@ -15,7 +15,8 @@ from popinv.inference.surrogate_bias import FreshSolves, push_of
 
 __all__ = ["surrogate_push"]
 
-_PAIRS = 4
+# Pairs of noises for each solve, and the most solves, each of which is observed so many times.
+_PAIRS, _MOST_SOLVES = 4, 4000
 
 
 def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Dataset], float]:
@@ -32,7 +33,7 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
     errors = np.sqrt(np.diag(estimate["covariance"].values))
 
     def push(solves: xr.Dataset) -> float:
-        fresh = FreshSolves.of(solves)
+        fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
         # As many draws as the estimate had.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
         each = push_of(problem, p, scores, fresh, "fresh", _PAIRS)
