@@ -72,6 +72,7 @@ def _descent(study: Study) -> tuple[str, ...]:
     modules = (
         "inference.build",
         "inference.likelihood.fit_pseudo",
+        "inference.likelihood.model_moments",
         "inference.result",
         "surrogate.artefact",
     )
