@@ -139,12 +139,16 @@ class Sizes:
     @property
     def tables(self) -> float:
         """Megabytes of all systems and solves."""
-        return megabytes((self.systems + self.solves + self.largest) * self.numbers)
+        return megabytes(self._rows * self.numbers)
 
     @property
     def inputs(self) -> float:
         """Megabytes of the parameters of all systems and solves."""
-        return megabytes((self.systems + self.solves + self.largest) * self.parameters)
+        return megabytes(self._rows * self.parameters)
+
+    @property
+    def _rows(self) -> int:
+        return self.systems + self.solves + self.largest
 
     @property
     def records(self) -> float:
