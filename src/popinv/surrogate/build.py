@@ -71,4 +71,5 @@ def training_data(solves: xr.Dataset, round_number: int, recency_decay: float) -
         y=solves["y"].values[kept],
         weights=recency_weights(rounds, round_number, recency_decay),
         rows=kept,
+        newest=rounds == rounds.max(initial=0),
     )

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError, nearest
+from popinv.surrogate.components import Components
 from popinv.surrogate.section import NetworkSettings
 
 __all__ = ["FNO", "MLP", "SpectralConvolution", "build_network"]
@@ -29,27 +30,68 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class MLP(nn.Module):
     """Fully connected network: ``depth`` hidden layers of ``width`` SiLU units, linear at the end.
 
+    With components, the layers answer their scores: ``y = c + B layers(z)``.
+
     Parameters
     ----------
     d_in, d_out : int
         d_z and d_y.
     width, depth : int
         Units per hidden layer and number of hidden layers; depth 0 is an affine map.
+    components : Components, optional
+        c and B, which are fixed.
     """
 
+    centre: torch.Tensor
+    matrix: torch.Tensor
+
     def __init__(
-        self, d_in: int, d_out: int, width: int = _DEFAULT.width, depth: int = _DEFAULT.depth
+        self,
+        d_in: int,
+        d_out: int,
+        width: int = _DEFAULT.width,
+        depth: int = _DEFAULT.depth,
+        components: Components | None = None,
     ) -> None:
         super().__init__()
         sizes = [d_in] + [width] * depth
         layers: list[nn.Module] = []
         for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.SiLU()]
+        self.has_components = components is not None
+        if components is not None:
+            d_out = self._fix(components, torch.get_default_dtype())
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))
+
+    @property
+    def components(self) -> Components | None:
+        """c and B, or None if the layers answer the outputs themselves."""
+        if not self.has_components:
+            return None
+        return Components(*(x.detach().cpu().double().numpy() for x in (self.centre, self.matrix)))
+
+    def with_components(self, components: Components) -> MLP:
+        """Return the same function, whose layers have the scores of further components, of zero."""
+        network = copy.deepcopy(self)
+        last = network.layers[-1]
+        assert isinstance(last, nn.Linear)
+        further = components.matrix.shape[1] - last.out_features
+        for name, value in list(last.named_parameters()):
+            more = torch.cat([value, value.new_zeros((further, *value.shape[1:]))])
+            setattr(last, name, nn.Parameter(more.detach(), requires_grad=value.requires_grad))
+        last.out_features = network._fix(components, last.weight.dtype)
+        return network.to(last.weight.device)
+
+    def _fix(self, components: Components, dtype: torch.dtype) -> int:
+        """Set the components, and return their number."""
+        self.register_buffer("centre", torch.tensor(components.centre, dtype=dtype))
+        self.register_buffer("matrix", torch.tensor(components.matrix, dtype=dtype))
+        return components.matrix.shape[1]
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map (n, d_z) to (n, d_y), both standardised."""
-        return self.layers(z)
+        scores = self.layers(z)
+        return scores @ self.matrix.T + self.centre if self.has_components else scores
 
     def linearise(
         self, z: torch.Tensor, tangents: torch.Tensor
@@ -65,11 +107,17 @@ class MLP(nn.Module):
                 gate = torch.sigmoid(z)
                 tangents = tangents * (gate * (1 + z * (1 - gate)))
                 z = z * gate
+        if self.has_components:
+            return z @ self.matrix.T + self.centre, tangents @ self.matrix.T
         return z, tangents
 
     def of_outputs(self, entries: torch.Tensor) -> MLP:
         """Return the network with some of the outputs alone, which are numbered by ``entries``."""
         network = copy.deepcopy(self)
+        if self.has_components:
+            rows = entries.to(self.centre.device)
+            network.centre, network.matrix = self.centre[rows], self.matrix[rows]
+            return network
         _keep_outputs(network.layers[-1], entries)
         return network
 
@@ -259,7 +307,8 @@ def build_network(
     d_in, d_out : int
         d_z and d_y.
     fixed : mapping of str to ndarray, optional
-        The matrices of an FNO: ``evaluation`` and, if it is fixed, ``readout``.
+        The matrices of an FNO: ``evaluation`` and, if it is fixed, ``readout``; those of an MLP,
+        if its outputs have components: ``centre`` and ``matrix``.
 
     Raises
     ------
@@ -282,9 +331,12 @@ def build_network(
                 f"'{name}' is not an option of {kind}, allowed: {', '.join(allowed[kind])}."
                 + nearest(name, allowed[kind])
             )
-    if kind == "mlp":
-        return MLP(d_in, d_out, **options).to(DTYPES[dtype])
     matrices = fixed or {}
+    if kind == "mlp":
+        components = None
+        if "matrix" in matrices:
+            components = Components(matrices["centre"], matrices["matrix"])
+        return MLP(d_in, d_out, components=components, **options).to(DTYPES[dtype])
     evaluation = matrices.get("evaluation")
     if evaluation is None or "grid_shape" not in options:
         raise ConfigError("an fno needs the option grid_shape and an evaluation matrix")

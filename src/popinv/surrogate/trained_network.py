@@ -142,7 +142,12 @@ class Surrogate:
             for name, value in arrays.items()
             if name.startswith(prefix)
         }
-        names = {"evaluation": "evaluation", "interpolation": "readout"}
+        names = {
+            "evaluation": "evaluation",
+            "interpolation": "readout",
+            "centre": "centre",
+            "matrix": "matrix",
+        }
         fixed = {to: state[name].numpy() for name, to in names.items() if name in state}
         d_in, d_out = len(standardisation.input_mean), len(standardisation.output_mean)
         network = build_network(hyperparameters, d_in, d_out, fixed)

@@ -24,7 +24,8 @@ from torch import nn
 from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 from popinv.surrogate.device import device_of
-from popinv.surrogate.networks import build_network
+from popinv.surrogate.components import extended, principal_components
+from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
@@ -37,6 +38,10 @@ __all__ = [
     "validation_loss_of",
     "validation_mask",
 ]
+
+
+# Number of held-out rows of the newest round from which these alone validate.
+_ENOUGH = 20
 
 
 @dataclass(frozen=True)
@@ -98,36 +103,27 @@ def prepare(
     kept = ~held_out & (weights > 0)
     if not kept.any():
         raise DataError(f"no row is left to train on: {n} rows, {held_out.sum()} of them held out")
+    if data.newest is not None and np.count_nonzero(held_out & data.newest) >= _ENOUGH:
+        held_out &= data.newest
     if not held_out.any():
         held_out = kept
 
     if initial is None:
-        # torch draws initial weights from its global generator, which is restored afterwards. It is
-        # that of the processor; torch.manual_seed would also seed those of GPUs.
-        with torch.random.fork_rng(devices=[]):
-            draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
-            torch.default_generator.manual_seed(int(draw))
-            network = build_network(
-                settings.hyperparameters, z.shape[1], y.shape[1], settings.fixed
-            )
-        evaluation = None if settings.fixed is None else settings.fixed.get("evaluation")
-        common = getattr(network, "fixed_readout", False)
-        standardisation = Standardisation.from_data(
-            z[kept], y[kept], weights[kept], evaluation, common, settings.logarithmic
-        )
+        network, standardisation = _fresh(z[kept], y[kept], weights[kept], settings)
     else:
         if dict(settings.hyperparameters) != dict(initial.hyperparameters):
             raise ConfigError(
                 f"the network to start from is {dict(initial.hyperparameters)}, the one asked "
                 f"for {dict(settings.hyperparameters)}: start afresh to change it"
             )
-        network = copy.deepcopy(initial.network).cpu()
         standardisation = initial.standardisation
+        d_z, d_y = len(standardisation.input_mean), len(standardisation.output_mean)
+        if z.shape[1] != d_z or y.shape[1] != d_y:
+            raise DataError(f"z {z.shape} and y {y.shape} do not fit the network to start from")
+        network = _continued(initial.network, standardisation.standard_outputs(y[kept]))
     network.requires_grad_(True)
     dtype = next(network.parameters()).dtype
     s = standardisation
-    if z.shape[1] != len(s.input_mean) or y.shape[1] != len(s.output_mean):
-        raise DataError(f"z {z.shape} and y {y.shape} do not fit the network to start from")
     error_map = None
     if settings.whitening is not None:
         if settings.whitening.shape != (y.shape[1], y.shape[1]):
@@ -152,11 +148,39 @@ def prepare(
         a, b, c = (torch.as_tensor(array, dtype=dtype, device=device) for array in arrays)
         return a, b, c
 
-    fingerprint = _fingerprint((z, y, weights, rows), settings, network, standardisation)
+    fingerprint = _fingerprint((z, y, weights, rows, held_out), settings, network, standardisation)
     network.to(device)
     return TrainingProblem(
         network, standardisation, side(kept), side(held_out), error_map, fingerprint
     )
+
+
+def _fresh(
+    z: np.ndarray, y: np.ndarray, weights: np.ndarray, settings: TrainingSettings
+) -> tuple[nn.Module, Standardisation]:
+    """Return a network with random weights, and the units of its first training rows."""
+    fixed = dict(settings.fixed or {})
+    hyperparameters, shape = settings.hyperparameters, (z.shape[1], y.shape[1])
+    mlp = hyperparameters.get("kind", "mlp") == "mlp"
+    standardisation = Standardisation.from_data(
+        z, y, weights, fixed.get("evaluation"), "readout" in fixed, settings.logarithmic
+    )
+    components = principal_components(standardisation.standard_outputs(y)) if mlp else None
+    if components is not None:
+        fixed |= vars(components)
+    # torch draws initial weights from its global generator, which is restored afterwards. It is
+    # that of the processor; torch.manual_seed would also seed those of GPUs.
+    with torch.random.fork_rng(devices=[]):
+        draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
+        torch.default_generator.manual_seed(int(draw))
+        return build_network(hyperparameters, *shape, fixed), standardisation
+
+
+def _continued(trained: nn.Module, outputs: np.ndarray) -> nn.Module:
+    """Return a copy of a trained network, with the components that standardised outputs need."""
+    if isinstance(trained, MLP) and trained.components is not None:
+        return trained.with_components(extended(trained.components, outputs)).cpu()
+    return copy.deepcopy(trained).cpu()
 
 
 def _fingerprint(

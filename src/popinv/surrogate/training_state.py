@@ -30,12 +30,17 @@ class TrainingData:
     rows : ndarray of int, shape (n,), optional
         Global row index, by which a row is put on the training or the validation side for good.
         0, ..., n - 1 if left out.
+    newest : ndarray of bool, shape (n,), optional
+        The rows of the newest round. If enough of them are held out, they alone validate, as the
+        tail of an earlier and broader round would choose the best epoch otherwise. All rows if
+        left out.
     """
 
     z: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
     rows: np.ndarray | None = None
+    newest: np.ndarray | None = None
 
 
 class TrainingSettings(TrainingLimits):
