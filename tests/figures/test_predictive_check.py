@@ -78,11 +78,13 @@ def test_simulated_data_sets_have_the_gaps_and_the_surrogates_error() -> None:
     np.testing.assert_allclose(np.nanmean(moved - first), 100.0)
 
 
-def test_of_many_systems_some_are_compared(monkeypatch) -> None:
+@pytest.mark.parametrize("limit", ["_SYSTEMS", "_NUMBERS"])
+def test_of_many_systems_some_are_compared(monkeypatch, limit) -> None:
     study = line_study(missing=0.3)
     whole = study.problem
     assert some_systems(whole, study.loaded)[0] is whole
-    monkeypatch.setattr("popinv.figures.simulated._SYSTEMS", 50)
+    most = 50 if limit == "_SYSTEMS" else 51 * whole.data.shape[1] - 1
+    monkeypatch.setattr(f"popinv.figures.simulated.{limit}", most)
     problem, loaded = some_systems(whole, study.loaded)
     y = loaded["observations"]["y"].values
     assert len(y) == len(problem.data) == 50

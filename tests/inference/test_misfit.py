@@ -110,6 +110,16 @@ def test_normal_log_scores_are_those_of_scipy():
     np.testing.assert_allclose(moments.log_scores(y), exact, rtol=1e-10)
 
 
+def test_the_null_is_described_by_samples_that_come_one_at_a_time() -> None:
+    null = 3 + np.random.default_rng(0).standard_normal((200, 4, 4))
+    observed = np.eye(4)
+    misfit = Misfit.of(observed, (excess for excess in null))
+    expected = (observed - null.mean(axis=0)) / null.std(axis=0)
+    np.testing.assert_allclose(misfit.significance, expected, rtol=1e-12)
+    np.testing.assert_allclose(misfit.test.null, (null**2).sum(axis=(1, 2)) / 4)
+    assert misfit.test.statistic == 1.0
+
+
 def of_excess(excess: np.ndarray, significance: np.ndarray | None = None) -> Misfit:
     test = HeldOutTest(1.0, np.zeros(20))
     return Misfit(test, excess, excess if significance is None else significance)

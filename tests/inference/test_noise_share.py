@@ -16,6 +16,7 @@ from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.observe import observations_dataset
+from popinv.store import rows as stored_rows
 
 
 def test_shares_are_standard_deviations_over_those_of_the_data() -> None:
@@ -28,6 +29,23 @@ def test_shares_are_standard_deviations_over_those_of_the_data() -> None:
         scale = np.sqrt(np.mean(conditions.scale**2))
         expected.append((j + 1) * scale / seen.std())
     np.testing.assert_allclose(noise_shares(problem, covariance), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 399])
+def test_systems_are_read_in_blocks(monkeypatch, rows) -> None:
+    problem = linear_problem(400, scales=True, gaps=True)
+    # The first systems do not show the second observation, and the mean is far from zero.
+    problem.conditions.present[:20, 1] = False
+    problem = replace(problem, data=problem.data + 1e3)
+    whole = noise_shares(problem, np.eye(6))
+    monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", 6 * rows)
+    np.testing.assert_allclose(noise_shares(problem, np.eye(6)), whole, rtol=1e-8)
+
+
+def test_an_observation_that_is_the_same_in_all_systems_has_no_share() -> None:
+    problem = linear_problem(50)
+    problem.data[:, 3] = 0.1
+    assert np.isnan(noise_shares(problem, np.eye(6))).tolist() == [j == 3 for j in range(6)]
 
 
 def test_replicates_count_together() -> None:

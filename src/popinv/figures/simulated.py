@@ -43,17 +43,23 @@ _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
 # Of more systems, as many are compared. Ranges of their quantiles are narrower than a tenth of a
 # standard deviation (0.06 for the lowest level of a normal law).
 _SYSTEMS = 20_000
+# Systems with more than 200 observations have as many numbers together as these.
+_NUMBERS = 4_000_000
 
 
 def some_systems(
     problem: Problem, loaded: Mapping[str, xr.Dataset]
 ) -> tuple[Problem, dict[str, xr.Dataset]]:
-    """Return a problem and its ``observations`` with at most 20,000 systems, drawn at random."""
-    count = len(problem.data)
-    if count <= _SYSTEMS:
+    """Return a problem and its ``observations`` with some of its systems, drawn at random.
+
+    There are at most 20,000 systems, and at most 4 million observed numbers.
+    """
+    count, d_y = problem.data.shape
+    most = min(_SYSTEMS, max(1, _NUMBERS // d_y))
+    if count <= most:
         return problem, dict(loaded)
     rng = generator(problem.seed, "figures/systems")
-    chosen = np.sort(rng.choice(count, _SYSTEMS, replace=False))
+    chosen = np.sort(rng.choice(count, most, replace=False))
     observations = loaded["observations"].isel(system=chosen)
     return problem.of_systems(chosen), {**loaded, "observations": observations}
 

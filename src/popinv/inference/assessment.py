@@ -23,7 +23,7 @@ Y. If the solver's observations differ from the surrogate's, so do those of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,17 +117,22 @@ def heldout_tests(
             energy = against.distance(sample) / slicing_constant(d_y)
             return energy, _cramer_von_mises(ordered, sample, seen), moments.excess(sample)
 
+        energies, calibrations = [], []
+
+        def excesses() -> Iterator[np.ndarray]:
+            for b in range(resamples):
+                null = statistics(model.null_sample(count, "heldout/null", b, conditions))
+                energies.append(null[0])
+                calibrations.append(null[1])
+                yield null[2]
+
         observed = statistics(heldout)
-        null = [
-            statistics(model.null_sample(count, "heldout/null", b, conditions))
-            for b in range(resamples)
-        ]
-        energies, calibrations, excesses = zip(*null, strict=True)
+        misfit = Misfit.of(observed[2], excesses())
         log_score = _log_score(model, heldout, conditions, log_scores or moments.log_scores)
     return HeldOutTests(
         HeldOutTest(observed[0], np.array(energies)),
         HeldOutTest(observed[1], np.array(calibrations)),
-        Misfit.of(observed[2], excesses),
+        misfit,
         log_score,
         transforms(ordered, heldout, seen),
     )

@@ -15,7 +15,7 @@ second moments too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,15 +88,25 @@ class Misfit:
     significance: np.ndarray
 
     @classmethod
-    def of(cls, observed: np.ndarray, null: Sequence[np.ndarray]) -> Misfit:
-        """Return the test of an excess (d_y, d_y) against those of samples of the model."""
-        d_y, every = len(observed), np.array(null)
-        deviation = np.maximum(every.std(axis=0), np.sqrt(np.finfo(float).tiny))
-        statistics = (every**2).sum(axis=(1, 2)) / d_y
+    def of(cls, observed: np.ndarray, null: Iterable[np.ndarray]) -> Misfit:
+        """Return the test of an excess (d_y, d_y) against those of samples of the model.
+
+        Only one of these is held at a time.
+        """
+        d_y, statistics = len(observed), []
+        mean, squares = np.zeros_like(observed), np.zeros_like(observed)
+        for number, excess in enumerate(null, start=1):
+            statistics.append(np.sum(excess**2) / d_y)
+            # The recursion of Welford (Technometrics 4, 1962).
+            change = excess - mean
+            mean += change / number
+            squares += change * (excess - mean)
+        deviation = np.sqrt(squares / max(1, len(statistics)))
+        deviation = np.maximum(deviation, np.sqrt(np.finfo(float).tiny))
         return cls(
-            HeldOutTest(float(np.sum(observed**2) / d_y), statistics),
+            HeldOutTest(float(np.sum(observed**2) / d_y), np.array(statistics)),
             observed,
-            (observed - every.mean(axis=0)) / deviation,
+            (observed - mean) / deviation,
         )
 
 

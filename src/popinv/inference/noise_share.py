@@ -16,6 +16,7 @@ import xarray as xr
 
 from popinv.forward.datasets import observation_names
 from popinv.inference.problem import Problem
+from popinv.store.rows import row_blocks
 
 __all__ = ["noise_share_metrics", "noise_shares"]
 
@@ -34,19 +35,36 @@ def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
     ndarray
         NaN where fewer than two values were observed.
     """
-    data, conditions = np.asarray(problem.data), problem.conditions
     variance = np.diag(covariance).copy()
-    if conditions is not None:
-        variance *= conditions.mean_square_scale
-        if conditions.present is not None:
-            data = np.where(conditions.present, data, np.nan)
-    values = data.reshape(-1, len(covariance))
-    enough = np.isfinite(values).sum(axis=0) > 1
+    if problem.conditions is not None:
+        variance *= problem.conditions.mean_square_scale
+    count, spread = _spread(problem, len(covariance))
+    varies = (count > 1) & (spread > 0)
     shares = np.full(len(covariance), np.nan)
-    spread = np.nanstd(values[:, enough], axis=0)
-    varies = spread > 0
-    shares[np.flatnonzero(enough)[varies]] = np.sqrt(variance[enough][varies]) / spread[varies]
+    shares[varies] = np.sqrt(variance[varies]) / spread[varies]
     return shares
+
+
+def _spread(problem: Problem, d_y: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of observed values of each observation, and their standard deviation."""
+    conditions = problem.conditions
+    present = None if conditions is None else conditions.present
+    centre: np.ndarray | None = None
+    count, total, square = np.zeros(d_y), np.zeros(d_y), np.zeros(d_y)
+    for block, y in row_blocks(problem.data):
+        values = y.reshape(-1, d_y)
+        seen = np.isfinite(values)
+        if present is not None:
+            seen &= present[block].reshape(-1, d_y)
+        if centre is None:
+            # Sums about a value of each avoid cancellation, and are zero if all are the same.
+            first = np.take_along_axis(values, seen.argmax(axis=0)[None], axis=0)[0]
+            centre = np.nan_to_num(first)
+        difference = np.where(seen, values - centre, 0.0)
+        count, total = count + seen.sum(axis=0), total + difference.sum(axis=0)
+        square = square + np.square(difference).sum(axis=0)
+    mean = total / np.maximum(count, 1)
+    return count, np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
 
 
 def noise_share_metrics(

@@ -65,7 +65,7 @@ class MLP(nn.Module):
 
     @property
     def components(self) -> Components | None:
-        """c and B, or None if the layers answer the outputs themselves."""
+        """The fixed c and B, or None if the layers answer the outputs themselves."""
         if not self.has_components:
             return None
         return Components(*(x.detach().cpu().double().numpy() for x in (self.centre, self.matrix)))

@@ -23,8 +23,8 @@ from torch import nn
 
 from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
-from popinv.surrogate.device import device_of
 from popinv.surrogate.components import extended, principal_components
+from popinv.surrogate.device import device_of
 from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate

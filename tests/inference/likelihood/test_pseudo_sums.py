@@ -11,7 +11,8 @@ import xarray as xr
 from linear_population import TRUTH, linear_problem
 from problems import curve_problem
 
-from popinv.inference.likelihood import fit_pseudo, pseudo
+from popinv.inference.likelihood import eigenbasis, fit_pseudo, pseudo
+from popinv.inference.likelihood.eigenbasis import Square
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.model_moments import matched_draws, model_moments
 from popinv.inference.likelihood.pseudo import evaluate
@@ -60,6 +61,32 @@ def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, si
     np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, rtol=1e-13)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(parts.information, whole.information, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
+def test_factored_forms_give_the_same_scores(monkeypatch, scales, gaps):
+    problem = linear_problem(100, scales=scales, gaps=gaps)
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
+    whole = evaluate(problem, gamma, moments).scores
+    monkeypatch.setattr(eigenbasis, "_FACTORED_FROM", 2)
+    np.testing.assert_allclose(
+        evaluate(problem, gamma, moments).scores, whole, rtol=1e-8, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("rank", "shift"), [(0, 2.0), (3, 0.0), (3, -1.0), (150, 1.0)])
+def test_a_quadratic_form_is_that_of_its_matrix(rank, shift):
+    rng = np.random.default_rng(0)
+    factor = torch.from_numpy(rng.standard_normal((200, rank)))
+    signs = torch.from_numpy(rng.choice([-1.0, 1.0], rank))
+    matrix = shift * torch.eye(200, dtype=torch.float64) + (factor * signs) @ factor.T
+    rows = torch.from_numpy(rng.standard_normal((20, 200)))
+    form = Square.of(matrix)
+    # A low rank is used, and a high one leaves the matrix as it is.
+    assert form.matrix.shape[1] == (rank if rank < 100 else 200)
+    expected = torch.einsum("ni,ij,nj->n", rows, matrix, rows)
+    torch.testing.assert_close(form(rows), expected, rtol=1e-10, atol=1e-9)
 
 
 def test_the_estimate_of_streamed_systems_is_that_of_systems_in_memory(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ scale s has the diagonal covariance ``lambda + s^2``, whatever s is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,7 +16,51 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.model_moments import ModelMoments
 
-__all__ = ["Derivatives", "Eigenbasis"]
+__all__ = ["Derivatives", "Eigenbasis", "Square"]
+
+# Number of observations from which quadratic forms are factored. Eigenvalues below the second
+# number, relative to the largest, are rounding.
+_FACTORED_FROM, _NEGLIGIBLE = 200, 1e-12
+
+
+@dataclass(frozen=True)
+class Square:
+    """The quadratic form ``x^T C x`` of a symmetric matrix ``C = c I + Q diag(w) Q^T``.
+
+    The change of the signal's covariance has a low rank, and the noise's amplitude a multiple of I.
+
+    Attributes
+    ----------
+    matrix : Tensor of shape (d, r) or (d, d)
+        Q, or C itself if its rank is not low.
+    shift : float
+        c.
+    weights : Tensor of shape (r,), optional
+        w; None if the matrix is C.
+    """
+
+    matrix: torch.Tensor
+    shift: float = 0.0
+    weights: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, matrix: torch.Tensor) -> Square:
+        """Return the form of a matrix (d, d)."""
+        if len(matrix) < _FACTORED_FROM:
+            return cls(matrix)
+        values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+        shift = float(values.median())
+        kept = torch.abs(values - shift) > _NEGLIGIBLE * torch.abs(values).max()
+        if 2 * int(kept.sum()) > len(matrix):
+            return cls(matrix)
+        return cls(vectors[:, kept], shift, values[kept] - shift)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the form of each row (n, d), shape (n,)."""
+        if self.weights is None:
+            return ((rows @ self.matrix) * rows).sum(dim=1)
+        low = (rows @ self.matrix).square() @ self.weights
+        return low + self.shift * rows.square().sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -36,12 +81,17 @@ class Derivatives:
     of_law: torch.Tensor
     free: np.ndarray
 
-    def information(self, inverses: tuple[torch.Tensor, ...], total: torch.Tensor) -> torch.Tensor:
+    @cached_property
+    def squares(self) -> dict[int, Square]:
+        """The quadratic forms of the free entries' covariances."""
+        return {int(i): Square.of(self.covariances[i]) for i in np.flatnonzero(self.free)}
+
+    def information(self, inverses: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
         """Return the expected information of all systems, shape (n_p, n_p).
 
         Parameters
         ----------
-        inverses : three Tensors of shape (d, d)
+        inverses : Tensor of shape (3, d, d)
             ``sum_n s_n^(2 k) / (v_ni v_nj)`` for k = 0, 1, 2, with v the variances.
         total : Tensor of shape (d,)
             ``sum_n 1 / v_ni``.

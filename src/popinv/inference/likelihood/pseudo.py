@@ -115,12 +115,18 @@ def evaluate(
         for seen, blocks, of_group in _groups(problem, moments):
             basis = Eigenbasis(of_group, covariance, seen)
             at = basis.derivatives(of_noise, problem.free) if with_scores else None
+            weights = []
             for systems in blocks:
                 block = _Block(problem, systems, seen, basis)
                 value[systems] = block.log_likelihood().numpy()
                 if at is not None:
-                    own, part = block.scores(at)
-                    scores[systems], information = own.numpy(), information + part.numpy()
+                    scores[systems] = block.scores(at).numpy()
+                    weights.append(block.weights())
+            if at is not None:
+                pairs, totals = (
+                    torch.stack(each).sum(dim=0) for each in zip(*weights, strict=True)
+                )
+                information += at.information(pairs, totals).numpy()
     penalty = noise_penalty(problem, gamma)
     return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
 
@@ -199,8 +205,9 @@ class _Block:
     def __init__(
         self, problem: Problem, systems: np.ndarray, seen: np.ndarray, basis: Eigenbasis
     ) -> None:
-        self._basis = basis
-        scale = np.ones(len(systems))
+        self._basis, self._count = basis, len(systems)
+        # Systems without scales have the same variances, in one row.
+        scale = np.ones(1)
         if problem.conditions is not None and problem.conditions.scale is not None:
             scale = problem.conditions.scale[systems]
         self._squares = torch.from_numpy(scale**2)
@@ -215,14 +222,20 @@ class _Block:
         constant = 2 * self._basis.logdet + len(self._basis.values) * math.log(2 * math.pi)
         return -0.5 * (square + logs + constant)
 
-    def scores(self, at: Derivatives) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores (n, n_p) and the information (n_p, n_p)."""
+    def scores(self, at: Derivatives) -> torch.Tensor:
+        """Return the scores (n, n_p)."""
         weighted, inverse = self._residual / self._variance, 1 / self._variance
         scores = torch.zeros((len(weighted), len(at.free)), dtype=weighted.dtype)
         for i in np.flatnonzero(at.free):
-            quadratic = ((weighted @ at.covariances[i]) * weighted).sum(dim=1)
             trace = inverse @ torch.diagonal(at.covariances[i])
             factor = 1.0 if at.of_law[i] else self._squares
-            scores[:, i] = weighted @ at.means[i] + 0.5 * factor * (quadratic - trace)
-        pairs = tuple(inverse.T @ (inverse * self._squares[:, None] ** k) for k in range(3))
-        return scores, at.information(pairs, inverse.sum(dim=0))
+            square = at.squares[int(i)](weighted)
+            scores[:, i] = weighted @ at.means[i] + 0.5 * factor * (square - trace)
+        return scores
+
+    def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sums (3, d, d) and (d,) of :meth:`Derivatives.information`."""
+        inverse = 1 / self._variance
+        times = self._count / len(inverse)
+        pairs = [inverse.T @ (inverse * self._squares[:, None] ** k) for k in range(3)]
+        return times * torch.stack(pairs), times * inverse.sum(dim=0)

@@ -126,6 +126,6 @@ def summed(
         weights = pairs * second - torch.diag(inverse)
         quadratic = (at.covariances * weights).sum(dim=(1, 2))
         gradient = n * (at.means @ (shift * inverse) + 0.5 * quadratic)
-        information = at.information((n * pairs,) * 3, n * inverse)
+        information = at.information((n * pairs).expand(3, -1, -1), n * inverse)
     penalty = noise_penalty(problem, gamma)
     return PseudoSums(value, gradient.numpy(), information.numpy() + penalty.curvature, penalty)
