@@ -43,8 +43,8 @@ _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
 # Of more systems, as many are compared. Ranges of their quantiles are narrower than a tenth of a
 # standard deviation (0.06 for the lowest level of a normal law).
 _SYSTEMS = 20_000
-# Systems with more than 200 observations have as many numbers together as these.
-_NUMBERS = 4_000_000
+# Systems with more than 100 observations have as many numbers together as these.
+_NUMBERS = 2_000_000
 
 
 def some_systems(
@@ -52,7 +52,7 @@ def some_systems(
 ) -> tuple[Problem, dict[str, xr.Dataset]]:
     """Return a problem and its ``observations`` with some of its systems, drawn at random.
 
-    There are at most 20,000 systems, and at most 4 million observed numbers.
+    There are at most 20,000 systems, and at most 2 million observed numbers.
     """
     count, d_y = problem.data.shape
     most = min(_SYSTEMS, max(1, _NUMBERS // d_y))
@@ -110,7 +110,10 @@ def covariance(y: np.ndarray) -> np.ndarray:
 
     An entry is NaN if fewer than two systems have both.
     """
-    seen = (~np.isnan(y)).astype(float)
+    missing = np.isnan(y)
+    if not missing.any():
+        return np.atleast_2d(np.cov(y, rowvar=False))
+    seen = (~missing).astype(float)
     centred = np.nan_to_num(y - moments(y)[0])
     both, sums = seen.T @ seen, centred.T @ seen
     with np.errstate(divide="ignore", invalid="ignore"):
