@@ -65,6 +65,10 @@ def test_outputs_without_fewer_directions_have_none():
     # Twenty rows do not tell which of 40 directions there are.
     assert principal_components(rng.standard_normal((20, 40))) is None
     assert principal_components(np.ones((20, 4))) is None
+    # Nearly as many directions as outputs are not worth it.
+    for orders, worth in ((30, True), (31, False)):
+        rows = waves(rng.standard_normal((500, orders)))
+        assert (principal_components(rows) is not None) == worth
 
 
 def test_extended_components_represent_other_outputs_and_keep_the_first_ones():

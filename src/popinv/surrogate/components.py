@@ -26,6 +26,10 @@ It amounts to a ten thousandth of the outputs' standard deviation. In porous flo
 surrogate does not depend on it between 1e-12 and 1e-4.
 """
 
+# Largest number of components relative to the outputs. In porous flow 31 of 50 lower the error by
+# 2.5; of two materials with sharp interfaces there would be 43 of 50, which raise it by a sixth.
+_MOST = 0.75
+
 
 @dataclass(frozen=True)
 class Components:
@@ -49,13 +53,13 @@ def principal_components(outputs: np.ndarray) -> Components | None:
     Returns
     -------
     Components or None
-        None if they would not be fewer than the outputs, or more than half the rows. So few rows do
-        not show which directions the outputs leave out.
+        None if they would be more than three quarters of the outputs, which gains nothing, or more
+        than half the rows. So few rows do not show which directions the outputs leave out.
     """
     centre = outputs.mean(axis=0)
     matrix = _directions(outputs - centre, np.square(outputs - centre).sum())
     count = matrix.shape[1]
-    if not 0 < count < outputs.shape[1] or 2 * count > len(outputs):
+    if not 0 < count <= _MOST * outputs.shape[1] or 2 * count > len(outputs):
         return None
     return Components(centre, matrix)
 
