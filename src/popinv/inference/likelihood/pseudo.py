@@ -115,17 +115,15 @@ def evaluate(
         for seen, blocks, of_group in _groups(problem, moments):
             basis = Eigenbasis(of_group, covariance, seen)
             at = basis.derivatives(of_noise, problem.free) if with_scores else None
-            weights = []
+            pairs, totals = torch.zeros(()), torch.zeros(())
             for systems in blocks:
                 block = _Block(problem, systems, seen, basis)
                 value[systems] = block.log_likelihood().numpy()
                 if at is not None:
                     scores[systems] = block.scores(at).numpy()
-                    weights.append(block.weights())
+                    of_pairs, of_totals = block.weights()
+                    pairs, totals = pairs + of_pairs, totals + of_totals
             if at is not None:
-                pairs, totals = (
-                    torch.stack(each).sum(dim=0) for each in zip(*weights, strict=True)
-                )
                 information += at.information(pairs, totals).numpy()
     penalty = noise_penalty(problem, gamma)
     return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
