@@ -184,7 +184,7 @@ MEASURED = {
             "deconvolve": (2149, 1138.1),
             "gather_answer": (1805, 14.6),
             "assess_population": (2889, 103.9),
-            "plot_figures": (3956, 104.1),
+            "plot_figures": (7105, 104.1),
         },
         {
             "forward": {"sensors": {"count": 1000, "placement": "random"}},

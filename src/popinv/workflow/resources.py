@@ -197,7 +197,10 @@ _ROWS = {
         lambda s: 10 + 3 * s.moments + 4 * (s.systems + s.heldout + 1000) * s.integral,
         lambda s: s.solver,
     ),
-    "plot_figures": Row(lambda s: 200 + _judged_mb(s), lambda s: 30 + _judged_seconds(s)),
+    # A moment of drawing holds the observations twice more.
+    "plot_figures": Row(
+        lambda s: 200 + _judged_mb(s) + 2 * s.tables, lambda s: 30 + _judged_seconds(s)
+    ),
     "write_study_page": Row(lambda s: 200 + _judged_mb(s), lambda s: 30 + _judged_seconds(s)),
     "draw_systems": Row(
         lambda s: 600 + 2 * s.cost.megabytes + megabytes(20 * s.cost.state),
