@@ -20,6 +20,7 @@ from popinv.surrogate.training import (
     train,
     validation_mask,
 )
+from popinv.surrogate.training_problem import loss_and_gradient, loss_of
 
 SMALL = {"kind": "mlp", "width": 16, "depth": 1}
 
@@ -59,6 +60,35 @@ def test_a_linear_map_is_learned(dtype):
     error = surrogate.predict(fresh) - 100 * (fresh @ matrix.T + shift)
     # The arcsinh of the outputs bends the map, so it is learnt as any smooth one is.
     assert np.sqrt(np.mean(error**2)) < 0.05 * y.std()
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+@pytest.mark.parametrize(
+    ("depth", "smooth"), [(0, False), (1, False), (1, True), (3, False), (3, True)]
+)
+def test_the_gradient_is_that_of_automatic_differentiation(depth, smooth, whitened):
+    rng = np.random.default_rng(5)
+    z = rng.standard_normal((200, 3))
+    # Smooth waves at many places have few principal components, white noise has none to leave out.
+    y = z @ np.sin(np.pi * np.outer([1, 2, 3], np.linspace(0, 1, 40)))
+    if not smooth:
+        y += rng.standard_normal(y.shape)
+    problem = prepare(
+        TrainingData(z, y, weights=rng.uniform(0.5, 2, 200)),
+        settings(
+            hyperparameters={"kind": "mlp", "width": 8, "depth": depth, "dtype": "float64"},
+            whitening=rng.standard_normal((40, 40)) if whitened else None,
+        ),
+    )
+    assert problem.network.has_components == smooth
+    rows = [tensor[:40] for tensor in problem.training]
+    expected = loss_of(problem, *rows)
+    parts = torch.autograd.grad(expected, list(problem.network.parameters()))
+    value, gradient = loss_and_gradient(problem, *rows)
+    assert value == pytest.approx(expected.item(), rel=1e-12)
+    flat = torch.cat([part.reshape(-1) for part in parts])
+    # Sums in double precision, in another order.
+    torch.testing.assert_close(gradient, flat, rtol=1e-10, atol=1e-12 * float(flat.abs().max()))
 
 
 def test_an_fno_learns_a_nonlinear_functional_of_a_field():

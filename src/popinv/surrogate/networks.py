@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -92,6 +92,42 @@ class MLP(nn.Module):
         """Map (n, d_z) to (n, d_y), both standardised."""
         scores = self.layers(z)
         return scores @ self.matrix.T + self.centre if self.has_components else scores
+
+    def with_pull_back(
+        self, z: torch.Tensor
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+        """Return the output for z (n, d_z), and the map from its gradient to that of the weights.
+
+        The map takes the gradient (n, d_y) of a scalar in the output to its gradient in all
+        parameters, as one vector in their order. Backpropagation is written out, which takes half
+        the time of torch's own differentiation: small networks spend most of it on bookkeeping.
+        """
+        layers = [
+            (layer.weight.detach(), layer.bias.detach())
+            for layer in self.layers
+            if isinstance(layer, nn.Linear)
+        ]
+        inputs, before = [z], []
+        for weight, bias in layers[:-1]:
+            before.append(torch.addmm(bias, inputs[-1], weight.T))
+            inputs.append(nn.functional.silu(before[-1]))
+        weight, bias = layers[-1]
+        y = torch.addmm(bias, inputs[-1], weight.T)
+        if self.has_components:
+            y = torch.addmm(self.centre, y, self.matrix.T)
+
+        def pull_back(gradient: torch.Tensor) -> torch.Tensor:
+            parts: list[torch.Tensor] = []
+            if self.has_components:
+                gradient = gradient @ self.matrix
+            for i in reversed(range(len(layers))):
+                parts += [gradient.sum(dim=0), (gradient.T @ inputs[i]).view(-1)]
+                if i:
+                    gradient = gradient @ layers[i][0]
+                    gradient = torch.ops.aten.silu_backward(gradient, before[i - 1])
+            return torch.cat(parts[::-1])
+
+        return y, pull_back
 
     def linearise(
         self, z: torch.Tensor, tangents: torch.Tensor

@@ -20,7 +20,7 @@ from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_problem import (
     TrainingProblem,
-    loss_of,
+    loss_and_gradient,
     prepare,
     validation_loss_of,
     validation_mask,
@@ -98,21 +98,20 @@ def step(
     )
     vector_to_parameters(weights, parameters)  # the parameters are views of ``weights`` from here
     order = generator(settings.seed, f"{settings.stage}/batches", state.epoch).permutation(len(z))
-    batches = np.array_split(order, math.ceil(len(z) / settings.batch_size))
-    last = max(1, settings.max_epochs * len(batches))
+    index = torch.from_numpy(order).to(z.device)
+    count = math.ceil(len(z) / settings.batch_size)
+    last = max(1, settings.max_epochs * count)
     updates, total, rate = state.updates, 0.0, settings.learning_rate
-    for batch in batches:
-        index = torch.from_numpy(batch).to(z.device)
-        loss = loss_of(problem, z[index], y[index], row_weights[index])
-        value = loss.item()
+    shuffled = (rows[index].tensor_split(count) for rows in (z, y, row_weights))
+    for batch in zip(*shuffled, strict=True):
+        value, gradient = loss_and_gradient(problem, *batch)
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the training loss is {value} in epoch {state.epoch + 1}, at a learning_rate of "
                 f"{rate:.3g}; the best validation loss so far is {state.best_loss:.4g}",
                 state,
             )
-        total += value * len(batch)
-        gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters)])
+        total += value * len(batch[0])
         if settings.schedule == "cosine":
             rate = 0.5 * settings.learning_rate * (1 + math.cos(math.pi * updates / last))
         updates += 1

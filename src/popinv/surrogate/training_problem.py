@@ -32,6 +32,7 @@ from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
 __all__ = [
     "TrainingProblem",
+    "loss_and_gradient",
     "loss_of",
     "prepare",
     "row_losses",
@@ -220,6 +221,27 @@ def loss_of(
 ) -> torch.Tensor:
     """Return the objective on some rows, as a scalar tensor."""
     return (weights * row_losses(problem.network(z), y, problem.error_map)).mean()
+
+
+def loss_and_gradient(
+    problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
+) -> tuple[float, torch.Tensor]:
+    """Return the objective on some rows, and its gradient in all parameters as one vector."""
+    if not isinstance(problem.network, MLP):
+        loss = loss_of(problem, z, y, weights)
+        parts = torch.autograd.grad(loss, list(problem.network.parameters()))
+        return loss.item(), torch.cat([part.reshape(-1) for part in parts])
+    answer, pull_back = problem.network.with_pull_back(z)
+    error, slope = answer - y, None
+    if problem.error_map is not None:
+        slope = torch.cosh(y)
+        error = (error * slope) @ problem.error_map.T
+    weighted = error * (weights / error.numel())[:, None]
+    loss = torch.sum(weighted * error).item()
+    gradient = 2 * weighted
+    if slope is not None:
+        gradient = (gradient @ problem.error_map) * slope
+    return loss, pull_back(gradient)
 
 
 def validation_loss_of(problem: TrainingProblem) -> float:
