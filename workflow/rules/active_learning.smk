@@ -271,54 +271,66 @@ rule solve_round:
         "../scripts/solve_round.py"
 
 
-# A whole round, where its solves, its training and its estimate take seconds.
-rule run_round:
-    input:
-        unpack(compared),
-        unpack(judged),
-        observations="<results>/{study}/observations.zarr.zip",
-    output:
-        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
-        surrogate="<results>/{study}/rounds/{round}/surrogate.zarr.zip",
-        estimate="<results>/{study}/rounds/{round}/estimate.zarr.zip",
-        made="<results>/{study}/made/run_round.{round}.json",
-    log:
-        "<results>/{study}/logs/run_round.{round}.log",
-    benchmark:
-        "<results>/{study}/benchmarks/run_round.{round}.tsv"
-    wildcard_constraints:
-        round="[0-9]+",
-        study=studies(whole_rounds=True),
-    resources:
-        mem_mb=memory("run_round"),
-        runtime=runtime("run_round"),
-    params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "surrogate"),
-        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=candidates_of_round,
-        known=of_study(has_known),
-        simulator=of_study(simulator_of),
-        thresholds=judged_by,
-        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        recency_decay=of_study(lambda study: study.active_learning.recency_decay),
-        code=code_of(
-            "run_round",
-            "law",
-            "noise",
-            "solver",
-            "training",
-            "surrogate",
-            "descent",
-            also=lambda wildcards: [*choosing_with(wildcards), *judging(wildcards)],
-        ),
-    message:
-        "{wildcards.study}, round {wildcards.round}: solving, training, and estimating"
-    script:
-        "../scripts/run_round.py"
+def choice_of(wildcards):
+    """Modules that choose the solves of later rounds, none where they are plain draws."""
+    study = study_of(wildcards)
+    return selected_modules(study, "choice") if chooses_solves(study) else []
 
 
-ruleorder: run_round > solve_round
+def artefacts_of_rounds(count):
+    """Outputs of a job that runs all rounds, by name."""
+    stores = [
+        *(f"{name}_{r}" for r in range(count) for name in ("solves", "surrogate", "estimate")),
+        "solves_check",
+    ]
+    folder = "<results>/{study}/rounds"
+    return {store: "{2}/{1}/{0}.zarr.zip".format(*store.split("_"), folder) for store in stores}
+
+
+# One rule for each number of rounds, since the outputs of a rule are fixed.
+for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0}):
+
+    # All rounds, where their solves, trainings and estimates take seconds.
+    rule:
+        name:
+            f"run_{count}_rounds"
+        input:
+            unpack(compared),
+            observations="<results>/{study}/observations.zarr.zip",
+        output:
+            **artefacts_of_rounds(count),
+            made="<results>/{study}/made/run_rounds.json",
+        log:
+            "<results>/{study}/logs/run_rounds.log",
+        benchmark:
+            "<results>/{study}/benchmarks/run_rounds.tsv"
+        wildcard_constraints:
+            study=studies(rounds_at_once=count),
+        resources:
+            mem_mb=memory("run_rounds"),
+            runtime=runtime("run_rounds"),
+        params:
+            seed=seed_of,
+            study=sections("forward", "law", "noise", "surrogate"),
+            samples=of_study(counts_of_rounds),
+            candidates=of_study(candidate_count),
+            known=of_study(has_known),
+            simulator=of_study(simulator_of),
+            thresholds=of_study(surrogate_thresholds),
+            failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+            recency_decay=of_study(lambda study: study.active_learning.recency_decay),
+            code=code_of(
+                "run_rounds",
+                *("law", "noise", "solver", "training", "surrogate", "descent", "push"),
+                also=choice_of,
+            ),
+        message:
+            "{wildcards.study}: the rounds: solving, training, and estimating"
+        script:
+            "../scripts/run_rounds.py"
+
+    # The fixed design of such a study is made by the other.
+    workflow.ruleorder(f"run_{count}_rounds", "solve_round")
 
 
 # Train the surrogate on all solves so far; a network starts from its last weights.
@@ -335,7 +347,7 @@ rule train_surrogate:
         "<results>/{study}/benchmarks/train_surrogate.{round}.tsv"
     wildcard_constraints:
         round="[0-9]+",
-        study=studies(whole_rounds=False),
+        study=studies(rounds_at_once=0),
     resources:
         mem_mb=memory("train_surrogate"),
         runtime=runtime("train_surrogate"),
@@ -366,7 +378,7 @@ rule update_population:
         "<results>/{study}/benchmarks/update_population.{round}.tsv"
     wildcard_constraints:
         round="[0-9]+",
-        study=studies(whole_rounds=False),
+        study=studies(rounds_at_once=0),
     resources:
         mem_mb=memory("update_population"),
         runtime=runtime("update_population"),

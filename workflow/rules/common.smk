@@ -3,6 +3,7 @@
 import gc
 import inspect
 import os
+import re
 import sys
 import time
 from functools import cache
@@ -25,7 +26,8 @@ from popinv.workflow.resources import (
     ROWS,
     demand,
     memory_mb,
-    runs_whole_rounds,
+    rounds_at_once,
+    row_of,
     runtime_minutes,
     sizes,
 )
@@ -37,6 +39,7 @@ from popinv.workflow.questions import (
     check_results_folder,
     chooses_solves,
     chunk_count,
+    counts_of_rounds,
     calibration_blocks,
     evidence_figures,
     has_known,
@@ -207,6 +210,24 @@ def wanted_params(record):
         return None
 
 
+def is_replaced(record):
+    """Whether the results of a record are made by another rule in this configuration."""
+    study = record.wildcards.get("study")
+    if study is not None and study not in STUDIES:
+        return False
+    rules = {rule.name: rule for rule in workflow.rules}
+    if record.rule in rules:
+        constraints = rules[record.rule].wildcard_constraints
+        return any(
+            not re.fullmatch(constraints.get(name, ".*"), value)
+            for name, value in record.wildcards.items()
+        )
+    # Rules have a prefix where this workflow is a module.
+    return not any(
+        name.endswith(f"_{record.rule}") or record.rule.endswith(f"_{name}") for name in rules
+    )
+
+
 def remembered_identity(path):
     """The identity with which Snakemake remembers to have made a file, or None."""
     metadata = workflow.persistence.metadata(IOFile(path))
@@ -218,7 +239,11 @@ def distrust():
     """Let Snakemake make again what is not what this configuration makes, once in a run."""
     if workflow.is_main_process:
         found = doubts(
-            config["results"], wanted_params, remembered_identity, CONFIGURATION.instruction_set
+            config["results"],
+            wanted_params,
+            is_replaced,
+            remembered_identity,
+            CONFIGURATION.instruction_set,
         )
         workflow.dag.forcefiles.update(doubt.path for doubt in found)
         if found:
@@ -238,7 +263,7 @@ QUESTIONS = {
     "synthetic": is_synthetic,
     "shared": lambda study: ranks_of(study) > 1,
     "at_once": solves_at_once,
-    "whole_rounds": runs_whole_rounds,
+    "rounds_at_once": rounds_at_once,
 }
 
 
@@ -246,8 +271,8 @@ def studies(**wanted):
     """Pattern of the names of the studies with the wanted answers to these questions.
 
     ``synthetic``: the observations have a known truth. ``shared``: processes share each solve.
-    ``at_once``: one job draws, solves and collects a round. ``whole_rounds``: it also trains the
-    surrogate and estimates the population.
+    ``at_once``: one job draws, solves and collects a round. ``rounds_at_once``: the number of
+    rounds that one job runs, their training and their estimates included.
     """
     names = [
         name
@@ -339,8 +364,8 @@ def refuse_limited_arrays():
 
 def tell_what_it_takes():
     """Print the number of the studies' jobs, and what they take."""
-    known = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ROWS]
-    each = [needed(job.rule.name, job.wildcards.study, job.wildcards) for job in known]
+    jobs = ((row_of(job.rule.name), job) for job in workflow.dag.needrun_jobs())
+    each = [needed(row, job.wildcards.study, job.wildcards) for row, job in jobs if row in ROWS]
     if each:
         minutes = sum(job.seconds for job in each) / 60
         memory = max(job.megabytes for job in each)

@@ -29,7 +29,7 @@ rule draw_population:
         "../scripts/draw_population.py"
 
 
-# The same, and its solves, where these take seconds.
+# The same, and its solves, where these take seconds, of a further population.
 rule solve_population:
     input:
         unpack(compared),
@@ -42,7 +42,7 @@ rule solve_population:
     benchmark:
         "<results>/{study}/benchmarks/solve_population.{round}.tsv"
     wildcard_constraints:
-        round="truth|systems_[0-9]+",
+        round="systems_[0-9]+",
         study=studies(synthetic=True, at_once=True),
     resources:
         mem_mb=memory("solve_population"),
@@ -60,6 +60,41 @@ rule solve_population:
         "../scripts/solve_population.py"
 
 
+# The study's own population, its solves and its observations, where these take seconds.
+rule simulate_observations:
+    input:
+        unpack(compared),
+    output:
+        solves="<results>/{study}/rounds/truth/solves.zarr.zip",
+        observations="<results>/{study}/observations.zarr.zip",
+        truth="<results>/{study}/truth.zarr.zip",
+        made="<results>/{study}/made/simulate_observations.json",
+    log:
+        "<results>/{study}/logs/simulate_observations.log",
+    benchmark:
+        "<results>/{study}/benchmarks/simulate_observations.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=True, at_once=True),
+    resources:
+        mem_mb=memory("simulate_observations"),
+        runtime=runtime("simulate_observations"),
+    params:
+        seed=seed_of,
+        study=sections(
+            *("forward", "law", "noise", "observations"),
+            true_law=true_law,
+            known=known_distributions,
+        ),
+        samples=of_study(lambda study: solve_count(study, "truth")),
+        simulator=of_study(simulator_of),
+        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+        code=code_of("simulate_observations", "law", "true_noise", "solver"),
+    message:
+        "{wildcards.study}: drawing a population from its true law, solving, and observing it"
+    script:
+        "../scripts/simulate_observations.py"
+
+
 # Add noise to the solved population and set some systems aside.
 rule observe_population:
     input:
@@ -73,7 +108,7 @@ rule observe_population:
     benchmark:
         "<results>/{study}/benchmarks/observe_population.tsv"
     wildcard_constraints:
-        study=studies(synthetic=True),
+        study=studies(synthetic=True, at_once=False),
     resources:
         mem_mb=memory("observe_population"),
         runtime=runtime("observe_population"),

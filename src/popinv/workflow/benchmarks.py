@@ -22,7 +22,6 @@ _WILDCARDS = {
     "collect_solves": ("round",),
     "solve_population": ("round",),
     "solve_round": ("round",),
-    "run_round": ("round",),
     "train_surrogate": ("round",),
     "update_population": ("round",),
     "measure_error": ("systems",),

@@ -26,7 +26,7 @@ from popinv.workflow.questions import (
     solve_count,
     solves_at_once,
 )
-from popinv.workflow.resources import demand, runs_whole_rounds
+from popinv.workflow.resources import demand, rounds_at_once
 from popinv.workflow.study_sizes import sizes
 
 __all__ = ["Machine", "Stage", "check_fits", "check_jobs", "disk_megabytes", "stages"]
@@ -89,10 +89,9 @@ class Machine:
 def _counts(study: Study) -> Iterator[tuple[str, int]]:
     """Yield the rules of a study and the numbers of their jobs, in the order of the run."""
     synthetic, learned = is_synthetic(study), study.active_learning.rounds
-    whole = runs_whole_rounds(study)
-    if solves_at_once(study):
-        yield from [("solve_population", 1)] if synthetic else []
-        yield "solve_round", 1 if whole else learned + 1
+    at_once = solves_at_once(study)
+    if at_once:
+        yield "simulate_observations" if synthetic else "import_observations", 1
     else:
         rounds = rounds_of(study)
         yield from [("draw_population", 1)] if synthetic else []
@@ -100,10 +99,11 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
         together = "solve_chunk_distributed" if ranks_of(study) > 1 else "solve_chunk"
         yield together, sum(chunk_count(study, name) for name in rounds)
         yield "collect_solves", len(rounds)
-    yield "observe_population" if synthetic else "import_observations", 1
-    if whole:
-        yield "run_round", learned
+        yield "observe_population" if synthetic else "import_observations", 1
+    if rounds_at_once(study):
+        yield "run_rounds", 1
     else:
+        yield from [("solve_round", learned + 1)] if at_once else []
         yield "train_surrogate", learned
         yield "update_population", learned
     yield "deconvolve", 1

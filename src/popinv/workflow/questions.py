@@ -20,6 +20,7 @@ __all__ = [
     "check_results_folder",
     "chooses_solves",
     "chunk_count",
+    "counts_of_rounds",
     "evidence_figures",
     "has_known",
     "has_sampling_error",
@@ -149,6 +150,12 @@ def solve_count(study: Study, round_name: str) -> int:
     if round_name.startswith("systems_"):
         return int(round_name.removeprefix("systems_")) * study.evidence.repeats
     return learning.first_design if round_name == "0" else learning.solves_per_round
+
+
+def counts_of_rounds(study: Study) -> dict[str, int]:
+    """Return the largest numbers of solves of the numbered rounds and of the check, in order."""
+    names = [name for name in rounds_of(study) if name != "truth"]
+    return {name: solve_count(study, name) for name in names}
 
 
 def chunk_count(study: Study, round_name: str) -> int:

@@ -15,6 +15,7 @@ it is tried again.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -30,7 +31,8 @@ __all__ = [
     "Sizes",
     "demand",
     "memory_mb",
-    "runs_whole_rounds",
+    "rounds_at_once",
+    "row_of",
     "runtime_minutes",
     "sizes",
 ]
@@ -40,9 +42,9 @@ _SNAKEMAKE_MB = 450
 # A nearly full memory kills a job; a slow or busy machine makes it late.
 _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
-# A training and an estimate that are planned with fewer seconds are done by the job of the round's
-# solves. Those of the default study are planned with 30 s and take at most 7 s.
-_WHOLE_ROUND_SECONDS = 60.0
+# Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
+# default study are planned with 60 s and take 12 s.
+_ROUNDS_AT_ONCE_SECONDS = 180.0
 
 
 def _moments_mb(s: Sizes) -> float:
@@ -161,6 +163,7 @@ _ROWS = {
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
     "collect_solves": Row(lambda s: 730 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    "simulate_observations": _AT_ONCE,
     "solve_population": _AT_ONCE,
     "solve_round": _AT_ONCE,
     "repeat_solves": Row(
@@ -170,9 +173,12 @@ _ROWS = {
     ),
     # The surrogate, the law and the noise.
     "train_surrogate": Row(lambda s: s.training_megabytes, _training_seconds),
-    "run_round": Row(
+    "run_rounds": Row(
         lambda s: max(_AT_ONCE.megabytes(s), s.training_megabytes, _moments_mb(s)),
-        lambda s: _AT_ONCE.seconds(s) + _training_seconds(s) + _update_seconds(s),
+        lambda s: (
+            (1 + s.study.active_learning.rounds) * _AT_ONCE.seconds(s)
+            + s.study.active_learning.rounds * (_training_seconds(s) + _update_seconds(s))
+        ),
         lambda s: s.cost.setup_seconds,
     ),
     "train_fixed_design": Row(lambda s: s.training_megabytes, _training_seconds),
@@ -253,15 +259,22 @@ def demand(rule: str, of_study: Sizes, wildcards: Mapping[str, str]) -> Demand:
     return ROWS[rule].demand(of_study)
 
 
-def runs_whole_rounds(study: Study) -> bool:
-    """Return whether one job solves, trains and estimates in a round, as all of it takes seconds.
+def rounds_at_once(study: Study) -> int:
+    """Return the number of rounds that one job runs with the check, as all of it takes seconds.
 
-    It depends on the study alone, as :func:`popinv.workflow.questions.solves_at_once`.
+    It is 0 where the parts of the rounds are jobs of their own. It depends on the study alone, as
+    :func:`popinv.workflow.questions.solves_at_once`.
     """
     if not solves_at_once(study):
-        return False
-    of_study = sizes(study)
-    return _training_seconds(of_study) + _update_seconds(of_study) <= _WHOLE_ROUND_SECONDS
+        return 0
+    of_study, rounds = sizes(study), study.active_learning.rounds
+    seconds = rounds * (_training_seconds(of_study) + _update_seconds(of_study))
+    return rounds if seconds <= _ROUNDS_AT_ONCE_SECONDS else 0
+
+
+def row_of(rule: str) -> str:
+    """Return the name of a rule's row; rules that differ by their number of rounds share one."""
+    return re.sub(r"^run_\d+_rounds$", "run_rounds", rule)
 
 
 def memory_mb(needed: Demand, attempt: int = 1) -> int:

@@ -57,6 +57,7 @@ def newest_of_each(records: Mapping[Path, Record | None]) -> dict[str, Record]:
 def doubts(
     results: str | Path,
     wanted: Callable[[Record], Mapping[str, Any] | None],
+    replaced: Callable[[Record], bool],
     remembered: Callable[[str], str | None],
     instruction_set: str = "native",
 ) -> list[Doubt]:
@@ -69,6 +70,8 @@ def doubts(
     wanted : callable
         Returns the parameters of the job of a record in this configuration, None if it has no such
         job.
+    replaced : callable
+        Returns whether the results of a record are made by another job in this configuration.
     remembered : callable
         Returns the identity with which Snakemake remembers to have made a file, or None.
     instruction_set : str
@@ -78,12 +81,25 @@ def doubts(
     made = newest_of_each(records)
     found = [Doubt(str(at), "cannot be read") for at, record in records.items() if record is None]
     for record in dict.fromkeys(made.values()):
-        if (now := wanted(record)) is not None:
+        if replaced(record):
+            found += _of_another_job(record, made)
+        elif (now := wanted(record)) is not None:
             found += _lost(record, made, Path(results))
             found += _foreign(record, now, remembered)
             found += _of_other_instructions(record, instruction_set)
     # One reason is enough for each.
     return sorted({doubt.path: doubt for doubt in reversed(found)}.values())
+
+
+def _of_another_job(record: Record, made: Mapping[str, Record]) -> Iterator[Doubt]:
+    """Yield outputs whose job has been replaced.
+
+    Snakemake compares the parameters of a job only if it has made all outputs, and the record is
+    another file.
+    """
+    for path in record.outputs:
+        if made[path] is record and Path(path).exists():
+            yield Doubt(path, f"made by {record.rule}, and now by another job")
 
 
 def _lost(record: Record, made: Mapping[str, Record], results: Path) -> Iterator[Doubt]:

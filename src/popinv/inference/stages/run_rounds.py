@@ -1,0 +1,123 @@
+"""All rounds of active learning as one stage: solve, train, estimate, and check the surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from popinv.inference.stages.solve_round import solve_round
+from popinv.inference.stages.update_population import update_population
+from popinv.surrogate.stages.train_surrogate import train_surrogate
+
+if TYPE_CHECKING:
+    from popinv.population.model import Model
+    from popinv.surrogate.collect import Thresholds
+    from popinv.surrogate.section import SurrogateSettings
+
+__all__ = ["CHECK", "Round", "run_rounds"]
+
+CHECK = "check"
+"""Name of the last solves, on which the last surrogate is judged."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The artefacts of a round; the check at the end has solves alone.
+
+    Attributes
+    ----------
+    name : str
+        Its number from 0, or ``check``.
+    solves : Dataset
+        All solves so far.
+    surrogate, estimate : Dataset, optional
+    """
+
+    name: str
+    solves: xr.Dataset
+    surrogate: xr.Dataset | None = None
+    estimate: xr.Dataset | None = None
+
+
+def run_rounds(
+    model: Model,
+    surrogate: SurrogateSettings,
+    observations: xr.Dataset,
+    *,
+    seed: int,
+    samples: Mapping[str, int],
+    thresholds: Thresholds,
+    failure_budget: float,
+    recency_decay: float,
+    candidates: int = 0,
+    known: bool = False,
+    device: str = "cpu",
+) -> Iterator[Round]:
+    """Yield the rounds, each as soon as it is done.
+
+    Parameters
+    ----------
+    model : Model
+    surrogate : SurrogateSettings
+    observations : Dataset
+    seed : int
+        The study's seed.
+    samples : mapping of str to int
+        Number of solves of each round, by its name and in their order.
+    thresholds : Thresholds
+        A surrogate below them is good enough: later rounds pass it on, without solves.
+    failure_budget, recency_decay
+        As of :func:`popinv.inference.stages.solve_round.solve_round` and
+        :func:`popinv.surrogate.stages.train_surrogate.train_surrogate`.
+    candidates : int
+        Number of draws among which the last surrogate chooses the solves of a round, 0 for none.
+    known : bool
+        Whether the systems have a design or covariates, which are proposed with the parameters.
+    device : {"cpu", "auto", "cuda"}
+
+    Raises
+    ------
+    SolverError
+        If more solves of a round failed than the budget allows.
+    """
+    last: dict[str, Any] = {}
+    for name, count in samples.items():
+        judging = {"model": model, "thresholds": thresholds, "previous_observations": observations}
+        solves = solve_round(
+            model.forward,
+            model.law,
+            seed=seed,
+            round_name=name,
+            samples=count,
+            candidates=candidates if last and name != CHECK else 0,
+            failure_budget=failure_budget,
+            observations=observations if known else None,
+            **({**judging, **last} if last else {}),
+        )
+        if name == CHECK:
+            yield Round(name, solves)
+            continue
+        address = {"seed": seed, "round_number": int(name)}
+        trained = train_surrogate(
+            model.forward,
+            model.law,
+            surrogate,
+            solves,
+            last.get("previous_surrogate"),
+            last.get("previous_estimate"),
+            **address,
+            recency_decay=recency_decay,
+            device=device,
+        )
+        estimate = update_population(
+            model, observations, trained, last.get("previous_estimate"), **address, device=device
+        )
+        yield Round(name, solves, trained, estimate)
+        last = {
+            "previous_solves": solves,
+            "previous_surrogate": trained,
+            "previous_estimate": estimate,
+        }
