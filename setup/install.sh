@@ -120,31 +120,45 @@ everything_there() {
 
 # --- system packages ---------------------------------------------------------
 
+# wanted_packages [first]: all names, or those alone that the compilations need.
 wanted_packages() {
-    grep -v '^#' "$DEBIAN_PACKAGES"
+    if [ "${1:-}" = first ]; then sed '/^# later:/,$d' "$DEBIAN_PACKAGES"; else cat "$DEBIAN_PACKAGES"; fi |
+        grep -v '^#'
     # Debian's own Python comes without headers and without venv.
     case $PYTHON in '' | /usr/bin/*) printf '%s\n' python3 python3-dev python3-venv ;; esac
 }
 
+# missing_packages [first]: those of them that are not installed.
 missing_packages() {
     local installed
     # dpkg-query fails when a name is unknown to it, which here means missing.
     # shellcheck disable=SC2016  # dpkg-query's variables, not the shell's
-    installed=$(wanted_packages | xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null |
+    installed=$(wanted_packages "$@" |
+        xargs dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null |
         sed -n 's/^installed //p' | sort -u || true)
-    wanted_packages | sort -u | comm -23 - <(say "$installed") | tr '\n' ' '
+    wanted_packages "$@" | sort -u | comm -23 - <(say "$installed") | tr '\n' ' '
 }
 
+# as_root COMMAND...: run as root, or say by the status that this cannot be.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null && sudo -n "$@"
+    fi
+}
+
+# apt_install [first]: install what is missing.
 apt_install() {
-    local root=("$@") names
-    shift $#
-    read -r -a names <<<"$(missing_packages)"
-    local install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive
+    local names
+    read -r -a names <<<"$(missing_packages "$@")"
+    [ "${#names[@]}" != 0 ] || return 0
+    local install=(env DEBIAN_FRONTEND=noninteractive
         apt-get install --yes --quiet --no-install-recommends "${names[@]}")
     # The package lists may be missing or out of date: fetch them only then.
-    if ! "${install[@]}" >/dev/null 2>&1; then
-        "${root[@]}" apt-get update --quiet || die "apt-get update failed"
-        "${install[@]}" || die "apt-get install failed: ${names[*]}"
+    if ! as_root "${install[@]}" >/dev/null 2>&1; then
+        as_root apt-get update --quiet || die "apt-get update failed"
+        as_root "${install[@]}" || die "apt-get install failed: ${names[*]}"
     fi
 }
 
@@ -162,16 +176,18 @@ install_system_packages() {
     missing=$(missing_packages)
     if [ -z "$missing" ]; then
         say "      all there"
-    elif [ "$(id -u)" = 0 ]; then
+    elif as_root true 2>/dev/null; then
         say "      installing $missing"
-        apt_install
-    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-        say "      installing (sudo) $missing"
-        apt_install sudo
+        apt_install first
     else
         die "system packages are missing. Ask for this to be run as root, then repeat:
     apt-get update && apt-get install --yes --no-install-recommends $missing"
     fi
+}
+
+# What no compilation needs is installed meanwhile.
+install_later_packages() {
+    ! command -v dpkg-query >/dev/null || apt_install
 }
 
 # --- the store: PETSc and what is compiled against it ------------------------
@@ -329,6 +345,7 @@ make_environment() {
 }
 
 check_environment() {
+    wait "$1" || die "system packages could not be installed (log: $STORE/logs/packages.log)"
     "$VENV/bin/python" -m pip check
     "$VENV/bin/python" -m popinv.cli.doctor --quiet
     printf '%s\n%s\n' "$(inputs_hash "$VENV/bin/python")" "$STORE" >"$STAMP.new"
@@ -383,11 +400,13 @@ main() {
     PETSC_OPTIONS=$(petsc_options)
     STORE=$(store_folder)
     mkdir -p "$STORE/wheels" "$STORE/logs"
+    install_later_packages >"$STORE/logs/packages.log" 2>&1 &
+    local packages=$!
     install_published &
     local published=$!
     build_store
     step 6 "packages, in $VENV" make_environment "$published"
-    step 7 "checks" check_environment
+    step 7 "checks" check_environment "$packages"
     say "setup: done in $SECONDS s"
 }
 

@@ -168,7 +168,7 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "train_fixed_design",
         "solve_chunk_distributed",
         # The parts of these are killed as jobs of their own.
-        "solve_population", "solve_round", "run_round",
+        "solve_population", "solve_round", "run_rounds", "simulate_observations",
         # Observations of a file, and comparisons of studies.
         "refit_without_tested", "score_systems", "compare_models",
         # Pages and pictures.

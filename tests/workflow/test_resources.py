@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from popinv.workflow.resources import (
 # solvers take, and three hours of a simulator whose time is not known for each of five data sets.
 ARRAYS, LARGEST_MB, LONGEST_MINUTES = 20, 4000, 15 * 60
 WILDCARDS = {"study": "tiny", "round": "0", "chunk": "0", "systems": "1000", "solves": "1000"}
+# A rule in a loop is indented.
+LOOP = re.compile(r"^for .*:\n((?: {4}.*\n|\n)+)", re.MULTILINE)
 RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -60,7 +63,8 @@ def needed(rule: str, path: str = "", value: Any = None):
 
 def rules() -> dict[str, str]:
     """Return the text of every rule but those that gather others."""
-    texts = [file.read_text() for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    files = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    texts = [LOOP.sub(lambda body: textwrap.dedent(body[1]), file.read_text()) for file in files]
     texts_by_rule = dict(pair for text in texts for pair in RULE.findall(text))
     return {name: text for name, text in texts_by_rule.items() if "output:" in text}
 

@@ -16,13 +16,15 @@ from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.store import storage
 from popinv.workflow.questions import solves_at_once
-from popinv.workflow.resources import runs_whole_rounds
+from popinv.workflow.resources import rounds_at_once
 
 FIRST = "results/tiny/rounds/0/solves.zarr.zip"
+OBSERVED, CHECK = "results/tiny/observations.zarr.zip", "results/tiny/rounds/check/solves.zarr.zip"
 JUDGED, TRAINED, ESTIMATED = (
     f"results/tiny/rounds/1/{artefact}.zarr.zip" for artefact in ("solves", "surrogate", "estimate")
 )
 PARTS = {"draw_population", "propose_parameters", "solve_chunk", "collect_solves"}
+AT_ONCE = {"simulate_observations", "run_2_rounds", "solve_round", "solve_population"}
 LEARNING = {"train_surrogate", "update_population"}
 
 
@@ -82,21 +84,30 @@ def made(workflow: Workflow, target: str) -> tuple[set[str], xr.Dataset]:
     assert done.returncode == 0, done.stdout
     again = workflow.run("--dry-run", target)
     assert "Nothing to be done" in again.stdout
-    assert "not what this configuration makes" not in again.stdout
+    assert f"{target}:" not in again.stdout
     rules = set(re.findall(r"\(Rule: (\w+)\)", done.stdout))
     return rules, storage.load(workflow.folder / target)
 
 
+def planned(workflow: Workflow, target: str) -> set[str]:
+    """Return the rules that would run for a target."""
+    done = workflow.run("--dry-run", target)
+    assert done.returncode == 0, done.stdout
+    return set(re.findall(r"^(\w+) +\d+$", done.stdout, re.MULTILINE)) - {"total"}
+
+
 @pytest.mark.parametrize(
-    ("sections", "whole"),
+    ("sections", "rounds"),
     [
-        ({}, True),
-        ({"surrogate": {"max_epochs": 100_000}}, False),
-        ({"surrogate": {"width": 3000, "depth": 4, "max_epochs": 1000}}, False),
+        ({}, 2),
+        ({"active_learning": {"rounds": 3}}, 3),
+        ({"active_learning": {"rounds": 30}}, 0),
+        ({"surrogate": {"max_epochs": 100_000}}, 0),
+        ({"surrogate": {"width": 3000, "depth": 4, "max_epochs": 1000}}, 0),
     ],
 )
-def test_a_round_of_long_training_has_a_job_for_each_part(sections, whole):
-    assert runs_whole_rounds(study_of(with_chunks(1000, **sections))) == whole
+def test_long_rounds_have_a_job_for_each_part(sections, rounds):
+    assert rounds_at_once(study_of(with_chunks(1000, **sections))) == rounds
 
 
 @pytest.mark.firedrake
@@ -108,8 +119,7 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
 
     workflow.configure(with_chunks(1000))
     rules, estimate = made(workflow, ESTIMATED)
-    assert {"solve_population", "run_round"} <= rules
-    assert not (PARTS | LEARNING | {"solve_round"}) & rules
+    assert {"simulate_observations", "run_2_rounds"} == rules
     for target in kept:
         at_once = storage.load(workflow.folder / target)
         xr.testing.assert_equal(at_once, in_parts[target])
@@ -118,11 +128,17 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
         assert {name: now[name] for name in before} == before
     assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
 
+    # A job that is another and has other settings is not overlooked.
+    workflow.configure(with_chunks(1000, active_learning={"rounds": 1}))
+    assert planned(workflow, CHECK) == {"run_1_rounds"}
+    workflow.configure(with_chunks(100, noise={"start": {"amplitude": 0.3, "length": 0.2}}))
+    assert "observe_population" in planned(workflow, OBSERVED)
+
     # What was made at once is not taken for what is made in parts, which is still there.
     workflow.configure(TINY)
     rules, first = made(workflow, FIRST)
     assert "collect_solves" in rules
-    assert not {"run_round", "solve_round", "solve_population"} & rules
+    assert not AT_ONCE & rules
     xr.testing.assert_equal(first, in_parts[FIRST])
     rules, estimate = made(workflow, ESTIMATED)
     assert rules >= LEARNING
@@ -132,7 +148,6 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
 def test_rounds_of_long_training_are_solved_at_once(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.configure(with_chunks(1000, surrogate={"max_epochs": 1_000_000}))
-    planned = workflow.run("--dry-run", ESTIMATED).stdout
-    rules = set(re.findall(r"^(\w+) +\d+$", planned, re.MULTILINE))
+    rules = planned(workflow, ESTIMATED)
     assert {"solve_round", *LEARNING} <= rules
-    assert not (PARTS | {"run_round"}) & rules
+    assert not (PARTS | {"run_2_rounds"}) & rules

@@ -291,7 +291,7 @@ def artefacts_of_rounds(count):
 for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0}):
 
     # All rounds, where their solves, trainings and estimates take seconds.
-    rule:
+    rule run_rounds:
         name:
             f"run_{count}_rounds"
         input:

@@ -21,7 +21,7 @@ with stage(snakemake, streams=True) as job:
     )
     for number, made in enumerate(rounds):
         # The first round has no surrogate to judge, and the check does not choose its solves.
-        first, chosen = number == 0, 0 < number and made.name != CHECK
+        first, chosen = number == 0, number > 0 and made.name != CHECK
         job.save(
             f"solves_{made.name}",
             made.solves,

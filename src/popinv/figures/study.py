@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from scipy.spatial.distance import cdist
 
 from popinv.figures.arrangement import arrangement
 from popinv.figures.descent import draw_descent
@@ -121,7 +120,9 @@ def noise_comparison(
 def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray | None:
     """Return the distances between sensors (d_y, d_y), if the noise is stationary over them."""
     where = places(of_one_replicate(observations))
-    return cdist(where, where) if problem.noise.of_one.by_distance else None
+    if not problem.noise.of_one.by_distance:
+        return None
+    return np.linalg.norm(where[:, None] - where, axis=-1)
 
 
 def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:

@@ -44,7 +44,7 @@ _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
 # Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
 # default study are planned with 60 s and take 12 s.
-_ROUNDS_AT_ONCE_SECONDS = 180.0
+_ROUNDS_AT_ONCE_SECONDS = 120.0
 
 
 def _moments_mb(s: Sizes) -> float:

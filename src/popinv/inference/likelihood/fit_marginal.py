@@ -110,7 +110,9 @@ def fit_marginal_likelihood(
         likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory
         point = point_at(problem, likelihood)
         if state is None:
-            _refuse_hopeless(problem, start, settings, memory)
+            # A memory is that of an ascent through a similar simulator, which was not hopeless.
+            if memory is None:
+                _refuse_hopeless(problem, start, settings)
             state = begin(point(np.array(start, dtype=float), evaluated))
         curvature = likelihood if curved is None else _by_modes(curved, settings)
         state = _arrive(problem, curvature, state, point, progress)
@@ -171,18 +173,12 @@ def _arrive(
     return state if state.arrived else newton(problem, curved, state, point, progress)
 
 
-def _refuse_hopeless(
-    problem: Problem,
-    p: np.ndarray,
-    settings: MarginalSettings,
-    memory: Mapping[str, np.ndarray] | None,
-) -> None:
+def _refuse_hopeless(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> None:
     """Check some systems before the integrals of all of them are computed."""
     count = len(problem.data)
     systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
     few = problem.of_systems(systems)
-    near = {name: array[systems] for name, array in (memory or {}).items()}
-    evaluation = evaluate(few, np.asarray(p, dtype=float), settings, near, systems)
+    evaluation = evaluate(few, np.asarray(p, dtype=float), settings, None, systems)
     share = evaluation.effective_share.mean()
     poor = np.mean(evaluation.effective_share * settings.draws < FEWEST_EFFECTIVE)
     if share < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
@@ -198,7 +194,7 @@ def maximum_likelihood(
     """Return only the maximum (n_p,), and the memory of the evaluation there."""
     point = point_at(problem, _by_modes(problem, settings))
     with fixed_threads():
-        _refuse_hopeless(problem, start, settings, None)
+        _refuse_hopeless(problem, start, settings)
         first = begin(point(np.array(start, dtype=float), {}))
         maximum = ascend(first, point, problem, MOST_STEPS).point
     return maximum.p, maximum.memory

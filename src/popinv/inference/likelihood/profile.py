@@ -17,7 +17,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
@@ -163,6 +162,9 @@ def _end(fall: _Fall, at: float, side: float, target: float, first: float) -> fl
 
     The root of the fall is nearly linear in the distance, so that a few steps find it.
     """
+    # Few estimates need an end, and the import takes 80 ms of every job.
+    from scipy.optimize import brentq
+
     known = {0.0: -math.sqrt(target)}
 
     def excess(size: float) -> float:
