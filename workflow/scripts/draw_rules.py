@@ -8,8 +8,9 @@ from pathlib import Path
 
 from popinv.figures.gallery.rule_graph import draw_rule_graph, read_jobs, save_vectors
 from popinv.workflow.job import job
+from popinv.workflow.resources import row_of
 
-RULE = re.compile(r"^rule (\w+):", re.MULTILINE)
+RULE = re.compile(r"^ *rule (\w+):", re.MULTILINE)
 TITLE = "The default study: its rules and their dependencies"
 
 with job(snakemake):
@@ -30,4 +31,5 @@ with job(snakemake):
         for rule in RULE.findall(file.read_text())
     }
     graph = read_jobs(planned.stdout)
+    groups |= {rule: groups[row_of(rule)] for rule in graph.levels}
     save_vectors(draw_rule_graph(graph, groups, TITLE), Path(snakemake.output.rules))

@@ -232,16 +232,14 @@ def loss_and_gradient(
         parts = torch.autograd.grad(loss, list(problem.network.parameters()))
         return loss.item(), torch.cat([part.reshape(-1) for part in parts])
     answer, pull_back = problem.network.with_pull_back(z)
-    error, slope = answer - y, None
-    if problem.error_map is not None:
-        slope = torch.cosh(y)
-        error = (error * slope) @ problem.error_map.T
+    error, whiten = answer - y, problem.error_map
+    if whiten is not None:
+        error = (error * torch.cosh(y)) @ whiten.T
     weighted = error * (weights / error.numel())[:, None]
-    loss = torch.sum(weighted * error).item()
     gradient = 2 * weighted
-    if slope is not None:
-        gradient = (gradient @ problem.error_map) * slope
-    return loss, pull_back(gradient)
+    if whiten is not None:
+        gradient = (gradient @ whiten) * torch.cosh(y)
+    return float(torch.sum(weighted * error)), pull_back(gradient)
 
 
 def validation_loss_of(problem: TrainingProblem) -> float:

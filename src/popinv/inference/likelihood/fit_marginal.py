@@ -78,7 +78,8 @@ def fit_marginal_likelihood(
         A function that receives the state after every step.
     memory : mapping, optional
         :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` at the start, evaluated
-        through a similar simulator.
+        through a similar simulator. Without one, some systems are looked at first, whether their
+        integrals can be accurate.
     curved : Problem, optional
         The same problem with a cheaper simulator that is accurate enough for the curvature and for
         the ends of intervals.

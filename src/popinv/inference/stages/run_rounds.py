@@ -100,7 +100,7 @@ def run_rounds(
         if name == CHECK:
             yield Round(name, solves)
             continue
-        address = {"seed": seed, "round_number": int(name)}
+        number = int(name)
         trained = train_surrogate(
             model.forward,
             model.law,
@@ -108,12 +108,19 @@ def run_rounds(
             solves,
             last.get("previous_surrogate"),
             last.get("previous_estimate"),
-            **address,
+            seed=seed,
+            round_number=number,
             recency_decay=recency_decay,
             device=device,
         )
         estimate = update_population(
-            model, observations, trained, last.get("previous_estimate"), **address, device=device
+            model,
+            observations,
+            trained,
+            last.get("previous_estimate"),
+            seed=seed,
+            round_number=number,
+            device=device,
         )
         yield Round(name, solves, trained, estimate)
         last = {
