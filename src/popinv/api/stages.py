@@ -22,19 +22,19 @@ from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 from popinv.inference.stages.refit_without_tested import refit_without_tested
 from popinv.inference.stages.repeat_solves import repeat_solves
 from popinv.inference.stages.resample_systems import resample_systems
+from popinv.inference.stages.run_rounds import run_rounds
 from popinv.inference.stages.solve_round import solve_round
 from popinv.inference.stages.update_population import update_population
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.surrogate.collect import Thresholds
-from popinv.surrogate.stages.train_surrogate import train_surrogate
 from popinv.workflow.questions import (
     candidate_count,
+    counts_of_rounds,
     has_known,
     has_sampling_error,
     last_round,
     seconds_per_solve,
-    solve_count,
     surrogate_thresholds,
     wants_likelihood,
 )
@@ -134,39 +134,23 @@ class _Run:
 
     # --- the forward model ----------------------------------------------------------------------
 
-    def solved(
-        self,
-        round_name: str,
-        samples: int,
-        record: xr.Dataset | None = None,
-        estimate: xr.Dataset | None = None,
-    ) -> xr.Dataset:
-        """Return the record of solves with those of a round, on which the surrogate is judged."""
-        study = self.study
-        return solve_round(
-            study.forward,
-            study.law,
-            seed=self.seed,
-            round_name=round_name,
-            samples=samples,
-            candidates=0 if round_name == "check" else candidate_count(study),
-            failure_budget=study.active_learning.failure_budget,
-            chunk_size=study.active_learning.chunk_size,
-            model=self.model,
-            thresholds=self.thresholds,
-            observations=self["observations"] if has_known(study) else None,
-            previous_solves=record,
-            previous_surrogate=self.surrogate,
-            previous_estimate=estimate,
-            previous_observations=self["observations"],
-        )
-
     def without_surrogate(self) -> None:
         """Take the function itself, and estimate the population a first time."""
-        forward = self.study.forward
+        study, forward = self.study, self.study.forward
         assert isinstance(forward, OwnFunction)
         self.say("first estimate")
-        self.keep("check", self.solved("0", _TRIED), "collect_solves")
+        tried = solve_round(
+            forward,
+            study.law,
+            seed=self.seed,
+            round_name="0",
+            samples=_TRIED,
+            candidates=0,
+            failure_budget=study.active_learning.failure_budget,
+            chunk_size=study.active_learning.chunk_size,
+            observations=self["observations"] if has_known(study) else None,
+        )
+        self.keep("check", tried, "collect_solves")
         self.surrogate = forward.exact()
         estimate = update_population(
             self.model, self["observations"], self.surrogate, seed=self.seed, round_number=0
@@ -175,40 +159,27 @@ class _Run:
 
     def rounds(self) -> None:
         """Solve, train and estimate in rounds, and judge the last surrogate on fresh solves."""
-        study, seed, count = self.study, self.seed, self.study.active_learning.rounds
-        record: xr.Dataset | None = None
-        estimate: xr.Dataset | None = None
-        for number in range(count):
-            of = f"round {number + 1} of {count}"
-            self.say(f"{of}: solving the forward model")
-            record = self.solved(str(number), solve_count(study, str(number)), record, estimate)
-            self.say(f"{of}: training the surrogate")
-            self.surrogate = train_surrogate(
-                study.forward,
-                study.law,
-                study.surrogate,
-                record,
-                self.surrogate,
-                estimate,
-                seed=seed,
-                round_number=number,
-                recency_decay=study.active_learning.recency_decay,
-                device=self.device,
-            )
-            self.say(f"{of}: estimating the population")
-            estimate = update_population(
-                self.model,
-                self["observations"],
-                self.surrogate,
-                estimate,
-                seed=seed,
-                round_number=number,
-                device=self.device,
-            )
-            estimate = self.keep(f"estimate_{number}", estimate, "update_population")
-        self.say("solving fresh systems")
-        fresh = self.solved("check", solve_count(study, "check"), record, estimate)
-        self.keep("check", fresh, "collect_solves")
+        study = self.study
+        for made in run_rounds(
+            self.model,
+            study.surrogate,
+            self["observations"],
+            seed=self.seed,
+            samples=counts_of_rounds(study),
+            candidates=candidate_count(study),
+            known=has_known(study),
+            thresholds=self.thresholds,
+            failure_budget=study.active_learning.failure_budget,
+            recency_decay=study.active_learning.recency_decay,
+            chunk_size=study.active_learning.chunk_size,
+            device=self.device,
+            say=self.say,
+        ):
+            if made.estimate is None:
+                self.keep("check", made.solves, "collect_solves")
+            else:
+                self.surrogate = made.surrogate
+                self.keep(f"estimate_{made.name}", made.estimate, "update_population")
         self.keep("surrogate", self.surrogate, "train_surrogate")
 
     # --- the answer -----------------------------------------------------------------------------

@@ -232,13 +232,13 @@ def loss_and_gradient(
         parts = torch.autograd.grad(loss, list(problem.network.parameters()))
         return loss.item(), torch.cat([part.reshape(-1) for part in parts])
     answer, pull_back = problem.network.with_pull_back(z)
-    error, whiten = answer - y, problem.error_map
+    error, whiten, slope = answer - y, problem.error_map, torch.cosh(y)
     if whiten is not None:
-        error = (error * torch.cosh(y)) @ whiten.T
+        error = (error * slope) @ whiten.T
     weighted = error * (weights / error.numel())[:, None]
     gradient = 2 * weighted
     if whiten is not None:
-        gradient = (gradient @ whiten) * torch.cosh(y)
+        gradient = (gradient @ whiten) * slope
     return float(torch.sum(weighted * error)), pull_back(gradient)
 
 

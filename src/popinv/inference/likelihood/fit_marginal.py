@@ -111,7 +111,7 @@ def fit_marginal_likelihood(
         likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory
         point = point_at(problem, likelihood)
         if state is None:
-            # A memory is that of an ascent through a similar simulator, which was not hopeless.
+            # Whoever has a memory knows that the integrals are accurate.
             if memory is None:
                 _refuse_hopeless(problem, start, settings)
             state = begin(point(np.array(start, dtype=float), evaluated))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,9 @@ def run_rounds(
     recency_decay: float,
     candidates: int = 0,
     known: bool = False,
+    chunk_size: int | None = None,
     device: str = "cpu",
+    say: Callable[[str], object] = print,
 ) -> Iterator[Round]:
     """Yield the rounds, each as soon as it is done.
 
@@ -69,7 +71,7 @@ def run_rounds(
         Number of solves of each round, by its name and in their order.
     thresholds : Thresholds
         A surrogate below them is good enough: later rounds pass it on, without solves.
-    failure_budget, recency_decay
+    failure_budget, recency_decay, chunk_size
         As of :func:`popinv.inference.stages.solve_round.solve_round` and
         :func:`popinv.surrogate.stages.train_surrogate.train_surrogate`.
     candidates : int
@@ -77,6 +79,8 @@ def run_rounds(
     known : bool
         Whether the systems have a design or covariates, which are proposed with the parameters.
     device : {"cpu", "auto", "cuda"}
+    say : callable
+        Told in words what comes next.
 
     Raises
     ------
@@ -84,8 +88,14 @@ def run_rounds(
         If more solves of a round failed than the budget allows.
     """
     last: dict[str, Any] = {}
+    rounds = sum(name != CHECK for name in samples)
+    judging = {"model": model, "thresholds": thresholds, "previous_observations": observations}
     for name, count in samples.items():
-        judging = {"model": model, "thresholds": thresholds, "previous_observations": observations}
+        if name == CHECK:
+            say("solving fresh systems")
+        else:
+            of = f"round {int(name) + 1} of {rounds}"
+            say(f"{of}: solving the forward model")
         solves = solve_round(
             model.forward,
             model.law,
@@ -94,6 +104,7 @@ def run_rounds(
             samples=count,
             candidates=candidates if last and name != CHECK else 0,
             failure_budget=failure_budget,
+            chunk_size=chunk_size,
             observations=observations if known else None,
             **({**judging, **last} if last else {}),
         )
@@ -101,6 +112,7 @@ def run_rounds(
             yield Round(name, solves)
             continue
         number = int(name)
+        say(f"{of}: training the surrogate")
         trained = train_surrogate(
             model.forward,
             model.law,
@@ -113,6 +125,7 @@ def run_rounds(
             recency_decay=recency_decay,
             device=device,
         )
+        say(f"{of}: estimating the population")
         estimate = update_population(
             model,
             observations,
