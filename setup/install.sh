@@ -288,13 +288,12 @@ build_wheel() {
     rm -r "$scratch"
 }
 
-# What needs no PETSc is compiled while PETSc's configuration, which is one long
-# series of small tests, and petsc4py leave a core idle.
-build_independent() {
+# What needs no PETSc is compiled while a core is idle: libsupermesh during PETSc's configuration,
+# which is one long series of small tests, and h5py beside petsc4py.
+build_h5py() {
     build_wheel h5py CC=mpicc HDF5_MPI=ON \
         HDF5_INCLUDEDIR="$(hdf5_folder I)" \
         HDF5_LIBDIR="$(hdf5_folder L)"
-    build_wheel libsupermesh
 }
 
 # petsc4py is one long file for the compiler. -Og halves its seconds; a solve by
@@ -304,7 +303,7 @@ build_petsc4py() {
 }
 
 build_firedrake() {
-    wait "$1" || die "h5py or libsupermesh did not build"
+    wait "$1" || die "libsupermesh did not build"
     logged "$STORE/logs/install.log" store_pip install --no-deps \
         "$(wheel_of petsc4py)" "$(wheel_of libsupermesh)"
     build_wheel firedrake
@@ -367,12 +366,15 @@ build_store() {
     say "      what is compiled goes to $STORE"
     rm -rf "$STORE"/wheels/.building-*
     step 2 "build tools" make_build_tools
-    build_independent &
-    local independent=$!
-    step 3 "PETSc $(pinned petsc), and meanwhile h5py and libsupermesh" build_petsc
+    build_wheel libsupermesh &
+    local supermesh=$!
+    step 3 "PETSc $(pinned petsc), and meanwhile libsupermesh" build_petsc
     PETSC=$("$STORE/venv/bin/python" -m petsc --prefix)
-    step 4 "petsc4py $(pinned petsc4py)" build_petsc4py
-    step 5 "Firedrake $(pinned firedrake)" build_firedrake "$independent"
+    build_h5py &
+    local h5py=$!
+    step 4 "petsc4py $(pinned petsc4py), and meanwhile h5py" build_petsc4py
+    step 5 "Firedrake $(pinned firedrake)" build_firedrake "$supermesh"
+    wait "$h5py" || die "h5py did not build"
 } 9>"$STORE/lock"
 
 main() {
