@@ -2,8 +2,9 @@
 
 Both sides build the solver, draw and solve in two rounds, train on all solves so far, descend in
 each round and once more at the end, on the same observations with the same numbers of systems,
-solves, epochs, directions and iterations. In the rounds the package ascends the pseudo-likelihood
-where its peer descends. Neither side includes a workflow manager, files, or the assessment.
+solves, epochs and directions. In the rounds the package ascends the pseudo-likelihood where its
+peer descends. The peer's last descent has as many iterations as it needs to find the package's
+answer. Neither side includes a workflow manager, files, or the assessment.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ __all__ = ["difference", "package_study", "rows"]
 
 _SYSTEMS, _SOLVES, _ROUNDS, _EPOCHS, _DIRECTIONS = 1000, 1000, 2, 60, 200
 _ROUND_ITERATIONS, _ITERATIONS = 60, 120
+# Of the peer's last descent. After 960 its length still differs by 0.3 from the package's, and the
+# length of its noise by 0.36.
+_PEER_ITERATIONS = 1440
 
 
 def rows() -> list[Row]:
@@ -43,7 +47,8 @@ def rows() -> list[Row]:
         Row(
             name="whole_study/peers",
             work=f"default study, reduced: {_ROUNDS} rounds of {_SOLVES} solves, {_EPOCHS} epochs, "
-            f"{_ROUND_ITERATIONS} iterations a round and {_ITERATIONS} at the end",
+            f"{_ROUND_ITERATIONS} iterations a round, and {_ITERATIONS} at the end, of the peer "
+            f"{_PEER_ITERATIONS}",
             peer="Firedrake solver built once, PyTorch loop, predecessor's descent",
             packages=("firedrake", "torch"),
             target=1.0,
@@ -77,7 +82,7 @@ def _contest() -> Contest:
             forward.sensors.places(forward.dimension, default_study.SEED),
             forward.random_field(),
         )
-        iterations = (_ROUND_ITERATIONS, _ITERATIONS)
+        iterations = (_ROUND_ITERATIONS, _PEER_ITERATIONS)
         how = functools.partial(_training, given, problem)
         return plain_study(problem, solve, design, first, how, _ROUNDS, _DIRECTIONS, iterations)
 
@@ -86,7 +91,7 @@ def _contest() -> Contest:
         peer=theirs,
         tolerance=0.2,
         repeats=3,
-        difference=lambda ours, peer: difference(problem, ours, peer),
+        difference=difference,
     )
 
 
@@ -138,11 +143,9 @@ def package_study(given: Study, problem: Problem, design: np.ndarray, rounds: in
     return fit_distance(through, settings, [p], progress=False).estimate.p
 
 
-def difference(problem: Problem, ours: np.ndarray, peer: np.ndarray) -> float:
-    """Return the largest difference of the laws' parameters, in units of about a factor e.
+def difference(ours: np.ndarray, peer: np.ndarray) -> float:
+    """Return the largest difference of the parameters of law and noise.
 
-    Positive ones are compared by their logarithms. The noise is not compared: after so few steps
-    Adam is still on its ridge, along which amplitude and length trade against each other.
+    Positive ones are compared by their logarithms, so that the unit is a factor of e.
     """
-    d_alpha = problem.d_alpha
-    return float(np.max(np.abs(ours[:d_alpha] - peer[:d_alpha])))
+    return float(np.max(np.abs(ours - peer)))

@@ -34,6 +34,7 @@ def test_the_row_of_the_whole_study_begins(monkeypatch):
     monkeypatch.setattr(whole_study, "_EPOCHS", 2)
     monkeypatch.setattr(whole_study, "_ITERATIONS", 8)
     monkeypatch.setattr(whole_study, "_ROUND_ITERATIONS", 4)
+    monkeypatch.setattr(whole_study, "_PEER_ITERATIONS", 8)
     contest = whole_study._contest()
     assert np.isfinite(contest.ours()).all()
     assert np.isfinite(contest.peer()).all()
