@@ -43,7 +43,7 @@ _SNAKEMAKE_MB = 450
 _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
 # Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
-# default study are planned with 60 s and take 12 s.
+# default study are planned with 60 s and take 10 s.
 _ROUNDS_AT_ONCE_SECONDS = 120.0
 
 
