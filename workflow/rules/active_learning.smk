@@ -271,20 +271,12 @@ rule solve_round:
         "../scripts/solve_round.py"
 
 
-def choice_of(wildcards):
-    """Modules that choose the solves of later rounds, none where they are plain draws."""
-    study = study_of(wildcards)
-    return selected_modules(study, "choice") if chooses_solves(study) else []
-
-
 def artefacts_of_rounds(count):
     """Outputs of a job that runs all rounds, by name."""
-    stores = [
-        *(f"{name}_{r}" for r in range(count) for name in ("solves", "surrogate", "estimate")),
-        "solves_check",
-    ]
+    names = ("solves", "surrogate", "estimate")
+    made = [*((name, r) for r in range(count) for name in names), ("solves", "check")]
     folder = "<results>/{study}/rounds"
-    return {store: "{2}/{1}/{0}.zarr.zip".format(*store.split("_"), folder) for store in stores}
+    return {f"{name}_{r}": f"{folder}/{r}/{name}.zarr.zip" for name, r in made}
 
 
 # One rule for each number of rounds, since the outputs of a rule are fixed.
@@ -321,8 +313,7 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             recency_decay=of_study(lambda study: study.active_learning.recency_decay),
             code=code_of(
                 "run_rounds",
-                *("law", "noise", "solver", "training", "surrogate", "descent", "push"),
-                also=choice_of,
+                *("law", "noise", "solver", "training", "surrogate", "descent", "push", "choice"),
             ),
         message:
             "{wildcards.study}: the rounds: solving, training, and estimating"

@@ -80,11 +80,8 @@ rule simulate_observations:
         runtime=runtime("simulate_observations"),
     params:
         seed=seed_of,
-        study=sections(
-            *("forward", "law", "noise", "observations"),
-            true_law=true_law,
-            known=known_distributions,
-        ),
+        study=sections("forward", "law", "noise", "observations"),
+        truth=sections(law=true_law, observations=known_distributions),
         samples=of_study(lambda study: solve_count(study, "truth")),
         simulator=of_study(simulator_of),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),

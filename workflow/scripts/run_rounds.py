@@ -1,7 +1,7 @@
 """All rounds: solve, train the surrogate, estimate the population, and check the last surrogate."""
 
 from popinv.workflow.script import stage
-from popinv.inference.stages.run_rounds import CHECK, run_rounds
+from popinv.inference.stages.run_rounds import run_rounds
 from popinv.surrogate.collect import Thresholds
 
 with stage(snakemake, streams=True) as job:
@@ -19,19 +19,17 @@ with stage(snakemake, streams=True) as job:
         recency_decay=asked.recency_decay,
         device=job.device,
     )
-    for number, made in enumerate(rounds):
-        # The first round has no surrogate to judge, and the check does not choose its solves.
-        first, chosen = number == 0, number > 0 and made.name != CHECK
+    for made in rounds:
         job.save(
             f"solves_{made.name}",
             made.solves,
-            ("forward", "law") if first else ("forward", "law", "noise"),
+            ("forward", "law", "noise") if made.judged else ("forward", "law"),
             samples=asked.samples[made.name],
-            candidates=asked.candidates if chosen else 0,
+            candidates=made.candidates,
             failure_budget=asked.failure_budget,
-            thresholds=None if first else asked.thresholds,
+            thresholds=asked.thresholds if made.judged else None,
         )
-        if made.name != CHECK:
+        if made.surrogate is not None:
             job.save(
                 f"surrogate_{made.name}",
                 made.surrogate,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from popinv.config.study import Study
 from popinv.sections.outside import is_outside, kind_files
-from popinv.workflow.questions import true_noise
+from popinv.workflow.questions import chooses_solves, true_noise
 
 __all__ = ["USES", "selected_modules"]
 
@@ -56,7 +56,7 @@ def _surrogate(study: Study) -> tuple[str, ...]:
 
 
 def _choice(study: Study) -> tuple[str, ...]:
-    return ("popinv.surrogate.gaussian_process.acquisition",)
+    return ("popinv.surrogate.gaussian_process.acquisition",) if chooses_solves(study) else ()
 
 
 def _training(study: Study) -> tuple[str, ...]:

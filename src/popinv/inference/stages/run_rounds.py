@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from popinv.surrogate.collect import Thresholds
     from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["CHECK", "Round", "run_rounds"]
+__all__ = ["Round", "run_rounds"]
 
-CHECK = "check"
-"""Name of the last solves, on which the last surrogate is judged."""
+# Name of the last solves, on which the last surrogate is judged.
+_CHECK = "check"
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,17 @@ class Round:
         Its number from 0, or ``check``.
     solves : Dataset
         All solves so far.
+    candidates : int
+        Number of draws among which the last surrogate chose the solves, 0 for none.
+    judged : bool
+        Whether there was a last surrogate to judge on the solves.
     surrogate, estimate : Dataset, optional
     """
 
     name: str
     solves: xr.Dataset
+    candidates: int
+    judged: bool
     surrogate: xr.Dataset | None = None
     estimate: xr.Dataset | None = None
 
@@ -88,28 +94,29 @@ def run_rounds(
         If more solves of a round failed than the budget allows.
     """
     last: dict[str, Any] = {}
-    rounds = sum(name != CHECK for name in samples)
+    rounds = sum(name != _CHECK for name in samples)
     judging = {"model": model, "thresholds": thresholds, "previous_observations": observations}
     for name, count in samples.items():
-        if name == CHECK:
+        if name == _CHECK:
             say("solving fresh systems")
         else:
             of = f"round {int(name) + 1} of {rounds}"
             say(f"{of}: solving the forward model")
+        chosen = candidates if last and name != _CHECK else 0
         solves = solve_round(
             model.forward,
             model.law,
             seed=seed,
             round_name=name,
             samples=count,
-            candidates=candidates if last and name != CHECK else 0,
+            candidates=chosen,
             failure_budget=failure_budget,
             chunk_size=chunk_size,
             observations=observations if known else None,
             **({**judging, **last} if last else {}),
         )
-        if name == CHECK:
-            yield Round(name, solves)
+        if name == _CHECK:
+            yield Round(name, solves, chosen, bool(last))
             continue
         number = int(name)
         say(f"{of}: training the surrogate")
@@ -135,7 +142,7 @@ def run_rounds(
             round_number=number,
             device=device,
         )
-        yield Round(name, solves, trained, estimate)
+        yield Round(name, solves, chosen, bool(last), trained, estimate)
         last = {
             "previous_solves": solves,
             "previous_surrogate": trained,
