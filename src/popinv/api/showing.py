@@ -66,7 +66,7 @@ def _table(result: Result) -> tuple[pd.DataFrame, str]:
             "estimate": [_number(value) for value in shown["estimate"]],
             "std. error": [_number(value) for value in shown["standard_error"]],
             "95 % interval": [
-                f"{_number(low)} to {_number(high)}"
+                f"{_number(low)} to {_number(high)}" if low <= high else "not determined"
                 for low, high in zip(shown["lower"], shown["upper"], strict=True)
             ],
         },

@@ -115,7 +115,8 @@ def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> np.
     jacobian = (ends[0] - ends[1]).T / (2 * _STEP)
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
     errors[[i - first for i in boundaries(population) if part.start <= i < part.stop]] = np.nan
-    return errors
+    ends = population[f"{kind}_lower"].values, population[f"{kind}_upper"].values
+    return np.where(np.isnan(ends).any(axis=0), np.nan, errors)
 
 
 def _covariance(result: Result) -> np.ndarray:

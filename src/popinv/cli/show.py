@@ -165,13 +165,12 @@ def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
         of_kind = list(entries)
         most = _MOST_SUMMARIES if any(p.name.endswith("_skewness") for p in of_kind) else _MOST
         for p in of_kind[:most]:
-            low, high = p.lower, p.upper
             rows.append(
                 (
                     kind,
                     p.name.replace("_", " "),
                     _number(p.value),
-                    "" if low is None or high is None else f"{_number(low)} to {_number(high)}",
+                    p.interval,
                     "" if p.true is None else _number(p.true),
                     p.units,
                 )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 import torch.autograd.forward_ad as forward_mode
 
-__all__ = ["linearised"]
+# Rows that are differentiated at a time.
+_ROWS = 10_000
 
 
 def linearised(
@@ -26,15 +27,21 @@ def linearised(
     -------
     Tensor of shape (n, d_out), Tensor of shape (k, n, d_out)
     """
-    changes = []
-    value = None
-    with torch.no_grad():
-        for tangent in tangents:
-            with forward_mode.dual_level():
-                dual = function(forward_mode.make_dual(x, tangent.contiguous()))
-                value, change = forward_mode.unpack_dual(dual)
-            # A value that does not depend on x has no tangent.
-            changes.append(torch.zeros_like(value) if change is None else change)
-        if value is None:
+    count, n, d = tangents.shape
+    if not count:
+        with torch.no_grad():
             value = function(x)
-    return value, torch.stack(changes) if changes else x.new_zeros((0, *value.shape))
+        return value, x.new_zeros((0, *value.shape))
+    # The overhead of a call is that of thousands of rows, and many rows leave the caches.
+    together = max(1, min(count, _ROWS // max(n, 1)))
+    changes = []
+    with torch.no_grad():
+        for part in tangents.split(together):
+            rows, moves = x.repeat(len(part), 1), part.reshape(-1, d)
+            with forward_mode.dual_level():
+                dual = function(forward_mode.make_dual(rows, moves.contiguous()))
+                values, change = forward_mode.unpack_dual(dual)
+            # A value that does not depend on x has no tangent.
+            change = torch.zeros_like(values) if change is None else change
+            changes.append(change.reshape(len(part), n, -1))
+    return values[:n], torch.cat(changes)

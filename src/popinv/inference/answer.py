@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.choice import ESTIMATORS, choose, words
+from popinv.inference.estimate import restricted_inverse
 from popinv.inference.hausman import describe, hausman
-from popinv.inference.identifiability import identifiability
-from popinv.inference.intervals import boundaries, intervals
+from popinv.inference.identifiability import Identifiability, identifiability
+from popinv.inference.intervals import boundaries, intervals, settled
 from popinv.inference.law_summary import law_summary
 from popinv.inference.problem import Problem
+from popinv.inference.reading import read_names
 from popinv.inference.result import (
     estimate_of,
     estimated_coordinate,
     parameter_names,
     parameters_of,
 )
+from popinv.inference.undetermined import Undetermined
 from popinv.seeds import generator
 from popinv.store.variables import variable
-
-__all__ = ["draws_of", "population_dataset"]
+from popinv.surrogate.simulator import is_exact
 
 # Draws from the estimate's normal law, for pictures and for null distributions with its error.
 _DRAWS = 200
+# Covariances of an estimate.
+_COVARIANCES = ("covariance", "sampling_covariance", "model_covariance", "robust_covariance")
 # Variables of the chosen estimator that are part of the answer.
 _KEPT = (
     "alpha",
@@ -37,6 +42,8 @@ _KEPT = (
     "noise_covariance",
     "covariance",
     "sampling_covariance",
+    "model_covariance",
+    "robust_covariance",
     "bread",
     "influence",
     "log_likelihood",
@@ -70,11 +77,13 @@ def population_dataset(
     """
     estimates = {name: loaded[name] for name in ESTIMATORS}
     name, why = choose(estimates, wanted)
-    chosen = estimates[name]
+    chosen, found = _with_undetermined(problem, estimates[name], name)
     population = chosen[[key for key in _KEPT if key in chosen]].assign_attrs(
-        estimator=name, estimator_reason=why, through=str(chosen.attrs.get("through", "surrogate"))
+        estimator=name,
+        estimator_reason=why,
+        through=str(chosen.attrs.get("through", _simulator(problem))),
     )
-    for part, (low, high) in _ends(problem, chosen, loaded.get("resamples")).items():
+    for part, (low, high) in _ends(problem, chosen, loaded.get("resamples"), found).items():
         dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
         population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
         population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
@@ -85,7 +94,7 @@ def population_dataset(
     )
     if "sampling_error" in loaded:
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
-    population = _with_identifiability(problem, population)
+    population = _with_identifiability(population, found)
     descent = loaded["distance"]
     for key in ("law_path", "noise_path", "loss", "fixed_loss"):
         population[key] = descent[key]
@@ -97,15 +106,72 @@ def population_dataset(
     )
 
 
+def _simulator(problem: Problem) -> str:
+    """Return the name of the simulator of a problem."""
+    return "solver" if is_exact(problem.simulate) else "surrogate"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the answer determines.
+
+    Attributes
+    ----------
+    known : Identifiability
+        By the likelihood if it answers, otherwise by the moments.
+    undetermined : Undetermined
+    names : tuple of str
+        Of the entries of p.
+    """
+
+    known: Identifiability
+    undetermined: Undetermined
+    names: tuple[str, ...]
+
+
+def _with_undetermined(
+    problem: Problem, chosen: xr.Dataset, estimator: str
+) -> tuple[xr.Dataset, _Found]:
+    """Return the chosen estimate with covariances within what is determined, and this."""
+    held = {*boundaries(chosen), *settled(chosen)}
+    free = replace(problem, fixed=tuple(held))
+    known = moments = identifiability(free, *parameters_of(chosen))
+    bread, likelihood = chosen["bread"].values, None
+    information = np.zeros_like(bread)
+    if estimator == "likelihood":
+        information = restricted_inverse(bread, np.diag(bread) > 0)
+        known = likelihood = identifiability(
+            free, *parameters_of(chosen), information=information
+        )
+    undetermined = Undetermined.of(moments, likelihood, information)
+    within = {
+        name: (chosen[name].dims, undetermined.within(chosen[name].values), chosen[name].attrs)
+        for name in _COVARIANCES
+        if name in chosen
+    }
+    chosen = chosen.assign(within)
+    every = np.array([*read_names(problem.law), *problem.noise.names])
+    told = undetermined.combinations(problem, estimate_of(chosen), chosen["covariance"].values)
+    chosen = chosen.assign_attrs(
+        undetermined=json.dumps(every[undetermined.entries].tolist()),
+        determined_combinations=json.dumps([asdict(each) for each in told]),
+    )
+    return chosen, _Found(known, undetermined, parameter_names(problem))
+
+
 def _ends(
-    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None
+    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None, found: _Found
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    if resamples is None:
-        return intervals(problem, chosen)
-    answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
-    covariance = np.cov(answers, rowvar=False)
-    dims = chosen["covariance"].dims
-    return intervals(problem, chosen.assign(covariance=(dims, covariance)))
+    if resamples is not None:
+        answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
+        covariance = np.cov(answers, rowvar=False)
+        chosen = chosen.assign(covariance=(chosen["covariance"].dims, covariance))
+    ends = intervals(problem, chosen)
+    unknown = found.undetermined.entries
+    for part, rows in zip(ends.values(), np.split(unknown, [problem.d_alpha]), strict=True):
+        for end in part:
+            end[rows] = np.nan
+    return ends
 
 
 def _summary(problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None) -> xr.Dataset:
@@ -213,10 +279,8 @@ def _agreement(
     }
 
 
-def _with_identifiability(problem: Problem, population: xr.Dataset) -> xr.Dataset:
-    held = tuple(boundaries(population))
-    known = identifiability(replace(problem, fixed=held), *parameters_of(population))
-    names, d_alpha = parameter_names(problem), problem.d_alpha
+def _with_identifiability(population: xr.Dataset, found: _Found) -> xr.Dataset:
+    known, d_alpha = found.known, found.known.d_alpha
     for name, dim, part in (
         ("law", "law_parameter", slice(None, d_alpha)),
         ("noise", "noise_parameter", slice(d_alpha, None)),
@@ -232,8 +296,8 @@ def _with_identifiability(problem: Problem, population: xr.Dataset) -> xr.Datase
         "standard errors by which the moments move over the parameters' whole scale",
     )
     return population.assign_attrs(
-        identifiability_warning=known.warning(names),
+        identifiability_warning=known.warning(found.names),
         identifiability_by=known.by.rstrip(","),
-        weakest_direction=known.describe_weakest(names),
+        weakest_direction=known.describe_weakest(found.names),
         weakest_direction_error=known.weakest_error,
     )

@@ -47,6 +47,7 @@ from popinv.inference.curvature import tangents
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
+from popinv.optimisation.bounded import bounded_step
 from popinv.population.noise.base import STEP_SCALE
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
@@ -188,7 +189,14 @@ def joint_step(
     whitened = noise.whitened_gradient(gamma, gradient[problem.d_alpha :])
     whitened += _shrinkage_gradient(noise, noise.cholesky(torch.from_numpy(gamma)).numpy())
     slope = np.concatenate([gradient[:d_alpha], whitened[rows, columns] * weights])
+    longest = np.full(len(slope), np.inf)
+    if d_alpha:
+        stiffness = (factor[:d_alpha] ** 2).sum(axis=1)
+        longest[:d_alpha] = longest_steps(problem, settings, *apart, stiffness)[:d_alpha]
     newton = cho_solve((factor, True), slope)
+    if np.any(rate * np.abs(newton) > longest):
+        # A parameter of the law that is stopped must not move the noise as if it had gone on.
+        newton = bounded_step(factor @ factor.T, slope, longest / rate)
     move = np.zeros((d_y, d_y))
     move[rows, columns] = newton[d_alpha:] / weights
     move[columns, rows] = move[rows, columns]
@@ -202,9 +210,12 @@ def joint_step(
     moved = p.copy()
     moved[problem.d_alpha :] = noise.moved(gamma, move)
     if d_alpha:
-        stiffness = (factor[:d_alpha] ** 2).sum(axis=1)
-        longest = longest_steps(problem, settings, *apart, stiffness)[:d_alpha]
-        moved[:d_alpha] += np.clip(-rate * newton[:d_alpha], -longest, longest)
+        # The law's step is the one that goes with the noise's step as it was taken.
+        of_noise = factor[d_alpha:] @ factor[:d_alpha].T
+        taken = move[rows, columns] * weights
+        matrix = factor[:d_alpha] @ factor[:d_alpha].T
+        rest = -rate * slope[:d_alpha] - of_noise.T @ taken
+        moved[:d_alpha] += bounded_step(matrix, rest, longest[:d_alpha])
     return moved
 
 

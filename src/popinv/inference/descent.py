@@ -59,6 +59,7 @@ from popinv.inference.curvature import each_tangent, gauss_newton_matrix
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.trust_region import longest_steps
+from popinv.optimisation.bounded import bounded_step
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.debiased import projected_debiased_wasserstein
@@ -261,7 +262,8 @@ def _move(
         # the sample has a diagonal of zero.
         root = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
         scaled = matrix / np.outer(root, root) + _DAMPING * np.eye(len(root))
-        change[free] = -rate * np.linalg.solve(scaled, gradient[free] / root) / root
+        bound = longest[free] * root / rate
+        change[free] = -rate * bounded_step(scaled, gradient[free] / root, bound) / root
     return replace(
         state,
         parameters=state.parameters + np.clip(change, -longest, longest),

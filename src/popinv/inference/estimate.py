@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +23,9 @@ class Estimate:
     p : ndarray of shape (n_p,)
         (alpha, gamma), unconstrained.
     covariance : ndarray of shape (n_p, n_p)
-        Sampling covariance of p: the sandwich A^{-1} B A^{-1} of the curvature A and the sum B of
-        the outer products of the scores. If a penalty of curvature P determines an entry, its bias
-        is an error as well: B then includes P, as in the Bayesian intervals of penalised fits
-        (Wahba, J. R. Statist. Soc. B 45, 1983). Zero for parameters that are held.
+        Sampling covariance of p, one of the two kinds below. If a penalty of curvature P determines
+        an entry, its bias is an error as well: B then includes P, as in the Bayesian intervals of
+        penalised fits (Wahba, J. R. Statist. Soc. B 45, 1983). Zero for parameters that are held.
     monte_carlo : ndarray of shape (n_p, n_p)
         Covariance of the error of p due to the estimator's own draws.
     influence : ndarray of shape (N, n_p)
@@ -49,6 +48,9 @@ class Estimate:
         sum of the outer products of its scores.
     ends : mapping of int to Ends
         Ends of the intervals of the entries that the covariance does not describe.
+    model_covariance, robust_covariance : ndarray of shape (n_p, n_p), optional
+        The sampling covariance by the model, and the sandwich A^{-1} B A^{-1} of the curvature A and
+        the sum B of the outer products of the scores (:mod:`popinv.inference.standard_errors`).
     correction, correction_covariance : ndarray of shape (n_p,), (n_p, n_p), optional
         The part of p due to :mod:`popinv.inference.surrogate_bias`, and the covariance of its
         error.
@@ -67,8 +69,39 @@ class Estimate:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     bound: np.ndarray | None = None
     ends: Mapping[int, Ends] = field(default_factory=dict)
+    model_covariance: np.ndarray | None = None
+    robust_covariance: np.ndarray | None = None
     correction: np.ndarray | None = None
     correction_covariance: np.ndarray | None = None
+
+    def holding(self, entries: Sequence[int], free: np.ndarray) -> Estimate:
+        """Return the estimate with the uncertainty of the others if some entries are held.
+
+        Parameters
+        ----------
+        entries : sequence of int
+        free : ndarray of bool, shape (n_p,)
+            The entries of p that move.
+        """
+        rest = free.copy()
+        rest[list(entries)] = False
+        information = restricted_inverse(self.bread, free)
+        bread = restricted_inverse(information, rest)
+        change = information @ bread
+
+        def changed(covariance: np.ndarray | None) -> np.ndarray | None:
+            return None if covariance is None else change.T @ covariance @ change
+
+        return replace(
+            self,
+            covariance=change.T @ self.covariance @ change,
+            monte_carlo=change.T @ self.monte_carlo @ change,
+            influence=self.influence @ change,
+            bread=bread,
+            model_covariance=changed(self.model_covariance),
+            robust_covariance=changed(self.robust_covariance),
+            correction_covariance=changed(self.correction_covariance),
+        )
 
     @property
     def total_covariance(self) -> np.ndarray:
@@ -92,16 +125,23 @@ def sizes(information: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(diagonal, 1e-40 * max(np.max(diagonal), 1.0)))
 
 
-def restricted_inverse(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
+def restricted_inverse(matrix: np.ndarray, free: np.ndarray, least: float = 1e-9) -> np.ndarray:
     """Return the inverse on the free entries, zero elsewhere, for a symmetric positive matrix.
 
     Directions in which the matrix is zero to rounding have a large but finite inverse.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+    free : ndarray of bool, shape (n,)
+    least : float
+        Smallest eigenvalue that counts, as a share of the largest, of the matrix with diagonal 1.
     """
     inner = matrix[np.ix_(free, free)]
     size = sizes(inner)
     values, vectors = np.linalg.eigh(inner / np.outer(size, size))
     inverse = np.zeros_like(matrix)
-    floor = 1e-12 * max(values[-1], 1e-300)
+    floor = least * max(values[-1], 1e-300)
     part = (vectors / np.maximum(values, floor)) @ vectors.T / np.outer(size, size)
     inverse[np.ix_(free, free)] = part
     return inverse

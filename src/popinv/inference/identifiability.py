@@ -59,6 +59,7 @@ _NAMED, _ENTRIES = 3, 3
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
 _BY = "mean, covariance and third moments of the observations"
 _BY_KNOWN = "mean and covariance of the observations, given the known quantities of each system,"
+_BY_LIKELIHOOD = "scores of the likelihood"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Identifiability:
         The corresponding unit vectors, in units of the parameters' scales.
     weakest_error : float
         Predicted standard error along the weakest direction, in the same units.
+    scales : ndarray of shape (n_p,)
+        The parameters' scales; zero for parameters that are held.
     systems, d_alpha : int
         N, and the number of parameters of the law.
     by : str
@@ -85,6 +88,7 @@ class Identifiability:
     singular_values: np.ndarray
     directions: np.ndarray
     weakest_error: float
+    scales: np.ndarray
     systems: int
     d_alpha: int
     by: str
@@ -132,7 +136,11 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
 
 
 def identifiability(
-    problem: Problem, alpha: np.ndarray, gamma: np.ndarray, samples: int = 4000
+    problem: Problem,
+    alpha: np.ndarray,
+    gamma: np.ndarray,
+    samples: int = 4000,
+    information: np.ndarray | None = None,
 ) -> Identifiability:
     """Predict the precision that the problem's N observations allow at (alpha, gamma).
 
@@ -153,7 +161,12 @@ def identifiability(
         Unconstrained.
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
+    information : ndarray of shape (n_p, n_p), optional
+        That of the likelihood, if the likelihood answers. It takes the place of the moments', and the
+        scores that of the moments.
     """
+    if information is not None:
+        return _of_information(problem, information, _BY_LIKELIHOOD)
     problem = problem.of_moments
     if problem.known is not None or problem.noise.varies:
         return _of_known(problem, alpha, gamma)
@@ -183,9 +196,12 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
     with fixed_threads(), torch.no_grad():
         moments = moments_of_systems(problem, law, noise, matched_draws(problem))
         information = evaluate(problem, noise, moments).information
-    free = problem.free
-    conditions = problem.conditions
-    seen = problem.data.size
+    return _of_information(problem, information, _BY_KNOWN)
+
+
+def _of_information(problem: Problem, information: np.ndarray, by: str) -> Identifiability:
+    free, conditions = problem.free, problem.conditions
+    seen = int(np.prod(problem.data.shape))
     if conditions is not None and conditions.present is not None:
         seen = int(conditions.present.sum())
     # The change of an observation by each parameter, in its standard deviations, as a root mean
@@ -193,7 +209,7 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
     moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]
     scale = _scale(problem, moved)[free]
     product = information[np.ix_(free, free)] * np.outer(scale, scale)
-    return _of_product(problem, product, scale, _BY_KNOWN)
+    return _of_product(problem, product, scale, by)
 
 
 def _of_product(
@@ -213,11 +229,14 @@ def _of_product(
     standard_errors[free] = np.sqrt(variances) * scale
     directions = np.zeros((len(values), len(free)))
     directions[:, free] = vectors.T[::-1]
+    scales = np.zeros(len(free))
+    scales[free] = scale
     return Identifiability(
         standard_errors=standard_errors,
         singular_values=np.sqrt(np.maximum(values[::-1], 0.0)),
         directions=directions,
         weakest_error=float(1 / np.sqrt(max(values[0], floor))),
+        scales=scales,
         systems=len(problem.data),
         d_alpha=problem.d_alpha,
         by=by,

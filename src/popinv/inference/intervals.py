@@ -1,4 +1,19 @@
-"""Confidence intervals of natural values from an estimate's covariance."""
+r"""Confidence intervals of natural values from an estimate's covariance.
+
+Means, coefficients and correlations have intervals by Student's t with one degree of freedom less
+than systems, since their standard errors come from the systems too.
+
+The interval of a standard deviation is that of the sample variance of a normal sample. If s is the
+standard error of its logarithm, the estimate is as good as that of :math:`n = 1 / (2 s^2)`
+independent numbers (Satterthwaite, Biometrics Bulletin 2, 1946), and the ends are
+
+.. math:: \hat\sigma \sqrt{n / \chi^2_{\nu, 0.975}}, \qquad
+    \hat\sigma \sqrt{n / \chi^2_{\nu, 0.025}},
+
+with :math:`\nu = n - 1` for the law, whose mean is estimated too, and :math:`\nu = n` for the
+noise. Where n is small, the profile of the likelihood gives the ends
+(:mod:`popinv.inference.likelihood.profile`).
+"""
 
 from __future__ import annotations
 
@@ -6,16 +21,18 @@ import json
 
 import numpy as np
 import xarray as xr
-from scipy.special import stdtrit
+from scipy.special import gammaincinv, stdtrit
 
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
-__all__ = ["boundaries", "intervals", "noise_interval", "normal_interval"]
-
 _STEP = 1e-5
+# Names of the noise's parameters that are standard deviations.
+_DEVIATIONS = ("standard_deviation", "amplitude", "nugget", "proportional")
+# Fewest degrees of freedom, and numbers from which the interval is normal.
+_FEWEST, _MANY = 1.0, 1e6
 
 
 def normal_interval(
@@ -30,14 +47,33 @@ def normal_interval(
     return centre - half, centre + half
 
 
+def deviation_interval(
+    centre: np.ndarray, errors: np.ndarray, lost: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper 95 % ends of the logarithms of standard deviations, each (n,).
+
+    Parameters
+    ----------
+    centre, errors : ndarray of shape (n,)
+        Logarithms of the estimates, and their standard errors.
+    lost : int
+        Degrees of freedom lost by the estimate of the mean.
+    """
+    numbers = 1 / (2 * np.maximum(errors, 1 / np.sqrt(2 * _MANY)) ** 2)
+    half = np.maximum(numbers - lost, _FEWEST) / 2
+    ends = (centre + 0.5 * np.log(numbers / (2 * gammaincinv(half, q))) for q in (0.975, 0.025))
+    low, high = (np.where(errors > 0, end, centre) for end in ends)
+    return low, high
+
+
 def noise_interval(
     noise: NoiseModel, gamma: np.ndarray, covariance: np.ndarray, systems: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the noise's natural values, each (n,).
 
-    The interval is normal in the logarithm of each positive value and in atanh of each
-    correlation. If gamma holds exactly these, it is :func:`normal_interval` of gamma. An
-    unrestricted covariance has other coordinates, whose errors are propagated to these.
+    Standard deviations have :func:`deviation_interval`. The others have :func:`normal_interval` in
+    the logarithm of each positive value and in atanh of each correlation. An unrestricted
+    covariance has other coordinates, whose errors are propagated to these.
 
     Parameters
     ----------
@@ -55,7 +91,11 @@ def noise_interval(
     shifts = _STEP * np.eye(len(gamma))
     jacobian = (mapped(gamma + shifts) - mapped(gamma - shifts)).T / (2 * _STEP)
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
-    low, high = normal_interval(mapped(gamma), errors, systems)
+    centre = mapped(gamma)
+    low, high = normal_interval(centre, errors, systems)
+    sized = np.array([any(word in name for word in _DEVIATIONS) for name in noise.names])
+    sized &= ~noise.correlations
+    low[sized], high[sized] = deviation_interval(centre[sized], errors[sized], 0)
     return noise.bounded(low), noise.bounded(high)
 
 
@@ -64,8 +104,8 @@ def law_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the law's natural values, each (d_alpha,).
 
-    The interval is normal in alpha, but for correlations in their atanh, to which the errors of
-    alpha are propagated.
+    Standard deviations have :func:`deviation_interval`. The others have :func:`normal_interval` in
+    alpha, but correlations in their atanh, to which the errors of alpha are propagated.
 
     Parameters
     ----------
@@ -77,7 +117,10 @@ def law_interval(
     systems : int
     """
     errors = np.sqrt(np.diag(covariance))
-    low, high = (law.to_natural(end) for end in normal_interval(alpha, errors, systems))
+    low, high = normal_interval(alpha, errors, systems)
+    sized = np.array(law.positive) & [name.endswith("standard_deviation") for name in law.names]
+    low[sized], high[sized] = deviation_interval(alpha[sized], errors[sized], 1)
+    low, high = law.to_natural(low), law.to_natural(high)
     inside = law.correlations
     if inside.any():
         shifts = _STEP * np.eye(len(alpha))
@@ -120,3 +163,14 @@ def boundaries(estimate: xr.Dataset) -> dict[int, str]:
     if "ends" not in estimate:
         return {}
     return {int(i): where for i, where in json.loads(estimate["ends"].attrs["boundary"]).items()}
+
+
+def settled(estimate: xr.Dataset) -> tuple[int, ...]:
+    """Return the positive entries of p near zero whose interval has an upper end.
+
+    The data determine such a number, though they do not determine its logarithm.
+    """
+    if "ends" not in estimate:
+        return ()
+    ends = estimate["ends"].values
+    return tuple(np.flatnonzero(np.isneginf(ends[:, 0]) & np.isfinite(ends[:, 1])).tolist())

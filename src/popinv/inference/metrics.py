@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,8 @@ from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.folds import folds_of
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
@@ -76,6 +78,7 @@ def metrics(
                     numbers[f"{label}_{parameter}_{end}"] = value
             numbers[f"{label}_{parameter}_predicted_error"] = float(row[f"{name}_predicted_error"])
     numbers |= _medians(problem, population, loaded.get("truth"))
+    numbers |= _undetermined(population)
     if "summary" in population:
         numbers |= _summaries(problem, population, loaded.get("truth"))
     numbers |= _estimators(problem, population)
@@ -161,6 +164,16 @@ def _medians(
     return numbers
 
 
+def _undetermined(population: xr.Dataset) -> dict[str, float | int | str]:
+    """Return the names of the parameters that are not determined, and what is determined of them."""
+    names = json.loads(population.attrs["undetermined"])
+    numbers: dict[str, float | int | str] = {"undetermined": ", ".join(names) or "none"}
+    for each in json.loads(population.attrs["determined_combinations"]):
+        for ending, key in zip(_ENDS, ("value", "lower", "upper"), strict=True):
+            numbers[f"combination_{each['name']}{ending}"] = each[key]
+    return numbers
+
+
 def _summaries(
     problem: Problem, population: xr.Dataset, truth: xr.Dataset | None
 ) -> dict[str, float | int | str]:
@@ -191,7 +204,7 @@ def _log_scores(
         for rows, p in model.folds(len(y)):
             own = None if conditions is None else conditions.of(rows)
             observed = replace(problem, data=y[rows], conditions=own, stage="heldout/log_score")
-            values[rows] = evaluate(observed, p, settings).log_likelihood
+            values[rows] = likelihood_near(observed, p, settings).here.log_likelihood
         return values
 
     return scores

@@ -18,28 +18,22 @@ from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.few_systems import adapts
+from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
-from popinv.inference.likelihood.fit_pseudo import at_boundary, fit_pseudo_likelihood, profiled
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS
-from popinv.inference.likelihood.model_moments import draws_for
+from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for
+from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.standard_errors import with_model_errors
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
-
-__all__ = [
-    "Polished",
-    "likelihood_solves",
-    "may_solve",
-    "polish",
-    "pseudo_likelihood_solves",
-]
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
 # Cost of a solve with its adjoint, and of a tangent, in solves; number of steps to the modes.
@@ -47,15 +41,14 @@ _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
-# Draws of few systems, all together, at least.
-_FEWEST_DRAWS = 100_000
 # The scores of a law's coefficients need more draws, since they change sign from place to place.
 _TIMES_OF_COEFFICIENTS = 4
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
-# Furthest start of the likelihood of few systems from that of the study, in logarithms.
+# Furthest start of a positive parameter that the moments hardly determine from that of the study, in
+# logarithms.
 _FURTHEST_START = 3.0
 
 
@@ -87,16 +80,6 @@ class Polished:
 def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
     """Return the approximate number of solves that the pseudo-likelihood needs."""
     return _PSEUDO_EVALUATIONS * draws_for(systems) * (1 + 2 * d_alpha)
-
-
-def draws_for_systems(draws: int, systems: int) -> int:
-    """Return the number of draws for each system's integral, a multiple of 4.
-
-    The error of the draws of fewer than 200 systems does not average out, so that they have more.
-    """
-    if systems >= FEW_SYSTEMS:
-        return draws
-    return max(draws, 4 * -(-_FEWEST_DRAWS // (4 * systems)))
 
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
@@ -159,9 +142,7 @@ def polish(
             polished = replace(polished, reason="it was not asked for")
         if polished.likelihood is not None and polished.likelihood.passes:
             return polished
-        # Only an answer needs all ends of its intervals, which are many further searches.
-        answer = profiled(nearby, polished.pseudo_likelihood)
-        return replace(polished, pseudo_likelihood=answer)
+        return replace(polished, pseudo_likelihood=path.whole(nearby, polished.pseudo_likelihood))
 
 
 @dataclass(frozen=True)
@@ -193,7 +174,9 @@ class _Path:
     ) -> tuple[Polished, Problem]:
         """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
         problem = nearby = self.problem
-        first = fit_pseudo_likelihood(problem, starts)
+        # Few matched draws have the exact moments of a linear model.
+        draws = FEWEST_DRAWS if all(is_linear(problem, start) for start in starts) else None
+        first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
         scores = pseudo_scores(problem, first.p)
@@ -221,34 +204,24 @@ class _Path:
         """Return the estimates with that of the likelihood added."""
         pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
-        settings = MarginalSettings(draws=draws_for_systems(draws, len(problem.data)))
-        adapted = adapts(problem, settings)
-        start, kept = self.start(pseudo_likelihood), {}
-        if adapted:
-            # The moments of few systems may put a parameter at its boundary by chance.
-            near, positive = _FURTHEST_START, problem.logarithmic & problem.free
-            start[positive] = np.clip(start, inside - near, inside + near)[positive]
-        else:
-            # A parameter at its boundary stays there, as a scoring step has no curvature for it.
-            kept = at_boundary(nearby, pseudo_likelihood)
-            pseudo_likelihood = replace(pseudo_likelihood, ends=kept)
-            polished = replace(polished, pseudo_likelihood=pseudo_likelihood)
-        held = tuple(kept)
-        problem, through = replace(problem, fixed=held), self.simulator
+        settings = MarginalSettings(draws=draws)
+        start, through = self.start(pseudo_likelihood, inside), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:
             best = self.maximum(problem, start, settings)
         else:
-            through, solved = "solver", replace(solved, fixed=held)
+            through = "solver"
             errors = pseudo_likelihood.standard_errors
             close = np.abs(polished.surrogate_shift) < _SMALL_PUSH * errors
-            if np.all(close[problem.free]) and not adapted:
+            most = self.settings.solver_seconds / self.seconds_per_solve
+            most *= settings.draws / likelihood_solves(problem, settings.draws)
+            most *= len(problem.data)
+            if np.all(close[problem.free]):
                 # The surrogate comes close to the maximum faster.
                 start, memory = maximum_likelihood(problem, start, settings)
-                best = self.maximum(solved, start, settings, memory, problem)
+                best = self.maximum(solved, start, settings, memory, problem, most)
             else:
-                best = self.maximum(solved, start, settings)
-        best = replace(best, ends={**best.ends, **kept})
+                best = self.maximum(solved, start, settings, most_draws=most)
         self.tell(f"likelihood through the {through}", best)
         if best.passes and through == "surrogate":
             scores = marginal_scores(problem, best.p, settings)
@@ -257,12 +230,30 @@ class _Path:
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
 
-    def start(self, pseudo_likelihood: Estimate) -> np.ndarray:
-        """Return where the likelihood starts, with correlations away from 1."""
-        start = pseudo_likelihood.p.copy()
-        inside = np.flatnonzero(self.problem.law.correlations)
-        start[inside] = np.clip(start[inside], -_STRONG, _STRONG)
+    def start(self, pseudo_likelihood: Estimate, inside: np.ndarray) -> np.ndarray:
+        """Return where the likelihood starts: at the pseudo-likelihood's estimate, but for boundaries.
+
+        Correlations start away from 1. A positive parameter that the moments hardly determine starts
+        not far from the study's start ``inside`` (n_p,): they may put it at its boundary by chance,
+        where a scoring step has no curvature for it.
+        """
+        problem, start = self.problem, pseudo_likelihood.p.copy()
+        correlations = np.flatnonzero(problem.law.correlations)
+        start[correlations] = np.clip(start[correlations], -_STRONG, _STRONG)
+        vague = ill_determined(problem, pseudo_likelihood.covariance, pseudo_likelihood.bread)
+        near = np.clip(start, inside - _FURTHEST_START, inside + _FURTHEST_START)
+        start[vague] = near[vague]
         return start
+
+    def whole(self, nearby: Problem, estimate: Estimate) -> Estimate:
+        """Return the pseudo-likelihood's estimate with all that only an answer needs.
+
+        These are both kinds of standard errors, and the ends of its intervals.
+        """
+        problem = nearby.of_moments
+        scores = pseudo_scores(problem, estimate.p)
+        penalty = penalty_at(problem, estimate.p).curvature
+        return profiled(nearby, with_model_errors(problem, estimate, scores, penalty))
 
     def maximum(
         self,
@@ -271,6 +262,7 @@ class _Path:
         settings: MarginalSettings,
         memory: Mapping[str, np.ndarray] | None = None,
         curved: Problem | None = None,
+        most_draws: float = np.inf,
     ) -> Estimate:
         """Return the likelihood's estimate, continued from a checkpoint if there is one."""
         kept = None if self.checkpoint is None else self.checkpoint.read()
@@ -284,7 +276,9 @@ class _Path:
                     self.checkpoint.write_when_due(state_arrays(state))
 
             state = None if kept is None else state_of(kept)
-            return fit_marginal_likelihood(problem, start, settings, state, save, memory, curved)
+            return fit_marginal_likelihood(
+                problem, start, settings, state, save, memory, curved, most_draws=most_draws
+            )
 
     def tell(self, stage: str, estimate: Estimate) -> None:
         """Report an estimate."""

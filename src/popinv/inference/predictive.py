@@ -28,9 +28,9 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.fit_marginal import likelihood_near
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import doubts_of_draws, poor_share
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.inference.solver import SolverSimulator
@@ -69,7 +69,7 @@ def log_densities(problem: Problem, p: np.ndarray, draws: int) -> tuple[np.ndarr
         If a density is not finite.
     """
     settings = MarginalSettings(draws=draws)
-    evaluation = likelihood_near(problem, p, settings)(p, None, None)
+    evaluation = likelihood_near(problem, p, settings).here
     if not np.isfinite(evaluation.log_likelihood).all():
         raise DivergenceError("the density of a system is not finite")
     # The log Jacobian of a transform of the observations would be added to the first.

@@ -18,19 +18,7 @@ if TYPE_CHECKING:
     from popinv.inference.estimate import Estimate
     from popinv.inference.problem import Problem
 
-__all__ = [
-    "answer_dataset",
-    "correction_of",
-    "estimate_dataset",
-    "estimate_of",
-    "estimated_coordinate",
-    "noise_covariance",
-    "parameter_names",
-    "parameters_of",
-    "print_parameters",
-    "resamples_dataset",
-]
-
+_KINDS = {"model": "by the model", "robust": "by the scores of the systems"}
 _MATRIX = ("estimated", "estimated_other")
 
 
@@ -114,6 +102,9 @@ def estimate_dataset(
         "sampling_covariance": (estimate.covariance, "the part that is the sample's"),
         "bread": (estimate.bread, "inverse of the curvature, by which scores become steps"),
     }
+    for kind in ("model", "robust"):
+        if (matrix := getattr(estimate, f"{kind}_covariance")) is not None:
+            matrices[f"{kind}_covariance"] = (matrix, f"sampling covariance, {_KINDS[kind]}")
     if estimate.correction is not None and estimate.correction_covariance is not None:
         dataset["correction"] = variable(
             "estimated", estimate.correction, "what was taken off for the surrogate's error"
@@ -183,6 +174,13 @@ def parameters_of(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def estimate_of(dataset: xr.Dataset) -> np.ndarray:
     """Return p = (alpha, gamma) in one array (n_p,)."""
     return np.concatenate(parameters_of(dataset))
+
+
+def draws_of_answer(answer: xr.Dataset, fewest: int) -> int:
+    """Return the number of draws for each system's integral at an answer, at least ``fewest``."""
+    if answer.attrs["estimator"] != "likelihood":
+        return fewest
+    return max(int(answer.attrs["draws"]), fewest)
 
 
 def correction_of(answer: xr.Dataset) -> np.ndarray | float:

@@ -37,6 +37,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
+from popinv.optimisation.bounded import bounded_step
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
@@ -238,10 +239,11 @@ def corrected(
     systems, measure = len(problem.data), _measure(problem, fresh)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.
-    moves = problem.free & (errors > 0) & ~ill_determined(problem, estimate)
+    vague = ill_determined(problem, estimate.covariance, estimate.bread)
+    moves = problem.free & (errors > 0) & ~vague
     step = _held(estimate.bread, moves)
     curvature = restricted_inverse(step, moves)
-    bounded = problem.logarithmic
+    longest = np.where(problem.logarithmic, _LONGEST, np.inf)[moves]
     for _ in range(_MOST_STEPS):
         gamma = problem.split(p)[1]
         try:
@@ -251,8 +253,9 @@ def corrected(
         # The law of the draws stays that of the estimate. The change of p's law is added.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
-        change = step @ (systems * measure.best(each) + curvature @ moved)
-        change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
+        slope = systems * measure.best(each) + curvature @ moved
+        change = np.zeros_like(p)
+        change[moves] = bounded_step(curvature[np.ix_(moves, moves)], slope[moves], longest)
         p = p - change
         if np.any(np.abs(p - estimate.p)[moves] > _FURTHEST * problem.scale[moves]):
             return _not_corrected(estimate, p - estimate.p)

@@ -101,6 +101,17 @@ def efficiency_judgement(metrics: Metrics) -> Iterator[Judgement]:
     }
     if not ratios:
         return
+    unknown = str(metrics.get("undetermined", "none"))
+    if unknown != "none":
+        yield Judgement(
+            "Efficiency",
+            "neutral",
+            "not judged: some parameters are not determined",
+            f"The standard errors are not compared with their bound, since {readable(unknown)} are "
+            "not determined.",
+            UNJUDGED,
+        )
+        return
     worst = max(ratios, key=lambda name: ratios[name])
     largest, bounding = ratios[worst], readable(str(metrics["efficiency_bound"]))
     systems = metrics.get("systems")

@@ -29,6 +29,8 @@ class Parameter:
     true : float or None
     units : str
         Empty if it has none.
+    determined : bool
+        Whether the data determine it at all.
     """
 
     kind: Literal["law", "noise"]
@@ -38,6 +40,18 @@ class Parameter:
     upper: float | None = None
     true: float | None = None
     units: str = ""
+    determined: bool = True
+
+    @property
+    def interval(self) -> str:
+        """Return the interval in words; empty without one."""
+        if not self.determined:
+            return "not determined"
+        if self.lower is None and self.upper is None:
+            return ""
+        if self.lower is None:
+            return f"up to {self.upper:.4g}"
+        return f"{self.lower:.4g} " + ("or more" if self.upper is None else f"to {self.upper:.4g}")
 
     @property
     def error(self) -> float | None:
@@ -70,10 +84,16 @@ def parameters_in(metrics: Metrics) -> tuple[Parameter, ...]:
     for p in _own(metrics, "law", "alpha_"):
         median = f"{p.name.removesuffix('_mean')}_median" if p.name.endswith("_mean") else ""
         law.append(summaries.pop(median, p))
-    return (*law, *summaries.values(), *_own(metrics, "noise", "noise_"))
+    combinations = [
+        _parameter(metrics, "law", _COMBINATION, key)
+        for key in metrics
+        if key.startswith(_COMBINATION) and not key.endswith(("_lower", "_upper"))
+    ]
+    noise = _own(metrics, "noise", "noise_")
+    return (*law, *summaries.values(), *combinations, *noise)
 
 
-_SUMMARY, _ERROR = "summary_", "_predicted_error"
+_SUMMARY, _COMBINATION, _ERROR = "summary_", "combination_", "_predicted_error"
 
 
 def _own(metrics: Metrics, kind: Literal["law", "noise"], prefix: str) -> Iterator[Parameter]:
@@ -87,6 +107,7 @@ def _parameter(
 ) -> Parameter:
     key = entry.removesuffix(_ERROR)
     name = key.removeprefix(prefix)
+    unknown = str(metrics.get("undetermined", "none")).split(", ")
     return Parameter(
         kind,
         name,
@@ -95,6 +116,7 @@ def _parameter(
         metrics.get(f"{key}_upper"),
         metrics.get(f"{prefix}true_{name}"),
         metrics.get(f"units_{kind}_{name}", ""),
+        name not in unknown,
     )
 
 

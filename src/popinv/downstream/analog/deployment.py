@@ -31,13 +31,12 @@ from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.fit_marginal import likelihood_near
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of
+from popinv.inference.result import correction_of, draws_of_answer, estimate_of
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
@@ -105,7 +104,7 @@ class Refitter:
         self.by_likelihood = answer.attrs["estimator"] == "likelihood"
         problem = replace(problem.through(surrogate), fixed=tuple(boundaries(answer)))
         self.problem = problem if self.by_likelihood else problem.of_moments
-        self.settings = MarginalSettings(draws=draws_for_systems(draws, len(problem.data)))
+        self.settings = MarginalSettings(draws=draws_of_answer(answer, draws))
         p = estimate_of(answer) - correction_of(answer)
         error = np.sqrt(np.maximum(np.diag(answer["covariance"].values), 0.0))
         self.free = self.problem.free & (error > 0)
@@ -114,7 +113,7 @@ class Refitter:
         with fixed_threads(1):
             if self.by_likelihood:
                 bread = answer["bread"].values
-                self.memory = likelihood_near(self.problem, p, self.settings)(p, None, None).memory
+                self.memory = likelihood_near(self.problem, p, self.settings).here.memory
             else:
                 information = self._pseudo(self.problem, p).information
                 bread = restricted_inverse(information, self.free)
@@ -155,7 +154,7 @@ class Refitter:
         if not self.by_likelihood:
             evaluation = self._pseudo(problem, p)
             return evaluation.scores, evaluation.information
-        scores = likelihood_near(problem, p, self.settings)(p, self.memory, None).scores
+        scores = likelihood_near(problem, p, self.settings, memory=self.memory).here.scores
         return scores, scores.T @ scores + penalty_at(self.problem, p).curvature
 
     def _pseudo(self, problem: Problem, p: np.ndarray) -> pseudo.PseudoEvaluation:

@@ -26,9 +26,10 @@ import xarray as xr
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.conditions import heldout_observations
 from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, likelihood_near
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 
@@ -128,5 +129,5 @@ def contributions_of(
 
 def _scores(problem: Problem, p: np.ndarray, estimator: str, draws: int) -> np.ndarray:
     if estimator == "likelihood":
-        return likelihood_near(problem, p, MarginalSettings(draws=draws))(p, None, None).scores
+        return likelihood_near(problem, p, MarginalSettings(draws=draws)).here.scores
     return pseudo_scores(problem, p)(problem)

@@ -29,9 +29,13 @@ from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.errors import DataError
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem, start
-from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of, parameter_names
+from popinv.inference.result import (
+    correction_of,
+    draws_of_answer,
+    estimate_of,
+    parameter_names,
+)
 from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
@@ -73,7 +77,7 @@ def use(study: StudyInput) -> Outcome:
             reference,
             records,
             str(population.attrs["estimator"]),
-            draws_for_systems(study.polish.draws, count),
+            draws_of_answer(population, study.polish.draws),
         )
         learned = learn_from(
             contributions,

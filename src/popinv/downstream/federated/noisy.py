@@ -178,7 +178,7 @@ class NoisyServer:
         penalty = penalty_at(problem, p)
         information = self.count * each + penalty.curvature
         point = Point(p, 0.0, score - penalty.gradient, information)
-        change = limited_step(point, free, problem.logarithmic)
+        change = limited_step(point, replace(problem, fixed=tuple(np.flatnonzero(~free))))
         bread = restricted_inverse(information, free)
         noise = whole**2 * each
         return p + change, bread @ (information + noise) @ bread

@@ -22,19 +22,19 @@ from popinv.downstream.federated.messages import Message
 from popinv.downstream.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS
 from popinv.inference.likelihood.newton import informed
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import FEW_SYSTEMS
 
 __all__ = ["Answer", "Server"]
 
 _MOST_STEPS = 60
 # Ascents with the same draws, and the move, in standard errors, after which none is needed.
 _MOST_ASCENTS, _STEPS, _SETTLED = 12, 12, 0.1
-# Distance of the points of the differences, in standard errors; that of few systems is long.
-_STEP, _STEP_OF_FEW, _LONGEST = 1.0, 0.3, 0.5
+# Distance of the points of the differences, in standard errors, and in the parameter.
+_STEP, _LONGEST = 0.3, 0.5
 # Share of the effective draws where they are adapted that are effective wherever they are used.
 _TRUSTED = 0.5
 
@@ -173,7 +173,7 @@ class Server:
         curvature = np.zeros((len(errors), len(errors)))
         for i in free:
             shift = np.zeros(len(errors))
-            shift[i] = min((_STEP_OF_FEW if self.few else _STEP) * errors[i], _LONGEST)
+            shift[i] = min(_STEP * errors[i], _LONGEST)
             up, down = (self._score(point.p + s, since) for s in (shift, -shift))
             curvature[i, free] = (down - up)[free] / (2 * shift[i])
         penalty = penalty_at(self.problem, point.p).curvature

@@ -15,9 +15,13 @@ import numpy as np
 import torch
 
 from popinv.downstream.federated.messages import Message
-from popinv.inference.likelihood.fixed_draws import FixedDraws, adapted_draws
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
-from popinv.inference.likelihood.marginal_estimate import FEW_SYSTEMS
+from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
+from popinv.inference.likelihood.marginal_near import (
+    MixtureNear,
+    Near,
+    can_adapt,
+    likelihood_near,
+)
 from popinv.inference.likelihood.model_moments import (
     ModelMoments,
     MomentsByKnown,
@@ -28,7 +32,6 @@ from popinv.inference.likelihood.model_moments import (
 from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.likelihood.varying_pseudo import VaryingMoments
-from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
 
 __all__ = ["FIRST_DRAWS", "Estimator", "Moments", "Site", "sites_of", "units_of"]
@@ -36,8 +39,6 @@ __all__ = ["FIRST_DRAWS", "Estimator", "Moments", "Site", "sites_of", "units_of"
 Estimator = Literal["likelihood", "pseudo_likelihood"]
 # Draws of the moments far from the answer.
 FIRST_DRAWS = 4000
-# The largest number of parameters that vary with which draws adapt to few systems.
-_MOST_DIMENSIONS = 8
 
 
 class Moments:
@@ -95,7 +96,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self._memories: dict[int, Mapping[str, np.ndarray]] = {}
-        self._adapted: FixedDraws | None = None
+        self._near: Near | MixtureNear | None = None
 
     @property
     def count(self) -> int:
@@ -104,10 +105,8 @@ class Site:
 
     @property
     def adapts(self) -> bool:
-        """Whether the draws of the likelihood adapt to the systems, which are few among all."""
-        law = self.problem.law
-        few = self.systems < FEW_SYSTEMS and law.has_density
-        return few and 1 <= law.d_omega <= _MOST_DIMENSIONS
+        """Whether the draws of the likelihood can adapt to hard systems."""
+        return can_adapt(self.problem.law)
 
     def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
         """Return the pseudo-likelihood of its systems, without any penalty in the information.
@@ -126,8 +125,7 @@ class Site:
     def adapt(self, p: np.ndarray) -> None:
         """Adapt the draws of the likelihood to the systems at p."""
         settings = MarginalSettings(draws=self.draws)
-        problem = replace(self.problem, stage=f"{self.problem.stage}/{self.numbers[0]}")
-        self._adapted = adapted_draws(problem, p, settings)[0]
+        self._near = likelihood_near(self.problem, p, settings, self.numbers)
         self._memories.clear()
 
     def evaluation(
@@ -137,12 +135,10 @@ class Site:
         systems: np.ndarray | None,
     ) -> Evaluation:
         """Return the likelihood of its systems, or of some of them, from that at a nearby p."""
-        if self._adapted is not None:
-            return self._adapted(p)
-        settings, rows = MarginalSettings(draws=self.draws), self.numbers
-        problem = self.problem if systems is None else self.problem.of_systems(systems)
-        numbers = rows if systems is None else rows[systems]
-        return evaluate(problem, p, settings, memory, numbers)
+        if self._near is None:
+            self.adapt(p)
+        assert self._near is not None
+        return self._near(p, memory, systems)
 
     def likelihood(self, p: np.ndarray, since: int | None, now: int | None) -> Evaluation:
         """Return the likelihood of its systems.
@@ -217,12 +213,12 @@ def units_of(problem: Problem) -> dict[str, np.ndarray]:
 def sites_of(problems: Mapping[str, Problem], draws: int) -> list[Site]:
     """Return the sites with these problems, whose systems are numbered one site after the other.
 
-    ``draws`` are those that the study sets for the integral of a system; few systems have more.
+    ``draws`` are those of the integral of a system.
     """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
     moments = Moments(total)
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))
-        sites.append(Site(name, problem, numbers, total, draws_for_systems(draws, total), moments))
+        sites.append(Site(name, problem, numbers, total, draws, moments))
         first += len(problem.data)
     return sites

@@ -24,9 +24,8 @@ from popinv.downstream.federated.table import answers_table, rounds_table
 from popinv.downstream.outcome import Outcome, StudyInput, write_table
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.build import start as start_of
-from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import parameter_names
+from popinv.inference.result import draws_of_answer, parameter_names
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -65,15 +64,15 @@ def use(study: StudyInput) -> Outcome:
     used: Estimator = "likelihood" if answer == "likelihood" else "pseudo_likelihood"
     problems = {name: problem.of_systems(own) for name, own in rows.items()}
     channel = Channel(len(rows), asked.secure, seed)
-    start, draws = start_of(study.model, problem), study.polish.draws
+    start = start_of(study.model, problem)
+    draws = draws_of_answer(study.stores["population"], study.polish.draws)
     with fixed_threads():
         sites = sites_of(problems, draws)
         found = _federated(study, sites, channel, start, used)
         if asked.law == "own":
             pooled = jointly(sites_of(problems, draws), start, used)
         else:
-            whole = draws_for_systems(draws, len(problem.data))
-            pooled = [fitted(problem, start, used, whole)]
+            pooled = [fitted(problem, start, used, draws)]
         alone = {name: _alone(name, own, start, used, draws) for name, own in problems.items()}
         errors = _errors(problem, sites, found)
     compared = Compared(
@@ -151,7 +150,7 @@ def _alone(
 ) -> Answer | None:
     """Return the answer of a site by itself; None if it has none."""
     try:
-        return fitted(problem, start, used, draws_for_systems(draws, len(problem.data)))
+        return fitted(problem, start, used, draws)
     except DivergenceError as error:
         print(f"{name} has no answer alone: {error}")
         return None

@@ -174,8 +174,7 @@ def _modes(problem: Problem, p: np.ndarray) -> list[Modes]:
     settings = MarginalSettings()
     block, found = integrals_at(problem, p, settings), []
     for search in range(_SEARCHES):
-        first = block.find_modes(settings, None, f"mode_starts/{search}")
-        found += [first, block.modes_opposite(settings, first, f"opposite_starts/{search}")]
+        found += block.all_modes(settings, f"mode_starts/{search}")
     return found
 
 

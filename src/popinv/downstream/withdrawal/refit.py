@@ -22,8 +22,8 @@ import xarray as xr
 
 from popinv.downstream.withdrawal.influence import Influence
 from popinv.inference.intervals import boundaries
-from popinv.inference.likelihood.fit_marginal import likelihood_near
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
@@ -117,7 +117,7 @@ class Refitter:
             settings = MarginalSettings(draws=draws)
             likelihood = likelihood_near(self.problem, p, settings)
             # Evaluations start from that at the answer, and do not depend on their order.
-            memory = likelihood(p, None, None).memory
+            memory = likelihood.here.memory
             return lambda at: likelihood(at, memory, None).scores
         problem = self.problem = self.problem.of_moments
         return lambda at: pseudo_scores(problem, at)(problem)

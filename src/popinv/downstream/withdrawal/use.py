@@ -19,9 +19,8 @@ from popinv.downstream.withdrawal.refit import Refit, Refitter
 from popinv.downstream.withdrawal.table import answers_table, influence_table
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem
-from popinv.inference.polish import draws_for_systems
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of, parameter_names
+from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
 from popinv.inference.solver import SolverSimulator
 from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
@@ -48,7 +47,7 @@ def use(study: StudyInput) -> Outcome:
     systems = known or [str(number) for number in range(count)]
     rows = rows_of_systems(asked.systems, known, count)
     answers, together = {ALL: p}, None
-    draws = draws_for_systems(study.polish.draws, count)
+    draws = draws_of_answer(population, study.polish.draws)
     with _simulated(problem, study) as simulated:
         refitter = Refitter(simulated, population, influence, study.descent, draws)
         checked = check_systems(refitter, influence, asked.checked, asked.tolerance)

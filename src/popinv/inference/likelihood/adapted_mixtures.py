@@ -59,25 +59,16 @@ class Mixtures:
         shares = torch.full((n, count), (1 - _OF_LAW) / count, dtype=means.dtype)
         return cls(*_with_law(shares, means, factors))
 
-    def joined(self, other: Mixtures) -> Mixtures:
-        """Return the mixtures of these and others, one half each."""
-        return Mixtures(
-            torch.cat([0.5 * self.shares, 0.5 * other.shares], dim=1),
-            torch.cat([self.means, other.means], dim=1),
-            torch.cat([self.factors, other.factors], dim=1),
-        )
-
     def draw(self, xi: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Map standard normal xi (n, S, d) to draws (n, S, d).
 
         Parameters
         ----------
         xi : Tensor of shape (n, S, d)
-        place : Tensor of shape (S,)
-            In (0, 1); draw s is of the component at which the shares add up to ``place[s]``.
+        place : Tensor of shape (n, S)
+            In (0, 1); a draw is of the component at which the shares add up to its place.
         """
-        ends = self.shares.cumsum(dim=1)
-        which = torch.searchsorted(ends, place.expand(len(xi), -1).contiguous())
+        which = torch.searchsorted(self.shares.cumsum(dim=1), place.contiguous())
         which = which.clamp(max=self.shares.shape[1] - 1)
         rows = torch.arange(len(xi))[:, None]
         factors, means = self.factors[rows, which], self.means[rows, which]
@@ -85,10 +76,10 @@ class Mixtures:
 
     def log_density(self, omega: torch.Tensor) -> torch.Tensor:
         """Return log q at draws (n, S, d), shape (n, S)."""
-        return torch.logsumexp(self._log_parts(omega), dim=2)
+        return torch.logsumexp(self._log_parts(omega), dim=0)
 
     def _log_parts(self, omega: torch.Tensor) -> torch.Tensor:
-        """Return ``log w_k N(omega; m_k, S_k)``, shape (n, S, K + 1)."""
+        """Return ``log w_k N(omega; m_k, S_k)``, shape (K + 1, n, S)."""
         parts = []
         for k in range(self.shares.shape[1]):
             factor = self.factors[:, k]
@@ -97,7 +88,7 @@ class Mixtures:
             logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
             level = torch.log(self.shares[:, k]) - logdet
             parts.append(level[:, None] - 0.5 * (e**2).sum(dim=1))
-        return torch.stack(parts, dim=2)
+        return torch.stack(parts)
 
 
 def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
@@ -115,13 +106,13 @@ def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
     centred = omega - mean[:, None]
     whole = _regular((weights[..., None] * centred).mT @ centred)
     labels = _slices(centred, weights, whole)
-    parts = torch.nn.functional.one_hot(labels, _COMPONENTS).to(omega.dtype)
+    parts = torch.stack([labels == k for k in range(_COMPONENTS)]).to(omega.dtype)
     for step in range(_EM_STEPS):
         shares, means, covariances = _moments(omega, weights, parts, whole)
         factors = torch.linalg.cholesky(covariances)
         mixture = Mixtures(shares, means, factors)
         if step < _EM_STEPS - 1:
-            parts = torch.softmax(mixture._log_parts(omega), dim=2)
+            parts = torch.softmax(mixture._log_parts(omega), dim=0)
     return Mixtures(*_with_law((1 - _OF_LAW) * shares, means, math.sqrt(_WIDER) * factors))
 
 
@@ -163,22 +154,23 @@ def _slices(centred: torch.Tensor, weights: torch.Tensor, whole: torch.Tensor) -
 def _moments(
     omega: torch.Tensor, weights: torch.Tensor, parts: torch.Tensor, whole: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return shares (n, K), means and covariances of the components, from their parts."""
-    own = weights[..., None] * parts
-    shares = own.sum(dim=1)
-    means = own.mT @ omega / shares.clamp(min=1e-12)[..., None]
+    """Return shares (n, K), means and covariances of the components, from their parts (K, n, S)."""
+    own = weights * parts
+    shares = own.sum(dim=2)
+    means = (own[:, :, None] @ omega)[:, :, 0] / shares.clamp(min=1e-12)[..., None]
     covariances = []
     for k in range(_COMPONENTS):
-        centred = omega - means[:, None, k]
-        covariances.append((own[..., k, None] * centred).mT @ centred)
+        centred = omega - means[k, :, None]
+        covariances.append((own[k, ..., None] * centred).mT @ centred)
     effective = 1 / (weights**2).sum(dim=1)
     prior = _PRIOR_DRAWS * omega.shape[2] / effective
     # The prior is a small round part of the whole posterior.
     small = whole / _COMPONENTS**2
-    total = torch.stack(covariances, dim=1) + prior[:, None, None, None] * small[:, None]
-    covariance = total / (shares + prior[:, None])[..., None, None]
+    total = torch.stack(covariances) + prior[:, None, None] * small
+    covariance = total / (shares + prior)[..., None, None]
     shares = shares.clamp(min=_SMALLEST_SHARE)
-    return shares / shares.sum(dim=1, keepdim=True), means, _regular(covariance)
+    shares = shares / shares.sum(dim=0)
+    return shares.T, means.transpose(0, 1), _regular(covariance.transpose(0, 1))
 
 
 def _regular(covariance: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,15 @@
-"""Draws of the law and of the proposals, for the integrals over single systems' parameters."""
+r"""Draws of the law and of the proposals, for the integrals over single systems' parameters.
+
+The draws of a system are two randomised quasi-random sets, which fill the unit cube more evenly
+than independent draws: Sobol' points whose binary digits are all shifted by the same random digits
+(L'Ecuyer and Lemieux, Recent advances in randomized quasi-Monte Carlo methods, 2002). Every point is
+uniform, so that a mean over them is unbiased, and its error falls faster than with the root of the
+number of points. The two sets of a system are independent, and their difference shows the error.
+"""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import torch
@@ -8,10 +17,43 @@ import torch
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = ["antithetic_normals", "best_draws", "draws_of_law", "usable"]
+# Number of draws of the law among which the searches for modes start.
+_STARTS = 128
+# Binary digits of a Sobol' point.
+_BITS = 30
 
-# Number of draws of the law among which the search for a mode starts.
-_STARTS = 64
+
+@cache
+def _sobol(count: int, width: int) -> torch.Tensor:
+    """Return the digits of the first Sobol' points, integers (count, width)."""
+    # A law without a parameter that varies has draws of no dimension.
+    points = torch.quasirandom.SobolEngine(max(width, 1)).draw(count, dtype=torch.float64)
+    return (points[:, :width] * 2**_BITS).to(torch.int64)
+
+
+def quasi_random(
+    problem: Problem, stage: str, numbers: np.ndarray, count: int, width: int
+) -> torch.Tensor:
+    """Return two randomised sets of points in (0, 1) for each system, (n, 2, count, width).
+
+    Parameters
+    ----------
+    problem : Problem
+    stage : str
+        Address of the random shifts.
+    numbers : ndarray of int, shape (n,)
+        Numbers of the systems, on which their shifts depend.
+    count, width : int
+        Number of points of a set, and their dimension.
+    """
+    shifts = [
+        generator(problem.seed, f"{problem.stage}/{stage}", i).integers(
+            2**_BITS, size=(2, 1, width)
+        )
+        for i in numbers
+    ]
+    shifted = torch.bitwise_xor(_sobol(count, width), torch.from_numpy(np.array(shifts)))
+    return (shifted.to(torch.float64) + 0.5) / 2**_BITS
 
 
 def antithetic_normals(problem: Problem, numbers: np.ndarray, draws: int) -> torch.Tensor:
@@ -19,10 +61,8 @@ def antithetic_normals(problem: Problem, numbers: np.ndarray, draws: int) -> tor
 
     Pairs (xi, -xi) stay within one half of the draws.
     """
-    n, d, stage = len(numbers), problem.law.d_omega, f"{problem.stage}/likelihood"
-    width = draws // 2 * d
-    rows = [generator(problem.seed, stage, i).standard_normal(width) for i in numbers]
-    half = torch.from_numpy(np.array(rows)).reshape(n, 2, draws // 4, d)
+    n, d = len(numbers), problem.law.d_omega
+    half = torch.special.ndtri(quasi_random(problem, "likelihood", numbers, draws // 4, d))
     return torch.cat([half, -half], dim=2).reshape(n, draws, d)
 
 
@@ -38,24 +78,34 @@ def usable(log_weight: torch.Tensor, *arrays: torch.Tensor) -> tuple[torch.Tenso
 
 
 def draws_of_law(problem: Problem, stage: str) -> torch.Tensor:
-    """Return standard normal draws (64, d_omega), at which the search for modes may start."""
-    rng = generator(problem.seed, f"{problem.stage}/{stage}")
-    return torch.from_numpy(rng.standard_normal((_STARTS, problem.law.d_omega)))
+    """Return evenly spread draws (S, d_omega), at which the searches for modes may start."""
+    points = quasi_random(problem, stage, np.zeros(1, dtype=int), _STARTS, problem.law.d_omega)
+    return torch.special.ndtri(points[0, 0])
 
 
-def best_draws(
-    draws: torch.Tensor, misfit: torch.Tensor, opposite: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Return for each of n systems the draw with the smallest misfit, shape (n, d_omega).
+def best_draws(draws: torch.Tensor, objective: torch.Tensor, count: int = 1) -> torch.Tensor:
+    """Return starts of searches for the modes of n systems, shape (count, n, d_omega).
+
+    The first is the draw with the smallest objective. The others are the best of those that are
+    smaller than their neighbours among the draws, and so may lie in the basin of another mode
+    (Rinnooy Kan and Timmer, Stochastic global optimization methods, Math. Programming 39, 1987). Where
+    there are fewer, the first takes their place.
 
     Parameters
     ----------
     draws : Tensor of shape (S, d_omega)
-    misfit : Tensor of shape (S, n)
-        Draws at which it is not finite come last.
-    opposite : Tensor of shape (n, d_omega), optional
-        If given, only draws in the opposite half space are considered.
+    objective : Tensor of shape (S, n)
+        The negative log posterior of each system. Draws at which it is not finite come last.
+    count : int
     """
-    if opposite is not None:
-        misfit = torch.where(draws @ opposite.T < 0, misfit, torch.inf)
-    return draws[torch.where(torch.isfinite(misfit), misfit, torch.inf).argmin(dim=0)]
+    objective = torch.where(torch.isfinite(objective), objective, torch.inf)
+    best = objective.argmin(dim=0)
+    if count == 1:
+        return draws[best][None]
+    neighbours = min(2 * draws.shape[1] + 2, len(draws) - 1)
+    near = torch.cdist(draws, draws).topk(neighbours + 1, largest=False).indices[:, 1:]
+    lowest = objective < torch.stack([objective[near[:, k]] for k in range(neighbours)]).amin(dim=0)
+    values = torch.where(lowest, objective, torch.inf)
+    values[best, torch.arange(len(best))] = -torch.inf
+    found = values.topk(count, dim=0, largest=False)
+    return draws[torch.where(found.values < torch.inf, found.indices, best)]

@@ -1,57 +1,75 @@
-"""The maximum marginal likelihood estimate, and the diagnostics of its integrals."""
+"""The maximum marginal likelihood estimate, and the diagnostics of its integrals.
+
+The ascent is made of cycles. In each, the draws of all systems stay the same, so that the likelihood
+is a smooth function. After a cycle
+
+- draws that were adapted to the posteriors elsewhere are adapted again,
+- systems with a further mode get adapted draws,
+- the number of draws is raised until their error is small compared with the standard errors.
+
+Where the model is linear in what varies, the likelihood has a closed form and no draws are needed
+(:mod:`popinv.inference.likelihood.closed_form`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.few_systems import adapts, fit_few_systems
-from popinv.inference.likelihood.fixed_draws import adapted_draws
-from popinv.inference.likelihood.marginal import (
-    Evaluation,
-    MarginalSettings,
-    evaluate,
-    second_modes,
-)
+from popinv.inference.likelihood.closed_form import fit_closed_form, is_linear
+from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import (
     FEWEST_EFFECTIVE,
     Likelihood,
     estimate_at,
+    judged_errors,
+    point_of,
     squares_of,
 )
+from popinv.inference.likelihood.marginal_near import MixtureNear, Near, likelihood_near
 from popinv.inference.likelihood.newton import (
     MOST_STEPS,
     informed,
     newton,
+    observed_information,
     point_at,
-    profile_ends,
 )
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import (
     Evaluate,
+    Point,
     ScoringState,
     ascend,
     begin,
+    off_saddle,
     promised_gain,
 )
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
 
-__all__ = [
-    "fit_marginal_likelihood",
-    "likelihood_near",
-    "maximum_likelihood",
-    "maximum_with_information",
-]
-
 # Gain in the log likelihood that may be left by steps with a curvature of other systems.
 _SMALL_GAIN = 0.02
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
+# Cycles of an ascent.
+_MOST_CYCLES = 20
+# Error of the draws, in standard errors, above which there are more of them; and the smaller error
+# that is reached as long as all systems together have few draws.
+_ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
+# Largest number of draws of a system, and of all systems together.
+_MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
+# The error falls at least with this power of the number of draws.
+_RATE = 0.5
+# Shares of the effective draws where they are adapted: those that are effective wherever they are used,
+# and below which they are adapted again.
+_TRUSTED, _OUTWORN = 0.5, 0.8
+# With fewer systems for each parameter, the squares of their scores are no good curvature.
+_SYSTEMS_PER_PARAMETER = 25
 
 
 def fit_marginal_likelihood(
@@ -63,6 +81,7 @@ def fit_marginal_likelihood(
     memory: Mapping[str, np.ndarray] | None = None,
     curved: Problem | None = None,
     rough: bool = False,
+    most_draws: float = math.inf,
 ) -> Estimate:
     """Maximise the marginal likelihood from a start near its maximum.
 
@@ -72,6 +91,7 @@ def fit_marginal_likelihood(
     start : ndarray of shape (n_p,)
         Parameters that are held stay there.
     settings : MarginalSettings, optional
+        Its number of draws is the first.
     state : ScoringState, optional
         The state of an interrupted ascent, which replaces the start.
     progress : callable, optional
@@ -81,11 +101,13 @@ def fit_marginal_likelihood(
         through a similar simulator. Without one, some systems are looked at first, whether their
         integrals can be accurate.
     curved : Problem, optional
-        The same problem with a cheaper simulator that is accurate enough for the curvature and for
-        the ends of intervals.
+        The same problem with a cheaper simulator that is accurate enough for the curvature, for the
+        ends of intervals, and for the densities to which draws are adapted.
     rough : bool
         Whether only the maximum matters. The curvature is then the sum of the outer products of the
-        scores, and neither second modes nor ends of intervals are computed.
+        scores, and neither further modes nor ends of intervals are computed.
+    most_draws : float
+        Largest number of draws of all systems together in one evaluation.
 
     Returns
     -------
@@ -102,102 +124,260 @@ def fit_marginal_likelihood(
     """
     settings = MarginalSettings() if settings is None else settings
     with fixed_threads():
-        if adapts(problem, settings):
-            p = np.array(start, dtype=float) if state is None else state.point.p
-            try:
-                return fit_few_systems(problem, p, settings, progress, rough)
-            except np.linalg.LinAlgError as error:
-                raise DivergenceError("the likelihood's information is singular") from error
-        likelihood, evaluated = _by_modes(problem, settings), {} if memory is None else memory
-        point = point_at(problem, likelihood)
-        if state is None:
+        if state is None and is_linear(problem, start):
+            return fit_closed_form(problem, start, progress)
+        ascent = _Ascent(problem, settings, curved, progress, rough, most_draws)
+        try:
+            return ascent.run(np.array(start, dtype=float), state, memory)
+        except np.linalg.LinAlgError as error:
+            raise DivergenceError("the likelihood's information is singular") from error
+
+
+@dataclass(frozen=True)
+class _Cycle:
+    """What a cycle begins with, from which its likelihood follows.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n_p,)
+        Where draws are adapted.
+    draws : int
+    hard : ndarray of int
+        Systems that are known to be hard.
+    information : ndarray of shape (n_p, n_p)
+        In place of the squares of the scores; not finite for these.
+    number, steps : int
+        Number of the cycle, and of the steps before it.
+    path : ndarray of shape (k, n_p)
+        The points of the cycles before.
+    """
+
+    p: np.ndarray
+    draws: int
+    hard: np.ndarray
+    information: np.ndarray
+    number: int
+    steps: int
+    path: np.ndarray
+
+    @classmethod
+    def first(cls, p: np.ndarray, draws: int) -> _Cycle:
+        """Return the first cycle of an ascent from p."""
+        unknown, nobody = np.full((len(p), len(p)), np.nan), np.zeros(0, dtype=int)
+        return cls(p, draws, nobody, unknown, 0, 0, np.zeros((0, len(p))))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the cycle as arrays, for a checkpoint."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> _Cycle:
+        """Return the cycle from its arrays."""
+        whole = {name: int(arrays[name]) for name in ("draws", "number", "steps")}
+        return cls(**{**arrays, **whole})
+
+
+@dataclass(frozen=True)
+class _Ascent:
+    """The ascent of one problem; the attributes are arguments of :func:`fit_marginal_likelihood`."""
+
+    problem: Problem
+    settings: MarginalSettings
+    curved: Problem | None
+    progress: Callable[[ScoringState], None] | None
+    rough: bool
+    most_draws: float
+
+    def run(
+        self, start: np.ndarray, state: ScoringState | None, memory: Mapping[str, np.ndarray] | None
+    ) -> Estimate:
+        """Return the estimate, from a start or from an interrupted state."""
+        cycle = _Cycle.first(start, self.settings.draws)
+        if state is not None:
+            cycle, memory = _Cycle.of(state.context), None
+        elif memory is None:
             # Whoever has a memory knows that the integrals are accurate.
-            if memory is None:
-                _refuse_hopeless(problem, start, settings)
-            state = begin(point(np.array(start, dtype=float), evaluated))
-        curvature = likelihood if curved is None else _by_modes(curved, settings)
-        state = _arrive(problem, curvature, state, point, progress)
-        if rough:
-            return estimate_at(problem, settings, state, None, 0.0)
+            few = refuse_hopeless(self.problem, start, self.settings)
+            if few.can_adapt and not self.rough and len(few.further(start, few.here)[0]):
+                by_modes = likelihood_near(self.problem, start, self.settings)
+                hard = np.union1d(by_modes.hard, by_modes.further(start, by_modes.here)[0])
+                cycle = replace(cycle, hard=hard)
+        while True:
+            near, settings = self.near(cycle, memory), self.settings_of(cycle)
+            state = self.ascended(cycle, near, state)
+            following, several = self.following(cycle, near, state)
+            if following is None:
+                break
+            cycle, memory, state = following, state.point.memory, None
+        total = replace(
+            state,
+            iteration=cycle.steps + state.iteration,
+            path=np.concatenate([cycle.path, state.path]),
+        )
+        if self.rough:
+            return estimate_at(self.problem, settings, total, None, None, 0.0)
+        curved, memory = self.curved or self.problem, state.point.memory
+        by_curved: Likelihood = near
+        if self.curved is not None:
+            by_curved = likelihood_near(
+                curved, state.point.p, settings, None, memory, None, near.hard
+            )
+
+        def few_draws() -> Likelihood:
+            # The ends of intervals are many maxima, and need not be accurate to many digits.
+            return likelihood_near(
+                curved, state.point.p, self.settings, None, memory, None, near.hard
+            )
+
+        return estimate_at(self.problem, settings, total, by_curved, few_draws, several)
+
+    def settings_of(self, cycle: _Cycle) -> MarginalSettings:
+        """Return the settings of a cycle."""
+        return replace(self.settings, draws=cycle.draws)
+
+    def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near | MixtureNear:
+        """Return the likelihood of a cycle."""
+        settings = self.settings_of(cycle)
+        known = cycle.hard if len(cycle.hard) else None
+        return likelihood_near(
+            self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=known
+        )
+
+    def ascended(
+        self, cycle: _Cycle, near: Near | MixtureNear, state: ScoringState | None
+    ) -> ScoringState:
+        """Return the end of a cycle's ascent."""
+        problem, point = self.problem, _within_reach(point_at(self.problem, near), near)
+        known = bool(np.isfinite(cycle.information).all())
+        if known:
+            point = informed(point, cycle.information)
+        if state is None:
+            first = point_of(problem, cycle.p, near.here)
+            if known:
+                first = replace(first, information=cycle.information)
+            first = off_saddle(problem, first, point)
+            state = replace(begin(first), context=cycle.arrays())
+        state = ascend(state, point, problem, MOST_STEPS, self.progress)
+        if (better := off_saddle(problem, state.point, point)) is not state.point:
+            state = replace(state, point=better, arrived=False, iteration=0, secant=None)
+            state = ascend(state, point, problem, MOST_STEPS, self.progress)
+        if not state.arrived:
+            plain = _within_reach(point_at(problem, near), near)
+            state = newton(problem, near, state, plain, self.progress)
+        return state
+
+    def following(
+        self, cycle: _Cycle, near: Near | MixtureNear, state: ScoringState
+    ) -> tuple[_Cycle | None, float]:
+        """Return the next cycle, or None if the ascent is at its end.
+
+        The second is the share of systems with several modes that the draws do not cover.
+        """
+        problem, p = self.problem, state.point.p
         evaluation = Evaluation(**state.point.memory)
-        several = second_modes(problem, state.point.p, settings, evaluation)
-        estimate = estimate_at(problem, settings, state, curvature, several)
-        if not estimate.passes:
-            return estimate
-        return replace(estimate, ends=profile_ends(problem, curvature, estimate, {}))
+        settings, information = self.settings_of(cycle), cycle.information
+        few = len(problem.data) < _SYSTEMS_PER_PARAMETER * int(problem.free.sum())
+        if few and not self.rough:
+            own = point_of(problem, p, evaluation)
+            information = observed_information(problem, near, own)
+        following = replace(
+            cycle,
+            p=p,
+            information=information,
+            number=cycle.number + 1,
+            steps=cycle.steps + state.iteration,
+            path=np.concatenate([cycle.path, state.path]),
+        )
+        last = cycle.number + 1 >= _MOST_CYCLES
+        if _outworn(near, evaluation) and not last:
+            return following, 0.0
+        if self.rough:
+            return None, 0.0
+        further, share = near.further(p, evaluation)
+        if len(further) and near.can_adapt and not last:
+            return replace(following, hard=np.union1d(cycle.hard, further)), share
+        error = judged_errors(problem, evaluation, information)
+        draws = self.more_draws(error, settings.draws)
+        return (
+            replace(following, draws=draws) if draws > cycle.draws and not last else None
+        ), share
+
+    def more_draws(self, error: float, draws: int) -> int:
+        """Return the number of draws with which their error is small enough, as far as allowed."""
+        count = len(self.problem.data)
+        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, self.most_draws / count)
+        wanted = float(draws)
+        if error > _ERROR:
+            wanted = draws * (error / _ERROR) ** (1 / _RATE)
+        elif error > _SMALL_ERROR:
+            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _RATE), _FEW_DRAWS / count)
+        if wanted <= draws:
+            return draws
+        doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))
+        while doubled > max(most, draws):
+            doubled //= 2
+        return doubled
 
 
-def _by_modes(
-    problem: Problem, settings: MarginalSettings, numbers: np.ndarray | None = None
-) -> Likelihood:
-    """Return the likelihood with draws about the mode of each system.
+def _outworn(near: Near | MixtureNear, evaluation: Evaluation) -> bool:
+    """Return whether adapted draws no longer suit the posteriors at the end of a cycle."""
+    if near.adapted is None:
+        return False
+    then, now = (each.effective_share[near.hard].mean() for each in (near.here, evaluation))
+    return bool(now < _OUTWORN * then)
 
-    ``numbers`` (N,) are the numbers of the systems, which determine their draws; by default their
-    positions.
+
+def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
+    """Return a likelihood that refuses points at which far fewer adapted draws are effective.
+
+    Far from where the draws are adapted, it may have maxima of its own.
     """
+    if near.adapted is None:
+        return point
+    least = _TRUSTED * float(near.here.effective_share[near.hard].mean())
 
-    def likelihood(
-        p: np.ndarray,
-        memory: Mapping[str, np.ndarray] | None = None,
-        systems: np.ndarray | None = None,
-    ) -> Evaluation:
-        some = problem if systems is None else problem.of_systems(systems)
-        chosen = systems
-        if numbers is not None:
-            chosen = numbers if systems is None else numbers[systems]
-        return evaluate(some, p, settings, memory, chosen)
+    def within(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        there = point(p, memory)
+        if float(there.memory["effective_share"][near.hard].mean()) < least:
+            raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+        return there
 
-    return likelihood
+    return within
 
 
-def likelihood_near(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings, numbers: np.ndarray | None = None
-) -> Likelihood:
-    """Return the likelihood for evaluations near p, with draws that are adapted there if they can.
+def refuse_hopeless(
+    problem: Problem, p: np.ndarray, settings: MarginalSettings
+) -> Near | MixtureNear:
+    """Return the likelihood of some systems, if the integrals of all of them can be accurate.
 
-    ``numbers`` are as for :func:`popinv.inference.likelihood.marginal.evaluate`.
+    Raises
+    ------
+    DivergenceError
+        If so few of their draws are effective that no ascent will make the integrals accurate.
     """
-    if adapts(problem, settings):
-        return adapted_draws(problem, p, settings)[0]
-    return _by_modes(problem, settings, numbers)
-
-
-def _arrive(
-    problem: Problem,
-    curved: Likelihood,
-    state: ScoringState,
-    point: Evaluate,
-    progress: Callable[[ScoringState], None] | None,
-) -> ScoringState:
-    """Ascend by scoring steps, and by Newton's steps if these do not arrive."""
-    state = ascend(state, point, problem, MOST_STEPS, progress)
-    return state if state.arrived else newton(problem, curved, state, point, progress)
-
-
-def _refuse_hopeless(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> None:
-    """Check some systems before the integrals of all of them are computed."""
     count = len(problem.data)
     systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
     few = problem.of_systems(systems)
-    evaluation = evaluate(few, np.asarray(p, dtype=float), settings, None, systems)
-    share = evaluation.effective_share.mean()
-    poor = np.mean(evaluation.effective_share * settings.draws < FEWEST_EFFECTIVE)
-    if share < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
+    near = likelihood_near(few, p, settings, systems)
+    share = near.here.effective_share
+    poor = np.mean(share * settings.draws < FEWEST_EFFECTIVE)
+    if share.mean() < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
         raise DivergenceError(
-            f"only {share:.0%} of the draws count, and {poor:.0%} of the systems have too few "
-            f"effective draws ({len(systems)} systems looked at)"
+            f"only {share.mean():.0%} of the draws count, and {poor:.0%} of the systems have too "
+            f"few effective draws ({len(systems)} systems looked at)"
         )
+    return near
 
 
 def maximum_likelihood(
     problem: Problem, start: np.ndarray, settings: MarginalSettings
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Return only the maximum (n_p,), and the memory of the evaluation there."""
-    point = point_at(problem, _by_modes(problem, settings))
     with fixed_threads():
-        _refuse_hopeless(problem, start, settings)
-        first = begin(point(np.array(start, dtype=float), {}))
-        maximum = ascend(first, point, problem, MOST_STEPS).point
+        refuse_hopeless(problem, start, settings)
+        near = likelihood_near(problem, np.array(start, dtype=float), settings)
+        first = begin(point_of(problem, np.array(start, dtype=float), near.here))
+        maximum = ascend(first, point_at(problem, near), problem, MOST_STEPS).point
     return maximum.p, maximum.memory
 
 
@@ -232,16 +412,17 @@ def maximum_with_information(
     DivergenceError
         If the likelihood is not finite at the start.
     """
-    likelihood = likelihood_near(problem, start, settings, numbers)
-    point = point_at(problem, likelihood)
+    start = np.array(start, dtype=float)
+    near = likelihood_near(problem, start, settings, numbers)
+    point = point_at(problem, near)
     with fixed_threads():
-        first = replace(point(np.array(start, dtype=float), {}), information=information)
+        first = replace(point_of(problem, start, near.here), information=information)
         state = ascend(begin(first), informed(point, information), problem, most)
         squares = squares_of(Evaluation(**state.point.memory))
         squares = squares + penalty_at(problem, state.point.p).curvature
         own = replace(state.point, information=squares)
-        left = promised_gain(own, problem.free, problem.logarithmic)
+        left = promised_gain(own, problem)
         if not state.arrived or left > _SMALL_GAIN:
             state = replace(state, point=own, arrived=False)
-            state = newton(problem, likelihood, state, point, None)
+            state = newton(problem, near, state, point, None)
     return state.point.p, state.arrived

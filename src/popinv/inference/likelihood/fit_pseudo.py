@@ -13,21 +13,19 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import law_penalty
-from popinv.inference.likelihood.profile import (
-    Ends,
-    boundary,
-    ill_determined,
-    profile,
-    profiles,
-    scale_of,
-)
+from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
 from popinv.inference.likelihood.pseudo_sums import SampleMoments, has_sample_moments, summed
-from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
+from popinv.inference.likelihood.scoring import (
+    Evaluate,
+    Point,
+    ScoringState,
+    ascend,
+    begin,
+    off_saddle,
+)
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
-
-__all__ = ["at_boundary", "fit_pseudo_likelihood", "profiled"]
 
 _MOST_STEPS = 60
 # Far from the answer, fewer draws suffice; of very many draws, a part comes in between.
@@ -99,6 +97,9 @@ def fit_pseudo_likelihood(
 def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     """Return an estimate with the ends of the intervals that its curvature does not describe.
 
+    A parameter whose maximum lies at its boundary is held there, and the covariances are those of
+    the others.
+
     Parameters
     ----------
     problem : Problem
@@ -107,32 +108,16 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
         From :func:`fit_pseudo_likelihood`.
     """
     problem = _of_moments(problem)
-    if not np.any(ill_determined(problem, estimate)):
+    entries = ill_determined(problem, estimate.covariance, estimate.bread)
+    if not np.any(entries):
         return estimate
     with fixed_threads():
-        top, evaluate = _top(problem, estimate)
-        return replace(estimate, ends=profiles(problem, estimate, top, evaluate))
-
-
-def at_boundary(problem: Problem, estimate: Estimate) -> dict[int, Ends]:
-    """Return the ends for those positive parameters whose maximum is at zero or infinity.
-
-    Parameters
-    ----------
-    problem, estimate
-        As for :func:`profiled`.
-    """
-    problem = _of_moments(problem)
-    entries = np.flatnonzero(ill_determined(problem, estimate))
-    if not len(entries):
-        return {}
-    with fixed_threads():
-        top, evaluate = _top(problem, estimate)
-        return {
-            int(i): profile(problem, top, evaluate, int(i), scale_of(estimate, int(i)))
-            for i in entries
-            if boundary(problem, top, evaluate, int(i))
-        }
+        omega, sample = matched_draws(problem), _sample(problem)
+        top = _ascended(problem, None, estimate.p, omega, sample, None).point
+        evaluate = _evaluator(problem, None, omega, sample)
+        ends = profiles(problem, entries, estimate.covariance, estimate.bread, top, evaluate)
+    at_boundary = [i for i, each in ends.items() if each.boundary]
+    return replace(estimate, ends=ends).holding(at_boundary, problem.free)
 
 
 def _of_moments(problem: Problem) -> Problem:
@@ -145,16 +130,19 @@ def _of_moments(problem: Problem) -> Problem:
     return problem.through(in_double())
 
 
-def _top(problem: Problem, estimate: Estimate) -> tuple[Point, Evaluate]:
-    """Return the maximum near an estimate through a problem's own simulator, and its evaluation."""
-    omega, sample = matched_draws(problem), _sample(problem)
-    top = _ascended(problem, None, estimate.p, omega, sample, None).point
-    return top, _evaluator(problem, None, omega, sample)
-
-
 def _sample(problem: Problem) -> SampleMoments | None:
     """Return the moments of the observations where they suffice for an ascent."""
     return SampleMoments.of(problem.data) if has_sample_moments(problem) else None
+
+
+def ascended(
+    problem: Problem,
+    start: np.ndarray,
+    omega: torch.Tensor,
+    progress: Callable[[ScoringState], None] | None = None,
+) -> ScoringState:
+    """Return the end of an ascent from a start (n_p,), with draws omega (M, d_omega)."""
+    return _ascended(problem, None, start, omega, _sample(problem), progress)
 
 
 def _ascended(
@@ -166,7 +154,7 @@ def _ascended(
     progress: Callable[[ScoringState], None] | None,
 ) -> ScoringState:
     evaluate = _evaluator(problem, slopes, omega, sample)
-    first = evaluate(np.array(start, dtype=float), {})
+    first = off_saddle(problem, evaluate(np.array(start, dtype=float), {}), evaluate)
     return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
 
 

@@ -1,4 +1,4 @@
-r"""The marginal likelihood of few systems, through draws that do not depend on law and noise.
+r"""The marginal likelihood through draws that do not depend on law and noise.
 
 With draws z_{ns} = T(alpha_0, omega_{ns}) of system n, omega_{ns} of density q_n,
 
@@ -16,7 +16,7 @@ the densities q_n are adapted to the posteriors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,7 +25,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
-from popinv.inference.likelihood.draws import usable
+from popinv.inference.likelihood.draws import quasi_random, usable
 from popinv.inference.likelihood.integrals import MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
@@ -37,12 +37,9 @@ from popinv.inference.likelihood.whitening import (
 )
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
-from popinv.seeds import generator
 
-__all__ = ["FixedDraws", "adapted_draws", "inverse_factor"]
-
-# Pairs of searches for modes about which the first draws are, and draws of each pass of adaptation.
-_SEARCHES, _DRAWS = 2, 2000
+# Draws of a system in each pass of adaptation: at most, at least, and of all systems together.
+_DRAWS, _FEWEST, _PASS_DRAWS = 2000, 256, 4_000_000
 # Passes are made as long as each raises the effective share of the draws by this much.
 _FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
 # The first draws are also about the modes with this share of the information of the observation.
@@ -73,15 +70,14 @@ class FixedDraws:
     signal: torch.Tensor
     log_ratio: torch.Tensor
 
-    def __call__(
-        self,
-        p: np.ndarray,
-        memory: Mapping[str, np.ndarray] | None = None,
-        systems: np.ndarray | None = None,
-    ) -> Evaluation:
-        """Evaluate the likelihood and the scores of all systems at p (n_p,).
+    def of(self, rows: np.ndarray) -> FixedDraws:
+        """Return the draws of some of the systems."""
+        index = torch.from_numpy(rows)
+        arrays = (self.omega[index], self.inputs[index], self.signal[index], self.log_ratio[index])
+        return FixedDraws(self.problem.of_systems(rows), *arrays)
 
-        Neither the memory of another evaluation nor a choice of systems is used.
+    def __call__(self, p: np.ndarray) -> Evaluation:
+        """Evaluate the likelihood and the scores of all systems at p (n_p,).
 
         Raises
         ------
@@ -161,39 +157,42 @@ def adapted_draws(
     problem: Problem,
     p: np.ndarray,
     settings: MarginalSettings,
-    mixtures: Mixtures | None = None,
-) -> tuple[FixedDraws, Mixtures]:
-    """Return draws adapted to the posteriors of all systems at p, and their densities.
+    numbers: np.ndarray | None = None,
+    cheap: Problem | None = None,
+) -> FixedDraws:
+    """Return draws adapted to the posteriors of all systems at p.
 
     Parameters
     ----------
     problem : Problem
     p : ndarray of shape (n_p,)
     settings : MarginalSettings
-    mixtures : Mixtures, optional
-        Densities at a nearby p, from which the adaptation starts as well as about modes that are
-        searched for from draws of the law.
+    numbers : ndarray of int, shape (N,), optional
+        The numbers of the systems, which determine their draws; by default their positions.
+    cheap : Problem, optional
+        The same problem with a cheaper simulator, to whose posteriors the densities are adapted.
 
     Raises
     ------
     DivergenceError
         If the simulator's derivatives give no finite curvature at a mode.
     """
+    numbers = np.arange(len(problem.data)) if numbers is None else numbers
     try:
-        now = _adapted(problem, p, settings, mixtures)
+        mixtures = _adapted(cheap or problem, p, settings, numbers)
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the posteriors at {p} have no finite curvature") from error
-    return _drawn(problem, p, now, settings.draws, "draws"), now
+    return _drawn(problem, p, mixtures, settings.draws, "draws", numbers)
 
 
 def _adapted(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings, mixtures: Mixtures | None
+    problem: Problem, p: np.ndarray, settings: MarginalSettings, numbers: np.ndarray
 ) -> Mixtures:
     """Return densities that several passes of draws have adapted."""
-    about = _about_modes(problem, p, settings)
-    now, share = about if mixtures is None else mixtures.joined(about), 0.0
+    now, share = _about_modes(problem, p, settings), 0.0
+    count = int(np.clip(_PASS_DRAWS // (4 * len(numbers)) * 4, _FEWEST, _DRAWS))
     for number in range(_MOST_PASSES):
-        draws = _drawn(problem, p, now, min(_DRAWS, settings.draws), f"adapt/{number}")
+        draws = _drawn(problem, p, now, count, f"adapt/{number}", numbers)
         log_weight = draws.log_weight(p)
         now, last = fitted(draws.omega, log_weight), share
         weights = torch.softmax(log_weight, dim=1)
@@ -207,14 +206,11 @@ def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) ->
     """Return densities about the modes of each system, narrow and wide."""
     block = integrals_at(problem, p, settings)
     means, factors = [], []
-    for search in range(_SEARCHES):
-        first = block.find_modes(settings, None, f"mode_starts/{search}")
-        second = block.modes_opposite(settings, first, f"opposite_starts/{search}")
-        eye = torch.eye(problem.law.d_omega, dtype=first.omega.dtype)
-        for modes, wider in product((first, second), (1.0, _LESS_INFORMATION)):
-            information = wider * (modes.hessian - eye) + eye
-            means.append(modes.omega)
-            factors.append(inverse_factor(information))
+    eye = torch.eye(problem.law.d_omega, dtype=torch.float64)
+    for modes, wider in product(block.all_modes(settings, "mode_starts"), (1.0, _LESS_INFORMATION)):
+        information = wider * (modes.hessian - eye) + eye
+        means.append(modes.omega)
+        factors.append(inverse_factor(information))
     return Mixtures.about(torch.stack(means, dim=1), torch.stack(factors, dim=1))
 
 
@@ -232,17 +228,17 @@ def inverse_factor(information: torch.Tensor) -> torch.Tensor:
 
 
 def _drawn(
-    problem: Problem, p: np.ndarray, mixtures: Mixtures, count: int, stage: str
+    problem: Problem,
+    p: np.ndarray,
+    mixtures: Mixtures,
+    count: int,
+    stage: str,
+    numbers: np.ndarray,
 ) -> FixedDraws:
-    """Return draws of the densities; both halves have the same share of each component."""
+    """Return draws of the densities, of which one coordinate chooses the component."""
     n, d = len(problem.data), problem.law.d_omega
-    numbers = [
-        generator(problem.seed, f"{problem.stage}/{stage}", i).standard_normal(count * d)
-        for i in range(n)
-    ]
-    xi = torch.from_numpy(np.array(numbers)).reshape(n, count, d)
-    half = (torch.arange(count // 2, dtype=torch.float64) + 0.5) / (count // 2)
-    omega = mixtures.draw(xi, half.repeat(2))
+    points = quasi_random(problem, stage, numbers, count // 2, d + 1).reshape(n, count, d + 1)
+    omega = mixtures.draw(torch.special.ndtri(points[..., 1:]), points[..., 0])
     alpha, _ = _parts(problem, p)
     flat = omega.reshape(-1, d)
     known = None if problem.known is None else problem.known.repeated(count)

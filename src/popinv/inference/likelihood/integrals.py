@@ -23,11 +23,11 @@ from popinv.inference.likelihood.whitening import NoiseChange, Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 
-__all__ = ["AtModes", "Integrals", "MarginalSettings", "summarised"]
-
 # If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
 # mode. The search for it multiplies the noise by the second number.
 _SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
+# Modes that are searched for in each system.
+MODES = 4
 # The smallest share of usable draws in each half.
 _LEAST_USABLE = 0.25
 
@@ -116,7 +116,7 @@ class Integrals:
         if start is not None:
             curved = self.problem.law.strongly_curved
             return self._search(start, steps if curved else settings.mode_steps)
-        modes = self._search(self._best_draws(starts), steps)
+        modes = self._search(self._best_draws(starts)[0], steps)
         seen = self.noise.entries[self.noise.pattern]
         bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
         suspects = torch.nonzero(~(modes.objective < bound))[:, 0]
@@ -136,9 +136,13 @@ class Integrals:
             modes = modes.replaced(suspects[better], other.of(better))
         return modes
 
-    def modes_opposite(self, settings: MarginalSettings, modes: Modes, starts: str) -> Modes:
-        """Return modes searched from draws on the other side of the law's centre than others."""
-        return self._search(self._best_draws(starts, modes.omega), settings.first_mode_steps)
+    def all_modes(self, settings: MarginalSettings, starts: str) -> list[Modes]:
+        """Return the modes that searches from separate draws of the law end at.
+
+        Systems with fewer modes have the same one several times.
+        """
+        steps = settings.first_mode_steps
+        return [self._search(start, steps) for start in self._best_draws(starts, MODES)]
 
     def _search(self, start: torch.Tensor, steps: int) -> Modes:
         return find_modes(self.push_forward, self.noise, self.whitened, start, steps)
@@ -240,17 +244,14 @@ class Integrals:
         slope = self.noise.transpose(self.whitened - modes.observation)
         return (known.slope * whole).sum(dim=1) - (slope * some).sum(dim=1)
 
-    def _best_draws(self, stage: str, opposite: torch.Tensor | None = None) -> torch.Tensor:
-        """Return for each system the best-fitting of some draws of the law.
-
-        With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
-        """
+    def _best_draws(self, stage: str, count: int = 1) -> torch.Tensor:
+        """Return for each system the best of some draws of the law, (count, n, d_omega)."""
         whitened, draws = self.whitened, draws_of_law(self.problem, stage)
-        distances = []
-        for signal in self._signals(draws):
+        objectives = []
+        for draw, signal in zip(draws, self._signals(draws), strict=True):
             there = self.noise.apply(signal.expand(len(whitened), -1))
-            distances.append(((whitened - there) ** 2).sum(dim=1))
-        return best_draws(draws, torch.stack(distances), opposite)
+            objectives.append(0.5 * ((whitened - there) ** 2).sum(dim=1) + 0.5 * (draw**2).sum())
+        return best_draws(draws, torch.stack(objectives), count)
 
     def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the signal of each draw (1, d_y), or of each system with the draw (n, d_y)."""

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -49,8 +49,6 @@ from popinv.inference.likelihood.whitening import covariance_derivatives, whiten
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = ["Evaluation", "MarginalSettings", "evaluate", "integrals_at", "second_modes"]
-
 # Number of entries in the largest array of a block of systems: larger blocks leave the caches. With
 # fewer systems than the last number in a block, its small operations take longer than its sums, and
 # the block may have the second number of entries.
@@ -58,8 +56,9 @@ _BLOCK_VALUES, _LARGE_BLOCK_VALUES, _FEW_IN_A_BLOCK = 2**21, 2**23, 16
 # Systems whose further modes are searched: they tell a share of 1 % to 0.1 %.
 _SEARCHED_SYSTEMS = 10_000
 # Two modes are different if they are further apart than this, in posterior deviations. The second
-# counts if its weight is at least 1 / 10 of the first.
-_APART, _COMPARABLE = 2.0, 10.0
+# counts if its weight is at least this share of the first's. Smaller ones are as many as systems, and
+# lead the ascent astray together.
+_APART, _COMPARABLE = 2.0, 1e-4
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,14 @@ class Evaluation:
         """Overwrite the rows of some systems by another's."""
         for field in fields(self):
             getattr(self, field.name)[systems] = getattr(other, field.name)
+
+    @classmethod
+    def joined(cls, count: int, parts: Sequence[tuple[np.ndarray, Evaluation]]) -> Evaluation:
+        """Return one evaluation of ``count`` systems from those of groups of rows."""
+        found: list[np.ndarray] = []
+        for rows, part in parts:
+            _put(found, count, rows, tuple(part.memory.values()))
+        return cls(*found)
 
 
 def evaluate(
@@ -162,20 +169,53 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
     return evaluation
 
 
-def second_modes(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings, evaluation: Evaluation
-) -> float:
-    """Return the share of systems with another mode of at least a tenth of the first's weight.
+def further_modes(
+    problem: Problem,
+    p: np.ndarray,
+    settings: MarginalSettings,
+    evaluation: Evaluation,
+    known: np.ndarray,
+    numbers: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    """Return the systems with a further mode that is not negligible.
 
-    A second search starts at other draws of the law. It misses modes that attract few of them. Of
-    more than 10,000 systems, as many are searched.
+    Further searches start at separate draws of the law. They miss modes that attract none of them. Of more than 10,000 systems, 10,000 are searched first, and the others only
+    if one of these has a further mode.
+
+    Parameters
+    ----------
+    problem : Problem
+    p : ndarray of shape (n_p,)
+    settings : MarginalSettings
+    evaluation : Evaluation
+        At p.
+    known : ndarray of int
+        Systems that are not searched, as their draws cover several modes.
+    numbers : ndarray of int, shape (N,)
+
+    Returns
+    -------
+    systems : ndarray of int
+    share : float
+        Their share among those that were searched.
     """
-    count, numbers = len(problem.data), None
-    if count > _SEARCHED_SYSTEMS:
+    rest = np.setdiff1d(np.arange(len(problem.data)), known)
+    some = rest
+    if len(rest) > _SEARCHED_SYSTEMS:
         rng = generator(problem.seed, f"{problem.stage}/searched")
-        numbers = np.sort(rng.choice(count, _SEARCHED_SYSTEMS, replace=False))
-        problem, evaluation = problem.of_systems(numbers), evaluation.of(numbers)
-    return _Run(problem, p, settings, numbers).second_modes(evaluation)
+        some = np.sort(rng.choice(rest, _SEARCHED_SYSTEMS, replace=False))
+
+    def searched(rows: np.ndarray) -> np.ndarray:
+        if not len(rows):
+            return rows
+        run = _Run(problem.of_systems(rows), p, settings, numbers[rows])
+        return rows[run.further_modes(evaluation.of(rows))]
+
+    found = searched(some)
+    share = len(found) / max(1, len(some))
+    if len(found) and len(some) < len(rest):
+        found = np.sort(np.concatenate([found, searched(np.setdiff1d(rest, some))]))
+    return found, share
 
 
 def integrals_at(
@@ -288,22 +328,24 @@ class _Run:
     def _data(self, systems: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.problem.data[systems])
 
-    def second_modes(self, evaluation: Evaluation) -> float:
-        """Return the result of :func:`second_modes`."""
-        several = 0
+    def further_modes(self, evaluation: Evaluation) -> np.ndarray:
+        """Return the positions of the systems with a further mode."""
+        found = []
         none = np.zeros(len(self.problem.data), dtype=int)
         for rows in self._blocks(none):
             systems = np.arange(rows.start, rows.stop)
             block = self.integrals(systems)
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[systems]))
-            other = block.find_modes(self.settings, None, "second_starts")
-            apart = other.omega - here.omega
-            distance = (apart[:, None] @ here.hessian @ apart[..., None])[:, 0, 0]
-            weight = other.objective + 0.5 * torch.logdet(other.hessian)
-            weight = weight - here.objective - 0.5 * torch.logdet(here.hessian)
-            another = (distance > _APART**2) & (weight < math.log(_COMPARABLE)) & other.arrived
-            several += int(another.sum())
-        return several / len(self.problem.data)
+            evidence = here.objective + 0.5 * torch.logdet(here.hessian)
+            several = torch.zeros(len(systems), dtype=torch.bool)
+            for other in block.all_modes(self.settings, "further_starts"):
+                apart = other.omega - here.omega
+                distance = (apart[:, None] @ here.hessian @ apart[..., None])[:, 0, 0]
+                weight = other.objective + 0.5 * torch.logdet(other.hessian) - evidence
+                counts = (weight < -math.log(_COMPARABLE)) & other.arrived
+                several |= (distance > _APART**2) & counts
+            found.append(systems[several.numpy()])
+        return np.concatenate(found)
 
     def _blocks(self, corrections: np.ndarray) -> Iterator[slice]:
         """Yield groups of systems with the same number of corrections that fit into memory."""

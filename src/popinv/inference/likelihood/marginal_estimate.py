@@ -1,45 +1,57 @@
-"""The estimate at the maximum of the marginal likelihood, with errors and diagnostics."""
+"""The estimate at the maximum of the marginal likelihood, with errors and diagnostics.
+
+Two kinds of standard errors are computed: from the observed information A, and from the sandwich
+A^{-1} B A^{-1} with the sum B of the outer products of the scores. The answer has those that
+:mod:`popinv.inference.standard_errors` chooses. A parameter whose maximum lies at zero is held there:
+it has an interval by the profile, and the others' errors are those with it held.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.estimate import Estimate, restricted_inverse, sizes
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.observed_information import steadied
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scoring import Point, ScoringState
+from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
+from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import by_information
 from popinv.seeds import generator
-
-__all__ = [
-    "FEWEST_EFFECTIVE",
-    "FEW_SYSTEMS",
-    "Likelihood",
-    "curvature_at",
-    "doubts_of_draws",
-    "estimate_at",
-    "point_of",
-    "poor_share",
-    "squares_of",
-]
-
-# Maps p, the memory of a nearby evaluation, and the numbers of some systems (None for all) to
-# their evaluation.
-Likelihood = Callable[[np.ndarray, Mapping[str, np.ndarray] | None, np.ndarray | None], Evaluation]
 
 # Number of systems whose scores are taken at two points for the curvature, and the distance of the
 # points, in standard errors.
-_CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 1.0
-# The standard errors of few systems are long steps, over which the curvature changes.
-FEW_SYSTEMS, _STEP_OF_FEW = 200, 0.3
+_CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 0.3
 # With fewer effective draws, a system's integral is unreliable.
 FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
+# Eigenvalue of the information with diagonal 1 below which a direction is not determined. The errors of
+# the draws are judged in the others.
+_DETERMINED = 1e-3
+# A logarithm with a larger standard error is that of a number near zero, or is not determined.
+_VAGUE = 1.0
+# Steps to a maximum with an entry held.
+_MOST_STEPS = 30
+
+
+class Likelihood(Protocol):
+    """The likelihood near one p, system by system."""
+
+    def __call__(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Evaluate some systems (None for all) at p, from the memory of a nearby evaluation."""
+        ...
 
 
 def squares_of(evaluation: Evaluation) -> np.ndarray:
@@ -81,16 +93,17 @@ def curvature_at(
 ) -> np.ndarray:
     """Return the negative Hessian of the log likelihood, by differences of the scores."""
     n, free = len(problem.data), np.flatnonzero(problem.free)
-    systems = np.arange(n)
+    systems = None
     if n > _CURVATURE_SYSTEMS:
         rng = generator(problem.seed, f"{problem.stage}/curvature")
         systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
-    memory = {name: array[systems] for name, array in evaluation.memory.items()}
+    rows = slice(None) if systems is None else systems
+    memory = {name: array[rows] for name, array in evaluation.memory.items()}
     errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
-    each = np.zeros((2, len(systems), len(free), len(free)))
+    each = np.zeros((2, len(memory["scores"]), len(free), len(free)))
     for row, i in enumerate(free):
         shift = np.zeros(len(errors))
-        shift[i] = min((_CURVATURE_STEP if n >= FEW_SYSTEMS else _STEP_OF_FEW) * errors[i], 0.5)
+        shift[i] = min(_CURVATURE_STEP * errors[i], 0.5 * problem.scale[i])
         up, down = (likelihood(point.p + s, memory, systems) for s in (shift, -shift))
         for changes, name in zip(each, ("scores", "score_error"), strict=True):
             change = getattr(down, name) - getattr(up, name)
@@ -98,8 +111,59 @@ def curvature_at(
     each = (each + each.swapaxes(2, 3)) / 2
     inner = np.ix_(free, free)
     curvature = np.zeros((len(errors), len(errors)))
-    curvature[inner] = steadied(each[0], each[1], squares[inner], n)
+    # The squares of many scores are the accurate ones, and all the curvatures of some systems noisy.
+    if by_information(problem):
+        curvature[inner] = each[0].sum(axis=0)
+    else:
+        curvature[inner] = steadied(each[0], each[1], squares[inner], n)
     return curvature
+
+
+def judged_errors(problem: Problem, evaluation: Evaluation, information: np.ndarray) -> float:
+    """Return the largest error due to the draws, in standard errors.
+
+    Parameters
+    ----------
+    problem : Problem
+    evaluation : Evaluation
+        At the maximum.
+    information : ndarray of shape (n_p, n_p)
+        In place of the squares of the scores, if it is finite.
+    """
+    if not np.isfinite(information).all():
+        information = squares_of(evaluation)
+    free, errors = problem.free, np.sqrt(np.diag(restricted_inverse(information, problem.free)))
+    # Near zero, an error in the logarithm is none in the number.
+    free = free & ~(problem.logarithmic & (errors > _VAGUE))
+    bread = restricted_inverse(information, free, _DETERMINED)
+    return _largest(evaluation.score_error @ bread, np.sqrt(np.diag(bread)), free)
+
+
+def _largest(error: np.ndarray, errors: np.ndarray, free: np.ndarray) -> float:
+    """Return the largest root sum of squares of errors of systems (N, n_p), in standard errors."""
+    of_draws = np.sqrt((error**2).sum(axis=0))[free]
+    return float((of_draws / errors[free]).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """The uncertainty at a maximum, with some parameters held."""
+
+    bread: np.ndarray
+    robust: np.ndarray
+    definite: bool
+
+    @classmethod
+    def of(
+        cls, information: np.ndarray, fallback: np.ndarray, squares: np.ndarray, free: np.ndarray
+    ) -> _Errors:
+        """Return the uncertainty for an information, or for the fallback if it is not positive."""
+        inner = information[np.ix_(free, free)]
+        size = sizes(inner)
+        # A direction that is not determined has a curvature of either sign.
+        definite = bool(np.linalg.eigvalsh(inner / np.outer(size, size))[0] > -_DETERMINED)
+        bread = restricted_inverse(information if definite else fallback, free)
+        return cls(bread, bread @ squares @ bread, definite)
 
 
 def estimate_at(
@@ -107,6 +171,7 @@ def estimate_at(
     settings: MarginalSettings,
     state: ScoringState,
     curved: Likelihood | None,
+    profiled: Callable[[], Likelihood] | None,
     several: float,
 ) -> Estimate:
     """Return the estimate at the end of an ascent.
@@ -116,40 +181,54 @@ def estimate_at(
     problem : Problem
     settings : MarginalSettings
     state : ScoringState
-    curved : Likelihood or None
-        The likelihood of which the curvature is taken; without one it is the sum of the outer
-        products of the scores.
+    curved : callable or None
+        The likelihood of which the curvature is taken; without one the curvature is the sum of the
+        outer products of the scores.
+    profiled : callable or None
+        Returns the likelihood near the maximum of which ends of intervals are taken, if any.
     several : float
         Share of the systems with a second mode that the draws do not cover.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
-    squares, of_penalty = squares_of(evaluation), penalty_at(problem, state.point.p).curvature
-    curvature = state.point.information
+    of_penalty = penalty_at(problem, state.point.p).curvature
+    squares = squares_of(evaluation)
+    with_penalty = squares + of_penalty
+    information = with_penalty
     if curved is not None:
-        curvature = curvature_at(problem, curved, state.point, evaluation, squares) + of_penalty
-    definite = np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0] > 0
-    bread = restricted_inverse(curvature if definite else state.point.information, free)
-    covariance = bread @ (squares + of_penalty) @ bread
-    errors = np.sqrt(np.diag(covariance))
-    monte_carlo = (evaluation.score_error @ bread).T @ (evaluation.score_error @ bread)
-    shift = np.abs(evaluation.score_bias.sum(axis=0) @ bread)[free] / errors[free]
+        information = curvature_at(problem, curved, state.point, evaluation, squares) + of_penalty
+    errors = _Errors.of(information, with_penalty, with_penalty, free)
+    ends: dict[int, Ends] = {}
+    if profiled is not None and state.arrived:
+        ends = _profile_ends(problem, profiled, state, errors)
+        at_boundary = [i for i, each in ends.items() if each.boundary]
+        if at_boundary:
+            free = free.copy()
+            free[at_boundary] = False
+            errors = _Errors.of(information, with_penalty, with_penalty, free)
+    few = by_information(problem)
+    covariance = errors.bread if few else errors.robust
+    size = np.sqrt(np.diag(covariance))
+    of_draws = evaluation.score_error @ errors.bread
+    steady = restricted_inverse(information if errors.definite else with_penalty, free, _DETERMINED)
+    judged = free & ~(problem.logarithmic & (size > _VAGUE))
     diagnostics = {
         "value": float(evaluation.log_likelihood.sum()),
+        "value_error": float(np.sqrt((evaluation.value_error**2).sum())),
         "steps": float(state.iteration),
         "draws": float(settings.draws),
         "effective_share": float(evaluation.effective_share.mean()),
         "poor_share": poor_share(evaluation.effective_share, settings.draws),
-        "draws_shift": float(shift.max(initial=0.0)),
-        "draws_error": float((np.sqrt(np.diag(monte_carlo))[free] / errors[free]).max(initial=0)),
+        "draws_shift": _largest((evaluation.score_bias.sum(axis=0) @ steady)[None], size, judged),
+        "draws_error": _largest(evaluation.score_error @ steady, size, judged),
         "several_modes_share": several,
-        "curvature_definite": float(definite),
+        "curvature_definite": float(errors.definite),
     }
     reason = _doubt(state, diagnostics, len(evaluation.scores))
     return Estimate(
         p=state.point.p,
         covariance=covariance,
-        monte_carlo=monte_carlo,
-        influence=evaluation.scores @ bread,
+        monte_carlo=of_draws.T @ of_draws,
+        influence=evaluation.scores @ errors.bread,
         arrived=state.arrived,
         passes=not reason,
         reason=reason,
@@ -162,10 +241,30 @@ def estimate_at(
             "posterior_variance": evaluation.variance,
             "effective_share": evaluation.effective_share,
         },
-        bound=np.sqrt(np.diag(restricted_inverse(squares, free))),
+        bound=np.sqrt(np.diag(errors.bread if few else restricted_inverse(squares, free))),
         path=state.path,
-        bread=bread,
+        bread=errors.bread,
+        ends=ends,
+        model_covariance=errors.bread,
+        robust_covariance=errors.robust,
     )
+
+
+def _profile_ends(
+    problem: Problem, profiled: Callable[[], Likelihood], state: ScoringState, errors: _Errors
+) -> dict[int, Ends]:
+    """Return the ends of the intervals that the standard errors do not describe."""
+    entries = ill_determined(problem, errors.robust, errors.bread)
+    if not np.any(entries):
+        return {}
+    likelihood = profiled()
+
+    def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        return point_of(problem, p, likelihood(p, memory or None, None))
+
+    top = ascend(begin(evaluate(state.point.p, state.point.memory)), evaluate, problem, _MOST_STEPS)
+    sampling = errors.bread if by_information(problem) else errors.robust
+    return profiles(problem, entries, sampling, errors.bread, top.point, evaluate)
 
 
 def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[str]:
@@ -189,8 +288,8 @@ def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[s
 
 
 def poor_share(effective_share: np.ndarray, draws: int) -> float:
-    """Return the share of systems with too few effective draws."""
-    return float(np.mean(effective_share * draws < FEWEST_EFFECTIVE))
+    """Return the share of systems with too few effective draws; 0 draws stand for a closed form."""
+    return float(np.mean(effective_share * draws < FEWEST_EFFECTIVE)) if draws else 0.0
 
 
 def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) -> str:

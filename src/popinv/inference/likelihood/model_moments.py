@@ -6,7 +6,7 @@ Without any, all systems do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,25 +14,12 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.varying_pseudo import varying_moments
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import Known, inputs, systems_by_row
 from popinv.seeds import generator
-
-__all__ = [
-    "FEWEST_DRAWS",
-    "ModelMoments",
-    "MomentsByKnown",
-    "draws_for",
-    "equal_moments",
-    "groups_of_draws",
-    "matched_draws",
-    "model_moments",
-    "moments_of_known",
-    "moments_of_systems",
-    "repeated",
-]
 
 FEWEST_DRAWS = 16_000
 """The smallest default number of draws."""
@@ -132,6 +119,10 @@ def model_moments(
     DivergenceError
         If an observation of the model is not finite.
     """
+    if problem.law.component is not None:
+        split = Split.of(problem, alpha.numpy())
+        parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
+        return _mixed(split, [model_moments(part, a, omega, derivatives) for part, a in parts])
     d_alpha = len(alpha) if derivatives and problem.free_law else 0
     linearise = getattr(problem.simulate, "linearise", None)
     if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
@@ -146,6 +137,11 @@ def model_moments(
         means = [torch.zeros_like(mean)] * len(alpha)
         covariances = [torch.zeros_like(covariance)] * len(alpha)
     return ModelMoments(mean, covariance, torch.stack(means), torch.stack(covariances))
+
+
+def _mixed(split: Split, each: Sequence[ModelMoments]) -> ModelMoments:
+    """Return the moments of a mixture from those of its components."""
+    return ModelMoments(*split.moments([tuple(vars(moments).values()) for moments in each]))
 
 
 def _moved(alpha: torch.Tensor, i: int, step: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,6 +248,12 @@ def moments_of_known(
     DivergenceError
         If an observation of the model is not finite.
     """
+    if problem.law.component is not None:
+        split = Split.of(problem, alpha.numpy())
+        parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
+        each = [moments_of_known(part, a, omega, known, derivatives) for part, a in parts]
+        yield from (_mixed(split, moments) for moments in zip(*each, strict=True))
+        return
     d_alpha = len(alpha) if derivatives and problem.free_law else 0
     draws = len(omega) // len(known)
     size = max(1, _ROWS // (draws * (1 + d_alpha)))

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-import scipy.linalg
 
-from popinv.errors import DivergenceError
-from popinv.inference.estimate import Estimate
+from popinv.inference.estimate import sizes
 from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.likelihood.marginal_estimate import (
     Likelihood,
@@ -18,7 +16,6 @@ from popinv.inference.likelihood.marginal_estimate import (
     squares_of,
 )
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
 from popinv.inference.likelihood.scoring import (
     Evaluate,
     Point,
@@ -29,8 +26,6 @@ from popinv.inference.likelihood.scoring import (
 )
 from popinv.inference.problem import Problem
 
-__all__ = ["MOST_STEPS", "informed", "newton", "observed_information", "point_at", "profile_ends"]
-
 MOST_STEPS = 30
 # How often the curvature is taken anew, and the steps with each.
 _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
@@ -38,6 +33,9 @@ _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
 _NEWTON_TOLERANCE = 0.005
 # Smallest curvature of a step, relative to the squares of the scores.
 _LEAST_CURVATURE = 0.05
+# Eigenvalue of the squares with diagonal 1 that is zero, as a share of the largest; and the curvature
+# there that is more than the error of the draws.
+_NOTHING, _LEAST_OWN = 1e-7, 1e-3
 
 
 def point_at(problem: Problem, likelihood: Likelihood) -> Evaluate:
@@ -82,10 +80,10 @@ def newton(
     for _ in range(_NEWTON_ROUNDS):
         curvature = observed_information(problem, curved, state.point)
         newton = informed(point, curvature)
-        first = replace(begin(replace(state.point, information=curvature)), path=state.path)
-        first = replace(first, iteration=state.iteration)
+        first = begin(replace(state.point, information=curvature))
+        first = replace(first, path=state.path, iteration=state.iteration, context=state.context)
         state = ascend(first, newton, problem, state.iteration + _NEWTON_STEPS, progress)
-        promised = promised_gain(state.point, problem.free, problem.logarithmic)
+        promised = promised_gain(state.point, problem)
         if state.arrived or promised < _NEWTON_TOLERANCE:
             return replace(state, arrived=True)
     return state
@@ -94,29 +92,23 @@ def newton(
 def _positive(curvature: np.ndarray, squares: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return a curvature whose eigenvalues, relative to the squares of the scores, are positive.
 
-    A negative eigenvalue is replaced by its absolute value: a saddle is left, not approached.
+    A negative eigenvalue is replaced by its absolute value: a saddle is left, not approached. A
+    direction of which neither matrix knows anything is left as it is.
     """
     inner = np.ix_(free, free)
-    try:
-        values, vectors = scipy.linalg.eigh(curvature[inner], squares[inner])
-    except np.linalg.LinAlgError as error:
-        raise DivergenceError("the likelihood does not depend on some parameters") from error
-    # With squares = B, the vectors V satisfy V^T B V = I, and the curvature is B V diag V^T B.
-    own = squares[inner] @ vectors
+    size = sizes(squares[inner])
+    scaled = curvature[inner] / np.outer(size, size)
+    values, vectors = np.linalg.eigh(squares[inner] / np.outer(size, size))
+    known = values > _NOTHING * values[-1]
+    # In coordinates in which the squares are the identity, where they are not zero.
+    root = vectors[:, known] * np.sqrt(values[known])
+    back = vectors[:, known] / np.sqrt(values[known])
+    relative, turned = np.linalg.eigh(back.T @ scaled @ back)
+    own = root @ turned
+    found = (own * np.maximum(np.abs(relative), _LEAST_CURVATURE)) @ own.T
+    rest = vectors[:, ~known]
+    along = np.abs(np.einsum("ik,ij,jk->k", rest, scaled, rest))
+    found += (rest * np.where(along > _LEAST_OWN, along, 1.0)) @ rest.T
     positive = curvature.copy()
-    positive[inner] = (own * np.maximum(np.abs(values), _LEAST_CURVATURE)) @ own.T
+    positive[inner] = found * np.outer(size, size)
     return positive
-
-
-def profile_ends(
-    problem: Problem,
-    likelihood: Likelihood,
-    estimate: Estimate,
-    memory: Mapping[str, np.ndarray],
-) -> Mapping[int, Ends]:
-    """Return the ends of the intervals that the standard errors do not describe."""
-    if not np.any(ill_determined(problem, estimate)):
-        return {}
-    point = point_at(problem, likelihood)
-    top = ascend(begin(point(estimate.p, memory)), point, problem, MOST_STEPS).point
-    return profiles(problem, estimate, top, point)

@@ -4,11 +4,12 @@ The likelihood of some parameters is flat to one side, such as the logarithm of 
 be zero, or of a length beyond the domain. The profile interval holds the values x at which
 
 .. math::
-    2 \Bigl[\max_p \ell(p) - \max_{p: p_i = x} \ell(p)\Bigr] \le c\, q,
+    2 \Bigl[\max_p \ell(p) - \max_{p: p_i = x} \ell(p)\Bigr] \le c\, t^2,
 
-where q is the quantile of chi-squared with one degree of freedom: 3.84 for 95 %, or 2.71 if the
-maximum itself lies at zero, so that the interval is one-sided. c is the ratio of the parameter's
-sampling variance to the variance from the curvature, and is 1 for the likelihood of a right model.
+where t is the quantile of Student's t distribution with one degree of freedom less than systems: at
+97.5 %, or at 95 % if the maximum itself lies at zero, so that the interval is one-sided. With many
+systems, t^2 is the quantile of chi-squared, 3.84 or 2.71. c is the ratio of the parameter's sampling
+variance to the variance from the curvature, and is 1 for the likelihood of a right model.
 """
 
 from __future__ import annotations
@@ -17,27 +18,20 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import stdtrit
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.scoring import Evaluate, Point, ascend, begin
 from popinv.inference.problem import Problem
 
-__all__ = [
-    "ILL_DETERMINED",
-    "Ends",
-    "boundary",
-    "ill_determined",
-    "profile",
-    "profiles",
-    "scale_of",
-]
-
 # If the standard error of a logarithm is larger, the profile gives the interval.
 ILL_DETERMINED = 0.4
-_TWO_SIDED, _ONE_SIDED = 3.841 / 2, 2.706 / 2
+_TWO_SIDED, _ONE_SIDED = 0.975, 0.95
 # Largest distance of an end from the maximum, and tolerance of its position.
 _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
+# Predicted gain, in the log likelihood, below which a maximum with an entry held is reached.
+_TOLERANCE = 0.01
 # If the maximum exceeds the value at zero by less than this, the maximum lies at zero.
 _AT_ZERO, _DEEP = 0.05, 6.0
 # A fall that is higher than so many targets counts as so many.
@@ -63,39 +57,46 @@ class Ends:
 
 
 def profiles(
-    problem: Problem, estimate: Estimate, point: Point, evaluate: Evaluate
+    problem: Problem,
+    entries: np.ndarray,
+    sampling: np.ndarray,
+    model: np.ndarray,
+    point: Point,
+    evaluate: Evaluate,
 ) -> dict[int, Ends]:
-    """Return the ends for each ill-determined positive parameter.
+    """Return the ends of the intervals of some positive parameters.
 
     Parameters
     ----------
     problem : Problem
-    estimate : Estimate
+    entries : ndarray of bool, shape (n_p,)
+        From :func:`ill_determined`.
+    sampling, model : ndarray of shape (n_p, n_p)
+        The sampling covariance, and that from the curvature.
     point : Point
         The maximum.
     evaluate : callable
         The likelihood near the maximum; see :mod:`popinv.inference.likelihood.scoring`.
     """
-    return {
-        int(i): profile(problem, point, evaluate, int(i), scale_of(estimate, int(i)))
-        for i in np.flatnonzero(ill_determined(problem, estimate))
-    }
+    found = {}
+    for i in np.flatnonzero(entries).tolist():
+        # If the curvature carries almost no information, neither does the ratio.
+        weak = model[i, i] >= _FLAT
+        scale = 1.0 if weak else float(np.clip(sampling[i, i] / model[i, i], 0.2, 5.0))
+        found[i] = profile(problem, point, evaluate, i, scale)
+    return found
 
 
-def scale_of(estimate: Estimate, i: int) -> float:
-    """Return c for entry i."""
-    sampling, model = estimate.covariance[i, i], estimate.bread[i, i]
-    # If the curvature carries almost no information, neither does the ratio.
-    return float(np.clip(sampling / model, 0.2, 5.0)) if model < _FLAT else 1.0
+def ill_determined(problem: Problem, *covariances: np.ndarray) -> np.ndarray:
+    """Return which positive parameters need an interval from the profile, (n_p,).
 
-
-def ill_determined(problem: Problem, estimate: Estimate) -> np.ndarray:
-    """Return which positive parameters need an interval from the profile, (n_p,)."""
-    errors = np.sqrt(np.maximum(np.diag(estimate.covariance), np.diag(estimate.bread)))
+    They are those whose logarithm has a large standard error in one of the covariances (n_p, n_p).
+    """
+    errors = np.sqrt(np.max([np.diag(each) for each in covariances], axis=0))
     of_law = problem.law.correlations | problem.law.shares | (problem.law.precision > 0)
     bounded = np.concatenate([of_law, problem.noise.correlations])
     positive = problem.logarithmic & ~bounded
-    return problem.free & positive & (errors >= ILL_DETERMINED)
+    return problem.free & positive & ~(errors < ILL_DETERMINED)
 
 
 def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: float = 1.0) -> Ends:
@@ -112,22 +113,15 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
         c.
     """
     fall, at = _Fall(problem, point, evaluate, i), float(point.p[i])
-    first = fall.first_size()
-    lower, upper = (_end(fall, at, side, scale * _TWO_SIDED, first) for side in (-1.0, 1.0))
+    first, systems = fall.first_size(), len(problem.data)
+    both, one = (0.5 * scale * stdtrit(systems - 1, q) ** 2 for q in (_TWO_SIDED, _ONE_SIDED))
+    lower, upper = (_end(fall, at, side, both, first) for side in (-1.0, 1.0))
     # Nearer ends show that the maximum is not at the boundary beyond.
     if at - lower > _DEEP and fall(at - _DEEP) < _AT_ZERO:
-        return Ends(-math.inf, _end(fall, at, 1.0, scale * _ONE_SIDED, first), "zero")
+        return Ends(-math.inf, _end(fall, at, 1.0, one, first), "zero")
     if upper - at > _DEEP and fall(at + _DEEP) < _AT_ZERO:
-        return Ends(_end(fall, at, -1.0, scale * _ONE_SIDED, first), math.inf, "infinity")
+        return Ends(_end(fall, at, -1.0, one, first), math.inf, "infinity")
     return Ends(lower, upper, "")
-
-
-def boundary(problem: Problem, point: Point, evaluate: Evaluate, i: int) -> str:
-    """Return the boundary at which the maximum lies in entry i: "zero", "infinity", or ""."""
-    fall, at = _Fall(problem, point, evaluate, i), float(point.p[i])
-    if fall(at - _DEEP) < _AT_ZERO:
-        return "zero"
-    return "infinity" if fall(at + _DEEP) < _AT_ZERO else ""
 
 
 class _Fall:
@@ -136,19 +130,27 @@ class _Fall:
     def __init__(self, problem: Problem, point: Point, evaluate: Evaluate, i: int) -> None:
         self._held = replace(problem, fixed=(*problem.fixed, i))
         self._point, self._evaluate, self._i = point, evaluate, i
-        self._error = math.sqrt(restricted_inverse(point.information, problem.free)[i, i])
+        covariance = restricted_inverse(point.information, problem.free)
+        self._error = math.sqrt(covariance[i, i])
+        # To first order, the other entries follow the one that is held.
+        self._along = covariance[:, i] / covariance[i, i]
         # The maxima at the places asked for so far, from which those nearby start.
         self._maxima = {float(point.p[i]): point}
 
     def __call__(self, x: float) -> float:
         nearest = self._maxima[min(self._maxima, key=lambda place: abs(place - x))]
-        start = nearest.p.copy()
-        start[self._i] = x
-        try:
-            state = begin(self._evaluate(start, nearest.memory))
-            top = ascend(state, self._evaluate, self._held, _MOST_STEPS).point
-        except DivergenceError:
+        ahead = nearest.p + self._along * np.clip(x - nearest.p[self._i], -1.0, 1.0)
+        tops = []
+        for start in (ahead, nearest.p.copy()):
+            start[self._i] = x
+            try:
+                tops.append(begin(self._evaluate(start, nearest.memory)))
+            except DivergenceError:
+                continue
+        if not tops:
             return math.inf
+        best = max(tops, key=lambda state: state.point.value)
+        top = ascend(best, self._evaluate, self._held, _MOST_STEPS, tolerance=_TOLERANCE).point
         self._maxima[x] = top
         return self._point.value - top.value
 

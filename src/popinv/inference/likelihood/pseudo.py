@@ -49,16 +49,13 @@ from popinv.inference.likelihood.varying_pseudo import (
     VaryingMoments,
     evaluate_varying,
     scores_of_draws,
+    weighted_signals,
 )
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 
-__all__ = ["PseudoEvaluation", "draw_scores", "evaluate"]
-
 # The largest number of pairs of draws whose scores are taken.
 _MOST_PAIRS = 8000
-# Rows that are simulated at a time.
-_ROWS = 20_000
 # Number of entries in the largest array of a group of systems.
 _BLOCK_VALUES = 2**23
 
@@ -154,20 +151,20 @@ def draw_scores(
             pairs = (scores[:kept] + scores[kept:]) / 2
             yield len(systems), half, pairs - pairs.mean(axis=0)
             continue
-        with torch.no_grad():
-            draws = torch.cat(
-                [problem.signal(alpha, rows, repeated(known, rows)) for rows in used.split(_ROWS)]
-            )
         conditions = None
         if problem.conditions is not None and problem.conditions.scale is not None:
             scale = np.sqrt(problem.conditions.of(systems).mean_square_scale)
-            conditions = Conditions(scale=np.full(len(draws), scale))
-        as_observed = replace(problem, data=draws.numpy(), conditions=conditions)
+            conditions = Conditions(scale=np.full(len(used), scale))
         if known is None:
             moments = model_moments(problem, alpha, used)
         else:
             (moments,) = moments_of_known(problem, alpha, used, known)
-        scores = evaluate(as_observed, gamma, moments).scores
+        scores = np.zeros((len(used), len(problem.free)))
+        with torch.no_grad():
+            signals = list(weighted_signals(problem, alpha, used, repeated(known, used)))
+        for weight, draws in signals:
+            as_observed = replace(problem, data=draws.numpy(), conditions=conditions)
+            scores += weight * evaluate(as_observed, gamma, moments).scores
         pairs = (scores[:kept] + scores[kept:]) / 2
         yield len(systems), half, pairs - pairs.mean(axis=0)
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from popinv.inference.distance_influence import DistanceInfluence
-from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import Scores
@@ -27,7 +28,7 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
 def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Scores:
     """Return the scores of the marginal likelihood at p."""
     stage = f"{problem.stage}/fresh"
-    return lambda observed: marginal.evaluate(replace(observed, stage=stage), p, settings).scores
+    return lambda observed: likelihood_near(replace(observed, stage=stage), p, settings).here.scores
 
 
 def distance_scores(influence: DistanceInfluence) -> Scores:

@@ -6,14 +6,16 @@ With gradient g and information I (a positive matrix near the negative Hessian) 
 
 It is accepted if it raises the likelihood, and otherwise repeated with a larger damping lambda. No
 step depends on the units of a parameter. Logarithms of positive quantities move by at most one per
-step, each on its own, so that one on its way to zero does not slow the others.
+step. The others are then solved for again (:mod:`popinv.optimisation.bounded`), so that a variance
+on its way to zero neither slows them nor leads them astray.
 
-Where the model does not fit, as through an early surrogate, I can be much larger than the negative
-Hessian, and steps are too short again and again. If, after ten steps, the gradient has changed
-along the last step s by less than a quarter of what I predicts, the next step has a quarter of the
-information along it,
+The squares of few scores, or of a model that does not fit, are not the negative Hessian. The gradients
+before and after the last step s show the curvature along it. If it is a factor f > 1.3 of what I
+predicts, steps were too long, and the next one has the information
 
-.. math:: I - \frac{3}{4} \frac{I s s^T I}{s^T I s}.
+.. math:: I + (f - 1) \frac{I s s^T I}{s^T I s}.
+
+If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its place.
 
 The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
@@ -30,27 +32,28 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import sizes
 from popinv.inference.problem import Problem
-
-__all__ = [
-    "Point",
-    "ScoringState",
-    "ascend",
-    "begin",
-    "limited_step",
-    "promised_gain",
-    "state_arrays",
-    "state_of",
-    "step",
-]
+from popinv.optimisation.bounded import bounded_step
 
 TOLERANCE = 5e-4
 _FIRST_DAMPING, _LESS, _MORE, _LEAST, _MOST = 1e-3, 0.1, 10.0, 1e-6, 1e10
 _LONGEST = 1.0
-_SINGULAR = 1e-12
+_SINGULAR = 1e-6
+# Damping of the step whose gain is predicted.
+_DAMPED = 1e-3
+# Information, per square of a parameter's natural size, that is added for a step. It matters only along
+# directions that the data do not determine.
+_RIDGE = 1e-4
+# Information along a direction, per square of its natural size, below which both sides are tried; how
+# many such directions, and how far.
+_FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
+# Gain in the log likelihood for which a saddle is left.
+_WORTH_IT = 0.05
 _OF_POINT = ("p", "value", "gradient", "information", "error")
 # Share of the predicted change of the gradient along a step below which the information is lowered
 # to that share, and the steps after which this is done.
 _LEAST_CURVATURE, _PATIENCE = 0.25, 10
+# The share above which it is raised, and by how much at most.
+_MOST_CURVATURE, _LARGEST = 1.3, 10.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class ScoringState:
         The accepted points, starting with the start.
     secant : ndarray of shape (2, n_p), optional
         The last accepted step, and how much the gradient has decreased along it.
+    context : mapping of str to array
+        What the likelihood depends on beside p, from which an interrupted ascent builds it anew.
     """
 
     iteration: int
@@ -96,6 +101,7 @@ class ScoringState:
     arrived: bool
     path: np.ndarray
     secant: np.ndarray | None = None
+    context: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def begin(point: Point) -> ScoringState:
@@ -111,6 +117,36 @@ def begin(point: Point) -> ScoringState:
     return ScoringState(0, point, _FIRST_DAMPING, False, point.p[None])
 
 
+def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
+    """Return a better point nearby, if the likelihood does not depend on p in some direction.
+
+    Where a model is the same for z and -z, a mean of zero is a saddle at which the gradient
+    vanishes, and no ascent leaves it. Both sides of each such direction are tried.
+
+    Parameters
+    ----------
+    problem : Problem
+    point : Point
+    evaluate : callable
+        As in :func:`step`.
+    """
+    free = np.flatnonzero(problem.free)
+    size = problem.scale[free]
+    values, vectors = np.linalg.eigh(point.information[np.ix_(free, free)] * np.outer(size, size))
+    best = point
+    for direction in vectors.T[values < _FLAT_INFORMATION][:_MOST_FLAT]:
+        for side in (1.0, -1.0):
+            there = point.p.copy()
+            there[free] += side * _OFF * size * direction
+            try:
+                tried = evaluate(there, point.memory)
+            except DivergenceError:
+                continue
+            if _finite(tried) and tried.value > best.value + max(_WORTH_IT, tried.error):
+                best = tried
+    return best
+
+
 def _finite(point: Point) -> bool:
     return bool(
         np.isfinite(point.value)
@@ -119,50 +155,60 @@ def _finite(point: Point) -> bool:
     )
 
 
-def _lowered(state: ScoringState, free: np.ndarray) -> Point:
-    """Return the point of a state, with less information along a last step that was too short."""
+def _corrected(state: ScoringState, free: np.ndarray) -> Point:
+    """Return the point of a state, with the curvature along its last step that the gradients show."""
     point = state.point
-    if state.secant is None or len(state.path) <= _PATIENCE:
+    if state.secant is None:
         return point
     inner = np.ix_(free, free)
     change, fallen = state.secant[:, free]
     predicted = point.information[inner] @ change
     along = change @ predicted
-    if not 0 < change @ fallen < _LEAST_CURVATURE * along:
+    seen = change @ fallen / along if along > 0 else 1.0
+    if 0 < seen < _LEAST_CURVATURE and len(state.path) > _PATIENCE:
+        factor = _LEAST_CURVATURE
+    elif seen > _MOST_CURVATURE:
+        factor = min(seen, _LARGEST)
+    else:
         return point
-    lowered = point.information.copy()
-    lowered[inner] -= (1 - _LEAST_CURVATURE) * np.outer(predicted, predicted) / along
-    return replace(point, information=lowered)
+    corrected = point.information.copy()
+    corrected[inner] += (factor - 1) * np.outer(predicted, predicted) / along
+    return replace(point, information=corrected)
 
 
-def _direction(point: Point, free: np.ndarray, bounded: np.ndarray, damping: float) -> np.ndarray:
-    """Return the step (n_p,), with the entries of ``bounded`` limited in length."""
-    change = np.zeros(len(point.p))
+def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
+    """Return the step (n_p,), with the logarithms and such limited in length."""
+    change, free = np.zeros(len(point.p)), problem.free
     information, gradient = point.information[np.ix_(free, free)], point.gradient[free]
     size = sizes(information)
-    # Parameters without information leave the matrix singular.
-    scaled = information / np.outer(size, size) + (damping + _SINGULAR) * np.eye(len(size))
-    change[free] = np.linalg.solve(scaled, gradient / size) / size
-    change[bounded] = np.clip(change[bounded], -_LONGEST, _LONGEST)
+    scaled = information / np.outer(size, size)
+    # Nothing is known of a direction without information, which is left as it is.
+    values, vectors = np.linalg.eigh(scaled)
+    nothing = vectors[:, np.abs(values) < _SINGULAR]
+    scaled = scaled + nothing @ nothing.T + damping * np.eye(len(size))
+    scaled += np.diag(_RIDGE / (problem.scale[free] * size) ** 2)
+    longest = np.where(problem.logarithmic[free], _LONGEST * size, np.inf)
+    change[free] = bounded_step(scaled, gradient / size, longest) / size
     return change
 
 
-def limited_step(point: Point, free: np.ndarray, bounded: np.ndarray) -> np.ndarray:
-    """Return the undamped step (n_p,) from a point; the arguments are as for :func:`step`."""
-    return _direction(point, free, bounded, 0.0)
+def limited_step(point: Point, problem: Problem) -> np.ndarray:
+    """Return the undamped step (n_p,) from a point."""
+    return _direction(point, problem, 0.0)
 
 
-def promised_gain(point: Point, free: np.ndarray, bounded: np.ndarray) -> float:
-    """Return the predicted gain of an undamped step from a point."""
-    change = _direction(point, free, bounded, 0.0)
-    linear = point.gradient @ change
-    # With limited entries the quadratic model may predict a loss. The gradient still gives the
-    # size.
-    return float(max(linear - 0.5 * change @ point.information @ change, 0.5 * abs(linear)))
+def promised_gain(point: Point, problem: Problem) -> float:
+    """Return the predicted gain of a step from a point, damped where nothing is determined.
+
+    Along a direction that the data do not determine, the error of the draws would promise a gain at
+    every point.
+    """
+    change = _direction(point, problem, _DAMPED)
+    return float(point.gradient @ change - 0.5 * change @ point.information @ change)
 
 
 def step(
-    state: ScoringState, evaluate: Evaluate, free: np.ndarray, bounded: np.ndarray
+    state: ScoringState, evaluate: Evaluate, problem: Problem, tolerance: float = TOLERANCE
 ) -> ScoringState:
     """Try one step.
 
@@ -171,14 +217,16 @@ def step(
     state : ScoringState
     evaluate : callable
         Maps p and a memory to a :class:`Point`; raises DivergenceError if it does not exist.
-    free, bounded : ndarray of bool, shape (n_p,)
-        Whether each entry moves, and whether it moves by at most one per step.
+    problem : Problem
+        Says which entries move, which are logarithms and such, and how large a change is.
+    tolerance : float
+        Predicted gain below which the ascent has arrived.
     """
-    old = _lowered(state, free)
-    gain = promised_gain(old, free, bounded)
-    if gain < TOLERANCE:
+    old = _corrected(state, problem.free)
+    gain = promised_gain(old, problem)
+    if gain < tolerance:
         return replace(state, arrived=True)
-    change = _direction(old, free, bounded, state.damping)
+    change = _direction(old, problem, state.damping)
     state = replace(state, iteration=state.iteration + 1)
     failed = replace(state, damping=state.damping * _MORE, arrived=state.damping > _MOST)
     try:
@@ -192,7 +240,7 @@ def step(
         # Value and gradient are estimated separately. If the values do not differ significantly,
         # the step is accepted if less gain is left at the new point.
         along = (old.gradient + new.gradient) @ change > 0
-        better = along and promised_gain(new, free, bounded) < gain
+        better = along and promised_gain(new, problem) < gain
     if not better:
         return failed
     return replace(
@@ -210,6 +258,7 @@ def ascend(
     problem: Problem,
     most: int,
     progress: Callable[[ScoringState], None] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> ScoringState:
     """Take steps until the ascent has arrived, or ``most`` steps have been tried.
 
@@ -223,10 +272,11 @@ def ascend(
     most : int
     progress : callable, optional
         A function that receives the state after every step.
+    tolerance : float
+        As in :func:`step`.
     """
-    free, bounded = problem.free, problem.logarithmic
     while not state.arrived and state.iteration < most:
-        state = step(state, evaluate, free, bounded)
+        state = step(state, evaluate, problem, tolerance)
         if progress is not None:
             progress(state)
     return state
@@ -244,17 +294,21 @@ def state_arrays(state: ScoringState) -> dict[str, np.ndarray]:
         arrays["secant"] = state.secant
     for name in _OF_POINT:
         arrays[f"point.{name}"] = np.asarray(getattr(state.point, name))
-    return arrays | {f"memory.{name}": array for name, array in state.point.memory.items()}
+    arrays |= {f"memory.{name}": array for name, array in state.point.memory.items()}
+    return arrays | {f"context.{name}": array for name, array in state.context.items()}
 
 
 def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
     """Return the state from the arrays of :func:`state_arrays`."""
     values = {name: np.array(arrays[f"point.{name}"]) for name in _OF_POINT}
-    memory = {
-        name.removeprefix("memory."): np.array(array)
-        for name, array in arrays.items()
-        if name.startswith("memory.")
-    }
+    memory, context = (
+        {
+            name.removeprefix(prefix): np.array(array)
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("memory.", "context.")
+    )
     point = Point(
         values["p"],
         float(values["value"]),
@@ -270,4 +324,5 @@ def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
         bool(arrays["arrived"]),
         np.array(arrays["path"]),
         np.array(arrays["secant"]) if "secant" in arrays else None,
+        context,
     )

@@ -28,13 +28,11 @@ from popinv.inference.likelihood.draws import (
     draws_of_law,
     usable,
 )
-from popinv.inference.likelihood.integrals import MarginalSettings, summarised
+from popinv.inference.likelihood.integrals import MODES, MarginalSettings, summarised
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.proposals import defensive
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.problem import Problem
-
-__all__ = ["VaryingIntegrals", "VaryingNoiseAt"]
 
 _FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
 _TOLERANCE = 1e-4
@@ -101,16 +99,20 @@ class VaryingIntegrals:
         steps = settings.first_mode_steps
         if start is not None:
             return self._search(start, steps)
-        modes = self._search(self._best_draws(starts), steps)
+        modes = self._search(self._best_draws(starts)[0], steps)
         if starts != "mode_starts":
             return modes
         other = self._search(torch.zeros_like(modes.omega), steps)
         better = torch.nonzero(other.objective < modes.objective)[:, 0]
         return modes.replaced(better, other.of(better))
 
-    def modes_opposite(self, settings: MarginalSettings, modes: Modes, starts: str) -> Modes:
-        """Return modes searched from draws on the other side of the law's centre than others."""
-        return self._search(self._best_draws(starts, modes.omega), settings.first_mode_steps)
+    def all_modes(self, settings: MarginalSettings, starts: str) -> list[Modes]:
+        """Return the modes that searches from separate draws of the law end at.
+
+        Systems with fewer modes have the same one several times.
+        """
+        steps = settings.first_mode_steps
+        return [self._search(start, steps) for start in self._best_draws(starts, MODES)]
 
     def evaluate(
         self, settings: MarginalSettings, modes: Modes, corrections: int
@@ -220,14 +222,12 @@ class VaryingIntegrals:
             both = torch.linalg.solve(modes.hessian, torch.cat([slope, across @ mixed[i]], dim=2))
             yield Field(both[..., 0], both[..., 1:])
 
-    def _best_draws(self, stage: str, opposite: torch.Tensor | None = None) -> torch.Tensor:
-        """Return for each system the best-fitting of some draws of the law.
-
-        With ``opposite`` (n, d_omega), only draws in the opposite half space are considered.
-        """
+    def _best_draws(self, stage: str, count: int = 1) -> torch.Tensor:
+        """Return for each system the best of some draws of the law, (count, n, d_omega)."""
         n, draws = len(self.numbers), draws_of_law(self.problem, stage)
-        misfits = []
+        objectives = []
         for draw in draws:
             rows = draw.expand(n if self.push_forward.known is not None else 1, -1)
-            misfits.append(-self.noise.here.log_density(self.push_forward(rows).expand(n, -1)))
-        return best_draws(draws, torch.stack(misfits), opposite)
+            fit = self.noise.here.log_density(self.push_forward(rows).expand(n, -1))
+            objectives.append(0.5 * (draw**2).sum() - fit)
+        return best_draws(draws, torch.stack(objectives), count)

@@ -19,7 +19,7 @@ The scores and the information are those of :mod:`popinv.inference.likelihood.ps
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,10 +27,9 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.censoring import censored_moments
+from popinv.inference.likelihood.components import Split
 from popinv.inference.problem import Problem
 from popinv.population.known import Known, systems_by_row
-
-__all__ = ["VaryingMoments", "evaluate_varying", "scores_of_draws", "varying_moments"]
 
 _STEP, _NOISE_STEP = 1e-3, 1e-4
 # Rows that are simulated at a time, and rows whose moments are taken at a time.
@@ -93,6 +92,14 @@ class VaryingMoments:
             yield systems, self.groups[row]
 
 
+def _mixed(split: Split, each: Sequence[_Moments]) -> _Moments:
+    """Return the moments of a mixture from those of its components."""
+    of_signal = [(m.mean, m.signal, m.of_mean, m.of_signal) for m in each]
+    mean, signal, of_mean, of_signal_mixed = split.moments(of_signal)
+    noise, of_noise = split.averaged([(m.noise, m.of_noise) for m in each])
+    return _Moments(mean, signal, noise, of_mean, of_signal_mixed, of_noise)
+
+
 def varying_moments(
     problem: Problem,
     alpha: torch.Tensor,
@@ -131,6 +138,11 @@ def _moments(
     derivatives: bool,
 ) -> list[_Moments]:
     """Return the moments for each row of known quantities; None stands for one group of systems."""
+    if problem.law.component is not None:
+        split = Split.of(problem, alpha.numpy())
+        parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
+        each = [_moments(part, a, gamma, omega, known, derivatives) for part, a in parts]
+        return [_mixed(split, group) for group in zip(*each, strict=True)]
     count = 1 if known is None else len(known)
     repeated = None if known is None else known.repeated(len(omega) // count)
 
@@ -239,20 +251,37 @@ def scores_of_draws(
     """
     (moments,) = _moments(problem, alpha, gamma, omega, known, derivatives=True)
     known = None if known is None else known.repeated(len(omega))
+    total = np.zeros((len(omega), len(problem.free)))
     with torch.no_grad():
         every = torch.ones(len(moments.mean), dtype=torch.bool)
         group = _Group(moments, every, scale)
-        g = _signals(problem, alpha, omega, known)
-        centre, d = _given(problem, g, gamma, known)
-        d = scale * d
-        weighted = (centre - moments.mean) @ group.precision
-        scores = weighted @ group.of_mean.T
-        correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
-        for i, change in enumerate(group.of_covariance):
-            inner = group.precision @ change @ group.precision * correlation
-            squares = ((weighted @ change) * weighted).sum(dim=1) + ((d @ inner) * d).sum(dim=1)
-            scores[:, i] += 0.5 * (squares - group.traces[i])
-    return scores.numpy()
+        for weight, g in weighted_signals(problem, alpha, omega, known):
+            centre, d = _given(problem, g, gamma, known)
+            d = scale * d
+            weighted = (centre - moments.mean) @ group.precision
+            scores = weighted @ group.of_mean.T
+            correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+            for i, change in enumerate(group.of_covariance):
+                inner = group.precision @ change @ group.precision * correlation
+                squares = ((weighted @ change) * weighted).sum(dim=1) + ((d @ inner) * d).sum(dim=1)
+                scores[:, i] += 0.5 * (squares - group.traces[i])
+            total += weight * scores.numpy()
+    return total
+
+
+def weighted_signals(
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """Yield the signals of draws (M, d_omega), for a mixture those of each component, with weights.
+
+    ``known`` has a row for each draw.
+    """
+    if problem.law.component is None:
+        yield 1.0, _signals(problem, alpha, omega, known)
+        return
+    split = Split.of(problem, alpha.numpy())
+    for weight, part, own in zip(split.weights, split.problems, split.alphas, strict=True):
+        yield float(weight), _signals(part, torch.from_numpy(own), omega, known)
 
 
 def _groups(

@@ -9,7 +9,7 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.folds import folds_of
 from popinv.inference.leave_out import refit_dataset, refits
-from popinv.inference.polish import draws_for_systems
+from popinv.inference.result import draws_of_answer
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
@@ -52,7 +52,7 @@ def refit_without_tested(
     # The draws are those of the answer, whose maximum is then that of all systems.
     problem = descent_problem(model, observations, through, seed, "polish")
     folds = folds_of(observations)
-    draws = draws_for_systems(polish.draws, len(problem.data))
+    draws = draws_of_answer(population, polish.draws)
     solver = None
     by_solver = population.attrs["through"] == "solver" and not is_exact(through)
     if by_solver and population.attrs["estimator"] == "likelihood":

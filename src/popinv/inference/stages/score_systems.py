@@ -10,10 +10,10 @@ import xarray as xr
 
 from popinv.inference.build import descent_problem
 from popinv.inference.conditions import heldout_observations
-from popinv.inference.polish import draws_for_systems, likelihood_solves
+from popinv.inference.polish import likelihood_solves
 from popinv.inference.predictive import log_densities, predictive
 from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of
+from popinv.inference.result import correction_of, draws_of_answer, estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
@@ -70,7 +70,7 @@ def score_systems(
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "scores")
     tested, conditions = heldout_observations(observations, problem.conditions)
-    draws = draws_for_systems(max(polish.draws, _FEWEST_DRAWS), len(tested))
+    draws = draws_of_answer(population, max(polish.draws, _FEWEST_DRAWS))
     solver = None
     if population.attrs["through"] == "solver":
         able = SolverSimulator(model.forward.model(seed))

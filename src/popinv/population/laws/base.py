@@ -47,6 +47,8 @@ class Law(ABC):
         True if entries of z may depend on each other, so that pairs of them are shown.
     parameters : tuple of str
         Names of the entries of z; needed if the law is ``summarised``.
+    component : Law or None
+        The law of the components, if the law is a mixture; :meth:`split` gives their parameters.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,17 @@ class Law(ABC):
     strongly_curved: bool = False
     summarised: bool = False
     joint: bool = False
+    component: Law | None = None
+
+    def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log weights (K,) and parameters (K, d_k) of the components at alpha (d_alpha,).
+
+        Raises
+        ------
+        NotImplementedError
+            If the law is no mixture.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no components")
 
     @property
     def precision(self) -> np.ndarray:

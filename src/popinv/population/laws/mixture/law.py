@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from popinv.population.laws.base import Law
+from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.mixture.expectation import best_components
 from popinv.population.laws.mixture.quantile import log_normal_density, mixture_quantile
 from popinv.population.laws.mixture.values import Components, value_names
@@ -76,7 +77,8 @@ class MixtureLaw(Law):
         increments = [k > 0 and i == self._leader for k in range(components) for i in range(d)]
         self.positive = (*[False] * (components - 1), *increments, *[True] * (components * d))
         self.affine = components == 1 and all(each.kind == "none" for each in transforms)
-        self.strongly_curved = components > 1
+        if components > 1:
+            self.component = GaussianLaw(parameters, transforms)
         self.joint = components > 1 and d > 1
 
     @property
@@ -109,6 +111,11 @@ class MixtureLaw(Law):
         each = log_normal_density(x[:, None, :], means, log_deviations).sum(dim=-1)
         slopes = [t.log_slope(x[:, i]) for i, t in enumerate(self.transforms)]
         return torch.logsumexp(log_weights + each, dim=-1) - torch.stack(slopes).sum(dim=0)
+
+    def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log weights (K,), and the means and log deviations (K, 2 d_z) of the components."""
+        log_weights, means, log_deviations = self._parts(alpha)
+        return log_weights, torch.cat([means, log_deviations], dim=-1)
 
     def unbounded(self, z: torch.Tensor) -> torch.Tensor:
         """Return x for z (..., d_z), column by column."""

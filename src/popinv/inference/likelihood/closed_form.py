@@ -1,0 +1,121 @@
+r"""The marginal likelihood where the model is linear in what varies.
+
+If the noise-free observation is an affine function of a system's standard normal numbers,
+:math:`g(\omega) = c + J \omega`, and the noise is Gaussian and constant, then
+
+.. math:: y_n \sim N\bigl(c,\; J J^T + s_n^2 \Gamma\bigr)
+
+exactly, whatever c and J depend on. The Gaussian pseudo-likelihood then is the likelihood, and its
+matched draws give its moments without error (:mod:`popinv.inference.likelihood.pseudo`). Linear
+mixed-effects models are of this kind, and so are curves of which only an amplitude varies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.inference.estimate import Estimate
+from popinv.inference.likelihood import pseudo
+from popinv.inference.likelihood.fit_pseudo import ascended
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal import Evaluation, integrals_at
+from popinv.inference.likelihood.marginal_estimate import estimate_at
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.scoring import ScoringState
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+# Systems with known quantities of their own that are looked at, and pairs of draws of each.
+_LOOKED_AT, _PAIRS = 50, 4
+# Largest departure from linearity: as a share of the signal, which is rounding, and of the noise.
+_ROUNDING, _OF_NOISE = 1e-11, 1e-6
+# Matched draws of a few times as many numbers as vary have exact moments.
+_DRAWS = 64
+
+
+def is_linear(problem: Problem, p: np.ndarray) -> bool:
+    """Return whether the likelihood has a closed form, as far as draws of the law at p tell.
+
+    An affine function satisfies ``g(u + v) - g(u) - g(v) + g(0) = 0`` for all u and v.
+    """
+    law, conditions = problem.law, problem.conditions
+    if problem.noise.varies or law.component is not None or law.strongly_curved or not law.d_omega:
+        return False
+    if conditions is not None and conditions.limits is not None:
+        return False
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    rng = generator(problem.seed, f"{problem.stage}/linear")
+    systems = np.zeros(1, dtype=int)
+    if problem.known is not None:
+        first = problem.known.groups()[0].numpy()
+        systems = rng.permutation(first)[:_LOOKED_AT]
+    push_forward = PushForward(problem, alpha, problem.known).rows(torch.from_numpy(systems))
+    shape = (len(systems) * _PAIRS, law.d_omega)
+    u, v = (torch.from_numpy(rng.standard_normal(shape)) for _ in range(2))
+    at = [push_forward(omega) for omega in (u + v, u, v, torch.zeros_like(u))]
+    departure = float((at[0] - at[1] - at[2] + at[3]).abs().max())
+    noise = float(torch.diagonal(problem.noise.covariance(gamma)).min()) ** 0.5
+    largest = max(float(each.abs().max()) for each in at)
+    return bool(departure <= max(_ROUNDING * largest, _OF_NOISE * noise))
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The likelihood of all systems; the interface is that of ``marginal_near.Near``."""
+
+    problem: Problem
+
+    hard = np.zeros(0, dtype=int)
+    adapted = None
+
+    def __call__(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Evaluate some systems at p, by default all."""
+        problem = self.problem if systems is None else self.problem.of_systems(systems)
+        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
+        found = pseudo.evaluate(problem, gamma, moments)
+        n, none = len(found.scores), np.zeros_like(found.scores)
+        modes, variance = _posteriors(problem, p)
+        return Evaluation(
+            log_likelihood=found.log_likelihood,
+            value_error=np.zeros(n),
+            scores=found.scores,
+            score_bias=none,
+            score_error=none,
+            modes=modes,
+            mean=modes,
+            variance=variance,
+            effective_share=np.ones(n),
+            corrections=np.zeros(n, dtype=int),
+        )
+
+
+def _posteriors(problem: Problem, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and variances of the posteriors, which are normal, each (n, d_omega)."""
+    block = integrals_at(problem, p, MarginalSettings())
+    start = torch.zeros((len(problem.data), problem.law.d_omega), dtype=torch.float64)
+    modes = block.find_modes(MarginalSettings(), start)
+    variance = torch.linalg.inv(modes.hessian).diagonal(dim1=1, dim2=2)
+    return modes.omega.numpy(), variance.numpy()
+
+
+def fit_closed_form(
+    problem: Problem, start: np.ndarray, progress: Callable[[ScoringState], None] | None = None
+) -> Estimate:
+    """Return the maximum of the likelihood of a linear problem, from a start (n_p,)."""
+    state = ascended(problem, start, matched_draws(problem, _DRAWS), progress)
+    likelihood = ClosedForm(problem)
+    point = replace(state.point, memory=likelihood(state.point.p).memory)
+    state = replace(state, point=point)
+    settings = MarginalSettings(draws=0)
+    return estimate_at(problem, settings, state, likelihood, lambda: likelihood, 0.0)

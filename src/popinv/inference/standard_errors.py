@@ -1,0 +1,83 @@
+r"""Two kinds of standard errors, and which of them an answer has.
+
+An estimate with scores s_n and curvature A has the covariance :math:`A^{-1} B A^{-1}`. The matrix B
+is estimated in two ways:
+
+- *robust*: by the sum of the outer products of the observed scores (the sandwich; White,
+  Econometrica 50, 1982). It is right whatever the model. With few systems it is too small, and varies
+  much: the error of its entry for a standard deviation is about :math:`\sqrt{14 / N}` of its size.
+- *by the model*: by what the fitted model says. For a likelihood it is the observed information A
+  itself. For other estimates it is the mean over systems that are simulated from the fitted model.
+
+Fewer systems than :data:`FEW_SYSTEMS` have standard errors by the model, more have robust ones.
+Where the two differ much with many systems, the model does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from popinv.inference.estimate import Estimate
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+FEW_SYSTEMS = 200
+"""With fewer systems, standard errors are those by the model."""
+
+# Systems that are simulated for B.
+_SIMULATED = 4000
+
+
+def by_information(problem: Problem) -> bool:
+    """Return whether the standard errors of a problem's estimates are those by the model."""
+    return len(problem.data) < FEW_SYSTEMS
+
+
+def simulated(problem: Problem, p: np.ndarray, count: int, stage: str) -> Problem:
+    """Return the problem with observations of ``count`` systems drawn from its model at p.
+
+    They have the conditions of the observed systems, which take turns.
+    """
+    rng = generator(problem.seed, f"{problem.stage}/{stage}")
+    omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
+    e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
+    systems = None if problem.conditions is None else np.arange(count) % len(problem.conditions)
+    with torch.no_grad():
+        data = problem.model(torch.from_numpy(np.asarray(p, dtype=float)), omega, e, systems)
+    own = None if problem.conditions is None else problem.conditions.of(systems)
+    return replace(problem, data=data.numpy(), conditions=own)
+
+
+def with_model_errors(
+    problem: Problem,
+    estimate: Estimate,
+    scores: Callable[[Problem], np.ndarray],
+    penalty: np.ndarray,
+) -> Estimate:
+    """Return an estimate that is no likelihood's with both kinds of standard errors.
+
+    Parameters
+    ----------
+    problem : Problem
+    estimate : Estimate
+        With the robust covariance.
+    scores : callable
+        Maps a problem to the scores (n, n_p) of its systems at the estimate.
+    penalty : ndarray of shape (n_p, n_p)
+        Curvature of the penalties; see :class:`~popinv.inference.estimate.Estimate`.
+    """
+    found = scores(simulated(problem, estimate.p, _SIMULATED, "model_errors"))
+    found = found[np.isfinite(found).all(axis=1)]
+    squares = len(problem.data) / len(found) * found.T @ found + penalty
+    model = estimate.bread @ squares @ estimate.bread
+    robust = estimate.covariance
+    return replace(
+        estimate,
+        covariance=model if by_information(problem) else robust,
+        model_covariance=model,
+        robust_covariance=robust,
+    )

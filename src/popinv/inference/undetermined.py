@@ -1,0 +1,178 @@
+r"""Parameters that no number of systems determines, and the combinations of them that are determined.
+
+If a model depends on two parameters through their ratio alone, the observations say nothing of
+either, whatever their number. Along such a direction v the information is zero,
+:math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, those of the others are
+those within the determined directions, and the combinations :math:`c^T p` with
+:math:`c^T v = 0` have finite intervals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from scipy.special import stdtrit
+
+from popinv.inference.identifiability import Identifiability
+from popinv.inference.problem import Problem
+from popinv.inference.reading import read_names
+
+# A direction is undetermined if the moments move by less than this over the parameters' whole scale,
+# in standard errors, and if the likelihood's information along it is less than the second number
+# times what the parameters have one by one.
+_LEAST_MOVEMENT, _LEAST_INFORMATION = 0.05, 1e-2
+# Part of a direction beyond the others with which it is another one.
+_ANOTHER = 0.3
+# Parameters that have at least this part in the direction, a unit vector in units of the scales.
+_PART = 0.1
+# Coefficients of a combination that are rounded to the nearest half.
+_ROUND = 0.02
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A determined combination of parameters that are not determined themselves.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``F_median / V_median``.
+    value, lower, upper : float
+        Estimate and ends of the 95 % interval.
+    """
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Undetermined:
+    """What the data do not determine.
+
+    Attributes
+    ----------
+    directions : ndarray of shape (k, n_p)
+        Orthonormal, in units of the scales.
+    scales : ndarray of shape (n_p,)
+    """
+
+    directions: np.ndarray
+    scales: np.ndarray
+
+    @classmethod
+    def of(
+        cls, moments: Identifiability, likelihood: Identifiability | None, information: np.ndarray
+    ) -> Undetermined:
+        """Return what neither the moments nor the likelihood, if it answers, determine.
+
+        Parameters
+        ----------
+        moments, likelihood : Identifiability
+            By the moments, and by the likelihood if it is the answer.
+        information : ndarray of shape (n_p, n_p)
+            That of the answer.
+        """
+        scales = np.where(moments.scales > 0, moments.scales, 1.0)
+        found = moments.directions[moments.singular_values < _LEAST_MOVEMENT]
+        if likelihood is None:
+            return cls(found, scales)
+        # The likelihood may determine what two moments do not.
+        plain = found * moments.scales
+        along = np.einsum("ki,ij,kj->k", plain, information, plain)
+        found = found[along < _LEAST_INFORMATION * (plain**2) @ np.diag(information)]
+        own = likelihood.directions[likelihood.singular_values < _LEAST_MOVEMENT]
+        own = scipy.linalg.orth((own * likelihood.scales / scales).T).T.reshape(-1, len(scales))
+        for direction in found:
+            rest = direction - own.T @ (own @ direction)
+            if (length := float(np.linalg.norm(rest))) > _ANOTHER:
+                own = np.concatenate([own, rest[None] / length])
+        return cls(own, scales)
+
+    @property
+    def entries(self) -> np.ndarray:
+        """Boolean mask (n_p,) of the parameters that are not determined."""
+        return np.any(np.abs(self.directions) > _PART, axis=0)
+
+    def within(self, covariance: np.ndarray) -> np.ndarray:
+        """Return a covariance (n_p, n_p) within the determined directions."""
+        if not len(self.directions):
+            return covariance
+        across = np.eye(len(self.scales)) - self.directions.T @ self.directions
+        scale = np.outer(self.scales, self.scales)
+        return scale * (across @ (covariance / scale) @ across)
+
+    def combinations(
+        self, problem: Problem, p: np.ndarray, covariance: np.ndarray
+    ) -> list[Combination]:
+        """Return the determined combinations of the parameters that are not determined.
+
+        Parameters
+        ----------
+        problem : Problem
+        p : ndarray of shape (n_p,)
+        covariance : ndarray of shape (n_p, n_p)
+        """
+        among = np.flatnonzero(self.entries)
+        if not len(among):
+            return []
+        rows = _simplest(scipy.linalg.null_space((self.directions * self.scales)[:, among]).T)
+        names, logs = _names(problem)
+        t, found = float(stdtrit(len(problem.data) - 1, 0.975)), []
+        for row in rows:
+            value = float(row @ p[among])
+            half = t * float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))
+            used = [(float(c), names[i], bool(logs[i])) for c, i in zip(row, among, strict=True) if c]
+            ends = np.array([value, value - half, value + half])
+            product = all(log for _, _, log in used)
+            ends = np.exp(ends) if product else ends
+            name = _product(used) if product else _sum(used)
+            found.append(Combination(name, *map(float, ends)))
+        return found
+
+
+def _simplest(rows: np.ndarray) -> np.ndarray:
+    """Return a basis of the same space with as many zeros, rounded where a half is meant."""
+    rows = rows.copy()
+    for k in range(len(rows)):
+        pivot = int(np.argmax(np.abs(rows[k])))
+        rows[k] /= rows[k, pivot]
+        others = np.arange(len(rows)) != k
+        rows[others] -= np.outer(rows[others, pivot], rows[k])
+    # The first parameter of a combination has a positive coefficient.
+    first = np.abs(rows) > _ROUND
+    rows *= np.sign(rows[np.arange(len(rows)), first.argmax(axis=1)])[:, None]
+    halves = np.round(2 * rows) / 2
+    return np.where(np.abs(rows - halves) < _ROUND, halves, rows)
+
+
+def _names(problem: Problem) -> tuple[list[str], np.ndarray]:
+    """Return the names of all entries as users read them, and which entries are logarithms."""
+    law, noise = problem.law, problem.noise
+    logs = np.array(law.positive)
+    for entry, parameter in law.medians.items():
+        logs[entry] = law.logarithmic[parameter]
+    names = [*read_names(law), *(f"noise_{name}" for name in noise.names)]
+    return names, np.concatenate([logs, ~noise.correlations])
+
+
+def _power(coefficient: float, name: str) -> str:
+    return name if abs(coefficient) == 1 else f"{name}^{abs(coefficient):.2g}"
+
+
+def _product(used: list[tuple[float, str, bool]]) -> str:
+    above = " * ".join(_power(c, name) for c, name, _ in used if c > 0)
+    below = "".join(f" / {_power(c, name)}" for c, name, _ in used if c < 0)
+    return (above or "1") + below
+
+
+def _sum(used: list[tuple[float, str, bool]]) -> str:
+    terms = []
+    for c, name, log in used:
+        size = "" if abs(c) == 1 else f"{abs(c):.2g} "
+        sign = "-" if c < 0 else "+" if terms else ""
+        terms.append(f"{sign} {size}{f'log({name})' if log else name}".strip())
+    return " ".join(terms)
