@@ -51,9 +51,15 @@ def _heading(result: Result) -> str:
     through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
     estimator = str(metrics["estimator"]).replace("_", "-")
     name = f"{result.name}: " if result.name else ""
+    value = ""
+    if "aic" in metrics:
+        value = (
+            f" Log likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
+            f"{metrics['bic']:.2f}."
+        )
     return (
         f"{name}{metrics['systems']} systems with {metrics['observations_per_system']} "
-        f"observations each. The answer is that of the {estimator}, through {through}."
+        f"observations each. The answer is that of the {estimator}, through {through}.{value}"
     )
 
 

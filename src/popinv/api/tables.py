@@ -49,7 +49,7 @@ def summary(result: Result) -> pd.DataFrame:
     true = {_named(p.kind, p.name): p.true for p in parameters_in(result.metrics)}
     given = [true.get(name) for name in table.index]
     if any(value is not None for value in given):
-        table.insert(4, "true", np.array(given, dtype=float))
+        table.insert(6, "true", np.array(given, dtype=float))
     return table
 
 
@@ -71,7 +71,7 @@ def _law_rows(result: Result) -> pd.DataFrame:
         _described(result, "law", tuple(np.array(read_names(law))[shown].tolist())),
         "law",
         [read[key].values for key in ("law", "law_lower", "law_upper")],
-        (np.abs(slopes) * _standard_errors(result, "law", law))[shown],
+        [(np.abs(slopes) * each)[shown] for each in _standard_errors(result, "law", law)],
     )
 
 
@@ -79,20 +79,24 @@ def _summary_rows(result: Result) -> pd.DataFrame:
     population = result.population
     names = tuple(str(name) for name in population["law_summary"].values)
     values = [population[f"summary{end}"].values for end in ("", "_lower", "_upper")]
-    return _table(_described(result, "law", names), "law", values, np.full(len(names), np.nan))
+    return _table(
+        _described(result, "law", names), "law", values, [np.full(len(names), np.nan)] * 3
+    )
 
 
 def _table(
     described: dict[str, Described],
     kind: str,
     values: Sequence[np.ndarray],
-    error: np.ndarray,
+    error: Sequence[np.ndarray],
 ) -> pd.DataFrame:
     estimate, lower, upper = values
     return pd.DataFrame(
         {
             "estimate": estimate,
-            "standard_error": error,
+            "standard_error": error[0],
+            "model_error": error[1],
+            "robust_error": error[2],
             "lower": lower,
             "upper": upper,
             "units": [each.units for each in described.values()],
@@ -103,29 +107,37 @@ def _table(
     )
 
 
-def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> np.ndarray:
-    """Return standard errors of natural values, by the delta method; NaN at a boundary."""
+def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> list[np.ndarray]:
+    """Return standard errors of natural values, by the delta method; NaN where there are none.
+
+    They are those of the answer, those by the model, and robust ones.
+    """
     population = result.population
     p = population["alpha" if kind == "law" else "gamma"].values
     first = 0 if kind == "law" else len(population["alpha"])
     part = slice(first, first + len(p))
-    covariance = _covariance(result)[part, part]
     shifts = _STEP * np.eye(len(p))
     ends = [np.array([family.to_natural(p + sign * e) for e in shifts]) for sign in (1, -1)]
     jacobian = (ends[0] - ends[1]).T / (2 * _STEP)
-    errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
-    errors[[i - first for i in boundaries(population) if part.start <= i < part.stop]] = np.nan
-    ends = population[f"{kind}_lower"].values, population[f"{kind}_upper"].values
-    return np.where(np.isnan(ends).any(axis=0), np.nan, errors)
+    known = ~np.isnan(population[f"{kind}_lower"].values + population[f"{kind}_upper"].values)
+    known[[i - first for i in boundaries(population) if part.start <= i < part.stop]] = False
+    found = []
+    for covariance in _covariances(result):
+        own = np.einsum("ij,jk,ik->i", jacobian, covariance[part, part], jacobian)
+        found.append(np.where(known, np.sqrt(np.maximum(own, 0.0)), np.nan))
+    return found
 
 
-def _covariance(result: Result) -> np.ndarray:
-    """Return the covariance of the unconstrained parameters that the intervals use."""
-    if "resamples" not in result.artefacts:
-        covariance: np.ndarray = result.population["covariance"].values
-        return covariance
-    drawn = [result.artefacts["resamples"][name].values for name in ("alpha", "gamma")]
-    return np.cov(np.concatenate(drawn, axis=1), rowvar=False)
+def _covariances(result: Result) -> list[np.ndarray]:
+    """Return the covariance that the intervals use, and those of both kinds; NaN where unknown."""
+    population = result.population
+    used = population["covariance"].values
+    if "resamples" in result.artefacts:
+        drawn = [result.artefacts["resamples"][name].values for name in ("alpha", "gamma")]
+        used = np.cov(np.concatenate(drawn, axis=1), rowvar=False)
+    names = ("model_covariance", "robust_covariance")
+    unknown = np.full_like(used, np.nan)
+    return [used, *(population[n].values if n in population else unknown for n in names)]
 
 
 def natural_draws(result: Result) -> tuple[np.ndarray, dict[str, Described]]:

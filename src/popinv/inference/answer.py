@@ -140,9 +140,7 @@ def _with_undetermined(
     information = np.zeros_like(bread)
     if estimator == "likelihood":
         information = restricted_inverse(bread, np.diag(bread) > 0)
-        known = likelihood = identifiability(
-            free, *parameters_of(chosen), information=information
-        )
+        known = likelihood = identifiability(free, *parameters_of(chosen), information=information)
     undetermined = Undetermined.of(moments, likelihood, information)
     within = {
         name: (chosen[name].dims, undetermined.within(chosen[name].values), chosen[name].attrs)

@@ -49,8 +49,8 @@ class Estimate:
     ends : mapping of int to Ends
         Ends of the intervals of the entries that the covariance does not describe.
     model_covariance, robust_covariance : ndarray of shape (n_p, n_p), optional
-        The sampling covariance by the model, and the sandwich A^{-1} B A^{-1} of the curvature A and
-        the sum B of the outer products of the scores (:mod:`popinv.inference.standard_errors`).
+        The sampling covariance by the model, and the sandwich A^{-1} B A^{-1} of the curvature A
+        and the sum B of the outer products of the scores (:mod:`popinv.inference.standard_errors`).
     correction, correction_covariance : ndarray of shape (n_p,), (n_p, n_p), optional
         The part of p due to :mod:`popinv.inference.surrogate_bias`, and the covariance of its
         error.

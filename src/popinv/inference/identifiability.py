@@ -162,8 +162,8 @@ def identifiability(
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
     information : ndarray of shape (n_p, n_p), optional
-        That of the likelihood, if the likelihood answers. It takes the place of the moments', and the
-        scores that of the moments.
+        That of the likelihood, if the likelihood answers. It takes the place of the moments', and
+        the scores that of the moments.
     """
     if information is not None:
         return _of_information(problem, information, _BY_LIKELIHOOD)

@@ -19,10 +19,12 @@ from popinv.inference.law_summary import law_summary
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.misfit import noise_misfit_metrics
+from popinv.inference.model_comparison import information_criteria
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_metrics
+from popinv.inference.standard_errors import by_information
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.tested import tested_systems
 from popinv.surrogate.collect import Thresholds, failure_counts
@@ -165,7 +167,7 @@ def _medians(
 
 
 def _undetermined(population: xr.Dataset) -> dict[str, float | int | str]:
-    """Return the names of the parameters that are not determined, and what is determined of them."""
+    """Return the parameters that are not determined, and what is determined of them."""
     names = json.loads(population.attrs["undetermined"])
     numbers: dict[str, float | int | str] = {"undetermined": ", ".join(names) or "none"}
     for each in json.loads(population.attrs["determined_combinations"]):
@@ -227,9 +229,22 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         numbers["agreement_p_value"] = float(attrs["agreement_p_value"])
     if "log_likelihood" in population:
         numbers["log_likelihood"] = float(population["log_likelihood"].sum())
+    if "value_error" in attrs:
+        numbers["log_likelihood_error"] = float(attrs["value_error"])
+        systems = len(problem.data)
+        value = float(population["log_likelihood"].sum())
+        criteria = information_criteria(value, len(problem.free), systems)
+        numbers["aic"], numbers["bic"] = criteria
     errors = np.sqrt(np.diag(population["covariance"].values))
     names = [name.replace(" ", "_") for name in population["estimated"].values]
     moves = errors > 0
+    kinds = {
+        kind: np.sqrt(np.maximum(np.diag(population[f"{kind}_covariance"].values), 0.0))
+        for kind in ("model", "robust")
+        if f"{kind}_covariance" in population
+    }
+    if kinds:
+        numbers["standard_errors_by"] = "model" if by_information(problem) else "robust"
     natural = [_natural(problem, row) for row in population["estimates"].values]
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
@@ -238,6 +253,8 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         if names[i] in hidden:
             continue
         numbers[f"standard_error_{names[i]}"] = float(errors[i])
+        for kind, own in kinds.items():
+            numbers[f"{kind}_standard_error_{names[i]}"] = float(own[i])
         if np.isfinite(efficiency[i]):
             numbers[f"efficiency_{names[i]}"] = float(efficiency[i])
         for row, estimator in enumerate(population["estimator"].values):

@@ -47,8 +47,8 @@ _TIMES_OF_COEFFICIENTS = 4
 _STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
-# Furthest start of a positive parameter that the moments hardly determine from that of the study, in
-# logarithms.
+# Furthest start of a positive parameter that the moments hardly determine from that of the study,
+# in logarithms.
 _FURTHEST_START = 3.0
 
 
@@ -231,11 +231,11 @@ class _Path:
         return replace(polished, likelihood=best, through=through_by)
 
     def start(self, pseudo_likelihood: Estimate, inside: np.ndarray) -> np.ndarray:
-        """Return where the likelihood starts: at the pseudo-likelihood's estimate, but for boundaries.
+        """Return where the likelihood starts: near the pseudo-likelihood's estimate.
 
-        Correlations start away from 1. A positive parameter that the moments hardly determine starts
-        not far from the study's start ``inside`` (n_p,): they may put it at its boundary by chance,
-        where a scoring step has no curvature for it.
+        Correlations start away from 1. A positive parameter that the moments hardly determine
+        starts not far from the study's start ``inside`` (n_p,): they may put it at its boundary by
+        chance, where a scoring step has no curvature for it.
         """
         problem, start = self.problem, pseudo_likelihood.p.copy()
         correlations = np.flatnonzero(problem.law.correlations)

@@ -4,8 +4,9 @@ An estimate with scores s_n and curvature A has the covariance :math:`A^{-1} B A
 is estimated in two ways:
 
 - *robust*: by the sum of the outer products of the observed scores (the sandwich; White,
-  Econometrica 50, 1982). It is right whatever the model. With few systems it is too small, and varies
-  much: the error of its entry for a standard deviation is about :math:`\sqrt{14 / N}` of its size.
+  Econometrica 50, 1982). It is right whatever the model. With few systems it is too small, and
+  varies much: the error of its entry for a standard deviation is about :math:`\sqrt{14 / N}` of its
+  size.
 - *by the model*: by what the fitted model says. For a likelihood it is the observed information A
   itself. For other estimates it is the mean over systems that are simulated from the fitted model.
 
@@ -37,18 +38,31 @@ def by_information(problem: Problem) -> bool:
     return len(problem.data) < FEW_SYSTEMS
 
 
-def simulated(problem: Problem, p: np.ndarray, count: int, stage: str) -> Problem:
+def simulated(
+    problem: Problem, p: np.ndarray, count: int, stage: str, residuals: np.ndarray | None = None
+) -> Problem:
     """Return the problem with observations of ``count`` systems drawn from its model at p.
 
-    They have the conditions of the observed systems, which take turns.
+    They have the conditions of the observed systems, which take turns. Given residuals of the
+    simulator (K, d_y), a random one is added to each.
     """
     rng = generator(problem.seed, f"{problem.stage}/{stage}")
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
     systems = None if problem.conditions is None else np.arange(count) % len(problem.conditions)
+    simulate = problem.simulate
+    if residuals is not None:
+        chosen = torch.from_numpy(residuals[rng.integers(len(residuals), size=count)])
+
+        def simulate(z: torch.Tensor) -> torch.Tensor:
+            return problem.simulate(z) + chosen
+
+    at = torch.from_numpy(np.asarray(p, dtype=float))
     with torch.no_grad():
-        data = problem.model(torch.from_numpy(np.asarray(p, dtype=float)), omega, e, systems)
-    own = None if problem.conditions is None else problem.conditions.of(systems)
+        data = replace(problem, simulate=simulate).model(at, omega, e, systems)
+    own = None
+    if problem.conditions is not None and systems is not None:
+        own = problem.conditions.of(systems)
     return replace(problem, data=data.numpy(), conditions=own)
 
 

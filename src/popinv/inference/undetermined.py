@@ -1,9 +1,9 @@
-r"""Parameters that no number of systems determines, and the combinations of them that are determined.
+r"""Parameters that the data do not determine, and their determined combinations.
 
 If a model depends on two parameters through their ratio alone, the observations say nothing of
-either, whatever their number. Along such a direction v the information is zero,
-:math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, those of the others are
-those within the determined directions, and the combinations :math:`c^T p` with
+either, whatever their number. Along such a direction v the information is zero, :math:`v^T I v =
+0`. The standard errors of the parameters in v are infinite, those of the others are those within
+the determined directions, and the combinations :math:`c^T p` with
 :math:`c^T v = 0` have finite intervals.
 """
 
@@ -19,9 +19,9 @@ from popinv.inference.identifiability import Identifiability
 from popinv.inference.problem import Problem
 from popinv.inference.reading import read_names
 
-# A direction is undetermined if the moments move by less than this over the parameters' whole scale,
-# in standard errors, and if the likelihood's information along it is less than the second number
-# times what the parameters have one by one.
+# A direction is undetermined if the moments move by less than this over the parameters' whole
+# scale, in standard errors, and if the likelihood's information along it is less than the second
+# number times what the parameters have one by one.
 _LEAST_MOVEMENT, _LEAST_INFORMATION = 0.05, 1e-2
 # Part of a direction beyond the others with which it is another one.
 _ANOTHER = 0.3
@@ -125,7 +125,8 @@ class Undetermined:
         for row in rows:
             value = float(row @ p[among])
             half = t * float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))
-            used = [(float(c), names[i], bool(logs[i])) for c, i in zip(row, among, strict=True) if c]
+            every = zip(row.tolist(), among.tolist(), strict=True)
+            used = [(c, names[i], bool(logs[i])) for c, i in every if c]
             ends = np.array([value, value - half, value + half])
             product = all(log for _, _, log in used)
             ends = np.exp(ends) if product else ends
@@ -170,7 +171,7 @@ def _product(used: list[tuple[float, str, bool]]) -> str:
 
 
 def _sum(used: list[tuple[float, str, bool]]) -> str:
-    terms = []
+    terms: list[str] = []
     for c, name, log in used:
         size = "" if abs(c) == 1 else f"{abs(c):.2g} "
         sign = "-" if c < 0 else "+" if terms else ""

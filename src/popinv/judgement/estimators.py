@@ -8,20 +8,13 @@ from collections.abc import Iterator
 from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
 from popinv.judgement.metrics import Metrics
 
-__all__ = [
-    "agreement_judgement",
-    "arrival_judgement",
-    "boundaries_judgement",
-    "convergence_judgement",
-    "efficiency_judgement",
-    "estimator_judgement",
-]
-
 # If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
 # If a ratio of standard error and bound is above the second, the data contain more information.
 _DIFFER, _INEFFICIENT = 0.01, 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
+# An error of the log likelihood that does not show.
+_EXACT = 0.005
 
 
 def estimator_judgement(metrics: Metrics) -> Iterator[Judgement]:
@@ -135,6 +128,53 @@ def efficiency_judgement(metrics: Metrics) -> Iterator[Judgement]:
         f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
         f"({readable(worst)}).",
         f"Above {_INEFFICIENT:g} the data contain more information than the answer uses.",
+    )
+
+
+def value_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the log likelihood at its maximum, and the criteria by which models are compared."""
+    if "aic" not in metrics:
+        return
+    value, error = metrics["log_likelihood"], metrics["log_likelihood_error"]
+    criteria = f"AIC {metrics['aic']:.2f}, BIC {metrics['bic']:.2f}"
+    exact = "" if error < _EXACT else f" (error of its draws {error:.2g})"
+    yield Judgement(
+        "Log likelihood",
+        "neutral",
+        f"{value:.2f}; {criteria}",
+        f"The log likelihood at its maximum is {value:.2f}{exact}. {criteria}.",
+        "Models of the same observations are compared by AIC or BIC: the smaller, the better. BIC "
+        "counts the systems as the independent observations.",
+    )
+
+
+def standard_errors_judgement(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield the kind of the standard errors, and how they compare with the other kind."""
+    if "standard_errors_by" not in metrics:
+        return
+    ratios = {}
+    for key, value in metrics.items():
+        name = key.removeprefix("model_standard_error_")
+        robust = metrics.get(f"robust_standard_error_{name}")
+        if name != key and is_number(value) and is_number(robust) and value > 0:
+            ratios[name] = robust / value
+    if not ratios:
+        return
+    low, high = (chosen(ratios, key=lambda name: ratios[name]) for chosen in (min, max))
+    by_model = metrics["standard_errors_by"] == "model"
+    used, other = ("by the model", "robust") if by_model else ("robust", "by the model")
+    compared = (
+        f"robust ones are {ratios[low]:.2f} ({readable(low)}) to {ratios[high]:.2f} "
+        f"({readable(high)}) times those by the model"
+    )
+    yield Judgement(
+        "Standard errors",
+        "neutral",
+        f"{used}; {compared}",
+        f"The standard errors are {used}. The {compared}.",
+        "With few systems, use those by the model: the robust ones rest on the scores of as many "
+        "systems, and are too small. With many systems, the robust ones hold even if the model is "
+        f"wrong. metrics.json and summary() have those that are {other}, too.",
     )
 
 

@@ -12,6 +12,8 @@ from popinv.judgement.estimators import (
     convergence_judgement,
     efficiency_judgement,
     estimator_judgement,
+    standard_errors_judgement,
+    value_judgement,
 )
 from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
 from popinv.judgement.metrics import Metrics, Parameter
@@ -49,6 +51,8 @@ def judgements(
         arrival_judgement(metrics),
         agreement_judgement(metrics),
         efficiency_judgement(metrics),
+        standard_errors_judgement(metrics),
+        value_judgement(metrics),
         boundaries_judgement(metrics),
         _heldout(metrics),
         _predictions(metrics),

@@ -131,8 +131,8 @@ class Site:
     def evaluation(
         self,
         p: np.ndarray,
-        memory: Mapping[str, np.ndarray] | None,
-        systems: np.ndarray | None,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
     ) -> Evaluation:
         """Return the likelihood of its systems, or of some of them, from that at a nearby p."""
         if self._near is None:

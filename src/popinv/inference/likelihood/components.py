@@ -1,8 +1,8 @@
 r"""A mixture as a sum over its components, each of which has an ordinary law.
 
-With weights w_k and components of parameters alpha_k, all functions of the mixture's alpha, moments and
-densities of the mixture are sums over k of those of the components. Their derivatives follow by the
-chain rule from d log w_k / d alpha and d alpha_k / d alpha.
+With weights w_k and components of parameters alpha_k, all functions of the mixture's alpha, moments
+and densities of the mixture are sums over k of those of the components. Their derivatives follow by
+the chain rule from d log w_k / d alpha and d alpha_k / d alpha.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Split:
     def moments(
         self, each: Sequence[tuple[torch.Tensor, ...]]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        r"""Return mean and covariance of the mixture, and their derivatives, from those of components.
+        r"""Return the moments of the mixture from those of its components.
 
         .. math:: m = \sum_k w_k m_k, \qquad S = \sum_k w_k (S_k + m_k m_k^T) - m m^T .
 
@@ -100,7 +100,7 @@ class Split:
         return value, change
 
     def _chained(self, derivatives: torch.Tensor, k: int) -> torch.Tensor:
-        """Return derivatives along the first axis in (alpha, gamma) from those in (alpha_k, gamma)."""
+        """Return :meth:`in_alpha` of derivatives along the first axis."""
         size = self.of_alpha.shape[1]
         of_alpha = torch.from_numpy(self.of_alpha[k])
         in_law = torch.tensordot(of_alpha.T, derivatives[:size], dims=1)

@@ -106,6 +106,12 @@ class Conditional:
         )
         return replace(self, narrow=narrow)
 
+    def residual(self, g: torch.Tensor) -> torch.Tensor:
+        """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen."""
+        seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
+        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
+        return self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
+
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
         if self.narrow is not None and self.narrow.entries is not None:

@@ -2,9 +2,10 @@ r"""Draws of the law and of the proposals, for the integrals over single systems
 
 The draws of a system are two randomised quasi-random sets, which fill the unit cube more evenly
 than independent draws: Sobol' points whose binary digits are all shifted by the same random digits
-(L'Ecuyer and Lemieux, Recent advances in randomized quasi-Monte Carlo methods, 2002). Every point is
-uniform, so that a mean over them is unbiased, and its error falls faster than with the root of the
-number of points. The two sets of a system are independent, and their difference shows the error.
+(L'Ecuyer and Lemieux, Recent advances in randomized quasi-Monte Carlo methods, 2002). Every point
+is uniform, so that a mean over them is unbiased, and its error falls faster than with the root of
+the number of points. The two sets of a system are independent, and their difference shows the
+error.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def best_draws(draws: torch.Tensor, objective: torch.Tensor, count: int = 1) -> 
 
     The first is the draw with the smallest objective. The others are the best of those that are
     smaller than their neighbours among the draws, and so may lie in the basin of another mode
-    (Rinnooy Kan and Timmer, Stochastic global optimization methods, Math. Programming 39, 1987). Where
-    there are fewer, the first takes their place.
+    (Rinnooy Kan and Timmer, Stochastic global optimization methods, Math. Programming 39, 1987).
+    Where there are fewer, the first takes their place.
 
     Parameters
     ----------

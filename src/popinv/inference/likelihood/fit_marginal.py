@@ -1,7 +1,7 @@
 """The maximum marginal likelihood estimate, and the diagnostics of its integrals.
 
-The ascent is made of cycles. In each, the draws of all systems stay the same, so that the likelihood
-is a smooth function. After a cycle
+The ascent is made of cycles. In each, the draws of all systems stay the same, so that the
+likelihood is a smooth function. After a cycle
 
 - draws that were adapted to the posteriors elsewhere are adapted again,
 - systems with a further mode get adapted draws,
@@ -63,10 +63,12 @@ _MOST_CYCLES = 20
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 # Largest number of draws of a system, and of all systems together.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
+# Error of the log likelihood's value for so many systems; with more it grows with them.
+_VALUE_ERROR, _OF_SYSTEMS = 0.015, 50
 # The error falls at least with this power of the number of draws.
 _RATE = 0.5
-# Shares of the effective draws where they are adapted: those that are effective wherever they are used,
-# and below which they are adapted again.
+# Shares of the effective draws where they are adapted: those that are effective wherever they are
+# used, and below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.5, 0.8
 # With fewer systems for each parameter, the squares of their scores are no good curvature.
 _SYSTEMS_PER_PARAMETER = 25
@@ -173,13 +175,16 @@ class _Cycle:
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> _Cycle:
         """Return the cycle from its arrays."""
-        whole = {name: int(arrays[name]) for name in ("draws", "number", "steps")}
-        return cls(**{**arrays, **whole})
+        p, hard, information, path = (
+            np.array(arrays[name]) for name in ("p", "hard", "information", "path")
+        )
+        draws, number, steps = (int(arrays[name]) for name in ("draws", "number", "steps"))
+        return cls(p, draws, hard, information, number, steps, path)
 
 
 @dataclass(frozen=True)
 class _Ascent:
-    """The ascent of one problem; the attributes are arguments of :func:`fit_marginal_likelihood`."""
+    """The ascent of one problem, by the arguments of :func:`fit_marginal_likelihood`."""
 
     problem: Problem
     settings: MarginalSettings
@@ -229,7 +234,38 @@ class _Ascent:
                 curved, state.point.p, self.settings, None, memory, None, near.hard
             )
 
-        return estimate_at(self.problem, settings, total, by_curved, few_draws, several)
+        estimate = estimate_at(self.problem, settings, total, by_curved, few_draws, several)
+        return self.valued(estimate, settings, memory, near.hard)
+
+    def valued(
+        self,
+        estimate: Estimate,
+        settings: MarginalSettings,
+        memory: Mapping[str, np.ndarray],
+        hard: np.ndarray,
+    ) -> Estimate:
+        """Return an estimate with the value of the log likelihood from draws of its own.
+
+        At the maximum, the draws of the ascent give too large a value. There are as many draws as a
+        small error needs, as far as allowed.
+        """
+        problem, count = self.problem, len(self.problem.data)
+        own = replace(problem, stage=f"{problem.stage}/value")
+        wanted = _VALUE_ERROR * max(1.0, count / _OF_SYSTEMS)
+        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, self.most_draws / count)
+        while True:
+            found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
+            error = float(np.sqrt((found.value_error**2).sum()))
+            larger = replace(settings, draws=4 * settings.draws)
+            if error <= wanted or larger.draws > most:
+                break
+            settings = larger
+        told = {"value": float(found.log_likelihood.sum()), "value_error": error}
+        return replace(
+            estimate,
+            diagnostics={**estimate.diagnostics, **told},
+            arrays={**estimate.arrays, "log_likelihood": found.log_likelihood},
+        )
 
     def settings_of(self, cycle: _Cycle) -> MarginalSettings:
         """Return the settings of a cycle."""

@@ -17,7 +17,7 @@ the densities q_n are adapted to the posteriors
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -26,7 +26,7 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
 from popinv.inference.likelihood.draws import quasi_random, usable
-from popinv.inference.likelihood.integrals import MarginalSettings, summarised
+from popinv.inference.likelihood.integrals import Features, MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
 from popinv.inference.likelihood.whitening import (
@@ -69,12 +69,13 @@ class FixedDraws:
     inputs: torch.Tensor
     signal: torch.Tensor
     log_ratio: torch.Tensor
+    features: Features | None = None
 
     def of(self, rows: np.ndarray) -> FixedDraws:
         """Return the draws of some of the systems."""
         index = torch.from_numpy(rows)
         arrays = (self.omega[index], self.inputs[index], self.signal[index], self.log_ratio[index])
-        return FixedDraws(self.problem.of_systems(rows), *arrays)
+        return FixedDraws(self.problem.of_systems(rows), *arrays, self.features)
 
     def __call__(self, p: np.ndarray) -> Evaluation:
         """Evaluate the likelihood and the scores of all systems at p (n_p,).
@@ -96,6 +97,9 @@ class FixedDraws:
                 each[..., : problem.d_alpha] += to_alpha(of_noise.slope())
         for i, scores in enumerate(of_noise.scores(), problem.d_alpha):
             each[..., i] = scores
+        if self.features is not None:
+            more = self.features(self.omega, of_noise.whitened(), signal)
+            each = torch.cat([each, more], dim=2)
         log_weight = self.log_ratio + log_law + of_noise.log_density()
         log_weight, each = usable(log_weight, each)
         best = self.omega[torch.arange(n), log_weight.argmax(dim=1)]
@@ -182,7 +186,8 @@ def adapted_draws(
         mixtures = _adapted(cheap or problem, p, settings, numbers)
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the posteriors at {p} have no finite curvature") from error
-    return _drawn(problem, p, mixtures, settings.draws, "draws", numbers)
+    draws = _drawn(problem, p, mixtures, settings.draws, "draws", numbers)
+    return replace(draws, features=settings.features)
 
 
 def _adapted(
@@ -296,6 +301,10 @@ class _Constant:
         """Return its gradient in the signal, shape (N, S, d_y)."""
         return self.noise.transpose(self.residual)
 
+    def whitened(self) -> torch.Tensor:
+        """Return the whitened residuals, shape (N, S, d_y)."""
+        return self.residual
+
     def scores(self) -> Iterator[torch.Tensor]:
         """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
         for change in self.changes:
@@ -322,6 +331,11 @@ class _Varying:
     def slope(self) -> torch.Tensor:
         """Return its gradient in the signal, shape (N, S, d_y)."""
         return self.at.here.with_slope(self.signal)[1]
+
+    def whitened(self) -> torch.Tensor:
+        """Return the whitened residuals, shape (N, S, d_y)."""
+        with torch.no_grad():
+            return self.at.here.residual(self.signal)
 
     def scores(self) -> Iterator[torch.Tensor]:
         """Yield its derivative in each entry of gamma that moves, shape (N, S)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,6 +33,16 @@ MODES = 4
 _LEAST_USABLE = 0.25
 
 
+class Features(Protocol):
+    """Functions of a system's standard normal numbers, whitened residual and signal."""
+
+    def __call__(
+        self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the features (n, S, k) of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
+        ...
+
+
 @dataclass(frozen=True)
 class MarginalSettings:
     """Settings of the integration.
@@ -40,6 +51,8 @@ class MarginalSettings:
     ----------
     draws : int
         S, a multiple of 4.
+    features : callable, optional
+        Functions of single draws whose posterior means follow the scores in an evaluation.
     first_mode_steps, mode_steps : int
         Largest number of steps to a mode, from draws of the law and from the mode of a nearby
         evaluation. For a law that is strongly curved, both are the first.
@@ -49,6 +62,7 @@ class MarginalSettings:
     """
 
     draws: int = PolishSettings().draws
+    features: Features | None = None
     first_mode_steps: int = 60
     mode_steps: int = 4
     # One correction leaves heavy tails that a few draws do not reveal.
@@ -186,7 +200,7 @@ class Integrals:
             omega, log_proposal = defensive(modes, xi)
         else:
             omega, log_proposal = propose(*self._proposing(modes), modes, xi, corrections)
-        log_joint, each = self._joint(modes, omega)
+        log_joint, each = self._joint(modes, omega, settings.features)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
 
@@ -201,8 +215,10 @@ class Integrals:
         there = known.noise.apply(known.few(modes.omega))
         return known.few, known.noise, self.whitened - modes.observation + there
 
-    def _joint(self, modes: Modes, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log N + log phi (n, S) and the scores of each draw (n, S, n_p).
+    def _joint(
+        self, modes: Modes, omega: torch.Tensor, features: Features | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log N + log phi (n, S), and scores and features of each draw (n, S, n_p + k).
 
         The logarithm of phi omits its constant, as the proposals do.
         """
@@ -230,6 +246,9 @@ class Integrals:
             field = noise_field(self.noise, self.whitened, modes, change)
             scores[..., i] = self.noise.noise_scores(residual, change)
             scores[..., i] -= field.variate(shift, gradient)
+        if features is not None:
+            more = features(omega, residual, y.reshape(n, count, -1))
+            scores = torch.cat([scores, more], dim=2)
         return log_joint, scores
 
     def _unseen(

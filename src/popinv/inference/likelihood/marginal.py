@@ -56,8 +56,8 @@ _BLOCK_VALUES, _LARGE_BLOCK_VALUES, _FEW_IN_A_BLOCK = 2**21, 2**23, 16
 # Systems whose further modes are searched: they tell a share of 1 % to 0.1 %.
 _SEARCHED_SYSTEMS = 10_000
 # Two modes are different if they are further apart than this, in posterior deviations. The second
-# counts if its weight is at least this share of the first's. Smaller ones are as many as systems, and
-# lead the ascent astray together.
+# counts if its weight is at least this share of the first's. Smaller ones are as many as systems,
+# and lead the ascent astray together.
 _APART, _COMPARABLE = 2.0, 1e-4
 
 
@@ -179,8 +179,9 @@ def further_modes(
 ) -> tuple[np.ndarray, float]:
     """Return the systems with a further mode that is not negligible.
 
-    Further searches start at separate draws of the law. They miss modes that attract none of them. Of more than 10,000 systems, 10,000 are searched first, and the others only
-    if one of these has a further mode.
+    Further searches start at separate draws of the law. They miss modes that attract none of them.
+    Of more than 10,000 systems, 10,000 are searched first, and the others only if one of these has
+    a further mode.
 
     Parameters
     ----------
@@ -255,7 +256,7 @@ class _Run:
                 self.changes = [self.noise.change(each) for each in self.derivatives]
         self.push_forward = PushForward(problem, alpha, problem.known)
         self.span: Span | None = None
-        if reduces and reducible(problem):
+        if reduces and settings.features is None and reducible(problem):
             self.span = Span.of(self.push_forward, p, self.noise, self.changes)
 
     @property

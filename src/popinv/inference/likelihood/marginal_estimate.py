@@ -2,8 +2,8 @@
 
 Two kinds of standard errors are computed: from the observed information A, and from the sandwich
 A^{-1} B A^{-1} with the sum B of the outer products of the scores. The answer has those that
-:mod:`popinv.inference.standard_errors` chooses. A parameter whose maximum lies at zero is held there:
-it has an interval by the profile, and the others' errors are those with it held.
+:mod:`popinv.inference.standard_errors` chooses. A parameter whose maximum lies at zero is held
+there: it has an interval by the profile, and the others' errors are those with it held.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 0.3
 FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
-# Eigenvalue of the information with diagonal 1 below which a direction is not determined. The errors of
-# the draws are judged in the others.
+# Eigenvalue of the information with diagonal 1 below which a direction is not determined. The
+# errors of the draws are judged in the others.
 _DETERMINED = 1e-3
 # A logarithm with a larger standard error is that of a number near zero, or is not determined.
 _VAGUE = 1.0
@@ -111,7 +111,8 @@ def curvature_at(
     each = (each + each.swapaxes(2, 3)) / 2
     inner = np.ix_(free, free)
     curvature = np.zeros((len(errors), len(errors)))
-    # The squares of many scores are the accurate ones, and all the curvatures of some systems noisy.
+    # The squares of many scores are the accurate ones, and all the curvatures of some systems
+    # noisy.
     if by_information(problem):
         curvature[inner] = each[0].sum(axis=0)
     else:

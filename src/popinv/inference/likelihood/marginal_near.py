@@ -1,13 +1,13 @@
 r"""The marginal likelihood near one (alpha, gamma), with draws that suit each system.
 
 Draws about one mode (:mod:`popinv.inference.likelihood.marginal`) suffice for a posterior that is
-close to a normal density. A *hard* system has few effective draws, or a further mode that these draws
-leave out. Its draws are adapted to its posterior at one p_0, and serve near it
+close to a normal density. A *hard* system has few effective draws, or a further mode that these
+draws leave out. Its draws are adapted to its posterior at one p_0, and serve near it
 (:mod:`popinv.inference.likelihood.fixed_draws`). This takes a law that has a density, and at most
 eight parameters that vary.
 
-Under a mixture, a system belongs to component k with probability w_k, and its likelihood is a sum of
-integrals over normal laws,
+Under a mixture, a system belongs to component k with probability w_k, and its likelihood is a sum
+of integrals over normal laws,
 
 .. math:: p(y) = \sum_k w_k\, p_k(y), \qquad
     \nabla \log p = \sum_k r_k \bigl(\nabla \log w_k + \nabla \log p_k\bigr), \qquad
@@ -71,7 +71,7 @@ class Near:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems, by default all, starting from the memory of a nearby evaluation."""
+        """Evaluate some systems, by default all, from the memory of a nearby evaluation."""
         rows = np.arange(len(self.numbers)) if systems is None else systems
         place = np.full(len(self.numbers), -1)
         place[self.hard] = np.arange(len(self.hard))
@@ -120,7 +120,7 @@ class MixtureNear:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems, by default all, starting from the memory of a nearby evaluation."""
+        """Evaluate some systems, by default all, from the memory of a nearby evaluation."""
         (alpha, gamma), each = self.problem.split(np.asarray(p, dtype=float)), []
         split = Split.of(self.problem, alpha)
         for k, part in enumerate(self.parts):

@@ -33,8 +33,8 @@ _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
 _NEWTON_TOLERANCE = 0.005
 # Smallest curvature of a step, relative to the squares of the scores.
 _LEAST_CURVATURE = 0.05
-# Eigenvalue of the squares with diagonal 1 that is zero, as a share of the largest; and the curvature
-# there that is more than the error of the draws.
+# Eigenvalue of the squares with diagonal 1 that is zero, as a share of the largest; and the
+# curvature there that is more than the error of the draws.
 _NOTHING, _LEAST_OWN = 1e-7, 1e-3
 
 

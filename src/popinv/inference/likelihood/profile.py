@@ -8,8 +8,8 @@ be zero, or of a length beyond the domain. The profile interval holds the values
 
 where t is the quantile of Student's t distribution with one degree of freedom less than systems: at
 97.5 %, or at 95 % if the maximum itself lies at zero, so that the interval is one-sided. With many
-systems, t^2 is the quantile of chi-squared, 3.84 or 2.71. c is the ratio of the parameter's sampling
-variance to the variance from the curvature, and is 1 for the likelihood of a right model.
+systems, t^2 is the quantile of chi-squared, 3.84 or 2.71. c is the ratio of the parameter's
+sampling variance to the variance from the curvature, and is 1 for the likelihood of a right model.
 """
 
 from __future__ import annotations

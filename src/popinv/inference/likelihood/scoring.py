@@ -9,13 +9,14 @@ step depends on the units of a parameter. Logarithms of positive quantities move
 step. The others are then solved for again (:mod:`popinv.optimisation.bounded`), so that a variance
 on its way to zero neither slows them nor leads them astray.
 
-The squares of few scores, or of a model that does not fit, are not the negative Hessian. The gradients
-before and after the last step s show the curvature along it. If it is a factor f > 1.3 of what I
-predicts, steps were too long, and the next one has the information
+The squares of few scores, or of a model that does not fit, are not the negative Hessian. The
+gradients before and after the last step s show the curvature along it. If it is a factor f > 1.3 of
+what I predicts, steps were too long, and the next one has the information
 
 .. math:: I + (f - 1) \frac{I s s^T I}{s^T I s}.
 
-If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its place.
+If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its
+place.
 
 The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
@@ -40,11 +41,11 @@ _LONGEST = 1.0
 _SINGULAR = 1e-6
 # Damping of the step whose gain is predicted.
 _DAMPED = 1e-3
-# Information, per square of a parameter's natural size, that is added for a step. It matters only along
-# directions that the data do not determine.
+# Information, per square of a parameter's natural size, that is added for a step. It matters only
+# along directions that the data do not determine.
 _RIDGE = 1e-4
-# Information along a direction, per square of its natural size, below which both sides are tried; how
-# many such directions, and how far.
+# Information along a direction, per square of its natural size, below which both sides are tried;
+# how many such directions, and how far.
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
 # Gain in the log likelihood for which a saddle is left.
 _WORTH_IT = 0.05
@@ -156,7 +157,7 @@ def _finite(point: Point) -> bool:
 
 
 def _corrected(state: ScoringState, free: np.ndarray) -> Point:
-    """Return the point of a state, with the curvature along its last step that the gradients show."""
+    """Return the point of a state, with the curvature that its last step has shown."""
     point = state.point
     if state.secant is None:
         return point

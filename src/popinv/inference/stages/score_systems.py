@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +10,8 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.conditions import heldout_observations
 from popinv.inference.polish import likelihood_solves
-from popinv.inference.predictive import log_densities, predictive
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, draws_of_answer, estimate_of
+from popinv.inference.predictive import predictive
+from popinv.inference.result import draws_of_answer, estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
@@ -82,7 +80,10 @@ def score_systems(
         answers = without_tested["p"].values
     reason = _reason(population, likelihood, solver is not None)
     scores = predictive(problem, tested, conditions, answers, draws, solver, reason)
-    value, error = _log_likelihood(problem, population, draws, solver)
+    value = error = np.nan
+    if population.attrs["estimator"] == "likelihood":
+        value = float(population["log_likelihood"].sum())
+        error = float(population.attrs["value_error"])
     kept = {name: observations[name] for name in _NAMES if name in observations.coords}
     return xr.Dataset(
         {
@@ -125,19 +126,3 @@ def _reason(population: xr.Dataset, likelihood: xr.Dataset, through_solver: bool
     if not through_solver and np.any(pushed > np.maximum(errors, 1e-12)):
         return "the surrogate's error moves its answer by more than a standard error"
     return ""
-
-
-def _log_likelihood(
-    problem: Problem, population: xr.Dataset, draws: int, solver: SolverSimulator | None
-) -> tuple[float, float]:
-    """Return the log likelihood of all systems at its maximum and its error, NaN if unknown."""
-    if population.attrs["estimator"] != "likelihood":
-        return np.nan, np.nan
-    if solver is None and population.attrs["through"] == "solver":
-        # The solver takes too long for further draws.
-        return float(population["log_likelihood"].sum()), np.nan
-    maximum = estimate_of(population) - correction_of(population)
-    simulated = problem if solver is None else replace(problem, simulate=solver)
-    with nullcontext() if solver is None else solver.session():
-        values, errors, _ = log_densities(simulated, maximum, draws)
-    return float(values.sum()), float(np.sqrt((errors**2).sum()))

@@ -113,7 +113,7 @@ class MixtureLaw(Law):
         return torch.logsumexp(log_weights + each, dim=-1) - torch.stack(slopes).sum(dim=0)
 
     def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log weights (K,), and the means and log deviations (K, 2 d_z) of the components."""
+        """Return log weights (K,), and means and log deviations (K, 2 d_z) of the components."""
         log_weights, means, log_deviations = self._parts(alpha)
         return log_weights, torch.cat([means, log_deviations], dim=-1)
 

@@ -1,0 +1,284 @@
+r"""What a system shows of the mistakes that a model may have.
+
+Every feature is the score of one further parameter, which is zero in the fitted model (Rao, Proc.
+Camb. Phil. Soc. 44, 1948). With the whitened residual r of a system, its signal g, and its standard
+normal numbers omega, it is the posterior mean of
+
+==================================  =====================================================
+correlation of the noise, lag h     :math:`\sum_t r_t r_{t+h}`
+correlation between neighbours      :math:`\sum r_j r_k` over pairs of near observations
+deviation in a group of entries     :math:`\tfrac12 \sum_j (r_j^2 - 1)`
+growth with the signal              :math:`\sum_j (r_j^2 - 1) \log|g_j|`
+heavy tails                         :math:`\sum_j \mathrm{He}_4(r_j) / 24`
+deviation from system to system     :math:`\tfrac12 (\sum_j (r_j^2 - 1))^2`
+offset in a group of entries        :math:`\sum_j r_j`
+correlation of two parameters       :math:`\omega_i \omega_k`
+skewness, kurtosis of a parameter   :math:`\mathrm{He}_3(\omega_i)/6, \mathrm{He}_4(\omega_i)/24`
+effect of a known quantity c        :math:`\omega_i c`
+==================================  =====================================================
+
+He are Hermite polynomials. A parameter of the size ``large`` is one that a user would want to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.forward.datasets import observation_names, place_coordinates, time_series
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+# Largest number of groups of observations, of parameters with features of their own, and of lags.
+_GROUPS, _PARAMETERS, _LAGS = 6, 4, 2
+# Signals that are drawn for their sizes. Smaller ones than this share of the usual size of their
+# observation count as so large. Sizes that differ by less are all alike.
+_SIGNALS, _LEAST_SIGNAL, _LEAST_SPREAD = 500, 0.05, 0.1
+
+# Of omega (n, S, d_omega), residual and signal (n, S, d_y): shape (n, S).
+OfDraws = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature.
+
+    Attributes
+    ----------
+    part : {"law", "noise", "simulator"}
+        What is wrong where its parameter is not zero.
+    name : str
+        Such as ``lag_1``.
+    told : str
+        What is the case then, such as "the noise is correlated in time (lag 1)".
+    unit : str
+        What its parameter is, such as "correlation".
+    large : float
+    of : callable
+        The function of single draws.
+    by : int, optional
+        The column of the known quantities of the systems that multiplies the feature.
+    """
+
+    part: Literal["law", "noise", "simulator"]
+    name: str
+    told: str
+    unit: str
+    large: float
+    of: OfDraws
+    by: int | None = None
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The features of a problem; calling it gives them for single draws, (n, S, k)."""
+
+    features: Sequence[Feature]
+
+    def __call__(
+        self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the features of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
+        return torch.stack([f.of(omega, residual, signal) for f in self.features], dim=-1)
+
+    def of_systems(self, means: np.ndarray, problem: Problem) -> np.ndarray:
+        """Return the features (n, k) of a problem's systems from their posterior means."""
+        known, found = problem.known, means.copy()
+        for column, feature in enumerate(self.features):
+            if feature.by is not None and known is not None:
+                found[:, column] *= _standardised(problem)[:, feature.by]
+        return found
+
+
+def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> FeatureSet:
+    """Return the features of a study at an estimate p (n_p,).
+
+    Parameters
+    ----------
+    problem : Problem
+    observations : Dataset
+        With the coordinates of the observations.
+    p : ndarray of shape (n_p,)
+    """
+    return FeatureSet(
+        [
+            *_of_correlations(problem, observations),
+            *_of_entries(problem, observations),
+            *_of_size(problem, p),
+            *_of_law(problem),
+        ]
+    )
+
+
+def _of_correlations(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
+    """Yield the correlations of the noise in time and between neighbours."""
+    one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
+    series = time_series(observations)
+    series = np.arange(one)[:, None] if series is None else series[series[:, 0] < one]
+    for lag in range(1, min(_LAGS, series.shape[1] - 2) + 1):
+        ends = series[:, :-lag].ravel(), series[:, lag:].ravel()
+        told = f"the noise is correlated in time (lag {lag})"
+        yield _correlation(f"lag_{lag}", told, ends, one, d_y)
+    if len(series) > 1:
+        near = _neighbours(observations, series[:, 0])
+        ends = tuple(series[end].ravel() for end in near)
+        told = "the noise is correlated between neighbouring observations"
+        yield _correlation("neighbours", told, ends, one, d_y)
+
+
+def _correlation(name: str, told: str, ends: Sequence[np.ndarray], one: int, d_y: int) -> Feature:
+    firsts = range(0, d_y, one)
+    a, b = (torch.from_numpy(np.concatenate([end + first for first in firsts])) for end in ends)
+
+    def of(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return (r[..., a] * r[..., b]).sum(dim=-1)
+
+    return Feature("noise", name, told, "correlation", 0.4, of)
+
+
+def _neighbours(observations: xr.Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each place and the nearest of the places before it, all places if they have none."""
+    axes = [name for name in place_coordinates(observations) if name != "observation_t"]
+    later = np.arange(1, len(rows))
+    if not axes:
+        return later - 1, later
+    at = np.column_stack([observations[name].values[rows] for name in axes]).astype(float)
+    at = (at - at.mean(axis=0)) / np.maximum(at.std(axis=0), 1e-300)
+    nearest = [int(np.linalg.norm(at[:k] - at[k], axis=1).argmin()) for k in later]
+    return np.array(nearest), later
+
+
+def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
+    """Yield deviations and offsets of the noise in groups of observations."""
+    one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
+    names = observation_names(observations)
+    groups = np.array_split(np.arange(one), min(_GROUPS, one))
+    for number, group in enumerate(groups, start=1):
+        where = names[group[0]] + (f" to {names[group[-1]]}" if len(group) > 1 else "")
+        entries = torch.from_numpy(np.concatenate([group + first for first in range(0, d_y, one)]))
+        told = f"the standard deviation of the noise is another one in {where}"
+        unit = "relative change"
+        yield Feature("noise", f"deviation_{number}", told, unit, 0.5, partial(_square, entries))
+        told = f"the simulator is off in {where}"
+        unit = "in noise standard deviations"
+        yield Feature("simulator", f"offset_{number}", told, unit, 1.0, partial(_offset, entries))
+
+
+def _square(
+    entries: torch.Tensor, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
+    return _excess(r[..., entries]).sum(dim=-1) / 2
+
+
+def _offset(
+    entries: torch.Tensor, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
+    return r[..., entries].sum(dim=-1)
+
+
+def _excess(r: torch.Tensor) -> torch.Tensor:
+    """Return r^2 - 1 where an entry was observed, zero elsewhere."""
+    return torch.where(r == 0, 0.0, r**2 - 1)
+
+
+def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
+    """Yield how the size of the noise depends on the signal and the system, and its tails."""
+    alpha = torch.from_numpy(problem.split(p)[0].copy())
+    rng = generator(problem.seed, f"{problem.stage}/features")
+    omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
+    with torch.no_grad():
+        signals = problem.signal(alpha, omega)
+    size = signals.square().mean(dim=0).sqrt()
+    size = torch.where(size > 0, size, 1.0)
+    largest = size.max()
+
+    def logs(g: torch.Tensor) -> torch.Tensor:
+        return torch.log((g.abs() / largest).clamp(min=_LEAST_SIGNAL))
+
+    if float(logs(signals).std()) > _LEAST_SPREAD:
+
+        def growth(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+            return (_excess(r) * logs(g)).sum(dim=-1)
+
+        told = "the noise grows with the signal"
+        yield Feature("noise", "growth", told, "power of the signal", 1.0, growth)
+
+    def tails(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return torch.where(r == 0, 0.0, r**4 - 6 * r**2 + 3).sum(dim=-1) / 24
+
+    yield Feature("noise", "tails", "the noise has heavy tails", "excess kurtosis", 2.0, tails)
+
+    def systems(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return _excess(r).sum(dim=-1) ** 2 / 2
+
+    told = "the standard deviation of the noise differs from system to system"
+    yield Feature("noise", "systems", told, "variance of its logarithm", 0.2, systems)
+
+
+def _of_law(problem: Problem) -> Iterator[Feature]:
+    """Yield correlations, skewness and kurtosis of the parameters, and effects of what is known."""
+    names = varying_parameters(problem)
+    for i, name in enumerate(names):
+        for k in range(i):
+            told = f"{names[k]} and {name} are correlated"
+            of = partial(_product, i, k)
+            yield Feature("law", f"correlation_{names[k]}_{name}", told, "correlation", 0.5, of)
+    for i, name in enumerate(names):
+        told = f"the law of {name} is skewed"
+        yield Feature("law", f"skewness_{name}", told, "skewness", 1.0, partial(_third, i))
+        told = f"the law of {name} has heavy tails, or several groups"
+        yield Feature("law", f"kurtosis_{name}", told, "excess kurtosis", 1.5, partial(_fourth, i))
+    if problem.known is None:
+        return
+    known = _standardised(problem)
+    for column in np.flatnonzero(known.std(axis=0) > 0):
+        for i, name in enumerate(names):
+            told = f"{name} depends on known quantity {column + 1}"
+            unit = "change in standard deviations of the law"
+            of = partial(_one, i)
+            label = f"effect_{name}_{column + 1}"
+            yield Feature("law", label, told, unit, 0.5, of, by=int(column))
+
+
+def varying_parameters(problem: Problem) -> list[str]:
+    """Return the names of the entries of omega that have features; none if there are many.
+
+    A law of free form, or with components, has its own skewness and kurtosis.
+    """
+    law, ending = problem.law, "_standard_deviation"
+    if law.component is not None or law.strongly_curved or law.d_omega > _PARAMETERS:
+        return []
+    names = [name.removesuffix(ending) for name in law.names if name.endswith(ending)]
+    return names if len(names) == law.d_omega else []
+
+
+def _standardised(problem: Problem) -> np.ndarray:
+    """Return design and covariates of all systems (N, k) in units of their deviations."""
+    assert problem.known is not None
+    both = np.concatenate([problem.known.design, problem.known.covariates], axis=1)
+    spread = both.std(axis=0)
+    return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
+
+
+def _one(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    return omega[..., i]
+
+
+def _product(i: int, k: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    return omega[..., i] * omega[..., k]
+
+
+def _third(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    w = omega[..., i]
+    return (w**3 - 3 * w) / 6
+
+
+def _fourth(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    w = omega[..., i]
+    return (w**4 - 6 * w**2 + 3) / 24

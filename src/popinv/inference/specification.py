@@ -1,0 +1,201 @@
+r"""Tests of the fitted model with all systems: score tests against larger models.
+
+Let f_n be the features of system n (:mod:`popinv.inference.features`) and s_n the scores of the
+estimate. If the model is right, and p the estimate from the same systems, then to first order
+
+.. math::
+    \bar f - E f \approx \frac1N \sum_n r_n, \qquad
+    r_n = f_n - E f - \operatorname{Cov}(f, s) \operatorname{Cov}(s)^{-1} (s_n - E s),
+
+since the estimate takes from f what the scores explain (Newey, Econometrica 53, 1985). So no system
+need be set aside, and no refit is needed. E and Cov are those of systems that are simulated from
+the fitted model, with the residuals of the surrogate and the conditions of the observed systems.
+The null distribution is that of samples of N simulated systems.
+
+A larger model has the parameter ``theta`` of a feature, zero in the fitted one. Its estimate by one
+step of Newton's method is :math:`\bar r / \operatorname{Var} r`, with the standard error
+:math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a probability of
+less than 80 % has no power.
+
+The p-values are adjusted for the number of features by the distribution of the smallest of them
+(Westfall and Young, Resampling-based multiple testing, 1993). If the model is right, the chance
+that any is below 0.05 is 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtri
+
+from popinv.errors import DivergenceError
+from popinv.inference.features import Feature, FeatureSet, features_of
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import simulated
+from popinv.seeds import generator
+
+# Systems that are simulated, systems that are looked at, and resamples of the null distribution.
+_SIMULATED, _SYSTEMS, _RESAMPLES = 4000, 4000, 4000
+# Number of systems from which means are normal.
+_NORMAL = 300
+# Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
+# fitted model itself.
+_LEAST_VARIANCE = 1e-3
+# Probability with which a test must see a large parameter, and the level.
+_POWER, _LEVEL = 0.8, 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The test of one feature.
+
+    Attributes
+    ----------
+    feature : Feature
+    theta, error : float
+        Estimate of its parameter, and standard error.
+    p_value : float
+        Adjusted for the number of features.
+    powerful : bool
+        Whether the test would see a large parameter.
+    """
+
+    feature: Feature
+    theta: float
+    error: float
+    p_value: float
+    powerful: bool
+
+
+def specification(
+    problem: Problem,
+    observations: xr.Dataset,
+    p: np.ndarray,
+    residuals: np.ndarray | None = None,
+    draws: int = 64,
+) -> list[Finding]:
+    """Return the tests of a fitted model, one for each feature.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    observations : Dataset
+        With the coordinates of the observations.
+    p : ndarray of shape (n_p,)
+        The maximum of the likelihood.
+    residuals : ndarray of shape (K, d_y), optional
+        Solver minus surrogate on fresh solves.
+    draws : int
+        Draws for the integral of each system.
+
+    Raises
+    ------
+    DivergenceError
+        If the likelihood of a system is not finite.
+    """
+    chosen = features_of(problem, observations, p)
+    settings = MarginalSettings(draws=draws, features=chosen)
+    observed = problem
+    if len(problem.data) > _SYSTEMS:
+        rng = generator(problem.seed, "specification/systems")
+        rows = np.sort(rng.choice(len(problem.data), _SYSTEMS, replace=False))
+        observed = problem.of_systems(rows)
+    drawn = simulated(observed, p, _SIMULATED, "specification", residuals)
+    f, s = _with_scores(observed, p, settings, chosen)
+    g, t = _with_scores(replace(drawn, stage=f"{problem.stage}/specification"), p, settings, chosen)
+    finite = np.isfinite(g).all(axis=1) & np.isfinite(t).all(axis=1)
+    if not np.isfinite(f).all() or finite.mean() < 0.5:
+        raise DivergenceError("the likelihood of a system is not finite")
+    return tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
+
+
+def _with_scores(
+    problem: Problem, p: np.ndarray, settings: MarginalSettings, chosen: FeatureSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features (N, k) and the scores (N, n) of the free parameters of all systems."""
+    both = likelihood_near(problem, p, settings).here.scores
+    means = both[:, len(p) :]
+    return chosen.of_systems(means, problem), both[:, : len(p)][:, problem.free]
+
+
+def tests(
+    features: Sequence[Feature],
+    f: np.ndarray,
+    s: np.ndarray,
+    g: np.ndarray,
+    t: np.ndarray,
+    seed: int,
+) -> list[Finding]:
+    """Return the tests from features and scores of systems.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+    f, s : ndarray of shape (N, k), (N, n)
+        Features and scores of the observed systems.
+    g, t : ndarray of shape (M, k), (M, n)
+        Those of systems of the fitted model.
+    seed : int
+    """
+    count = len(f)
+    centre, of_scores = g.mean(axis=0), t.mean(axis=0)
+    # Scores of very different sizes.
+    size = np.maximum(t.std(axis=0), 1e-300)
+    slopes = np.linalg.lstsq((t - of_scores) / size, g - centre, rcond=1e-8)[0]
+    rest = g - centre - (t - of_scores) / size @ slopes
+    moved = (f - centre - (s - of_scores) / size @ slopes).mean(axis=0)
+    variance = rest.var(axis=0)
+    tested = np.flatnonzero(variance > _LEAST_VARIANCE * g.var(axis=0))
+    deviation = np.sqrt(variance[tested])
+    rest, moved = rest[:, tested] / deviation, moved[tested] / deviation
+    null = _means(rest, count, generator(seed, "specification/resamples"))
+    # The means of the simulated systems have an error of their own.
+    null *= np.sqrt(1 + count / len(rest))
+    adjusted = _adjusted(np.abs(moved), np.abs(null))
+    factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(tested)))) + ndtri(_POWER))
+    found = []
+    for k, i in enumerate(tested.tolist()):
+        error = 1 / (np.sqrt(count) * deviation[k])
+        found.append(
+            Finding(
+                features[i],
+                float(moved[k] / deviation[k]),
+                float(error),
+                float(adjusted[k]),
+                bool(factor * error <= features[i].large),
+            )
+        )
+    return found
+
+
+def _means(rest: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return means (B, k) of samples of ``count`` rows; those of many rows are normal."""
+    if count > _NORMAL:
+        root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
+        return rng.standard_normal((_RESAMPLES, rest.shape[1])) @ root.T / np.sqrt(count)
+    rows = rng.integers(len(rest), size=(_RESAMPLES, count))
+    return np.array([rest[chosen].mean(axis=0) for chosen in rows])
+
+
+def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return p-values (k,) of absolute values, adjusted for their number.
+
+    Parameters
+    ----------
+    seen : ndarray of shape (k,)
+    null : ndarray of shape (B, k)
+    """
+    size = len(null)
+    ordered = np.sort(null, axis=0)
+    p_values, of_null = np.empty(len(seen)), np.empty_like(null)
+    for k, column in enumerate(ordered.T):
+        p_values[k] = (1 + size - np.searchsorted(column, seen[k])) / (1 + size)
+        of_null[:, k] = (1 + size - np.searchsorted(column, null[:, k])) / (1 + size)
+    smallest = np.sort(of_null.min(axis=1))
+    return (1 + np.searchsorted(smallest, p_values, side="right")) / (1 + size)
