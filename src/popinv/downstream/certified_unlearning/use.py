@@ -15,6 +15,7 @@ from popinv.downstream.certified_unlearning.answer import (
     Learned,
     Removed,
     learn_from,
+    nothing_removed,
     price,
     remove_from,
 )
@@ -83,6 +84,7 @@ def use(study: StudyInput) -> Outcome:
             rate=asked.rate,
             clipping=asked.clipping,
         )
+        invariants = nothing_removed(learned, rows.tolist())
         runs = int(min(asked.runs, max(20, _MOST_NUMBERS / contributions.each.size)))
         noise_seed = seed if asked.noise == "seeded" else secrets.randbits(62)
         removed = remove_from(learned, rows.tolist(), runs, noise_seed)
@@ -103,6 +105,7 @@ def use(study: StudyInput) -> Outcome:
             )
             for way, holder in removed.holders.items()
         },
+        invariants=invariants,
     )
 
 

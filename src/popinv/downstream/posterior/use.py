@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.downstream.posterior.density import Densities
 from popinv.downstream.posterior.figures import draw_calibration, draw_systems
 from popinv.downstream.posterior.sampling import sample_posteriors
 from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, varying
@@ -38,6 +39,7 @@ def use(study: StudyInput) -> Outcome:
         drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
         laws = np.concatenate(drawn, axis=1)
     with fixed_threads():
+        invariants = Densities.at(problem, p).invariants(problem, p)
         posteriors = sample_posteriors(
             problem, p, asked.chains, asked.effective, asked.most_moves, laws
         )
@@ -72,4 +74,5 @@ def use(study: StudyInput) -> Outcome:
         },
         result=result,
         files={"systems.csv": partial(write_systems, table)},
+        invariants=invariants,
     )

@@ -51,6 +51,7 @@ def use(study: StudyInput) -> Outcome:
     draws = draws_for_systems(study.polish.draws, count)
     with _simulated(problem, study) as simulated:
         refitter = Refitter(simulated, population, influence, study.descent, draws)
+        invariant = refitter.nothing_removed()
         checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
         if len(rows):
             began = time.monotonic()
@@ -82,6 +83,7 @@ def use(study: StudyInput) -> Outcome:
             "influence.csv": partial(write_table, table),
             "answers.csv": partial(write_table, of_answers),
         },
+        invariants=[invariant],
     )
 
 
