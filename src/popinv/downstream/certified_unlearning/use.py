@@ -26,6 +26,7 @@ from popinv.downstream.certified_unlearning.contributions import (
     reference_and_records,
 )
 from popinv.downstream.certified_unlearning.figures import draw_forgetting
+from popinv.downstream.metrics import flatten
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.errors import DataError
 from popinv.forward.datasets import parameter_coordinate
@@ -139,12 +140,7 @@ def _metrics(
     }
     epochs = [removal.epochs for removal in sequence.removals]
     certified = max(r.epsilon for holder in (batch, sequence) for r in holder.removals)
-    prices = {
-        f"price_epsilon_{epsilon:g}".replace(".", "_"): float(
-            result["price"].sel(epsilon=epsilon)[-1]
-        )
-        for epsilon in EPSILONS
-    }
+    prices = flatten(result["price"], "price_epsilon_{epsilon:g}_epochs_{removal_epochs}")
     length = np.linalg.norm(learned.contributions.each, axis=1)
     told = float(result["noise"].sel(way="batch"))
     return {
@@ -156,6 +152,7 @@ def _metrics(
         "delta": goal.delta,
         "sigma": learned.sigma,
         "epochs_sequence": sum(epochs),
+        "epochs_one_by_one": " + ".join(map(str, epochs)),
         "epochs_batch": batch.removals[0].epochs,
         "epochs_anew": learned.learnt,
         "noise_in_standard_errors": root * spread["batch"],
