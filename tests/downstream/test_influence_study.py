@@ -104,7 +104,7 @@ def test_influence_prefers_solves_near_the_population(solved):
     # The surrogate knows the broad design alone, so that there is much to learn.
     assert metrics["error_selected"] < metrics["error_random"] < metrics["error_before"]
     assert all(isinstance(value, float | int | str) for value in metrics.values())
-    assert "28 of 138 solves" in metrics["selected_statement"]
+    assert "28 of 138 solves" in metrics["statement"]
     assert len(draw_study(result).axes) == 1
     again, _ = select_samples(bench, surrogate, 0.5)
     xr.testing.assert_identical(result, again)

@@ -270,7 +270,7 @@ def select_samples(
             for name, values in shares.items()
             for i, value in enumerate(values)
         },
-        "selected_statement": f"trained further on {size} of {len(pool)} solves, the first "
+        "statement": f"trained further on {size} of {len(pool)} solves, the first "
         f"surrogate's error in the population goes from {before:.3g} to "
         f"{means['error_selected']:.3g} with those that influence selects, "
         f"{means['error_random']:.3g} with random ones, {means['error_all']:.3g} with all, and "

@@ -41,8 +41,7 @@ def use(study: StudyInput) -> Outcome:
     if ordered is not None:
         result = xr.merge([result, ordered])
     metrics |= numbers
-    metrics["statement"] = f"{metrics['selected_statement']}; {metrics['candidates_statement']}"
-    for name in ("selected_statement", "candidates_statement"):
+    for name in ("statement", "candidates_statement"):
         print(metrics[name])
     return Outcome(
         metrics=metrics,
