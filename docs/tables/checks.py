@@ -36,7 +36,8 @@ def bigram_worst() -> Iterator[str]:
     one, rows = check("bigram"), []
     pattern = re.compile(r"worst_exponent_(target_(.+)_size_(.+))")
     places = [m.groups() for n in one.metrics if (m := pattern.fullmatch(n))]
-    for target in dict.fromkeys(target for _, target, _ in places):
+    places.sort(key=lambda place: float(place[2]))
+    for target in sorted({target for _, target, _ in places}, key=float, reverse=True):
         cells = [
             f"{one.metrics[f'worst_exponent_{place}']:.3f}, "
             f"{number(one.metrics[f'share_of_worst_steps_at_exponent_1_{place}'])}"
@@ -78,7 +79,7 @@ def certified_accuracy() -> Iterator[str]:
         "delete_5": "descent to delete, 5 steps",
     }
     pattern = re.compile(r"accuracy_b128_epsilon_([\d.]+)")
-    epsilons = [m[1] for n in one.metrics if (m := pattern.fullmatch(n))]
+    epsilons = sorted((m[1] for n in one.metrics if (m := pattern.fullmatch(n))), key=float)
     rows = [
         [text, *(f"{one.metrics[f'accuracy_{name}_epsilon_{e}']:.3f}" for e in epsilons)]
         for name, text in names.items()
@@ -194,9 +195,9 @@ def sgd_escapes() -> Iterator[str]:
     one = check("sgd_dynamics")
     pattern = re.compile(r"escape_index_(.+)_rate_(.+)")
     places = [m.groups() for n in one.metrics if (m := pattern.fullmatch(n))]
-    rates = list(dict.fromkeys(rate for _, rate in places))
+    rates = sorted({rate for _, rate in places}, key=float, reverse=True)
     rows = []
-    for index in dict.fromkeys(index for index, _ in places):
+    for index in sorted({index for index, _ in places}, key=float):
         cells = []
         for rate in rates:
             at = f"index_{index}_rate_{rate}"
