@@ -58,6 +58,28 @@ def test_numbers_say_where_they_were_measured_and_nothing_else_of_it(file):
     assert not re.search(r'"(/|~)|/(home|root|tmp|work)/', text)
 
 
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+BLOCK = re.compile(r"^<!-- (claims|use|check|written)\b.*?^<!-- end -->", re.MULTILINE | re.DOTALL)
+
+
+def numbers(text: str) -> set[str]:
+    """Return the numbers of at least three digits that are no round ones."""
+    found = (number.rstrip(",") for number in NUMBER.findall(text))
+    return {one for one in found if len(re.sub(r"\D", "", one).strip("0")) >= 3}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_sentence_repeats_a_number_of_a_table(page):
+    text = page.read_text(encoding="utf-8")
+    cells: set[str] = set()
+    for block in BLOCK.finditer(text):
+        rows = [line.strip("|").split("|") for line in block[0].splitlines() if line[:1] == "|"]
+        measured = [row[3:4] if block[1] == "claims" else row[1:] for row in rows[2:]]
+        cells.update(numbers(" ".join(cell for row in measured for cell in row)))
+    sentences = re.sub(r"```.*?```", "", BLOCK.sub("", text), flags=re.DOTALL)
+    assert numbers(sentences) & cells == set()
+
+
 # --- keeping --------------------------------------------------------------------------------------
 
 

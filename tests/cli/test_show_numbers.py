@@ -13,6 +13,7 @@ from popinv.downstream.claims import above, judged, measured, write_claims
 from popinv.downstream.methods import METHODS
 
 CHECKS = [check.name for method in METHODS.values() for check in method.checks]
+KEPT = Path(__file__).parents[2] / "docs/tables/data"
 
 
 def write(path: Path, numbers: dict) -> Path:
@@ -76,6 +77,21 @@ def test_parts_of_the_evidence_are_shown(study, name, numbers):
     if "errors" in numbers:
         assert "errors, law, 100   0.1" in text
         assert "100, 200, 400" in text
+
+
+@pytest.mark.parametrize(
+    "file", sorted(KEPT.glob("*/*.json")), ids=lambda f: f"{f.parent.name}-{f.stem}"
+)
+def test_what_has_been_measured_is_shown(tmp_path, file):
+    content = json.loads(file.read_text())
+    of_study = file.parent.name == "uses"
+    for study, entry in (content if of_study else {"": content}).items():
+        path = write(tmp_path / study / f"downstream/{file.stem}/metrics.json", entry["metrics"])
+        text = table([path])
+        assert words(file.stem.replace("_", " ")) in words(text.splitlines()[0])
+        assert len(text.splitlines()) > 2
+        if of_study:
+            assert "statement" in text
 
 
 def test_a_study_names_its_uses_with_a_sentence_each(study):
